@@ -1,0 +1,3 @@
+//! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
+//! values out; no clock, no IO. May import `model`.
+pub mod rules;

@@ -1,0 +1,77 @@
+//! EMQX's own rules of a rebalance, in one place: the forecast, the progress, the verdict and the pretend
+//! cluster all use these and nothing else.
+//!
+//! Source: emqx/emqx `apps/emqx_node_rebalance/src/emqx_node_rebalance.erl` and
+//! `include/emqx_node_rebalance.hrl` (the arithmetic is the same from e5.0.4 on; 4.4 in words: EIP 0020).
+
+/// A threshold pair: how far donors may be above recipients before EMQX moves anything.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Threshold {
+    /// Absolute: connections (or sessions) a donor may have more than a recipient, on average.
+    pub abs: f64,
+    /// Relative: the factor a donor's average may be above a recipient's; more than 1.0.
+    pub rel: f64,
+}
+
+impl Threshold {
+    /// Whether the donors' mean is close enough to the recipients' for EMQX to stop (or not to start).
+    ///
+    /// `d <= r + abs || d <= r * rel`, in IEEE doubles, as EMQX computes it.
+    pub fn holds(self, donors: f64, recipients: f64) -> bool {
+        donors <= recipients + self.abs || donors <= recipients * self.rel
+    }
+}
+
+/// The mean of some counts; 0 for none.
+pub fn mean(counts: impl IntoIterator<Item = u64>) -> f64 {
+    let (mut sum, mut number) = (0_u128, 0_u64);
+    for count in counts {
+        sum += u128::from(count);
+        number += 1;
+    }
+    if number == 0 { 0.0 } else { sum as f64 / number as f64 }
+}
+
+/// Who gives: `true` for each node with at least the mean of all. The split is made once, at the start, and
+/// by live connections only.
+pub fn donors(connections: &[u64]) -> Vec<bool> {
+    let average = mean(connections.iter().copied());
+    connections.iter().map(|&count| count as f64 >= average).collect()
+}
+
+/// How many clients one donor loses in one round (one second): nothing when it holds no more than the
+/// recipients' mean, else `min(rate, own)`.
+pub fn evicted(own: u64, recipients_mean: f64, rate: u64) -> u64 {
+    if own as f64 > recipients_mean { own.min(rate) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_cluster_has_three_donors_and_one_recipient() {
+        assert_eq!(donors(&[3333, 3333, 3334, 0]), [true, true, true, false]);
+    }
+
+    #[test]
+    fn equal_nodes_are_all_donors() {
+        assert_eq!(donors(&[5000, 5000, 5000]), [true, true, true]);
+    }
+
+    #[test]
+    fn within_is_either_the_absolute_or_the_relative_rule() {
+        let threshold = Threshold { abs: 100.0, rel: 1.1 };
+        assert!(!threshold.holds(2563.33, 2310.0));
+        assert!(threshold.holds(2553.33, 2340.0));
+        assert!(threshold.holds(100.0, 0.0));
+        assert!(!threshold.holds(101.0, 0.0));
+    }
+
+    #[test]
+    fn a_donor_at_the_recipients_mean_loses_nothing() {
+        assert_eq!(evicted(50, 50.0, 10), 0);
+        assert_eq!(evicted(51, 50.0, 10), 10);
+        assert_eq!(evicted(7, 1.0, 10), 7);
+    }
+}
