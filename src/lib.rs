@@ -1,2 +1,17 @@
-//! `kubectl emqx`: the library behind the plugin. The map of its rooms is in `docs` of each module.
+//! `kubectl emqx`: the honest picture of an EMQX cluster on Kubernetes.
+//!
+//! ```text
+//! floor 5   app              knows every room, does almost nothing (main.rs calls it)
+//! floor 4   commands   tui   the two faces: verbs, and the live screen
+//! floor 3   cli   output     words in, words out; output also draws the small inline progress
+//! floor 3   k8s   emqx   sim   replay   the outside: two clients, a pretend server, a recording
+//! floor 2   plan   seam      decisions; and the traits through which the outside is known and changed
+//! floor 1   model   error    nouns; import nothing of ours
+//! ```
+//!
+//! A room imports from lower floors only; `tests/arrows.rs` checks it.
+
+pub mod error;
+pub mod model;
 pub mod plan;
+pub mod seam;

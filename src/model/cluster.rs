@@ -1,0 +1,180 @@
+//! What is known of one EMQX cluster and of its nodes: as its custom resource tells it, and as EMQX does.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::load::Evacuation;
+use super::name::{ApiVersion, InstanceId, NodeName, PodName};
+
+/// The role of a node in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Keeps the data.
+    Core,
+    /// Serves clients only.
+    Replicant,
+}
+
+impl Role {
+    /// As EMQX writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Replicant => "replicant",
+        }
+    }
+}
+
+/// One EMQX node, as a custom resource's status or EMQX's `/nodes` tells of it. `None` is "not told"; it is
+/// never 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its pod, where the source says so (v2 and v3beta1 do; else it follows from the name).
+    pub pod: Option<PodName>,
+    /// Its pod's uid, where the source says so (v2beta1).
+    pub pod_uid: Option<String>,
+    /// Core or replicant; v4 has no roles.
+    pub role: Option<Role>,
+    /// Whether EMQX says that it runs.
+    pub running: bool,
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// Sessions, live or not.
+    pub sessions: Option<u64>,
+    /// EMQX's version.
+    pub version: Option<String>,
+    /// `Enterprise` or `Opensource`, where told.
+    pub edition: Option<String>,
+    /// Memory used by the node's machine or container, as EMQX writes it (`1.02G`).
+    pub memory_used: Option<String>,
+    /// Time since its start, in milliseconds (v5 only).
+    pub uptime_millis: Option<u64>,
+}
+
+/// A condition of a custom resource or a pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Its type, as written.
+    pub kind: String,
+    /// `True`, `False`, `Unknown` or empty, as written.
+    pub status: String,
+    /// The machine word for the reason; may be empty.
+    pub reason: String,
+    /// The sentence; may be empty.
+    pub message: String,
+    /// When it last changed.
+    pub since: Option<Timestamp>,
+}
+
+impl Condition {
+    /// Whether its status is `True`.
+    pub fn holds(&self) -> bool {
+        self.status == "True"
+    }
+}
+
+/// How many pods of one role there are, and of which revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Revisions {
+    /// Wanted nodes.
+    pub replicas: u64,
+    /// EMQX nodes that run, old and new together: not ready pods.
+    pub ready: u64,
+    /// The set that is being left, by pod-template hash.
+    pub current: Option<String>,
+    /// The set that is wanted, by pod-template hash.
+    pub update: Option<String>,
+    /// Nodes in the current set.
+    pub current_replicas: u64,
+    /// Nodes in the update set.
+    pub update_replicas: u64,
+}
+
+impl Revisions {
+    /// Whether an update is under way: the two revisions are known and differ.
+    pub fn differ(&self) -> bool {
+        matches!((&self.current, &self.update), (Some(current), Some(update)) if current != update)
+    }
+}
+
+/// The blue-green update of an EmqxEnterprise v1beta4.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BlueGreen {
+    /// The set that is being emptied.
+    pub origin: Option<String>,
+    /// The new set.
+    pub current: Option<String>,
+    /// When every pod of the new set was ready.
+    pub started: Option<Timestamp>,
+}
+
+/// The port and the protocol of EMQX's REST API within a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiPort {
+    /// The port.
+    pub port: u16,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// One EMQX cluster, as its custom resource tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Kind, namespace, name.
+    pub id: InstanceId,
+    /// The API version it was read from.
+    pub api: ApiVersion,
+    /// Its uid.
+    pub uid: String,
+    /// The version of the object, to see whether anything changed.
+    pub resource_version: String,
+    /// The generation of its spec.
+    pub generation: u64,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When its deletion was asked for.
+    pub deleting: Option<Timestamp>,
+    /// The image it is to run.
+    pub image: Option<String>,
+    /// Wanted cores (v1beta4: nodes); `None` where the spec leaves it to a default.
+    pub cores: Option<u64>,
+    /// Wanted replicants.
+    pub replicants: Option<u64>,
+    /// Its conditions, in the order of the API (the first true one is what `kubectl get` shows).
+    pub conditions: Vec<Condition>,
+    /// Its nodes. Empty when the status was never filled.
+    pub nodes: Vec<Node>,
+    /// Core pods by revision (v1beta4: all pods).
+    pub core_revisions: Revisions,
+    /// Replicant pods by revision.
+    pub replicant_revisions: Revisions,
+    /// Evacuations as the operator last saw them.
+    pub evacuations: Vec<Evacuation>,
+    /// v1beta4 only: its blue-green update.
+    pub blue_green: Option<BlueGreen>,
+    /// Where EMQX's API listens, by the rule the operator itself goes by.
+    pub api_port: Option<ApiPort>,
+    /// Labels and annotations that tell of a GitOps tool, as `key=value`.
+    pub managed_by: Vec<String>,
+}
+
+impl Instance {
+    /// Whether the operator's Rebalance controller would call it ready: `Running` on v1beta4, else `Ready`.
+    pub fn ready(&self) -> bool {
+        let wanted = if self.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
+        self.conditions.iter().any(|condition| condition.kind == wanted && condition.holds())
+    }
+
+    /// The state in one word: the type of the first true condition.
+    pub fn state(&self) -> Option<&str> {
+        self.conditions.iter().find(|condition| condition.holds()).map(|condition| condition.kind.as_str())
+    }
+
+    /// Whether an update to another revision is under way.
+    pub fn upgrading(&self) -> bool {
+        self.blue_green.is_some() || self.core_revisions.differ() || self.replicant_revisions.differ()
+    }
+}

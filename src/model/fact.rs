@@ -1,0 +1,147 @@
+//! A fact: one thing learned from outside, in our own nouns, with when and from where.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::cluster::{Instance, Node};
+use super::load::Load;
+use super::name::OperatorLine;
+use super::pod::{Event, Pod, Set, Slice};
+use super::rebalance::Rebalance;
+
+/// Where knowledge comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The custom resources: what the operator believes.
+    Kubernetes,
+    /// Pods and their sets.
+    Pods,
+    /// The Service's endpoints: what the load balancer sees.
+    Endpoints,
+    /// EMQX's own API: what happens to clients.
+    Emqx,
+}
+
+impl Source {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Kubernetes, Self::Pods, Self::Endpoints, Self::Emqx];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Pods => "pods",
+            Self::Endpoints => "endpoints",
+            Self::Emqx => "emqx",
+        }
+    }
+}
+
+/// Whether a source can be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It answers.
+    Up,
+    /// It refuses; the text names verb and resource, and what allows it.
+    Forbidden(String),
+    /// It does not answer; the text says why.
+    Unreachable(String),
+    /// There is no such thing here (a kind that is not served, EMQX not asked for); the text says what.
+    Absent(String),
+}
+
+/// A value with when it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen<T> {
+    /// What.
+    pub value: T,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+}
+
+/// The kinds of objects that are listed and watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// EMQX, EmqxEnterprise, EmqxBroker.
+    Instance,
+    /// Rebalance.
+    Rebalance,
+    /// Pod.
+    Pod,
+    /// StatefulSet.
+    StatefulSet,
+    /// ReplicaSet.
+    ReplicaSet,
+    /// EndpointSlice.
+    Slice,
+    /// Event.
+    Event,
+}
+
+/// An object, in our nouns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// An EMQX cluster.
+    Instance(Box<Instance>),
+    /// A Rebalance.
+    Rebalance(Box<Rebalance>),
+    /// A pod.
+    Pod(Box<Pod>),
+    /// A StatefulSet or ReplicaSet.
+    Set(Box<Set>),
+    /// An EndpointSlice.
+    Slice(Box<Slice>),
+    /// An event.
+    Event(Box<Event>),
+}
+
+/// What the API group serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// The operator line that follows from it.
+    pub operator: OperatorLine,
+    /// Kubernetes' own version, `v1.33.1`.
+    pub kubernetes: Option<String>,
+    /// The kinds that can be read: `(plural, version)`.
+    pub kinds: Vec<(String, String)>,
+    /// Whether Rebalance has the field `instanceKind` (2.2); `None` when the schema could not be seen.
+    pub instance_kind: Option<bool>,
+}
+
+impl Served {
+    /// The version in which a plural is served, newest first.
+    pub fn version_of(&self, plural: &str) -> Option<&str> {
+        self.kinds.iter().find(|(kind, _)| kind == plural).map(|(_, version)| version.as_str())
+    }
+}
+
+/// One thing learned.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// What the API serves.
+    Served(Served),
+    /// An object is there, in this version.
+    Is(Object),
+    /// An object is gone; its last version.
+    Gone(Object),
+    /// A list ended: of this kind there are no others than those with these uids.
+    Only(ObjectKind, Vec<String>),
+    /// EMQX's list of nodes.
+    Nodes(Vec<Node>),
+    /// What EMQX moves.
+    Load(Load),
+    /// A source can be heard, or not; the text names the resource (`pods`, `endpointslices`).
+    Link(Source, &'static str, Link),
+    /// Something could not be read and was left out.
+    Unreadable(String),
+}
+
+/// One thing learned from outside, and when by the server's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub news: News,
+}

@@ -1,0 +1,155 @@
+//! Numbers, ages and texts as people read them. Every rule is tested below.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// A count with thousands marks: `10,000`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count, or `?` where it is not known.
+pub fn count_or_unknown(number: Option<u64>) -> String {
+    number.map_or_else(|| "?".to_owned(), count)
+}
+
+/// An average with two decimals, whole numbers without: `2,553.33`, `2,340`.
+pub fn average(value: f64) -> String {
+    let hundredths = (value.max(0.0) * 100.0).round() as u64;
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    if rest == 0 { count(whole) } else { format!("{}.{rest:02}", count(whole)) }
+}
+
+/// A share of one: `33%`.
+pub fn share(part: f64) -> String {
+    format!("{}%", (part * 100.0).round() as i64)
+}
+
+/// A length of time as kubectl writes ages: `45s`, `3m20s`, `2h5m`, `4d`.
+pub fn duration(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600, seconds / 60);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..600 => with(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => with(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => with(days, "d", hours % 24, "h"),
+        _ => format!("{days}d"),
+    }
+}
+
+fn with(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit}{small}{small_unit}")
+    }
+}
+
+/// Whole seconds from one moment to a later one; 0 when it is not later.
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
+}
+
+/// The time of day where the user is: `10:15:37`.
+pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    let civil = at.to_zoned(zone.clone());
+    format!("{:02}:{:02}:{:02}", civil.hour(), civil.minute(), civil.second())
+}
+
+/// One thing or several: `1 node`, `4 nodes`.
+pub fn plural(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
+}
+
+/// Text from the cluster made harmless for a terminal: no escape or other control characters, no line breaks,
+/// no marks that turn the direction of writing or are invisible. What is taken out leaves `\u{fffd}`.
+pub fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '\n' | '\r' | '\t' => ' ',
+            letter if letter.is_control() => '\u{fffd}',
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{061c}'
+            | '\u{feff}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
+            letter => letter,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_have_thousands_marks() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1000), "1,000");
+        assert_eq!(count(10_000_000), "10,000,000");
+        assert_eq!(count_or_unknown(None), "?");
+    }
+
+    #[test]
+    fn averages_have_two_decimals_or_none() {
+        assert_eq!(average(2553.333_333), "2,553.33");
+        assert_eq!(average(2340.0), "2,340");
+        assert_eq!(average(0.004), "0");
+    }
+
+    #[test]
+    fn durations_read_like_kubectl_ages() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (200, "3m20s"),
+            (600, "10m"),
+            (7_200, "120m"),
+            (10_800, "3h"),
+            (11_100, "3h5m"),
+            (90_000, "25h"),
+            (180_000, "2d2h"),
+            (700_000, "8d"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn shares_are_whole_percents() {
+        assert_eq!(share(0.3333), "33%");
+        assert_eq!(share(0.0), "0%");
+    }
+
+    #[test]
+    fn text_from_the_cluster_loses_its_teeth() {
+        assert_eq!(harmless("a\u{1b}[31mb"), "a\u{fffd}[31mb");
+        assert_eq!(harmless("one\ntwo\tthree"), "one two three");
+        assert_eq!(harmless("abc\u{202e}def"), "abc\u{fffd}def");
+        assert_eq!(harmless("\u{9b}31m"), "\u{fffd}31m");
+        assert_eq!(harmless("Größe 节点 🦀"), "Größe 节点 🦀");
+    }
+
+    #[test]
+    fn time_never_runs_backwards() {
+        let early: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
+        let late: Timestamp = "2026-11-23T10:01:38Z".parse().expect("a time");
+        assert_eq!(seconds_between(early, late), 98);
+        assert_eq!(seconds_between(late, early), 0);
+        assert_eq!(clock(early, &TimeZone::UTC), "10:00:00");
+    }
+}

@@ -1,0 +1,21 @@
+//! Nouns, and what follows from them alone: names, clusters, pods, rebalances, facts, and the world that is made
+//! of facts. No async, no clock, no printing; imports nothing of ours but [`crate::error`].
+
+pub mod cluster;
+pub mod fact;
+pub mod human;
+pub mod load;
+pub mod name;
+pub mod pod;
+pub mod rebalance;
+pub mod verdict;
+pub mod world;
+
+pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role};
+pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
+pub use load::{Evacuation, Load, RunningRebalance, Stage};
+pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
+pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
+pub use rebalance::{FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, Strategy};
+pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
+pub use world::{Changes, Hearing, World};

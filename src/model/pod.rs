@@ -1,0 +1,152 @@
+//! Pods, the sets that own them, the endpoints that lead to them, and events.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::cluster::{ApiPort, Condition, Role};
+use super::name::PodName;
+
+/// Who owns an object, by its controller reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The kind.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+}
+
+/// One pod of an EMQX cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pod {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: PodName,
+    /// The uid.
+    pub uid: String,
+    /// The instance it belongs to, by label.
+    pub instance: Option<String>,
+    /// Core or replicant, by label.
+    pub role: Option<Role>,
+    /// The hash of its template, by label.
+    pub revision: Option<String>,
+    /// Its set.
+    pub owner: Option<Owner>,
+    /// Its addresses.
+    pub ips: Vec<IpAddr>,
+    /// Whether Kubernetes calls it ready (containers and gates).
+    pub ready: bool,
+    /// Whether its containers are ready.
+    pub containers_ready: bool,
+    /// The operator's gate `apps.emqx.io/on-serving`: `None` without such a gate or while it is unknown.
+    pub on_serving: Option<bool>,
+    /// Whether it has that gate.
+    pub gated: bool,
+    /// `Running`, `Pending`, … as written.
+    pub phase: String,
+    /// Why a container waits (`ImagePullBackOff`, `CrashLoopBackOff`), if one does.
+    pub waiting: Option<String>,
+    /// When its deletion was asked for.
+    pub deleting: Option<Timestamp>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// The image of its `emqx` container.
+    pub image: Option<String>,
+    /// The container port named `dashboard` or `dashboard-https`.
+    pub api_port: Option<ApiPort>,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// What kind of set it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetKind {
+    /// Cores; all nodes on v1beta4.
+    #[default]
+    StatefulSet,
+    /// Replicants.
+    ReplicaSet,
+}
+
+/// A StatefulSet or ReplicaSet of an EMQX cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Set {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+    /// StatefulSet or ReplicaSet.
+    pub kind: SetKind,
+    /// The instance it belongs to, by label or owner.
+    pub instance: Option<String>,
+    /// Wanted pods.
+    pub replicas: u64,
+    /// Pods there are.
+    pub present: u64,
+    /// Ready pods.
+    pub ready: u64,
+    /// The hash of its template, by label.
+    pub revision: Option<String>,
+    /// The image of its `emqx` container.
+    pub image: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+}
+
+/// One address of a Service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Endpoint {
+    /// The pod behind it.
+    pub pod: Option<PodName>,
+    /// The addresses.
+    pub ips: Vec<IpAddr>,
+    /// Whether it gets traffic: `serving` where it is told, else `ready`.
+    pub serving: bool,
+}
+
+/// An EndpointSlice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slice {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+    /// The Service it belongs to, by label.
+    pub service: String,
+    /// The instance it belongs to, by label.
+    pub instance: Option<String>,
+    /// Its addresses.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Event {
+    /// The namespace.
+    pub namespace: String,
+    /// Its own name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+    /// The kind of what it is about.
+    pub about_kind: String,
+    /// The name of what it is about.
+    pub about: String,
+    /// Whether it warns.
+    pub warning: bool,
+    /// The machine word.
+    pub reason: String,
+    /// The sentence.
+    pub message: String,
+    /// How often it was seen.
+    pub count: u64,
+    /// When it was last seen.
+    pub last: Option<Timestamp>,
+}

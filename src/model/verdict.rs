@@ -1,0 +1,212 @@
+//! The words in which an operation is judged, and the events of one that is followed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::name::NodeName;
+use crate::error::Exit;
+
+/// How an operation stands, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// Nothing runs.
+    Idle,
+    /// The means are within the thresholds.
+    Balanced,
+    /// Only the new set is left, and it serves.
+    Upgraded,
+    /// EMQX found nothing to move.
+    NothingToDo,
+    /// It was stopped before its end.
+    Stopped,
+    /// It went back to where it came from.
+    Reverted,
+    /// It goes on.
+    Running,
+    /// EMQX goes on although the operator's object says Failed or is being deleted.
+    StillRunning,
+    /// It never started, or cannot go on.
+    Failed,
+    /// EMQX dropped it before its work was done.
+    CoordinatorLost,
+    /// No progress for a long time.
+    Stalled,
+    /// It came to its end, but the nodes are not balanced.
+    Uneven,
+    /// It ended, and more than 2 % of the clients did not come back.
+    ClientsMissing,
+    /// Nobody can tell.
+    Unknown,
+}
+
+impl Verdict {
+    /// As it is written, for people and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Balanced => "balanced",
+            Self::Upgraded => "upgraded",
+            Self::NothingToDo => "nothingToDo",
+            Self::Stopped => "stopped",
+            Self::Reverted => "reverted",
+            Self::Running => "running",
+            Self::StillRunning => "stillRunning",
+            Self::Failed => "failed",
+            Self::CoordinatorLost => "coordinatorLost",
+            Self::Stalled => "stalled",
+            Self::Uneven => "uneven",
+            Self::ClientsMissing => "clientsMissing",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether an operation with this verdict is over.
+    pub fn final_word(self) -> bool {
+        !matches!(self, Self::Running | Self::StillRunning)
+    }
+
+    /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are what was
+    /// asked only for the one who asked for it; [`Verdict::exit_for`] knows.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Idle | Self::Balanced | Self::Upgraded | Self::NothingToDo => Exit::Reached,
+            Self::Unknown => Exit::Error,
+            Self::Failed | Self::CoordinatorLost | Self::Stalled => Exit::Failed,
+            Self::Running | Self::StillRunning => Exit::TimedOut,
+            Self::Uneven | Self::Stopped | Self::ClientsMissing | Self::Reverted => Exit::NotAsAsked,
+        }
+    }
+}
+
+/// What kind of operation it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// Nothing runs.
+    #[default]
+    None,
+    /// Clients move from donors to recipients.
+    Rebalance,
+    /// A new set takes over from an old one.
+    Upgrade,
+    /// One node is emptied.
+    Evacuation,
+}
+
+impl Operation {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Rebalance => "rebalance",
+            Self::Upgrade => "upgrade",
+            Self::Evacuation => "evacuation",
+        }
+    }
+}
+
+/// The part of a node in what goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Gives clients.
+    Donor,
+    /// Receives clients.
+    Recipient,
+    /// Is being emptied.
+    Evacuating,
+}
+
+impl Part {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Donor => "donor",
+            Self::Recipient => "recipient",
+            Self::Evacuating => "evacuating",
+        }
+    }
+}
+
+/// What an [`Event`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventType {
+    /// The operation began.
+    Created,
+    /// It entered another phase.
+    Phase,
+    /// The counts moved on.
+    Progress,
+    /// Something worth knowing.
+    Notice,
+    /// It ended.
+    Verdict,
+}
+
+/// A node in an [`Event`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EventNode {
+    /// The node.
+    pub node: NodeName,
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// Sessions.
+    pub sessions: Option<u64>,
+    /// Its part.
+    pub part: Option<Part>,
+    /// EMQX's own word for its state.
+    pub state: Option<String>,
+}
+
+/// One step of an operation that is followed: a line of a log, or of `-o jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// When.
+    pub time: Timestamp,
+    /// What kind of step.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// The operation's name: the object's, or `coordinator/NODE`.
+    pub name: String,
+    /// What kind of operation.
+    pub operation: Operation,
+    /// The phase it is in.
+    pub phase: Option<String>,
+    /// The nodes that take part.
+    pub nodes: Vec<EventNode>,
+    /// Clients that arrived on recipients so far.
+    pub moved_connections: Option<u64>,
+    /// Elapsed of the forecast total, never falling; 100 only with a verdict.
+    pub percent: Option<u8>,
+    /// Seconds to the end.
+    pub eta_seconds: Option<u64>,
+    /// Clients fewer than at the start.
+    pub lost_clients: Option<u64>,
+    /// Sessions fewer than at the start.
+    pub lost_sessions: Option<u64>,
+    /// Of what donors lost, the share that arrived on recipients.
+    #[serde(serialize_with = "two_decimals_or_null")]
+    pub landing_ratio: Option<f64>,
+    /// The step in words.
+    pub message: String,
+    /// How it ended; on the last event only.
+    pub verdict: Option<Verdict>,
+    /// Why it is judged so.
+    pub reason: Option<String>,
+}
+
+/// Averages and ratios leave with two decimals.
+pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((value * 100.0).round() / 100.0)
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn two_decimals_or_null<S: serde::Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => two_decimals(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}

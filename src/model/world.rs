@@ -1,0 +1,291 @@
+//! The world: everything that is known at one moment, kept apart by source. Facts are the only way in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::cluster::{Instance, Node};
+use super::fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
+use super::load::Load;
+use super::name::{InstanceId, InstanceKind};
+use super::pod::{Event, Pod, Set, SetKind, Slice};
+use super::rebalance::Rebalance;
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What a source last said of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hearing {
+    /// Whether it can be heard.
+    pub link: Link,
+    /// When it was last heard, by the server's clock; `None` when never.
+    pub heard: Option<Timestamp>,
+}
+
+/// What became different with one fact.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether anything a person could see is different.
+    pub visible: bool,
+    /// Something to be told once.
+    pub notice: Option<String>,
+}
+
+/// Everything that is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// What the API serves.
+    pub served: Served,
+    /// EMQX clusters.
+    pub instances: BTreeMap<InstanceId, Seen<Instance>>,
+    /// Rebalance objects.
+    pub rebalances: BTreeMap<Key, Seen<Rebalance>>,
+    /// Rebalance objects that are gone, in their last version, and when they went. Bounded.
+    pub departed: Vec<Seen<Rebalance>>,
+    /// Pods.
+    pub pods: BTreeMap<Key, Seen<Pod>>,
+    /// StatefulSets and ReplicaSets.
+    pub sets: BTreeMap<(SetKind, Key), Seen<Set>>,
+    /// EndpointSlices.
+    pub slices: BTreeMap<Key, Seen<Slice>>,
+    /// Events.
+    pub events: BTreeMap<Key, Seen<Event>>,
+    /// EMQX's list of nodes.
+    pub nodes: Option<Seen<Vec<Node>>>,
+    /// What EMQX moves.
+    pub load: Option<Seen<Load>>,
+    /// How each resource of each source can be heard.
+    pub hearings: BTreeMap<(Source, &'static str), Hearing>,
+    notices: BTreeSet<String>,
+}
+
+/// Departed rebalances that are remembered: enough for any list a person reads, bounded for a follow of days.
+const DEPARTED: usize = 200;
+
+fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Seen<V>>, key: K, value: V, at: Timestamp) -> bool {
+    let different = map.get(&key).is_none_or(|seen| seen.value != value);
+    map.insert(key, Seen { value, at });
+    different
+}
+
+impl World {
+    /// An empty world.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A world made of these facts.
+    pub fn of(facts: impl IntoIterator<Item = Fact>) -> Self {
+        let mut world = Self::new();
+        for fact in facts {
+            world.apply(fact);
+        }
+        world
+    }
+
+    /// Takes one fact in.
+    pub fn apply(&mut self, fact: Fact) -> Changes {
+        let Fact { at, news } = fact;
+        let visible = match news {
+            News::Served(served) => {
+                let different = self.served != served;
+                self.served = served;
+                different
+            }
+            News::Is(object) => self.is(object, at),
+            News::Gone(object) => self.gone(object, at),
+            News::Only(kind, uids) => self.only(kind, &uids.into_iter().collect(), at),
+            News::Nodes(nodes) => {
+                self.hear(Source::Emqx, "nodes", Link::Up, at);
+                let different = self.nodes.as_ref().is_none_or(|seen| seen.value != nodes);
+                self.nodes = Some(Seen { value: nodes, at });
+                different
+            }
+            News::Load(load) => {
+                self.hear(Source::Emqx, "load_rebalance", Link::Up, at);
+                let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
+                self.load = Some(Seen { value: load, at });
+                different
+            }
+            News::Link(source, resource, link) => {
+                let notice = match &link {
+                    Link::Up => None,
+                    Link::Forbidden(text) | Link::Unreachable(text) | Link::Absent(text) => {
+                        Some(text.clone())
+                    }
+                };
+                let visible = self.hear(source, resource, link, at);
+                return Changes { visible, notice: notice.filter(|text| self.notices.insert(text.clone())) };
+            }
+            News::Unreadable(text) => {
+                let first = self.notices.insert(text.clone());
+                return Changes { visible: first, notice: first.then_some(text) };
+            }
+        };
+        Changes { visible, notice: None }
+    }
+
+    fn hear(&mut self, source: Source, resource: &'static str, link: Link, at: Timestamp) -> bool {
+        let hearing = self
+            .hearings
+            .entry((source, resource))
+            .or_insert(Hearing { link: Link::Absent(String::new()), heard: None });
+        let different = hearing.link != link;
+        if link == Link::Up {
+            hearing.heard = Some(at);
+        }
+        hearing.link = link;
+        different
+    }
+
+    fn is(&mut self, object: Object, at: Timestamp) -> bool {
+        match object {
+            Object::Instance(instance) => put(&mut self.instances, instance.id.clone(), *instance, at),
+            Object::Rebalance(rebalance) => {
+                let key = (rebalance.namespace.clone(), rebalance.name.clone());
+                if let Some(old) = self.rebalances.get(&key)
+                    && old.value.uid != rebalance.uid
+                {
+                    let old = Seen { value: old.value.clone(), at };
+                    self.depart(old);
+                }
+                put(&mut self.rebalances, key, *rebalance, at)
+            }
+            Object::Pod(pod) => {
+                put(&mut self.pods, (pod.namespace.clone(), pod.name.as_str().to_owned()), *pod, at)
+            }
+            Object::Set(set) => {
+                put(&mut self.sets, (set.kind, (set.namespace.clone(), set.name.clone())), *set, at)
+            }
+            Object::Slice(slice) => {
+                put(&mut self.slices, (slice.namespace.clone(), slice.name.clone()), *slice, at)
+            }
+            Object::Event(event) => {
+                put(&mut self.events, (event.namespace.clone(), event.name.clone()), *event, at)
+            }
+        }
+    }
+
+    fn gone(&mut self, object: Object, at: Timestamp) -> bool {
+        match object {
+            Object::Instance(instance) => self.instances.remove(&instance.id).is_some(),
+            Object::Rebalance(rebalance) => {
+                let key = (rebalance.namespace.clone(), rebalance.name.clone());
+                let here = self.rebalances.get(&key).is_some_and(|seen| seen.value.uid == rebalance.uid);
+                if here {
+                    self.rebalances.remove(&key);
+                    self.depart(Seen { value: *rebalance, at });
+                }
+                here
+            }
+            Object::Pod(pod) => {
+                let key = (pod.namespace.clone(), pod.name.as_str().to_owned());
+                // A StatefulSet's pod comes back under its name: the old one's end must not remove the new one.
+                let here = self.pods.get(&key).is_some_and(|seen| seen.value.uid == pod.uid);
+                here && self.pods.remove(&key).is_some()
+            }
+            Object::Set(set) => self.sets.remove(&(set.kind, (set.namespace.clone(), set.name))).is_some(),
+            Object::Slice(slice) => self.slices.remove(&(slice.namespace.clone(), slice.name)).is_some(),
+            Object::Event(event) => self.events.remove(&(event.namespace.clone(), event.name)).is_some(),
+        }
+    }
+
+    fn only(&mut self, kind: ObjectKind, uids: &BTreeSet<String>, at: Timestamp) -> bool {
+        fn keep<K: Ord + Clone, V>(
+            map: &mut BTreeMap<K, Seen<V>>,
+            mut stays: impl FnMut(&V) -> bool,
+        ) -> Vec<Seen<V>> {
+            map.extract_if(.., |_, seen| !stays(&seen.value)).map(|(_, seen)| seen).collect()
+        }
+        match kind {
+            ObjectKind::Instance => !keep(&mut self.instances, |it| uids.contains(&it.uid)).is_empty(),
+            ObjectKind::Rebalance => {
+                let gone = keep(&mut self.rebalances, |it| uids.contains(&it.uid));
+                let any = !gone.is_empty();
+                for seen in gone {
+                    self.depart(Seen { value: seen.value, at });
+                }
+                any
+            }
+            ObjectKind::Pod => !keep(&mut self.pods, |it| uids.contains(&it.uid)).is_empty(),
+            ObjectKind::StatefulSet => {
+                !keep(&mut self.sets, |it| it.kind != SetKind::StatefulSet || uids.contains(&it.uid))
+                    .is_empty()
+            }
+            ObjectKind::ReplicaSet => {
+                !keep(&mut self.sets, |it| it.kind != SetKind::ReplicaSet || uids.contains(&it.uid))
+                    .is_empty()
+            }
+            ObjectKind::Slice => !keep(&mut self.slices, |it| uids.contains(&it.uid)).is_empty(),
+            ObjectKind::Event => !keep(&mut self.events, |it| uids.contains(&it.uid)).is_empty(),
+        }
+    }
+
+    fn depart(&mut self, seen: Seen<Rebalance>) {
+        if self.departed.len() == DEPARTED {
+            self.departed.remove(0);
+        }
+        self.departed.push(seen);
+    }
+
+    /// The instance that a Rebalance is for, if it is known.
+    pub fn instance_of(&self, rebalance: &Rebalance) -> Option<&Instance> {
+        let id = InstanceId {
+            kind: rebalance.instance_kind,
+            namespace: rebalance.namespace.clone(),
+            name: rebalance.instance_name.clone(),
+        };
+        self.instances.get(&id).map(|seen| &seen.value)
+    }
+
+    /// An instance by its id.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.get(id).map(|seen| &seen.value)
+    }
+
+    /// The pods of an instance, by name. Pods without the operator's label do not count.
+    pub fn pods_of<'a>(&'a self, id: &'a InstanceId) -> impl Iterator<Item = &'a Pod> {
+        self.pods
+            .values()
+            .map(|seen| &seen.value)
+            .filter(|pod| pod.namespace == id.namespace && pod.instance.as_deref() == Some(id.name.as_str()))
+    }
+
+    /// The sets of an instance.
+    pub fn sets_of<'a>(&'a self, id: &'a InstanceId) -> impl Iterator<Item = &'a Set> {
+        self.sets
+            .values()
+            .map(|seen| &seen.value)
+            .filter(|set| set.namespace == id.namespace && set.instance.as_deref() == Some(id.name.as_str()))
+    }
+
+    /// The rebalances of an instance, oldest first.
+    pub fn rebalances_of<'a>(&'a self, id: &'a InstanceId) -> Vec<&'a Seen<Rebalance>> {
+        let mut found: Vec<_> = self
+            .rebalances
+            .values()
+            .filter(|seen| {
+                seen.value.namespace == id.namespace
+                    && seen.value.instance_name == id.name
+                    && seen.value.instance_kind == id.kind
+            })
+            .collect();
+        found.sort_by_key(|seen| seen.value.created);
+        found
+    }
+
+    /// The instances, by id.
+    pub fn ids(&self) -> Vec<InstanceId> {
+        self.instances.keys().cloned().collect()
+    }
+
+    /// Whether any of the instance's kind `EmqxEnterprise` with this name exists in the namespace.
+    pub fn has_enterprise(&self, namespace: &str, name: &str) -> bool {
+        self.instances.contains_key(&InstanceId {
+            kind: InstanceKind::EmqxEnterprise,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! The seam: the few ways in which the outside is known and changed. The verbs and the screen see only these, so
+//! that they cannot tell a live cluster from the pretend one or from a recording.
+//!
+//! ```text
+//!            facts ─────────────►  World ──► plan ──► output / tui
+//!   k8s ──┐                                              │
+//!   emqx ─┤  Kubernetes, Broker  ◄───────── acts ────────┘
+//!  replay ┘
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::Stream;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::Problem;
+use crate::model::{ApiPort, Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy};
+
+/// Something that is known later, or a [`Problem`].
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
+
+/// Facts as they come. Ends only when the source is over (a recording); a live one heals itself.
+pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
+
+/// What time it is by the server's clock; "now" of ages and ETAs.
+pub trait Clock {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// How many of the server's seconds pass in one of ours: 1, but for a pretend cluster in a hurry.
+    fn speed(&self) -> f64;
+}
+
+/// Where to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// One namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// One instance by name, and by kind where it is known.
+    pub instance: Option<(Option<InstanceKind>, String)>,
+    /// A label selector for the instances, as kubectl takes it.
+    pub labels: Option<String>,
+    /// A field selector for the instances.
+    pub fields: Option<String>,
+    /// What is looked at.
+    pub want: Want,
+}
+
+/// How much is looked at: every verb pays only for what it shows.
+#[expect(clippy::struct_excessive_bools, reason = "each is one list that is made or not")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Instances.
+    pub instances: bool,
+    /// Rebalances.
+    pub rebalances: bool,
+    /// Pods and their sets.
+    pub pods: bool,
+    /// EndpointSlices.
+    pub endpoints: bool,
+    /// Events.
+    pub events: bool,
+}
+
+impl Want {
+    /// Everything.
+    pub const ALL: Self =
+        Self { instances: true, rebalances: true, pods: true, endpoints: true, events: true };
+}
+
+/// Whether the server only pretends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DryRun {
+    /// It is done.
+    #[default]
+    No,
+    /// The server checks it and stores nothing.
+    Server,
+}
+
+/// A right that may be asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// `create`, `delete`, `get`, …
+    pub verb: &'static str,
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The resource, `pods` or `pods/portforward`.
+    pub resource: &'static str,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// The Kubernetes API.
+pub trait Kubernetes {
+    /// What is served. Fails only when the API server cannot be asked at all.
+    fn served(&self) -> Later<'_, Served>;
+    /// Lists what is wanted, once. A resource that is forbidden or absent becomes a fact; an error is only what
+    /// leaves nothing to show.
+    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>>;
+    /// Lists and then watches what is wanted.
+    fn follow(&self, scope: &Scope) -> FactStream;
+    /// One Rebalance, or `None` when there is none of that name.
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>>;
+    /// Creates a Rebalance from its manifest; gives it back as the server stored it, with the server's warnings.
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created>;
+    /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool>;
+    /// Whether these are allowed; `None` where even that may not be asked.
+    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
+}
+
+/// What the server made of a manifest.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The object as stored.
+    pub rebalance: Rebalance,
+    /// The object as the server wrote it.
+    pub object: Value,
+    /// The server's warnings.
+    pub warnings: Vec<String>,
+}
+
+/// Which EMQX to talk to, and through which pods; follows from the world (`plan::reach`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Pods to go through, best first: ready cores, oldest first.
+    pub pods: Vec<PodName>,
+    /// The port of EMQX's API within them.
+    pub port: ApiPort,
+    /// Whether it is EMQX 4 (`/api/v4`).
+    pub v4: bool,
+}
+
+/// EMQX's own API, of one cluster.
+pub trait Broker {
+    /// Nodes and what is being moved, once: never fails, a lost EMQX is a fact.
+    fn read(&self) -> Later<'_, Vec<Fact>>;
+    /// The same again and again, every so often by the server's clock.
+    fn follow(&self, every: Duration) -> FactStream;
+    /// Starts a rebalance with `coordinator` as its conductor and `nodes` as its participants.
+    fn start<'a>(
+        &'a self,
+        coordinator: &'a NodeName,
+        nodes: &'a [NodeName],
+        strategy: &'a Strategy,
+    ) -> Later<'a, ()>;
+    /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
+    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool>;
+    /// Whether a node accepts clients, asked of that very pod over a connection of its own.
+    fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
+}
+
+/// Makes a [`Broker`] for a target; what `app` hands to the verbs.
+pub trait Brokers {
+    /// A broker for this cluster; nothing is contacted before it is used.
+    fn broker(&self, target: Target) -> Rc<dyn Broker>;
+}
+
+/// Bytes to and from a pod's port.
+pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
+
+/// A way to a pod's port; implemented by `k8s` as port-forward, handed to `emqx`.
+pub trait Tunnel {
+    /// Opens a stream of bytes.
+    fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16) -> Later<'a, Box<dyn Bytes>>;
+}
+
+/// A key for EMQX's API. Has no `Debug`: it must not reach a log.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// The key.
+    pub key: String,
+    /// The secret.
+    pub secret: String,
+}
+
+/// Where the key for EMQX comes from: the operator's Secret, or a file.
+pub trait Credentials {
+    /// The key for this instance.
+    fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> Later<'a, ApiKey>;
+}
+
+/// Listens to everything that comes from outside in its own form, to record it.
+pub trait Tap {
+    /// An object came: `event` is LISTED, ADDED, MODIFIED or DELETED.
+    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
+    /// An answer of EMQX came.
+    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
+}
+
+/// Turns what was recorded into facts; implemented by `app` out of the wire readers of `k8s` and `emqx`.
+pub trait Translate {
+    /// An object of Kubernetes, with the event that brought it.
+    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact>;
+    /// An answer of EMQX.
+    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;
+}
