@@ -1,3 +1,7 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
+pub mod eviction;
+pub mod picture;
+pub mod rebalance;
+pub mod results;
 pub mod rules;
