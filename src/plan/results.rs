@@ -77,6 +77,7 @@ pub struct Status {
     pub sources: Sources,
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn or_none<S: serde::Serializer>(api: &Option<ApiVersion>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(api.map_or("none", ApiVersion::as_str))
 }
