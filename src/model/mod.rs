@@ -8,6 +8,7 @@ pub mod load;
 pub mod name;
 pub mod pod;
 pub mod rebalance;
+pub mod refusal;
 pub mod verdict;
 pub mod world;
 
