@@ -317,11 +317,12 @@ impl Follower {
                 run.counts = counts.clone();
                 run.moved = now;
             }
-            if run.entry.is_none() || run.baseline_until.is_some_and(|until| nodes.at <= until) {
-                let waiting = run.entry.as_ref().is_none_or(|entry| entry.stage == Stage::WaitHealthCheck);
-                if waiting && run.start_is_ours() {
-                    run.start = Some(counts.clone());
+            match &mut run.baseline {
+                Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
+                    *before = run.start.replace(counts.clone());
                 }
+                Baseline::Until(until) if nodes.at <= *until => run.start = Some(counts.clone()),
+                _ => {}
             }
         }
     }
