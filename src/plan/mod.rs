@@ -3,8 +3,13 @@
 pub mod eviction;
 pub mod follow;
 pub mod judge;
+pub mod manifest;
+#[cfg(test)]
+pub(crate) mod mk;
 pub mod picture;
+pub mod preflight;
 pub mod progress;
+pub mod reach;
 pub mod rebalance;
 pub mod record;
 pub mod results;
