@@ -14,4 +14,5 @@ pub mod rebalance;
 pub mod record;
 pub mod results;
 pub mod rules;
+pub mod status;
 pub mod words;
