@@ -11,7 +11,9 @@
 //!
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
+pub mod emqx;
 pub mod error;
+pub mod k8s;
 pub mod model;
 pub mod plan;
 pub mod seam;

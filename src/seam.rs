@@ -11,12 +11,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::{ApiPort, Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy};
@@ -26,6 +28,38 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
 
 /// Facts as they come. Ends only when the source is over (a recording); a live one heals itself.
 pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
+
+/// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
+/// pauses while nobody looks; the future waits when the channel is full, so that no fact is dropped.
+pub fn driven<F>(room: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
+where
+    F: Future<Output = ()> + 'static,
+{
+    let (sender, facts) = channel(room);
+    Box::pin(Driven { facts, driver: Some(Box::pin(make(sender))) })
+}
+
+struct Driven {
+    facts: Receiver<Fact>,
+    driver: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Stream for Driven {
+    type Item = Fact;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Fact>> {
+        if let Poll::Ready(Some(fact)) = self.facts.poll_recv(context) {
+            return Poll::Ready(Some(fact));
+        }
+        if let Some(driver) = self.driver.as_mut()
+            && driver.as_mut().poll(context).is_ready()
+        {
+            self.driver = None;
+        }
+        // What the driver has just sent; the end once it is gone and with it the only sender.
+        self.facts.poll_recv(context)
+    }
+}
 
 /// What time it is by the server's clock; "now" of ages and ETAs.
 pub trait Clock {
