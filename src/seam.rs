@@ -9,6 +9,7 @@
 //! ```
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -59,6 +60,17 @@ impl Stream for Driven {
         // What the driver has just sent; the end once it is gone and with it the only sender.
         self.facts.poll_recv(context)
     }
+}
+
+/// How long to wait after so many failures in a row: 100 ms, doubling up to 5 s.
+pub fn back_off(failures: u32) -> Duration {
+    jitter(Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5)))
+}
+
+/// Up to a tenth less or more, so that many of us do not ask in step.
+pub fn jitter(pause: Duration) -> Duration {
+    let random = RandomState::new().hash_one(pause) % 1000;
+    pause.mul_f64(0.9 + random as f64 / 5000.0)
 }
 
 /// What time it is by the server's clock; "now" of ages and ETAs.

@@ -1,7 +1,6 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +15,9 @@ use super::reach::Way;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy};
-use crate::seam::{ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, Target, driven};
+use crate::seam::{
+    ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, Target, back_off, driven, jitter,
+};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -216,7 +217,7 @@ impl Shared {
                             return;
                         }
                     }
-                    every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE)
+                    jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE))
                 }
                 Err(failed) => {
                     failures += 1;
@@ -229,7 +230,7 @@ impl Shared {
                     back_off(failures)
                 }
             };
-            tokio::time::sleep(jitter(pause)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -239,17 +240,6 @@ const TRIES: usize = 3;
 
 /// However fast the server's clock runs, we do not ask more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-
-/// 100 ms, doubling up to 5 s.
-fn back_off(failures: u32) -> Duration {
-    Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5))
-}
-
-/// Up to a tenth less or more, so that many of us do not ask in step.
-fn jitter(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(pause) % 1000;
-    pause.mul_f64(0.9 + random as f64 / 5000.0)
-}
 
 /// The facts of one round wait here for whoever applies them; a second round is not asked for before.
 const ROOM: usize = 8;

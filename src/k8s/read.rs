@@ -59,6 +59,8 @@ fn facts(
     let at = cluster.now();
     let mut facts = vec![Fact { at, news: News::Served(served) }];
     let mut uids: Vec<(ObjectKind, Vec<String>)> = Vec::new();
+    let heard: Vec<&str> =
+        resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
     for (resource, answer) in resources.iter().zip(answers) {
         let link = match answer {
             Ok(listing) => {
@@ -73,6 +75,8 @@ fn facts(
                 }
                 Link::Up
             }
+            // Of several versions that were tried, one answered.
+            Err(_) if heard.contains(&resource.name) => continue,
             Err(trouble) => link(resource, &trouble),
         };
         facts.push(Fact { at, news: News::Link(resource.source, resource.name, link) });
