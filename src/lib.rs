@@ -15,3 +15,4 @@ pub mod error;
 pub mod model;
 pub mod plan;
 pub mod seam;
+pub mod sim;
