@@ -18,3 +18,4 @@ pub mod k8s;
 pub mod model;
 pub mod plan;
 pub mod seam;
+pub mod sim;
