@@ -16,4 +16,5 @@ pub mod error;
 pub mod k8s;
 pub mod model;
 pub mod plan;
+pub mod replay;
 pub mod seam;
