@@ -11,6 +11,7 @@
 //!
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
+pub mod cli;
 pub mod emqx;
 pub mod error;
 pub mod k8s;
@@ -18,3 +19,4 @@ pub mod model;
 pub mod plan;
 pub mod replay;
 pub mod seam;
+pub mod sim;

@@ -14,10 +14,8 @@ use super::http::{Answer, Connection, Lost};
 use super::reach::Way;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy};
-use crate::seam::{
-    ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, Target, back_off, driven, jitter,
-};
+use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy, Target};
+use crate::seam::{ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, back_off, driven, jitter};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn averages_have_two_decimals_or_none() {
-        assert_eq!(average(2553.333_333), "2,553.33");
+        assert_eq!(average(2_553.333_333), "2,553.33");
         assert_eq!(average(2340.0), "2,340");
         assert_eq!(average(0.004), "0");
     }

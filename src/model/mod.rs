@@ -12,7 +12,7 @@ pub mod refusal;
 pub mod verdict;
 pub mod world;
 
-pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role};
+pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role, Target};
 pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};

@@ -203,8 +203,11 @@ pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<
     serializer.serialize_f64((value * 100.0).round() / 100.0)
 }
 
-#[expect(clippy::ref_option, reason = "the form that serde asks for")]
-fn two_decimals_or_null<S: serde::Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+/// The same for one that may not be known.
+pub fn two_decimals_or_null<S: serde::Serializer>(
+    value: &Option<f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => two_decimals(value, serializer),
         None => serializer.serialize_none(),

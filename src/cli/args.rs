@@ -1,0 +1,331 @@
+//! What was typed: the verbs and their flags, and their help. No rule that looks at two flags is here
+//! ([`super::rules`] has them).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::global::GlobalArgs;
+use super::groups::{
+    ApplyForm, BackendArgs, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
+};
+use super::help;
+use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName};
+use super::value::{self, Counts};
+
+/// Predict, start, follow, judge and stop EMQX connection rebalancing on Kubernetes
+///
+/// One honest picture, joined from three sources that disagree: the custom resources (what the operator believes),
+/// the pods and endpoints (what the load balancer sees), and EMQX's own API (what happens to clients).
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "kubectl-emqx",
+    bin_name = "kubectl emqx",
+    display_name = "kubectl emqx",
+    version,
+    after_help = help::ROOT,
+    disable_help_subcommand = false,
+    subcommand_required = false
+)]
+pub(super) struct Root {
+    #[command(flatten)]
+    pub(super) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(super) verb: Option<VerbArgs>,
+}
+
+/// The verbs.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum VerbArgs {
+    /// One cluster at a glance: its nodes, what runs, one verdict line
+    ///
+    /// Joins the custom resource, the pods, the endpoints and EMQX's own API. A source that is forbidden or cannot be
+    /// reached makes the picture poorer and is named once; the exit code stays 0.
+    #[command(after_help = help::STATUS)]
+    Status(ReadArgs),
+    /// A row per EMQX node: pod, role, ready, serving, connections, sessions
+    ///
+    /// `serving` is whether the Service leads new clients to the node. `?` is not known; it is never written 0.
+    #[command(after_help = help::NODES)]
+    Nodes(ReadArgs),
+    /// Even out connections: plan, start, follow, stop
+    ///
+    /// Without a verb: what runs and what ran, and what to type next.
+    #[command(after_help = help::REBALANCE)]
+    Rebalance(RebalanceArgs),
+    /// Play a recording: every operation in it, with its verdict
+    ///
+    /// A recording is what `--record` writes: JSON lines of what Kubernetes and EMQX said, and when.
+    #[command(after_help = help::REPLAY)]
+    Replay(ReplayArgs),
+    /// A pretend cluster inside the program, shown at work
+    ///
+    /// Runs a whole rebalance through the real client against a pretend Kubernetes and EMQX on this machine. Nothing else
+    /// is contacted.
+    #[command(after_help = help::DEMO)]
+    Demo(DemoArgs),
+    /// The versions in play: plugin, Kubernetes, operator, EMQX
+    ///
+    /// `kubectl emqx --version` tells the plugin's alone and contacts nothing.
+    #[command(after_help = help::VERSION)]
+    Version(VersionArgs),
+}
+
+/// `status`, `nodes`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReadArgs {
+    /// The EMQX or EmqxEnterprise; may be left out when there is one. `emqx/NAME` and `emqxenterprise/NAME` pick the kind
+    #[arg(value_parser = value::instance)]
+    pub(super) name: Option<InstanceName>,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// `version`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct VersionArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// `rebalance`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RebalanceArgs {
+    #[command(flatten)]
+    pub(super) list: ListArgs,
+    #[command(subcommand)]
+    pub(super) verb: Option<RebalanceVerbArgs>,
+}
+
+/// The verbs of `rebalance`.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum RebalanceVerbArgs {
+    /// What would happen, and why; writes nothing
+    ///
+    /// EMQX's own rule, round by round: who gives, who receives, how long it takes, how many clients are cut, and whether
+    /// it would start at all. Exit 0 when it would run or there is nothing to do, 6 when a check refuses it.
+    #[command(after_help = help::PLAN)]
+    Plan(PlanArgs),
+    /// The Rebalance manifest on stdout, every field written out
+    ///
+    /// In the API version and form that the server takes, for `kubectl apply` or a repository.
+    #[command(after_help = help::GENERATE)]
+    Generate(GenerateArgs),
+    /// Check, plan, ask, start
+    ///
+    /// Shows the plan on stderr, asks, looks at fresh counts again, and creates a Rebalance under a new name, which is all
+    /// that goes to stdout. Never one that would do nothing, never a second one.
+    #[command(after_help = help::APPLY)]
+    Apply(ApplyArgs),
+    /// Follow one to its verdict
+    ///
+    /// Goes by what happens to clients, not by the operator's phase alone. A few lines redrawn in place on a terminal, else
+    /// a line per change. Ctrl-C leaves the rebalance running.
+    #[command(after_help = help::WATCH)]
+    Watch(WatchArgs),
+    /// Stop one for real, and prove it
+    ///
+    /// Tells EMQX, proves that nothing is evicted any more, and then removes the object.
+    #[command(after_help = help::STOP)]
+    Stop(StopArgs),
+    /// Running and past ones, with verdict and duration
+    ///
+    /// Also what runs in EMQX without any object. A past one is judged by what `apply` left in its annotation.
+    #[command(after_help = help::LIST)]
+    List(ListArgs),
+    /// Delete finished Rebalance objects
+    ///
+    /// Never one that may still be running.
+    #[command(after_help = help::PRUNE)]
+    Prune(PruneArgs),
+}
+
+/// `rebalance plan`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PlanArgs {
+    /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
+    #[arg(value_parser = value::instance)]
+    pub(super) name: Option<InstanceName>,
+    /// Connections of each node, instead of a cluster: nothing is contacted
+    #[arg(long, value_name = "N,N,…", value_parser = value::counts, allow_hyphen_values = true)]
+    pub(super) counts: Option<Counts>,
+    /// Sessions of each node, with --counts [default: the connections]
+    #[arg(long, value_name = "N,N,…", value_parser = value::counts, allow_hyphen_values = true)]
+    pub(super) sessions: Option<Counts>,
+    /// Seconds for which an evicted client stays away [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = value::wait, allow_negative_numbers = true)]
+    pub(super) reconnect_delay: Option<u64>,
+    /// Where evicted clients come back
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(super) lb: LoadBalancer,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) strategy: StrategyArgs,
+}
+
+/// `rebalance generate`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct GenerateArgs {
+    /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
+    #[arg(value_parser = value::instance)]
+    pub(super) name: Option<InstanceName>,
+    /// For this operator line, without asking a cluster; needs NAME
+    #[arg(long, value_name = "LINE", value_parser = ["2.2", "2.3"])]
+    pub(super) for_operator: Option<String>,
+    /// A fixed name for the Rebalance [default: one with the time in it]
+    #[arg(long = "name", id = "rebalance-name", value_name = "NAME", value_parser = value::new_name)]
+    pub(super) rebalance_name: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    pub(super) output: Manifest,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) strategy: StrategyArgs,
+}
+
+/// `rebalance apply`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ApplyArgs {
+    /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
+    #[arg(value_parser = value::instance)]
+    pub(super) name: Option<InstanceName>,
+    /// A Rebalance manifest; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) filename: Option<PathBuf>,
+    /// Follow it to its verdict
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub(super) output: Option<ApplyForm>,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) strategy: StrategyArgs,
+    #[command(flatten)]
+    pub(super) write: WriteArgs,
+    #[command(flatten)]
+    pub(super) skip: SkipArgs,
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+}
+
+/// `rebalance watch`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct WatchArgs {
+    /// A Rebalance, an instance that has one running, or `coordinator/NODE`; may be left out when one runs
+    #[arg(value_parser = value::operation)]
+    pub(super) name: Option<OperationName>,
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub(super) output: Option<StreamForm>,
+    /// What it does anyway
+    #[arg(short, long, hide = true)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+}
+
+/// `rebalance stop`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct StopArgs {
+    /// A Rebalance, an instance that has one running, or `coordinator/NODE`; may be left out when one runs
+    #[arg(value_parser = value::operation)]
+    pub(super) name: Option<OperationName>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    /// Wait for so long at most
+    #[arg(long, value_name = "DURATION", value_parser = value::limit, default_value = "60s")]
+    pub(super) timeout: Duration,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) write: WriteArgs,
+    #[command(flatten)]
+    pub(super) skip: SkipArgs,
+}
+
+/// `rebalance list`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) backend: BackendArgs,
+}
+
+/// `rebalance prune`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PruneArgs {
+    /// Only those that ended longer ago than this
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "0s", hide_default_value = true)]
+    pub(super) older_than: Duration,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) write: WriteArgs,
+}
+
+/// `replay`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReplayArgs {
+    /// The recording
+    pub(super) file: PathBuf,
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub(super) output: Option<StreamForm>,
+    /// Play it so many times faster than it happened [default: at once]
+    #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
+    pub(super) speed: Option<f64>,
+}
+
+/// `demo`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DemoArgs {
+    /// What is played
+    pub(super) scenario: Option<String>,
+    /// So many times faster than real time [default: 6]
+    #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
+    pub(super) speed: Option<f64>,
+    #[command(subcommand)]
+    pub(super) verb: Option<DemoVerbArgs>,
+}
+
+/// The verb of `demo`.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum DemoVerbArgs {
+    /// The pretend cluster left running, for any command and for kubectl itself
+    ///
+    /// Prints `export KUBECONFIG=…` as its first line once it answers, and runs until Ctrl-C.
+    #[command(after_help = help::DEMO_SERVE)]
+    Serve(ServeArgs),
+}
+
+/// `demo serve`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ServeArgs {
+    /// What is played
+    pub(super) scenario: Option<String>,
+    /// So many times faster than real time [default: 1]
+    #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
+    pub(super) speed: Option<f64>,
+    /// Write the kubeconfig here
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig_out: Option<PathBuf>,
+    /// Play a scenario of your own
+    #[arg(long, value_name = "SCENARIO.yaml")]
+    pub(super) file: Option<PathBuf>,
+}

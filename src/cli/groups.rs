@@ -1,0 +1,169 @@
+//! Groups of flags that several verbs share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
+
+use super::intent::{BackendChoice, DryRun, Output};
+use super::value;
+
+/// Which of several instances.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct SelectArgs {
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    pub(super) all_namespaces: bool,
+    /// Only instances with these labels, as in kubectl
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub(super) selector: Option<String>,
+    /// Only instances with these fields, as in kubectl
+    #[arg(long, value_name = "SELECTOR")]
+    pub(super) field_selector: Option<String>,
+}
+
+/// The form of a document.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct OutputArgs {
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub(super) output: Option<Output>,
+}
+
+/// The form of something that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamForm {
+    /// A line per step.
+    Text,
+    /// A JSON document per line.
+    Jsonl,
+    /// Known only to be answered with a hint.
+    Json,
+}
+
+impl ValueEnum for StreamForm {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Jsonl, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Text => PossibleValue::new("text").help("A line per step, for people"),
+            Self::Jsonl => PossibleValue::new("jsonl").help("One JSON document per line"),
+            Self::Json => PossibleValue::new("json").hide(true),
+        })
+    }
+}
+
+/// The form of what `apply` says: a document, or a stream while it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ApplyForm {
+    /// A document.
+    Document(Output),
+    /// A stream, with --watch.
+    Jsonl,
+}
+
+impl ValueEnum for ApplyForm {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Document(Output::Text),
+            Self::Document(Output::Wide),
+            Self::Document(Output::Json),
+            Self::Document(Output::Yaml),
+            Self::Document(Output::Name),
+            Self::Jsonl,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Document(output) => output.to_possible_value(),
+            Self::Jsonl => Some(PossibleValue::new("jsonl").help("One JSON document per line, with --watch")),
+        }
+    }
+}
+
+/// How a change is made.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Changing the cluster")]
+pub(super) struct WriteArgs {
+    /// Only try it: `client` shows it, `server` lets the API server check it
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t)]
+    pub(super) dry_run: DryRun,
+    /// Whose change it is
+    #[arg(long, value_name = "NAME", default_value = crate::model::FIELD_MANAGER)]
+    pub(super) field_manager: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Why, in your own words; kept with the change
+    #[arg(long, value_name = "TEXT", value_parser = value::sentence)]
+    pub(super) reason: Option<String>,
+    /// Exit with 3 when nothing changed
+    #[arg(long)]
+    pub(super) error_unchanged: bool,
+}
+
+/// Which checks do not refuse.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Changing the cluster")]
+pub(super) struct SkipArgs {
+    /// Go on although this check refuses (repeatable)
+    #[arg(long, value_name = "CHECK", value_parser = value::check_id)]
+    pub(super) skip_check: Vec<String>,
+}
+
+/// How an operation is followed.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Following")]
+pub(super) struct FollowArgs {
+    /// Follow for so long at most (exit 5 when it still runs)
+    #[arg(long, value_name = "DURATION", value_parser = value::limit)]
+    pub(super) timeout: Option<Duration>,
+    /// A few lines redrawn in place
+    #[arg(long)]
+    pub(super) inline: bool,
+    /// Keep everything that comes in, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+}
+
+/// By which way.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BackendArgs {
+    /// By which way: an object for the operator, or EMQX's own API
+    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    pub(super) backend: BackendChoice,
+}
+
+/// What is asked of EMQX, by EMQX's own names and defaults.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Strategy")]
+pub(super) struct StrategyArgs {
+    /// Clients that a donor loses per second [default: 500]
+    #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
+    pub(super) conn_evict_rate: Option<u64>,
+    /// Sessions that a donor gives per second [default: 500]
+    #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
+    pub(super) sess_evict_rate: Option<u64>,
+    /// Wait for load balancers to notice [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
+    pub(super) wait_health_check: Option<u64>,
+    /// Wait for clients to take their sessions over [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
+    pub(super) wait_takeover: Option<u64>,
+    /// Connections that donors may have more than recipients [default: 1000]
+    #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
+    pub(super) abs_conn_threshold: Option<u64>,
+    /// Factor that donors may be above recipients [default: 1.1]
+    #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
+    pub(super) rel_conn_threshold: Option<f64>,
+    /// The same for sessions [default: 1000]
+    #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
+    pub(super) abs_sess_threshold: Option<u64>,
+    /// The same for sessions [default: 1.1]
+    #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
+    pub(super) rel_sess_threshold: Option<f64>,
+}

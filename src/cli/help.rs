@@ -1,0 +1,125 @@
+//! What stands under the flags in the help: examples, exit codes, environment.
+
+/// Of the program.
+pub(super) const ROOT: &str = "\
+Examples:
+  kubectl emqx status
+  kubectl emqx rebalance plan
+  kubectl emqx rebalance apply --watch
+  kubectl emqx demo
+
+Exit codes:
+  0    the goal is reached, or there was nothing to do
+  1    error: API, network, permission, unknown name, bad file
+  2    a bad flag or value, or two instances and no NAME
+  3    nothing changed, and --error-unchanged was given
+  4    the operation ended failed
+  5    time ran out while it still runs
+  6    refused by a check, a running one, a taken name, or a missing confirmation
+  7    it ended, but not as asked
+  8    our own guard stopped it
+  130  interrupted
+
+Environment:
+  KUBECONFIG             as in kubectl
+  NO_COLOR, TERM=dumb    no colour
+  KUBECTL_EMQX_<FLAG>    a default for a flag of our own, as KUBECTL_EMQX_BACKEND=emqx for --backend
+                         (a flag that is typed wins)";
+
+/// Of `status`.
+pub(super) const STATUS: &str = "\
+Examples:
+  kubectl emqx status
+  kubectl emqx status emqx -n mq -o json
+  kubectl emqx status -A";
+
+/// Of `nodes`.
+pub(super) const NODES: &str = "\
+Examples:
+  kubectl emqx nodes
+  kubectl emqx nodes emqxenterprise/emqx-ee -o wide
+  kubectl emqx nodes -o json";
+
+/// Of `rebalance`.
+pub(super) const REBALANCE: &str = "\
+Examples:
+  kubectl emqx rebalance
+  kubectl emqx rebalance plan emqx
+  kubectl emqx rebalance apply emqx --conn-evict-rate 10 --watch";
+
+/// Of `rebalance plan`.
+pub(super) const PLAN: &str = "\
+Examples:
+  kubectl emqx rebalance plan emqx --conn-evict-rate 10
+  kubectl emqx rebalance plan emqx --abs-conn-threshold 100 -o json
+  kubectl emqx rebalance plan --counts 3333,3333,3334,0 --abs-conn-threshold 100";
+
+/// Of `rebalance generate`.
+pub(super) const GENERATE: &str = "\
+Examples:
+  kubectl emqx rebalance generate emqx --conn-evict-rate 10 | kubectl apply -f -
+  kubectl emqx rebalance generate emqx --for-operator 2.3 --name evening > rebalance.yaml
+  kubectl emqx rebalance generate emqxenterprise/emqx-ee -o json";
+
+/// Of `rebalance apply`.
+pub(super) const APPLY: &str = "\
+Examples:
+  kubectl emqx rebalance apply emqx --conn-evict-rate 10 --watch
+  kubectl emqx rebalance apply -f rebalance.yaml --yes
+  kubectl emqx rebalance apply emqx --dry-run=server -o json";
+
+/// Of `rebalance watch`.
+pub(super) const WATCH: &str = "\
+Examples:
+  kubectl emqx rebalance watch
+  kubectl emqx rebalance watch emqx-20261123-101358 --timeout 30m
+  kubectl emqx rebalance watch coordinator/emqx@10.0.0.7 -o jsonl";
+
+/// Of `rebalance stop`.
+pub(super) const STOP: &str = "\
+Examples:
+  kubectl emqx rebalance stop
+  kubectl emqx rebalance stop emqx-20261123-101358 --yes
+  kubectl emqx rebalance stop coordinator/emqx@10.0.0.7 --reason 'too many reconnects'";
+
+/// Of `rebalance list`.
+pub(super) const LIST: &str = "\
+Examples:
+  kubectl emqx rebalance list
+  kubectl emqx rebalance list -A -o wide
+  kubectl emqx rebalance list -o json";
+
+/// Of `rebalance prune`.
+pub(super) const PRUNE: &str = "\
+Examples:
+  kubectl emqx rebalance prune --older-than 7d
+  kubectl emqx rebalance prune --dry-run=client
+  kubectl emqx rebalance prune -n mq --yes";
+
+/// Of `replay`.
+pub(super) const REPLAY: &str = "\
+Examples:
+  kubectl emqx replay evening.jsonl
+  kubectl emqx replay evening.jsonl --speed 10
+  kubectl emqx replay evening.jsonl -o jsonl";
+
+/// Of `demo`.
+pub(super) const DEMO: &str = "\
+Examples:
+  kubectl emqx demo
+  kubectl emqx demo coordinator-crash
+  kubectl emqx demo serve documented-v2 --speed 20";
+
+/// Of `demo serve`.
+pub(super) const DEMO_SERVE: &str = "\
+Examples:
+  kubectl emqx demo serve
+  kubectl emqx demo serve documented-v1beta4 --speed 20 --kubeconfig-out demo.kubeconfig
+  kubectl emqx demo serve --file my-scenario.yaml";
+
+/// Of `version`.
+pub(super) const VERSION: &str = "\
+Examples:
+  kubectl emqx version
+  kubectl emqx version -A -o json
+  kubectl emqx --version";

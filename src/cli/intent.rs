@@ -1,0 +1,530 @@
+//! What is meant: checked, complete, with defaults filled in. After this no code asks whether a flag was given.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{InstanceKind, NodeName, OperatorLine, Strategy};
+
+/// One call of the program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// What every verb shares.
+    pub global: Global,
+    /// The verb.
+    pub verb: Verb,
+}
+
+/// What every verb shares.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Global {
+    /// Which API server, as whom, in which namespace.
+    pub connect: Connection,
+    /// How EMQX is reached.
+    pub emqx: EmqxAccess,
+    /// How it looks.
+    pub look: Look,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// kubectl's own flags, as typed. What is absent comes from the kubeconfig.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `--namespace`.
+    pub namespace: Option<String>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--cluster`.
+    pub cluster: Option<String>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--server`.
+    pub server: Option<String>,
+    /// `--token`; the one secret that is taken from a flag, because kubectl does.
+    pub token: Option<Secret>,
+    /// `--as`.
+    pub impersonate: Option<String>,
+    /// `--as-group`, repeated.
+    pub impersonate_groups: Vec<String>,
+    /// `--certificate-authority`.
+    pub certificate_authority: Option<PathBuf>,
+    /// `--client-certificate`.
+    pub client_certificate: Option<PathBuf>,
+    /// `--client-key`.
+    pub client_key: Option<PathBuf>,
+    /// `--tls-server-name`.
+    pub tls_server_name: Option<String>,
+    /// `--insecure-skip-tls-verify`.
+    pub insecure: bool,
+    /// `--request-timeout`; `None` is no limit, as kubectl's `0`.
+    pub request_timeout: Option<Duration>,
+}
+
+/// A text that must not reach a log.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("(secret)")
+    }
+}
+
+/// How EMQX's API is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EmqxAccess {
+    /// A given URL; else by port-forward to a pod.
+    pub url: Option<EmqxUrl>,
+    /// A file with `key:secret`; else the operator's Secret.
+    pub key_file: Option<PathBuf>,
+    /// A CA to trust besides the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether certificates go unverified.
+    pub insecure: bool,
+}
+
+/// Where EMQX's API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmqxUrl {
+    /// Whether it is https.
+    pub tls: bool,
+    /// The host, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// How it looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Colour.
+    pub color: Color,
+    /// Lines only: nothing is redrawn in place.
+    pub plain: bool,
+    /// ASCII only.
+    pub ascii: bool,
+}
+
+/// When there is colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR or TERM=dumb say otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What is logged, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Down to this level; `None` logs nothing.
+    pub level: Option<Level>,
+    /// Into this file; else to stderr.
+    pub file: Option<PathBuf>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Level {
+    /// What went wrong.
+    Error,
+    /// And what may.
+    Warn,
+    /// And what is done.
+    Info,
+    /// And how.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+/// A verb with all it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verb {
+    /// `status`.
+    Status(Read),
+    /// `nodes`.
+    Nodes(Read),
+    /// `rebalance plan`.
+    Plan(Plan),
+    /// `rebalance generate`.
+    Generate(Generate),
+    /// `rebalance apply`.
+    Apply(Apply),
+    /// `rebalance watch`.
+    Watch(Watch),
+    /// `rebalance stop`.
+    Stop(Stop),
+    /// `rebalance list`, and bare `rebalance`.
+    List(List),
+    /// `rebalance prune`.
+    Prune(Prune),
+    /// `replay`.
+    Replay(Replay),
+    /// `demo`.
+    Demo(Demo),
+    /// `demo serve`.
+    DemoServe(DemoServe),
+    /// `version`.
+    Version(Version),
+}
+
+/// The form of a document on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For people, with more columns.
+    Wide,
+    /// One JSON document.
+    Json,
+    /// One YAML document.
+    Yaml,
+    /// Names alone.
+    Name,
+}
+
+/// The form of a stream on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stream {
+    /// A line per step, for people.
+    #[default]
+    Text,
+    /// A JSON document per line.
+    Jsonl,
+}
+
+/// The form of a manifest on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Manifest {
+    /// YAML.
+    #[default]
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+/// An instance by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceName {
+    /// The kind, where it was typed before a slash.
+    pub kind: Option<InstanceKind>,
+    /// The name.
+    pub name: String,
+}
+
+/// Which instances a read is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// The only one of the namespace; two are a usage error for verbs that are about one.
+    #[default]
+    Only,
+    /// This one.
+    Named(InstanceName),
+    /// All that fit: answered with a list.
+    Many(Filter),
+}
+
+/// Which of several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In every namespace.
+    pub all_namespaces: bool,
+    /// A label selector.
+    pub labels: Option<String>,
+    /// A field selector.
+    pub fields: Option<String>,
+}
+
+/// `status`, `nodes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// About what.
+    pub selection: Selection,
+    /// The form.
+    pub output: Output,
+}
+
+/// `version`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version {
+    /// Of which clusters.
+    pub filter: Filter,
+    /// The form.
+    pub output: Output,
+}
+
+/// By which way a rebalance is driven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// Through an object where its kind is served by a living operator, else through EMQX.
+    #[default]
+    Auto,
+    /// Through an object for the operator.
+    Rebalance,
+    /// Through EMQX's own API.
+    Emqx,
+}
+
+/// What the numbers of a plan are taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanSource {
+    /// A cluster; `None` for the only one of the namespace.
+    Cluster(Option<InstanceName>),
+    /// What was typed: nothing is contacted.
+    Numbers {
+        /// Live clients, one per node.
+        connections: Vec<u64>,
+        /// Sessions, one per node; never fewer than the connections.
+        sessions: Vec<u64>,
+    },
+}
+
+/// Where evicted clients come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LoadBalancer {
+    /// Equally over the recipients.
+    #[default]
+    Even,
+    /// Each to the recipient with the fewest.
+    Least,
+    /// All to the first.
+    One,
+}
+
+/// `rebalance plan`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The numbers.
+    pub source: PlanSource,
+    /// What would be asked of EMQX.
+    pub strategy: Strategy,
+    /// Seconds for which an evicted client stays away.
+    pub reconnect_delay: u64,
+    /// Where it comes back.
+    pub lb: LoadBalancer,
+    /// By which way.
+    pub backend: BackendChoice,
+    /// The form.
+    pub output: Output,
+}
+
+/// `rebalance generate`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generate {
+    /// For which instance; `None` for the only one of the namespace. Always there with [`Generate::line`].
+    pub instance: Option<InstanceName>,
+    /// For this operator line, without asking a cluster (2.2 or 2.3).
+    pub line: Option<OperatorLine>,
+    /// A fixed name; else one with the time in it.
+    pub name: Option<String>,
+    /// What is asked of EMQX.
+    pub strategy: Strategy,
+    /// The form.
+    pub output: Manifest,
+}
+
+/// Where a manifest is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestFile {
+    /// In a file.
+    Path(PathBuf),
+    /// On stdin.
+    Stdin,
+}
+
+/// What `apply` makes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ApplySource {
+    /// A rebalance of an instance (`None`: the only one of the namespace).
+    Instance(Option<InstanceName>, Strategy),
+    /// What a manifest asks for.
+    File(ManifestFile),
+}
+
+/// Whether a change is only tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DryRun {
+    /// It is made.
+    #[default]
+    None,
+    /// It is only shown.
+    Client,
+    /// The server checks it and stores nothing.
+    Server,
+}
+
+/// How a change is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Whether it is only tried.
+    pub dry_run: DryRun,
+    /// Whose change it is.
+    pub field_manager: String,
+    /// Without asking.
+    pub yes: bool,
+    /// Why, in the user's own words.
+    pub reason: Option<String>,
+    /// Whether "nothing changed" is an exit of its own.
+    pub error_unchanged: bool,
+}
+
+/// How an operation is followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Follow {
+    /// For how long, by the clock on the wall; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// The form on stdout.
+    pub stream: Stream,
+    /// The small progress even where the full screen would come.
+    pub inline: bool,
+    /// Where everything that comes in is kept.
+    pub record: Option<PathBuf>,
+}
+
+/// What `apply` does after it made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It says so in this form, and leaves.
+    Leave(Output),
+    /// It stays to the verdict.
+    Follow(Follow),
+}
+
+/// `rebalance apply`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Apply {
+    /// What.
+    pub source: ApplySource,
+    /// By which way.
+    pub backend: BackendChoice,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// What comes next.
+    pub then: Then,
+}
+
+/// An operation by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationName {
+    /// A Rebalance of this name, else what runs in the instance of this name.
+    Name(String),
+    /// A Rebalance.
+    Rebalance(String),
+    /// What runs in an instance.
+    Instance(InstanceName),
+    /// What this EMQX node conducts, with or without an object.
+    Coordinator(NodeName),
+}
+
+/// `rebalance watch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Which; `None` for the only one that runs.
+    pub operation: Option<OperationName>,
+    /// Where it is looked for.
+    pub backend: BackendChoice,
+    /// How.
+    pub follow: Follow,
+}
+
+/// `rebalance stop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Which; `None` for the only one that runs.
+    pub operation: Option<OperationName>,
+    /// Where it is looked for.
+    pub backend: BackendChoice,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// For how long it is waited for.
+    pub timeout: Duration,
+    /// The form.
+    pub output: Output,
+}
+
+/// `rebalance list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// Which.
+    pub filter: Filter,
+    /// Only those driven so; `Auto` for all.
+    pub backend: BackendChoice,
+    /// The form.
+    pub output: Output,
+    /// Bare `rebalance`: what to type next goes to stderr.
+    pub bare: bool,
+}
+
+/// `rebalance prune`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prune {
+    /// Only those that ended longer ago than this.
+    pub older_than: Duration,
+    /// How it is changed.
+    pub write: Write,
+    /// Names alone, or sentences.
+    pub output: Output,
+}
+
+/// `replay`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// The recording.
+    pub file: PathBuf,
+    /// The form.
+    pub stream: Stream,
+    /// How many times faster than it happened; `None` at once.
+    pub speed: Option<f64>,
+}
+
+/// `demo`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demo {
+    /// The scenario's name; `None` for the documented one.
+    pub scenario: Option<String>,
+    /// How many times faster than real time.
+    pub speed: f64,
+}
+
+/// What `demo serve` plays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// One that is inside the program; `None` for the documented one.
+    Named(Option<String>),
+    /// One from a file.
+    File(PathBuf),
+}
+
+/// `demo serve`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoServe {
+    /// What is played.
+    pub scenario: Scenario,
+    /// How many times faster than real time.
+    pub speed: f64,
+    /// Where the kubeconfig goes; else into a temporary folder.
+    pub kubeconfig_out: Option<PathBuf>,
+}

@@ -1,0 +1,103 @@
+//! Words in: what was typed becomes a checked [`Intent`]. No IO, nothing asked of a cluster; the environment is
+//! handed in.
+//!
+//! ```text
+//! words + KUBECTL_EMQX_* ──► args (what was typed) ──► rules ──► intent (what is meant)
+//! ```
+//!
+//! May import `model` and `error`.
+
+mod args;
+mod environment;
+mod global;
+mod groups;
+mod help;
+pub mod intent;
+mod problem;
+mod rules;
+mod value;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory, FromArgMatches};
+
+pub use intent::{Global, Intent, Verb};
+pub use rules::APPLY_CHECKS;
+
+use crate::error::Problem;
+use args::Root;
+
+/// What there is instead of an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Help or a version for stdout, exit 0. Carries colours as escape sequences, which the printer keeps or strips.
+    Print(String),
+    /// A usage error.
+    Wrong(Problem),
+}
+
+impl From<Problem> for Parsed {
+    fn from(problem: Problem) -> Self {
+        Self::Wrong(problem)
+    }
+}
+
+/// Reads a command line: `args` as the system gives them, the program's own name first; `env` looks up a variable.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Intent, Parsed> {
+    let command = command();
+    let typed = environment::plain_switches(&command, args.into_iter().collect());
+    let found = matches(&command, &typed)?;
+    let defaults = environment::defaults(&command, &found, &env)?;
+    for default in &defaults {
+        // One by one, so that the error names the variable and not a flag that nobody typed.
+        if let Err(Parsed::Wrong(problem)) = matches(&command, &environment::with(&typed, &[default])) {
+            let what = format!("{}: {}", default.variable, problem.what);
+            return Err(Parsed::Wrong(Problem { what, ..problem }));
+        }
+    }
+    let mut fitting: Vec<&environment::Default> = defaults.iter().collect();
+    let intent = match meant(&command, &environment::with(&typed, &fitting)) {
+        Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
+            // Some default does not fit to what was typed: those that do are kept.
+            let mut best = meant(&command, &typed)?;
+            fitting.clear();
+            for default in &defaults {
+                fitting.push(default);
+                match meant(&command, &environment::with(&typed, &fitting)) {
+                    Ok(meant) => best = meant,
+                    Err(_) => drop(fitting.pop()),
+                }
+            }
+            best
+        }
+        other => other?,
+    };
+    intent.ok_or_else(|| Parsed::Print(command.clone().render_help().ansi().to_string()))
+}
+
+/// The command tree, with the flags of every verb on each of its verbs.
+pub fn command() -> Command {
+    let mut command = Root::command();
+    command.build();
+    command
+}
+
+fn matches(command: &Command, words: &[OsString]) -> Result<clap::ArgMatches, Parsed> {
+    command.clone().try_get_matches_from(words).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            Parsed::Print(error.render().ansi().to_string())
+        }
+        _ => Parsed::Wrong(problem::problem(&error)),
+    })
+}
+
+/// What is meant by these words; `None` inside when no verb is among them.
+fn meant(command: &Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
+    let matches = matches(command, words)?;
+    let root = Root::from_arg_matches(&matches).map_err(|error| problem::problem(&error))?;
+    Ok(rules::intent(root)?)
+}

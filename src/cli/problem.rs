@@ -1,0 +1,129 @@
+//! clap's errors as [`Problem`]s: what, why, and what to type instead.
+
+use std::error::Error as _;
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::value::Bad;
+use crate::error::Problem;
+use crate::model::human::harmless;
+
+/// The problem that clap found.
+pub(super) fn problem(error: &Error) -> Problem {
+    let verb = verb(error);
+    let help = format!("{verb} --help");
+    let argument = text(error, ContextKind::InvalidArg);
+    let flag = argument.as_deref().map(flag).unwrap_or_default();
+    let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let bad = error.source().and_then(|source| source.downcast_ref::<Bad>());
+            let why = bad.map_or_else(
+                || error.source().map(ToString::to_string).unwrap_or_default(),
+                |bad| bad.why.clone(),
+            );
+            let hint = bad.and_then(|bad| bad.hint.clone()).unwrap_or(help);
+            Problem::usage(format!("`{value}` is no value for {flag}"), harmless(&why)).hint(harmless(&hint))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            let takes = list(error, ContextKind::ValidValue).join(", ");
+            let why = if takes.is_empty() {
+                "nothing follows it".to_owned()
+            } else {
+                format!("it takes one of {takes}")
+            };
+            Problem::usage(format!("{flag} needs a value"), why).hint(help)
+        }
+        ErrorKind::InvalidValue => {
+            let takes = list(error, ContextKind::ValidValue).join(", ");
+            let near = text(error, ContextKind::SuggestedValue);
+            let hint = near.map_or(help, |near| format!("did you mean {near}?"));
+            Problem::usage(format!("`{value}` is no value for {flag}"), format!("it takes one of {takes}"))
+                .hint(hint)
+        }
+        ErrorKind::UnknownArgument => {
+            let what = if flag.starts_with('-') {
+                format!("unknown flag {flag}")
+            } else {
+                format!("`{flag}` is one word too many")
+            };
+            let near = text(error, ContextKind::SuggestedArg);
+            let hint = near.map_or(help, |near| format!("did you mean {near}?"));
+            Problem::usage(what, format!("`{verb}` does not take it")).hint(hint)
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            let near = list(error, ContextKind::SuggestedSubcommand);
+            let hint =
+                if near.is_empty() { help } else { format!("did you mean {verb} {}?", near.join(" or ")) };
+            Problem::usage(format!("unknown command `{word}`"), format!("`{verb}` has no such verb"))
+                .hint(hint)
+        }
+        ErrorKind::ArgumentConflict => {
+            let other = list(error, ContextKind::PriorArg).join(", ");
+            let why = if other.is_empty() || flag_of(&other) == flag {
+                "it is given twice".to_owned()
+            } else {
+                format!("it does not go with {other}")
+            };
+            Problem::usage(format!("{flag} cannot be used so"), why).hint(help)
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = list(error, ContextKind::InvalidArg).join(", ");
+            Problem::usage(format!("{missing} is missing"), format!("`{verb}` needs it")).hint(help)
+        }
+        ErrorKind::TooFewValues
+        | ErrorKind::TooManyValues
+        | ErrorKind::WrongNumberOfValues
+        | ErrorKind::NoEquals => {
+            let why = if error.kind() == ErrorKind::TooManyValues { "it takes none" } else { "it takes one" };
+            Problem::usage(format!("the value of {flag} is wrong"), why).hint(help)
+        }
+        ErrorKind::InvalidUtf8 => {
+            Problem::usage("an argument is not text", "it holds bytes that are not UTF-8").hint(help)
+        }
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.lines().next().unwrap_or_default();
+            Problem::usage(harmless(first.trim_start_matches("error: ")), "").hint(help)
+        }
+    }
+}
+
+/// The command that complains: the words of its usage line before the first placeholder.
+fn verb(error: &Error) -> String {
+    let usage = text(error, ContextKind::Usage).unwrap_or_default();
+    let words: Vec<&str> = usage
+        .split_whitespace()
+        .skip_while(|word| *word != "kubectl")
+        .take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))
+        .collect();
+    if words.len() < 2 { "kubectl emqx".to_owned() } else { words.join(" ") }
+}
+
+/// `--color <WHEN>` as `--color`; a positional `[NAME]` as `NAME`.
+fn flag(argument: &str) -> String {
+    harmless(flag_of(argument).trim_matches(['[', ']', '<', '>', '.']))
+}
+
+fn flag_of(argument: &str) -> &str {
+    argument.split([' ', '=']).next().unwrap_or_default()
+}
+
+fn text(error: &Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(harmless(text)),
+        ContextValue::Strings(texts) => texts.first().map(|text| harmless(text)),
+        ContextValue::StyledStr(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+fn list(error: &Error, kind: ContextKind) -> Vec<String> {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![harmless(text)],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| harmless(text)).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,358 @@
+//! What a person types for one value, read: durations, rates, thresholds, lists of counts, URLs, names. Each gives
+//! back why it cannot be read and what would do.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::intent::{EmqxUrl, InstanceName, OperationName};
+use crate::model::{InstanceKind, NodeName};
+
+/// Why a value cannot be used, and what could be typed instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Why.
+    pub why: String,
+    /// What to type instead.
+    pub hint: Option<String>,
+}
+
+impl Bad {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Bad {}
+
+/// The custom resources hold rates, waits and thresholds as 32-bit integers.
+const MOST: u64 = i32::MAX as u64;
+
+/// Beyond this a sum of counts is no longer exact in EMQX's own doubles.
+const MOST_CLIENTS: u64 = 1 << 53;
+
+/// A duration as kubectl takes it: `90s`, `1m30s`, `2h`, also `7d`; a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
+    let bad = || {
+        Bad::new("a duration is a number with a unit: ms, s, m, h or d").hint("for instance 90s, 5m or 1h30m")
+    };
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').ok_or_else(bad)?;
+        let unit_end = rest[digits..]
+            .find(|letter: char| letter.is_ascii_digit())
+            .map_or(rest.len(), |length| digits + length);
+        let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
+        let unit = match &rest[digits..unit_end] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            "d" => 86_400.0,
+            _ => return Err(bad()),
+        };
+        let part = Duration::try_from_secs_f64(number * unit).map_err(|_| bad())?;
+        total = total.checked_add(part).ok_or_else(bad)?;
+        rest = &rest[unit_end..];
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(total) }
+}
+
+/// A limit of time; 0 would end before it began.
+pub(super) fn limit(text: &str) -> Result<Duration, Bad> {
+    let limit = duration(text)?;
+    if limit.is_zero() {
+        return Err(Bad::new("with no time at all it would end before it began")
+            .hint("leave --timeout out for no limit"));
+    }
+    Ok(limit)
+}
+
+/// A wait of EMQX's, in whole seconds.
+pub(super) fn wait(text: &str) -> Result<u64, Bad> {
+    let wait = duration(text)?;
+    if wait.subsec_nanos() != 0 {
+        return Err(Bad::new("EMQX counts whole seconds").hint("for instance 60, 60s or 1m"));
+    }
+    if wait.as_secs() > MOST {
+        return Err(Bad::new("that is longer than the custom resource can hold"));
+    }
+    Ok(wait.as_secs())
+}
+
+/// A rate: clients or sessions per second and donor, at least 1.
+pub(super) fn rate(text: &str) -> Result<u64, Bad> {
+    whole(text, "a rate is a whole number of clients per second, at least 1", "500")
+}
+
+/// An absolute threshold: at least 1.
+pub(super) fn absolute(text: &str) -> Result<u64, Bad> {
+    whole(text, "an absolute threshold is a whole number of clients, at least 1", "1000")
+}
+
+fn whole(text: &str, rule: &str, example: &str) -> Result<u64, Bad> {
+    match text.trim().parse::<u64>() {
+        Ok(number @ 1..=MOST) => Ok(number),
+        Ok(0) | Err(_) => Err(Bad::new(rule).hint(format!("for instance {example}"))),
+        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MOST}"))),
+    }
+}
+
+/// A relative threshold: a decimal above 1.0.
+pub(super) fn relative(text: &str) -> Result<f64, Bad> {
+    let text = text.trim();
+    if text.contains(',') && text.chars().all(|letter| letter.is_ascii_digit() || letter == ',') {
+        return Err(
+            Bad::new("the decimal mark is a dot").hint(format!("use a dot: {}", text.replacen(',', ".", 1)))
+        );
+    }
+    let plain = !text.is_empty() && text.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    match text.parse::<f64>() {
+        Ok(factor) if plain && factor > 1.0 && factor.is_finite() => Ok(factor),
+        Ok(factor) if factor <= 1.0 => {
+            Err(Bad::new("EMQX takes only factors above 1.0: donors always hold more than recipients")
+                .hint("for instance 1.1"))
+        }
+        _ => Err(Bad::new("a relative threshold is a decimal above 1.0").hint("for instance 1.1")),
+    }
+}
+
+/// A list of counts, as [`counts`] reads it. A type of its own, for clap takes a bare `Vec` for a repeated flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Counts(pub(super) Vec<u64>);
+
+/// Counts of clients, one per node: `3333,3333,3334,0`.
+pub(super) fn counts(text: &str) -> Result<Counts, Bad> {
+    let mut total = 0_u64;
+    let mut all = Vec::new();
+    for (index, part) in text.split(',').enumerate() {
+        let part = part.trim();
+        let number = part.parse::<u64>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
+        let Some(number) = number else {
+            return Err(Bad::new(format!("number {} of the list is `{part}`, not a count", index + 1))
+                .hint("one whole number per node, with commas between: 3333,3333,3334,0"));
+        };
+        total = total.saturating_add(number);
+        all.push(number);
+    }
+    if total > MOST_CLIENTS {
+        return Err(Bad::new(
+            "together more than 2^53 clients, and EMQX's averages would no longer be exact",
+        ));
+    }
+    Ok(Counts(all))
+}
+
+/// How many times faster than real time: above 0, up to 10,000.
+pub(super) fn speed(text: &str) -> Result<f64, Bad> {
+    text.trim()
+        .trim_end_matches('x')
+        .parse::<f64>()
+        .ok()
+        .filter(|speed| *speed > 0.0 && *speed <= 10_000.0)
+        .ok_or_else(|| Bad::new("a speed is a number above 0, up to 10000").hint("for instance 20"))
+}
+
+/// Where EMQX's API is: scheme, host, port.
+pub(super) fn emqx_url(text: &str) -> Result<EmqxUrl, Bad> {
+    let bad = |why: &str| Bad::new(why).hint("for instance https://emqx.example.com:18084");
+    let (scheme, rest) =
+        text.trim().split_once("://").ok_or_else(|| bad("it does not begin with http:// or https://"))?;
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return Err(bad("EMQX's API speaks http or https only")),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains('@') {
+        return Err(Bad::new("a secret in a URL is seen by everybody on this machine")
+            .hint("put key:secret into a file and name it with --api-key-file"));
+    }
+    if authority.contains(['/', '?', '#']) {
+        return Err(bad("it is scheme, host and port only; the path is found by asking"));
+    }
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some(""))),
+        None => authority.rsplit_once(':').map_or((authority, Some("")), |(host, port)| (host, Some(port))),
+    };
+    let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':');
+    if host.is_empty() || !host.chars().all(good) {
+        return Err(bad("it has no host"));
+    }
+    let port = match port {
+        Some("") => Some(if tls { 443 } else { 80 }),
+        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0),
+        None => None,
+    };
+    let port = port.ok_or_else(|| bad("the port is not a number from 1 to 65535"))?;
+    Ok(EmqxUrl { tls, host: host.to_owned(), port })
+}
+
+/// Whether this can be the name of an object in Kubernetes.
+fn object_name(text: &str) -> Result<&str, Bad> {
+    let good =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '.');
+    let edge = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    if text.len() <= 253
+        && text.chars().all(good)
+        && edge(text.chars().next())
+        && edge(text.chars().next_back())
+    {
+        Ok(text)
+    } else {
+        Err(Bad::new("names in Kubernetes are lower-case letters, digits, `-` and `.`, at most 253 of them"))
+    }
+}
+
+/// The name for an object that is to be made.
+pub(super) fn new_name(text: &str) -> Result<String, Bad> {
+    let name = object_name(text)?;
+    if name.len() > 63 {
+        return Err(Bad::new("the name of a Rebalance has at most 63 letters"));
+    }
+    Ok(name.to_owned())
+}
+
+/// An instance: `NAME`, `emqx/NAME`, `emqxenterprise/NAME`, and what `-o name` prints.
+pub(super) fn instance(text: &str) -> Result<InstanceName, Bad> {
+    let Some((kind, name)) = text.split_once('/') else {
+        return Ok(InstanceName { kind: None, name: object_name(text)?.to_owned() });
+    };
+    let kind = InstanceKind::parse(kind).ok_or_else(|| {
+        Bad::new(format!("`{kind}` is not a kind that runs EMQX"))
+            .hint(format!("emqx/{name} or emqxenterprise/{name}"))
+    })?;
+    Ok(InstanceName { kind: Some(kind), name: object_name(name)?.to_owned() })
+}
+
+/// An operation: a Rebalance, an instance that has one running, or `coordinator/NODE`.
+pub(super) fn operation(text: &str) -> Result<OperationName, Bad> {
+    let Some((kind, name)) = text.split_once('/') else {
+        return Ok(OperationName::Name(object_name(text)?.to_owned()));
+    };
+    if kind == "coordinator" {
+        if name.is_empty() || name.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            return Err(Bad::new("`coordinator/` is followed by the name of an EMQX node")
+                .hint("coordinator/emqx@HOST, as `kubectl emqx rebalance list` shows it"));
+        }
+        return Ok(OperationName::Coordinator(NodeName::from(name)));
+    }
+    match kind.to_ascii_lowercase().split('.').next() {
+        Some("rebalance" | "rebalances") => Ok(OperationName::Rebalance(object_name(name)?.to_owned())),
+        _ if InstanceKind::parse(kind).is_some() => Ok(OperationName::Instance(instance(text)?)),
+        _ => Err(Bad::new(format!("`{kind}` is neither a Rebalance nor a kind that runs EMQX"))
+            .hint(format!("rebalance/{name}, emqx/{name}, emqxenterprise/{name} or coordinator/NODE"))),
+    }
+}
+
+/// A check's name: `already-running`.
+pub(super) fn check_id(text: &str) -> Result<String, Bad> {
+    let good = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+    if text.is_empty() || !text.chars().all(good) {
+        return Err(
+            Bad::new("a check is named by small letters and dashes").hint("for instance already-running")
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// A sentence of a person's own, on one line.
+pub(super) fn sentence(text: &str) -> Result<String, Bad> {
+    if text.chars().any(char::is_control) {
+        return Err(Bad::new("it is to be one line of plain text"));
+    }
+    if text.chars().count() > 1000 {
+        return Err(Bad::new("it is to be at most 1000 letters"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_kubectl_reads_them() {
+        for (text, millis) in [
+            ("60", 60_000),
+            ("60s", 60_000),
+            ("1m", 60_000),
+            ("1h30m", 5_400_000),
+            ("1.5s", 1_500),
+            ("7d", 604_800_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "5 minutes", "-5s", "1x", "5m3", "1e9h", "99999999999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_comma_for_a_dot_is_answered_with_the_dot() {
+        assert_eq!(relative("1,1").expect_err("a comma").hint.as_deref(), Some("use a dot: 1.1"));
+        assert_eq!(relative("1.1"), Ok(1.1));
+        assert_eq!(relative("2"), Ok(2.0));
+        for text in ["1.0", "0.9", "-1", "NaN", "inf", "1e3", "", "x"] {
+            assert!(relative(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_scheme_host_and_port() {
+        let url = |tls, host: &str, port| Ok(EmqxUrl { tls, host: host.to_owned(), port });
+        assert_eq!(emqx_url("http://localhost:18083"), url(false, "localhost", 18083));
+        assert_eq!(emqx_url("https://emqx.example.com/"), url(true, "emqx.example.com", 443));
+        assert_eq!(emqx_url("http://[::1]:1"), url(false, "::1", 1));
+        for text in [
+            "localhost:18083",
+            "ftp://a",
+            "http://",
+            "http://a:0",
+            "http://a:b",
+            "http://a/api/v5",
+            "http://[::1",
+        ] {
+            assert!(emqx_url(text).is_err(), "{text}");
+        }
+        assert!(emqx_url("http://key:secret@host").expect_err("a secret").hint.is_some());
+    }
+
+    #[test]
+    fn names_say_what_they_are() {
+        assert_eq!(
+            instance("emqxenterprise/emqx-ee"),
+            Ok(InstanceName { kind: Some(InstanceKind::EmqxEnterprise), name: "emqx-ee".into() })
+        );
+        assert_eq!(instance("emqx.apps.emqx.io/a").map(|it| it.kind), Ok(Some(InstanceKind::Emqx)));
+        assert_eq!(operation("rebalance.apps.emqx.io/a"), Ok(OperationName::Rebalance("a".into())));
+        assert_eq!(operation("coordinator/emqx@h"), Ok(OperationName::Coordinator("emqx@h".into())));
+        for text in ["pod/a", "emqx/", "A", "../a", "a b", "-a"] {
+            assert!(instance(text).is_err(), "{text}");
+            assert!(operation(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_are_whole_numbers() {
+        assert_eq!(counts("3333, 3333,3334,0"), Ok(Counts(vec![3333, 3333, 3334, 0])));
+        for text in ["", "1,,2", "1,a", "-1", "1.5", "+1", "99999999999999999999", "9007199254740992,1"] {
+            assert!(counts(text).is_err(), "{text}");
+        }
+    }
+}

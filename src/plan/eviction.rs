@@ -1,0 +1,495 @@
+//! The eviction loop of a rebalance, for connections and for sessions: how many rounds it takes, what every node
+//! holds afterwards, and what a recipient has to bear.
+//!
+//! Rounds that follow from arithmetic are jumped over: as long as the same donors lose the same number and the same
+//! number comes back, `k` rounds are one multiplication. [`run`] gives the same as stepping would (a law under test), at a
+//! cost that grows with the donors and not with the rounds.
+
+use std::collections::VecDeque;
+
+use super::rules::{Threshold, evicted};
+
+/// Where evicted clients come back; what EMQX cannot decide and the load balancer does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Landing {
+    /// Equally over the recipients, the remainder one each from the first.
+    #[default]
+    Even,
+    /// One after another to the recipient with the fewest, the first of equals.
+    Least,
+    /// All to the first.
+    One,
+}
+
+/// What the loop runs on.
+#[derive(Clone, Debug)]
+pub struct Loop<'a> {
+    /// What each donor holds.
+    pub donors: &'a [u64],
+    /// What each recipient holds.
+    pub recipients: &'a [u64],
+    /// What a donor loses per round, at the most; at least 1.
+    pub rate: u64,
+    /// When the loop ends.
+    pub threshold: Threshold,
+    /// Rounds for which an evicted one counts nowhere, beyond the one in which it was cut.
+    pub delay: u64,
+    /// Where they come back.
+    pub landing: Landing,
+}
+
+/// How the loop ends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Rounds that evict; a round is a second.
+    pub rounds: u64,
+    /// How many were evicted, all rounds together.
+    pub moved: u64,
+    /// The most that one recipient gets in one round.
+    pub peak: u64,
+    /// The most that is evicted in one round.
+    pub most_evicted: u64,
+    /// What each donor holds at the end.
+    pub donors: Vec<u64>,
+    /// What each recipient holds when all have come back.
+    pub recipients: Vec<u64>,
+    /// The donors' mean at the last judgement.
+    pub donors_mean: f64,
+    /// The recipients' mean at the last judgement.
+    pub recipients_mean: f64,
+}
+
+fn mean_of(sum: u128, number: usize) -> f64 {
+    if number == 0 { 0.0 } else { sum as f64 / number as f64 }
+}
+
+/// The donors, from the fullest to the emptiest: those that still lose clients are a prefix, and all of them have lost
+/// the same.
+struct Donors {
+    /// Indices into the caller's order, fullest first.
+    order: Vec<usize>,
+    /// What each held at the start, in that order.
+    start: Vec<u64>,
+    /// How many of the prefix still lose clients.
+    active: usize,
+    /// What each of the prefix has lost.
+    lost: u64,
+    /// What each behind the prefix holds for good, in that order.
+    rest: Vec<u64>,
+    /// The sum over all.
+    sum: u128,
+}
+
+impl Donors {
+    fn new(counts: &[u64]) -> Self {
+        let mut order: Vec<usize> = (0..counts.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(counts[index]));
+        let start = order.iter().map(|&index| counts[index]).collect();
+        let sum = counts.iter().map(|&count| u128::from(count)).sum();
+        Self { order, start, active: counts.len(), lost: 0, rest: vec![0; counts.len()], sum }
+    }
+
+    /// What the emptiest of those that still lose clients holds.
+    fn least(&self) -> Option<u64> {
+        self.active.checked_sub(1).map(|last| self.start[last] - self.lost)
+    }
+
+    fn retire(&mut self, holds: u64) {
+        self.active -= 1;
+        self.rest[self.active] = holds;
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.order.len()];
+        for (place, &index) in self.order.iter().enumerate() {
+            counts[index] =
+                if place < self.active { self.start[place] - self.lost } else { self.rest[place] };
+        }
+        counts
+    }
+}
+
+/// What comes back and when, as runs of equal rounds, oldest first.
+struct Flight(VecDeque<(u64, u64)>);
+
+impl Flight {
+    fn push(&mut self, pool: u64, rounds: u64) {
+        match self.0.back_mut() {
+            Some((last, number)) if *last == pool => *number += rounds,
+            _ => self.0.push_back((pool, rounds)),
+        }
+    }
+
+    fn front(&self) -> (u64, u64) {
+        self.0.front().copied().unwrap_or((0, 1))
+    }
+
+    fn pop(&mut self, rounds: u64) {
+        if let Some((_, number)) = self.0.front_mut() {
+            *number -= rounds;
+            if *number == 0 {
+                self.0.pop_front();
+            }
+        }
+    }
+}
+
+/// The recipients: their mean needs the sum only, who got what follows from the pools at the end.
+struct Recipients<'a> {
+    start: &'a [u64],
+    landing: Landing,
+    sum: u128,
+    landed: u128,
+    /// What everybody got (`Even`).
+    each: u128,
+    /// What the first `n` got on top, by `n`.
+    first: Vec<u128>,
+    peak: u64,
+}
+
+impl<'a> Recipients<'a> {
+    fn new(start: &'a [u64], landing: Landing) -> Self {
+        let sum = start.iter().map(|&count| u128::from(count)).sum();
+        Self { start, landing, sum, landed: 0, each: 0, first: vec![0; start.len() + 1], peak: 0 }
+    }
+
+    fn mean_after(&self, more: u128) -> f64 {
+        mean_of(self.sum + more, self.start.len())
+    }
+
+    fn land(&mut self, pool: u64, rounds: u64) {
+        if pool == 0 || rounds == 0 || self.start.is_empty() {
+            return;
+        }
+        let number = self.start.len() as u64;
+        let all = u128::from(pool) * u128::from(rounds);
+        match self.landing {
+            Landing::Even => {
+                self.each += u128::from(pool / number) * u128::from(rounds);
+                self.first[(pool % number) as usize] += u128::from(rounds);
+                self.peak = self.peak.max(pool.div_ceil(number));
+            }
+            Landing::One => self.peak = self.peak.max(pool),
+            // Pools never grow and recipients only fill up, so the first that comes back is the worst to bear.
+            Landing::Least if self.landed == 0 => {
+                let after = fill(self.start, u128::from(pool));
+                self.peak =
+                    self.start.iter().zip(after).map(|(before, after)| after - before).max().unwrap_or(0);
+            }
+            Landing::Least => {}
+        }
+        self.landed += all;
+        self.sum += all;
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        match self.landing {
+            Landing::Even => {
+                let mut counts = vec![0; self.start.len()];
+                let mut extra = 0;
+                for place in (0..self.start.len()).rev() {
+                    extra += self.first[place + 1];
+                    counts[place] = add(self.start[place], self.each + extra);
+                }
+                counts
+            }
+            Landing::Least => fill(self.start, self.landed),
+            Landing::One => {
+                let mut counts = self.start.to_vec();
+                if let Some(first) = counts.first_mut() {
+                    *first = add(*first, self.landed);
+                }
+                counts
+            }
+        }
+    }
+}
+
+fn add(count: u64, more: u128) -> u64 {
+    u64::try_from(u128::from(count) + more).unwrap_or(u64::MAX)
+}
+
+/// One after another to the one with the fewest, the first of equals.
+fn fill(start: &[u64], clients: u128) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..start.len()).collect();
+    order.sort_by_key(|&index| (start[index], index));
+    // How many of the emptiest are filled up to one level: as long as the next is reached.
+    let (mut filled, mut below) = (0_usize, 0_u128);
+    while filled < order.len() {
+        let next = u128::from(start[order[filled]]);
+        if next * filled as u128 - below > clients {
+            break;
+        }
+        below += next;
+        filled += 1;
+    }
+    let mut counts = start.to_vec();
+    if filled == 0 {
+        return counts;
+    }
+    let total = below + clients;
+    let (level, rest) = (total / filled as u128, (total % filled as u128) as usize);
+    let mut members: Vec<usize> = order[..filled].to_vec();
+    members.sort_unstable();
+    for (place, index) in members.into_iter().enumerate() {
+        counts[index] = add(0, level + u128::from(place < rest));
+    }
+    counts
+}
+
+/// Runs the loop to its end.
+pub fn run(what: &Loop<'_>) -> Outcome {
+    let rate = what.rate.max(1);
+    let mut donors = Donors::new(what.donors);
+    let mut recipients = Recipients::new(what.recipients, what.landing);
+    let mut flight = Flight(VecDeque::new());
+    flight.push(0, what.delay.saturating_add(1));
+    let mut outcome = Outcome::default();
+    let number = what.donors.len();
+
+    loop {
+        let (pool, same) = flight.front();
+        let recipients_mean = recipients.mean_after(u128::from(pool));
+        let donors_mean = mean_of(donors.sum, number);
+        outcome.donors_mean = donors_mean;
+        outcome.recipients_mean = recipients_mean;
+        if number == 0 || what.recipients.is_empty() || what.threshold.holds(donors_mean, recipients_mean) {
+            recipients.land(pool, 1);
+            flight.pop(1);
+            break;
+        }
+
+        // Those that are down at the recipients' mean lose nothing from here on: it only grows.
+        while let Some(least) = donors.least()
+            && evicted(least, recipients_mean, rate) == 0
+        {
+            donors.retire(least);
+        }
+        let Some(least) = donors.least() else { break };
+
+        let rounds;
+        let loss;
+        if least < rate {
+            // The last clients of some donors: they lose what they have, the others the full rate.
+            let mut emptied = 0_u128;
+            while let Some(least) = donors.least()
+                && least < rate
+            {
+                emptied += u128::from(least);
+                donors.retire(0);
+            }
+            loss = add(0, emptied + u128::from(rate) * donors.active as u128);
+            donors.lost = donors.lost.saturating_add(rate);
+            rounds = 1;
+        } else {
+            loss = add(0, u128::from(rate) * donors.active as u128);
+            // The same holds in round `i` (from 0) of this run?
+            let same_in = |i: u64| {
+                let gone = u128::from(rate) * u128::from(i);
+                let recipients_mean = recipients.mean_after(u128::from(pool) * (u128::from(i) + 1));
+                let donors_mean = mean_of(donors.sum - gone * donors.active as u128, number);
+                u128::from(least) >= gone + u128::from(rate)
+                    && !what.threshold.holds(donors_mean, recipients_mean)
+                    && evicted(least - gone as u64, recipients_mean, rate) == rate
+            };
+            // Everything in it is monotone, so the last such round is found by halving.
+            let (mut good, mut bad) = (0, same.min(least / rate));
+            while good + 1 < bad {
+                let middle = good + (bad - good) / 2;
+                if same_in(middle) { good = middle } else { bad = middle }
+            }
+            rounds = good + 1;
+            donors.lost += rate * rounds;
+        }
+        donors.sum -= u128::from(loss) * u128::from(rounds);
+        recipients.land(pool, rounds);
+        flight.pop(rounds);
+        flight.push(loss, rounds);
+        outcome.rounds += rounds;
+        outcome.moved = add(outcome.moved, u128::from(loss) * u128::from(rounds));
+        outcome.most_evicted = outcome.most_evicted.max(loss);
+    }
+    for (pool, rounds) in flight.0 {
+        recipients.land(pool, rounds);
+    }
+    outcome.peak = recipients.peak;
+    outcome.donors = donors.counts();
+    outcome.recipients = recipients.counts();
+    outcome
+}
+
+/// The same, one round after another and one client after another: slow, and plain enough to be believed. The laws
+/// hold [`run`] against it.
+#[cfg(test)]
+pub(crate) fn stepped(what: &Loop<'_>) -> Outcome {
+    use super::rules::mean;
+    let mut donors = what.donors.to_vec();
+    let mut recipients = what.recipients.to_vec();
+    let mut flight: VecDeque<u64> = (0..=what.delay).map(|_| 0).collect();
+    let mut outcome = Outcome::default();
+    let land = |recipients: &mut Vec<u64>, pool: u64, peak: &mut u64| {
+        let before = recipients.clone();
+        match what.landing {
+            Landing::Even => {
+                let number = recipients.len() as u64;
+                for (place, count) in recipients.iter_mut().enumerate() {
+                    *count += pool / number + u64::from((place as u64) < pool % number);
+                }
+            }
+            Landing::Least => {
+                for _ in 0..pool {
+                    let fewest = recipients.iter().copied().min().expect("recipients");
+                    *recipients.iter_mut().find(|count| **count == fewest).expect("one") += 1;
+                }
+            }
+            Landing::One => recipients[0] += pool,
+        }
+        let most = recipients.iter().zip(before).map(|(after, before)| after - before).max();
+        *peak = (*peak).max(most.unwrap_or(0));
+    };
+    if donors.is_empty() || recipients.is_empty() {
+        outcome.donors_mean = mean(donors.iter().copied());
+        outcome.recipients_mean = mean(recipients.iter().copied());
+        (outcome.donors, outcome.recipients) = (donors, recipients);
+        return outcome;
+    }
+    loop {
+        let pool = flight.pop_front().expect("never empty");
+        land(&mut recipients, pool, &mut outcome.peak);
+        outcome.donors_mean = mean(donors.iter().copied());
+        outcome.recipients_mean = mean(recipients.iter().copied());
+        if what.threshold.holds(outcome.donors_mean, outcome.recipients_mean) {
+            break;
+        }
+        let mut loss = 0;
+        for own in &mut donors {
+            let cut = evicted(*own, outcome.recipients_mean, what.rate);
+            *own -= cut;
+            loss += cut;
+        }
+        flight.push_back(loss);
+        outcome.rounds += 1;
+        outcome.moved += loss;
+        outcome.most_evicted = outcome.most_evicted.max(loss);
+    }
+    for pool in flight {
+        land(&mut recipients, pool, &mut outcome.peak);
+    }
+    (outcome.donors, outcome.recipients) = (donors, recipients);
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn documented() -> Loop<'static> {
+        Loop {
+            donors: &[3333, 3333, 3334],
+            recipients: &[0],
+            rate: 10,
+            threshold: Threshold { abs: 100.0, rel: 1.1 },
+            delay: 0,
+            landing: Landing::Even,
+        }
+    }
+
+    #[test]
+    fn the_documented_run_takes_78_rounds() {
+        let outcome = run(&documented());
+        assert_eq!(outcome.rounds, 78);
+        assert_eq!(outcome.donors, [2553, 2553, 2554]);
+        assert_eq!(outcome.recipients, [2340]);
+        assert_eq!((outcome.moved, outcome.peak), (2340, 30));
+    }
+
+    #[test]
+    fn a_thousand_nodes_and_a_billion_clients_are_jumped_over() {
+        let donors: Vec<u64> = (0..900).map(|node| 1_000_000 + node * 37).collect();
+        let recipients = vec![5; 100];
+        let outcome = run(&Loop {
+            donors: &donors,
+            recipients: &recipients,
+            rate: 1,
+            threshold: Threshold { abs: 1000.0, rel: 1.1 },
+            delay: 3,
+            landing: Landing::Least,
+        });
+        assert!(outcome.rounds > 50_000, "{}", outcome.rounds);
+        let before: u64 = donors.iter().sum::<u64>() + 500;
+        assert_eq!(outcome.donors.iter().sum::<u64>() + outcome.recipients.iter().sum::<u64>(), before);
+    }
+
+    fn landings() -> impl Strategy<Value = Landing> {
+        prop_oneof![Just(Landing::Even), Just(Landing::Least), Just(Landing::One)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn jumping_equals_stepping(
+            counts in prop::collection::vec(0_u64..400, 2..9),
+            rate in 1_u64..60,
+            abs in 1_u64..80,
+            rel in 1.001_f64..2.0,
+            delay in 0_u64..6,
+            landing in landings(),
+        ) {
+            let gives = crate::plan::rules::donors(&counts);
+            let side = |wanted: bool| -> Vec<u64> {
+                counts.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(count, _)| *count).collect()
+            };
+            let (donors, recipients) = (side(true), side(false));
+            let what = Loop {
+                donors: &donors, recipients: &recipients, rate,
+                threshold: Threshold { abs: abs as f64, rel }, delay, landing,
+            };
+            prop_assert_eq!(run(&what), stepped(&what));
+        }
+
+        #[test]
+        fn clients_are_conserved_and_nothing_panics(
+            donors in prop::collection::vec(any::<u32>(), 0..6),
+            recipients in prop::collection::vec(any::<u32>(), 0..6),
+            rate in any::<u64>(),
+            abs in 0.0_f64..1e12,
+            rel in 0.0_f64..1e3,
+            delay in 0_u64..100_000,
+            landing in landings(),
+        ) {
+            let wide = |counts: &[u32]| -> Vec<u64> { counts.iter().map(|&count| u64::from(count)).collect() };
+            let (donors, recipients) = (wide(&donors), wide(&recipients));
+            let outcome = run(&Loop {
+                donors: &donors, recipients: &recipients, rate,
+                threshold: Threshold { abs, rel }, delay, landing,
+            });
+            let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+            prop_assert_eq!(
+                sum(&outcome.donors) + sum(&outcome.recipients),
+                sum(&donors) + sum(&recipients)
+            );
+            prop_assert_eq!(sum(&donors) - sum(&outcome.donors), outcome.moved);
+        }
+
+        #[test]
+        fn a_higher_rate_never_needs_more_rounds(
+            counts in prop::collection::vec(0_u64..100_000, 2..8),
+            rate in 1_u64..500,
+            more in 1_u64..500,
+        ) {
+            let gives = crate::plan::rules::donors(&counts);
+            let side = |wanted: bool| -> Vec<u64> {
+                counts.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(count, _)| *count).collect()
+            };
+            let (donors, recipients) = (side(true), side(false));
+            let rounds = |rate| run(&Loop {
+                donors: &donors, recipients: &recipients, rate,
+                threshold: Threshold { abs: 10.0, rel: 1.05 }, delay: 0, landing: Landing::Even,
+            }).rounds;
+            prop_assert!(rounds(rate + more) <= rounds(rate));
+        }
+    }
+}

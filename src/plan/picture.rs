@@ -1,0 +1,408 @@
+//! The picture: one row per EMQX node, joined from the three sources that disagree, with where each number comes from
+//! and how old every source is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::human::seconds_between;
+use crate::model::{
+    ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
+    Role, RunningRebalance, Source, World,
+};
+
+/// One EMQX node, joined. `None` is "not known", never 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NodeRow {
+    /// The node.
+    pub node: NodeName,
+    /// Its pod.
+    pub pod: Option<PodName>,
+    /// Its StatefulSet or ReplicaSet.
+    pub set: Option<String>,
+    /// The hash of its pod's template.
+    pub revision: Option<String>,
+    /// Core or replicant.
+    pub role: Role,
+    /// Whether EMQX says that it runs.
+    pub running: bool,
+    /// Whether Kubernetes calls its pod ready.
+    pub ready: Option<bool>,
+    /// Whether the Service leads new clients to it.
+    pub serving: Option<bool>,
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// Sessions, live or not.
+    pub sessions: Option<u64>,
+    /// Its part of all live clients, 0 to 1.
+    pub share: Option<f64>,
+    /// Its part in what goes on.
+    pub part: Option<Part>,
+    /// EMQX's own word for its state.
+    pub state: Option<String>,
+    /// EMQX's version.
+    pub version: Option<String>,
+    /// Where the counts come from.
+    pub source: Source,
+}
+
+/// All nodes together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Live clients; `None` when a running node's are not known.
+    pub connections: Option<u64>,
+    /// Sessions.
+    pub sessions: Option<u64>,
+    /// EMQX nodes.
+    pub nodes: usize,
+    /// Nodes that the Service leads new clients to.
+    pub serving: Option<usize>,
+}
+
+/// Whether a source can be heard, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// It answers.
+    Ok,
+    /// It refuses.
+    Forbidden,
+    /// It does not answer.
+    Unreachable,
+    /// There is none.
+    Absent,
+    /// What it said is old.
+    Stale,
+}
+
+impl SourceState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Forbidden => "forbidden",
+            Self::Unreachable => "unreachable",
+            Self::Absent => "absent",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// How a source stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceAge {
+    /// Whether it can be heard.
+    pub state: SourceState,
+    /// Seconds since it was last heard; `None` when never.
+    pub age_seconds: Option<u64>,
+    /// Why it cannot be heard.
+    #[serde(skip)]
+    pub why: Option<String>,
+}
+
+/// What is known of one cluster at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The API version of its custom resource; `None` when it could not be read.
+    pub api: Option<ApiVersion>,
+    /// The operator line.
+    pub operator: OperatorLine,
+    /// Seconds since the operator last wrote or said anything that can be dated.
+    pub operator_silent: Option<u64>,
+    /// `Enterprise` or `Opensource`.
+    pub edition: Option<String>,
+    /// The versions that run, each once.
+    pub versions: Vec<String>,
+    /// The nodes, bytewise by name.
+    pub nodes: Vec<NodeRow>,
+    /// All of them together.
+    pub totals: Totals,
+    /// The sources, in the order of [`Source::ALL`].
+    pub sources: BTreeMap<Source, SourceAge>,
+}
+
+impl Picture {
+    /// A node by name.
+    pub fn node(&self, name: &NodeName) -> Option<&NodeRow> {
+        self.nodes.iter().find(|row| &row.node == name)
+    }
+
+    /// The nodes that would take part in a rebalance, as the operator and we choose them: the running replicants where
+    /// there are any, else the running cores.
+    pub fn participants(&self) -> Vec<&NodeRow> {
+        let of = |role| self.nodes.iter().filter(move |row| row.role == role && row.running);
+        let replicants: Vec<_> = of(Role::Replicant).collect();
+        if replicants.is_empty() { of(Role::Core).collect() } else { replicants }
+    }
+
+    /// How a source stands.
+    pub fn source(&self, source: Source) -> SourceState {
+        self.sources.get(&source).map_or(SourceState::Absent, |age| age.state)
+    }
+}
+
+/// Beyond this many seconds without a word a source that is still connected counts as stale: three missed heartbeats, or
+/// ten missed polls, and then some.
+const STALE_SECONDS: u64 = 20;
+
+/// Joins what is known of one cluster.
+pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
+    let instance = world.instance(id);
+    let pods = Pods::of(world, id);
+    let serving = Serving::of(world, id);
+    let from_emqx = world.nodes.as_ref().map(|seen| &seen.value);
+    let reported: &[Node] = instance.map(|instance| instance.nodes.as_slice()).unwrap_or_default();
+    let (nodes, source): (&[Node], Source) = match from_emqx {
+        Some(nodes) => (nodes, Source::Emqx),
+        None => (reported, Source::Kubernetes),
+    };
+    let parts = Parts::of(world, id, instance);
+
+    let mut rows: Vec<NodeRow> = nodes
+        .iter()
+        .map(|node| {
+            let told = reported.iter().find(|other| other.name == node.name);
+            let pod = pods.find(node, told);
+            let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
+            let (part, state) = parts.find(&node.name);
+            NodeRow {
+                node: node.name.clone(),
+                pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
+                set: pod.and_then(|pod| pod.owner.as_ref()).map(|owner| owner.name.clone()),
+                revision: pod.and_then(|pod| pod.revision.clone()),
+                role: role.unwrap_or(Role::Core),
+                running: node.running,
+                ready: pod.map(|pod| pod.ready),
+                serving: pod.and_then(|pod| serving.tells(pod)),
+                connections: node.connections,
+                sessions: node.sessions,
+                share: None,
+                part,
+                state,
+                version: node.version.clone(),
+                source,
+            }
+        })
+        .collect();
+    rows.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+    rows.dedup_by(|one, other| one.node == other.node);
+
+    let totals = totals(&rows);
+    if let Some(all) = totals.connections.filter(|all| *all > 0) {
+        for row in &mut rows {
+            row.share = row.connections.map(|own| (own as f64 / all as f64 * 10_000.0).round() / 10_000.0);
+        }
+    }
+    let versions: BTreeSet<String> = rows.iter().filter_map(|row| row.version.clone()).collect();
+    let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
+    Picture {
+        instance: id.clone(),
+        api: instance.map(|instance| instance.api),
+        operator: world.served.operator,
+        operator_silent: operator_silent(world, id, now),
+        edition: edition.or_else(|| enterprise_by_kind(instance)),
+        versions: versions.into_iter().collect(),
+        nodes: rows,
+        totals,
+        sources: Source::ALL.into_iter().map(|source| (source, source_age(world, source, now))).collect(),
+    }
+}
+
+fn enterprise_by_kind(instance: Option<&Instance>) -> Option<String> {
+    use crate::model::InstanceKind;
+    match instance?.id.kind {
+        InstanceKind::EmqxEnterprise => Some("Enterprise".to_owned()),
+        InstanceKind::EmqxBroker => Some("Opensource".to_owned()),
+        InstanceKind::Emqx => None,
+    }
+}
+
+fn totals(rows: &[NodeRow]) -> Totals {
+    let sum = |of: fn(&NodeRow) -> Option<u64>| -> Option<u64> {
+        let mut known = None;
+        for row in rows {
+            match of(row) {
+                Some(count) => known = Some(known.unwrap_or(0) + count),
+                None if row.running => return None,
+                None => {}
+            }
+        }
+        known
+    };
+    let serving = rows.iter().filter(|row| row.serving == Some(true)).count();
+    let told = rows.iter().any(|row| row.serving.is_some());
+    Totals {
+        connections: sum(|row| row.connections),
+        sessions: sum(|row| row.sessions),
+        nodes: rows.len(),
+        serving: told.then_some(serving),
+    }
+}
+
+/// The pods of an instance, to be found by every name a node can have.
+struct Pods<'a> {
+    names: BTreeMap<&'a str, &'a Pod>,
+    addresses: BTreeMap<IpAddr, &'a Pod>,
+    uids: BTreeMap<&'a str, &'a Pod>,
+}
+
+impl<'a> Pods<'a> {
+    fn of(world: &'a World, id: &'a InstanceId) -> Self {
+        let mut all = Self { names: BTreeMap::new(), addresses: BTreeMap::new(), uids: BTreeMap::new() };
+        for pod in world.pods_of(id) {
+            all.names.insert(pod.name.as_str(), pod);
+            all.uids.insert(&pod.uid, pod);
+            for ip in &pod.ips {
+                // An address is used again as soon as a pod is gone: the one that is not going wins.
+                if pod.deleting.is_none() || !all.addresses.contains_key(ip) {
+                    all.addresses.insert(*ip, pod);
+                }
+            }
+        }
+        all
+    }
+
+    /// By what the custom resource says, by address, or by the exact first label of the host.
+    fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
+        for source in [Some(node), told].into_iter().flatten() {
+            if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
+                return Some(pod);
+            }
+        }
+        if let Some(ip) = node.name.ip() {
+            return self.addresses.get(&ip).copied();
+        }
+        self.names.get(node.name.first_label()).copied().or_else(|| {
+            let uid = told.and_then(|told| told.pod_uid.as_deref())?;
+            self.uids.get(uid).copied()
+        })
+    }
+}
+
+/// Who gets new clients, by the Service's endpoints.
+struct Serving {
+    known: bool,
+    pods: BTreeSet<String>,
+    ips: BTreeSet<IpAddr>,
+}
+
+impl Serving {
+    /// The slices of the Service that clients use: the listeners' one, or that of the instance's own name. Where there
+    /// is only a headless one, its `serving` tells (its `ready` is true for every pod).
+    fn of(world: &World, id: &InstanceId) -> Self {
+        let own = |slice: &&crate::model::Slice| {
+            slice.namespace == id.namespace
+                && (slice.instance.as_deref() == Some(id.name.as_str())
+                    || slice
+                        .service
+                        .strip_prefix(id.name.as_str())
+                        .is_some_and(|rest| matches!(rest, "" | "-headless" | "-listeners" | "-dashboard")))
+        };
+        let slices: Vec<_> = world.slices.values().map(|seen| &seen.value).filter(own).collect();
+        let headless = |slice: &&&crate::model::Slice| slice.service.ends_with("-headless");
+        let dashboard = |slice: &&&crate::model::Slice| slice.service.ends_with("-dashboard");
+        let clients: Vec<_> = slices.iter().filter(|slice| !headless(slice) && !dashboard(slice)).collect();
+        let used = if clients.is_empty() { slices.iter().filter(headless).collect() } else { clients };
+        let mut serving = Self { known: !used.is_empty(), pods: BTreeSet::new(), ips: BTreeSet::new() };
+        for endpoint in used.iter().flat_map(|slice| &slice.endpoints).filter(|endpoint| endpoint.serving) {
+            match &endpoint.pod {
+                Some(pod) => {
+                    serving.pods.insert(pod.as_str().to_owned());
+                }
+                None => serving.ips.extend(&endpoint.ips),
+            }
+        }
+        serving
+    }
+
+    fn tells(&self, pod: &Pod) -> Option<bool> {
+        self.known
+            .then(|| self.pods.contains(pod.name.as_str()) || pod.ips.iter().any(|ip| self.ips.contains(ip)))
+    }
+}
+
+/// Who takes part in what goes on: EMQX's word, else the operator's copy of it.
+struct Parts<'a> {
+    rebalances: Vec<&'a RunningRebalance>,
+    evacuations: Vec<&'a Evacuation>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(world: &'a World, id: &InstanceId, instance: Option<&'a Instance>) -> Self {
+        if let Some(load) = &world.load {
+            return Self {
+                rebalances: load.value.rebalances.iter().collect(),
+                evacuations: load.value.evacuations.iter().collect(),
+            };
+        }
+        let copied = world
+            .rebalances
+            .values()
+            .map(|seen| &seen.value)
+            // The copy in an object that says Failed is as old as the failure.
+            .filter(|it| it.phase == crate::model::Phase::Processing)
+            .filter(|it| it.namespace == id.namespace && it.instance_name == id.name);
+        Self {
+            rebalances: copied.flat_map(|it| &it.states).collect(),
+            evacuations: instance.map(|it| it.evacuations.iter().collect()).unwrap_or_default(),
+        }
+    }
+
+    fn find(&self, node: &NodeName) -> (Option<Part>, Option<String>) {
+        if let Some(evacuation) = self.evacuations.iter().find(|evacuation| &evacuation.node == node) {
+            return (Some(Part::Evacuating), Some(evacuation.state.clone()));
+        }
+        for rebalance in &self.rebalances {
+            if rebalance.donors.contains(node) {
+                return (Some(Part::Donor), Some(rebalance.state.clone()));
+            }
+            if rebalance.recipients.contains(node) {
+                return (Some(Part::Recipient), None);
+            }
+        }
+        (None, None)
+    }
+}
+
+/// Seconds since the last thing of the operator's that carries a date: a condition, a phase, an event.
+fn operator_silent(world: &World, id: &InstanceId, now: Timestamp) -> Option<u64> {
+    let mut last: Option<Timestamp> = None;
+    let mut saw = |at: Option<Timestamp>| last = last.max(at);
+    if let Some(instance) = world.instances.get(id) {
+        instance.value.conditions.iter().for_each(|condition| saw(condition.since));
+    }
+    for seen in world.rebalances_of(id) {
+        let it = &seen.value;
+        [it.started, it.completed, it.failed].into_iter().for_each(&mut saw);
+    }
+    let ours = |event: &&crate::model::ClusterEvent| {
+        event.namespace == id.namespace
+            && matches!(event.about_kind.as_str(), "EMQX" | "EmqxEnterprise" | "Rebalance")
+    };
+    world.events.values().map(|seen| &seen.value).filter(ours).for_each(|event| saw(event.last));
+    last.map(|last| seconds_between(last, now))
+}
+
+fn source_age(world: &World, source: Source, now: Timestamp) -> SourceAge {
+    let hearings: Vec<_> =
+        world.hearings.iter().filter(|((of, _), _)| *of == source).map(|(_, hearing)| hearing).collect();
+    let heard = hearings.iter().filter_map(|hearing| hearing.heard).max();
+    let age_seconds = heard.map(|heard| seconds_between(heard, now));
+    let worst = hearings.iter().find(|hearing| hearing.link != Link::Up);
+    let (state, why) = match worst.map(|hearing| &hearing.link) {
+        None if hearings.is_empty() => (SourceState::Absent, None),
+        // One resource of several may be absent or forbidden while the others answer: the first that is not up names
+        // the state, and the picture is poorer by that one only.
+        Some(Link::Forbidden(why)) => (SourceState::Forbidden, Some(why.clone())),
+        Some(Link::Unreachable(why)) => (SourceState::Unreachable, Some(why.clone())),
+        Some(Link::Absent(why)) if heard.is_none() => (SourceState::Absent, Some(why.clone())),
+        None | Some(_) if age_seconds.is_some_and(|age| age > STALE_SECONDS) => (SourceState::Stale, None),
+        None | Some(_) => (SourceState::Ok, None),
+    };
+    SourceAge { state, age_seconds, why }
+}

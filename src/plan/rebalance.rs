@@ -1,0 +1,681 @@
+//! The forecast of a rebalance: who gives, who receives, what every node holds afterwards, how long each phase takes,
+//! and why it would start or not. The rules are EMQX's ([`super::rules`], [`super::eviction`]).
+
+use serde::Serialize;
+
+use super::eviction::{Landing, Loop, Outcome, run};
+use super::rules::{Threshold, donors, mean};
+use crate::model::human::{average, plural};
+use crate::model::verdict::{two_decimals, two_decimals_or_null};
+use crate::model::{InstanceId, NodeName, Part, PodName, Strategy};
+
+/// A node that takes part, with what it holds now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Participant {
+    /// The node.
+    pub node: NodeName,
+    /// Its pod, where known.
+    pub pod: Option<PodName>,
+    /// Live clients.
+    pub connections: u64,
+    /// Sessions, live or not.
+    pub sessions: u64,
+}
+
+impl Participant {
+    /// Sessions without a client.
+    fn offline(&self) -> u64 {
+        self.sessions.saturating_sub(self.connections)
+    }
+}
+
+/// What EMQX cannot know: when and where evicted clients come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Return {
+    /// Rounds after the one in which they were cut, before they count again.
+    pub delay: u64,
+    /// Where they land.
+    pub landing: Landing,
+}
+
+/// What the plan comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Decision {
+    /// It would start, and nothing speaks against it.
+    Go,
+    /// EMQX would find nothing to move.
+    NothingToDo,
+    /// A check refuses it.
+    Refused,
+}
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Think before you go on.
+    Warning,
+    /// Refuses `apply`.
+    Blocked,
+}
+
+/// Something a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check's name; what `--skip-check` takes.
+    pub id: &'static str,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a hint.
+    pub fn new(id: &'static str, severity: Severity, message: impl Into<String>) -> Self {
+        Self { id, severity, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A node in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedNode {
+    /// The node.
+    pub node: NodeName,
+    /// Its pod.
+    pub pod: Option<PodName>,
+    /// Donor or recipient.
+    pub part: Option<Part>,
+    /// Live clients now.
+    pub connections: u64,
+    /// Sessions now.
+    pub sessions: u64,
+    /// Live clients at the end.
+    pub connections_after: u64,
+    /// Sessions at the end.
+    pub sessions_after: u64,
+}
+
+/// The means before and after.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Averages {
+    /// Of the donors, now.
+    #[serde(serialize_with = "two_decimals")]
+    pub donors_before: f64,
+    /// Of the recipients, now; `None` when there are none.
+    #[serde(serialize_with = "two_decimals_or_null")]
+    pub recipients_before: Option<f64>,
+    /// Of the donors, at the end.
+    #[serde(serialize_with = "two_decimals")]
+    pub donors_after: f64,
+    /// Of the recipients, at the end; `None` when there are none.
+    #[serde(serialize_with = "two_decimals_or_null")]
+    pub recipients_after: Option<f64>,
+}
+
+/// What is moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moves {
+    /// Rounds that evict connections; each is a second.
+    pub rounds: u64,
+    /// Clients that are disconnected.
+    pub connections: u64,
+    /// Rounds that move sessions.
+    pub session_rounds: u64,
+    /// Sessions without a client that are moved.
+    pub sessions: u64,
+    /// The most clients that one recipient gets in one second.
+    pub peak_reconnects_per_second: u64,
+}
+
+/// A phase and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedPhase {
+    /// Its name.
+    pub name: &'static str,
+    /// Its seconds.
+    pub seconds: u64,
+}
+
+/// The plan of a rebalance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalancePlan {
+    /// The cluster; `None` for plain numbers.
+    pub instance: Option<InstanceId>,
+    /// What is asked of EMQX.
+    pub strategy: Strategy,
+    /// What it comes to.
+    pub decision: Decision,
+    /// Why.
+    pub reason: String,
+    /// Every node that takes part.
+    pub nodes: Vec<PlannedNode>,
+    /// The means.
+    pub averages: Averages,
+    /// What is moved.
+    pub moves: Moves,
+    /// The phases in order; empty when there is nothing to do.
+    pub phases: Vec<PlannedPhase>,
+    /// All phases together.
+    pub total_seconds: u64,
+    /// What the checks found.
+    pub findings: Vec<Finding>,
+}
+
+impl RebalancePlan {
+    /// How many donors and recipients there are.
+    pub fn sides(&self) -> (usize, usize) {
+        let count = |part| self.nodes.iter().filter(|node| node.part == Some(part)).count();
+        (count(Part::Donor), count(Part::Recipient))
+    }
+
+    /// Adds what the checks found; a blocked finding refuses a plan that would go.
+    pub fn judge(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let blocked = self.findings.iter().find(|finding| finding.severity == Severity::Blocked);
+        if let Some(finding) = blocked
+            && self.decision != Decision::Refused
+        {
+            self.decision = Decision::Refused;
+            self.reason.clone_from(&finding.message);
+        }
+    }
+}
+
+/// The thresholds of a strategy: for connections and for sessions.
+pub fn thresholds(strategy: &Strategy) -> (Threshold, Threshold) {
+    (
+        Threshold { abs: strategy.abs_conn_threshold as f64, rel: strategy.rel_conn_threshold },
+        Threshold { abs: strategy.abs_sess_threshold as f64, rel: strategy.rel_sess_threshold },
+    )
+}
+
+/// Forecasts a rebalance of these nodes, in this order.
+pub fn forecast(
+    instance: Option<InstanceId>,
+    nodes: &[Participant],
+    strategy: &Strategy,
+    back: Return,
+) -> RebalancePlan {
+    let counts: Vec<u64> = nodes.iter().map(|node| node.connections).collect();
+    let gives = donors(&counts);
+    let side = |wanted: bool, of: fn(&Participant) -> u64| -> Vec<u64> {
+        nodes.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(node, _)| of(node)).collect()
+    };
+    let connections = |node: &Participant| node.connections;
+    let sessions = |node: &Participant| node.sessions;
+    let (givers, takers) = (side(true, connections), side(false, connections));
+    let (conn, sess) = thresholds(strategy);
+    let means = (mean(givers.iter().copied()), mean(takers.iter().copied()));
+    let session_means = (mean(side(true, sessions)), mean(side(false, sessions)));
+
+    let mut plan = RebalancePlan {
+        instance,
+        strategy: strategy.clone(),
+        decision: Decision::NothingToDo,
+        reason: String::new(),
+        nodes: nodes
+            .iter()
+            .zip(&gives)
+            .map(|(node, gives)| PlannedNode {
+                node: node.node.clone(),
+                pod: node.pod.clone(),
+                part: if takers.is_empty() { None } else { Some(part(*gives)) },
+                connections: node.connections,
+                sessions: node.sessions,
+                connections_after: node.connections,
+                sessions_after: node.sessions,
+            })
+            .collect(),
+        averages: Averages {
+            donors_before: means.0,
+            recipients_before: Some(means.1).filter(|_| !takers.is_empty()),
+            donors_after: means.0,
+            recipients_after: Some(means.1).filter(|_| !takers.is_empty()),
+        },
+        moves: Moves::default(),
+        phases: Vec::new(),
+        total_seconds: 0,
+        findings: Vec::new(),
+    };
+
+    if takers.is_empty() {
+        plan.reason = match nodes.len() {
+            0 => "no node takes part".to_owned(),
+            1 => "one node alone has nowhere to move clients to".to_owned(),
+            _ => format!(
+                "all {} nodes hold {} connections: EMQX picks donors by connections alone, and none is above another",
+                nodes.len(),
+                average(means.0)
+            ),
+        };
+        plan.findings.push(nothing(&plan.reason, None));
+        return plan;
+    }
+    if conn.holds(means.0, means.1) && sess.holds(session_means.0, session_means.1) {
+        let (text, hint) = why_within(means, conn, session_means, sess);
+        plan.reason = text;
+        plan.findings.push(nothing(&plan.reason, hint.clone()));
+        if let Some(finding) = blind(&counts, strategy, hint) {
+            plan.findings.push(finding);
+        }
+        return plan;
+    }
+
+    plan.decision = Decision::Go;
+    let moving = run(&Loop {
+        donors: &givers,
+        recipients: &takers,
+        rate: strategy.conn_evict_rate,
+        threshold: conn,
+        delay: back.delay,
+        landing: back.landing,
+    });
+    let shifting = run(&Loop {
+        donors: &side(true, Participant::offline),
+        recipients: &side(false, Participant::offline),
+        rate: strategy.sess_evict_rate,
+        threshold: sess,
+        delay: 0,
+        landing: Landing::Even,
+    });
+    settle(&mut plan, nodes, &gives, &moving, &shifting);
+    plan.reason = why_go(means, conn, session_means, &moving, takers.len());
+    plan.findings.extend(warnings(means, &givers, &takers, strategy, &moving));
+    plan
+}
+
+fn part(gives: bool) -> Part {
+    if gives { Part::Donor } else { Part::Recipient }
+}
+
+/// Writes what the two loops come to into the plan.
+fn settle(
+    plan: &mut RebalancePlan,
+    nodes: &[Participant],
+    gives: &[bool],
+    moving: &Outcome,
+    shifting: &Outcome,
+) {
+    let mut after = [
+        (moving.recipients.iter(), shifting.recipients.iter()),
+        (moving.donors.iter(), shifting.donors.iter()),
+    ];
+    for (planned, (node, gives)) in plan.nodes.iter_mut().zip(nodes.iter().zip(gives)) {
+        let (connections, offline) = &mut after[usize::from(*gives)];
+        planned.connections_after = connections.next().copied().unwrap_or(node.connections);
+        planned.sessions_after =
+            planned.connections_after + offline.next().copied().unwrap_or(node.offline());
+    }
+    plan.averages.donors_after = mean(moving.donors.iter().copied());
+    plan.averages.recipients_after = Some(mean(moving.recipients.iter().copied()));
+    plan.moves = Moves {
+        rounds: moving.rounds,
+        connections: moving.moved,
+        session_rounds: shifting.rounds,
+        sessions: shifting.moved,
+        peak_reconnects_per_second: moving.peak,
+    };
+    plan.phases = phases(&plan.strategy, moving.rounds, shifting.rounds);
+    plan.total_seconds = plan.phases.iter().fold(0, |total: u64, phase| total.saturating_add(phase.seconds));
+}
+
+/// The phases of a rebalance with so many rounds.
+pub fn phases(strategy: &Strategy, rounds: u64, session_rounds: u64) -> Vec<PlannedPhase> {
+    vec![
+        PlannedPhase { name: "waitHealthCheck", seconds: strategy.wait_health_check_seconds },
+        PlannedPhase { name: "evictConnections", seconds: rounds },
+        PlannedPhase { name: "waitTakeover", seconds: strategy.wait_takeover_seconds },
+        PlannedPhase { name: "evictSessions", seconds: session_rounds },
+    ]
+}
+
+fn nothing(reason: &str, hint: Option<String>) -> Finding {
+    Finding {
+        id: "nothing-to-balance",
+        severity: Severity::Info,
+        message: format!("EMQX would answer nothing_to_balance: {reason}"),
+        hint,
+    }
+}
+
+fn plain(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+/// A factor as it was given: `1.1`, `2.0`.
+fn factor(value: f64) -> String {
+    format!("{value:?}")
+}
+
+/// How the rule reads that holds: `2553.33 <= 2340.00 x 1.1`.
+pub fn holding(means: (f64, f64), threshold: Threshold) -> Option<String> {
+    let (donors, recipients) = means;
+    if donors <= recipients + threshold.abs {
+        Some(format!("{} <= {} + {}", plain(donors), plain(recipients), threshold.abs))
+    } else if donors <= recipients * threshold.rel {
+        Some(format!("{} <= {} x {}", plain(donors), plain(recipients), factor(threshold.rel)))
+    } else {
+        None
+    }
+}
+
+fn why_within(
+    means: (f64, f64),
+    conn: Threshold,
+    session_means: (f64, f64),
+    sess: Threshold,
+) -> (String, Option<String>) {
+    let mut text = format!("within the thresholds: {}", holding(means, conn).unwrap_or_default());
+    if (session_means.0 - means.0).abs() > 0.5 || (session_means.1 - means.1).abs() > 0.5 {
+        text.push_str("; sessions ");
+        text.push_str(&holding(session_means, sess).unwrap_or_default());
+    }
+    (text, would_start(means, conn))
+}
+
+/// The values that would make it start: below the difference, and below the ratio, of the two means.
+fn would_start(means: (f64, f64), threshold: Threshold) -> Option<String> {
+    let (donors, recipients) = means;
+    let mut flags = Vec::new();
+    if donors <= recipients + threshold.abs {
+        let below = (donors - recipients).ceil() - 1.0;
+        if below < 1.0 {
+            return None;
+        }
+        flags.push(format!("--abs-conn-threshold {below}"));
+    }
+    if donors <= recipients * threshold.rel {
+        // The CRD of 2.3 takes digits 1-9 and a dot; anything down to 1.0 (exclusive) is EMQX's own limit.
+        let below = ((donors / recipients - 1.0) * 100.0).ceil() - 1.0;
+        if below < 1.0 {
+            return None;
+        }
+        flags.push(format!("--rel-conn-threshold {}", factor(1.0 + below / 100.0)));
+    }
+    Some(format!("it would start with {} or less", flags.join(" and ")))
+}
+
+fn why_go(
+    means: (f64, f64),
+    conn: Threshold,
+    session_means: (f64, f64),
+    moving: &Outcome,
+    recipients: usize,
+) -> String {
+    let who = if recipients == 1 { "the recipient" } else { "recipients" };
+    if moving.rounds == 0 {
+        return format!(
+            "connections are within ({}), but donors hold {} sessions on average, {who} {}: only sessions move",
+            holding(means, conn).unwrap_or_default(),
+            trim(session_means.0),
+            trim(session_means.1)
+        );
+    }
+    let end = holding((moving.donors_mean, moving.recipients_mean), conn).unwrap_or_default();
+    format!(
+        "donors hold {} connections on average, {who} {}; {} until {end}",
+        trim(means.0),
+        trim(means.1),
+        plural(moving.rounds, "round").replace(',', ""),
+    )
+}
+
+/// Two decimals, or none for a whole number; without thousands marks, as machine output is copied from it.
+fn trim(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { plain(value) }
+}
+
+/// Uneven by eye, yet within thresholds that nobody chose: the default of 1000 hides small clusters.
+fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {
+    let default = Strategy::default();
+    let untouched = strategy.abs_conn_threshold == default.abs_conn_threshold
+        && (strategy.rel_conn_threshold - default.rel_conn_threshold).abs() < f64::EPSILON;
+    let average = mean(counts.iter().copied());
+    let most = counts.iter().copied().max().unwrap_or(0) as f64;
+    // A quarter above the mean is what a person calls uneven at a glance.
+    (untouched && average >= 1.0 && most > average * 1.25).then(|| Finding {
+        id: "threshold-blind",
+        severity: Severity::Warning,
+        message: format!(
+            "uneven by eye (the fullest node holds {most} of {} on average), but within the default thresholds: \
+             a difference under 1000 connections does not count",
+            trim(average)
+        ),
+        hint,
+    })
+}
+
+fn warnings(
+    means: (f64, f64),
+    givers: &[u64],
+    takers: &[u64],
+    strategy: &Strategy,
+    moving: &Outcome,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let (donors, recipients) = (givers.len() as f64, takers.len() as f64);
+    if takers.len() * 3 < givers.len() + takers.len() {
+        found.push(
+            Finding::new(
+                "few-recipients",
+                Severity::Warning,
+                format!(
+                    "{} of {} serve new clients for the whole time, and take up to {} a second each",
+                    takers.len(),
+                    plural((givers.len() + takers.len()) as u64, "node"),
+                    moving.peak
+                ),
+            )
+            .hint(format!(
+                "a lower --conn-evict-rate spreads it: {} clients arrive per second now",
+                moving.most_evicted
+            )),
+        );
+    }
+    // One round takes `rate` from every donor and brings all of it to the recipients.
+    let step = strategy.conn_evict_rate as f64 * (1.0 + donors / recipients);
+    let gap = means.0 - means.1;
+    if moving.rounds > 0 && step > gap / 2.0 {
+        found.push(
+            Finding::new(
+                "overshoot",
+                Severity::Warning,
+                format!("one round closes {} of a gap of {}: it may go past the goal", trim(step), trim(gap)),
+            )
+            .hint(format!(
+                "try --conn-evict-rate {}",
+                ((gap / 20.0 / (1.0 + donors / recipients)).floor() as u64).max(1)
+            )),
+        );
+    }
+    found
+}
+
+/// Participants of plain numbers: `node-1`, `node-2`, …
+pub fn numbered(connections: &[u64], sessions: Option<&[u64]>) -> Vec<Participant> {
+    connections
+        .iter()
+        .enumerate()
+        .map(|(place, &count)| Participant {
+            node: NodeName::from(format!("node-{}", place + 1)),
+            pod: None,
+            connections: count,
+            sessions: sessions.and_then(|sessions| sessions.get(place).copied()).unwrap_or(count),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn plan(
+        counts: &[u64],
+        sessions: Option<&[u64]>,
+        abs: u64,
+        rel: f64,
+        rate: u64,
+        delay: u64,
+    ) -> RebalancePlan {
+        let strategy = Strategy {
+            conn_evict_rate: rate,
+            abs_conn_threshold: abs,
+            rel_conn_threshold: rel,
+            wait_health_check_seconds: 10,
+            wait_takeover_seconds: 10,
+            ..Strategy::default()
+        };
+        forecast(None, &numbered(counts, sessions), &strategy, Return { delay, ..Return::default() })
+    }
+
+    fn after(plan: &RebalancePlan) -> Vec<u64> {
+        plan.nodes.iter().map(|node| node.connections_after).collect()
+    }
+
+    #[test]
+    fn v1_the_documented_run_is_forecast_exactly() {
+        let plan = plan(&[3333, 3333, 3334, 0], None, 100, 1.1, 10, 0);
+        assert_eq!(plan.decision, Decision::Go);
+        assert_eq!((plan.moves.rounds, plan.total_seconds), (78, 98));
+        assert_eq!(after(&plan), [2553, 2553, 2554, 2340]);
+        assert_eq!(plan.moves.peak_reconnects_per_second, 30);
+        assert_eq!(
+            plan.reason,
+            "donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1"
+        );
+        assert_eq!(plan.findings.iter().map(|f| f.id).collect::<Vec<_>>(), ["few-recipients"]);
+        let json = serde_json::to_value(&plan).expect("json");
+        assert_eq!(json["averages"]["donorsBefore"], 3333.33);
+        assert_eq!(json["averages"]["recipientsAfter"], 2340.0);
+        assert_eq!(json["phases"][1], serde_json::json!({"name": "evictConnections", "seconds": 78}));
+    }
+
+    #[test]
+    fn v1_in_another_order_gives_the_same() {
+        assert_eq!(after(&plan(&[3333, 3334, 3333, 0], None, 100, 1.1, 10, 0)), [2553, 2554, 2553, 2340]);
+    }
+
+    #[test]
+    fn v2_three_full_nodes_and_an_empty_one() {
+        let plan = plan(&[10_000, 10_000, 10_000, 0], None, 100, 1.1, 10, 0);
+        assert_eq!(plan.moves.rounds, 233);
+        assert_eq!(after(&plan), [7670, 7670, 7670, 6990]);
+    }
+
+    #[test]
+    fn v3_the_default_threshold_hides_a_small_cluster_and_the_plan_says_so() {
+        let plan = plan(&[900, 100, 0], None, 1000, 1.1, 500, 0);
+        assert_eq!(plan.decision, Decision::NothingToDo);
+        assert!(plan.phases.is_empty());
+        assert_eq!(plan.total_seconds, 0);
+        let ids: Vec<_> = plan.findings.iter().map(|finding| finding.id).collect();
+        assert_eq!(ids, ["nothing-to-balance", "threshold-blind"]);
+        assert_eq!(
+            plan.findings[0].hint.as_deref(),
+            Some("it would start with --abs-conn-threshold 849 or less")
+        );
+    }
+
+    #[test]
+    fn the_value_that_is_said_to_start_it_does_start_it() {
+        assert_eq!(plan(&[900, 100, 0], None, 849, 1.1, 500, 0).decision, Decision::Go);
+        assert_eq!(plan(&[900, 100, 0], None, 850, 1.1, 500, 0).decision, Decision::NothingToDo);
+    }
+
+    #[test]
+    fn v4_and_v6_equal_nodes_and_one_node_have_no_recipient() {
+        for counts in [&[5000, 5000, 5000][..], &[5000][..], &[0, 0][..]] {
+            let plan = plan(counts, None, 100, 1.1, 10, 0);
+            assert_eq!(plan.decision, Decision::NothingToDo, "{counts:?}");
+            assert_eq!(after(&plan), counts);
+        }
+    }
+
+    #[test]
+    fn v5_both_rules_must_fail_for_a_start() {
+        assert_eq!(plan(&[1200, 1000, 1000], None, 100, 1.1, 10, 0).decision, Decision::Go);
+    }
+
+    #[test]
+    fn v7_ten_donors_feed_one_recipient() {
+        let plan =
+            plan(&[3000, 3000, 3000, 3000, 3000, 3000, 3000, 3000, 3000, 3000, 0], None, 100, 1.1, 50, 0);
+        assert_eq!(plan.moves.rounds, 5);
+        assert_eq!(plan.moves.peak_reconnects_per_second, 500);
+        assert_eq!(after(&plan), [2750, 2750, 2750, 2750, 2750, 2750, 2750, 2750, 2750, 2750, 2500]);
+    }
+
+    #[test]
+    fn v9_sessions_alone_cannot_start_it_when_connections_are_equal() {
+        let plan = plan(&[1000, 1000, 1000], Some(&[9000, 1000, 1000]), 1000, 1.1, 10, 0);
+        assert_eq!(plan.decision, Decision::NothingToDo);
+    }
+
+    #[test]
+    fn v10_a_second_of_delay_costs_a_round() {
+        assert_eq!(plan(&[0, 45, 45], None, 3, 1.05, 1, 0).moves.rounds, 14);
+        let late = plan(&[0, 45, 45], None, 3, 1.05, 1, 1);
+        assert_eq!(late.moves.rounds, 15);
+    }
+
+    #[test]
+    fn other_documented_checks() {
+        assert_eq!(after(&plan(&[10_000, 0], None, 1000, 1.1, 500, 0)), [5500, 4500]);
+        assert_eq!(plan(&[100, 0], None, 1000, 1.1, 500, 0).decision, Decision::NothingToDo);
+        assert_eq!(after(&plan(&[3000, 3000, 0], None, 100, 1.1, 500, 0)), [2000, 2000, 2000]);
+    }
+
+    #[test]
+    fn offline_sessions_move_in_a_phase_of_their_own() {
+        let plan = plan(&[1000, 1010, 0], Some(&[9000, 9010, 0]), 1000, 1.1, 500, 0);
+        assert!(plan.moves.session_rounds > 0);
+        assert_eq!(plan.phases[3].seconds, plan.moves.session_rounds);
+        let sum = |of: fn(&PlannedNode) -> u64| plan.nodes.iter().map(of).sum::<u64>();
+        assert_eq!(sum(|node| node.sessions), sum(|node| node.sessions_after));
+    }
+
+    #[test]
+    fn a_rate_that_jumps_over_the_goal_is_warned_of() {
+        let plan = plan(&[3000, 3000, 0], None, 100, 1.1, 600, 0);
+        assert!(plan.findings.iter().any(|finding| finding.id == "overshoot"), "{:?}", plan.findings);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn donors_and_recipients_are_all_nodes_and_clients_stay(
+            counts in prop::collection::vec(0_u64..1_000_000_000, 0..12),
+            more in prop::collection::vec(0_u64..1_000_000, 12),
+            rate in 1_u64..100_000, abs in 1_u64..5000, rel in 1.0001_f64..3.0, delay in 0_u64..100,
+        ) {
+            let sessions: Vec<u64> = counts.iter().zip(&more).map(|(count, more)| count + more).collect();
+            let plan = plan(&counts, Some(&sessions), abs, rel, rate, delay);
+            let (donors, recipients) = plan.sides();
+            prop_assert!(donors + recipients == counts.len() || plan.decision == Decision::NothingToDo);
+            prop_assert_eq!(after(&plan).iter().sum::<u64>(), counts.iter().sum::<u64>());
+            prop_assert_eq!(plan.nodes.iter().map(|n| n.sessions_after).sum::<u64>(), sessions.iter().sum::<u64>());
+            prop_assert_eq!(plan.total_seconds, plan.phases.iter().map(|phase| phase.seconds).sum::<u64>());
+        }
+    }
+}

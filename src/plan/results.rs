@@ -1,0 +1,191 @@
+//! What the verbs hand to `output`: the documents of the contract, in its words. `output` adds `apiVersion` and `kind`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::picture::{NodeRow, SourceAge, Totals};
+use super::rebalance::RebalancePlan;
+use crate::model::{ApiVersion, InstanceId, Operation, OperatorLine, Source, Verdict};
+
+/// The operator, in a [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorStatus {
+    /// The line.
+    pub line: OperatorLine,
+    /// Seconds since its last word.
+    pub silent_seconds: Option<u64>,
+}
+
+/// The sources, in a [`Status`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sources {
+    /// Custom resources.
+    pub kubernetes: SourceAge,
+    /// Pods and sets.
+    pub pods: SourceAge,
+    /// Endpoints.
+    pub endpoints: SourceAge,
+    /// EMQX's API.
+    pub emqx: SourceAge,
+}
+
+impl Sources {
+    /// One by one, with their names.
+    pub fn each(&self) -> [(Source, &SourceAge); 4] {
+        [
+            (Source::Kubernetes, &self.kubernetes),
+            (Source::Pods, &self.pods),
+            (Source::Endpoints, &self.endpoints),
+            (Source::Emqx, &self.emqx),
+        ]
+    }
+}
+
+/// One cluster at one moment: `status`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The API version; `None` is written `none`.
+    #[serde(serialize_with = "or_none")]
+    pub api: Option<ApiVersion>,
+    /// The operator.
+    pub operator: OperatorStatus,
+    /// `Enterprise` or `Opensource`.
+    pub edition: Option<String>,
+    /// EMQX versions that run.
+    pub versions: Vec<String>,
+    /// The nodes.
+    pub nodes: Vec<NodeRow>,
+    /// All together.
+    pub totals: Totals,
+    /// What runs.
+    pub operation: Operation,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// How far it is.
+    pub percent: Option<u8>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// The sources.
+    pub sources: Sources,
+}
+
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn or_none<S: serde::Serializer>(api: &Option<ApiVersion>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(api.map_or("none", ApiVersion::as_str))
+}
+
+/// The nodes of one cluster: `nodes`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Nodes {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// Its nodes.
+    pub items: Vec<NodeRow>,
+}
+
+/// How a rebalance is, or would be, driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Through an object for the operator.
+    Rebalance,
+    /// Through EMQX's own API.
+    Emqx,
+}
+
+impl Backend {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rebalance => "rebalance",
+            Self::Emqx => "emqx",
+        }
+    }
+}
+
+/// One rebalance, running or past: an item of `rebalance list`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceItem {
+    /// The object's name, or `coordinator/NODE`.
+    pub name: String,
+    /// The cluster.
+    pub instance: InstanceId,
+    /// What the operator believes.
+    pub phase: Option<String>,
+    /// How it stands, or how it ended.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// When it started.
+    pub started_time: Option<Timestamp>,
+    /// How long it took, or takes so far.
+    pub duration_seconds: Option<u64>,
+    /// How it is driven.
+    pub backend: Backend,
+    /// Whether its deletion was asked for.
+    #[serde(skip)]
+    pub terminating: bool,
+}
+
+/// What `apply` did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Applied {
+    /// `rebalance.apps.emqx.io/NAME`, or `coordinator/NODE`.
+    pub name: String,
+    /// The cluster.
+    pub instance: InstanceId,
+    /// How it is driven.
+    pub backend: Backend,
+    /// What was planned.
+    pub plan: RebalancePlan,
+}
+
+/// What `stop` did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stopped {
+    /// The rebalance.
+    pub name: String,
+    /// The cluster.
+    pub instance: InstanceId,
+    /// How it was driven.
+    pub backend: Backend,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// Why it is said so.
+    pub reason: String,
+    /// What was seen that proves it.
+    pub proof: Vec<String>,
+}
+
+/// The versions in play: `version`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Version {
+    /// This program.
+    pub plugin: String,
+    /// The API server.
+    pub kubernetes: Option<String>,
+    /// The operator line.
+    pub operator: OperatorLine,
+    /// Each cluster with the EMQX versions that run.
+    pub clusters: Vec<ClusterVersion>,
+}
+
+/// One cluster in a [`Version`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClusterVersion {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The API version of its custom resource.
+    pub api: Option<ApiVersion>,
+    /// The versions that run.
+    pub versions: Vec<String>,
+}

@@ -1,0 +1,381 @@
+//! The command line: what is typed becomes what is meant, and what cannot be meant is answered with what, why, and
+//! what to type instead.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use kubectl_emqx::cli::intent::{
+    Apply, ApplySource, BackendChoice, Color, DryRun, EmqxUrl, Filter, InstanceName, Intent, Level,
+    ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
+};
+use kubectl_emqx::cli::{self, Parsed};
+use kubectl_emqx::error::{Exit, Problem};
+use kubectl_emqx::model::{InstanceKind, OperatorLine, Strategy};
+
+fn parse_with(line: &str, env: &[(&str, &str)]) -> Result<Intent, Parsed> {
+    let words = ["kubectl-emqx"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+    cli::parse(words, |name| {
+        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn meant(line: &str) -> Intent {
+    parse_with(line, &[]).unwrap_or_else(|parsed| panic!("{line}: {parsed:?}"))
+}
+
+fn wrong(line: &str) -> Problem {
+    wrong_with(line, &[])
+}
+
+fn wrong_with(line: &str, env: &[(&str, &str)]) -> Problem {
+    match parse_with(line, env) {
+        Err(Parsed::Wrong(problem)) => problem,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn printed(line: &str) -> String {
+    match parse_with(line, &[]) {
+        Err(Parsed::Print(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn apply(line: &str) -> Apply {
+    match meant(line).verb {
+        Verb::Apply(apply) => apply,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn named(kind: Option<InstanceKind>, name: &str) -> InstanceName {
+    InstanceName { kind, name: name.to_owned() }
+}
+
+/// Every verb, as words behind `kubectl emqx`.
+fn verbs() -> Vec<String> {
+    fn walk(command: &clap::Command, path: &str, all: &mut Vec<String>) {
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let path = format!("{path} {}", verb.get_name());
+            walk(verb, &path, all);
+            all.push(path.trim().to_owned());
+        }
+    }
+    let mut all = Vec::new();
+    walk(&cli::command(), "", &mut all);
+    all.sort();
+    all
+}
+
+#[test]
+fn the_verbs_are_those_of_this_release_and_no_others() {
+    insta::assert_snapshot!(verbs().join("\n"), @"");
+    for line in ["watch", "ui", "upgrade", "evacuate", "check", "report", "completion"] {
+        assert!(wrong(line).what.starts_with("unknown command"), "{line}");
+    }
+}
+
+#[test]
+fn every_verb_has_help_with_examples_to_copy() {
+    for verb in verbs() {
+        for flag in ["--help", "-h"] {
+            let help = anstream::adapter::strip_str(&printed(&format!("{verb} {flag}"))).to_string();
+            let usage = format!("Usage: kubectl emqx {verb}");
+            assert!(help.contains(&usage), "{verb}:\n{help}");
+            let examples =
+                help.split_once("Examples:\n").unwrap_or_else(|| panic!("{verb} has no examples")).1;
+            let lines: Vec<_> = examples.lines().filter(|line| line.starts_with("  kubectl emqx ")).collect();
+            assert!((2..=4).contains(&lines.len()), "{verb}: {examples}");
+            assert!(!help.contains("kubectl-emqx"), "{verb}:\n{help}");
+            for line in help.lines() {
+                assert!(line.chars().count() <= 130, "{verb}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_help_can_be_typed() {
+    for verb in verbs() {
+        let help = anstream::adapter::strip_str(&printed(&format!("{verb} --help"))).to_string();
+        for line in help.lines().filter_map(|line| line.strip_prefix("  kubectl emqx ")) {
+            let line = line.split([';', '|', '>', '\'']).next().unwrap_or_default().trim();
+            let line = line.strip_suffix("--reason").unwrap_or(line);
+            match parse_with(line, &[]) {
+                Ok(_) => {}
+                Err(Parsed::Print(text)) if text.starts_with("kubectl emqx ") => {}
+                Err(other) => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_root_tells_exit_codes_and_environment() {
+    for line in ["", "--help", "-h", "help"] {
+        let help = anstream::adapter::strip_str(&printed(line)).to_string();
+        for words in
+            ["Exit codes:", "130  interrupted", "KUBECTL_EMQX_<FLAG>", "Usage: kubectl emqx", "rebalance"]
+        {
+            assert!(help.contains(words), "{line}: {words} in\n{help}");
+        }
+    }
+    assert_eq!(printed("--version").trim(), concat!("kubectl emqx ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_is_wrong_is_answered_with_what_why_and_what_next() {
+    let lines = [
+        "stauts",
+        "status a b",
+        "status --colour never",
+        "status --color sometimes",
+        "status -o jsonpath={.x}",
+        "status -A emqx",
+        "status -l a=b emqx",
+        "status pod/a",
+        "status Emqx",
+        "status -n UPPER",
+        "status --as-group g",
+        "status --insecure-skip-tls-verify --certificate-authority ca.crt",
+        "status --emqx-insecure --emqx-ca ca.crt",
+        "status --emqx-url localhost:18083",
+        "status --emqx-url http://key:secret@localhost",
+        "status --emqx-url http://localhost --emqx-ca ca.crt",
+        "status -A --emqx-url http://localhost",
+        "status --plain --plain",
+        "status --request-timeout soon",
+        "rebalance plann",
+        "rebalance -A list",
+        "rebalance plan --sessions 1,2",
+        "rebalance plan --counts 1,2,x",
+        "rebalance plan --counts -1,2",
+        "rebalance plan --counts 1,2 --sessions 1",
+        "rebalance plan --counts 5,2 --sessions 5,1",
+        "rebalance plan emqx --counts 1,2",
+        "rebalance plan --counts 1,2 --emqx-url http://localhost",
+        "rebalance plan --counts 1,2 -o name",
+        "rebalance plan --conn-evict-rate 0",
+        "rebalance plan --conn-evict-rate -5",
+        "rebalance plan --rel-conn-threshold 1.0",
+        "rebalance plan --rel-conn-threshold 1,1",
+        "rebalance plan --abs-conn-threshold 0",
+        "rebalance plan --wait-health-check 1.5s",
+        "rebalance plan --lb most",
+        "rebalance generate --for-operator 2.3",
+        "rebalance generate emqx --for-operator 3.0",
+        "rebalance generate emqxenterprise/e --for-operator 2.3",
+        "rebalance generate emqx --name Evening",
+        "rebalance generate emqx --backend emqx",
+        "rebalance apply emqx -f x.yaml",
+        "rebalance apply -f x.yaml --conn-evict-rate 5",
+        "rebalance apply emqx --watch --dry-run client",
+        "rebalance apply emqx --watch -o json",
+        "rebalance apply emqx -o jsonl",
+        "rebalance apply emqx --timeout 5m",
+        "rebalance apply emqx --watch --timeout 0",
+        "rebalance apply emqx --backend emqx --dry-run server",
+        "rebalance apply emqx --skip-check already-runing",
+        "rebalance apply emqx --dry-run",
+        "rebalance watch -o json",
+        "rebalance watch --inline --plain",
+        "rebalance watch coordinator/",
+        "rebalance watch pod/a",
+        "rebalance stop --timeout 0s",
+        "rebalance prune -o json",
+        "replay",
+        "replay x.jsonl -o json",
+        "demo --speed 0",
+        "demo documented serve",
+        "demo serve documented --file x.yaml",
+    ];
+    let mut all = String::new();
+    for line in lines {
+        let problem = wrong(line);
+        assert_eq!(problem.exit, Exit::Usage, "{line}");
+        let hint = problem.hint.clone().unwrap_or_else(|| panic!("{line} has no hint: {problem:?}"));
+        all.push_str(&format!("$ {line}\n{problem}\n  {hint}\n"));
+    }
+    insta::assert_snapshot!(all, @"");
+}
+
+#[test]
+fn reads_say_of_what_and_how() {
+    let Verb::Status(read) = meant("status emqxenterprise/emqx-ee -o wide").verb else { panic!() };
+    assert_eq!(read.selection, Selection::Named(named(Some(InstanceKind::EmqxEnterprise), "emqx-ee")));
+    assert_eq!(read.output, Output::Wide);
+    let Verb::Nodes(read) = meant("nodes").verb else { panic!() };
+    assert_eq!((read.selection, read.output), (Selection::Only, Output::Text));
+    let Verb::Status(read) = meant("status -A -n mq -l app=emqx").verb else { panic!() };
+    let filter = Filter { all_namespaces: true, labels: Some("app=emqx".into()), fields: None };
+    assert_eq!(read.selection, Selection::Many(filter));
+    let Verb::List(list) = meant("rebalance -A -o json").verb else { panic!() };
+    assert!(list.bare && list.filter.all_namespaces && list.output == Output::Json);
+    let Verb::List(list) = meant("rebalance list").verb else { panic!() };
+    assert!(!list.bare);
+}
+
+#[test]
+fn flags_of_kubectl_stand_before_or_behind_the_verb() {
+    for line in [
+        "-n mq --context eu --as me --as-group a --as-group b --token t status",
+        "status -n mq --context=eu --as me --as-group a --as-group b --token t",
+    ] {
+        let connect = meant(line).global.connect;
+        assert_eq!(connect.namespace.as_deref(), Some("mq"));
+        assert_eq!(connect.context.as_deref(), Some("eu"));
+        assert_eq!(connect.impersonate.as_deref(), Some("me"));
+        assert_eq!(connect.impersonate_groups, ["a", "b"]);
+        assert!(!format!("{connect:?}").contains("\"t\""), "a token must not reach a log");
+        assert_eq!(connect.token.map(|token| token.reveal().to_owned()).as_deref(), Some("t"));
+    }
+    assert_eq!(meant("status --request-timeout 0").global.connect.request_timeout, None);
+    assert_eq!(
+        meant("status --request-timeout 5").global.connect.request_timeout,
+        Some(Duration::from_secs(5))
+    );
+    let global = meant("status --insecure-skip-tls-verify=true --plain=false -v debug --color=never").global;
+    assert!(global.connect.insecure && !global.look.plain);
+    assert_eq!((global.log.level, global.look.color), (Some(Level::Debug), Color::Never));
+}
+
+#[test]
+fn emqx_can_be_reached_by_url() {
+    let emqx = meant("status --emqx-url https://emqx.example.com:8443 --api-key-file key --emqx-ca ca.crt")
+        .global
+        .emqx;
+    assert_eq!(emqx.url, Some(EmqxUrl { tls: true, host: "emqx.example.com".into(), port: 8443 }));
+    assert_eq!(emqx.key_file.as_deref(), Some(std::path::Path::new("key")));
+}
+
+#[test]
+fn plans_come_from_a_cluster_or_from_numbers() {
+    let Verb::Plan(plan) = meant("rebalance plan").verb else { panic!() };
+    assert_eq!(plan.source, PlanSource::Cluster(None));
+    assert_eq!(plan.strategy, Strategy::default());
+    let Verb::Plan(plan) = meant(
+        "rebalance plan --counts 3333,3333,3334,0 --conn-evict-rate 10 --sess-evict-rate 10 --wait-health-check 10s \
+         --wait-takeover 10 --abs-conn-threshold 100 --rel-conn-threshold 1.2 --lb one --reconnect-delay 3",
+    )
+    .verb
+    else {
+        panic!()
+    };
+    let counts = vec![3333, 3333, 3334, 0];
+    assert_eq!(plan.source, PlanSource::Numbers { connections: counts.clone(), sessions: counts });
+    assert_eq!((plan.strategy.conn_evict_rate, plan.strategy.wait_health_check_seconds), (10, 10));
+    assert_eq!((plan.strategy.rel_conn_threshold, plan.reconnect_delay), (1.2, 3));
+}
+
+#[test]
+fn manifests_are_made_with_or_without_a_cluster() {
+    let Verb::Generate(generate) = meant("rebalance generate emqx --for-operator 2.3 --name evening").verb
+    else {
+        panic!()
+    };
+    assert_eq!(generate.line, Some(OperatorLine::Two3));
+    assert_eq!(generate.name.as_deref(), Some("evening"));
+    let Verb::Generate(generate) = meant("rebalance generate").verb else { panic!() };
+    assert_eq!((generate.instance, generate.line), (None, None));
+}
+
+#[test]
+fn apply_leaves_or_follows() {
+    let plain =
+        apply("rebalance apply emqx --conn-evict-rate 10 -y --reason evening --skip-check few-recipients");
+    let ApplySource::Instance(Some(name), strategy) = plain.source else { panic!() };
+    assert_eq!((name, strategy.conn_evict_rate), (named(None, "emqx"), 10));
+    assert!(
+        plain.write.yes && plain.write.dry_run == DryRun::None && plain.write.field_manager == "kubectl-emqx"
+    );
+    assert_eq!(
+        (plain.write.reason.as_deref(), plain.skip),
+        (Some("evening"), vec!["few-recipients".to_owned()])
+    );
+    assert_eq!(plain.then, Then::Leave(Output::Text));
+    let Then::Follow(follow) =
+        apply("rebalance apply -f x.yaml -w --timeout 30m -o jsonl --record r.jsonl").then
+    else {
+        panic!()
+    };
+    assert_eq!((follow.timeout, follow.stream), (Some(Duration::from_secs(1800)), Stream::Jsonl));
+    assert_eq!(apply("rebalance apply -f -").source, ApplySource::File(ManifestFile::Stdin));
+    assert_eq!(apply("rebalance apply --dry-run=server -o json").then, Then::Leave(Output::Json));
+}
+
+#[test]
+fn operations_are_named_by_object_instance_or_coordinator() {
+    for (name, meaning) in [
+        ("a-1", OperationName::Name("a-1".into())),
+        ("rebalance.apps.emqx.io/a-1", OperationName::Rebalance("a-1".into())),
+        ("emqx/a", OperationName::Instance(named(Some(InstanceKind::Emqx), "a"))),
+        ("coordinator/emqx@10.0.0.7", OperationName::Coordinator("emqx@10.0.0.7".into())),
+    ] {
+        let Verb::Watch(watch) = meant(&format!("rebalance watch {name}")).verb else { panic!() };
+        assert_eq!(watch.operation.as_ref(), Some(&meaning));
+        let Verb::Stop(stop) = meant(&format!("rebalance stop {name}")).verb else { panic!() };
+        assert_eq!((stop.operation, stop.timeout), (Some(meaning), Duration::from_secs(60)));
+    }
+}
+
+#[test]
+fn demos_and_recordings_are_played_at_a_speed() {
+    let Verb::Demo(demo) = meant("demo").verb else { panic!() };
+    assert_eq!((demo.scenario, demo.speed), (None, 6.0));
+    let Verb::DemoServe(serve) = meant("demo serve balanced --speed 20").verb else { panic!() };
+    assert_eq!((serve.scenario, serve.speed), (Scenario::Named(Some("balanced".into())), 20.0));
+    let Verb::DemoServe(serve) = meant("demo serve --file x.yaml --kubeconfig-out k").verb else { panic!() };
+    assert_eq!(serve.scenario, Scenario::File("x.yaml".into()));
+    let Verb::Replay(replay) = meant("replay r.jsonl -o jsonl").verb else { panic!() };
+    assert_eq!((replay.stream, replay.speed), (Stream::Jsonl, None));
+}
+
+#[test]
+fn the_environment_is_stronger_than_a_default_and_weaker_than_a_flag() {
+    let backend = |line: &str, env: &[(&str, &str)]| apply_backend(parse_with(line, env));
+    let env = [("KUBECTL_EMQX_BACKEND", "emqx")];
+    assert_eq!(backend("rebalance apply a", &[]), BackendChoice::Auto);
+    assert_eq!(backend("rebalance apply a", &env), BackendChoice::Emqx);
+    assert_eq!(backend("rebalance apply a --backend rebalance", &env), BackendChoice::Rebalance);
+
+    let global = parse_with(
+        "status",
+        &[("KUBECTL_EMQX_PLAIN", "1"), ("KUBECTL_EMQX_COLOR", "never"), ("KUBECTL_EMQX_ASCII", "false")],
+    )
+    .expect("fine")
+    .global;
+    assert!(global.look.plain && !global.look.ascii && global.look.color == Color::Never);
+    let intent = parse_with("status", &[("KUBECTL_EMQX_NAMESPACE", "other"), ("KUBECTL_EMQX_TOKEN", "t")])
+        .expect("fine");
+    assert_eq!(intent.global.connect, Default::default(), "kubectl's own flags have no variable");
+}
+
+fn apply_backend(parsed: Result<Intent, Parsed>) -> BackendChoice {
+    match parsed.expect("fine").verb {
+        Verb::Apply(apply) => apply.backend,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named_and_one_that_does_not_fit_stays_out() {
+    let problem = wrong_with("rebalance plan", &[("KUBECTL_EMQX_CONN_EVICT_RATE", "fast")]);
+    assert!(problem.what.contains("KUBECTL_EMQX_CONN_EVICT_RATE"), "{problem}");
+    assert_eq!(problem.exit, Exit::Usage);
+    let problem = wrong_with("status", &[("KUBECTL_EMQX_PLAIN", "perhaps")]);
+    assert!(problem.what.contains("KUBECTL_EMQX_PLAIN"), "{problem}");
+
+    let env = [
+        ("KUBECTL_EMQX_CONN_EVICT_RATE", "10"),
+        ("KUBECTL_EMQX_YES", "true"),
+        ("KUBECTL_EMQX_TIMEOUT", "5m"),
+    ];
+    let Ok(Intent { verb: Verb::Apply(apply), .. }) = parse_with("rebalance apply -f x.yaml", &env) else {
+        panic!()
+    };
+    assert_eq!(apply.source, ApplySource::File(ManifestFile::Path("x.yaml".into())));
+    assert!(apply.write.yes, "what fits is kept");
+    let url = [("KUBECTL_EMQX_EMQX_URL", "http://localhost:18083")];
+    assert_eq!(parse_with("demo", &url).expect("fine").global.emqx.url, None);
+    assert!(parse_with("status", &url).expect("fine").global.emqx.url.is_some());
+}
