@@ -65,14 +65,10 @@ impl Recorder {
 impl State {
     /// Seconds since the first line, which is written first and says when that was.
     fn t(&mut self, at: Timestamp) -> f64 {
-        let begin = match self.begin {
-            Some(begin) => begin,
-            None => {
-                self.begin = Some(at);
-                self.write(&json!({"t": 0, "from": "clock", "at": at.to_string()}));
-                at
-            }
-        };
+        if self.begin.is_none() {
+            self.write(&json!({"t": 0, "from": "clock", "at": at.to_string()}));
+        }
+        let begin = *self.begin.get_or_insert(at);
         let seconds = at.duration_since(begin).as_secs_f64().max(0.0);
         (seconds * 1000.0).round() / 1000.0
     }
