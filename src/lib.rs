@@ -19,5 +19,6 @@ pub mod k8s;
 pub mod model;
 pub mod output;
 pub mod plan;
+pub mod replay;
 pub mod seam;
 pub mod sim;
