@@ -112,7 +112,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let scenario = scenario(demo.scenario.as_deref())?;
             let running = pretend(scenario, demo.speed, None).await?;
             let mut global = global;
-            global.connect = Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
+            global.connect =
+                Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
             global.emqx = EmqxAccess::default();
             let hands = hands(&global, printer, None).await?;
             let outcome = commands::tour::run(&hands).await;
@@ -124,8 +125,9 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
                 crate::cli::intent::Scenario::File(path) => {
                     let text = read_text(path)?;
-                    sim::Scenario::from_yaml(&text)
-                        .map_err(|error| Problem::new(format!("cannot use {}", path.display()), error.to_string()))?
+                    sim::Scenario::from_yaml(&text).map_err(|error| {
+                        Problem::new(format!("cannot use {}", path.display()), error.to_string())
+                    })?
                 }
             };
             let running = pretend(scenario, serve.speed, serve.kubeconfig_out).await?;
@@ -216,8 +218,8 @@ fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
 }
 
 fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
-    let name = name.unwrap_or("documented");
-    sim::Scenario::named(name).map_err(|error| Problem::usage(error.to_string(), ""))
+    sim::Scenario::built_in(name.unwrap_or("documented"))
+        .map_err(|error| Problem::usage(error.to_string(), ""))
 }
 
 async fn pretend(
@@ -235,7 +237,8 @@ async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
             return tokio::signal::ctrl_c().await.unwrap_or_default();
         };
         tokio::select! {
@@ -286,4 +289,3 @@ impl Translate for Wire {
         crate::emqx::wire::facts(at, path, status, body)
     }
 }
-
