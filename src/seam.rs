@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Problem;
-use crate::model::{ApiPort, Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy};
+use crate::model::{Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
 
 /// Something that is known later, or a [`Problem`].
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
@@ -123,19 +123,6 @@ pub struct Created {
     pub object: Value,
     /// The server's warnings.
     pub warnings: Vec<String>,
-}
-
-/// Which EMQX to talk to, and through which pods; follows from the world (`plan::reach`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The instance.
-    pub instance: InstanceId,
-    /// Pods to go through, best first: ready cores, oldest first.
-    pub pods: Vec<PodName>,
-    /// The port of EMQX's API within them.
-    pub port: ApiPort,
-    /// Whether it is EMQX 4 (`/api/v4`).
-    pub v4: bool,
 }
 
 /// EMQX's own API, of one cluster.

@@ -120,6 +120,19 @@ pub struct ApiPort {
     pub tls: bool,
 }
 
+/// Which EMQX to talk to, and through which pods; follows from the world (`plan::reach`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Pods to go through, best first: ready cores, oldest first.
+    pub pods: Vec<PodName>,
+    /// The port of EMQX's API within them.
+    pub port: ApiPort,
+    /// Whether it is EMQX 4 (`/api/v4`).
+    pub v4: bool,
+}
+
 /// One EMQX cluster, as its custom resource tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {

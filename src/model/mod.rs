@@ -8,10 +8,11 @@ pub mod load;
 pub mod name;
 pub mod pod;
 pub mod rebalance;
+pub mod refusal;
 pub mod verdict;
 pub mod world;
 
-pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role};
+pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role, Target};
 pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};

@@ -1,7 +1,18 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
 pub mod eviction;
+pub mod follow;
+pub mod judge;
+pub mod manifest;
+#[cfg(test)]
+pub(crate) mod mk;
 pub mod picture;
+pub mod preflight;
+pub mod progress;
+pub mod reach;
 pub mod rebalance;
+pub mod record;
 pub mod results;
 pub mod rules;
+pub mod status;
+pub mod words;

@@ -1,0 +1,315 @@
+//! `rebalance apply`: preflight, plan, prompt, fresh counts, create; then leave, or stay to the verdict.
+
+use serde_json::Value;
+
+use super::face::Face;
+use super::follow::Following;
+use super::gather::{self, Gathered};
+use super::plan::{Live, WANT, live};
+use super::{Hands, Outcome};
+use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then, Write};
+use crate::error::{Exit, Problem};
+use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Strategy};
+use crate::plan::follow::Follower;
+use crate::plan::manifest::{self, Written};
+use crate::plan::preflight::{Check, running};
+use crate::plan::rebalance::{Decision, Finding, RebalancePlan, Return};
+use crate::plan::record::PlanRecord;
+use crate::plan::results::{Applied, Backend};
+use crate::plan::{picture, reach};
+use crate::seam;
+
+/// What is to be made, before a name is known.
+struct Wanted {
+    strategy: Strategy,
+    written: Option<Written>,
+}
+
+/// `rebalance apply`. `file` is the text of the manifest, with where it came from.
+pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) -> Outcome {
+    let (wanted, name) = match (&intent.source, file) {
+        (ApplySource::Instance(name, strategy), _) => {
+            (Wanted { strategy: strategy.clone(), written: None }, name.clone())
+        }
+        (ApplySource::File(_), Some((from, text))) => {
+            let written = super::manifest::read(&from, &text)?;
+            let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
+            let strategy = written.strategy.clone();
+            let name = InstanceName { kind: None, name: written.instance_name.clone() };
+            let _ = kind;
+            (Wanted { strategy, written: Some(written) }, Some(name))
+        }
+        (ApplySource::File(_), None) => return Err(Problem::usage("no manifest was given", "")),
+    };
+    let mut hands = hands.clone();
+    if let Some(namespace) = wanted.written.as_ref().and_then(|written| written.namespace.clone()) {
+        hands.namespace = namespace;
+    }
+    let hands = &hands;
+    let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
+    let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
+    let says = |live: &Live| {
+        hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
+    };
+    if let Some(exit) = settled(hands, intent, &gathered, &planned, says)? {
+        return Ok(exit);
+    }
+    if intent.write.dry_run == DryRun::Client {
+        let plan = planned.plan.clone();
+        done(hands, intent, &gathered, planned.backend, &label(planned.backend, &name, &gathered), plan, " (dry run)");
+        return Ok(Exit::Reached);
+    }
+    if intent.write.dry_run == DryRun::None {
+        confirm(hands, &intent.write, &question(&planned, &gathered.id))?;
+    }
+
+    // Time went by while the user read: counts and competitors are looked at again.
+    gather::refresh_objects(hands, &mut gathered).await?;
+    gather::refresh(hands, &mut gathered).await?;
+    let (fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
+    if fresh.plan.decision != Decision::Go
+        && let Some(exit) = settled(hands, intent, &gathered, &fresh, says)?
+    {
+        return Ok(exit);
+    }
+    let mut follower = Follower::new(Some(gathered.id.clone()));
+    follower.observe(&gathered.world, hands.clock.now());
+    match fresh.backend {
+        Backend::Rebalance => create(hands, intent, &wanted, gathered, fresh, &name, follower).await,
+        Backend::Emqx => start(hands, intent, gathered, fresh, follower).await,
+    }
+}
+
+/// The instance that is meant. A manifest may have lost its kind: then any kind of that name is meant, but an EMQX when
+/// both exist and the manifest does not say otherwise.
+async fn gather_meant(
+    hands: &Hands,
+    name: Option<&InstanceName>,
+    written: Option<&Written>,
+) -> Result<Gathered, Problem> {
+    let Some(written) = written else { return gather::one(hands, name, WANT).await };
+    match gather::one(hands, name, WANT).await {
+        Err(problem) if problem.exit == Exit::Usage => {
+            let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
+            let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
+            let name = InstanceName { kind, name: written.instance_name.clone() };
+            gather::one(hands, Some(&name), WANT).await
+        }
+        other => other,
+    }
+}
+
+async fn planned(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: &Gathered,
+    wanted: &Wanted,
+) -> Result<(Live, String), Problem> {
+    let name = match wanted.written.as_ref().and_then(|written| written.name.clone()) {
+        Some(name) => name,
+        None => manifest::name(&gathered.id.name, hands.clock.now()),
+    };
+    again(hands, intent, gathered, wanted, &name).await
+}
+
+async fn again(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: &Gathered,
+    wanted: &Wanted,
+    name: &str,
+) -> Result<(Live, String), Problem> {
+    let mut live = live(
+        hands,
+        gathered,
+        &wanted.strategy,
+        Return::default(),
+        intent.backend,
+        Some(name),
+        &intent.skip,
+    )
+    .await?;
+    if let Some(written) = &wanted.written
+        && live.backend == Backend::Rebalance
+    {
+        let (_, found) = manifest::mended(written, &gathered.id, name, gathered.world.served.operator)?;
+        live.plan.judge(found);
+    }
+    Ok((live, name.to_owned()))
+}
+
+/// When nothing has to be, or may be, done: shows the plan and says so.
+fn settled(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: &Gathered,
+    live: &Live,
+    says: impl Fn(&Live),
+) -> Result<Option<Exit>, Problem> {
+    says(live);
+    match live.plan.decision {
+        Decision::Go => Ok(None),
+        Decision::NothingToDo => {
+            hands.printer.talk(&format!("nothing to do: {}", live.plan.reason));
+            Ok(Some(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached }))
+        }
+        Decision::Refused => {
+            let hint = live.plan.findings.iter().find_map(refusing_hint);
+            let mut problem =
+                Problem::refused(format!("will not rebalance {}", gathered.id), live.plan.reason.clone());
+            problem.hint = hint;
+            Err(problem)
+        }
+    }
+}
+
+fn refusing_hint(finding: &Finding) -> Option<String> {
+    (finding.severity == crate::plan::rebalance::Severity::Blocked).then(|| finding.hint.clone())?
+}
+
+fn question(live: &Live, id: &InstanceId) -> String {
+    format!(
+        "Disconnect {} clients of {} over {}?",
+        crate::model::human::count(live.plan.moves.connections),
+        id,
+        crate::model::human::duration(live.plan.total_seconds)
+    )
+}
+
+/// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
+pub fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
+    if write.yes {
+        return Ok(());
+    }
+    if !hands.answers {
+        return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
+            .hint("pass --yes to go ahead without a question"));
+    }
+    if hands.printer.ask(question) {
+        return Ok(());
+    }
+    Err(Problem::refused("not confirmed", "nothing was changed"))
+}
+
+fn label(backend: Backend, name: &str, gathered: &Gathered) -> String {
+    match backend {
+        Backend::Rebalance => format!("rebalance.apps.emqx.io/{name}"),
+        Backend::Emqx => coordinator(gathered)
+            .map_or_else(|| "coordinator/".to_owned(), |node| format!("coordinator/{node}")),
+    }
+}
+
+/// Who conducts a rebalance that we start: the first participant, as the operator does it.
+fn coordinator(gathered: &Gathered) -> Option<NodeName> {
+    let instance = gathered.instance().ok()?;
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    picture::picture(&gathered.world, &instance.id, now).participants().first().map(|row| row.node.clone())
+}
+
+/// Says on stdout what was made.
+fn done(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: &Gathered,
+    backend: Backend,
+    name: &str,
+    plan: RebalancePlan,
+    note: &str,
+) {
+    let applied = Applied { name: name.to_owned(), instance: gathered.id.clone(), backend, plan };
+    if let Then::Leave(output) = intent.then {
+        hands.printer.applied(&applied, output, note);
+    } else if !intent.then.is_jsonl() {
+        hands.printer.line(&format!("{name}{note}"));
+    }
+}
+
+impl Then {
+    fn is_jsonl(&self) -> bool {
+        matches!(self, Self::Follow(follow) if follow.stream == crate::cli::intent::Stream::Jsonl)
+    }
+}
+
+async fn create(
+    hands: &Hands,
+    intent: &Apply,
+    wanted: &Wanted,
+    gathered: Gathered,
+    live: Live,
+    name: &str,
+    follower: Follower,
+) -> Outcome {
+    let operator = gathered.world.served.operator;
+    let mut object: Value = match &wanted.written {
+        Some(written) => manifest::mended(written, &gathered.id, name, operator)?.0,
+        None => manifest::manifest(&gathered.id, name, &wanted.strategy, operator)?,
+    };
+    let record = PlanRecord::of(&live.plan, hands.clock.now());
+    manifest::annotate(&mut object, PLAN_ANNOTATION, &record.text());
+    if let Some(reason) = &intent.write.reason {
+        manifest::annotate(&mut object, "cli.emqx.io/reason", reason);
+    }
+    let dry = intent.write.dry_run == DryRun::Server;
+    let how = if dry { seam::DryRun::Server } else { seam::DryRun::No };
+    let created = hands.kubernetes.create_rebalance(&object, how).await?;
+    for warning in &created.warnings {
+        hands.printer.notice(warning);
+    }
+    let label = format!("rebalance.apps.emqx.io/{}", created.rebalance.name);
+    let note = if dry { " (server dry run)" } else { "" };
+    done(hands, intent, &gathered, live.backend, &label, live.plan, note);
+    if dry {
+        return Ok(Exit::Reached);
+    }
+    stay(hands, intent, gathered, follower, created.rebalance.name, None).await
+}
+
+async fn start(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: Gathered,
+    live: Live,
+    follower: Follower,
+) -> Outcome {
+    let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
+    let Some(conductor) = nodes.first().cloned() else {
+        return Err(Problem::refused("no node takes part", ""));
+    };
+    let name = format!("coordinator/{conductor}");
+    if intent.write.dry_run == DryRun::Server {
+        return Err(Problem::usage(
+            "--dry-run=server cannot be had with --backend emqx",
+            "EMQX's API has no dry run",
+        )
+        .hint("--dry-run=client shows what would be asked"));
+    }
+    let strategy = live.plan.strategy.clone();
+    gathered.broker.start(&conductor, &nodes, &strategy).await?;
+    done(hands, intent, &gathered, live.backend, &name, live.plan, "");
+    stay(hands, intent, gathered, follower, name, Some(strategy)).await
+}
+
+async fn stay(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: Gathered,
+    follower: Follower,
+    name: String,
+    strategy: Option<Strategy>,
+) -> Outcome {
+    let Then::Follow(follow) = &intent.then else {
+        hands.printer.next(&format!("kubectl emqx rebalance watch {name}"));
+        return Ok(Exit::Reached);
+    };
+    let face = Face::of(hands, follow, false);
+    let timeout = follow.timeout;
+    Following { gathered, follower, name, strategy, face, timeout }.run(hands).await
+}
+
+/// What runs already in what was gathered; for the other verbs.
+pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
+    let instance = gathered.instance().ok()?;
+    let picture = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
+    let (backend, _) = reach::backend(reach::Asked::Auto, &gathered.world.served, instance).ok()?;
+    running(&Check { world: &gathered.world, instance, picture: &picture, backend, name: None, allowed: None })
+}

@@ -1,0 +1,181 @@
+//! Getting a picture: discovery, lists, and EMQX, at the cost of what the verb shows.
+
+use std::rc::Rc;
+
+use futures::future::join_all;
+
+use super::Hands;
+use crate::cli::intent::{Filter, InstanceName};
+use crate::error::Problem;
+use crate::model::{Fact, Instance, InstanceId, Link, News, Source, World};
+use crate::plan::reach;
+use crate::seam::{Broker, Scope, Want};
+
+/// One cluster with its world and the way to its EMQX.
+pub struct Gathered {
+    /// The cluster.
+    pub id: InstanceId,
+    /// All that is known.
+    pub world: World,
+    /// EMQX's API.
+    pub broker: Rc<dyn Broker>,
+}
+
+impl Gathered {
+    /// The custom resource.
+    pub fn instance(&self) -> Result<&Instance, Problem> {
+        self.world.instance(&self.id).ok_or_else(|| Problem::new(format!("{} is gone", self.id), ""))
+    }
+}
+
+/// What is listed for one instance, or for the only one of the namespace.
+pub fn scope(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Scope {
+    Scope {
+        namespace: Some(hands.namespace.clone()),
+        instance: name.map(|name| (name.kind, name.name.clone())),
+        labels: None,
+        fields: None,
+        want,
+    }
+}
+
+/// What is listed for several.
+pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
+    Scope {
+        namespace: (!filter.all_namespaces).then(|| hands.namespace.clone()),
+        instance: None,
+        labels: filter.labels.clone(),
+        fields: filter.fields.clone(),
+        want,
+    }
+}
+
+/// Lists, once; tells what could not be seen.
+pub async fn world(hands: &Hands, scope: &Scope) -> Result<World, Problem> {
+    let served = hands.kubernetes.served().await?;
+    let facts = hands.kubernetes.read(scope).await?;
+    let mut world = World::new();
+    take(hands, &mut world, [Fact { at: hands.clock.now(), news: News::Served(served) }]);
+    take(hands, &mut world, facts);
+    Ok(world)
+}
+
+/// Takes facts in, and tells notices once.
+pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
+    for fact in facts {
+        if let Some(notice) = world.apply(fact).notice {
+            hands.printer.notice(&notice);
+        }
+    }
+}
+
+/// The one instance that is meant.
+pub fn choose(hands: &Hands, world: &World, name: Option<&InstanceName>) -> Result<InstanceId, Problem> {
+    let fits = |id: &&InstanceId| {
+        name.is_none_or(|name| id.name == name.name && name.kind.is_none_or(|kind| kind == id.kind))
+    };
+    let all = world.ids();
+    let found: Vec<&InstanceId> = all.iter().filter(fits).collect();
+    match (found.as_slice(), name) {
+        ([one], _) => Ok((*one).clone()),
+        ([], Some(name)) => Err(unknown(hands, world, &all, &name.name)),
+        ([], None) => Err(none(hands, world)),
+        (several, Some(name)) => Err(Problem::usage(
+            format!("{} is ambiguous", name.name),
+            several.iter().map(|id| format!("{}/{}", id.kind.singular(), id.name)).collect::<Vec<_>>().join(", "),
+        )
+        .hint(format!("say which kind: {}/{}", several[0].kind.singular(), name.name))),
+        (several, None) => Err(Problem::usage(
+            format!("namespace {} holds {} EMQX clusters", hands.namespace, several.len()),
+            several.iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(", "),
+        )
+        .hint(format!("name one of them, for example {}", several[0].name))),
+    }
+}
+
+fn unknown(hands: &Hands, world: &World, all: &[InstanceId], name: &str) -> Problem {
+    let what = format!("there is no EMQX cluster {name} in namespace {}", hands.namespace);
+    if let Some(why) = blind(world) {
+        return Problem::new(format!("cannot find EMQX cluster {name}"), why);
+    }
+    if all.is_empty() {
+        return Problem::new(what, "").hint("kubectl emqx status -A lists every one that you may see");
+    }
+    let names: Vec<&str> = all.iter().map(|id| id.name.as_str()).collect();
+    Problem::new(what, format!("there is {}", names.join(", ")))
+        .hint("kubectl emqx status -A lists every one that you may see")
+}
+
+fn none(hands: &Hands, world: &World) -> Problem {
+    if let Some(why) = blind(world) {
+        return Problem::new(format!("cannot find EMQX clusters in namespace {}", hands.namespace), why);
+    }
+    let what = format!("there is no EMQX cluster in namespace {}", hands.namespace);
+    if world.served.operator == crate::model::OperatorLine::None {
+        return Problem::new(what, "the API group apps.emqx.io is not served: no EMQX Operator is installed")
+            .hint("kubectl get crd | grep emqx; or is it another --context?");
+    }
+    Problem::new(what, "").hint("kubectl emqx status -A lists every one that you may see")
+}
+
+/// Why instances cannot be seen, if that is so.
+fn blind(world: &World) -> Option<String> {
+    world.hearings.iter().filter(|((source, _), _)| *source == Source::Kubernetes).find_map(|(_, hearing)| {
+        match &hearing.link {
+            Link::Forbidden(why) | Link::Unreachable(why) => Some(why.clone()),
+            Link::Up | Link::Absent(_) => None,
+        }
+    })
+}
+
+/// The whole picture of the one instance that is meant, EMQX included.
+pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
+    let mut world = world(hands, &scope(hands, name, want)).await?;
+    let id = choose(hands, &world, name)?;
+    let broker = hands.brokers.broker(reach::target(&world, instance(&world, &id)?));
+    let facts = broker.read().await?;
+    take(hands, &mut world, facts);
+    Ok(Gathered { id, world, broker })
+}
+
+fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Problem> {
+    world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))
+}
+
+/// The pictures of several; EMQX of all of them is asked at the same time.
+pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<Gathered>, Problem> {
+    let shared = world(hands, &wide_scope(hands, filter, want)).await?;
+    if shared.ids().is_empty()
+        && let Some(why) = blind(&shared)
+    {
+        return Err(Problem::new("cannot find EMQX clusters", why));
+    }
+    let mut found = Vec::new();
+    for id in shared.ids() {
+        let broker = hands.brokers.broker(reach::target(&shared, instance(&shared, &id)?));
+        found.push(Gathered { id, world: shared.clone(), broker });
+    }
+    let answers = join_all(found.iter().map(|it| it.broker.read())).await;
+    for (gathered, facts) in found.iter_mut().zip(answers) {
+        take(hands, &mut gathered.world, facts?);
+    }
+    Ok(found)
+}
+
+/// Asks EMQX again.
+pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
+    let facts = gathered.broker.read().await?;
+    take(hands, &mut gathered.world, facts);
+    Ok(())
+}
+
+/// Lists the rebalances again.
+pub async fn refresh_objects(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
+    let want = Want { instances: true, rebalances: true, ..Want::default() };
+    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
+    let mut scope = scope(hands, Some(&name), want);
+    scope.namespace = Some(gathered.id.namespace.clone());
+    let facts = hands.kubernetes.read(&scope).await?;
+    take(hands, &mut gathered.world, facts);
+    Ok(())
+}

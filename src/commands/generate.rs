@@ -1,0 +1,51 @@
+//! `rebalance generate`: the manifest on stdout, every field written out.
+
+use jiff::Timestamp;
+
+use super::gather;
+use super::{Hands, Outcome};
+use crate::cli::intent::Generate;
+use crate::error::{Exit, Problem};
+use crate::model::{InstanceId, InstanceKind, OperatorLine};
+use crate::plan::manifest;
+use crate::seam::Want;
+
+/// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked.
+pub fn offline(intent: &Generate, namespace: &str, now: Timestamp) -> Option<Result<serde_json::Value, Problem>> {
+    let line = intent.line?;
+    let name = intent.instance.as_ref()?;
+    let instance = InstanceId {
+        kind: name.kind.unwrap_or(InstanceKind::Emqx),
+        namespace: namespace.to_owned(),
+        name: name.name.clone(),
+    };
+    Some(made(intent, &instance, line, now))
+}
+
+fn made(
+    intent: &Generate,
+    instance: &InstanceId,
+    line: OperatorLine,
+    now: Timestamp,
+) -> Result<serde_json::Value, Problem> {
+    let name = intent.name.clone().unwrap_or_else(|| manifest::name(&instance.name, now));
+    manifest::manifest(instance, &name, &intent.strategy, line)
+}
+
+/// For the cluster at hand.
+pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
+    let want = Want { instances: true, ..Want::default() };
+    let world = gather::world(hands, &gather::scope(hands, intent.instance.as_ref(), want)).await?;
+    let id = gather::choose(hands, &world, intent.instance.as_ref())?;
+    if world.served.version_of("rebalances").is_none() {
+        return Err(Problem::new(
+            "cannot generate a Rebalance",
+            format!("operator {} does not serve the kind Rebalance", world.served.operator),
+        )
+        .hint(format!("kubectl emqx rebalance apply {} --backend emqx drives EMQX itself", id.name)));
+    }
+    let line = intent.line.unwrap_or(world.served.operator);
+    let manifest = made(intent, &id, line, hands.clock.now())?;
+    hands.printer.manifest(&manifest, intent.output);
+    Ok(Exit::Reached)
+}

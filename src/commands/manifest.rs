@@ -1,0 +1,57 @@
+//! Reading a manifest from a file: YAML or JSON, one document.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Problem;
+use crate::plan::manifest::{Written, written};
+
+/// Far beyond any Rebalance; a file that is larger is not one.
+const LARGEST: usize = 1 << 20;
+
+/// Reads the manifest in `text`, which came from `from`.
+pub fn read(from: &str, text: &str) -> Result<Written, Problem> {
+    let bad = |why: String| {
+        Problem::new(format!("cannot use {from}"), why)
+            .hint("kubectl emqx rebalance generate NAME prints a manifest that can be used")
+    };
+    if text.len() > LARGEST {
+        return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));
+    }
+    let mut documents = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        match Value::deserialize(document) {
+            Ok(Value::Null) => {}
+            Ok(value) => documents.push(value),
+            Err(error) => return Err(bad(format!("it is not YAML: {error}"))),
+        }
+    }
+    match (documents.len(), documents.pop()) {
+        (1, Some(object)) => written(object, from),
+        (0, _) => Err(bad("it is empty".to_owned())),
+        (more, _) => Err(bad(format!("it holds {more} documents; apply one Rebalance at a time"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "apiVersion: apps.emqx.io/v2beta1\nkind: Rebalance\nspec:\n  instanceName: emqx\n  \
+                        rebalanceStrategy: {connEvictRate: 10}\n";
+
+    #[test]
+    fn one_document_is_read_also_with_markers_around_it() {
+        assert_eq!(read("f", GOOD).expect("read").instance_name, "emqx");
+        assert!(read("f", &format!("---\n{GOOD}\n---\n")).is_ok());
+    }
+
+    #[test]
+    fn anything_else_is_refused_in_words() {
+        let why = |text: &str| read("f.yaml", text).expect_err("refused").why;
+        assert!(why("").contains("empty"));
+        assert!(why("{").contains("not YAML"));
+        assert!(why(&format!("{GOOD}---\n{GOOD}")).contains("2 documents"));
+        assert!(why("just words").contains("not a Rebalance"));
+    }
+}

@@ -1,0 +1,49 @@
+//! The verbs, one file each: get facts, ask `plan`, act, hand a result to `output`. They see the outside through
+//! [`crate::seam`] only, and cannot tell a live cluster from the pretend one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::error::{Exit, Problem};
+use crate::output::Printer;
+use crate::seam::{Brokers, Clock, Kubernetes};
+
+pub mod apply;
+pub mod follow;
+pub mod gather;
+pub mod generate;
+pub mod list;
+pub mod plan;
+pub mod prune;
+pub mod read;
+pub mod replay;
+pub mod stop;
+pub mod tour;
+pub mod version;
+pub mod watch;
+
+/// What a verb is handed.
+#[derive(Clone)]
+pub struct Hands {
+    /// The Kubernetes API.
+    pub kubernetes: Rc<dyn Kubernetes>,
+    /// EMQX's API.
+    pub brokers: Rc<dyn Brokers>,
+    /// What time it is by the server's clock.
+    pub clock: Rc<dyn Clock>,
+    /// The namespace that is meant when none is named.
+    pub namespace: String,
+    /// Where everything is said.
+    pub printer: Rc<Printer>,
+    /// Whether stdin is a terminal: without one nobody can answer a question.
+    pub answers: bool,
+    /// Makes something that is over when the user interrupts.
+    pub interrupt: Rc<dyn Fn() -> Interrupt>,
+}
+
+/// Over when the user interrupts.
+pub type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What a verb comes to.
+pub type Outcome = Result<Exit, Problem>;

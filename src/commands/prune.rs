@@ -1,0 +1,85 @@
+//! `rebalance prune`: deletes Rebalance objects that are over, and never one that may still be running.
+
+use super::apply::confirm;
+use super::gather;
+use super::list;
+use super::{Hands, Outcome};
+use crate::cli::intent::{DryRun, Filter, Output, Prune};
+use crate::error::Exit;
+use crate::model::human::{duration, plural, seconds_between};
+use crate::model::{Phase, Rebalance};
+use crate::plan::results::RebalanceItem;
+use crate::seam::{self, Want};
+
+/// `rebalance prune`.
+pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
+    let want = Want { instances: true, rebalances: true, pods: true, ..Want::default() };
+    let gathered = gather::several(hands, &Filter::default(), want).await?;
+    let now = hands.clock.now();
+    let mut doomed: Vec<Rebalance> = Vec::new();
+    for one in &gathered {
+        for item in list::of(one, now) {
+            let key = (one.id.namespace.clone(), item.name.clone());
+            let Some(object) = one.world.rebalances.get(&key).map(|seen| &seen.value) else { continue };
+            if let Some(why) = keeps(object, &item, one.world.load.is_some()) {
+                if object.phase != Phase::Processing {
+                    hands.printer.talk(&format!("{} stays: {why}", object.name));
+                }
+                continue;
+            }
+            let ended = object.completed.or(object.failed).or(object.created);
+            let age = ended.map(|ended| seconds_between(ended, now));
+            if age.is_some_and(|age| age >= intent.older_than.as_secs()) {
+                doomed.push(object.clone());
+            }
+        }
+    }
+    if doomed.is_empty() {
+        hands.printer.talk(&match intent.older_than.as_secs() {
+            0 => "nothing to prune: no Rebalance is over".to_owned(),
+            seconds => format!("nothing to prune: no Rebalance ended more than {} ago", duration(seconds)),
+        });
+        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+    }
+    let dry = intent.write.dry_run;
+    if dry == DryRun::None {
+        for object in &doomed {
+            hands.printer.talk(&format!("  {}", object.name));
+        }
+        confirm(hands, &intent.write, &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")))?;
+    }
+    let note = match dry {
+        DryRun::None => " deleted",
+        DryRun::Client => " deleted (dry run)",
+        DryRun::Server => " deleted (server dry run)",
+    };
+    for object in &doomed {
+        let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
+        if dry != DryRun::Client {
+            hands.kubernetes.delete_rebalance(object, how).await?;
+        }
+        let name = format!("rebalance.apps.emqx.io/{}", object.name);
+        hands.printer.line(&match intent.output {
+            Output::Name => name,
+            _ => format!("{name}{note}"),
+        });
+    }
+    Ok(Exit::Reached)
+}
+
+/// Why an object stays, if it must: it runs, or may.
+fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'static str> {
+    if object.deleting.is_some() {
+        return Some("it is being deleted already");
+    }
+    if !item.verdict.final_word() {
+        return Some("it is running");
+    }
+    match object.phase {
+        Phase::Completed => None,
+        // Failed by readiness says nothing of EMQX: only EMQX can tell that it is over.
+        Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
+        Phase::Failed => None,
+        _ => Some("it is not over"),
+    }
+}

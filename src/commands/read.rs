@@ -1,0 +1,67 @@
+//! `status` and `nodes`.
+
+use super::gather::{self, Gathered};
+use super::{Hands, Outcome};
+use crate::cli::intent::{Output, Read, Selection};
+use crate::error::{Exit, Problem};
+use crate::plan::results::{Nodes, Status};
+use crate::plan::status::{operator_silence, status};
+use crate::seam::Want;
+
+/// What is looked at: events only where the operator's silence is shown.
+const WANT: Want = Want { instances: true, rebalances: true, pods: true, endpoints: true, events: true };
+
+async fn pictures(hands: &Hands, read: &Read) -> Result<(Vec<Status>, bool), Problem> {
+    let (gathered, many): (Vec<Gathered>, bool) = match &read.selection {
+        Selection::Only => (vec![gather::one(hands, None, WANT).await?], false),
+        Selection::Named(name) => (vec![gather::one(hands, Some(name), WANT).await?], false),
+        Selection::Many(filter) => (gather::several(hands, filter, WANT).await?, true),
+    };
+    let now = hands.clock.now();
+    Ok((gathered.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
+}
+
+/// `status`: the cluster, its nodes, what runs, and one verdict.
+pub async fn show(hands: &Hands, read: &Read) -> Outcome {
+    let (found, many) = pictures(hands, read).await?;
+    for status in &found {
+        if let Some(silence) = operator_silence(status) {
+            hands.printer.notice(&silence);
+        }
+    }
+    if many {
+        hands.printer.statuses(&found, read.output);
+    } else if let Some(status) = found.first() {
+        hands.printer.status(status, read.output);
+        if read.output == Output::Text {
+            next(hands, status);
+        }
+    }
+    Ok(Exit::Reached)
+}
+
+/// What a user would type next.
+fn next(hands: &Hands, status: &Status) {
+    use crate::model::{Operation, Verdict};
+    let name = &status.instance.name;
+    match (status.operation, status.verdict) {
+        (Operation::Rebalance, _) => hands.printer.next(&format!("kubectl emqx rebalance watch {name}")),
+        (Operation::None, Verdict::Idle) if status.reason.starts_with("uneven") => {
+            hands.printer.next(&format!("kubectl emqx rebalance plan {name}"));
+        }
+        _ => {}
+    }
+}
+
+/// `nodes`: a row per EMQX node.
+pub async fn nodes(hands: &Hands, read: &Read) -> Outcome {
+    let (found, many) = pictures(hands, read).await?;
+    let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
+    let nodes: Vec<Nodes> = found.into_iter().map(of).collect();
+    if many {
+        hands.printer.nodes_of_several(&nodes, read.output);
+    } else if let Some(nodes) = nodes.first() {
+        hands.printer.nodes(nodes, read.output);
+    }
+    Ok(Exit::Reached)
+}

@@ -1,0 +1,32 @@
+//! `version`: the plugin, Kubernetes, the operator line, and the EMQX versions of each cluster.
+
+use super::gather;
+use super::{Hands, Outcome};
+use crate::cli::intent;
+use crate::error::Exit;
+use crate::plan::picture::picture;
+use crate::plan::results::{ClusterVersion, Version};
+use crate::seam::Want;
+
+/// Asks the API server only: the versions are what the custom resources tell.
+pub async fn run(hands: &Hands, intent: &intent::Version) -> Outcome {
+    let want = Want { instances: true, ..Want::default() };
+    let world = gather::world(hands, &gather::wide_scope(hands, &intent.filter, want)).await?;
+    let now = hands.clock.now();
+    let clusters = world
+        .ids()
+        .into_iter()
+        .map(|id| {
+            let picture = picture(&world, &id, now);
+            ClusterVersion { instance: id, api: picture.api, versions: picture.versions }
+        })
+        .collect();
+    let version = Version {
+        plugin: env!("CARGO_PKG_VERSION").to_owned(),
+        kubernetes: world.served.kubernetes.clone(),
+        operator: world.served.operator,
+        clusters,
+    };
+    hands.printer.version(&version, intent.output);
+    Ok(Exit::Reached)
+}

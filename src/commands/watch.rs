@@ -1,0 +1,135 @@
+//! `rebalance watch`: follow one to its verdict.
+
+use super::face::Face;
+use super::follow::Following;
+use super::gather::{self, Gathered};
+use super::{Hands, Outcome};
+use crate::cli::intent::{InstanceName, OperationName, Watch};
+use crate::error::{Exit, Problem};
+use crate::model::{InstanceKind, NodeName, Phase, Rebalance};
+use crate::plan::follow::Follower;
+use crate::plan::judge;
+use crate::plan::progress::Counts;
+use crate::plan::words;
+use crate::seam::Want;
+
+/// What is meant by a name on the command line.
+pub struct Meant {
+    /// The cluster.
+    pub gathered: Gathered,
+    /// The object's name, or `coordinator/NODE`; `None` when nothing runs.
+    pub name: Option<String>,
+}
+
+/// Finds what is meant: a Rebalance's name first, else what runs in an instance of that name.
+pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<Meant, Problem> {
+    let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
+        let gathered = gather::one(hands, name, Want::ALL).await?;
+        let name = super::apply::what_runs(hands, &gathered);
+        Ok(Meant { gathered, name })
+    };
+    match operation {
+        None => running(None).await,
+        Some(OperationName::Instance(name)) => running(Some(name)).await,
+        Some(OperationName::Coordinator(node)) => conducted(hands, node).await,
+        Some(OperationName::Rebalance(name)) => match hands.kubernetes.rebalance(&hands.namespace, name).await? {
+            Some(object) => of_object(hands, &object).await,
+            None => Err(no_such(hands, name)),
+        },
+        Some(OperationName::Name(name)) => {
+            // Where the kind is not served, or may not be read, the name can still be an instance's.
+            let object = hands.kubernetes.rebalance(&hands.namespace, name).await;
+            if let Ok(Some(object)) = object {
+                return of_object(hands, &object).await;
+            }
+            let instance = InstanceName { kind: None, name: name.clone() };
+            match running(Some(&instance)).await {
+                Err(problem) if problem.exit == Exit::Error && object.is_ok() => {
+                    Err(Problem::new(no_such(hands, name).what, problem.to_string())
+                        .hint("kubectl emqx rebalance list"))
+                }
+                other => other,
+            }
+        }
+    }
+}
+
+fn no_such(hands: &Hands, name: &str) -> Problem {
+    Problem::new(format!("there is no Rebalance {name} in namespace {}", hands.namespace), "")
+        .hint("kubectl emqx rebalance list")
+}
+
+async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> {
+    let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
+    let gathered = match gather::one(hands, Some(&exact), Want::ALL).await {
+        // The kind may be lost, or the instance gone: the object still has a story to tell.
+        Err(problem) if problem.exit == Exit::Error => {
+            let other = match object.instance_kind {
+                InstanceKind::Emqx => InstanceKind::EmqxEnterprise,
+                _ => InstanceKind::Emqx,
+            };
+            let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
+            gather::one(hands, Some(&name), Want::ALL).await.map_err(|_| {
+                let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
+                Problem::new(format!("Rebalance {} is for {} {}", object.name, object.instance_kind, object.instance_name), why)
+            })?
+        }
+        other => other?,
+    };
+    Ok(Meant { gathered, name: Some(object.name.clone()) })
+}
+
+async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
+    let all = gather::several(hands, &crate::cli::intent::Filter::default(), Want::ALL).await?;
+    for gathered in all {
+        let runs = gathered
+            .world
+            .load
+            .as_ref()
+            .is_some_and(|load| load.value.rebalances.iter().any(|entry| &entry.coordinator == node));
+        let knows =
+            gathered.world.nodes.as_ref().is_some_and(|nodes| nodes.value.iter().any(|it| &it.name == node));
+        if runs {
+            let name = super::apply::what_runs(hands, &gathered);
+            return Ok(Meant { gathered, name });
+        }
+        if knows {
+            return Ok(Meant { gathered, name: None });
+        }
+    }
+    Err(Problem::new(format!("no EMQX cluster in namespace {} has a node {node}", hands.namespace), "")
+        .hint("kubectl emqx nodes lists them"))
+}
+
+/// Whether an object is over and EMQX runs nothing of it; then how it ended. `None` while it goes on, or may.
+pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::model::Verdict, String)> {
+    let key = (gathered.id.namespace.clone(), name.to_owned());
+    let object = &gathered.world.rebalances.get(&key)?.value;
+    if !matches!(object.phase, Phase::Completed | Phase::Failed) {
+        return None;
+    }
+    if super::apply::what_runs(hands, gathered).as_deref() == Some(name) {
+        return None;
+    }
+    let counts = gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
+    let counts = counts.filter(|_| gathered.world.load.is_some());
+    let (verdict, reason, _) = judge::past(object, counts.as_ref(), hands.clock.now());
+    Some((verdict, reason))
+}
+
+/// `rebalance watch`.
+pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
+    let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
+    let Some(name) = name else {
+        hands.printer.talk(&format!("nothing runs in {}", gathered.id));
+        return Ok(Exit::Reached);
+    };
+    let mut face = Face::of(hands, &intent.follow, true);
+    if let Some((verdict, reason)) = over(hands, &gathered, &name) {
+        face.last_word(hands, &name, verdict, &reason, &words::verdict(verdict, &reason), hands.clock.now());
+        return Ok(verdict.exit());
+    }
+    let follower = Follower::new(Some(gathered.id.clone()));
+    let timeout = intent.follow.timeout;
+    Following { gathered, follower, name, strategy: None, face, timeout }.run(hands).await
+}

@@ -1,0 +1,931 @@
+//! Following: the world as it changes in, the steps of every rebalance out, each to its verdict.
+//!
+//! A [`Run`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
+//! says whether it runs; the object says what was asked and what the operator believes.
+//!
+//! ```text
+//!   object appears ──► pending ──► EMQX's entry appears ──► running ──► entry vanishes ──► verdict
+//!        │                                 ▲                   │
+//!        └─ Failed, never processed        │                   └─ object says Failed: a notice, it goes on
+//!                 └──► verdict      (no object: coordinator/NODE)
+//! ```
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::judge::{self, Ending};
+use super::progress::{Counts, Remaining, percent, remaining};
+use super::rebalance::Participant;
+use super::record::PlanRecord;
+use super::words;
+use crate::model::human::seconds_between;
+use crate::model::{
+    Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Phase, Rebalance, Role,
+    RunningRebalance, Seen, Stage, Strategy, Verdict, World,
+};
+
+/// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
+/// and entries are asked one after the other.
+const BASELINE_SECONDS: u64 = 2;
+
+/// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
+const LANDING_SECONDS: u64 = 3;
+
+/// Seconds without a word of EMQX's, with an object that is over, after which nobody can tell.
+const DEAF_SECONDS: u64 = 30;
+
+/// A stall is no progress for three times the expected step, and at least this long.
+const STALL_SECONDS: u64 = 60;
+
+/// One rebalance that is followed.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// `NAME` of the object, or `coordinator/NODE`.
+    pub name: String,
+    /// The object, in its last version.
+    pub object: Option<Rebalance>,
+    /// EMQX's entry, in its last version.
+    pub entry: Option<RunningRebalance>,
+    /// What was asked, where that is known.
+    pub strategy: Option<Strategy>,
+    /// When it began.
+    pub began: Timestamp,
+    /// Counts at the start.
+    pub start: Option<Counts>,
+    /// Counts now.
+    pub counts: Counts,
+    /// When the present stage was entered, as far as that was seen.
+    pub stage_since: Timestamp,
+    /// What is left.
+    pub left: Option<Remaining>,
+    /// How far.
+    pub percent: u8,
+    /// Whether it came as far as `wait_takeover`.
+    pub through_takeover: bool,
+    /// When EMQX's entry vanished.
+    pub ended: Option<Timestamp>,
+    /// How it ended, and why.
+    pub verdict: Option<(Verdict, String)>,
+    /// Set by the one who stops it.
+    pub stopped_by_us: bool,
+    /// When the deletion of the object was asked for while it said `Processing`.
+    deleted: Option<Timestamp>,
+    /// Whether the object is gone.
+    object_gone: bool,
+    /// When something last moved.
+    moved: Timestamp,
+    told_failed: bool,
+    told_deleting: bool,
+    /// The counts at the moment the object appeared: what EMQX judged by.
+    before: Vec<Participant>,
+    /// What the one who started it wrote down.
+    recorded: Option<Counts>,
+    baseline: Baseline,
+}
+
+/// Whether the counts that come are still those of the start.
+#[derive(Clone, Debug)]
+enum Baseline {
+    /// EMQX has not begun: they are. The counts before the last ones are kept, as both may come with the first entry.
+    Open(Option<Counts>),
+    /// The entry was just seen: they are until then, if it waits.
+    Until(Timestamp),
+    /// They are not.
+    Closed,
+}
+
+impl Run {
+    /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
+    pub fn standing(&self) -> Verdict {
+        match &self.verdict {
+            Some((verdict, _)) => *verdict,
+            None if self.entry.is_some() && self.ended.is_none() && self.contradicted() => {
+                Verdict::StillRunning
+            }
+            None => Verdict::Running,
+        }
+    }
+
+    /// Whether the object says that it is over, or is on its way out, while EMQX goes on.
+    fn contradicted(&self) -> bool {
+        self.object_gone
+            || self.object.as_ref().is_some_and(|object| {
+                object.deleting.is_some() || matches!(object.phase, Phase::Failed | Phase::Completed)
+            })
+    }
+
+    /// The donors.
+    pub fn donors(&self) -> &[NodeName] {
+        self.entry.as_ref().map(|entry| entry.donors.as_slice()).unwrap_or_default()
+    }
+
+    /// The recipients.
+    pub fn recipients(&self) -> &[NodeName] {
+        self.entry.as_ref().map(|entry| entry.recipients.as_slice()).unwrap_or_default()
+    }
+
+    /// Of what donors lost, the share that arrived on recipients; `None` before anything was evicted.
+    pub fn landing_ratio(&self) -> Option<f64> {
+        let gone = judge::gone(self.start.as_ref(), &self.counts, self.donors())?;
+        let arrived = judge::arrived(self.start.as_ref(), &self.counts, self.recipients())?;
+        (gone > 0).then(|| arrived as f64 / gone as f64)
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        let node = |name: &NodeName, part: Part| EventNode {
+            node: name.clone(),
+            connections: self.counts.connections(name),
+            sessions: self.counts.sessions(name),
+            part: Some(part),
+            state: (part == Part::Donor && self.ended.is_none())
+                .then(|| self.entry.as_ref().map(|entry| entry.state.clone()))
+                .flatten(),
+        };
+        let donors = self.donors().iter().map(|name| node(name, Part::Donor));
+        let recipients = self.recipients().iter().map(|name| node(name, Part::Recipient));
+        let mut nodes: Vec<EventNode> = donors.chain(recipients).collect();
+        nodes.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+        let lost = |of: fn(&Counts) -> Option<u64>| {
+            Some(of(self.start.as_ref()?)?.saturating_sub(of(&self.counts)?))
+        };
+        Event {
+            time: now,
+            kind,
+            name: self.name.clone(),
+            operation: Operation::Rebalance,
+            phase: self
+                .entry
+                .as_ref()
+                .filter(|_| self.ended.is_none())
+                .map(|entry| entry.stage.phase().to_owned()),
+            nodes,
+            moved_connections: judge::arrived(self.start.as_ref(), &self.counts, self.recipients())
+                .filter(|_| self.entry.is_some()),
+            percent: self.entry.is_some().then_some(self.percent),
+            eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),
+            lost_clients: lost(Counts::all_connections),
+            lost_sessions: lost(Counts::all_sessions),
+            landing_ratio: self.landing_ratio(),
+            message,
+            verdict: None,
+            reason: None,
+        }
+    }
+}
+
+/// Follows every rebalance in a world.
+#[derive(Clone, Debug, Default)]
+pub struct Follower {
+    /// The runs, in the order in which they began.
+    pub runs: Vec<Run>,
+    /// One instance only; `None` for all that is in the world.
+    focus: Option<InstanceId>,
+    /// Objects that were over when they were first seen: past, unless asked for.
+    past: Vec<String>,
+    began: bool,
+    seen_load: Option<Timestamp>,
+    seen_nodes: Option<Timestamp>,
+}
+
+impl Follower {
+    /// Follows the rebalances of one instance, or of all in a recording.
+    pub fn new(focus: Option<InstanceId>) -> Self {
+        Self { focus, ..Self::default() }
+    }
+
+    /// The run of this name: the one that goes on, else the last.
+    pub fn run(&self, name: &str) -> Option<&Run> {
+        let named = || self.runs.iter().filter(|run| run.name == name);
+        named().find(|run| run.verdict.is_none()).or_else(|| named().next_back())
+    }
+
+    /// The run that goes on, if one does.
+    pub fn running(&self) -> Option<&Run> {
+        self.runs.iter().find(|run| run.verdict.is_none())
+    }
+
+    /// Remembers that we stopped it, so that its end is judged so.
+    pub fn we_stopped(&mut self, name: &str) {
+        self.runs.iter_mut().filter(|run| run.name == name).for_each(|run| run.stopped_by_us = true);
+    }
+
+    /// Gives a run that EMQX alone knows the strategy it was started with.
+    pub fn asked(&mut self, name: &str, strategy: &Strategy) {
+        let unknown = |run: &&mut Run| run.name == name && run.strategy.is_none();
+        self.runs.iter_mut().filter(unknown).for_each(|run| run.strategy = Some(strategy.clone()));
+    }
+
+    /// Takes in how the world is now; tells what became different.
+    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.absorb_objects(world, now, &mut events);
+        let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
+        let nodes = world.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
+        let counted = nodes.is_some();
+        self.seen_nodes = nodes.map(|nodes| nodes.at).or(self.seen_nodes);
+        self.absorb_counts(world, now);
+        if let Some(load) = load {
+            self.seen_load = Some(load.at);
+            self.absorb_load(&load.value.rebalances, world, now, &mut events);
+        }
+        self.progress(counted, now, &mut events);
+        self.judge(world, now, &mut events);
+        self.began = true;
+        events
+    }
+
+    /// The source is over: what is not judged goes on, as far as anybody knows.
+    pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            if run.ended.is_some() {
+                let verdict = conclude(run, now);
+                settle(run, verdict, now, &mut events);
+            } else if run.entry.is_some() {
+                let verdict = run.standing();
+                let reason = match verdict {
+                    Verdict::StillRunning => {
+                        format!("{}; EMQX goes on", words::contradiction(run.object.as_ref()))
+                    }
+                    _ => "it goes on".to_owned(),
+                };
+                settle(run, (verdict, reason), now, &mut events);
+            } else {
+                let reason = match world.load {
+                    Some(_) => "the operator has not told EMQX to start",
+                    None => "EMQX cannot be asked",
+                };
+                settle(run, (Verdict::Unknown, reason.to_owned()), now, &mut events);
+            }
+        }
+        events
+    }
+
+    fn concerns(&self, object: &Rebalance) -> bool {
+        self.focus.as_ref().is_none_or(|id| {
+            object.namespace == id.namespace
+                && object.instance_name == id.name
+                && object.instance_kind == id.kind
+        })
+    }
+
+    fn absorb_objects(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        for Seen { value: object, .. } in world.rebalances.values() {
+            if !self.concerns(object) || self.past.contains(&object.uid) {
+                continue;
+            }
+            let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+            if let Some(run) = self.runs.iter_mut().find(|run| of(run)) {
+                absorb_object(run, object, now, events);
+                continue;
+            }
+            let over = matches!(object.phase, Phase::Completed | Phase::Failed);
+            if over && !self.began {
+                self.past.push(object.uid.clone());
+                continue;
+            }
+            let run = begin(Some(object), None, world, now, self.began);
+            let message = words::created(&run.name, run.object.as_ref());
+            events.push(run.event(now, EventType::Created, message));
+            self.runs.push(run);
+            if let Some(run) = self.runs.last_mut() {
+                absorb_object(run, object, now, events);
+            }
+        }
+        for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
+            let Some(object) = &run.object else { continue };
+            let key = (object.namespace.clone(), object.name.clone());
+            let here = world.rebalances.get(&key).is_some_and(|seen| seen.value.uid == object.uid);
+            if !here {
+                run.object_gone = true;
+                if let Some(last) = world.departed.iter().rfind(|seen| seen.value.uid == object.uid) {
+                    let deleting = last.value.deleting.unwrap_or(last.at);
+                    if last.value.phase == Phase::Processing && run.deleted.is_none() {
+                        run.deleted = Some(deleting.max(run.began));
+                    }
+                    run.object = Some(last.value.clone());
+                }
+            }
+        }
+    }
+
+    fn absorb_counts(&mut self, world: &World, now: Timestamp) {
+        let Some(nodes) = &world.nodes else { return };
+        let counts = Counts::of(&nodes.value);
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            if run.counts != counts {
+                run.counts = counts.clone();
+                run.moved = now;
+            }
+            match &mut run.baseline {
+                Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
+                    *before = run.start.replace(counts.clone());
+                }
+                Baseline::Until(until) if nodes.at <= *until => run.start = Some(counts.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    fn absorb_load(
+        &mut self,
+        entries: &[RunningRebalance],
+        world: &World,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
+        let mut fresh: Vec<&RunningRebalance> = entries.iter().collect();
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_none()) {
+            let Some(old) = &run.entry else { continue };
+            let same =
+                fresh.iter().position(|entry| entry.coordinator == old.coordinator && continues(old, entry));
+            match same {
+                Some(place) => {
+                    let entry = fresh.remove(place).clone();
+                    enter(run, entry, now, events);
+                }
+                None => run.ended = Some(now),
+            }
+        }
+        for entry in fresh {
+            let mine = |run: &&mut Run| {
+                run.verdict.is_none()
+                    && run.entry.is_none()
+                    && run.ended.is_none()
+                    && run.object.as_ref().is_some_and(|object| {
+                        object.processed
+                            && object.states.first().is_none_or(|it| it.coordinator == entry.coordinator)
+                    })
+            };
+            // The object that was told to start last is the one whose entry appears now.
+            let run = self.runs.iter_mut().filter(mine).max_by_key(|run| run.began);
+            if let Some(run) = run {
+                run.close_baseline(entry, now);
+                enter(run, entry.clone(), now, events);
+                continue;
+            }
+            let object = self.orphan(world, entry);
+            if let Some(object) = &object {
+                self.past.retain(|uid| *uid != object.uid);
+            }
+            let mut run = begin(object.as_ref(), Some(entry), world, now, self.began);
+            run.close_baseline(entry, now);
+            let message = words::created(&run.name, run.object.as_ref());
+            events.push(run.event(now, EventType::Created, message));
+            if let Some(object) = &object {
+                absorb_object(&mut run, object, now, events);
+            }
+            enter(&mut run, entry.clone(), now, events);
+            self.runs.push(run);
+        }
+    }
+
+    /// The object behind an entry that was there before we looked: one that was processed and whose copy of EMQX's
+    /// states names the same coordinator, or one that is `Processing` without states; the newest of them.
+    fn orphan(&self, world: &World, entry: &RunningRebalance) -> Option<Rebalance> {
+        let taken = |object: &Rebalance| {
+            self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
+        };
+        world
+            .rebalances
+            .values()
+            .map(|seen| &seen.value)
+            .filter(|object| self.concerns(object) && !taken(object) && object.processed)
+            .filter(|object| object.phase != Phase::Completed)
+            .filter(|object| match object.states.first() {
+                Some(state) => state.coordinator == entry.coordinator,
+                None => true,
+            })
+            .max_by_key(|object| object.started.or(object.created))
+            .cloned()
+    }
+
+    fn progress(&mut self, counted: bool, now: Timestamp, events: &mut Vec<Event>) {
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_none()) {
+            if run.entry.is_none() {
+                continue;
+            }
+            forecast(run, now);
+            if counted && run.moved == now {
+                let message = words::progress(run);
+                events.push(run.event(now, EventType::Progress, message));
+            }
+        }
+    }
+
+    fn judge(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        let running: Vec<String> = self
+            .runs
+            .iter()
+            .filter(|run| run.entry.is_some() && run.verdict.is_none() && run.ended.is_none())
+            .map(|run| run.name.clone())
+            .collect();
+        let heard = world.load.as_ref().map(|load| load.at);
+        let busy = world
+            .load
+            .as_ref()
+            .is_some_and(|load| !load.value.evacuations.is_empty() || !load.value.rebalances.is_empty());
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            let others = busy || running.iter().any(|name| *name != run.name);
+            if let Some(verdict) = word(run, heard, others, now) {
+                settle(run, verdict, now, events);
+            }
+        }
+    }
+}
+
+impl Run {
+    /// The entry was seen for the first time: from here on the counts are those of the start only while it waits.
+    fn close_baseline(&mut self, entry: &RunningRebalance, now: Timestamp) {
+        let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
+        if entry.stage == Stage::WaitHealthCheck {
+            self.start.get_or_insert_with(|| self.counts.clone());
+            if let Ok(until) = now.checked_add(SignedDuration::from_secs(BASELINE_SECONDS.cast_signed())) {
+                self.baseline = Baseline::Until(until);
+            }
+        } else if let Baseline::Open(before) = open {
+            self.start = self.recorded.take().or(before).or(self.start.take());
+        }
+    }
+}
+
+/// Whether an entry is the same rebalance a moment later. Two runs on one coordinator can follow without an empty
+/// status between: then the stage goes backwards, or the donors are others.
+fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool {
+    let forwards = match (old.stage.order(), new.stage.order()) {
+        (Some(old), Some(new)) => new >= old,
+        _ => true,
+    };
+    forwards && old.donors == new.donors && old.recipients == new.recipients
+}
+
+fn participants(world: &World) -> Vec<Participant> {
+    let Some(nodes) = &world.nodes else { return Vec::new() };
+    let replicants = nodes.value.iter().any(|node| node.role == Some(Role::Replicant) && node.running);
+    nodes
+        .value
+        .iter()
+        .filter(|node| node.running && (!replicants || node.role == Some(Role::Replicant)))
+        .map(|node| Participant {
+            node: node.name.clone(),
+            pod: None,
+            connections: node.connections.unwrap_or(0),
+            sessions: node.sessions.unwrap_or(0),
+        })
+        .collect()
+}
+
+/// A run that is seen for the first time. `fresh`: it appeared while we looked, so what is seen now is its start.
+fn begin(
+    object: Option<&Rebalance>,
+    entry: Option<&RunningRebalance>,
+    world: &World,
+    now: Timestamp,
+    fresh: bool,
+) -> Run {
+    let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
+    let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
+    let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
+    // What was written down at the start, over what is seen of nodes that take no part.
+    let recorded = record.as_ref().map(|record| {
+        let mut start = counts.clone();
+        for (node, connections, sessions) in &record.nodes {
+            start.0.insert(node.clone(), (Some(*connections), Some(*sessions)));
+        }
+        start
+    });
+    let start = if at_start && world.nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
+    let told = object.and_then(|object| object.started.or(object.created));
+    let name = match (object, entry) {
+        (Some(object), _) => object.name.clone(),
+        (None, Some(entry)) => format!("coordinator/{}", entry.coordinator),
+        (None, None) => String::new(),
+    };
+    Run {
+        name,
+        object: object.cloned(),
+        entry: None,
+        strategy: object
+            .map(|object| object.strategy.clone())
+            .or_else(|| record.map(|record| record.strategy)),
+        began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
+        start,
+        counts,
+        stage_since: now,
+        left: None,
+        percent: 0,
+        through_takeover: false,
+        ended: None,
+        verdict: None,
+        stopped_by_us: false,
+        deleted: None,
+        object_gone: false,
+        moved: now,
+        told_failed: false,
+        told_deleting: false,
+        before: participants(world),
+        recorded,
+        baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
+    }
+}
+
+fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut Vec<Event>) {
+    if run.object.as_ref() != Some(object) {
+        run.moved = now;
+    }
+    if run.deleted.is_none() && object.deleting.is_some() && object.phase == Phase::Processing {
+        run.deleted = Some(now);
+    }
+    let processed = object.processed;
+    run.object = Some(object.clone());
+    if !processed || run.verdict.is_some() {
+        return;
+    }
+    let goes_on = run.entry.is_some() && run.ended.is_none();
+    if object.phase == Phase::Failed && goes_on && !run.told_failed {
+        run.told_failed = true;
+        let message = words::operator_failed(run, now);
+        events.push(run.event(now, EventType::Notice, message));
+    }
+    if object.deleting.is_some() && goes_on && !run.told_deleting {
+        run.told_deleting = true;
+        let message = format!("the deletion of {} was asked for; EMQX has not stopped so far", run.name);
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+/// Takes EMQX's entry in: the same stage, or another.
+fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
+    let before = run.entry.replace(entry);
+    let Some(entry) = &run.entry else { return };
+    run.through_takeover |= entry.stage.order().is_some_and(|order| order >= 2);
+    let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
+    if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
+        run.counts.0.clear();
+    }
+    if !entered {
+        return;
+    }
+    let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
+    // One that was under way when we came: the object tells when its first wait began.
+    run.stage_since = if before.is_none() && wait { run.began } else { now };
+    run.moved = now;
+    forecast(run, now);
+    let message = words::entered(run);
+    events.push(run.event(now, EventType::Phase, message));
+    // An object that already said Failed when its entry was first seen.
+    let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
+    if before.is_none() && failed && !run.told_failed {
+        run.told_failed = true;
+        let message = words::operator_failed(run, now);
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+fn forecast(run: &mut Run, now: Timestamp) {
+    let (Some(entry), Some(strategy)) = (&run.entry, &run.strategy) else { return };
+    let in_stage = seconds_between(run.stage_since, now);
+    run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, &entry.donors, &entry.recipients);
+    if let Some(left) = run.left {
+        run.percent = percent(seconds_between(run.began, now), left.seconds, run.percent);
+    }
+}
+
+fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+    if verdict.0.final_word() && run.entry.is_some() {
+        run.percent = 100;
+    }
+    let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));
+    event.verdict = Some(verdict.0);
+    event.reason = Some(verdict.1.clone());
+    run.verdict = Some(verdict);
+    events.push(event);
+}
+
+fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
+    let ended = run.ended.unwrap_or(now);
+    let near = run.deleted.is_some_and(|deleted| {
+        seconds_between(deleted, ended).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
+    });
+    let stopped = if run.stopped_by_us {
+        Some("you".to_owned())
+    } else if near {
+        Some("the deletion of its object".to_owned())
+    } else {
+        None
+    };
+    judge::end(&Ending {
+        donors: run.donors(),
+        recipients: run.recipients(),
+        strategy: run.strategy.as_ref(),
+        start: run.start.as_ref(),
+        now: &run.counts,
+        through_takeover: run.through_takeover,
+        stopped,
+        seconds: seconds_between(run.began, ended),
+    })
+}
+
+/// The verdict, if there is one by now.
+fn word(run: &Run, heard: Option<Timestamp>, others: bool, now: Timestamp) -> Option<(Verdict, String)> {
+    if let Some(ended) = run.ended {
+        let since = seconds_between(ended, now);
+        if judge::missing(run.start.as_ref(), &run.counts) && since < judge::RETURN_SECONDS {
+            return None;
+        }
+        let verdict = conclude(run, now);
+        // The last that were cut are on their way back: a bad word waits for them.
+        let early = since < LANDING_SECONDS;
+        return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
+    }
+    if run.entry.is_some() {
+        return stalled(run, now);
+    }
+    let object = run.object.as_ref()?;
+    if object.phase == Phase::Failed && !object.processed {
+        return Some(judge::never_started(
+            object.failure.as_deref(),
+            &object.strategy,
+            Some(&run.before).filter(|before| !before.is_empty()).map(Vec::as_slice),
+            others,
+        ));
+    }
+    if run.object_gone && !object.processed {
+        return Some((Verdict::Stopped, "its object was deleted before it started".to_owned()));
+    }
+    let over = run.object_gone || matches!(object.phase, Phase::Completed | Phase::Failed);
+    if !over {
+        return None;
+    }
+    match heard.filter(|heard| seconds_between(*heard, now) < DEAF_SECONDS) {
+        // EMQX can be asked and runs nothing of it: it was over before it was seen.
+        Some(heard) => (heard >= run.moved).then(|| conclude_unseen(run, object, now)),
+        None if seconds_between(run.moved, now) >= DEAF_SECONDS => Some((
+            Verdict::Unknown,
+            format!(
+                "the object says {}, but EMQX cannot be asked whether it still runs",
+                object.phase.text().unwrap_or("nothing")
+            ),
+        )),
+        None => None,
+    }
+}
+
+/// One whose entry was never seen, although EMQX was asked: too short, or over before we came.
+fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp) -> (Verdict, String) {
+    if run.stopped_by_us || run.deleted.is_some() {
+        return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
+    }
+    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now);
+    if verdict == Verdict::Unknown {
+        let reason = format!("EMQX does not run it, and was not seen to: {reason}");
+        return (verdict, reason);
+    }
+    (verdict, reason)
+}
+
+fn stalled(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+    let entry = run.entry.as_ref()?;
+    let strategy = run.strategy.clone().unwrap_or_default();
+    let step = match entry.stage {
+        Stage::WaitHealthCheck => strategy.wait_health_check_seconds,
+        Stage::WaitTakeover => strategy.wait_takeover_seconds,
+        _ => 1,
+    };
+    let since = if step > 1 { run.stage_since } else { run.moved };
+    let limit = (3 * step).max(STALL_SECONDS);
+    let still = seconds_between(since, now);
+    (still >= limit).then(|| {
+        (Verdict::Stalled, format!("no progress for {still} s in {}: no count has changed", entry.state))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mk;
+    use super::*;
+    use crate::model::{ApiVersion, Load, News, Object};
+
+    /// A world that is told of things, and a follower who looks.
+    struct Tale {
+        world: World,
+        follower: Follower,
+        events: Vec<Event>,
+    }
+
+    impl Tale {
+        fn of(connections: &[u64]) -> Self {
+            let mut tale = Self { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+            tale.world
+                .apply(mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))));
+            tale.asked(0, connections, Load::default());
+            tale
+        }
+
+        fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
+            self.world.apply(mk::fact(at, News::Nodes(mk::nodes(connections))));
+            self.world.apply(mk::fact(at, News::Load(load)));
+            self.look(at);
+        }
+
+        fn object(&mut self, at: i64, phase: Phase, change: impl FnOnce(&mut Rebalance)) {
+            let mut fact = mk::rebalance("r", phase, change);
+            fact.at = mk::at(at);
+            self.world.apply(fact);
+            self.look(at);
+        }
+
+        fn look(&mut self, at: i64) {
+            let events = self.follower.observe(&self.world, mk::at(at));
+            self.events.extend(events);
+        }
+
+        fn verdict(&self) -> Option<Verdict> {
+            self.follower
+                .run("r")
+                .or(self.follower.runs.last())
+                .and_then(|run| run.verdict.clone())
+                .map(|it| it.0)
+        }
+
+        fn messages(&self, kind: EventType) -> Vec<&str> {
+            self.events.iter().filter(|it| it.kind == kind).map(|it| it.message.as_str()).collect()
+        }
+    }
+
+    const START: [u64; 4] = [3333, 3333, 3334, 0];
+    const END: [u64; 4] = [2553, 2553, 2554, 2340];
+
+    fn until_evicting() -> Tale {
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |_| {});
+        tale.object(2, Phase::Processing, |_| {});
+        tale.asked(3, &START, mk::load("wait_health_check"));
+        tale.asked(13, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+        tale
+    }
+
+    #[test]
+    fn balanced_although_the_object_says_failed() {
+        let mut tale = until_evicting();
+        assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Running));
+        tale.object(25, Phase::Failed, |it| {
+            it.processed = true;
+            it.failure = Some("EMQX emqx is not ready".into());
+        });
+        assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+        assert!(tale.messages(EventType::Notice)[0].contains("EMQX goes on"));
+        tale.asked(91, &END, mk::load("wait_takeover"));
+        tale.asked(101, &END, Load::default());
+        assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+        let last = tale.events.last().expect("a verdict");
+        assert_eq!(
+            (last.percent, last.moved_connections, last.lost_clients),
+            (Some(100), Some(2340), Some(0))
+        );
+    }
+
+    #[test]
+    fn coordinator_lost_although_the_object_says_completed() {
+        let mut tale = until_evicting();
+        tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
+        assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
+        tale.object(30, Phase::Completed, |it| it.completed = Some(mk::at(30)));
+        tale.asked(31, &[3173, 3173, 3174, 480], Load::default());
+        assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
+    }
+
+    #[test]
+    fn a_delete_while_processing_is_a_stop() {
+        let mut tale = until_evicting();
+        tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+        tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
+        assert_eq!(tale.verdict(), Some(Verdict::Stopped));
+    }
+
+    #[test]
+    fn a_delete_that_does_not_stop_emqx_is_still_running() {
+        let mut tale = until_evicting();
+        tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+        tale.asked(40, &[3073, 3073, 3074, 750], mk::load("evicting_conns"));
+        assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+        let last = tale.follower.finish(&tale.world, mk::at(41));
+        assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::StillRunning));
+    }
+
+    #[test]
+    fn missing_clients_get_thirty_seconds_to_come_back() {
+        let mut tale = until_evicting();
+        tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+        tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
+        assert_eq!(tale.verdict(), None);
+        tale.asked(130, &[2553, 2553, 2554, 0], Load::default());
+        assert_eq!(tale.verdict(), None);
+        tale.asked(131, &[2553, 2553, 2554, 0], Load::default());
+        assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
+    }
+
+    #[test]
+    fn clients_that_come_back_late_are_not_missing() {
+        let mut tale = until_evicting();
+        tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+        tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
+        tale.asked(120, &END, Load::default());
+        assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+    }
+
+    #[test]
+    fn two_runs_on_one_coordinator_without_a_pause_are_two() {
+        let mut tale = until_evicting();
+        tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+        tale.asked(21, &START, mk::load("wait_health_check"));
+        assert_eq!(tale.follower.runs.len(), 2);
+        assert_eq!(tale.follower.runs[0].verdict.as_ref().map(|it| it.0), Some(Verdict::Stopped));
+        assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
+    }
+
+    #[test]
+    fn a_refused_start_on_a_balanced_cluster_is_nothing_to_do() {
+        let mut tale = Tale::of(&[3340, 3330, 3330]);
+        tale.object(1, Phase::Pending, |_| {});
+        tale.object(1, Phase::Failed, |it| {
+            it.failure = Some("Failed to start rebalance: request api failed: 400 Bad Request".into());
+        });
+        assert_eq!(tale.verdict(), Some(Verdict::NothingToDo));
+    }
+
+    #[test]
+    fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
+        let mut tale = Tale::of(&START);
+        tale.asked(3, &START, mk::load("wait_health_check"));
+        tale.asked(91, &END, mk::load("wait_takeover"));
+        tale.asked(101, &END, Load::default());
+        let run = tale.follower.runs.last().expect("a run");
+        assert_eq!(run.name, format!("coordinator/{}", mk::core(0)));
+        assert_eq!(run.verdict.as_ref().map(|it| it.0), Some(Verdict::Balanced));
+    }
+
+    #[test]
+    fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
+        let plan = super::super::rebalance::forecast(
+            None,
+            &mk::nodes(&START)
+                .iter()
+                .map(|node| Participant {
+                    node: node.name.clone(),
+                    pod: None,
+                    connections: node.connections.unwrap_or(0),
+                    sessions: node.sessions.unwrap_or(0),
+                })
+                .collect::<Vec<_>>(),
+            &mk::strategy(),
+            super::super::rebalance::Return::default(),
+        );
+        let record = PlanRecord::of(&plan, mk::at(0)).text();
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        tale.world.apply(mk::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
+        tale.asked(50, &[2953, 2953, 2954, 1110], mk::load("evicting_conns"));
+        assert_eq!(tale.follower.runs.len(), 1);
+        let run = &tale.follower.runs[0];
+        assert_eq!(
+            (run.name.as_str(), run.landing_ratio().map(|it| (it * 100.0).round())),
+            ("r", Some(97.0))
+        );
+        assert!(run.percent > 40, "{}", run.percent);
+    }
+
+    #[test]
+    fn past_objects_are_left_alone() {
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        tale.world.apply(mk::rebalance("r", Phase::Completed, |it| it.processed = true));
+        tale.asked(0, &START, Load::default());
+        assert!(tale.follower.runs.is_empty());
+    }
+
+    #[test]
+    fn counts_that_never_move_are_a_stall() {
+        let mut tale = until_evicting();
+        for second in 14..90 {
+            tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+        }
+        assert_eq!(tale.verdict(), Some(Verdict::Stalled));
+    }
+
+    #[test]
+    fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        tale.look(0);
+        tale.object(1, Phase::Processing, |_| {});
+        tale.object(40, Phase::Completed, |it| it.processed = true);
+        assert_eq!(tale.verdict(), None);
+        tale.look(80);
+        assert_eq!(tale.verdict(), Some(Verdict::Unknown));
+    }
+
+    #[test]
+    fn percent_rises_only() {
+        let tale = until_evicting();
+        let percents: Vec<u8> = tale.events.iter().filter_map(|event| event.percent).collect();
+        assert!(percents.is_sorted(), "{percents:?}");
+    }
+}

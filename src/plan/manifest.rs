@@ -1,0 +1,337 @@
+//! The Rebalance manifest: every field written out, in the form that the server at hand takes; and what has to be mended in
+//! a manifest that somebody wrote.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::rebalance::{Finding, Severity};
+use crate::error::{Exit, Problem};
+use crate::model::{InstanceId, InstanceKind, OperatorLine, Strategy};
+
+/// The only version of Rebalance that keeps all fields on every operator that serves the kind.
+pub const API_VERSION: &str = "apps.emqx.io/v2beta1";
+
+/// The name of a Rebalance that is made now: `<instance>-<YYYYMMDD>-<HHMMSS>` in UTC, cut to 63.
+pub fn name(instance: &str, now: Timestamp) -> String {
+    let stamp = now.strftime("%Y%m%d-%H%M%S").to_string();
+    let room = 63 - stamp.len() - 1;
+    let mut end = instance.len().min(room);
+    while !instance.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{stamp}", instance[..end].trim_end_matches(['-', '.']))
+}
+
+/// A threshold as every server takes it: `N.M`. The CRD of 2.3 refuses `2`, and any 0 before the dot.
+pub fn decimal(value: f64) -> String {
+    let text = format!("{value}");
+    if text.contains('.') { text } else { format!("{text}.0") }
+}
+
+/// Whether the CRD of 2.3 takes a threshold: `^[1-9]{1,8}\.[0-9]{1,8}$`.
+fn fits_two3(text: &str) -> bool {
+    let Some((whole, part)) = text.split_once('.') else { return false };
+    (1..=8).contains(&whole.len())
+        && whole.bytes().all(|digit| (b'1'..=b'9').contains(&digit))
+        && (1..=8).contains(&part.len())
+        && part.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// The strategy as the object has it.
+fn strategy_value(strategy: &Strategy, operator: OperatorLine) -> Result<Value, Problem> {
+    let rel = |flag: &str, value: f64| -> Result<String, Problem> {
+        let text = decimal(value);
+        // Where the line is not known, the stricter form is asked for: it passes everywhere.
+        if operator != OperatorLine::Two2 && !fits_two3(&text) {
+            return Err(Problem::usage(
+                format!("--{flag} {text} cannot be written into a Rebalance of operator 2.3"),
+                "its API takes a number like 1.1: digits 1 to 9 before the dot, no more than 8 behind it",
+            )
+            .hint(format!("--{flag} 1.1, or drive EMQX itself: --backend emqx")));
+        }
+        Ok(text)
+    };
+    let whole = |flag: &str, value: u64| -> Result<u64, Problem> {
+        if value > i32::MAX as u64 {
+            return Err(Problem::usage(
+                format!("--{flag} {value} is too large for a Rebalance"),
+                format!("the API takes numbers up to {}", i32::MAX),
+            ));
+        }
+        Ok(value)
+    };
+    Ok(json!({
+        "connEvictRate": whole("conn-evict-rate", strategy.conn_evict_rate)?,
+        "sessEvictRate": whole("sess-evict-rate", strategy.sess_evict_rate)?,
+        "waitHealthCheck": whole("wait-health-check", strategy.wait_health_check_seconds)?,
+        "waitTakeover": whole("wait-takeover", strategy.wait_takeover_seconds)?,
+        "absConnThreshold": whole("abs-conn-threshold", strategy.abs_conn_threshold)?,
+        "relConnThreshold": rel("rel-conn-threshold", strategy.rel_conn_threshold)?,
+        "absSessThreshold": whole("abs-sess-threshold", strategy.abs_sess_threshold)?,
+        "relSessThreshold": rel("rel-sess-threshold", strategy.rel_sess_threshold)?,
+    }))
+}
+
+/// The manifest of a rebalance of this instance.
+pub fn manifest(
+    instance: &InstanceId,
+    name: &str,
+    strategy: &Strategy,
+    operator: OperatorLine,
+) -> Result<Value, Problem> {
+    let mut spec = Map::new();
+    // 2.3 has no such field: strict validation refuses it.
+    if operator == OperatorLine::Two2 {
+        spec.insert("instanceKind".into(), json!(instance.kind.as_str()));
+    }
+    spec.insert("instanceName".into(), json!(instance.name));
+    spec.insert("rebalanceStrategy".into(), strategy_value(strategy, operator)?);
+    Ok(json!({
+        "apiVersion": API_VERSION,
+        "kind": "Rebalance",
+        "metadata": { "name": name, "namespace": instance.namespace },
+        "spec": spec,
+    }))
+}
+
+/// Adds an annotation.
+pub fn annotate(manifest: &mut Value, key: &str, text: &str) {
+    let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(key.to_owned(), json!(text));
+    }
+}
+
+/// What a manifest from a file asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The name, or the beginning of one (`generateName`).
+    pub name: Option<String>,
+    /// The namespace it names.
+    pub namespace: Option<String>,
+    /// The kind it names; `None` where it names none.
+    pub instance_kind: Option<String>,
+    /// The instance.
+    pub instance_name: String,
+    /// The strategy, with EMQX's defaults where it is silent.
+    pub strategy: Strategy,
+    /// The manifest itself.
+    pub object: Value,
+}
+
+/// Reads a manifest that somebody wrote. `from` is where it came from, for the words.
+pub fn written(object: Value, from: &str) -> Result<Written, Problem> {
+    let bad = |why: String| Problem::new(format!("cannot use {from}"), why);
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let kind = text("/kind").unwrap_or_default();
+    if kind != "Rebalance" {
+        let what = if kind.is_empty() { "it has no kind".to_owned() } else { format!("it is a {kind}") };
+        return Err(bad(format!("{what}, not a Rebalance"))
+            .hint("kubectl emqx rebalance generate NAME prints one that can be used"));
+    }
+    let version = text("/apiVersion").unwrap_or_default();
+    if !version.starts_with("apps.emqx.io/") {
+        return Err(bad(format!("its apiVersion is {version:?}, not one of apps.emqx.io")));
+    }
+    let Some(instance_name) = text("/spec/instanceName").filter(|name| !name.is_empty()) else {
+        return Err(bad("spec.instanceName is missing".to_owned()));
+    };
+    let Some(given) = object.pointer("/spec/rebalanceStrategy").and_then(Value::as_object) else {
+        return Err(bad("spec.rebalanceStrategy is missing".to_owned()));
+    };
+    let strategy = read_strategy(given).map_err(bad)?;
+    Ok(Written {
+        name: text("/metadata/name"),
+        namespace: text("/metadata/namespace"),
+        instance_kind: text("/spec/instanceKind"),
+        instance_name,
+        strategy,
+        object,
+    })
+}
+
+fn read_strategy(given: &Map<String, Value>) -> Result<Strategy, String> {
+    let mut strategy = Strategy::default();
+    let known = [
+        "connEvictRate",
+        "sessEvictRate",
+        "waitHealthCheck",
+        "waitTakeover",
+        "absConnThreshold",
+        "relConnThreshold",
+        "absSessThreshold",
+        "relSessThreshold",
+    ];
+    if let Some(strange) = given.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("spec.rebalanceStrategy.{strange} is no field of a Rebalance"));
+    }
+    let whole = |key: &str, least: u64, into: &mut u64| -> Result<(), String> {
+        if let Some(value) = given.get(key) {
+            *into = value.as_u64().filter(|value| (least..=i32::MAX as u64).contains(value)).ok_or_else(
+                || format!("spec.rebalanceStrategy.{key} is {value}, not a whole number of at least {least}"),
+            )?;
+        }
+        Ok(())
+    };
+    let factor = |key: &str, into: &mut f64| -> Result<(), String> {
+        if let Some(value) = given.get(key) {
+            let number = value.as_str().map_or_else(|| value.as_f64(), |text| text.parse().ok());
+            *into = number.filter(|number: &f64| number.is_finite() && *number > 1.0).ok_or_else(|| {
+                format!(
+                    "spec.rebalanceStrategy.{key} is {value}; EMQX takes a number above 1.0, written \"1.1\""
+                )
+            })?;
+        }
+        Ok(())
+    };
+    if !given.contains_key("connEvictRate") {
+        return Err("spec.rebalanceStrategy.connEvictRate is missing; the API requires it".to_owned());
+    }
+    whole("connEvictRate", 1, &mut strategy.conn_evict_rate)?;
+    whole("sessEvictRate", 1, &mut strategy.sess_evict_rate)?;
+    whole("waitHealthCheck", 0, &mut strategy.wait_health_check_seconds)?;
+    whole("waitTakeover", 0, &mut strategy.wait_takeover_seconds)?;
+    whole("absConnThreshold", 1, &mut strategy.abs_conn_threshold)?;
+    whole("absSessThreshold", 1, &mut strategy.abs_sess_threshold)?;
+    factor("relConnThreshold", &mut strategy.rel_conn_threshold)?;
+    factor("relSessThreshold", &mut strategy.rel_sess_threshold)?;
+    Ok(strategy)
+}
+
+/// The manifest that was meant, for the instance that was found and the operator at hand; and what had to be changed.
+pub fn mended(
+    written: &Written,
+    instance: &InstanceId,
+    name: &str,
+    operator: OperatorLine,
+) -> Result<(Value, Vec<Finding>), Problem> {
+    let mut found = Vec::new();
+    let mut object = written.object.clone();
+    let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if version != API_VERSION {
+        object["apiVersion"] = json!(API_VERSION);
+        found.push(changed(format!(
+            "apiVersion {version} became {API_VERSION}: in the old version the field instanceKind is lost, and the operator \
+             looks for an EMQX of that name"
+        )));
+    }
+    let wanted = instance.kind.as_str();
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return Err(Problem::new("cannot use the manifest", "it has no spec"));
+    };
+    if operator == OperatorLine::Two2 {
+        match written.instance_kind.as_deref() {
+            Some(kind) if kind == wanted => {}
+            Some(kind) => found.push(changed(format!(
+                "instanceKind {kind} became {wanted}: {} is an {wanted}",
+                instance.name
+            ))),
+            None if instance.kind == InstanceKind::Emqx => {}
+            None => found.push(changed(format!(
+                "instanceKind {wanted} was added: without it the operator looks for an EMQX named {}",
+                instance.name
+            ))),
+        }
+        spec.insert("instanceKind".into(), json!(wanted));
+    } else if let Some(kind) = &written.instance_kind {
+        spec.remove("instanceKind");
+        found.push(changed(format!(
+            "instanceKind {kind} was taken out: operator {operator} has no such field"
+        )));
+    }
+    spec.insert("rebalanceStrategy".into(), strategy_value(&written.strategy, operator)?);
+    let metadata = object.as_object_mut().map(|object| object.entry("metadata").or_insert_with(|| json!({})));
+    let Some(metadata) = metadata.and_then(Value::as_object_mut) else {
+        return Err(Problem::new("cannot use the manifest", "its metadata is not a map").exit(Exit::Error));
+    };
+    metadata.insert("name".into(), json!(name));
+    metadata.insert("namespace".into(), json!(instance.namespace));
+    metadata.remove("generateName");
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
+    }
+    Ok((object, found))
+}
+
+fn changed(message: String) -> Finding {
+    Finding::new("kind-lost", Severity::Warning, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mk;
+    use super::*;
+    use crate::model::ApiVersion;
+
+    #[test]
+    fn names_are_unique_by_the_second_and_fit() {
+        assert_eq!(name("emqx", mk::at(0)), "emqx-20261123-100000");
+        let long = name(&"a".repeat(80), mk::at(0));
+        assert_eq!(long.len(), 63);
+        assert!(long.ends_with("a-20261123-100000"));
+        assert_eq!(name(&format!("{}-b", "a".repeat(46)), mk::at(0)).len(), 62, "no two dashes in a row");
+    }
+
+    #[test]
+    fn thresholds_are_written_with_a_dot() {
+        assert_eq!(decimal(1.1), "1.1");
+        assert_eq!(decimal(2.0), "2.0");
+        assert_eq!(decimal(1.05), "1.05");
+        for (text, fits) in
+            [("1.1", true), ("2", false), ("0.9", false), ("10.5", false), ("9.12345678", true)]
+        {
+            assert_eq!(fits_two3(text), fits, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_written_and_the_kind_only_where_it_exists() {
+        let id = mk::id(ApiVersion::V1beta4);
+        let old = manifest(&id, "r", &mk::strategy(), OperatorLine::Two2).expect("a manifest");
+        assert_eq!(old["spec"]["instanceKind"], "EmqxEnterprise");
+        assert_eq!(old["spec"]["rebalanceStrategy"].as_object().map(Map::len), Some(8));
+        let new = manifest(&id, "r", &mk::strategy(), OperatorLine::Two3).expect("a manifest");
+        assert_eq!(new["spec"].get("instanceKind"), None);
+        let strategy = Strategy { rel_conn_threshold: 10.5, ..mk::strategy() };
+        assert!(manifest(&id, "r", &strategy, OperatorLine::Two2).is_ok());
+        assert_eq!(manifest(&id, "r", &strategy, OperatorLine::Two3).expect_err("refused").exit, Exit::Usage);
+    }
+
+    #[test]
+    fn the_manuals_two_forms_are_mended_and_it_is_said_how() {
+        let printed = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "Rebalance",
+            "metadata": {"name": "rebalance-sample"},
+            "spec": {"instanceKind": "EmqxEnterprise", "instanceName": "emqx",
+                     "rebalanceStrategy": {"connEvictRate": 10, "relConnThreshold": "1.2"}}});
+        let read = written(printed, "r.yaml").expect("a manifest");
+        assert!((read.strategy.rel_conn_threshold - 1.2).abs() < 1e-9);
+        let id = mk::id(ApiVersion::V1beta4);
+        let (object, found) = mended(&read, &id, "rebalance-sample", OperatorLine::Two2).expect("mended");
+        assert_eq!(object["apiVersion"], API_VERSION);
+        assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise");
+        assert_eq!(found.len(), 1);
+
+        let silent = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+            "spec": {"instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}}});
+        let read = written(silent, "r.yaml").expect("a manifest");
+        let (object, found) = mended(&read, &id, "x", OperatorLine::Two2).expect("mended");
+        assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise");
+        assert!(found[0].message.contains("was added"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_not_a_rebalance_is_refused_in_words() {
+        let why = |value: Value| written(value, "f").expect_err("refused").to_string();
+        assert!(why(json!({"kind": "Pod"})).contains("it is a Pod"));
+        assert!(why(json!([])).contains("no kind"));
+        let with = |strategy: Value| {
+            why(json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+                "spec": {"instanceName": "e", "rebalanceStrategy": strategy}}))
+        };
+        assert!(with(json!({})).contains("connEvictRate is missing"));
+        assert!(with(json!({"connEvictRate": 0})).contains("at least 1"));
+        assert!(with(json!({"connEvictRate": 1, "relConnThreshold": "1,1"})).contains("above 1.0"));
+        assert!(with(json!({"connEvictRate": 1, "conEvictRate": 1})).contains("is no field"));
+    }
+}

@@ -1,0 +1,153 @@
+//! Makers of test data, in one place.
+
+use jiff::Timestamp;
+
+use crate::model::{
+    ApiVersion, Condition, Fact, Instance, InstanceId, InstanceKind, Load, News, Node, NodeName, Object,
+    Phase, Pod, PodName, Rebalance, Revisions, Role, RunningRebalance, Stage, Strategy,
+};
+
+/// A moment, so many seconds after ten o'clock.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    let start: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
+    start + jiff::SignedDuration::from_secs(seconds)
+}
+
+/// A fact at a moment.
+pub(crate) fn fact(seconds: i64, news: News) -> Fact {
+    Fact { at: at(seconds), news }
+}
+
+/// The id of the instance that all these are about.
+pub(crate) fn id(api: ApiVersion) -> InstanceId {
+    let kind = if api == ApiVersion::V1beta4 { InstanceKind::EmqxEnterprise } else { InstanceKind::Emqx };
+    InstanceId { kind, namespace: "mq".into(), name: "emqx".into() }
+}
+
+/// A ready instance.
+pub(crate) fn instance(api: ApiVersion) -> Instance {
+    let ready = if api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
+    Instance {
+        id: id(api),
+        api,
+        uid: "instance".into(),
+        resource_version: "1".into(),
+        generation: 1,
+        created: Some(at(-3600)),
+        deleting: None,
+        image: Some("emqx/emqx-enterprise:5.8.6".into()),
+        cores: Some(4),
+        replicants: None,
+        conditions: vec![Condition { kind: ready.into(), status: "True".into(), ..Condition::default() }],
+        nodes: Vec::new(),
+        core_revisions: Revisions::default(),
+        replicant_revisions: Revisions::default(),
+        evacuations: Vec::new(),
+        blue_green: None,
+        api_port: None,
+        managed_by: Vec::new(),
+    }
+}
+
+/// A running pod.
+pub(crate) fn pod(name: &str, change: impl FnOnce(&mut Pod)) -> Pod {
+    let mut pod = Pod {
+        namespace: "mq".into(),
+        name: PodName::from(name),
+        uid: format!("uid-{name}"),
+        instance: Some("emqx".into()),
+        role: Some(Role::Core),
+        ready: true,
+        containers_ready: true,
+        phase: "Running".into(),
+        created: Some(at(-3600)),
+        ..Pod::default()
+    };
+    change(&mut pod);
+    pod
+}
+
+/// The fact that a pod is there.
+pub(crate) fn is_pod(pod: Pod) -> Fact {
+    fact(0, News::Is(Object::Pod(Box::new(pod))))
+}
+
+/// The full name of core `number`.
+pub(crate) fn core(number: usize) -> NodeName {
+    NodeName::from(format!("emqx@emqx-core-{number}.emqx-headless.mq.svc.cluster.local"))
+}
+
+/// EMQX's list of cores with these connections, and as many sessions.
+pub(crate) fn nodes(connections: &[u64]) -> Vec<Node> {
+    connections
+        .iter()
+        .enumerate()
+        .map(|(number, count)| Node {
+            name: core(number),
+            role: Some(Role::Core),
+            running: true,
+            connections: Some(*count),
+            sessions: Some(*count),
+            version: Some("5.8.6".into()),
+            edition: Some("Enterprise".into()),
+            ..Node::default()
+        })
+        .collect()
+}
+
+/// What was asked in the documented run.
+pub(crate) fn strategy() -> Strategy {
+    Strategy {
+        conn_evict_rate: 10,
+        sess_evict_rate: 10,
+        wait_health_check_seconds: 10,
+        wait_takeover_seconds: 10,
+        abs_conn_threshold: 100,
+        abs_sess_threshold: 100,
+        ..Strategy::default()
+    }
+}
+
+/// EMQX's entry of the documented run: three donors, one recipient.
+pub(crate) fn load(state: &str) -> Load {
+    Load {
+        rebalances: vec![RunningRebalance {
+            coordinator: core(0),
+            stage: Stage::parse(state),
+            state: state.into(),
+            donors: vec![core(0), core(1), core(2)],
+            recipients: vec![core(3)],
+            conn_evict_rate: Some(10),
+            sess_evict_rate: Some(10),
+            donors_mean: None,
+            recipients_mean: None,
+        }],
+        ..Load::default()
+    }
+}
+
+/// A Rebalance object.
+pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Fact {
+    let mut rebalance = Rebalance {
+        namespace: "mq".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        resource_version: "1".into(),
+        created: Some(at(0)),
+        deleting: None,
+        finalizers: vec!["apps.emqx.io/finalizer".into()],
+        instance_kind: InstanceKind::Emqx,
+        instance_name: "emqx".into(),
+        strategy: strategy(),
+        processed: phase == Phase::Processing,
+        phase,
+        failure: None,
+        states: Vec::new(),
+        started: Some(at(0)),
+        completed: None,
+        failed: None,
+        plan: None,
+    };
+    change(&mut rebalance);
+    fact(0, News::Is(Object::Rebalance(Box::new(rebalance))))
+}

@@ -1,0 +1,449 @@
+//! The checks before a rebalance: what speaks against it, what to think of, and what to do about it. Nothing is touched.
+
+use std::collections::BTreeSet;
+
+use super::picture::{Picture, SourceState};
+use super::rebalance::{Finding, Participant, RebalancePlan, Severity};
+use super::results::Backend;
+use crate::error::Problem;
+use crate::model::human::{duration, plural};
+use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
+
+/// The checks that can be skipped by name, and those that cannot: a second rebalance and a taken name are not a matter of
+/// opinion.
+pub const SKIPPABLE: [&str; 4] =
+    ["evacuation-running", "instance-not-ready", "no-permission", "too-few-nodes"];
+
+/// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
+/// (`verified.md` 1, 2: 20 to 35 s on 2.2).
+const FAILED_FROM_SECONDS: u64 = 20;
+
+/// Loops of the operator while the instance is ready; a status that nobody wrote for three of them is old.
+const OPERATOR_PERIOD: u64 = 30;
+
+/// What is checked.
+#[derive(Clone, Copy)]
+pub struct Check<'a> {
+    /// The world.
+    pub world: &'a World,
+    /// The cluster.
+    pub instance: &'a Instance,
+    /// Its picture.
+    pub picture: &'a Picture,
+    /// Who will drive it.
+    pub backend: Backend,
+    /// The name it is to have; `None` while that does not matter.
+    pub name: Option<&'a str>,
+    /// Whether we may create a Rebalance (or reach EMQX); `None` when that could not be asked.
+    pub allowed: Option<bool>,
+}
+
+/// The nodes that would take part, with their counts; a problem when a count is not known.
+pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
+    let name = &picture.instance.name;
+    picture
+        .participants()
+        .into_iter()
+        .map(|row| {
+            let Some(connections) = row.connections else {
+                return Err(Problem::new(
+                    format!("cannot plan a rebalance of {}", picture.instance),
+                    format!("the live connections of {} are not known", row.node),
+                )
+                .hint(match picture.source(Source::Emqx) {
+                    SourceState::Forbidden => {
+                        "allow `get secrets` and `create pods/portforward`, or pass --emqx-url and --api-key-file"
+                            .to_owned()
+                    }
+                    _ => format!("kubectl emqx status {name} tells which source is missing"),
+                }));
+            };
+            Ok(Participant {
+                node: row.node.clone(),
+                pod: row.pod.clone(),
+                connections,
+                sessions: row.sessions.unwrap_or(connections).max(connections),
+            })
+        })
+        .collect()
+}
+
+/// What the checks find for this plan. A blocked finding refuses it.
+pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(too_few_nodes(check));
+    found.extend(not_ready(check));
+    found.extend(already_running(check));
+    found.extend(evacuation_running(check));
+    found.extend(name_taken(check));
+    found.extend(no_permission(check));
+    if plan.total_seconds > 0 {
+        found.extend(will_report_failed(check, plan.total_seconds));
+        found.extend(short_health_check(check, &plan.strategy));
+        found.extend(version_defect(check, plan));
+    }
+    found.extend(status_old(check));
+    found
+}
+
+fn too_few_nodes(check: &Check<'_>) -> Option<Finding> {
+    check.picture.participants().is_empty().then(|| {
+        let known = check.picture.nodes.len();
+        let what =
+            if known == 0 { "no EMQX node is known".to_owned() } else { format!("none of {known} runs") };
+        Finding::new("too-few-nodes", Severity::Blocked, format!("{what}: there is nothing to rebalance"))
+            .hint(format!("kubectl emqx status {}", check.instance.id.name))
+    })
+}
+
+fn not_ready(check: &Check<'_>) -> Option<Finding> {
+    let instance = check.instance;
+    let blocked = |message: String| {
+        Finding::new("instance-not-ready", Severity::Blocked, message)
+            .hint(format!("kubectl emqx status {}", instance.id.name))
+    };
+    if instance.deleting.is_some() {
+        return Some(blocked(format!("{} is being deleted", instance.id)));
+    }
+    if instance.upgrading() {
+        return Some(blocked(format!("{} is being upgraded: two revisions run", instance.id)));
+    }
+    // A participant that EMQX lists as stopped: the operator would pass it on, and EMQX refuse the start.
+    let replicants = check.picture.nodes.iter().any(|row| row.role == crate::model::Role::Replicant);
+    let stopped: Vec<&NodeName> = check
+        .picture
+        .nodes
+        .iter()
+        .filter(|row| !row.running && (!replicants || row.role == crate::model::Role::Replicant))
+        .map(|row| &row.node)
+        .collect();
+    if let Some(first) = stopped.first()
+        && check.backend == Backend::Rebalance
+    {
+        return Some(blocked(format!(
+            "{} {} stopped ({first}): the operator would name it as a participant, and EMQX refuse the start",
+            plural(stopped.len() as u64, "node"),
+            if stopped.len() == 1 { "is" } else { "are" }
+        )));
+    }
+    if check.backend == Backend::Rebalance && !instance.ready() && running(check).is_none() {
+        let state = instance.state().unwrap_or("no condition is true");
+        return Some(blocked(format!(
+            "{} is not ready ({state}): the operator would fail the rebalance at once",
+            instance.id
+        )));
+    }
+    None
+}
+
+/// What runs already: the name of the object, or of the coordinator.
+pub fn running(check: &Check<'_>) -> Option<String> {
+    running_name(check.world, check.instance, check.picture)
+}
+
+/// The same, for whoever has no plan.
+pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Option<String> {
+    let objects = world.rebalances_of(&instance.id);
+    if let Some(load) = &world.load {
+        let entry = load.value.rebalances.first()?;
+        let copied = |it: &&&Rebalance| {
+            it.processed
+                && it.phase != Phase::Completed
+                && it.states.first().is_none_or(|state| state.coordinator == entry.coordinator)
+        };
+        let values: Vec<&Rebalance> = objects.iter().map(|seen| &seen.value).collect();
+        let object = values.iter().rfind(copied);
+        return Some(
+            object.map_or_else(|| format!("coordinator/{}", entry.coordinator), |it| it.name.clone()),
+        );
+    }
+    // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
+    let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
+    objects
+        .iter()
+        .map(|seen| &seen.value)
+        .find(|it| match it.phase {
+            Phase::Processing => true,
+            Phase::Failed => it.processed && it.states.iter().flat_map(|state| &state.donors).any(outside),
+            _ => false,
+        })
+        .map(|it| it.name.clone())
+}
+
+fn already_running(check: &Check<'_>) -> Option<Finding> {
+    if let Some(name) = running(check) {
+        return Some(
+            Finding::new(
+                "already-running",
+                Severity::Blocked,
+                format!("a rebalance is already running: {name}"),
+            )
+            .hint(format!("kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}")),
+        );
+    }
+    let pending = check
+        .world
+        .rebalances_of(&check.instance.id)
+        .into_iter()
+        .find(|seen| seen.value.phase == Phase::Pending && seen.value.deleting.is_none())?;
+    Some(
+        Finding::new(
+            "already-running",
+            Severity::Blocked,
+            format!("{} waits for the operator to start it", pending.value.name),
+        )
+        .hint(format!("kubectl emqx rebalance watch {}", pending.value.name)),
+    )
+}
+
+fn evacuation_running(check: &Check<'_>) -> Option<Finding> {
+    let load = check.world.load.as_ref().map(|load| &load.value);
+    let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
+    let what = if let Some(evacuation) = evacuations.first() {
+        format!("{} is being evacuated ({})", evacuation.node, evacuation.state)
+    } else {
+        let purge = load?.purges.first()?;
+        format!("{purge} is being purged")
+    };
+    Some(
+        Finding::new(
+            "evacuation-running",
+            Severity::Blocked,
+            format!("{what}: EMQX would call that node unavailable and refuse the start"),
+        )
+        .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
+    )
+}
+
+fn name_taken(check: &Check<'_>) -> Option<Finding> {
+    let name = check.name?;
+    let key = (check.instance.id.namespace.clone(), name.to_owned());
+    let taken = check.world.rebalances.get(&key)?;
+    let state = if taken.value.deleting.is_some() { "is still being deleted" } else { "exists" };
+    Some(
+        Finding::new("name-taken", Severity::Blocked, format!("a Rebalance named {name} {state}"))
+            .hint("give it another name: a rebalance runs once, and its name is used once"),
+    )
+}
+
+fn no_permission(check: &Check<'_>) -> Option<Finding> {
+    (check.allowed == Some(false)).then(|| {
+        let (what, right) = match check.backend {
+            Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
+            Backend::Emqx => ("reach EMQX", "get secrets and create pods/portforward"),
+        };
+        Finding::new(
+            "no-permission",
+            Severity::Blocked,
+            format!("you may not {what} in namespace {}", check.instance.id.namespace),
+        )
+        .hint(format!("ask for the right to {right}"))
+    })
+}
+
+fn will_report_failed(check: &Check<'_>, seconds: u64) -> Option<Finding> {
+    let judged_by_readiness = matches!(check.instance.api, ApiVersion::V2beta1 | ApiVersion::V2);
+    if check.backend != Backend::Rebalance || !judged_by_readiness || seconds < FAILED_FROM_SECONDS {
+        return None;
+    }
+    let after = if check.instance.api == ApiVersion::V2 { "30 to 65 s" } else { "about 30 s" };
+    Some(
+        Finding::new(
+            "operator-will-report-failed",
+            Severity::Warning,
+            format!(
+                "the operator will say Failed (\"EMQX {} is not ready\") after {after}; EMQX finishes all the same",
+                check.instance.id.name
+            ),
+        )
+        .hint("follow it with --watch, which asks EMQX; or drive EMQX itself: --backend emqx"),
+    )
+}
+
+/// Safety rule S6: the wait must cover how long a load balancer needs to notice and drop a donor; on 2.2 and 2.3 that
+/// is the operator's loop of 30 s and then the endpoints, on 3.x a probe of 5 s.
+fn short_health_check(check: &Check<'_>, strategy: &Strategy) -> Option<Finding> {
+    let least = match check.picture.operator {
+        OperatorLine::Two2 | OperatorLine::Two3 => 60,
+        OperatorLine::Three => 10,
+        OperatorLine::None | OperatorLine::Unknown => return None,
+    };
+    (strategy.wait_health_check_seconds < least).then(|| {
+        Finding::new(
+            "short-health-check",
+            Severity::Warning,
+            format!(
+                "{} s are shorter than it takes until donors are out of the Service ({}): until then evicted clients may \
+                 be led back to donors, and be refused",
+                strategy.wait_health_check_seconds,
+                if least == 60 { "20 to 30 s, and the load balancer's own checks" } else { "5 s, and the load balancer's own checks" }
+            ),
+        )
+        .hint(format!("--wait-health-check {least}"))
+    })
+}
+
+/// Safety rule S18: versions with known defects in what this plan does; and two versions at once.
+fn version_defect(check: &Check<'_>, plan: &RebalancePlan) -> Option<Finding> {
+    let versions: BTreeSet<&str> =
+        check.picture.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
+    if versions.len() > 1 {
+        let all: Vec<&str> = versions.into_iter().collect();
+        return Some(Finding::new(
+            "version-defect",
+            Severity::Warning,
+            format!("two versions of EMQX run ({}): rebalance when the upgrade is over", all.join(", ")),
+        ));
+    }
+    let text = *versions.first()?;
+    let version = parse_version(text)?;
+    if version.0 != 5 {
+        return None;
+    }
+    let moves_sessions = plan.moves.session_rounds > 0;
+    let known = [
+        ((5, 1, 1), true, "a replicant tells an incomplete status (emqx#11198)"),
+        (
+            (5, 4, 0),
+            true,
+            "donors refuse clients from the very start, and availability_check asks for a key (emqx#11971)",
+        ),
+        ((5, 8, 4), moves_sessions, "moving sessions can loop for ever (emqx#14353)"),
+        ((5, 9, 0), moves_sessions, "moving sessions can loop for ever (emqx#14907, emqx#14040)"),
+    ];
+    let (fixed, _, what) = known.into_iter().find(|(fixed, counts, _)| *counts && version < *fixed)?;
+    Some(Finding::new(
+        "version-defect",
+        Severity::Warning,
+        format!("EMQX {text}: {what}; fixed in {}.{}.{}", fixed.0, fixed.1, fixed.2),
+    ))
+}
+
+fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
+    let mut parts = text.split(['.', '-', '+']).map(str::parse::<u64>);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+fn status_old(check: &Check<'_>) -> Option<Finding> {
+    let from_status = check.picture.nodes.iter().any(|row| row.source == Source::Kubernetes);
+    let silent = check.picture.operator_silent?;
+    (from_status && silent > 3 * OPERATOR_PERIOD).then(|| {
+        Finding::new(
+            "status-old",
+            Severity::Warning,
+            format!(
+                "the counts are the operator's, which has said nothing for {}: they may be as old",
+                duration(silent)
+            ),
+        )
+        .hint("let EMQX be asked: get secrets, create pods/portforward; or --emqx-url and --api-key-file")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture::picture;
+    use super::super::rebalance::{Decision, Return, forecast};
+    use super::super::{manifest, mk};
+    use super::*;
+    use crate::model::{Load, News, Object};
+
+    fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
+        World::of([
+            mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api))))),
+            mk::fact(0, News::Nodes(mk::nodes(connections))),
+            mk::fact(0, News::Load(load)),
+        ])
+    }
+
+    fn planned(world: &World, api: ApiVersion, backend: Backend, name: Option<&str>) -> RebalancePlan {
+        let instance = world.instance(&mk::id(api)).expect("the instance");
+        let mut picture = picture(world, &instance.id, mk::at(1));
+        picture.operator = OperatorLine::Two2;
+        let nodes = participants(&picture).expect("counts");
+        let mut plan = forecast(Some(instance.id.clone()), &nodes, &mk::strategy(), Return::default());
+        let check = Check { world, instance, picture: &picture, backend, name, allowed: None };
+        let found = findings(&check, &plan);
+        plan.judge(found);
+        plan
+    }
+
+    fn ids(plan: &RebalancePlan) -> Vec<&str> {
+        plan.findings.iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn the_documented_run_through_the_object_is_warned_of_failed() {
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.decision, Decision::Go);
+        assert_eq!(ids(&plan), ["few-recipients", "operator-will-report-failed", "short-health-check"]);
+        let through_emqx = planned(&world, ApiVersion::V2beta1, Backend::Emqx, None);
+        assert!(!ids(&through_emqx).contains(&"operator-will-report-failed"));
+    }
+
+    #[test]
+    fn on_v1beta4_the_phase_will_be_the_truth() {
+        let world = world(ApiVersion::V1beta4, &[3333, 3333, 3334, 0], Load::default());
+        let plan = planned(&world, ApiVersion::V1beta4, Backend::Rebalance, None);
+        assert!(!ids(&plan).contains(&"operator-will-report-failed"));
+    }
+
+    #[test]
+    fn a_second_rebalance_is_refused_and_the_first_is_named() {
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.decision, Decision::Refused);
+        assert!(plan.reason.contains("coordinator/emqx@emqx-core-0"), "{}", plan.reason);
+    }
+
+    #[test]
+    fn an_object_that_says_failed_is_still_the_name_of_what_emqx_runs() {
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
+        world.apply(mk::rebalance("golden", Phase::Failed, |it| it.processed = true));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.reason, "a rebalance is already running: golden");
+    }
+
+    #[test]
+    fn a_taken_name_is_refused_also_while_it_is_dying() {
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        world.apply(mk::rebalance("old", Phase::Completed, |it| it.deleting = Some(mk::at(0))));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some("old"));
+        assert!(plan.reason.contains("is still being deleted"), "{}", plan.reason);
+    }
+
+    #[test]
+    fn an_unready_instance_is_refused_for_the_object_only() {
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let mut instance = mk::instance(ApiVersion::V2beta1);
+        instance.conditions[0].status = "False".into();
+        world.apply(mk::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.decision, Decision::Refused);
+        assert_eq!(planned(&world, ApiVersion::V2beta1, Backend::Emqx, None).decision, Decision::Go);
+    }
+
+    #[test]
+    fn a_stopped_core_and_an_empty_cluster_are_refused() {
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+        nodes[3].running = false;
+        nodes[3].connections = None;
+        world.apply(mk::fact(1, News::Nodes(nodes)));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.findings[0].id, "instance-not-ready");
+
+        world.apply(mk::fact(2, News::Nodes(Vec::new())));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
+        assert_eq!(plan.findings[0].id, "too-few-nodes");
+    }
+
+    #[test]
+    fn names_of_now_are_not_taken() {
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let name = manifest::name("emqx", mk::at(5));
+        let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some(&name));
+        assert_eq!(plan.decision, Decision::Go);
+    }
+}

@@ -1,0 +1,174 @@
+//! How far a running rebalance is, and what is left of it: the forecast again, from the counts of this moment.
+
+use std::collections::BTreeMap;
+
+use super::eviction::{Landing, Loop, run};
+use super::rebalance::thresholds;
+use super::rules::mean;
+use crate::model::{Node, NodeName, Stage, Strategy};
+
+/// Connections and sessions of every node at one moment. `None` is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub BTreeMap<NodeName, (Option<u64>, Option<u64>)>);
+
+impl Counts {
+    /// Of these nodes.
+    pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        Self(nodes.into_iter().map(|node| (node.name.clone(), (node.connections, node.sessions))).collect())
+    }
+
+    /// The live clients of one node.
+    pub fn connections(&self, node: &NodeName) -> Option<u64> {
+        self.0.get(node).and_then(|counts| counts.0)
+    }
+
+    /// The sessions of one node.
+    pub fn sessions(&self, node: &NodeName) -> Option<u64> {
+        self.0.get(node).and_then(|counts| counts.1)
+    }
+
+    /// The sessions of one node that have no client.
+    pub fn offline(&self, node: &NodeName) -> Option<u64> {
+        let (connections, sessions) = *self.0.get(node)?;
+        Some(sessions?.saturating_sub(connections?))
+    }
+
+    /// All live clients, of the nodes that tell.
+    pub fn all_connections(&self) -> Option<u64> {
+        self.0.values().filter_map(|counts| counts.0).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
+    }
+
+    /// All sessions, of the nodes that tell.
+    pub fn all_sessions(&self) -> Option<u64> {
+        self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
+    }
+
+    /// What each of these nodes holds, by `of`; `None` when one does not tell. A node that is gone holds nothing.
+    pub fn each(&self, nodes: &[NodeName], of: impl Fn(&Self, &NodeName) -> Option<u64>) -> Option<Vec<u64>> {
+        nodes.iter().map(|node| if self.0.contains_key(node) { of(self, node) } else { Some(0) }).collect()
+    }
+
+    /// The means of donors and recipients, by `of`.
+    pub fn means(
+        &self,
+        donors: &[NodeName],
+        recipients: &[NodeName],
+        of: impl Fn(&Self, &NodeName) -> Option<u64> + Copy,
+    ) -> Option<(f64, f64)> {
+        Some((mean(self.each(donors, of)?), mean(self.each(recipients, of)?)))
+    }
+}
+
+/// What is left of a rebalance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remaining {
+    /// Rounds that will still evict connections.
+    pub rounds: u64,
+    /// Rounds that will still move sessions.
+    pub session_rounds: u64,
+    /// Seconds to the end.
+    pub seconds: u64,
+}
+
+/// What is left, from these counts. `in_stage` are the seconds spent in the present stage, as far as they are known.
+/// `None` when the counts are not known or the stage is not one that EMQX documents.
+pub fn remaining(
+    stage: &Stage,
+    in_stage: u64,
+    strategy: &Strategy,
+    counts: &Counts,
+    donors: &[NodeName],
+    recipients: &[NodeName],
+) -> Option<Remaining> {
+    let order = stage.order().filter(|order| *order <= 3)?;
+    let (conn, sess) = thresholds(strategy);
+    let rounds = if order <= 1 {
+        let outcome = run(&Loop {
+            donors: &counts.each(donors, Counts::connections)?,
+            recipients: &counts.each(recipients, Counts::connections)?,
+            rate: strategy.conn_evict_rate,
+            threshold: conn,
+            delay: 0,
+            landing: Landing::Even,
+        });
+        outcome.rounds
+    } else {
+        0
+    };
+    // Sessions are the lesser part of the forecast: where they are not told, they are left out.
+    let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline);
+    let session_rounds = match (offline(donors), offline(recipients)) {
+        (Some(donors), Some(recipients)) => {
+            let outcome = run(&Loop {
+                donors: &donors,
+                recipients: &recipients,
+                rate: strategy.sess_evict_rate,
+                threshold: sess,
+                delay: 0,
+                landing: Landing::Even,
+            });
+            outcome.rounds
+        }
+        _ => 0,
+    };
+    let wait = |length: u64, at: u8| match order.cmp(&at) {
+        std::cmp::Ordering::Less => length,
+        std::cmp::Ordering::Equal => length.saturating_sub(in_stage),
+        std::cmp::Ordering::Greater => 0,
+    };
+    let seconds = wait(strategy.wait_health_check_seconds, 0)
+        .saturating_add(rounds)
+        .saturating_add(wait(strategy.wait_takeover_seconds, 2))
+        .saturating_add(session_rounds);
+    Some(Remaining { rounds, session_rounds, seconds })
+}
+
+/// How far, in percent: elapsed of the whole, never below what was said before, and 100 only with a verdict.
+pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
+    let whole = elapsed.saturating_add(remaining).max(1);
+    let now = (u128::from(elapsed) * 100 / u128::from(whole)) as u8;
+    now.min(99).max(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(of: &[(&str, u64)]) -> Counts {
+        Counts(of.iter().map(|(node, count)| (NodeName::from(*node), (Some(*count), Some(*count)))).collect())
+    }
+
+    fn strategy() -> Strategy {
+        Strategy {
+            conn_evict_rate: 10,
+            wait_health_check_seconds: 10,
+            wait_takeover_seconds: 10,
+            abs_conn_threshold: 100,
+            ..Strategy::default()
+        }
+    }
+
+    #[test]
+    fn what_is_left_shrinks_stage_by_stage() {
+        let (donors, recipients) =
+            ([NodeName::from("a"), NodeName::from("b"), NodeName::from("c")], [NodeName::from("d")]);
+        let start = counts(&[("a", 3333), ("b", 3333), ("c", 3334), ("d", 0)]);
+        let end = counts(&[("a", 2553), ("b", 2553), ("c", 2554), ("d", 2340)]);
+        let left = |stage: &Stage, spent, counts: &Counts| {
+            remaining(stage, spent, &strategy(), counts, &donors, &recipients).map(|left| left.seconds)
+        };
+        assert_eq!(left(&Stage::WaitHealthCheck, 4, &start), Some(6 + 78 + 10));
+        assert_eq!(left(&Stage::EvictingConns, 0, &start), Some(78 + 10));
+        assert_eq!(left(&Stage::EvictingConns, 78, &end), Some(10));
+        assert_eq!(left(&Stage::WaitTakeover, 7, &end), Some(3));
+        assert_eq!(left(&Stage::Unknown("later".into()), 0, &end), None);
+    }
+
+    #[test]
+    fn percent_never_falls_and_never_reaches_a_hundred_by_itself() {
+        assert_eq!(percent(49, 49, 0), 50);
+        assert_eq!(percent(49, 90, 50), 50);
+        assert_eq!(percent(98, 0, 50), 99);
+        assert_eq!(percent(0, 0, 0), 0);
+    }
+}

@@ -1,0 +1,127 @@
+//! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
+
+use super::results::Backend;
+use crate::error::Problem;
+use crate::model::{
+    ApiPort, ApiVersion, Instance, InstanceKind, OperatorLine, Pod, Role, Served, Target, World,
+};
+
+/// The management API of EMQX 4, fixed in the operator.
+const V4_PORT: u16 = 8081;
+/// The dashboard listener of EMQX 5, by default.
+const V5_PORT: u16 = 18_083;
+
+/// Where to ask: ready cores first, the oldest of them first, as the operator does. Every node can answer for the cluster,
+/// so cores that are not ready come next; replicants never: their dashboard may be off.
+pub fn target(world: &World, instance: &Instance) -> Target {
+    let v4 = instance.api == ApiVersion::V1beta4;
+    let mut pods: Vec<&Pod> = world
+        .pods_of(&instance.id)
+        .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
+        .collect();
+    pods.sort_by_key(|pod| (!pod.containers_ready, pod.created, pod.name.clone()));
+    let default = ApiPort { port: if v4 { V4_PORT } else { V5_PORT }, tls: false };
+    let port = match instance.api {
+        // 3.x names the container port; what the configuration says is only where that is not told.
+        ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
+        _ => instance.api_port,
+    };
+    Target {
+        instance: instance.id.clone(),
+        pods: pods.into_iter().map(|pod| pod.name.clone()).collect(),
+        port: port.unwrap_or(default),
+        v4,
+    }
+}
+
+/// What was asked for with `--backend`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// The object where its kind is served by a living operator, else EMQX.
+    #[default]
+    Auto,
+    /// The object.
+    Rebalance,
+    /// EMQX's own API.
+    Emqx,
+}
+
+/// Who drives a rebalance of this instance, and why.
+pub fn backend(asked: Asked, served: &Served, instance: &Instance) -> Result<(Backend, String), Problem> {
+    if instance.id.kind == InstanceKind::EmqxBroker {
+        return Err(Problem::refused(
+            format!("cannot rebalance {}", instance.id),
+            "EMQX open source 4 has no rebalance; it came with the Enterprise edition",
+        ));
+    }
+    let object = object_served(served, instance);
+    match (asked, object) {
+        (Asked::Emqx, _) => Ok((Backend::Emqx, "as asked with --backend emqx".to_owned())),
+        (Asked::Rebalance, Err(why)) => Err(Problem::new("cannot create a Rebalance", why)
+            .hint(format!("kubectl emqx rebalance apply {} --backend emqx", instance.id.name))),
+        (Asked::Auto | Asked::Rebalance, Ok(why)) => Ok((Backend::Rebalance, why)),
+        (Asked::Auto, Err(why)) => Ok((Backend::Emqx, why)),
+    }
+}
+
+/// Whether an operator is there that takes a Rebalance of this instance; the reason either way.
+fn object_served(served: &Served, instance: &Instance) -> Result<String, String> {
+    if served.version_of("rebalances").is_none() {
+        return Err(match served.operator {
+            OperatorLine::Three => "operator 3.x has no Rebalance kind".to_owned(),
+            OperatorLine::None => "no EMQX Operator serves this cluster".to_owned(),
+            _ => "the kind Rebalance is not served here".to_owned(),
+        });
+    }
+    if instance.api == ApiVersion::V1beta4 && served.operator != OperatorLine::Two2 {
+        return Err(format!("operator {} does not look after EmqxEnterprise v1beta4", served.operator));
+    }
+    Ok(format!("operator {} serves the kind Rebalance", served.operator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mk;
+    use super::*;
+
+    fn served(operator: OperatorLine, rebalance: bool) -> Served {
+        let kinds = if rebalance { vec![("rebalances".into(), "v2beta1".into())] } else { Vec::new() };
+        Served { operator, kinds, ..Served::default() }
+    }
+
+    #[test]
+    fn the_object_is_used_where_an_operator_takes_it() {
+        let emqx = mk::instance(ApiVersion::V2beta1);
+        let (backend, _) = backend(Asked::Auto, &served(OperatorLine::Two2, true), &emqx).expect("a backend");
+        assert_eq!(backend, Backend::Rebalance);
+    }
+
+    #[test]
+    fn without_the_kind_emqx_is_driven_and_the_object_is_an_error() {
+        let emqx = mk::instance(ApiVersion::V3beta1);
+        let served = served(OperatorLine::Three, false);
+        let (driven, why) = backend(Asked::Auto, &served, &emqx).expect("a backend");
+        assert_eq!((driven, why.as_str()), (Backend::Emqx, "operator 3.x has no Rebalance kind"));
+        let refused = backend(Asked::Rebalance, &served, &emqx).expect_err("not served");
+        assert_eq!(refused.exit, crate::error::Exit::Error);
+    }
+
+    #[test]
+    fn an_old_enterprise_object_under_a_new_operator_has_nobody_behind_it() {
+        let old = mk::instance(ApiVersion::V1beta4);
+        let (driven, _) = backend(Asked::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
+        assert_eq!(driven, Backend::Emqx);
+    }
+
+    #[test]
+    fn ready_cores_come_first_and_replicants_never() {
+        let emqx = mk::instance(ApiVersion::V2);
+        let mut world = World::new();
+        world.apply(mk::is_pod(mk::pod("core-0", |pod| pod.containers_ready = false)));
+        world.apply(mk::is_pod(mk::pod("core-1", |pod| pod.containers_ready = true)));
+        world.apply(mk::is_pod(mk::pod("repl-0", |pod| pod.role = Some(Role::Replicant))));
+        let names: Vec<String> =
+            target(&world, &emqx).pods.iter().map(|pod| pod.as_str().to_owned()).collect();
+        assert_eq!(names, ["core-1", "core-0"]);
+    }
+}

@@ -1,0 +1,263 @@
+//! One cluster at one moment: the picture, what runs, and one verdict with its reason.
+
+use jiff::Timestamp;
+
+use super::follow::{Follower, Run};
+use super::picture::{NodeRow, Picture, SourceState, picture};
+use super::results::{OperatorStatus, Sources, Status};
+use super::rules::mean;
+use super::words::{contradiction, short};
+use crate::model::human::{duration, plural};
+use crate::model::{InstanceId, Operation, Phase, Source, Verdict, World};
+
+/// Above the mean by this factor, a node is what a person calls fuller than the others.
+const UNEVEN: f64 = 1.25;
+
+/// What is going on, in the words of a [`Status`].
+struct Doing {
+    operation: Operation,
+    phase: Option<String>,
+    percent: Option<u8>,
+    eta_seconds: Option<u64>,
+    verdict: Verdict,
+    reason: String,
+}
+
+impl Doing {
+    fn new(operation: Operation, verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { operation, phase: None, percent: None, eta_seconds: None, verdict, reason: reason.into() }
+    }
+}
+
+/// Looks at one cluster.
+pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
+    let mut follower = Follower::new(Some(id.clone()));
+    follower.observe(world, now);
+    status_with(world, id, &follower, now)
+}
+
+/// The same with a follower that has looked for a while, and so knows more of the start.
+pub fn status_with(world: &World, id: &InstanceId, follower: &Follower, now: Timestamp) -> Status {
+    let picture = picture(world, id, now);
+    let doing = doing(world, &picture, follower);
+    let source = |source| picture.sources.get(&source).cloned();
+    let absent = || super::picture::SourceAge { state: SourceState::Absent, age_seconds: None, why: None };
+    Status {
+        instance: id.clone(),
+        api: picture.api,
+        operator: OperatorStatus { line: picture.operator, silent_seconds: picture.operator_silent },
+        edition: picture.edition.clone(),
+        versions: picture.versions.clone(),
+        totals: picture.totals.clone(),
+        operation: doing.operation,
+        phase: doing.phase,
+        percent: doing.percent,
+        eta_seconds: doing.eta_seconds,
+        verdict: doing.verdict,
+        reason: doing.reason,
+        sources: Sources {
+            kubernetes: source(Source::Kubernetes).unwrap_or_else(absent),
+            pods: source(Source::Pods).unwrap_or_else(absent),
+            endpoints: source(Source::Endpoints).unwrap_or_else(absent),
+            emqx: source(Source::Emqx).unwrap_or_else(absent),
+        },
+        nodes: picture.nodes,
+    }
+}
+
+fn doing(world: &World, picture: &Picture, follower: &Follower) -> Doing {
+    if let Some(run) = follower.running().filter(|run| run.entry.is_some()) {
+        return rebalancing(run);
+    }
+    let instance = world.instance(&picture.instance);
+    let evacuations = match (&world.load, instance) {
+        (Some(load), _) => load.value.evacuations.clone(),
+        (None, Some(instance)) => instance.evacuations.clone(),
+        (None, None) => Vec::new(),
+    };
+    if let Some(instance) = instance.filter(|instance| instance.upgrading()) {
+        let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
+        let emptied = evacuations
+            .first()
+            .map(|it| format!("; {} is being emptied ({})", short(&it.node), it.state))
+            .unwrap_or_default();
+        let state = instance.state().map(|state| format!(", {state}")).unwrap_or_default();
+        return Doing::new(
+            Operation::Upgrade,
+            Verdict::Running,
+            format!("an upgrade{image} is under way{state}{emptied}"),
+        );
+    }
+    if let Some(evacuation) = evacuations.first() {
+        let more = match evacuations.len() {
+            1 => String::new(),
+            more => format!(" and {} more", more - 1),
+        };
+        let mut doing = Doing::new(
+            Operation::Evacuation,
+            Verdict::Running,
+            format!("{}{more} refuses clients: evacuation, {}", short(&evacuation.node), evacuation.state),
+        );
+        doing.phase = Some(evacuation.stage.phase().to_owned());
+        return doing;
+    }
+    if world.load.is_none() {
+        return by_others(world, picture, follower);
+    }
+    Doing::new(Operation::None, Verdict::Idle, spread(picture))
+}
+
+fn rebalancing(run: &Run) -> Doing {
+    let verdict = run.standing();
+    let stage = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
+    let name = &run.name;
+    let reason = match verdict {
+        Verdict::StillRunning => {
+            format!("{name}: {}, EMQX goes on ({stage})", contradiction(run.object.as_ref()))
+        }
+        _ => format!("{name}: {stage}"),
+    };
+    Doing {
+        operation: Operation::Rebalance,
+        phase: run.entry.as_ref().map(|entry| entry.stage.phase().to_owned()),
+        percent: run.left.map(|_| run.percent),
+        eta_seconds: run.left.map(|left| left.seconds),
+        verdict,
+        reason,
+    }
+}
+
+/// EMQX cannot be asked: what the object and the endpoints say, if that decides it.
+fn by_others(world: &World, picture: &Picture, follower: &Follower) -> Doing {
+    let why = picture
+        .sources
+        .get(&Source::Emqx)
+        .and_then(|age| age.why.clone())
+        .unwrap_or_else(|| "EMQX was not asked".to_owned());
+    if let Some(run) = follower.running()
+        && run.object.as_ref().is_some_and(|object| object.phase == Phase::Processing)
+    {
+        return Doing::new(
+            Operation::Rebalance,
+            Verdict::Running,
+            format!("{}: the operator says Processing; EMQX was not asked", run.name),
+        );
+    }
+    let ready = world.instance(&picture.instance).is_some_and(crate::model::Instance::ready);
+    let all_serve = picture.participants().iter().all(|row| row.serving == Some(true));
+    if ready && all_serve && !picture.nodes.is_empty() {
+        // A donor is taken out of the Service within the operator's next loop: where all serve, none is one.
+        return Doing::new(Operation::None, Verdict::Idle, spread(picture));
+    }
+    Doing::new(Operation::None, Verdict::Unknown, why)
+}
+
+/// How clients are spread, in one phrase.
+fn spread(picture: &Picture) -> String {
+    let rows: Vec<&NodeRow> = picture.participants();
+    let known: Vec<(&NodeRow, u64)> = rows.iter().filter_map(|row| Some((*row, row.connections?))).collect();
+    if known.len() < rows.len() || known.is_empty() {
+        return match rows.len() {
+            0 => "no EMQX node is running".to_owned(),
+            _ => "live connections are not known".to_owned(),
+        };
+    }
+    let average = mean(known.iter().map(|(_, count)| *count));
+    if average < 1.0 {
+        return "no clients".to_owned();
+    }
+    let most = known.iter().map(|(_, count)| *count).max().unwrap_or(0) as f64;
+    if known.len() == 1 {
+        return "one node".to_owned();
+    }
+    if most <= average * UNEVEN {
+        return "even".to_owned();
+    }
+    let empty: Vec<&NodeRow> = known.iter().filter(|(_, count)| *count == 0).map(|(row, _)| *row).collect();
+    let full = known.len() - empty.len();
+    match empty.as_slice() {
+        [] => format!("uneven: the fullest node holds {:.1} times the average", most / average),
+        [one] => format!(
+            "uneven: {} {} everything, {} is empty",
+            plural(full as u64, "node"),
+            if full == 1 { "holds" } else { "hold" },
+            short(&one.node)
+        ),
+        many => format!(
+            "uneven: {} {} everything, {} are empty",
+            plural(full as u64, "node"),
+            if full == 1 { "holds" } else { "hold" },
+            many.len()
+        ),
+    }
+}
+
+/// How old the operator's word is, where that matters: something is under way, and three of its periods went by.
+pub fn operator_silence(status: &Status) -> Option<String> {
+    let silent = status.operator.silent_seconds?;
+    let period = match status.api? {
+        crate::model::ApiVersion::V1beta4 => 20,
+        _ => 30,
+    };
+    let busy = status.operation != Operation::None;
+    (busy && silent > 3 * period)
+        .then(|| format!("the operator has said nothing for {}: its status may be as old", duration(silent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mk;
+    use super::*;
+    use crate::model::{ApiVersion, Link, Load, News, Object};
+
+    fn world(connections: &[u64], load: Option<Load>) -> World {
+        let mut world =
+            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
+        world.apply(mk::fact(0, News::Nodes(mk::nodes(connections))));
+        if let Some(load) = load {
+            world.apply(mk::fact(0, News::Load(load)));
+        }
+        world
+    }
+
+    fn of(world: &World) -> Status {
+        status(world, &mk::id(ApiVersion::V2beta1), mk::at(5))
+    }
+
+    #[test]
+    fn an_uneven_idle_cluster_is_called_so() {
+        let status = of(&world(&[3333, 3333, 3334, 0], Some(Load::default())));
+        assert_eq!((status.verdict, status.operation), (Verdict::Idle, Operation::None));
+        assert_eq!(status.reason, "uneven: 3 nodes hold everything, emqx-core-3 is empty");
+        assert_eq!(status.totals.connections, Some(10_000));
+        assert_eq!(status.nodes[0].share, Some(0.3333));
+    }
+
+    #[test]
+    fn a_running_one_is_named_with_its_phase_and_its_end() {
+        let mut world = world(&[2953, 2953, 2954, 1140], Some(mk::load("evicting_conns")));
+        world.apply(mk::rebalance("golden", Phase::Failed, |it| it.processed = true));
+        let status = of(&world);
+        assert_eq!((status.operation, status.verdict), (Operation::Rebalance, Verdict::StillRunning));
+        assert_eq!(status.phase.as_deref(), Some("evictConnections"));
+        assert!(status.eta_seconds.is_some_and(|eta| eta > 40), "{status:?}");
+        assert!(status.reason.contains("golden: the operator says Failed"), "{}", status.reason);
+    }
+
+    #[test]
+    fn without_emqx_it_is_unknown_and_says_why() {
+        let mut world =
+            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
+        world.apply(mk::fact(
+            0,
+            News::Link(Source::Emqx, "secrets", Link::Forbidden("cannot get the key".into())),
+        ));
+        let status = of(&world);
+        assert_eq!(status.verdict, Verdict::Unknown);
+        assert_eq!(status.reason, "cannot get the key");
+        assert_eq!(status.totals.connections, None);
+        let json = serde_json::to_value(&status).expect("json");
+        assert_eq!(json["totals"]["connections"], serde_json::Value::Null);
+        assert_eq!(json["sources"]["emqx"]["state"], "forbidden");
+    }
+}

@@ -1,0 +1,144 @@
+//! The steps of a rebalance in words, the same for every face of the program.
+
+use super::follow::Run;
+use super::progress::Counts;
+use crate::model::human::{average, count, plural, share};
+use crate::model::{NodeName, Phase, Rebalance, Stage, Verdict};
+use jiff::Timestamp;
+
+/// How many nodes are named one by one; more are counted.
+const NAMED: usize = 4;
+
+/// A node as people call it: its pod's name, or its address.
+pub fn short(node: &NodeName) -> &str {
+    if node.ip().is_some() { node.host() } else { node.first_label() }
+}
+
+/// `donors core-0 core-1`, `900 donors`.
+pub fn several(nodes: &[NodeName], one: &str) -> String {
+    match nodes.len() {
+        1 => format!("{one} {}", short(&nodes[0])),
+        2..=NAMED => format!("{one}s {}", nodes.iter().map(short).collect::<Vec<_>>().join(" ")),
+        more => plural(more as u64, one),
+    }
+}
+
+/// The first line.
+pub fn created(name: &str, object: Option<&Rebalance>) -> String {
+    match object {
+        Some(object) => format!("created rebalance.apps.emqx.io/{}", object.name),
+        None => format!("EMQX runs a rebalance without an object: {name}"),
+    }
+}
+
+/// A stage was entered.
+pub fn entered(run: &Run) -> String {
+    let Some(entry) = &run.entry else { return String::new() };
+    let strategy = run.strategy.as_ref();
+    match &entry.stage {
+        Stage::WaitHealthCheck => {
+            let wait = strategy
+                .map_or(String::new(), |strategy| format!(" {} s", strategy.wait_health_check_seconds));
+            format!(
+                "waiting{wait} for load balancers to notice; {}, {}",
+                several(&entry.donors, "donor"),
+                several(&entry.recipients, "recipient")
+            )
+        }
+        Stage::EvictingConns => {
+            let rate = entry
+                .conn_evict_rate
+                .map(|rate| format!(" {} a second", plural(rate * entry.donors.len() as u64, "client")));
+            let rounds = run.left.map(|left| format!(", {} to go", plural(left.rounds, "round")));
+            format!("evicting{}{}", rate.unwrap_or_default(), rounds.unwrap_or_default())
+        }
+        Stage::WaitTakeover => {
+            let wait =
+                strategy.map_or(String::new(), |strategy| format!(" {} s", strategy.wait_takeover_seconds));
+            format!("waiting{wait} for sessions to be taken over")
+        }
+        Stage::EvictingSessions => match run.left {
+            Some(left) => {
+                format!("moving sessions without a client, {} to go", plural(left.session_rounds, "round"))
+            }
+            None => "moving sessions without a client".to_owned(),
+        },
+        Stage::Prohibiting => "refusing connections".to_owned(),
+        Stage::Unknown(text) => format!("EMQX says {text}"),
+    }
+}
+
+/// Counts moved on.
+pub fn progress(run: &Run) -> String {
+    let mut text = format!("{} %", run.percent);
+    if let Some((donors, recipients)) = run.counts.means(run.donors(), run.recipients(), Counts::connections)
+    {
+        let many = |nodes: &[NodeName]| if nodes.len() == 1 { "" } else { "s" };
+        text.push_str(
+            &[
+                ": donor",
+                many(run.donors()),
+                " ",
+                &average(donors),
+                ", recipient",
+                many(run.recipients()),
+                " ",
+                &average(recipients),
+            ]
+            .concat(),
+        );
+    }
+    let lost = super::judge::lost(run.start.as_ref(), &run.counts);
+    let flight = run.entry.as_ref().map_or(0, |entry| entry.donors.len() as u64)
+        * run.entry.as_ref().and_then(|entry| entry.conn_evict_rate).unwrap_or(0);
+    match lost {
+        // What is cut in one round is back in the next: so many are on their way, and not missing.
+        Some(lost) if lost <= flight => text.push_str(", none missing"),
+        Some(lost) => {
+            text.push_str(", ");
+            text.push_str(&count(lost));
+            text.push_str(" clients missing");
+        }
+        None => {}
+    }
+    if let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < 0.9) {
+        text.push_str(", ");
+        text.push_str(&share(ratio));
+        text.push_str(" of the evicted arrived");
+    }
+    text
+}
+
+/// The operator says Failed and EMQX goes on.
+pub fn operator_failed(run: &Run, _now: Timestamp) -> String {
+    let why = run
+        .object
+        .as_ref()
+        .and_then(|object| object.failure.as_deref())
+        .map(|failure| format!(" (\"{failure}\")"))
+        .unwrap_or_default();
+    let left = run.left.map(|left| format!(", {} to go", plural(left.rounds, "round"))).unwrap_or_default();
+    format!("operator reports Failed{why}; EMQX goes on{left}")
+}
+
+/// What the object says against EMQX.
+pub fn contradiction(object: Option<&Rebalance>) -> String {
+    match object {
+        Some(object) if object.deleting.is_some() => "the object is being deleted".to_owned(),
+        Some(object) if object.phase == Phase::Processing => "the object is gone".to_owned(),
+        Some(object) => format!("the operator says {}", object.phase.text().unwrap_or("nothing")),
+        None => "there is no object".to_owned(),
+    }
+}
+
+/// The last line.
+pub fn verdict(verdict: Verdict, reason: &str) -> String {
+    let word = match verdict {
+        Verdict::NothingToDo => "nothing to do",
+        Verdict::StillRunning => "still running",
+        Verdict::CoordinatorLost => "coordinator lost",
+        Verdict::ClientsMissing => "clients missing",
+        other => other.as_str(),
+    };
+    format!("{word}: {reason}")
+}

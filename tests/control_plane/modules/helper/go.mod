@@ -1,0 +1,3 @@
+module control-plane/helper
+
+go 1.24.0
