@@ -12,7 +12,10 @@
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
 pub mod cli;
+pub mod emqx;
 pub mod error;
+pub mod k8s;
 pub mod model;
 pub mod plan;
 pub mod seam;
+pub mod sim;

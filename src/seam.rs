@@ -9,14 +9,17 @@
 //! ```
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
@@ -26,6 +29,49 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
 
 /// Facts as they come. Ends only when the source is over (a recording); a live one heals itself.
 pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
+
+/// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
+/// pauses while nobody looks; the future waits when the channel is full, so that no fact is dropped.
+pub fn driven<F>(room: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
+where
+    F: Future<Output = ()> + 'static,
+{
+    let (sender, facts) = channel(room);
+    Box::pin(Driven { facts, driver: Some(Box::pin(make(sender))) })
+}
+
+struct Driven {
+    facts: Receiver<Fact>,
+    driver: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Stream for Driven {
+    type Item = Fact;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Fact>> {
+        if let Poll::Ready(Some(fact)) = self.facts.poll_recv(context) {
+            return Poll::Ready(Some(fact));
+        }
+        if let Some(driver) = self.driver.as_mut()
+            && driver.as_mut().poll(context).is_ready()
+        {
+            self.driver = None;
+        }
+        // What the driver has just sent; the end once it is gone and with it the only sender.
+        self.facts.poll_recv(context)
+    }
+}
+
+/// How long to wait after so many failures in a row: 100 ms, doubling up to 5 s.
+pub fn back_off(failures: u32) -> Duration {
+    jitter(Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5)))
+}
+
+/// Up to a tenth less or more, so that many of us do not ask in step.
+pub fn jitter(pause: Duration) -> Duration {
+    let random = RandomState::new().hash_one(pause) % 1000;
+    pause.mul_f64(0.9 + random as f64 / 5000.0)
+}
 
 /// What time it is by the server's clock; "now" of ages and ETAs.
 pub trait Clock {

@@ -18,5 +18,6 @@ pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
 pub use rebalance::{FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, Strategy};
+pub use refusal::Refusal;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
 pub use world::{Changes, Hearing, World};

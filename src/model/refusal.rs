@@ -1,58 +1,118 @@
-//! EMQX's refusals, known by the words in which every version writes them (v4 in an envelope, v5 with an HTTP code, and
-//! both again inside an operator's message).
+//! Why EMQX refuses to start or stop something, found in whatever text carries it: an answer of EMQX 4 or 5, or the
+//! operator's failure message that quotes one (`emqx-facts.md` 2.1 and 3.3).
 
-/// Why EMQX refuses a start or a stop.
+/// A documented refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The means are within both thresholds already, all nodes are equal, or there is one node only.
+    /// The means are within both thresholds, all nodes are equal, or there is one node only.
     NothingToBalance,
-    /// This coordinator, or this node, runs one.
+    /// That coordinator, or that node, already runs one.
     AlreadyStarted,
-    /// There is nothing to stop.
+    /// Nothing runs there.
     NotStarted,
-    /// The node is a donor of a rebalance.
-    AgentBusy,
-    /// A participant is down, or is a donor or evacuating.
+    /// A node is down, or already takes part in a rebalance or evacuation.
     NodesUnavailable,
-    /// A participant was never seen as a node.
+    /// A name that never was a node.
     InvalidNodes,
-    /// The node in the path does not run.
+    /// A donor cannot be evacuated as well.
+    AgentBusy,
+    /// The coordinator, or the node to evacuate, does not run.
     NodeNotFound,
-    /// A node did not answer its coordinator.
-    RpcError,
+    /// A node did not answer another one.
+    RpcFailed,
+    /// A value has the wrong type or range.
+    BadParameter,
+    /// Open source EMQX before 5.9.
+    NotEnterprise,
+    /// The operator calls the instance not ready.
+    NotReady,
+    /// The operator does not find the instance.
+    NotFound,
+    /// The operator of 2.2 dropped EMQX 5's reason.
+    NoReason,
 }
 
 impl Refusal {
-    /// The refusal that a text tells of, if it tells of one.
+    /// The refusal that a text carries, if it is a documented one.
     pub fn parse(text: &str) -> Option<Self> {
-        // `Nodes unavailable` first: EMQX checks it before all others, and its list may hold any text.
-        let known = [
-            ("Nodes unavailable", Self::NodesUnavailable),
-            ("nothing_to_balance", Self::NothingToBalance),
-            ("already_started", Self::AlreadyStarted),
-            ("not_started", Self::NotStarted),
-            ("eviction_agent_busy", Self::AgentBusy),
-            ("Invalid nodes", Self::InvalidNodes),
-            ("Node not found", Self::NodeNotFound),
-            ("RPC_ERROR", Self::RpcError),
-            ("RPC error on node", Self::RpcError),
-        ];
-        known.into_iter().find(|(words, _)| text.contains(words)).map(|(_, refusal)| refusal)
+        let has = |part: &str| text.contains(part);
+        // Order matters: a text may quote another, and the specific ones come first.
+        Some(if has("nothing_to_balance") {
+            Self::NothingToBalance
+        } else if has("already_started") {
+            Self::AlreadyStarted
+        } else if has("not_started") {
+            Self::NotStarted
+        } else if has("eviction_agent_busy") {
+            Self::AgentBusy
+        } else if has("Nodes unavailable") || has("nodes_unavailable") || has("unavailable nodes") {
+            Self::NodesUnavailable
+        } else if has("Invalid nodes") || has("invalid_nodes") {
+            Self::InvalidNodes
+        } else if has("Node not found") {
+            Self::NodeNotFound
+        } else if has("RPC_ERROR") || has("RPC error") || has("bad_results") || has("bad_nodes") {
+            Self::RpcFailed
+        } else if has("Only enterprise edition can be rebalanced") {
+            Self::NotEnterprise
+        } else if has("is not ready") {
+            Self::NotReady
+        } else if text.starts_with("EMQX") && has("is not found") {
+            Self::NotFound
+        } else if has("request api failed: 400 Bad Request") {
+            Self::NoReason
+        } else if has("request api failed: 404") {
+            Self::NodeNotFound
+        } else if has("request api failed: 503") {
+            Self::RpcFailed
+        } else {
+            return None;
+        })
     }
 
-    /// What it means, in plain words.
+    /// The refusal as a plain sentence, without a full stop.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::NothingToBalance => "EMQX found nothing to move: the nodes are within the thresholds",
-            Self::AlreadyStarted => "EMQX already runs one on this node",
-            Self::NotStarted => "EMQX runs none on this node",
-            Self::AgentBusy => "the node is a donor of a running rebalance",
+            Self::NothingToBalance => "EMQX found nothing to balance: the nodes are within both thresholds",
+            Self::AlreadyStarted => "EMQX already runs one there",
+            Self::NotStarted => "EMQX runs none there",
             Self::NodesUnavailable => {
-                "EMQX calls some nodes unavailable: they are down, or take part in another rebalance or evacuation"
+                "EMQX says a node is unavailable: it is down, or it already takes part in a rebalance or evacuation"
             }
-            Self::InvalidNodes => "EMQX does not know some of the nodes",
-            Self::NodeNotFound => "the node does not run",
-            Self::RpcError => "a node did not answer its coordinator",
+            Self::InvalidNodes => "EMQX does not know one of the nodes by that name",
+            Self::AgentBusy => "the node is a donor of a running rebalance, so it cannot be evacuated",
+            Self::NodeNotFound => "EMQX says that the node does not run",
+            Self::RpcFailed => "an EMQX node did not answer the one that asked it",
+            Self::BadParameter => "EMQX does not accept one of the values",
+            Self::NotEnterprise => "this EMQX is the open source edition, which cannot rebalance before 5.9",
+            Self::NotReady => "the operator calls the instance not ready (EMQX may go on all the same)",
+            Self::NotFound => {
+                "the operator does not find the instance by that kind and name in the Rebalance's namespace"
+            }
+            Self::NoReason => {
+                "EMQX refused (400) and the operator dropped its reason: most often there was nothing to balance, \
+                 or one already ran"
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::NothingToBalance | Self::NoReason => {
+                Some("kubectl emqx rebalance plan says what would make it start")
+            }
+            Self::AlreadyStarted | Self::NodesUnavailable | Self::AgentBusy => {
+                Some("kubectl emqx status shows what runs; kubectl emqx rebalance stop ends it")
+            }
+            Self::InvalidNodes | Self::NodeNotFound | Self::RpcFailed => {
+                Some("kubectl emqx nodes lists the nodes as EMQX names them")
+            }
+            Self::BadParameter => Some("kubectl emqx rebalance generate writes valid values"),
+            Self::NotEnterprise => None,
+            Self::NotReady => Some("kubectl emqx status; EMQX's own word counts, not the operator's"),
+            Self::NotStarted => Some("kubectl emqx status shows what runs"),
+            Self::NotFound => Some("kubectl get emqx,emqxenterprise in that namespace"),
         }
     }
 }
@@ -62,21 +122,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_known_in_every_wrapping() {
-        for (text, refusal) in [
-            ("Failed to start rebalance: nothing_to_balance", Refusal::NothingToBalance),
+    fn every_documented_text_is_known() {
+        for (text, expected) in [
+            ("error on node 'emqx@a': nothing_to_balance", Refusal::NothingToBalance),
             (
-                r#"response: {"code": "BAD_REQUEST", "message": "error on node 'a@b': nothing_to_balance"}"#,
+                "Failed to start rebalance: error accessing p API u: HTTP 400, response: {\"code\": \"BAD_REQUEST\", \
+                 \"message\": \"error on node 'emqx@a': nothing_to_balance\"}",
                 Refusal::NothingToBalance,
             ),
-            ("Nodes unavailable: ['emqx@a', 'emqx@b']", Refusal::NodesUnavailable),
-            ("error on node 'a@b': already_started", Refusal::AlreadyStarted),
-            ("Invalid nodes: [<<\"x\">>]", Refusal::InvalidNodes),
-            ("Node not found: x", Refusal::NodeNotFound),
-            ("RPC error on node 'a@b': {bad_nodes,…}", Refusal::RpcError),
+            ("error on node 'emqx@a': already_started", Refusal::AlreadyStarted),
+            ("error on node 'emqx@a': not_started", Refusal::NotStarted),
+            ("error on node 'emqx@a': eviction_agent_busy", Refusal::AgentBusy),
+            ("Nodes unavailable: ['emqx@a',\n    'emqx@b']", Refusal::NodesUnavailable),
+            ("Invalid nodes: [<<\"emqx@x\">>]", Refusal::InvalidNodes),
+            ("Node not found: emqx@x", Refusal::NodeNotFound),
+            ("RPC error on node 'emqx@a': bad_results", Refusal::RpcFailed),
+            ("EMQX emqx is not ready", Refusal::NotReady),
+            ("EMQX Enterprise emqx-ee is not found", Refusal::NotFound),
+            ("Only enterprise edition can be rebalanced", Refusal::NotEnterprise),
+            ("Failed to start rebalance: request api failed: 400 Bad Request", Refusal::NoReason),
+            ("Failed to start rebalance: request api failed: 503 Service Unavailable", Refusal::RpcFailed),
         ] {
-            assert_eq!(Refusal::parse(text), Some(refusal), "{text}");
+            assert_eq!(Refusal::parse(text), Some(expected), "{text}");
         }
-        assert_eq!(Refusal::parse("request api failed: 400 Bad Request"), None);
+        assert_eq!(Refusal::parse("something else"), None);
     }
 }

@@ -1,0 +1,358 @@
+//! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::Sender;
+
+use super::explain::{Failure, failure};
+use super::http::{Answer, Connection, Lost};
+use super::reach::Way;
+use super::wire::{self, NODES, STATUS};
+use crate::error::Problem;
+use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy};
+use crate::seam::{
+    ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, Target, back_off, driven, jitter,
+};
+
+/// What a broker and its streams share.
+pub(super) struct Shared {
+    way: Way,
+    credentials: Rc<dyn Credentials>,
+    clock: Rc<dyn Clock>,
+    tap: Option<Rc<dyn Tap>>,
+    target: Target,
+    /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
+    connection: Mutex<Option<Connection>>,
+    /// Which of the pods is the one to go through.
+    pod: Cell<usize>,
+    key: RefCell<Option<ApiKey>>,
+    /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
+    v4: Cell<Option<bool>>,
+}
+
+/// How a request failed.
+enum Failed {
+    /// There was no answer.
+    Lost(Lost),
+    /// There is no key.
+    Keyless(Problem),
+}
+
+impl Shared {
+    pub(super) fn new(
+        way: Way,
+        credentials: Rc<dyn Credentials>,
+        clock: Rc<dyn Clock>,
+        tap: Option<Rc<dyn Tap>>,
+        target: Target,
+    ) -> Self {
+        let v4 = matches!(way, Way::Pods { .. }).then_some(target.v4);
+        Self {
+            way,
+            credentials,
+            clock,
+            tap,
+            target,
+            connection: Mutex::new(None),
+            pod: Cell::new(0),
+            key: RefCell::new(None),
+            v4: Cell::new(v4),
+        }
+    }
+
+    fn current_pod(&self) -> Option<&PodName> {
+        let pods = &self.target.pods;
+        (!pods.is_empty()).then(|| &pods[self.pod.get() % pods.len()])
+    }
+
+    /// Where it leads at the moment, for messages.
+    fn name(&self) -> String {
+        self.way.name(&self.target, self.current_pod())
+    }
+
+    async fn key(&self) -> Result<ApiKey, Problem> {
+        let known = self.key.borrow().clone();
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        let key = self.credentials.key(&self.target.instance, self.target.v4).await?;
+        *self.key.borrow_mut() = Some(key.clone());
+        Ok(key)
+    }
+
+    /// One request over the kept connection. A connection that broke while it was idle is replaced at once; a
+    /// failure of a fresh one moves on to the next pod, and the caller decides whether to try again.
+    async fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, Failed> {
+        let key = self.key().await.map_err(Failed::Keyless)?;
+        let mut slot = self.connection.lock().await;
+        loop {
+            let mut connection = match slot.take() {
+                Some(connection) => connection,
+                None => self
+                    .way
+                    .open(&self.target, self.current_pod())
+                    .await
+                    .map_err(|lost| self.next_pod(lost))?,
+            };
+            let idle = connection.was_used();
+            let repeatable = *method == Method::GET;
+            match connection.ask(method, path, Some(&key), body).await {
+                Ok(answer) => {
+                    if answer.status == 401 {
+                        // The Secret may have been written anew since.
+                        *self.key.borrow_mut() = None;
+                    }
+                    *slot = Some(connection);
+                    return Ok(answer);
+                }
+                Err(Lost::Unsent(_)) if idle => {}
+                // Time-outs are not repeated here: the caller would wait twice.
+                Err(Lost::Unanswered(why)) if idle && repeatable && !why.starts_with("no answer") => {}
+                Err(lost) => return Err(self.next_pod(lost)),
+            }
+        }
+    }
+
+    fn next_pod(&self, lost: Lost) -> Failed {
+        self.pod.set(self.pod.get().wrapping_add(1));
+        Failed::Lost(lost)
+    }
+
+    /// The path under the API's root; finds out which root that is where it is not known.
+    async fn rooted(&self, path: &str) -> Result<String, Failed> {
+        let v4 = match self.v4.get() {
+            Some(v4) => v4,
+            None => self.detect().await?,
+        };
+        Ok(format!("/api/{}/{path}", if v4 { "v4" } else { "v5" }))
+    }
+
+    /// v5, unless only v4 answers like an API. EMQX 4 knows no `/api/v5` (404, or a web page).
+    async fn detect(&self) -> Result<bool, Failed> {
+        let v5 = self.ask(&Method::GET, "/api/v5/nodes", None).await;
+        let v4 = match v5 {
+            Ok(answer) if answer.status != 404 => false,
+            Ok(_) | Err(Failed::Lost(Lost::Useless(_))) => {
+                matches!(self.ask(&Method::GET, "/api/v4/nodes", None).await, Ok(answer) if answer.status != 404)
+            }
+            Err(other) => return Err(other),
+        };
+        self.v4.set(Some(v4));
+        Ok(v4)
+    }
+
+    /// One GET, told to the recorder.
+    async fn get(&self, path: &str) -> Result<Answer, Failed> {
+        let path = self.rooted(path).await?;
+        let answer = self.ask(&Method::GET, &path, None).await?;
+        if let Some(tap) = &self.tap {
+            tap.emqx(self.clock.now(), &path, answer.status, &answer.body);
+        }
+        Ok(answer)
+    }
+
+    /// Nodes, then what is being moved: one round.
+    async fn round(&self) -> Result<Vec<Fact>, Failed> {
+        let mut facts = Vec::new();
+        for path in [NODES, STATUS] {
+            let answer = self.get(path).await?;
+            facts.extend(wire::facts(self.clock.now(), path, answer.status, &answer.body));
+        }
+        Ok(facts)
+    }
+
+    /// The fact that EMQX is lost.
+    fn lost(&self, failed: &Failed, name: &str) -> Fact {
+        let link = match failed {
+            Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
+            Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
+        };
+        Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "nodes", link) }
+    }
+
+    fn problem(&self, what: String, failed: Failed) -> Problem {
+        match failed {
+            Failed::Keyless(problem) => problem,
+            Failed::Lost(Lost::Unanswered(why)) => {
+                Problem::new(what, format!("{why}; whether it was done is not known"))
+                    .hint("kubectl emqx status shows what runs")
+            }
+            Failed::Lost(lost) => Problem::new(what, lost.why())
+                .hint("or give EMQX's address: --emqx-url URL --api-key-file FILE"),
+        }
+    }
+
+    /// A POST that succeeds, or its refusal. What did not leave is sent again through the next pods.
+    async fn post(&self, what: &str, path: &str, body: &Value) -> Result<Result<(), Failure>, Problem> {
+        let tries = self.target.pods.len().clamp(1, TRIES);
+        let mut left = tries;
+        loop {
+            left -= 1;
+            let sent = match self.rooted(path).await {
+                Ok(path) => self.ask(&Method::POST, &path, Some(body)).await,
+                Err(failed) => Err(failed),
+            };
+            match sent {
+                Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
+                Err(Failed::Lost(Lost::Unsent(_))) if left > 0 => {}
+                Err(failed) => return Err(self.problem(what.to_owned(), failed)),
+            }
+        }
+    }
+
+    async fn poll(self: Rc<Self>, every: Duration, facts: Sender<Fact>) {
+        let mut failures = 0_u32;
+        loop {
+            let name = self.name();
+            let pause = match self.round().await {
+                Ok(round) => {
+                    failures = 0;
+                    for fact in round {
+                        if facts.send(fact).await.is_err() {
+                            return;
+                        }
+                    }
+                    jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE))
+                }
+                Err(failed) => {
+                    failures += 1;
+                    // A first failure may be one pod's end: the next one is asked before anything is said.
+                    let said =
+                        failures > 1 || self.target.pods.len() < 2 || matches!(failed, Failed::Keyless(_));
+                    if said && facts.send(self.lost(&failed, &name)).await.is_err() {
+                        return;
+                    }
+                    back_off(failures)
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Pods that a single question is tried through.
+const TRIES: usize = 3;
+
+/// However fast the server's clock runs, we do not ask more often than this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The facts of one round wait here for whoever applies them; a second round is not asked for before.
+const ROOM: usize = 8;
+
+/// A broker of one cluster.
+pub(super) struct Client {
+    shared: Rc<Shared>,
+}
+
+impl Client {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self { shared: Rc::new(shared) }
+    }
+}
+
+/// A node's name as a part of a path.
+fn encode(node: &NodeName) -> String {
+    let mut encoded = String::new();
+    for byte in node.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(byte as char);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+impl Broker for Client {
+    fn read(&self) -> Later<'_, Vec<Fact>> {
+        Box::pin(async move {
+            let tries = self.shared.target.pods.len().clamp(1, TRIES);
+            let mut last = None;
+            for _ in 0..tries {
+                let name = self.shared.name();
+                match self.shared.round().await {
+                    Ok(facts) => return Ok(facts),
+                    Err(failed) => {
+                        let hopeless = matches!(failed, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_)));
+                        last = Some(self.shared.lost(&failed, &name));
+                        if hopeless {
+                            break;
+                        }
+                    }
+                }
+            }
+            Ok(last.into_iter().collect())
+        })
+    }
+
+    fn follow(&self, every: Duration) -> FactStream {
+        let shared = self.shared.clone();
+        driven(ROOM, move |facts| shared.poll(every, facts))
+    }
+
+    fn start<'a>(
+        &'a self,
+        coordinator: &'a NodeName,
+        nodes: &'a [NodeName],
+        strategy: &'a Strategy,
+    ) -> Later<'a, ()> {
+        Box::pin(async move {
+            let what = format!("cannot start the rebalance on {coordinator}");
+            let body = json!({
+                "nodes": nodes,
+                "conn_evict_rate": strategy.conn_evict_rate,
+                "sess_evict_rate": strategy.sess_evict_rate,
+                "wait_health_check": strategy.wait_health_check_seconds,
+                "wait_takeover": strategy.wait_takeover_seconds,
+                "abs_conn_threshold": strategy.abs_conn_threshold,
+                "rel_conn_threshold": strategy.rel_conn_threshold,
+                "abs_sess_threshold": strategy.abs_sess_threshold,
+                "rel_sess_threshold": strategy.rel_sess_threshold,
+            });
+            let path = format!("load_rebalance/{}/start", encode(coordinator));
+            self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))
+        })
+    }
+
+    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool> {
+        Box::pin(async move {
+            let what = format!("cannot stop the rebalance of {coordinator}");
+            let path = format!("load_rebalance/{}/stop", encode(coordinator));
+            match self.shared.post(&what, &path, &json!({})).await? {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.refusal() == Some(crate::model::Refusal::NotStarted) => Ok(false),
+                Err(failure) => Err(failure.problem(what)),
+            }
+        })
+    }
+
+    fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool> {
+        Box::pin(async move {
+            let shared = &self.shared;
+            let what = format!("cannot ask pod {pod} whether it accepts clients");
+            if matches!(shared.way, Way::Url { .. }) {
+                return Err(Problem::new(what, "--emqx-url leads to one address, not to each pod"));
+            }
+            let failed = |lost: Lost| Problem::new(&what, lost.why());
+            let key = shared.key().await?;
+            // A connection of its own: the kept one leads to another pod.
+            let mut connection = shared.way.open(&shared.target, Some(pod)).await.map_err(failed)?;
+            let root = if shared.target.v4 { "v4" } else { "v5" };
+            let path = format!("/api/{root}/load_rebalance/availability_check");
+            let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.map_err(failed)?;
+            match answer.status {
+                200 => Ok(true),
+                503 => Ok(false),
+                _ => Err(failure(answer.status, &answer.body).map_or_else(
+                    || Problem::new(&what, "EMQX gave no clear answer"),
+                    |it| it.problem(&what),
+                )),
+            }
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because a
+//! port-forward does not pass that end on (`control-plane.md` 3); with a limit for time and for size.
+
+use std::time::Duration;
+
+use base64::Engine;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+
+use crate::seam::{self, ApiKey};
+
+/// Ten thousand nodes fit in a third of this.
+pub(super) const LARGEST_ANSWER: usize = 16 << 20;
+
+/// EMQX asks all its nodes before it answers, and waits up to 5 s for each; a slower one is as good as lost.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The request never left: it may be repeated, whatever it was.
+    Unsent(String),
+    /// It left, and what became of it is not known.
+    Unanswered(String),
+    /// There is an answer, but it is of no use; another try would give the same.
+    Useless(String),
+}
+
+impl Lost {
+    /// The reason in plain words.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Unsent(text) | Self::Unanswered(text) | Self::Useless(text) => text,
+        }
+    }
+}
+
+/// An answer with JSON, or nothing, in it.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+    used: bool,
+}
+
+impl Connection {
+    /// Begins to speak HTTP over these bytes.
+    pub(super) async fn over(bytes: Box<dyn seam::Bytes>, host: &str) -> Result<Self, Lost> {
+        let unsent = |error: hyper::Error| Lost::Unsent(sentence(&error));
+        let (sender, connection) = handshake(TokioIo::new(bytes)).await.map_err(unsent)?;
+        // Ends by itself when the sender is dropped or the bytes break.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to EMQX ended");
+            }
+        });
+        let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Ok(Self { sender, host, used: false })
+    }
+
+    /// Whether it has carried an answer already: an idle connection may have been closed by the far side, so that
+    /// its failure says nothing of EMQX.
+    pub(super) fn was_used(&self) -> bool {
+        self.used
+    }
+
+    /// One request and its answer.
+    pub(super) async fn ask(
+        &mut self,
+        method: &Method,
+        path: &str,
+        key: Option<&ApiKey>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Lost> {
+        match tokio::time::timeout(PATIENCE, self.ask_for_ever(method, path, key, body)).await {
+            Ok(result) => result,
+            Err(_) => Err(Lost::Unanswered(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    async fn ask_for_ever(
+        &mut self,
+        method: &Method,
+        path: &str,
+        key: Option<&ApiKey>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Lost> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.host.clone())
+            .header(USER_AGENT, concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION")))
+            // Always, as the operators do: without it EMQX refuses even an empty POST (`emqx-facts.md` 6.3.30).
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json");
+        if let Some(key) = key {
+            let basic =
+                base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", key.key, key.secret));
+            let mut value = HeaderValue::from_str(&format!("Basic {basic}"))
+                .map_err(|_| Lost::Useless("the key for EMQX's API cannot be sent".to_owned()))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = request
+            .body(Full::new(bytes))
+            .map_err(|error| Lost::Useless(format!("the request {path} cannot be made: {error}")))?;
+        self.sender.ready().await.map_err(|error| Lost::Unsent(sentence(&error)))?;
+        let response = self.sender.send_request(request).await.map_err(|error| {
+            if error.is_canceled() {
+                Lost::Unsent(sentence(&error))
+            } else {
+                Lost::Unanswered(sentence(&error))
+            }
+        })?;
+        let status = response.status().as_u16();
+        let told =
+            response.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+        if told.is_some_and(|length| length > LARGEST_ANSWER as u64) {
+            return Err(too_large());
+        }
+        let collected = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        let bytes = collected
+            .map_err(|error| match error.downcast::<LengthLimitError>() {
+                Ok(_) => too_large(),
+                Err(error) => Lost::Unanswered(format!("the answer broke off: {error}")),
+            })?
+            .to_bytes();
+        self.used = true;
+        Ok(Answer { status, body: parse(status, &bytes)? })
+    }
+}
+
+fn too_large() -> Lost {
+    Lost::Useless(format!("the answer is larger than {} MB", LARGEST_ANSWER >> 20))
+}
+
+/// The JSON within an answer. A failure may have any body: its status says enough.
+fn parse(status: u16, bytes: &[u8]) -> Result<Value, Lost> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Null);
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Ok(value),
+        Err(_) if !(200..300).contains(&status) => Ok(Value::Null),
+        Err(_) => {
+            let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+            let what = if start == Some(&b'<') { "a web page" } else { "no JSON" };
+            Err(Lost::Useless(format!("{}: it gave {what}", super::explain::NOT_EMQX)))
+        }
+    }
+}
+
+/// What hyper's error means.
+fn sentence(error: &hyper::Error) -> String {
+    use std::error::Error;
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return match error.source() {
+            Some(cause) => format!("the connection was closed: {cause}"),
+            None => "the connection was closed".to_owned(),
+        };
+    }
+    if error.is_parse() {
+        return format!("{}: it does not speak HTTP", super::explain::NOT_EMQX);
+    }
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,78 @@
+//! EMQX's own REST API, v4 and v5, as facts and acts: the only room that speaks with EMQX.
+//!
+//! ```text
+//! reach.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
+//!                                                                        ├─ wire.rs     answers ─► Fact
+//!                                                                        └─ explain.rs  refusals ─► Problem
+//! ```
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::error::Problem;
+use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Target, Tunnel};
+
+mod client;
+mod explain;
+mod http;
+mod reach;
+mod tls;
+pub mod wire;
+
+pub use reach::KeyFile;
+
+use client::{Client, Shared};
+use reach::{Address, Way};
+
+/// Makes brokers that all go the same way.
+pub struct EmqxBrokers {
+    way: Way,
+    credentials: Rc<dyn Credentials>,
+    clock: Rc<dyn Clock>,
+    tap: Option<Rc<dyn Tap>>,
+}
+
+impl EmqxBrokers {
+    /// Brokers that go through the API server to a pod. `ca` is `--emqx-ca`, for an API that speaks TLS.
+    pub fn through(
+        tunnel: Rc<dyn Tunnel>,
+        credentials: Rc<dyn Credentials>,
+        clock: Rc<dyn Clock>,
+        ca: Option<PathBuf>,
+        insecure: bool,
+    ) -> Self {
+        Self { way: Way::Pods { tunnel, ca, insecure }, credentials, clock, tap: None }
+    }
+
+    /// Brokers that go straight to `--emqx-url`; whether it is v4 or v5 is found by asking, whatever the target
+    /// says.
+    pub fn at(
+        url: &str,
+        credentials: Rc<dyn Credentials>,
+        clock: Rc<dyn Clock>,
+        ca: Option<PathBuf>,
+        insecure: bool,
+    ) -> Result<Self, Problem> {
+        let address = Address::parse(url)?;
+        Ok(Self { way: Way::Url { address, ca, insecure }, credentials, clock, tap: None })
+    }
+
+    /// The same, and everything that comes from EMQX is shown to a recorder.
+    #[must_use]
+    pub fn with_tap(mut self, tap: Rc<dyn Tap>) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+}
+
+impl Brokers for EmqxBrokers {
+    fn broker(&self, target: Target) -> Rc<dyn Broker> {
+        Rc::new(Client::new(Shared::new(
+            self.way.clone(),
+            self.credentials.clone(),
+            self.clock.clone(),
+            self.tap.clone(),
+            target,
+        )))
+    }
+}

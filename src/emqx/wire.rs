@@ -1,0 +1,227 @@
+//! EMQX's answers, v4 and v5, turned into our nouns (`emqx-facts.md` 3.2, 3.3). What EMQX calls `connections` are
+//! sessions; live clients are `live_connections`, which versions before 5.1.0 and 4.4.19 do not tell.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::explain;
+use crate::model::{
+    Evacuation, Fact, Link, Load, News, Node, NodeName, Role, RunningRebalance, Source, Stage,
+};
+
+/// Where the list of nodes is.
+pub const NODES: &str = "nodes";
+
+/// Where it is told what is being moved.
+pub const STATUS: &str = "load_rebalance/global_status";
+
+/// The facts of a whole answer, by the end of its path: nodes, or what is being moved. A failure becomes a fact,
+/// too.
+pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+    let path = path.split('?').next().unwrap_or_default();
+    let (resource, news): (&'static str, fn(&Value) -> Option<News>) = if path.ends_with(STATUS) {
+        ("load_rebalance", |body| load(body).map(News::Load))
+    } else if path.ends_with("/nodes") || path == NODES {
+        ("nodes", |body| nodes(body).map(News::Nodes))
+    } else {
+        return Vec::new();
+    };
+    let news = match explain::failure(status, body) {
+        None => news(body).unwrap_or_else(|| {
+            News::Link(Source::Emqx, resource, Link::Unreachable(explain::NOT_EMQX.to_owned()))
+        }),
+        Some(failure) => News::Link(Source::Emqx, resource, failure.link(resource)),
+    };
+    vec![Fact { at, news }]
+}
+
+/// The nodes; `None` when this is no list of nodes.
+pub fn nodes(body: &Value) -> Option<Vec<Node>> {
+    Some(payload(body).as_array()?.iter().filter_map(node).collect())
+}
+
+/// What is being moved; `None` when this is no such answer.
+pub fn load(body: &Value) -> Option<Load> {
+    // v4 sends these calls without its envelope; one with it is read as well.
+    let object = payload(body).as_object()?;
+    let list =
+        |key: &str| object.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter();
+    if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
+        return None;
+    }
+    Some(Load {
+        rebalances: list("rebalances").filter_map(rebalance).collect(),
+        evacuations: list("evacuations").filter_map(evacuation).collect(),
+        purges: list("purges").filter_map(|purge| text(purge, "node")).map(NodeName::from).collect(),
+    })
+}
+
+/// What v4 wraps in `{"code":0,"data":…}` and v5 sends bare.
+fn payload(body: &Value) -> &Value {
+    match body.get("data") {
+        Some(data) if body.get("code").is_some() => data,
+        _ => body,
+    }
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn number(value: &Value, key: &str) -> Option<u64> {
+    let value = value.get(key)?;
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().filter(|it| it.is_finite() && *it >= 0.0).map(|it| it as u64))
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
+
+fn mean(value: &Value, key: &str) -> Option<f64> {
+    let value = value.get(key)?;
+    value.as_f64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).filter(|it| it.is_finite())
+}
+
+fn names(value: &Value, key: &str) -> Vec<NodeName> {
+    let list = value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(Value::as_str).map(NodeName::from).collect()
+}
+
+/// One node. A stopped core has three fields; v4 gives `{node,error}` for one that did not answer.
+fn node(value: &Value) -> Option<Node> {
+    let state = text(value, "node_status");
+    Some(Node {
+        // 5.0.0 named a stopped node in `name`.
+        name: text(value, "node").or_else(|| text(value, "name"))?.into(),
+        pod: None,
+        pod_uid: None,
+        role: match value.get("role").and_then(Value::as_str) {
+            Some("core") => Some(Role::Core),
+            Some("replicant") => Some(Role::Replicant),
+            _ => None,
+        },
+        running: state.is_some_and(|state| state.eq_ignore_ascii_case("running"))
+            && value.get("error").is_none(),
+        connections: number(value, "live_connections"),
+        sessions: number(value, "connections"),
+        version: text(value, "version"),
+        edition: text(value, "edition"),
+        memory_used: match value.get("memory_used") {
+            Some(Value::String(text)) if text != "0" => Some(text.clone()),
+            _ => None,
+        },
+        uptime_millis: value.get("uptime").and_then(Value::as_u64),
+    })
+}
+
+fn rebalance(value: &Value) -> Option<RunningRebalance> {
+    let state = text(value, "state").unwrap_or_default();
+    Some(RunningRebalance {
+        coordinator: text(value, "coordinator_node").or_else(|| text(value, "node"))?.into(),
+        stage: Stage::parse(&state),
+        donors: names(value, "donors"),
+        recipients: names(value, "recipients"),
+        conn_evict_rate: number(value, "connection_eviction_rate"),
+        sess_evict_rate: number(value, "session_eviction_rate"),
+        // In the session phase the means of sessions take their place; the earlier ones stay in the answer.
+        donors_mean: session_phase(&state)
+            .then(|| mean(value, "donor_sess_avg"))
+            .flatten()
+            .or_else(|| mean(value, "donor_conn_avg").filter(|_| !session_phase(&state))),
+        recipients_mean: session_phase(&state)
+            .then(|| mean(value, "disconnected_session_goal"))
+            .flatten()
+            .or_else(|| mean(value, "connection_goal").filter(|_| !session_phase(&state))),
+        state,
+    })
+}
+
+fn session_phase(state: &str) -> bool {
+    state == "evicting_sessions"
+}
+
+fn evacuation(value: &Value) -> Option<Evacuation> {
+    let state = text(value, "state").unwrap_or_default();
+    let stats = value.get("stats").unwrap_or(&Value::Null);
+    Some(Evacuation {
+        node: text(value, "node")?.into(),
+        stage: Stage::parse(&state),
+        recipients: names(value, "session_recipients"),
+        conn_evict_rate: number(value, "connection_eviction_rate"),
+        sess_evict_rate: number(value, "session_eviction_rate"),
+        initial_connections: number(stats, "initial_connected"),
+        connections: number(stats, "current_connected"),
+        initial_sessions: number(stats, "initial_sessions"),
+        sessions: number(stats, "current_sessions"),
+        state,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn connections_are_sessions_and_missing_live_ones_are_not_told() {
+        let v5 = json!([{"node": "emqx@a", "node_status": "running", "role": "core", "connections": 120, "live_connections": 0,
+            "uptime": 5, "memory_used": "1.02G", "load1": "0.3"},
+            {"node": "emqx@b", "node_status": "running", "connections": 7},
+            {"node": "emqx@gone", "node_status": "stopped", "role": "core"}, 5, {"role": "core"}]);
+        let nodes = nodes(&v5).expect("a list");
+        let counts: Vec<_> =
+            nodes.iter().map(|node| (node.running, node.connections, node.sessions)).collect();
+        assert_eq!(counts, [(true, Some(0), Some(120)), (true, None, Some(7)), (false, None, None)]);
+    }
+
+    #[test]
+    fn v4_is_unwrapped_and_a_node_that_failed_does_not_run() {
+        let v4 = json!({"code": 0, "data": [
+            {"node": "emqx@a", "node_status": "Running", "connections": 860, "live_connections": 800, "uptime": "1 hours", "memory_used": 512},
+            {"node": "emqx@b", "error": "timeout"}]});
+        let nodes = nodes(&v4).expect("a list");
+        assert_eq!(
+            (nodes[0].connections, nodes[0].sessions, nodes[0].uptime_millis),
+            (Some(800), Some(860), None)
+        );
+        assert!(nodes[0].running && !nodes[1].running);
+        assert_eq!(super::nodes(&json!({"code": 0, "data": {}})), None);
+    }
+
+    #[test]
+    fn goals_are_those_of_the_phase_and_unknown_states_are_carried() {
+        let body = json!({"evacuations": [{"node": "emqx@e", "state": "napping", "stats": {"current_connected": 3}}, {}],
+            "purges": [{"node": "emqx@p"}], "rebalances": [
+            {"node": "emqx@a", "state": "evicting_conns", "donors": ["emqx@a"], "recipients": [], "connection_goal": "750.0", "donor_conn_avg": 2933.5},
+            {"coordinator_node": "emqx@b", "state": "evicting_sessions", "connection_goal": 1.0, "donor_sess_avg": 9.0, "disconnected_session_goal": 2}]});
+        let load = load(&body).expect("an answer");
+        assert_eq!(load.rebalances[0].recipients_mean, Some(750.0));
+        assert_eq!(
+            (load.rebalances[1].donors_mean, load.rebalances[1].recipients_mean),
+            (Some(9.0), Some(2.0))
+        );
+        assert_eq!(load.evacuations[0].stage, Stage::Unknown("napping".to_owned()));
+        assert_eq!(load.evacuations[0].connections, Some(3));
+        assert_eq!(load.purges.len(), 1);
+        assert_eq!(super::load(&json!({"status": "disabled"})), None);
+    }
+
+    #[test]
+    fn a_failure_is_a_fact() {
+        let at = Timestamp::UNIX_EPOCH;
+        let news = |path: &str, status, body: Value| facts(at, path, status, &body).remove(0).news;
+        assert!(matches!(
+            news("/api/v5/nodes", 401, json!({"code": "BAD_API_KEY_OR_SECRET", "message": "x"})),
+            News::Link(Source::Emqx, "nodes", Link::Forbidden(_))
+        ));
+        assert!(matches!(
+            news("/api/v5/load_rebalance/global_status", 404, json!({"code": "NOT_FOUND"})),
+            News::Link(Source::Emqx, "load_rebalance", Link::Absent(_))
+        ));
+        assert!(matches!(
+            news("/api/v5/nodes", 200, json!({"x": 1})),
+            News::Link(_, _, Link::Unreachable(_))
+        ));
+        assert_eq!(facts(at, "/api/v5/metrics", 200, &json!({})), []);
+    }
+}

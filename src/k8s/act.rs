@@ -1,0 +1,146 @@
+//! What is changed: a Rebalance is created or deleted, never anything else; and whether we may.
+
+use futures::future::join_all;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::Cluster;
+use super::api::encode;
+use super::explain::Trouble;
+use super::wire::{self, GROUP};
+use crate::error::{Exit, Problem};
+use crate::model::{Object, Rebalance};
+use crate::seam::{Created, DryRun, Right};
+
+/// The version in which Rebalances are read and written; v1beta4 only where nothing else is served, because it
+/// cannot name an EmqxEnterprise.
+async fn version(cluster: &Cluster) -> Result<String, Problem> {
+    let served = cluster.known().await?;
+    Ok(served.version_of("rebalances").unwrap_or("v2beta1").to_owned())
+}
+
+fn path(version: &str, namespace: &str, name: Option<&str>) -> String {
+    let collection = format!("/apis/{GROUP}/{version}/namespaces/{}/rebalances", encode(namespace));
+    name.map_or(collection.clone(), |name| format!("{collection}/{}", encode(name)))
+}
+
+fn needs(verb: &str) -> String {
+    format!("verb {verb} on rebalances.{GROUP}")
+}
+
+fn read(object: &Value) -> Result<Rebalance, Problem> {
+    match wire::object(object) {
+        Ok(Some(Object::Rebalance(rebalance))) => Ok(*rebalance),
+        Ok(_) => {
+            Err(Problem::new("cannot read the Rebalance", "the API server answered with something else"))
+        }
+        Err(why) => Err(Problem::new("cannot read the Rebalance", why)),
+    }
+}
+
+pub(super) async fn rebalance(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Rebalance>, Problem> {
+    let path = path(&version(cluster).await?, namespace, Some(name));
+    match cluster.api.get(&path).await {
+        Ok(object) => read(&object).map(Some),
+        Err(trouble) if trouble.is_absent() => Ok(None),
+        Err(trouble) => {
+            Err(trouble.problem(format!("cannot read Rebalance {namespace}/{name}"), &needs("get")))
+        }
+    }
+}
+
+pub(super) async fn create_rebalance(
+    cluster: &Cluster,
+    manifest: &Value,
+    dry_run: DryRun,
+) -> Result<Created, Problem> {
+    let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let namespace =
+        Some(text("/metadata/namespace")).filter(|it| !it.is_empty()).unwrap_or(cluster.namespace());
+    let name = text("/metadata/name");
+    let version = text("/apiVersion").rsplit('/').next().filter(|it| !it.is_empty()).unwrap_or("v2beta1");
+    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let path = format!(
+        "{}?fieldManager={}&fieldValidation=Strict{dry}",
+        path(version, namespace, None),
+        encode(&cluster.field_manager)
+    );
+    let what = format!("cannot create Rebalance {namespace}/{name}");
+    let answer =
+        cluster.api.call(Method::POST, &path, Some(manifest)).await.map_err(|trouble| match &trouble {
+            Trouble::Refused { code: 409, .. } => {
+                Problem::refused(&what, "there already is one of that name")
+                    .hint("a name is used once: choose another with --name")
+            }
+            Trouble::Refused { code: 404, .. } => {
+                let why =
+                    format!("namespace {namespace} does not exist, or Rebalance {version} is not served");
+                Problem::new(&what, why)
+                    .hint("kubectl get namespaces; kubectl api-resources --api-group=apps.emqx.io")
+            }
+            Trouble::Refused { code: 400 | 422, .. } => {
+                Problem::new(&what, trouble.why()).hint("kubectl emqx rebalance generate writes a valid one")
+            }
+            Trouble::Lost(_) if dry_run == DryRun::No => trouble
+                .problem(&what, "")
+                .hint(format!("it may or may not be there: kubectl get rebalance -n {namespace} {name}")),
+            _ => trouble.problem(&what, &needs("create")),
+        })?;
+    if dry_run == DryRun::No {
+        let mut seen = answer.body.clone();
+        if let Some(metadata) = seen.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        cluster.tap("ADDED", &seen);
+    }
+    Ok(Created { rebalance: read(&answer.body)?, object: answer.body, warnings: answer.warnings })
+}
+
+pub(super) async fn delete_rebalance(
+    cluster: &Cluster,
+    rebalance: &Rebalance,
+    dry_run: DryRun,
+) -> Result<bool, Problem> {
+    let path = path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name));
+    let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": {"uid": rebalance.uid}});
+    if dry_run == DryRun::Server {
+        options["dryRun"] = json!(["All"]);
+    }
+    match cluster.api.call(Method::DELETE, &path, Some(&options)).await {
+        Ok(_) => Ok(true),
+        // 409: the name has another uid by now, so that the one that was meant is gone.
+        Err(Trouble::Refused { code: 404 | 409, .. }) => Ok(false),
+        Err(trouble) => {
+            let what = format!("cannot delete Rebalance {}/{}", rebalance.namespace, rebalance.name);
+            Err(trouble.problem(what, &needs("delete")))
+        }
+    }
+}
+
+pub(super) async fn may(cluster: &Cluster, rights: &[Right]) -> Result<Vec<Option<bool>>, Problem> {
+    let answers = join_all(rights.iter().map(|right| async move {
+        let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"namespace": right.namespace, "verb": right.verb, "group": right.group,
+                "resource": resource, "subresource": subresource}}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        cluster.api.call(Method::POST, path, Some(&review)).await
+    }))
+    .await;
+    let mut found = Vec::with_capacity(rights.len());
+    for answer in answers {
+        match answer {
+            Ok(answer) => found.push(answer.body["status"]["allowed"].as_bool()),
+            Err(trouble) if trouble.is_fatal() => {
+                return Err(trouble.problem("cannot ask what is allowed", "").exit(Exit::Error));
+            }
+            Err(_) => found.push(None),
+        }
+    }
+    Ok(found)
+}

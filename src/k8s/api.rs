@@ -1,0 +1,178 @@
+//! Requests to the API server. Everything goes through here, so that every answer's `Date` reaches the clock and
+//! every failure becomes a [`Trouble`] once.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT, WARNING};
+use hyper::{Method, Request, StatusCode};
+use kube::client::Body;
+use serde_json::Value;
+
+use super::clock::ServerClock;
+use super::explain::Trouble;
+
+/// More than any page of 500 objects; an answer beyond it is a mistake, and memory is not endless.
+const LARGEST_ANSWER: usize = 128 << 20;
+
+/// Without `--request-timeout`: kubectl waits for ever, but a dead server must be noticed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What we call ourselves.
+pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"));
+
+/// The API server.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) client: kube::Client,
+    pub(super) clock: ServerClock,
+    /// Its address, for messages.
+    pub(super) server: String,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// An answer that is no failure.
+pub(super) struct Answer {
+    pub(super) body: Value,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Api {
+    /// GET.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Trouble> {
+        // API priority and fairness answers 429 with a pause; a read may simply take it.
+        for _ in 0..3 {
+            match self.call(Method::GET, path, None).await {
+                Err(Trouble::Busy { seconds, .. }) => {
+                    tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
+                }
+                other => return other.map(|answer| answer.body),
+            }
+        }
+        self.call(Method::GET, path, None).await.map(|answer| answer.body)
+    }
+
+    /// One request and its whole answer, within the time limit.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Trouble> {
+        let limit = self.timeout.unwrap_or(PATIENCE);
+        match tokio::time::timeout(limit, self.call_for_ever(method, path, body)).await {
+            Ok(result) => result,
+            Err(_) => Err(Trouble::Lost(format!(
+                "the API server at {} does not answer: no answer within {} s",
+                self.server,
+                limit.as_secs().max(1)
+            ))),
+        }
+    }
+
+    async fn call_for_ever(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Trouble> {
+        let response = self.send(method, path, body).await?;
+        let warnings = response
+            .headers()
+            .get_all(WARNING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .map(warning_text)
+            .collect();
+        let bytes = Limited::new(response.into_body(), LARGEST_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| Trouble::of_error(&self.server, error.as_ref()))?
+            .to_bytes();
+        let body = serde_json::from_slice(&bytes)
+            .map_err(|error| Trouble::Nonsense(format!("the answer to {path} is not JSON: {error}")))?;
+        Ok(Answer { body, warnings })
+    }
+
+    /// One request; its answer's body is still to be read. An answer that is a failure is an error already.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<hyper::Response<Body>, Trouble> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT, "application/json");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string().into_bytes()));
+        let request =
+            request.body(body).map_err(|error| Trouble::Nonsense(format!("bad request {path}: {error}")))?;
+        let response = self.client.send(request).await.map_err(|error| Trouble::of(&self.server, &error))?;
+        if let Some(date) = response.headers().get(DATE).and_then(|value| value.to_str().ok()) {
+            self.clock.observe(date);
+        }
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let seconds = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse().ok());
+        // A `Status` object is small; what is larger is something else.
+        let text = Limited::new(response.into_body(), 1 << 20)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
+        let text = text.unwrap_or_default();
+        let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
+        let message = object.get("message").and_then(Value::as_str).map_or_else(
+            || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned(),
+            str::to_owned,
+        );
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Trouble::Busy { seconds: seconds.unwrap_or(1), message });
+        }
+        let reason = object.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Err(Trouble::Refused { code: status.as_u16(), reason, message })
+    }
+}
+
+/// The text within `299 - "text"`.
+fn warning_text(header: &str) -> String {
+    let text = header.split_once('"').map_or(header, |(_, rest)| {
+        let rest = rest.trim_end();
+        rest.strip_suffix('"').unwrap_or(rest)
+    });
+    text.replace("\\\"", "\"").replace("\\\\", "\\")
+}
+
+/// A text as a part of a path or query: only unreserved characters stand for themselves (RFC 3986, 2.3).
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(byte as char);
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_survive_the_query_and_warnings_lose_their_wrapping() {
+        assert_eq!(encode("a in (b,c)/d"), "a%20in%20%28b%2Cc%29%2Fd");
+        assert_eq!(warning_text(r#"299 - "unknown field \"spec.x\"""#), "unknown field \"spec.x\"");
+    }
+}

@@ -1,0 +1,278 @@
+//! From kubectl's flags and kubeconfig to a connection, with kubectl's precedence: the flag `--kubeconfig`, else the
+//! list in `KUBECONFIG` (files that do not exist are passed over, the first to say something wins), else
+//! `~/.kube/config`, else the pod's own service account.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::config::{
+    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+use kube::{Client, Config};
+
+use super::api::Api;
+use super::clock::ServerClock;
+use super::explain::Trouble;
+use crate::error::Problem;
+
+/// kubectl's flags for reaching a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Connect {
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--cluster`.
+    pub cluster: Option<String>,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--server`.
+    pub server: Option<String>,
+    /// `--token`.
+    pub token: Option<String>,
+    /// `--as`.
+    pub impersonate: Option<String>,
+    /// `--as-group`, repeatable.
+    pub impersonate_groups: Vec<String>,
+    /// `--certificate-authority`.
+    pub certificate_authority: Option<PathBuf>,
+    /// `--client-certificate`.
+    pub client_certificate: Option<PathBuf>,
+    /// `--client-key`.
+    pub client_key: Option<PathBuf>,
+    /// `--tls-server-name`.
+    pub tls_server_name: Option<String>,
+    /// `--insecure-skip-tls-verify`.
+    pub insecure_skip_tls_verify: bool,
+    /// `--request-timeout`; `None` and zero leave our own limits.
+    pub request_timeout: Option<Duration>,
+    /// `--namespace`: instead of the context's.
+    pub namespace: Option<String>,
+}
+
+/// What came of the flags.
+pub(super) struct Connection {
+    pub(super) api: Api,
+    pub(super) context: Option<String>,
+    pub(super) namespace: String,
+}
+
+/// A server that does not even accept a connection within this is not there.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+const WHAT: &str = "cannot connect to a cluster";
+
+impl Connect {
+    /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
+    pub(super) async fn open(&self) -> Result<Connection, Problem> {
+        let (mut config, context) = self.config().await?;
+        let timeout = self.request_timeout.filter(|timeout| !timeout.is_zero());
+        config.connect_timeout =
+            Some(timeout.map_or(CONNECT_PATIENCE, |timeout| timeout.min(CONNECT_PATIENCE)));
+        // Retries are ours: a create must never be repeated behind our back.
+        config.default_retry = false;
+        if let Some(namespace) = &self.namespace {
+            config.default_namespace.clone_from(namespace);
+        }
+        let namespace = config.default_namespace.clone();
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let client =
+            Client::try_from(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
+        let api = Api { client, clock: ServerClock::new(), server, timeout };
+        Ok(Connection { api, context, namespace })
+    }
+
+    async fn config(&self) -> Result<(Config, Option<String>), Problem> {
+        let (kubeconfig, place) = self.read()?;
+        let nothing = kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty();
+        if nothing && self.server.is_none() {
+            if self.kubeconfig.is_none()
+                && self.context.is_none()
+                && self.cluster.is_none()
+                && let Ok(mut config) = Config::incluster()
+            {
+                self.own_identity(&mut config.auth_info);
+                return Ok((config, None));
+            }
+            return Err(Problem::new(WHAT, format!("there is no kubeconfig: {place} holds no cluster"))
+                .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
+        }
+        let (kubeconfig, context) = self.overridden(kubeconfig, &place)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(|error| explain(&error, &place))?;
+        Ok((config, context))
+    }
+
+    /// The merged kubeconfig, and where it came from.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "kubectl's own environment variable, read where it is used"
+    )]
+    fn read(&self) -> Result<(Kubeconfig, String), Problem> {
+        if let Some(path) = &self.kubeconfig {
+            let place = path.display().to_string();
+            return Kubeconfig::read_from(path)
+                .map(|config| (config, place.clone()))
+                .map_err(|error| explain(&error, &place));
+        }
+        let mut paths: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
+            .map(|value| std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect())
+            .unwrap_or_default();
+        if paths.is_empty() {
+            let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"));
+            paths.extend(home.map(|home| Path::new(&home).join(".kube").join("config")));
+        }
+        let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let mut merged = Kubeconfig::default();
+        for path in paths.iter().filter(|path| path.exists()) {
+            merged = Kubeconfig::read_from(path)
+                .and_then(|config| merged.merge(config))
+                .map_err(|error| explain(&error, &path.display().to_string()))?;
+        }
+        Ok((merged, place))
+    }
+
+    /// The kubeconfig reduced to the one context that is meant, with the flags on top.
+    fn overridden(
+        &self,
+        kubeconfig: Kubeconfig,
+        place: &str,
+    ) -> Result<(Kubeconfig, Option<String>), Problem> {
+        let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
+        let chosen = self.context.clone().or(current);
+        let context = match &chosen {
+            Some(name) => {
+                let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
+                let Some(found) = found else { return Err(unknown_context(name, &kubeconfig, place)) };
+                found.context.clone().unwrap_or_default()
+            }
+            None if self.server.is_some() || self.cluster.is_some() => Context::default(),
+            None => return Err(no_current_context(&kubeconfig, place)),
+        };
+        let server_name = self.cluster.clone().unwrap_or_else(|| context.cluster.clone());
+        let mut server = kubeconfig
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == server_name)
+            .and_then(|cluster| cluster.cluster.clone());
+        if server.is_none() && self.server.is_none() {
+            return Err(Problem::new(WHAT, format!("{place} has no cluster \"{server_name}\""))
+                .hint("kubectl config get-clusters"));
+        }
+        self.override_server(server.get_or_insert_default());
+        let user_name = self.user.clone().or_else(|| context.user.clone());
+        let found =
+            user_name.as_ref().and_then(|name| kubeconfig.auth_infos.iter().find(|user| &user.name == name));
+        if let (Some(name), None) = (&self.user, found) {
+            return Err(Problem::new(WHAT, format!("{place} has no user \"{name}\""))
+                .hint("kubectl config get-users"));
+        }
+        let mut user = found.and_then(|user| user.auth_info.clone()).unwrap_or_default();
+        self.own_identity(&mut user);
+        let name = chosen.clone().unwrap_or_else(|| "flags".to_owned());
+        let reduced = Kubeconfig {
+            clusters: vec![NamedCluster { name: name.clone(), cluster: server, ..NamedCluster::default() }],
+            auth_infos: vec![NamedAuthInfo {
+                name: name.clone(),
+                auth_info: Some(user),
+                ..NamedAuthInfo::default()
+            }],
+            contexts: vec![NamedContext {
+                name: name.clone(),
+                context: Some(Context { cluster: name.clone(), user: Some(name.clone()), ..context }),
+                ..NamedContext::default()
+            }],
+            current_context: Some(name),
+            ..Kubeconfig::default()
+        };
+        Ok((reduced, chosen))
+    }
+
+    fn override_server(&self, server: &mut NamedServer) {
+        if let Some(url) = &self.server {
+            server.server = Some(url.clone());
+        }
+        if let Some(path) = &self.certificate_authority {
+            server.certificate_authority = Some(path.display().to_string());
+            server.certificate_authority_data = None;
+        }
+        if let Some(name) = &self.tls_server_name {
+            server.tls_server_name = Some(name.clone());
+        }
+        if self.insecure_skip_tls_verify {
+            server.insecure_skip_tls_verify = Some(true);
+        }
+    }
+
+    fn own_identity(&self, user: &mut AuthInfo) {
+        if let Some(token) = &self.token {
+            // A token on the command line stands instead of every other way to log in.
+            user.exec = None;
+            user.auth_provider = None;
+            user.token_file = None;
+            user.username = None;
+            user.password = None;
+            user.token = Some(token.clone().into());
+        }
+        if let Some(path) = &self.client_certificate {
+            user.client_certificate = Some(path.display().to_string());
+            user.client_certificate_data = None;
+        }
+        if let Some(path) = &self.client_key {
+            user.client_key = Some(path.display().to_string());
+            user.client_key_data = None;
+        }
+        if let Some(name) = &self.impersonate {
+            user.impersonate = Some(name.clone());
+        }
+        if !self.impersonate_groups.is_empty() {
+            user.impersonate_groups = Some(self.impersonate_groups.clone());
+        }
+    }
+}
+
+fn context_names(kubeconfig: &Kubeconfig) -> String {
+    let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+fn unknown_context(name: &str, kubeconfig: &Kubeconfig, place: &str) -> Problem {
+    let names = context_names(kubeconfig);
+    let there = if names.is_empty() { "it has none".to_owned() } else { format!("it has {names}") };
+    Problem::new(WHAT, format!("{place} has no context \"{name}\"; {there}"))
+        .hint("kubectl config get-contexts")
+}
+
+fn no_current_context(kubeconfig: &Kubeconfig, place: &str) -> Problem {
+    let names = context_names(kubeconfig);
+    Problem::new(WHAT, format!("{place} has no current context; it has {names}"))
+        .hint("kubectl config use-context NAME, or --context NAME")
+}
+
+fn explain(error: &KubeconfigError, place: &str) -> Problem {
+    use std::io::ErrorKind;
+    match error {
+        KubeconfigError::ReadConfig(io, path) => {
+            let why = match io.kind() {
+                ErrorKind::NotFound => format!("the kubeconfig {} does not exist", path.display()),
+                ErrorKind::PermissionDenied => format!("the kubeconfig {} may not be read", path.display()),
+                _ => format!("the kubeconfig {} cannot be read: {io}", path.display()),
+            };
+            Problem::new(WHAT, why).hint("check --kubeconfig and KUBECONFIG")
+        }
+        KubeconfigError::Parse(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            Problem::new(WHAT, format!("the kubeconfig {place} is not valid: {line}"))
+                .hint("kubectl config view reads it the same way")
+        }
+        KubeconfigError::MissingClusterUrl => {
+            Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
+                .hint("kubectl config set-cluster NAME --server=URL")
+        }
+        other => Problem::new(WHAT, format!("the kubeconfig {place}: {other}")).hint("kubectl config view"),
+    }
+}

@@ -1,0 +1,233 @@
+//! What went wrong with the API server, in plain words and with what to type next.
+
+use std::error::Error as StdError;
+
+use crate::error::Problem;
+
+/// A failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The API server answered that it will not.
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// The machine word (`Forbidden`, `AlreadyExists`, `Expired`).
+        reason: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// The API server asked for patience.
+    Busy {
+        /// For how long.
+        seconds: u64,
+        /// The server's sentence.
+        message: String,
+    },
+    /// The API server could not be reached; a sentence that names it.
+    Lost(String),
+    /// We could not prove who we are: certificates, exec plugins, tokens; a sentence.
+    Identity(String),
+    /// An answer that cannot be read.
+    Nonsense(String),
+}
+
+impl Trouble {
+    /// From an error of the client.
+    pub(super) fn of(server: &str, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            },
+            kube::Error::Auth(error) => Self::Identity(auth_sentence(error)),
+            kube::Error::UpgradeConnection(error) => {
+                Self::Lost(format!("the API server at {server} does not forward ports: {error}"))
+            }
+            other => Self::of_error(server, other),
+        }
+    }
+
+    /// From any error on the way: the chain of causes is looked through for what a person can act on.
+    pub(super) fn of_error(server: &str, error: &(dyn StdError + 'static)) -> Self {
+        let mut causes = Vec::new();
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            if let Some(error) = cause.downcast_ref::<kube::client::AuthError>() {
+                return Self::Identity(auth_sentence(error));
+            }
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                causes.push(match io.kind() {
+                    std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                    std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+                    _ => io.to_string(),
+                });
+            } else {
+                causes.push(cause.to_string());
+            }
+            next = cause.source();
+        }
+        let all = causes.join(": ");
+        let why = certificate_sentence(&all).unwrap_or_else(|| {
+            if all.contains("connection refused") || all.contains("Connection refused") {
+                "connection refused".to_owned()
+            } else if all.contains("deadline has elapsed") || all.contains("no answer in time") {
+                "no answer in time".to_owned()
+            } else if all.contains("failed to lookup address") || all.contains("dns error") {
+                "its name cannot be resolved".to_owned()
+            } else if all.contains("connection closed") || all.contains("incomplete message") {
+                "the connection was closed".to_owned()
+            } else {
+                causes.last().cloned().unwrap_or_default()
+            }
+        });
+        Self::Lost(format!("the API server at {server} does not answer: {why}"))
+    }
+
+    /// Whether the API server itself cannot be reached or does not know us: nothing else will work either.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Identity(_) | Self::Refused { code: 401, .. })
+    }
+
+    /// Whether there is no such thing.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether we may not.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { code: 403, .. })
+    }
+
+    /// Whether a list or watch is too old to go on.
+    pub(super) fn is_expired(&self) -> bool {
+        matches!(self, Self::Refused { code: 410, .. })
+            || matches!(self, Self::Refused { reason, .. } if reason == "Expired" || reason == "Gone")
+    }
+
+    /// The reason in plain words.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Refused { code: 401, .. } => {
+                "the API server does not accept these credentials (401)".to_owned()
+            }
+            Self::Refused { code, message, .. } if message.is_empty() => {
+                format!("the API server answered {code}")
+            }
+            Self::Refused { message, .. } => message.clone(),
+            Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
+            Self::Lost(text) | Self::Identity(text) | Self::Nonsense(text) => text.clone(),
+        }
+    }
+
+    /// The problem for a person who wanted to do `what`; `needs` is the verb and the resource that allow it.
+    pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
+        let problem = Problem::new(what, self.why());
+        match self {
+            Self::Refused { code: 401, .. } | Self::Identity(_) => {
+                problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
+            }
+            Self::Refused { code: 403, .. } if !needs.is_empty() => {
+                problem.hint(format!("this needs {needs}; see: kubectl auth can-i --list"))
+            }
+            Self::Lost(text) if text.contains("certificate") => problem.hint(
+                "check the cluster's certificate-authority in the kubeconfig, or --tls-server-name, or \
+                 --insecure-skip-tls-verify",
+            ),
+            Self::Lost(_) => {
+                problem.hint("kubectl cluster-info; is it the right --context, and is the network up?")
+            }
+            _ => problem,
+        }
+    }
+}
+
+fn certificate_sentence(all: &str) -> Option<String> {
+    if !all.contains("certificate") && !all.contains("UnknownIssuer") && !all.contains("TLS") {
+        return None;
+    }
+    let why = if all.contains("UnknownIssuer") {
+        "is signed by an authority that is not known"
+    } else if all.contains("not valid for name") || all.contains("NotValidForName") {
+        "is for another name"
+    } else if all.contains("certificate expired") || all.contains("Expired") {
+        "has expired"
+    } else if all.contains("not valid yet") || all.contains("NotValidYet") {
+        "is not valid yet"
+    } else if all.contains("invalid peer certificate") {
+        "is not accepted"
+    } else if all.contains("CertificateRequired") || all.contains("CertificateUnknown") {
+        return Some("it does not accept our client certificate".to_owned());
+    } else {
+        return None;
+    };
+    Some(format!("its certificate {why}"))
+}
+
+fn auth_sentence(error: &kube::client::AuthError) -> String {
+    use kube::client::AuthError as E;
+    match error {
+        E::AuthExecStart(io) => format!("the login command of the kubeconfig cannot be started: {io}"),
+        E::AuthExecRun { cmd, out } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            format!("the login command of the kubeconfig ({cmd}) failed with {}: {said}", out.status)
+        }
+        E::AuthExecParse(_) | E::ExecPluginFailed | E::AuthExec(_) => {
+            format!("the login command of the kubeconfig gave no credentials: {error}")
+        }
+        E::ReadTokenFile(io, path) => format!("the token file {} cannot be read: {io}", path.display()),
+        other => format!("the credentials of the kubeconfig cannot be used: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_is_named_with_its_server_and_a_hint() {
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let trouble = Trouble::of_error("https://127.0.0.1:6443", &io);
+        assert_eq!(
+            trouble.why(),
+            "the API server at https://127.0.0.1:6443 does not answer: connection refused"
+        );
+        assert!(trouble.is_fatal());
+        assert!(trouble.problem("cannot list EMQX", "").hint.is_some());
+    }
+
+    #[test]
+    fn a_refusal_quotes_the_server_and_names_what_it_needs() {
+        let trouble = Trouble::Refused {
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: "pods is forbidden: User \"eve\" cannot list resource \"pods\"".to_owned(),
+        };
+        let problem = trouble.problem("cannot list pods", "verb list on pods");
+        assert!(problem.why.contains("eve"));
+        assert!(problem.hint.expect("a hint").contains("verb list on pods"));
+        assert!(trouble.is_forbidden() && !trouble.is_fatal());
+    }
+
+    #[test]
+    fn certificates_are_explained() {
+        for (text, expected) in [
+            (
+                "invalid peer certificate: UnknownIssuer",
+                "its certificate is signed by an authority that is not known",
+            ),
+            (
+                "invalid peer certificate: certificate not valid for name \"x\"",
+                "its certificate is for another name",
+            ),
+            (
+                "invalid peer certificate: certificate expired: verification time",
+                "its certificate has expired",
+            ),
+        ] {
+            let why = Trouble::of_error("s", &std::io::Error::other(text)).why();
+            assert!(why.ends_with(expected), "{why}");
+        }
+    }
+}

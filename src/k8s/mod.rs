@@ -1,0 +1,167 @@
+//! Kubernetes as facts and acts: the only room that speaks with the API server.
+//!
+//! ```text
+//! client.rs (flags, kubeconfig) ─► api.rs (one request; Date ─► clock.rs; failure ─► explain.rs)
+//!                                     ├─ discovery.rs   what is served
+//!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
+//!                                     ├─ act.rs         create, delete, may
+//!                                     ├─ tunnel.rs      port-forward
+//!                                     └─ secret.rs      the key for EMQX
+//! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::error::Problem;
+use crate::model::{Fact, Rebalance, Served};
+use crate::seam::{Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap};
+
+mod act;
+mod api;
+mod client;
+mod clock;
+mod discovery;
+mod explain;
+mod read;
+mod resource;
+mod secret;
+mod tunnel;
+mod watch;
+pub mod wire;
+
+pub use client::Connect;
+pub use clock::ServerClock;
+
+/// A Kubernetes cluster; clones share connection, clock and what was discovered.
+#[derive(Clone)]
+pub struct Cluster {
+    api: api::Api,
+    context: Option<String>,
+    namespace: String,
+    field_manager: String,
+    tap: Option<Rc<dyn Tap>>,
+    served: Rc<RefCell<Option<Served>>>,
+}
+
+impl Cluster {
+    /// A cluster by flags and kubeconfig. Nothing is contacted so far, but a login command may run.
+    pub async fn connect(connect: &Connect) -> Result<Self, Problem> {
+        let connection = connect.open().await?;
+        Ok(Self {
+            api: connection.api,
+            context: connection.context,
+            namespace: connection.namespace,
+            field_manager: crate::model::FIELD_MANAGER.to_owned(),
+            tap: None,
+            served: Rc::default(),
+        })
+    }
+
+    /// The same, and everything that comes from it is shown to a recorder.
+    #[must_use]
+    pub fn with_tap(mut self, tap: Rc<dyn Tap>) -> Self {
+        self.tap = Some(tap);
+        self
+    }
+
+    /// The same, writing under another field manager.
+    #[must_use]
+    pub fn with_field_manager(mut self, name: impl Into<String>) -> Self {
+        self.field_manager = name.into();
+        self
+    }
+
+    /// The server's clock, shared.
+    pub fn clock(&self) -> ServerClock {
+        self.api.clock.clone()
+    }
+
+    /// The namespace of the flag or the context, else `default`.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name of the context; `None` within a pod or with `--server` alone.
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// The API server's address, for messages.
+    pub fn server(&self) -> &str {
+        &self.api.server
+    }
+
+    /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may not
+    /// be seen. Apart from [`Kubernetes::served`], because only a write has to know.
+    pub async fn instance_kind_served(&self) -> Option<bool> {
+        let known = self.served.borrow().as_ref().and_then(|served| served.instance_kind);
+        if known.is_some() {
+            return known;
+        }
+        let found = discovery::instance_kind(&self.api).await;
+        if let Some(served) = self.served.borrow_mut().as_mut() {
+            served.instance_kind = found;
+        }
+        found
+    }
+
+    fn now(&self) -> Timestamp {
+        self.api.clock.now()
+    }
+
+    fn tap(&self, event: &str, object: &Value) {
+        if let Some(tap) = &self.tap {
+            tap.kubernetes(self.now(), event, object);
+        }
+    }
+
+    /// What is served, asked once.
+    async fn known(&self) -> Result<Served, Problem> {
+        let known = self.served.borrow().clone();
+        match known {
+            Some(served) => Ok(served),
+            None => self.discover().await,
+        }
+    }
+
+    async fn discover(&self) -> Result<Served, Problem> {
+        let mut served = discovery::served(&self.api).await?;
+        let mut slot = self.served.borrow_mut();
+        served.instance_kind = slot.as_ref().and_then(|served| served.instance_kind);
+        *slot = Some(served.clone());
+        Ok(served)
+    }
+}
+
+impl Kubernetes for Cluster {
+    fn served(&self) -> Later<'_, Served> {
+        Box::pin(self.discover())
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>> {
+        Box::pin(read::read(self, scope))
+    }
+
+    fn follow(&self, scope: &Scope) -> FactStream {
+        watch::follow(self.clone(), scope.clone())
+    }
+
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>> {
+        Box::pin(act::rebalance(self, namespace, name))
+    }
+
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created> {
+        Box::pin(act::create_rebalance(self, manifest, dry_run))
+    }
+
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
+        Box::pin(act::delete_rebalance(self, rebalance, dry_run))
+    }
+
+    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {
+        Box::pin(act::may(self, rights))
+    }
+}

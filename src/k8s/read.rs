@@ -1,0 +1,99 @@
+//! Listing what is wanted, once, everything at the same time. What is forbidden or absent becomes a fact.
+
+use futures::future::join_all;
+
+use super::Cluster;
+use super::explain::Trouble;
+use super::resource::{Listing, Resource};
+use super::wire;
+use crate::error::Problem;
+use crate::model::{Fact, Link, News, ObjectKind, OperatorLine, Served};
+use crate::seam::Scope;
+
+pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, Problem> {
+    let served = cluster.known().await?;
+    let blind = served.operator == OperatorLine::Unknown;
+    let resources = super::resource::wanted(scope, &served, blind);
+    let answers = join_all(resources.iter().map(|resource| resource.list(&cluster.api))).await;
+    if let Some(problem) = hopeless(&resources, &answers) {
+        return Err(problem);
+    }
+    Ok(facts(cluster, served, &resources, answers))
+}
+
+/// The problem that leaves nothing to show: the server is away, does not know us, or shows us no instance of any
+/// kind.
+fn hopeless(resources: &[Resource], answers: &[Result<Listing, Trouble>]) -> Option<Problem> {
+    let of = |kind: ObjectKind| resources.iter().zip(answers).filter(move |(it, _)| it.kind == kind);
+    let what = |resource: &Resource| match &resource.namespace {
+        Some(namespace) => format!("cannot list {} in namespace {namespace}", resource.name),
+        None => format!("cannot list {} in all namespaces", resource.name),
+    };
+    for (resource, answer) in resources.iter().zip(answers) {
+        if let Err(trouble) = answer
+            && trouble.is_fatal()
+        {
+            return Some(trouble.problem(what(resource), ""));
+        }
+    }
+    let mut refused = None;
+    for (resource, answer) in of(ObjectKind::Instance) {
+        match answer {
+            Err(trouble) if trouble.is_absent() => {}
+            Err(trouble) => {
+                let needs = format!("verb list on {}", resource.full_name());
+                refused.get_or_insert_with(|| trouble.problem(what(resource), &needs));
+            }
+            Ok(_) => return None,
+        }
+    }
+    refused
+}
+
+fn facts(
+    cluster: &Cluster,
+    served: Served,
+    resources: &[Resource],
+    answers: Vec<Result<Listing, Trouble>>,
+) -> Vec<Fact> {
+    let at = cluster.now();
+    let mut facts = vec![Fact { at, news: News::Served(served) }];
+    let mut uids: Vec<(ObjectKind, Vec<String>)> = Vec::new();
+    let heard: Vec<&str> =
+        resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
+    for (resource, answer) in resources.iter().zip(answers) {
+        let link = match answer {
+            Ok(listing) => {
+                let index = uids.iter().position(|(kind, _)| *kind == resource.kind).unwrap_or_else(|| {
+                    uids.push((resource.kind, Vec::new()));
+                    uids.len() - 1
+                });
+                for object in &listing.items {
+                    cluster.tap("LISTED", object);
+                    uids[index].1.extend(wire::uid(object));
+                    facts.extend(wire::facts(at, "LISTED", object));
+                }
+                Link::Up
+            }
+            // Of several versions that were tried, one answered.
+            Err(_) if heard.contains(&resource.name) => continue,
+            Err(trouble) => link(resource, &trouble),
+        };
+        facts.push(Fact { at, news: News::Link(resource.source, resource.name, link) });
+    }
+    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, news: News::Only(kind, uids) }));
+    facts
+}
+
+/// What a failed list says of its source.
+pub(super) fn link(resource: &Resource, trouble: &Trouble) -> Link {
+    if trouble.is_forbidden() {
+        Link::Forbidden(resource.forbidden(trouble))
+    } else if trouble.is_absent() {
+        Link::Absent(resource.absent())
+    } else if trouble.is_fatal() || trouble.is_away() {
+        Link::Unreachable(trouble.why())
+    } else {
+        Link::Unreachable(format!("cannot list {}: {}", resource.name, trouble.why()))
+    }
+}

@@ -1,0 +1,317 @@
+//! What is listed and watched: resources, their paths, and the selectors that keep their cost constant.
+
+use super::api::{Api, encode};
+use super::explain::Trouble;
+use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
+use crate::model::{InstanceKind, ObjectKind, Served, Source};
+use crate::seam::Scope;
+use hyper::Method;
+use serde_json::{Value, json};
+
+/// One resource, in one namespace or all, narrowed by selectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resource {
+    pub(super) kind: ObjectKind,
+    pub(super) source: Source,
+    /// The plural.
+    pub(super) name: &'static str,
+    pub(super) group: &'static str,
+    pub(super) version: String,
+    /// The kind as objects name it.
+    pub(super) object: &'static str,
+    pub(super) namespace: Option<String>,
+    pub(super) labels: Option<String>,
+    pub(super) fields: Option<String>,
+}
+
+/// A list, whole.
+pub(super) struct Listing {
+    pub(super) items: Vec<Value>,
+    pub(super) resource_version: String,
+}
+
+/// The page that kubectl and client-go ask for, too.
+const PAGE: u32 = 500;
+
+impl Resource {
+    fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
+        let (source, object) = match kind {
+            ObjectKind::Pod => (Source::Pods, "Pod"),
+            ObjectKind::StatefulSet => (Source::Pods, "StatefulSet"),
+            ObjectKind::ReplicaSet => (Source::Pods, "ReplicaSet"),
+            ObjectKind::Slice => (Source::Endpoints, "EndpointSlice"),
+            ObjectKind::Event => (Source::Kubernetes, "Event"),
+            ObjectKind::Rebalance => (Source::Kubernetes, "Rebalance"),
+            ObjectKind::Instance => (Source::Kubernetes, "EMQX"),
+        };
+        Self {
+            kind,
+            source,
+            name,
+            group,
+            version: version.to_owned(),
+            object,
+            namespace: None,
+            labels: None,
+            fields: None,
+        }
+    }
+
+    /// The path of the collection.
+    pub(super) fn path(&self) -> String {
+        let root = if self.group.is_empty() {
+            format!("/api/{}", self.version)
+        } else {
+            format!("/apis/{}/{}", self.group, self.version)
+        };
+        match &self.namespace {
+            Some(namespace) => format!("{root}/namespaces/{}/{}", encode(namespace), self.name),
+            None => format!("{root}/{}", self.name),
+        }
+    }
+
+    /// The selectors as a query, beginning with `&`.
+    pub(super) fn selectors(&self) -> String {
+        let mut query = String::new();
+        for (key, value) in [("labelSelector", &self.labels), ("fieldSelector", &self.fields)] {
+            if let Some(value) = value {
+                query.push_str(&format!("&{key}={}", encode(value)));
+            }
+        }
+        query
+    }
+
+    /// The resource with its group, as RBAC and kubectl write it.
+    pub(super) fn full_name(&self) -> String {
+        if self.group.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.name, self.group) }
+    }
+
+    /// What a person is told when this may not be read.
+    pub(super) fn forbidden(&self, trouble: &Trouble) -> String {
+        let place =
+            self.namespace.as_ref().map_or("in all namespaces".to_owned(), |it| format!("in namespace {it}"));
+        format!(
+            "cannot list {} {place}: {} (needs verb list on {})",
+            self.name,
+            trouble.why(),
+            self.full_name()
+        )
+    }
+
+    /// What a person is told when this is not served.
+    pub(super) fn absent(&self) -> String {
+        format!("{} is not served here", self.full_name())
+    }
+
+    /// Lists everything, page by page.
+    pub(super) async fn list(&self, api: &Api) -> Result<Listing, Trouble> {
+        match self.pages(api, Some(PAGE)).await {
+            // The token of a page lives some minutes; a list that took longer is asked for in one piece.
+            Err(trouble) if trouble.is_expired() => self.pages(api, None).await,
+            other => other,
+        }
+    }
+
+    async fn pages(&self, api: &Api, size: Option<u32>) -> Result<Listing, Trouble> {
+        let mut listing = Listing { items: Vec::new(), resource_version: String::new() };
+        let mut token = String::new();
+        loop {
+            let mut path = format!("{}?", self.path());
+            if let Some(size) = size {
+                path.push_str(&format!("limit={size}"));
+            }
+            path.push_str(&self.selectors());
+            if !token.is_empty() {
+                path.push_str(&format!("&continue={}", encode(&token)));
+            }
+            let mut answer = api.get(&path.replace("?&", "?")).await?;
+            let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();
+            let next = text("continue");
+            listing.resource_version = text("resourceVersion");
+            if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {
+                listing.items.extend(std::mem::take(items).into_iter().map(|item| self.cleaned(item)));
+            }
+            if next.is_empty() || size.is_none() {
+                return Ok(listing);
+            }
+            token = next;
+        }
+    }
+
+    /// The object as we carry it on: with its kind, which lists of built-in kinds leave out, and without
+    /// `managedFields`, which are often half of it.
+    pub(super) fn cleaned(&self, mut object: Value) -> Value {
+        if let Some(fields) = object.as_object_mut() {
+            if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("managedFields");
+            }
+            if !fields.get("kind").is_some_and(Value::is_string) {
+                fields.insert("kind".to_owned(), json!(self.object));
+            }
+            if !fields.get("apiVersion").is_some_and(Value::is_string) {
+                let api = if self.group.is_empty() {
+                    self.version.clone()
+                } else {
+                    format!("{}/{}", self.group, self.version)
+                };
+                fields.insert("apiVersion".to_owned(), json!(api));
+            }
+        }
+        object
+    }
+
+    /// Opens a watch from a version on.
+    pub(super) async fn watch(
+        &self,
+        api: &Api,
+        from: &str,
+        seconds: u64,
+    ) -> Result<hyper::Response<kube::client::Body>, Trouble> {
+        let path = format!(
+            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={}{}",
+            self.path(),
+            encode(from),
+            self.selectors()
+        );
+        api.send(Method::GET, &path, None).await
+    }
+}
+
+/// The plurals of the kinds that run EMQX.
+const INSTANCES: [InstanceKind; 3] =
+    [InstanceKind::Emqx, InstanceKind::EmqxEnterprise, InstanceKind::EmqxBroker];
+
+/// Everything that a scope wants, given what is served. Where nothing is known of the group, its usual versions are
+/// tried and what is not there becomes [`crate::model::Link::Absent`].
+pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resource> {
+    let mut found = Vec::new();
+    let version = |plural: &str, fallbacks: &[&'static str]| -> Vec<String> {
+        match served.version_of(plural) {
+            Some(version) => vec![version.to_owned()],
+            None if blind => fallbacks.iter().map(|&version| version.to_owned()).collect(),
+            None => Vec::new(),
+        }
+    };
+    let (kind, name) = match &scope.instance {
+        Some((kind, name)) => (*kind, Some(name.as_str())),
+        None => (None, None),
+    };
+    let kinds = INSTANCES.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
+    let mut event_kinds = Vec::new();
+    for kind in kinds {
+        let fallbacks: &[&str] =
+            if kind == InstanceKind::Emqx { &["v3beta1", "v2", "v2beta1"] } else { &["v1beta4"] };
+        let versions = version(kind.plural(), fallbacks);
+        if !versions.is_empty() {
+            event_kinds.push((kind.as_str(), name));
+        }
+        for version in versions.iter().filter(|_| scope.want.instances) {
+            let mut fields: Vec<String> = name.iter().map(|name| format!("metadata.name={name}")).collect();
+            fields.extend(scope.fields.clone());
+            found.push(Resource {
+                object: kind.as_str(),
+                labels: scope.labels.clone(),
+                fields: (!fields.is_empty()).then(|| fields.join(",")),
+                ..Resource::new(ObjectKind::Instance, kind.plural(), GROUP, version)
+            });
+        }
+    }
+    let rebalances = version("rebalances", &["v2beta1"]);
+    if scope.want.rebalances {
+        found.extend(
+            rebalances.iter().map(|it| Resource::new(ObjectKind::Rebalance, "rebalances", GROUP, it)),
+        );
+    }
+    // Everything that the operator makes has these labels, EndpointSlices inherit them from their Service.
+    let mine = match name {
+        Some(name) => format!("{MANAGED_LABEL},{INSTANCE_LABEL}={name}"),
+        None => MANAGED_LABEL.to_owned(),
+    };
+    let made = |kind, name, group, version: &str| Resource {
+        labels: Some(mine.clone()),
+        ..Resource::new(kind, name, group, version)
+    };
+    if scope.want.pods {
+        found.push(made(ObjectKind::Pod, "pods", "", "v1"));
+        found.push(made(ObjectKind::StatefulSet, "statefulsets", "apps", "v1"));
+        found.push(made(ObjectKind::ReplicaSet, "replicasets", "apps", "v1"));
+    }
+    if scope.want.endpoints {
+        found.push(made(ObjectKind::Slice, "endpointslices", "discovery.k8s.io", "v1"));
+    }
+    if scope.want.events {
+        // Selectors know no "or": one list per kind that speaks, instead of every event of the namespace.
+        if !rebalances.is_empty() {
+            event_kinds.push(("Rebalance", None));
+        }
+        for (kind, name) in event_kinds {
+            let about = name.map_or_else(String::new, |name| format!(",involvedObject.name={name}"));
+            found.push(Resource {
+                fields: Some(format!("involvedObject.kind={kind}{about}")),
+                ..Resource::new(ObjectKind::Event, "events", "", "v1")
+            });
+        }
+    }
+    for resource in &mut found {
+        resource.namespace.clone_from(&scope.namespace);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::OperatorLine;
+    use crate::seam::Want;
+
+    fn served() -> Served {
+        let kinds = [("emqxes", "v2"), ("emqxes", "v2beta1"), ("rebalances", "v2beta1")];
+        let kinds = kinds.map(|(plural, version)| (plural.to_owned(), version.to_owned())).to_vec();
+        Served { operator: OperatorLine::Two3, kinds, ..Served::default() }
+    }
+
+    #[test]
+    fn one_instance_is_asked_for_by_name_and_label() {
+        let scope = Scope {
+            namespace: Some("mq".to_owned()),
+            instance: Some((None, "emqx".to_owned())),
+            want: Want::ALL,
+            ..Scope::default()
+        };
+        let paths: Vec<_> = wanted(&scope, &served(), false)
+            .iter()
+            .map(|it| format!("{}?{}", it.path(), it.selectors()))
+            .collect();
+        let mine =
+            "&labelSelector=apps.emqx.io%2Fmanaged-by%3Demqx-operator%2Capps.emqx.io%2Finstance%3Demqx";
+        assert_eq!(
+            paths,
+            [
+                "/apis/apps.emqx.io/v2/namespaces/mq/emqxes?&fieldSelector=metadata.name%3Demqx".to_owned(),
+                "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances?".to_owned(),
+                format!("/api/v1/namespaces/mq/pods?{mine}"),
+                format!("/apis/apps/v1/namespaces/mq/statefulsets?{mine}"),
+                format!("/apis/apps/v1/namespaces/mq/replicasets?{mine}"),
+                format!("/apis/discovery.k8s.io/v1/namespaces/mq/endpointslices?{mine}"),
+                "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DEMQX%2CinvolvedObject.name%3Demqx"
+                    .to_owned(),
+                "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DRebalance".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn blind_means_trying_and_unserved_means_not_asking() {
+        let scope =
+            Scope { want: Want { instances: true, rebalances: true, ..Want::default() }, ..Scope::default() };
+        assert_eq!(wanted(&scope, &Served::default(), false), []);
+        assert_eq!(wanted(&scope, &Served::default(), true).len(), 6);
+    }
+
+    #[test]
+    fn built_in_kinds_get_their_kind_and_lose_managed_fields() {
+        let resource = Resource::new(ObjectKind::Pod, "pods", "", "v1");
+        let object = resource.cleaned(json!({"metadata": {"name": "p", "managedFields": [1]}}));
+        assert_eq!(object, json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}));
+    }
+}

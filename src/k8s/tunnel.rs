@@ -1,0 +1,98 @@
+//! Port-forward as a stream of bytes. The API server strips `Authorization` from its pod proxy
+//! (`control-plane.md` 3), so this is the only way to EMQX through it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+use super::Cluster;
+use super::explain::Trouble;
+use crate::error::Problem;
+use crate::model::PodName;
+use crate::seam::{Bytes, Later, Tunnel};
+
+/// The upgrade takes milliseconds; a node that is gone would hold it for minutes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Tunnel for Cluster {
+    fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16) -> Later<'a, Box<dyn Bytes>> {
+        Box::pin(async move {
+            let what = || format!("cannot reach port {port} of pod {namespace}/{pod}");
+            let api: Api<Pod> = Api::namespaced(self.api.client.clone(), namespace);
+            let ports = [port];
+            let opening = tokio::time::timeout(PATIENCE, api.portforward(pod.as_str(), &ports)).await;
+            let mut forwarder = match opening {
+                Ok(Ok(forwarder)) => forwarder,
+                Ok(Err(error)) => {
+                    let trouble = Trouble::of(&self.api.server, &error);
+                    return Err(trouble.problem(what(), "verb create on pods/portforward"));
+                }
+                Err(_) => return Err(Problem::new(what(), "port-forward was not answered within 10 s")),
+            };
+            let stream = forwarder.take_stream(port);
+            let error = forwarder.take_error(port);
+            let (Some(stream), Some(error)) = (stream, error) else {
+                return Err(Problem::new(what(), "port-forward gave no stream"));
+            };
+            let bytes: Box<dyn Bytes> = Box::new(PodStream { stream, error: Some(Box::pin(error)) });
+            Ok(bytes)
+        })
+    }
+}
+
+type Message = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+
+/// The stream of one port, with the kubelet's own word for why it broke (nothing listens, the pod is gone).
+struct PodStream {
+    stream: DuplexStream,
+    error: Option<Message>,
+}
+
+impl PodStream {
+    fn failure(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
+        match self.error.as_mut()?.as_mut().poll(context) {
+            Poll::Ready(said) => {
+                self.error = None;
+                said.map(|said| io::Error::other(said.trim().to_owned()))
+            }
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl AsyncRead for PodStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failure(context) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for PodStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

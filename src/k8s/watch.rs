@@ -1,0 +1,405 @@
+//! Lists and then watches what is wanted, for as long as somebody looks. Heals itself: a watch that ends goes on
+//! where it was, one that is too old (410) lists again, a server that is away is asked again with growing pauses.
+//!
+//! ```text
+//!   feed (one per resource): list ─► watch ─► watch … ──┐
+//!                              ▲        │ 410           ├─► one bounded channel ─► Fact
+//!                              └────────┘               │
+//!   heartbeat: GET /version, every 5 s ────────────────┘   proves the link, refreshes the clock
+//! ```
+//!
+//! Our own loop instead of kube's `watcher`, because the recorder wants ADDED and MODIFIED apart, the answers'
+//! `Date` must reach the clock, and a link that is down is a fact.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+
+use super::Cluster;
+use super::explain::Trouble;
+use super::resource::{Listing, Resource, wanted};
+use super::{read, wire};
+use crate::model::{Fact, Link, News, OperatorLine, Served, Source};
+use crate::seam::{Clock, FactStream, Scope, back_off, driven, jitter};
+
+/// Facts that wait for whoever applies them: as many as a page of a list brings at once. Beyond that the feeds wait,
+/// and TCP makes the server wait.
+const ROOM: usize = 512;
+
+/// The server ends a watch after so many seconds; kube and client-go ask for about as much.
+const WATCH_SECONDS: u64 = 290;
+
+/// A watch that is silent for longer than it may live has lost its connection.
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 15);
+
+/// How often the link is proved, and how long an answer may take.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// In a cluster in a hurry the heart beats faster, but not faster than this.
+const SHORTEST_BEAT: Duration = Duration::from_millis(500);
+
+/// What is forbidden or absent may change, but not soon.
+const LATER: Duration = Duration::from_secs(15);
+
+/// More than any object can be (etcd's limit is 1.5 MB).
+const LONGEST_LINE: usize = 16 << 20;
+
+pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
+    driven(ROOM, move |facts| async move {
+        let teller = Teller { cluster, facts };
+        let served = teller.discover().await;
+        let blind = served.operator == OperatorLine::Unknown;
+        let resources = wanted(&scope, &served, blind);
+        teller.tell(News::Served(served)).await;
+        let follow =
+            Follow { feeds: resources.into_iter().map(Feed::new).collect(), lost: Notify::new(), teller };
+        let feeds = join_all((0..follow.feeds.len()).map(|index| follow.feed(index)));
+        futures::join!(feeds, follow.heartbeat());
+    })
+}
+
+/// Says what is learned, with the time.
+struct Teller {
+    cluster: Cluster,
+    facts: Sender<Fact>,
+}
+
+impl Teller {
+    async fn tell(&self, news: News) {
+        // Fails only when the stream is dropped, and then this future is dropped with it.
+        let _ = self.facts.send(Fact { at: self.cluster.now(), news }).await;
+    }
+
+    async fn link(&self, resource: &Resource, link: Link) {
+        self.tell(News::Link(resource.source, resource.name, link)).await;
+    }
+
+    /// What is served, asked until there is an answer.
+    async fn discover(&self) -> Served {
+        let mut failures = 0;
+        loop {
+            match self.cluster.known().await {
+                Ok(served) => return served,
+                Err(problem) => {
+                    failures += 1;
+                    self.tell(News::Link(Source::Kubernetes, "api", Link::Unreachable(problem.why))).await;
+                    tokio::time::sleep(back_off(failures)).await;
+                }
+            }
+        }
+    }
+}
+
+/// One resource and what is known of it.
+struct Feed {
+    resource: RefCell<Resource>,
+    /// Whether it is being heard: listed, and its watch not known to be broken.
+    heard: Cell<bool>,
+    /// The objects there are, by uid, each as a stub; `None` before the first list and while it can not be had.
+    known: RefCell<Option<BTreeMap<String, Value>>>,
+    /// Whether its absence from `known` is settled: forbidden or not served.
+    settled: Cell<bool>,
+}
+
+impl Feed {
+    fn new(resource: Resource) -> Self {
+        Self {
+            resource: RefCell::new(resource),
+            heard: Cell::new(false),
+            known: RefCell::new(None),
+            settled: Cell::new(false),
+        }
+    }
+}
+
+/// As much of an object as tells that it is gone.
+fn stub(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"],
+        "namespace": metadata["namespace"], "uid": metadata["uid"], "labels": metadata["labels"]}})
+}
+
+/// How a watch ended.
+enum End {
+    /// It lived its life, or its connection did: it goes on from the last version.
+    Over,
+    /// It is too old to go on.
+    Expired,
+    /// It failed.
+    Failed(Trouble),
+}
+
+struct Follow {
+    teller: Teller,
+    feeds: Vec<Feed>,
+    /// The heartbeat failed: watches that hang on a dead connection let go of it.
+    lost: Notify,
+}
+
+impl Follow {
+    async fn feed(&self, index: usize) {
+        let mut failures = 0;
+        loop {
+            let resource = self.feeds[index].resource.borrow().clone();
+            match resource.list(&self.teller.cluster.api).await {
+                Ok(listing) => {
+                    failures = 0;
+                    let version = listing.resource_version.clone();
+                    self.listed(index, &resource, listing).await;
+                    self.watch(index, &resource, version).await;
+                }
+                Err(trouble) => {
+                    failures += 1;
+                    self.failed(index, &resource, &trouble, failures).await;
+                }
+            }
+        }
+    }
+
+    /// Says that a list failed, and waits.
+    async fn failed(&self, index: usize, resource: &Resource, trouble: &Trouble, failures: u32) {
+        let feed = &self.feeds[index];
+        feed.heard.set(false);
+        let settled = trouble.is_forbidden() || trouble.is_absent();
+        feed.settled.set(settled);
+        // Where nothing is known of the group its versions are tried, and one of the same name may be heard.
+        let other = self.feeds.iter().any(|it| it.heard.get() && it.resource.borrow().name == resource.name);
+        if !other {
+            self.teller.link(resource, read::link(resource, trouble)).await;
+        }
+        tokio::time::sleep(if settled { jitter(LATER) } else { back_off(failures) }).await;
+        if trouble.is_absent() {
+            self.rediscover(index).await;
+        }
+    }
+
+    /// A kind that was served may be served in another version after an upgrade of the operator.
+    async fn rediscover(&self, index: usize) {
+        let Ok(served) = self.teller.cluster.discover().await else { return };
+        let changed = {
+            let mut resource = self.feeds[index].resource.borrow_mut();
+            match served.version_of(resource.name) {
+                Some(version) if resource.version != version => {
+                    version.clone_into(&mut resource.version);
+                    true
+                }
+                _ => false,
+            }
+        };
+        if changed {
+            self.teller.tell(News::Served(served)).await;
+        }
+    }
+
+    /// Takes a list in: what is there, what is not any more, and that the source is heard.
+    async fn listed(&self, index: usize, resource: &Resource, listing: Listing) {
+        let feed = &self.feeds[index];
+        let mut known = BTreeMap::new();
+        for object in &listing.items {
+            self.teller.cluster.tap("LISTED", object);
+            if let Some(uid) = wire::uid(object) {
+                known.insert(uid, stub(object));
+            }
+            for fact in wire::facts(self.teller.cluster.now(), "LISTED", object) {
+                let _ = self.teller.facts.send(fact).await;
+            }
+        }
+        let before = feed.known.borrow_mut().replace(known.clone());
+        for (uid, stub) in before.into_iter().flatten() {
+            if !known.contains_key(&uid) {
+                self.teller.cluster.tap("DELETED", &stub);
+            }
+        }
+        feed.heard.set(true);
+        self.teller.link(resource, Link::Up).await;
+        if let Some(uids) = self.all_known(resource) {
+            self.teller.tell(News::Only(resource.kind, uids)).await;
+        }
+    }
+
+    /// The uids of a kind over all its feeds (EMQX and EmqxEnterprise are one kind to us), once each has spoken.
+    fn all_known(&self, resource: &Resource) -> Option<Vec<String>> {
+        let mut uids = Vec::new();
+        for feed in self.feeds.iter().filter(|feed| feed.resource.borrow().kind == resource.kind) {
+            match feed.known.borrow().as_ref() {
+                Some(known) => uids.extend(known.keys().cloned()),
+                None if feed.settled.get() => {}
+                None => return None,
+            }
+        }
+        Some(uids)
+    }
+
+    /// Watches from a version on, until a new list is needed.
+    async fn watch(&self, index: usize, resource: &Resource, mut version: String) {
+        let mut failures = 0;
+        loop {
+            let begun = tokio::time::Instant::now();
+            let end = tokio::select! {
+                biased;
+                () = self.lost.notified() => End::Failed(Trouble::Lost(String::new())),
+                end = self.watch_once(index, resource, &mut version) => end,
+            };
+            failures = if begun.elapsed() > Duration::from_secs(10) { 1 } else { failures + 1 };
+            match end {
+                // A server that ends watches at once must not be asked in a tight loop.
+                End::Over => tokio::time::sleep(back_off(failures)).await,
+                End::Expired => return tokio::time::sleep(back_off(failures)).await,
+                End::Failed(trouble) if trouble.is_forbidden() => {
+                    // Listing without watching: the list is asked for again and again.
+                    return tokio::time::sleep(jitter(LATER)).await;
+                }
+                End::Failed(trouble) => {
+                    let silent = matches!(&trouble, Trouble::Lost(text) if text.is_empty());
+                    if self.feeds[index].heard.replace(false) && !silent {
+                        self.teller.link(resource, read::link(resource, &trouble)).await;
+                    }
+                    tokio::time::sleep(back_off(failures)).await;
+                    if !trouble.is_away() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn watch_once(&self, index: usize, resource: &Resource, version: &mut String) -> End {
+        let api = &self.teller.cluster.api;
+        let opening = tokio::time::timeout(HEARTBEAT * 3, resource.watch(api, version, WATCH_SECONDS)).await;
+        let mut body = match opening {
+            Ok(Ok(response)) => response.into_body(),
+            Ok(Err(trouble)) if trouble.is_expired() => return End::Expired,
+            Ok(Err(trouble)) => return End::Failed(trouble),
+            Err(_) => {
+                return End::Failed(Trouble::Lost(format!(
+                    "the API server at {} does not answer",
+                    api.server
+                )));
+            }
+        };
+        if !self.feeds[index].heard.replace(true) {
+            self.teller.link(resource, Link::Up).await;
+        }
+        let mut pending = Vec::new();
+        loop {
+            let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                // Broken or at its end: both go on from where we are, and a server that is away will show then.
+                Ok(Some(Err(_)) | None) | Err(_) => return End::Over,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            pending.extend_from_slice(&data);
+            while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = pending.drain(..=end).collect();
+                if let Some(end) = self.line(index, resource, &line, version).await {
+                    return end;
+                }
+            }
+            if pending.len() > LONGEST_LINE {
+                return End::Failed(Trouble::Nonsense(format!(
+                    "the watch of {} sent no line",
+                    resource.name
+                )));
+            }
+        }
+    }
+
+    /// Takes one line of a watch in.
+    async fn line(
+        &self,
+        index: usize,
+        resource: &Resource,
+        line: &[u8],
+        version: &mut String,
+    ) -> Option<End> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
+            return Some(End::Failed(Trouble::Nonsense(format!(
+                "the watch of {} is not JSON",
+                resource.name
+            ))));
+        };
+        let object = event["object"].take();
+        let kind = event["type"].as_str().unwrap_or_default();
+        if kind == "ERROR" {
+            let trouble = Trouble::Refused {
+                code: object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500),
+                reason: object["reason"].as_str().unwrap_or_default().to_owned(),
+                message: object["message"].as_str().unwrap_or_default().to_owned(),
+            };
+            return Some(if trouble.is_expired() { End::Expired } else { End::Failed(trouble) });
+        }
+        if let Some(seen) = object["metadata"]["resourceVersion"].as_str() {
+            seen.clone_into(version);
+        }
+        if !matches!(kind, "ADDED" | "MODIFIED" | "DELETED") {
+            return None;
+        }
+        let object = resource.cleaned(object);
+        self.teller.cluster.tap(kind, &object);
+        if let (Some(uid), Some(known)) = (wire::uid(&object), self.feeds[index].known.borrow_mut().as_mut())
+        {
+            if kind == "DELETED" {
+                known.remove(&uid);
+            } else {
+                known.entry(uid).or_insert_with(|| stub(&object));
+            }
+        }
+        for fact in wire::facts(self.teller.cluster.now(), kind, &object) {
+            let _ = self.teller.facts.send(fact).await;
+        }
+        None
+    }
+
+    /// Proves the link and refreshes the clock. What is heard is so because nothing was said since: the watch would
+    /// have.
+    async fn heartbeat(&self) {
+        let cluster = &self.teller.cluster;
+        let mut up = true;
+        loop {
+            let pause = HEARTBEAT.div_f64(cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT);
+            tokio::time::sleep(pause).await;
+            let why = match tokio::time::timeout(HEARTBEAT, cluster.api.get("/version")).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
+                // Any answer proves that it is there.
+                Ok(Err(_)) => None,
+                Err(_) => Some(format!(
+                    "the API server at {} does not answer: no answer within {} s",
+                    cluster.api.server,
+                    HEARTBEAT.as_secs()
+                )),
+            };
+            let mut told = Vec::new();
+            for feed in self.feeds.iter().filter(|feed| feed.heard.get()) {
+                let resource = feed.resource.borrow().clone();
+                if told.contains(&resource.name) {
+                    continue;
+                }
+                told.push(resource.name);
+                let link = why.clone().map_or(Link::Up, Link::Unreachable);
+                self.teller.link(&resource, link).await;
+            }
+            let link = why.clone().map_or(Link::Up, Link::Unreachable);
+            // Said of the API itself only when it changes, or when there was nothing else to say it of.
+            if why.is_none() != up || told.is_empty() {
+                self.teller.tell(News::Link(Source::Kubernetes, "api", link)).await;
+            }
+            up = why.is_none();
+            if !up {
+                for feed in &self.feeds {
+                    feed.heard.set(false);
+                }
+                self.lost.notify_waiters();
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! EMQX v2beta1, v2, v3beta1 and EmqxEnterprise, EmqxBroker v1beta4 (`emqx-facts.md` 1.5 to 1.10). The same word
+//! means other things in other versions, so that every count is named here once:
+//!
+//! | version | live clients | sessions | an absent one is |
+//! | --- | --- | --- | --- |
+//! | v1beta4 | `live_connections` | `connections` | not told / 0 |
+//! | v2beta1 | `live_connections` | `connections` | 0 / 0 |
+//! | v2 | `connections` | `sessions` | 0 / 0 |
+//! | v3beta1 | `connections` | `sessions` | not told |
+//!
+//! and of a node that does not run every absent one is not told.
+
+use serde_json::Value;
+
+use super::field::{Head, at, conditions, list, number, text, texts, time};
+use super::hocon;
+use crate::model::{
+    ApiPort, ApiVersion, BlueGreen, Evacuation, Instance, InstanceId, InstanceKind, Node, NodeName, PodName,
+    Revisions, Role, Stage,
+};
+
+pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance, String> {
+    let head = Head::read(object).ok_or("it has no name")?;
+    let api = ApiVersion::parse(version).ok_or_else(|| format!("version {version} is not known"))?;
+    let kind = InstanceKind::parse(kind).ok_or("its kind is not known")?;
+    let v1beta4 = api == ApiVersion::V1beta4;
+    Ok(Instance {
+        id: InstanceId { kind, namespace: head.namespace, name: head.name },
+        api,
+        uid: head.uid,
+        resource_version: head.resource_version,
+        generation: number(object, &["metadata", "generation"]).unwrap_or(0),
+        created: head.created,
+        deleting: head.deleting,
+        image: if v1beta4 { image_v1beta4(object) } else { text(object, &["spec", "image"]) },
+        cores: if v1beta4 {
+            number(object, &["spec", "replicas"])
+        } else {
+            number(object, &["spec", "coreTemplate", "spec", "replicas"])
+        },
+        replicants: replicants(object, api),
+        conditions: conditions(object, &["status", "conditions"]),
+        nodes: nodes(object, api),
+        core_revisions: core_revisions(object, api),
+        replicant_revisions: replicant_revisions(object, api),
+        evacuations: evacuations(object, api),
+        blue_green: at(object, &["status", "blueGreenUpdateStatus"]).filter(|_| v1beta4).map(|status| {
+            BlueGreen {
+                origin: text(status, &["originStatefulSet"]),
+                current: text(status, &["currentStatefulSet"]),
+                started: time(status, &["startedAt"]),
+            }
+        }),
+        api_port: api_port(object, api),
+        managed_by: managed_by(object),
+    })
+}
+
+/// The reference that the operator builds: `[registry/]repository:prefix+version+suffix`.
+fn image_v1beta4(object: &Value) -> Option<String> {
+    let image = at(object, &["spec", "template", "spec", "emqxContainer", "image"])?;
+    let part = |key: &str| text(image, &[key]).unwrap_or_default();
+    let mut name = part("registry");
+    if !name.is_empty() {
+        name.push('/');
+    }
+    name.push_str(&part("repository"));
+    let tag = format!("{}{}{}", part("prefix"), part("version"), part("suffix"));
+    if !tag.is_empty() {
+        name.push(':');
+        name.push_str(&tag);
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+fn replicants(object: &Value, api: ApiVersion) -> Option<u64> {
+    if api == ApiVersion::V1beta4 {
+        return Some(0);
+    }
+    match at(object, &["spec", "replicantTemplate"]) {
+        None => Some(0),
+        // v3beta1 has the default 0 in its code, the others 2 in the schema (so that it is written).
+        Some(template) => {
+            number(template, &["spec", "replicas"]).or((api == ApiVersion::V3beta1).then_some(0))
+        }
+    }
+}
+
+fn nodes(object: &Value, api: ApiVersion) -> Vec<Node> {
+    if api == ApiVersion::V1beta4 {
+        return list(object, &["status", "emqxNodes"])
+            .filter_map(|node| self::node(node, api, None))
+            .collect();
+    }
+    let of = |key: &'static str, role: Role| {
+        list(object, &["status", key]).filter_map(move |node| self::node(node, api, Some(role)))
+    };
+    of("coreNodes", Role::Core).chain(of("replicantNodes", Role::Replicant)).collect()
+}
+
+fn node(node: &Value, api: ApiVersion, role: Option<Role>) -> Option<Node> {
+    let raw = matches!(api, ApiVersion::V1beta4 | ApiVersion::V2beta1);
+    let (name, state) = if raw { ("node", "node_status") } else { ("name", "status") };
+    let running = text(node, &[state]).is_some_and(|state| state.eq_ignore_ascii_case("running"));
+    let zero = |dropped: bool| (dropped && running).then_some(0);
+    let (connections, sessions) = match api {
+        // The v1beta4 type has no `live_connections`; should a later one have it, it is read.
+        ApiVersion::V1beta4 => {
+            (number(node, &["live_connections"]), number(node, &["connections"]).or(zero(true)))
+        }
+        ApiVersion::V2beta1 => (
+            number(node, &["live_connections"]).or(zero(true)),
+            number(node, &["connections"]).or(zero(true)),
+        ),
+        ApiVersion::V2 => {
+            (number(node, &["connections"]).or(zero(true)), number(node, &["sessions"]).or(zero(true)))
+        }
+        ApiVersion::V3beta1 => (number(node, &["connections"]), number(node, &["sessions"])),
+    };
+    Some(Node {
+        name: NodeName::from(text(node, &[name])?),
+        pod: text(node, &["podName"]).map(PodName::from),
+        pod_uid: text(node, &["podUID"]),
+        role: match text(node, &["role"]).as_deref() {
+            Some("core") => Some(Role::Core),
+            Some("replicant") => Some(Role::Replicant),
+            _ => role,
+        },
+        running,
+        connections,
+        sessions,
+        version: text(node, &["version"]),
+        edition: text(node, &["edition"]),
+        memory_used: None,
+        uptime_millis: None,
+    })
+}
+
+fn core_revisions(object: &Value, api: ApiVersion) -> Revisions {
+    match api {
+        ApiVersion::V1beta4 => Revisions {
+            replicas: number(object, &["status", "replicas"]).unwrap_or(0),
+            ready: number(object, &["status", "readyReplicas"]).unwrap_or(0),
+            current: text(object, &["status", "currentStatefulSetVersion"]),
+            ..Revisions::default()
+        },
+        ApiVersion::V2beta1 | ApiVersion::V2 => revisions(at(object, &["status", "coreNodesStatus"])),
+        ApiVersion::V3beta1 => {
+            let status = at(object, &["status", "coreNodesStatus"]);
+            let count = |key: &str| status.and_then(|status| number(status, &[key])).unwrap_or(0);
+            Revisions {
+                replicas: number(object, &["status", "coreReplicas"]).unwrap_or(0),
+                ready: count("readyReplicas"),
+                current_replicas: count("currentReplicas"),
+                update_replicas: count("updatedReplicas"),
+                ..Revisions::default()
+            }
+        }
+    }
+}
+
+fn replicant_revisions(object: &Value, api: ApiVersion) -> Revisions {
+    let mut found = revisions(at(object, &["status", "replicantNodesStatus"]));
+    if api == ApiVersion::V3beta1 {
+        found.replicas = number(object, &["status", "replicantReplicas"]).unwrap_or(0);
+    }
+    found
+}
+
+/// Zeros are dropped here by every version.
+fn revisions(status: Option<&Value>) -> Revisions {
+    let Some(status) = status else { return Revisions::default() };
+    let count = |key: &str| number(status, &[key]).unwrap_or(0);
+    Revisions {
+        replicas: count("replicas"),
+        ready: count("readyReplicas"),
+        current: text(status, &["currentRevision"]),
+        update: text(status, &["updateRevision"]),
+        current_replicas: count("currentReplicas"),
+        update_replicas: count("updateReplicas"),
+    }
+}
+
+fn evacuations(object: &Value, api: ApiVersion) -> Vec<Evacuation> {
+    let names = |value: &Value, key: &str| texts(value, &[key]).into_iter().map(NodeName::from).collect();
+    let snake = |value: &Value| {
+        let state = text(value, &["state"]).unwrap_or_default();
+        Some(Evacuation {
+            node: text(value, &["node"])?.into(),
+            stage: Stage::parse(&state),
+            recipients: names(value, "session_recipients"),
+            conn_evict_rate: number(value, &["connection_eviction_rate"]),
+            sess_evict_rate: number(value, &["session_eviction_rate"]),
+            initial_connections: number(value, &["stats", "initial_connected"]),
+            connections: number(value, &["stats", "current_connected"]),
+            initial_sessions: number(value, &["stats", "initial_sessions"]),
+            sessions: number(value, &["stats", "current_sessions"]),
+            state,
+        })
+    };
+    let camel = |value: &Value| {
+        let state = text(value, &["state"]).unwrap_or_default();
+        Some(Evacuation {
+            node: text(value, &["nodeName"])?.into(),
+            stage: Stage::parse(&state),
+            recipients: names(value, "sessionRecipients"),
+            conn_evict_rate: number(value, &["connectionEvictionRate"]),
+            sess_evict_rate: number(value, &["sessionEvictionRate"]),
+            // Zeros are dropped, current counts do not exist.
+            initial_connections: number(value, &["initialConnections"]).or(Some(0)),
+            connections: None,
+            initial_sessions: number(value, &["initialSessions"]).or(Some(0)),
+            sessions: None,
+            state,
+        })
+    };
+    let listed = |path: &[&str]| list(object, path).cloned().collect::<Vec<_>>();
+    match api {
+        ApiVersion::V1beta4 => listed(&["status", "blueGreenUpdateStatus", "evacuationsStatus"])
+            .iter()
+            .filter_map(snake)
+            .collect(),
+        // 2.2.0 misspelt the key.
+        ApiVersion::V2beta1 => listed(&["status", "nodeEvacuationsStatus"])
+            .iter()
+            .chain(&listed(&["status", "nodEvacuationsStatus"]))
+            .filter_map(snake)
+            .collect(),
+        ApiVersion::V2 => listed(&["status", "nodeEvacuationsStatus"]).iter().filter_map(camel).collect(),
+        ApiVersion::V3beta1 => listed(&["status", "nodeEvacuations"]).iter().filter_map(camel).collect(),
+    }
+}
+
+/// Where the operator itself talks to EMQX (`emqx-facts.md` 2.7): 8081 on v1beta4; else the dashboard's listener,
+/// http at 18083 unless the configuration binds it elsewhere or (0) nowhere, https only where it is bound. The
+/// `enable` flags are not looked at, because the operator does not either.
+fn api_port(object: &Value, api: ApiVersion) -> Option<ApiPort> {
+    let bind = |listener: &str| match api {
+        ApiVersion::V3beta1 => {
+            let value = at(object, &["spec", "config", "roots", "dashboard", "listeners", listener, "bind"])?;
+            value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|port| port.to_string()))
+        }
+        _ => hocon::lookup(
+            at(object, &["spec", "config", "data"])?.as_str()?,
+            &["dashboard", "listeners", listener, "bind"],
+        ),
+    };
+    let port = |bind: String| bind.rsplit(':').next().and_then(|port| port.trim().parse::<u16>().ok());
+    if api == ApiVersion::V1beta4 {
+        return Some(ApiPort { port: 8081, tls: false });
+    }
+    let http = bind("http").map_or(Some(18083), port).filter(|port| *port != 0);
+    let https = bind("https").and_then(port).filter(|port| *port != 0);
+    http.map(|port| ApiPort { port, tls: false }).or(https.map(|port| ApiPort { port, tls: true }))
+}
+
+/// Keys by which a GitOps tool marks what it owns: what we change it may change back.
+const GITOPS: [&str; 6] = [
+    "argocd.argoproj.io/instance",
+    "argocd.argoproj.io/tracking-id",
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+    "app.kubernetes.io/managed-by",
+    "meta.helm.sh/release-name",
+];
+
+fn managed_by(object: &Value) -> Vec<String> {
+    GITOPS
+        .iter()
+        .filter_map(|key| {
+            let value = text(object, &["metadata", "labels", key])
+                .or_else(|| text(object, &["metadata", "annotations", key]))?;
+            // Anything may stand here; only Helm's own word says that Helm does.
+            (*key != "app.kubernetes.io/managed-by" || value == "Helm").then(|| format!("{key}={value}"))
+        })
+        .collect()
+}

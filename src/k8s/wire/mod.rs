@@ -1,0 +1,90 @@
+//! Objects as Kubernetes serves them, turned into our nouns: one reader per kind and version, total, lenient by
+//! field. One unreadable object costs a notice, not the picture.
+//!
+//! ```text
+//! apps.emqx.io/{v1beta4,v2beta1,v2,v3beta1}  instance.rs, rebalance.rs ─┐
+//! v1 Pod, Event   apps/v1 sets               pod.rs, event.rs          ─┼─► model::Object
+//! discovery.k8s.io/v1 EndpointSlice          pod.rs                    ─┘
+//! ```
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::model::{Fact, News, Object, ObjectKind};
+
+mod event;
+mod field;
+mod hocon;
+mod instance;
+mod pod;
+mod rebalance;
+
+use field::text;
+
+/// The API group of the operator.
+pub const GROUP: &str = "apps.emqx.io";
+
+/// The label with an instance's name, on everything that the operator makes (`emqx-facts.md` 2.6).
+pub const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
+
+/// The label that the operator puts on everything it makes.
+pub const MANAGED_LABEL: &str = "apps.emqx.io/managed-by=emqx-operator";
+
+/// Reads one object. `Ok(None)` for a kind that does not concern us, an error (a sentence) for an object that
+/// lacks what everything hangs on.
+pub fn object(value: &Value) -> Result<Option<Object>, String> {
+    let kind = text(value, &["kind"]).unwrap_or_default();
+    let api = text(value, &["apiVersion"]).unwrap_or_default();
+    let (group, version) = api.split_once('/').unwrap_or(("", api.as_str()));
+    let read = match (group, kind.as_str()) {
+        (GROUP, "EMQX" | "EmqxEnterprise" | "EmqxBroker") => {
+            instance::read(value, &kind, version).map(|it| Object::Instance(Box::new(it)))
+        }
+        (GROUP, "Rebalance") => rebalance::read(value, version).map(|it| Object::Rebalance(Box::new(it))),
+        ("", "Pod") => pod::pod(value).map(|it| Object::Pod(Box::new(it))),
+        ("apps", "StatefulSet" | "ReplicaSet") => pod::set(value, &kind).map(|it| Object::Set(Box::new(it))),
+        ("discovery.k8s.io", "EndpointSlice") => pod::slice(value).map(|it| Object::Slice(Box::new(it))),
+        ("" | "events.k8s.io", "Event") => event::read(value).map(|it| Object::Event(Box::new(it))),
+        _ => return Ok(None),
+    };
+    match read {
+        Ok(object) => Ok(Some(object)),
+        Err(why) => {
+            let namespace = text(value, &["metadata", "namespace"]).unwrap_or_default();
+            let name = text(value, &["metadata", "name"]).unwrap_or_else(|| "without a name".to_owned());
+            let place = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
+            Err(format!("{kind} {place} ({api}) is left out: {why}"))
+        }
+    }
+}
+
+/// The facts that an object brings, with the event (LISTED, ADDED, MODIFIED, DELETED) that brought it.
+pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
+    let news = match object(value) {
+        Ok(Some(object)) if event == "DELETED" => News::Gone(object),
+        Ok(Some(object)) => News::Is(object),
+        Ok(None) => return Vec::new(),
+        Err(text) => News::Unreadable(text),
+    };
+    vec![Fact { at, news }]
+}
+
+/// The uid by which [`News::Only`] knows an object; the readers use the same.
+pub(super) fn uid(value: &Value) -> Option<String> {
+    field::Head::read(value).map(|head| head.uid)
+}
+
+/// The kind of list to which an object belongs.
+pub fn kind_of(object: &Object) -> ObjectKind {
+    match object {
+        Object::Instance(_) => ObjectKind::Instance,
+        Object::Rebalance(_) => ObjectKind::Rebalance,
+        Object::Pod(_) => ObjectKind::Pod,
+        Object::Set(set) => match set.kind {
+            crate::model::SetKind::StatefulSet => ObjectKind::StatefulSet,
+            crate::model::SetKind::ReplicaSet => ObjectKind::ReplicaSet,
+        },
+        Object::Slice(_) => ObjectKind::Slice,
+        Object::Event(_) => ObjectKind::Event,
+    }
+}

@@ -1,0 +1,134 @@
+//! Who asks, and what they may do: bearer tokens with fixed rights, so that tests can be "a user who may read only
+//! part". The kubeconfig has a context for each.
+//!
+//! kubectl sends no token over plain HTTP, so each context's server address also names its user: `/as/<user>`. A token,
+//! where one is sent, decides.
+
+use serde_json::{Value, json};
+
+use super::resources::Resource;
+
+/// The users: token and user name are the same word.
+pub(super) const USERS: [&str; 6] = ["admin", "viewer", "no-secrets", "no-endpoints", "no-pods", "nobody"];
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) verb: &'a str,
+    pub(super) group: &'a str,
+    pub(super) resource: &'a str,
+    pub(super) sub: &'a str,
+}
+
+/// Somebody known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct User(pub(super) &'static str);
+
+impl User {
+    /// The user of an `Authorization` header, or without one of the address.
+    pub(super) fn of(header: Option<&str>, address: Option<&str>) -> Option<Self> {
+        let token = match header {
+            Some(header) => header.strip_prefix("Bearer ")?.trim(),
+            None => address?,
+        };
+        USERS.iter().find(|known| **known == token).map(|known| Self(known))
+    }
+
+    pub(super) fn may(self, wish: Wish<'_>) -> bool {
+        let reads = ["get", "list", "watch"].contains(&wish.verb);
+        match self.0 {
+            "admin" => true,
+            "viewer" => reads && wish.resource != "secrets" && wish.sub != "portforward",
+            "no-secrets" => wish.resource != "secrets",
+            "no-endpoints" => wish.resource != "endpointslices",
+            "no-pods" => wish.resource != "pods",
+            _ => false,
+        }
+    }
+
+    /// Answers a `SelfSubjectAccessReview`.
+    pub(super) fn review(self, review: &Value) -> Value {
+        let asked = &review["spec"]["resourceAttributes"];
+        let word = |key: &str| asked[key].as_str().unwrap_or_default();
+        let wish = Wish {
+            verb: word("verb"),
+            group: word("group"),
+            resource: word("resource"),
+            sub: word("subresource"),
+        };
+        let mut answer = review.clone();
+        answer["kind"] = json!("SelfSubjectAccessReview");
+        answer["apiVersion"] = json!("authorization.k8s.io/v1");
+        answer["status"] = json!({ "allowed": self.may(wish) });
+        answer
+    }
+
+    /// Answers a `SelfSubjectRulesReview`.
+    pub(super) fn rules<'a>(self, resources: impl Iterator<Item = &'a Resource>) -> Value {
+        let mut rules = Vec::new();
+        for resource in resources {
+            let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "patch", "delete"]
+                .into_iter()
+                .filter(|verb| {
+                    self.may(Wish { verb, group: resource.group, resource: resource.plural, sub: "" })
+                })
+                .collect();
+            if !verbs.is_empty() {
+                rules.push(json!({ "verbs": verbs, "apiGroups": [resource.group], "resources": [resource.plural] }));
+            }
+        }
+        json!({
+            "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "spec": {},
+            "status": { "resourceRules": rules, "nonResourceRules": [], "incomplete": false },
+        })
+    }
+}
+
+/// The kubeconfig: a context `demo` for the admin, and one for every other user.
+pub(super) fn kubeconfig(url: &str, namespace: &str) -> String {
+    let contexts: Vec<Value> = USERS
+        .iter()
+        .map(|user| {
+            let name = if *user == "admin" { "demo" } else { user };
+            json!({ "name": name, "context": { "cluster": name, "namespace": namespace, "user": user } })
+        })
+        .collect();
+    let clusters: Vec<Value> = USERS
+        .iter()
+        .map(|user| {
+            let name = if *user == "admin" { "demo" } else { user };
+            json!({ "name": name, "cluster": { "server": format!("{url}/as/{user}") } })
+        })
+        .collect();
+    let users: Vec<Value> = USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "demo", "contexts": contexts, "users": users,
+        "clusters": clusters,
+    });
+    // JSON is YAML; as YAML it is nicer to read.
+    serde_yaml::to_string(&config).unwrap_or_else(|_| config.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_may_what_its_name_says() {
+        let may = |token: &str, verb: &str, resource: &str, sub: &str| {
+            User::of(Some(&format!("Bearer {token}")), None)
+                .is_some_and(|user| user.may(Wish { verb, group: "", resource, sub }))
+        };
+        assert!(may("admin", "create", "rebalances", ""));
+        assert!(may("viewer", "list", "pods", ""));
+        assert!(!may("viewer", "get", "pods", "portforward"));
+        assert!(!may("viewer", "create", "rebalances", ""));
+        assert!(!may("viewer", "get", "secrets", ""));
+        assert!(may("no-secrets", "create", "rebalances", ""));
+        assert!(!may("no-pods", "list", "pods", ""));
+        assert!(!may("nobody", "list", "emqxes", ""));
+        assert_eq!(User::of(Some("Bearer unknown"), Some("admin")), None);
+        assert_eq!(User::of(None, None), None);
+        assert_eq!(User::of(None, Some("viewer")), Some(User("viewer")));
+    }
+}

@@ -1,0 +1,288 @@
+//! The pretend EMQX: nodes with counts of clients, who is evicted when, and where the evicted come back.
+//!
+//! ```text
+//!            evict (plan::rules)             land (the load balancer)
+//!   donor ───────────────────────► in flight ───────────────────────► recipient
+//!   connections −n, sessions −n    (delay+1) s    connections +n, sessions +n
+//! ```
+//!
+//! Clients are numbers, never single things: ten million on a thousand nodes cost as much as ten. Nothing runs by
+//! itself: [`Broker::advance_to`] works off what is due, in order of time, whenever somebody looks. At one instant
+//! the returning clients land first, then the coordinators judge; that is "what is evicted in round *t* is back before
+//! round *t+1+delay* is judged". The state machines are in [`super::coordinator`].
+
+use std::time::Duration;
+
+use super::coordinator::{Evacuation, Rebalance};
+use super::scenario::{Api, Balancer, Role, Scenario};
+
+/// One EMQX node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// EMQX's name of it, `emqx@host`.
+    pub name: String,
+    /// Core or replicant.
+    pub role: Role,
+    /// Whether it runs; a stopped core stays in the list with nothing but its name.
+    pub running: bool,
+    /// Live clients.
+    pub connections: u64,
+    /// Sessions whose client is away.
+    pub offline: u64,
+    /// Evicted clients that come back to nobody but this node, and wait until it accepts them again.
+    pub away: u64,
+}
+
+impl Node {
+    /// All sessions: those of live clients and those of clients that are away.
+    pub fn sessions(&self) -> u64 {
+        self.connections + self.offline
+    }
+}
+
+/// Clients on their way back.
+#[derive(Debug)]
+struct Flight {
+    due: Duration,
+    clients: u64,
+    to: Landing,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Landing {
+    /// The load balancer sends them to these nodes, as long as one of them takes clients.
+    Among(Vec<usize>),
+    /// They know one address only.
+    Home(usize),
+}
+
+/// The whole cluster as EMQX sees it. Times are virtual, since the clock's start.
+#[derive(Debug)]
+pub struct Broker {
+    /// Which API it speaks.
+    pub api: Api,
+    /// The version it says it is.
+    pub version: String,
+    /// In the order in which EMQX lists them.
+    pub nodes: Vec<Node>,
+    /// Indices of `nodes`, bytewise by name: the order in which remainders are given out.
+    by_name: Vec<usize>,
+    pub(super) now: Duration,
+    pub(super) rebalances: Vec<Rebalance>,
+    pub(super) evacuations: Vec<Evacuation>,
+    flights: Vec<Flight>,
+    balancer: Balancer,
+    reconnect: Duration,
+    /// Coordinators die this long after their start.
+    pub(super) crash_after: Option<Duration>,
+}
+
+impl Broker {
+    /// The cluster of a scenario, at the beginning.
+    pub fn new(scenario: &Scenario) -> Self {
+        let nodes: Vec<Node> = scenario
+            .members()
+            .into_iter()
+            .map(|member| Node {
+                name: member.node,
+                role: member.role,
+                running: !member.stopped,
+                connections: if member.stopped { 0 } else { member.connections },
+                offline: if member.stopped { 0 } else { member.offline },
+                away: 0,
+            })
+            .collect();
+        let mut by_name: Vec<usize> = (0..nodes.len()).collect();
+        by_name.sort_by(|&a, &b| nodes[a].name.as_bytes().cmp(nodes[b].name.as_bytes()));
+        Self {
+            api: scenario.api,
+            version: scenario.version.clone(),
+            nodes,
+            by_name,
+            now: Duration::ZERO,
+            rebalances: Vec::new(),
+            evacuations: Vec::new(),
+            flights: Vec::new(),
+            balancer: scenario.load_balancer,
+            reconnect: Duration::from_secs(scenario.reconnect_delay + 1),
+            crash_after: scenario.coordinator_crash(),
+        }
+    }
+
+    /// The index of a node.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// Whether the node's eviction agent is on: it is a donor, or it is evacuated.
+    pub fn agent_on(&self, node: usize) -> bool {
+        self.evacuations.iter().any(|evacuation| evacuation.node == node)
+            || self.rebalances.iter().any(|rebalance| rebalance.donors.contains(&node))
+    }
+
+    /// What `availability_check` says: whether a load balancer should send clients here.
+    pub fn available(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.running) && !self.agent_on(node)
+    }
+
+    /// Works off everything that is due until `now`, in order of time.
+    pub fn advance_to(&mut self, now: Duration) {
+        loop {
+            let flights = self.flights.iter().map(|flight| flight.due);
+            let rebalances = self.rebalances.iter().map(|rebalance| rebalance.due(self.crash_after));
+            let evacuations = self.evacuations.iter().filter_map(|evacuation| evacuation.next);
+            let Some(next) = flights.chain(rebalances).chain(evacuations).min().filter(|&next| next <= now) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            self.land_due();
+            self.step_rebalances();
+            self.step_evacuations();
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// Cuts `clients` from a node; they try again by the load balancer's rule among `targets`.
+    pub(super) fn evict(&mut self, node: usize, clients: u64, targets: &[usize]) {
+        if clients == 0 {
+            return;
+        }
+        let Some(donor) = self.nodes.get_mut(node) else { return };
+        donor.connections -= clients.min(donor.connections);
+        if self.balancer == Balancer::Sticky {
+            donor.away += clients;
+            return;
+        }
+        self.fly(clients, Landing::Among(targets.to_vec()));
+    }
+
+    fn fly(&mut self, clients: u64, to: Landing) {
+        let due = self.now + self.reconnect;
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.due == due && flight.to == to) {
+            flight.clients += clients;
+        } else {
+            self.flights.push(Flight { due, clients, to });
+        }
+    }
+
+    /// A node accepts clients again: those that only know its address set out.
+    pub(super) fn welcome(&mut self, node: usize) {
+        if let Some(found) = self.nodes.get_mut(node) {
+            let clients = std::mem::take(&mut found.away);
+            if clients > 0 {
+                self.fly(clients, Landing::Home(node));
+            }
+        }
+    }
+
+    fn land_due(&mut self) {
+        let now = self.now;
+        let (due, later) = std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.due <= now);
+        self.flights = later;
+        let due: Vec<Flight> = due;
+        for flight in due {
+            match flight.to {
+                Landing::Home(node) if self.available(node) => self.nodes[node].connections += flight.clients,
+                Landing::Home(node) => self.nodes[node].away += flight.clients,
+                Landing::Among(targets) => self.land(flight.clients, &targets),
+            }
+        }
+    }
+
+    /// Gives `clients` to those of `targets` that take clients, else to any node that does, else they keep trying.
+    fn land(&mut self, clients: u64, targets: &[usize]) {
+        let mut open = self.in_name_order(targets);
+        open.retain(|&node| self.available(node));
+        if open.is_empty() {
+            open = self.serving();
+        }
+        if open.is_empty() {
+            self.fly(clients, Landing::Among(targets.to_vec()));
+            return;
+        }
+        match self.balancer {
+            Balancer::Even | Balancer::Sticky => self.spread(clients, &open),
+            Balancer::One => self.nodes[open[0]].connections += clients,
+            Balancer::Least => self.fill(clients, &open),
+        }
+    }
+
+    /// Equal shares, the remainder one each from the first.
+    fn spread(&mut self, clients: u64, open: &[usize]) {
+        let number = open.len() as u64;
+        let (share, rest) = (clients / number, clients % number);
+        for (place, &node) in open.iter().enumerate() {
+            self.nodes[node].connections += share + u64::from((place as u64) < rest);
+        }
+    }
+
+    /// One after another to the node with the fewest, the first of equals; by levels, so that a million are not a million steps.
+    fn fill(&mut self, mut clients: u64, open: &[usize]) {
+        while clients > 0 {
+            let Some(lowest) = open.iter().map(|&node| self.nodes[node].connections).min() else { return };
+            let low: Vec<usize> =
+                open.iter().copied().filter(|&node| self.nodes[node].connections == lowest).collect();
+            let above = open.iter().map(|&node| self.nodes[node].connections).filter(|&count| count > lowest).min();
+            let number = low.len() as u64;
+            let room = above.map_or(u64::MAX, |above| (above - lowest).saturating_mul(number));
+            let now = clients.min(room);
+            self.spread(now, &low);
+            clients -= now;
+        }
+    }
+
+    /// The nodes a load balancer sends clients to: replicants if the cluster has any, else cores, and of those the available.
+    pub fn serving(&self) -> Vec<usize> {
+        let replicants = self.nodes.iter().any(|node| node.role == Role::Replicant);
+        let role = if replicants { Role::Replicant } else { Role::Core };
+        self.by_name
+            .iter()
+            .copied()
+            .filter(|&node| self.nodes[node].role == role && self.available(node))
+            .collect()
+    }
+
+    /// The same nodes, bytewise by name.
+    pub(super) fn in_name_order(&self, nodes: &[usize]) -> Vec<usize> {
+        let mut sorted = nodes.to_vec();
+        sorted.sort_by(|&a, &b| self.nodes[a].name.as_bytes().cmp(self.nodes[b].name.as_bytes()));
+        sorted
+    }
+
+    /// Moves offline sessions at once, pooled and evenly.
+    pub(super) fn move_sessions(&mut self, moved: u64, targets: &[usize]) {
+        let targets = self.in_name_order(targets);
+        if targets.is_empty() {
+            return;
+        }
+        let number = targets.len() as u64;
+        for (place, &node) in targets.iter().enumerate() {
+            self.nodes[node].offline += moved / number + u64::from((place as u64) < moved % number);
+        }
+    }
+
+    /// Clients between two nodes at this moment, and those that wait for a node that refuses them.
+    pub fn in_flight(&self) -> u64 {
+        self.flights.iter().map(|flight| flight.clients).sum::<u64>()
+            + self.nodes.iter().map(|node| node.away).sum::<u64>()
+    }
+
+    /// Stops or starts a node from outside. Its clients look for another one.
+    pub fn set_running(&mut self, node: usize, running: bool) {
+        let Some(found) = self.nodes.get_mut(node) else { return };
+        if found.running == running {
+            return;
+        }
+        found.running = running;
+        if running {
+            self.welcome(node);
+            return;
+        }
+        let clients = std::mem::take(&mut found.connections);
+        found.offline = 0;
+        self.evacuations.retain(|evacuation| evacuation.node != node);
+        self.node_lost(node);
+        let targets = self.serving();
+        self.fly(clients, Landing::Among(targets));
+    }
+}

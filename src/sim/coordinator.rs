@@ -1,0 +1,515 @@
+//! EMQX's two state machines: the rebalance, led by a coordinator, and the evacuation of one node.
+//!
+//! ```text
+//! rebalance   wait_health_check ─► evicting_conns ─► wait_takeover ─► evicting_sessions ─► gone
+//! evacuation  waiting_health_check ─► evicting_conns ─► waiting_takeover ─► evicting_sessions ─► prohibiting
+//!             (not on v4)                                                                         (for ever)
+//! ```
+//!
+//! The arithmetic is [`crate::plan::rules`] and nothing else. Refusals carry EMQX's own words.
+
+use std::time::Duration;
+
+use super::broker::Broker;
+use super::scenario::{Api, Role};
+use crate::plan::rules::{Threshold, donors, evicted, mean};
+
+const TICK: Duration = Duration::from_secs(1);
+/// How long an evacuation waits when no node takes its sessions.
+const NO_TARGET: Duration = Duration::from_secs(30);
+
+/// What a rebalance is asked to do; the defaults are EMQX's.
+#[derive(Clone, Debug)]
+pub struct RebalanceOrder {
+    /// Participants; all running nodes when absent.
+    pub nodes: Option<Vec<String>>,
+    /// Connections a donor loses a second.
+    pub conn_rate: u64,
+    /// Sessions a donor loses a second.
+    pub sess_rate: u64,
+    /// Before the first eviction.
+    pub wait_health_check: Duration,
+    /// Between connections and sessions.
+    pub wait_takeover: Duration,
+    /// When connections are even enough.
+    pub conn: Threshold,
+    /// When sessions are even enough.
+    pub sess: Threshold,
+}
+
+impl Default for RebalanceOrder {
+    fn default() -> Self {
+        let threshold = Threshold { abs: 1000.0, rel: 1.1 };
+        Self {
+            nodes: None,
+            conn_rate: 500,
+            sess_rate: 500,
+            wait_health_check: Duration::from_secs(60),
+            wait_takeover: Duration::from_secs(60),
+            conn: threshold,
+            sess: threshold,
+        }
+    }
+}
+
+/// What an evacuation is asked to do; the defaults are EMQX's.
+#[derive(Clone, Debug)]
+pub struct EvacuationOrder {
+    /// Connections lost a second.
+    pub conn_rate: u64,
+    /// Sessions moved a second.
+    pub sess_rate: u64,
+    /// Before the first eviction; v5 only.
+    pub wait_health_check: Duration,
+    /// Between connections and sessions.
+    pub wait_takeover: Duration,
+    /// Where sessions go; all other running nodes when absent.
+    pub migrate_to: Option<Vec<String>>,
+}
+
+impl Default for EvacuationOrder {
+    fn default() -> Self {
+        let RebalanceOrder { conn_rate, sess_rate, wait_health_check, wait_takeover, .. } = RebalanceOrder::default();
+        Self { conn_rate, sess_rate, wait_health_check, wait_takeover, migrate_to: None }
+    }
+}
+
+/// Why EMQX does not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 400 `BAD_REQUEST` with this message.
+    Bad(String),
+    /// 400 `NOT_FOUND`: nodes that are down or whose agent is on.
+    Unavailable(Vec<String>),
+    /// 404 `NOT_FOUND`: the node in the path does not run.
+    NoNode(String),
+    /// 503 `RPC_ERROR`: the coordinator crashed.
+    Rpc(String),
+}
+
+impl Refusal {
+    fn on(node: &str, why: &str) -> Self {
+        Self::Bad(format!("error on node '{node}': {why}"))
+    }
+
+    /// EMQX's message.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Bad(text) | Self::Rpc(text) => text.clone(),
+            Self::NoNode(node) => format!("Node not found: {node}"),
+            Self::Unavailable(nodes) => {
+                let quoted: Vec<String> = nodes.iter().map(|node| format!("'{node}'")).collect();
+                format!("Nodes unavailable: [{}]", quoted.join(","))
+            }
+        }
+    }
+
+    /// v5's HTTP status and code.
+    pub fn code(&self) -> (u16, &'static str) {
+        match self {
+            Self::Bad(_) => (400, "BAD_REQUEST"),
+            Self::Unavailable(_) => (400, "NOT_FOUND"),
+            Self::NoNode(_) => (404, "NOT_FOUND"),
+            Self::Rpc(_) => (503, "RPC_ERROR"),
+        }
+    }
+}
+
+/// Where a rebalance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebalanceState {
+    /// Load balancers are given time to notice.
+    WaitHealthCheck,
+    /// Connections are cut.
+    EvictingConns,
+    /// Clients may take their sessions over.
+    WaitTakeover,
+    /// Sessions are moved.
+    EvictingSessions,
+}
+
+impl RebalanceState {
+    /// EMQX's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WaitHealthCheck => "wait_health_check",
+            Self::EvictingConns => "evicting_conns",
+            Self::WaitTakeover => "wait_takeover",
+            Self::EvictingSessions => "evicting_sessions",
+        }
+    }
+}
+
+/// A running rebalance.
+#[derive(Clone, Debug)]
+pub struct Rebalance {
+    /// The node that leads.
+    pub coordinator: usize,
+    /// Who gives; fixed at the start.
+    pub donors: Vec<usize>,
+    /// Who receives; fixed at the start.
+    pub recipients: Vec<usize>,
+    /// What was asked.
+    pub order: RebalanceOrder,
+    /// Where it is.
+    pub state: RebalanceState,
+    /// Donors' and recipients' mean connections at the last round of the connection phase.
+    pub conn_means: Option<(f64, f64)>,
+    /// The same of offline sessions.
+    pub sess_means: Option<(f64, f64)>,
+    /// Rounds that evicted connections.
+    pub rounds: u64,
+    initial: Vec<(usize, u64, u64)>,
+    started: Duration,
+    next: Duration,
+}
+
+impl Rebalance {
+    /// When something happens to it next, by itself or by a coordinator that dies `crash` after its start.
+    pub(super) fn due(&self, crash: Option<Duration>) -> Duration {
+        crash.map_or(self.next, |crash| self.next.min(self.started + crash))
+    }
+
+    /// A donor's connections and sessions at the start.
+    pub(super) fn at_start(&self, donor: usize) -> (u64, u64) {
+        let found = self.initial.iter().find(|(node, _, _)| *node == donor);
+        found.map_or((0, 0), |&(_, connections, sessions)| (connections, sessions))
+    }
+}
+
+/// Where an evacuation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvacuationState {
+    /// Load balancers are given time to notice (v5 only).
+    WaitingHealthCheck,
+    /// Connections are cut.
+    EvictingConns,
+    /// Clients may take their sessions over.
+    WaitingTakeover,
+    /// Sessions are moved.
+    EvictingSessions,
+    /// Nothing is left, nothing is let in.
+    Prohibiting,
+}
+
+impl EvacuationState {
+    /// EMQX's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WaitingHealthCheck => "waiting_health_check",
+            Self::EvictingConns => "evicting_conns",
+            Self::WaitingTakeover => "waiting_takeover",
+            Self::EvictingSessions => "evicting_sessions",
+            Self::Prohibiting => "prohibiting",
+        }
+    }
+}
+
+/// A running evacuation.
+#[derive(Clone, Debug)]
+pub struct Evacuation {
+    /// The node that is emptied.
+    pub node: usize,
+    /// Where it is.
+    pub state: EvacuationState,
+    /// What was asked.
+    pub order: EvacuationOrder,
+    /// Connections and sessions at the start.
+    pub initial: (u64, u64),
+    /// Connections and sessions as EMQX reports them: before the last round's eviction.
+    pub current: (u64, u64),
+    targets: Vec<usize>,
+    pub(super) next: Option<Duration>,
+}
+
+impl Broker {
+    /// The running rebalances.
+    pub fn rebalances(&self) -> &[Rebalance] {
+        &self.rebalances
+    }
+
+    /// The running evacuations.
+    pub fn evacuations(&self) -> &[Evacuation] {
+        &self.evacuations
+    }
+
+    /// Where the sessions of an evacuated node can go at this moment.
+    pub fn session_recipients(&self, evacuation: &Evacuation) -> Vec<usize> {
+        evacuation.targets.iter().copied().filter(|&node| self.available(node)).collect()
+    }
+
+    fn path_node(&self, name: &str) -> Result<usize, Refusal> {
+        self.find(name).filter(|&node| self.nodes[node].running).ok_or_else(|| Refusal::NoNode(name.to_owned()))
+    }
+
+    fn named(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+        let unknown: Vec<String> =
+            names.iter().filter(|name| self.find(name).is_none()).map(|name| format!("<<\"{name}\">>")).collect();
+        if !unknown.is_empty() {
+            return Err(Refusal::Bad(format!("Invalid nodes: [{}]", unknown.join(","))));
+        }
+        let nodes: Vec<usize> = names.iter().filter_map(|name| self.find(name)).collect();
+        let closed: Vec<String> = nodes
+            .iter()
+            .filter(|&&node| !self.available(node))
+            .map(|&node| self.nodes[node].name.clone())
+            .collect();
+        if closed.is_empty() { Ok(nodes) } else { Err(Refusal::Unavailable(closed)) }
+    }
+
+    /// Starts a rebalance led by `coordinator`.
+    pub fn start_rebalance(&mut self, coordinator: &str, order: RebalanceOrder) -> Result<(), Refusal> {
+        let leader = self.path_node(coordinator)?;
+        let nodes = match &order.nodes {
+            Some(names) => self.named(names)?,
+            None => (0..self.nodes.len()).filter(|&node| self.nodes[node].running).collect(),
+        };
+        if self.rebalances.iter().any(|rebalance| rebalance.coordinator == leader) {
+            return Err(Refusal::on(coordinator, "already_started"));
+        }
+        let connections: Vec<u64> = nodes.iter().map(|&node| self.nodes[node].connections).collect();
+        let gives = donors(&connections);
+        let pick = |give: bool| -> Vec<usize> {
+            nodes.iter().zip(&gives).filter(|&(_, &gives)| gives == give).map(|(&node, _)| node).collect()
+        };
+        let (givers, takers) = (pick(true), pick(false));
+        let even = givers.is_empty() || takers.is_empty() || {
+            let of = |group: &[usize], count: fn(&super::broker::Node) -> u64| {
+                mean(group.iter().map(|&node| count(&self.nodes[node])))
+            };
+            let by_connections = |node: &super::broker::Node| node.connections;
+            order.conn.holds(of(&givers, by_connections), of(&takers, by_connections))
+                && order.sess.holds(
+                    of(&givers, super::broker::Node::sessions),
+                    of(&takers, super::broker::Node::sessions),
+                )
+        };
+        if even {
+            return Err(Refusal::on(coordinator, "nothing_to_balance"));
+        }
+        if givers.iter().any(|&node| self.agent_on(node)) {
+            return Err(Refusal::Rpc(format!(
+                "RPC error on node '{coordinator}': {{bad_results,[{{error,eviction_agent_busy}}]}}"
+            )));
+        }
+        let initial = givers
+            .iter()
+            .map(|&node| (node, self.nodes[node].connections, self.nodes[node].sessions()))
+            .collect();
+        self.rebalances.push(Rebalance {
+            coordinator: leader,
+            donors: givers,
+            recipients: takers,
+            state: RebalanceState::WaitHealthCheck,
+            conn_means: None,
+            sess_means: None,
+            rounds: 0,
+            initial,
+            started: self.now,
+            next: self.now + order.wait_health_check,
+            order,
+        });
+        // No wait at all means that the first round is now.
+        self.advance_to(self.now);
+        Ok(())
+    }
+
+    /// Stops the rebalance led by `coordinator`.
+    pub fn stop_rebalance(&mut self, coordinator: &str) -> Result<(), Refusal> {
+        let leader = self.path_node(coordinator)?;
+        let Some(at) = self.rebalances.iter().position(|rebalance| rebalance.coordinator == leader) else {
+            return Err(Refusal::on(coordinator, "not_started"));
+        };
+        let ended = self.rebalances.remove(at);
+        self.release(&ended);
+        Ok(())
+    }
+
+    /// Ends every rebalance at once, as when the coordinators' processes die.
+    pub fn crash_coordinators(&mut self) {
+        for ended in std::mem::take(&mut self.rebalances) {
+            self.release(&ended);
+        }
+    }
+
+    fn release(&mut self, ended: &Rebalance) {
+        for &donor in &ended.donors {
+            if self.available(donor) {
+                self.welcome(donor);
+            }
+        }
+    }
+
+    /// A node stopped: every rebalance it takes part in ends.
+    pub(super) fn node_lost(&mut self, node: usize) {
+        let (ended, going): (Vec<_>, Vec<_>) = std::mem::take(&mut self.rebalances).into_iter().partition(|rebalance| {
+            rebalance.coordinator == node || rebalance.donors.contains(&node) || rebalance.recipients.contains(&node)
+        });
+        self.rebalances = going;
+        for rebalance in &ended {
+            self.release(rebalance);
+        }
+    }
+
+    /// Starts the evacuation of a node.
+    pub fn start_evacuation(&mut self, name: &str, order: EvacuationOrder) -> Result<(), Refusal> {
+        let node = self.path_node(name)?;
+        let targets = match &order.migrate_to {
+            Some(names) => self.named(names)?,
+            None => (0..self.nodes.len()).filter(|&other| other != node && self.nodes[other].running).collect(),
+        };
+        if self.evacuations.iter().any(|evacuation| evacuation.node == node) {
+            return Err(Refusal::on(name, "already_started"));
+        }
+        if self.agent_on(node) {
+            return Err(Refusal::on(name, "eviction_agent_busy"));
+        }
+        let counts = (self.nodes[node].connections, self.nodes[node].sessions());
+        let (state, wait) = if self.api == Api::V1beta4 {
+            (EvacuationState::EvictingConns, Duration::ZERO)
+        } else {
+            (EvacuationState::WaitingHealthCheck, order.wait_health_check)
+        };
+        let next = Some(self.now + wait);
+        self.evacuations.push(Evacuation { node, state, order, initial: counts, current: counts, targets, next });
+        self.advance_to(self.now);
+        Ok(())
+    }
+
+    /// Stops the evacuation of a node; it takes clients again.
+    pub fn stop_evacuation(&mut self, name: &str) -> Result<(), Refusal> {
+        let node = self.path_node(name)?;
+        let Some(at) = self.evacuations.iter().position(|evacuation| evacuation.node == node) else {
+            return Err(Refusal::on(name, "not_started"));
+        };
+        self.evacuations.remove(at);
+        self.welcome(node);
+        Ok(())
+    }
+
+    pub(super) fn step_rebalances(&mut self) {
+        let now = self.now;
+        let mut running = std::mem::take(&mut self.rebalances);
+        let mut ended = Vec::new();
+        let mut place = 0;
+        while place < running.len() {
+            let rebalance = &mut running[place];
+            let crashed = self.crash_after.is_some_and(|crash| rebalance.started + crash <= now);
+            if crashed || (rebalance.next <= now && !self.step_rebalance(rebalance)) {
+                ended.push(running.remove(place));
+            } else {
+                place += 1;
+            }
+        }
+        self.rebalances = running;
+        for rebalance in &ended {
+            self.release(rebalance);
+        }
+    }
+
+    /// One step of one rebalance; `false` when it is over.
+    fn step_rebalance(&mut self, rebalance: &mut Rebalance) -> bool {
+        let now = self.now;
+        if rebalance.state == RebalanceState::WaitHealthCheck {
+            rebalance.state = RebalanceState::EvictingConns;
+        }
+        if rebalance.state == RebalanceState::EvictingConns {
+            let count = |node: &usize| self.nodes[*node].connections;
+            let gives = mean(rebalance.donors.iter().map(count));
+            let takes = mean(rebalance.recipients.iter().map(count));
+            rebalance.conn_means = Some((gives, takes));
+            if rebalance.order.conn.holds(gives, takes) {
+                rebalance.state = RebalanceState::WaitTakeover;
+                rebalance.next = now + rebalance.order.wait_takeover;
+                if !rebalance.order.wait_takeover.is_zero() {
+                    return true;
+                }
+            } else {
+                rebalance.rounds += 1;
+                for &donor in &rebalance.donors {
+                    let lost = evicted(self.nodes[donor].connections, takes, rebalance.order.conn_rate);
+                    self.evict(donor, lost, &rebalance.recipients);
+                }
+                rebalance.next = now + TICK;
+                return true;
+            }
+        }
+        rebalance.state = RebalanceState::EvictingSessions;
+        let count = |node: &usize| self.nodes[*node].offline;
+        let gives = mean(rebalance.donors.iter().map(count));
+        let takes = mean(rebalance.recipients.iter().map(count));
+        rebalance.sess_means = Some((gives, takes));
+        if rebalance.order.sess.holds(gives, takes) {
+            return false;
+        }
+        let mut moved = 0;
+        for &donor in &rebalance.donors {
+            let lost = evicted(self.nodes[donor].offline, takes, rebalance.order.sess_rate);
+            self.nodes[donor].offline -= lost;
+            moved += lost;
+        }
+        self.move_sessions(moved, &rebalance.recipients);
+        rebalance.next = now + TICK;
+        true
+    }
+
+    pub(super) fn step_evacuations(&mut self) {
+        let now = self.now;
+        let mut running = std::mem::take(&mut self.evacuations);
+        // The agents must be seen as on while the clients of the others look for a place.
+        self.evacuations.clone_from(&running);
+        for evacuation in &mut running {
+            if evacuation.next.is_some_and(|next| next <= now) {
+                self.step_evacuation(evacuation);
+            }
+        }
+        self.evacuations = running;
+    }
+
+    fn step_evacuation(&mut self, evacuation: &mut Evacuation) {
+        let now = self.now;
+        let node = evacuation.node;
+        if evacuation.state == EvacuationState::WaitingHealthCheck {
+            evacuation.state = EvacuationState::EvictingConns;
+        }
+        if evacuation.state == EvacuationState::EvictingConns {
+            let own = self.nodes[node].connections;
+            evacuation.current.0 = own;
+            if own > 0 {
+                let others = self.serving();
+                self.evict(node, own.min(evacuation.order.conn_rate), &others);
+                evacuation.next = Some(now + TICK);
+                return;
+            }
+            evacuation.state = EvacuationState::WaitingTakeover;
+            evacuation.next = Some(now + evacuation.order.wait_takeover);
+            if !evacuation.order.wait_takeover.is_zero() {
+                return;
+            }
+        }
+        evacuation.state = EvacuationState::EvictingSessions;
+        let own = self.nodes[node].sessions();
+        evacuation.current.1 = own;
+        if own == 0 {
+            evacuation.state = EvacuationState::Prohibiting;
+            evacuation.next = None;
+            return;
+        }
+        let targets = self.session_recipients(evacuation);
+        if targets.is_empty() {
+            evacuation.next = Some(now + NO_TARGET);
+            return;
+        }
+        let moved = self.nodes[node].offline.min(evacuation.order.sess_rate);
+        self.nodes[node].offline -= moved;
+        self.move_sessions(moved, &targets);
+        evacuation.next = Some(now + TICK);
+    }
+
+    /// Who would take part if an operator started a rebalance: replicants if there are any, else cores.
+    pub fn participants(&self) -> Vec<String> {
+        let replicants = self.nodes.iter().any(|node| node.role == Role::Replicant);
+        let role = if replicants { Role::Replicant } else { Role::Core };
+        self.nodes.iter().filter(|node| node.role == role).map(|node| node.name.clone()).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! The handle by which everybody in this room reaches the pretend EMQX: the REST server, the operator, the kubelet.
+//! It brings the broker up to the clock's now before anybody looks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::broker::Broker;
+use super::clock::Clock;
+use super::scenario::{Answer, Api, Scenario};
+
+/// A key of EMQX's REST API (v4: an application) and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key, v4: the application's id.
+    pub key: String,
+    /// Its secret.
+    pub secret: String,
+    /// Whether it may only read.
+    pub viewer: bool,
+}
+
+/// The pretend EMQX cluster; clones are the same cluster.
+#[derive(Clone)]
+pub struct Emqx(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    api: Api,
+    broker: Mutex<Broker>,
+    answer: Mutex<Option<Answer>>,
+    keys: Vec<Key>,
+}
+
+impl Emqx {
+    /// The cluster of a scenario on a clock.
+    pub fn new(scenario: &Scenario, clock: Clock) -> Self {
+        let (name, secret) = match scenario.api {
+            Api::V1beta4 => ("emqx_operator_controller", SECRET_V4),
+            _ => ("emqx-operator-controller", SECRET),
+        };
+        let key = |key: &str, secret: &str, viewer| Key { key: key.to_owned(), secret: secret.to_owned(), viewer };
+        Self(Arc::new(Inner {
+            clock,
+            api: scenario.api,
+            broker: Mutex::new(Broker::new(scenario)),
+            answer: Mutex::new(None),
+            keys: vec![key(name, secret, false), key("viewer", "viewer-may-only-look-4Kd9", true)],
+        }))
+    }
+
+    /// Looks at, or changes, the broker as it is now.
+    pub fn with<R>(&self, look: impl FnOnce(&mut Broker) -> R) -> R {
+        let now = self.0.clock.elapsed();
+        let mut broker = self.0.broker.lock().unwrap_or_else(PoisonError::into_inner);
+        broker.advance_to(now);
+        look(&mut broker)
+    }
+
+    /// The clock it lives by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Which API it speaks.
+    pub fn api(&self) -> Api {
+        self.0.api
+    }
+
+    /// The operator's key, which the Secret holds.
+    pub fn key(&self) -> &Key {
+        &self.0.keys[0]
+    }
+
+    /// A key that may only read; not in the Secret.
+    pub fn viewer_key(&self) -> &Key {
+        &self.0.keys[1]
+    }
+
+    /// The key with this name and secret.
+    pub(super) fn known(&self, key: &str, secret: &str) -> Option<&Key> {
+        self.0.keys.iter().find(|known| known.key == key && known.secret == secret)
+    }
+
+    /// How it answers instead of truly.
+    pub fn answer(&self) -> Option<Answer> {
+        self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes it answer like this from now on; `None` is truly.
+    pub fn set_answer(&self, answer: Option<Answer>) {
+        *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+}
+
+
+/// Random-looking, and the same each time: these open nothing but the pretend cluster.
+const SECRET: &str = "Zq7wT1nX4cVbR9sLk2PdJf6HgYmE8aUo";
+const SECRET_V4: &str = "uX3kQ9vTzB1nM7cLpR5sWd8FhJ2gYe6AiKoN4bVtCxZqEwHrUyGmSaDfPjLk0T3v";

@@ -1,0 +1,170 @@
+//! What goes wrong on purpose: by the scenario's timetable, or at once from a test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::clock::Worker;
+use super::emqx::Emqx;
+use super::scenario::{Answer, Fault, Scenario, ScenarioError};
+use super::store::{Key, Store};
+
+/// A handle that makes things go wrong; clones are the same.
+#[derive(Clone)]
+pub struct Faults(Arc<Inner>);
+
+struct Inner {
+    cut_all: watch::Sender<u64>,
+    cut_forwards: watch::Sender<u64>,
+    emqx: Emqx,
+    store: Store,
+    namespace: String,
+    /// Pod names, by the index of their node.
+    pods: Vec<String>,
+    operator_alive: Arc<AtomicBool>,
+}
+
+impl Faults {
+    pub(super) fn new(scenario: &Scenario, emqx: Emqx, store: Store) -> Self {
+        Self(Arc::new(Inner {
+            cut_all: watch::Sender::new(0),
+            cut_forwards: watch::Sender::new(0),
+            emqx,
+            store,
+            namespace: scenario.namespace.clone(),
+            pods: scenario.members().into_iter().map(|member| member.pod).collect(),
+            operator_alive: Arc::new(AtomicBool::new(scenario.operator_alive)),
+        }))
+    }
+
+    /// Changes when every connection to the API server is to be cut.
+    pub(super) fn all_cut(&self) -> watch::Receiver<u64> {
+        self.0.cut_all.subscribe()
+    }
+
+    /// Changes when every port-forward is to be cut.
+    pub(super) fn forwards_cut(&self) -> watch::Receiver<u64> {
+        self.0.cut_forwards.subscribe()
+    }
+
+    /// Whether the operator does anything.
+    pub(super) fn operator_alive(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.operator_alive)
+    }
+
+    /// Cuts every open port-forward without a word.
+    pub fn drop_port_forwards(&self) {
+        self.0.cut_forwards.send_modify(|number| *number += 1);
+    }
+
+    /// Cuts every connection to the API server: requests, watches, port-forwards.
+    pub fn close_connections(&self) {
+        self.0.cut_all.send_modify(|number| *number += 1);
+        self.drop_port_forwards();
+    }
+
+    /// The API server restarts: connections are cut, and watches from before are told 410.
+    pub fn restart_api_server(&self) {
+        self.0.store.forget();
+        self.close_connections();
+    }
+
+    /// EMQX answers like this from now on; `None` is truly.
+    pub fn emqx_answers(&self, answer: Option<Answer>) {
+        self.0.emqx.set_answer(answer);
+    }
+
+    /// Every coordinator's process dies.
+    pub fn crash_coordinators(&self) {
+        self.0.emqx.with(super::broker::Broker::crash_coordinators);
+    }
+
+    /// Stops or starts a node, named by its pod or by itself. `false` when there is none.
+    pub fn set_node_running(&self, name: &str, running: bool) -> bool {
+        let index = self.0.pods.iter().position(|pod| pod == name);
+        let index = index.or_else(|| self.0.emqx.with(|broker| broker.find(name)));
+        let Some(index) = index else { return false };
+        self.0.emqx.with(|broker| broker.set_running(index, running));
+        self.mark_containers(index, running);
+        true
+    }
+
+    /// A stopped node's container is no longer ready; the kubelet makes the rest of it.
+    fn mark_containers(&self, index: usize, ready: bool) {
+        let Some(pods) = self.0.store.registry.index("pods") else { return };
+        let key = Key { resource: pods, namespace: self.0.namespace.clone(), name: self.0.pods[index].clone() };
+        let mut locked = self.0.store.lock();
+        let Some(pod) = locked.get(&key) else { return };
+        let mut pod = (*pod).clone();
+        for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+            container["ready"] = json!(ready);
+        }
+        locked.put(key, pod);
+    }
+
+    /// Lets the operator live or fall silent.
+    pub fn set_operator_alive(&self, alive: bool) {
+        self.0.operator_alive.store(alive, Ordering::SeqCst);
+    }
+
+    /// Removes an object, finalizers or not: `plural/name` in the scenario's namespace. `false` when there is none.
+    pub fn delete_object(&self, object: &str) -> bool {
+        object.split_once('/').and_then(|(plural, name)| self.key(plural, name)).is_some_and(|key| self.0.store.lock().remove(&key).is_some())
+    }
+
+    /// Reads an object as it is stored: `plural`, `name` in the scenario's namespace.
+    pub fn object(&self, plural: &str, name: &str) -> Option<Value> {
+        let key = self.key(plural, name)?;
+        self.0.store.lock().get(&key).map(|object| (*object).clone())
+    }
+
+    /// Writes an object as it is, unchecked, as a wrong-headed controller would.
+    pub fn put_object(&self, object: Value) -> bool {
+        self.0.store.lock().seed(object).is_some()
+    }
+
+    fn key(&self, plural: &str, name: &str) -> Option<Key> {
+        let resource = self.0.store.registry.index(plural)?;
+        Some(Key { resource, namespace: self.0.namespace.clone(), name: name.to_owned() })
+    }
+
+    /// Does what a scenario names.
+    pub fn apply(&self, fault: &Fault) {
+        match fault {
+            Fault::CrashCoordinator => self.crash_coordinators(),
+            Fault::DropPortForwards => self.drop_port_forwards(),
+            Fault::CloseConnections => self.close_connections(),
+            Fault::RestartApiServer => self.restart_api_server(),
+            Fault::EmqxAnswers(answer) => self.emqx_answers(Some(answer.clone())),
+            Fault::EmqxRecovers => self.emqx_answers(None),
+            Fault::StopNode(name) => drop(self.set_node_running(name, false)),
+            Fault::StartNode(name) => drop(self.set_node_running(name, true)),
+            Fault::StopOperator => self.set_operator_alive(false),
+            Fault::DeleteObject(object) => drop(self.delete_object(object)),
+        }
+    }
+}
+
+/// The faults of a scenario that come at a time, in order.
+pub(super) fn timetable(scenario: &Scenario) -> Result<Vec<(Duration, Fault)>, ScenarioError> {
+    let mut table = Vec::new();
+    for timed in &scenario.faults {
+        if let Some(at) = timed.at {
+            table.push((Duration::from_secs_f64(at), timed.fault.parse()?));
+        }
+    }
+    table.sort_by_key(|(at, _)| *at);
+    Ok(table)
+}
+
+/// Lets each fault happen when its time has come.
+pub(super) async fn run(mut worker: Worker, faults: Faults, table: Vec<(Duration, Fault)>) {
+    for (at, fault) in table {
+        worker.sleep_until(at).await;
+        tracing::debug!(?fault, "a fault of the scenario");
+        faults.apply(&fault);
+    }
+}

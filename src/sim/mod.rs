@@ -1,0 +1,47 @@
+//! A pretend cluster as a loopback server, so that the real clients talk to it: kubectl, the `kube` crate, and our own
+//! EMQX client. It ships with the program (`kubectl emqx demo`) and drives the tests.
+//!
+//! ```text
+//!                     ┌───────────────────────── this room ─────────────────────────┐
+//!  kubectl, kube ────►│ apiserver ─► verbs ─► store ◄── kubelet (pods, endpoints)   │
+//!                     │     │          ▲                    │ availability_check    │
+//!                     │  forward       │ an ordinary client ▼                       │
+//!                     │     ▼          └──── operator ──► emqx ─► broker            │
+//!  EMQX clients ─────►│    rest ────────────────────────────┘      │ plan::rules    │
+//!                     │            clock: virtual time for all of them              │
+//!                     └──────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! What the pretend operator does is what the real one did (`verified.md`): the readiness trap, the false `Completed`,
+//! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
+//! as well. All of it runs on one thread: nothing here may block.
+//!
+//! May import, of ours, `model` and `plan`. Knows nothing of the rooms that use it.
+
+mod access;
+mod apiserver;
+pub mod broker;
+pub mod clock;
+pub mod coordinator;
+pub mod emqx;
+pub mod faults;
+mod forward;
+mod instance;
+mod patch;
+mod population;
+mod resources;
+pub mod rest;
+mod rest_bodies;
+pub mod scenario;
+mod schema;
+mod selector;
+mod serve;
+mod status;
+mod store;
+mod table;
+mod verbs;
+mod watching;
+
+pub use faults::Faults;
+pub use scenario::Scenario;
+pub use serve::{Options, Running, SimError, serve};

@@ -1,0 +1,584 @@
+//! What the pretend cluster looks like, what goes wrong in it, and what must come out: scenarios in YAML, inside the
+//! program (`scenarios/*.yaml`) or from a file. Adding a case is adding a file.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::coordinator::RebalanceOrder;
+use crate::plan::rules::Threshold;
+
+/// Which API version of the custom resources the cluster is kept in; it decides the operator line and EMQX's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// `EmqxEnterprise` of operator 2.2, EMQX 4.4.
+    V1beta4,
+    /// EMQX of operator 2.2.
+    V2beta1,
+    /// EMQX of operator 2.3.
+    V2,
+    /// EMQX of operator 3.x; no Rebalance.
+    V3beta1,
+}
+
+impl Api {
+    /// As it stands in `apiVersion`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1beta4 => "v1beta4",
+            Self::V2beta1 => "v2beta1",
+            Self::V2 => "v2",
+            Self::V3beta1 => "v3beta1",
+        }
+    }
+
+    /// The line of the operator that keeps it.
+    pub fn line(self) -> Line {
+        match self {
+            Self::V1beta4 | Self::V2beta1 => Line::V2_2,
+            Self::V2 => Line::V2_3,
+            Self::V3beta1 => Line::V3,
+        }
+    }
+
+    /// The port of EMQX's REST API on a pod.
+    pub fn port(self) -> u16 {
+        if self == Self::V1beta4 { 8081 } else { 18083 }
+    }
+
+    /// The instance's kind.
+    pub fn kind(self) -> &'static str {
+        if self == Self::V1beta4 { "EmqxEnterprise" } else { "EMQX" }
+    }
+
+    /// The plural of the instance's kind.
+    pub fn plural(self) -> &'static str {
+        if self == Self::V1beta4 { "emqxenterprises" } else { "emqxes" }
+    }
+}
+
+/// The operator's release line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// 2.2.x
+    V2_2,
+    /// 2.3.x
+    V2_3,
+    /// 3.x
+    V3,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Keeps the data.
+    Core,
+    /// Only serves clients.
+    Replicant,
+}
+
+impl Role {
+    /// EMQX's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Replicant => "replicant",
+        }
+    }
+}
+
+/// Where evicted clients come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Balancer {
+    /// Equal shares.
+    #[default]
+    Even,
+    /// Each to the node with the fewest.
+    Least,
+    /// All to the first.
+    One,
+    /// Back to where they came from, which refuses them until it is no longer a donor.
+    Sticky,
+}
+
+/// How EMQX's REST API answers when it does not answer truly.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// 500 with EMQX's JSON.
+    Error,
+    /// 401 `BAD_API_KEY_OR_SECRET`.
+    Unauthorized,
+    /// 200 with an HTML page, as a proxy in between would send.
+    Html,
+    /// 200 with bytes that are no JSON.
+    Garbage,
+    /// 200 with JSON of another shape.
+    WrongShape,
+    /// 200 and 50 MB.
+    Huge,
+    /// Never.
+    Silence,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fault {
+    /// The coordinator's process dies; EMQX forgets the rebalance.
+    CrashCoordinator,
+    /// Every open port-forward is cut.
+    DropPortForwards,
+    /// Every connection to the API server is cut, watches too.
+    CloseConnections,
+    /// The API server restarts: connections are cut and old resource versions are gone (410).
+    RestartApiServer,
+    /// EMQX answers like this from now on.
+    EmqxAnswers(Answer),
+    /// EMQX answers truly again.
+    EmqxRecovers,
+    /// A node (by its EMQX name or its pod's name) stops.
+    StopNode(String),
+    /// A stopped node runs again.
+    StartNode(String),
+    /// The operator falls silent.
+    StopOperator,
+    /// An object is deleted: `plural/name` in the scenario's namespace.
+    DeleteObject(String),
+}
+
+/// A fault and when: seconds after the start of the cluster, or after the start of each rebalance (coordinators only).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TimedFault {
+    /// Virtual seconds after the cluster's start.
+    #[serde(default)]
+    pub at: Option<f64>,
+    /// Virtual seconds after the start of a rebalance; for `crashCoordinator`.
+    #[serde(default)]
+    pub after_start: Option<f64>,
+    /// What happens.
+    pub fault: FaultText,
+}
+
+/// A fault in YAML: a plain word, or `{word: argument}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum FaultText {
+    /// Without an argument.
+    Word(String),
+    /// With one.
+    Argument(std::collections::BTreeMap<String, serde_json::Value>),
+}
+
+impl FaultText {
+    /// The fault that is meant.
+    pub fn parse(&self) -> Result<Fault, ScenarioError> {
+        let value = match self {
+            Self::Word(word) => serde_json::Value::String(word.clone()),
+            Self::Argument(map) => serde_json::to_value(map).map_err(|error| ScenarioError::Fault(error.to_string()))?,
+        };
+        serde_json::from_value(value).map_err(|error| ScenarioError::Fault(error.to_string()))
+    }
+}
+
+/// One or several equal nodes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeGroup {
+    /// Core or replicant.
+    #[serde(default = "core")]
+    pub role: Role,
+    /// How many of this kind.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Live clients of each.
+    #[serde(default)]
+    pub connections: u64,
+    /// Sessions of clients that are away, of each.
+    #[serde(default)]
+    pub offline_sessions: u64,
+    /// Whether it is stopped.
+    #[serde(default)]
+    pub stopped: bool,
+    /// EMQX's name of it, when it is not the usual one (hostile names).
+    #[serde(default)]
+    pub node: Option<String>,
+}
+
+fn core() -> Role {
+    Role::Core
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The rebalance that the expectation is about, in EMQX's names.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Strategy {
+    /// Connections a donor loses a second.
+    pub conn_evict_rate: u64,
+    /// Sessions a donor loses a second.
+    pub sess_evict_rate: u64,
+    /// Seconds before the first eviction.
+    pub wait_health_check: u64,
+    /// Seconds between connections and sessions.
+    pub wait_takeover: u64,
+    /// Absolute threshold of connections.
+    pub abs_conn_threshold: u64,
+    /// Relative threshold of connections.
+    pub rel_conn_threshold: f64,
+    /// Absolute threshold of sessions.
+    pub abs_sess_threshold: u64,
+    /// Relative threshold of sessions.
+    pub rel_sess_threshold: f64,
+}
+
+impl Default for Strategy {
+    /// The documented example's.
+    fn default() -> Self {
+        Self {
+            conn_evict_rate: 10,
+            sess_evict_rate: 10,
+            wait_health_check: 10,
+            wait_takeover: 10,
+            abs_conn_threshold: 100,
+            rel_conn_threshold: 1.1,
+            abs_sess_threshold: 100,
+            rel_sess_threshold: 1.1,
+        }
+    }
+}
+
+impl Strategy {
+    /// As an order to the broker.
+    pub fn order(&self) -> RebalanceOrder {
+        RebalanceOrder {
+            nodes: None,
+            conn_rate: self.conn_evict_rate,
+            sess_rate: self.sess_evict_rate,
+            wait_health_check: Duration::from_secs(self.wait_health_check),
+            wait_takeover: Duration::from_secs(self.wait_takeover),
+            conn: Threshold { abs: self.abs_conn_threshold as f64, rel: self.rel_conn_threshold },
+            sess: Threshold { abs: self.abs_sess_threshold as f64, rel: self.rel_sess_threshold },
+        }
+    }
+}
+
+/// What must come out when the scenario's rebalance is run to its end.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
+    /// The rebalance that is run; the documented one when absent.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// EMQX's refusal, when it does not start.
+    #[serde(default)]
+    pub refusal: Option<String>,
+    /// Rounds that evict connections.
+    #[serde(default)]
+    pub rounds: Option<u64>,
+    /// Seconds from the start to the end in EMQX.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+    /// Connections of each node a minute after the end, in the order of the scenario's nodes.
+    #[serde(default)]
+    pub connections: Option<Vec<u64>>,
+    /// The phase of the Rebalance object at its end; absent where the kind does not exist.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// The message of the object's condition `Failed`.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The verdict a careful observer comes to.
+    #[serde(default)]
+    pub verdict: Option<String>,
+}
+
+/// A pretend cluster.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// One line about it.
+    #[serde(default)]
+    pub about: String,
+    /// The version of the custom resources.
+    pub api: Api,
+    /// EMQX's version; a usual one of the line when absent.
+    #[serde(default)]
+    pub version: String,
+    /// The namespace.
+    #[serde(default = "namespace")]
+    pub namespace: String,
+    /// The instance's name; `emqx`, on v1beta4 `emqx-ee`, when absent.
+    #[serde(default)]
+    pub instance: String,
+    /// Whether an operator is at work.
+    #[serde(default = "alive")]
+    pub operator_alive: bool,
+    /// Where evicted clients come back.
+    #[serde(default)]
+    pub load_balancer: Balancer,
+    /// When they come back: this many rounds later than the next.
+    #[serde(default)]
+    pub reconnect_delay: u64,
+    /// The nodes.
+    pub nodes: Vec<NodeGroup>,
+    /// What goes wrong, and when.
+    #[serde(default)]
+    pub faults: Vec<TimedFault>,
+    /// What must come out.
+    #[serde(default)]
+    pub expect: Expectation,
+}
+
+fn namespace() -> String {
+    "mq".to_owned()
+}
+
+fn alive() -> bool {
+    true
+}
+
+/// One node of the scenario with all its names.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// EMQX's name.
+    pub node: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's address.
+    pub ip: String,
+    /// Core or replicant.
+    pub role: Role,
+    /// Its number within its set.
+    pub ordinal: usize,
+    /// Live clients.
+    pub connections: u64,
+    /// Sessions of clients that are away.
+    pub offline: u64,
+    /// Whether it is stopped.
+    pub stopped: bool,
+}
+
+/// Why a scenario cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// No such scenario inside the program.
+    #[error("there is no scenario {name:?}; there are: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Not YAML, or not a scenario.
+    #[error("not a scenario: {0}")]
+    Yaml(String),
+    /// A fault that is none.
+    #[error("not a fault: {0}")]
+    Fault(String),
+    /// It can be read but makes no sense.
+    #[error("the scenario makes no sense: {0}")]
+    Senseless(String),
+}
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("documented", include_str!("scenarios/documented-v2beta1.yaml")),
+    ("documented-v2beta1", include_str!("scenarios/documented-v2beta1.yaml")),
+    ("documented-v1beta4", include_str!("scenarios/documented-v1beta4.yaml")),
+    ("documented-v2", include_str!("scenarios/documented-v2.yaml")),
+    ("documented-v3beta1", include_str!("scenarios/documented-v3beta1.yaml")),
+    ("balanced", include_str!("scenarios/balanced.yaml")),
+    ("coordinator-crash", include_str!("scenarios/coordinator-crash.yaml")),
+    ("sticky-balancer", include_str!("scenarios/sticky-balancer.yaml")),
+    ("hostile", include_str!("scenarios/hostile.yaml")),
+    ("big", include_str!("scenarios/big.yaml")),
+];
+
+impl Scenario {
+    /// The names of the scenarios inside the program.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// A scenario inside the program.
+    pub fn built_in(name: &str) -> Result<Self, ScenarioError> {
+        let found = BUILT_IN.iter().find(|(known, _)| *known == name);
+        let (_, text) = found.ok_or_else(|| ScenarioError::Unknown {
+            name: name.to_owned(),
+            known: Self::names().collect::<Vec<_>>().join(", "),
+        })?;
+        Self::from_yaml(text)
+    }
+
+    /// A scenario from a file's text.
+    pub fn from_yaml(text: &str) -> Result<Self, ScenarioError> {
+        let mut scenario: Self = serde_yaml::from_str(text).map_err(|error| ScenarioError::Yaml(error.to_string()))?;
+        if scenario.instance.is_empty() {
+            scenario.instance = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" }.to_owned();
+        }
+        if scenario.version.is_empty() {
+            scenario.version = match scenario.api {
+                Api::V1beta4 => "4.4.19",
+                Api::V2beta1 => "5.8.6",
+                Api::V2 | Api::V3beta1 => "5.10.1",
+            }
+            .to_owned();
+        }
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let senseless = |text: String| Err(ScenarioError::Senseless(text));
+        if self.api == Api::V1beta4 && self.nodes.iter().any(|group| group.role == Role::Replicant) {
+            return senseless("v1beta4 has no replicants".to_owned());
+        }
+        let number: u64 = self.nodes.iter().map(|group| u64::from(group.count)).sum();
+        if number > 60_000 {
+            return senseless(format!("{number} nodes are more than the pretend network has addresses for (60000)"));
+        }
+        if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
+            return senseless("a group of several nodes cannot have one node name".to_owned());
+        }
+        for timed in &self.faults {
+            let fault = timed.fault.parse()?;
+            match (timed.at, timed.after_start) {
+                (Some(at), None) if at.is_finite() && at >= 0.0 => {}
+                (None, Some(after)) if after.is_finite() && after >= 0.0 && fault == Fault::CrashCoordinator => {}
+                (None, Some(_)) if fault != Fault::CrashCoordinator => {
+                    return senseless("only crashCoordinator can come `afterStart`".to_owned());
+                }
+                _ => return senseless("a fault needs either `at` or `afterStart`, in seconds".to_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    /// When a coordinator dies, counted from its start.
+    pub(super) fn coordinator_crash(&self) -> Option<Duration> {
+        self.faults.iter().find_map(|timed| timed.after_start).map(Duration::from_secs_f64)
+    }
+
+    /// The hash in the names of a role's set; fixed, so that names are the same each time.
+    pub fn revision(&self, role: Role) -> &'static str {
+        match (self.api, role) {
+            (Api::V1beta4, _) => "5dd746946d",
+            (Api::V2beta1, Role::Core) => "66c88f5c8",
+            (_, Role::Core) => "6fbd774985",
+            (_, Role::Replicant) => "94bc956d",
+        }
+    }
+
+    /// The name of the StatefulSet or ReplicaSet of a role.
+    pub fn set(&self, role: Role) -> String {
+        match (self.api, role) {
+            (Api::V1beta4, _) => self.instance.clone(),
+            (Api::V3beta1, Role::Core) => format!("{}-core", self.instance),
+            (_, role) => format!("{}-{}-{}", self.instance, role.name(), self.revision(role)),
+        }
+    }
+
+    /// Every node with its names, cores first, as EMQX lists them.
+    pub fn members(&self) -> Vec<Member> {
+        let mut members = Vec::new();
+        for role in [Role::Core, Role::Replicant] {
+            let mut ordinal = 0;
+            for group in self.nodes.iter().filter(|group| group.role == role) {
+                for _ in 0..group.count {
+                    members.push(self.member(group, ordinal, members.len()));
+                    ordinal += 1;
+                }
+            }
+        }
+        members
+    }
+
+    fn member(&self, group: &NodeGroup, ordinal: usize, number: usize) -> Member {
+        let Self { instance, namespace, .. } = self;
+        let set = self.set(group.role);
+        let pod = match group.role {
+            Role::Core => format!("{set}-{ordinal}"),
+            Role::Replicant => format!("{set}-{}", suffix(ordinal as u64)),
+        };
+        let place = number + 7;
+        let ip = format!("10.244.{}.{}", place / 250, place % 250 + 1);
+        let node = match (&group.node, self.api, group.role) {
+            (Some(name), _, _) => name.clone(),
+            (None, Api::V1beta4, _) => format!("{instance}@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
+            (None, _, Role::Core) => format!("emqx@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
+            (None, _, Role::Replicant) => format!("emqx@{ip}"),
+        };
+        Member {
+            node,
+            pod,
+            ip,
+            role: group.role,
+            ordinal,
+            connections: group.connections,
+            offline: group.offline_sessions,
+            stopped: group.stopped,
+        }
+    }
+}
+
+/// Five letters as Kubernetes puts them behind generated names; different for each number, the same each time.
+pub(super) fn suffix(number: u64) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let base = LETTERS.len() as u64;
+    // A multiplication by a number prime to 27^5 is a permutation: no two numbers meet.
+    let mut mixed = (number + 11).wrapping_mul(7_654_321) % base.pow(5);
+    let mut text = String::with_capacity(5);
+    for _ in 0..5 {
+        text.push(char::from(LETTERS[(mixed % base) as usize]));
+        mixed /= base;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_scenario_inside_the_program_can_be_read() {
+        for name in Scenario::names() {
+            let scenario = Scenario::built_in(name);
+            assert!(scenario.is_ok(), "{name}: {scenario:?}");
+        }
+    }
+
+    #[test]
+    fn big_is_a_thousand_replicants_with_ten_million_clients() {
+        let members = Scenario::built_in("big").map(|scenario| scenario.members()).unwrap_or_default();
+        let replicants: Vec<_> = members.iter().filter(|member| member.role == Role::Replicant).collect();
+        assert_eq!(replicants.len(), 1000);
+        assert_eq!(replicants.iter().map(|member| member.connections).sum::<u64>(), 10_000_000);
+        assert_eq!(members.iter().map(|member| &member.pod).collect::<BTreeSet<_>>().len(), members.len());
+        assert_eq!(members.iter().map(|member| &member.ip).collect::<BTreeSet<_>>().len(), members.len());
+    }
+
+    #[test]
+    fn mistakes_are_told_plainly() {
+        let told = |text: &str| Scenario::from_yaml(text).map(|_| ()).map_err(|error| error.to_string());
+        let unknown = told("name: x\napi: v2\nnodes: []\ncolour: red\n");
+        assert!(unknown.as_ref().is_err_and(|text| text.contains("colour") && text.contains("line 4")), "{unknown:?}");
+        let fault = told("name: x\napi: v2\nnodes: []\nfaults: [{at: 1, fault: explode}]\n");
+        assert!(fault.as_ref().is_err_and(|text| text.contains("explode")), "{fault:?}");
+        let when = told("name: x\napi: v2\nnodes: []\nfaults: [{fault: dropPortForwards}]\n");
+        assert!(when.as_ref().is_err_and(|text| text.contains("`at`")), "{when:?}");
+        let replicant = told("name: x\napi: v1beta4\nnodes: [{role: replicant}]\n");
+        assert!(replicant.as_ref().is_err_and(|text| text.contains("no replicants")), "{replicant:?}");
+        assert!(Scenario::built_in("nope").is_err_and(|error| error.to_string().contains("documented-v1beta4")));
+    }
+}

@@ -1,0 +1,187 @@
+//! Puts the pretend cluster together and keeps it running.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::access;
+use super::apiserver::{self, Server};
+use super::clock::Clock;
+use super::emqx::Emqx;
+use super::faults::{self, Faults};
+use super::population;
+use super::resources::Registry;
+use super::rest;
+use super::scenario::{Scenario, ScenarioError};
+use super::schema::Schemas;
+use super::store::Store;
+use super::verbs::Verbs;
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster.
+    pub scenario: Scenario,
+    /// Virtual seconds a real second; 0 makes time stand until [`Clock::advance`] moves it.
+    pub speed: f64,
+    /// Where the kubeconfig is written; a folder of its own in the temporary folder when absent.
+    pub kubeconfig_out: Option<PathBuf>,
+}
+
+/// Why the pretend cluster cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// No socket.
+    #[error("cannot listen on 127.0.0.1: {0}")]
+    Listen(#[source] std::io::Error),
+    /// No kubeconfig.
+    #[error("cannot write the kubeconfig {path}: {source}")]
+    Kubeconfig {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A scenario that cannot be used.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// No such node.
+    #[error("the pretend cluster has no pod or node {0:?}")]
+    NoNode(String),
+}
+
+/// A pretend cluster at work. Dropping it ends its tasks, [`shutdown`](Running::shutdown) also tidies up.
+pub struct Running {
+    url: String,
+    kubeconfig: PathBuf,
+    /// The folder to remove, when it is ours.
+    folder: Option<PathBuf>,
+    emqx: Emqx,
+    server: Server,
+    faults: Faults,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts a pretend cluster on loopback; it answers when this returns.
+pub async fn serve(options: Options) -> Result<Running, SimError> {
+    let Options { scenario, speed, kubeconfig_out } = options;
+    let table = faults::timetable(&scenario)?;
+    let clock = Clock::new(speed);
+    let emqx = Emqx::new(&scenario, clock.clone());
+    let registry = Registry::new(scenario.api.line());
+    let schemas = Schemas::new(scenario.api.line());
+    let store = Store::new(clock.clone(), registry);
+    {
+        let mut locked = store.lock();
+        for object in schemas.definitions(&store.registry) {
+            locked.seed(object);
+        }
+        for object in population::objects(&scenario, &emqx) {
+            locked.seed(object);
+        }
+        locked.take_dirty_pods();
+    }
+    let members = scenario.members();
+    let pods = members.iter().enumerate().map(|(index, member)| (member.pod.clone(), index)).collect();
+    let faults = Faults::new(&scenario, emqx.clone(), store.clone());
+    let server = Server {
+        verbs: Verbs { store, schemas: Arc::new(schemas) },
+        emqx: emqx.clone(),
+        pods: Arc::new(pods),
+        cut_all: faults.all_cut(),
+        cut_forwards: faults.forwards_cut(),
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
+    let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
+    let (kubeconfig, folder) = write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
+    let tasks = vec![
+        tokio::spawn(apiserver::serve(listener, server.clone())),
+        tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
+    ];
+    Ok(Running { url, kubeconfig, folder, emqx, server, faults, tasks })
+}
+
+/// Tells kubeconfigs of one process apart.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
+    let (path, folder) = match wanted {
+        Some(path) => (path, None),
+        None => {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+            (folder.join("config"), Some(folder))
+        }
+    };
+    let failed = |source| SimError::Kubeconfig { path: path.clone(), source };
+    if let Some(folder) = &folder {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    std::fs::write(&path, text).map_err(failed)?;
+    Ok((path, folder))
+}
+
+impl Running {
+    /// The kubeconfig to use.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The API server's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The clock everything lives by.
+    pub fn clock(&self) -> &Clock {
+        self.emqx.clock()
+    }
+
+    /// The pretend EMQX, to look at and to meddle with.
+    pub fn emqx(&self) -> &Emqx {
+        &self.emqx
+    }
+
+    /// Makes things go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// An address of EMQX's REST API outside Kubernetes, as `--emqx-url` takes it: a port of its own for a node,
+    /// named by its pod or by itself; the first running node when nothing is named.
+    pub async fn emqx_url(&mut self, node: Option<&str>) -> Result<String, SimError> {
+        let index = match node {
+            None => self.emqx.with(|broker| broker.nodes.iter().position(|node| node.running)),
+            Some(name) => {
+                self.server.pods.get(name).copied().or_else(|| self.emqx.with(|broker| broker.find(name)))
+            }
+        };
+        let index = index.ok_or_else(|| SimError::NoNode(node.unwrap_or_default().to_owned()))?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
+        let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
+        self.tasks.push(tokio::spawn(rest::serve(listener, self.emqx.clone(), index)));
+        Ok(url)
+    }
+
+    /// Ends it and removes the kubeconfig it made for itself.
+    pub async fn shutdown(mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Some(folder) = self.folder.take() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
