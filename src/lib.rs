@@ -16,6 +16,7 @@ pub mod emqx;
 pub mod error;
 pub mod k8s;
 pub mod model;
+pub mod output;
 pub mod plan;
 pub mod seam;
 pub mod sim;

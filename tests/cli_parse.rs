@@ -2,11 +2,12 @@
 //! what to type instead.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use kubectl_emqx::cli::intent::{
-    Apply, ApplySource, BackendChoice, Color, DryRun, EmqxUrl, Filter, InstanceName, Intent, Level,
-    ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
+    Apply, ApplySource, BackendChoice, Color, Connection, DryRun, EmqxUrl, Filter, InstanceName, Intent,
+    Level, ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
 };
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
@@ -209,7 +210,7 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         let problem = wrong(line);
         assert_eq!(problem.exit, Exit::Usage, "{line}");
         let hint = problem.hint.clone().unwrap_or_else(|| panic!("{line} has no hint: {problem:?}"));
-        all.push_str(&format!("$ {line}\n{problem}\n  {hint}\n"));
+        writeln!(all, "$ {line}\n{problem}\n  {hint}").expect("a string");
     }
     insta::assert_snapshot!(all, @r"
         $ stauts
@@ -500,7 +501,7 @@ fn apply_leaves_or_follows() {
     else {
         panic!()
     };
-    assert_eq!((follow.timeout, follow.stream), (Some(Duration::from_secs(1800)), Stream::Jsonl));
+    assert_eq!((follow.timeout, follow.stream), (Some(Duration::from_mins(30)), Stream::Jsonl));
     assert_eq!(apply("rebalance apply -f -").source, ApplySource::File(ManifestFile::Stdin));
     assert_eq!(apply("rebalance apply --dry-run=server -o json").then, Then::Leave(Output::Json));
 }
@@ -516,7 +517,7 @@ fn operations_are_named_by_object_instance_or_coordinator() {
         let Verb::Watch(watch) = meant(&format!("rebalance watch {name}")).verb else { panic!() };
         assert_eq!(watch.operation.as_ref(), Some(&meaning));
         let Verb::Stop(stop) = meant(&format!("rebalance stop {name}")).verb else { panic!() };
-        assert_eq!((stop.operation, stop.timeout), (Some(meaning), Duration::from_secs(60)));
+        assert_eq!((stop.operation, stop.timeout), (Some(meaning), Duration::from_mins(1)));
     }
 }
 
@@ -549,7 +550,7 @@ fn the_environment_is_stronger_than_a_default_and_weaker_than_a_flag() {
     assert!(global.look.plain && !global.look.ascii && global.look.color == Color::Never);
     let intent = parse_with("status", &[("KUBECTL_EMQX_NAMESPACE", "other"), ("KUBECTL_EMQX_TOKEN", "t")])
         .expect("fine");
-    assert_eq!(intent.global.connect, Default::default(), "kubectl's own flags have no variable");
+    assert_eq!(intent.global.connect, Connection::default(), "kubectl's own flags have no variable");
 }
 
 fn apply_backend(parsed: Result<Intent, Parsed>) -> BackendChoice {

@@ -7,7 +7,10 @@ use base64::Engine as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams, WatchEvent,
+    WatchParams,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubectl_emqx::sim::{self, Running, Scenario};
@@ -25,7 +28,8 @@ async fn client(running: &Running, context: &str) -> Client {
 }
 
 fn custom(client: &Client, version: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps.emqx.io", version, kind), plural);
+    let resource =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps.emqx.io", version, kind), plural);
     Api::namespaced_with(client.clone(), "mq", &resource)
 }
 
@@ -48,7 +52,12 @@ fn rebalance(name: &str, kind: Option<&str>, instance: &str) -> DynamicObject {
 }
 
 /// A request to EMQX's REST API over a port-forward.
-async fn forwarded(client: &Client, pod: &str, port: u16, request: hyper::Request<Full<bytes::Bytes>>) -> (u16, String, Value) {
+async fn forwarded(
+    client: &Client,
+    pod: &str,
+    port: u16,
+    request: hyper::Request<Full<bytes::Bytes>>,
+) -> (u16, String, Value) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), "mq");
     let mut forward = pods.portforward(pod, &[port]).await.unwrap();
     let stream = hyper_util::rt::TokioIo::new(forward.take_stream(port).unwrap());
@@ -79,8 +88,22 @@ fn get(path: &str, authorization: &str) -> hyper::Request<Full<bytes::Bytes>> {
 #[tokio::test]
 async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
     for (scenario, secret, field, pod, port, path) in [
-        ("documented", "emqx-bootstrap-api-key", "bootstrap_api_key", "emqx-core-66c88f5c8-0", 18083, "/api/v5/nodes"),
-        ("documented-v1beta4", "emqx-ee-bootstrap-user", "bootstrap_user", "emqx-ee-0", 8081, "/api/v4/nodes"),
+        (
+            "documented",
+            "emqx-bootstrap-api-key",
+            "bootstrap_api_key",
+            "emqx-core-66c88f5c8-0",
+            18083,
+            "/api/v5/nodes",
+        ),
+        (
+            "documented-v1beta4",
+            "emqx-ee-bootstrap-user",
+            "bootstrap_user",
+            "emqx-ee-0",
+            8081,
+            "/api/v4/nodes",
+        ),
     ] {
         let running = standing(scenario).await;
         let client = client(&running, "demo").await;
@@ -123,7 +146,10 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_it() {
     assert!(matches!(event, WatchEvent::Deleted(_)));
 
     running.faults().restart_api_server();
-    assert!(watch.try_next().await.is_err() || watch.try_next().await.unwrap().is_none(), "the watch was cut");
+    assert!(
+        watch.try_next().await.is_err() || watch.try_next().await.unwrap().is_none(),
+        "the watch was cut"
+    );
     let mut old = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
     let event = old.try_next().await.unwrap().unwrap();
     assert!(matches!(event, WatchEvent::Error(status) if status.code == 410));
@@ -138,13 +164,19 @@ async fn a_user_sees_what_its_name_says() {
         other => (0, other.to_string()),
     };
     let viewer = client(&running, "viewer").await;
-    assert_eq!(Api::<Pod>::namespaced(viewer.clone(), "mq").list(&ListParams::default()).await.unwrap().items.len(), 4);
-    let secret = Api::<Secret>::namespaced(viewer.clone(), "mq").get("emqx-bootstrap-api-key").await.unwrap_err();
+    assert_eq!(
+        Api::<Pod>::namespaced(viewer.clone(), "mq").list(&ListParams::default()).await.unwrap().items.len(),
+        4
+    );
+    let secret =
+        Api::<Secret>::namespaced(viewer.clone(), "mq").get("emqx-bootstrap-api-key").await.unwrap_err();
     assert_eq!(
         message(secret),
         (403, "secrets \"emqx-bootstrap-api-key\" is forbidden: User \"viewer\" cannot get resource \"secrets\" in API group \"\" in the namespace \"mq\"".to_owned())
     );
-    assert!(Api::<Pod>::namespaced(viewer, "mq").portforward("emqx-core-66c88f5c8-0", &[18083]).await.is_err());
+    assert!(
+        Api::<Pod>::namespaced(viewer, "mq").portforward("emqx-core-66c88f5c8-0", &[18083]).await.is_err()
+    );
     let nobody = client(&running, "nobody").await;
     let listed = rebalances(&nobody).list(&ListParams::default()).await.unwrap_err();
     assert_eq!(

@@ -9,6 +9,7 @@
 
 mod args;
 mod environment;
+mod forms;
 mod global;
 mod groups;
 mod help;

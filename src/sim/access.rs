@@ -74,7 +74,9 @@ impl User {
                 })
                 .collect();
             if !verbs.is_empty() {
-                rules.push(json!({ "verbs": verbs, "apiGroups": [resource.group], "resources": [resource.plural] }));
+                rules.push(
+                    json!({ "verbs": verbs, "apiGroups": [resource.group], "resources": [resource.plural] }),
+                );
             }
         }
         json!({
@@ -100,7 +102,8 @@ pub(super) fn kubeconfig(url: &str, namespace: &str) -> String {
             json!({ "name": name, "cluster": { "server": format!("{url}/as/{user}") } })
         })
         .collect();
-    let users: Vec<Value> = USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
+    let users: Vec<Value> =
+        USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "demo", "contexts": contexts, "users": users,
         "clusters": clusters,

@@ -91,7 +91,10 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
 pub(super) fn is_ready(api: Api, status: &Value) -> bool {
     let wanted = if api == Api::V1beta4 { "Running" } else { "Ready" };
     let conditions = status["conditions"].as_array();
-    conditions.into_iter().flatten().any(|condition| condition["type"] == wanted && condition["status"] == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == wanted && condition["status"] == "True")
 }
 
 fn v1beta4(view: &View, before: &Value) -> Value {
@@ -333,7 +336,12 @@ fn v3beta1(view: &View, before: &Value) -> Value {
         make("ConfigApplied", true, "Applied", ""),
     ];
     if view.replicants.is_some() {
-        conditions.push(make("ReplicantNodesProgressing", !view.replicants_ready(), converged(view.replicants_ready()), ""));
+        conditions.push(make(
+            "ReplicantNodesProgressing",
+            !view.replicants_ready(),
+            converged(view.replicants_ready()),
+            "",
+        ));
     }
     let reason = match (view.cores_ready(), view.replicants_ready()) {
         (true, true) => "Ready",

@@ -97,7 +97,12 @@ impl Schemas {
     }
 
     /// What the operator's webhook says of a Rebalance; only 2.2 has one.
-    pub(super) fn webhook(&self, resource: &Resource, old: Option<&Value>, new: &Value) -> Result<(), Failure> {
+    pub(super) fn webhook(
+        &self,
+        resource: &Resource,
+        old: Option<&Value>,
+        new: &Value,
+    ) -> Result<(), Failure> {
         if self.line != Line::V2_2 || resource.plural != "rebalances" {
             return Ok(());
         }
@@ -109,7 +114,9 @@ impl Schemas {
                 for field in ["relConnThreshold", "relSessThreshold"] {
                     let value = new["spec"]["rebalanceStrategy"][field].as_str().unwrap_or("1.1");
                     if value.parse::<f64>().is_err() {
-                        return denied(&format!("the field \".spec.rebalanceStrategy.{field}\" must be float64"));
+                        return denied(&format!(
+                            "the field \".spec.rebalanceStrategy.{field}\" must be float64"
+                        ));
                     }
                 }
                 Ok(())
@@ -316,11 +323,18 @@ mod tests {
     #[test]
     fn the_pattern_of_2_3_refuses_what_it_really_refuses() {
         for refused in ["2", "0.9", "10.5", "1,1", ""] {
-            let stored =
-                admit(Line::V2_3, "v2beta1", spec("relConnThreshold", json!(refused)), FieldValidation::Ignore);
+            let stored = admit(
+                Line::V2_3,
+                "v2beta1",
+                spec("relConnThreshold", json!(refused)),
+                FieldValidation::Ignore,
+            );
             assert!(stored.is_err_and(|text| text.contains("should match")), "{refused}");
         }
-        assert!(admit(Line::V2_3, "v2beta1", spec("relConnThreshold", json!("1.05")), FieldValidation::Ignore).is_ok());
+        assert!(
+            admit(Line::V2_3, "v2beta1", spec("relConnThreshold", json!("1.05")), FieldValidation::Ignore)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -354,7 +368,8 @@ mod tests {
 
     #[test]
     fn the_webhook_of_2_2_wants_numbers() {
-        let refused = admit(Line::V2_2, "v2beta1", spec("relConnThreshold", json!("1,1")), FieldValidation::Ignore);
+        let refused =
+            admit(Line::V2_2, "v2beta1", spec("relConnThreshold", json!("1,1")), FieldValidation::Ignore);
         assert!(refused.is_err_and(|text| text.contains("must be float64")));
     }
 }

@@ -96,7 +96,8 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
     let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
-    let (kubeconfig, folder) = write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
+    let (kubeconfig, folder) =
+        write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
     let tasks = vec![
         tokio::spawn(apiserver::serve(listener, server.clone())),
         tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
@@ -112,7 +113,8 @@ fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Opt
         Some(path) => (path, None),
         None => {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+            let folder =
+                std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
             (folder.join("config"), Some(folder))
         }
     };
