@@ -12,11 +12,13 @@
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
 pub mod cli;
+pub mod commands;
 pub mod emqx;
 pub mod error;
 pub mod k8s;
 pub mod model;
 pub mod output;
 pub mod plan;
+pub mod replay;
 pub mod seam;
 pub mod sim;

@@ -1,6 +1,7 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,10 +15,8 @@ use super::http::{Answer, Connection, Lost};
 use super::reach::Way;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy};
-use crate::seam::{
-    ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, Target, back_off, driven, jitter,
-};
+use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy, Target};
+use crate::seam::{ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, back_off, driven, jitter};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -175,7 +174,7 @@ impl Shared {
         Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "nodes", link) }
     }
 
-    fn problem(&self, what: String, failed: Failed) -> Problem {
+    fn problem(what: String, failed: Failed) -> Problem {
         match failed {
             Failed::Keyless(problem) => problem,
             Failed::Lost(Lost::Unanswered(why)) => {
@@ -200,7 +199,7 @@ impl Shared {
             match sent {
                 Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
                 Err(Failed::Lost(Lost::Unsent(_))) if left > 0 => {}
-                Err(failed) => return Err(self.problem(what.to_owned(), failed)),
+                Err(failed) => return Err(Self::problem(what.to_owned(), failed)),
             }
         }
     }
@@ -262,7 +261,7 @@ fn encode(node: &NodeName) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             encoded.push(byte as char);
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

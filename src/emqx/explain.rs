@@ -51,9 +51,7 @@ impl Failure {
                     .to_owned()
             }
             (401, "API_KEY_NOT_ALLOW") => "EMQX does not take API keys for this call".to_owned(),
-            (401, "TOKEN_TIME_OUT" | "BAD_TOKEN" | "AUTHORIZATION_HEADER_ERROR") | (401, _) => {
-                "EMQX does not accept this key (401)".to_owned()
-            }
+            (401, _) => "EMQX does not accept this key (401)".to_owned(),
             (403, _) => "this key may only look, or lacks the scope: EMQX refuses (403)".to_owned(),
             _ => {
                 let said = if self.message.is_empty() {
@@ -72,7 +70,7 @@ impl Failure {
 
     /// The documented refusal that this is.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        Refusal::parse(&self.message).or_else(|| match (self.status, self.code.as_str()) {
+        Refusal::parse(&self.message).or(match (self.status, self.code.as_str()) {
             (503, _) | (_, "RPC_ERROR") => Some(Refusal::RpcFailed),
             (400, "BAD_REQUEST") => Some(Refusal::BadParameter),
             _ => None,

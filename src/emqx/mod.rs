@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::error::Problem;
-use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Target, Tunnel};
+use crate::model::Target;
+use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
 
 mod client;
 mod explain;

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::Problem;
-use crate::model::{InstanceId, PodName};
-use crate::seam::{ApiKey, Bytes, Credentials, Later, Target, Tunnel};
+use crate::model::{InstanceId, PodName, Target};
+use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
 
 /// The way to EMQX.
 #[derive(Clone)]

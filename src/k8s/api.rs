@@ -1,6 +1,7 @@
 //! Requests to the API server. Everything goes through here, so that every answer's `Date` reaches the clock and
 //! every failure becomes a [`Trouble`] once.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
@@ -160,7 +161,7 @@ pub(super) fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             encoded.push(byte as char);
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

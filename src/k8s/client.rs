@@ -98,7 +98,7 @@ impl Connect {
             return Err(Problem::new(WHAT, format!("there is no kubeconfig: {place} holds no cluster"))
                 .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
         }
-        let (kubeconfig, context) = self.overridden(kubeconfig, &place)?;
+        let (kubeconfig, context) = self.overridden(&kubeconfig, &place)?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| explain(&error, &place))?;
@@ -137,7 +137,7 @@ impl Connect {
     /// The kubeconfig reduced to the one context that is meant, with the flags on top.
     fn overridden(
         &self,
-        kubeconfig: Kubeconfig,
+        kubeconfig: &Kubeconfig,
         place: &str,
     ) -> Result<(Kubeconfig, Option<String>), Problem> {
         let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
@@ -145,11 +145,11 @@ impl Connect {
         let context = match &chosen {
             Some(name) => {
                 let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
-                let Some(found) = found else { return Err(unknown_context(name, &kubeconfig, place)) };
+                let Some(found) = found else { return Err(unknown_context(name, kubeconfig, place)) };
                 found.context.clone().unwrap_or_default()
             }
             None if self.server.is_some() || self.cluster.is_some() => Context::default(),
-            None => return Err(no_current_context(&kubeconfig, place)),
+            None => return Err(no_current_context(kubeconfig, place)),
         };
         let server_name = self.cluster.clone().unwrap_or_else(|| context.cluster.clone());
         let mut server = kubeconfig

@@ -193,7 +193,7 @@ mod tests {
         clock.observe_at(origin, begin);
         let awake = Duration::from_secs(10);
         let woken =
-            Moment { instant: begin.instant + awake, system: begin.system + Duration::from_secs(3600) };
+            Moment { instant: begin.instant + awake, system: begin.system + Duration::from_hours(1) };
         clock.observe_at(add(origin, 3600.0), woken);
         assert!((clock.speed() - 1.0).abs() < f64::EPSILON);
         assert_eq!(clock.now_at(woken.instant), Some(add(origin, 3600.0)));

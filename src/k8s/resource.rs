@@ -1,5 +1,7 @@
 //! What is listed and watched: resources, their paths, and the selectors that keep their cost constant.
 
+use std::fmt::Write;
+
 use super::api::{Api, encode};
 use super::explain::Trouble;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
@@ -75,7 +77,7 @@ impl Resource {
         let mut query = String::new();
         for (key, value) in [("labelSelector", &self.labels), ("fieldSelector", &self.fields)] {
             if let Some(value) = value {
-                query.push_str(&format!("&{key}={}", encode(value)));
+                let _ = write!(query, "&{key}={}", encode(value));
             }
         }
         query
@@ -118,11 +120,11 @@ impl Resource {
         loop {
             let mut path = format!("{}?", self.path());
             if let Some(size) = size {
-                path.push_str(&format!("limit={size}"));
+                let _ = write!(path, "limit={size}");
             }
             path.push_str(&self.selectors());
             if !token.is_empty() {
-                path.push_str(&format!("&continue={}", encode(&token)));
+                let _ = write!(path, "&continue={}", encode(&token));
             }
             let mut answer = api.get(&path.replace("?&", "?")).await?;
             let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();

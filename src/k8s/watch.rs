@@ -288,10 +288,9 @@ impl Follow {
         }
         let mut pending = Vec::new();
         loop {
-            let frame = match tokio::time::timeout(SILENCE, body.frame()).await {
-                Ok(Some(Ok(frame))) => frame,
-                // Broken or at its end: both go on from where we are, and a server that is away will show then.
-                Ok(Some(Err(_)) | None) | Err(_) => return End::Over,
+            // Broken or at its end: both go on from where we are, and a server that is away will show then.
+            let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await else {
+                return End::Over;
             };
             let Ok(data) = frame.into_data() else { continue };
             pending.extend_from_slice(&data);
@@ -368,10 +367,9 @@ impl Follow {
             let pause = HEARTBEAT.div_f64(cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT);
             tokio::time::sleep(pause).await;
             let why = match tokio::time::timeout(HEARTBEAT, cluster.api.get("/version")).await {
-                Ok(Ok(_)) => None,
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
-                // Any answer proves that it is there.
-                Ok(Err(_)) => None,
+                // Any answer, even a refusal, proves that it is there.
+                Ok(_) => None,
                 Err(_) => Some(format!(
                     "the API server at {} does not answer: no answer within {} s",
                     cluster.api.server,

@@ -406,6 +406,15 @@ impl Follower {
                 continue;
             }
             forecast(run, now);
+            // The operator tells EMQX at once, if it does at all.
+            let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
+            if asked.is_some_and(|asked| seconds_between(asked, now) >= judge::STOP_SECONDS)
+                && !run.told_deleting
+            {
+                run.told_deleting = true;
+                let message = format!("the deletion of {} was asked for, but EMQX goes on", run.name);
+                events.push(run.event(now, EventType::Notice, message));
+            }
             if counted && run.moved == now {
                 let message = words::progress(run);
                 events.push(run.event(now, EventType::Progress, message));
@@ -545,11 +554,6 @@ fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut
     if object.phase == Phase::Failed && goes_on && !run.told_failed {
         run.told_failed = true;
         let message = words::operator_failed(run, now);
-        events.push(run.event(now, EventType::Notice, message));
-    }
-    if object.deleting.is_some() && goes_on && !run.told_deleting {
-        run.told_deleting = true;
-        let message = format!("the deletion of {} was asked for; EMQX has not stopped so far", run.name);
         events.push(run.event(now, EventType::Notice, message));
     }
 }

@@ -140,5 +140,6 @@ pub fn verdict(verdict: Verdict, reason: &str) -> String {
         Verdict::ClientsMissing => "clients missing",
         other => other.as_str(),
     };
-    format!("{word}: {reason}")
+    // A reason that begins with the word need not say it twice.
+    if reason.starts_with(word) { reason.to_owned() } else { format!("{word}: {reason}") }
 }

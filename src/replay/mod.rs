@@ -1,0 +1,14 @@
+//! Recordings: one JSON document a line, in order of time (`tests/data/recorded/README.md`). Reading one gives the
+//! same facts as a live cluster, through the wire readers that `app` hands in; writing one keeps every secret out.
+//!
+//! ```text
+//! file ─► Recording (lines, lazily) ─► Translate ─► Moment {t, at, facts}
+//! live ─► Tap ─► scrub ─► Recorder ─► file
+//! ```
+
+mod read;
+mod record;
+mod scrub;
+
+pub use read::{Moment, Recording, ReplayClock};
+pub use record::Recorder;

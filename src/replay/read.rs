@@ -1,0 +1,271 @@
+//! Reading a recording, line by line, whatever its size.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::Problem;
+use crate::model::Fact;
+use crate::seam::{Clock, FactStream, Translate, driven};
+
+/// One line, in whichever of its forms.
+#[derive(Deserialize)]
+struct Line {
+    t: f64,
+    from: String,
+    event: Option<String>,
+    object: Option<Value>,
+    get: Option<String>,
+    status: Option<u16>,
+    body: Option<Value>,
+    at: Option<Timestamp>,
+}
+
+/// What one line of a recording tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// The line, from 1.
+    pub line: usize,
+    /// Seconds since the recording began.
+    pub t: f64,
+    /// The time by the recorded clock.
+    pub at: Timestamp,
+    /// What was learned.
+    pub facts: Vec<Fact>,
+}
+
+/// A recording, open at its beginning. As an iterator it gives every line's facts, or a problem that names the line;
+/// a line that cannot be read does not end it, but what cannot be read from disk does.
+pub struct Recording {
+    path: PathBuf,
+    lines: BufReader<File>,
+    translate: Rc<dyn Translate>,
+    begin: Timestamp,
+    line: usize,
+    over: bool,
+}
+
+/// Lines that are looked through for the time at which the recording began.
+const LOOKED_THROUGH: usize = 2000;
+
+/// Fields that hold a time of the past. Others may lie in the future (`deletionTimestamp` is when the grace ends).
+const PAST: [&str; 11] = [
+    "creationTimestamp",
+    "lastTransitionTime",
+    "lastUpdateTime",
+    "lastTimestamp",
+    "firstTimestamp",
+    "lastObservedTime",
+    "eventTime",
+    "startedTime",
+    "completedTime",
+    "startedAt",
+    "startTime",
+];
+
+impl Recording {
+    /// Opens a recording.
+    ///
+    /// When it began is what its line `{"t":0,"from":"clock","at":…}` says, which our recorder writes. Without one:
+    /// every time within an object was written before the object was seen, so that (time − t) is never later than
+    /// the beginning; the latest of these over the first lines is the beginning, up to the second to which
+    /// Kubernetes rounds.
+    pub fn open(path: impl AsRef<Path>, translate: Rc<dyn Translate>) -> Result<Self, Problem> {
+        let path = path.as_ref().to_owned();
+        let fail = |error: std::io::Error| {
+            Problem::new(format!("cannot read the recording {}", path.display()), error.to_string())
+        };
+        #[expect(clippy::disallowed_methods, reason = "a recording is a file")]
+        let file = File::open(&path).map_err(fail)?;
+        let mut lines = BufReader::new(file);
+        let begin = begin(&mut lines).map_err(fail)?;
+        lines.rewind().map_err(fail)?;
+        let begin = begin.ok_or_else(|| {
+            Problem::new(
+                format!("cannot use the recording {}", path.display()),
+                "none of its lines tells a time",
+            )
+            .hint("a recording holds one JSON document a line, as kubectl emqx watch --record FILE writes it")
+        })?;
+        Ok(Self { path, lines, translate, begin, line: 0, over: false })
+    }
+
+    /// When it began.
+    pub fn begin(&self) -> Timestamp {
+        self.begin
+    }
+
+    /// The facts as a stream, `speed` times as fast as they came, or at once with `None`. Lines that cannot be read
+    /// are said in facts. The clock shows the recorded time.
+    pub fn stream(self, speed: Option<f64>) -> (FactStream, ReplayClock) {
+        let clock = ReplayClock::new(self.begin, speed.unwrap_or(1.0));
+        let paced = clock.clone();
+        let stream = driven(ROOM, move |facts| async move {
+            for moment in self {
+                let (t, learned) = match moment {
+                    Ok(moment) => {
+                        if let Some(speed) = speed.filter(|speed| *speed > 0.0) {
+                            tokio::time::sleep_until(paced.due(moment.t / speed)).await;
+                        }
+                        (moment.at, moment.facts)
+                    }
+                    Err(problem) => {
+                        let at = paced.now();
+                        (at, vec![Fact { at, news: crate::model::News::Unreadable(problem.to_string()) }])
+                    }
+                };
+                paced.set(t);
+                for fact in learned {
+                    if facts.send(fact).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        (stream, clock)
+    }
+
+    fn problem(&self, why: impl Into<String>) -> Problem {
+        Problem::new(format!("cannot read line {} of {}", self.line, self.path.display()), why)
+    }
+
+    fn moment(&self, text: &str) -> Result<Moment, Problem> {
+        let line: Line = serde_json::from_str(text).map_err(|error| self.problem(error.to_string()))?;
+        if !line.t.is_finite() || line.t < 0.0 {
+            return Err(self.problem("t is no number of seconds"));
+        }
+        let at = after(self.begin, line.t);
+        let facts = match line.from.as_str() {
+            "kubernetes" => {
+                let object = line.object.ok_or_else(|| self.problem("it has no object"))?;
+                let event = line.event.ok_or_else(|| self.problem("it has no event"))?;
+                self.translate.kubernetes(at, &event, &object)
+            }
+            "emqx" => {
+                let path = line.get.ok_or_else(|| self.problem("it has no get"))?;
+                let body = line.body.unwrap_or(Value::Null);
+                self.translate.emqx(at, &path, line.status.unwrap_or(200), &body)
+            }
+            // The clock's line; and a later format may have more sources, beside which the known ones still count.
+            _ => Vec::new(),
+        };
+        Ok(Moment { line: self.line, t: line.t, at, facts })
+    }
+}
+
+/// Facts that wait for whoever applies them: a line brings one or two.
+const ROOM: usize = 16;
+
+impl Iterator for Recording {
+    type Item = Result<Moment, Problem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.over {
+            let mut bytes = Vec::new();
+            self.line += 1;
+            match self.lines.read_until(b'\n', &mut bytes) {
+                Ok(0) => self.over = true,
+                Ok(_) => match std::str::from_utf8(&bytes) {
+                    Ok(text) if text.trim().is_empty() => {}
+                    Ok(text) => return Some(self.moment(text)),
+                    Err(_) => return Some(Err(self.problem("it is not UTF-8"))),
+                },
+                Err(error) => {
+                    self.over = true;
+                    return Some(Err(self.problem(error.to_string())));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn after(time: Timestamp, seconds: f64) -> Timestamp {
+    SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| time.checked_add(it).ok()).unwrap_or(time)
+}
+
+fn begin(lines: &mut BufReader<File>) -> std::io::Result<Option<Timestamp>> {
+    let mut latest = None;
+    let mut text = String::new();
+    for _ in 0..LOOKED_THROUGH {
+        text.clear();
+        match lines.read_line(&mut text) {
+            Ok(0) => break,
+            Ok(_) => {}
+            // Not UTF-8: the reader will say so, with the line.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => continue,
+            Err(error) => return Err(error),
+        }
+        let Ok(line) = serde_json::from_str::<Line>(&text) else { continue };
+        if line.from == "clock"
+            && let Some(at) = line.at
+        {
+            return Ok(Some(after(at, -line.t)));
+        }
+        let mut newest = None;
+        if let Some(object) = &line.object {
+            newest_within(object, &mut newest);
+        }
+        latest = latest.max(newest.map(|newest| after(newest, -line.t)));
+    }
+    Ok(latest)
+}
+
+/// The newest time of the past within an object.
+fn newest_within(value: &Value, newest: &mut Option<Timestamp>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if PAST.contains(&key.as_str()) {
+                    *newest = (*newest).max(value.as_str().and_then(|text| text.parse().ok()));
+                } else {
+                    newest_within(value, newest);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| newest_within(value, newest)),
+        _ => {}
+    }
+}
+
+/// The recorded time, going on between the lines as fast as the recording is played.
+#[derive(Clone, Debug)]
+pub struct ReplayClock {
+    here: Rc<Cell<(Timestamp, Instant)>>,
+    begun: Instant,
+    speed: f64,
+}
+
+impl ReplayClock {
+    fn new(begin: Timestamp, speed: f64) -> Self {
+        let begun = Instant::now();
+        Self { here: Rc::new(Cell::new((begin, begun))), begun, speed }
+    }
+
+    fn set(&self, at: Timestamp) {
+        self.here.set((at, Instant::now()));
+    }
+
+    fn due(&self, seconds: f64) -> tokio::time::Instant {
+        let passed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        tokio::time::Instant::from_std(self.begun + passed)
+    }
+}
+
+impl Clock for ReplayClock {
+    fn now(&self) -> Timestamp {
+        let (at, since) = self.here.get();
+        after(at, since.elapsed().as_secs_f64() * self.speed)
+    }
+
+    fn speed(&self) -> f64 {
+        self.speed
+    }
+}

@@ -1,0 +1,111 @@
+//! Writing a recording: the [`Tap`] of `--record FILE`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::scrub::scrubbed;
+use crate::error::Problem;
+use crate::seam::Tap;
+
+/// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so
+/// that an interrupted recording is whole up to there.
+pub struct Recorder {
+    state: RefCell<State>,
+}
+
+struct State {
+    out: BufWriter<Box<dyn Write>>,
+    begin: Option<Timestamp>,
+    /// The last answer to each path: equal ones are not written again.
+    answers: BTreeMap<String, (u16, Value)>,
+    /// The version of each object: a list that is made again brings nothing new.
+    versions: BTreeMap<String, String>,
+    failure: Option<String>,
+}
+
+impl Recorder {
+    /// Writes to a new file; one that exists is left alone.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self, Problem> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let file = File::options().write(true).create_new(true).open(&path).map_err(|error| {
+            let problem = Problem::new(format!("cannot record to {}", path.display()), error.to_string());
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                problem.hint("recordings are not overwritten: choose another name, or remove the file")
+            } else {
+                problem
+            }
+        })?;
+        Ok(Self::to(Box::new(file)))
+    }
+
+    /// Writes anywhere.
+    pub fn to(out: Box<dyn Write>) -> Self {
+        let state = State {
+            out: BufWriter::new(out),
+            begin: None,
+            answers: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            failure: None,
+        };
+        Self { state: RefCell::new(state) }
+    }
+
+    /// Why writing stopped, if it did (a full disk must not end what is being watched).
+    pub fn failure(&self) -> Option<String> {
+        self.state.borrow().failure.clone()
+    }
+}
+
+impl State {
+    /// Seconds since the first line, which is written first and says when that was.
+    fn t(&mut self, at: Timestamp) -> f64 {
+        if self.begin.is_none() {
+            self.write(&json!({"t": 0, "from": "clock", "at": at.to_string()}));
+        }
+        let begin = *self.begin.get_or_insert(at);
+        let seconds = at.duration_since(begin).as_secs_f64().max(0.0);
+        (seconds * 1000.0).round() / 1000.0
+    }
+
+    fn write(&mut self, line: &Value) {
+        if self.failure.is_some() {
+            return;
+        }
+        if let Err(error) = writeln!(self.out, "{line}").and_then(|()| self.out.flush()) {
+            self.failure = Some(error.to_string());
+        }
+    }
+}
+
+impl Tap for Recorder {
+    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
+        let Some(object) = scrubbed(object) else { return };
+        let mut state = self.state.borrow_mut();
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+        let (uid, version) = (text("uid").to_owned(), text("resourceVersion").to_owned());
+        if event == "DELETED" {
+            state.versions.remove(&uid);
+        } else if !version.is_empty() && state.versions.insert(uid, version.clone()) == Some(version) {
+            return;
+        }
+        let t = state.t(at);
+        state.write(&json!({"t": t, "from": "kubernetes", "event": event, "object": object}));
+    }
+
+    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
+        let mut state = self.state.borrow_mut();
+        let answer = (status, body.clone());
+        if state.answers.get(path) == Some(&answer) {
+            return;
+        }
+        state.answers.insert(path.to_owned(), answer);
+        let t = state.t(at);
+        state.write(&json!({"t": t, "from": "emqx", "get": path, "status": status, "body": body}));
+    }
+}

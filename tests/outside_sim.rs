@@ -1,0 +1,261 @@
+//! The real clients against the pretend cluster: everything that `app` will do, over loopback.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kubectl_emqx::emqx::EmqxBrokers;
+use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::{
+    ApiPort, InstanceId, InstanceKind, Link, News, OperatorLine, Phase, PodName, Source, Strategy, World,
+};
+use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Kubernetes, Right, Scope, Target, Want};
+use kubectl_emqx::sim::{Options, Running, Scenario, serve};
+use serde_json::json;
+
+async fn demo(name: &str, speed: f64) -> (Running, Cluster) {
+    let scenario = Scenario::named(name).expect("the scenario is known");
+    let running = serve(Options { scenario, speed, kubeconfig_out: None }).await.expect("it is served");
+    let connect = Connect { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connect::default() };
+    let cluster = Cluster::connect(&connect).await.expect("it connects");
+    (running, cluster)
+}
+
+fn scope(cluster: &Cluster, name: &str) -> Scope {
+    Scope {
+        namespace: Some(cluster.namespace().to_owned()),
+        instance: Some((None, name.to_owned())),
+        want: Want::ALL,
+        ..Scope::default()
+    }
+}
+
+fn target(world: &World, name: &str) -> Target {
+    let id = world.ids().into_iter().find(|id| id.name == name).expect("the instance is known");
+    let instance = world.instance(&id).expect("it is known");
+    let mut pods: Vec<PodName> = world.pods_of(&id).filter(|pod| pod.containers_ready).map(|it| it.name.clone()).collect();
+    pods.sort();
+    let v4 = instance.api == kubectl_emqx::model::ApiVersion::V1beta4;
+    let port = instance.api_port.unwrap_or(ApiPort { port: 18083, tls: false });
+    Target { instance: id.clone(), pods, port, v4 }
+}
+
+fn broker(cluster: &Cluster, target: Target) -> Rc<dyn Broker> {
+    let shared = Rc::new(cluster.clone());
+    EmqxBrokers::through(shared.clone(), shared, Rc::new(cluster.clock()), None, false).broker(target)
+}
+
+#[tokio::test]
+async fn the_documented_cluster_is_read_from_both_sides() {
+    for (scenario, name, line, v4) in [
+        ("documented-v2beta1", "emqx", OperatorLine::Two2, false),
+        ("documented-v1beta4", "emqx-ee", OperatorLine::Two2, true),
+        ("documented-v2", "emqx", OperatorLine::Two3, false),
+        ("documented-v3beta1", "emqx", OperatorLine::Three, false),
+    ] {
+        let (running, cluster) = demo(scenario, 1.0).await;
+        assert_eq!(cluster.namespace(), "mq");
+        let served = cluster.served().await.expect("it is served");
+        assert_eq!(served.operator, line, "{scenario}: {:?}", served.kinds);
+        let facts = cluster.read(&scope(&cluster, name)).await.expect("it is read");
+        let mut world = World::of(facts);
+        for hearing in world.hearings.values() {
+            assert_eq!(hearing.link, Link::Up, "{scenario}");
+        }
+        let target = target(&world, name);
+        assert_eq!(target.v4, v4);
+        assert!(world.pods_of(&target.instance).count() >= 4, "{scenario}");
+        assert!(!world.slices.is_empty(), "{scenario}");
+        for fact in broker(&cluster, target).read().await.expect("never fails") {
+            world.apply(fact);
+        }
+        let nodes = world.nodes.clone().unwrap_or_else(|| panic!("{scenario}: {:?}", world.hearings)).value;
+        let mut live: Vec<u64> = nodes.iter().filter_map(|node| node.connections).collect();
+        live.sort_unstable();
+        assert_eq!(live.iter().rev().take(4).copied().collect::<Vec<_>>(), [3334, 3333, 3333, 0], "{scenario}");
+        assert!(world.load.is_some(), "{scenario}");
+        running.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn instance_kind_is_known_by_the_schema() {
+    let (running, cluster) = demo("documented-v2beta1", 1.0).await;
+    assert_eq!(cluster.instance_kind_served().await, Some(true));
+    running.shutdown().await;
+    let (running, cluster) = demo("documented-v2", 1.0).await;
+    assert_eq!(cluster.instance_kind_served().await, Some(false));
+    running.shutdown().await;
+}
+
+fn manifest(name: &str) -> serde_json::Value {
+    json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": {"name": name, "namespace": "mq"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10,
+            "sessEvictRate": 10, "waitHealthCheck": 10, "waitTakeover": 10, "absConnThreshold": 100,
+            "relConnThreshold": "1.1", "absSessThreshold": 100, "relSessThreshold": "1.1"}}})
+}
+
+#[tokio::test]
+async fn a_rebalance_is_created_found_and_deleted() {
+    let (running, cluster) = demo("documented-v2beta1", 1.0).await;
+    let dry = cluster.create_rebalance(&manifest("r1"), DryRun::Server).await.expect("it is valid");
+    assert_eq!(dry.rebalance.name, "r1");
+    assert_eq!(cluster.rebalance("mq", "r1").await, Ok(None));
+    let created = cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect("it is created");
+    assert_eq!(created.rebalance.instance_kind, InstanceKind::Emqx);
+    let found = cluster.rebalance("mq", "r1").await.expect("it can be asked").expect("it is there");
+    assert_eq!(found.uid, created.rebalance.uid);
+    let taken = cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect_err("the name is taken");
+    assert_eq!(taken.exit, kubectl_emqx::error::Exit::Refused);
+    let mut wrong = manifest("r2");
+    wrong["spec"]["rebalanceStrategy"]["connEvictRate"] = json!(0);
+    assert!(cluster.create_rebalance(&wrong, DryRun::No).await.is_err());
+    let mut other = found.clone();
+    other.uid = "another".to_owned();
+    assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
+    assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
+    let rights = [Right { verb: "create", group: "apps.emqx.io", resource: "rebalances", namespace: "mq".to_owned() }];
+    assert_eq!(cluster.may(&rights).await, Ok(vec![Some(true)]));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn emqx_is_driven_directly_and_refuses_in_plain_words() {
+    let (running, cluster) = demo("documented-v2beta1", 20.0).await;
+    let world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
+    let target = target(&world, "emqx");
+    let nodes: Vec<_> =
+        world.instance(&target.instance).expect("known").nodes.iter().map(|node| node.name.clone()).collect();
+    let pod = target.pods[0].clone();
+    let broker = broker(&cluster, target);
+    assert_eq!(broker.stop(&nodes[0]).await, Ok(false));
+    assert_eq!(broker.available(&pod).await, Ok(true));
+    let strategy = Strategy { conn_evict_rate: 10, abs_conn_threshold: 100, ..Strategy::default() };
+    broker.start(&nodes[0], &nodes, &strategy).await.expect("it starts");
+    let again = broker.start(&nodes[0], &nodes, &strategy).await.expect_err("one runs");
+    assert_eq!(again.exit, kubectl_emqx::error::Exit::Refused);
+    assert_eq!(broker.available(&pod).await, Ok(false));
+    let world = World::of(broker.read().await.expect("never fails"));
+    assert_eq!(world.load.expect("asked").value.rebalances.len(), 1);
+    assert_eq!(broker.stop(&nodes[0]).await, Ok(true));
+    let unknown = broker.start(&"emqx@nowhere".into(), &nodes, &strategy).await.expect_err("no such node");
+    assert!(unknown.why.contains("does not run"), "{unknown}");
+    running.shutdown().await;
+}
+
+/// Applies facts until something holds, for at most 20 real seconds.
+async fn until(
+    stream: &mut kubectl_emqx::seam::FactStream,
+    world: &mut World,
+    what: &str,
+    mut holds: impl FnMut(&World) -> bool,
+) {
+    let limit = tokio::time::sleep(Duration::from_secs(20));
+    tokio::pin!(limit);
+    loop {
+        if holds(world) {
+            return;
+        }
+        tokio::select! {
+            fact = stream.next() => { world.apply(fact.expect("it goes on")); }
+            () = &mut limit => panic!("never: {what}; {:?}", world.hearings),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
+    let (running, cluster) = demo("documented-v2beta1", 20.0).await;
+    let scope = scope(&cluster, "emqx");
+    let mut stream = cluster.follow(&scope);
+    let mut world = World::new();
+    until(&mut stream, &mut world, "the first lists", |world| {
+        world.pods.len() >= 4 && world.instances.len() == 1 && world.hearings.len() >= 7
+    })
+    .await;
+    cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect("it is created");
+    until(&mut stream, &mut world, "the object", |world| !world.rebalances.is_empty()).await;
+
+    running.faults().close_connections();
+    cluster.create_rebalance(&manifest("r2"), DryRun::No).await.expect("it is created");
+    until(&mut stream, &mut world, "the watch goes on", |world| world.rebalances.len() == 2).await;
+
+    running.faults().restart_api_server();
+    assert!(running.faults().delete_object("rebalances/r2") || running.faults().delete_object("r2"));
+    until(&mut stream, &mut world, "the deletion", |world| world.rebalances.len() == 1).await;
+    assert!(world.departed.iter().any(|seen| seen.value.name == "r2"));
+    let hearing = world.hearings.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
+    assert_eq!(hearing.link, Link::Up);
+    drop(stream);
+    running.shutdown().await;
+
+    let mut stream = cluster.follow(&scope);
+    let mut world = World::new();
+    until(&mut stream, &mut world, "the end of the server", |world| {
+        world.hearings.values().any(|hearing| matches!(&hearing.link, Link::Unreachable(why) if why.contains("refused")))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_speed_of_the_servers_clock_is_noticed() {
+    let (running, cluster) = demo("documented-v2beta1", 20.0).await;
+    let scope = Scope { namespace: Some("mq".to_owned()), ..Scope::default() };
+    let mut stream = cluster.follow(&scope);
+    let clock = cluster.clock();
+    let mut world = World::new();
+    until(&mut stream, &mut world, "the speed", |_| clock.speed() > 1.5).await;
+    assert!((clock.speed() - 20.0).abs() < 2.0, "{}", clock.speed());
+    drop(stream);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn polling_emqx_goes_on_through_another_pod() {
+    let (running, cluster) = demo("documented-v2beta1", 20.0).await;
+    let world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
+    let mut target = target(&world, "emqx");
+    target.pods.insert(0, PodName::from("emqx-core-gone-0"));
+    let broker = broker(&cluster, target);
+    let mut stream = broker.follow(Duration::from_secs(1));
+    let mut world = World::new();
+    until(&mut stream, &mut world, "nodes", |world| world.load.is_some()).await;
+    let heard = |world: &World| world.nodes.as_ref().map(|seen| seen.at);
+    let before = heard(&world);
+    running.faults().drop_port_forwards();
+    until(&mut stream, &mut world, "nodes again", |world| heard(world) > before).await;
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_said_with_a_hint() {
+    let connect = Connect {
+        kubeconfig: Some("/nowhere/kubeconfig".into()),
+        ..Connect::default()
+    };
+    let problem = Cluster::connect(&connect).await.err().expect("there is no such file");
+    assert!(problem.why.contains("/nowhere/kubeconfig does not exist") && problem.hint.is_some(), "{problem}");
+
+    let (running, _) = demo("documented-v2beta1", 1.0).await;
+    let kubeconfig = Some(running.kubeconfig().to_owned());
+    let wrong = Connect { kubeconfig: kubeconfig.clone(), context: Some("moon".to_owned()), ..Connect::default() };
+    let problem = Cluster::connect(&wrong).await.err().expect("there is no such context");
+    assert!(problem.why.contains("no context \"moon\"") && problem.why.contains("it has "), "{problem}");
+
+    let elsewhere = Connect { kubeconfig, server: Some("http://127.0.0.1:9".to_owned()), ..Connect::default() };
+    let cluster = Cluster::connect(&elsewhere).await.expect("nothing is contacted so far");
+    let problem = cluster.read(&scope(&cluster, "emqx")).await.expect_err("nobody is there");
+    assert!(problem.why.contains("http://127.0.0.1:9 does not answer: connection refused"), "{problem}");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_absent_instance_is_no_problem_of_reading() {
+    let (running, cluster) = demo("documented-v2beta1", 1.0).await;
+    let facts = cluster.read(&scope(&cluster, "nobody")).await.expect("it is read");
+    assert!(!facts.iter().any(|fact| matches!(fact.news, News::Unreadable(_))));
+    let world = World::of(facts);
+    assert!(world.instances.is_empty() && world.pods.is_empty());
+    let _ = (Phase::Pending, InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: String::new() });
+    running.shutdown().await;
+}
