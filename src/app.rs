@@ -1,20 +1,21 @@
 //! The floor that knows every room and does almost nothing: arguments to intent, intent to hands, hands to a verb, and a
 //! verb's outcome to an exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use crate::cli::intent::{Connection, EmqxAccess, Follow, ManifestFile, Then, Verb};
+use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
 use crate::model::Fact;
-use crate::output::Printer;
+use crate::output::{Printer, Terminal};
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Credentials, Tap, Translate, Tunnel};
 use crate::sim;
@@ -26,19 +27,35 @@ pub fn run() -> ExitCode {
     let code = match cli::parse(std::env::args_os(), environment) {
         Ok(intent) => start(intent, &environment),
         Err(Parsed::Print(text)) => {
-            Printer::new(&crate::cli::intent::Look::default(), &environment).print(&text);
+            printer(Look::default(), &environment).print(&text);
             Exit::Reached
         }
         Err(Parsed::Wrong(problem)) => {
-            Printer::new(&crate::cli::intent::Look::default(), &environment).problem(&problem);
+            printer(Look::default(), &environment).problem(&problem);
             problem.exit
         }
     };
     ExitCode::from(code.code())
 }
 
+/// A printer to this process's streams.
+fn printer(look: Look, environment: &dyn Fn(&str) -> Option<String>) -> Printer {
+    let (stdout, stderr) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+    let terminal = Terminal {
+        stdout,
+        stderr,
+        width: (stdout || stderr)
+            .then(crossterm::terminal::size)
+            .and_then(Result::ok)
+            .map(|(columns, _)| columns),
+        no_color: environment("NO_COLOR").is_some_and(|text| !text.is_empty()),
+        dumb: environment("TERM").as_deref() == Some("dumb"),
+    };
+    Printer::new(look, terminal, TimeZone::system())
+}
+
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
-    let printer = Rc::new(Printer::new(&intent.global.look, environment));
+    let printer = Rc::new(printer(intent.global.look, environment));
     if let Err(problem) = logging(&intent.global.log) {
         printer.problem(&problem);
         return problem.exit;
@@ -53,8 +70,15 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
     let outcome = runtime.block_on(verb(intent, printer.clone()));
     // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
     runtime.shutdown_background();
-    match outcome {
+    let exit = match outcome {
         Ok(exit) => exit,
+        Err(problem) => {
+            printer.problem(&problem);
+            problem.exit
+        }
+    };
+    match printer.finish() {
+        Ok(()) => exit,
         Err(problem) => {
             printer.problem(&problem);
             problem.exit
@@ -171,7 +195,7 @@ async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) 
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),
         clock,
-        answers: std::io::IsTerminal::is_terminal(&std::io::stdin()),
+        answers: std::io::stdin().is_terminal(),
         printer,
         interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
     })
