@@ -301,8 +301,8 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The readers of both clients, for what was recorded.
-struct Wire;
+/// The readers of both clients, for what was recorded: how a recording becomes facts.
+pub struct Wire;
 
 impl Translate for Wire {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact> {
