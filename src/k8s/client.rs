@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError,
+    NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
 
@@ -162,6 +162,10 @@ impl Connect {
                 .hint("kubectl config get-clusters"));
         }
         self.override_server(server.get_or_insert_default());
+        if let Some(url) = server.as_mut().and_then(|server| complete_url(server)) {
+            return Err(Problem::new(WHAT, format!("\"{url}\" is no address of an API server"))
+                .hint("an address is https://HOST:PORT; kubectl config view shows the one in use"));
+        }
         let user_name = self.user.clone().or_else(|| context.user.clone());
         let found =
             user_name.as_ref().and_then(|name| kubeconfig.auth_infos.iter().find(|user| &user.name == name));
@@ -233,6 +237,22 @@ impl Connect {
     }
 }
 
+/// Gives an address without a scheme the one that client-go would (`DefaultServerURL`), because kube panics without
+/// one. Gives back an address that cannot be used.
+fn complete_url(server: &mut NamedServer) -> Option<String> {
+    let url = server.server.as_mut()?;
+    if !url.contains("://") {
+        let secure = server.certificate_authority.is_some()
+            || server.certificate_authority_data.is_some()
+            || server.insecure_skip_tls_verify == Some(true);
+        *url = format!("{}://{url}", if secure { "https" } else { "http" });
+    }
+    let parsed = url.parse::<hyper::Uri>().ok();
+    let usable =
+        parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    (!usable).then(|| url.clone())
+}
+
 fn context_names(kubeconfig: &Kubeconfig) -> String {
     let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();
@@ -272,6 +292,23 @@ fn explain(error: &KubeconfigError, place: &str) -> Problem {
         KubeconfigError::MissingClusterUrl => {
             Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
                 .hint("kubectl config set-cluster NAME --server=URL")
+        }
+        KubeconfigError::LoadCertificateAuthority(cause)
+        | KubeconfigError::LoadClientCertificate(cause)
+        | KubeconfigError::LoadClientKey(cause) => {
+            let which = match error {
+                KubeconfigError::LoadCertificateAuthority(_) => "certificate authority",
+                KubeconfigError::LoadClientCertificate(_) => "client certificate",
+                _ => "client key",
+            };
+            let why = match cause {
+                LoadDataError::ReadFile(io, path) => {
+                    format!("the {which} {} cannot be read: {io}", path.display())
+                }
+                LoadDataError::DecodeBase64(_) => format!("the {which} in the kubeconfig is not base64"),
+                LoadDataError::NoBase64DataOrFile => format!("the kubeconfig has no {which}"),
+            };
+            Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates")
         }
         other => Problem::new(WHAT, format!("the kubeconfig {place}: {other}")).hint("kubectl config view"),
     }
@@ -333,6 +370,8 @@ mod tests {
         let (config, context) =
             outcome("", |it| it.server = Some("http://here:1".to_owned())).await.expect("enough");
         assert_eq!((config.cluster_url.to_string().as_str(), context), ("http://here:1/", None));
+        let (config, _) = outcome("", |it| it.server = Some("here:1".to_owned())).await.expect("enough");
+        assert_eq!(config.cluster_url.to_string(), "http://here:1/");
     }
 
     #[tokio::test]
@@ -354,6 +393,10 @@ mod tests {
         );
         let why = outcome("{ not yaml", |_| {}).await.expect_err("broken").why;
         assert!(why.contains("is not valid"), "{why}");
+        for url in ["hello world", "ftp://x", "http://"] {
+            let problem = outcome("", |it| it.server = Some(url.to_owned())).await.expect_err("no address");
+            assert!(problem.why.contains("no address"), "{problem}");
+        }
         let why = outcome("", |_| {}).await.expect_err("empty").why;
         assert!(why.contains("holds no cluster"), "{why}");
     }
