@@ -11,11 +11,14 @@
 //!
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
+pub mod app;
 pub mod cli;
+pub mod commands;
 pub mod emqx;
 pub mod error;
 pub mod k8s;
 pub mod model;
+pub mod output;
 pub mod plan;
 pub mod replay;
 pub mod seam;

@@ -24,6 +24,7 @@ use super::value::{self, Counts};
     bin_name = "kubectl emqx",
     display_name = "kubectl emqx",
     version,
+    verbatim_doc_comment,
     after_help = help::ROOT,
     disable_help_subcommand = false,
     subcommand_required = false
@@ -37,45 +38,46 @@ pub(super) struct Root {
 
 /// The verbs.
 #[derive(Subcommand, Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it lives for a moment")]
 pub(super) enum VerbArgs {
     /// One cluster at a glance: its nodes, what runs, one verdict line
     ///
     /// Joins the custom resource, the pods, the endpoints and EMQX's own API. A source that is forbidden or cannot be
     /// reached makes the picture poorer and is named once; the exit code stays 0.
-    #[command(after_help = help::STATUS)]
+    #[command(verbatim_doc_comment, after_help = help::STATUS)]
     Status(ReadArgs),
     /// A row per EMQX node: pod, role, ready, serving, connections, sessions
     ///
     /// `serving` is whether the Service leads new clients to the node. `?` is not known; it is never written 0.
-    #[command(after_help = help::NODES)]
+    #[command(verbatim_doc_comment, after_help = help::NODES)]
     Nodes(ReadArgs),
     /// Even out connections: plan, start, follow, stop
     ///
     /// Without a verb: what runs and what ran, and what to type next.
-    #[command(after_help = help::REBALANCE)]
+    #[command(verbatim_doc_comment, after_help = help::REBALANCE)]
     Rebalance(RebalanceArgs),
     /// Play a recording: every operation in it, with its verdict
     ///
     /// A recording is what `--record` writes: JSON lines of what Kubernetes and EMQX said, and when.
-    #[command(after_help = help::REPLAY)]
+    #[command(verbatim_doc_comment, after_help = help::REPLAY)]
     Replay(ReplayArgs),
     /// A pretend cluster inside the program, shown at work
     ///
-    /// Runs a whole rebalance through the real client against a pretend Kubernetes and EMQX on this machine. Nothing else
-    /// is contacted.
-    #[command(after_help = help::DEMO)]
+    /// Runs a whole rebalance through the real client against a pretend Kubernetes and EMQX on this machine.
+    /// Nothing else is contacted.
+    #[command(verbatim_doc_comment, after_help = help::DEMO)]
     Demo(DemoArgs),
     /// The versions in play: plugin, Kubernetes, operator, EMQX
     ///
     /// `kubectl emqx --version` tells the plugin's alone and contacts nothing.
-    #[command(after_help = help::VERSION)]
+    #[command(verbatim_doc_comment, after_help = help::VERSION)]
     Version(VersionArgs),
 }
 
 /// `status`, `nodes`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ReadArgs {
-    /// The EMQX or EmqxEnterprise; may be left out when there is one. `emqx/NAME` and `emqxenterprise/NAME` pick the kind
+    /// The EMQX or EmqxEnterprise, also as emqx/NAME or emqxenterprise/NAME; may be left out when there is one
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
     #[command(flatten)]
@@ -109,39 +111,39 @@ pub(super) enum RebalanceVerbArgs {
     ///
     /// EMQX's own rule, round by round: who gives, who receives, how long it takes, how many clients are cut, and whether
     /// it would start at all. Exit 0 when it would run or there is nothing to do, 6 when a check refuses it.
-    #[command(after_help = help::PLAN)]
+    #[command(verbatim_doc_comment, after_help = help::PLAN)]
     Plan(PlanArgs),
     /// The Rebalance manifest on stdout, every field written out
     ///
     /// In the API version and form that the server takes, for `kubectl apply` or a repository.
-    #[command(after_help = help::GENERATE)]
+    #[command(verbatim_doc_comment, after_help = help::GENERATE)]
     Generate(GenerateArgs),
     /// Check, plan, ask, start
     ///
     /// Shows the plan on stderr, asks, looks at fresh counts again, and creates a Rebalance under a new name, which is all
     /// that goes to stdout. Never one that would do nothing, never a second one.
-    #[command(after_help = help::APPLY)]
+    #[command(verbatim_doc_comment, after_help = help::APPLY)]
     Apply(ApplyArgs),
     /// Follow one to its verdict
     ///
     /// Goes by what happens to clients, not by the operator's phase alone. A few lines redrawn in place on a terminal, else
     /// a line per change. Ctrl-C leaves the rebalance running.
-    #[command(after_help = help::WATCH)]
+    #[command(verbatim_doc_comment, after_help = help::WATCH)]
     Watch(WatchArgs),
     /// Stop one for real, and prove it
     ///
     /// Tells EMQX, proves that nothing is evicted any more, and then removes the object.
-    #[command(after_help = help::STOP)]
+    #[command(verbatim_doc_comment, after_help = help::STOP)]
     Stop(StopArgs),
     /// Running and past ones, with verdict and duration
     ///
     /// Also what runs in EMQX without any object. A past one is judged by what `apply` left in its annotation.
-    #[command(after_help = help::LIST)]
+    #[command(verbatim_doc_comment, after_help = help::LIST)]
     List(ListArgs),
     /// Delete finished Rebalance objects
     ///
     /// Never one that may still be running.
-    #[command(after_help = help::PRUNE)]
+    #[command(verbatim_doc_comment, after_help = help::PRUNE)]
     Prune(PruneArgs),
 }
 
@@ -310,7 +312,7 @@ pub(super) enum DemoVerbArgs {
     /// The pretend cluster left running, for any command and for kubectl itself
     ///
     /// Prints `export KUBECONFIG=…` as its first line once it answers, and runs until Ctrl-C.
-    #[command(after_help = help::DEMO_SERVE)]
+    #[command(verbatim_doc_comment, after_help = help::DEMO_SERVE)]
     Serve(ServeArgs),
 }
 

@@ -30,7 +30,7 @@ pub(super) struct GlobalArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = CLUSTER)]
 pub(super) struct ConnectArgs {
-    /// The namespace
+    /// The namespace [default: that of the context]
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
     /// The kubeconfig context
@@ -110,7 +110,7 @@ pub(super) struct LookArgs {
     pub(super) ascii: bool,
     /// Log down to this level, to stderr
     #[arg(
-        short,
+        short = 'v',
         long = "v",
         id = "v",
         global = true,

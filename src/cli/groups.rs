@@ -89,7 +89,7 @@ impl ValueEnum for ApplyForm {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct WriteArgs {
-    /// Only try it: `client` shows it, `server` lets the API server check it
+    /// Only try it, here or on the API server
     #[arg(long, value_name = "WHERE", value_enum, default_value_t)]
     pub(super) dry_run: DryRun,
     /// Whose change it is
@@ -133,7 +133,7 @@ pub(super) struct FollowArgs {
 /// By which way.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BackendArgs {
-    /// By which way: an object for the operator, or EMQX's own API
+    /// Through an object, or EMQX's API
     #[arg(long, value_name = "WAY", value_enum, default_value_t)]
     pub(super) backend: BackendChoice,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::{InstanceKind, NodeName, OperatorLine, Strategy};
 
 /// One call of the program.
@@ -108,27 +109,15 @@ pub struct EmqxUrl {
     pub port: u16,
 }
 
-/// How it looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Colour.
-    pub color: Color,
-    /// Lines only: nothing is redrawn in place.
-    pub plain: bool,
-    /// ASCII only.
-    pub ascii: bool,
-}
-
-/// When there is colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR or TERM=dumb say otherwise.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+impl std::fmt::Display for EmqxUrl {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(out, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// What is logged, and where.
@@ -184,42 +173,6 @@ pub enum Verb {
     DemoServe(DemoServe),
     /// `version`.
     Version(Version),
-}
-
-/// The form of a document on stdout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For people, with more columns.
-    Wide,
-    /// One JSON document.
-    Json,
-    /// One YAML document.
-    Yaml,
-    /// Names alone.
-    Name,
-}
-
-/// The form of a stream on stdout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stream {
-    /// A line per step, for people.
-    #[default]
-    Text,
-    /// A JSON document per line.
-    Jsonl,
-}
-
-/// The form of a manifest on stdout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Manifest {
-    /// YAML.
-    #[default]
-    Yaml,
-    /// JSON.
-    Json,
 }
 
 /// An instance by name.

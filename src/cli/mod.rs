@@ -9,6 +9,7 @@
 
 mod args;
 mod environment;
+mod forms;
 mod global;
 mod groups;
 mod help;
@@ -91,13 +92,27 @@ fn matches(command: &Command, words: &[OsString]) -> Result<clap::ArgMatches, Pa
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Parsed::Print(error.render().ansi().to_string())
         }
-        _ => Parsed::Wrong(problem::problem(&error)),
+        _ => Parsed::Wrong(problem::problem(&error, &verb(command, words))),
     })
 }
 
 /// What is meant by these words; `None` inside when no verb is among them.
 fn meant(command: &Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
     let matches = matches(command, words)?;
-    let root = Root::from_arg_matches(&matches).map_err(|error| problem::problem(&error))?;
+    let root =
+        Root::from_arg_matches(&matches).map_err(|error| problem::problem(&error, &verb(command, words)))?;
     Ok(rules::intent(root)?)
+}
+
+/// The command that the words lead to: `kubectl emqx rebalance plan`.
+fn verb(mut command: &Command, words: &[OsString]) -> String {
+    let mut path = "kubectl emqx".to_owned();
+    for word in words.iter().filter_map(|word| word.to_str()) {
+        if let Some(next) = command.find_subcommand(word).filter(|next| next.get_name() != "help") {
+            command = next;
+            path.push(' ');
+            path.push_str(word);
+        }
+    }
+    path
 }

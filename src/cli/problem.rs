@@ -9,13 +9,15 @@ use super::value::Bad;
 use crate::error::Problem;
 use crate::model::human::harmless;
 
-/// The problem that clap found.
-pub(super) fn problem(error: &Error) -> Problem {
-    let verb = verb(error);
+/// The problem that clap found in what was typed for `verb`.
+pub(super) fn problem(error: &Error, verb: &str) -> Problem {
     let help = format!("{verb} --help");
     let argument = text(error, ContextKind::InvalidArg);
     let flag = argument.as_deref().map(flag).unwrap_or_default();
     let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
+    // A URL with a secret in it is refused, and must not be repeated into a log.
+    let value =
+        if value.contains("://") && value.contains('@') { "(a URL with a secret)".to_owned() } else { value };
     match error.kind() {
         ErrorKind::ValueValidation => {
             let bad = error.source().and_then(|source| source.downcast_ref::<Bad>());
@@ -34,6 +36,10 @@ pub(super) fn problem(error: &Error) -> Problem {
                 format!("it takes one of {takes}")
             };
             Problem::usage(format!("{flag} needs a value"), why).hint(help)
+        }
+        ErrorKind::InvalidValue if value.starts_with("jsonpath") => {
+            Problem::usage("-o jsonpath is not there yet", "this release has none")
+                .hint("use -o json and pick from it with jq")
         }
         ErrorKind::InvalidValue => {
             let takes = list(error, ContextKind::ValidValue).join(", ");
@@ -70,7 +76,11 @@ pub(super) fn problem(error: &Error) -> Problem {
             Problem::usage(format!("{flag} cannot be used so"), why).hint(help)
         }
         ErrorKind::MissingRequiredArgument => {
-            let missing = list(error, ContextKind::InvalidArg).join(", ");
+            let missing = list(error, ContextKind::InvalidArg)
+                .iter()
+                .map(|missing| self::flag(missing))
+                .collect::<Vec<_>>();
+            let missing = missing.join(", ");
             Problem::usage(format!("{missing} is missing"), format!("`{verb}` needs it")).hint(help)
         }
         ErrorKind::TooFewValues
@@ -89,17 +99,6 @@ pub(super) fn problem(error: &Error) -> Problem {
             Problem::usage(harmless(first.trim_start_matches("error: ")), "").hint(help)
         }
     }
-}
-
-/// The command that complains: the words of its usage line before the first placeholder.
-fn verb(error: &Error) -> String {
-    let usage = text(error, ContextKind::Usage).unwrap_or_default();
-    let words: Vec<&str> = usage
-        .split_whitespace()
-        .skip_while(|word| *word != "kubectl")
-        .take_while(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))
-        .collect();
-    if words.len() < 2 { "kubectl emqx".to_owned() } else { words.join(" ") }
 }
 
 /// `--color <WHEN>` as `--color`; a positional `[NAME]` as `NAME`.

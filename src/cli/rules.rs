@@ -89,7 +89,8 @@ fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
         return Err(Problem::usage(
             format!("`{}` cannot be a namespace", crate::model::human::harmless(namespace)),
             "namespaces are lower-case letters, digits and `-`, at most 63 of them",
-        ));
+        )
+        .hint("kubectl get namespaces"));
     }
     Ok(Connection {
         namespace,

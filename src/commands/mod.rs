@@ -10,10 +10,12 @@ use crate::output::Printer;
 use crate::seam::{Brokers, Clock, Kubernetes};
 
 pub mod apply;
+pub mod face;
 pub mod follow;
 pub mod gather;
 pub mod generate;
 pub mod list;
+mod manifest;
 pub mod plan;
 pub mod prune;
 pub mod read;

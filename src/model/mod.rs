@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod fact;
+pub mod form;
 pub mod human;
 pub mod load;
 pub mod name;

@@ -474,8 +474,10 @@ mod tests {
             prop_assert_eq!(sum(&donors) - sum(&outcome.donors), outcome.moved);
         }
 
+        // Not "never more": a donor that falls to the recipients' mean one round earlier leaves the rest to the others, and
+        // that can cost the round that was won.
         #[test]
-        fn a_higher_rate_never_needs_more_rounds(
+        fn a_higher_rate_needs_one_more_round_at_the_most(
             counts in prop::collection::vec(0_u64..100_000, 2..8),
             rate in 1_u64..500,
             more in 1_u64..500,
@@ -489,7 +491,8 @@ mod tests {
                 donors: &donors, recipients: &recipients, rate,
                 threshold: Threshold { abs: 10.0, rel: 1.05 }, delay: 0, landing: Landing::Even,
             }).rounds;
-            prop_assert!(rounds(rate + more) <= rounds(rate));
+            prop_assert!(rounds(rate + more) <= rounds(rate) + 1);
+            prop_assert!(rounds(rate * 2) <= rounds(rate));
         }
     }
 }

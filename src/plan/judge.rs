@@ -123,7 +123,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     }
     let standing = standing(ending);
     if let Some(who) = &ending.stopped {
-        return (Verdict::Stopped, format!("stopped by {who}: {standing}; {tail}"));
+        return (Verdict::Stopped, format!("stopped by {who}; {standing}; {tail}"));
     }
     let Some(strategy) = ending.strategy else {
         return if ending.through_takeover {

@@ -1,0 +1,315 @@
+//! The floor that knows every room and does almost nothing: arguments to intent, intent to hands, hands to a verb, and a
+//! verb's outcome to an exit code.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::Value;
+
+use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
+use crate::cli::{self, Global, Intent, Parsed};
+use crate::commands::{self, Hands, Interrupt, Outcome};
+use crate::emqx::{EmqxBrokers, KeyFile};
+use crate::error::{Exit, Problem};
+use crate::k8s::{Cluster, Connect};
+use crate::model::Fact;
+use crate::output::{Printer, Terminal};
+use crate::replay::{Recorder, Recording};
+use crate::seam::{Credentials, Tap, Translate, Tunnel};
+use crate::sim;
+
+/// Runs the program: the process's arguments and environment in, its exit code out.
+pub fn run() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    let environment = |name: &str| std::env::var(name).ok();
+    let code = match cli::parse(std::env::args_os(), environment) {
+        Ok(intent) => start(intent, &environment),
+        Err(Parsed::Print(text)) => {
+            printer(Look::default(), &environment).print(&text);
+            Exit::Reached
+        }
+        Err(Parsed::Wrong(problem)) => {
+            printer(Look::default(), &environment).problem(&problem);
+            problem.exit
+        }
+    };
+    ExitCode::from(code.code())
+}
+
+/// A printer to this process's streams.
+fn printer(look: Look, environment: &dyn Fn(&str) -> Option<String>) -> Printer {
+    let (stdout, stderr) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+    let terminal = Terminal {
+        stdout,
+        stderr,
+        width: (stdout || stderr)
+            .then(crossterm::terminal::size)
+            .and_then(Result::ok)
+            .map(|(columns, _)| columns),
+        no_color: environment("NO_COLOR").is_some_and(|text| !text.is_empty()),
+        dumb: environment("TERM").as_deref() == Some("dumb"),
+    };
+    Printer::new(look, terminal, TimeZone::system())
+}
+
+fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
+    let printer = Rc::new(printer(intent.global.look, environment));
+    if let Err(problem) = logging(&intent.global.log) {
+        printer.problem(&problem);
+        return problem.exit;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.problem(&Problem::new("cannot start", error.to_string()));
+            return Exit::Error;
+        }
+    };
+    let outcome = runtime.block_on(verb(intent, printer.clone()));
+    // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
+    runtime.shutdown_background();
+    let exit = match outcome {
+        Ok(exit) => exit,
+        Err(problem) => {
+            printer.problem(&problem);
+            problem.exit
+        }
+    };
+    match printer.finish() {
+        Ok(()) => exit,
+        Err(problem) => {
+            printer.problem(&problem);
+            problem.exit
+        }
+    }
+}
+
+async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
+    let Intent { global, verb } = intent;
+    match verb {
+        Verb::Plan(plan) => {
+            if let Some(numbers) = commands::plan::numbers(&plan) {
+                printer.plan(&numbers, None, plan.output, None);
+                return Ok(commands::plan::exit(numbers.decision));
+            }
+            commands::plan::run(&hands(&global, printer, None).await?, &plan).await
+        }
+        Verb::Generate(generate) => {
+            let namespace = global.connect.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            if let Some(manifest) = commands::generate::offline(&generate, &namespace, now()) {
+                printer.manifest(&manifest?, generate.output);
+                return Ok(Exit::Reached);
+            }
+            commands::generate::run(&hands(&global, printer, None).await?, &generate).await
+        }
+        Verb::Status(read) => commands::read::show(&hands(&global, printer, None).await?, &read).await,
+        Verb::Nodes(read) => commands::read::nodes(&hands(&global, printer, None).await?, &read).await,
+        Verb::Version(version) => {
+            commands::version::run(&hands(&global, printer, None).await?, &version).await
+        }
+        Verb::Apply(apply) => {
+            let file = match &apply.source {
+                crate::cli::intent::ApplySource::File(file) => Some(read_manifest(file)?),
+                crate::cli::intent::ApplySource::Instance(..) => None,
+            };
+            let record = match &apply.then {
+                Then::Follow(follow) => recorder(follow)?,
+                Then::Leave(_) => None,
+            };
+            let hands = hands(&global, printer, record).await?;
+            commands::apply::run(&hands, &apply, file).await
+        }
+        Verb::Watch(watch) => {
+            let record = recorder(&watch.follow)?;
+            commands::watch::run(&hands(&global, printer, record).await?, &watch).await
+        }
+        Verb::Stop(stop) => commands::stop::run(&hands(&global, printer, None).await?, &stop).await,
+        Verb::List(list) => commands::list::run(&hands(&global, printer, None).await?, &list).await,
+        Verb::Prune(prune) => commands::prune::run(&hands(&global, printer, None).await?, &prune).await,
+        Verb::Replay(replay) => {
+            let recording = Recording::open(&replay.file, Rc::new(Wire))?;
+            commands::replay::run(&printer, replay.stream, recording, replay.speed).await
+        }
+        Verb::Demo(demo) => {
+            let scenario = scenario(demo.scenario.as_deref())?;
+            let running = pretend(scenario, demo.speed, None).await?;
+            let mut global = global;
+            global.connect =
+                Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
+            global.emqx = EmqxAccess::default();
+            let hands = hands(&global, printer, None).await?;
+            let outcome = commands::tour::run(&hands).await;
+            running.shutdown().await;
+            outcome
+        }
+        Verb::DemoServe(serve) => {
+            let scenario = match &serve.scenario {
+                crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
+                crate::cli::intent::Scenario::File(path) => {
+                    let text = read_text(path)?;
+                    sim::Scenario::from_yaml(&text).map_err(|error| {
+                        Problem::new(format!("cannot use {}", path.display()), error.to_string())
+                    })?
+                }
+            };
+            let running = pretend(scenario, serve.speed, serve.kubeconfig_out).await?;
+            printer.line(&format!("export KUBECONFIG={}", running.kubeconfig().display()));
+            interrupted().await;
+            running.shutdown().await;
+            Ok(Exit::Reached)
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "without a cluster the time of day is this machine's")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Everything a verb needs, for the cluster that is meant.
+async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) -> Result<Hands, Problem> {
+    let mut cluster = Cluster::connect(&connect(&global.connect)).await?;
+    if let Some(tap) = &tap {
+        cluster = cluster.with_tap(tap.clone());
+    }
+    let clock = Rc::new(cluster.clock());
+    let credentials: Rc<dyn Credentials> = match &global.emqx.key_file {
+        Some(path) => Rc::new(KeyFile::new(path)),
+        None => Rc::new(cluster.clone()),
+    };
+    let EmqxAccess { url, ca, insecure, .. } = &global.emqx;
+    let mut brokers = match url {
+        Some(url) => EmqxBrokers::at(&url.to_string(), credentials, clock.clone(), ca.clone(), *insecure)?,
+        None => {
+            let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
+            EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
+        }
+    };
+    if let Some(tap) = tap {
+        brokers = brokers.with_tap(tap);
+    }
+    Ok(Hands {
+        namespace: cluster.namespace().to_owned(),
+        kubernetes: Rc::new(cluster),
+        brokers: Rc::new(brokers),
+        clock,
+        answers: std::io::stdin().is_terminal(),
+        printer,
+        interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
+    })
+}
+
+fn connect(flags: &Connection) -> Connect {
+    Connect {
+        kubeconfig: flags.kubeconfig.clone(),
+        context: flags.context.clone(),
+        cluster: flags.cluster.clone(),
+        user: flags.user.clone(),
+        server: flags.server.clone(),
+        token: flags.token.as_ref().map(|token| token.reveal().to_owned()),
+        impersonate: flags.impersonate.clone(),
+        impersonate_groups: flags.impersonate_groups.clone(),
+        certificate_authority: flags.certificate_authority.clone(),
+        client_certificate: flags.client_certificate.clone(),
+        client_key: flags.client_key.clone(),
+        tls_server_name: flags.tls_server_name.clone(),
+        insecure_skip_tls_verify: flags.insecure,
+        request_timeout: flags.request_timeout,
+        namespace: flags.namespace.clone(),
+    }
+}
+
+fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
+    let Some(path) = &follow.record else { return Ok(None) };
+    Ok(Some(Rc::new(Recorder::create(path)?)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that the user named")]
+fn read_text(path: &std::path::Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Problem::new(format!("cannot read {}", path.display()), error.to_string()))
+}
+
+fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
+    match file {
+        ManifestFile::Path(path) => Ok((path.display().to_string(), read_text(path)?)),
+        ManifestFile::Stdin => std::io::read_to_string(std::io::stdin())
+            .map(|text| ("stdin".to_owned(), text))
+            .map_err(|error| Problem::new("cannot read stdin", error.to_string())),
+    }
+}
+
+fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
+    sim::Scenario::built_in(name.unwrap_or("documented"))
+        .map_err(|error| Problem::usage(error.to_string(), ""))
+}
+
+async fn pretend(
+    scenario: sim::Scenario,
+    speed: f64,
+    kubeconfig_out: Option<std::path::PathBuf>,
+) -> Result<sim::Running, Problem> {
+    sim::serve(sim::Options { scenario, speed, kubeconfig_out })
+        .await
+        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
+}
+
+/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
+            return tokio::signal::ctrl_c().await.unwrap_or_default();
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.unwrap_or_default();
+}
+
+/// Logs to stderr, or into a file; nothing without `-v`.
+fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
+    use crate::cli::intent::Level;
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match log.level {
+        None if log.file.is_none() => return Ok(()),
+        None | Some(Level::Info) => LevelFilter::INFO,
+        Some(Level::Error) => LevelFilter::ERROR,
+        Some(Level::Warn) => LevelFilter::WARN,
+        Some(Level::Debug) => LevelFilter::DEBUG,
+        Some(Level::Trace) => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    match &log.file {
+        None => builder.with_writer(std::io::stderr).init(),
+        Some(path) => {
+            #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
+            let file = std::fs::File::create(path).map_err(|error| {
+                Problem::new(format!("cannot write the log file {}", path.display()), error.to_string())
+            })?;
+            builder.with_writer(std::sync::Mutex::new(file)).init();
+        }
+    }
+    Ok(())
+}
+
+/// The readers of both clients, for what was recorded.
+struct Wire;
+
+impl Translate for Wire {
+    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact> {
+        crate::k8s::wire::facts(at, event, object)
+    }
+
+    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+        crate::emqx::wire::facts(at, path, status, body)
+    }
+}

@@ -1,0 +1,60 @@
+//! `demo`: the job from end to end on the pretend cluster, through the same verbs that a user types.
+
+use super::{Hands, Outcome};
+use crate::cli::intent::{
+    Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, Read, Then, Write,
+};
+use crate::error::Exit;
+use crate::model::Strategy;
+
+/// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
+fn documented() -> Strategy {
+    Strategy {
+        conn_evict_rate: 10,
+        sess_evict_rate: 10,
+        wait_health_check_seconds: 10,
+        wait_takeover_seconds: 10,
+        abs_conn_threshold: 100,
+        abs_sess_threshold: 100,
+        ..Strategy::default()
+    }
+}
+
+/// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
+pub async fn run(hands: &Hands) -> Outcome {
+    let says = |what: &str| hands.printer.line(&format!("\n$ kubectl emqx {what}"));
+    let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
+
+    says("status");
+    super::read::show(hands, &Read::default()).await?;
+    says(&format!("rebalance plan {flags}"));
+    let plan = Plan {
+        source: PlanSource::Cluster(None),
+        strategy: documented(),
+        reconnect_delay: 0,
+        lb: crate::cli::intent::LoadBalancer::Even,
+        backend: BackendChoice::Auto,
+        output: Output::Text,
+    };
+    super::plan::run(hands, &plan).await?;
+    says(&format!("rebalance apply {flags} --watch --yes"));
+    let apply = Apply {
+        source: ApplySource::Instance(None, documented()),
+        backend: BackendChoice::Auto,
+        write: Write {
+            dry_run: DryRun::None,
+            field_manager: crate::model::FIELD_MANAGER.to_owned(),
+            yes: true,
+            reason: None,
+            error_unchanged: false,
+        },
+        skip: Vec::new(),
+        then: Then::Follow(Follow::default()),
+    };
+    let exit = super::apply::run(hands, &apply, None).await?;
+    says("rebalance list");
+    super::list::run(hands, &crate::cli::intent::List::default()).await?;
+    says("status");
+    super::read::show(hands, &Read::default()).await?;
+    Ok(if exit == Exit::Reached { Exit::Reached } else { exit })
+}

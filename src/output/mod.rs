@@ -1,0 +1,19 @@
+//! Words out: the only room that prints. stdout carries data, stderr talk; a broken pipe is success; every text from
+//! the cluster is made harmless first.
+//!
+//! ```text
+//! plan::results ──► text (for people) ──────┐
+//!               └─► document (for machines) ─┴─► printer ──► stdout, stderr
+//! a view of what goes on ──► inline (a few lines redrawn in place) ──► stderr
+//! ```
+//!
+//! May import `model`, `plan` and `error`.
+
+pub mod document;
+pub mod names;
+pub mod printer;
+pub mod table;
+pub mod text;
+pub mod theme;
+
+pub use printer::{Printer, Terminal};

@@ -1,0 +1,68 @@
+//! Node names shortened to what differs: the same letters in every row tell nothing.
+
+use std::collections::BTreeSet;
+
+use super::theme::Theme;
+
+/// A hash of a pod's template has at least so many letters; shorter words are names.
+const HASH: usize = 8;
+
+/// Of a hash, so many letters stay.
+const TAIL: usize = 4;
+
+/// The names of an instance's nodes, each shortened, in the same order. Names that would become equal all stay as
+/// they are.
+pub fn shorten<'a>(
+    instance: Option<&str>,
+    names: impl IntoIterator<Item = &'a str>,
+    theme: Theme,
+) -> Vec<String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let prefix = instance.map(|instance| format!("{instance}-")).unwrap_or_default();
+    let common = names.iter().all(|name| name.len() > prefix.len() && name.starts_with(&prefix));
+    let short: Vec<String> =
+        names.iter().map(|name| shorter(if common { &name[prefix.len()..] } else { name }, theme)).collect();
+    let different: BTreeSet<&String> = short.iter().collect();
+    let all: BTreeSet<&&str> = names.iter().collect();
+    if different.len() == all.len() { short } else { names.into_iter().map(str::to_owned).collect() }
+}
+
+fn shorter(name: &str, theme: Theme) -> String {
+    let ellipsis = theme.symbols().ellipsis;
+    name.split('-')
+        .map(|part| {
+            let hash = part.len() >= HASH
+                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+                && part.bytes().any(|byte| byte.is_ascii_digit());
+            if hash { format!("{ellipsis}{}", &part[part.len() - TAIL..]) } else { part.to_owned() }
+        })
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_instance_and_the_hash_tell_nothing() {
+        let names = ["emqx-core-669d4cf5c8-0", "emqx-core-669d4cf5c8-1", "emqx-replicant-7d8f9-abcde"];
+        assert_eq!(
+            shorten(Some("emqx"), names, Theme::default()),
+            ["core-…f5c8-0", "core-…f5c8-1", "replicant-7d8f9-abcde"]
+        );
+        let ascii = Theme { ascii: true, color: false };
+        assert_eq!(shorten(Some("emqx"), names, ascii)[0], "core-..f5c8-0");
+    }
+
+    #[test]
+    fn what_would_become_equal_stays() {
+        let names = ["emqx-core-1669d4cf5c8-0", "emqx-core-2669d4cf5c8-0"];
+        assert_eq!(shorten(Some("emqx"), names, Theme::default()), names);
+        assert_eq!(shorten(None, ["node-1", "node-2"], Theme::default()), ["node-1", "node-2"]);
+        assert_eq!(
+            shorten(Some("emqx"), ["10.0.0.7", "emqx-core-0"], Theme::default()),
+            ["10.0.0.7", "emqx-core-0"]
+        );
+    }
+}

@@ -1,0 +1,442 @@
+//! The printer: where everything is said.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, Write};
+use std::rc::Rc;
+
+use anstream::AutoStream;
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::document::{self, Format};
+use super::text::{self, Layout, resource};
+use super::theme::{Theme, Tone};
+use crate::error::Problem;
+use crate::model::form::{Color, Look, Manifest, Output, Stream};
+use crate::model::human::clock;
+use crate::model::{Event, EventType};
+use crate::plan::rebalance::RebalancePlan;
+use crate::plan::results::{Applied, Backend, Nodes, RebalanceItem, Status, Stopped, Version};
+
+/// What `app` found out about where the words go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terminal {
+    /// Whether stdout is a terminal.
+    pub stdout: bool,
+    /// Whether stderr is a terminal.
+    pub stderr: bool,
+    /// Its width, where one of them is.
+    pub width: Option<u16>,
+    /// Whether `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// Whether `TERM` is `dumb`.
+    pub dumb: bool,
+}
+
+impl Terminal {
+    /// Whether a stream gets colour.
+    pub fn colored(self, color: Color, terminal: bool) -> bool {
+        match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && !self.no_color && !self.dumb,
+        }
+    }
+}
+
+type Sink = AutoStream<Box<dyn Write>>;
+
+/// Where everything is said.
+pub struct Printer {
+    out: RefCell<Sink>,
+    err: RefCell<Sink>,
+    look: Look,
+    terminal: Terminal,
+    zone: TimeZone,
+    /// Notices that were said already.
+    said: RefCell<BTreeSet<String>>,
+    /// Whether whoever read stdout has left.
+    closed: Cell<bool>,
+    /// The first failure to write that is more than somebody leaving.
+    failed: RefCell<Option<io::Error>>,
+}
+
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Printer")
+            .field("look", &self.look)
+            .field("terminal", &self.terminal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What was printed into a [`Printer::captured`].
+#[derive(Clone, Debug, Default)]
+pub struct Captured(Rc<RefCell<Vec<u8>>>);
+
+impl Captured {
+    /// All of it so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Printer {
+    /// A printer to the real streams. `zone` is where the user's clock hangs.
+    pub fn new(look: Look, terminal: Terminal, zone: TimeZone) -> Self {
+        Self::to(Box::new(io::stdout()), Box::new(io::stderr()), look, terminal, zone)
+    }
+
+    /// A printer to any two streams: data, and talk.
+    pub fn to(
+        out: Box<dyn Write>,
+        err: Box<dyn Write>,
+        look: Look,
+        terminal: Terminal,
+        zone: TimeZone,
+    ) -> Self {
+        let sink = |raw, tty| match terminal.colored(look.color, tty) {
+            true => AutoStream::always_ansi(raw),
+            false => AutoStream::never(raw),
+        };
+        Self {
+            out: RefCell::new(sink(out, terminal.stdout)),
+            err: RefCell::new(sink(err, terminal.stderr)),
+            look,
+            terminal,
+            zone,
+            said: RefCell::default(),
+            closed: Cell::new(false),
+            failed: RefCell::default(),
+        }
+    }
+
+    /// A printer whose words are kept: stdout, and stderr.
+    pub fn captured(look: Look, terminal: Terminal) -> (Self, Captured, Captured) {
+        let (out, err) = (Captured::default(), Captured::default());
+        let printer = Self::to(Box::new(out.clone()), Box::new(err.clone()), look, terminal, TimeZone::UTC);
+        (printer, out, err)
+    }
+
+    /// How it looks.
+    pub fn look(&self) -> Look {
+        self.look
+    }
+
+    /// Where the words go.
+    pub fn terminal(&self) -> Terminal {
+        self.terminal
+    }
+
+    /// Where the user's clock hangs.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The theme of stdout.
+    pub fn theme(&self) -> Theme {
+        Theme { color: self.terminal.colored(self.look.color, self.terminal.stdout), ascii: self.look.ascii }
+    }
+
+    /// The theme of stderr.
+    pub fn talk_theme(&self) -> Theme {
+        Theme { color: self.terminal.colored(self.look.color, self.terminal.stderr), ascii: self.look.ascii }
+    }
+
+    /// Whether a few lines may be redrawn in place: on a terminal that can, unless `--plain`.
+    pub fn redraws(&self) -> bool {
+        self.terminal.stderr && !self.terminal.dumb && !self.look.plain
+    }
+
+    /// Whether whoever read stdout has left: nobody is told any more.
+    pub fn closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// The end: whether everything was written. That a reader left early is no failure.
+    pub fn finish(&self) -> Result<(), Problem> {
+        self.push(false, "");
+        match self.failed.take() {
+            Some(error) => Err(Problem::new("cannot write the output", error.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&self, talk: bool, text: &str) {
+        let sink = if talk { &self.err } else { &self.out };
+        if !talk && self.closed.get() {
+            return;
+        }
+        let mut sink = sink.borrow_mut();
+        match sink.write_all(text.as_bytes()).and_then(|()| sink.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed.set(self.closed.get() || !talk)
+            }
+            // Nobody can be told that talk cannot be said.
+            Err(_) if talk => {}
+            Err(error) => {
+                self.closed.set(true);
+                self.failed.borrow_mut().get_or_insert(error);
+            }
+        }
+    }
+
+    /// A text of our own on stdout as it is (help, a version).
+    pub fn print(&self, text: &str) {
+        self.push(false, text.trim_end_matches('\n'));
+        self.push(false, "\n");
+    }
+
+    /// A line of data.
+    pub fn line(&self, text: &str) {
+        self.push(false, &(self.theme().clean(text) + "\n"));
+    }
+
+    /// A line of talk.
+    pub fn talk(&self, text: &str) {
+        self.push(true, &(self.talk_theme().clean(text) + "\n"));
+    }
+
+    /// What to type next.
+    pub fn next(&self, command: &str) {
+        let theme = self.talk_theme();
+        // Where both end up on one screen, a blank line parts the talk from the data.
+        let gap = if self.terminal.stdout && self.terminal.stderr { "\n" } else { "" };
+        self.push(true, &format!("{gap}{} {}\n", theme.paint(Tone::Faint, "next:"), theme.clean(command)));
+    }
+
+    /// Something worth knowing; the same one is said once.
+    pub fn notice(&self, text: &str) {
+        if self.said.borrow_mut().insert(text.to_owned()) {
+            let theme = self.talk_theme();
+            self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(text)));
+        }
+    }
+
+    /// What failed, why, and what to type next.
+    pub fn problem(&self, problem: &Problem) {
+        let theme = self.talk_theme();
+        let mut text =
+            format!("{} {}\n", theme.paint(Tone::Bad, "error:"), theme.clean(&problem.to_string()));
+        if let Some(hint) = &problem.hint {
+            text.push_str(&format!("{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint)));
+        }
+        self.push(true, &text);
+    }
+
+    /// Asks on stderr and reads an answer from stdin: whether it was yes.
+    pub fn ask(&self, question: &str) -> bool {
+        self.ask_from(question, &mut io::stdin().lock())
+    }
+
+    /// The same with an answer from somewhere else.
+    pub fn ask_from(&self, question: &str, answers: &mut dyn BufRead) -> bool {
+        let theme = self.talk_theme();
+        self.push(true, &format!("{} [y/N] ", theme.paint(Tone::Strong, &theme.clean(question))));
+        let mut answer = String::new();
+        let heard = answers.read_line(&mut answer).unwrap_or(0);
+        if heard == 0 {
+            self.push(true, "\n");
+        }
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    fn layout(&self, output: Output) -> Layout {
+        let width = self.terminal.width.filter(|_| self.terminal.stdout).map(usize::from);
+        Layout { theme: self.theme(), wide: output == Output::Wide, width }
+    }
+
+    /// Prints one result in the form that was asked for.
+    fn result<T: serde::Serialize>(
+        &self,
+        kind: &'static str,
+        body: &T,
+        output: Output,
+        name: impl FnOnce() -> String,
+        text: impl FnOnce(Layout) -> String,
+    ) {
+        let text = match output {
+            Output::Text | Output::Wide => text(self.layout(output)),
+            Output::Json => document::one(kind, body, Format::Json),
+            Output::Yaml => document::one(kind, body, Format::Yaml),
+            Output::Name => self.theme().clean(&name()) + "\n",
+        };
+        self.push(false, &text);
+    }
+
+    fn results<T: serde::Serialize>(
+        &self,
+        kind: &'static str,
+        bodies: &[T],
+        output: Output,
+        name: impl Fn(&T) -> String,
+        text: impl FnOnce(Layout) -> String,
+    ) {
+        let text = match output {
+            Output::Text | Output::Wide if bodies.is_empty() => {
+                return self.talk("no EMQX or EmqxEnterprise found");
+            }
+            Output::Text | Output::Wide => text(self.layout(output)),
+            Output::Json => document::list(kind, bodies, Format::Json),
+            Output::Yaml => document::list(kind, bodies, Format::Yaml),
+            Output::Name => bodies.iter().map(|body| self.theme().clean(&name(body)) + "\n").collect(),
+        };
+        self.push(false, &text);
+    }
+
+    /// One cluster.
+    pub fn status(&self, status: &Status, output: Output) {
+        self.result(
+            "Status",
+            status,
+            output,
+            || resource(&status.instance),
+            |layout| text::status::status(status, layout),
+        );
+    }
+
+    /// Several clusters.
+    pub fn statuses(&self, all: &[Status], output: Output) {
+        self.results(
+            "Status",
+            all,
+            output,
+            |it| resource(&it.instance),
+            |layout| text::status::several(all, layout),
+        );
+    }
+
+    /// The nodes of one cluster.
+    pub fn nodes(&self, nodes: &Nodes, output: Output) {
+        let text = |layout| match nodes.items.is_empty() {
+            true => String::new(),
+            false => text::status::nodes(std::slice::from_ref(nodes), false, layout),
+        };
+        if nodes.items.is_empty() && matches!(output, Output::Text | Output::Wide) {
+            self.talk(&format!("no node of {} is known", nodes.instance));
+        }
+        self.result("Nodes", nodes, output, || resource(&nodes.instance), text);
+    }
+
+    /// The nodes of several clusters.
+    pub fn nodes_of_several(&self, all: &[Nodes], output: Output) {
+        self.results(
+            "Nodes",
+            all,
+            output,
+            |it| resource(&it.instance),
+            |layout| text::status::nodes(all, true, layout),
+        );
+    }
+
+    /// Running and past rebalances.
+    pub fn rebalances(&self, items: &[RebalanceItem], output: Output, now: Timestamp) {
+        let text = match output {
+            Output::Text | Output::Wide if items.is_empty() => return self.talk("no rebalances found"),
+            Output::Text | Output::Wide => text::lists::rebalances(items, now, self.layout(output)),
+            Output::Json => document::items("RebalanceList", items, Format::Json),
+            Output::Yaml => document::items("RebalanceList", items, Format::Yaml),
+            Output::Name => {
+                items.iter().map(|item| self.theme().clean(&rebalance_name(&item.name)) + "\n").collect()
+            }
+        };
+        self.push(false, &text);
+    }
+
+    /// What would happen. `through` is who would drive it, and why.
+    pub fn plan(
+        &self,
+        plan: &RebalancePlan,
+        through: Option<(Backend, &str)>,
+        output: Output,
+        now: Option<Timestamp>,
+    ) {
+        let name = || plan.instance.as_ref().map(resource).unwrap_or_default();
+        let now = now.map(|now| (now, &self.zone));
+        self.result("RebalancePlan", plan, output, name, |layout| {
+            text::plan::plan(plan, through, now, layout)
+        });
+    }
+
+    /// The same as talk, before somebody is asked.
+    pub fn talk_plan(&self, plan: &RebalancePlan, through: Option<(Backend, &str)>, now: Timestamp) {
+        let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
+        self.push(true, &(text::plan::plan(plan, through, Some((now, &self.zone)), layout) + "\n"));
+    }
+
+    /// What `apply` made. `note` stands behind the name for people only: ` (server dry run)`.
+    pub fn applied(&self, applied: &Applied, output: Output, note: &str) {
+        let theme = self.theme();
+        self.result(
+            "Applied",
+            applied,
+            output,
+            || applied.name.clone(),
+            |_| theme.clean(&format!("{}{note}", applied.name)) + "\n",
+        );
+    }
+
+    /// What `stop` did.
+    pub fn stopped(&self, stopped: &Stopped, output: Output) {
+        self.result(
+            "Stopped",
+            stopped,
+            output,
+            || rebalance_name(&stopped.name),
+            |layout| text::lists::stopped(stopped, layout),
+        );
+    }
+
+    /// The versions in play.
+    pub fn version(&self, version: &Version, output: Output) {
+        let names =
+            || version.clusters.iter().map(|it| resource(&it.instance)).collect::<Vec<_>>().join("\n");
+        self.result("Version", version, output, names, |layout| text::lists::version(version, layout));
+    }
+
+    /// A manifest.
+    pub fn manifest(&self, manifest: &serde_json::Value, form: Manifest) {
+        let format = match form {
+            Manifest::Yaml => Format::Yaml,
+            Manifest::Json => Format::Json,
+        };
+        self.push(false, &document::manifest(manifest, format));
+    }
+
+    /// One step of an operation that is followed.
+    pub fn event(&self, event: &Event, stream: Stream) {
+        let text = match stream {
+            Stream::Jsonl => document::one("Event", event, Format::Line),
+            Stream::Text => self.event_line(event, self.theme()) + "\n",
+        };
+        self.push(false, &text);
+    }
+
+    /// A step as a line for people: the time of day, and what happened.
+    pub fn event_line(&self, event: &Event, theme: Theme) -> String {
+        let tone = match (event.kind, event.verdict) {
+            (_, Some(verdict)) => Tone::of(verdict),
+            (EventType::Notice, None) => Tone::Warning,
+            _ => Tone::Plain,
+        };
+        let time = theme.paint(Tone::Faint, &clock(event.time, &self.zone));
+        format!("{time} {}", theme.paint(tone, &theme.clean(&event.message)))
+    }
+}
+
+/// A rebalance as `-o name` prints it; one without an object is `coordinator/NODE`.
+fn rebalance_name(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("rebalance.apps.emqx.io/{name}") }
+}

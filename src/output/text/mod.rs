@@ -1,0 +1,56 @@
+//! Results as text for people. Pure: a value in, lines out.
+
+pub mod lists;
+pub mod plan;
+pub mod status;
+
+use super::table::Cell;
+use super::theme::Tone;
+use crate::model::human::count_or_unknown;
+use crate::model::{InstanceId, Verdict};
+
+/// How a text is laid out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layout {
+    /// Colours and symbols.
+    pub theme: super::theme::Theme,
+    /// With more columns.
+    pub wide: bool,
+    /// The width of the terminal, where there is one.
+    pub width: Option<usize>,
+}
+
+/// `yes`, `no`, or `?`.
+fn yes_no(value: Option<bool>) -> Cell {
+    match value {
+        Some(true) => "yes".into(),
+        Some(false) => Cell::toned("no", Tone::Warning),
+        None => Cell::toned("?", Tone::Faint),
+    }
+}
+
+/// A number, or `?`.
+fn number(value: Option<u64>) -> Cell {
+    Cell::toned(count_or_unknown(value), if value.is_none() { Tone::Faint } else { Tone::Plain })
+}
+
+/// A word, or `-` for none.
+fn word(value: Option<&str>) -> Cell {
+    value.filter(|word| !word.is_empty()).map_or_else(|| "-".into(), Cell::from)
+}
+
+/// A verdict in words.
+pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::NothingToDo => "nothing to do",
+        Verdict::StillRunning => "still running",
+        Verdict::CoordinatorLost => "coordinator lost",
+        Verdict::ClientsMissing => "clients missing",
+        other => other.as_str(),
+    }
+}
+
+/// An instance as `-o name` prints it: `emqx.apps.emqx.io/emqx`.
+pub fn resource(instance: &InstanceId) -> String {
+    format!("{}.apps.emqx.io/{}", instance.kind.singular(), instance.name)
+}

@@ -1,0 +1,225 @@
+//! `rebalance plan`: who gives, who receives, how long, at what price, and what speaks against it.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+use super::Layout;
+use crate::model::human::{average, clock, count, duration, plural};
+use crate::model::{Part, Strategy};
+use crate::output::names::shorten;
+use crate::output::table::{Cell, Table};
+use crate::output::theme::{Theme, Tone};
+use crate::plan::rebalance::{Decision, Finding, PlannedNode, RebalancePlan, Severity};
+use crate::plan::results::Backend;
+
+/// So many columns a bar has at most.
+const BAR: u64 = 24;
+
+/// More nodes of a part than these are counted, not listed (`-o wide` lists them).
+const LISTED: usize = 12;
+
+/// The plan. `through` is who would drive it and why; `now` gives the clock time of its end.
+pub fn plan(
+    plan: &RebalancePlan,
+    through: Option<(Backend, &str)>,
+    now: Option<(Timestamp, &TimeZone)>,
+    layout: Layout,
+) -> String {
+    let theme = layout.theme;
+    let (word, tone) = match plan.decision {
+        Decision::Go => ("go", Tone::Good),
+        Decision::NothingToDo => ("nothing to do", Tone::Plain),
+        Decision::Refused => ("refused", Tone::Bad),
+    };
+    let of = plan.instance.as_ref().map_or_else(|| "these numbers".to_owned(), ToString::to_string);
+    let mut text = String::new();
+    let mut line = |tone: Tone, words: &str| {
+        text.push_str(&theme.paint(tone, &theme.clean(words)));
+        text.push('\n');
+    };
+    line(Tone::Strong, &format!("plan to rebalance {of}"));
+    line(Tone::Plain, &asked(&plan.strategy));
+    if let Some((backend, why)) = through {
+        let by = match backend {
+            Backend::Rebalance => "through a Rebalance object",
+            Backend::Emqx => "through EMQX's own API",
+        };
+        line(Tone::Plain, &if why.is_empty() { by.to_owned() } else { format!("{by}: {why}") });
+    }
+    text.push('\n');
+    text.push_str(&nodes(plan, layout));
+    text.push_str(&format!("{}: {}\n", theme.paint(tone, word), theme.clean(&plan.reason)));
+    if !plan.phases.is_empty() {
+        text.push_str(&theme.clean_lines(&price(plan, now)));
+    }
+    text.push_str(&findings(&plan.findings, theme));
+    text
+}
+
+fn asked(strategy: &Strategy) -> String {
+    let one = |rate: u64, abs: u64, rel: f64| {
+        format!("{}/s per donor, until within {} or x{rel:?}", count(rate), count(abs))
+    };
+    let connections = one(strategy.conn_evict_rate, strategy.abs_conn_threshold, strategy.rel_conn_threshold);
+    let sessions = one(strategy.sess_evict_rate, strategy.abs_sess_threshold, strategy.rel_sess_threshold);
+    if connections == sessions {
+        format!("connections and sessions {connections}")
+    } else {
+        format!("connections {connections}; sessions {sessions}")
+    }
+}
+
+fn nodes(plan: &RebalancePlan, layout: Layout) -> String {
+    if plan.nodes.is_empty() {
+        return String::new();
+    }
+    let theme = layout.theme;
+    let symbols = theme.symbols();
+    let instance = plan.instance.as_ref().map(|id| id.name.as_str());
+    let names = shorten(instance, plan.nodes.iter().map(name), theme);
+    let most = plan.nodes.iter().map(|node| node.connections.max(node.connections_after)).max().unwrap_or(0);
+    let sessions = plan
+        .nodes
+        .iter()
+        .any(|node| node.sessions != node.connections || node.sessions_after != node.connections_after);
+    let mut table = Table::new().words("NODE").words("PART").numbers("CONNECTIONS").words("AFTER");
+    if sessions {
+        table = table.numbers("SESSIONS").words("AFTER");
+    }
+    table = table.words("");
+    let right =
+        |of: fn(&PlannedNode) -> u64| plan.nodes.iter().map(|node| count(of(node)).len()).max().unwrap_or(0);
+    let (wide, wide_sessions) = (right(|node| node.connections_after), right(|node| node.sessions_after));
+    let mut left_out = [0_usize; 2];
+    let mut listed = [0_usize; 2];
+    for (node, name) in plan.nodes.iter().zip(names) {
+        let side = usize::from(node.part == Some(Part::Recipient));
+        if !layout.wide && listed[side] >= LISTED {
+            left_out[side] += 1;
+            continue;
+        }
+        listed[side] += 1;
+        let arrow =
+            |number: u64, wide: usize| Cell::from(format!("{} {:>wide$}", symbols.arrow, count(number)));
+        let part = match node.part {
+            Some(Part::Recipient) => Cell::toned("recipient", Tone::Busy),
+            Some(part) => Cell::toned(part.as_str(), Tone::Warning),
+            None => "-".into(),
+        };
+        let mut cells =
+            vec![name.into(), part, count(node.connections).into(), arrow(node.connections_after, wide)];
+        if sessions {
+            cells.extend([count(node.sessions).into(), arrow(node.sessions_after, wide_sessions)]);
+        }
+        cells.push(bar(node, most, theme).into());
+        table.row(cells);
+    }
+    let mut text = table.render(theme, None);
+    for (number, one) in left_out.into_iter().zip(["donor", "recipient"]) {
+        if number > 0 {
+            let more = format!("and {} more (-o wide lists them)\n", plural(number as u64, one));
+            text.push_str(&theme.paint(Tone::Faint, &more));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn name(node: &PlannedNode) -> &str {
+    match &node.pod {
+        Some(pod) => pod.as_str(),
+        None if node.node.ip().is_some() => node.node.host(),
+        None => node.node.first_label(),
+    }
+}
+
+/// What stays, and what goes or comes.
+fn bar(node: &PlannedNode, most: u64, theme: Theme) -> String {
+    let symbols = theme.symbols();
+    let cells = |number: u64| -> usize {
+        if most == 0 { 0 } else { (u128::from(number) * u128::from(BAR)).div_ceil(u128::from(most)) as usize }
+    };
+    let (before, after) = (cells(node.connections), cells(node.connections_after));
+    let change = if after < before { symbols.goes } else { symbols.comes };
+    format!("{}{}", symbols.full.repeat(before.min(after)), change.repeat(before.abs_diff(after)))
+}
+
+fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
+    let (donors, recipients) = plan.sides();
+    let averages = &plan.averages;
+    let unknown = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), average);
+    let mut text = format!(
+        "{} from {} to {} on average, {} from {} to {}\n",
+        plural(donors as u64, "donor"),
+        average(averages.donors_before),
+        average(averages.donors_after),
+        plural(recipients as u64, "recipient"),
+        unknown(averages.recipients_before),
+        unknown(averages.recipients_after),
+    );
+    let moves = &plan.moves;
+    text.push_str(&format!(
+        "{}, {}, at most {} a second on one recipient",
+        plural(moves.rounds, "round"),
+        plural(moves.connections, "disconnection"),
+        plural(moves.peak_reconnects_per_second, "reconnect"),
+    ));
+    if moves.sessions > 0 {
+        text.push_str(&format!(
+            "; {} without a client moved in {}",
+            plural(moves.sessions, "session"),
+            plural(moves.session_rounds, "round")
+        ));
+    }
+    text.push('\n');
+    let phases: Vec<String> = plan
+        .phases
+        .iter()
+        .filter(|phase| phase.seconds > 0)
+        .map(|phase| format!("{} {}", phase_words(phase.name), duration(phase.seconds)))
+        .collect();
+    text.push_str(&format!("{} = {}", phases.join(" + "), duration(plan.total_seconds)));
+    let end = now.and_then(|(now, zone)| {
+        let seconds = i64::try_from(plan.total_seconds).ok()?;
+        let end = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+        // A time of day misleads when it is another day.
+        (plan.total_seconds < 86_400).then(|| clock(end, zone))
+    });
+    if let Some(end) = end {
+        text.push_str(&format!(", would end {end} if it began now"));
+    }
+    text.push('\n');
+    text
+}
+
+/// A phase in words.
+pub fn phase_words(name: &str) -> &str {
+    match name {
+        "waitHealthCheck" => "wait for load balancers",
+        "evictConnections" => "evict connections",
+        "waitTakeover" => "wait for takeover",
+        "evictSessions" => "move sessions",
+        other => other,
+    }
+}
+
+fn findings(findings: &[Finding], theme: Theme) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let (word, tone) = match finding.severity {
+            Severity::Info => ("info", Tone::Faint),
+            Severity::Warning => ("warning", Tone::Warning),
+            Severity::Blocked => ("blocked", Tone::Bad),
+        };
+        text.push('\n');
+        text.push_str(&format!(
+            "{}: {} ({})\n",
+            theme.paint(tone, word),
+            theme.clean(&finding.message),
+            finding.id
+        ));
+        if let Some(hint) = &finding.hint {
+            text.push_str(&format!("  hint: {}\n", theme.clean(hint)));
+        }
+    }
+    text
+}

@@ -1,0 +1,220 @@
+//! `status` and `nodes`.
+
+use super::{Layout, number, verdict_words, word, yes_no};
+use crate::model::human::{count_or_unknown, duration, plural, share};
+use crate::model::{InstanceId, Operation, OperatorLine, Part};
+use crate::output::names::shorten;
+use crate::output::table::{Cell, Table};
+use crate::output::theme::{Theme, Tone};
+use crate::plan::picture::{NodeRow, SourceState};
+use crate::plan::results::{Nodes, Status};
+
+/// One cluster.
+pub fn status(status: &Status, layout: Layout) -> String {
+    let theme = layout.theme;
+    let mut text = format!("{}\n{}\n", theme.clean(&head(status)), verdict(status, theme));
+    for (source, age) in status.sources.each() {
+        if age.state != SourceState::Ok {
+            let why = age.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            let old =
+                age.age_seconds.map(|age| format!(", last heard {} ago", duration(age))).unwrap_or_default();
+            let line = format!("{} {}{old}{why}", source.as_str(), age.state.as_str());
+            text.push_str(&theme.paint(Tone::Warning, &theme.clean(&line)));
+            text.push('\n');
+        }
+    }
+    if !status.nodes.is_empty() {
+        text.push('\n');
+        text.push_str(&rows(status, layout).render(theme, layout.width));
+    }
+    text
+}
+
+/// What it is: `emqx  EMQX 5.8.6, operator 2.2, 4 nodes, 10,000 connections, 10,000 sessions`.
+fn head(status: &Status) -> String {
+    let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(" and ") };
+    let operator = match status.operator.line {
+        OperatorLine::None => "no operator".to_owned(),
+        OperatorLine::Unknown => "operator ?".to_owned(),
+        line => format!("operator {line}"),
+    };
+    let old = status.operator.silent_seconds.filter(|_| status.operation != Operation::None);
+    let old = old.map(|old| format!(" ({} without a word)", duration(old))).unwrap_or_default();
+    format!(
+        "{}  EMQX {versions}, {operator}{old}, {}, {} connections, {} sessions",
+        status.instance.name,
+        plural(status.totals.nodes as u64, "node"),
+        count_or_unknown(status.totals.connections),
+        count_or_unknown(status.totals.sessions),
+    )
+}
+
+/// How it stands: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.
+fn verdict(status: &Status, theme: Theme) -> String {
+    let word = match status.operation {
+        Operation::None => verdict_words(status.verdict).to_owned(),
+        operation => format!("{} {}", operation.as_str(), verdict_words(status.verdict)),
+    };
+    let mut text = theme.paint(Tone::of(status.verdict), &word);
+    if let Some(percent) = status.percent {
+        text.push_str(&format!(", {percent} %"));
+    }
+    if let Some(eta) = status.eta_seconds {
+        text.push_str(&format!(", {} to go", duration(eta)));
+    }
+    if !status.reason.is_empty() {
+        text.push_str(if status.operation == Operation::None { ", " } else { ": " });
+        text.push_str(&theme.clean(&status.reason));
+    }
+    text
+}
+
+fn rows(status: &Status, layout: Layout) -> Table {
+    let nodes = &status.nodes;
+    if layout.wide {
+        return all_columns(&[(&status.instance, nodes.as_slice())], layout, false);
+    }
+    let busy =
+        status.operation != Operation::None || nodes.iter().any(|row| row.part.is_some() || !row.running);
+    let mut table = Table::new().words("NODE").words("ROLE").words("READY").words("SERVING");
+    table = table.numbers("CONNECTIONS").numbers("SESSIONS").numbers("SHARE");
+    if busy {
+        table = table.words("PART").words("STATE");
+    }
+    let names = short_names(Some(&status.instance), nodes, layout.theme);
+    for (row, name) in nodes.iter().zip(names) {
+        let mut cells = vec![name.into(), row.role.as_str().into(), yes_no(row.ready), yes_no(row.serving)];
+        cells.extend(numbers(row));
+        if busy {
+            cells.extend([part(row), state(row)]);
+        }
+        table.row(cells);
+    }
+    table
+}
+
+/// Nodes by their pods' names where known, shortened to what differs.
+pub fn short_names(instance: Option<&InstanceId>, rows: &[NodeRow], theme: Theme) -> Vec<String> {
+    shorten(instance.map(|id| id.name.as_str()), rows.iter().map(name), theme)
+}
+
+fn name(row: &NodeRow) -> &str {
+    match &row.pod {
+        Some(pod) => pod.as_str(),
+        None if row.node.ip().is_some() => row.node.host(),
+        None => row.node.first_label(),
+    }
+}
+
+fn numbers(row: &NodeRow) -> [Cell; 3] {
+    let share = row.share.map_or_else(|| Cell::toned("?", Tone::Faint), |part| share(part).into());
+    [number(row.connections), number(row.sessions), share]
+}
+
+fn part(row: &NodeRow) -> Cell {
+    match row.part {
+        Some(part @ (Part::Donor | Part::Evacuating)) => Cell::toned(part.as_str(), Tone::Warning),
+        Some(part @ Part::Recipient) => Cell::toned(part.as_str(), Tone::Busy),
+        None => "-".into(),
+    }
+}
+
+fn state(row: &NodeRow) -> Cell {
+    if row.running { word(row.state.as_deref()) } else { Cell::toned("stopped", Tone::Bad) }
+}
+
+/// The nodes of one cluster or of several.
+pub fn nodes(clusters: &[Nodes], several: bool, layout: Layout) -> String {
+    let of: Vec<(&InstanceId, &[NodeRow])> =
+        clusters.iter().map(|nodes| (&nodes.instance, nodes.items.as_slice())).collect();
+    all_columns(&of, layout, several).render(layout.theme, layout.width)
+}
+
+fn all_columns<N: AsRef<[NodeRow]> + ?Sized>(
+    clusters: &[(&InstanceId, &N)],
+    layout: Layout,
+    several: bool,
+) -> Table {
+    let mut table = Table::new();
+    if several {
+        table = table.words("NAMESPACE").words("INSTANCE");
+    }
+    if layout.wide {
+        table = table.words("NODE");
+    }
+    table = table.words("POD").words("SET");
+    if layout.wide {
+        table = table.words("REVISION");
+    }
+    table = table.words("ROLE").words("READY").words("SERVING");
+    table = table.numbers("CONNECTIONS").numbers("SESSIONS").numbers("SHARE").words("PART").words("STATE");
+    if layout.wide {
+        table = table.words("VERSION").words("SOURCE");
+    }
+    for (instance, rows) in clusters {
+        for row in rows.as_ref() {
+            let mut cells: Vec<Cell> = Vec::new();
+            if several {
+                cells.extend([instance.namespace.as_str().into(), instance.name.as_str().into()]);
+            }
+            let pod = row.pod.as_ref().map(crate::model::PodName::as_str);
+            if layout.wide {
+                cells.push(row.node.as_str().into());
+                cells.push(word(pod));
+            } else {
+                // Without a pod the node's own name says at least which one it is.
+                cells.push(pod.unwrap_or(row.node.as_str()).into());
+            }
+            cells.push(word(row.set.as_deref()));
+            if layout.wide {
+                cells.push(word(row.revision.as_deref()));
+            }
+            cells.extend([row.role.as_str().into(), yes_no(row.ready), yes_no(row.serving)]);
+            cells.extend(numbers(row));
+            cells.extend([part(row), state(row)]);
+            if layout.wide {
+                cells.push(row.version.as_deref().map_or_else(|| "?".into(), Cell::from));
+                cells.push(row.source.as_str().into());
+            }
+            table.row(cells);
+        }
+    }
+    table
+}
+
+/// Several clusters, a row each.
+pub fn several(clusters: &[Status], layout: Layout) -> String {
+    let mut table = Table::new().words("NAMESPACE").words("NAME");
+    if layout.wide {
+        table = table.words("KIND").words("API");
+    }
+    table = table.words("EMQX").words("OPERATOR").numbers("NODES").numbers("SERVING");
+    table = table
+        .numbers("CONNECTIONS")
+        .numbers("SESSIONS")
+        .words("OPERATION")
+        .words("VERDICT")
+        .sentence("REASON");
+    for status in clusters {
+        let id = &status.instance;
+        let mut cells: Vec<Cell> = vec![id.namespace.as_str().into(), id.name.as_str().into()];
+        if layout.wide {
+            cells.extend([id.kind.as_str().into(), status.api.map_or("none", |api| api.as_str()).into()]);
+        }
+        let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(",") };
+        let percent = status.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
+        cells.extend([
+            versions.into(),
+            status.operator.line.as_str().into(),
+            number(Some(status.totals.nodes as u64)),
+            number(status.totals.serving.map(|serving| serving as u64)),
+            number(status.totals.connections),
+            number(status.totals.sessions),
+            format!("{}{percent}", status.operation.as_str()).into(),
+            Cell::toned(verdict_words(status.verdict), Tone::of(status.verdict)),
+            status.reason.as_str().into(),
+        ]);
+        table.row(cells);
+    }
+    table.render(layout.theme, if layout.wide { None } else { layout.width })
+}
