@@ -265,7 +265,13 @@ async fn create(
     stay(hands, intent, gathered, follower, created.rebalance.name).await
 }
 
-async fn start(hands: &Hands, intent: &Apply, gathered: Gathered, live: Live, follower: Follower) -> Outcome {
+async fn start(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: Gathered,
+    live: Live,
+    mut follower: Follower,
+) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
         return Err(Problem::refused("no node takes part", ""));
