@@ -80,7 +80,11 @@ fn v1beta4_tells_the_lost_kind_the_delete_and_the_crash_apart() {
     assert!(verdicts[4..].iter().all(|(_, verdict)| *verdict == Verdict::Failed), "{verdicts:?}");
     let crash = of(&events, "crash");
     let last = crash.last().expect("a verdict");
-    assert!(last.reason.as_deref().is_some_and(|reason| reason.contains("donors 3,173.33")), "{:?}", last.reason);
+    assert!(
+        last.reason.as_deref().is_some_and(|reason| reason.contains("donors 3,173.33")),
+        "{:?}",
+        last.reason
+    );
 }
 
 #[test]
@@ -111,11 +115,13 @@ fn percent_never_falls_within_one_operation() {
         "v1beta4-rebalance-operator-2.2.jsonl",
     ] {
         let events = told(file);
-        let names: std::collections::BTreeSet<&str> = events.iter().map(|event| event.name.as_str()).collect();
+        let names: std::collections::BTreeSet<&str> =
+            events.iter().map(|event| event.name.as_str()).collect();
         for name in names {
             let percents: Vec<u8> = of(&events, name).iter().filter_map(|event| event.percent).collect();
             assert!(percents.is_sorted(), "{file} {name}: {percents:?}");
-            let early = of(&events, name).iter().any(|event| event.percent == Some(100) && event.verdict.is_none());
+            let early =
+                of(&events, name).iter().any(|event| event.percent == Some(100) && event.verdict.is_none());
             assert!(!early, "100 comes with a verdict only");
         }
     }
