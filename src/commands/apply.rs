@@ -56,7 +56,15 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     }
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
-        done(hands, intent, &gathered, planned.backend, &label(planned.backend, &name, &gathered), plan, " (dry run)");
+        done(
+            hands,
+            intent,
+            &gathered,
+            planned.backend,
+            &label(planned.backend, &name, &gathered),
+            plan,
+            " (dry run)",
+        );
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
@@ -119,16 +127,9 @@ async fn again(
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Live, String), Problem> {
-    let mut live = live(
-        hands,
-        gathered,
-        &wanted.strategy,
-        Return::default(),
-        intent.backend,
-        Some(name),
-        &intent.skip,
-    )
-    .await?;
+    let mut live =
+        live(hands, gathered, &wanted.strategy, Return::default(), intent.backend, Some(name), &intent.skip)
+            .await?;
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {
@@ -264,13 +265,7 @@ async fn create(
     stay(hands, intent, gathered, follower, created.rebalance.name, None).await
 }
 
-async fn start(
-    hands: &Hands,
-    intent: &Apply,
-    gathered: Gathered,
-    live: Live,
-    follower: Follower,
-) -> Outcome {
+async fn start(hands: &Hands, intent: &Apply, gathered: Gathered, live: Live, follower: Follower) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
         return Err(Problem::refused("no node takes part", ""));
@@ -311,5 +306,12 @@ pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     let instance = gathered.instance().ok()?;
     let picture = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
     let (backend, _) = reach::backend(reach::Asked::Auto, &gathered.world.served, instance).ok()?;
-    running(&Check { world: &gathered.world, instance, picture: &picture, backend, name: None, allowed: None })
+    running(&Check {
+        world: &gathered.world,
+        instance,
+        picture: &picture,
+        backend,
+        name: None,
+        allowed: None,
+    })
 }

@@ -64,11 +64,12 @@ impl Following {
                     .hint(way(name))
                     .exit(Exit::TimedOut))
             }
-            Ended::Interrupted => {
-                Err(Problem::new("interrupted", format!("{name} goes on in the cluster; nothing was held by us"))
-                    .hint(way(name))
-                    .exit(Exit::Interrupted))
-            }
+            Ended::Interrupted => Err(Problem::new(
+                "interrupted",
+                format!("{name} goes on in the cluster; nothing was held by us"),
+            )
+            .hint(way(name))
+            .exit(Exit::Interrupted)),
         }
     }
 

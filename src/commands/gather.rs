@@ -82,7 +82,11 @@ pub fn choose(hands: &Hands, world: &World, name: Option<&InstanceName>) -> Resu
         ([], None) => Err(none(hands, world)),
         (several, Some(name)) => Err(Problem::usage(
             format!("{} is ambiguous", name.name),
-            several.iter().map(|id| format!("{}/{}", id.kind.singular(), id.name)).collect::<Vec<_>>().join(", "),
+            several
+                .iter()
+                .map(|id| format!("{}/{}", id.kind.singular(), id.name))
+                .collect::<Vec<_>>()
+                .join(", "),
         )
         .hint(format!("say which kind: {}/{}", several[0].kind.singular(), name.name))),
         (several, None) => Err(Problem::usage(

@@ -11,7 +11,11 @@ use crate::plan::manifest;
 use crate::seam::Want;
 
 /// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked.
-pub fn offline(intent: &Generate, namespace: &str, now: Timestamp) -> Option<Result<serde_json::Value, Problem>> {
+pub fn offline(
+    intent: &Generate,
+    namespace: &str,
+    now: Timestamp,
+) -> Option<Result<serde_json::Value, Problem>> {
     let line = intent.line?;
     let name = intent.instance.as_ref()?;
     let instance = InstanceId {

@@ -58,10 +58,8 @@ pub fn of(gathered: &Gathered, now: Timestamp) -> Vec<RebalanceItem> {
         .into_iter()
         .map(|seen| {
             let object = &seen.value;
-            let run = follower
-                .runs
-                .iter()
-                .find(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
+            let run =
+                follower.runs.iter().find(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
             match run {
                 Some(run) => running(gathered, object, run, now),
                 None => past(gathered, object, counts.as_ref(), now),

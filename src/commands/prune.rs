@@ -46,7 +46,11 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         for object in &doomed {
             hands.printer.talk(&format!("  {}", object.name));
         }
-        confirm(hands, &intent.write, &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")))?;
+        confirm(
+            hands,
+            &intent.write,
+            &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")),
+        )?;
     }
     let note = match dry {
         DryRun::None => " deleted",

@@ -48,7 +48,9 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new() };
     if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name) {
         let name = &stopping.name;
-        hands.printer.talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.as_str()));
+        hands
+            .printer
+            .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.as_str()));
         return Ok(unchanged(intent));
     }
     let limit = intent.timeout;
@@ -89,7 +91,8 @@ impl Stopping<'_> {
     fn hears_emqx(&self) -> bool {
         self.gathered.world.load.is_some()
             && crate::plan::picture::SourceState::Ok
-                == picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now()).source(Source::Emqx)
+                == picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now())
+                    .source(Source::Emqx)
     }
 
     async fn stop(&mut self, limit: Duration) -> Outcome {
@@ -250,7 +253,8 @@ impl Stopping<'_> {
     /// Deletes the object; one that does not go is called what it is.
     async fn delete(&mut self) -> Result<(), Problem> {
         let Some(object) = self.object().cloned() else { return Ok(()) };
-        if object.deleting.is_none() && !self.hands.kubernetes.delete_rebalance(&object, crate::seam::DryRun::No).await?
+        if object.deleting.is_none()
+            && !self.hands.kubernetes.delete_rebalance(&object, crate::seam::DryRun::No).await?
         {
             self.proof.push("the object was gone already".to_owned());
             return Ok(());
@@ -285,7 +289,8 @@ impl Stopping<'_> {
         if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
             return (verdict, reason);
         }
-        let now = self.gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
+        let now =
+            self.gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
         judge::end(&judge::Ending {
             donors: &entry.donors,
             recipients: &entry.recipients,
@@ -326,8 +331,12 @@ impl Stopping<'_> {
         let ready = self.gathered.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
             (Phase::Processing, false, true) => None,
-            (Phase::Processing, true, _) => Some("the operator has not stored EMQX's states: a delete now would not stop EMQX"),
-            (Phase::Processing, false, false) => Some("the instance is not ready: a delete now would hang and not stop EMQX"),
+            (Phase::Processing, true, _) => {
+                Some("the operator has not stored EMQX's states: a delete now would not stop EMQX")
+            }
+            (Phase::Processing, false, false) => {
+                Some("the instance is not ready: a delete now would hang and not stop EMQX")
+            }
             _ => Some("the operator stops EMQX only for an object that is Processing"),
         };
         if let Some(refused) = refused {

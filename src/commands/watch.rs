@@ -32,10 +32,12 @@ pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<M
         None => running(None).await,
         Some(OperationName::Instance(name)) => running(Some(name)).await,
         Some(OperationName::Coordinator(node)) => conducted(hands, node).await,
-        Some(OperationName::Rebalance(name)) => match hands.kubernetes.rebalance(&hands.namespace, name).await? {
-            Some(object) => of_object(hands, &object).await,
-            None => Err(no_such(hands, name)),
-        },
+        Some(OperationName::Rebalance(name)) => {
+            match hands.kubernetes.rebalance(&hands.namespace, name).await? {
+                Some(object) => of_object(hands, &object).await,
+                None => Err(no_such(hands, name)),
+            }
+        }
         Some(OperationName::Name(name)) => {
             // Where the kind is not served, or may not be read, the name can still be an instance's.
             let object = hands.kubernetes.rebalance(&hands.namespace, name).await;
@@ -71,7 +73,13 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
             gather::one(hands, Some(&name), Want::ALL).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
-                Problem::new(format!("Rebalance {} is for {} {}", object.name, object.instance_kind, object.instance_name), why)
+                Problem::new(
+                    format!(
+                        "Rebalance {} is for {} {}",
+                        object.name, object.instance_kind, object.instance_name
+                    ),
+                    why,
+                )
             })?
         }
         other => other?,

@@ -192,8 +192,7 @@ mod tests {
         let origin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
         clock.observe_at(origin, begin);
         let awake = Duration::from_secs(10);
-        let woken =
-            Moment { instant: begin.instant + awake, system: begin.system + Duration::from_hours(1) };
+        let woken = Moment { instant: begin.instant + awake, system: begin.system + Duration::from_hours(1) };
         clock.observe_at(add(origin, 3600.0), woken);
         assert!((clock.speed() - 1.0).abs() < f64::EPSILON);
         assert_eq!(clock.now_at(woken.instant), Some(add(origin, 3600.0)));
