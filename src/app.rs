@@ -1,20 +1,21 @@
 //! The floor that knows every room and does almost nothing: arguments to intent, intent to hands, hands to a verb, and a
 //! verb's outcome to an exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use crate::cli::intent::{Connection, EmqxAccess, Follow, ManifestFile, Then, Verb};
+use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
 use crate::model::Fact;
-use crate::output::Printer;
+use crate::output::{Printer, Terminal};
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Credentials, Tap, Translate, Tunnel};
 use crate::sim;
@@ -26,19 +27,35 @@ pub fn run() -> ExitCode {
     let code = match cli::parse(std::env::args_os(), environment) {
         Ok(intent) => start(intent, &environment),
         Err(Parsed::Print(text)) => {
-            Printer::new(&crate::cli::intent::Look::default(), &environment).print(&text);
+            printer(Look::default(), &environment).print(&text);
             Exit::Reached
         }
         Err(Parsed::Wrong(problem)) => {
-            Printer::new(&crate::cli::intent::Look::default(), &environment).problem(&problem);
+            printer(Look::default(), &environment).problem(&problem);
             problem.exit
         }
     };
     ExitCode::from(code.code())
 }
 
+/// A printer to this process's streams.
+fn printer(look: Look, environment: &dyn Fn(&str) -> Option<String>) -> Printer {
+    let (stdout, stderr) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+    let terminal = Terminal {
+        stdout,
+        stderr,
+        width: (stdout || stderr)
+            .then(crossterm::terminal::size)
+            .and_then(Result::ok)
+            .map(|(columns, _)| columns),
+        no_color: environment("NO_COLOR").is_some_and(|text| !text.is_empty()),
+        dumb: environment("TERM").as_deref() == Some("dumb"),
+    };
+    Printer::new(look, terminal, TimeZone::system())
+}
+
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
-    let printer = Rc::new(Printer::new(&intent.global.look, environment));
+    let printer = Rc::new(printer(intent.global.look, environment));
     if let Err(problem) = logging(&intent.global.log) {
         printer.problem(&problem);
         return problem.exit;
@@ -53,8 +70,15 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
     let outcome = runtime.block_on(verb(intent, printer.clone()));
     // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
     runtime.shutdown_background();
-    match outcome {
+    let exit = match outcome {
         Ok(exit) => exit,
+        Err(problem) => {
+            printer.problem(&problem);
+            problem.exit
+        }
+    };
+    match printer.finish() {
+        Ok(()) => exit,
         Err(problem) => {
             printer.problem(&problem);
             problem.exit
@@ -112,7 +136,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let scenario = scenario(demo.scenario.as_deref())?;
             let running = pretend(scenario, demo.speed, None).await?;
             let mut global = global;
-            global.connect = Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
+            global.connect =
+                Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
             global.emqx = EmqxAccess::default();
             let hands = hands(&global, printer, None).await?;
             let outcome = commands::tour::run(&hands).await;
@@ -124,8 +149,9 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
                 crate::cli::intent::Scenario::File(path) => {
                     let text = read_text(path)?;
-                    sim::Scenario::from_yaml(&text)
-                        .map_err(|error| Problem::new(format!("cannot use {}", path.display()), error.to_string()))?
+                    sim::Scenario::from_yaml(&text).map_err(|error| {
+                        Problem::new(format!("cannot use {}", path.display()), error.to_string())
+                    })?
                 }
             };
             let running = pretend(scenario, serve.speed, serve.kubeconfig_out).await?;
@@ -169,7 +195,7 @@ async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) 
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),
         clock,
-        answers: std::io::IsTerminal::is_terminal(&std::io::stdin()),
+        answers: std::io::stdin().is_terminal(),
         printer,
         interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
     })
@@ -216,8 +242,8 @@ fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
 }
 
 fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
-    let name = name.unwrap_or("documented");
-    sim::Scenario::named(name).map_err(|error| Problem::usage(error.to_string(), ""))
+    sim::Scenario::built_in(name.unwrap_or("documented"))
+        .map_err(|error| Problem::usage(error.to_string(), ""))
 }
 
 async fn pretend(
@@ -235,7 +261,8 @@ async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
             return tokio::signal::ctrl_c().await.unwrap_or_default();
         };
         tokio::select! {
@@ -286,4 +313,3 @@ impl Translate for Wire {
         crate::emqx::wire::facts(at, path, status, body)
     }
 }
-

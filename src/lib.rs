@@ -11,6 +11,7 @@
 //!
 //! A room imports from lower floors only; `tests/arrows.rs` checks it.
 
+pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod emqx;

@@ -33,7 +33,8 @@ fn scope(cluster: &Cluster, name: &str) -> Scope {
 fn target(world: &World, name: &str) -> Target {
     let id = world.ids().into_iter().find(|id| id.name == name).expect("the instance is known");
     let instance = world.instance(&id).expect("it is known");
-    let mut pods: Vec<PodName> = world.pods_of(&id).filter(|pod| pod.containers_ready).map(|it| it.name.clone()).collect();
+    let mut pods: Vec<PodName> =
+        world.pods_of(&id).filter(|pod| pod.containers_ready).map(|it| it.name.clone()).collect();
     pods.sort();
     let v4 = instance.api == kubectl_emqx::model::ApiVersion::V1beta4;
     let port = instance.api_port.unwrap_or(ApiPort { port: 18083, tls: false });
@@ -72,7 +73,11 @@ async fn the_documented_cluster_is_read_from_both_sides() {
         let nodes = world.nodes.clone().unwrap_or_else(|| panic!("{scenario}: {:?}", world.hearings)).value;
         let mut live: Vec<u64> = nodes.iter().filter_map(|node| node.connections).collect();
         live.sort_unstable();
-        assert_eq!(live.iter().rev().take(4).copied().collect::<Vec<_>>(), [3334, 3333, 3333, 0], "{scenario}");
+        assert_eq!(
+            live.iter().rev().take(4).copied().collect::<Vec<_>>(),
+            [3334, 3333, 3333, 0],
+            "{scenario}"
+        );
         assert!(world.load.is_some(), "{scenario}");
         running.shutdown().await;
     }
@@ -114,7 +119,8 @@ async fn a_rebalance_is_created_found_and_deleted() {
     other.uid = "another".to_owned();
     assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
-    let rights = [Right { verb: "create", group: "apps.emqx.io", resource: "rebalances", namespace: "mq".to_owned() }];
+    let rights =
+        [Right { verb: "create", group: "apps.emqx.io", resource: "rebalances", namespace: "mq".to_owned() }];
     assert_eq!(cluster.may(&rights).await, Ok(vec![Some(true)]));
     running.shutdown().await;
 }
@@ -192,7 +198,10 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     let mut stream = cluster.follow(&scope);
     let mut world = World::new();
     until(&mut stream, &mut world, "the end of the server", |world| {
-        world.hearings.values().any(|hearing| matches!(&hearing.link, Link::Unreachable(why) if why.contains("refused")))
+        world
+            .hearings
+            .values()
+            .any(|hearing| matches!(&hearing.link, Link::Unreachable(why) if why.contains("refused")))
     })
     .await;
 }
@@ -229,20 +238,22 @@ async fn polling_emqx_goes_on_through_another_pod() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_said_with_a_hint() {
-    let connect = Connect {
-        kubeconfig: Some("/nowhere/kubeconfig".into()),
-        ..Connect::default()
-    };
+    let connect = Connect { kubeconfig: Some("/nowhere/kubeconfig".into()), ..Connect::default() };
     let problem = Cluster::connect(&connect).await.err().expect("there is no such file");
-    assert!(problem.why.contains("/nowhere/kubeconfig does not exist") && problem.hint.is_some(), "{problem}");
+    assert!(
+        problem.why.contains("/nowhere/kubeconfig does not exist") && problem.hint.is_some(),
+        "{problem}"
+    );
 
     let (running, _) = demo("documented-v2beta1", 1.0).await;
     let kubeconfig = Some(running.kubeconfig().to_owned());
-    let wrong = Connect { kubeconfig: kubeconfig.clone(), context: Some("moon".to_owned()), ..Connect::default() };
+    let wrong =
+        Connect { kubeconfig: kubeconfig.clone(), context: Some("moon".to_owned()), ..Connect::default() };
     let problem = Cluster::connect(&wrong).await.err().expect("there is no such context");
     assert!(problem.why.contains("no context \"moon\"") && problem.why.contains("it has "), "{problem}");
 
-    let elsewhere = Connect { kubeconfig, server: Some("http://127.0.0.1:9".to_owned()), ..Connect::default() };
+    let elsewhere =
+        Connect { kubeconfig, server: Some("http://127.0.0.1:9".to_owned()), ..Connect::default() };
     let cluster = Cluster::connect(&elsewhere).await.expect("nothing is contacted so far");
     let problem = cluster.read(&scope(&cluster, "emqx")).await.expect_err("nobody is there");
     assert!(problem.why.contains("http://127.0.0.1:9 does not answer: connection refused"), "{problem}");
@@ -256,6 +267,9 @@ async fn an_absent_instance_is_no_problem_of_reading() {
     assert!(!facts.iter().any(|fact| matches!(fact.news, News::Unreadable(_))));
     let world = World::of(facts);
     assert!(world.instances.is_empty() && world.pods.is_empty());
-    let _ = (Phase::Pending, InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: String::new() });
+    let _ = (
+        Phase::Pending,
+        InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: String::new() },
+    );
     running.shutdown().await;
 }

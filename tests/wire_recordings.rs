@@ -78,7 +78,11 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                     News::Unreadable(text) => panic!("{name}: {text}"),
                     News::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
                     News::Is(Object::Rebalance(rebalance)) => {
-                        assert!(!matches!(rebalance.phase, Phase::Unknown(_)), "{name}: {:?}", rebalance.phase);
+                        assert!(
+                            !matches!(rebalance.phase, Phase::Unknown(_)),
+                            "{name}: {:?}",
+                            rebalance.phase
+                        );
                         assert!(!rebalance.instance_name.is_empty());
                     }
                     News::Load(load) => {
@@ -135,7 +139,8 @@ fn nodes_map_to_their_pods_by_uid_by_name_and_by_address() {
     let instance = world.instance(&emqx_id()).expect("it is known");
     assert_eq!(instance.nodes.len(), 6);
     for node in &instance.nodes {
-        let by_address = node.name.ip().and_then(|ip| world.pods_of(&emqx_id()).find(|pod| pod.ips.contains(&ip)));
+        let by_address =
+            node.name.ip().and_then(|ip| world.pods_of(&emqx_id()).find(|pod| pod.ips.contains(&ip)));
         let found = by_address.map_or_else(|| PodName::from(node.name.first_label()), |pod| pod.name.clone());
         assert_eq!(Some(&found), node.pod.as_ref(), "{}", node.name);
     }
@@ -165,7 +170,12 @@ fn on_v2beta1_an_evacuation_has_its_four_counts() {
     let instance = world.instance(&emqx_id()).expect("it is known");
     let evacuation = &instance.evacuations[0];
     assert_eq!(
-        (evacuation.initial_connections, evacuation.connections, evacuation.initial_sessions, evacuation.sessions),
+        (
+            evacuation.initial_connections,
+            evacuation.connections,
+            evacuation.initial_sessions,
+            evacuation.sessions
+        ),
         (Some(800), Some(600), Some(860), Some(860))
     );
     assert_eq!((instance.nodes[2].connections, instance.nodes[2].sessions), (Some(600), Some(660)));
@@ -175,7 +185,11 @@ fn on_v2beta1_an_evacuation_has_its_four_counts() {
 #[test]
 fn on_v1beta4_the_object_knows_sessions_only() {
     let world = at("v1beta4-guarded-operator-2.2", 83.6);
-    let id = InstanceId { kind: InstanceKind::EmqxEnterprise, namespace: "mq".to_owned(), name: "emqx-ee".to_owned() };
+    let id = InstanceId {
+        kind: InstanceKind::EmqxEnterprise,
+        namespace: "mq".to_owned(),
+        name: "emqx-ee".to_owned(),
+    };
     let instance = world.instance(&id).expect("it is known");
     assert!(instance.nodes.iter().all(|node| node.connections.is_none()));
     assert_eq!(sessions(&instance.nodes[..4]), [Some(0), Some(0), Some(0), Some(864)]);
@@ -260,7 +274,11 @@ fn what_is_recorded_again_tells_the_same_world() {
         let again = Recording::open(&copied, Rc::new(Wire)).expect("it opens");
         assert!(again.begin().duration_since(begin).as_secs_f64().abs() < 0.05, "{name}");
         let again: Vec<Moment> = again.map(|moment| moment.expect("every line is readable")).collect();
-        assert!(again.len() > lines * 8 / 10 && again.len() <= lines + 1, "{name}: {} of {lines}", again.len());
+        assert!(
+            again.len() > lines * 8 / 10 && again.len() <= lines + 1,
+            "{name}: {} of {lines}",
+            again.len()
+        );
         let mut world = World::of(again.into_iter().flat_map(|it| it.facts));
         let mut expected = at(name, 1e9);
         // What is not written: where the API listens, and when an answer came that said nothing new.

@@ -109,6 +109,17 @@ pub struct EmqxUrl {
     pub port: u16,
 }
 
+impl std::fmt::Display for EmqxUrl {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(out, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// What is logged, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {

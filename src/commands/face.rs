@@ -70,12 +70,10 @@ impl Face {
     /// One step, on a printer.
     pub fn tell(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
         match self.stream {
-            Stream::Jsonl => printer.jsonl(event),
-            Stream::Text if filtering.tells(event) => {
-                let text = format!("{} {}", event.time, event.message);
-                if data { printer.line(&text) } else { printer.talk(&text) }
-            }
-            Stream::Text => {}
+            Stream::Jsonl => printer.event(event, Stream::Jsonl),
+            Stream::Text if !filtering.tells(event) => {}
+            Stream::Text if data => printer.event(event, Stream::Text),
+            Stream::Text => printer.talk(&printer.event_line(event, printer.talk_theme())),
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Moment {
     pub t: f64,
     /// The time by the recorded clock.
     pub at: Timestamp,
+    /// Whether it is something that changed: not a list, and not EMQX's first words.
+    pub change: bool,
     /// What was learned.
     pub facts: Vec<Fact>,
 }
@@ -142,6 +144,7 @@ impl Recording {
             return Err(self.problem("t is no number of seconds"));
         }
         let at = after(self.begin, line.t);
+        let change = line.event.as_deref().is_some_and(|event| event != "LISTED");
         let facts = match line.from.as_str() {
             "kubernetes" => {
                 let object = line.object.ok_or_else(|| self.problem("it has no object"))?;
@@ -156,7 +159,7 @@ impl Recording {
             // The clock's line; and a later format may have more sources, beside which the known ones still count.
             _ => Vec::new(),
         };
-        Ok(Moment { line: self.line, t: line.t, at, facts })
+        Ok(Moment { line: self.line, t: line.t, at, change, facts })
     }
 }
 
