@@ -1,0 +1,389 @@
+//! What people read: every text as it is printed, to be reviewed by eye.
+
+use jiff::Timestamp;
+use kubectl_emqx::error::Problem;
+use kubectl_emqx::model::form::{Color, Look, Output, Stream};
+use kubectl_emqx::model::{
+    ApiVersion, Event, EventType, InstanceId, InstanceKind, NodeName, Operation, OperatorLine, Part, Role,
+    Source, Strategy, Verdict,
+};
+use kubectl_emqx::output::{Printer, Terminal};
+use kubectl_emqx::plan::picture::{NodeRow, SourceAge, SourceState, Totals};
+use kubectl_emqx::plan::rebalance::{Finding, RebalancePlan, Return, Severity, forecast, numbered};
+use kubectl_emqx::plan::results::{
+    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, Sources, Status, Stopped, Version,
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+fn now() -> Timestamp {
+    at("2026-11-23T10:14:52Z")
+}
+
+fn instance() -> InstanceId {
+    InstanceId { kind: InstanceKind::Emqx, namespace: "mq".into(), name: "emqx".into() }
+}
+
+fn row(number: usize, connections: Option<u64>) -> NodeRow {
+    let pod = format!("emqx-core-669d4cf5c8-{number}");
+    NodeRow {
+        node: NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local")),
+        pod: Some(pod.as_str().into()),
+        set: Some("emqx-core-669d4cf5c8".into()),
+        revision: Some("669d4cf5c8".into()),
+        role: Role::Core,
+        running: true,
+        ready: Some(true),
+        serving: Some(true),
+        connections,
+        sessions: connections,
+        share: connections.map(|count| (count as f64).round() / 10_000.0),
+        part: None,
+        state: None,
+        version: Some("5.8.6".into()),
+        source: Source::Emqx,
+    }
+}
+
+fn heard(state: SourceState, age: Option<u64>, why: Option<&str>) -> SourceAge {
+    SourceAge { state, age_seconds: age, why: why.map(str::to_owned) }
+}
+
+fn status() -> Status {
+    let ok = || heard(SourceState::Ok, Some(1), None);
+    Status {
+        instance: instance(),
+        api: Some(ApiVersion::V2beta1),
+        operator: OperatorStatus { line: OperatorLine::Two2, silent_seconds: Some(33) },
+        edition: Some("Enterprise".into()),
+        versions: vec!["5.8.6".into()],
+        nodes: vec![row(0, Some(3333)), row(1, Some(3333)), row(2, Some(3334)), row(3, Some(0))],
+        totals: Totals { connections: Some(10_000), sessions: Some(10_000), nodes: 4, serving: Some(4) },
+        operation: Operation::None,
+        phase: None,
+        percent: None,
+        eta_seconds: None,
+        verdict: Verdict::Idle,
+        reason: "uneven: 3 nodes hold everything, core-…-3 is empty".into(),
+        sources: Sources { kubernetes: ok(), pods: ok(), endpoints: ok(), emqx: ok() },
+    }
+}
+
+fn running() -> Status {
+    let mut status = status();
+    for row in &mut status.nodes {
+        let gives = row.connections != Some(0);
+        row.part = Some(if gives { Part::Donor } else { Part::Recipient });
+        row.state = gives.then(|| "evicting_conns".to_owned());
+        row.serving = Some(!gives);
+    }
+    status.nodes[1].connections = None;
+    status.nodes[1].share = None;
+    status.nodes[2].ready = None;
+    status.nodes[3].running = false;
+    status.totals.connections = None;
+    status.operation = Operation::Rebalance;
+    status.verdict = Verdict::StillRunning;
+    status.percent = Some(41);
+    status.eta_seconds = Some(57);
+    status.reason = "emqx-1: the operator says Failed, EMQX goes on (evicting_conns)".into();
+    status.sources.pods = heard(SourceState::Forbidden, None, Some("may not list pods\u{1b}[2J in mq"));
+    status.sources.emqx = heard(SourceState::Stale, Some(40), None);
+    status
+}
+
+fn plan() -> RebalancePlan {
+    let strategy = Strategy {
+        conn_evict_rate: 10,
+        sess_evict_rate: 10,
+        wait_health_check_seconds: 10,
+        wait_takeover_seconds: 10,
+        abs_conn_threshold: 100,
+        abs_sess_threshold: 100,
+        ..Strategy::default()
+    };
+    forecast(None, &numbered(&[3333, 3333, 3334, 0], None), &strategy, Return::default())
+}
+
+fn live_plan() -> RebalancePlan {
+    let mut plan = plan();
+    plan.instance = Some(instance());
+    plan.judge(vec![
+        Finding::new("already-running", Severity::Blocked, "emqx-1 runs already")
+            .hint("kubectl emqx rebalance watch emqx-1"),
+    ]);
+    plan
+}
+
+/// What a printer says of something: stdout, and stderr behind a rule where there is any.
+fn said(look: Look, terminal: Terminal, say: impl FnOnce(&Printer)) -> String {
+    let (printer, out, err) = Printer::captured(look, terminal);
+    say(&printer);
+    printer.finish().expect("written");
+    let (out, err) = (out.text(), err.text());
+    if err.is_empty() { out } else { format!("{out}--- stderr ---\n{err}") }
+}
+
+fn plainly(say: impl FnOnce(&Printer)) -> String {
+    said(Look::default(), Terminal::default(), say)
+}
+
+#[test]
+fn status_of_an_idle_cluster() {
+    insta::assert_snapshot!(plainly(|printer| printer.status(&status(), Output::Text)), @"");
+}
+
+#[test]
+fn status_while_a_rebalance_runs_and_sources_are_poor() {
+    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Text)), @"");
+}
+
+#[test]
+fn status_with_more_columns() {
+    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Wide)), @"");
+}
+
+#[test]
+fn status_in_ascii() {
+    let look = Look { ascii: true, ..Look::default() };
+    let text = said(look, Terminal::default(), |printer| printer.status(&running(), Output::Text));
+    assert!(text.is_ascii(), "{text}");
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn several_clusters_are_a_table() {
+    let all = [status(), running()];
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Text)), @"");
+    let narrow = Terminal { stdout: true, width: Some(150), dumb: true, ..Terminal::default() };
+    insta::assert_snapshot!(said(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&[], Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Name)), @"");
+}
+
+#[test]
+fn nodes_are_rows() {
+    let nodes = Nodes { instance: instance(), items: running().nodes };
+    insta::assert_snapshot!(plainly(|printer| printer.nodes(&nodes, Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.nodes_of_several(std::slice::from_ref(&nodes), Output::Wide)), @"");
+}
+
+#[test]
+fn a_plan_of_plain_numbers() {
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan(), None, Output::Text, None)), @"");
+}
+
+#[test]
+fn a_plan_of_a_cluster_that_is_refused() {
+    let through = Some((Backend::Rebalance, "operator 2.2 serves the kind"));
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&live_plan(), through, Output::Text, Some(now()))), @"");
+}
+
+#[test]
+fn a_plan_in_ascii_as_talk() {
+    let look = Look { ascii: true, ..Look::default() };
+    let text = said(look, Terminal::default(), |printer| printer.talk_plan(&plan(), None, now()));
+    assert!(text.is_ascii(), "{text}");
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn a_plan_with_sessions_and_many_nodes() {
+    let counts: Vec<u64> = (0..30).map(|node| if node < 20 { 2000 } else { 0 }).collect();
+    let sessions: Vec<u64> = counts.iter().map(|count| count + 5000).collect();
+    let strategy = Strategy { abs_conn_threshold: 10, ..Strategy::default() };
+    let plan = forecast(None, &numbered(&counts, Some(&sessions)), &strategy, Return::default());
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, None)), @"");
+}
+
+#[test]
+fn nothing_to_do_says_what_would_make_it_start() {
+    let plan = forecast(None, &numbered(&[900, 900, 0], None), &Strategy::default(), Return::default());
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, Some(now()))), @"");
+}
+
+fn items() -> Vec<RebalanceItem> {
+    let item = |name: &str, phase: Option<&str>, verdict, reason: &str| RebalanceItem {
+        name: name.into(),
+        instance: instance(),
+        phase: phase.map(str::to_owned),
+        verdict,
+        reason: reason.into(),
+        started_time: Some(at("2026-11-23T10:10:00Z")),
+        duration_seconds: Some(98),
+        backend: Backend::Rebalance,
+        terminating: false,
+    };
+    vec![
+        item("emqx-20261123-101000", Some("Failed"), Verdict::Balanced, "2553.33 <= 2340.00 x 1.1"),
+        RebalanceItem {
+            terminating: true,
+            ..item("emqx-2", Some("Failed"), Verdict::StillRunning, "evicting_conns")
+        },
+        RebalanceItem {
+            started_time: None,
+            duration_seconds: None,
+            backend: Backend::Emqx,
+            ..item("coordinator/emqx@10.0.0.7", None, Verdict::CoordinatorLost, "")
+        },
+    ]
+}
+
+#[test]
+fn rebalances_are_listed_with_their_verdict() {
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Text, now())), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Name, now())), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&[], Output::Text, now())), @"");
+}
+
+#[test]
+fn what_was_made_stands_alone() {
+    let name = "rebalance.apps.emqx.io/emqx-1".to_owned();
+    let applied = Applied { name, instance: instance(), backend: Backend::Rebalance, plan: plan() };
+    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, " (server dry run)")), @"");
+}
+
+#[test]
+fn what_was_stopped_is_proved() {
+    let stopped = Stopped {
+        name: "rebalance.apps.emqx.io/emqx-1".into(),
+        instance: instance(),
+        backend: Backend::Rebalance,
+        verdict: Verdict::Stopped,
+        reason: "by you, 1,200 of 2,340 clients moved".into(),
+        proof: vec!["EMQX lists no rebalance".into(), "3 donors are back in the Service".into()],
+    };
+    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Name)), @"");
+}
+
+#[test]
+fn versions_in_play() {
+    let cluster = ClusterVersion {
+        instance: instance(),
+        api: Some(ApiVersion::V2beta1),
+        versions: vec!["5.8.6".into()],
+    };
+    let version = Version {
+        plugin: "0.1.0".into(),
+        kubernetes: None,
+        operator: OperatorLine::Two2,
+        clusters: vec![cluster],
+    };
+    insta::assert_snapshot!(plainly(|printer| printer.version(&version, Output::Text)), @"");
+}
+
+fn event(kind: EventType, message: &str, verdict: Option<Verdict>) -> Event {
+    Event {
+        time: now(),
+        kind,
+        name: "emqx-1".into(),
+        operation: Operation::Rebalance,
+        phase: None,
+        nodes: Vec::new(),
+        moved_connections: None,
+        percent: Some(50),
+        eta_seconds: None,
+        lost_clients: Some(0),
+        lost_sessions: None,
+        landing_ratio: Some(0.994_6),
+        message: message.into(),
+        verdict,
+        reason: verdict.map(|_| "it is".to_owned()),
+    }
+}
+
+#[test]
+fn steps_are_lines() {
+    let text = plainly(|printer| {
+        printer.event(&event(EventType::Progress, "50 %: donors 2,943, recipient 1,170", None), Stream::Text);
+        printer.talk_event(&event(EventType::Verdict, "balanced: all is even", Some(Verdict::Balanced)));
+    });
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn talk_goes_to_stderr_and_a_notice_is_said_once() {
+    let text = plainly(|printer| {
+        printer.line("data\u{1b}[31m");
+        printer.notice("pods cannot be read");
+        printer.notice("pods cannot be read");
+        printer.talk("by the way");
+        printer.next("kubectl emqx rebalance plan emqx");
+        printer.problem(
+            &Problem::new("cannot read EMQX mq/emqx", "it is gone\nand more").hint("kubectl emqx status"),
+        );
+        assert!(printer.ask_from("Go on?", &mut "yes\n".as_bytes()));
+        assert!(!printer.ask_from("Go on?", &mut "".as_bytes()));
+    });
+    insta::assert_snapshot!(text, @"");
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask() {
+    let terminal = Terminal { stdout: true, stderr: true, width: Some(80), ..Terminal::default() };
+    let colored = |color, terminal| {
+        let look = Look { color, ..Look::default() };
+        said(look, terminal, |printer| printer.status(&running(), Output::Text)).contains('\u{1b}')
+    };
+    assert!(colored(Color::Auto, terminal));
+    assert!(!colored(Color::Auto, Terminal::default()));
+    assert!(!colored(Color::Auto, Terminal { no_color: true, ..terminal }));
+    assert!(!colored(Color::Auto, Terminal { dumb: true, ..terminal }));
+    assert!(!colored(Color::Never, terminal));
+    assert!(colored(Color::Always, Terminal { no_color: true, ..Terminal::default() }));
+}
+
+#[test]
+fn meaning_is_never_by_colour_alone() {
+    let terminal = Terminal { stdout: true, stderr: true, ..Terminal::default() };
+    let say = |printer: &Printer| {
+        printer.status(&running(), Output::Text);
+        printer.plan(&live_plan(), None, Output::Text, None);
+        printer.rebalances(&items(), Output::Text, now());
+    };
+    let colored = said(Look { color: Color::Always, ..Look::default() }, terminal, say);
+    let plain = said(Look { color: Color::Never, ..Look::default() }, terminal, say);
+    assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    struct Gone;
+    impl std::io::Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    struct Full;
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let printer = |out: Box<dyn std::io::Write>| {
+        Printer::to(
+            out,
+            Box::new(std::io::sink()),
+            Look::default(),
+            Terminal::default(),
+            jiff::tz::TimeZone::UTC,
+        )
+    };
+    let left = printer(Box::new(Gone));
+    left.line("data");
+    assert!(left.closed());
+    assert!(left.finish().is_ok());
+    let full = printer(Box::new(Full));
+    full.line("data");
+    assert!(full.finish().is_err(), "a full disk is one");
+}
