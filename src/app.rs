@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
@@ -15,7 +15,7 @@ use crate::emqx::{EmqxBrokers, KeyFile};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
 use crate::model::Fact;
-use crate::output::{Printer, Terminal};
+use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Credentials, Tap, Translate, Tunnel};
 use crate::sim;
@@ -27,35 +27,19 @@ pub fn run() -> ExitCode {
     let code = match cli::parse(std::env::args_os(), environment) {
         Ok(intent) => start(intent, &environment),
         Err(Parsed::Print(text)) => {
-            printer(Look::default(), &environment).print(&text);
+            Printer::new(&Look::default(), &environment).print(&text);
             Exit::Reached
         }
         Err(Parsed::Wrong(problem)) => {
-            printer(Look::default(), &environment).problem(&problem);
+            Printer::new(&Look::default(), &environment).problem(&problem);
             problem.exit
         }
     };
     ExitCode::from(code.code())
 }
 
-/// A printer to this process's streams.
-fn printer(look: Look, environment: &dyn Fn(&str) -> Option<String>) -> Printer {
-    let (stdout, stderr) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
-    let terminal = Terminal {
-        stdout,
-        stderr,
-        width: (stdout || stderr)
-            .then(crossterm::terminal::size)
-            .and_then(Result::ok)
-            .map(|(columns, _)| columns),
-        no_color: environment("NO_COLOR").is_some_and(|text| !text.is_empty()),
-        dumb: environment("TERM").as_deref() == Some("dumb"),
-    };
-    Printer::new(look, terminal, TimeZone::system())
-}
-
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
-    let printer = Rc::new(printer(intent.global.look, environment));
+    let printer = Rc::new(Printer::new(&intent.global.look, environment));
     if let Err(problem) = logging(&intent.global.log) {
         printer.problem(&problem);
         return problem.exit;
@@ -301,8 +285,8 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The readers of both clients, for what was recorded.
-struct Wire;
+/// The readers of both clients, for what was recorded: how a recording becomes facts.
+pub struct Wire;
 
 impl Translate for Wire {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact> {

@@ -7,14 +7,14 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, InstanceId, InstanceKind, Link, News, OperatorLine, Phase, PodName, Source, Strategy, World,
+    ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Source, Strategy, Target, World,
 };
-use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Kubernetes, Right, Scope, Target, Want};
+use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Kubernetes, Right, Scope, Want};
 use kubectl_emqx::sim::{Options, Running, Scenario, serve};
 use serde_json::json;
 
 async fn demo(name: &str, speed: f64) -> (Running, Cluster) {
-    let scenario = Scenario::named(name).expect("the scenario is known");
+    let scenario = Scenario::built_in(name).expect("the scenario is known");
     let running = serve(Options { scenario, speed, kubeconfig_out: None }).await.expect("it is served");
     let connect = Connect { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connect::default() };
     let cluster = Cluster::connect(&connect).await.expect("it connects");
@@ -267,9 +267,5 @@ async fn an_absent_instance_is_no_problem_of_reading() {
     assert!(!facts.iter().any(|fact| matches!(fact.news, News::Unreadable(_))));
     let world = World::of(facts);
     assert!(world.instances.is_empty() && world.pods.is_empty());
-    let _ = (
-        Phase::Pending,
-        InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: String::new() },
-    );
     running.shutdown().await;
 }

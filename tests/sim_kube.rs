@@ -185,3 +185,216 @@ async fn a_user_sees_what_its_name_says() {
     );
     running.shutdown().await;
 }
+
+/// Waits (at most `limit` virtual seconds, in steps of a tenth) until the object's phase is `phase`; the seconds it took.
+async fn until_phase(running: &Running, name: &str, phase: &str, limit: u32) -> (f64, Value) {
+    for tenth in 0..limit * 10 {
+        let object = running.faults().object("rebalances", name).unwrap_or_default();
+        if object["status"]["phase"] == phase {
+            return (f64::from(tenth) / 10.0, object);
+        }
+        running.clock().advance(Duration::from_millis(100)).await;
+    }
+    panic!(
+        "{name} is not {phase} after {limit} s: {}",
+        running.faults().object("rebalances", name).unwrap_or_default()
+    );
+}
+
+fn counts(running: &Running) -> Vec<u64> {
+    running.emqx().with(|broker| broker.nodes.iter().map(|node| node.connections).collect())
+}
+
+fn runs(running: &Running) -> bool {
+    running.emqx().with(|broker| !broker.rebalances().is_empty())
+}
+
+#[tokio::test]
+async fn on_v2beta1_the_object_fails_while_emqx_finishes() {
+    let running = standing("documented").await;
+    let client = client(&running, "demo").await;
+    rebalances(&client).create(&PostParams::default(), &rebalance("r", Some("EMQX"), "emqx")).await.unwrap();
+    running.clock().advance(Duration::from_millis(10)).await;
+    let first = running.faults().object("rebalances", "r").unwrap();
+    assert_eq!(first["status"]["phase"], "Processing", "{first}");
+    assert_eq!(first["status"]["rebalanceStates"], Value::Null, "the first write has no states");
+    running.clock().advance(Duration::from_millis(100)).await;
+    let second = running.faults().object("rebalances", "r").unwrap();
+    assert_eq!(second["status"]["rebalanceStates"][0]["state"], "wait_health_check", "{second}");
+    let (seconds, failed) = until_phase(&running, "r", "Failed", 60).await;
+    assert!((20.0..=35.0).contains(&seconds), "Failed after {seconds} s");
+    assert_eq!(failed["status"]["conditions"][0]["message"], "EMQX emqx is not ready");
+    assert_eq!(failed["status"]["rebalanceStates"][0]["state"], "evicting_conns", "stale states stay");
+    assert!(runs(&running), "EMQX goes on");
+    let pods = Api::<Pod>::namespaced(client.clone(), "mq").list(&ListParams::default()).await.unwrap();
+    let ready = pods.items.iter().filter(|pod| {
+        pod.status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
+            .any(|one| one.type_ == "Ready" && one.status == "True")
+    });
+    assert_eq!(ready.count(), 1, "the donors have left the Service");
+    running.clock().advance(Duration::from_secs(98)).await;
+    assert!(!runs(&running));
+    assert_eq!(counts(&running), [2553, 2553, 2554, 2340]);
+    let last = running.faults().object("rebalances", "r").unwrap();
+    assert_eq!(last["status"]["phase"], "Failed", "it stays Failed for ever");
+    let emqx = running.faults().object("emqxes", "emqx").unwrap();
+    assert_eq!(emqx["status"]["conditions"][0]["type"], "Ready", "{}", emqx["status"]["conditions"]);
+    assert_eq!(emqx["status"]["coreNodes"][3]["live_connections"], 2340);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn on_v1beta4_the_phase_is_the_truth() {
+    let running = standing("documented-v1beta4").await;
+    let client = client(&running, "demo").await;
+    let lost = rebalance("lost", None, "emqx-ee");
+    rebalances(&client).create(&PostParams::default(), &lost).await.unwrap();
+    let (_, object) = until_phase(&running, "lost", "Failed", 1).await;
+    assert_eq!(object["status"]["conditions"][0]["message"], "EMQX emqx-ee is not found");
+    assert_eq!(object["metadata"]["finalizers"], Value::Null);
+    let good = rebalance("good", Some("EmqxEnterprise"), "emqx-ee");
+    rebalances(&client).create(&PostParams::default(), &good).await.unwrap();
+    until_phase(&running, "good", "Processing", 1).await;
+    let second = rebalance("second", Some("EmqxEnterprise"), "emqx-ee");
+    rebalances(&client).create(&PostParams::default(), &second).await.unwrap();
+    let (_, object) = until_phase(&running, "second", "Failed", 5).await;
+    let message = object["status"]["conditions"][0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Failed to start rebalance: Nodes unavailable: ['emqx-ee@emqx-ee-0."),
+        "{message}"
+    );
+    let (seconds, object) = until_phase(&running, "good", "Completed", 150).await;
+    assert!((95.0..=105.0).contains(&seconds), "Completed after {seconds} s");
+    assert_eq!(object["status"]["rebalanceStates"], Value::Null);
+    assert_eq!(counts(&running), [2553, 2553, 2554, 2340]);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_crash_looks_like_completed_and_a_balanced_cluster_like_a_bare_400() {
+    let crash = standing("coordinator-crash").await;
+    let crash_client = client(&crash, "demo").await;
+    let object = rebalance("r", Some("EmqxEnterprise"), "emqx-ee");
+    rebalances(&crash_client).create(&PostParams::default(), &object).await.unwrap();
+    let (seconds, _) = until_phase(&crash, "r", "Completed", 60).await;
+    assert!((25.0..=32.0).contains(&seconds), "Completed after {seconds} s");
+    crash.clock().advance(Duration::from_secs(5)).await;
+    assert_eq!(counts(&crash), [3173, 3173, 3174, 480]);
+    crash.shutdown().await;
+
+    let balanced = standing("balanced").await;
+    let client = client(&balanced, "demo").await;
+    rebalances(&client).create(&PostParams::default(), &rebalance("r", Some("EMQX"), "emqx")).await.unwrap();
+    let (_, object) = until_phase(&balanced, "r", "Failed", 1).await;
+    assert_eq!(
+        object["status"]["conditions"][0]["message"],
+        "Failed to start rebalance: request api failed: 400 Bad Request"
+    );
+    assert_eq!(object["metadata"]["finalizers"][0], "apps.emqx.io/finalizer");
+    balanced.shutdown().await;
+}
+
+#[tokio::test]
+async fn on_v2_it_takes_two_of_the_long_loops() {
+    let running = standing("documented-v2").await;
+    let client = client(&running, "demo").await;
+    rebalances(&client).create(&PostParams::default(), &rebalance("r", None, "emqx")).await.unwrap();
+    let (seconds, object) = until_phase(&running, "r", "Failed", 90).await;
+    assert!((30.0..=65.0).contains(&seconds), "Failed after {seconds} s");
+    assert_eq!(object["status"]["conditions"][0]["message"], "EMQX emqx is not ready");
+    let emqx = running.faults().object("emqxes", "emqx").unwrap();
+    assert_eq!(emqx["status"]["conditions"][0]["type"], "ReplicantNodesProgressing");
+    running.clock().advance(Duration::from_secs(98)).await;
+    assert_eq!(counts(&running), [0, 0, 2553, 2553, 2554, 2340]);
+    let emqx = running.faults().object("emqxes", "emqx").unwrap();
+    assert_eq!(emqx["status"]["conditions"][0]["status"], "True");
+    assert_eq!(emqx["status"]["replicantNodes"][3]["connections"], 2340);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
+    let running = standing("documented").await;
+    let client = client(&running, "demo").await;
+    let api = rebalances(&client);
+    api.create(&PostParams::default(), &rebalance("quick", Some("EMQX"), "emqx")).await.unwrap();
+    running.clock().advance(Duration::from_secs(3)).await;
+    assert!(runs(&running));
+    api.delete("quick", &DeleteParams::default()).await.unwrap();
+    running.clock().advance(Duration::from_secs(1)).await;
+    assert!(!runs(&running), "stopped at once");
+    assert_eq!(running.faults().object("rebalances", "quick"), None);
+
+    api.create(&PostParams::default(), &rebalance("slow", Some("EMQX"), "emqx")).await.unwrap();
+    until_phase(&running, "slow", "Failed", 60).await;
+    api.delete("slow", &DeleteParams::default()).await.unwrap();
+    running.clock().advance(Duration::from_secs(30)).await;
+    assert!(runs(&running), "EMQX is not stopped");
+    let dying = running.faults().object("rebalances", "slow").unwrap();
+    assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
+    assert_eq!(dying["metadata"]["generation"], 2);
+    running.clock().advance(Duration::from_secs(600)).await;
+    assert_eq!(running.faults().object("rebalances", "slow"), None, "gone once the instance is ready again");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn on_v3beta1_donors_leave_within_the_probe_and_come_back() {
+    let running = standing("documented-v3beta1").await;
+    let client = client(&running, "demo").await;
+    assert!(rebalances(&client).list(&ListParams::default()).await.is_err(), "3.x has no Rebalance");
+    let authorization = key(&client, "emqx-bootstrap-api-key", "bootstrap_api_key").await;
+    let leader = running.emqx().with(|broker| broker.nodes[0].name.clone());
+    let body = json!({ "conn_evict_rate": 10, "wait_health_check": "10s", "wait_takeover": 10, "abs_conn_threshold": 100, "rel_conn_threshold": 1.1 });
+    let start = hyper::Request::post(format!("/api/v5/load_rebalance/{}/start", leader.replace('@', "%40")))
+        .header("host", "emqx")
+        .header("authorization", &authorization)
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_string()))
+        .unwrap();
+    let (status, _, answer) = forwarded(&client, "emqx-core-3", 18083, start).await;
+    assert_eq!((status, answer), (200, json!({})));
+    let ready = || {
+        let slices = ["emqx-core-0", "emqx-core-1", "emqx-core-2", "emqx-core-3"];
+        slices
+            .iter()
+            .filter(|name| {
+                let pod = running.faults().object("pods", name).unwrap_or_default();
+                let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+                conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+            })
+            .count()
+    };
+    assert_eq!(ready(), 4);
+    running.clock().advance(Duration::from_millis(5200)).await;
+    assert_eq!(ready(), 1);
+    running.clock().advance(Duration::from_secs(30)).await;
+    let emqx = running.faults().object("emqxes", "emqx").unwrap();
+    assert!(
+        emqx["status"]["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["type"] == "Ready" && one["status"] == "False")
+    );
+    running.clock().advance(Duration::from_secs(70)).await;
+    assert_eq!(ready(), 4);
+    assert_eq!(counts(&running), [2553, 2553, 2554, 2340]);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn big_is_served_in_one_list_and_moved_by_numbers() {
+    let running = standing("big").await;
+    let client = client(&running, "demo").await;
+    let pods = Api::<Pod>::namespaced(client.clone(), "mq").list(&ListParams::default()).await.unwrap();
+    assert_eq!(pods.items.len(), 1003);
+    rebalances(&client).create(&PostParams::default(), &rebalance("r", None, "emqx")).await.unwrap();
+    let (_, object) = until_phase(&running, "r", "Processing", 1).await;
+    assert_eq!(object["spec"]["instanceName"], "emqx");
+    running.clock().advance(Duration::from_secs(40)).await;
+    assert!(counts(&running).iter().sum::<u64>() > 9_900_000);
+    running.shutdown().await;
+}

@@ -129,18 +129,18 @@ fn the_documented_run_on_v2beta1_ends_as_documented_by_both_sources() {
 
 #[test]
 fn nodes_map_to_their_pods_by_uid_by_name_and_by_address() {
+    let id = emqx_id();
     let world = at("v2beta1-rebalance-operator-2.2", 1.0);
     let instance = world.instance(&emqx_id()).expect("it is known");
     for node in &instance.nodes {
-        let pod = world.pods_of(&emqx_id()).find(|pod| pod.name.as_str() == node.name.first_label());
+        let pod = world.pods_of(&id).find(|pod| pod.name.as_str() == node.name.first_label());
         assert_eq!(pod.map(|pod| pod.uid.clone()), node.pod_uid, "{}", node.name);
     }
     let world = at("v2-rebalance-operator-2.3", 1.0);
     let instance = world.instance(&emqx_id()).expect("it is known");
     assert_eq!(instance.nodes.len(), 6);
     for node in &instance.nodes {
-        let by_address =
-            node.name.ip().and_then(|ip| world.pods_of(&emqx_id()).find(|pod| pod.ips.contains(&ip)));
+        let by_address = node.name.ip().and_then(|ip| world.pods_of(&id).find(|pod| pod.ips.contains(&ip)));
         let found = by_address.map_or_else(|| PodName::from(node.name.first_label()), |pod| pod.name.clone());
         assert_eq!(Some(&found), node.pod.as_ref(), "{}", node.name);
     }
@@ -299,7 +299,7 @@ fn what_is_recorded_again_tells_the_same_world() {
     std::fs::remove_dir_all(&folder).expect("it is removed");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_stream_keeps_the_recorded_pace_and_time() {
     use futures::StreamExt;
     let (stream, clock) = recording("v2beta1-undo-operator-2.2").stream(None);

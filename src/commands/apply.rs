@@ -262,10 +262,16 @@ async fn create(
     if dry {
         return Ok(Exit::Reached);
     }
-    stay(hands, intent, gathered, follower, created.rebalance.name, None).await
+    stay(hands, intent, gathered, follower, created.rebalance.name).await
 }
 
-async fn start(hands: &Hands, intent: &Apply, gathered: Gathered, live: Live, follower: Follower) -> Outcome {
+async fn start(
+    hands: &Hands,
+    intent: &Apply,
+    gathered: Gathered,
+    live: Live,
+    mut follower: Follower,
+) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
         return Err(Problem::refused("no node takes part", ""));
@@ -280,8 +286,9 @@ async fn start(hands: &Hands, intent: &Apply, gathered: Gathered, live: Live, fo
     }
     let strategy = live.plan.strategy.clone();
     gathered.broker.start(&conductor, &nodes, &strategy).await?;
+    follower.asked(name.clone(), strategy);
     done(hands, intent, &gathered, live.backend, &name, live.plan, "");
-    stay(hands, intent, gathered, follower, name, Some(strategy)).await
+    stay(hands, intent, gathered, follower, name).await
 }
 
 async fn stay(
@@ -290,7 +297,6 @@ async fn stay(
     gathered: Gathered,
     follower: Follower,
     name: String,
-    strategy: Option<Strategy>,
 ) -> Outcome {
     let Then::Follow(follow) = &intent.then else {
         hands.printer.next(&format!("kubectl emqx rebalance watch {name}"));
@@ -298,7 +304,7 @@ async fn stay(
     };
     let face = Face::of(hands, follow, false);
     let timeout = follow.timeout;
-    Following { gathered, follower, name, strategy, face, timeout }.run(hands).await
+    Following { gathered, follower, name, face, timeout }.run(hands).await
 }
 
 /// What runs already in what was gathered; for the other verbs.

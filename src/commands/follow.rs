@@ -10,7 +10,7 @@ use super::gather::{self, Gathered};
 use super::{Hands, Interrupt};
 use crate::cli::intent::InstanceName;
 use crate::error::{Exit, Problem};
-use crate::model::{Fact, Strategy, Verdict};
+use crate::model::{Fact, Verdict};
 use crate::plan::follow::{Follower, Run};
 use crate::seam::Want;
 
@@ -40,8 +40,6 @@ pub struct Following {
     pub follower: Follower,
     /// What is followed.
     pub name: String,
-    /// What EMQX was asked for, when only we know.
-    pub strategy: Option<Strategy>,
     /// How it is shown.
     pub face: Face,
     /// For how long, by the clock on the wall.
@@ -132,9 +130,6 @@ impl Following {
     fn observe(&mut self, hands: &Hands) -> Option<Verdict> {
         let now: Timestamp = hands.clock.now();
         let events = self.follower.observe(&self.gathered.world, now);
-        if let Some(strategy) = &self.strategy {
-            self.follower.asked(&self.name, strategy);
-        }
         for event in events.iter().filter(|event| event.name == self.name) {
             self.face.event(hands, event);
         }

@@ -10,7 +10,7 @@ use crate::plan::manifest::{Written, written};
 const LARGEST: usize = 1 << 20;
 
 /// Reads the manifest in `text`, which came from `from`.
-pub fn read(from: &str, text: &str) -> Result<Written, Problem> {
+pub(super) fn read(from: &str, text: &str) -> Result<Written, Problem> {
     let bad = |why: String| {
         Problem::new(format!("cannot use {from}"), why)
             .hint("kubectl emqx rebalance generate NAME prints a manifest that can be used")

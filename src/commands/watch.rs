@@ -139,5 +139,5 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     }
     let follower = Follower::new(Some(gathered.id.clone()));
     let timeout = intent.follow.timeout;
-    Following { gathered, follower, name, strategy: None, face, timeout }.run(hands).await
+    Following { gathered, follower, name, face, timeout }.run(hands).await
 }

@@ -25,6 +25,7 @@ pub(super) struct Shared {
     clock: Rc<dyn Clock>,
     tap: Option<Rc<dyn Tap>>,
     target: Target,
+    patience: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<Connection>>,
     /// Which of the pods is the one to go through.
@@ -49,6 +50,7 @@ impl Shared {
         clock: Rc<dyn Clock>,
         tap: Option<Rc<dyn Tap>>,
         target: Target,
+        patience: Duration,
     ) -> Self {
         let v4 = matches!(way, Way::Pods { .. }).then_some(target.v4);
         Self {
@@ -57,6 +59,7 @@ impl Shared {
             clock,
             tap,
             target,
+            patience,
             connection: Mutex::new(None),
             pod: Cell::new(0),
             key: RefCell::new(None),
@@ -90,11 +93,11 @@ impl Shared {
         let key = self.key().await.map_err(Failed::Keyless)?;
         let mut slot = self.connection.lock().await;
         loop {
-            let mut connection = match slot.take() {
+            let mut connection = match slot.take().filter(|connection| !connection.is_stale()) {
                 Some(connection) => connection,
                 None => self
                     .way
-                    .open(&self.target, self.current_pod())
+                    .open(&self.target, self.current_pod(), self.patience)
                     .await
                     .map_err(|lost| self.next_pod(lost))?,
             };
@@ -340,7 +343,8 @@ impl Broker for Client {
             let failed = |lost: Lost| Problem::new(&what, lost.why());
             let key = shared.key().await?;
             // A connection of its own: the kept one leads to another pod.
-            let mut connection = shared.way.open(&shared.target, Some(pod)).await.map_err(failed)?;
+            let mut connection =
+                shared.way.open(&shared.target, Some(pod), shared.patience).await.map_err(failed)?;
             let root = if shared.target.v4 { "v4" } else { "v5" };
             let path = format!("/api/{root}/load_rebalance/availability_check");
             let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.map_err(failed)?;

@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because a
 //! port-forward does not pass that end on (`control-plane.md` 3); with a limit for time and for size.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use bytes::Bytes;
@@ -19,6 +19,9 @@ pub(super) const LARGEST_ANSWER: usize = 16 << 20;
 
 /// EMQX asks all its nodes before it answers, and waits up to 5 s for each; a slower one is as good as lost.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// EMQX's web server closes a connection that is idle for 60 s (cowboy's `idle_timeout`).
+const LONGEST_IDLE: Duration = Duration::from_secs(20);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +54,18 @@ pub(super) struct Answer {
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
-    used: bool,
+    patience: Duration,
+    /// When the last answer came over it; `None` before the first one.
+    used: Option<Instant>,
 }
 
 impl Connection {
     /// Begins to speak HTTP over these bytes.
-    pub(super) async fn over(bytes: Box<dyn seam::Bytes>, host: &str) -> Result<Self, Lost> {
+    pub(super) async fn over(
+        bytes: Box<dyn seam::Bytes>,
+        host: &str,
+        patience: Duration,
+    ) -> Result<Self, Lost> {
         let unsent = |error: hyper::Error| Lost::Unsent(sentence(&error));
         let (sender, connection) = handshake(TokioIo::new(bytes)).await.map_err(unsent)?;
         // Ends by itself when the sender is dropped or the bytes break.
@@ -66,13 +75,19 @@ impl Connection {
             }
         });
         let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-        Ok(Self { sender, host, used: false })
+        Ok(Self { sender, host, patience, used: None })
     }
 
     /// Whether it has carried an answer already: an idle connection may have been closed by the far side, so that
     /// its failure says nothing of EMQX.
     pub(super) fn was_used(&self) -> bool {
-        self.used
+        self.used.is_some()
+    }
+
+    /// Whether it was idle for so long that EMQX may have closed it. A port-forward would not tell, and a `start`
+    /// would be lost in it.
+    pub(super) fn is_stale(&self) -> bool {
+        self.used.is_some_and(|used| used.elapsed() > LONGEST_IDLE)
     }
 
     /// One request and its answer.
@@ -83,9 +98,10 @@ impl Connection {
         key: Option<&ApiKey>,
         body: Option<&Value>,
     ) -> Result<Answer, Lost> {
-        match tokio::time::timeout(PATIENCE, self.ask_for_ever(method, path, key, body)).await {
+        let patience = self.patience;
+        match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
-            Err(_) => Err(Lost::Unanswered(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(Lost::Unanswered(format!("no answer within {} s", patience.as_secs_f64()))),
         }
     }
 
@@ -137,7 +153,7 @@ impl Connection {
                 Err(error) => Lost::Unanswered(format!("the answer broke off: {error}")),
             })?
             .to_bytes();
-        self.used = true;
+        self.used = Some(Instant::now());
         Ok(Answer { status, body: parse(status, &bytes)? })
     }
 }

@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::error::Problem;
 use crate::model::Target;
@@ -31,6 +32,7 @@ pub struct EmqxBrokers {
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
     tap: Option<Rc<dyn Tap>>,
+    patience: Duration,
 }
 
 impl EmqxBrokers {
@@ -42,7 +44,13 @@ impl EmqxBrokers {
         ca: Option<PathBuf>,
         insecure: bool,
     ) -> Self {
-        Self { way: Way::Pods { tunnel, ca, insecure }, credentials, clock, tap: None }
+        Self {
+            way: Way::Pods { tunnel, ca, insecure },
+            credentials,
+            clock,
+            tap: None,
+            patience: http::PATIENCE,
+        }
     }
 
     /// Brokers that go straight to `--emqx-url`; whether it is v4 or v5 is found by asking, whatever the target
@@ -55,7 +63,20 @@ impl EmqxBrokers {
         insecure: bool,
     ) -> Result<Self, Problem> {
         let address = Address::parse(url)?;
-        Ok(Self { way: Way::Url { address, ca, insecure }, credentials, clock, tap: None })
+        Ok(Self {
+            way: Way::Url { address, ca, insecure },
+            credentials,
+            clock,
+            tap: None,
+            patience: http::PATIENCE,
+        })
+    }
+
+    /// The same, with another limit for one request than 10 s.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The same, and everything that comes from EMQX is shown to a recorder.
@@ -74,6 +95,7 @@ impl Brokers for EmqxBrokers {
             self.clock.clone(),
             self.tap.clone(),
             target,
+            self.patience,
         )))
     }
 }

@@ -55,19 +55,23 @@ impl Address {
     }
 }
 
-/// A connection that is not made within this is not going to be.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl Way {
     /// Opens a connection; `pod` is the one to go through.
-    pub(super) async fn open(&self, target: &Target, pod: Option<&PodName>) -> Result<Connection, Lost> {
-        match tokio::time::timeout(PATIENCE, self.open_for_ever(target, pod)).await {
-            Ok(result) => result,
-            Err(_) => Err(Lost::Unsent(format!("no connection within {} s", PATIENCE.as_secs()))),
-        }
+    pub(super) async fn open(
+        &self,
+        target: &Target,
+        pod: Option<&PodName>,
+        patience: Duration,
+    ) -> Result<Connection, Lost> {
+        let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, pod)).await {
+            Ok(result) => result?,
+            Err(_) => return Err(Lost::Unsent(format!("no connection within {} s", patience.as_secs_f64()))),
+        };
+        Connection::over(bytes, &host, patience).await
     }
 
-    async fn open_for_ever(&self, target: &Target, pod: Option<&PodName>) -> Result<Connection, Lost> {
+    /// The bytes, and the name of the far side.
+    async fn bytes(&self, target: &Target, pod: Option<&PodName>) -> Result<(Box<dyn Bytes>, String), Lost> {
         match self {
             Self::Pods { tunnel, ca, insecure } => {
                 let pod = pod.ok_or_else(|| Lost::Useless("it has no pod that could be asked".to_owned()))?;
@@ -78,7 +82,7 @@ impl Way {
                     let trust = if ca.is_some() && !insecure { Trust::AnyName } else { Trust::Anything };
                     bytes = secure(trust, ca.as_deref(), "localhost", bytes).await?;
                 }
-                Connection::over(bytes, &format!("localhost:{}", port.port)).await
+                Ok((bytes, format!("localhost:{}", port.port)))
             }
             Self::Url { address, ca, insecure } => {
                 let host = address.host.trim_start_matches('[').trim_end_matches(']');
@@ -94,7 +98,7 @@ impl Way {
                     let trust = if *insecure { Trust::Anything } else { Trust::Full };
                     bytes = secure(trust, ca.as_deref(), &address.host, bytes).await?;
                 }
-                Connection::over(bytes, &format!("{}:{}", address.host, address.port)).await
+                Ok((bytes, format!("{}:{}", address.host, address.port)))
             }
         }
     }

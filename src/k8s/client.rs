@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError,
+    NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
 
@@ -162,6 +162,10 @@ impl Connect {
                 .hint("kubectl config get-clusters"));
         }
         self.override_server(server.get_or_insert_default());
+        if let Some(url) = server.as_mut().and_then(|server| complete_url(server)) {
+            return Err(Problem::new(WHAT, format!("\"{url}\" is no address of an API server"))
+                .hint("an address is https://HOST:PORT; kubectl config view shows the one in use"));
+        }
         let user_name = self.user.clone().or_else(|| context.user.clone());
         let found =
             user_name.as_ref().and_then(|name| kubeconfig.auth_infos.iter().find(|user| &user.name == name));
@@ -233,6 +237,22 @@ impl Connect {
     }
 }
 
+/// Gives an address without a scheme the one that client-go would (`DefaultServerURL`), because kube panics without
+/// one. Gives back an address that cannot be used.
+fn complete_url(server: &mut NamedServer) -> Option<String> {
+    let url = server.server.as_mut()?;
+    if !url.contains("://") {
+        let secure = server.certificate_authority.is_some()
+            || server.certificate_authority_data.is_some()
+            || server.insecure_skip_tls_verify == Some(true);
+        *url = format!("{}://{url}", if secure { "https" } else { "http" });
+    }
+    let parsed = url.parse::<hyper::Uri>().ok();
+    let usable =
+        parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+    (!usable).then(|| url.clone())
+}
+
 fn context_names(kubeconfig: &Kubeconfig) -> String {
     let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();
@@ -273,6 +293,111 @@ fn explain(error: &KubeconfigError, place: &str) -> Problem {
             Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
                 .hint("kubectl config set-cluster NAME --server=URL")
         }
+        KubeconfigError::LoadCertificateAuthority(cause)
+        | KubeconfigError::LoadClientCertificate(cause)
+        | KubeconfigError::LoadClientKey(cause) => {
+            let which = match error {
+                KubeconfigError::LoadCertificateAuthority(_) => "certificate authority",
+                KubeconfigError::LoadClientCertificate(_) => "client certificate",
+                _ => "client key",
+            };
+            let why = match cause {
+                LoadDataError::ReadFile(io, path) => {
+                    format!("the {which} {} cannot be read: {io}", path.display())
+                }
+                LoadDataError::DecodeBase64(_) => format!("the {which} in the kubeconfig is not base64"),
+                LoadDataError::NoBase64DataOrFile => format!("the kubeconfig has no {which}"),
+            };
+            Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates")
+        }
         other => Problem::new(WHAT, format!("the kubeconfig {place}: {other}")).hint("kubectl config view"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "apiVersion: v1\nkind: Config\ncurrent-context: one\n\
+        clusters:\n- {name: c1, cluster: {server: 'https://one:6443'}}\n- {name: c2, cluster: {server: 'http://two:8080'}}\n\
+        users:\n- {name: u1, user: {token: t1}}\n\
+        contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
+
+    /// The outcome with this text as the kubeconfig.
+    async fn outcome(
+        text: &str,
+        change: impl FnOnce(&mut Connect),
+    ) -> Result<(Config, Option<String>), Problem> {
+        let path = std::env::temp_dir().join(format!(
+            "kubectl-emqx-kubeconfig-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::write(&path, text).expect("it is written");
+        let mut connect = Connect { kubeconfig: Some(path.clone()), ..Connect::default() };
+        change(&mut connect);
+        let result = connect.config().await;
+        std::fs::remove_file(&path).expect("it is removed");
+        result
+    }
+
+    #[tokio::test]
+    async fn flags_win_over_the_context() {
+        let (config, context) = outcome(TWO, |_| {}).await.expect("it is valid");
+        assert_eq!(
+            (config.cluster_url.to_string().as_str(), context.as_deref()),
+            ("https://one:6443/", Some("one"))
+        );
+        assert_eq!(config.default_namespace, "mq");
+        assert!(config.auth_info.token.is_some());
+
+        let (config, _) = outcome(TWO, |it| it.context = Some("two".to_owned())).await.expect("it is valid");
+        assert_eq!(config.cluster_url.to_string(), "http://two:8080/");
+        assert_eq!(config.default_namespace, "default");
+
+        let (config, _) = outcome(TWO, |it| {
+            it.cluster = Some("c2".to_owned());
+            it.impersonate = Some("eve".to_owned());
+            it.insecure_skip_tls_verify = true;
+            it.tls_server_name = Some("name".to_owned());
+        })
+        .await
+        .expect("it is valid");
+        assert_eq!(config.cluster_url.to_string(), "http://two:8080/");
+        assert_eq!(config.auth_info.impersonate.as_deref(), Some("eve"));
+        assert!(config.accept_invalid_certs && config.tls_server_name.as_deref() == Some("name"));
+
+        let (config, context) =
+            outcome("", |it| it.server = Some("http://here:1".to_owned())).await.expect("enough");
+        assert_eq!((config.cluster_url.to_string().as_str(), context), ("http://here:1/", None));
+        let (config, _) = outcome("", |it| it.server = Some("here:1".to_owned())).await.expect("enough");
+        assert_eq!(config.cluster_url.to_string(), "http://here:1/");
+    }
+
+    #[tokio::test]
+    async fn every_broken_kubeconfig_is_explained() {
+        let moon = |it: &mut Connect| it.context = Some("moon".to_owned());
+        let why = outcome(TWO, moon).await.expect_err("unknown").why;
+        assert!(why.ends_with("has no context \"moon\"; it has one, two"), "{why}");
+        let nobody = |it: &mut Connect| it.user = Some("nobody".to_owned());
+        assert!(outcome(TWO, nobody).await.expect_err("unknown").why.contains("no user \"nobody\""));
+        let cluster = |it: &mut Connect| it.cluster = Some("c3".to_owned());
+        assert!(outcome(TWO, cluster).await.expect_err("unknown").why.contains("no cluster \"c3\""));
+        let currentless = TWO.replace("current-context: one", "current-context: ''");
+        assert!(
+            outcome(&currentless, |_| {})
+                .await
+                .expect_err("none")
+                .why
+                .contains("no current context; it has one, two")
+        );
+        let why = outcome("{ not yaml", |_| {}).await.expect_err("broken").why;
+        assert!(why.contains("is not valid"), "{why}");
+        for url in ["hello world", "ftp://x", "http://"] {
+            let problem = outcome("", |it| it.server = Some(url.to_owned())).await.expect_err("no address");
+            assert!(problem.why.contains("no address"), "{problem}");
+        }
+        let why = outcome("", |_| {}).await.expect_err("empty").why;
+        assert!(why.contains("holds no cluster"), "{why}");
     }
 }

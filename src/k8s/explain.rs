@@ -41,6 +41,10 @@ impl Trouble {
                 message: status.message.clone(),
             },
             kube::Error::Auth(error) => Self::Identity(auth_sentence(error)),
+            kube::Error::RustlsTls(_) | kube::Error::InferKubeconfig(_) => Self::Identity(format!(
+                "the certificates of the kubeconfig cannot be used: {}",
+                first_line(&innermost(error))
+            )),
             kube::Error::UpgradeConnection(error) => {
                 Self::Lost(format!("the API server at {server} does not forward ports: {error}"))
             }
@@ -164,17 +168,34 @@ fn certificate_sentence(all: &str) -> Option<String> {
     Some(format!("its certificate {why}"))
 }
 
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// What the last cause says: the others only repeat it with more in front.
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut here = error;
+    while let Some(next) = here.source() {
+        here = next;
+    }
+    here.to_string()
+}
+
 fn auth_sentence(error: &kube::client::AuthError) -> String {
     use kube::client::AuthError as E;
     match error {
         E::AuthExecStart(io) => format!("the login command of the kubeconfig cannot be started: {io}"),
-        E::AuthExecRun { cmd, out } => {
+        // The command itself is left out: its arguments and environment may hold secrets.
+        E::AuthExecRun { out, .. } => {
             let said = String::from_utf8_lossy(&out.stderr);
             let said = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            format!("the login command of the kubeconfig ({cmd}) failed with {}: {said}", out.status)
+            format!("the login command of the kubeconfig failed with {}: {said}", out.status)
         }
         E::AuthExecParse(_) | E::ExecPluginFailed | E::AuthExec(_) => {
-            format!("the login command of the kubeconfig gave no credentials: {error}")
+            format!(
+                "the login command of the kubeconfig gave no credentials: {}",
+                first_line(&error.to_string())
+            )
         }
         E::ReadTokenFile(io, path) => format!("the token file {} cannot be read: {io}", path.display()),
         other => format!("the credentials of the kubeconfig cannot be used: {other}"),

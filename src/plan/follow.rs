@@ -180,6 +180,8 @@ pub struct Follower {
     pub runs: Vec<Run>,
     /// One instance only; `None` for all that is in the world.
     focus: Option<InstanceId>,
+    /// What we asked EMQX for ourselves, by name: no source but us knows it.
+    asked: Vec<(String, Strategy)>,
     /// Objects that were over when they were first seen: past, unless asked for.
     past: Vec<String>,
     began: bool,
@@ -209,10 +211,9 @@ impl Follower {
         self.runs.iter_mut().filter(|run| run.name == name).for_each(|run| run.stopped_by_us = true);
     }
 
-    /// Gives a run that EMQX alone knows the strategy it was started with.
-    pub fn asked(&mut self, name: &str, strategy: &Strategy) {
-        let unknown = |run: &&mut Run| run.name == name && run.strategy.is_none();
-        self.runs.iter_mut().filter(unknown).for_each(|run| run.strategy = Some(strategy.clone()));
+    /// Remembers what EMQX itself is asked for under this name, before its entry is seen.
+    pub fn asked(&mut self, name: String, strategy: Strategy) {
+        self.asked.push((name, strategy));
     }
 
     /// Takes in how the world is now; tells what became different.
@@ -285,7 +286,7 @@ impl Follower {
                 continue;
             }
             let run = begin(Some(object), None, world, now, self.began);
-            let message = words::created(&run.name, run.object.as_ref());
+            let message = words::created(&run.name, run.object.as_ref(), false);
             events.push(run.event(now, EventType::Created, message));
             self.runs.push(run);
             if let Some(run) = self.runs.last_mut() {
@@ -370,7 +371,11 @@ impl Follower {
             }
             let mut run = begin(object.as_ref(), Some(entry), world, now, self.began);
             run.close_baseline(entry, now);
-            let message = words::created(&run.name, run.object.as_ref());
+            let ours = self.asked.iter().position(|(name, _)| *name == run.name);
+            if let Some(ours) = ours {
+                run.strategy = Some(self.asked.remove(ours).1);
+            }
+            let message = words::created(&run.name, run.object.as_ref(), ours.is_some());
             events.push(run.event(now, EventType::Created, message));
             if let Some(object) = &object {
                 absorb_object(&mut run, object, now, events);

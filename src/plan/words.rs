@@ -23,10 +23,11 @@ pub fn several(nodes: &[NodeName], one: &str) -> String {
     }
 }
 
-/// The first line.
-pub fn created(name: &str, object: Option<&Rebalance>) -> String {
+/// The first line. `ours`: EMQX was asked by us, without an object.
+pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
     match object {
         Some(object) => format!("created rebalance.apps.emqx.io/{}", object.name),
+        None if ours => format!("started {name} in EMQX"),
         None => format!("EMQX runs a rebalance without an object: {name}"),
     }
 }

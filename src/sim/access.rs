@@ -15,7 +15,6 @@ pub(super) const USERS: [&str; 6] = ["admin", "viewer", "no-secrets", "no-endpoi
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     pub(super) verb: &'a str,
-    pub(super) group: &'a str,
     pub(super) resource: &'a str,
     pub(super) sub: &'a str,
 }
@@ -50,12 +49,7 @@ impl User {
     pub(super) fn review(self, review: &Value) -> Value {
         let asked = &review["spec"]["resourceAttributes"];
         let word = |key: &str| asked[key].as_str().unwrap_or_default();
-        let wish = Wish {
-            verb: word("verb"),
-            group: word("group"),
-            resource: word("resource"),
-            sub: word("subresource"),
-        };
+        let wish = Wish { verb: word("verb"), resource: word("resource"), sub: word("subresource") };
         let mut answer = review.clone();
         answer["kind"] = json!("SelfSubjectAccessReview");
         answer["apiVersion"] = json!("authorization.k8s.io/v1");
@@ -69,9 +63,7 @@ impl User {
         for resource in resources {
             let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "patch", "delete"]
                 .into_iter()
-                .filter(|verb| {
-                    self.may(Wish { verb, group: resource.group, resource: resource.plural, sub: "" })
-                })
+                .filter(|verb| self.may(Wish { verb, resource: resource.plural, sub: "" }))
                 .collect();
             if !verbs.is_empty() {
                 rules.push(
@@ -120,7 +112,7 @@ mod tests {
     fn each_user_may_what_its_name_says() {
         let may = |token: &str, verb: &str, resource: &str, sub: &str| {
             User::of(Some(&format!("Bearer {token}")), None)
-                .is_some_and(|user| user.may(Wish { verb, group: "", resource, sub }))
+                .is_some_and(|user| user.may(Wish { verb, resource, sub }))
         };
         assert!(may("admin", "create", "rebalances", ""));
         assert!(may("viewer", "list", "pods", ""));

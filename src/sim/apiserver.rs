@@ -183,7 +183,7 @@ impl Server {
             Method::DELETE => "delete",
             _ => return self.failed(&Failure::method()),
         };
-        let wish = Wish { verb, group: place.group, resource: place.plural, sub: place.sub };
+        let wish = Wish { verb, resource: place.plural, sub: place.sub };
         if !user.may(wish) {
             let scope = place.namespace.unwrap_or_default();
             return self.failed(&Failure::forbidden(user.0, verb, resource, place.sub, scope, place.name));

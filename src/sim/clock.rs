@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// that hangs must not hang the test with it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Gate = Box<dyn Fn() -> bool + Send>;
+type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The clock; clones are the same clock.
 #[derive(Clone)]
@@ -125,8 +125,8 @@ impl Clock {
     }
 
     /// A condition that must hold before a standing clock may move, for work that is on its way over a socket.
-    pub fn add_gate(&self, gate: impl Fn() -> bool + Send + 'static) {
-        self.state().gates.push(Box::new(gate));
+    pub fn add_gate(&self, gate: impl Fn() -> bool + Send + Sync + 'static) {
+        self.state().gates.push(Arc::new(gate));
     }
 
     /// Moves a standing clock by `span`, stopping at every time a worker waits for. Does nothing to a running one.
@@ -168,10 +168,11 @@ impl Clock {
     pub async fn settle(&self) {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let (busy, open) = {
-                let state = self.state();
-                (state.busy, state.gates.iter().all(|gate| gate()))
-            };
+            // Gates look at things whose owners look at the clock: never ask them with the clock locked.
+            // And ask them first: what opens a gate makes its worker busy before.
+            let gates = self.state().gates.clone();
+            let open = gates.iter().all(|gate| gate());
+            let busy = self.state().busy;
             if busy == 0 && open {
                 return;
             }

@@ -27,6 +27,10 @@ pub mod emqx;
 pub mod faults;
 mod forward;
 mod instance;
+mod kubelet;
+pub mod operator;
+#[cfg(test)]
+mod outcome_tests;
 mod patch;
 mod population;
 mod resources;

@@ -85,7 +85,6 @@ const LINE_3: &[Resource] = &[emqx(&["v3beta1"])];
 /// All resources of a pretend cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
-    pub(super) line: Line,
     resources: Vec<Resource>,
 }
 
@@ -96,7 +95,7 @@ impl Registry {
             Line::V2_3 => LINE_2_3,
             Line::V3 => LINE_3,
         };
-        Self { line, resources: BUILT_IN.iter().chain(own).copied().collect() }
+        Self { resources: BUILT_IN.iter().chain(own).copied().collect() }
     }
 
     pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<(usize, &Resource)> {

@@ -12,6 +12,8 @@ use super::apiserver::{self, Server};
 use super::clock::Clock;
 use super::emqx::Emqx;
 use super::faults::{self, Faults};
+use super::kubelet::Kubelet;
+use super::operator::{self, Operator};
 use super::population;
 use super::resources::Registry;
 use super::rest;
@@ -48,6 +50,12 @@ pub enum SimError {
     /// A scenario that cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// No client for the operator.
+    #[error("the pretend operator cannot be a client of the pretend API server: {0}")]
+    Client(#[from] kube::Error),
+    /// An address that is none.
+    #[error("not an address: {0}")]
+    Address(String),
     /// No such node.
     #[error("the pretend cluster has no pod or node {0:?}")]
     NoNode(String),
@@ -88,7 +96,7 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
     let pods = members.iter().enumerate().map(|(index, member)| (member.pod.clone(), index)).collect();
     let faults = Faults::new(&scenario, emqx.clone(), store.clone());
     let server = Server {
-        verbs: Verbs { store, schemas: Arc::new(schemas) },
+        verbs: Verbs { store: store.clone(), schemas: Arc::new(schemas) },
         emqx: emqx.clone(),
         pods: Arc::new(pods),
         cut_all: faults.all_cut(),
@@ -98,11 +106,34 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
     let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
     let (kubeconfig, folder) =
         write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
+    let kubelet = Kubelet { store: store.clone(), emqx: emqx.clone(), pods: Arc::clone(&server.pods) };
+    let kubelet_worker = clock.worker();
+    store.set_kubelet(kubelet_worker.raiser());
+    let client = kube::Client::try_from(admin(&url)?)?;
+    let operator = Operator::new(operator::Options {
+        client,
+        emqx: emqx.clone(),
+        scenario,
+        alive: faults.operator_alive(),
+    });
+    if let Some(rebalances) = store.registry.index("rebalances") {
+        // The operator hears of a change over a socket: time must not pass it by.
+        let (seen, store) = (operator.seen(), store.clone());
+        clock.add_gate(move || seen.load(Ordering::SeqCst) >= store.lock().newest(rebalances));
+    }
     let tasks = vec![
         tokio::spawn(apiserver::serve(listener, server.clone())),
+        tokio::spawn(kubelet.run(kubelet_worker)),
+        tokio::spawn(operator.run()),
         tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
     ];
     Ok(Running { url, kubeconfig, folder, emqx, server, faults, tasks })
+}
+
+/// The operator's own way in.
+fn admin(url: &str) -> Result<kube::Config, SimError> {
+    let address = format!("{url}/as/admin").parse().map_err(|_| SimError::Address(url.to_owned()))?;
+    Ok(kube::Config::new(address))
 }
 
 /// Tells kubeconfigs of one process apart.

@@ -1,0 +1,63 @@
+//! The operator's events: one object a text, counted up, and no more after the real recorder's limit.
+
+use std::collections::BTreeMap;
+
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::{Shared, to_object};
+use crate::sim::clock::rfc3339;
+
+/// client-go's recorder lets this many events of one object through, then hardly any.
+const BURST: u64 = 25;
+
+/// What has been told already.
+#[derive(Default)]
+pub(super) struct Events {
+    /// (object's uid, text) → (event's name, count)
+    told: BTreeMap<(String, String), (String, u64)>,
+    spent: BTreeMap<String, u64>,
+}
+
+impl Events {
+    /// Tells something of a Rebalance; failing to is not a failure of the operator.
+    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, kind: &str, message: &str) {
+        let uid = about["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let spent = self.spent.entry(uid.clone()).or_default();
+        *spent += 1;
+        if *spent > BURST {
+            return;
+        }
+        let now = rfc3339(shared.clock.now());
+        let api = shared.plain("", "Event", "events");
+        let number = self.told.len() as u64;
+        let name = about["metadata"]["name"].as_str().unwrap_or_default();
+        let (event, count) = self.told.entry((uid.clone(), message.to_owned())).or_insert_with(|| {
+            let nanos = shared.clock.now().as_nanosecond() as u64;
+            (format!("{name}.{:x}", nanos.wrapping_add(number)), 0)
+        });
+        *count += 1;
+        let done = if *count == 1 {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Event", "metadata": { "name": event, "namespace": shared.namespace },
+                "involvedObject": {
+                    "kind": "Rebalance", "namespace": shared.namespace, "name": name, "uid": uid,
+                    "apiVersion": about["apiVersion"], "resourceVersion": about["metadata"]["resourceVersion"],
+                },
+                "reason": "Rebalance", "message": message, "type": kind, "count": 1,
+                "source": { "component": "rebalance-controller" }, "firstTimestamp": now, "lastTimestamp": now,
+                "eventTime": null, "reportingComponent": "rebalance-controller", "reportingInstance": "",
+            });
+            match to_object(object) {
+                Ok(object) => api.create(&PostParams::default(), &object).await,
+                Err(error) => Err(error),
+            }
+        } else {
+            let change = json!({ "count": count, "lastTimestamp": now });
+            api.patch(event, &PatchParams::default(), &Patch::Merge(change)).await
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "an event of the pretend operator");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The pretend EMQX operator: an ordinary Kubernetes client of whatever API server it is given, the pretend one or a
+//! real one. It talks to the pretend EMQX through its handle.
+//!
+//! ```text
+//! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s): nodes → status of the instance, gates of pods
+//! controller  on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
+//! ```
+//!
+//! Both behave as the real one was seen to (`verified.md`), traps and all. When a rebalance starts, the keeper's next
+//! pass is put where the recordings had it (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4), so that a run looks the
+//! same each time; on a real cluster that phase is chance.
+
+mod controller;
+mod events;
+mod keeper;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+
+use super::clock::{Clock, Raiser, Worker};
+use super::emqx::Emqx;
+use super::resources::GROUP;
+use super::scenario::{Api, Line, Scenario};
+
+/// What an operator is given.
+pub struct Options {
+    /// The API server it works against.
+    pub client: Client,
+    /// The EMQX it manages, and with it the clock it lives by.
+    pub emqx: Emqx,
+    /// Where, which kind, which name.
+    pub scenario: Scenario,
+    /// Whether it does anything; may change at any time.
+    pub alive: Arc<AtomicBool>,
+}
+
+/// An operator about to work.
+pub struct Operator {
+    shared: Arc<Shared>,
+    keeper: Worker,
+    controller: Worker,
+}
+
+/// What both loops share.
+struct Shared {
+    client: Client,
+    emqx: Emqx,
+    clock: Clock,
+    api: Api,
+    namespace: String,
+    instance: String,
+    /// The address of the first core, which 2.3 puts into its messages.
+    core_address: String,
+    alive: Arc<AtomicBool>,
+    keeper: Raiser,
+    controller: Raiser,
+    /// When the keeper's next pass is to be, set by the controller.
+    phase: Mutex<Option<Duration>>,
+    /// The newest version of a Rebalance that the controller knows of.
+    seen: Arc<AtomicU64>,
+}
+
+impl Operator {
+    /// An operator that works once it [runs](Operator::run).
+    pub fn new(options: Options) -> Self {
+        let Options { client, emqx, scenario, alive } = options;
+        let clock = emqx.clock().clone();
+        let (keeper, controller) = (clock.worker(), clock.worker());
+        let shared = Shared {
+            client,
+            clock,
+            core_address: scenario.members().first().map(|member| member.ip.clone()).unwrap_or_default(),
+            api: scenario.api,
+            namespace: scenario.namespace,
+            instance: scenario.instance,
+            alive,
+            keeper: keeper.raiser(),
+            controller: controller.raiser(),
+            phase: Mutex::new(None),
+            seen: Arc::new(AtomicU64::new(0)),
+            emqx,
+        };
+        Self { shared: Arc::new(shared), keeper, controller }
+    }
+
+    /// The newest resource version of a Rebalance that it has seen; for a standing clock to wait for.
+    pub fn seen(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.seen)
+    }
+
+    /// Works for ever.
+    pub async fn run(self) {
+        let Self { shared, keeper, controller } = self;
+        if shared.api.line() == Line::V3 {
+            // 3.x serves no Rebalance.
+            drop(controller);
+            keeper::run(&shared, keeper).await;
+        } else {
+            let changes = controller::Changes::default();
+            tokio::join!(
+                keeper::run(&shared, keeper),
+                controller::watch(&shared, &changes),
+                controller::run(&shared, &changes, controller),
+            );
+        }
+    }
+}
+
+impl Shared {
+    fn alive(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    fn custom(&self, version: &str, kind: &str, plural: &str) -> KubeApi<DynamicObject> {
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, version, kind), plural);
+        KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    fn rebalances(&self) -> KubeApi<DynamicObject> {
+        self.custom("v2beta1", "Rebalance", "rebalances")
+    }
+
+    fn plain(&self, group: &str, kind: &str, plural: &str) -> KubeApi<DynamicObject> {
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
+        KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    /// A rebalance has just started: the keeper looks again when the recordings' operators did.
+    fn rephase(&self) {
+        let after = match self.api {
+            Api::V1beta4 => Duration::from_secs(6),
+            Api::V2 => Duration::from_secs(22),
+            Api::V2beta1 | Api::V3beta1 => Duration::from_secs(20),
+        };
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed() + after);
+        self.keeper.raise();
+    }
+
+    fn take_phase(&self) -> Option<Duration> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A dynamic object as plain JSON.
+fn to_value(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Plain JSON as a dynamic object.
+fn to_object(value: Value) -> Result<DynamicObject, kube::Error> {
+    serde_json::from_value(value).map_err(kube::Error::SerdeError)
+}
