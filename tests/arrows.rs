@@ -44,7 +44,7 @@ const ALONG: [(&str, &str, &str); 1] =
 const TUI_SEES_OF_OUTPUT: &str = "theme";
 
 /// Words that only some rooms may write, each with its reason.
-const WORDS: [(&[&str], &[&str], &str); 6] = [
+const WORDS: [(&[&str], &[&str], &str); 7] = [
     (&["println!", "eprintln!", "print!", "eprint!", "dbg!"], &[], "everything goes through the printer"),
     (
         &["io::stdout()", "io::stderr()"],
@@ -58,11 +58,20 @@ const WORDS: [(&[&str], &[&str], &str); 6] = [
     ),
     (&["process::exit", "process::abort"], &["main"], "only main ends the process"),
     (
-        &["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now"],
+        &["SystemTime::now", "Timestamp::now", "Zoned::now"],
         &["k8s", "emqx", "sim", "replay", "app"],
         "time is a value everywhere else",
     ),
-    (&["env::var", "env::args"], &["app"], "app reads the environment and hands it in"),
+    (
+        &["Instant::now"],
+        &["k8s", "emqx", "sim", "replay", "app", "commands"],
+        "time is a value everywhere else; commands holds limits of the clock on the wall",
+    ),
+    (
+        &["env::var", "env::args"],
+        &["app", "k8s"],
+        "app reads the environment and hands it in; k8s finds the kubeconfig",
+    ),
 ];
 
 fn sources(folder: &Path, all: &mut Vec<PathBuf>) {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::rc::Rc;
 
 use anstream::AutoStream;
@@ -34,6 +34,20 @@ pub struct Terminal {
 }
 
 impl Terminal {
+    /// Where the words of this process go.
+    pub fn here(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        // Without a terminal there is nobody to ask for its width.
+        let size = if stdout || stderr { crossterm::terminal::size().ok() } else { None };
+        Self {
+            stdout,
+            stderr,
+            width: size.map(|(width, _)| width).filter(|width| *width > 0),
+            no_color: environment("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            dumb: environment("TERM").as_deref() == Some("dumb"),
+        }
+    }
+
     /// Whether a stream gets colour.
     pub fn colored(self, color: Color, terminal: bool) -> bool {
         match color {
@@ -93,9 +107,10 @@ impl Write for Captured {
 }
 
 impl Printer {
-    /// A printer to the real streams. `zone` is where the user's clock hangs.
-    pub fn new(look: Look, terminal: Terminal, zone: TimeZone) -> Self {
-        Self::to(Box::new(io::stdout()), Box::new(io::stderr()), look, terminal, zone)
+    /// A printer to the real streams, with the user's clock.
+    pub fn new(look: &Look, environment: &dyn Fn(&str) -> Option<String>) -> Self {
+        let terminal = Terminal::here(environment);
+        Self::to(Box::new(io::stdout()), Box::new(io::stderr()), *look, terminal, TimeZone::system())
     }
 
     /// A printer to any two streams: data, and talk.
