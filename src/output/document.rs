@@ -140,7 +140,25 @@ mod tests {
 
     #[test]
     fn a_list_says_of_what() {
-        insta::assert_snapshot!(list("Thing", &[BODY], Format::Yaml), @"");
-        insta::assert_snapshot!(items("ThingList", &[1, 2], Format::Json), @"");
+        insta::assert_snapshot!(list("Thing", &[BODY], Format::Yaml), @r#"
+            apiVersion: cli.emqx.io/v1alpha1
+            kind: ThingList
+            items:
+            - apiVersion: cli.emqx.io/v1alpha1
+              kind: Thing
+              zebra: 1
+              apple: null
+              text: "a�b\x9Bc�\""
+        "#);
+        insta::assert_snapshot!(items("ThingList", &[1, 2], Format::Json), @r#"
+            {
+              "apiVersion": "cli.emqx.io/v1alpha1",
+              "kind": "ThingList",
+              "items": [
+                1,
+                2
+              ]
+            }
+        "#);
     }
 }

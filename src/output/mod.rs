@@ -10,10 +10,14 @@
 //! May import `model`, `plan` and `error`.
 
 pub mod document;
+pub mod inline;
+pub mod inline_view;
 pub mod names;
 pub mod printer;
 pub mod table;
 pub mod text;
 pub mod theme;
 
+pub use inline::Inline;
+pub use inline_view::{InlineRow, InlineStep, InlineView, When};
 pub use printer::{Printer, Terminal};

@@ -36,7 +36,7 @@ pub fn plan(
         text.push_str(&theme.paint(tone, &theme.clean(words)));
         text.push('\n');
     };
-    line(Tone::Strong, &format!("plan to rebalance {of}"));
+    line(Tone::Strong, &format!("plan for {of}"));
     line(Tone::Plain, &asked(&plan.strategy));
     if let Some((backend, why)) = through {
         let by = match backend {
@@ -51,7 +51,13 @@ pub fn plan(
     if !plan.phases.is_empty() {
         text.push_str(&theme.clean_lines(&price(plan, now)));
     }
-    text.push_str(&findings(&plan.findings, theme));
+    // The decision said it already; what it hints at stands below it.
+    let (said, others): (Vec<&Finding>, Vec<&Finding>) =
+        plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
+    for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
+        text.push_str(&format!("  hint: {}\n", theme.clean(hint)));
+    }
+    text.push_str(&findings(&others, theme));
     text
 }
 
@@ -202,7 +208,7 @@ pub fn phase_words(name: &str) -> &str {
     }
 }
 
-fn findings(findings: &[Finding], theme: Theme) -> String {
+fn findings(findings: &[&Finding], theme: Theme) -> String {
     let mut text = String::new();
     for finding in findings {
         let (word, tone) = match finding.severity {
