@@ -7,7 +7,10 @@ use base64::Engine as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams, WatchEvent,
+    WatchParams,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubectl_emqx::sim::{self, Running, Scenario};
@@ -25,7 +28,8 @@ async fn client(running: &Running, context: &str) -> Client {
 }
 
 fn custom(client: &Client, version: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps.emqx.io", version, kind), plural);
+    let resource =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apps.emqx.io", version, kind), plural);
     Api::namespaced_with(client.clone(), "mq", &resource)
 }
 
@@ -48,7 +52,12 @@ fn rebalance(name: &str, kind: Option<&str>, instance: &str) -> DynamicObject {
 }
 
 /// A request to EMQX's REST API over a port-forward.
-async fn forwarded(client: &Client, pod: &str, port: u16, request: hyper::Request<Full<bytes::Bytes>>) -> (u16, String, Value) {
+async fn forwarded(
+    client: &Client,
+    pod: &str,
+    port: u16,
+    request: hyper::Request<Full<bytes::Bytes>>,
+) -> (u16, String, Value) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), "mq");
     let mut forward = pods.portforward(pod, &[port]).await.unwrap();
     let stream = hyper_util::rt::TokioIo::new(forward.take_stream(port).unwrap());
@@ -79,8 +88,22 @@ fn get(path: &str, authorization: &str) -> hyper::Request<Full<bytes::Bytes>> {
 #[tokio::test]
 async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
     for (scenario, secret, field, pod, port, path) in [
-        ("documented", "emqx-bootstrap-api-key", "bootstrap_api_key", "emqx-core-66c88f5c8-0", 18083, "/api/v5/nodes"),
-        ("documented-v1beta4", "emqx-ee-bootstrap-user", "bootstrap_user", "emqx-ee-0", 8081, "/api/v4/nodes"),
+        (
+            "documented",
+            "emqx-bootstrap-api-key",
+            "bootstrap_api_key",
+            "emqx-core-66c88f5c8-0",
+            18083,
+            "/api/v5/nodes",
+        ),
+        (
+            "documented-v1beta4",
+            "emqx-ee-bootstrap-user",
+            "bootstrap_user",
+            "emqx-ee-0",
+            8081,
+            "/api/v4/nodes",
+        ),
     ] {
         let running = standing(scenario).await;
         let client = client(&running, "demo").await;
@@ -91,7 +114,7 @@ async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
         let counts: Vec<u64> =
             nodes.as_array().unwrap().iter().map(|node| node["live_connections"].as_u64().unwrap()).collect();
         assert_eq!(counts, [3333, 3333, 3334, 0]);
-        running.clock().advance(Duration::from_secs(3600)).await;
+        running.clock().advance(Duration::from_hours(1)).await;
         let (_, later, _) = forwarded(&client, pod, port, get(path, &authorization)).await;
         assert_ne!(date, later, "the Date header is virtual");
         let (status, _, body) = forwarded(&client, pod, port, get(path, "Basic bm86bm8=")).await;
@@ -123,7 +146,10 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_it() {
     assert!(matches!(event, WatchEvent::Deleted(_)));
 
     running.faults().restart_api_server();
-    assert!(watch.try_next().await.is_err() || watch.try_next().await.unwrap().is_none(), "the watch was cut");
+    assert!(
+        watch.try_next().await.is_err() || watch.try_next().await.unwrap().is_none(),
+        "the watch was cut"
+    );
     let mut old = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
     let event = old.try_next().await.unwrap().unwrap();
     assert!(matches!(event, WatchEvent::Error(status) if status.code == 410));
@@ -138,13 +164,19 @@ async fn a_user_sees_what_its_name_says() {
         other => (0, other.to_string()),
     };
     let viewer = client(&running, "viewer").await;
-    assert_eq!(Api::<Pod>::namespaced(viewer.clone(), "mq").list(&ListParams::default()).await.unwrap().items.len(), 4);
-    let secret = Api::<Secret>::namespaced(viewer.clone(), "mq").get("emqx-bootstrap-api-key").await.unwrap_err();
+    assert_eq!(
+        Api::<Pod>::namespaced(viewer.clone(), "mq").list(&ListParams::default()).await.unwrap().items.len(),
+        4
+    );
+    let secret =
+        Api::<Secret>::namespaced(viewer.clone(), "mq").get("emqx-bootstrap-api-key").await.unwrap_err();
     assert_eq!(
         message(secret),
         (403, "secrets \"emqx-bootstrap-api-key\" is forbidden: User \"viewer\" cannot get resource \"secrets\" in API group \"\" in the namespace \"mq\"".to_owned())
     );
-    assert!(Api::<Pod>::namespaced(viewer, "mq").portforward("emqx-core-66c88f5c8-0", &[18083]).await.is_err());
+    assert!(
+        Api::<Pod>::namespaced(viewer, "mq").portforward("emqx-core-66c88f5c8-0", &[18083]).await.is_err()
+    );
     let nobody = client(&running, "nobody").await;
     let listed = rebalances(&nobody).list(&ListParams::default()).await.unwrap_err();
     assert_eq!(
@@ -163,7 +195,10 @@ async fn until_phase(running: &Running, name: &str, phase: &str, limit: u32) -> 
         }
         running.clock().advance(Duration::from_millis(100)).await;
     }
-    panic!("{name} is not {phase} after {limit} s: {}", running.faults().object("rebalances", name).unwrap_or_default());
+    panic!(
+        "{name} is not {phase} after {limit} s: {}",
+        running.faults().object("rebalances", name).unwrap_or_default()
+    );
 }
 
 fn counts(running: &Running) -> Vec<u64> {
@@ -193,7 +228,10 @@ async fn on_v2beta1_the_object_fails_while_emqx_finishes() {
     assert!(runs(&running), "EMQX goes on");
     let pods = Api::<Pod>::namespaced(client.clone(), "mq").list(&ListParams::default()).await.unwrap();
     let ready = pods.items.iter().filter(|pod| {
-        pod.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|one| one.type_ == "Ready" && one.status == "True")
+        pod.status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten())
+            .any(|one| one.type_ == "Ready" && one.status == "True")
     });
     assert_eq!(ready.count(), 1, "the donors have left the Service");
     running.clock().advance(Duration::from_secs(98)).await;
@@ -223,7 +261,10 @@ async fn on_v1beta4_the_phase_is_the_truth() {
     rebalances(&client).create(&PostParams::default(), &second).await.unwrap();
     let (_, object) = until_phase(&running, "second", "Failed", 5).await;
     let message = object["status"]["conditions"][0]["message"].as_str().unwrap();
-    assert!(message.starts_with("Failed to start rebalance: Nodes unavailable: ['emqx-ee@emqx-ee-0."), "{message}");
+    assert!(
+        message.starts_with("Failed to start rebalance: Nodes unavailable: ['emqx-ee@emqx-ee-0."),
+        "{message}"
+    );
     let (seconds, object) = until_phase(&running, "good", "Completed", 150).await;
     assert!((95.0..=105.0).contains(&seconds), "Completed after {seconds} s");
     assert_eq!(object["status"]["rebalanceStates"], Value::Null);
@@ -294,7 +335,7 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     let dying = running.faults().object("rebalances", "slow").unwrap();
     assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(dying["metadata"]["generation"], 2);
-    running.clock().advance(Duration::from_secs(600)).await;
+    running.clock().advance(Duration::from_mins(10)).await;
     assert_eq!(running.faults().object("rebalances", "slow"), None, "gone once the instance is ready again");
     running.shutdown().await;
 }
@@ -331,7 +372,13 @@ async fn on_v3beta1_donors_leave_within_the_probe_and_come_back() {
     assert_eq!(ready(), 1);
     running.clock().advance(Duration::from_secs(30)).await;
     let emqx = running.faults().object("emqxes", "emqx").unwrap();
-    assert!(emqx["status"]["conditions"].as_array().unwrap().iter().any(|one| one["type"] == "Ready" && one["status"] == "False"));
+    assert!(
+        emqx["status"]["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["type"] == "Ready" && one["status"] == "False")
+    );
     running.clock().advance(Duration::from_secs(70)).await;
     assert_eq!(ready(), 4);
     assert_eq!(counts(&running), [2553, 2553, 2554, 2340]);

@@ -1,5 +1,9 @@
 //! The pretend API server under kubectl itself. Skipped, loudly, where there is no kubectl.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may stop at the first surprise, and says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may stop at the first surprise, and says so"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -32,7 +36,8 @@ async fn standing(scenario: &str) -> Option<Running> {
 async fn kubectl(running: &Running, arguments: &[&str], input: &str) -> Result<String, String> {
     let path = std::env::var("PATH").unwrap();
     let home = running.kubeconfig().parent().unwrap();
-    let program = path.split(':').map(|folder| Path::new(folder).join("kubectl")).find(|path| path.exists()).unwrap();
+    let program =
+        path.split(':').map(|folder| Path::new(folder).join("kubectl")).find(|path| path.exists()).unwrap();
     // std's Command gives the pipes, tokio's `process` feature is not needed for one test.
     let mut child = std::process::Command::new(program)
         .args(arguments)
@@ -55,14 +60,21 @@ async fn get_prints_tables_with_the_printer_columns() {
     let Some(running) = standing("documented").await else { return };
     let pods = kubectl(&running, &["get", "pods", "-o", "wide"], "").await.unwrap();
     assert!(pods.starts_with("NAME"), "{pods}");
-    assert!(pods.contains("READINESS GATES") && pods.contains("emqx-core-66c88f5c8-0") && pods.contains("1/1"), "{pods}");
+    assert!(
+        pods.contains("READINESS GATES") && pods.contains("emqx-core-66c88f5c8-0") && pods.contains("1/1"),
+        "{pods}"
+    );
     let emqx = kubectl(&running, &["get", "emqx"], "").await.unwrap();
     assert!(emqx.contains("STATUS") && emqx.contains("Ready"), "{emqx}");
     let all = kubectl(&running, &["get", "sts,svc,endpointslices,secrets,crd"], "").await.unwrap();
-    assert!(all.contains("4/4") && all.contains("emqx-listeners") && all.contains("rebalances.apps.emqx.io"), "{all}");
+    assert!(
+        all.contains("4/4") && all.contains("emqx-listeners") && all.contains("rebalances.apps.emqx.io"),
+        "{all}"
+    );
     let none = kubectl(&running, &["get", "rebalances"], "").await.unwrap();
     assert_eq!(none, "");
-    let selected = kubectl(&running, &["get", "pods", "-l", "apps.emqx.io/db-role=replicant", "-o", "name"], "").await;
+    let selected =
+        kubectl(&running, &["get", "pods", "-l", "apps.emqx.io/db-role=replicant", "-o", "name"], "").await;
     assert_eq!(selected.unwrap(), "");
     running.shutdown().await;
 }
@@ -72,9 +84,13 @@ async fn create_apply_describe_and_delete_work() {
     let Some(running) = standing("documented").await else { return };
     let created = kubectl(&running, &["create", "-f", "-"], REBALANCE).await.unwrap();
     assert_eq!(created, "rebalance.apps.emqx.io/first created\n");
-    let applied = kubectl(&running, &["apply", "--validate=false", "-f", "-"], &REBALANCE.replace("first", "second")).await;
+    let applied =
+        kubectl(&running, &["apply", "--validate=false", "-f", "-"], &REBALANCE.replace("first", "second"))
+            .await;
     assert_eq!(applied.unwrap(), "rebalance.apps.emqx.io/second created\n");
-    let again = kubectl(&running, &["apply", "--validate=false", "-f", "-"], &REBALANCE.replace("first", "second")).await;
+    let again =
+        kubectl(&running, &["apply", "--validate=false", "-f", "-"], &REBALANCE.replace("first", "second"))
+            .await;
     assert_eq!(again.unwrap(), "rebalance.apps.emqx.io/second unchanged\n");
     let yaml = kubectl(&running, &["get", "rebalance", "first", "-o", "yaml"], "").await.unwrap();
     assert!(yaml.contains("relConnThreshold: \"1.1\""), "{yaml}");
@@ -90,7 +106,12 @@ async fn create_apply_describe_and_delete_work() {
 #[tokio::test]
 async fn what_is_wrong_is_refused_as_the_real_server_refuses_it() {
     let Some(running) = standing("documented-v2").await else { return };
-    let dry = kubectl(&running, &["create", "--dry-run=server", "-f", "-"], &REBALANCE.replace("  instanceKind: EMQX\n", "")).await;
+    let dry = kubectl(
+        &running,
+        &["create", "--dry-run=server", "-f", "-"],
+        &REBALANCE.replace("  instanceKind: EMQX\n", ""),
+    )
+    .await;
     assert!(dry.unwrap().contains("created (server dry run)"));
     let none = kubectl(&running, &["get", "rebalances", "-o", "name"], "").await.unwrap();
     assert_eq!(none, "");

@@ -49,11 +49,7 @@ impl User {
     pub(super) fn review(self, review: &Value) -> Value {
         let asked = &review["spec"]["resourceAttributes"];
         let word = |key: &str| asked[key].as_str().unwrap_or_default();
-        let wish = Wish {
-            verb: word("verb"),
-            resource: word("resource"),
-            sub: word("subresource"),
-        };
+        let wish = Wish { verb: word("verb"), resource: word("resource"), sub: word("subresource") };
         let mut answer = review.clone();
         answer["kind"] = json!("SelfSubjectAccessReview");
         answer["apiVersion"] = json!("authorization.k8s.io/v1");
@@ -67,12 +63,12 @@ impl User {
         for resource in resources {
             let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "patch", "delete"]
                 .into_iter()
-                .filter(|verb| {
-                    self.may(Wish { verb, resource: resource.plural, sub: "" })
-                })
+                .filter(|verb| self.may(Wish { verb, resource: resource.plural, sub: "" }))
                 .collect();
             if !verbs.is_empty() {
-                rules.push(json!({ "verbs": verbs, "apiGroups": [resource.group], "resources": [resource.plural] }));
+                rules.push(
+                    json!({ "verbs": verbs, "apiGroups": [resource.group], "resources": [resource.plural] }),
+                );
             }
         }
         json!({
@@ -98,7 +94,8 @@ pub(super) fn kubeconfig(url: &str, namespace: &str) -> String {
             json!({ "name": name, "cluster": { "server": format!("{url}/as/{user}") } })
         })
         .collect();
-    let users: Vec<Value> = USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
+    let users: Vec<Value> =
+        USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "demo", "contexts": contexts, "users": users,
         "clusters": clusters,

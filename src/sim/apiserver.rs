@@ -17,7 +17,9 @@ use futures::StreamExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, UPGRADE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -113,7 +115,9 @@ impl<'a> Place<'a> {
             _ => return None,
         };
         let (namespace, rest) = match rest {
-            ["namespaces", namespace, plural, rest @ ..] if *plural != "status" => (Some(*namespace), [&[*plural], rest].concat()),
+            ["namespaces", namespace, plural, rest @ ..] if *plural != "status" => {
+                (Some(*namespace), [&[*plural], rest].concat())
+            }
             rest => (None, rest.to_vec()),
         };
         let (plural, name, sub) = match rest.as_slice() {
@@ -140,7 +144,8 @@ fn yes(query: &BTreeMap<String, String>, key: &str) -> bool {
 
 impl Server {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
-        let header = request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
+        let header =
+            request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
         let path = request.uri().path().to_owned();
         // Split before decoding: a name may hold an escaped slash.
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
@@ -152,7 +157,9 @@ impl Server {
             ["as", user, rest @ ..] => (Some(*user), rest),
             rest => (None, rest),
         };
-        let Some(user) = User::of(header.as_deref(), address) else { return self.failed(&Failure::unauthorized()) };
+        let Some(user) = User::of(header.as_deref(), address) else {
+            return self.failed(&Failure::unauthorized());
+        };
         if let Some(document) = self.discovery(parts) {
             return document.map_or_else(|failure| self.failed(&failure), |body| self.json(200, &body));
         }
@@ -202,7 +209,8 @@ impl Server {
     }
 
     async fn verb(&self, verb: &str, call: &Call, request: Request<Incoming>) -> Done {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = kind.to_owned();
         if verb == "get" {
             return self.verbs.get(call);
@@ -210,7 +218,11 @@ impl Server {
         if verb == "list" {
             return self.verbs.list(call);
         }
-        let bytes = Limited::new(request.into_body(), BODY_LIMIT).collect().await.map_err(|_| Failure::too_large())?.to_bytes();
+        let bytes = Limited::new(request.into_body(), BODY_LIMIT)
+            .collect()
+            .await
+            .map_err(|_| Failure::too_large())?
+            .to_bytes();
         match verb {
             "create" if call.name.is_empty() => self.verbs.create(call, parse(&bytes)?),
             "update" => self.verbs.update(call, parse(&bytes)?),
@@ -222,7 +234,11 @@ impl Server {
             }
             "delete" | "deletecollection" => {
                 let options = if bytes.is_empty() { json!({}) } else { parse(&bytes)? };
-                if verb == "delete" { self.verbs.delete(call, &options) } else { self.verbs.delete_all(call, &options) }
+                if verb == "delete" {
+                    self.verbs.delete(call, &options)
+                } else {
+                    self.verbs.delete_all(call, &options)
+                }
             }
             _ => Err(Failure::method()),
         }
@@ -236,7 +252,9 @@ impl Server {
                 "major": "1", "minor": "33", "gitVersion": VERSION, "gitCommit": "sim", "gitTreeState": "clean",
                 "buildDate": "2026-01-01T00:00:00Z", "goVersion": "go1.24", "compiler": "gc", "platform": "linux/amd64",
             }))),
-            ["api"] => Some(Ok(json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }))),
+            ["api"] => Some(Ok(
+                json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }),
+            )),
             ["apis"] => Some(Ok(registry.group_list())),
             ["apis", group] => found(registry.group(group)),
             ["api", version] => found(registry.resource_list("", version)),
@@ -287,7 +305,8 @@ impl Server {
     ) -> Response<Body> {
         let headers = request.headers();
         let key = headers.get("sec-websocket-key").map(|key| key.as_bytes().to_vec());
-        let offered = headers.get("sec-websocket-protocol").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let offered =
+            headers.get("sec-websocket-protocol").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let ports: Option<Vec<u16>> = query
             .get("ports")
             .map(|text| text.split(',').filter_map(|port| port.parse().ok()).collect())
@@ -308,12 +327,21 @@ impl Server {
             return self.failed(&failure);
         }
         let (Some(key), Some(ports)) = (key, ports) else {
-            return self.failed(&Failure::bad_request("Upgrade request required: a WebSocket with `ports` in the query"));
+            return self.failed(&Failure::bad_request(
+                "Upgrade request required: a WebSocket with `ports` in the query",
+            ));
         };
         if !offered.split(',').any(|protocol| protocol.trim() == forward::PROTOCOL) {
-            return self.failed(&Failure::bad_request(format!("unable to upgrade: only {} is spoken", forward::PROTOCOL)));
+            return self.failed(&Failure::bad_request(format!(
+                "unable to upgrade: only {} is spoken",
+                forward::PROTOCOL
+            )));
         }
-        let node = self.pods.get(place.name).copied().filter(|&node| self.emqx.with(|broker| broker.nodes[node].running));
+        let node = self
+            .pods
+            .get(place.name)
+            .copied()
+            .filter(|&node| self.emqx.with(|broker| broker.nodes[node].running));
         let target = forward::Target { emqx: self.emqx.clone(), node, ports };
         tokio::spawn(forward::serve(hyper::upgrade::on(request), target, self.cut_forwards.clone()));
         let mut response = self.dress(101, "", Full::new(Bytes::new()).boxed_unsync());
@@ -321,7 +349,10 @@ impl Server {
         headers.remove(CONTENT_TYPE);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(HeaderName::from_static("sec-websocket-protocol"), HeaderValue::from_static(forward::PROTOCOL));
+        headers.insert(
+            HeaderName::from_static("sec-websocket-protocol"),
+            HeaderValue::from_static(forward::PROTOCOL),
+        );
         if let Ok(accept) = derive_accept_key(&key).parse() {
             headers.insert(HeaderName::from_static("sec-websocket-accept"), accept);
         }
@@ -376,7 +407,10 @@ fn parse(bytes: &[u8]) -> Result<Value, Failure> {
 
 fn wants_table(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').next().is_some_and(|first| first.contains("as=Table") && first.contains("g=meta.k8s.io"))
+    accept
+        .split(',')
+        .next()
+        .is_some_and(|first| first.contains("as=Table") && first.contains("g=meta.k8s.io"))
 }
 
 fn call(resource: usize, place: &Place<'_>, query: &BTreeMap<String, String>) -> Result<Call, Failure> {
@@ -384,7 +418,9 @@ fn call(resource: usize, place: &Place<'_>, query: &BTreeMap<String, String>) ->
     let dry_run = match word("dryRun") {
         "" => false,
         "All" => true,
-        other => return Err(Failure::bad_request(format!("invalid dryRun {other:?}: only All is supported"))),
+        other => {
+            return Err(Failure::bad_request(format!("invalid dryRun {other:?}: only All is supported")));
+        }
     };
     let fields = match word("fieldValidation") {
         "Strict" => FieldValidation::Strict,
@@ -392,9 +428,13 @@ fn call(resource: usize, place: &Place<'_>, query: &BTreeMap<String, String>) ->
         _ => FieldValidation::Warn,
     };
     let limit = word("limit");
-    let limit =
-        if limit.is_empty() { 0 } else { limit.parse().map_err(|_| Failure::bad_request("invalid limit"))? };
-    let selector = Selector::parse(word("labelSelector"), word("fieldSelector")).map_err(Failure::bad_request)?;
+    let limit = if limit.is_empty() {
+        0
+    } else {
+        limit.parse().map_err(|_| Failure::bad_request("invalid limit"))?
+    };
+    let selector =
+        Selector::parse(word("labelSelector"), word("fieldSelector")).map_err(Failure::bad_request)?;
     Ok(Call {
         resource,
         version: place.version.to_owned(),

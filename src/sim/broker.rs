@@ -131,7 +131,8 @@ impl Broker {
             let flights = self.flights.iter().map(|flight| flight.due);
             let rebalances = self.rebalances.iter().map(|rebalance| rebalance.due(self.crash_after));
             let evacuations = self.evacuations.iter().filter_map(|evacuation| evacuation.next);
-            let Some(next) = flights.chain(rebalances).chain(evacuations).min().filter(|&next| next <= now) else {
+            let Some(next) = flights.chain(rebalances).chain(evacuations).min().filter(|&next| next <= now)
+            else {
                 break;
             };
             self.now = self.now.max(next);
@@ -177,7 +178,8 @@ impl Broker {
 
     fn land_due(&mut self) {
         let now = self.now;
-        let (due, later) = std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.due <= now);
+        let (due, later) =
+            std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.due <= now);
         self.flights = later;
         let due: Vec<Flight> = due;
         for flight in due {
@@ -222,7 +224,8 @@ impl Broker {
             let Some(lowest) = open.iter().map(|&node| self.nodes[node].connections).min() else { return };
             let low: Vec<usize> =
                 open.iter().copied().filter(|&node| self.nodes[node].connections == lowest).collect();
-            let above = open.iter().map(|&node| self.nodes[node].connections).filter(|&count| count > lowest).min();
+            let above =
+                open.iter().map(|&node| self.nodes[node].connections).filter(|&count| count > lowest).min();
             let number = low.len() as u64;
             let room = above.map_or(u64::MAX, |above| (above - lowest).saturating_mul(number));
             let now = clients.min(room);

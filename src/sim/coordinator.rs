@@ -44,8 +44,8 @@ impl Default for RebalanceOrder {
             nodes: None,
             conn_rate: 500,
             sess_rate: 500,
-            wait_health_check: Duration::from_secs(60),
-            wait_takeover: Duration::from_secs(60),
+            wait_health_check: Duration::from_mins(1),
+            wait_takeover: Duration::from_mins(1),
             conn: threshold,
             sess: threshold,
         }
@@ -69,7 +69,8 @@ pub struct EvacuationOrder {
 
 impl Default for EvacuationOrder {
     fn default() -> Self {
-        let RebalanceOrder { conn_rate, sess_rate, wait_health_check, wait_takeover, .. } = RebalanceOrder::default();
+        let RebalanceOrder { conn_rate, sess_rate, wait_health_check, wait_takeover, .. } =
+            RebalanceOrder::default();
         Self { conn_rate, sess_rate, wait_health_check, wait_takeover, migrate_to: None }
     }
 }
@@ -239,12 +240,17 @@ impl Broker {
     }
 
     fn path_node(&self, name: &str) -> Result<usize, Refusal> {
-        self.find(name).filter(|&node| self.nodes[node].running).ok_or_else(|| Refusal::NoNode(name.to_owned()))
+        self.find(name)
+            .filter(|&node| self.nodes[node].running)
+            .ok_or_else(|| Refusal::NoNode(name.to_owned()))
     }
 
     fn named(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
-        let unknown: Vec<String> =
-            names.iter().filter(|name| self.find(name).is_none()).map(|name| format!("<<\"{name}\">>")).collect();
+        let unknown: Vec<String> = names
+            .iter()
+            .filter(|name| self.find(name).is_none())
+            .map(|name| format!("<<\"{name}\">>"))
+            .collect();
         if !unknown.is_empty() {
             return Err(Refusal::Bad(format!("Invalid nodes: [{}]", unknown.join(","))));
         }
@@ -342,9 +348,12 @@ impl Broker {
 
     /// A node stopped: every rebalance it takes part in ends.
     pub(super) fn node_lost(&mut self, node: usize) {
-        let (ended, going): (Vec<_>, Vec<_>) = std::mem::take(&mut self.rebalances).into_iter().partition(|rebalance| {
-            rebalance.coordinator == node || rebalance.donors.contains(&node) || rebalance.recipients.contains(&node)
-        });
+        let (ended, going): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.rebalances).into_iter().partition(|rebalance| {
+                rebalance.coordinator == node
+                    || rebalance.donors.contains(&node)
+                    || rebalance.recipients.contains(&node)
+            });
         self.rebalances = going;
         for rebalance in &ended {
             self.release(rebalance);
@@ -356,7 +365,9 @@ impl Broker {
         let node = self.path_node(name)?;
         let targets = match &order.migrate_to {
             Some(names) => self.named(names)?,
-            None => (0..self.nodes.len()).filter(|&other| other != node && self.nodes[other].running).collect(),
+            None => {
+                (0..self.nodes.len()).filter(|&other| other != node && self.nodes[other].running).collect()
+            }
         };
         if self.evacuations.iter().any(|evacuation| evacuation.node == node) {
             return Err(Refusal::on(name, "already_started"));
@@ -371,7 +382,15 @@ impl Broker {
             (EvacuationState::WaitingHealthCheck, order.wait_health_check)
         };
         let next = Some(self.now + wait);
-        self.evacuations.push(Evacuation { node, state, order, initial: counts, current: counts, targets, next });
+        self.evacuations.push(Evacuation {
+            node,
+            state,
+            order,
+            initial: counts,
+            current: counts,
+            targets,
+            next,
+        });
         self.advance_to(self.now);
         Ok(())
     }

@@ -37,7 +37,8 @@ impl Emqx {
             Api::V1beta4 => ("emqx_operator_controller", SECRET_V4),
             _ => ("emqx-operator-controller", SECRET),
         };
-        let key = |key: &str, secret: &str, viewer| Key { key: key.to_owned(), secret: secret.to_owned(), viewer };
+        let key =
+            |key: &str, secret: &str, viewer| Key { key: key.to_owned(), secret: secret.to_owned(), viewer };
         Self(Arc::new(Inner {
             clock,
             api: scenario.api,
@@ -90,7 +91,6 @@ impl Emqx {
         *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 }
-
 
 /// Random-looking, and the same each time: these open nothing but the pretend cluster.
 const SECRET: &str = "Zq7wT1nX4cVbR9sLk2PdJf6HgYmE8aUo";

@@ -95,7 +95,8 @@ impl Faults {
     /// A stopped node's container is no longer ready; the kubelet makes the rest of it.
     fn mark_containers(&self, index: usize, ready: bool) {
         let Some(pods) = self.0.store.registry.index("pods") else { return };
-        let key = Key { resource: pods, namespace: self.0.namespace.clone(), name: self.0.pods[index].clone() };
+        let key =
+            Key { resource: pods, namespace: self.0.namespace.clone(), name: self.0.pods[index].clone() };
         let mut locked = self.0.store.lock();
         let Some(pod) = locked.get(&key) else { return };
         let mut pod = (*pod).clone();
@@ -112,7 +113,10 @@ impl Faults {
 
     /// Removes an object, finalizers or not: `plural/name` in the scenario's namespace. `false` when there is none.
     pub fn delete_object(&self, object: &str) -> bool {
-        object.split_once('/').and_then(|(plural, name)| self.key(plural, name)).is_some_and(|key| self.0.store.lock().remove(&key).is_some())
+        object
+            .split_once('/')
+            .and_then(|(plural, name)| self.key(plural, name))
+            .is_some_and(|key| self.0.store.lock().remove(&key).is_some())
     }
 
     /// Reads an object as it is stored: `plural`, `name` in the scenario's namespace.

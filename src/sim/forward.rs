@@ -60,7 +60,9 @@ async fn run(upgraded: Upgraded, target: Target) {
             }
         }
         let Some(node) = target.node.filter(|_| port == target.emqx.api().port()) else {
-            let text = format!("an error occurred forwarding {port}: dial tcp4 127.0.0.1:{port}: connect: connection refused");
+            let text = format!(
+                "an error occurred forwarding {port}: dial tcp4 127.0.0.1:{port}: connect: connection refused"
+            );
             writers.push(None);
             if send(&mut sink, channel + 1, text.as_bytes()).await.is_err() {
                 return;
@@ -110,7 +112,11 @@ async fn read(channel: u8, mut reader: ReadHalf<DuplexStream>) -> Read {
 
 type Sink = SplitSink<WebSocketStream<TokioIo<Upgraded>>, Message>;
 
-async fn send(sink: &mut Sink, channel: u8, bytes: &[u8]) -> Result<(), tokio_tungstenite::tungstenite::Error> {
+async fn send(
+    sink: &mut Sink,
+    channel: u8,
+    bytes: &[u8],
+) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     let mut frame = BytesMut::with_capacity(bytes.len() + 1);
     frame.put_u8(channel);
     frame.put_slice(bytes);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::clock::{Worker, Woken};
+use super::clock::{Woken, Worker};
 use super::emqx::Emqx;
 use super::scenario::Api;
 use super::store::{Key, Locked, Store};
@@ -52,7 +52,8 @@ impl Kubelet {
     /// v3beta1 has no gate: a donor's container fails its probe within five seconds.
     fn probe(&self) {
         let Some(resource) = self.store.registry.index("pods") else { return };
-        let answers: Vec<bool> = self.emqx.with(|broker| (0..broker.nodes.len()).map(|node| broker.available(node)).collect());
+        let answers: Vec<bool> =
+            self.emqx.with(|broker| (0..broker.nodes.len()).map(|node| broker.available(node)).collect());
         let mut locked = self.store.lock();
         for (key, pod) in locked.list(resource, None) {
             let Some(&ready) = self.pods.get(&key.name).and_then(|&node| answers.get(node)) else { continue };
@@ -94,13 +95,20 @@ impl Kubelet {
         }
     }
 
-    fn endpoints(&self, locked: &mut Locked<'_>, namespace: &str, ready: &BTreeMap<String, Option<bool>>, now: &str) {
+    fn endpoints(
+        &self,
+        locked: &mut Locked<'_>,
+        namespace: &str,
+        ready: &BTreeMap<String, Option<bool>>,
+        now: &str,
+    ) {
         let Some(resource) = self.store.registry.index("endpointslices") else { return };
         for (key, slice) in locked.list(resource, Some(namespace)) {
             let headless = !slice["metadata"]["labels"]["service.kubernetes.io/headless"].is_null();
             let mut next = (*slice).clone();
             let Some(endpoints) = next["endpoints"].as_array_mut() else { continue };
-            let known = |endpoint: &Value| endpoint["targetRef"]["name"].as_str().and_then(|name| ready.get(name));
+            let known =
+                |endpoint: &Value| endpoint["targetRef"]["name"].as_str().and_then(|name| ready.get(name));
             endpoints.retain(|endpoint| known(endpoint) != Some(&None));
             for endpoint in endpoints {
                 if let Some(&Some(ready)) = known(endpoint) {
@@ -111,7 +119,8 @@ impl Kubelet {
             if next != *slice {
                 let generation = slice["metadata"]["generation"].as_u64().unwrap_or(1);
                 next["metadata"]["generation"] = json!(generation + 1);
-                next["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"] = json!(now);
+                next["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"] =
+                    json!(now);
                 locked.put(key, next);
             }
         }
@@ -149,7 +158,10 @@ impl Kubelet {
 
 fn is_true(pod: &Value, kind: &str) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().any(|condition| condition["type"] == kind && condition["status"] == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == kind && condition["status"] == "True")
 }
 
 /// The pod with `ContainersReady` and `Ready` as they follow from its containers and gates.

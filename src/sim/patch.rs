@@ -125,16 +125,21 @@ mod tests {
 
     #[test]
     fn a_merge_patch_removes_what_is_null() {
-        let patched = patch(Kind::Merge, &json!({ "a": { "b": 1, "c": 2 } }), &json!({ "a": { "b": null, "d": [1] } }));
+        let patched =
+            patch(Kind::Merge, &json!({ "a": { "b": 1, "c": 2 } }), &json!({ "a": { "b": null, "d": [1] } }));
         assert_eq!(patched, Ok(json!({ "a": { "c": 2, "d": [1] } })));
     }
 
     #[test]
     fn a_strategic_patch_merges_conditions_by_type() {
-        let object = json!({ "status": { "conditions": [{ "type": "A", "status": "True" }, { "type": "B" }] } });
+        let object =
+            json!({ "status": { "conditions": [{ "type": "A", "status": "True" }, { "type": "B" }] } });
         let change = json!({ "status": { "conditions": [{ "type": "A", "status": "False" }] } });
         let patched = patch(Kind::Strategic, &object, &change).unwrap_or_default();
-        assert_eq!(patched["status"]["conditions"], json!([{ "type": "A", "status": "False" }, { "type": "B" }]));
+        assert_eq!(
+            patched["status"]["conditions"],
+            json!([{ "type": "A", "status": "False" }, { "type": "B" }])
+        );
     }
 
     #[test]

@@ -149,10 +149,15 @@ impl Maker<'_> {
 
     /// The image reference of EMQX.
     fn image(&self) -> String {
-        let repository = if self.scenario.api == Api::V1beta4 { "emqx/emqx-ee" } else { "emqx/emqx-enterprise" };
+        let repository =
+            if self.scenario.api == Api::V1beta4 { "emqx/emqx-ee" } else { "emqx/emqx-enterprise" };
         // A hostile version is EMQX's word, not the image's.
-        let version: String =
-            self.scenario.version.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '.').collect();
+        let version: String = self
+            .scenario
+            .version
+            .chars()
+            .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '.')
+            .collect();
         format!("{repository}:{version}")
     }
 
@@ -232,7 +237,7 @@ impl Maker<'_> {
                     sessions: node.sessions(),
                     pod: member.pod.clone(),
                     pod_uid: self.uid("Pod", &member.pod),
-                    controller_uid: self.uid(self.set_kind(member.role), &self.scenario.set(member.role)),
+                    controller_uid: self.uid(Self::set_kind(member.role), &self.scenario.set(member.role)),
                 })
                 .collect()
         });
@@ -283,7 +288,10 @@ impl Maker<'_> {
         if self.scenario.api == Api::V1beta4 {
             return vec![
                 (name("headless"), vec![("http-management-8081", 8081)]),
-                (self.scenario.instance.clone(), vec![("http-management-8081", 8081), ("http-dashboard-18083", 18083)]),
+                (
+                    self.scenario.instance.clone(),
+                    vec![("http-management-8081", 8081), ("http-dashboard-18083", 18083)],
+                ),
             ];
         }
         vec![
@@ -326,13 +334,13 @@ impl Maker<'_> {
         }
     }
 
-    fn set_kind(&self, role: Role) -> &'static str {
+    fn set_kind(role: Role) -> &'static str {
         if role == Role::Core { "StatefulSet" } else { "ReplicaSet" }
     }
 
     fn set(&self, role: Role, members: &[&Member]) -> Value {
         let name = self.scenario.set(role);
-        let kind = self.set_kind(role);
+        let kind = Self::set_kind(role);
         let labels = self.labels(Some(role));
         let replicas = members.len();
         let mut metadata = self.metadata(kind, &name);
@@ -371,14 +379,15 @@ impl Maker<'_> {
         let mut labels = self.labels(Some(member.role));
         if member.role == Role::Core {
             labels["apps.kubernetes.io/pod-index"] = json!(member.ordinal.to_string());
-            labels["controller-revision-hash"] = json!(format!("{set}-{}", self.scenario.revision(member.role)));
+            labels["controller-revision-hash"] =
+                json!(format!("{set}-{}", self.scenario.revision(member.role)));
             labels["statefulset.kubernetes.io/pod-name"] = json!(member.pod);
         }
         let mut metadata = self.metadata("Pod", &member.pod);
         metadata["labels"] = labels;
         metadata["generateName"] = json!(format!("{set}-"));
         metadata["generation"] = json!(1);
-        metadata["ownerReferences"] = self.owner("apps/v1", self.set_kind(member.role), &set);
+        metadata["ownerReferences"] = self.owner("apps/v1", Self::set_kind(member.role), &set);
         let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
         let ports = if api == Api::V1beta4 {
             vec![port("management", 8081), port("dashboard", 18083)]
@@ -414,9 +423,7 @@ impl Maker<'_> {
 
     fn pod_status(&self, member: &Member) -> Value {
         let up = if member.stopped { "False" } else { "True" };
-        let condition = |kind: &str, status: &str| {
-            json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": self.born })
-        };
+        let condition = |kind: &str, status: &str| json!({ "type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": self.born });
         let mut conditions = vec![condition("Initialized", "True")];
         if self.scenario.api != Api::V3beta1 {
             conditions.push(condition(GATE, up));
@@ -459,13 +466,23 @@ impl Maker<'_> {
         slices
     }
 
-    fn slice(&self, service: &str, headless: bool, ports: &[(&str, u16)], place: usize, chunk: &[&Member]) -> Value {
-        let seed = service.bytes().fold(place as u64 * 7919, |sum, byte| sum * 31 % 1_000_003 + u64::from(byte));
-        let mut metadata = self.metadata("EndpointSlice", &format!("{service}-{}", super::scenario::suffix(seed)));
+    fn slice(
+        &self,
+        service: &str,
+        headless: bool,
+        ports: &[(&str, u16)],
+        place: usize,
+        chunk: &[&Member],
+    ) -> Value {
+        let seed =
+            service.bytes().fold(place as u64 * 7919, |sum, byte| sum * 31 % 1_000_003 + u64::from(byte));
+        let mut metadata =
+            self.metadata("EndpointSlice", &format!("{service}-{}", super::scenario::suffix(seed)));
         metadata["generateName"] = json!(format!("{service}-"));
         metadata["generation"] = json!(1);
         metadata["ownerReferences"] = self.owner("v1", "Service", service);
-        metadata["labels"]["endpointslice.kubernetes.io/managed-by"] = json!("endpointslice-controller.k8s.io");
+        metadata["labels"]["endpointslice.kubernetes.io/managed-by"] =
+            json!("endpointslice-controller.k8s.io");
         metadata["labels"]["kubernetes.io/service-name"] = json!(service);
         if headless {
             metadata["labels"]["service.kubernetes.io/headless"] = json!("");
@@ -488,8 +505,10 @@ impl Maker<'_> {
                 endpoint
             })
             .collect();
-        let ports: Vec<Value> =
-            ports.iter().map(|(name, port)| json!({ "name": name, "port": port, "protocol": "TCP" })).collect();
+        let ports: Vec<Value> = ports
+            .iter()
+            .map(|(name, port)| json!({ "name": name, "port": port, "protocol": "TCP" }))
+            .collect();
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4",
             "endpoints": endpoints, "ports": ports,

@@ -113,9 +113,7 @@ impl Registry {
         let api_version = object["apiVersion"].as_str()?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         self.resources.iter().enumerate().find(|(_, resource)| {
-            resource.group == group
-                && object["kind"] == resource.kind
-                && resource.versions.contains(&version)
+            resource.group == group && object["kind"] == resource.kind && resource.versions.contains(&version)
         })
     }
 
@@ -178,7 +176,8 @@ impl Registry {
 
     /// `/api/v1` and `/apis/<group>/<version>`
     pub(super) fn resource_list(&self, group: &str, version: &str) -> Option<Value> {
-        let (_, versions) = self.groups().into_iter().find(|(name, _)| *name == group).unwrap_or(("", vec!["v1"]));
+        let (_, versions) =
+            self.groups().into_iter().find(|(name, _)| *name == group).unwrap_or(("", vec!["v1"]));
         if !versions.contains(&version) {
             return None;
         }
@@ -238,7 +237,8 @@ impl Registry {
     /// the checking to the server.
     pub(super) fn openapi(&self, group: &str, version: &str) -> Value {
         let mut paths = serde_json::Map::new();
-        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let root =
+            if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         for resource in self.resources.iter().filter(|resource| resource.group == group) {
             let kind = json!({ "group": group, "version": version, "kind": resource.kind });
             let operation = json!({
@@ -248,7 +248,10 @@ impl Registry {
             });
             let path = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
             let plural = resource.plural;
-            paths.insert(format!("{root}{path}/{plural}/{{name}}"), json!({ "patch": operation, "put": operation }));
+            paths.insert(
+                format!("{root}{path}/{plural}/{{name}}"),
+                json!({ "patch": operation, "put": operation }),
+            );
             paths.insert(format!("{root}{path}/{plural}"), json!({ "post": operation }));
         }
         json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": "sim" }, "paths": paths })

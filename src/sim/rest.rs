@@ -43,7 +43,8 @@ where
         let emqx = emqx.clone();
         async move { Ok::<_, Infallible>(answer(request, &emqx, node).await) }
     });
-    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let served =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection to the pretend EMQX ended");
     }
@@ -77,7 +78,10 @@ async fn answer(request: Request<Incoming>, emqx: &Emqx, node: usize) -> Respons
         Err(_) => error(413, "BAD_REQUEST", "the body is too long"),
     };
     if path == "/status" {
-        let text = format!("Node {} is started\nemqx is running", emqx.with(|broker| broker.nodes[node].name.clone()));
+        let text = format!(
+            "Node {} is started\nemqx is running",
+            emqx.with(|broker| broker.nodes[node].name.clone())
+        );
         return respond(emqx, status, "text/plain", Bytes::from(text));
     }
     let bytes = json.map_or_else(Bytes::new, |json| Bytes::from(json.to_string()));
@@ -96,14 +100,21 @@ fn respond(emqx: &Emqx, status: u16, kind: &'static str, body: Bytes) -> Respons
 }
 
 async fn faulty(fault: &Answer, emqx: &Emqx) -> Response<Full<Bytes>> {
-    let text = |status, kind, body: &'static str| respond(emqx, status, kind, Bytes::from_static(body.as_bytes()));
+    let text =
+        |status, kind, body: &'static str| respond(emqx, status, kind, Bytes::from_static(body.as_bytes()));
     match fault {
-        Answer::Error => text(500, "application/json", r#"{"code":"INTERNAL_ERROR","message":"error, badmatch, []"}"#),
-        Answer::Unauthorized => {
-            text(401, "application/json", r#"{"code":"BAD_API_KEY_OR_SECRET","message":"Check api_key/api_secret"}"#)
+        Answer::Error => {
+            text(500, "application/json", r#"{"code":"INTERNAL_ERROR","message":"error, badmatch, []"}"#)
         }
+        Answer::Unauthorized => text(
+            401,
+            "application/json",
+            r#"{"code":"BAD_API_KEY_OR_SECRET","message":"Check api_key/api_secret"}"#,
+        ),
         Answer::Html => text(200, "text/html", "<!doctype html><html><body><h1>Sign in</h1></body></html>"),
-        Answer::Garbage => respond(emqx, 200, "application/json", Bytes::from_static(b"\x00\xff{[nodes\x1b[31m")),
+        Answer::Garbage => {
+            respond(emqx, 200, "application/json", Bytes::from_static(b"\x00\xff{[nodes\x1b[31m"))
+        }
         Answer::WrongShape => text(200, "application/json", r#"{"nodes":"none","rebalances":7}"#),
         Answer::Huge => {
             let mut body = Vec::with_capacity(HUGE);
@@ -142,7 +153,14 @@ pub(super) fn decode(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn route(emqx: &Emqx, node: usize, method: &Method, path: &str, authorization: Option<&str>, body: &[u8]) -> Reply {
+fn route(
+    emqx: &Emqx,
+    node: usize,
+    method: &Method,
+    path: &str,
+    authorization: Option<&str>,
+    body: &[u8],
+) -> Reply {
     let base = if emqx.api() == Api::V1beta4 { "/api/v4/" } else { "/api/v5/" };
     if path == "/status" || path == "/api/v5/status" {
         return (200, None);

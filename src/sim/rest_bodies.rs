@@ -154,7 +154,8 @@ pub(super) fn local_status(broker: &Broker, index: usize) -> Value {
             "stats": evacuation_stats(evacuation),
         });
     }
-    let Some(rebalance) = broker.rebalances().iter().find(|rebalance| rebalance.donors.contains(&index)) else {
+    let Some(rebalance) = broker.rebalances().iter().find(|rebalance| rebalance.donors.contains(&index))
+    else {
         return json!({ "status": "disabled" });
     };
     let node = &broker.nodes[index];
@@ -259,7 +260,11 @@ fn duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(total)
 }
 
-pub(super) fn rebalance_order(body: &Map<String, Value>, api: Api, version: &str) -> Result<RebalanceOrder, Refusal> {
+pub(super) fn rebalance_order(
+    body: &Map<String, Value>,
+    api: Api,
+    version: &str,
+) -> Result<RebalanceOrder, Refusal> {
     let fields = Fields { body, api };
     let mut known = vec![
         "nodes",

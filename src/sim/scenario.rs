@@ -179,7 +179,9 @@ impl FaultText {
     pub fn parse(&self) -> Result<Fault, ScenarioError> {
         let value = match self {
             Self::Word(word) => serde_json::Value::String(word.clone()),
-            Self::Argument(map) => serde_json::to_value(map).map_err(|error| ScenarioError::Fault(error.to_string()))?,
+            Self::Argument(map) => {
+                serde_json::to_value(map).map_err(|error| ScenarioError::Fault(error.to_string()))?
+            }
         };
         serde_json::from_value(value).map_err(|error| ScenarioError::Fault(error.to_string()))
     }
@@ -421,17 +423,19 @@ impl Scenario {
 
     /// A scenario from a file's text.
     pub fn from_yaml(text: &str) -> Result<Self, ScenarioError> {
-        let mut scenario: Self = serde_yaml::from_str(text).map_err(|error| ScenarioError::Yaml(error.to_string()))?;
+        let mut scenario: Self =
+            serde_yaml::from_str(text).map_err(|error| ScenarioError::Yaml(error.to_string()))?;
         if scenario.instance.is_empty() {
-            scenario.instance = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" }.to_owned();
+            let usual = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" };
+            usual.clone_into(&mut scenario.instance);
         }
         if scenario.version.is_empty() {
-            scenario.version = match scenario.api {
+            let usual = match scenario.api {
                 Api::V1beta4 => "4.4.19",
                 Api::V2beta1 => "5.8.6",
                 Api::V2 | Api::V3beta1 => "5.10.1",
-            }
-            .to_owned();
+            };
+            usual.clone_into(&mut scenario.version);
         }
         scenario.check()?;
         Ok(scenario)
@@ -444,7 +448,9 @@ impl Scenario {
         }
         let number: u64 = self.nodes.iter().map(|group| u64::from(group.count)).sum();
         if number > 60_000 {
-            return senseless(format!("{number} nodes are more than the pretend network has addresses for (60000)"));
+            return senseless(format!(
+                "{number} nodes are more than the pretend network has addresses for (60000)"
+            ));
         }
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
             return senseless("a group of several nodes cannot have one node name".to_owned());
@@ -453,7 +459,8 @@ impl Scenario {
             let fault = timed.fault.parse()?;
             match (timed.at, timed.after_start) {
                 (Some(at), None) if at.is_finite() && at >= 0.0 => {}
-                (None, Some(after)) if after.is_finite() && after >= 0.0 && fault == Fault::CrashCoordinator => {}
+                (None, Some(after))
+                    if after.is_finite() && after >= 0.0 && fault == Fault::CrashCoordinator => {}
                 (None, Some(_)) if fault != Fault::CrashCoordinator => {
                     return senseless("only crashCoordinator can come `afterStart`".to_owned());
                 }
@@ -513,7 +520,9 @@ impl Scenario {
         let ip = format!("10.244.{}.{}", place / 250, place % 250 + 1);
         let node = match (&group.node, self.api, group.role) {
             (Some(name), _, _) => name.clone(),
-            (None, Api::V1beta4, _) => format!("{instance}@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
+            (None, Api::V1beta4, _) => {
+                format!("{instance}@{pod}.{instance}-headless.{namespace}.svc.cluster.local")
+            }
             (None, _, Role::Core) => format!("emqx@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
             (None, _, Role::Replicant) => format!("emqx@{ip}"),
         };
@@ -572,13 +581,18 @@ mod tests {
     fn mistakes_are_told_plainly() {
         let told = |text: &str| Scenario::from_yaml(text).map(|_| ()).map_err(|error| error.to_string());
         let unknown = told("name: x\napi: v2\nnodes: []\ncolour: red\n");
-        assert!(unknown.as_ref().is_err_and(|text| text.contains("colour") && text.contains("line 4")), "{unknown:?}");
+        assert!(
+            unknown.as_ref().is_err_and(|text| text.contains("colour") && text.contains("line 4")),
+            "{unknown:?}"
+        );
         let fault = told("name: x\napi: v2\nnodes: []\nfaults: [{at: 1, fault: explode}]\n");
         assert!(fault.as_ref().is_err_and(|text| text.contains("explode")), "{fault:?}");
         let when = told("name: x\napi: v2\nnodes: []\nfaults: [{fault: dropPortForwards}]\n");
         assert!(when.as_ref().is_err_and(|text| text.contains("`at`")), "{when:?}");
         let replicant = told("name: x\napi: v1beta4\nnodes: [{role: replicant}]\n");
         assert!(replicant.as_ref().is_err_and(|text| text.contains("no replicants")), "{replicant:?}");
-        assert!(Scenario::built_in("nope").is_err_and(|error| error.to_string().contains("documented-v1beta4")));
+        assert!(
+            Scenario::built_in("nope").is_err_and(|error| error.to_string().contains("documented-v1beta4"))
+        );
     }
 }

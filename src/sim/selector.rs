@@ -36,9 +36,15 @@ impl Selector {
             .collect::<Result<_, _>>()?;
         let fields = split(fields)
             .map(|part| {
-                let parsed = requirement(part).filter(|(_, test)| matches!(test, Test::In(_) | Test::NotIn(_)));
-                let (field, test) = parsed.ok_or_else(|| format!("invalid selector: '{part}'; can't understand it"))?;
-                if supported(&field) { Ok((field, test)) } else { Err(format!("field label not supported: {field}")) }
+                let parsed =
+                    requirement(part).filter(|(_, test)| matches!(test, Test::In(_) | Test::NotIn(_)));
+                let (field, test) =
+                    parsed.ok_or_else(|| format!("invalid selector: '{part}'; can't understand it"))?;
+                if supported(&field) {
+                    Ok((field, test))
+                } else {
+                    Err(format!("field label not supported: {field}"))
+                }
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { labels, fields })
@@ -55,7 +61,8 @@ fn supported(field: &str) -> bool {
     field.starts_with("metadata.n")
         || field.starts_with("involvedObject.")
         || field.starts_with("regarding.")
-        || ["reason", "type", "source", "status.phase", "spec.nodeName", "reportingComponent"].contains(&field)
+        || ["reason", "type", "source", "status.phase", "spec.nodeName", "reportingComponent"]
+            .contains(&field)
 }
 
 fn field<'a>(object: &'a Value, path: &str) -> &'a str {
@@ -83,7 +90,8 @@ fn requirement(part: &str) -> Option<(String, Test)> {
         return pair(name, Test::In(vec![value.trim().to_owned()]));
     }
     if let Some((head, list)) = part.split_once('(') {
-        let values: Vec<String> = list.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
+        let values: Vec<String> =
+            list.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
         let (name, word) = head.trim().rsplit_once(' ')?;
         return match word {
             "in" => pair(name, Test::In(values)),
@@ -116,7 +124,9 @@ mod tests {
 
     #[test]
     fn labels_are_selected_as_kubectl_writes_them() {
-        for yes in ["", "role=core", "role==core,instance=a", "role in (core, replicant)", "role", "!gone", "x!=y"] {
+        for yes in
+            ["", "role=core", "role==core,instance=a", "role in (core, replicant)", "role", "!gone", "x!=y"]
+        {
             assert!(holds(yes, ""), "{yes}");
         }
         for no in ["role=replicant", "role notin (core),instance", "gone", "!role", "role!=core"] {

@@ -104,13 +104,18 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
     let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
-    let (kubeconfig, folder) = write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
+    let (kubeconfig, folder) =
+        write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
     let kubelet = Kubelet { store: store.clone(), emqx: emqx.clone(), pods: Arc::clone(&server.pods) };
     let kubelet_worker = clock.worker();
     store.set_kubelet(kubelet_worker.raiser());
     let client = kube::Client::try_from(admin(&url)?)?;
-    let operator =
-        Operator::new(operator::Options { client, emqx: emqx.clone(), scenario, alive: faults.operator_alive() });
+    let operator = Operator::new(operator::Options {
+        client,
+        emqx: emqx.clone(),
+        scenario,
+        alive: faults.operator_alive(),
+    });
     if let Some(rebalances) = store.registry.index("rebalances") {
         // The operator hears of a change over a socket: time must not pass it by.
         let (seen, store) = (operator.seen(), store.clone());
@@ -135,13 +140,12 @@ fn admin(url: &str) -> Result<kube::Config, SimError> {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
-    let (path, folder) = match wanted {
-        Some(path) => (path, None),
-        None => {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
-            (folder.join("config"), Some(folder))
-        }
+    let (path, folder) = if let Some(path) = wanted {
+        (path, None)
+    } else {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+        (folder.join("config"), Some(folder))
     };
     let failed = |source| SimError::Kubeconfig { path: path.clone(), source };
     if let Some(folder) = &folder {

@@ -66,7 +66,14 @@ impl Failure {
     }
 
     /// `scope` is a namespace, or empty for the whole cluster.
-    pub(super) fn forbidden(user: &str, verb: &str, resource: &Resource, sub: &str, scope: &str, name: &str) -> Self {
+    pub(super) fn forbidden(
+        user: &str,
+        verb: &str,
+        resource: &Resource,
+        sub: &str,
+        scope: &str,
+        name: &str,
+    ) -> Self {
         let place = if scope.is_empty() {
             "at the cluster scope".to_owned()
         } else {
@@ -77,7 +84,8 @@ impl Failure {
         } else {
             format!("{} \"{name}\"", Self::qualified(resource))
         };
-        let full = if sub.is_empty() { resource.plural.to_owned() } else { format!("{}/{sub}", resource.plural) };
+        let full =
+            if sub.is_empty() { resource.plural.to_owned() } else { format!("{}/{sub}", resource.plural) };
         let message = format!(
             "{subject} is forbidden: User \"{user}\" cannot {verb} resource \"{full}\" in API group \"{}\" {place}",
             resource.group
@@ -95,11 +103,18 @@ impl Failure {
     }
 
     pub(super) fn too_large() -> Self {
-        Self::new(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728".to_owned(), json!({}))
+        Self::new(
+            413,
+            "RequestEntityTooLarge",
+            "Request entity too large: limit is 3145728".to_owned(),
+            json!({}),
+        )
     }
 
     pub(super) fn media_type(what: &str) -> Self {
-        let text = format!("the body of the request was in an unknown format - accepted media types include: {what}");
+        let text = format!(
+            "the body of the request was in an unknown format - accepted media types include: {what}"
+        );
         Self::new(415, "UnsupportedMediaType", text, json!({}))
     }
 
@@ -115,7 +130,8 @@ impl Failure {
 
     /// 422; `causes` are (reason, field, message).
     pub(super) fn invalid(resource: &Resource, name: &str, causes: &[(&str, String, String)]) -> Self {
-        let lines: Vec<String> = causes.iter().map(|(_, field, message)| format!("{field}: {message}")).collect();
+        let lines: Vec<String> =
+            causes.iter().map(|(_, field, message)| format!("{field}: {message}")).collect();
         let text = if lines.len() == 1 { lines.concat() } else { format!("[{}]", lines.join(", ")) };
         let kind = format!("{}.{}", resource.kind, resource.group);
         let message = format!("{kind} \"{name}\" is invalid: {text}");

@@ -183,7 +183,13 @@ impl Locked<'_> {
         if key.resource == self.guard.pods {
             self.guard.dirty_pods.insert(key.clone());
         }
-        self.record(Change { version, key: key.clone(), old: Some(old), new: Arc::clone(&new), removed: true });
+        self.record(Change {
+            version,
+            key: key.clone(),
+            old: Some(old),
+            new: Arc::clone(&new),
+            removed: true,
+        });
         Some(new)
     }
 
@@ -203,7 +209,9 @@ impl Locked<'_> {
             return None;
         }
         let first = self.guard.log.partition_point(|change| change.version <= version);
-        Some(self.guard.log.range(first..).filter(|change| change.key.resource == resource).cloned().collect())
+        Some(
+            self.guard.log.range(first..).filter(|change| change.key.resource == resource).cloned().collect(),
+        )
     }
 
     fn next_version(&mut self, resource: usize) -> u64 {
@@ -232,7 +240,8 @@ impl Locked<'_> {
         let (resource, described) = self.store.registry.of_object(&object)?;
         let namespaced = described.namespaced;
         let name = object["metadata"]["name"].as_str()?.to_owned();
-        let namespace = object["metadata"]["namespace"].as_str().filter(|_| namespaced).unwrap_or_default().to_owned();
+        let namespace =
+            object["metadata"]["namespace"].as_str().filter(|_| namespaced).unwrap_or_default().to_owned();
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(self.new_uid());
         }

@@ -38,17 +38,39 @@ fn columns(resource: &Resource) -> Vec<Column> {
         ],
         "statefulsets" => vec![NAME, text("Ready"), AGE, wide("Containers"), wide("Images")],
         "replicasets" => {
-            vec![NAME, number("Desired"), number("Current"), number("Ready"), AGE, wide("Containers"), wide("Images")]
+            vec![
+                NAME,
+                number("Desired"),
+                number("Current"),
+                number("Ready"),
+                AGE,
+                wide("Containers"),
+                wide("Images"),
+            ]
         }
         "deployments" => vec![NAME, text("Ready"), number("Up-to-date"), number("Available"), AGE],
         "services" => {
-            vec![NAME, text("Type"), text("Cluster-IP"), text("External-IP"), text("Port(s)"), AGE, wide("Selector")]
+            vec![
+                NAME,
+                text("Type"),
+                text("Cluster-IP"),
+                text("External-IP"),
+                text("Port(s)"),
+                AGE,
+                wide("Selector"),
+            ]
         }
         "secrets" => vec![NAME, text("Type"), number("Data"), AGE],
         "configmaps" => vec![NAME, number("Data"), AGE],
-        "events" => vec![text("Last Seen"), text("Type"), text("Reason"), text("Object"), text("Message"), wide("Name")],
+        "events" => vec![
+            text("Last Seen"),
+            text("Type"),
+            text("Reason"),
+            text("Object"),
+            text("Message"),
+            wide("Name"),
+        ],
         "endpointslices" => vec![NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE],
-        "namespaces" => vec![NAME, text("Status"), AGE],
         "customresourcedefinitions" => vec![NAME, text("Created At")],
         _ => vec![NAME, text("Status"), AGE],
     }
@@ -65,7 +87,10 @@ fn join<'a>(list: &'a Value, item: impl Fn(&'a Value) -> String) -> String {
 
 fn images(object: &Value) -> [Value; 2] {
     let containers = &object["spec"]["template"]["spec"]["containers"];
-    [json!(join(containers, |one| string(&one["name"]))), json!(join(containers, |one| string(&one["image"])))]
+    [
+        json!(join(containers, |one| string(&one["name"]))),
+        json!(join(containers, |one| string(&one["image"]))),
+    ]
 }
 
 fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -93,22 +118,48 @@ fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
             let ports = join(&spec["ports"], |port| {
                 format!("{}/{}", count(&port["port"]), port["protocol"].as_str().unwrap_or("TCP"))
             });
-            let selector: Vec<String> =
-                spec["selector"].as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", string(value))).collect();
+            let selector: Vec<String> = spec["selector"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| format!("{key}={}", string(value)))
+                .collect();
             let address = spec["clusterIP"].as_str().unwrap_or("None").to_owned();
             let kind = spec["type"].as_str().unwrap_or("ClusterIP").to_owned();
-            vec![name, json!(kind), json!(address), json!("<none>"), json!(ports), created, json!(selector.join(","))]
+            vec![
+                name,
+                json!(kind),
+                json!(address),
+                json!("<none>"),
+                json!(ports),
+                created,
+                json!(selector.join(",")),
+            ]
         }
         "secrets" => {
             let kind = object["type"].as_str().unwrap_or("Opaque").to_owned();
-            vec![name, json!(kind), json!(object["data"].as_object().map_or(0, serde_json::Map::len)), created]
+            vec![
+                name,
+                json!(kind),
+                json!(object["data"].as_object().map_or(0, serde_json::Map::len)),
+                created,
+            ]
         }
-        "configmaps" => vec![name, json!(object["data"].as_object().map_or(0, serde_json::Map::len)), created],
+        "configmaps" => {
+            vec![name, json!(object["data"].as_object().map_or(0, serde_json::Map::len)), created]
+        }
         "events" => {
             let about = &object["involvedObject"];
             let target = format!("{}/{}", string(&about["kind"]).to_lowercase(), string(&about["name"]));
             let last = json!(age(&object["lastTimestamp"], now));
-            vec![last, object["type"].clone(), object["reason"].clone(), json!(target), object["message"].clone(), name]
+            vec![
+                last,
+                object["type"].clone(),
+                object["reason"].clone(),
+                json!(target),
+                object["message"].clone(),
+                name,
+            ]
         }
         "endpointslices" => {
             let ports = join(&object["ports"], |port| count(&port["port"]).to_string());
@@ -137,7 +188,11 @@ fn custom_status(resource: &Resource, object: &Value) -> Value {
 /// The server shows three addresses and how many more there are.
 fn shorten(addresses: &str) -> String {
     let all: Vec<&str> = addresses.split(',').collect();
-    if all.len() <= 3 { addresses.to_owned() } else { format!("{} + {} more...", all[..3].join(","), all.len() - 3) }
+    if all.len() <= 3 {
+        addresses.to_owned()
+    } else {
+        format!("{} + {} more...", all[..3].join(","), all.len() - 3)
+    }
 }
 
 fn pod_cells(object: &Value, name: Value, created: Value) -> Vec<Value> {
@@ -157,9 +212,10 @@ fn pod_cells(object: &Value, name: Value, created: Value) -> Vec<Value> {
         .flatten()
         .filter(|gate| {
             let conditions = status["conditions"].as_array();
-            conditions.into_iter().flatten().any(|condition| {
-                condition["type"] == gate["conditionType"] && condition["status"] == "True"
-            })
+            conditions
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == gate["conditionType"] && condition["status"] == "True")
         })
         .count();
     let gates = gates.map_or_else(|| "<none>".to_owned(), |gates| format!("{passed}/{}", gates.len()));

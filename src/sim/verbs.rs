@@ -109,8 +109,11 @@ impl Verbs {
             metadata["continue"] = json!(base64::engine::general_purpose::STANDARD.encode(token));
             metadata["remainingItemCount"] = json!(rest.count());
         }
-        let api_version =
-            if resource.group.is_empty() { call.version.clone() } else { format!("{}/{}", resource.group, call.version) };
+        let api_version = if resource.group.is_empty() {
+            call.version.clone()
+        } else {
+            format!("{}/{}", resource.group, call.version)
+        };
         let list = json!({
             "apiVersion": api_version, "kind": format!("{}List", resource.kind), "metadata": metadata, "items": items,
         });
@@ -133,7 +136,11 @@ impl Verbs {
 
     pub(super) fn create(&self, call: &Call, mut object: Value) -> Done {
         let resource = self.described(call);
-        let wanted = if resource.group.is_empty() { call.version.clone() } else { format!("{}/{}", resource.group, call.version) };
+        let wanted = if resource.group.is_empty() {
+            call.version.clone()
+        } else {
+            format!("{}/{}", resource.group, call.version)
+        };
         if !object.is_object() || !object["metadata"].is_object() {
             return Err(Failure::bad_request("the object provided is unrecognized (must be of type Object)"));
         }
@@ -162,14 +169,22 @@ impl Verbs {
         let mut locked = self.store.lock();
         let name = match (object["metadata"]["name"].as_str(), object["metadata"]["generateName"].as_str()) {
             (Some(name), _) if !name.is_empty() => name.to_owned(),
-            (_, Some(stem)) if !stem.is_empty() => format!("{stem}{}", super::scenario::suffix(locked.version())),
+            (_, Some(stem)) if !stem.is_empty() => {
+                format!("{stem}{}", super::scenario::suffix(locked.version()))
+            }
             _ => {
-                let cause = ("FieldValueRequired", "metadata.name".to_owned(), "Required value: name or generateName is required".to_owned());
+                let cause = (
+                    "FieldValueRequired",
+                    "metadata.name".to_owned(),
+                    "Required value: name or generateName is required".to_owned(),
+                );
                 return Err(Failure::invalid(&resource, "", &[cause]));
             }
         };
         if !is_name(&name) {
-            let text = format!("Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character");
+            let text = format!(
+                "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+            );
             let cause = ("FieldValueInvalid", "metadata.name".to_owned(), text);
             return Err(Failure::invalid(&resource, &name, &[cause]));
         }
@@ -189,7 +204,9 @@ impl Verbs {
         let now = locked.now();
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.retain(|key, value| {
-                !value.is_null() && !["resourceVersion", "managedFields", "deletionTimestamp", "selfLink"].contains(&key.as_str())
+                !value.is_null()
+                    && !["resourceVersion", "managedFields", "deletionTimestamp", "selfLink"]
+                        .contains(&key.as_str())
             });
             metadata.insert("uid".to_owned(), json!(uid));
             metadata.insert("creationTimestamp".to_owned(), json!(now));
@@ -251,7 +268,17 @@ impl Verbs {
             object["kind"] = old["kind"].clone();
             let kept = &old["metadata"];
             let metadata = &mut object["metadata"];
-            for field in ["name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"] {
+            for field in [
+                "name",
+                "namespace",
+                "uid",
+                "creationTimestamp",
+                "generation",
+                "resourceVersion",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "generateName",
+            ] {
                 if kept[field].is_null() {
                     if let Some(metadata) = metadata.as_object_mut() {
                         metadata.remove(field);
@@ -262,7 +289,9 @@ impl Verbs {
             }
             if let Some(metadata) = metadata.as_object_mut() {
                 metadata.remove("managedFields");
-                metadata.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()));
+                metadata.retain(|_, value| {
+                    !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
+                });
             }
             if resource.status {
                 match old.get("status") {
@@ -343,7 +372,11 @@ impl Verbs {
                 self.delete(&one, options)?;
             }
         }
-        Ok((200, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }), Vec::new()))
+        Ok((
+            200,
+            json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }),
+            Vec::new(),
+        ))
     }
 }
 

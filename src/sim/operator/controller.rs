@@ -77,7 +77,7 @@ async fn follow(shared: &Shared, changes: &Changes) -> Result<(), kube::Error> {
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
             };
             let object = to_value(&object);
-            version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            object["metadata"]["resourceVersion"].as_str().unwrap_or_default().clone_into(&mut version);
             changes.add(&object, exists);
             shared.controller.raise();
             // Only now: the clock may move as soon as this is known, and by now the worker is busy.
@@ -170,7 +170,8 @@ impl Pass<'_> {
         let mut object = to_value(&found);
         let dying = !object["metadata"]["deletionTimestamp"].is_null();
         let wanted = object["spec"]["instanceName"].as_str().unwrap_or_default().to_owned();
-        let enterprise = shared.api.line() == Line::V2_2 && object["spec"]["instanceKind"] == "EmqxEnterprise";
+        let enterprise =
+            shared.api.line() == Line::V2_2 && object["spec"]["instanceKind"] == "EmqxEnterprise";
         let (version, kind, plural, title) = if enterprise {
             ("v1beta4", "EmqxEnterprise", "emqxenterprises", "EMQX Enterprise")
         } else if shared.api.line() == Line::V2_3 {
@@ -178,7 +179,8 @@ impl Pass<'_> {
         } else {
             ("v2beta1", "EMQX", "emqxes", "EMQX")
         };
-        let instance = shared.custom(version, kind, plural).get_opt(&wanted).await.map_err(|error| error.to_string())?;
+        let instance =
+            shared.custom(version, kind, plural).get_opt(&wanted).await.map_err(|error| error.to_string())?;
         let Some(instance) = instance else {
             if dying {
                 return self.release(object).await;
@@ -270,12 +272,22 @@ impl Pass<'_> {
                     self.shared.rephase();
                 }
                 Err(why) => {
-                    set_phase(&mut object["status"], "Failed", &format!("Failed to start rebalance: {why}"), &now);
+                    set_phase(
+                        &mut object["status"],
+                        "Failed",
+                        &format!("Failed to start rebalance: {why}"),
+                        &now,
+                    );
                 }
             },
             "Processing" => match self.states() {
                 Err(why) => {
-                    set_phase(&mut object["status"], "Failed", &format!("Failed to get rebalance status: {why}"), &now);
+                    set_phase(
+                        &mut object["status"],
+                        "Failed",
+                        &format!("Failed to get rebalance status: {why}"),
+                        &now,
+                    );
                 }
                 Ok(states) if states.is_empty() => {
                     object["status"]["completedTime"] = json!(now);
@@ -319,7 +331,9 @@ impl Pass<'_> {
                 body.insert(key.to_owned(), strategy[field].clone());
             }
         }
-        for (field, key) in [("relConnThreshold", "rel_conn_threshold"), ("relSessThreshold", "rel_sess_threshold")] {
+        for (field, key) in
+            [("relConnThreshold", "rel_conn_threshold"), ("relSessThreshold", "rel_sess_threshold")]
+        {
             // What cannot be parsed becomes 0, which EMQX refuses.
             let ratio: f64 = strategy[field].as_str().and_then(|text| text.parse().ok()).unwrap_or(0.0);
             body.insert(key.to_owned(), json!(ratio));
@@ -339,7 +353,10 @@ impl Pass<'_> {
         if api == Api::V1beta4 {
             return refusal.message();
         }
-        let reason = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+        let reason = hyper::StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or("");
         if self.shared.api.line() == Line::V2_2 {
             return format!("request api failed: {status} {reason}");
         }
@@ -357,12 +374,21 @@ impl Pass<'_> {
             return Err(transport(&answer));
         }
         let status = self.shared.emqx.with(|broker| rest_bodies::global_status(broker));
-        let keys =
-            ["state", "session_eviction_rate", "connection_eviction_rate", "recipients", "donors", "node", "coordinator_node"];
+        let keys = [
+            "state",
+            "session_eviction_rate",
+            "connection_eviction_rate",
+            "recipients",
+            "donors",
+            "node",
+            "coordinator_node",
+        ];
         let entries = status["rebalances"].as_array().cloned().unwrap_or_default();
         Ok(entries
             .iter()
-            .map(|entry| Value::Object(keys.iter().map(|&key| (key.to_owned(), entry[key].clone())).collect()))
+            .map(|entry| {
+                Value::Object(keys.iter().map(|&key| (key.to_owned(), entry[key].clone())).collect())
+            })
             .collect())
     }
 }
@@ -372,7 +398,9 @@ fn transport(answer: &Answer) -> String {
     match answer {
         Answer::Error => "request api failed: 500 Internal Server Error".to_owned(),
         Answer::Unauthorized => "request api failed: 401 Unauthorized".to_owned(),
-        Answer::Silence => "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned(),
+        Answer::Silence => {
+            "context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned()
+        }
         Answer::Html | Answer::Garbage | Answer::WrongShape | Answer::Huge => {
             "invalid character '<' looking for beginning of value".to_owned()
         }
@@ -393,7 +421,8 @@ fn participants(api: Api, instance: &Value) -> Vec<String> {
         }
         Api::V2 | Api::V3beta1 => {
             let replicants = names(&instance["replicantNodes"], "name");
-            let mut nodes = if replicants.is_empty() { names(&instance["coreNodes"], "name") } else { replicants };
+            let mut nodes =
+                if replicants.is_empty() { names(&instance["coreNodes"], "name") } else { replicants };
             nodes.sort();
             nodes
         }
@@ -414,7 +443,8 @@ fn set_phase(status: &mut Value, phase: &str, message: &str, now: &str) {
     status["phase"] = json!(phase);
     let mut list = status["conditions"].as_array().cloned().unwrap_or_default();
     let known = list.iter().position(|condition| condition["type"] == phase).map(|at| list.remove(at));
-    let since = known.as_ref().and_then(|known| known["lastTransitionTime"].as_str()).unwrap_or(now).to_owned();
+    let since =
+        known.as_ref().and_then(|known| known["lastTransitionTime"].as_str()).unwrap_or(now).to_owned();
     let mut condition =
         json!({ "type": phase, "status": "True", "lastUpdateTime": now, "lastTransitionTime": since });
     if !message.is_empty() {

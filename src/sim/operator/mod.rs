@@ -117,7 +117,8 @@ impl Shared {
     }
 
     fn custom(&self, version: &str, kind: &str, plural: &str) -> KubeApi<DynamicObject> {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, version, kind), plural);
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, version, kind), plural);
         KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
