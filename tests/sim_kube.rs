@@ -114,7 +114,7 @@ async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
         let counts: Vec<u64> =
             nodes.as_array().unwrap().iter().map(|node| node["live_connections"].as_u64().unwrap()).collect();
         assert_eq!(counts, [3333, 3333, 3334, 0]);
-        running.clock().advance(Duration::from_secs(3600)).await;
+        running.clock().advance(Duration::from_hours(1)).await;
         let (_, later, _) = forwarded(&client, pod, port, get(path, &authorization)).await;
         assert_ne!(date, later, "the Date header is virtual");
         let (status, _, body) = forwarded(&client, pod, port, get(path, "Basic bm86bm8=")).await;
@@ -335,7 +335,7 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     let dying = running.faults().object("rebalances", "slow").unwrap();
     assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(dying["metadata"]["generation"], 2);
-    running.clock().advance(Duration::from_secs(600)).await;
+    running.clock().advance(Duration::from_mins(10)).await;
     assert_eq!(running.faults().object("rebalances", "slow"), None, "gone once the instance is ready again");
     running.shutdown().await;
 }

@@ -143,6 +143,7 @@ impl Stopping<'_> {
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
         self.delete().await?;
         follower.we_stopped(&self.name);
+        gather::refresh(self.hands, &mut self.gathered).await?;
         follower.observe(&self.gathered.world, self.hands.clock.now());
         let (verdict, reason) = self.judged(&follower, &entry);
         self.say(&label, backend, verdict, reason);

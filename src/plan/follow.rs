@@ -286,8 +286,11 @@ impl Follower {
                 continue;
             }
             let run = begin(Some(object), None, world, now, self.began);
-            let message = words::created(&run.name, run.object.as_ref(), false);
-            events.push(run.event(now, EventType::Created, message));
+            // One that was there before we came was created at another time, by whomever.
+            if self.began {
+                let message = words::created(&run.name, run.object.as_ref(), false);
+                events.push(run.event(now, EventType::Created, message));
+            }
             self.runs.push(run);
             if let Some(run) = self.runs.last_mut() {
                 absorb_object(run, object, now, events);
@@ -375,8 +378,10 @@ impl Follower {
             if let Some(ours) = ours {
                 run.strategy = Some(self.asked.remove(ours).1);
             }
-            let message = words::created(&run.name, run.object.as_ref(), ours.is_some());
-            events.push(run.event(now, EventType::Created, message));
+            if self.began {
+                let message = words::created(&run.name, run.object.as_ref(), ours.is_some());
+                events.push(run.event(now, EventType::Created, message));
+            }
             if let Some(object) = &object {
                 absorb_object(&mut run, object, now, events);
             }

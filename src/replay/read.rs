@@ -84,7 +84,7 @@ impl Recording {
         let fail = |error: std::io::Error| {
             Problem::new(format!("cannot read the recording {}", path.display()), error.to_string())
         };
-        #[expect(clippy::disallowed_methods, reason = "a recording is a file")]
+        #[allow(clippy::disallowed_methods, reason = "a recording is a file")]
         let file = File::open(&path).map_err(fail)?;
         let mut lines = BufReader::new(file);
         let begin = begin(&mut lines).map_err(fail)?;

@@ -426,15 +426,16 @@ impl Scenario {
         let mut scenario: Self =
             serde_yaml::from_str(text).map_err(|error| ScenarioError::Yaml(error.to_string()))?;
         if scenario.instance.is_empty() {
-            scenario.instance = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" }.to_owned();
+            let usual = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" };
+            usual.clone_into(&mut scenario.instance);
         }
         if scenario.version.is_empty() {
-            scenario.version = match scenario.api {
+            let usual = match scenario.api {
                 Api::V1beta4 => "4.4.19",
                 Api::V2beta1 => "5.8.6",
                 Api::V2 | Api::V3beta1 => "5.10.1",
-            }
-            .to_owned();
+            };
+            usual.clone_into(&mut scenario.version);
         }
         scenario.check()?;
         Ok(scenario)

@@ -140,14 +140,12 @@ fn admin(url: &str) -> Result<kube::Config, SimError> {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
-    let (path, folder) = match wanted {
-        Some(path) => (path, None),
-        None => {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let folder =
-                std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
-            (folder.join("config"), Some(folder))
-        }
+    let (path, folder) = if let Some(path) = wanted {
+        (path, None)
+    } else {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+        (folder.join("config"), Some(folder))
     };
     let failed = |source| SimError::Kubeconfig { path: path.clone(), source };
     if let Some(folder) = &folder {

@@ -175,16 +175,13 @@ async fn gates(shared: &Shared, pods: &[Value]) -> Result<bool, kube::Error> {
         let status = if open { "True" } else { "False" };
         let mut next = pod.clone();
         let Some(list) = next["status"]["conditions"].as_array_mut() else { continue };
-        let known = match list.iter_mut().find(|condition| condition["type"] == GATE) {
-            Some(known) => known,
-            None => {
-                list.insert(
-                    0,
-                    json!({ "type": GATE, "status": "", "lastProbeTime": null, "lastTransitionTime": null }),
-                );
-                &mut list[0]
-            }
-        };
+        if !list.iter().any(|condition| condition["type"] == GATE) {
+            list.insert(
+                0,
+                json!({ "type": GATE, "status": "", "lastProbeTime": null, "lastTransitionTime": null }),
+            );
+        }
+        let Some(known) = list.iter_mut().find(|condition| condition["type"] == GATE) else { continue };
         let changed = known["status"] != status;
         moved |= changed;
         if shared.api == Api::V1beta4 {
