@@ -74,7 +74,9 @@ fn at_eighty_columns_everything_is_there() {
           core-…f5c8-1  donor           ?                                   ?      ?
           core-…f5c8-2  donor       3,014 ████████████████████████        0/s  3,014
           core-…f5c8-3  recipient     960 ████████                      +30/s    960
-        goal 2,553 on donors, 2,340 on recipients · in the Service: 1 of 4 · 97% of the…
+        goal 2,553 on donors, 2,340 on recipients · in the Service: 1 of 4
+        97% of the evicted arrived
+        an old one
         10:14:19 operator: Failed �[2J
         emqx 0s ago · cluster 1s ago · operator not heard
     ");
@@ -83,28 +85,32 @@ fn at_eighty_columns_everything_is_there() {
 #[test]
 fn at_sixty_columns_nothing_is_lost_that_matters() {
     insta::assert_snapshot!(drawn(&view(), 60, 12, PLAIN), @r"
-        REBALANCING emqx  the operator says Fa…  41 %  ends 10:15:50
+        REBALANCING emqx                         41 %  ends 10:15:50
+        the operator says Failed, EMQX goes on
         ━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────
-        32 of 78 rounds · 30 moved/s · 10,000 connected, none missi…
+        32 of 78 rounds · 30 moved/s
+        10,000 connected, none missing
           core-…f5c8-0  donor       3,013 ████████      −10/s  3,013
           core-…f5c8-1  donor           ?                   ?      ?
           core-…f5c8-2  donor       3,014 ████████        0/s  3,014
           core-…f5c8-3  recipient     960 ███           +30/s    960
-        goal 2,553 on donors, 2,340 on recipients · in the Service:…
+        goal 2,553 on donors, 2,340 on recipients
+        in the Service: 1 of 4 · 97% of the evicted arrived
         10:14:19 operator: Failed �[2J
-        emqx 0s ago · cluster 1s ago · operator not heard
     ");
 }
 
 #[test]
 fn at_forty_columns_and_eight_lines_it_still_says_how_far() {
     insta::assert_snapshot!(drawn(&view(), 40, 8, PLAIN), @r"
-        REBALANCING emqx    41 %  end…
-        ━━━━━━━━━━━━──────────────────
-        32 of 78 rounds · 30 moved/s …
-        goal 2,553 on donors, 2,340 o…
-        10:14:19 operator: Failed �[2J
-        emqx 0s ago · cluster 1s ago …
+        REBALANCING emqx     41 %  ends 10:15:50
+        the operator says Failed, EMQX goes on
+        ━━━━━━━━━━━━━━━━────────────────────────
+        32 of 78 rounds · 30 moved/s
+        10,000 connected, none missing
+          core-…f5c8-0  donor     3,013   −10/s
+          core-…f5c8-1  donor         ?       ?
+          and 2 more nodes
     ");
 }
 
@@ -122,7 +128,9 @@ fn in_ascii_it_is_ascii() {
           core-..f5c8-1  donor           ?                                   ?      ?
           core-..f5c8-2  donor       3,014 ########################        0/s  3,014
           core-..f5c8-3  recipient     960 ########                      +30/s    960
-        goal 2,553 on donors, 2,340 on recipients - in the Service: 1 of 4 - 97% of th..
+        goal 2,553 on donors, 2,340 on recipients - in the Service: 1 of 4
+        97% of the evicted arrived
+        an old one
         10:14:19 operator: Failed ?[2J
         emqx 0s ago - cluster 1s ago - operator not heard
     ");
@@ -144,9 +152,9 @@ fn a_thousand_nodes_are_counted() {
           replicant-2    donor       3,013 ████████████████████████      −10/s  3,013
           replicant-3    donor       3,013 ████████████████████████      −10/s  3,013
           and 996 more nodes
-        goal 2,553 on donors, 2,340 on recipients · in the Service: 1 of 4 · 97% of the…
+        goal 2,553 on donors, 2,340 on recipients · in the Service: 1 of 4
+        97% of the evicted arrived
         10:14:19 operator: Failed �[2J
-        emqx 0s ago · cluster 1s ago · operator not heard
     ");
 }
 

@@ -241,10 +241,10 @@ fn nodes_are_rows() {
 #[test]
 fn a_plan_of_plain_numbers() {
     insta::assert_snapshot!(plainly(|printer| printer.plan(&plan(), None, Output::Text, None)), @r"
-        plan to rebalance these numbers
+        plan for these numbers
         connections and sessions 10/s per donor, until within 100 or x1.1
 
-        NODE     PART        CONNECTIONS   AFTER     
+        NODE     PART        CONNECTIONS   AFTER
         node-1   donor             3,333   → 2,553   ███████████████████░░░░░
         node-2   donor             3,333   → 2,553   ███████████████████░░░░░
         node-3   donor             3,334   → 2,554   ███████████████████░░░░░
@@ -264,11 +264,11 @@ fn a_plan_of_plain_numbers() {
 fn a_plan_of_a_cluster_that_is_refused() {
     let through = Some((Backend::Rebalance, "operator 2.2 serves the kind"));
     insta::assert_snapshot!(plainly(|printer| printer.plan(&live_plan(), through, Output::Text, Some(now()))), @r"
-        plan to rebalance EMQX mq/emqx
+        plan for EMQX mq/emqx
         connections and sessions 10/s per donor, until within 100 or x1.1
         through a Rebalance object: operator 2.2 serves the kind
 
-        NODE     PART        CONNECTIONS   AFTER     
+        NODE     PART        CONNECTIONS   AFTER
         node-1   donor             3,333   → 2,553   ███████████████████░░░░░
         node-2   donor             3,333   → 2,553   ███████████████████░░░░░
         node-3   donor             3,334   → 2,554   ███████████████████░░░░░
@@ -294,10 +294,10 @@ fn a_plan_in_ascii_as_talk() {
     assert!(text.is_ascii(), "{text}");
     insta::assert_snapshot!(text, @r"
         --- stderr ---
-        plan to rebalance these numbers
+        plan for these numbers
         connections and sessions 10/s per donor, until within 100 or x1.1
 
-        NODE     PART        CONNECTIONS   AFTER      
+        NODE     PART        CONNECTIONS   AFTER
         node-1   donor             3,333   -> 2,553   ###################.....
         node-2   donor             3,333   -> 2,553   ###################.....
         node-3   donor             3,334   -> 2,554   ###################.....
@@ -320,10 +320,10 @@ fn a_plan_with_sessions_and_many_nodes() {
     let strategy = Strategy { abs_conn_threshold: 10, ..Strategy::default() };
     let plan = forecast(None, &numbered(&counts, Some(&sessions)), &strategy, Return::default());
     insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, None)), @r"
-        plan to rebalance these numbers
+        plan for these numbers
         connections 500/s per donor, until within 10 or x1.1; sessions 500/s per donor, until within 1,000 or x1.1
 
-        NODE      PART        CONNECTIONS   AFTER     SESSIONS   AFTER     
+        NODE      PART        CONNECTIONS   AFTER     SESSIONS   AFTER
         node-1    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
         node-2    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
         node-3    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
@@ -362,17 +362,15 @@ fn a_plan_with_sessions_and_many_nodes() {
 fn nothing_to_do_says_what_would_make_it_start() {
     let plan = forecast(None, &numbered(&[900, 900, 0], None), &Strategy::default(), Return::default());
     insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, Some(now()))), @r"
-        plan to rebalance these numbers
+        plan for these numbers
         connections and sessions 500/s per donor, until within 1,000 or x1.1
 
-        NODE     PART        CONNECTIONS   AFTER   
+        NODE     PART        CONNECTIONS   AFTER
         node-1   donor               900   → 900   ████████████████████████
         node-2   donor               900   → 900   ████████████████████████
-        node-3   recipient             0   →   0   
+        node-3   recipient             0   →   0
 
         nothing to do: within the thresholds: 900.00 <= 0.00 + 1000
-
-        info: EMQX would answer nothing_to_balance: within the thresholds: 900.00 <= 0.00 + 1000 (nothing-to-balance)
           hint: it would start with --abs-conn-threshold 899 or less
 
         warning: uneven by eye (the fullest node holds 900 of 600 on average), but within the default thresholds: a difference under 1000 connections does not count (threshold-blind)

@@ -94,9 +94,7 @@ fn harmless_json(text: &str) -> String {
             letter != '\n' && harmless(letter.encode_utf8(&mut bytes)) != *letter.encode_utf8(&mut [0; 4]);
         if bad {
             for unit in letter.encode_utf16(&mut units) {
-                use std::fmt::Write as _;
-                // Writing into a String cannot fail.
-                let _ = write!(clean, "\\u{unit:04x}");
+                put!(clean, "\\u{unit:04x}");
             }
         } else {
             clean.push(letter);

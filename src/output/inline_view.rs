@@ -128,6 +128,9 @@ impl InlineLine {
 /// So many nodes have a line of their own where there is room.
 const ROWS: usize = 16;
 
+/// So many nodes matter more than anything below them.
+const FEW: usize = 5;
+
 /// The lines for a terminal of this size: at most `height`, none wider than `width`.
 pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Vec<InlineLine> {
     let mut top = head(view, width, theme);
@@ -146,17 +149,12 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
     facts.extend(view.serving.map(|(some, all)| format!("in the Service: {some} of {all}")));
     facts.extend(view.landing_ratio.map(|ratio| format!("{} of the evicted arrived", share(ratio))));
     bottom.extend(flow(&facts, width, Tone::Plain, theme));
-    // The nodes matter more than what was noticed, and that more than how old it all is.
-    let told = match height {
-        0..8 => 0,
-        8..14 => 1,
-        _ => 2,
-    };
+    let told = if height < 14 { 1 } else { 2 };
     let notices = view.notices.len().saturating_sub(told);
     for notice in &view.notices[notices..] {
         bottom.push(InlineLine::plain(notice.clone(), Tone::Warning));
     }
-    if height >= 10 {
+    if !view.ages.is_empty() {
         let ages: Vec<String> = view
             .ages
             .iter()
@@ -168,6 +166,10 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
         bottom.extend(flow(&ages, width, Tone::Faint, theme));
     }
 
+    // The nodes matter more than where it is to end, that more than what was noticed, and that more than how old it is.
+    while !bottom.is_empty() && top.len() + bottom.len() + view.rows.len().min(FEW) > height {
+        bottom.pop();
+    }
     let room = height.saturating_sub(top.len() + bottom.len()).min(ROWS);
     top.extend(rows(&view.rows, width, room, theme));
     top.extend(bottom);
@@ -179,7 +181,7 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
 fn head(view: &InlineView, width: usize, theme: Theme) -> Vec<InlineLine> {
     let mut right = view.percent.map(|percent| format!("{percent} %")).unwrap_or_default();
     if let Some(ends) = &view.ends {
-        right.push_str(&format!("  ends {ends}"));
+        put!(right, "  ends {ends}");
     }
     let (title, headline) = (theme.clean(&view.title), theme.clean(&view.headline));
     let room = width.saturating_sub(title.width() + 2 + right.width() + 2);
@@ -266,19 +268,18 @@ fn rows(rows: &[InlineRow], width: usize, room: usize, theme: Theme) -> Vec<Inli
             Some(delta) if delta < 0 => format!("{}{}/s", symbols.minus, count(delta.unsigned_abs())),
             Some(delta) => format!("+{}/s", count(delta.unsigned_abs())),
         };
-        let mut words = vec![
-            (format!("  {name}{blank}  "), Tone::Plain),
-            (format!("{part:<10}"), tone),
-            (format!("  {:>wide$} ", connections[at]), Tone::Plain),
-        ];
-        if cells >= 4 {
-            let full = row.connections.unwrap_or(0) as u128 * cells as u128;
+        let mut words = vec![(format!("  {name}{blank}  "), Tone::Plain)];
+        if cells < 4 {
+            words.push((format!("{part:<9}"), tone));
+            words.push((format!(" {:>wide$} {change:>7}", connections[at]), Tone::Plain));
+        } else {
+            let full = u128::from(row.connections.unwrap_or(0)) * cells as u128;
             let full = full.div_ceil(u128::from(most)) as usize;
+            words.push((format!("{part:<10}"), tone));
+            words.push((format!("  {:>wide$} ", connections[at]), Tone::Plain));
             words.push((symbols.full.repeat(full), tone));
             words.push((" ".repeat(cells - full), Tone::Plain));
-        }
-        words.push((format!("  {change:>9}"), Tone::Plain));
-        if cells >= 4 {
+            words.push((format!("  {change:>9}"), Tone::Plain));
             words.push((format!("  {:>wide_sessions$}", sessions[at]), Tone::Faint));
         }
         lines.push(InlineLine(words));

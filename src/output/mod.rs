@@ -9,6 +9,14 @@
 //!
 //! May import `model`, `plan` and `error`.
 
+/// `write!` into a `String`, which cannot fail.
+macro_rules! put {
+    ($text:expr, $($what:tt)*) => {{
+        use std::fmt::Write as _;
+        let _ = write!($text, $($what)*);
+    }};
+}
+
 pub mod document;
 pub mod inline;
 pub mod inline_view;

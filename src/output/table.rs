@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_whatever_the_letters() {
-        insta::assert_snapshot!(table().render(Theme::default(), None), @r"
+        insta::assert_snapshot!(table().render(Theme::default(), None).replace('\u{301}', "~"), @r"
             NAME          COUNT   WHY
             节点-1           10   because it is so
-            éclair�[31m   1,000
+            e~clair�[31m   1,000
         ");
     }
 

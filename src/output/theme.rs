@@ -144,7 +144,7 @@ impl Theme {
 
     /// A text in the colour of what it means; as it is where there is no colour.
     pub fn paint(self, tone: Tone, text: &str) -> String {
-        if !self.color || tone == Tone::Plain {
+        if !self.color || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
         }
         let style = tone.style();
