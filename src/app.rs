@@ -164,12 +164,11 @@ async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) 
         None => Rc::new(cluster.clone()),
     };
     let EmqxAccess { url, ca, insecure, .. } = &global.emqx;
-    let mut brokers = match url {
-        Some(url) => EmqxBrokers::at(&url.to_string(), credentials, clock.clone(), ca.clone(), *insecure)?,
-        None => {
-            let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
-            EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
-        }
+    let mut brokers = if let Some(url) = url {
+        EmqxBrokers::at(&url.to_string(), credentials, clock.clone(), ca.clone(), *insecure)?
+    } else {
+        let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
+        EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
     };
     if let Some(tap) = tap {
         brokers = brokers.with_tap(tap);

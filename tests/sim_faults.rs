@@ -67,7 +67,7 @@ fn phase(running: &Running, name: &str) -> Value {
 
 #[tokio::test]
 async fn emqx_answers_as_badly_as_it_is_told_to() {
-    let mut running = serve(Scenario::built_in("documented").unwrap(), 0.0).await;
+    let running = serve(Scenario::built_in("documented").unwrap(), 0.0).await;
     let url = running.emqx_url(None).await.unwrap();
     let key = running.emqx().key().clone();
     let key = Some((key.key.as_str(), key.secret.as_str()));

@@ -256,7 +256,7 @@ async fn objects_are_written(plane: &ControlPlane) {
     assert_eq!(found, made.rebalance);
 
     let mut other = found.clone();
-    other.uid = "00000000-0000-0000-0000-000000000000".to_owned();
+    "00000000-0000-0000-0000-000000000000".clone_into(&mut other.uid);
     assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::Server).await, Ok(true));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));

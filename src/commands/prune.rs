@@ -80,10 +80,9 @@ fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'stat
         return Some("it is running");
     }
     match object.phase {
-        Phase::Completed => None,
         // Failed by readiness says nothing of EMQX: only EMQX can tell that it is over.
         Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
-        Phase::Failed => None,
+        Phase::Completed | Phase::Failed => None,
         _ => Some("it is not over"),
     }
 }
