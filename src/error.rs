@@ -46,12 +46,14 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The exit class.
     pub exit: Exit,
+    /// Whether a right is missing, so that asking again gives the same.
+    pub forbidden: bool,
 }
 
 impl Problem {
     /// A problem of the class [`Exit::Error`].
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), hint: None, exit: Exit::Error }
+        Self { what: what.into(), why: why.into(), hint: None, exit: Exit::Error, forbidden: false }
     }
 
     /// A problem with what was typed.
@@ -68,6 +70,13 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, for want of a right.
+    #[must_use]
+    pub fn forbidden(mut self) -> Self {
+        self.forbidden = true;
         self
     }
 

@@ -121,7 +121,10 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        self.pod.set(self.pod.get().wrapping_add(1));
+        // A right that is missing is missing for every pod, and is told once.
+        if !matches!(lost, Lost::Forbidden(_)) {
+            self.pod.set(self.pod.get().wrapping_add(1));
+        }
         Failed::Lost(lost)
     }
 
@@ -171,6 +174,7 @@ impl Shared {
     /// The fact that EMQX is lost.
     fn lost(&self, failed: &Failed, name: &str) -> Fact {
         let link = match failed {
+            Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
             Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
@@ -285,7 +289,10 @@ impl Broker for Client {
                 match self.shared.round().await {
                     Ok(facts) => return Ok(facts),
                     Err(failed) => {
-                        let hopeless = matches!(failed, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_)));
+                        let hopeless = matches!(
+                            failed,
+                            Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_))
+                        );
                         last = Some(self.shared.lost(&failed, &name));
                         if hopeless {
                             break;

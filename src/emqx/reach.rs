@@ -77,7 +77,10 @@ impl Way {
                 let pod = pod.ok_or_else(|| Lost::Useless("it has no pod that could be asked".to_owned()))?;
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
-                let mut bytes = opening.map_err(|problem| Lost::Unsent(problem.to_string()))?;
+                let mut bytes = opening.map_err(|problem| match problem.forbidden {
+                    true => Lost::Forbidden(problem.to_string()),
+                    false => Lost::Unsent(problem.to_string()),
+                })?;
                 if port.tls {
                     let trust = if ca.is_some() && !insecure { Trust::AnyName } else { Trust::Anything };
                     bytes = secure(trust, ca.as_deref(), "localhost", bytes).await?;

@@ -126,7 +126,8 @@ impl Trouble {
 
     /// The problem for a person who wanted to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
-        let problem = Problem::new(what, self.why());
+        let mut problem = Problem::new(what, self.why());
+        problem.forbidden = self.is_forbidden();
         match self {
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
@@ -150,7 +151,8 @@ fn certificate_sentence(all: &str) -> Option<String> {
     if !all.contains("certificate") && !all.contains("UnknownIssuer") && !all.contains("TLS") {
         return None;
     }
-    let why = if all.contains("UnknownIssuer") {
+    // A bad signature is an authority of the same name with another key, and every kubeadm calls its own `kubernetes`.
+    let why = if all.contains("UnknownIssuer") || all.contains("BadSignature") {
         "is signed by an authority that is not known"
     } else if all.contains("not valid for name") || all.contains("NotValidForName") {
         "is for another name"
@@ -236,6 +238,10 @@ mod tests {
         for (text, expected) in [
             (
                 "invalid peer certificate: UnknownIssuer",
+                "its certificate is signed by an authority that is not known",
+            ),
+            (
+                "invalid peer certificate: BadSignature",
                 "its certificate is signed by an authority that is not known",
             ),
             (
