@@ -121,8 +121,8 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        // A right that is missing is missing for every pod, and is told once.
-        if !matches!(lost, Lost::Forbidden(_)) {
+        // What stands before every pod is told once, and another pod is no way around it.
+        if !matches!(lost, Lost::Forbidden(_) | Lost::Away(_)) {
             self.pod.set(self.pod.get().wrapping_add(1));
         }
         Failed::Lost(lost)
@@ -175,6 +175,7 @@ impl Shared {
     fn lost(&self, failed: &Failed, name: &str) -> Fact {
         let link = match failed {
             Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
+            Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
             Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
@@ -205,7 +206,7 @@ impl Shared {
             };
             match sent {
                 Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
-                Err(Failed::Lost(Lost::Unsent(_))) if left > 0 => {}
+                Err(Failed::Lost(Lost::Unsent(_) | Lost::Away(_))) if left > 0 => {}
                 Err(failed) => return Err(Self::problem(what.to_owned(), failed)),
             }
         }

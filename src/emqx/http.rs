@@ -34,13 +34,19 @@ pub(super) enum Lost {
     Useless(String),
     /// We may not go there, to no pod; a sentence of its own.
     Forbidden(String),
+    /// The API server, through which we go, is away; its own sentence. The request never left.
+    Away(String),
 }
 
 impl Lost {
     /// The reason in plain words.
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::Unsent(text) | Self::Unanswered(text) | Self::Useless(text) | Self::Forbidden(text) => text,
+            Self::Unsent(text)
+            | Self::Unanswered(text)
+            | Self::Useless(text)
+            | Self::Forbidden(text)
+            | Self::Away(text) => text,
         }
     }
 }

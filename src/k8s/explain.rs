@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ impl Trouble {
             if let Some(io) = cause.downcast_ref::<std::io::Error>() {
                 causes.push(match io.kind() {
                     std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                    std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::ConnectionAborted
+                    | std::io::ErrorKind::BrokenPipe
+                    | std::io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
                     std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
                     _ => io.to_string(),
                 });
@@ -126,8 +130,11 @@ impl Trouble {
 
     /// The problem for a person who wanted to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
-        let mut problem = Problem::new(what, self.why());
-        problem.forbidden = self.is_forbidden();
+        let problem = Problem::new(what, self.why()).cause(match self {
+            Self::Lost(_) => Cause::Away,
+            Self::Refused { code: 403, .. } => Cause::Forbidden,
+            _ => Cause::Other,
+        });
         match self {
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
@@ -218,6 +225,12 @@ mod tests {
         );
         assert!(trouble.is_fatal());
         assert!(trouble.problem("cannot list EMQX", "").hint.is_some());
+    }
+
+    #[test]
+    fn a_connection_that_breaks_off_is_told_without_numbers() {
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(Trouble::of_error("s", &io).why().ends_with("does not answer: the connection was closed"));
     }
 
     #[test]

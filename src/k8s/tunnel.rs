@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::Cluster;
 use super::explain::Trouble;
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 use crate::model::PodName;
 use crate::seam::{Bytes, Later, Tunnel};
 
@@ -50,7 +50,7 @@ impl Tunnel for Cluster {
 fn refused(what: String, trouble: &Trouble) -> Problem {
     const NEEDS: &str = "verbs get and create on pods/portforward";
     let mut problem = trouble.problem(what, NEEDS);
-    if problem.forbidden {
+    if problem.cause == Cause::Forbidden {
         problem.why = format!("{} (needs {NEEDS})", problem.why.trim_end().trim_end_matches(':'));
     }
     problem
@@ -119,7 +119,7 @@ mod tests {
             message: "pods \"emqx-core-0\" is forbidden: ".to_owned(),
         };
         let problem = refused("cannot reach port 18083 of pod mq/emqx-core-0".to_owned(), &trouble);
-        assert!(problem.forbidden);
+        assert_eq!(problem.cause, Cause::Forbidden);
         assert_eq!(
             problem.why,
             "pods \"emqx-core-0\" is forbidden (needs verbs get and create on pods/portforward)"
