@@ -56,7 +56,10 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         let set = emqx.pods[place].rsplit_once('-').map(|(set, _)| set);
         assert_eq!((row["set"].as_str(), index < 5), (set, true), "{row}");
     }
-    assert!(rows.iter().any(|row| row["node"].as_str().is_some_and(|it| it.starts_with("emqx@10."))), "{status}");
+    assert!(
+        rows.iter().any(|row| row["node"].as_str().is_some_and(|it| it.starts_with("emqx@10."))),
+        "{status}"
+    );
 
     let own = program.run(&["rebalance", "generate"]).await.ok();
     let offline = ["rebalance", "generate", "emqx", "--for-operator", "2.3", "--rel-conn-threshold=2"];
@@ -86,9 +89,13 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
     let out = program.run(&["rebalance", "stop", &name]).await;
     assert_eq!(out.code, Some(6), "nobody confirmed: {}", out.stderr);
-    until("the start", Duration::from_secs(20), async || {
-        if emqx.idle() { Err(String::from("idle")) } else { Ok(()) }
-    })
+    until(
+        "the start",
+        Duration::from_secs(20),
+        async || {
+            if emqx.idle() { Err(String::from("idle")) } else { Ok(()) }
+        },
+    )
     .await;
     let stopped = program.json(&["rebalance", "stop", &name, "--yes"]).await;
     assert_eq!(stopped["verdict"], "stopped", "{stopped}");

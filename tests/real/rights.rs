@@ -54,7 +54,9 @@ pub async fn poorer(plane: &ControlPlane) {
         ("eventless", &["events"]),
     ];
     let users = join_all(rights.map(|(name, gone)| user(plane, name, gone))).await;
-    let [whole, keyless, tunnelless, podless, endless, viewer, eventless] = &users[..] else { unreachable!() };
+    let [whole, keyless, tunnelless, podless, endless, viewer, eventless] = &users[..] else {
+        unreachable!()
+    };
 
     // What is shipped is enough for everything.
     let out = whole.run(&["status", "-o", "json"]).await;
@@ -66,7 +68,10 @@ pub async fn poorer(plane: &ControlPlane) {
 
     // Without the key: the operator's counts, and what is missing is named once.
     let status = poor(keyless, "get on secrets").await;
-    assert_eq!((&status["sources"]["emqx"]["state"], &status["nodes"][0]["source"]), (&json!("forbidden"), &json!("kubernetes")));
+    assert_eq!(
+        (&status["sources"]["emqx"]["state"], &status["nodes"][0]["source"]),
+        (&json!("forbidden"), &json!("kubernetes"))
+    );
     assert_eq!(status["totals"]["nodes"], 4, "{status}");
     let status = poor(tunnelless, "pods/portforward").await;
     assert_eq!(status["sources"]["emqx"]["state"], "forbidden", "{status}");
