@@ -9,6 +9,7 @@ use crate::error::Exit;
 use crate::model::{Event, World};
 use crate::output::Printer;
 use crate::plan::follow::Follower;
+use crate::plan::upgrade::follow::Upgrades;
 use crate::replay::{Moment, Recording};
 
 /// What EMQX and the API server are asked when a recording begins comes within this many seconds.
@@ -21,6 +22,7 @@ const HOLE: i64 = 900;
 pub struct Teller {
     world: World,
     follower: Follower,
+    upgrades: Upgrades,
     first: Option<f64>,
     began: bool,
     last: Option<Timestamp>,
@@ -28,7 +30,14 @@ pub struct Teller {
 
 impl Default for Teller {
     fn default() -> Self {
-        Self { world: World::new(), follower: Follower::new(None), first: None, began: false, last: None }
+        Self {
+            world: World::new(),
+            follower: Follower::new(None),
+            upgrades: Upgrades::new(None),
+            first: None,
+            began: false,
+            last: None,
+        }
     }
 }
 
@@ -39,7 +48,7 @@ impl Teller {
         let first = *self.first.get_or_insert(moment.t);
         if !self.began && (moment.change || moment.t - first > BEGINNING) {
             let at = self.last.unwrap_or(moment.at);
-            events = self.follower.observe(&self.world, at);
+            events = self.observe(at);
             self.began = true;
         }
         if self.began {
@@ -50,7 +59,7 @@ impl Teller {
             notices.extend(self.world.apply(fact).notice);
         }
         if self.began {
-            events.extend(self.follower.observe(&self.world, moment.at));
+            events.extend(self.observe(moment.at));
         }
         self.last = Some(moment.at);
         (events, notices)
@@ -73,16 +82,24 @@ impl Teller {
             if let Some(load) = &mut self.world.load {
                 load.at = at;
             }
-            events.extend(self.follower.observe(&self.world, at));
+            events.extend(self.observe(at));
         }
+        events
+    }
+
+    /// Every operation's steps: rebalances, upgrades, evacuations.
+    fn observe(&mut self, at: Timestamp) -> Vec<Event> {
+        let mut events = self.follower.observe(&self.world, at);
+        events.extend(self.upgrades.observe(&self.world, at));
         events
     }
 
     /// The recording is over.
     pub fn finish(&mut self) -> Vec<Event> {
         let Some(at) = self.last else { return Vec::new() };
-        let mut events = if self.began { Vec::new() } else { self.follower.observe(&self.world, at) };
+        let mut events = if self.began { Vec::new() } else { self.observe(at) };
         events.extend(self.follower.finish(&self.world, at));
+        events.extend(self.upgrades.finish(&self.world, at));
         events
     }
 }
@@ -126,7 +143,7 @@ pub async fn run(printer: &Printer, stream: Stream, recording: Recording, speed:
         face.tell(printer, &event, &mut filtering, true);
     }
     if told == 0 {
-        printer.talk("no rebalance happens in this recording");
+        printer.talk("nothing is moved in this recording");
     }
     match unread {
         Some(problem) if read == 0 => Err(problem),

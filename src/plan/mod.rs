@@ -15,4 +15,5 @@ pub mod record;
 pub mod results;
 pub mod rules;
 pub mod status;
+pub mod upgrade;
 pub mod words;
