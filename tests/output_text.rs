@@ -132,17 +132,48 @@ fn plainly(say: impl FnOnce(&Printer)) -> String {
 
 #[test]
 fn status_of_an_idle_cluster() {
-    insta::assert_snapshot!(plainly(|printer| printer.status(&status(), Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.status(&status(), Output::Text)), @r"
+        emqx  EMQX 5.8.6, operator 2.2, 4 nodes, 10,000 connections, 10,000 sessions
+        idle, uneven: 3 nodes hold everything, core-…-3 is empty
+
+        NODE           ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE
+        core-…f5c8-0   core   yes     yes             3,333      3,333     33%
+        core-…f5c8-1   core   yes     yes             3,333      3,333     33%
+        core-…f5c8-2   core   yes     yes             3,334      3,334     33%
+        core-…f5c8-3   core   yes     yes                 0          0      0%
+    ");
 }
 
 #[test]
 fn status_while_a_rebalance_runs_and_sources_are_poor() {
-    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Text)), @r"
+        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        pods forbidden: may not list pods�[2J in mq
+        emqx stale, last heard 40s ago
+
+        NODE           ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
+        core-…f5c8-0   core   yes     no              3,333      3,333     33%   donor       evicting_conns
+        core-…f5c8-1   core   yes     no                  ?      3,333       ?   donor       evicting_conns
+        core-…f5c8-2   core   ?       no              3,334      3,334     33%   donor       evicting_conns
+        core-…f5c8-3   core   yes     yes                 0          0      0%   recipient   stopped
+    ");
 }
 
 #[test]
 fn status_with_more_columns() {
-    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Wide)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Wide)), @r"
+        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        pods forbidden: may not list pods�[2J in mq
+        emqx stale, last heard 40s ago
+
+        NODE                                                             POD                      SET                    REVISION     ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE            VERSION   SOURCE
+        emqx@emqx-core-669d4cf5c8-0.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-0   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     no              3,333      3,333     33%   donor       evicting_conns   5.8.6     emqx
+        emqx@emqx-core-669d4cf5c8-1.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-1   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     no                  ?      3,333       ?   donor       evicting_conns   5.8.6     emqx
+        emqx@emqx-core-669d4cf5c8-2.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-2   emqx-core-669d4cf5c8   669d4cf5c8   core   ?       no              3,334      3,334     33%   donor       evicting_conns   5.8.6     emqx
+        emqx@emqx-core-669d4cf5c8-3.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-3   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     yes                 0          0      0%   recipient   stopped          5.8.6     emqx
+    ");
 }
 
 #[test]
@@ -150,35 +181,110 @@ fn status_in_ascii() {
     let look = Look { ascii: true, ..Look::default() };
     let text = said(look, Terminal::default(), |printer| printer.status(&running(), Output::Text));
     assert!(text.is_ascii(), "{text}");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        pods forbidden: may not list pods?[2J in mq
+        emqx stale, last heard 40s ago
+
+        NODE            ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
+        core-..f5c8-0   core   yes     no              3,333      3,333     33%   donor       evicting_conns
+        core-..f5c8-1   core   yes     no                  ?      3,333       ?   donor       evicting_conns
+        core-..f5c8-2   core   ?       no              3,334      3,334     33%   donor       evicting_conns
+        core-..f5c8-3   core   yes     yes                 0          0      0%   recipient   stopped
+    ");
 }
 
 #[test]
 fn several_clusters_are_a_table() {
     let all = [status(), running()];
-    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Text)), @r"
+        NAMESPACE   NAME   EMQX    OPERATOR   NODES   SERVING   CONNECTIONS   SESSIONS   OPERATION        VERDICT         REASON
+        mq          emqx   5.8.6   2.2            4         4        10,000     10,000   none             idle            uneven: 3 nodes hold everything, core-…-3 is empty
+        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+    ");
     let narrow = Terminal { stdout: true, width: Some(150), dumb: true, ..Terminal::default() };
-    insta::assert_snapshot!(said(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.statuses(&[], Output::Text)), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Name)), @"");
+    insta::assert_snapshot!(said(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @r"
+        NAMESPACE   NAME   EMQX    OPERATOR   NODES   SERVING   CONNECTIONS   SESSIONS   OPERATION        VERDICT         REASON
+        mq          emqx   5.8.6   2.2            4         4        10,000     10,000   none             idle            uneven: 3 nodes hold everything, co…
+        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: the operator says Failed, E…
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&[], Output::Text)), @r"
+        --- stderr ---
+        no EMQX or EmqxEnterprise found
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Name)), @r"
+        emqx.apps.emqx.io/emqx
+        emqx.apps.emqx.io/emqx
+    ");
 }
 
 #[test]
 fn nodes_are_rows() {
     let nodes = Nodes { instance: instance(), items: running().nodes };
-    insta::assert_snapshot!(plainly(|printer| printer.nodes(&nodes, Output::Text)), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.nodes_of_several(std::slice::from_ref(&nodes), Output::Wide)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.nodes(&nodes, Output::Text)), @r"
+        POD                      SET                    ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
+        emqx-core-669d4cf5c8-0   emqx-core-669d4cf5c8   core   yes     no              3,333      3,333     33%   donor       evicting_conns
+        emqx-core-669d4cf5c8-1   emqx-core-669d4cf5c8   core   yes     no                  ?      3,333       ?   donor       evicting_conns
+        emqx-core-669d4cf5c8-2   emqx-core-669d4cf5c8   core   ?       no              3,334      3,334     33%   donor       evicting_conns
+        emqx-core-669d4cf5c8-3   emqx-core-669d4cf5c8   core   yes     yes                 0          0      0%   recipient   stopped
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.nodes_of_several(std::slice::from_ref(&nodes), Output::Wide)), @r"
+        NAMESPACE   INSTANCE   NODE                                                             POD                      SET                    REVISION     ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE            VERSION   SOURCE
+        mq          emqx       emqx@emqx-core-669d4cf5c8-0.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-0   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     no              3,333      3,333     33%   donor       evicting_conns   5.8.6     emqx
+        mq          emqx       emqx@emqx-core-669d4cf5c8-1.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-1   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     no                  ?      3,333       ?   donor       evicting_conns   5.8.6     emqx
+        mq          emqx       emqx@emqx-core-669d4cf5c8-2.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-2   emqx-core-669d4cf5c8   669d4cf5c8   core   ?       no              3,334      3,334     33%   donor       evicting_conns   5.8.6     emqx
+        mq          emqx       emqx@emqx-core-669d4cf5c8-3.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-3   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     yes                 0          0      0%   recipient   stopped          5.8.6     emqx
+    ");
 }
 
 #[test]
 fn a_plan_of_plain_numbers() {
-    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan(), None, Output::Text, None)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan(), None, Output::Text, None)), @r"
+        plan for these numbers
+        connections and sessions 10/s per donor, until within 100 or x1.1
+
+        NODE     PART        CONNECTIONS   AFTER
+        node-1   donor             3,333   → 2,553   ███████████████████░░░░░
+        node-2   donor             3,333   → 2,553   ███████████████████░░░░░
+        node-3   donor             3,334   → 2,554   ███████████████████░░░░░
+        node-4   recipient             0   → 2,340   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+
+        go: donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1
+        3 donors from 3,333.33 to 2,553.33 on average, 1 recipient from 0 to 2,340
+        78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
+        wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s
+
+        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+          hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
+    ");
 }
 
 #[test]
 fn a_plan_of_a_cluster_that_is_refused() {
     let through = Some((Backend::Rebalance, "operator 2.2 serves the kind"));
-    insta::assert_snapshot!(plainly(|printer| printer.plan(&live_plan(), through, Output::Text, Some(now()))), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&live_plan(), through, Output::Text, Some(now()))), @r"
+        plan for EMQX mq/emqx
+        connections and sessions 10/s per donor, until within 100 or x1.1
+        through a Rebalance object: operator 2.2 serves the kind
+
+        NODE     PART        CONNECTIONS   AFTER
+        node-1   donor             3,333   → 2,553   ███████████████████░░░░░
+        node-2   donor             3,333   → 2,553   ███████████████████░░░░░
+        node-3   donor             3,334   → 2,554   ███████████████████░░░░░
+        node-4   recipient             0   → 2,340   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+
+        refused: emqx-1 runs already
+        3 donors from 3,333.33 to 2,553.33 on average, 1 recipient from 0 to 2,340
+        78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
+        wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s, would end 10:16:30 if it began now
+
+        blocked: emqx-1 runs already (already-running)
+          hint: kubectl emqx rebalance watch emqx-1
+
+        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+          hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
+    ");
 }
 
 #[test]
@@ -186,7 +292,25 @@ fn a_plan_in_ascii_as_talk() {
     let look = Look { ascii: true, ..Look::default() };
     let text = said(look, Terminal::default(), |printer| printer.talk_plan(&plan(), None, now()));
     assert!(text.is_ascii(), "{text}");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+        --- stderr ---
+        plan for these numbers
+        connections and sessions 10/s per donor, until within 100 or x1.1
+
+        NODE     PART        CONNECTIONS   AFTER
+        node-1   donor             3,333   -> 2,553   ###################.....
+        node-2   donor             3,333   -> 2,553   ###################.....
+        node-3   donor             3,334   -> 2,554   ###################.....
+        node-4   recipient             0   -> 2,340   +++++++++++++++++
+
+        go: donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1
+        3 donors from 3,333.33 to 2,553.33 on average, 1 recipient from 0 to 2,340
+        78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
+        wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s, would end 10:16:30 if it began now
+
+        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+          hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
+    ");
 }
 
 #[test]
@@ -195,13 +319,63 @@ fn a_plan_with_sessions_and_many_nodes() {
     let sessions: Vec<u64> = counts.iter().map(|count| count + 5000).collect();
     let strategy = Strategy { abs_conn_threshold: 10, ..Strategy::default() };
     let plan = forecast(None, &numbered(&counts, Some(&sessions)), &strategy, Return::default());
-    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, None)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, None)), @r"
+        plan for these numbers
+        connections 500/s per donor, until within 10 or x1.1; sessions 500/s per donor, until within 1,000 or x1.1
+
+        NODE      PART        CONNECTIONS   AFTER     SESSIONS   AFTER
+        node-1    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-2    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-3    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-4    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-5    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-6    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-7    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-8    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-9    donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-10   donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-11   donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-12   donor             2,000   → 1,000      7,000   → 6,000   ████████████░░░░░░░░░░░░
+        node-21   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-22   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-23   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-24   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-25   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-26   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-27   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-28   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-29   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        node-30   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+        and 8 donors more (-o wide lists them)
+
+        go: donors hold 2000 connections on average, recipients 0; 2 rounds until 1000.00 <= 2000.00 + 10
+        20 donors from 2,000 to 1,000 on average, 10 recipients from 0 to 2,000
+        2 rounds, 20,000 disconnections, at most 1,000 reconnects a second on one recipient
+        wait for load balancers 60s + evict connections 2s + wait for takeover 60s = 2m2s
+
+        warning: one round closes 1500 of a gap of 2000: it may go past the goal (overshoot)
+          hint: try --conn-evict-rate 33
+    ");
 }
 
 #[test]
 fn nothing_to_do_says_what_would_make_it_start() {
     let plan = forecast(None, &numbered(&[900, 900, 0], None), &Strategy::default(), Return::default());
-    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, Some(now()))), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, Some(now()))), @r"
+        plan for these numbers
+        connections and sessions 500/s per donor, until within 1,000 or x1.1
+
+        NODE     PART        CONNECTIONS   AFTER
+        node-1   donor               900   → 900   ████████████████████████
+        node-2   donor               900   → 900   ████████████████████████
+        node-3   recipient             0   →   0
+
+        nothing to do: within the thresholds: 900.00 <= 0.00 + 1000
+          hint: it would start with --abs-conn-threshold 899 or less
+
+        warning: uneven by eye (the fullest node holds 900 of 600 on average), but within the default thresholds: a difference under 1000 connections does not count (threshold-blind)
+          hint: it would start with --abs-conn-threshold 899 or less
+    ");
 }
 
 fn items() -> Vec<RebalanceItem> {
@@ -233,17 +407,33 @@ fn items() -> Vec<RebalanceItem> {
 
 #[test]
 fn rebalances_are_listed_with_their_verdict() {
-    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Text, now())), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Name, now())), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&[], Output::Text, now())), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Text, now())), @r"
+        NAME                        INSTANCE   PHASE              VERDICT            STARTED     DURATION   BACKEND     REASON
+        emqx-20261123-101000        emqx       Failed             balanced           4m52s ago   98s        rebalance   2553.33 <= 2340.00 x 1.1
+        emqx-2                      emqx       Failed, deleting   still running      4m52s ago   98s        rebalance   evicting_conns
+        coordinator/emqx@10.0.0.7   emqx       -                  coordinator lost   ?           ?          emqx
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Name, now())), @r"
+        rebalance.apps.emqx.io/emqx-20261123-101000
+        rebalance.apps.emqx.io/emqx-2
+        coordinator/emqx@10.0.0.7
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.rebalances(&[], Output::Text, now())), @r"
+        --- stderr ---
+        no rebalances found
+    ");
 }
 
 #[test]
 fn what_was_made_stands_alone() {
     let name = "rebalance.apps.emqx.io/emqx-1".to_owned();
     let applied = Applied { name, instance: instance(), backend: Backend::Rebalance, plan: plan() };
-    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, " (server dry run)")), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @r"
+        rebalance.apps.emqx.io/emqx-1
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, " (server dry run)")), @r"
+        rebalance.apps.emqx.io/emqx-1 (server dry run)
+    ");
 }
 
 #[test]
@@ -256,8 +446,14 @@ fn what_was_stopped_is_proved() {
         reason: "by you, 1,200 of 2,340 clients moved".into(),
         proof: vec!["EMQX lists no rebalance".into(), "3 donors are back in the Service".into()],
     };
-    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Text)), @"");
-    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Name)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Text)), @r"
+        rebalance.apps.emqx.io/emqx-1: stopped, by you, 1,200 of 2,340 clients moved
+          EMQX lists no rebalance
+          3 donors are back in the Service
+    ");
+    insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Name)), @r"
+        rebalance.apps.emqx.io/emqx-1
+    ");
 }
 
 #[test]
@@ -273,7 +469,14 @@ fn versions_in_play() {
         operator: OperatorLine::Two2,
         clusters: vec![cluster],
     };
-    insta::assert_snapshot!(plainly(|printer| printer.version(&version, Output::Text)), @"");
+    insta::assert_snapshot!(plainly(|printer| printer.version(&version, Output::Text)), @r"
+        plugin      0.1.0
+        kubernetes  ?
+        operator    2.2
+
+        NAMESPACE   NAME   KIND   API       EMQX
+        mq          emqx   EMQX   v2beta1   5.8.6
+    ");
 }
 
 fn event(kind: EventType, message: &str, verdict: Option<Verdict>) -> Event {
@@ -302,7 +505,11 @@ fn steps_are_lines() {
         printer.event(&event(EventType::Progress, "50 %: donors 2,943, recipient 1,170", None), Stream::Text);
         printer.talk_event(&event(EventType::Verdict, "balanced: all is even", Some(Verdict::Balanced)));
     });
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+        10:14:52 50 %: donors 2,943, recipient 1,170
+        --- stderr ---
+        10:14:52 balanced: all is even
+    ");
 }
 
 #[test]
@@ -319,7 +526,16 @@ fn talk_goes_to_stderr_and_a_notice_is_said_once() {
         assert!(printer.ask_from("Go on?", &mut "yes\n".as_bytes()));
         assert!(!printer.ask_from("Go on?", &mut "".as_bytes()));
     });
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+        data�[31m
+        --- stderr ---
+        notice: pods cannot be read
+        by the way
+        next: kubectl emqx rebalance plan emqx
+        error: cannot read EMQX mq/emqx: it is gone and more
+        hint: kubectl emqx status
+        Go on? [y/N] Go on? [y/N]
+    ");
 }
 
 #[test]

@@ -114,7 +114,7 @@ async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
         let counts: Vec<u64> =
             nodes.as_array().unwrap().iter().map(|node| node["live_connections"].as_u64().unwrap()).collect();
         assert_eq!(counts, [3333, 3333, 3334, 0]);
-        running.clock().advance(Duration::from_secs(3600)).await;
+        running.clock().advance(Duration::from_hours(1)).await;
         let (_, later, _) = forwarded(&client, pod, port, get(path, &authorization)).await;
         assert_ne!(date, later, "the Date header is virtual");
         let (status, _, body) = forwarded(&client, pod, port, get(path, "Basic bm86bm8=")).await;
@@ -335,7 +335,7 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     let dying = running.faults().object("rebalances", "slow").unwrap();
     assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(dying["metadata"]["generation"], 2);
-    running.clock().advance(Duration::from_secs(600)).await;
+    running.clock().advance(Duration::from_mins(10)).await;
     assert_eq!(running.faults().object("rebalances", "slow"), None, "gone once the instance is ready again");
     running.shutdown().await;
 }
@@ -397,4 +397,38 @@ async fn big_is_served_in_one_list_and_moved_by_numbers() {
     running.clock().advance(Duration::from_secs(40)).await;
     assert!(counts(&running).iter().sum::<u64>() > 9_900_000);
     running.shutdown().await;
+}
+
+#[tokio::test]
+async fn every_scenario_s_object_ends_in_the_phase_it_says() {
+    for name in Scenario::names().filter(|name| *name != "big") {
+        let scenario = Scenario::built_in(name).unwrap();
+        let Some(phase) = scenario.expect.phase.clone() else { continue };
+        let running = standing(name).await;
+        let client = client(&running, "demo").await;
+        let wanted = &scenario.expect.strategy;
+        let kind = (scenario.api == sim::scenario::Api::V1beta4).then_some("EmqxEnterprise");
+        let mut object = rebalance("r", kind, &scenario.instance);
+        object.data["spec"]["rebalanceStrategy"] = json!({
+            "connEvictRate": wanted.conn_evict_rate, "sessEvictRate": wanted.sess_evict_rate,
+            "waitHealthCheck": wanted.wait_health_check, "waitTakeover": wanted.wait_takeover,
+            "absConnThreshold": wanted.abs_conn_threshold, "absSessThreshold": wanted.abs_sess_threshold,
+            "relConnThreshold": wanted.rel_conn_threshold.to_string(),
+            "relSessThreshold": wanted.rel_sess_threshold.to_string(),
+        });
+        rebalances(&client).create(&PostParams::default(), &object).await.unwrap();
+        let (_, ended) = until_phase(&running, "r", &phase, 200).await;
+        let message = ended["status"]["conditions"][0]["message"].as_str();
+        assert_eq!(message, scenario.expect.message.as_deref(), "{name}");
+        running.clock().advance(Duration::from_mins(4)).await;
+        if let Some(wanted) = &scenario.expect.connections {
+            assert_eq!(&counts(&running), wanted, "{name}");
+        }
+        assert_eq!(
+            running.faults().object("rebalances", "r").unwrap()["status"]["phase"],
+            phase.as_str(),
+            "{name}"
+        );
+        running.shutdown().await;
+    }
 }

@@ -1,4 +1,6 @@
 //! The pretend API server under kubectl itself. Skipped, loudly, where there is no kubectl.
+
+#![expect(clippy::disallowed_methods, reason = "where kubectl is, only the environment tells")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -11,7 +13,7 @@ use std::process::Stdio;
 
 use kubectl_emqx::sim::{self, Running, Scenario};
 
-const REBALANCE: &str = r#"
+const REBALANCE: &str = r"
 apiVersion: apps.emqx.io/v2beta1
 kind: Rebalance
 metadata:
@@ -20,11 +22,11 @@ spec:
   instanceKind: EMQX
   instanceName: emqx
   rebalanceStrategy: {connEvictRate: 10, sessEvictRate: 10, waitHealthCheck: 10, waitTakeover: 10, absConnThreshold: 100, absSessThreshold: 100}
-"#;
+";
 
 async fn standing(scenario: &str) -> Option<Running> {
     if !std::env::var("PATH").unwrap().split(':').any(|folder| Path::new(folder).join("kubectl").exists()) {
-        writeln!(std::io::stderr(), "SKIPPED: there is no kubectl on PATH").unwrap();
+        eprintln!("SKIPPED: there is no kubectl on PATH");
         return None;
     }
     let options =
@@ -117,7 +119,7 @@ async fn what_is_wrong_is_refused_as_the_real_server_refuses_it() {
     assert_eq!(none, "");
     let strict = kubectl(&running, &["create", "-f", "-"], REBALANCE).await.unwrap_err();
     assert!(strict.contains("unknown field \"spec.instanceKind\""), "{strict}");
-    let ratio = REBALANCE.replace("  instanceKind: EMQX\n", "").replace("{", "{relConnThreshold: \"2\", ");
+    let ratio = REBALANCE.replace("  instanceKind: EMQX\n", "").replace('{', "{relConnThreshold: \"2\", ");
     let ratio = kubectl(&running, &["create", "-f", "-"], &ratio).await.unwrap_err();
     assert!(ratio.contains("should match"), "{ratio}");
     let forbidden = kubectl(&running, &["--context", "viewer", "get", "secrets"], "").await.unwrap_err();

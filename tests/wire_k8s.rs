@@ -67,7 +67,7 @@ async fn connection(mut stream: TcpStream, manner: Manner) {
             let text = format!("HTTP/1.1 {status} X\r\n{headers}{length}\r\n{body}");
             if stream.write_all(text.as_bytes()).await.is_err() || (watch && status == "200") {
                 if body.is_empty() {
-                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    tokio::time::sleep(Duration::from_mins(1)).await;
                 }
                 return;
             }

@@ -258,11 +258,12 @@ async fn create(
     }
     let label = format!("rebalance.apps.emqx.io/{}", created.rebalance.name);
     let note = if dry { " (server dry run)" } else { "" };
+    let plan = live.plan.clone();
     done(hands, intent, &gathered, live.backend, &label, live.plan, note);
     if dry {
         return Ok(Exit::Reached);
     }
-    stay(hands, intent, gathered, follower, created.rebalance.name).await
+    stay(hands, intent, gathered, follower, created.rebalance.name, plan).await
 }
 
 async fn start(
@@ -287,8 +288,9 @@ async fn start(
     let strategy = live.plan.strategy.clone();
     gathered.broker.start(&conductor, &nodes, &strategy).await?;
     follower.asked(name.clone(), strategy);
+    let plan = live.plan.clone();
     done(hands, intent, &gathered, live.backend, &name, live.plan, "");
-    stay(hands, intent, gathered, follower, name).await
+    stay(hands, intent, gathered, follower, name, plan).await
 }
 
 async fn stay(
@@ -297,12 +299,13 @@ async fn stay(
     gathered: Gathered,
     follower: Follower,
     name: String,
+    plan: RebalancePlan,
 ) -> Outcome {
     let Then::Follow(follow) = &intent.then else {
         hands.printer.next(&format!("kubectl emqx rebalance watch {name}"));
         return Ok(Exit::Reached);
     };
-    let face = Face::of(hands, follow, false);
+    let face = Face::of(hands, follow, false).planned(plan);
     let timeout = follow.timeout;
     Following { gathered, follower, name, face, timeout }.run(hands).await
 }

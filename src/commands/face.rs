@@ -1,13 +1,20 @@
 //! How a follow is shown: lines, JSON lines, or a few lines that are redrawn in place.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Hands;
 use super::gather::Gathered;
 use crate::cli::intent::{Follow, Stream};
-use crate::model::{Event, EventType, Operation, Verdict};
-use crate::output::Printer;
+use crate::model::human::{clock, count};
+use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
+use crate::output::theme::Tone;
+use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
 use crate::plan::follow::Run;
+use crate::plan::picture::{Picture, picture};
+use crate::plan::progress::Counts;
+use crate::plan::rebalance::RebalancePlan;
+use crate::plan::words::{contradiction, short};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -47,21 +54,51 @@ pub struct Face {
     filtering: Filtering,
     /// Whether lines are the data (`watch`), or talk beside it (`apply`).
     data: bool,
+    inline: Option<Inline>,
+    /// What was forecast before it began; shows where it is to end.
+    plan: Option<RebalancePlan>,
+    /// The counts of the look before, and when, for changes per second.
+    before: Option<(Timestamp, Counts)>,
+    deltas: Vec<(NodeName, i64)>,
 }
 
 impl Face {
-    /// What fits the place: where `data`, lines go to stdout.
-    pub fn of(_hands: &Hands, follow: &Follow, data: bool) -> Self {
-        Self { stream: follow.stream, filtering: Filtering::default(), data }
+    /// What fits the place: a terminal gets a small progress; where `data`, lines go to stdout.
+    pub fn of(hands: &Hands, follow: &Follow, data: bool) -> Self {
+        let terminal = hands.printer.redraws() && (!data || hands.printer.terminal().stdout);
+        let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&hands.printer));
+        Self { data, inline, ..Self::lines(follow.stream) }
     }
 
     /// Lines on stdout, for a recording.
     pub fn lines(stream: Stream) -> Self {
-        Self { stream, filtering: Filtering::default(), data: true }
+        Self {
+            stream,
+            filtering: Filtering::default(),
+            data: true,
+            inline: None,
+            plan: None,
+            before: None,
+            deltas: Vec::new(),
+        }
+    }
+
+    /// The same, knowing what was forecast.
+    #[must_use]
+    pub fn planned(mut self, plan: RebalancePlan) -> Self {
+        self.plan = Some(plan);
+        self
     }
 
     /// One step.
     pub fn event(&mut self, hands: &Hands, event: &Event) {
+        if let Some(inline) = &mut self.inline {
+            // The redrawn lines show the progress; what stays above them are the steps.
+            if event.kind != EventType::Progress {
+                inline.say(&hands.printer.event_line(event, hands.printer.talk_theme()));
+            }
+            return;
+        }
         let mut filtering = std::mem::take(&mut self.filtering);
         self.tell(&hands.printer, event, &mut filtering, self.data);
         self.filtering = filtering;
@@ -73,17 +110,94 @@ impl Face {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
             Stream::Text if !filtering.tells(event) => {}
             Stream::Text if data => printer.event(event, Stream::Text),
-            Stream::Text => printer.talk(&printer.event_line(event, printer.talk_theme())),
+            Stream::Text => printer.talk_event(event),
         }
     }
 
     /// Something worth knowing that is not of the operation.
-    pub fn notice(&mut self, hands: &Hands, _at: Timestamp, text: &str) {
+    pub fn notice(&mut self, hands: &Hands, text: &str) {
+        if let Some(inline) = &mut self.inline {
+            inline.clear();
+        }
         hands.printer.notice(text);
     }
 
     /// How it is now.
-    pub fn draw(&mut self, _hands: &Hands, _gathered: &Gathered, _run: &Run, _now: Timestamp) {}
+    pub fn draw(&mut self, hands: &Hands, gathered: &Gathered, run: &Run, now: Timestamp) {
+        if self.inline.is_none() {
+            return;
+        }
+        self.changes(gathered, now);
+        let picture = picture(&gathered.world, &gathered.id, now);
+        let view = self.view(&picture, run, now, hands.printer.zone());
+        if let Some(inline) = &mut self.inline {
+            inline.draw(&view);
+        }
+    }
+
+    /// Clients more or fewer per second, between the last two answers of EMQX.
+    fn changes(&mut self, gathered: &Gathered, now: Timestamp) {
+        let Some(nodes) = &gathered.world.nodes else { return };
+        let counts = Counts::of(&nodes.value);
+        if let Some((at, before)) = &self.before {
+            if nodes.at <= *at {
+                return;
+            }
+            let seconds = nodes.at.duration_since(*at).as_secs_f64().max(0.5);
+            self.deltas = counts
+                .0
+                .iter()
+                .filter_map(|(node, (connections, _))| {
+                    let change =
+                        connections.as_ref()?.cast_signed() - before.connections(node)?.cast_signed();
+                    Some((node.clone(), (change as f64 / seconds).round() as i64))
+                })
+                .collect();
+        }
+        self.before = Some((nodes.at.min(now), counts));
+    }
+
+    fn view(&self, picture: &Picture, run: &Run, now: Timestamp, zone: &TimeZone) -> InlineView {
+        let standing = run.standing();
+        let (headline, tone) = match (&run.verdict, standing) {
+            (Some((verdict, _)), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
+            (None, Verdict::StillRunning) => {
+                (format!("{}, EMQX goes on", contradiction(run.object.as_ref())), Tone::Warning)
+            }
+            (None, _) => (String::new(), Tone::default()),
+        };
+        let left = run.left.map_or(0, |left| left.seconds);
+        let end = now + jiff::SignedDuration::from_secs(left.min(1 << 32).cast_signed());
+        let participants = run.donors().iter().chain(run.recipients());
+        let rows = participants
+            .map(|node| InlineRow {
+                label: short(node).to_owned(),
+                part: Some(if run.donors().contains(node) { Part::Donor } else { Part::Recipient }),
+                connections: run.counts.connections(node),
+                sessions: run.counts.sessions(node),
+                delta: self.deltas.iter().find(|(name, _)| name == node).map(|(_, delta)| *delta),
+            })
+            .collect();
+        InlineView {
+            title: format!("REBALANCING {}", picture.instance.name),
+            headline,
+            tone,
+            percent: run.entry.is_some().then_some(run.percent),
+            ends: run.left.filter(|_| run.ended.is_none()).map(|_| clock(end, zone)),
+            timeline: timeline(run),
+            facts: facts(run),
+            rows,
+            goal: self.plan.as_ref().map(goal),
+            serving: picture.totals.serving.map(|serving| (serving, picture.totals.nodes)),
+            landing_ratio: run.landing_ratio(),
+            notices: Vec::new(),
+            ages: picture
+                .sources
+                .iter()
+                .map(|(source, age)| (source.as_str().to_owned(), age.age_seconds))
+                .collect(),
+        }
+    }
 
     /// The last word on one that was over before it was followed.
     pub fn last_word(
@@ -95,6 +209,7 @@ impl Face {
         message: &str,
         now: Timestamp,
     ) {
+        self.inline = None;
         let event = Event {
             time: now,
             kind: EventType::Verdict,
@@ -116,5 +231,62 @@ impl Face {
     }
 
     /// Nothing more is drawn.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        if let Some(inline) = &mut self.inline {
+            inline.finish();
+        }
+    }
+}
+
+/// The four steps of a rebalance, and where it stands.
+fn timeline(run: &Run) -> Vec<InlineStep> {
+    let Some(entry) = &run.entry else { return Vec::new() };
+    let strategy = run.strategy.as_ref();
+    let steps = [
+        ("wait", Stage::WaitHealthCheck, strategy.map(|strategy| strategy.wait_health_check_seconds)),
+        ("evict", Stage::EvictingConns, None),
+        ("takeover", Stage::WaitTakeover, strategy.map(|strategy| strategy.wait_takeover_seconds)),
+        ("sessions", Stage::EvictingSessions, None),
+    ];
+    let here = entry.stage.order();
+    steps
+        .into_iter()
+        .map(|(name, stage, seconds)| InlineStep {
+            name: name.to_owned(),
+            when: match (run.ended.is_some(), stage.order().cmp(&here)) {
+                (true, _) | (false, std::cmp::Ordering::Less) => When::Done,
+                (false, std::cmp::Ordering::Equal) => When::Now,
+                (false, std::cmp::Ordering::Greater) => When::Later,
+            },
+            seconds,
+        })
+        .collect()
+}
+
+fn facts(run: &Run) -> Vec<String> {
+    let mut facts = Vec::new();
+    if let Some(left) = run.left.filter(|_| run.ended.is_none()) {
+        facts.push(format!("{} rounds to go", count(left.rounds)));
+    }
+    if let (Some(start), Some(now)) =
+        (run.start.as_ref().and_then(Counts::all_connections), run.counts.all_connections())
+    {
+        facts.push(format!("{} connected", count(now)));
+        let missing = start.saturating_sub(now);
+        facts.push(if missing == 0 {
+            "none missing".to_owned()
+        } else {
+            format!("{} on their way or missing", count(missing))
+        });
+    }
+    facts
+}
+
+fn goal(plan: &RebalancePlan) -> String {
+    let average = |value: f64| count(value.round() as u64);
+    format!(
+        "{} on donors, {} on recipients",
+        average(plan.averages.donors_after),
+        average(plan.averages.recipients_after.unwrap_or(0.0))
+    )
 }

@@ -120,9 +120,8 @@ impl Following {
 
     fn take(&mut self, hands: &Hands, facts: Vec<Fact>) {
         for fact in facts {
-            let at = fact.at;
             if let Some(notice) = self.gathered.world.apply(fact).notice {
-                self.face.notice(hands, at, &notice);
+                self.face.notice(hands, &notice);
             }
         }
     }

@@ -83,22 +83,19 @@ pub fn of(gathered: &Gathered, now: Timestamp) -> Vec<RebalanceItem> {
 }
 
 fn running(gathered: &Gathered, object: &Rebalance, run: &Run, now: Timestamp) -> RebalanceItem {
-    let (verdict, reason) = match &run.verdict {
-        Some((verdict, reason)) => (*verdict, reason.clone()),
-        None => {
-            let verdict = run.standing();
-            let state = run.entry.as_ref().map(|entry| entry.state.clone());
-            let state = state.unwrap_or_else(|| match gathered.world.load {
-                Some(_) => "EMQX does not list it".to_owned(),
-                None => "EMQX was not asked".to_owned(),
-            });
-            let reason = match verdict {
-                Verdict::StillRunning => format!("{}, EMQX goes on ({state})", contradiction(Some(object))),
-                _ => state,
-            };
-            (verdict, reason)
-        }
-    };
+    let (verdict, reason) = run.verdict.clone().unwrap_or_else(|| {
+        let verdict = run.standing();
+        let state = run.entry.as_ref().map(|entry| entry.state.clone());
+        let state = state.unwrap_or_else(|| match gathered.world.load {
+            Some(_) => "EMQX does not list it".to_owned(),
+            None => "EMQX was not asked".to_owned(),
+        });
+        let reason = match verdict {
+            Verdict::StillRunning => format!("{}, EMQX goes on ({state})", contradiction(Some(object))),
+            _ => state,
+        };
+        (verdict, reason)
+    });
     item(gathered, object, verdict, reason, object.started.map(|started| seconds_between(started, now)))
 }
 

@@ -7,9 +7,9 @@ use crate::error::{Exit, Problem};
 use crate::model::Strategy;
 use crate::plan::eviction::Landing;
 use crate::plan::picture::picture;
-use crate::plan::preflight::{self, Check, SKIPPABLE};
+use crate::plan::preflight::{self, Check};
 use crate::plan::reach::{self, Asked};
-use crate::plan::rebalance::{Decision, RebalancePlan, Return, forecast, numbered};
+use crate::plan::rebalance::{Decision, Finding, RebalancePlan, Return, Severity, forecast, numbered};
 use crate::plan::results::Backend;
 use crate::seam::{Right, Want};
 
@@ -95,11 +95,12 @@ pub async fn live(
     };
     let mut plan = forecast(Some(gathered.id.clone()), &participants, strategy, back);
     let mut found = preflight::findings(&check, &plan);
-    for finding in &mut found {
-        let skipped = skip.iter().any(|id| id == finding.id) && SKIPPABLE.contains(&finding.id);
-        if skipped && finding.severity == crate::plan::rebalance::Severity::Blocked {
-            finding.severity = crate::plan::rebalance::Severity::Warning;
-        }
+    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
+    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
+    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
+    plan.findings.retain(|finding| !skipped(finding));
+    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
+        finding.severity = Severity::Warning;
     }
     plan.judge(found);
     Ok(Live { plan, backend, why })

@@ -57,6 +57,9 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         DryRun::Client => " deleted (dry run)",
         DryRun::Server => " deleted (server dry run)",
     };
+    if let Some(reason) = &intent.write.reason {
+        hands.printer.talk(&format!("reason: {reason}"));
+    }
     for object in &doomed {
         let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
         if dry != DryRun::Client {
@@ -80,10 +83,9 @@ fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'stat
         return Some("it is running");
     }
     match object.phase {
-        Phase::Completed => None,
         // Failed by readiness says nothing of EMQX: only EMQX can tell that it is over.
         Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
-        Phase::Failed => None,
+        Phase::Completed | Phase::Failed => None,
         _ => Some("it is not over"),
     }
 }

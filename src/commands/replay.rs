@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use super::Outcome;
 use super::face::{Face, Filtering};
 use crate::cli::intent::Stream;
-use crate::error::Exit;
+use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
 use crate::plan::follow::Follower;
 use crate::plan::upgrade::follow::Upgrades;
-use crate::replay::{Moment, Recording};
+use crate::seam::Moment;
 
 /// What EMQX and the API server are asked when a recording begins comes within this many seconds.
 const BEGINNING: f64 = 1.0;
@@ -105,7 +105,12 @@ impl Teller {
 }
 
 /// `replay`: every operation of a recording, at once or at a speed.
-pub async fn run(printer: &Printer, stream: Stream, recording: Recording, speed: Option<f64>) -> Outcome {
+pub async fn run(
+    printer: &Printer,
+    stream: Stream,
+    recording: impl Iterator<Item = Result<Moment, Problem>>,
+    speed: Option<f64>,
+) -> Outcome {
     let mut teller = Teller::default();
     let mut face = Face::lines(stream);
     let mut filtering = Filtering::default();

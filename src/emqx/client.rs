@@ -213,13 +213,18 @@ impl Shared {
             let name = self.name();
             let pause = match self.round().await {
                 Ok(round) => {
-                    failures = 0;
+                    // A key that is refused is read anew each time: not more often than it can help.
+                    let refused = round
+                        .iter()
+                        .any(|fact| matches!(fact.news, News::Link(Source::Emqx, _, Link::Forbidden(_))));
+                    failures = if refused { failures + 1 } else { 0 };
                     for fact in round {
                         if facts.send(fact).await.is_err() {
                             return;
                         }
                     }
-                    jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE))
+                    let pause = jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE));
+                    if refused { pause.max(back_off(failures)) } else { pause }
                 }
                 Err(failed) => {
                     failures += 1;

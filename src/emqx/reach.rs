@@ -139,7 +139,7 @@ impl KeyFile {
         Self { path: path.into() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the user's own key file, read where it is needed")]
+    #[allow(clippy::disallowed_methods, reason = "the user's own key file, read where it is needed")]
     fn read(&self) -> Result<ApiKey, Problem> {
         let what = format!("cannot use --api-key-file {}", self.path.display());
         let text =

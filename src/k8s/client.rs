@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError,
-    NamedAuthInfo, NamedCluster, NamedContext,
+    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
 };
 use kube::{Client, Config};
 
 use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::Trouble;
+use super::kubeconfig::{complete_url, explain, no_current_context, unknown_context};
 use crate::error::Problem;
 
 /// kubectl's flags for reaching a cluster.
@@ -61,7 +62,8 @@ pub(super) struct Connection {
 /// A server that does not even accept a connection within this is not there.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
-const WHAT: &str = "cannot connect to a cluster";
+/// How every problem of connecting begins.
+pub(super) const WHAT: &str = "cannot connect to a cluster";
 
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
@@ -106,10 +108,7 @@ impl Connect {
     }
 
     /// The merged kubeconfig, and where it came from.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "kubectl's own environment variable, read where it is used"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "kubectl's own environment variable, read where it is used")]
     fn read(&self) -> Result<(Kubeconfig, String), Problem> {
         if let Some(path) = &self.kubeconfig {
             let place = path.display().to_string();
@@ -162,7 +161,7 @@ impl Connect {
                 .hint("kubectl config get-clusters"));
         }
         self.override_server(server.get_or_insert_default());
-        if let Some(url) = server.as_mut().and_then(|server| complete_url(server)) {
+        if let Some(url) = server.as_mut().and_then(complete_url) {
             return Err(Problem::new(WHAT, format!("\"{url}\" is no address of an API server"))
                 .hint("an address is https://HOST:PORT; kubectl config view shows the one in use"));
         }
@@ -234,83 +233,6 @@ impl Connect {
         if !self.impersonate_groups.is_empty() {
             user.impersonate_groups = Some(self.impersonate_groups.clone());
         }
-    }
-}
-
-/// Gives an address without a scheme the one that client-go would (`DefaultServerURL`), because kube panics without
-/// one. Gives back an address that cannot be used.
-fn complete_url(server: &mut NamedServer) -> Option<String> {
-    let url = server.server.as_mut()?;
-    if !url.contains("://") {
-        let secure = server.certificate_authority.is_some()
-            || server.certificate_authority_data.is_some()
-            || server.insecure_skip_tls_verify == Some(true);
-        *url = format!("{}://{url}", if secure { "https" } else { "http" });
-    }
-    let parsed = url.parse::<hyper::Uri>().ok();
-    let usable =
-        parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-    (!usable).then(|| url.clone())
-}
-
-fn context_names(kubeconfig: &Kubeconfig) -> String {
-    let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
-    names.sort_unstable();
-    names.join(", ")
-}
-
-fn unknown_context(name: &str, kubeconfig: &Kubeconfig, place: &str) -> Problem {
-    let names = context_names(kubeconfig);
-    let there = if names.is_empty() { "it has none".to_owned() } else { format!("it has {names}") };
-    Problem::new(WHAT, format!("{place} has no context \"{name}\"; {there}"))
-        .hint("kubectl config get-contexts")
-}
-
-fn no_current_context(kubeconfig: &Kubeconfig, place: &str) -> Problem {
-    let names = context_names(kubeconfig);
-    Problem::new(WHAT, format!("{place} has no current context; it has {names}"))
-        .hint("kubectl config use-context NAME, or --context NAME")
-}
-
-fn explain(error: &KubeconfigError, place: &str) -> Problem {
-    use std::io::ErrorKind;
-    match error {
-        KubeconfigError::ReadConfig(io, path) => {
-            let why = match io.kind() {
-                ErrorKind::NotFound => format!("the kubeconfig {} does not exist", path.display()),
-                ErrorKind::PermissionDenied => format!("the kubeconfig {} may not be read", path.display()),
-                _ => format!("the kubeconfig {} cannot be read: {io}", path.display()),
-            };
-            Problem::new(WHAT, why).hint("check --kubeconfig and KUBECONFIG")
-        }
-        KubeconfigError::Parse(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default().to_owned();
-            Problem::new(WHAT, format!("the kubeconfig {place} is not valid: {line}"))
-                .hint("kubectl config view reads it the same way")
-        }
-        KubeconfigError::MissingClusterUrl => {
-            Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
-                .hint("kubectl config set-cluster NAME --server=URL")
-        }
-        KubeconfigError::LoadCertificateAuthority(cause)
-        | KubeconfigError::LoadClientCertificate(cause)
-        | KubeconfigError::LoadClientKey(cause) => {
-            let which = match error {
-                KubeconfigError::LoadCertificateAuthority(_) => "certificate authority",
-                KubeconfigError::LoadClientCertificate(_) => "client certificate",
-                _ => "client key",
-            };
-            let why = match cause {
-                LoadDataError::ReadFile(io, path) => {
-                    format!("the {which} {} cannot be read: {io}", path.display())
-                }
-                LoadDataError::DecodeBase64(_) => format!("the {which} in the kubeconfig is not base64"),
-                LoadDataError::NoBase64DataOrFile => format!("the kubeconfig has no {which}"),
-            };
-            Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates")
-        }
-        other => Problem::new(WHAT, format!("the kubeconfig {place}: {other}")).hint("kubectl config view"),
     }
 }
 

@@ -25,6 +25,7 @@ mod client;
 mod clock;
 mod discovery;
 mod explain;
+mod kubeconfig;
 mod read;
 mod resource;
 mod secret;

@@ -94,9 +94,7 @@ fn harmless_json(text: &str) -> String {
             letter != '\n' && harmless(letter.encode_utf8(&mut bytes)) != *letter.encode_utf8(&mut [0; 4]);
         if bad {
             for unit in letter.encode_utf16(&mut units) {
-                use std::fmt::Write as _;
-                // Writing into a String cannot fail.
-                let _ = write!(clean, "\\u{unit:04x}");
+                put!(clean, "\\u{unit:04x}");
             }
         } else {
             clean.push(letter);
@@ -140,7 +138,25 @@ mod tests {
 
     #[test]
     fn a_list_says_of_what() {
-        insta::assert_snapshot!(list("Thing", &[BODY], Format::Yaml), @"");
-        insta::assert_snapshot!(items("ThingList", &[1, 2], Format::Json), @"");
+        insta::assert_snapshot!(list("Thing", &[BODY], Format::Yaml), @r#"
+            apiVersion: cli.emqx.io/v1alpha1
+            kind: ThingList
+            items:
+            - apiVersion: cli.emqx.io/v1alpha1
+              kind: Thing
+              zebra: 1
+              apple: null
+              text: "a�b\x9Bc�\""
+        "#);
+        insta::assert_snapshot!(items("ThingList", &[1, 2], Format::Json), @r#"
+            {
+              "apiVersion": "cli.emqx.io/v1alpha1",
+              "kind": "ThingList",
+              "items": [
+                1,
+                2
+              ]
+            }
+        "#);
     }
 }

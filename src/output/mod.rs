@@ -9,11 +9,23 @@
 //!
 //! May import `model`, `plan` and `error`.
 
+/// `write!` into a `String`, which cannot fail.
+macro_rules! put {
+    ($text:expr, $($what:tt)*) => {{
+        use std::fmt::Write as _;
+        let _ = write!($text, $($what)*);
+    }};
+}
+
 pub mod document;
+pub mod inline;
+pub mod inline_view;
 pub mod names;
 pub mod printer;
 pub mod table;
 pub mod text;
 pub mod theme;
 
+pub use inline::Inline;
+pub use inline_view::{InlineRow, InlineStep, InlineView, When};
 pub use printer::{Printer, Terminal};

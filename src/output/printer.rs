@@ -18,7 +18,8 @@ use crate::model::{Event, EventType};
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::{Applied, Backend, Nodes, RebalanceItem, Status, Stopped, Version};
 
-/// What `app` found out about where the words go.
+/// Where the words go.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// Whether stdout is a terminal.
@@ -121,9 +122,12 @@ impl Printer {
         terminal: Terminal,
         zone: TimeZone,
     ) -> Self {
-        let sink = |raw, tty| match terminal.colored(look.color, tty) {
-            true => AutoStream::always_ansi(raw),
-            false => AutoStream::never(raw),
+        let sink = |raw, tty| {
+            if terminal.colored(look.color, tty) {
+                AutoStream::always_ansi(raw)
+            } else {
+                AutoStream::never(raw)
+            }
         };
         Self {
             out: RefCell::new(sink(out, terminal.stdout)),
@@ -197,7 +201,7 @@ impl Printer {
         match sink.write_all(text.as_bytes()).and_then(|()| sink.flush()) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed.set(self.closed.get() || !talk)
+                self.closed.set(self.closed.get() || !talk);
             }
             // Nobody can be told that talk cannot be said.
             Err(_) if talk => {}
@@ -246,7 +250,7 @@ impl Printer {
         let mut text =
             format!("{} {}\n", theme.paint(Tone::Bad, "error:"), theme.clean(&problem.to_string()));
         if let Some(hint) = &problem.hint {
-            text.push_str(&format!("{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint)));
+            put!(text, "{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint));
         }
         self.push(true, &text);
     }
@@ -335,9 +339,12 @@ impl Printer {
 
     /// The nodes of one cluster.
     pub fn nodes(&self, nodes: &Nodes, output: Output) {
-        let text = |layout| match nodes.items.is_empty() {
-            true => String::new(),
-            false => text::status::nodes(std::slice::from_ref(nodes), false, layout),
+        let text = |layout| {
+            if nodes.items.is_empty() {
+                String::new()
+            } else {
+                text::status::nodes(std::slice::from_ref(nodes), false, layout)
+            }
         };
         if nodes.items.is_empty() && matches!(output, Output::Text | Output::Wide) {
             self.talk(&format!("no node of {} is known", nodes.instance));

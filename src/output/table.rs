@@ -142,6 +142,7 @@ impl Table {
                 out.push_str(&" ".repeat(GAP));
             }
         }
+        out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
 }
@@ -181,14 +182,22 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_whatever_the_letters() {
-        insta::assert_snapshot!(table().render(Theme::default(), None), @"");
+        insta::assert_snapshot!(table().render(Theme::default(), None).replace('\u{301}', "~"), @r"
+            NAME          COUNT   WHY
+            节点-1           10   because it is so
+            e~clair�[31m   1,000
+        ");
     }
 
     #[test]
     fn ascii_has_no_other_letters() {
         let text = table().render(Theme { color: false, ascii: true }, Some(46));
         assert!(text.is_ascii(), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+            NAME           COUNT   WHY
+            ??-1              10   because it is so
+            e?clair?[31m   1,000
+        ");
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Symbols {
     pub arrow: &'static str,
     /// Done.
     pub done: &'static str,
+    /// Under way.
+    pub now: &'static str,
     /// Between two stages.
     pub rule: &'static str,
     /// The part of a line that is done.
@@ -108,6 +110,7 @@ const UNICODE: Symbols = Symbols {
     ellipsis: "…",
     arrow: "→",
     done: "✓",
+    now: "▸",
     rule: "─",
     bar: "━",
     full: "█",
@@ -122,6 +125,7 @@ const ASCII: Symbols = Symbols {
     ellipsis: "..",
     arrow: "->",
     done: "ok",
+    now: ">",
     rule: "-",
     bar: "=",
     full: "#",
@@ -140,7 +144,7 @@ impl Theme {
 
     /// A text in the colour of what it means; as it is where there is no colour.
     pub fn paint(self, tone: Tone, text: &str) -> String {
-        if !self.color || tone == Tone::Plain {
+        if !self.color || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
         }
         let style = tone.style();

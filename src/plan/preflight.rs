@@ -9,11 +9,6 @@ use crate::error::Problem;
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
 
-/// The checks that can be skipped by name, and those that cannot: a second rebalance and a taken name are not a matter of
-/// opinion.
-pub const SKIPPABLE: [&str; 4] =
-    ["evacuation-running", "instance-not-ready", "no-permission", "too-few-nodes"];
-
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
 /// (`verified.md` 1, 2: 20 to 35 s on 2.2).
 const FAILED_FROM_SECONDS: u64 = 20;

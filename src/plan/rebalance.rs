@@ -185,12 +185,17 @@ impl RebalancePlan {
         (count(Part::Donor), count(Part::Recipient))
     }
 
-    /// Adds what the checks found; a blocked finding refuses a plan that would go.
+    /// Adds what the checks found; a blocked finding refuses a plan that would go. One that would do nothing is refused
+    /// only for what makes its own counts doubtful: whether the instance is ready, or the name free, does not matter then.
     pub fn judge(&mut self, findings: Vec<Finding>) {
+        const DOUBTFUL: [&str; 3] = ["already-running", "evacuation-running", "too-few-nodes"];
         self.findings.extend(findings);
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let blocked = self.findings.iter().find(|finding| finding.severity == Severity::Blocked);
-        if let Some(finding) = blocked
+        let idle = self.decision == Decision::NothingToDo;
+        let counts = |finding: &&Finding| {
+            finding.severity == Severity::Blocked && (!idle || DOUBTFUL.contains(&finding.id))
+        };
+        if let Some(finding) = self.findings.iter().find(counts)
             && self.decision != Decision::Refused
         {
             self.decision = Decision::Refused;

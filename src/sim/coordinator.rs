@@ -44,8 +44,8 @@ impl Default for RebalanceOrder {
             nodes: None,
             conn_rate: 500,
             sess_rate: 500,
-            wait_health_check: Duration::from_secs(60),
-            wait_takeover: Duration::from_secs(60),
+            wait_health_check: Duration::from_mins(1),
+            wait_takeover: Duration::from_mins(1),
             conn: threshold,
             sess: threshold,
         }

@@ -239,6 +239,17 @@ fn v2_evacuation(entry: &Value) -> Value {
     }))
 }
 
+/// v2's conditions, the newest stage first.
+const V2_ORDER: [&str; 7] = [
+    "Ready",
+    "Available",
+    "ReplicantNodesReady",
+    "ReplicantNodesProgressing",
+    "CoreNodesReady",
+    "CoreNodesProgressing",
+    "Initialized",
+];
+
 /// Cleared conditions stay as False; those that are True stand first, the newest at the very front.
 fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
     let now = rfc3339(view.now);
@@ -257,23 +268,15 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
             ("ReplicantNodesProgressing" | "ReplicantNodesReady", _) if !with_replicants => {
                 (false, "NoReplicants".to_owned())
             }
-            ("Initialized" | "CoreNodesProgressing", _) | (_, None) => (true, own),
-            ("CoreNodesReady" | "ReplicantNodesProgressing", Some("ReplicantNodesNotReady")) => (true, own),
+            ("Initialized" | "CoreNodesProgressing", _)
+            | (_, None)
+            | ("CoreNodesReady" | "ReplicantNodesProgressing", Some("ReplicantNodesNotReady")) => (true, own),
             (_, Some(reason)) => (false, reason.to_owned()),
         }
     };
-    const ORDER: [&str; 7] = [
-        "Ready",
-        "Available",
-        "ReplicantNodesReady",
-        "ReplicantNodesProgressing",
-        "CoreNodesReady",
-        "CoreNodesProgressing",
-        "Initialized",
-    ];
     let was = |kind: &str| old.iter().find(|known| known["type"] == kind);
     let newly_lost = lost.is_some() && was("Ready").is_some_and(|ready| ready["status"] == "True");
-    let mut list: Vec<(bool, Value)> = ORDER
+    let mut list: Vec<(bool, Value)> = V2_ORDER
         .iter()
         .map(|&kind| {
             let (is_true, reason) = wanted(kind);

@@ -32,7 +32,7 @@ pub mod operator;
 #[cfg(test)]
 mod outcome_tests;
 mod patch;
-mod population;
+pub mod population;
 mod resources;
 pub mod rest;
 mod rest_bodies;

@@ -85,7 +85,7 @@ fn the_documented_run_is_78_rounds_and_98_seconds_exactly() {
     let order = RebalanceOrder { nodes: None, ..scenario("documented").expect.strategy.order() };
     assert_eq!(broker.start_rebalance(&leader, order), Ok(()));
     let state = |broker: &Broker| broker.rebalances().first().map(|rebalance| rebalance.state);
-    broker.advance_to(SECOND * 10 - Duration::from_millis(1));
+    broker.advance_to(Duration::from_millis(9_999));
     assert_eq!(state(&broker), Some(RebalanceState::WaitHealthCheck));
     broker.advance_to(SECOND * 10);
     assert_eq!(state(&broker), Some(RebalanceState::EvictingConns));
@@ -95,7 +95,7 @@ fn the_documented_run_is_78_rounds_and_98_seconds_exactly() {
     broker.advance_to(SECOND * 88);
     assert_eq!(state(&broker), Some(RebalanceState::WaitTakeover));
     assert_eq!(connections(&broker), [2553, 2553, 2554, 2340]);
-    broker.advance_to(SECOND * 98 - Duration::from_millis(1));
+    broker.advance_to(Duration::from_millis(97_999));
     assert_eq!(state(&broker), Some(RebalanceState::WaitTakeover));
     broker.advance_to(SECOND * 98);
     assert_eq!(state(&broker), None);
@@ -122,7 +122,7 @@ fn the_remainder_goes_bytewise_by_name_and_least_fills_the_lowest() {
             broker(&[(1000, 0), (30, 0), (0, 0), (10, 0)], &format!("loadBalancer: {balancer}\n"));
         let leader = broker.nodes[0].name.clone();
         assert_eq!(broker.start_rebalance(&leader, order(50, 10.0)), Ok(()));
-        broker.advance_to(SECOND * 11 - Duration::from_millis(1));
+        broker.advance_to(Duration::from_millis(10_999));
         broker.crash_coordinators();
         broker.advance_to(SECOND * 11);
         connections(&broker)
@@ -212,7 +212,7 @@ fn sessions_are_moved_after_the_connections() {
     let mut broker = broker(&[(0, 5000), (0, 0), (10, 0)], "");
     let leader = broker.nodes[0].name.clone();
     // By connections only the third gives, so nothing helps the first.
-    assert_eq!(broker.start_rebalance(&leader, order(100, 100.0)).is_err(), true);
+    assert!(broker.start_rebalance(&leader, order(100, 100.0)).is_err());
     let mut broker = self::broker(&[(500, 5000), (0, 0)], "");
     assert_eq!(broker.start_rebalance(&leader, order(100, 1000.0)), Ok(()));
     broker.advance_to(SECOND * 20);

@@ -43,8 +43,9 @@ struct Maker<'a> {
     born: String,
 }
 
-/// All objects, those first that others point to.
-pub(super) fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
+/// All objects, those first that others point to. On a real API server the namespace may exist already, the sets make
+/// their pods themselves, and whoever serves pods there gives them their addresses.
+pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     let now = emqx.clock().now();
     let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);
     let maker = Maker { scenario, born: rfc3339(born) };
@@ -237,7 +238,7 @@ impl Maker<'_> {
                     sessions: node.sessions(),
                     pod: member.pod.clone(),
                     pod_uid: self.uid("Pod", &member.pod),
-                    controller_uid: self.uid(self.set_kind(member.role), &self.scenario.set(member.role)),
+                    controller_uid: self.uid(Self::set_kind(member.role), &self.scenario.set(member.role)),
                 })
                 .collect()
         });
@@ -334,13 +335,13 @@ impl Maker<'_> {
         }
     }
 
-    fn set_kind(&self, role: Role) -> &'static str {
+    fn set_kind(role: Role) -> &'static str {
         if role == Role::Core { "StatefulSet" } else { "ReplicaSet" }
     }
 
     fn set(&self, role: Role, members: &[&Member]) -> Value {
         let name = self.scenario.set(role);
-        let kind = self.set_kind(role);
+        let kind = Self::set_kind(role);
         let labels = self.labels(Some(role));
         let replicas = members.len();
         let mut metadata = self.metadata(kind, &name);
@@ -387,7 +388,7 @@ impl Maker<'_> {
         metadata["labels"] = labels;
         metadata["generateName"] = json!(format!("{set}-"));
         metadata["generation"] = json!(1);
-        metadata["ownerReferences"] = self.owner("apps/v1", self.set_kind(member.role), &set);
+        metadata["ownerReferences"] = self.owner("apps/v1", Self::set_kind(member.role), &set);
         let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
         let ports = if api == Api::V1beta4 {
             vec![port("management", 8081), port("dashboard", 18083)]

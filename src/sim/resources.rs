@@ -186,7 +186,7 @@ impl Registry {
             if resource.group == group && resource.versions.contains(&version) {
                 list.push(json!({
                     "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-                    "kind": resource.kind, "shortNames": resource.short,
+                    "kind": resource.kind, "shortNames": resource.short, "categories": categories(resource),
                     "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
                 }));
                 if resource.status {
@@ -256,6 +256,12 @@ impl Registry {
         }
         json!({ "openapi": "3.0.0", "info": { "title": "Kubernetes", "version": "sim" }, "paths": paths })
     }
+}
+
+/// What `kubectl get all` asks for.
+fn categories(resource: &Resource) -> &'static [&'static str] {
+    let all = ["pods", "services", "statefulsets", "replicasets", "deployments"].contains(&resource.plural);
+    if all { &["all"] } else { &[] }
 }
 
 /// Reviews a client may ask for, with their kinds.

@@ -325,6 +325,10 @@ pub struct Scenario {
     /// Whether an operator is at work.
     #[serde(default = "alive")]
     pub operator_alive: bool,
+    /// Seconds from the start of a rebalance to the operator's next look at the instance. Chance on a real cluster; as
+    /// in the recordings when absent.
+    #[serde(default)]
+    pub operator_looks_after: Option<f64>,
     /// Where evicted clients come back.
     #[serde(default)]
     pub load_balancer: Balancer,
@@ -426,15 +430,16 @@ impl Scenario {
         let mut scenario: Self =
             serde_yaml::from_str(text).map_err(|error| ScenarioError::Yaml(error.to_string()))?;
         if scenario.instance.is_empty() {
-            scenario.instance = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" }.to_owned();
+            let usual = if scenario.api == Api::V1beta4 { "emqx-ee" } else { "emqx" };
+            usual.clone_into(&mut scenario.instance);
         }
         if scenario.version.is_empty() {
-            scenario.version = match scenario.api {
+            let usual = match scenario.api {
                 Api::V1beta4 => "4.4.19",
                 Api::V2beta1 => "5.8.6",
                 Api::V2 | Api::V3beta1 => "5.10.1",
-            }
-            .to_owned();
+            };
+            usual.clone_into(&mut scenario.version);
         }
         scenario.check()?;
         Ok(scenario)
@@ -453,6 +458,10 @@ impl Scenario {
         }
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
             return senseless("a group of several nodes cannot have one node name".to_owned());
+        }
+        if self.operator_looks_after.is_some_and(|after| !after.is_finite() || !(0.0..=1e6).contains(&after))
+        {
+            return senseless("`operatorLooksAfter` is in seconds".to_owned());
         }
         for timed in &self.faults {
             let fault = timed.fault.parse()?;

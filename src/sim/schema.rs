@@ -287,7 +287,7 @@ fn is_ratio(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn admit(line: Line, version: &str, spec: Value, mode: FieldValidation) -> Result<Value, String> {
+    fn admit(line: Line, version: &str, spec: &Value, mode: FieldValidation) -> Result<Value, String> {
         let registry = Registry::new(line);
         let schemas = Schemas::new(line);
         let Some((_, resource)) = registry.find(GROUP, version, "rebalances") else {
@@ -303,15 +303,15 @@ mod tests {
             .map_err(|failure| failure.body()["message"].as_str().unwrap_or_default().to_owned())
     }
 
-    fn spec(field: &str, value: Value) -> Value {
+    fn spec(field: &str, value: impl Into<Value>) -> Value {
         let mut spec = json!({ "instanceName": "emqx", "rebalanceStrategy": { "connEvictRate": 10 } });
-        spec["rebalanceStrategy"][field] = value;
+        spec["rebalanceStrategy"][field] = value.into();
         spec
     }
 
     #[test]
     fn defaults_are_filled_in() {
-        let stored = admit(Line::V2_2, "v2beta1", spec("connEvictRate", json!(10)), FieldValidation::Strict);
+        let stored = admit(Line::V2_2, "v2beta1", &spec("connEvictRate", json!(10)), FieldValidation::Strict);
         let strategy = json!({
             "connEvictRate": 10, "sessEvictRate": 500, "waitHealthCheck": 60, "waitTakeover": 60,
             "absConnThreshold": 1000, "absSessThreshold": 1000, "relConnThreshold": "1.1", "relSessThreshold": "1.1",
@@ -326,13 +326,13 @@ mod tests {
             let stored = admit(
                 Line::V2_3,
                 "v2beta1",
-                spec("relConnThreshold", json!(refused)),
+                &spec("relConnThreshold", json!(refused)),
                 FieldValidation::Ignore,
             );
             assert!(stored.is_err_and(|text| text.contains("should match")), "{refused}");
         }
         assert!(
-            admit(Line::V2_3, "v2beta1", spec("relConnThreshold", json!("1.05")), FieldValidation::Ignore)
+            admit(Line::V2_3, "v2beta1", &spec("relConnThreshold", json!("1.05")), FieldValidation::Ignore)
                 .is_ok()
         );
     }
@@ -342,16 +342,16 @@ mod tests {
         let missing = admit(
             Line::V2_2,
             "v2beta1",
-            json!({ "instanceName": "emqx", "rebalanceStrategy": {} }),
+            &json!({ "instanceName": "emqx", "rebalanceStrategy": {} }),
             FieldValidation::Ignore,
         );
         assert_eq!(
             missing,
             Err("Rebalance.apps.emqx.io \"r\" is invalid: spec.rebalanceStrategy.connEvictRate: Required value".to_owned())
         );
-        let zero = admit(Line::V2_2, "v2beta1", spec("connEvictRate", json!(0)), FieldValidation::Ignore);
+        let zero = admit(Line::V2_2, "v2beta1", &spec("connEvictRate", json!(0)), FieldValidation::Ignore);
         assert!(zero.is_err_and(|text| text.contains("should be greater than or equal to 1")));
-        let text = admit(Line::V2_2, "v2beta1", spec("connEvictRate", json!("10")), FieldValidation::Ignore);
+        let text = admit(Line::V2_2, "v2beta1", &spec("connEvictRate", json!("10")), FieldValidation::Ignore);
         assert!(text.is_err_and(|text| text.contains("must be of type integer: \"string\"")));
     }
 
@@ -359,17 +359,17 @@ mod tests {
     fn an_unknown_field_is_pruned_or_refused() {
         let mut with_kind = spec("connEvictRate", json!(10));
         with_kind["instanceKind"] = json!("EmqxEnterprise");
-        let strict = admit(Line::V2_3, "v2beta1", with_kind.clone(), FieldValidation::Strict);
+        let strict = admit(Line::V2_3, "v2beta1", &with_kind, FieldValidation::Strict);
         assert!(strict.is_err_and(|text| text.contains("unknown field \"spec.instanceKind\"")));
-        let pruned = admit(Line::V2_3, "v2beta1", with_kind.clone(), FieldValidation::Warn);
+        let pruned = admit(Line::V2_3, "v2beta1", &with_kind, FieldValidation::Warn);
         assert!(pruned.is_ok_and(|spec| spec["instanceKind"].is_null()));
-        assert!(admit(Line::V2_2, "v2beta1", with_kind, FieldValidation::Strict).is_ok());
+        assert!(admit(Line::V2_2, "v2beta1", &with_kind, FieldValidation::Strict).is_ok());
     }
 
     #[test]
     fn the_webhook_of_2_2_wants_numbers() {
         let refused =
-            admit(Line::V2_2, "v2beta1", spec("relConnThreshold", json!("1,1")), FieldValidation::Ignore);
+            admit(Line::V2_2, "v2beta1", &spec("relConnThreshold", json!("1,1")), FieldValidation::Ignore);
         assert!(refused.is_err_and(|text| text.contains("must be float64")));
     }
 }

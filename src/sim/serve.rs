@@ -1,8 +1,8 @@
 //! Puts the pretend cluster together and keeps it running.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -61,7 +61,7 @@ pub enum SimError {
     NoNode(String),
 }
 
-/// A pretend cluster at work. Dropping it ends its tasks, [`shutdown`](Running::shutdown) also tidies up.
+/// A pretend cluster at work. Dropping it ends it; [`shutdown`](Running::shutdown) also waits for the end.
 pub struct Running {
     url: String,
     kubeconfig: PathBuf,
@@ -70,7 +70,7 @@ pub struct Running {
     emqx: Emqx,
     server: Server,
     faults: Faults,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Starts a pretend cluster on loopback; it answers when this returns.
@@ -127,7 +127,7 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
         tokio::spawn(operator.run()),
         tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
     ];
-    Ok(Running { url, kubeconfig, folder, emqx, server, faults, tasks })
+    Ok(Running { url, kubeconfig, folder, emqx, server, faults, tasks: Mutex::new(tasks) })
 }
 
 /// The operator's own way in.
@@ -140,14 +140,12 @@ fn admin(url: &str) -> Result<kube::Config, SimError> {
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
-    let (path, folder) = match wanted {
-        Some(path) => (path, None),
-        None => {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let folder =
-                std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
-            (folder.join("config"), Some(folder))
-        }
+    let (path, folder) = if let Some(path) = wanted {
+        (path, None)
+    } else {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+        (folder.join("config"), Some(folder))
     };
     let failed = |source| SimError::Kubeconfig { path: path.clone(), source };
     if let Some(folder) = &folder {
@@ -185,7 +183,7 @@ impl Running {
 
     /// An address of EMQX's REST API outside Kubernetes, as `--emqx-url` takes it: a port of its own for a node,
     /// named by its pod or by itself; the first running node when nothing is named.
-    pub async fn emqx_url(&mut self, node: Option<&str>) -> Result<String, SimError> {
+    pub async fn emqx_url(&self, node: Option<&str>) -> Result<String, SimError> {
         let index = match node {
             None => self.emqx.with(|broker| broker.nodes.iter().position(|node| node.running)),
             Some(name) => {
@@ -195,26 +193,30 @@ impl Running {
         let index = index.ok_or_else(|| SimError::NoNode(node.unwrap_or_default().to_owned()))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
         let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
-        self.tasks.push(tokio::spawn(rest::serve(listener, self.emqx.clone(), index)));
+        let task = tokio::spawn(rest::serve(listener, self.emqx.clone(), index));
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         Ok(url)
     }
 
-    /// Ends it and removes the kubeconfig it made for itself.
-    pub async fn shutdown(mut self) {
-        for task in self.tasks.drain(..) {
+    /// Ends it, open connections too, and waits until it has ended; removes the kubeconfig it made for itself.
+    pub async fn shutdown(self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        self.faults.close_connections();
+        for task in tasks {
             task.abort();
             let _ = task.await;
-        }
-        if let Some(folder) = self.folder.take() {
-            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        self.faults.close_connections();
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             task.abort();
+        }
+        if let Some(folder) = self.folder.take() {
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

@@ -71,7 +71,6 @@ fn columns(resource: &Resource) -> Vec<Column> {
             wide("Name"),
         ],
         "endpointslices" => vec![NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE],
-        "namespaces" => vec![NAME, text("Status"), AGE],
         "customresourcedefinitions" => vec![NAME, text("Created At")],
         _ => vec![NAME, text("Status"), AGE],
     }

@@ -21,7 +21,7 @@ use super::verbs::{Call, Verbs, present};
 /// Bookmarks come this often, in real time.
 const BOOKMARK: Duration = Duration::from_secs(30);
 /// A watch that did not say how long it wants to last ends after this.
-const LONGEST: Duration = Duration::from_secs(1800);
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// What a watcher asked for.
 pub(super) struct Request {

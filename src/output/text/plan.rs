@@ -36,7 +36,7 @@ pub fn plan(
         text.push_str(&theme.paint(tone, &theme.clean(words)));
         text.push('\n');
     };
-    line(Tone::Strong, &format!("plan to rebalance {of}"));
+    line(Tone::Strong, &format!("plan for {of}"));
     line(Tone::Plain, &asked(&plan.strategy));
     if let Some((backend, why)) = through {
         let by = match backend {
@@ -47,11 +47,17 @@ pub fn plan(
     }
     text.push('\n');
     text.push_str(&nodes(plan, layout));
-    text.push_str(&format!("{}: {}\n", theme.paint(tone, word), theme.clean(&plan.reason)));
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.reason));
     if !plan.phases.is_empty() {
         text.push_str(&theme.clean_lines(&price(plan, now)));
     }
-    text.push_str(&findings(&plan.findings, theme));
+    // The decision said it already; what it hints at stands below it.
+    let (said, others): (Vec<&Finding>, Vec<&Finding>) =
+        plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
+    for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
+        put!(text, "  hint: {}\n", theme.clean(hint));
+    }
+    text.push_str(&findings(&others, theme));
     text
 }
 
@@ -157,18 +163,20 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
         unknown(averages.recipients_after),
     );
     let moves = &plan.moves;
-    text.push_str(&format!(
+    put!(
+        text,
         "{}, {}, at most {} a second on one recipient",
         plural(moves.rounds, "round"),
         plural(moves.connections, "disconnection"),
-        plural(moves.peak_reconnects_per_second, "reconnect"),
-    ));
+        plural(moves.peak_reconnects_per_second, "reconnect")
+    );
     if moves.sessions > 0 {
-        text.push_str(&format!(
+        put!(
+            text,
             "; {} without a client moved in {}",
             plural(moves.sessions, "session"),
             plural(moves.session_rounds, "round")
-        ));
+        );
     }
     text.push('\n');
     let phases: Vec<String> = plan
@@ -177,7 +185,7 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
         .filter(|phase| phase.seconds > 0)
         .map(|phase| format!("{} {}", phase_words(phase.name), duration(phase.seconds)))
         .collect();
-    text.push_str(&format!("{} = {}", phases.join(" + "), duration(plan.total_seconds)));
+    put!(text, "{} = {}", phases.join(" + "), duration(plan.total_seconds));
     let end = now.and_then(|(now, zone)| {
         let seconds = i64::try_from(plan.total_seconds).ok()?;
         let end = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
@@ -185,7 +193,7 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
         (plan.total_seconds < 86_400).then(|| clock(end, zone))
     });
     if let Some(end) = end {
-        text.push_str(&format!(", would end {end} if it began now"));
+        put!(text, ", would end {end} if it began now");
     }
     text.push('\n');
     text
@@ -202,7 +210,7 @@ pub fn phase_words(name: &str) -> &str {
     }
 }
 
-fn findings(findings: &[Finding], theme: Theme) -> String {
+fn findings(findings: &[&Finding], theme: Theme) -> String {
     let mut text = String::new();
     for finding in findings {
         let (word, tone) = match finding.severity {
@@ -211,14 +219,9 @@ fn findings(findings: &[Finding], theme: Theme) -> String {
             Severity::Blocked => ("blocked", Tone::Bad),
         };
         text.push('\n');
-        text.push_str(&format!(
-            "{}: {} ({})\n",
-            theme.paint(tone, word),
-            theme.clean(&finding.message),
-            finding.id
-        ));
+        put!(text, "{}: {} ({})\n", theme.paint(tone, word), theme.clean(&finding.message), finding.id);
         if let Some(hint) = &finding.hint {
-            text.push_str(&format!("  hint: {}\n", theme.clean(hint)));
+            put!(text, "  hint: {}\n", theme.clean(hint));
         }
     }
     text

@@ -57,10 +57,10 @@ fn verdict(status: &Status, theme: Theme) -> String {
     };
     let mut text = theme.paint(Tone::of(status.verdict), &word);
     if let Some(percent) = status.percent {
-        text.push_str(&format!(", {percent} %"));
+        put!(text, ", {percent} %");
     }
     if let Some(eta) = status.eta_seconds {
-        text.push_str(&format!(", {} to go", duration(eta)));
+        put!(text, ", {} to go", duration(eta));
     }
     if !status.reason.is_empty() {
         text.push_str(if status.operation == Operation::None { ", " } else { ": " });

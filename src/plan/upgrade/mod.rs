@@ -10,8 +10,10 @@
 mod ending;
 pub mod evacuation;
 pub mod follow;
+mod left;
 pub mod pace;
 pub mod run;
 pub mod sides;
 pub mod stall;
+mod tell;
 pub mod words;

@@ -6,6 +6,10 @@ use crate::model::{ApiVersion, Instance, Stage};
 /// The operator of v1beta4 looks every so many seconds, and removes one pod a look (`verified.md` 16).
 pub const LOOP_SECONDS: u64 = 20;
 
+/// Seconds from the new pods being up to the first client that a guard moves: old pods leave the Service, and load
+/// balancers notice.
+pub const GUARD_SECONDS: u64 = 6;
+
 /// An initial delay from here on is not a wait but a hold: the operator removes nothing until it is taken back. Ours is a
 /// year (`verified.md` 16); a day is beyond what anybody would wait.
 pub const HELD_FROM_SECONDS: u64 = 86_400;

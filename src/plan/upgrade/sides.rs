@@ -93,10 +93,7 @@ impl<'a> Sides<'a> {
                 }
         };
         let (new, mut old): (Vec<_>, Vec<_>) = members.drain(..).partition(is_new);
-        let place = |member: &Member<'_>| {
-            groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX)
-        };
-        sort(&mut old, instance.api, place);
+        sort(&mut old, instance.api, &groups);
         Some(Self { instance, groups, new_sets, old, new, answered })
     }
 
@@ -278,7 +275,9 @@ pub fn ordinal(name: &str) -> Option<u64> {
 /// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
 /// first; but replicants on v2 by ascending names (`verified.md` 14), pods on v1beta4 by names as text (`emqx-facts.md`
 /// 2.2), and on v3beta1 one old core stays until the replicants are done (2.5).
-fn sort(old: &mut [Member<'_>], api: ApiVersion, place: impl Fn(&Member<'_>) -> usize) {
+pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
+    let place =
+        |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);
     let replicant =
         |member: &Member<'_>| member.pod.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet");
     let highest = |one: &Member<'_>, other: &Member<'_>| {

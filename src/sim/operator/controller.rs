@@ -77,7 +77,7 @@ async fn follow(shared: &Shared, changes: &Changes) -> Result<(), kube::Error> {
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
             };
             let object = to_value(&object);
-            version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            object["metadata"]["resourceVersion"].as_str().unwrap_or_default().clone_into(&mut version);
             changes.add(&object, exists);
             shared.controller.raise();
             // Only now: the clock may move as soon as this is known, and by now the worker is busy.

@@ -149,12 +149,15 @@ async fn gates(shared: &Shared, pods: &[Value]) -> Result<bool, kube::Error> {
     }
     let api = shared.plain("", "Pod", "pods");
     let now = rfc3339(shared.clock.now());
+    // By the node's address and by the first label of its host, which is the pod's name.
     let answers: BTreeMap<String, bool> = shared.emqx.with(|broker| {
         (0..broker.nodes.len())
-            .map(|node| {
+            .flat_map(|node| {
                 let name = &broker.nodes[node].name;
                 let host = name.split_once('@').map_or(name.as_str(), |(_, host)| host);
-                (host.to_owned(), broker.available(node))
+                let label = host.split('.').next().unwrap_or(host);
+                let answer = broker.available(node);
+                [(host.to_owned(), answer), (label.to_owned(), answer)]
             })
             .collect()
     });
@@ -162,10 +165,7 @@ async fn gates(shared: &Shared, pods: &[Value]) -> Result<bool, kube::Error> {
     for pod in pods {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let address = pod["status"]["podIP"].as_str().unwrap_or_default();
-        let answer = answers
-            .iter()
-            .find(|(host, _)| host.split('.').next() == Some(name) || host.as_str() == address)
-            .map(|(_, answer)| *answer);
+        let answer = answers.get(address).or_else(|| answers.get(name)).copied();
         let conditions = pod["status"]["conditions"].as_array();
         let ready = conditions
             .into_iter()
@@ -175,16 +175,13 @@ async fn gates(shared: &Shared, pods: &[Value]) -> Result<bool, kube::Error> {
         let status = if open { "True" } else { "False" };
         let mut next = pod.clone();
         let Some(list) = next["status"]["conditions"].as_array_mut() else { continue };
-        let known = match list.iter_mut().find(|condition| condition["type"] == GATE) {
-            Some(known) => known,
-            None => {
-                list.insert(
-                    0,
-                    json!({ "type": GATE, "status": "", "lastProbeTime": null, "lastTransitionTime": null }),
-                );
-                &mut list[0]
-            }
-        };
+        if !list.iter().any(|condition| condition["type"] == GATE) {
+            list.insert(
+                0,
+                json!({ "type": GATE, "status": "", "lastProbeTime": null, "lastTransitionTime": null }),
+            );
+        }
+        let Some(known) = list.iter_mut().find(|condition| condition["type"] == GATE) else { continue };
         let changed = known["status"] != status;
         moved |= changed;
         if shared.api == Api::V1beta4 {

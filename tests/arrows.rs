@@ -1,0 +1,227 @@
+//! The arrows between rooms go one way (design.md 1.1): a room names rooms of lower floors only, and only some rooms
+//! may print, open sockets, read clocks or end the process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The rooms and their floors.
+const FLOORS: [(&str, u8); 14] = [
+    ("app", 5),
+    ("commands", 4),
+    ("tui", 4),
+    ("cli", 3),
+    ("output", 3),
+    ("k8s", 3),
+    ("emqx", 3),
+    ("sim", 3),
+    ("replay", 3),
+    ("plan", 2),
+    ("seam", 2),
+    ("model", 1),
+    ("error", 1),
+    ("main", 6),
+];
+
+/// What a room may name of the floors below it, where that is less than all of them.
+const LESS: [(&str, &[&str]); 10] = [
+    ("commands", &["cli", "output", "plan", "seam", "model", "error"]),
+    ("tui", &["output", "plan", "seam", "model", "error"]),
+    ("cli", &["model", "error"]),
+    ("output", &["plan", "model", "error"]),
+    ("k8s", &["seam", "model", "error"]),
+    ("emqx", &["seam", "model", "error"]),
+    ("sim", &["plan", "model", "error"]),
+    ("replay", &["seam", "model", "error"]),
+    ("plan", &["model", "error"]),
+    ("seam", &["model", "error"]),
+];
+
+/// Arrows along one floor that are meant, each with its reason.
+const ALONG: [(&str, &str, &str); 1] =
+    [("model", "error", "a verdict knows its exit class; both are leaves, and error names nothing")];
+
+/// Where the screen may look sideways: it draws with the same colours as the lines.
+const TUI_SEES_OF_OUTPUT: &str = "theme";
+
+/// Words that only some rooms may write, each with its reason.
+const WORDS: &[(&[&str], &[&str], &str)] = &[
+    (&["println!", "eprintln!", "print!", "eprint!", "dbg!"], &[], "everything goes through the printer"),
+    (
+        &["io::stdout()", "io::stderr()"],
+        &["output", "tui", "app"],
+        "only output prints, only tui draws; app looks whether they are terminals, and logs",
+    ),
+    (
+        &["TcpStream", "TcpListener", "UdpSocket", "UnixStream"],
+        &["k8s", "emqx", "sim"],
+        "only these talk to the outside",
+    ),
+    (&["process::exit", "process::abort"], &["main"], "only main ends the process"),
+    (
+        &["SystemTime::now", "Timestamp::now", "Zoned::now"],
+        &["k8s", "emqx", "sim", "replay", "app"],
+        "time is a value everywhere else",
+    ),
+    (
+        &["Instant::now"],
+        &["k8s", "emqx", "sim", "replay", "app", "commands"],
+        "time is a value everywhere else; commands holds limits of the clock on the wall",
+    ),
+    (
+        &["env::var", "env::args"],
+        &["app", "k8s"],
+        "app reads the environment and hands it in; k8s finds the kubeconfig",
+    ),
+];
+
+fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("src is there") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push(path);
+        }
+    }
+}
+
+/// The room of a file, by its first folder or its own name.
+fn room(file: &str) -> &str {
+    let first = file.split('/').next().unwrap_or_default();
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// A file without its comments, its texts and its unit tests (which stand at the end).
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut clean = String::new();
+    for line in text.lines() {
+        let line = line.trim_start();
+        if line.starts_with("//") {
+            continue;
+        }
+        // Texts may say anything; pieces between two quotes are texts. An escaped quote does not end one.
+        let line = line.replace("\\\"", "").replace("'\"'", "");
+        let pieces: Vec<&str> = line.split('"').step_by(2).collect();
+        let line = pieces.join("\"\"");
+        clean.push_str(line.split(" // ").next().unwrap_or_default());
+        clean.push('\n');
+    }
+    clean
+}
+
+fn is_word(letter: Option<char>) -> bool {
+    letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
+/// The rooms that a file names as `crate::room`, also within `use crate::{a, b::c}`.
+fn named(code: &str, rooms: &BTreeMap<&str, u8>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        if is_word(code[..at].chars().next_back()) {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let list = if let Some(group) = rest.strip_prefix('{') { top_level(group) } else { vec![rest] };
+        for item in list {
+            let name: String =
+                item.trim_start().chars().take_while(|letter| is_word(Some(*letter))).collect();
+            if rooms.contains_key(name.as_str()) {
+                all.push(name);
+            }
+        }
+    }
+    all
+}
+
+/// The items of a group, up to its own closing brace.
+fn top_level(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut items) = (0_i32, 0, Vec::new());
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                items.push(&group[start..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                items.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+#[expect(clippy::disallowed_methods, reason = "the sources are what is tested")]
+fn files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    paths
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).expect("below src").to_string_lossy().replace('\\', "/");
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            (name, code(&text))
+        })
+        .filter(|(name, _)| name != "lib.rs")
+        .collect()
+}
+
+#[test]
+fn rooms_name_rooms_of_lower_floors_only() {
+    let floors: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
+    let mut wrong = Vec::new();
+    for (file, code) in files() {
+        let from = room(&file);
+        let floor = *floors.get(from).unwrap_or_else(|| panic!("src/{file} is in no room of design.md"));
+        for to in named(&code, &floors) {
+            let meant = ALONG.iter().any(|(one, other, _)| (*one, *other) == (from, to.as_str()));
+            if to == from || meant {
+                continue;
+            }
+            let less = LESS.iter().find(|(room, _)| *room == from).map(|(_, less)| *less);
+            let allowed = floors[to.as_str()] < floor && less.is_none_or(|less| less.contains(&to.as_str()));
+            if !allowed {
+                wrong.push(format!("src/{file} names crate::{to}"));
+            }
+        }
+        if from == "tui" {
+            for (at, _) in code.match_indices("crate::output::") {
+                if !code[at + "crate::output::".len()..].starts_with(TUI_SEES_OF_OUTPUT) {
+                    wrong.push(format!("src/{file} names more of crate::output than its theme"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "forbidden arrows (design.md 1.1):\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn only_some_rooms_print_open_sockets_read_clocks_or_exit() {
+    let mut wrong = Vec::new();
+    for (file, code) in files() {
+        for (words, rooms, why) in WORDS {
+            if rooms.contains(&room(&file)) {
+                continue;
+            }
+            for word in *words {
+                let found = code.match_indices(word).any(|(at, _)| !is_word(code[..at].chars().next_back()));
+                if found {
+                    wrong.push(format!("src/{file} has {word}: {why}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not here:\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn the_arrows_test_itself_sees_arrows() {
+    let rooms: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
+    let text = "use crate::{model::{A, B}, k8s};\nuse crate::plan::x;\n// crate::sim\nlet a = \"crate::tui\"; my_crate::emqx\n";
+    assert_eq!(named(&code(text), &rooms), ["model", "k8s", "plan"]);
+}
