@@ -102,16 +102,22 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 Then::Follow(follow) => recorder(follow)?,
                 Then::Leave(_) => None,
             };
-            let hands = hands(&global, printer, record).await?;
+            let hands = hands_as(&global, printer, record, &apply.write.field_manager).await?;
             commands::apply::run(&hands, &apply, file).await
         }
         Verb::Watch(watch) => {
             let record = recorder(&watch.follow)?;
             commands::watch::run(&hands(&global, printer, record).await?, &watch).await
         }
-        Verb::Stop(stop) => commands::stop::run(&hands(&global, printer, None).await?, &stop).await,
+        Verb::Stop(stop) => {
+            let hands = hands_as(&global, printer, None, &stop.write.field_manager).await?;
+            commands::stop::run(&hands, &stop).await
+        }
         Verb::List(list) => commands::list::run(&hands(&global, printer, None).await?, &list).await,
-        Verb::Prune(prune) => commands::prune::run(&hands(&global, printer, None).await?, &prune).await,
+        Verb::Prune(prune) => {
+            let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
+            commands::prune::run(&hands, &prune).await
+        }
         Verb::Replay(replay) => {
             let recording = Recording::open(&replay.file, Rc::new(Wire))?;
             commands::replay::run(&printer, replay.stream, recording, replay.speed).await
@@ -154,7 +160,17 @@ fn now() -> Timestamp {
 
 /// Everything a verb needs, for the cluster that is meant.
 async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) -> Result<Hands, Problem> {
-    let mut cluster = Cluster::connect(&connect(&global.connect)).await?;
+    hands_as(global, printer, tap, crate::model::FIELD_MANAGER).await
+}
+
+/// The same, writing as somebody.
+async fn hands_as(
+    global: &Global,
+    printer: Rc<Printer>,
+    tap: Option<Rc<dyn Tap>>,
+    manager: &str,
+) -> Result<Hands, Problem> {
+    let mut cluster = Cluster::connect(&connect(&global.connect)).await?.with_field_manager(manager);
     if let Some(tap) = &tap {
         cluster = cluster.with_tap(tap.clone());
     }

@@ -12,6 +12,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     unreachable_pub,
     missing_docs,
     reason = "a failure here is a failed test"
@@ -67,11 +68,14 @@ async fn operator_2_2() {
 async fn operators_2_3_and_3_0() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
     part("the CRDs of 2.3", plane.install(Line::V23)).await;
-    let emqx = part("a cluster of v2", line23::start(&plane)).await;
+    let (emqx, trap) = part("two clusters of v2", line23::start(&plane)).await;
     part("reads of v2", line23::reads(&plane, &emqx)).await;
     part("stop", line23::stop(&plane, &emqx)).await;
-    part("v2 to the end", line23::to_the_end(&plane, &emqx)).await;
-    drop(emqx);
+    futures::join!(
+        part("v2 to the end", line23::to_the_end(&plane, &emqx)),
+        part("a delete that hangs", line23::trap(&plane, &trap))
+    );
+    drop((emqx, trap));
     part("the CRDs of 3.0", plane.install(Line::V30)).await;
     let emqx = part("a cluster of v3beta1", line30::start(&plane)).await;
     part("EMQX itself", line30::through_emqx(&plane, &emqx)).await;

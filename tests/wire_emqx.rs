@@ -1,7 +1,5 @@
 //! The EMQX client against servers that behave badly, over real sockets.
 
-#![expect(clippy::disallowed_methods, reason = "a key file is a file")]
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,7 +1,5 @@
 //! The Kubernetes client against API servers that refuse, page, expire and answer nonsense, over real sockets.
 
-#![expect(clippy::disallowed_methods, reason = "a kubeconfig is a file")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

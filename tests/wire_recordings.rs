@@ -1,7 +1,5 @@
 //! The recordings of the real operator, through wire and world: nothing is left out, and the counts are right.
 
-#![expect(clippy::disallowed_methods, reason = "recordings are files")]
-
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::PathBuf;

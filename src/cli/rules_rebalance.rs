@@ -15,15 +15,12 @@ use super::rules::{filter, stream, usage};
 use crate::error::Problem;
 use crate::model::{InstanceKind, OperatorLine, Strategy};
 
-/// The checks that `apply` makes; what `--skip-check` may name there.
-pub const APPLY_CHECKS: [&str; 15] = [
-    "nothing-to-balance",
-    "already-running",
+/// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
+/// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
+pub const APPLY_CHECKS: [&str; 11] = [
     "evacuation-running",
-    "name-taken",
     "instance-not-ready",
     "no-permission",
-    "too-few-nodes",
     "operator-will-report-failed",
     "few-recipients",
     "overshoot",
@@ -33,6 +30,30 @@ pub const APPLY_CHECKS: [&str; 15] = [
     "status-old",
     "version-defect",
 ];
+
+/// The checks of `stop` that may be skipped.
+const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
+
+/// Checks that exist, and cannot be skipped.
+const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
+
+/// Only what can be skipped may be named.
+fn skippable(named: Vec<String>, known: &[&'static str]) -> Result<Vec<String>, Problem> {
+    let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };
+    if FIRM.contains(&id.as_str()) {
+        return Err(usage(
+            &format!("the check {id} cannot be skipped"),
+            "EMQX or the API server would refuse all the same",
+            format!("these can: {}", known.join(", ")),
+        ));
+    }
+    let near = known.iter().min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
+    Err(usage(
+        &format!("there is no check `{id}` here"),
+        "it could not be skipped",
+        format!("did you mean {near}?"),
+    ))
+}
 
 /// What `rebalance` means.
 pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Problem> {
@@ -249,15 +270,7 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
         }
     };
     emqx_tries_nothing(args.backend.backend, args.write.dry_run)?;
-    let unknown = args.skip.skip_check.iter().find(|id| !APPLY_CHECKS.contains(&id.as_str()));
-    if let Some(id) = unknown {
-        let near = APPLY_CHECKS.iter().min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
-        return Err(usage(
-            &format!("there is no check `{id}`"),
-            "it could not be skipped",
-            format!("did you mean {near}?"),
-        ));
-    }
+    let skip = skippable(args.skip.skip_check, &APPLY_CHECKS)?;
     let write = write(args.write);
     let then = if args.watch {
         if write.dry_run != DryRun::None {
@@ -304,7 +317,7 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
             }
         }
     };
-    Ok(Apply { source, backend: args.backend.backend, write, skip: args.skip.skip_check, then })
+    Ok(Apply { source, backend: args.backend.backend, write, skip, then })
 }
 
 fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
@@ -350,7 +363,7 @@ fn stop(args: StopArgs) -> Result<Stop, Problem> {
         operation: args.name,
         backend: args.backend.backend,
         write: write(args.write),
-        skip: args.skip.skip_check,
+        skip: skippable(args.skip.skip_check, &STOP_CHECKS)?,
         timeout: args.timeout,
         output: args.output.output.unwrap_or_default(),
     })

@@ -246,7 +246,6 @@ mod tests {
         contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
 
     /// The outcome with this text as the kubeconfig.
-    #[expect(clippy::disallowed_methods, reason = "a kubeconfig is a file")]
     async fn outcome(
         text: &str,
         change: impl FnOnce(&mut Connect),

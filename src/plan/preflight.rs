@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::picture::{Picture, SourceState};
-use super::rebalance::{Finding, Participant, RebalancePlan, Severity};
+use super::rebalance::{Finding, Participant, RebalancePlan, Return, Severity, forecast};
 use super::results::Backend;
 use crate::error::Problem;
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
-
-/// The checks that can be skipped by name, and those that cannot: a second rebalance and a taken name are not a matter of
-/// opinion.
-pub const SKIPPABLE: [&str; 4] =
-    ["evacuation-running", "instance-not-ready", "no-permission", "too-few-nodes"];
 
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
 /// (`verified.md` 1, 2: 20 to 35 s on 2.2).
@@ -66,6 +61,50 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
             })
         })
         .collect()
+}
+
+/// What a rebalance is to be like.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// What is asked of EMQX.
+    pub strategy: &'a Strategy,
+    /// When and where evicted clients come back.
+    pub back: Return,
+    /// Who will drive it.
+    pub backend: Backend,
+    /// The name it is to have; `None` while that does not matter.
+    pub name: Option<&'a str>,
+    /// Whether we may create a Rebalance; `None` when that could not be asked.
+    pub allowed: Option<bool>,
+    /// Checks that are skipped.
+    pub skip: &'a [String],
+}
+
+/// The forecast for a cluster as it is now, with what the checks find.
+pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<RebalancePlan, Problem> {
+    let id = &picture.instance;
+    let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
+    let Wish { strategy, back, backend, name, allowed, skip } = wish;
+    let check = Check { world, instance, picture, backend, name, allowed };
+    let participants = match participants(picture) {
+        Ok(participants) => participants,
+        // A running one explains better than a missing count why there is nothing to plan.
+        Err(problem) => match running(&check) {
+            Some(_) => Vec::new(),
+            None => return Err(problem),
+        },
+    };
+    let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
+    let mut found = findings(&check, &plan);
+    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
+    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
+    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
+    plan.findings.retain(|finding| !skipped(finding));
+    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
+        finding.severity = Severity::Warning;
+    }
+    plan.judge(found);
+    Ok(plan)
 }
 
 /// What the checks find for this plan. A blocked finding refuses it.
@@ -343,7 +382,7 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::picture::picture;
-    use super::super::rebalance::{Decision, Return, forecast};
+    use super::super::rebalance::Decision;
     use super::super::{manifest, mk};
     use super::*;
     use crate::model::{Load, News, Object};

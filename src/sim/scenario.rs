@@ -459,7 +459,8 @@ impl Scenario {
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
             return senseless("a group of several nodes cannot have one node name".to_owned());
         }
-        if self.operator_looks_after.is_some_and(|after| !after.is_finite() || !(0.0..=1e6).contains(&after)) {
+        if self.operator_looks_after.is_some_and(|after| !after.is_finite() || !(0.0..=1e6).contains(&after))
+        {
             return senseless("`operatorLooksAfter` is in seconds".to_owned());
         }
         for timed in &self.faults {

@@ -139,7 +139,6 @@ fn admin(url: &str) -> Result<kube::Config, SimError> {
 /// Tells kubeconfigs of one process apart.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-#[expect(clippy::disallowed_methods, reason = "the kubeconfig of the pretend cluster is a file")]
 fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
     let (path, folder) = if let Some(path) = wanted {
         (path, None)

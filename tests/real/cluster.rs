@@ -104,7 +104,9 @@ impl<'a> RealCluster<'a> {
                 let gate = json!({ "status": { "conditions": [{ "type": ON_SERVING, "status": "True" }] } });
                 let pods = pods.clone();
                 async move {
-                    pods.patch_status(pod, &PatchParams::default(), &Patch::Strategic(gate)).await.expect("a gate")
+                    pods.patch_status(pod, &PatchParams::default(), &Patch::Strategic(gate))
+                        .await
+                        .expect("a gate")
                 }
             }))
             .await;
@@ -180,7 +182,8 @@ impl<'a> RealCluster<'a> {
             let found = self.instances().get(&self.scenario.instance).await.map_err(|e| e.to_string())?;
             let status = &found.data["status"];
             let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-            let ready = |it: &Value| (it["type"] == "Ready" || it["type"] == "Running") && it["status"] == "True";
+            let ready =
+                |it: &Value| (it["type"] == "Ready" || it["type"] == "Running") && it["status"] == "True";
             let text = status.to_string();
             let known = |pod: &Pod| match self.scenario.api {
                 Version::V1beta4 => !text.contains(self.scenario.revision(Role::Core)),
@@ -203,7 +206,8 @@ impl<'a> RealCluster<'a> {
         let slices = slices.list(&all).await.map_err(|e| e.to_string())?;
         for service in services.list(&all).await.map_err(|e| e.to_string())? {
             let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-            let selected = |pod: &&Pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value));
+            let selected =
+                |pod: &&Pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value));
             let wanted = pods.iter().filter(selected).count();
             let name = service.name_any();
             let own = slices.iter().filter(|it| it.labels().get("kubernetes.io/service-name") == Some(&name));

@@ -19,8 +19,14 @@ pub async fn closed(plane: &ControlPlane) {
     refused(&out, 1, &[&url, "its certificate is signed by an authority that is not known", "hint: check"]);
     let out = admin.run(&["status", "--tls-server-name", "elsewhere.example"]).await;
     refused(&out, 1, &["its certificate is for another name", "--tls-server-name"]);
-    let out = nobody.run(&["status", "--server", &url, "--token", "unknown", "--certificate-authority", &own]).await;
-    refused(&out, 1, &["the API server does not accept these credentials (401)", "hint: kubectl auth whoami"]);
+    let out = nobody
+        .run(&["status", "--server", &url, "--token", "unknown", "--certificate-authority", &own])
+        .await;
+    refused(
+        &out,
+        1,
+        &["the API server does not accept these credentials (401)", "hint: kubectl auth whoami"],
+    );
     assert!(!out.stderr.contains("unknown"), "a token is never printed: {}", out.stderr);
     let late = Program::of(plane, &plane.kubeconfig_expired("late"), plane.namespace());
     let out = late.run(&["rebalance", "list"]).await;
@@ -37,7 +43,11 @@ pub async fn without_crds(plane: &ControlPlane) {
     let admin = Program::admin(plane, plane.namespace());
     for args in [&["status"][..], &["rebalance", "plan"], &["rebalance", "apply", "--yes"]] {
         let out = admin.run(args).await;
-        refused(&out, 1, &["apps.emqx.io is not served: no EMQX Operator is installed", "hint: kubectl get crd"]);
+        refused(
+            &out,
+            1,
+            &["apps.emqx.io is not served: no EMQX Operator is installed", "hint: kubectl get crd"],
+        );
     }
     let out = admin.run(&["rebalance", "list"]).await;
     assert_eq!(out.code, Some(0), "{}", out.stderr);

@@ -127,7 +127,8 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Re
 async fn manifests(plane: &ControlPlane, program: &Program<'_>, kind: &str) {
     let own = program.run(&["rebalance", "generate"]).await.ok();
     assert!(own.contains(&format!("instanceKind: {kind}")), "{own}");
-    let offline = ["rebalance", "generate", "emqx", "--for-operator", "2.2", "--name", "r", "--rel-conn-threshold=2"];
+    let offline =
+        ["rebalance", "generate", "emqx", "--for-operator", "2.2", "--name", "r", "--rel-conn-threshold=2"];
     let offline = program.run(&offline).await.ok();
     for manifest in [&own, &offline] {
         strict(plane, manifest).await.ok();
@@ -151,14 +152,7 @@ pub async fn one_at_a_time(plane: &ControlPlane, emqx: &RealCluster<'_>) {
 }
 
 pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
-    futures::join!(
-        failed_and_balanced(plane, emqx),
-        part_by_part("deleted", deleted_with_kubectl(plane, enterprise))
-    );
-}
-
-async fn part_by_part<T>(name: &str, it: impl Future<Output = T>) -> T {
-    crate::part(name, it).await
+    futures::join!(failed_and_balanced(plane, emqx), deleted_with_kubectl(plane, enterprise));
 }
 
 /// The trap of v2beta1: the operator says Failed, EMQX goes on to its end.
@@ -174,7 +168,11 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     refused(&out, 6, &["already running", &name, "rebalance stop"]);
     let watched = program.start(&["rebalance", "watch", "-o", "jsonl"]);
     let status = program.json(&["status"]).await;
-    assert_eq!((&status["operation"], &status["verdict"]), (&json!("rebalance"), &json!("running")), "{status}");
+    assert_eq!(
+        (&status["operation"], &status["verdict"]),
+        (&json!("rebalance"), &json!("running")),
+        "{status}"
+    );
     assert_eq!(array(&status["nodes"]).iter().filter(|it| it["part"] == "donor").count(), 3, "{status}");
 
     // The endpoints follow the gates, really.
@@ -207,7 +205,9 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let percents: Vec<u64> = events.iter().filter_map(|it| it["percent"].as_u64()).collect();
     assert!(percents.is_sorted() && percents.last() == Some(&100), "{percents:?}");
     assert!(
-        events.iter().any(|it| it["type"] == "notice" && it["message"].as_str().is_some_and(|it| it.contains("Failed"))),
+        events.iter().any(
+            |it| it["type"] == "notice" && it["message"].as_str().is_some_and(|it| it.contains("Failed"))
+        ),
         "{events:?}"
     );
 }
@@ -222,7 +222,11 @@ fn name_of(jsonl: &str) -> String {
 async fn deleted_with_kubectl(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let program = Program::admin(plane, enterprise.namespace());
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(MANUAL_V1BETA4)).await;
-    assert!(out.stderr.contains("apiVersion apps.emqx.io/v1beta4 became apps.emqx.io/v2beta1"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("apiVersion apps.emqx.io/v1beta4 became apps.emqx.io/v2beta1"),
+        "{}",
+        out.stderr
+    );
     assert_eq!(out.ok(), "rebalance.apps.emqx.io/rebalance-sample\n");
     // A name is used once.
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(MANUAL_V1BETA4)).await;

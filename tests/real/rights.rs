@@ -56,7 +56,10 @@ pub async fn poorer(plane: &ControlPlane) {
         ("eventless", &["events"]),
     ];
     let users = join_all(rights.map(|(name, gone)| user(plane, name, gone))).await;
-    let [getter, creator, whole, keyless, tunnelless, podless, endless, viewer, eventless] = &users[..] else { unreachable!() };
+    let [getter, creator, whole, keyless, tunnelless, podless, endless, viewer, eventless] = &users[..]
+    else {
+        unreachable!()
+    };
 
     // What is shipped is enough for everything.
     let out = whole.run(&["status", "-o", "json"]).await;
@@ -68,7 +71,10 @@ pub async fn poorer(plane: &ControlPlane) {
 
     // Without the key: the operator's counts, and what is missing is named once.
     let status = poor(keyless, "cannot get resource \"secrets\"").await;
-    assert_eq!((&status["sources"]["emqx"]["state"], &status["nodes"][0]["source"]), (&json!("forbidden"), &json!("kubernetes")));
+    assert_eq!(
+        (&status["sources"]["emqx"]["state"], &status["nodes"][0]["source"]),
+        (&json!("forbidden"), &json!("kubernetes"))
+    );
     assert_eq!(status["totals"]["nodes"], 4, "{status}");
     // The API server wants both verbs, and does not always say so itself.
     for user in [tunnelless, getter, creator] {
