@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cluster::RealCluster;
 use crate::control_plane::{ControlPlane, until};
-use crate::program::{Program, refused, verdict};
+use crate::program::{Program, verdict};
 
 const EMQX: &str = "
 name: real
@@ -26,19 +26,8 @@ const STRATEGY: [&str; 6] = [
     "--abs-sess-threshold=1000",
 ];
 
-/// The operator looks at once, and calls the instance not ready.
-const TRAP: &str = "
-name: real
-api: v2
-namespace: trap
-operatorLooksAfter: 1
-nodes:
-- { connections: 100, count: 2 }
-- { connections: 0 }
-";
-
-pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
-    futures::join!(RealCluster::start(plane, EMQX), RealCluster::start(plane, TRAP))
+pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
+    RealCluster::start(plane, EMQX).await
 }
 
 /// `rebalance apply` with these flags more; they replace those of the strategy.
@@ -138,42 +127,4 @@ pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(!recorded.contains(&emqx.emqx.key().secret), "the key is recorded");
     let replayed = program.run(&["replay", &file, "-o", "jsonl"]).await;
     verdict(&replayed, "balanced", 0);
-}
-
-/// An object that says Failed and is deleted: the delete hangs, EMQX goes on, and only `stop` stops it.
-pub async fn trap(plane: &ControlPlane, emqx: &RealCluster<'_>) {
-    let program = Program::admin(plane, emqx.namespace());
-    let name = program.run(&apply(&["--wait-health-check=40"])).await.ok();
-    let name = name.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a name").to_owned();
-    let mut watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
-    until("Failed", Duration::from_secs(20), async || {
-        let phase = emqx.phase(&name).await.unwrap_or_default();
-        if phase == "Failed: EMQX emqx is not ready" { Ok(()) } else { Err(phase) }
-    })
-    .await;
-    watched.says("Failed").await;
-    let args = ["delete", "rebalance", &name, "-n", emqx.namespace(), "--wait=false"];
-    plane.kubectl(&args).await.ok();
-    let list = program.json(&["rebalance", "list"]).await;
-    let item = &list["items"][0];
-    assert_eq!((&item["phase"], &item["verdict"]), (&json!("Failed"), &json!("stillRunning")), "{list}");
-    // Under the old name, or under a new one: not beside it.
-    let manifest = program.run(&["rebalance", "generate", "--name", &name]).await.ok();
-    let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(&manifest)).await;
-    refused(&out, 6, &[&name]);
-    refused(&program.run(&apply(&[])).await, 6, &["already running", &name]);
-    assert!(!emqx.idle(), "the delete did not stop EMQX");
-
-    let stopped = program.json(&["rebalance", "stop", &name, "--yes"]).await;
-    assert_eq!(stopped["verdict"], "stopped", "{stopped}");
-    let proof = stopped["proof"].to_string();
-    assert!(proof.contains("lists no rebalance") && proof.contains("accept clients"), "{proof}");
-    assert!(
-        proof.contains("the object is deleted") || proof.contains("the object is terminating"),
-        "{proof}"
-    );
-    assert!(emqx.idle());
-    // Who only watched saw it vanish before its goal.
-    let reason = verdict(&watched.end().await, "coordinatorLost", 4);
-    assert!(reason.contains("stopped by someone else"), "{reason}");
 }
