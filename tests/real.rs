@@ -12,6 +12,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     unreachable_pub,
     missing_docs,
     reason = "a failure here is a failed test"
@@ -34,6 +35,8 @@ mod line30;
 mod program;
 #[path = "real/rights.rs"]
 mod rights;
+#[path = "real/trap.rs"]
+mod trap;
 
 use std::time::Instant;
 
@@ -55,10 +58,18 @@ async fn operator_2_2() {
     part("the CRDs of 2.2", plane.install(Line::V22)).await;
     let (emqx, enterprise) = part("two clusters", line22::start(&plane)).await;
     part("reads", line22::reads(&plane, &emqx, &enterprise)).await;
-    part("rights", rights::poorer(&plane)).await;
-    part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
-    part("to the end, and deleted", line22::to_the_end(&plane, &emqx, &enterprise)).await;
-    part("afterwards", line22::afterwards(&plane, &emqx)).await;
+    // Most of it is waiting for time that passes really; so the delete that hangs does its waiting beside the rest.
+    let hangs = async {
+        let emqx = part("a third cluster", trap::start(&plane)).await;
+        part("a delete that hangs", trap::run(&plane, &emqx)).await;
+    };
+    let others = async {
+        part("rights", rights::poorer(&plane)).await;
+        part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
+        part("to the end, and deleted", line22::to_the_end(&plane, &emqx, &enterprise)).await;
+        part("afterwards", line22::afterwards(&plane, &emqx)).await;
+    };
+    futures::join!(hangs, others);
     part("restarts", line22::restarts(&plane, &emqx, &enterprise)).await;
     part("prune", line22::prune(&plane)).await;
 }

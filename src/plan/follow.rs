@@ -476,7 +476,15 @@ impl Run {
         let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
         if entry.stage == Stage::WaitHealthCheck {
             self.start.get_or_insert_with(|| self.counts.clone());
-            if let Ok(until) = now.checked_add(SignedDuration::from_secs(BASELINE_SECONDS.cast_signed())) {
+            let after = |at: Timestamp, seconds: u64| {
+                at.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
+            };
+            // But not longer than it waits: who came in the last moment of the wait would take what is evicted already
+            // for the start.
+            let strategy = self.strategy.as_ref();
+            let wait = strategy.and_then(|it| after(self.began, it.wait_health_check_seconds));
+            let soon = after(now, BASELINE_SECONDS);
+            if let Some(until) = soon.map(|soon| wait.map_or(soon, |wait| wait.min(soon))) {
                 self.baseline = Baseline::Until(until);
             }
         } else if let Baseline::Open(before) = open {
@@ -891,6 +899,24 @@ mod tests {
             it.failure = Some("Failed to start rebalance: request api failed: 400 Bad Request".into());
         });
         assert_eq!(tale.verdict(), Some(Verdict::NothingToDo));
+    }
+
+    #[test]
+    fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        let started = |it: &mut Rebalance| {
+            it.processed = true;
+            it.started = Some(mk::at(0));
+            it.strategy.wait_health_check_seconds = 10;
+        };
+        let mut fact = mk::rebalance("r", Phase::Processing, started);
+        fact.at = mk::at(9);
+        tale.world.apply(fact);
+        tale.asked(9, &START, mk::load("wait_health_check"));
+        tale.asked(11, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+        tale.asked(12, &[3313, 3313, 3314, 60], mk::load("evicting_conns"));
+        let last = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
+        assert_eq!(last.moved_connections, Some(60));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
                 )
                 .hint(match picture.source(Source::Emqx) {
                     SourceState::Forbidden => {
-                        "allow `get secrets` and `create pods/portforward`, or pass --emqx-url and --api-key-file"
+                        "allow `get secrets` and `get,create pods/portforward`, or pass --emqx-url and --api-key-file"
                             .to_owned()
                     }
                     _ => format!("kubectl emqx status {name} tells which source is missing"),
@@ -269,7 +269,7 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let (what, right) = match check.backend {
             Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
-            Backend::Emqx => ("reach EMQX", "get secrets and create pods/portforward"),
+            Backend::Emqx => ("reach EMQX", "get secrets and get,create pods/portforward"),
         };
         Finding::new(
             "no-permission",
@@ -375,7 +375,7 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
                 duration(silent)
             ),
         )
-        .hint("let EMQX be asked: get secrets, create pods/portforward; or --emqx-url and --api-key-file")
+        .hint("let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file")
     })
 }
 

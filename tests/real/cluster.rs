@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use kubectl_emqx::sim::clock::Clock;
@@ -189,9 +190,34 @@ impl<'a> RealCluster<'a> {
                 Version::V2beta1 => text.contains(&pod.uid().unwrap_or_default()),
                 Version::V2 | Version::V3beta1 => text.contains(&pod.name_any()),
             };
-            if conditions.iter().any(ready) && pods.iter().all(known) { Ok(()) } else { Err(text.clone()) }
+            if !conditions.iter().any(ready) || !pods.iter().all(known) {
+                return Err(text.clone());
+            }
+            self.all_serving(&pods).await
         })
         .await;
+    }
+
+    /// Whether every pod that a Service selects is in its endpoints and serves.
+    async fn all_serving(&self, pods: &[Pod]) -> Result<(), String> {
+        let services = Api::<Service>::namespaced(self.client.clone(), self.namespace());
+        let slices = Api::<EndpointSlice>::namespaced(self.client.clone(), self.namespace());
+        let all = ListParams::default();
+        let slices = slices.list(&all).await.map_err(|e| e.to_string())?;
+        for service in services.list(&all).await.map_err(|e| e.to_string())? {
+            let selector = service.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+            let selected =
+                |pod: &&Pod| selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value));
+            let wanted = pods.iter().filter(selected).count();
+            let name = service.name_any();
+            let own = slices.iter().filter(|it| it.labels().get("kubernetes.io/service-name") == Some(&name));
+            let serves = |it: &&Endpoint| it.conditions.as_ref().and_then(|it| it.serving) == Some(true);
+            let serving = own.flat_map(|slice| &slice.endpoints).filter(serves).count();
+            if serving != wanted {
+                return Err(format!("{serving} of {wanted} pods serve for {name}"));
+            }
+        }
+        Ok(())
     }
 
     /// The counts of the beginning, once more.

@@ -9,6 +9,7 @@ use crate::program::{Program, events, refused, verdict};
 const EMQX: &str = "
 name: real
 api: v3beta1
+namespace: three
 nodes:
 - { connections: 100, count: 2 }
 - { connections: 0 }
