@@ -8,3 +8,5 @@ mod follows;
 mod stops;
 mod rights;
 mod troubles;
+mod inputs;
+mod demos;

@@ -31,6 +31,7 @@ fn bad_answers_of_emqx_cost_a_notice_and_no_read() {
         // Nothing is begun blindly through EMQX.
         let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}"));
         assert!([Some(1), Some(6)].contains(&ran.code), "{answer:?}\n{ran}");
+        assert_eq!(ran.out, "", "{answer:?}\n{ran}");
     }
     demo.faults().emqx_answers(None);
     assert_eq!(demo.run("status -o json").json()["operation"], "none", "nothing was begun");
