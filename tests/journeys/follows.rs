@@ -59,7 +59,8 @@ fn balanced_although_the_operator_says_failed() {
     assert_eq!(last["percent"], 100);
     assert_eq!(last["movedConnections"], 2340);
     assert_eq!(last["lostClients"], 0);
-    let counts: Vec<&Value> = last["nodes"].as_array().expect("nodes").iter().map(|it| &it["connections"]).collect();
+    let counts: Vec<&Value> =
+        last["nodes"].as_array().expect("nodes").iter().map(|it| &it["connections"]).collect();
     assert_eq!(counts, [2553, 2553, 2554, 2340]);
     assert!(ran.err.contains("operator-will-report-failed"), "said before\n{ran}");
     assert!(events.iter().any(|event| event["type"] == "notice"), "and when it happens\n{ran}");
@@ -91,7 +92,10 @@ fn in_text_the_name_is_the_data_and_the_story_is_talk() {
 #[test]
 fn only_replicants_take_part_where_there_are_any() {
     let demo = Cluster::demo("documented-v2", 40);
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0).verdict("balanced");
+    let ran = demo
+        .run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"))
+        .exits(0)
+        .verdict("balanced");
     let events = are_events(&ran);
     let nodes = events.last().expect("a verdict")["nodes"].as_array().expect("nodes").clone();
     assert_eq!(nodes.len(), 4, "the two cores are left alone\n{ran}");
@@ -110,7 +114,10 @@ fn where_the_kind_is_not_served_emqx_itself_is_asked() {
     demo.run(&format!("rebalance apply --yes --backend rebalance {DOCUMENTED}")).fails(1);
     demo.run(&format!("rebalance plan --backend rebalance {DOCUMENTED}")).fails(1);
     assert_eq!(demo.run("status -o json").json()["operation"], "none");
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0).verdict("balanced");
+    let ran = demo
+        .run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"))
+        .exits(0)
+        .verdict("balanced");
     let events = are_events(&ran);
     assert!(events[0]["name"].as_str().is_some_and(|name| name.starts_with("coordinator/emqx@")), "{ran}");
 }
@@ -195,7 +202,11 @@ fn a_lost_kind_is_told_with_its_reason() {
     assert!([Some(1), Some(4)].contains(&ran.code), "{ran}");
     assert!(ran.out.contains("not found") || ran.err.contains("not found"), "{ran}");
     let list = demo.run("rebalance list -o json").exits(0).json();
-    assert_eq!((&list["items"][0]["name"], &list["items"][0]["verdict"]), (&json!("lost"), &json!("failed")), "{list:#}");
+    assert_eq!(
+        (&list["items"][0]["name"], &list["items"][0]["verdict"]),
+        (&json!("lost"), &json!("failed")),
+        "{list:#}"
+    );
 }
 
 #[test]
@@ -217,9 +228,15 @@ fn watch_finds_what_is_meant_by_every_name() {
     let name = demo.running(SLOW);
     let status = demo.run("status -o json").json();
     let node = status["nodes"][0]["node"].as_str().expect("a node").to_owned();
-    let ways =
-        ["".to_owned(), name.clone(), "emqx".into(), "emqx/emqx".into(), format!("coordinator/{node}"),
-         format!("rebalance/{name}"), format!("rebalance.apps.emqx.io/{name}")];
+    let ways = [
+        "".to_owned(),
+        name.clone(),
+        "emqx".into(),
+        "emqx/emqx".into(),
+        format!("coordinator/{node}"),
+        format!("rebalance/{name}"),
+        format!("rebalance.apps.emqx.io/{name}"),
+    ];
     for way in ways {
         let mut watch = demo.start(&format!("rebalance watch {way} -o jsonl --timeout 60s"));
         watch.until(&format!("\"name\":\"{name}\""));

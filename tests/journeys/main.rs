@@ -2,11 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
 mod bench;
-mod reads;
-mod plans;
-mod follows;
-mod stops;
-mod rights;
-mod troubles;
-mod inputs;
 mod demos;
+mod follows;
+mod inputs;
+mod plans;
+mod reads;
+mod rights;
+mod stops;
+mod troubles;

@@ -149,7 +149,10 @@ fn colour_comes_when_it_is_asked_for_and_never_else() {
     let demo = Cluster::demo("documented", 20);
     assert!(demo.run("status --color always").exits(0).out.contains('\u{1b}'));
     assert!(!demo.run("status --color never").exits(0).out.contains('\u{1b}'));
-    assert!(!demo.run("status -o json --color always").exits(0).out.contains('\u{1b}'), "data is not painted");
+    assert!(
+        !demo.run("status -o json --color always").exits(0).out.contains('\u{1b}'),
+        "data is not painted"
+    );
     let no_color = |arguments: &str| {
         let mut command = demo.command(arguments);
         command.env("NO_COLOR", "1");
@@ -175,11 +178,14 @@ fn colour_comes_when_it_is_asked_for_and_never_else() {
 #[test]
 fn ascii_is_ascii_on_both_streams() {
     let demo = Cluster::demo("documented", 40);
-    for verb in ["status", "nodes", "rebalance plan", "rebalance plan --conn-evict-rate 10 -o wide", "version"] {
+    for verb in
+        ["status", "nodes", "rebalance plan", "rebalance plan --conn-evict-rate 10 -o wide", "version"]
+    {
         let ran = demo.run(&format!("{verb} --ascii")).exits(0);
         assert!(ran.out.is_ascii() && ran.err.is_ascii(), "{verb}\n{ran}");
     }
-    let ran = demo.run(&format!("rebalance apply --yes --watch --ascii {}", crate::bench::DOCUMENTED)).exits(0);
+    let ran =
+        demo.run(&format!("rebalance apply --yes --watch --ascii {}", crate::bench::DOCUMENTED)).exits(0);
     assert!(ran.out.is_ascii() && ran.err.is_ascii(), "{ran}");
 }
 
@@ -218,8 +224,21 @@ fn the_version_alone_contacts_nothing() {
 #[test]
 fn every_verb_has_help_with_examples() {
     for verb in [
-        "", "status", "nodes", "version", "rebalance", "rebalance plan", "rebalance generate", "rebalance apply",
-        "rebalance watch", "rebalance stop", "rebalance list", "rebalance prune", "demo", "demo serve", "replay",
+        "",
+        "status",
+        "nodes",
+        "version",
+        "rebalance",
+        "rebalance plan",
+        "rebalance generate",
+        "rebalance apply",
+        "rebalance watch",
+        "rebalance stop",
+        "rebalance list",
+        "rebalance prune",
+        "demo",
+        "demo serve",
+        "replay",
     ] {
         let ran = alone(&format!("{verb} --help")).exits(0);
         let examples = ran.out.lines().filter(|line| line.trim().starts_with("kubectl emqx")).count();

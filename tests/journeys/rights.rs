@@ -31,7 +31,9 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
         let mut apart = notices.clone();
         apart.dedup();
         assert_eq!(apart, notices, "{context}: said twice");
-        for verb in ["status", "nodes", "version", "rebalance list", "rebalance", "nodes -o json", "status -A"] {
+        for verb in
+            ["status", "nodes", "version", "rebalance list", "rebalance", "nodes -o json", "status -A"]
+        {
             demo.run(&format!("{verb} --context {context}")).exits(0).never_says("panicked");
         }
     }
@@ -50,8 +52,17 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
 #[test]
 fn nobody_sees_nothing_and_is_told_why() {
     let demo = Cluster::demo("documented", 20);
-    for verb in ["status", "status emqx", "nodes", "rebalance list", "rebalance plan", "rebalance apply --yes",
-                 "rebalance watch", "rebalance stop --yes", "rebalance prune --yes"] {
+    for verb in [
+        "status",
+        "status emqx",
+        "nodes",
+        "rebalance list",
+        "rebalance plan",
+        "rebalance apply --yes",
+        "rebalance watch",
+        "rebalance stop --yes",
+        "rebalance prune --yes",
+    ] {
         let ran = demo.run(&format!("{verb} --context nobody")).exits(1);
         assert_eq!(ran.out, "", "{verb}\n{ran}");
         assert!(ran.err.contains("forbidden") || ran.err.contains("may not"), "{verb}\n{ran}");

@@ -90,7 +90,8 @@ fn prune_takes_what_is_over_and_never_what_runs() {
     let first = first.out.trim().to_owned();
     demo.run("rebalance prune --yes --older-than 1h").exits(0).says("nothing to prune");
     demo.run("rebalance prune").fails(6);
-    let strategy = "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
+    let strategy =
+        "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
     let second = demo.running(strategy);
     until("the trap", || demo.rebalance(&second)["status"]["phase"] == "Failed");
     demo.run("rebalance prune --dry-run client").exits(0).shows(&first);
