@@ -138,7 +138,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let scenario = match &serve.scenario {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
                 crate::cli::intent::Scenario::File(path) => {
-                    let text = read_text(path)?;
+                    let text =
+                        read_text(path, "kubectl emqx demo serve without --file plays one that is built in")?;
                     sim::Scenario::from_yaml(&text).map_err(|error| {
                         Problem::new(format!("cannot use {}", path.display()), error.to_string())
                     })?
@@ -226,14 +227,18 @@ fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file that the user named")]
-fn read_text(path: &std::path::Path) -> Result<String, Problem> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Problem::new(format!("cannot read {}", path.display()), error.to_string()))
+fn read_text(path: &std::path::Path, hint: &str) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(format!("cannot read {}", path.display()), error.to_string()).hint(hint)
+    })
 }
 
 fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
     match file {
-        ManifestFile::Path(path) => Ok((path.display().to_string(), read_text(path)?)),
+        ManifestFile::Path(path) => {
+            let hint = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
+            Ok((path.display().to_string(), read_text(path, hint)?))
+        }
         ManifestFile::Stdin => std::io::read_to_string(std::io::stdin())
             .map(|text| ("stdin".to_owned(), text))
             .map_err(|error| Problem::new("cannot read stdin", error.to_string())),

@@ -212,6 +212,16 @@ impl Shared {
         }
     }
 
+    /// Lets so much of the server's time pass. How fast that runs may be learned meanwhile.
+    async fn pass(&self, mut left: Duration) {
+        while !left.is_zero() {
+            let speed = self.clock.speed().max(1.0);
+            let step = left.div_f64(speed).clamp(SHORTEST_PAUSE, LONGEST_STEP);
+            tokio::time::sleep(step).await;
+            left = left.saturating_sub(step.mul_f64(speed));
+        }
+    }
+
     async fn poll(self: Rc<Self>, every: Duration, facts: Sender<Fact>) {
         let mut failures = 0_u32;
         loop {
@@ -228,8 +238,8 @@ impl Shared {
                             return;
                         }
                     }
-                    let pause = jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE));
-                    if refused { pause.max(back_off(failures)) } else { pause }
+                    self.pass(jitter(every)).await;
+                    if refused { back_off(failures) } else { continue }
                 }
                 Err(failed) => {
                     failures += 1;
@@ -252,6 +262,9 @@ const TRIES: usize = 3;
 
 /// However fast the server's clock runs, we do not ask more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two looks at how fast the server's clock runs.
+const LONGEST_STEP: Duration = Duration::from_millis(250);
 
 /// The facts of one round wait here for whoever applies them; a second round is not asked for before.
 const ROOM: usize = 8;

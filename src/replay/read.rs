@@ -68,6 +68,7 @@ impl Recording {
         let path = path.as_ref().to_owned();
         let fail = |error: std::io::Error| {
             Problem::new(format!("cannot read the recording {}", path.display()), error.to_string())
+                .hint("kubectl emqx rebalance watch --record FILE writes a recording")
         };
         #[allow(clippy::disallowed_methods, reason = "a recording is a file")]
         let file = File::open(&path).map_err(fail)?;
