@@ -33,6 +33,9 @@ const LANDING_SECONDS: u64 = 3;
 /// Seconds without a word of EMQX's, with an object that is over, after which nobody can tell.
 const DEAF_SECONDS: u64 = 30;
 
+/// Seconds for which an entry that appears may be that of an object which does not say so yet.
+const PENDING_SECONDS: u64 = 10;
+
 /// A stall is no progress for three times the expected step, and at least this long.
 const STALL_SECONDS: u64 = 60;
 
@@ -238,9 +241,10 @@ impl Follower {
         self.seen_nodes = nodes.map(|nodes| nodes.at).or(self.seen_nodes);
         self.absorb_counts(world, now);
         if let Some(load) = load {
-            self.seen_load = Some(load.at);
             self.silent = 0;
-            self.absorb_load(&load.value.rebalances, world, now, &mut events);
+            if self.absorb_load(&load.value.rebalances, world, now, &mut events) {
+                self.seen_load = Some(load.at);
+            }
         }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
@@ -344,13 +348,15 @@ impl Follower {
         }
     }
 
+    /// Whether it is settled whose each entry is; if not, the same ones are looked at again.
     fn absorb_load(
         &mut self,
         entries: &[RunningRebalance],
         world: &World,
         now: Timestamp,
         events: &mut Vec<Event>,
-    ) {
+    ) -> bool {
+        let mut settled = true;
         let mut fresh: Vec<&RunningRebalance> = entries.iter().collect();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_none()) {
             let Some(old) = &run.entry else { continue };
@@ -381,6 +387,10 @@ impl Follower {
                 enter(run, entry.clone(), now, events);
                 continue;
             }
+            if self.may_be_of_a_pending_one(entry, now) {
+                settled = false;
+                continue;
+            }
             let object = self.orphan(world, entry);
             if let Some(object) = &object {
                 self.past.retain(|uid| *uid != object.uid);
@@ -401,6 +411,19 @@ impl Follower {
             enter(&mut run, entry.clone(), now, events);
             self.runs.push(run);
         }
+        settled
+    }
+
+    /// The operator tells EMQX first and writes `Processing` after it: between the two an entry seems to be nobody's.
+    fn may_be_of_a_pending_one(&self, entry: &RunningRebalance, now: Timestamp) -> bool {
+        let ours = format!("coordinator/{}", entry.coordinator);
+        let pending = |run: &Run| {
+            run.verdict.is_none()
+                && run.entry.is_none()
+                && seconds_between(run.began, now) < PENDING_SECONDS
+                && run.object.as_ref().is_some_and(|it| it.phase == Phase::Pending && it.deleting.is_none())
+        };
+        !self.asked.iter().any(|(name, _)| *name == ours) && self.runs.iter().any(pending)
     }
 
     /// The object behind an entry that was there before we looked: one that was processed and whose copy of EMQX's
@@ -899,6 +922,23 @@ mod tests {
             it.failure = Some("Failed to start rebalance: request api failed: 400 Bad Request".into());
         });
         assert_eq!(tale.verdict(), Some(Verdict::NothingToDo));
+    }
+
+    #[test]
+    fn an_entry_that_is_seen_before_its_object_says_processing_is_not_a_run_of_its_own() {
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |_| {});
+        tale.asked(2, &START, mk::load("wait_health_check"));
+        assert_eq!(tale.follower.runs.len(), 1);
+        tale.object(2, Phase::Processing, |it| it.processed = true);
+        assert!(tale.follower.runs.len() == 1 && tale.follower.runs[0].entry.is_some());
+        // An operator that never comes does not hide what EMQX does.
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |_| {});
+        tale.asked(2, &START, mk::load("wait_health_check"));
+        tale.asked(12, &START, mk::load("wait_health_check"));
+        assert_eq!(tale.follower.runs.len(), 2);
+        assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
     }
 
     #[test]
