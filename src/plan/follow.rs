@@ -81,6 +81,8 @@ pub struct Run {
     object_gone: bool,
     /// When something last moved.
     moved: Timestamp,
+    /// When its entry was last seen.
+    seen: Timestamp,
     told_failed: bool,
     told_deleting: bool,
     /// The counts at the moment the object appeared: what EMQX judged by.
@@ -557,6 +559,7 @@ fn begin(
         deleted: None,
         object_gone: false,
         moved: now,
+        seen: now,
         told_failed: false,
         told_deleting: false,
         before: participants(world),
@@ -589,6 +592,7 @@ fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut
 fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
     let before = run.entry.replace(entry);
     let Some(entry) = &run.entry else { return };
+    run.seen = now;
     run.through_takeover |= entry.stage.order().is_some_and(|order| order >= 2);
     let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
     if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
@@ -635,8 +639,9 @@ fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mu
 
 fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     let ended = run.ended.unwrap_or(now);
+    // It ended at some time after it was last seen: EMQX may not have been heard meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
-        seconds_between(deleted, ended).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
+        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
     });
     let stopped = if run.stopped_by_us {
         Some("you".to_owned())
@@ -948,6 +953,15 @@ mod tests {
             tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
         }
         assert_eq!(tale.verdict(), Some(Verdict::Stalled));
+    }
+
+    #[test]
+    fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
+        let mut tale = until_evicting();
+        tale.object(15, Phase::Processing, |it| it.deleting = Some(mk::at(15)));
+        tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
+        tale.look(44);
+        assert_eq!(tale.verdict(), Some(Verdict::Stopped));
     }
 
     #[test]

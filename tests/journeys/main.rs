@@ -10,3 +10,4 @@ mod rights;
 mod troubles;
 mod inputs;
 mod demos;
+mod terminals;
