@@ -197,7 +197,7 @@ async fn hands_as(
         clock,
         answers: std::io::stdin().is_terminal(),
         printer,
-        interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
+        interrupt: Rc::new(interrupted),
     })
 }
 
@@ -260,23 +260,23 @@ async fn pretend(
         .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
 }
 
-/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such.
-async fn interrupted() {
+/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
+/// listened for from the moment of the call, not from when somebody first waits.
+fn interrupted() -> Interrupt {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        else {
-            return tokio::signal::ctrl_c().await.unwrap_or_default();
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        Box::pin(async move {
+            if signals.is_empty() {
+                return std::future::pending().await;
+            }
+            futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.unwrap_or_default();
+    Box::pin(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 }
 
 /// Logs to stderr, or into a file; nothing without `-v`.

@@ -81,6 +81,8 @@ pub struct Run {
     object_gone: bool,
     /// When something last moved.
     moved: Timestamp,
+    /// When its entry was last seen.
+    seen: Timestamp,
     told_failed: bool,
     told_deleting: bool,
     /// The counts at the moment the object appeared: what EMQX judged by.
@@ -565,6 +567,7 @@ fn begin(
         deleted: None,
         object_gone: false,
         moved: now,
+        seen: now,
         told_failed: false,
         told_deleting: false,
         before: participants(world),
@@ -597,6 +600,7 @@ fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut
 fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
     let before = run.entry.replace(entry);
     let Some(entry) = &run.entry else { return };
+    run.seen = now;
     run.through_takeover |= entry.stage.order().is_some_and(|order| order >= 2);
     let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
     if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
@@ -643,8 +647,9 @@ fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mu
 
 fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     let ended = run.ended.unwrap_or(now);
+    // It ended at some time after it was last seen: EMQX may not have been heard meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
-        seconds_between(deleted, ended).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
+        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
     });
     let stopped = if run.stopped_by_us {
         Some("you".to_owned())

@@ -150,24 +150,6 @@ fn a_refused_start_on_a_balanced_cluster_is_nothing_to_do() {
 }
 
 #[test]
-fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
-    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
-    let started = |it: &mut Rebalance| {
-        it.processed = true;
-        it.started = Some(mk::at(0));
-        it.strategy.wait_health_check_seconds = 10;
-    };
-    let mut fact = mk::rebalance("r", Phase::Processing, started);
-    fact.at = mk::at(9);
-    tale.world.apply(fact);
-    tale.asked(9, &START, mk::load("wait_health_check"));
-    tale.asked(11, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
-    tale.asked(12, &[3313, 3313, 3314, 60], mk::load("evicting_conns"));
-    let last = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
-    assert_eq!(last.moved_connections, Some(60));
-}
-
-#[test]
 fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     let mut tale = Tale::of(&START);
     tale.asked(3, &START, mk::load("wait_health_check"));
@@ -219,6 +201,15 @@ fn counts_that_never_move_are_a_stall() {
         tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
     }
     assert_eq!(tale.verdict(), Some(Verdict::Stalled));
+}
+
+#[test]
+fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
+    let mut tale = until_evicting();
+    tale.object(15, Phase::Processing, |it| it.deleting = Some(mk::at(15)));
+    tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
+    tale.look(44);
+    assert_eq!(tale.verdict(), Some(Verdict::Stopped));
 }
 
 #[test]
