@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::change::UpgradeRecord;
 use super::image::{self, Image, Version};
 use super::pace::Pace;
 use crate::error::Problem;
@@ -99,6 +100,8 @@ pub struct Settled {
     pub to: String,
     /// v1beta4: its parts.
     pub parts: Option<ImageParts>,
+    /// v1beta4: whether of the parts only the version is meant.
+    pub version_only: bool,
     /// How pods change places.
     pub way: Way,
     /// Whether we empty old pods before the operator may remove them.
@@ -152,10 +155,28 @@ impl Settled {
             from: instance.image.clone(),
             to,
             parts,
+            version_only: matches!(ask.wanted, Wanted::Version(_)),
             way,
             guarded,
             one_by_one: guarded && ask.manner == Manner::OneByOne,
             update,
+        })
+    }
+
+    /// What was settled, for whoever goes on with a guarded upgrade that somebody began: what the object and our
+    /// annotations on it say. `None` where there is nothing of ours to go on with.
+    pub fn resumed(instance: &Instance) -> Option<Self> {
+        let record = UpgradeRecord::read(instance);
+        instance.notes.get(DELAY_NOTE)?;
+        Some(Self {
+            from: record.as_ref().and_then(|record| record.from.clone()),
+            to: instance.image.clone()?,
+            parts: instance.image_parts.clone(),
+            version_only: record.is_none_or(|record| record.version_only),
+            way: Way::BlueGreen,
+            guarded: true,
+            one_by_one: instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one"),
+            update: UpdateSpec { initial_delay: own_delay(instance), ..instance.update.clone() },
         })
     }
 

@@ -30,6 +30,9 @@ pub struct UpgradeRecord {
     pub from: Option<String>,
     /// The image that was wanted.
     pub to: String,
+    /// Whether only the version was meant (v1beta4).
+    #[serde(default)]
+    pub version_only: bool,
     /// Live clients at the start.
     pub connections: Option<u64>,
     /// Sessions at the start.
@@ -92,18 +95,22 @@ fn spec(instance: &Instance, settled: &Settled, hold: Hold) -> Value {
         ApiVersion::V1beta4 => {
             let mut image = Map::new();
             let parts = settled.parts.clone().unwrap_or_default();
-            let now = instance.image_parts.clone().unwrap_or_default();
-            let mut put = |key: &str, part: Option<String>, before: &Option<String>| {
-                // What stays as it is remains its owner's.
-                if let Some(part) = part.filter(|part| Some(part) != before.as_ref()) {
-                    image.insert(key.to_owned(), json!(part));
-                }
-            };
-            put("registry", parts.registry, &now.registry);
-            put("repository", parts.repository, &now.repository);
-            put("prefix", parts.prefix, &now.prefix);
-            put("suffix", parts.suffix, &now.suffix);
             image.insert("version".to_owned(), json!(parts.version.unwrap_or_default()));
+            // With a version alone, the rest remains its owner's; an image means all of its parts, also in every apply
+            // after the first, which would else take them away.
+            if !settled.version_only {
+                let others = [
+                    ("registry", parts.registry),
+                    ("repository", parts.repository),
+                    ("prefix", parts.prefix),
+                    ("suffix", parts.suffix),
+                ];
+                for (key, part) in others {
+                    if let Some(part) = part {
+                        image.insert(key.to_owned(), json!(part));
+                    }
+                }
+            }
             let mut spec = Map::new();
             spec.insert("template".to_owned(), json!({"spec": {"emqxContainer": {"image": image}}}));
             if settled.way == Way::BlueGreen {

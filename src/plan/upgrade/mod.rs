@@ -20,6 +20,7 @@ pub mod follow;
 pub mod forecast;
 pub mod guard;
 pub mod image;
+mod impact;
 mod left;
 pub mod pace;
 pub mod preflight;
@@ -27,4 +28,7 @@ pub mod run;
 pub mod sides;
 pub mod stall;
 mod tell;
+#[cfg(test)]
+mod tests;
+mod versions;
 pub mod words;

@@ -5,12 +5,9 @@ use super::super::preflight::running_name;
 use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
 use super::ask::{Ask, Settled, Wanted, Way};
-use super::forecast::cuts;
-use super::image::Version;
-use super::pace::LOOP_SECONDS;
 use super::sides::Sides;
-use crate::model::human::{count, plural};
-use crate::model::{ApiVersion, Instance, InstanceKind, Role, World};
+use super::{impact, versions};
+use crate::model::{ApiVersion, Instance, InstanceKind, World};
 
 /// The checks that can be skipped by name. What cannot work is not a matter of opinion.
 pub const SKIPPABLE: [&str; 7] = [
@@ -22,9 +19,6 @@ pub const SKIPPABLE: [&str; 7] = [
     "rebalance-running",
     "too-many-pods",
 ];
-
-/// The versions that operator 2.2 takes for v1beta4, the last one excluded (`emqx-facts.md` 1.5).
-const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
 
 /// From this many pods on, names as text are no longer in the order of their numbers (`emqx-facts.md` 2.2).
 const TOO_MANY_PODS: u64 = 11;
@@ -70,31 +64,24 @@ pub struct Check<'a> {
 pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(way(check));
-    found.extend(no_evacuation(check));
-    found.extend(version(check));
-    found.extend(downgrade(check));
-    found.extend(defects(check));
+    found.extend(versions::findings(check));
     found.extend(not_ready(check));
     found.extend(under_way(check));
     found.extend(replicas(check));
     found.extend(running(check));
     found.extend(too_many(check));
-    found.extend(missing_rates(check));
     found.extend(owned(check));
     found.extend(managed(check));
     found.extend(no_permission(check));
-    found.extend(unguarded(check));
-    found.extend(gates(check));
-    found.extend(traffic(check));
-    found.extend(capacity(check));
+    found.extend(impact::findings(check));
     found
 }
 
-fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
 }
 
-fn warning(id: &'static str, message: impl Into<String>) -> Finding {
+pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Warning, message)
 }
 
@@ -135,116 +122,6 @@ fn way(check: &Check<'_>) -> Option<Finding> {
         ),
         _ => None,
     }
-}
-
-/// Open source cannot evacuate.
-fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
-    let open = check.instance.id.kind == InstanceKind::EmqxBroker
-        || check.picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
-    let rolled = check.instance.api == ApiVersion::V3beta1 && check.instance.update.disabled;
-    if !open && !rolled {
-        return None;
-    }
-    let clients = check.picture.totals.connections.map_or("all".to_owned(), count);
-    let what =
-        if open { "open-source EMQX has no evacuation" } else { "evacuation is switched off in the object" };
-    Some(warning(
-        "no-evacuation",
-        format!("{what}: {clients} clients are cut as their pods go, and sessions without a client are lost"),
-    ))
-}
-
-/// v1beta4: what the operator's webhook will refuse (`emqx-facts.md` 1.5).
-fn version(check: &Check<'_>) -> Option<Finding> {
-    if check.instance.api != ApiVersion::V1beta4 {
-        return None;
-    }
-    let written = check.settled.parts.as_ref().and_then(|parts| parts.version.clone()).unwrap_or_default();
-    if written == "latest" {
-        return Some(
-            blocked("version-refused", "the operator's webhook refuses the version `latest`")
-                .hint("name the version: --version 4.4.24"),
-        );
-    }
-    let (least, beyond) = V1BETA4_VERSIONS;
-    let why = match Version::find(&written) {
-        None => format!("{written:?} is no version, and the operator's webhook refuses it"),
-        Some(version) if version < least => {
-            format!("EMQX {version} is too old for {}: it must be {least} or later", check.instance.api)
-        }
-        Some(version) if version >= beyond => {
-            format!("EMQX {version} is too new for {}: it must be before {beyond}", check.instance.api)
-        }
-        Some(_) => return None,
-    };
-    let finding = blocked("version-refused", why);
-    Some(match Version::find(&written) {
-        Some(version) if version >= beyond => {
-            finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
-        }
-        _ => finding,
-    })
-}
-
-/// The version that runs, by EMQX, else by the image.
-fn current(check: &Check<'_>) -> Option<Version> {
-    let told = check.picture.versions.iter().filter_map(|version| Version::find(version)).max();
-    let image = check.settled.from.as_deref();
-    // The image says what was asked for; EMQX what came of it.
-    let by_image = image.and_then(|image| super::image::Image::parse(image).ok()?.version());
-    by_image.or(told)
-}
-
-fn downgrade(check: &Check<'_>) -> Option<Finding> {
-    let (from, to) = (current(check)?, check.settled.version()?);
-    (to < from).then(|| {
-        blocked(
-            "downgrade",
-            format!(
-                "{to} is older than {from}, which runs: EMQX does not promise to read what a newer one wrote"
-            ),
-        )
-        .hint("--skip-check downgrade, if you know that it does")
-    })
-}
-
-/// Safety rule S18: the defects that matter are those of the version that runs while it is emptied, and of two versions side
-/// by side.
-fn defects(check: &Check<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let Some(from) = current(check) else { return found };
-    let known = [
-        (Version(5, 1, 1), "a replicant tells an incomplete status (emqx#11198)"),
-        (Version(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
-        (
-            Version(5, 4, 0),
-            "availability_check asks for a key, and clients are refused from the start (emqx#11971)",
-        ),
-        (Version(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
-        (Version(5, 8, 4), "moving sessions can loop for ever (emqx#14353)"),
-        (Version(5, 9, 0), "moving sessions can loop for ever (emqx#14907, emqx#14040)"),
-    ];
-    if from >= Version(5, 0, 0) {
-        for (fixed, what) in known.into_iter().filter(|(fixed, _)| from < *fixed) {
-            found.push(warning(
-                "version-defect",
-                format!("EMQX {from}, which is to be emptied: {what}; fixed in {fixed}"),
-            ));
-        }
-        if from < Version(5, 3, 0) && check.settled.version().is_some_and(|to| to >= Version(5, 3, 0)) {
-            found.push(warning(
-                "version-defect",
-                format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),
-            ));
-        }
-    }
-    if check.picture.versions.len() > 1 {
-        found.push(warning(
-            "mixed-versions",
-            format!("several versions run already: {}", check.picture.versions.join(", ")),
-        ));
-    }
-    found
 }
 
 fn not_ready(check: &Check<'_>) -> Option<Finding> {
@@ -342,25 +219,6 @@ fn too_many(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-/// v1beta4 without rates: nothing is ever evicted (`verified.md` 17). Ours are written with the change.
-fn missing_rates(check: &Check<'_>) -> Option<Finding> {
-    let update = &check.instance.update;
-    let missing = check.instance.api == ApiVersion::V1beta4
-        && update.present
-        && (update.conn_evict_rate.is_none() || update.sess_evict_rate.is_none());
-    missing.then(|| {
-        let settled = &check.settled.update;
-        warning(
-            "rates-missing",
-            format!(
-                "spec.blueGreenUpdate has no rates, and without them EMQX refuses to evict: {} and {} a second are written",
-                plural(settled.conn_evict_rate.unwrap_or(0), "client"),
-                plural(settled.sess_evict_rate.unwrap_or(0), "session")
-            ),
-        )
-    })
-}
-
 fn owned(check: &Check<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for owner in check.owners.iter().filter(|owner| !owner.fields.is_empty()) {
@@ -422,101 +280,6 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
         )
         .hint(format!("ask for the right to patch {}.apps.emqx.io", id.kind.plural()))
     })
-}
-
-/// `verified.md` 15.
-fn unguarded(check: &Check<'_>) -> Option<Finding> {
-    let bites = check.instance.api == ApiVersion::V1beta4
-        && check.settled.way == Way::BlueGreen
-        && !check.settled.guarded;
-    bites.then(|| {
-        let counts: Vec<u64> = check.picture.nodes.iter().filter_map(|row| row.connections).collect();
-        let clients: u64 = cuts(&counts, counts.len() as u64).iter().sum();
-        let offline: u64 = check
-            .picture
-            .nodes
-            .iter()
-            .filter_map(|row| Some(row.sessions?.saturating_sub(row.connections?)))
-            .sum();
-        warning(
-            "deleted-loaded",
-            format!(
-                "this operator deletes a pod in the second it starts to empty it, one every {LOOP_SECONDS} s: {} disconnections \
-                 at once in all, and {} without a client lost",
-                count(clients),
-                plural(offline, "session")
-            ),
-        )
-        .hint("leave --unguarded away")
-    })
-}
-
-/// Without the right to write readiness gates, old pods stay in the Service while they are emptied.
-fn gates(check: &Check<'_>) -> Option<Finding> {
-    (check.settled.guarded && check.ask.gates == Some(false)).then(|| {
-        warning(
-            "no-gates",
-            "you may not patch pods/status: old pods stay in the Service while they are emptied, and refuse some of the clients \
-             that come back, which then try again",
-        )
-        .hint("ask for the right to patch pods/status")
-    })
-}
-
-/// Rule S16: the moment at which all new clients go to new pods.
-fn traffic(check: &Check<'_>) -> Option<Finding> {
-    let message = match check.instance.api {
-        ApiVersion::V2beta1 | ApiVersion::V2 => {
-            "all old pods leave the Service at one moment, before the first of them is emptied: new clients go to new pods only"
-        }
-        ApiVersion::V1beta4 if check.settled.guarded && check.ask.gates != Some(false) => {
-            "we take all old pods out of the Service at one moment, before they are emptied"
-        }
-        _ => return None,
-    };
-    Some(Finding::new("traffic-moves", Severity::Info, message))
-}
-
-/// Rule S16: twice of everything.
-fn capacity(check: &Check<'_>) -> Option<Finding> {
-    if check.settled.way != Way::BlueGreen {
-        return None;
-    }
-    let instance = check.instance;
-    let requests = &instance.requests;
-    let of = |role| check.picture.nodes.iter().filter(|row| row.role == role).count() as u64;
-    let cores = instance.cores.unwrap_or_else(|| of(Role::Core));
-    let replicants = instance.replicants.unwrap_or(0);
-    let each = |cpu: &Option<String>, memory: &Option<String>| match (cpu, memory) {
-        (Some(cpu), Some(memory)) => format!(" ({cpu} CPU, {memory} each)"),
-        (Some(cpu), None) => format!(" ({cpu} CPU each)"),
-        (None, Some(memory)) => format!(" ({memory} each)"),
-        (None, None) => String::new(),
-    };
-    let mut parts = vec![format!(
-        "{}{}",
-        plural(cores, if instance.api == ApiVersion::V1beta4 { "pod" } else { "core" }),
-        each(&requests.core_cpu, &requests.core_memory)
-    )];
-    if replicants > 0 {
-        parts.push(format!(
-            "{}{}",
-            plural(replicants, "replicant"),
-            each(&requests.replicant_cpu, &requests.replicant_memory)
-        ));
-    }
-    if requests.volumes {
-        parts.push(plural(cores, "volume"));
-    }
-    Some(Finding::new(
-        "capacity",
-        Severity::Info,
-        format!(
-            "a second set beside the first: {} more until the old ones are gone; whether they fit anywhere, and whether the \
-             licence allows them, is beyond us",
-            parts.join(", ")
-        ),
-    ))
 }
 
 /// What is wrong with what was typed, before anything is asked: flags that contradict each other.
