@@ -352,8 +352,8 @@ fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
         let (_, end, _) = verdict(&told);
         let (was, said) = (end - up, plan.total_seconds as f64);
         let error = (said - was) / was;
-        println!("{name}: said {said} s, was {was:.1} s, error {:+.1} %", error * 100.0);
-        assert!(error.abs() <= 0.15, "{name}: said {said}, was {was:.1}");
+        // 15 % are promised; measured: -2.3 %, -0.2 %, +0.6 %, -1.4 %.
+        assert!(error.abs() <= 0.03, "{name}: said {said}, was {was:.1}");
         assert_eq!(
             (plan.decision, plan.strategy, plan.guarded),
             (Decision::Go, Way::BlueGreen, name == GUARDED)
@@ -420,9 +420,8 @@ fn going_back_half_way_takes_about_twice_as_long() {
 #[test]
 fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     let acts = |seconds: f64| {
-        let (mut world, id, now) = at(GUARDED, seconds);
         // That run was driven by hand, without our annotations: the hold alone tells.
-        world.served = Default::default();
+        let (world, id, now) = at(GUARDED, seconds);
         guard::next(&world, &id, Means { gates: true }, now)
     };
     assert!(matches!(acts(20.0).as_slice(), [Act::Wait(why)] if why.contains("new pod")), "{:?}", acts(20.0));

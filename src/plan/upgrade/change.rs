@@ -177,9 +177,9 @@ pub fn full(object: &Value, change: &Value) -> Value {
         map.remove("status");
     }
     if let Some(metadata) = whole.get_mut("metadata").and_then(Value::as_object_mut) {
-        SERVERS.iter().for_each(|key| {
-            metadata.remove(*key);
-        });
+        for key in SERVERS {
+            metadata.remove(key);
+        }
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }

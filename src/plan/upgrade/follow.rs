@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use super::change::UpgradeRecord;
 use super::evacuation::Evacuations;
 use super::run::{Best, Known, Run, Start, Step, evacuations};
-use super::sides::Sides;
+use super::sides::{self, Sides};
 use super::tell::tell;
 use super::{ending, stall, words};
 use crate::model::human::seconds_between;
@@ -72,6 +72,11 @@ impl Upgrades {
             None => world.ids(),
         };
         for id in &ids {
+            let open = self.runs.iter().any(|run| &run.id == id && run.verdict.is_none());
+            let known = world.instance(id).map(|instance| &instance.image);
+            if !open && self.images.get(id) == known && sides::quiet(world, id) {
+                continue;
+            }
             let Some(sides) = Sides::of(world, id) else { continue };
             let image = sides.instance.image.clone();
             let before = self.images.insert(id.clone(), image.clone());

@@ -14,9 +14,15 @@
 
 pub mod ask;
 pub mod change;
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod checks_tests;
 mod ending;
 pub mod evacuation;
 pub mod follow;
+#[cfg(test)]
+mod follow_tests;
 pub mod forecast;
 pub mod guard;
 pub mod image;
