@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use crate::model::{
@@ -223,6 +224,25 @@ pub struct Board {
     pub upgrading: bool,
     /// Whether the custom resource is there.
     pub present: bool,
+    /// The columns that names, states, sets and versions take.
+    pub widths: Widths,
+}
+
+/// How wide texts are, over all rows that are shown: columns must not jump while one scrolls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// Of names.
+    pub name: usize,
+    /// Of states.
+    pub state: usize,
+    /// Of sets.
+    pub set: usize,
+    /// Of versions.
+    pub version: usize,
+    /// Whether cores and replicants are among them.
+    pub roles: bool,
+    /// Whether several versions are.
+    pub versions: bool,
 }
 
 /// What a board is made of.
@@ -280,7 +300,8 @@ impl Board {
         }
         let names = shorten(Some(&id.name), rows.iter().map(|row| label(row)), theme);
         for (row, name) in rows.iter_mut().zip(names) {
-            row.name = name;
+            row.name = theme.clean(&name);
+            row.state = theme.clean(&row.state);
         }
         if upgrading {
             number(&mut rows, world, id);
@@ -301,6 +322,7 @@ impl Board {
             evacuations,
             upgrading,
             present: instance.is_some(),
+            widths: Widths::default(),
         };
         board.arrange(order);
         board
@@ -332,6 +354,22 @@ impl Board {
             }
             self.lines.push(Line::Row(place));
         }
+        self.widths = self.measure();
+    }
+
+    fn measure(&self) -> Widths {
+        let mut widths = Widths { versions: self.status.versions.len() > 1, ..Widths::default() };
+        let (mut cores, mut replicants) = (false, false);
+        for row in self.shown() {
+            widths.name = widths.name.max(row.name.width());
+            widths.state = widths.state.max(row.state.width());
+            widths.set = widths.set.max(row.set.as_deref().map_or(0, UnicodeWidthStr::width));
+            widths.version = widths.version.max(row.version.as_deref().map_or(0, UnicodeWidthStr::width));
+            cores |= row.role == Some(Role::Core);
+            replicants |= row.role == Some(Role::Replicant);
+        }
+        widths.roles = cores && replicants;
+        widths
     }
 
     /// The rows that are shown, in order.

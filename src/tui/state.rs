@@ -254,6 +254,8 @@ pub struct State {
     pub ready: bool,
     /// Where the recording stands.
     pub tape: Tape,
+    /// Who follows a recording in which no cluster was seen so far.
+    pub spare: Follower,
     /// Whether what is shown is not what is known.
     pub stale: bool,
     /// Whether something is to be drawn.
@@ -293,6 +295,7 @@ impl State {
             doing: None,
             ready: false,
             tape: Tape::default(),
+            spare: Follower::new(None),
             stale: true,
             dirty: true,
             setup,
@@ -305,6 +308,7 @@ impl State {
         self.clusters.clear();
         self.inside = None;
         self.tape = Tape::default();
+        self.spare = Follower::new(None);
         self.ready = false;
         self.stale = true;
         if let Some(playback) = &mut self.setup.playback {
