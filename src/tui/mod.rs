@@ -11,15 +11,22 @@
 
 pub mod board;
 mod copy;
+mod feed;
 pub mod form;
+pub mod hands;
 pub mod history;
 pub mod keys;
 pub mod msg;
+pub mod player;
 mod press;
+mod run;
 pub mod state;
+mod terminal;
 pub mod update;
 pub mod view;
 
+pub use hands::{Acts, Live, OpenTape, Opening, Records};
 pub use msg::{Acted, Done, Effect, Msg, Play};
+pub use run::open;
 pub use state::{Playback, Setup, State};
 pub use update::update;
