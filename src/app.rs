@@ -102,16 +102,22 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 Then::Follow(follow) => recorder(follow)?,
                 Then::Leave(_) => None,
             };
-            let hands = hands(&global, printer, record).await?;
+            let hands = hands_as(&global, printer, record, &apply.write.field_manager).await?;
             commands::apply::run(&hands, &apply, file).await
         }
         Verb::Watch(watch) => {
             let record = recorder(&watch.follow)?;
             commands::watch::run(&hands(&global, printer, record).await?, &watch).await
         }
-        Verb::Stop(stop) => commands::stop::run(&hands(&global, printer, None).await?, &stop).await,
+        Verb::Stop(stop) => {
+            let hands = hands_as(&global, printer, None, &stop.write.field_manager).await?;
+            commands::stop::run(&hands, &stop).await
+        }
         Verb::List(list) => commands::list::run(&hands(&global, printer, None).await?, &list).await,
-        Verb::Prune(prune) => commands::prune::run(&hands(&global, printer, None).await?, &prune).await,
+        Verb::Prune(prune) => {
+            let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
+            commands::prune::run(&hands, &prune).await
+        }
         Verb::Replay(replay) => {
             let recording = Recording::open(&replay.file, Rc::new(Wire))?;
             commands::replay::run(&printer, replay.stream, recording, replay.speed).await
@@ -132,7 +138,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let scenario = match &serve.scenario {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
                 crate::cli::intent::Scenario::File(path) => {
-                    let text = read_text(path)?;
+                    let text =
+                        read_text(path, "kubectl emqx demo serve without --file plays one that is built in")?;
                     sim::Scenario::from_yaml(&text).map_err(|error| {
                         Problem::new(format!("cannot use {}", path.display()), error.to_string())
                     })?
@@ -147,14 +154,24 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "without a cluster the time of day is this machine's")]
+/// Without a cluster the time of day is this machine's.
 fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// Everything a verb needs, for the cluster that is meant.
 async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) -> Result<Hands, Problem> {
-    let mut cluster = Cluster::connect(&connect(&global.connect)).await?;
+    hands_as(global, printer, tap, crate::model::FIELD_MANAGER).await
+}
+
+/// The same, writing as somebody.
+async fn hands_as(
+    global: &Global,
+    printer: Rc<Printer>,
+    tap: Option<Rc<dyn Tap>>,
+    manager: &str,
+) -> Result<Hands, Problem> {
+    let mut cluster = Cluster::connect(&connect(&global.connect)).await?.with_field_manager(manager);
     if let Some(tap) = &tap {
         cluster = cluster.with_tap(tap.clone());
     }
@@ -210,14 +227,18 @@ fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file that the user named")]
-fn read_text(path: &std::path::Path) -> Result<String, Problem> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Problem::new(format!("cannot read {}", path.display()), error.to_string()))
+fn read_text(path: &std::path::Path, hint: &str) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(format!("cannot read {}", path.display()), error.to_string()).hint(hint)
+    })
 }
 
 fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
     match file {
-        ManifestFile::Path(path) => Ok((path.display().to_string(), read_text(path)?)),
+        ManifestFile::Path(path) => {
+            let hint = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
+            Ok((path.display().to_string(), read_text(path, hint)?))
+        }
         ManifestFile::Stdin => std::io::read_to_string(std::io::stdin())
             .map(|text| ("stdin".to_owned(), text))
             .map_err(|error| Problem::new("cannot read stdin", error.to_string())),

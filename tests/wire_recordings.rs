@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use kubectl_emqx::model::{
     ApiVersion, Fact, InstanceId, InstanceKind, News, Node, Object, Phase, PodName, Stage, World,
 };
-use kubectl_emqx::replay::{Moment, Recorder, Recording};
+use kubectl_emqx::replay::{Recorder, Recording};
+use kubectl_emqx::seam::Moment;
 use kubectl_emqx::seam::{Clock, Tap, Translate};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::Value;

@@ -16,6 +16,7 @@ mod help;
 pub mod intent;
 mod problem;
 mod rules;
+mod rules_rebalance;
 mod value;
 
 use std::ffi::OsString;
@@ -24,7 +25,7 @@ use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, FromArgMatches};
 
 pub use intent::{Global, Intent, Verb};
-pub use rules::APPLY_CHECKS;
+pub use rules_rebalance::APPLY_CHECKS;
 
 use crate::error::Problem;
 use args::Root;

@@ -9,7 +9,7 @@ use super::plan::{Live, WANT, live};
 use super::{Hands, Outcome};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then, Write};
 use crate::error::{Exit, Problem};
-use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Strategy};
+use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
 use crate::plan::follow::Follower;
 use crate::plan::manifest::{self, Written};
 use crate::plan::preflight::{Check, running};
@@ -54,6 +54,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     if let Some(exit) = settled(hands, intent, &gathered, &planned, says)? {
         return Ok(exit);
     }
+    heard(hands, &gathered, planned.backend)?;
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
         done(
@@ -80,6 +81,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     {
         return Ok(exit);
     }
+    heard(hands, &gathered, fresh.backend)?;
     let mut follower = Follower::new(Some(gathered.id.clone()));
     follower.observe(&gathered.world, hands.clock.now());
     match fresh.backend {
@@ -205,6 +207,23 @@ fn coordinator(gathered: &Gathered) -> Option<NodeName> {
     let instance = gathered.instance().ok()?;
     let now = jiff::Timestamp::UNIX_EPOCH;
     picture::picture(&gathered.world, &instance.id, now).participants().first().map(|row| row.node.clone())
+}
+
+/// EMQX is not driven blindly: while it cannot be heard, nobody knows what runs in it already.
+fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Problem> {
+    let emqx = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
+    let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != picture::SourceState::Ok;
+    if backend == Backend::Rebalance || !deaf {
+        return Ok(());
+    }
+    let why = emqx.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    Err(Problem::new(
+        format!("cannot start a rebalance in the EMQX of {}", gathered.id),
+        why.unwrap_or_else(|| "EMQX cannot be asked".to_owned()),
+    )
+    .hint(
+        "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names",
+    ))
 }
 
 /// Says on stdout what was made.

@@ -67,7 +67,7 @@ impl Face {
     pub fn of(hands: &Hands, follow: &Follow, data: bool) -> Self {
         let terminal = hands.printer.redraws() && (!data || hands.printer.terminal().stdout);
         let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&hands.printer));
-        Self { inline, data, ..Self::lines(follow.stream) }
+        Self { data, inline, ..Self::lines(follow.stream) }
     }
 
     /// Lines on stdout, for a recording.

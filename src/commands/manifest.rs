@@ -9,12 +9,11 @@ use crate::plan::manifest::{Written, written};
 /// Far beyond any Rebalance; a file that is larger is not one.
 const LARGEST: usize = 1 << 20;
 
+const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
+
 /// Reads the manifest in `text`, which came from `from`.
 pub(super) fn read(from: &str, text: &str) -> Result<Written, Problem> {
-    let bad = |why: String| {
-        Problem::new(format!("cannot use {from}"), why)
-            .hint("kubectl emqx rebalance generate NAME prints a manifest that can be used")
-    };
+    let bad = |why: String| Problem::new(format!("cannot use {from}"), why).hint(HINT);
     if text.len() > LARGEST {
         return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));
     }
@@ -27,7 +26,7 @@ pub(super) fn read(from: &str, text: &str) -> Result<Written, Problem> {
         }
     }
     match (documents.len(), documents.pop()) {
-        (1, Some(object)) => written(object, from),
+        (1, Some(object)) => written(object, from).map_err(|problem| problem.hint(HINT)),
         (0, _) => Err(bad("it is empty".to_owned())),
         (more, _) => Err(bad(format!("it holds {more} documents; apply one Rebalance at a time"))),
     }

@@ -57,6 +57,9 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         DryRun::Client => " deleted (dry run)",
         DryRun::Server => " deleted (server dry run)",
     };
+    if let Some(reason) = &intent.write.reason {
+        hands.printer.talk(&format!("reason: {reason}"));
+    }
     for object in &doomed {
         let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
         if dry != DryRun::Client {

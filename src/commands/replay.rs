@@ -5,23 +5,22 @@ use jiff::Timestamp;
 use super::Outcome;
 use super::face::{Face, Filtering};
 use crate::cli::intent::Stream;
-use crate::error::Exit;
+use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
-use crate::plan::follow::Follower;
-use crate::plan::tape::{Tape, Told};
-use crate::replay::{Moment, Recording};
+use crate::plan::tape::{Operations, Tape, Told};
+use crate::seam::Moment;
 
 /// Tells a recording's operations.
 pub struct Teller {
     world: World,
-    follower: Follower,
+    operations: Operations,
     tape: Tape,
 }
 
 impl Default for Teller {
     fn default() -> Self {
-        Self { world: World::new(), follower: Follower::new(None), tape: Tape::default() }
+        Self { world: World::new(), operations: Operations::all(), tape: Tape::default() }
     }
 }
 
@@ -29,17 +28,22 @@ impl Teller {
     /// Takes a moment in; gives the steps that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
         let Moment { t, at, change, facts, .. } = moment;
-        self.tape.take(&mut self.world, &mut self.follower, Told { t, at, change, facts })
+        self.tape.take(&mut self.world, &mut self.operations, Told { t, at, change, facts })
     }
 
     /// The recording is over.
     pub fn finish(&mut self) -> Vec<Event> {
-        self.tape.finish(&self.world, &mut self.follower)
+        self.tape.finish(&self.world, &mut self.operations)
     }
 }
 
 /// `replay`: every operation of a recording, at once or at a speed.
-pub async fn run(printer: &Printer, stream: Stream, recording: Recording, speed: Option<f64>) -> Outcome {
+pub async fn run(
+    printer: &Printer,
+    stream: Stream,
+    recording: impl Iterator<Item = Result<Moment, Problem>>,
+    speed: Option<f64>,
+) -> Outcome {
     let mut teller = Teller::default();
     let mut face = Face::lines(stream);
     let mut filtering = Filtering::default();
@@ -77,7 +81,7 @@ pub async fn run(printer: &Printer, stream: Stream, recording: Recording, speed:
         face.tell(printer, &event, &mut filtering, true);
     }
     if told == 0 {
-        printer.talk("no rebalance happens in this recording");
+        printer.talk("no rebalance, upgrade or evacuation happens in this recording");
     }
     match unread {
         Some(problem) if read == 0 => Err(problem),

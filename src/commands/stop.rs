@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::apply::confirm;
 use super::gather::{self, Gathered};
-use super::watch::{Meant, meant, over};
+use super::watch::{Meant, driven, meant, over};
 use super::{Hands, Interrupt, Outcome};
-use crate::cli::intent::{DryRun, Stop};
+use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Exit, Problem};
 use crate::model::{NodeName, Phase, PodName, Rebalance, RunningRebalance, Source, Verdict};
 use crate::plan::follow::Follower;
@@ -41,7 +41,7 @@ struct Stopping<'a> {
 /// `rebalance stop`.
 pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
-    let Some(name) = name else {
+    let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
         hands.printer.talk(&format!("nothing runs in {}: there is nothing to stop", gathered.id));
         return Ok(unchanged(intent));
     };
@@ -111,7 +111,12 @@ impl Stopping<'_> {
             return Ok(Exit::Reached);
         }
         confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))?;
-        if self.hears_emqx() { self.through_emqx(limit).await } else { self.without_emqx(limit).await }
+        let object_only = self.intent.backend == BackendChoice::Rebalance;
+        if self.hears_emqx() && !object_only {
+            self.through_emqx(limit).await
+        } else {
+            self.without_emqx(limit).await
+        }
     }
 
     fn label(&self) -> String {
@@ -254,6 +259,10 @@ impl Stopping<'_> {
     /// Deletes the object; one that does not go is called what it is.
     async fn delete(&mut self) -> Result<(), Problem> {
         let Some(object) = self.object().cloned() else { return Ok(()) };
+        if self.intent.backend == BackendChoice::Emqx {
+            self.proof.push("the object stays, as asked with --backend emqx".to_owned());
+            return Ok(());
+        }
         if object.deleting.is_none()
             && !self.hands.kubernetes.delete_rebalance(&object, crate::seam::DryRun::No).await?
         {
@@ -305,6 +314,10 @@ impl Stopping<'_> {
     }
 
     fn say(&self, label: &str, backend: Backend, verdict: Verdict, reason: String) {
+        let reason = match &self.intent.write.reason {
+            Some(why) => format!("{reason} (reason: {why})"),
+            None => reason,
+        };
         let stopped = Stopped {
             name: label.to_owned(),
             instance: self.gathered.id.clone(),
@@ -324,7 +337,10 @@ impl Stopping<'_> {
             .sources
             .get(&Source::Emqx)
             .and_then(|age| age.why.clone())
-            .unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+            .unwrap_or_else(|| match self.intent.backend {
+                BackendChoice::Rebalance => "EMQX was not told, as asked with --backend rebalance".to_owned(),
+                _ => "EMQX cannot be asked".to_owned(),
+            });
         let Some(object) = self.object().cloned() else {
             return Err(Problem::new(format!("cannot stop {}", self.name), why)
                 .hint("let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names"));
@@ -332,6 +348,11 @@ impl Stopping<'_> {
         let ready = self.gathered.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
             (Phase::Processing, false, true) => None,
+            (Phase::Processing, false, false)
+                if self.intent.skip.iter().any(|id| id == "instance-not-ready") =>
+            {
+                None
+            }
             (Phase::Processing, true, _) => {
                 Some("the operator has not stored EMQX's states: a delete now would not stop EMQX")
             }

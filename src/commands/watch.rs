@@ -4,7 +4,7 @@ use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
-use crate::cli::intent::{InstanceName, OperationName, Watch};
+use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceKind, NodeName, Phase, Rebalance};
 use crate::plan::follow::Follower;
@@ -125,10 +125,23 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     Some((verdict, reason))
 }
 
+/// Whether what is meant is driven the way that is asked for: by an object, or in EMQX itself.
+pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
+    let key = (gathered.id.namespace.clone(), name.to_owned());
+    let object = gathered.world.rebalances.contains_key(&key);
+    match backend {
+        BackendChoice::Auto => true,
+        BackendChoice::Rebalance => object,
+        BackendChoice::Emqx => {
+            gathered.world.load.as_ref().is_some_and(|load| !load.value.rebalances.is_empty())
+        }
+    }
+}
+
 /// `rebalance watch`.
 pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
-    let Some(name) = name else {
+    let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
         hands.printer.talk(&format!("nothing runs in {}", gathered.id));
         return Ok(Exit::Reached);
     };

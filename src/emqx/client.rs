@@ -121,7 +121,10 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        self.pod.set(self.pod.get().wrapping_add(1));
+        // What stands before every pod is told once, and another pod is no way around it.
+        if !matches!(lost, Lost::Forbidden(_) | Lost::Away(_)) {
+            self.pod.set(self.pod.get().wrapping_add(1));
+        }
         Failed::Lost(lost)
     }
 
@@ -171,6 +174,8 @@ impl Shared {
     /// The fact that EMQX is lost.
     fn lost(&self, failed: &Failed, name: &str) -> Fact {
         let link = match failed {
+            Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
+            Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
             Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
@@ -201,9 +206,19 @@ impl Shared {
             };
             match sent {
                 Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
-                Err(Failed::Lost(Lost::Unsent(_))) if left > 0 => {}
+                Err(Failed::Lost(Lost::Unsent(_) | Lost::Away(_))) if left > 0 => {}
                 Err(failed) => return Err(Self::problem(what.to_owned(), failed)),
             }
+        }
+    }
+
+    /// Lets so much of the server's time pass. How fast that runs may be learned meanwhile.
+    async fn pass(&self, mut left: Duration) {
+        while !left.is_zero() {
+            let speed = self.clock.speed().max(1.0);
+            let step = left.div_f64(speed).clamp(SHORTEST_PAUSE, LONGEST_STEP);
+            tokio::time::sleep(step).await;
+            left = left.saturating_sub(step.mul_f64(speed));
         }
     }
 
@@ -223,8 +238,8 @@ impl Shared {
                             return;
                         }
                     }
-                    let pause = jitter(every.div_f64(self.clock.speed().max(1.0)).max(SHORTEST_PAUSE));
-                    if refused { pause.max(back_off(failures)) } else { pause }
+                    self.pass(jitter(every)).await;
+                    if refused { back_off(failures) } else { continue }
                 }
                 Err(failed) => {
                     failures += 1;
@@ -247,6 +262,9 @@ const TRIES: usize = 3;
 
 /// However fast the server's clock runs, we do not ask more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two looks at how fast the server's clock runs.
+const LONGEST_STEP: Duration = Duration::from_millis(250);
 
 /// The facts of one round wait here for whoever applies them; a second round is not asked for before.
 const ROOM: usize = 8;
@@ -285,7 +303,10 @@ impl Broker for Client {
                 match self.shared.round().await {
                     Ok(facts) => return Ok(facts),
                     Err(failed) => {
-                        let hopeless = matches!(failed, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_)));
+                        let hopeless = matches!(
+                            failed,
+                            Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_))
+                        );
                         last = Some(self.shared.lost(&failed, &name));
                         if hopeless {
                             break;

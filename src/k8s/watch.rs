@@ -44,6 +44,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// In a cluster in a hurry the heart beats faster, but not faster than this.
 const SHORTEST_BEAT: Duration = Duration::from_millis(500);
 
+/// The first beats come soon, to learn how fast the server's clock runs.
+const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
+
 /// What is forbidden or absent may change, but not soon.
 const LATER: Duration = Duration::from_secs(15);
 
@@ -363,9 +366,10 @@ impl Follow {
     async fn heartbeat(&self) {
         let cluster = &self.teller.cluster;
         let mut up = true;
+        let mut first = FIRST_BEATS.into_iter().map(Duration::from_millis);
         loop {
             let pause = HEARTBEAT.div_f64(cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(first.next().unwrap_or(pause)).await;
             let why = match tokio::time::timeout(HEARTBEAT, cluster.api.get("/version")).await {
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
                 // Any answer, even a refusal, proves that it is there.

@@ -36,6 +36,13 @@ const DEAF_SECONDS: u64 = 30;
 /// A stall is no progress for three times the expected step, and at least this long.
 const STALL_SECONDS: u64 = 60;
 
+/// Seconds without a word of EMQX's after which nobody knows any more how one that ran then stands.
+const LOST_SECONDS: u64 = 180;
+
+/// What passes between two looks counts for at most so many seconds without a word: a laptop that slept, or a clock that
+/// was put right, has not listened in vain.
+const LONGEST_LOOK: u64 = 10;
+
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
 #[derive(Clone, Debug)]
@@ -187,6 +194,9 @@ pub struct Follower {
     began: bool,
     seen_load: Option<Timestamp>,
     seen_nodes: Option<Timestamp>,
+    looked: Option<Timestamp>,
+    /// Seconds of looking in which EMQX said nothing.
+    silent: u64,
 }
 
 impl Follower {
@@ -219,6 +229,8 @@ impl Follower {
     /// Takes in how the world is now; tells what became different.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
+        let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
+        self.silent += passed.min(LONGEST_LOOK);
         self.absorb_objects(world, now, &mut events);
         let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
         let nodes = world.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
@@ -227,6 +239,7 @@ impl Follower {
         self.absorb_counts(world, now);
         if let Some(load) = load {
             self.seen_load = Some(load.at);
+            self.silent = 0;
             self.absorb_load(&load.value.rebalances, world, now, &mut events);
         }
         self.progress(counted, now, &mut events);
@@ -446,6 +459,10 @@ impl Follower {
             .is_some_and(|load| !load.value.evacuations.is_empty() || !load.value.rebalances.is_empty());
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             let others = busy || running.iter().any(|name| *name != run.name);
+            if let Some(verdict) = lost(run, self.silent) {
+                settle(run, verdict, now, events);
+                continue;
+            }
             if let Some(verdict) = word(run, heard, others, now) {
                 settle(run, verdict, now, events);
             }
@@ -459,7 +476,15 @@ impl Run {
         let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
         if entry.stage == Stage::WaitHealthCheck {
             self.start.get_or_insert_with(|| self.counts.clone());
-            if let Ok(until) = now.checked_add(SignedDuration::from_secs(BASELINE_SECONDS.cast_signed())) {
+            let after = |at: Timestamp, seconds: u64| {
+                at.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
+            };
+            // But not longer than it waits: who came in the last moment of the wait would take what is evicted already
+            // for the start.
+            let strategy = self.strategy.as_ref();
+            let wait = strategy.and_then(|it| after(self.began, it.wait_health_check_seconds));
+            let soon = after(now, BASELINE_SECONDS);
+            if let Some(until) = soon.map(|soon| wait.map_or(soon, |wait| wait.min(soon))) {
                 self.baseline = Baseline::Until(until);
             }
         } else if let Baseline::Open(before) = open {
@@ -653,7 +678,7 @@ fn word(run: &Run, heard: Option<Timestamp>, others: bool, now: Timestamp) -> Op
         return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
     }
     if run.entry.is_some() {
-        return stalled(run, now);
+        return stalled(run, heard?);
     }
     let object = run.object.as_ref()?;
     if object.phase == Phase::Failed && !object.processed {
@@ -698,7 +723,15 @@ fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp) -> (Verdict, S
     (verdict, reason)
 }
 
-fn stalled(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+/// One that ran when EMQX was last heard, long ago.
+fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
+    let entry = run.entry.as_ref().filter(|_| run.ended.is_none() && silent >= LOST_SECONDS)?;
+    let why = format!("EMQX has not answered for {silent} s; when it last did, it was in {}", entry.state);
+    Some((Verdict::Unknown, why))
+}
+
+/// No progress up to when EMQX was last heard: while it is silent, nobody knows whether it stands still.
+fn stalled(run: &Run, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref()?;
     let strategy = run.strategy.clone().unwrap_or_default();
     let step = match entry.stage {
@@ -708,7 +741,7 @@ fn stalled(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
     };
     let since = if step > 1 { run.stage_since } else { run.moved };
     let limit = (3 * step).max(STALL_SECONDS);
-    let still = seconds_between(since, now);
+    let still = seconds_between(since, heard);
     (still >= limit).then(|| {
         (Verdict::Stalled, format!("no progress for {still} s in {}: no count has changed", entry.state))
     })
@@ -869,6 +902,24 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        let started = |it: &mut Rebalance| {
+            it.processed = true;
+            it.started = Some(mk::at(0));
+            it.strategy.wait_health_check_seconds = 10;
+        };
+        let mut fact = mk::rebalance("r", Phase::Processing, started);
+        fact.at = mk::at(9);
+        tale.world.apply(fact);
+        tale.asked(9, &START, mk::load("wait_health_check"));
+        tale.asked(11, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+        tale.asked(12, &[3313, 3313, 3314, 60], mk::load("evicting_conns"));
+        let last = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
+        assert_eq!(last.moved_connections, Some(60));
+    }
+
+    #[test]
     fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
         let mut tale = Tale::of(&START);
         tale.asked(3, &START, mk::load("wait_health_check"));
@@ -923,6 +974,24 @@ mod tests {
             tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
         }
         assert_eq!(tale.verdict(), Some(Verdict::Stalled));
+    }
+
+    #[test]
+    fn a_gap_in_what_is_heard_is_no_stall() {
+        let mut tale = until_evicting();
+        tale.look(200);
+        assert_eq!(tale.verdict(), None);
+        tale.asked(201, &[2823, 2823, 2824, 1530], mk::load("evicting_conns"));
+        assert_eq!(tale.verdict(), None);
+    }
+
+    #[test]
+    fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
+        let mut tale = until_evicting();
+        for second in 14..400 {
+            tale.look(second);
+        }
+        assert_eq!(tale.verdict(), Some(Verdict::Unknown));
     }
 
     #[test]

@@ -18,4 +18,5 @@ pub mod results;
 pub mod rules;
 pub mod status;
 pub mod tape;
+pub mod upgrade;
 pub mod words;

@@ -80,7 +80,9 @@ pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
                 short(&other.node),
                 other.state
             )],
-            None => vec!["the operator empties old nodes one after another, as soon as the new ones serve".to_owned()],
+            None => vec![
+                "the operator empties old nodes one after another, as soon as the new ones serve".to_owned(),
+            ],
         };
     }
     if !row.running {
@@ -129,7 +131,10 @@ fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<St
     let connections = row.connections.or(evacuation.connections);
     let mut says = match &evacuation.stage {
         Stage::WaitHealthCheck => {
-            vec![format!("refuses new clients; EMQX waits for load balancers to notice ({})", evacuation.state)]
+            vec![format!(
+                "refuses new clients; EMQX waits for load balancers to notice ({})",
+                evacuation.state
+            )]
         }
         Stage::EvictingConns => {
             let left = connections.map(|left| format!(", {} left", count(left))).unwrap_or_default();

@@ -246,14 +246,14 @@ fn totals(rows: &[NodeRow]) -> Totals {
 }
 
 /// The pods of an instance, to be found by every name a node can have.
-struct Pods<'a> {
+pub(super) struct Pods<'a> {
     names: BTreeMap<&'a str, &'a Pod>,
     addresses: BTreeMap<IpAddr, &'a Pod>,
     uids: BTreeMap<&'a str, &'a Pod>,
 }
 
 impl<'a> Pods<'a> {
-    fn of(world: &'a World, id: &'a InstanceId) -> Self {
+    pub(super) fn of(world: &'a World, id: &'a InstanceId) -> Self {
         let mut all = Self { names: BTreeMap::new(), addresses: BTreeMap::new(), uids: BTreeMap::new() };
         for pod in world.pods_of(id) {
             all.names.insert(pod.name.as_str(), pod);
@@ -269,7 +269,7 @@ impl<'a> Pods<'a> {
     }
 
     /// By what the custom resource says, by address, or by the exact first label of the host.
-    fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
+    pub(super) fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
         for source in [Some(node), told].into_iter().flatten() {
             if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
                 return Some(pod);

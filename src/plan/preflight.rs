@@ -9,11 +9,6 @@ use crate::error::Problem;
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
 
-/// The checks that can be skipped by name, and those that cannot: a second rebalance and a taken name are not a matter of
-/// opinion.
-pub const SKIPPABLE: [&str; 4] =
-    ["evacuation-running", "instance-not-ready", "no-permission", "too-few-nodes"];
-
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
 /// (`verified.md` 1, 2: 20 to 35 s on 2.2).
 const FAILED_FROM_SECONDS: u64 = 20;
@@ -52,7 +47,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
                 )
                 .hint(match picture.source(Source::Emqx) {
                     SourceState::Forbidden => {
-                        "allow `get secrets` and `create pods/portforward`, or pass --emqx-url and --api-key-file"
+                        "allow `get secrets` and `get,create pods/portforward`, or pass --emqx-url and --api-key-file"
                             .to_owned()
                     }
                     _ => format!("kubectl emqx status {name} tells which source is missing"),
@@ -81,7 +76,7 @@ pub struct Wish<'a> {
     pub name: Option<&'a str>,
     /// Whether we may create a Rebalance; `None` when that could not be asked.
     pub allowed: Option<bool>,
-    /// Checks that warn instead of refusing, of those in [`SKIPPABLE`].
+    /// Checks that are skipped.
     pub skip: &'a [String],
 }
 
@@ -101,11 +96,12 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
     };
     let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
     let mut found = findings(&check, &plan);
-    for finding in &mut found {
-        let skipped = skip.iter().any(|id| id == finding.id) && SKIPPABLE.contains(&finding.id);
-        if skipped && finding.severity == Severity::Blocked {
-            finding.severity = Severity::Warning;
-        }
+    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
+    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
+    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
+    plan.findings.retain(|finding| !skipped(finding));
+    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
+        finding.severity = Severity::Warning;
     }
     plan.judge(found);
     Ok(plan)
@@ -273,7 +269,7 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let (what, right) = match check.backend {
             Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
-            Backend::Emqx => ("reach EMQX", "get secrets and create pods/portforward"),
+            Backend::Emqx => ("reach EMQX", "get secrets and get,create pods/portforward"),
         };
         Finding::new(
             "no-permission",
@@ -379,7 +375,7 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
                 duration(silent)
             ),
         )
-        .hint("let EMQX be asked: get secrets, create pods/portforward; or --emqx-url and --api-key-file")
+        .hint("let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file")
     })
 }
 

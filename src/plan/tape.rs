@@ -4,7 +4,54 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::follow::Follower;
+use super::upgrade::follow::Upgrades;
 use crate::model::{Event, Fact, World};
+
+/// Somebody who looks at the world again and again, and tells what became different.
+pub trait Looks {
+    /// Looks.
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+    /// The source is over: the last words.
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+}
+
+impl Looks for Follower {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        Follower::observe(self, world, now)
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        Follower::finish(self, world, now)
+    }
+}
+
+/// Who looks at every kind of operation: rebalances, upgrades, evacuations.
+#[derive(Debug)]
+pub struct Operations {
+    rebalances: Follower,
+    upgrades: Upgrades,
+}
+
+impl Operations {
+    /// All of them, of every instance.
+    pub fn all() -> Self {
+        Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None) }
+    }
+}
+
+impl Looks for Operations {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.observe(world, now);
+        events.extend(self.upgrades.observe(world, now));
+        events
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.finish(world, now);
+        events.extend(self.upgrades.finish(world, now));
+        events
+    }
+}
 
 /// What EMQX and the API server are asked when a recording begins comes within this many seconds.
 const BEGINNING: f64 = 1.0;
@@ -38,7 +85,7 @@ impl Tape {
     pub fn take(
         &mut self,
         world: &mut World,
-        follower: &mut Follower,
+        follower: &mut impl Looks,
         told: Told,
     ) -> (Vec<Event>, Vec<String>) {
         let mut events = Vec::new();
@@ -62,7 +109,7 @@ impl Tape {
 
     /// The seconds before `until`. An answer of EMQX's is written when it differs from the one before, and was asked for
     /// every second: silence is the same answer again.
-    pub fn pass(&mut self, world: &mut World, follower: &mut Follower, until: Timestamp) -> Vec<Event> {
+    pub fn pass(&mut self, world: &mut World, follower: &mut impl Looks, until: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(last) = self.last.filter(|_| self.began) else { return events };
         let gap = until.as_second() - last.as_second();
@@ -84,7 +131,7 @@ impl Tape {
     }
 
     /// The recording is over.
-    pub fn finish(&mut self, world: &World, follower: &mut Follower) -> Vec<Event> {
+    pub fn finish(&mut self, world: &World, follower: &mut impl Looks) -> Vec<Event> {
         let Some(at) = self.last else { return Vec::new() };
         let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };
         self.began = true;

@@ -10,5 +10,6 @@ mod read;
 mod record;
 mod scrub;
 
-pub use read::{Moment, Recording, ReplayClock};
+pub use read::{Recording, ReplayClock};
+
 pub use record::Recorder;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::error::Problem;
 use crate::model::Fact;
-use crate::seam::{Clock, FactStream, Translate, driven};
+use crate::seam::{Clock, FactStream, Moment, Translate, driven};
 
 /// One line, in whichever of its forms.
 #[derive(Deserialize)]
@@ -26,21 +26,6 @@ struct Line {
     status: Option<u16>,
     body: Option<Value>,
     at: Option<Timestamp>,
-}
-
-/// What one line of a recording tells.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moment {
-    /// The line, from 1.
-    pub line: usize,
-    /// Seconds since the recording began.
-    pub t: f64,
-    /// The time by the recorded clock.
-    pub at: Timestamp,
-    /// Whether it is something that changed: not a list, and not EMQX's first words.
-    pub change: bool,
-    /// What was learned.
-    pub facts: Vec<Fact>,
 }
 
 /// A recording, open at its beginning. As an iterator it gives every line's facts, or a problem that names the line;
@@ -83,6 +68,7 @@ impl Recording {
         let path = path.as_ref().to_owned();
         let fail = |error: std::io::Error| {
             Problem::new(format!("cannot read the recording {}", path.display()), error.to_string())
+                .hint("kubectl emqx rebalance watch --record FILE writes a recording")
         };
         #[allow(clippy::disallowed_methods, reason = "a recording is a file")]
         let file = File::open(&path).map_err(fail)?;

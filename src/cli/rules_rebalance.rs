@@ -1,0 +1,398 @@
+//! The rules of `rebalance` and its verbs.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{
+    ApplyArgs, GenerateArgs, ListArgs, PlanArgs, PruneArgs, RebalanceArgs, RebalanceVerbArgs, StopArgs,
+    WatchArgs,
+};
+use super::groups::{ApplyForm, FollowArgs, StrategyArgs, WriteArgs};
+use super::intent::{
+    Apply, ApplySource, BackendChoice, DryRun, Follow, Generate, Global, InstanceName, List, ManifestFile,
+    Output, Plan, PlanSource, Prune, Stop, Stream, Then, Verb, Watch, Write,
+};
+use super::rules::{filter, stream, usage};
+use crate::error::Problem;
+use crate::model::{InstanceKind, OperatorLine, Strategy};
+
+/// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
+/// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
+pub const APPLY_CHECKS: [&str; 11] = [
+    "evacuation-running",
+    "instance-not-ready",
+    "no-permission",
+    "operator-will-report-failed",
+    "few-recipients",
+    "overshoot",
+    "threshold-blind",
+    "short-health-check",
+    "kind-lost",
+    "status-old",
+    "version-defect",
+];
+
+/// The checks of `stop` that may be skipped.
+const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
+
+/// Checks that exist, and cannot be skipped.
+const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
+
+/// Only what can be skipped may be named.
+fn skippable(named: Vec<String>, known: &[&'static str]) -> Result<Vec<String>, Problem> {
+    let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };
+    if FIRM.contains(&id.as_str()) {
+        return Err(usage(
+            &format!("the check {id} cannot be skipped"),
+            "EMQX or the API server would refuse all the same",
+            format!("these can: {}", known.join(", ")),
+        ));
+    }
+    let near = known.iter().chain(&FIRM).min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
+    Err(usage(
+        &format!("there is no check `{id}`"),
+        "it could not be skipped",
+        format!("did you mean {near}?"),
+    ))
+}
+
+/// What `rebalance` means.
+pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Problem> {
+    let Some(verb) = args.verb else { return Ok(Verb::List(list(args.list, true))) };
+    let before = &args.list;
+    if before.select.all_namespaces
+        || before.select.selector.is_some()
+        || before.select.field_selector.is_some()
+        || before.output.output.is_some()
+        || before.backend.backend != BackendChoice::Auto
+    {
+        return Err(usage(
+            "a flag stands before the verb",
+            "the flags between `rebalance` and its verb are those of `rebalance list`",
+            "put it behind the verb, as in kubectl emqx rebalance list -A",
+        ));
+    }
+    Ok(match verb {
+        RebalanceVerbArgs::Plan(args) => Verb::Plan(plan(args)?),
+        RebalanceVerbArgs::Generate(args) => Verb::Generate(generate(args)?),
+        RebalanceVerbArgs::Apply(args) => Verb::Apply(apply(args, global)?),
+        RebalanceVerbArgs::Watch(args) => Verb::Watch(watch(args, global)?),
+        RebalanceVerbArgs::Stop(args) => Verb::Stop(stop(args)?),
+        RebalanceVerbArgs::List(args) => Verb::List(list(args, false)),
+        RebalanceVerbArgs::Prune(args) => Verb::Prune(prune(args)?),
+    })
+}
+
+fn list(args: ListArgs, bare: bool) -> List {
+    List {
+        filter: filter(args.select),
+        backend: args.backend.backend,
+        output: args.output.output.unwrap_or_default(),
+        bare,
+    }
+}
+
+/// EMQX's own defaults, overlaid with what was typed.
+fn strategy(args: &StrategyArgs) -> Strategy {
+    let default = Strategy::default();
+    Strategy {
+        conn_evict_rate: args.conn_evict_rate.unwrap_or(default.conn_evict_rate),
+        sess_evict_rate: args.sess_evict_rate.unwrap_or(default.sess_evict_rate),
+        wait_health_check_seconds: args.wait_health_check.unwrap_or(default.wait_health_check_seconds),
+        wait_takeover_seconds: args.wait_takeover.unwrap_or(default.wait_takeover_seconds),
+        abs_conn_threshold: args.abs_conn_threshold.unwrap_or(default.abs_conn_threshold),
+        rel_conn_threshold: args.rel_conn_threshold.unwrap_or(default.rel_conn_threshold),
+        abs_sess_threshold: args.abs_sess_threshold.unwrap_or(default.abs_sess_threshold),
+        rel_sess_threshold: args.rel_sess_threshold.unwrap_or(default.rel_sess_threshold),
+    }
+}
+
+fn plan(args: PlanArgs) -> Result<Plan, Problem> {
+    let output = args.output.output.unwrap_or_default();
+    let source = match (args.counts, args.sessions) {
+        (None, Some(_)) => {
+            return Err(usage(
+                "--sessions needs --counts",
+                "from a cluster the sessions are read, not given",
+                "kubectl emqx rebalance plan --counts N,N,… --sessions N,N,…",
+            ));
+        }
+        (None, None) => PlanSource::Cluster(args.name),
+        (Some(_), _) if args.name.is_some() => {
+            return Err(usage(
+                "--counts does not go with a name",
+                "the numbers come either from a cluster or from you",
+                "leave one of them out",
+            ));
+        }
+        (Some(_), _) if args.backend.backend != BackendChoice::Auto => {
+            return Err(usage(
+                "--backend does not go with --counts",
+                "nothing is driven from plain numbers",
+                "leave --backend out",
+            ));
+        }
+        (Some(_), _) if output == Output::Name => {
+            return Err(usage(
+                "-o name does not go with --counts",
+                "plain numbers have no name",
+                "use -o json",
+            ));
+        }
+        (Some(counts), sessions) => numbers(counts.0, sessions.map(|sessions| sessions.0))?,
+    };
+    Ok(Plan {
+        source,
+        strategy: strategy(&args.strategy),
+        reconnect_delay: args.reconnect_delay.unwrap_or(0),
+        lb: args.lb,
+        backend: args.backend.backend,
+        output,
+    })
+}
+
+fn numbers(connections: Vec<u64>, sessions: Option<Vec<u64>>) -> Result<PlanSource, Problem> {
+    let sessions = sessions.unwrap_or_else(|| connections.clone());
+    if sessions.len() != connections.len() {
+        return Err(usage(
+            "--counts and --sessions are of different length",
+            &format!("{} nodes in --counts, {} in --sessions", connections.len(), sessions.len()),
+            "one number per node in each, in the same order",
+        ));
+    }
+    let short = connections.iter().zip(&sessions).position(|(connections, sessions)| sessions < connections);
+    if let Some(index) = short {
+        return Err(usage(
+            "--sessions holds less than --counts",
+            &format!(
+                "node-{} has {} connections but {} sessions, and every client has a session",
+                index + 1,
+                connections[index],
+                sessions[index]
+            ),
+            "sessions count all of a node's sessions, with and without a client",
+        ));
+    }
+    Ok(PlanSource::Numbers { connections, sessions })
+}
+
+fn generate(args: GenerateArgs) -> Result<Generate, Problem> {
+    let line = match args.for_operator.as_deref() {
+        Some("2.2") => Some(OperatorLine::Two2),
+        Some("2.3") => Some(OperatorLine::Two3),
+        _ => None,
+    };
+    if args.backend.backend == BackendChoice::Emqx {
+        return Err(usage(
+            "there is no manifest for --backend emqx",
+            "EMQX is told through its own API, not by an object",
+            "kubectl emqx rebalance apply --backend emqx",
+        ));
+    }
+    match (line, &args.name) {
+        (Some(_), None) => {
+            return Err(usage(
+                "--for-operator needs a NAME",
+                "no cluster is asked, so the instance cannot be found",
+                "kubectl emqx rebalance generate NAME --for-operator 2.3",
+            ));
+        }
+        (Some(OperatorLine::Two3), Some(InstanceName { kind: Some(kind), name }))
+            if *kind != InstanceKind::Emqx =>
+        {
+            return Err(usage(
+                &format!("operator 2.3 has no {kind}"),
+                "its only kind is EMQX",
+                format!("kubectl emqx rebalance generate emqx/{name} --for-operator 2.3"),
+            ));
+        }
+        _ => {}
+    }
+    broker_has_none(args.name.as_ref())?;
+    Ok(Generate {
+        instance: args.name,
+        line,
+        name: args.rebalance_name,
+        strategy: strategy(&args.strategy),
+        output: args.output,
+    })
+}
+
+/// An EmqxBroker is open source, without rebalance.
+fn broker_has_none(name: Option<&InstanceName>) -> Result<(), Problem> {
+    if name.and_then(|name| name.kind) == Some(InstanceKind::EmqxBroker) {
+        return Err(Problem::usage("an EmqxBroker cannot be rebalanced", "only EMQX and EmqxEnterprise can"));
+    }
+    Ok(())
+}
+
+fn write(args: WriteArgs) -> Write {
+    Write {
+        dry_run: args.dry_run,
+        field_manager: args.field_manager,
+        yes: args.yes,
+        reason: args.reason.filter(|reason| !reason.trim().is_empty()),
+        error_unchanged: args.error_unchanged,
+    }
+}
+
+fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Problem> {
+    if backend == BackendChoice::Emqx && dry_run == DryRun::Server {
+        return Err(usage(
+            "--dry-run=server does not go with --backend emqx",
+            "EMQX's own API cannot only try",
+            "use --dry-run=client",
+        ));
+    }
+    Ok(())
+}
+
+fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
+    let typed_strategy = args.strategy != StrategyArgs::default();
+    let source = match (args.filename, args.name) {
+        (Some(_), Some(name)) => {
+            return Err(usage(
+                "-f does not go with a name",
+                "the manifest names its instance itself",
+                format!("leave out either -f or {}", name.name),
+            ));
+        }
+        (Some(_), None) if typed_strategy => {
+            return Err(usage(
+                "-f does not go with rates, waits and thresholds",
+                "the manifest holds them itself",
+                "change the manifest, or apply by name with the flags",
+            ));
+        }
+        (Some(file), None) => ApplySource::File(manifest_file(file)?),
+        (None, name) => {
+            broker_has_none(name.as_ref())?;
+            ApplySource::Instance(name, strategy(&args.strategy))
+        }
+    };
+    emqx_tries_nothing(args.backend.backend, args.write.dry_run)?;
+    let skip = skippable(args.skip.skip_check, &APPLY_CHECKS)?;
+    let write = write(args.write);
+    let then = if args.watch {
+        if write.dry_run != DryRun::None {
+            return Err(usage(
+                "--watch does not go with --dry-run",
+                "a try starts nothing to follow",
+                "leave one of them out",
+            ));
+        }
+        let stream = match args.output {
+            None | Some(ApplyForm::Document(Output::Text)) => Stream::Text,
+            Some(ApplyForm::Jsonl) => Stream::Jsonl,
+            Some(ApplyForm::Document(_)) => {
+                return Err(usage(
+                    "with --watch the output is a stream",
+                    "one document could not be printed before the end",
+                    "use -o jsonl, a JSON document per line",
+                ));
+            }
+        };
+        Then::Follow(follow(args.follow, stream, global)?)
+    } else {
+        let flags = [
+            ("--timeout", args.follow.timeout.is_some()),
+            ("--inline", args.follow.inline),
+            ("--record", args.follow.record.is_some()),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
+            return Err(usage(
+                &format!("{flag} needs --watch"),
+                "without it nothing is followed",
+                format!("add --watch to {flag}"),
+            ));
+        }
+        match args.output {
+            None => Then::Leave(Output::Text),
+            Some(ApplyForm::Document(output)) => Then::Leave(output),
+            Some(ApplyForm::Jsonl) => {
+                return Err(usage(
+                    "-o jsonl needs --watch",
+                    "without it there is one document",
+                    "add --watch, or use -o json",
+                ));
+            }
+        }
+    };
+    Ok(Apply { source, backend: args.backend.backend, write, skip, then })
+}
+
+fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
+    if file == Path::new("-") {
+        return Ok(ManifestFile::Stdin);
+    }
+    if file.as_os_str().is_empty() {
+        return Err(usage("-f is empty", "it names a file", "-f rebalance.yaml, or -f - for stdin"));
+    }
+    Ok(ManifestFile::Path(file))
+}
+
+fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
+    if args.inline && global.look.plain {
+        return Err(usage(
+            "--inline and --plain contradict each other",
+            "one redraws a few lines in place, the other never does",
+            "leave one of them out",
+        ));
+    }
+    if args.inline && stream == Stream::Jsonl {
+        return Err(usage(
+            "--inline does not go with -o jsonl",
+            "the one is for people, the other for programs",
+            "leave one of them out",
+        ));
+    }
+    Ok(Follow { timeout: args.timeout, stream, inline: args.inline, record: args.record })
+}
+
+fn watch(args: WatchArgs, global: &Global) -> Result<Watch, Problem> {
+    let stream = stream(args.output, "rebalance watch")?;
+    Ok(Watch {
+        operation: args.name,
+        backend: args.backend.backend,
+        follow: follow(args.follow, stream, global)?,
+    })
+}
+
+fn stop(args: StopArgs) -> Result<Stop, Problem> {
+    emqx_tries_nothing(args.backend.backend, args.write.dry_run)?;
+    Ok(Stop {
+        operation: args.name,
+        backend: args.backend.backend,
+        write: write(args.write),
+        skip: skippable(args.skip.skip_check, &STOP_CHECKS)?,
+        timeout: args.timeout,
+        output: args.output.output.unwrap_or_default(),
+    })
+}
+
+fn prune(args: PruneArgs) -> Result<Prune, Problem> {
+    let output = args.output.output.unwrap_or_default();
+    if !matches!(output, Output::Text | Output::Name) {
+        return Err(usage(
+            "`rebalance prune` has only -o text and -o name",
+            "it prints what it deleted",
+            "use -o name",
+        ));
+    }
+    Ok(Prune { older_than: args.older_than, write: write(args.write), output })
+}
+
+/// How many letters differ between two names (Levenshtein), to find the one that was meant.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, against) in other.iter().enumerate() {
+            let change = diagonal + usize::from(letter != *against);
+            diagonal = row[column + 1];
+            row[column + 1] = change.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}

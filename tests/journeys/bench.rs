@@ -1,0 +1,452 @@
+//! What every journey needs: the built program run with a limit, and a pretend cluster that ends in every case.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kubectl_emqx::sim::{self, Faults, Scenario};
+use serde_json::Value;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
+
+/// Nothing here takes longer on any machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The documented strategy: 78 rounds, 98 s.
+pub(crate) const DOCUMENTED: &str =
+    "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
+
+/// The documented one, slower: it does not end before a journey does.
+pub(crate) const SLOW: &str =
+    "--conn-evict-rate 1 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
+
+/// Waits until `true`, looking often.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < LIMIT, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A folder of this test's own.
+pub(crate) fn folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journey-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("a folder can be made");
+    path
+}
+
+/// What a call came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, form: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(form, "exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.out, self.err)
+    }
+}
+
+impl Ran {
+    /// It ended with this exit code.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// stderr holds this text, whatever the case.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.err.to_lowercase().contains(&text.to_lowercase()), "not said: {text}\n{self}");
+        self
+    }
+
+    /// stdout holds this text.
+    #[track_caller]
+    pub(crate) fn shows(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "not shown: {text}\n{self}");
+        self
+    }
+
+    /// Neither stream holds this text.
+    #[track_caller]
+    pub(crate) fn never_says(self, text: &str) -> Self {
+        assert!(!self.out.contains(text) && !self.err.contains(text), "said: {text}\n{self}");
+        self
+    }
+
+    /// It failed as it should: what and why on one line, a hint on another, nothing on stdout.
+    #[track_caller]
+    pub(crate) fn fails(self, code: i32) -> Self {
+        let ran = self.exits(code);
+        assert_eq!(ran.out, "", "stdout is for data\n{ran}");
+        assert!(ran.err.lines().any(|line| line.starts_with("error: ")), "no error\n{ran}");
+        assert!(ran.err.lines().any(|line| line.starts_with("hint: ")), "no hint\n{ran}");
+        assert!(!ran.err.contains("panicked"), "{ran}");
+        ran
+    }
+
+    /// stdout as one JSON document.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
+    }
+
+    /// stdout as JSON lines.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let line = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line}\n{self}"))
+        };
+        self.out.lines().map(line).collect()
+    }
+
+    /// The last JSON line is a verdict: this one.
+    #[track_caller]
+    pub(crate) fn verdict(self, verdict: &str) -> Self {
+        let events = self.events();
+        let last = events.last().unwrap_or_else(|| panic!("no events\n{self}"));
+        assert_eq!((&last["type"], &last["verdict"]), (&"verdict".into(), &verdict.into()), "{self}");
+        assert!(last["reason"].is_string(), "{self}");
+        self
+    }
+}
+
+/// A call that goes on.
+pub(crate) struct Going {
+    child: Child,
+    out: Arc<Mutex<Vec<u8>>>,
+    err: Arc<Mutex<Vec<u8>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+fn drain(mut from: impl Read + Send + 'static, into: Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            into.lock().expect("a lock").extend_from_slice(&buffer[..length]);
+        }
+    })
+}
+
+impl Going {
+    pub(crate) fn start(mut command: Command, stdin: Option<&str>) -> Self {
+        let input = if stdin.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut child = command
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        if let (Some(text), Some(mut pipe)) = (stdin, child.stdin.take()) {
+            pipe.write_all(text.as_bytes()).expect("stdin is read");
+        }
+        let (out, err) = (Arc::default(), Arc::default());
+        let readers = vec![
+            drain(child.stdout.take().expect("a pipe"), Arc::clone(&out)),
+            drain(child.stderr.take().expect("a pipe"), Arc::clone(&err)),
+        ];
+        Self { child, out, err, readers }
+    }
+
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&self.out.lock().expect("a lock")).into_owned()
+    }
+
+    pub(crate) fn err(&self) -> String {
+        String::from_utf8_lossy(&self.err.lock().expect("a lock")).into_owned()
+    }
+
+    /// Waits until stdout and stderr together hold this text.
+    #[track_caller]
+    pub(crate) fn until(&mut self, text: &str) {
+        let began = Instant::now();
+        loop {
+            if self.out().contains(text) || self.err().contains(text) {
+                return;
+            }
+            let ended = self.child.try_wait().expect("a child of ours").is_some();
+            let late = ended || began.elapsed() > LIMIT;
+            if late && !self.out().contains(text) && !self.err().contains(text) {
+                let ended = if ended { "it ended" } else { "time is up" };
+                panic!("never came: {text} ({ended})\n{}\n{}", self.out(), self.err());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal, by the name that `kill` knows.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill");
+        assert!(status.success(), "the signal arrives");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Ran {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                break status;
+            }
+            if began.elapsed() > LIMIT {
+                let _ = self.child.kill();
+                panic!("it does not end\n{}\n{}", self.out(), self.err());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader");
+        }
+        Ran { code: status.code(), out: self.out(), err: self.err() }
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program with a clean environment.
+pub(crate) fn program(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear().current_dir(home);
+    for name in ["PATH", "SystemRoot"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("HOME", home).env("TMPDIR", home).env("TZ", "UTC").env("TERM", "xterm-256color");
+    command
+}
+
+/// Runs the program with no cluster at hand. The arguments are parted at blanks.
+#[track_caller]
+pub(crate) fn alone(arguments: &str) -> Ran {
+    let home = folder();
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let ran = Going::start(program(&home, &words), None).end();
+    let _ = std::fs::remove_dir_all(home);
+    ran
+}
+
+/// A pretend cluster, and the program pointed at it.
+pub(crate) struct Cluster {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) url: String,
+    pub(crate) home: PathBuf,
+    server: Option<Going>,
+    inside: Option<Inside>,
+}
+
+/// A pretend cluster within the test's own process.
+pub(crate) struct Inside {
+    pub(crate) faults: Faults,
+    pub(crate) emqx: sim::emqx::Emqx,
+    /// EMQX's API outside Kubernetes.
+    pub(crate) emqx_url: String,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cluster {
+    /// `demo serve` of a scenario, as a child process; `more` are further arguments.
+    #[track_caller]
+    pub(crate) fn demo(scenario: &str, speed: u32) -> Self {
+        Self::serving(&format!("{scenario} --speed {speed}"))
+    }
+
+    /// `demo serve` with these arguments.
+    #[track_caller]
+    pub(crate) fn serving(arguments: &str) -> Self {
+        let home = folder();
+        let kubeconfig = home.join("config");
+        let path = kubeconfig.display().to_string();
+        let mut words = vec!["demo", "serve", "--kubeconfig-out", &path];
+        words.extend(arguments.split_whitespace());
+        let mut server = Going::start(program(&home, &words), None);
+        server.until(&format!("export KUBECONFIG={path}\n"));
+        let url = address(&kubeconfig);
+        Self { kubeconfig, url, home, server: Some(server), inside: None }
+    }
+
+    /// A scenario within this process, so that things can be made to go wrong at a chosen moment.
+    #[track_caller]
+    pub(crate) fn inside(scenario: Scenario, speed: f64) -> Self {
+        let home = folder();
+        let kubeconfig = home.join("config");
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (ready, inside) = std::sync::mpsc::channel();
+        let options = sim::Options { scenario, speed, kubeconfig_out: Some(kubeconfig.clone()) };
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let running = sim::serve(options).await.expect("it is served");
+                let emqx_url = running.emqx_url(None).await.unwrap_or_default();
+                let parts = (running.faults().clone(), running.emqx().clone(), emqx_url);
+                ready.send(parts).expect("the test waits");
+                let _ = stopped.await;
+                running.shutdown().await;
+            });
+        });
+        let (faults, emqx, emqx_url) = inside.recv_timeout(LIMIT).expect("it is served");
+        let url = address(&kubeconfig);
+        let inside = Inside { faults, emqx, emqx_url, stop: Some(stop), thread: Some(thread) };
+        Self { kubeconfig, url, home, server: None, inside: Some(inside) }
+    }
+
+    /// A scenario of the program's own within this process.
+    #[track_caller]
+    pub(crate) fn faulty(scenario: &str, speed: f64) -> Self {
+        Self::inside(Scenario::built_in(scenario).expect("it is known"), speed)
+    }
+
+    #[track_caller]
+    pub(crate) fn parts(&self) -> &Inside {
+        self.inside.as_ref().expect("it is within this process")
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.parts().faults
+    }
+
+    /// The program pointed at this cluster.
+    pub(crate) fn command(&self, arguments: &str) -> Command {
+        let words: Vec<&str> = arguments.split_whitespace().collect();
+        let mut command = program(&self.home, &words);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Runs the program to its end. The arguments are parted at blanks.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &str) -> Ran {
+        self.start(arguments).end()
+    }
+
+    /// The same with something on stdin.
+    #[track_caller]
+    pub(crate) fn run_with(&self, arguments: &str, stdin: &str) -> Ran {
+        Going::start(self.command(arguments), Some(stdin)).end()
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self, arguments: &str) -> Going {
+        Going::start(self.command(arguments), None)
+    }
+
+    /// A file beside the kubeconfig.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.home.join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        path.display().to_string()
+    }
+
+    /// Asks the API server without our client: the status, and the body.
+    pub(crate) fn api(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let address = self.url.strip_prefix("http://").expect("plain http");
+        let (address, prefix) = address.split_once('/').expect("a user's path");
+        let stream = TcpStream::connect(address).expect("the API server listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        write!(
+            &stream,
+            "{method} /{prefix}{path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\nAccept: application/json\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("it is sent");
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a status line");
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        while line.trim() != "" {
+            line.clear();
+            reader.read_line(&mut line).expect("a header");
+        }
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// The Rebalance objects there are: name and uid.
+    pub(crate) fn rebalances(&self) -> Vec<(String, String)> {
+        let (_, list) = self.api("GET", "/apis/apps.emqx.io/v2beta1/rebalances", "");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        items.iter().map(|it| (text(&it["metadata"]["name"]), text(&it["metadata"]["uid"]))).collect()
+    }
+
+    /// One Rebalance as it is stored.
+    pub(crate) fn rebalance(&self, name: &str) -> Value {
+        self.api("GET", &format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}"), "").1
+    }
+
+    /// Starts a rebalance and waits until EMQX runs it; gives its name.
+    #[track_caller]
+    pub(crate) fn running(&self, strategy: &str) -> String {
+        let ran = self.run(&format!("rebalance apply {strategy} --yes")).exits(0);
+        let name = ran.out.trim().to_owned();
+        let bare = name.strip_prefix("rebalance.apps.emqx.io/").unwrap_or(&name).to_owned();
+        until("EMQX runs it", || self.run("status -o json").json()["operation"] == "rebalance");
+        bare
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        if let Some(mut inside) = self.inside.take() {
+            drop(inside.stop.take());
+            let _ = inside.thread.take().map(JoinHandle::join);
+        }
+        let _ = std::fs::remove_dir_all(&self.home);
+    }
+}
+
+/// The admin's address in a kubeconfig of ours.
+fn address(kubeconfig: &Path) -> String {
+    let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
+    let server = text.lines().filter_map(|line| line.trim().strip_prefix("server: "));
+    server.into_iter().find(|url| url.ends_with("/as/admin")).expect("the admin's cluster").to_owned()
+}
+
+/// The keys of an object are exactly these.
+#[track_caller]
+pub(crate) fn keys(value: &Value, expected: &str) {
+    let object = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
+    let mut found: Vec<&str> = object.keys().map(String::as_str).collect();
+    let mut expected: Vec<&str> = expected.split_whitespace().collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{value:#}");
+}
+
+/// Nothing in this text plays with a terminal.
+#[track_caller]
+pub(crate) fn harmless(text: &str) {
+    let bad = |letter: &char| {
+        (letter.is_control() && *letter != '\n')
+            || ('\u{202a}'..='\u{202e}').contains(letter)
+            || ('\u{2066}'..='\u{2069}').contains(letter)
+    };
+    assert_eq!(text.chars().find(bad), None, "{text:?}");
+}

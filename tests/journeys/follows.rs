@@ -1,0 +1,297 @@
+//! Following to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
+
+use kubectl_emqx::sim::Scenario;
+use kubectl_emqx::sim::scenario::Answer;
+use serde_json::{Value, json};
+
+use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};
+
+const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds \
+                     lostClients lostSessions landingRatio message verdict reason";
+
+/// Every event of a stream is as the contract has it, and they follow one another as they should.
+#[track_caller]
+fn are_events(ran: &Ran) -> Vec<Value> {
+    let events = ran.events();
+    let mut percent = 0;
+    for (index, event) in events.iter().enumerate() {
+        keys(event, EVENT);
+        assert_eq!((&event["apiVersion"], &event["kind"]), (&json!("cli.emqx.io/v1alpha1"), &json!("Event")));
+        assert_eq!(event["operation"], "rebalance");
+        assert!(event["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{event}");
+        for node in event["nodes"].as_array().expect("nodes") {
+            keys(node, "node connections sessions part state");
+        }
+        let last = index + 1 == events.len();
+        assert_eq!(event["type"] == "verdict", last, "the verdict is the last event\n{ran}");
+        assert_eq!(event["verdict"].is_string(), last);
+        if let Some(now) = event["percent"].as_u64() {
+            assert!(now >= percent, "percent falls\n{ran}");
+            assert!(last || now < 100, "100 only with a verdict\n{ran}");
+            percent = now;
+        }
+    }
+    events
+}
+
+/// A Rebalance as somebody else would write it.
+fn foreign(demo: &Cluster, name: &str, spec: &Value) -> u16 {
+    let object = json!({
+        "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": {"name": name}, "spec": spec,
+    });
+    demo.api("POST", "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances", &object.to_string()).0
+}
+
+fn spec(kind: &str, instance: &str, rate: u64) -> Value {
+    json!({"instanceKind": kind, "instanceName": instance, "rebalanceStrategy": {
+        "connEvictRate": rate, "sessEvictRate": 10, "waitHealthCheck": 10, "waitTakeover": 10,
+        "absConnThreshold": 100, "absSessThreshold": 100, "relConnThreshold": "1.1", "relSessThreshold": "1.1"}})
+}
+
+#[test]
+fn balanced_although_the_operator_says_failed() {
+    let demo = Cluster::demo("documented", 40);
+    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0);
+    let events = are_events(&ran);
+    assert_eq!(events[0]["type"], "created");
+    let ran = ran.verdict("balanced");
+    let last = events.last().expect("a verdict");
+    assert_eq!(last["percent"], 100);
+    assert_eq!(last["movedConnections"], 2340);
+    assert_eq!(last["lostClients"], 0);
+    let counts: Vec<&Value> =
+        last["nodes"].as_array().expect("nodes").iter().map(|it| &it["connections"]).collect();
+    assert_eq!(counts, [2553, 2553, 2554, 2340]);
+    assert!(ran.err.contains("operator-will-report-failed"), "said before\n{ran}");
+    assert!(events.iter().any(|event| event["type"] == "notice"), "and when it happens\n{ran}");
+    let name = last["name"].as_str().expect("a name").to_owned();
+    assert_eq!(demo.rebalance(&name)["status"]["phase"], "Failed", "the operator was wrong");
+    // Afterwards it is a past one: judged by what apply wrote down.
+    let list = demo.run("rebalance list -o json").exits(0).json();
+    assert_eq!(list["items"][0]["verdict"], "balanced");
+    assert_eq!(list["items"][0]["phase"], "Failed");
+    demo.run(&format!("rebalance watch {name} -o jsonl")).exits(0).verdict("balanced");
+    demo.run(&format!("rebalance watch {name}")).exits(0).shows("balanced");
+    // Nothing is left to do, and nothing is made.
+    demo.run(&format!("rebalance apply --yes {DOCUMENTED}")).exits(0).says("nothing to do");
+    assert_eq!(demo.rebalances().len(), 1);
+}
+
+#[test]
+fn in_text_the_name_is_the_data_and_the_story_is_talk() {
+    let demo = Cluster::demo("documented-v1beta4", 40);
+    let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
+    assert_eq!(ran.out.lines().count(), 1, "{ran}");
+    assert!(ran.out.starts_with("rebalance.apps.emqx.io/emqx-ee-"), "{ran}");
+    harmless(&ran.err);
+    let ran = ran.says("balanced").says("2,340 clients moved").says("none missing");
+    let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
+    until("the operator notices", || demo.rebalance(name)["status"]["phase"] == "Completed");
+}
+
+#[test]
+fn only_replicants_take_part_where_there_are_any() {
+    let demo = Cluster::demo("documented-v2", 40);
+    let ran = demo
+        .run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"))
+        .exits(0)
+        .verdict("balanced");
+    let events = are_events(&ran);
+    let nodes = events.last().expect("a verdict")["nodes"].as_array().expect("nodes").clone();
+    assert_eq!(nodes.len(), 4, "the two cores are left alone\n{ran}");
+    let name = events[0]["name"].as_str().expect("a name");
+    let object = demo.rebalance(name);
+    assert_eq!(object["status"]["phase"], "Failed");
+    assert_eq!(object["spec"].get("instanceKind"), None, "2.3 has no such field");
+}
+
+#[test]
+fn where_the_kind_is_not_served_emqx_itself_is_asked() {
+    let demo = Cluster::demo("documented-v3beta1", 40);
+    let ran = demo.run(&format!("rebalance plan {DOCUMENTED}")).exits(0);
+    assert!(ran.out.contains("does not serve") || ran.out.contains("no Rebalance"), "it says why\n{ran}");
+    demo.run("rebalance generate").fails(1);
+    demo.run(&format!("rebalance apply --yes --backend rebalance {DOCUMENTED}")).fails(1);
+    demo.run(&format!("rebalance plan --backend rebalance {DOCUMENTED}")).fails(1);
+    assert_eq!(demo.run("status -o json").json()["operation"], "none");
+    let ran = demo
+        .run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"))
+        .exits(0)
+        .verdict("balanced");
+    let events = are_events(&ran);
+    assert!(events[0]["name"].as_str().is_some_and(|name| name.starts_with("coordinator/emqx@")), "{ran}");
+}
+
+#[test]
+fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
+    let demo = Cluster::demo("coordinator-crash", 20);
+    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(4);
+    let ran = ran.verdict("coordinatorLost");
+    let name = are_events(&ran)[0]["name"].as_str().expect("a name").to_owned();
+    until("the operator notices", || demo.rebalance(&name)["status"]["phase"] == "Completed");
+    demo.run(&format!("rebalance watch {name} -o jsonl")).exits(4).verdict("coordinatorLost");
+}
+
+#[test]
+fn a_sticky_load_balancer_ends_uneven() {
+    let demo = Cluster::demo("sticky-balancer", 20);
+    let flags = "--conn-evict-rate 100 --wait-health-check 10 --wait-takeover 10";
+    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {flags}")).exits(7);
+    let ran = ran.verdict("uneven");
+    let events = are_events(&ran);
+    assert!(events.iter().any(|it| it["landingRatio"].as_f64().is_some_and(|ratio| ratio < 0.1)), "{ran}");
+}
+
+#[test]
+fn clients_that_stay_away_are_missing() {
+    let text = "name: away\napi: v1beta4\nreconnectDelay: 100000\nnodes:\n- connections: 3333\n- connections: 3333\n\
+                - connections: 3334\n- connections: 0\n";
+    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 40.0);
+    let flags = "--conn-evict-rate 100 --wait-health-check 5 --wait-takeover 5";
+    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {flags}")).exits(7);
+    are_events(&ran.verdict("clientsMissing"));
+}
+
+#[test]
+fn a_delete_by_somebody_else_is_a_stop_and_not_what_was_asked() {
+    let demo = Cluster::demo("documented-v1beta4", 20);
+    let name = demo.running(SLOW);
+    until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
+    let mut watch = demo.start(&format!("rebalance watch {name} -o jsonl"));
+    watch.until("\"type\":");
+    let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
+    assert!(demo.api("DELETE", &path, "").0 < 300);
+    let ran = watch.end().exits(7).verdict("stopped");
+    assert!(!ran.out.contains("by you"), "it was not us\n{ran}");
+}
+
+#[test]
+fn one_that_had_nothing_to_do_is_no_failure() {
+    let demo = Cluster::faulty("balanced", 20.0);
+    demo.faults().set_operator_alive(false);
+    assert_eq!(foreign(&demo, "needless", &spec("EMQX", "emqx", 10)), 201);
+    let mut watch = demo.start("rebalance watch needless -o jsonl -v debug");
+    watch.until("rebalances?watch=true");
+    demo.faults().set_operator_alive(true);
+    watch.end().exits(0).verdict("nothingToDo");
+    assert_eq!(demo.rebalance("needless")["status"]["phase"], "Failed");
+    let ran = demo.run("rebalance apply --yes").exits(0).says("nothing to do");
+    assert_eq!(ran.out, "");
+    demo.run("rebalance apply --yes --error-unchanged").exits(3);
+    demo.run("rebalance apply --yes --watch --error-unchanged").exits(3);
+    assert_eq!(demo.rebalances().len(), 1, "only the foreign one");
+}
+
+#[test]
+fn one_that_emqx_refused_is_failed_with_the_reason() {
+    let demo = Cluster::demo("documented-v1beta4", 20);
+    demo.running(SLOW);
+    assert_eq!(foreign(&demo, "second", &spec("EmqxEnterprise", "emqx-ee", 10)), 201);
+    until("the operator tried", || demo.rebalance("second")["status"]["phase"] == "Failed");
+    let ran = demo.run("rebalance watch second -o jsonl").exits(4).verdict("failed");
+    let reason = ran.events().last().expect("a verdict")["reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("nodes") || reason.contains("already"), "EMQX's reason\n{reason}");
+}
+
+#[test]
+fn a_lost_kind_is_told_with_its_reason() {
+    let demo = Cluster::demo("documented-v1beta4", 20);
+    assert_eq!(foreign(&demo, "lost", &spec("EMQX", "emqx-ee", 10)), 201);
+    until("the operator tried", || demo.rebalance("lost")["status"]["phase"] == "Failed");
+    let ran = demo.run("rebalance watch lost");
+    assert!([Some(1), Some(4)].contains(&ran.code), "{ran}");
+    assert!(ran.out.contains("not found") || ran.err.contains("not found"), "{ran}");
+    let list = demo.run("rebalance list -o json").exits(0).json();
+    assert_eq!(
+        (&list["items"][0]["name"], &list["items"][0]["verdict"]),
+        (&json!("lost"), &json!("failed")),
+        "{list:#}"
+    );
+}
+
+#[test]
+fn an_emqx_that_falls_silent_leaves_the_verdict_unknown() {
+    let demo = Cluster::faulty("documented", 60.0);
+    let name = demo.running(SLOW);
+    let mut watch = demo.start(&format!("rebalance watch {name} -o jsonl"));
+    watch.until("\"type\":\"progress\"");
+    demo.faults().emqx_answers(Some(Answer::Error));
+    let ran = watch.end().exits(1).verdict("unknown");
+    assert!(ran.events().last().expect("a verdict")["reason"].to_string().contains("EMQX"), "{ran}");
+}
+
+#[test]
+fn watch_finds_what_is_meant_by_every_name() {
+    let demo = Cluster::demo("documented", 20);
+    demo.run("rebalance watch").exits(0).says("nothing runs");
+    demo.run("rebalance watch emqx").exits(0).says("nothing runs");
+    let name = demo.running(SLOW);
+    let status = demo.run("status -o json").json();
+    let node = status["nodes"][0]["node"].as_str().expect("a node").to_owned();
+    let ways = [
+        "".to_owned(),
+        name.clone(),
+        "emqx".into(),
+        "emqx/emqx".into(),
+        format!("coordinator/{node}"),
+        format!("rebalance/{name}"),
+        format!("rebalance.apps.emqx.io/{name}"),
+    ];
+    for way in ways {
+        let mut watch = demo.start(&format!("rebalance watch {way} -o jsonl --timeout 60s"));
+        watch.until(&format!("\"name\":\"{name}\""));
+    }
+    demo.run("rebalance watch no-such").fails(1).says("no-such");
+    demo.run("rebalance watch coordinator/emqx@nowhere").fails(1);
+    demo.run("rebalance watch -o json").fails(2).says("jsonl");
+}
+
+#[test]
+fn when_time_runs_out_it_says_how_to_go_on() {
+    let demo = Cluster::demo("documented", 20);
+    let ran = demo.run(&format!("rebalance apply --yes --watch --timeout 1s {SLOW}")).exits(5);
+    let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("it was made").to_owned();
+    let ran = ran.says(&format!("kubectl emqx rebalance watch {name}"));
+    ran.says(&format!("kubectl emqx rebalance stop {name}"));
+    demo.run(&format!("rebalance watch {name} --timeout 500ms")).exits(5);
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it goes on");
+    demo.run("rebalance watch --timeout 0").fails(2);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_it_running_and_says_so() {
+    let demo = Cluster::demo("documented", 20);
+    let name = demo.running(SLOW);
+    for output in ["text", "jsonl"] {
+        let mut watch = demo.start(&format!("rebalance watch -o {output}"));
+        watch.until("evict");
+        watch.signal("INT");
+        let ran = watch.end().exits(130).says("goes on").says(&format!("kubectl emqx rebalance stop {name}"));
+        harmless(&ran.out);
+    }
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it goes on");
+}
+
+#[test]
+fn what_was_recorded_replays_to_the_same_verdict_and_holds_no_secret() {
+    let demo = Cluster::faulty("documented", 40.0);
+    let record = demo.home.join("run.jsonl");
+    let shown = record.display();
+    let ran =
+        demo.run(&format!("rebalance apply --yes --watch -o jsonl --record {shown} {DOCUMENTED}")).exits(0);
+    let ran = ran.verdict("balanced");
+    let text = std::fs::read_to_string(&record).expect("a recording");
+    let key = demo.parts().emqx.key().clone();
+    for secret in [&key.key, &key.secret, "Bearer", "authorization", "bootstrap_api_keys"] {
+        assert!(!text.contains(secret), "the recording holds {secret}");
+    }
+    let again = alone(&format!("replay {shown} -o jsonl")).exits(0);
+    let last = |ran: &Ran| ran.events().last().expect("a verdict").clone();
+    assert_eq!(last(&again)["verdict"], "balanced", "{again}");
+    assert_eq!(last(&again)["name"], last(&ran)["name"]);
+    assert_eq!(last(&again)["movedConnections"], last(&ran)["movedConnections"]);
+    // One that exists is left alone.
+    demo.run(&format!("rebalance watch --record {shown}")).fails(1);
+    assert_eq!(std::fs::read_to_string(&record).expect("it is there"), text);
+}

@@ -1,0 +1,12 @@
+//! Journeys of the built program: every verb and every exit code as a user meets them, against the pretend cluster.
+#![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
+
+mod bench;
+mod demos;
+mod follows;
+mod inputs;
+mod plans;
+mod reads;
+mod rights;
+mod stops;
+mod troubles;

@@ -1,0 +1,109 @@
+//! `rebalance stop` and `rebalance prune`.
+
+use serde_json::Value;
+
+use crate::bench::{Cluster, DOCUMENTED, SLOW, keys, until};
+
+fn idle(demo: &Cluster) -> bool {
+    demo.run("status -o json").exits(0).json()["operation"] == "none"
+}
+
+#[test]
+fn stop_tells_emqx_proves_it_and_removes_the_object() {
+    let demo = Cluster::demo("documented", 20);
+    let name = demo.running(SLOW);
+    let stopped = demo.run("rebalance stop --yes -o json").exits(0).json();
+    keys(&stopped, "apiVersion kind name instance backend verdict reason proof");
+    assert_eq!(stopped["kind"], "Stopped");
+    assert_eq!(stopped["verdict"], "stopped");
+    assert_eq!(stopped["backend"], "rebalance");
+    assert!(stopped["name"].as_str().is_some_and(|it| it.ends_with(&name)), "{stopped:#}");
+    assert!(stopped["proof"].as_array().is_some_and(|proof| proof.len() >= 2), "{stopped:#}");
+    assert!(idle(&demo));
+    until("the object goes", || demo.rebalances().is_empty());
+    // Twice.
+    demo.run("rebalance stop --yes").exits(0).says("nothing");
+    demo.run("rebalance stop --yes --error-unchanged").exits(3);
+    demo.run(&format!("rebalance stop {name} --yes")).fails(1);
+    demo.run("rebalance stop emqx --yes").exits(0).says("nothing");
+}
+
+#[test]
+fn stop_works_after_the_operator_said_failed() {
+    let demo = Cluster::demo("documented", 40);
+    let name = demo.running(SLOW);
+    until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
+    demo.run(&format!("rebalance stop {name} --yes --timeout 20s")).exits(0).shows("stopped");
+    assert!(idle(&demo));
+}
+
+#[test]
+fn stop_works_without_an_object() {
+    let demo = Cluster::demo("documented-v3beta1", 20);
+    let name = demo.running(SLOW);
+    assert!(name.starts_with("coordinator/emqx@"), "{name}");
+    demo.run(&format!("rebalance apply --yes {SLOW}")).fails(6);
+    let list = demo.run("rebalance list -o json").exits(0).json();
+    assert_eq!(list["items"][0]["backend"], "emqx");
+    assert_eq!(list["items"][0]["phase"], Value::Null);
+    let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
+    assert_eq!((&stopped["name"], &stopped["backend"]), (&name.into(), &"emqx".into()));
+    assert!(idle(&demo));
+}
+
+#[test]
+fn stop_asks_first_and_a_dry_run_changes_nothing() {
+    let demo = Cluster::demo("documented", 20);
+    let name = demo.running(SLOW);
+    demo.run("rebalance stop").fails(6).says("--yes");
+    for way in ["client", "server"] {
+        demo.run(&format!("rebalance stop --dry-run {way}")).exits(0).shows(&name);
+    }
+    assert!(!idle(&demo));
+    assert_eq!(demo.rebalances().len(), 1);
+}
+
+#[test]
+fn without_emqx_only_a_young_processing_object_can_be_stopped() {
+    // A viewer's rights on EMQX: no Secret, so EMQX cannot be asked; the object is Processing with states.
+    let demo = Cluster::demo("documented-v1beta4", 20);
+    let name = demo.running(SLOW);
+    until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
+    let ran = demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).exits(0);
+    assert!(ran.out.contains("not proved"), "{ran}");
+    assert!(idle(&demo));
+    // On v2beta1 the operator has said Failed by now: a delete would only hang.
+    let demo = Cluster::demo("documented", 40);
+    let name = demo.running(SLOW);
+    until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
+    demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).fails(6);
+    assert!(!idle(&demo));
+    assert_eq!(demo.rebalances().len(), 1);
+}
+
+#[test]
+fn prune_takes_what_is_over_and_never_what_runs() {
+    let demo = Cluster::demo("documented", 40);
+    demo.run("rebalance prune --yes").exits(0).says("nothing to prune");
+    demo.run("rebalance prune --yes --error-unchanged").exits(3);
+    let first = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
+    let first = first.out.trim().to_owned();
+    demo.run("rebalance prune --yes --older-than 1h").exits(0).says("nothing to prune");
+    demo.run("rebalance prune").fails(6);
+    let strategy =
+        "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
+    let second = demo.running(strategy);
+    until("the trap", || demo.rebalance(&second)["status"]["phase"] == "Failed");
+    demo.run("rebalance prune --dry-run client").exits(0).shows(&first);
+    demo.run("rebalance prune --dry-run server").exits(0).shows(&first);
+    assert_eq!(demo.rebalances().len(), 2);
+    let ran = demo.run("rebalance prune --yes -o name").exits(0);
+    assert_eq!(ran.out.trim(), first);
+    // While the second keeps the instance from being ready, the operator leaves the first one terminating.
+    let dying = |name: &str| demo.rebalance(name)["metadata"]["deletionTimestamp"].is_string();
+    let bare = first.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
+    assert!(dying(bare) || demo.rebalances().len() == 1);
+    // EMQX cannot be asked: the one that says Failed may still run, and stays.
+    demo.run("rebalance prune --yes --context no-secrets").exits(0).says(&format!("{second} stays"));
+    assert!(!dying(&second) && demo.rebalances().iter().any(|(name, _)| *name == second));
+}
