@@ -106,7 +106,7 @@ fn go(state: &mut State, act: Act) -> Vec<Effect> {
         Act::Stop(name) => {
             if let Some(cluster) = state.clusters.get_mut(&id) {
                 // Its end may be seen before its stop is proved.
-                cluster.follower.we_stopped(&name);
+                cluster.operations.rebalances.we_stopped(&name);
             }
             state.doing = Some(format!("stopping {name}"));
             vec![Effect::Stop(id, name)]

@@ -10,7 +10,7 @@ use crate::model::{
     Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World,
 };
 use crate::output::theme::Tone;
-use crate::plan::tape::Told;
+use crate::plan::tape::{Looks, Operations, Told};
 
 /// Takes a message in.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -33,6 +33,12 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
                 && !state.setup.many
             {
                 state.open(only);
+            }
+            if state.setup.ours
+                && let Some(name) = state.setup.wanted.clone()
+                && let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id))
+            {
+                cluster.operations.rebalances.asked(name, state.setup.strategy.clone());
             }
             observe(state);
             changed(state);
@@ -61,7 +67,7 @@ fn tick(state: &mut State, now: Timestamp) {
         let events = {
             let State { world, clusters, tape, spare, open, now, .. } = state;
             let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-                Some(cluster) => &mut cluster.follower,
+                Some(cluster) => &mut cluster.operations,
                 None => spare,
             };
             tape.pass(world, follower, *now)
@@ -183,7 +189,7 @@ fn observe(state: &mut State) -> bool {
     let mut any = false;
     for id in &ids {
         let (world, Some(cluster)) = state.at(id) else { continue };
-        let events = cluster.follower.observe(world, now);
+        let events = cluster.operations.observe(world, now);
         any |= log(cluster, &events);
         sample(world, cluster);
     }
@@ -256,7 +262,7 @@ fn listen(state: &mut State, told: Told) {
     let (events, notices) = {
         let State { world, clusters, tape, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-            Some(cluster) => &mut cluster.follower,
+            Some(cluster) => &mut cluster.operations,
             None => spare,
         };
         tape.take(world, follower, told)
@@ -267,7 +273,7 @@ fn listen(state: &mut State, told: Told) {
         let at_first = state.open.is_none();
         state.enter(&id);
         if let Some(cluster) = state.clusters.get_mut(&id) {
-            cluster.follower = std::mem::take(&mut state.spare);
+            cluster.operations = std::mem::replace(&mut state.spare, Operations::all());
         }
         if at_first {
             state.open(&id);
@@ -310,7 +316,7 @@ fn over(state: &mut State) {
     let events = {
         let State { world, clusters, tape, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-            Some(cluster) => &mut cluster.follower,
+            Some(cluster) => &mut cluster.operations,
             None => spare,
         };
         tape.finish(world, follower)
@@ -348,11 +354,11 @@ fn finish(state: &mut State, done: Done) {
                     cluster.log.push(now, Tone::Warning, text);
                 }
                 // Its entry may have been seen before we were told: only we know what was asked for.
-                let mut runs = cluster.follower.runs.iter_mut();
+                let mut runs = cluster.operations.rebalances.runs.iter_mut();
                 match runs.find(|run| run.name == bare && run.verdict.is_none()) {
                     Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
                     Some(_) => {}
-                    None => cluster.follower.asked(bare, strategy),
+                    None => cluster.operations.rebalances.asked(bare, strategy),
                 }
             }
             state.say(Tone::Good, if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") });
@@ -374,7 +380,7 @@ fn finish(state: &mut State, done: Done) {
                 }
                 Err(problem) => {
                     if let Some(cluster) = cluster {
-                        let mut runs = cluster.follower.runs.iter_mut();
+                        let mut runs = cluster.operations.rebalances.runs.iter_mut();
                         if let Some(run) = runs.find(|run| run.name == name && run.verdict.is_none()) {
                             run.stopped_by_us = false;
                         }
@@ -410,7 +416,7 @@ fn finish(state: &mut State, done: Done) {
 
 /// Whether what is followed is over, and how.
 pub fn verdict(state: &State, name: Option<&str>) -> Option<Verdict> {
-    let follower = &state.here()?.follower;
+    let follower = &state.here()?.operations.rebalances;
     let run = match name {
         Some(name) => follower.run(name),
         None => follower.runs.last(),

@@ -17,7 +17,10 @@ use crate::model::{Operation, OperatorLine, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::follow::Run;
 use crate::plan::words;
-use crate::tui::board::{Board, Group};
+use crate::plan::upgrade::evacuation::Emptied;
+use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::words as upgrade_words;
+use crate::tui::board::Board;
 use crate::tui::state::State;
 
 /// Before anything is known.
@@ -100,6 +103,14 @@ fn doing(board: &Board) -> (String, Tone, String, Tone) {
         return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
     }
     let verdict = Tone::of(status.verdict);
+    if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
+        let headline = upgrade_words::between(upgrade.from.as_deref(), upgrade.to.as_deref());
+        let (word, tone) = match upgrade.standing() {
+            Verdict::StillRunning => ("STILL UPGRADING", Tone::Warning),
+            _ => ("UPGRADING", Tone::Busy),
+        };
+        return (word.to_owned(), tone, headline, Tone::Plain);
+    }
     match status.operation {
         Operation::Rebalance => {
             let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
@@ -116,7 +127,7 @@ fn doing(board: &Board) -> (String, Tone, String, Tone) {
         Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
         Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
         Operation::None => {
-            if let Some((verdict, reason)) = board.run.as_ref().and_then(|run| run.verdict.clone()) {
+            if let Some((verdict, reason)) = ended(board) {
                 let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
@@ -137,9 +148,33 @@ fn doing(board: &Board) -> (String, Tone, String, Tone) {
     }
 }
 
+/// How what ended last ended.
+fn ended(board: &Board) -> Option<(Verdict, String)> {
+    let rebalance = board.run.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
+    let upgrade = board.upgrade.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
+    rebalance.into_iter().chain(upgrade).max_by_key(|(ended, _)| *ended).map(|(_, verdict)| verdict)
+}
+
+fn upgrade(board: &Board) -> Option<&Upgrade> {
+    board.upgrade.as_ref().filter(|run| run.verdict.is_none())
+}
+
+/// The one evacuation that goes on; of several none speaks for all.
+fn evacuation(board: &Board) -> Option<&Emptied> {
+    let mut going = board.emptied.iter().filter(|it| it.verdict.is_none());
+    let one = going.next()?;
+    going.next().is_none().then_some(one)
+}
+
+fn percent(board: &Board) -> Option<u8> {
+    let other = || upgrade(board).map(|run| run.percent).or_else(|| evacuation(board).map(|it| it.percent));
+    board.status.percent.or_else(other)
+}
+
 /// When it ends, on the user's clock.
 fn ends(state: &State, board: &Board) -> Option<String> {
-    let left = board.status.eta_seconds?;
+    let other = || upgrade(board).map(|run| run.seconds).or_else(|| evacuation(board).map(|it| it.seconds));
+    let left = board.status.eta_seconds.or_else(|| other().flatten())?;
     let seconds = i64::try_from(left).ok()?.min(100 * 365 * 86_400);
     let at = board.now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
     Some(if left > 86_400 {
@@ -153,7 +188,7 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
     let (word, tone, headline, headline_tone) = doing(board);
-    let percent = board.status.percent.map(|percent| format!("{percent} %"));
+    let percent = percent(board).map(|percent| format!("{percent} %"));
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
     let x = pen.put(1, 1, width, &word, tone) + 2;
     let room = width.saturating_sub(x + used + 1);
@@ -212,11 +247,16 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
     }
     if active(board).is_none() {
         numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
-        if board.upgrading {
-            let of = |group| board.rows.iter().filter(move |row| row.group == group);
-            let ready = of(Group::New).filter(|row| row.ready == Some(true)).count();
-            numbers.push((format!("new {ready} of {} ready", of(Group::New).count()), Tone::Plain));
-            numbers.push((format!("old {} left", of(Group::Old).count()), Tone::Plain));
+        if let Some(run) = upgrade(board) {
+            let (gone, all) = run.places();
+            numbers.push((format!("{gone} of {} gone", plural(all as u64, "old pod")), Tone::Plain));
+            match run.lost_clients().filter(|_| run.missing()) {
+                Some(lost) => numbers.push((format!("{} clients missing", count(lost)), Tone::Bad)),
+                None => numbers.push(("none missing".to_owned(), Tone::Plain)),
+            }
+            if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
+                numbers.push((format!("{} lost", plural(lost, "session")), Tone::Bad));
+            }
         }
         if let Some(serving) = status.totals.serving {
             let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
@@ -245,7 +285,7 @@ fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let (word, tone, headline, headline_tone) = doing(board);
     let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;
     x = pen.put(x, 0, width, &word, tone) + 1;
-    if let Some(percent) = board.status.percent {
+    if let Some(percent) = percent(board) {
         x = pen.put(x, 0, width, &format!("{percent} %"), Tone::Strong) + 2;
     }
     if let Some(ends) = ends(state, board) {

@@ -12,7 +12,8 @@ use crate::model::{Evacuation, Operation, Stage};
 use crate::output::theme::Tone;
 use crate::plan::follow::Run;
 use crate::plan::next::wait_left;
-use crate::tui::board::{Board, Group};
+use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
+use crate::tui::board::Board;
 
 /// A step.
 struct Step {
@@ -79,10 +80,12 @@ fn steps(board: &Board) -> Vec<Step> {
     if let Some(run) = board.run.as_ref().filter(|run| run.entry.is_some() && run.verdict.is_none()) {
         return rebalance(board, run);
     }
+    if let Some(run) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
+        return upgrade(run);
+    }
     match board.status.operation {
-        Operation::Upgrade => upgrade(board),
         Operation::Evacuation => board.evacuations.first().map(evacuation).unwrap_or_default(),
-        Operation::Rebalance | Operation::None => Vec::new(),
+        Operation::Rebalance | Operation::Upgrade | Operation::None => Vec::new(),
     }
 }
 
@@ -157,19 +160,29 @@ fn evacuation(evacuation: &Evacuation) -> Vec<Step> {
         .collect()
 }
 
-/// New pods, then old ones emptied one after another; what is known of an upgrade without its plan.
-fn upgrade(board: &Board) -> Vec<Step> {
-    let of = |group| board.rows.iter().filter(move |row| row.group == group);
-    let (new, old) = (of(Group::New).count(), of(Group::Old).count());
-    let ready = of(Group::New).filter(|row| row.ready == Some(true)).count();
-    let born = new > 0 && ready == new;
-    let led = born && of(Group::Old).all(|row| row.serving == Some(false));
-    let gone = new.saturating_sub(old);
-    let part = |done: bool, part: f64| if done { 1.0 } else { part };
-    let share = |some: usize, all: usize| if all == 0 { 0.0 } else { some as f64 / all as f64 };
-    vec![
-        Step { name: "new pods", seconds: None, part: part(born, share(ready, new)), now: !born },
-        Step { name: "traffic", seconds: None, part: part(led, 0.0), now: born && !led },
-        Step { name: "old pods emptied", seconds: None, part: part(old == 0, share(gone, new)), now: led && old > 0 },
-    ]
+/// New pods, then the traffic goes to them, then old ones are emptied one after another.
+fn upgrade(run: &Upgrade) -> Vec<Step> {
+    let (ready, wanted) = run.ready;
+    let (gone, old) = run.places();
+    let share = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
+    let here = match run.step {
+        Walk::NewPods => 0,
+        Walk::Moved => 1,
+        Walk::Emptying | Walk::Removing | Walk::Waiting => 2,
+        Walk::Settling => 3,
+    };
+    let names = ["new pods", "traffic moved", "emptying", "settling"];
+    let parts = [share(ready, wanted), 0.0, share(gone as u64, old as u64), 0.0];
+    names
+        .into_iter()
+        .zip(parts)
+        .enumerate()
+        .filter(|(place, _)| !(run.rolling && *place < 2))
+        .map(|(place, (name, part))| Step {
+            name,
+            seconds: None,
+            part: if place < here { 1.0 } else if place == here { part } else { 0.0 },
+            now: place == here,
+        })
+        .collect()
 }
