@@ -107,8 +107,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 return commands::lines::run(&hands, name, &view.follow).await;
             }
             let looked = screen::looked(&hands, &view.selection).await?;
-            let place = place(&global);
-            screen::live(&hands, looked, &view.follow, Strategy::default(), place, recordings).await
+            screen::live(&hands, looked, &view.follow, Strategy::default(), recordings).await
         }
         Verb::Apply(mut apply) => {
             let full = match &apply.then {
@@ -127,8 +126,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 let exit = commands::apply::run(&hands, &apply, file).await?;
                 return match screen::applied(&hands, &apply).await? {
                     Some(looked) => {
-                        let place = place(&global);
-                        screen::live(&hands, looked, &follow, Strategy::default(), place, recordings).await
+                                    screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
                     }
                     None => Ok(exit),
                 };
@@ -149,8 +147,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let hands = hands(&global, printer, Some(recordings.clone())).await?;
             match screen::followed(&hands, watch.operation.as_ref()).await? {
                 Some(looked) => {
-                    let place = place(&global);
-                    screen::live(&hands, looked, &watch.follow, Strategy::default(), place, recordings).await
+                            screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
                 }
                 // It is over: one line says how.
                 None => commands::watch::run(&hands, &watch).await,
@@ -216,11 +213,6 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
 /// How fast a recording is played on the full screen, if the user does not say.
 const REPLAY_SPEED: f64 = 2.0;
 
-/// What is shown beside the namespace.
-fn place(global: &Global) -> Option<&str> {
-    global.connect.context.as_deref()
-}
-
 /// Without a cluster the time of day is this machine's.
 fn now() -> Timestamp {
     Timestamp::now()
@@ -258,6 +250,7 @@ async fn hands_as(
         brokers = brokers.with_tap(tap);
     }
     Ok(Hands {
+        context: cluster.context().map(str::to_owned),
         namespace: cluster.namespace().to_owned(),
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),

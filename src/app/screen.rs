@@ -98,14 +98,13 @@ pub(super) async fn live(
     looked: Looked,
     follow: &Follow,
     strategy: Strategy,
-    place: Option<&str>,
     recording: Rc<Recordings>,
 ) -> Outcome {
     let printer = &hands.printer;
     let setup = Setup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
-        place: place.unwrap_or_default().to_owned(),
+        place: hands.context.clone().unwrap_or_default(),
         read_only: follow.read_only,
         many: looked.id.is_none(),
         strategy: looked.ours.clone().unwrap_or(strategy),
@@ -310,7 +309,7 @@ pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
     let wanted = begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
     let looked = Looked { wanted, ours, ..looked };
-    live(hands, looked, &Follow::default(), strategy, Some("demo"), Rc::default()).await
+    live(hands, looked, &Follow::default(), strategy, Rc::default()).await
 }
 
 /// What `apply --full` follows, once it was created: whatever runs in the instance.

@@ -247,8 +247,8 @@ pub struct State {
     pub allowed: Option<bool>,
     /// The file that is recorded into.
     pub recording: Option<String>,
-    /// The last thing that was told, at the foot.
-    pub said: Option<(Tone, String)>,
+    /// The last thing that was told, at the foot, and when.
+    pub said: Option<(Tone, String, Timestamp)>,
     /// What is being done.
     pub doing: Option<String>,
     /// Whether the first lists are in.
@@ -537,7 +537,7 @@ impl State {
 
     /// Says something at the foot.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
-        self.said = Some((tone, text.into()));
+        self.said = Some((tone, text.into(), self.now));
         self.dirty = true;
     }
 

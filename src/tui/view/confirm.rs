@@ -14,7 +14,7 @@ use crate::tui::state::Confirm;
 
 /// Draws it over the page.
 pub(super) fn draw(confirm: &Confirm, pen: &mut Pen<'_>) {
-    let width = pen.width().saturating_sub(4).clamp(20, 76);
+    let width = pen.width().min(100);
     let says: Vec<(String, Tone)> = confirm
         .says
         .iter()
@@ -24,8 +24,8 @@ pub(super) fn draw(confirm: &Confirm, pen: &mut Pen<'_>) {
         })
         .collect();
     let height = (says.len() + 5).min(pen.height());
-    let (x, y) = ((pen.width() - width.min(pen.width())) / 2, (pen.height() - height) / 2);
-    let mut place = window(pen, x, y, width, height);
+    let y = (pen.height() - height) / 2;
+    let mut place = window(pen, y, height);
     let room = height.saturating_sub(5);
     for (line, (text, tone)) in says.into_iter().take(room).enumerate() {
         place.put(2, 1 + line, width - 4, &text, tone);

@@ -168,7 +168,8 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
     };
     let (rate, _) = super::table::rate(row.rate, crate::output::theme::Theme::default());
     let own = row.share.map_or_else(|| "?".to_owned(), share);
-    let goal = row.goal.map(|goal| format!(", to be {}", count(goal))).unwrap_or_default();
+    let goal = row.goal.filter(|_| board.goals.is_some());
+    let goal = goal.map(|goal| format!(", to be {}", count(goal))).unwrap_or_default();
     let offline = match (row.sessions, row.connections) {
         (Some(sessions), Some(connections)) => {
             format!(", {} without a client", count(sessions.saturating_sub(connections)))

@@ -16,6 +16,9 @@ use crate::tui::board::Board;
 use crate::tui::keys;
 use crate::tui::state::State;
 
+/// Seconds for which something that was told covers the keys.
+const SAID: i64 = 15;
+
 /// Draws the foot at the bottom; gives back how many lines it took.
 pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narrow: bool) -> usize {
     let (width, height) = (pen.width(), pen.height());
@@ -85,7 +88,11 @@ fn keys(state: &State, pen: &mut Pen<'_>, y: usize) {
     }
     let said = match (&state.doing, &state.said) {
         (Some(doing), _) => Some((Tone::Busy, format!("{doing} …"))),
-        (None, said) => said.clone(),
+        // After a while the keys are of more use again.
+        (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < SAID => {
+            Some((*tone, text.clone()))
+        }
+        (None, _) => None,
     };
     if let Some((tone, text)) = said {
         pen.put(1, y, width - 1, &text, tone);

@@ -6,10 +6,9 @@
 //!  p            what a rebalance would do
 //! ```
 
-use ratatui::layout::Rect;
 use ratatui::widgets::{Clear, Widget};
 
-use super::pen::{Pen, narrow};
+use super::pen::Pen;
 use crate::output::theme::Tone;
 use crate::tui::keys;
 use crate::tui::state::State;
@@ -17,9 +16,10 @@ use crate::tui::state::State;
 /// Draws them over the page.
 pub(super) fn draw(state: &State, top: usize, pen: &mut Pen<'_>) {
     let bindings: Vec<_> = keys::at(state.page, |needs| state.can(needs)).collect();
-    let (width, height) = (pen.width().min(64), pen.height().min(bindings.len() + 3));
-    let (x, y) = ((pen.width() - width) / 2, (pen.height() - height) / 2);
-    let mut place = window(pen, x, y, width, height);
+    let height = pen.height().min(bindings.len() + 3);
+    let y = (pen.height() - height) / 2;
+    let mut place = window(pen, y, height);
+    let width = place.width();
     let room = height.saturating_sub(3);
     let top = top.min(bindings.len().saturating_sub(room));
     let more = if bindings.len() > room { "j k more, any other key closes" } else { "any key closes" };
@@ -31,20 +31,14 @@ pub(super) fn draw(state: &State, top: usize, pen: &mut Pen<'_>) {
     }
 }
 
-/// A part of the screen with nothing on it.
-pub(super) fn window<'a>(pen: &'a mut Pen<'_>, x: usize, y: usize, width: usize, height: usize) -> Pen<'a> {
-    let place = pen.part(x, y, width, height);
+/// Lines of the screen with nothing on them, between two rules. As wide as the screen: half a word beside a question only
+/// distracts.
+pub(super) fn window<'a>(pen: &'a mut Pen<'_>, y: usize, height: usize) -> Pen<'a> {
+    let width = pen.width();
+    let mut place = pen.part(0, y, width, height);
     Clear.render(place.area, place.buffer);
-    let area = place.area;
-    let rule = place.theme.symbols().rule;
-    for column in 0..area.width {
-        for line in [area.y, area.y + area.height.saturating_sub(1)] {
-            let cell = Rect::new(area.x + column, line, 1, 1);
-            if cell.intersection(place.buffer.area).area() == 1 {
-                place.buffer[(area.x + column, line)].set_symbol(rule);
-            }
-        }
-    }
-    let _ = narrow(0);
+    let rule = place.theme.symbols().rule.repeat(width);
+    place.put(0, 0, width, &rule, Tone::Faint);
+    place.put(0, height.saturating_sub(1), width, &rule, Tone::Faint);
     place
 }

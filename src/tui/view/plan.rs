@@ -12,13 +12,14 @@
 use jiff::SignedDuration;
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Pen;
+use super::pen::{Pen, wrap};
 use super::{foot, head};
 use crate::model::Part;
 use crate::model::human::{clock, count, duration, plural};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::rebalance::{Decision, PlannedNode, RebalancePlan, Severity};
+use crate::plan::results::Backend;
 use crate::plan::words;
 use crate::tui::form::{Field, Form};
 use crate::tui::state::State;
@@ -54,7 +55,7 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     };
     let x = pen.put(x, 1, width, word, tone) + 2;
     pen.put(x, 1, width - x - 1, &plan.reason, Tone::Plain);
-    let mut y = fields(&state.form, plan, pen, 2 + usize::from(!narrow), bottom);
+    let mut y = fields(&state.form, plan, backend.map(|it| it.0), pen, 2 + usize::from(!narrow), bottom);
     y += usize::from(!narrow);
     let mut below = vec![(summary(state, plan), Tone::Strong)];
     let mark = |severity| match severity {
@@ -64,28 +65,45 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     };
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
     if let Some((backend, why)) = backend {
-        below.push((format!("driven by {}: {why}", backend.as_str()), Tone::Faint));
+        below.push((format!("through {}: {why}", backend.as_str()), Tone::Faint));
     }
-    let least = 1 + below.len().min(4);
-    let rows = bottom.saturating_sub(y + least).min(plan.nodes.len());
-    nodes(plan, &mut pen.part(1, y, width - 2, rows), state.form.top);
+    // The summary and two findings are always in sight.
+    let rows = bottom.saturating_sub(y + below.len().min(3)).min(plan.nodes.len());
+    let shown = if rows < plan.nodes.len() { rows.saturating_sub(1) } else { rows };
+    nodes(plan, &mut pen.part(1, y, width - 2, shown));
+    if shown < plan.nodes.len() && rows > 0 {
+        let text = format!("and {} more", plural((plan.nodes.len() - shown) as u64, "node"));
+        pen.put(3, y + shown, width, &text, Tone::Faint);
+    }
     y += rows;
-    if rows < plan.nodes.len() && rows > 0 {
-        let more = plan.nodes.len() - rows;
-        pen.right(0, y.saturating_sub(1), width - 1, &format!("and {} more", count(more as u64)), Tone::Faint);
-    }
-    y += usize::from(rows > 0 && !narrow);
-    for (text, tone) in below {
+    let needed: usize = below.iter().map(|(text, _)| wrap(text, width - 2).len().min(2)).sum();
+    y += usize::from(rows > 0 && y + needed < bottom);
+    for (place, (text, tone)) in below.iter().enumerate() {
         if y >= bottom {
             break;
         }
-        let mut place = pen.part(1, y, width - 2, bottom - y);
-        y += place.wrapped(0, 0, 2, &text, tone);
+        // Where there is room for all, long ones are told to their end.
+        let rest = below.len() - place - 1;
+        let most = (bottom - y).saturating_sub(rest).clamp(1, 3);
+        let mut line = pen.part(1, y, width - 2, bottom - y);
+        if most == 1 {
+            line.put(0, 0, width - 2, text, *tone);
+            y += 1;
+        } else {
+            y += line.wrapped(0, 0, most, text, *tone);
+        }
     }
 }
 
 /// The values; gives back the line behind them.
-fn fields(form: &Form, plan: &RebalancePlan, pen: &mut Pen<'_>, top: usize, bottom: usize) -> usize {
+fn fields(
+    form: &Form,
+    plan: &RebalancePlan,
+    backend: Option<Backend>,
+    pen: &mut Pen<'_>,
+    top: usize,
+    bottom: usize,
+) -> usize {
     let width = pen.width();
     let symbols = pen.symbols();
     let (open, close) = if pen.theme.ascii { ("<", ">") } else { ("◂", "▸") };
@@ -109,7 +127,11 @@ fn fields(form: &Form, plan: &RebalancePlan, pen: &mut Pen<'_>, top: usize, bott
         let value = form.value(field);
         let value = if here { format!("{open} {value} {close}") } else { format!("  {value}") };
         let end = pen.put(x + 33, y, width, &value, if here { Tone::Strong } else { Tone::Plain });
-        let note = note(field, plan);
+        let note = match (field, backend) {
+            (Field::Backend, Some(Backend::Rebalance)) => "an object for the operator".to_owned(),
+            (Field::Backend, Some(Backend::Emqx)) => "EMQX's own API".to_owned(),
+            _ => note(field, plan),
+        };
         let limit = if two { x + width / 2 - 2 } else { width - 1 };
         if !note.is_empty() && end + 2 + note.width() <= limit {
             pen.put((x + 46).max(end + 2).min(limit - note.width()), y, width, &note, Tone::Faint);
@@ -155,11 +177,11 @@ fn summary(state: &State, plan: &RebalancePlan) -> String {
 }
 
 /// Before and after, a line each.
-fn nodes(plan: &RebalancePlan, pen: &mut Pen<'_>, first: usize) {
+fn nodes(plan: &RebalancePlan, pen: &mut Pen<'_>) {
     let theme = pen.theme;
     let instance = plan.instance.as_ref().map(|id| id.name.as_str());
     let rows = pen.height();
-    let shown: Vec<&PlannedNode> = plan.nodes.iter().skip(first).take(rows).collect();
+    let shown: Vec<&PlannedNode> = plan.nodes.iter().take(rows).collect();
     let names = shorten(instance, shown.iter().map(|node| name(node)), theme);
     let widest = names.iter().map(|name| theme.clean(name).width()).max().unwrap_or(0).min(28);
     let most = plan.nodes.iter().flat_map(|node| [node.connections, node.connections_after]).max().unwrap_or(0);

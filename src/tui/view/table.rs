@@ -73,7 +73,7 @@ const GAP: usize = 2;
 pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) {
     let height = pen.height();
     let legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
-    let header = usize::from(!narrow);
+    let header = usize::from(!narrow || height > board.lines.len());
     let room = height.saturating_sub(header + if legend.is_some() { 2 } else { 0 });
     state.lines.set(room);
     let columns = columns(state, board, pen, narrow);
@@ -140,10 +140,9 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
         }
         (None, _) => String::new(),
     };
-    let right = board
-        .status
-        .totals
-        .serving
+    // While nothing is rebalanced the head says it.
+    let serving = board.status.totals.serving.filter(|_| board.goals.is_some());
+    let right = serving
         .map(|serving| format!("in the Service: {serving} of {}", board.status.totals.nodes))
         .unwrap_or_default();
     (!left.is_empty() || !right.is_empty()).then_some((left, right))
@@ -163,12 +162,12 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
         (Kind::Node, name, true),
         (Kind::Connections, connections, true),
         (Kind::State, widths.state.clamp(5, 26), widths.state > 0),
-        (Kind::Rate, 7, true),
+        (Kind::Rate, 6, true),
         (Kind::Order, 4, board.upgrading),
         (Kind::Sessions, sessions, true),
         (Kind::Bar, 10, !narrow),
-        (Kind::Serving, 7, !narrow),
         (Kind::Spark, 7, !narrow),
+        (Kind::Serving, 7, !narrow),
         (Kind::Ready, 5, !narrow),
         (Kind::Share, 5, !narrow),
         (Kind::Version, widths.version.max(7), widths.versions),
