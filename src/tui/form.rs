@@ -81,8 +81,6 @@ pub struct Form {
     pub field: Field,
     /// What is being typed.
     pub typing: String,
-    /// The first node that is shown.
-    pub top: usize,
 }
 
 impl Form {
@@ -94,7 +92,6 @@ impl Form {
             backend,
             field: Field::default(),
             typing: String::new(),
-            top: 0,
         }
     }
 
