@@ -14,11 +14,14 @@ use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
-use crate::model::Fact;
+use crate::model::form::Output;
+use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Credentials, Tap, Translate, Tunnel};
 use crate::sim;
+
+mod screen;
 
 /// Runs the program: the process's arguments and environment in, its exit code out.
 pub fn run() -> ExitCode {
@@ -93,7 +96,41 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
         Verb::Version(version) => {
             commands::version::run(&hands(&global, printer, None).await?, &version).await
         }
-        Verb::Apply(apply) => {
+        Verb::View(view) => {
+            let recordings = screen::Recordings::of(&view.follow)?;
+            let hands = hands(&global, printer, Some(recordings.clone())).await?;
+            if view.follow.inline || !screen::fits(&hands.printer) {
+                let name = match &view.selection {
+                    crate::cli::intent::Selection::Named(name) => Some(name),
+                    _ => None,
+                };
+                return commands::lines::run(&hands, name, &view.follow).await;
+            }
+            let looked = screen::looked(&hands, &view.selection).await?;
+            screen::live(&hands, looked, &view.follow, Strategy::default(), recordings).await
+        }
+        Verb::Apply(mut apply) => {
+            let full = match &apply.then {
+                Then::Follow(follow) if follow.full && screen::fits(&printer) => Some(follow.clone()),
+                _ => None,
+            };
+            if let Some(follow) = full {
+                apply.then = Then::Leave(Output::Text);
+                let file = match &apply.source {
+                    crate::cli::intent::ApplySource::File(file) => Some(read_manifest(file)?),
+                    crate::cli::intent::ApplySource::Instance(..) => None,
+                };
+                let recordings = screen::Recordings::of(&follow)?;
+                let tap: Rc<dyn Tap> = recordings.clone();
+                let hands = hands_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
+                let exit = commands::apply::run(&hands, &apply, file).await?;
+                return match screen::applied(&hands, &apply).await? {
+                    Some(looked) => {
+                        screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
+                    }
+                    None => Ok(exit),
+                };
+            }
             let file = match &apply.source {
                 crate::cli::intent::ApplySource::File(file) => Some(read_manifest(file)?),
                 crate::cli::intent::ApplySource::Instance(..) => None,
@@ -104,6 +141,17 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             };
             let hands = hands_as(&global, printer, record, &apply.write.field_manager).await?;
             commands::apply::run(&hands, &apply, file).await
+        }
+        Verb::Watch(watch) if !watch.follow.inline && screen::fits(&printer) => {
+            let recordings = screen::Recordings::of(&watch.follow)?;
+            let hands = hands(&global, printer, Some(recordings.clone())).await?;
+            match screen::followed(&hands, watch.operation.as_ref()).await? {
+                Some(looked) => {
+                    screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
+                }
+                // It is over: one line says how.
+                None => commands::watch::run(&hands, &watch).await,
+            }
         }
         Verb::Watch(watch) => {
             let record = recorder(&watch.follow)?;
@@ -118,6 +166,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
+        Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
+            let interrupt = Box::pin(interrupted());
+            screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
+        }
         Verb::Replay(replay) => {
             let recording = Recording::open(&replay.file, Rc::new(Wire))?;
             commands::replay::run(&printer, replay.stream, recording, replay.speed).await
@@ -130,7 +182,11 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
             global.emqx = EmqxAccess::default();
             let hands = hands(&global, printer, None).await?;
-            let outcome = commands::tour::run(&hands).await;
+            let outcome = if screen::fits(&hands.printer) {
+                screen::demo(&hands, commands::tour::documented()).await
+            } else {
+                commands::tour::run(&hands).await
+            };
             running.shutdown().await;
             outcome
         }
@@ -153,6 +209,9 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
         }
     }
 }
+
+/// How fast a recording is played on the full screen, if the user does not say.
+const REPLAY_SPEED: f64 = 2.0;
 
 /// Without a cluster the time of day is this machine's.
 fn now() -> Timestamp {
@@ -191,13 +250,14 @@ async fn hands_as(
         brokers = brokers.with_tap(tap);
     }
     Ok(Hands {
+        context: cluster.context().map(str::to_owned),
         namespace: cluster.namespace().to_owned(),
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),
         clock,
         answers: std::io::stdin().is_terminal(),
         printer,
-        interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
+        interrupt: Rc::new(interrupted),
     })
 }
 
@@ -260,23 +320,23 @@ async fn pretend(
         .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
 }
 
-/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such.
-async fn interrupted() {
+/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
+/// listened for from the moment of the call, not from when somebody first waits.
+fn interrupted() -> Interrupt {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        else {
-            return tokio::signal::ctrl_c().await.unwrap_or_default();
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        Box::pin(async move {
+            if signals.is_empty() {
+                return std::future::pending().await;
+            }
+            futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.unwrap_or_default();
+    Box::pin(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 }
 
 /// Logs to stderr, or into a file; nothing without `-v`.

@@ -23,3 +23,4 @@ pub mod plan;
 pub mod replay;
 pub mod seam;
 pub mod sim;
+pub mod tui;

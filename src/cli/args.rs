@@ -51,6 +51,12 @@ pub(super) enum VerbArgs {
     /// `serving` is whether the Service leads new clients to the node. `?` is not known; it is never written 0.
     #[command(verbatim_doc_comment, after_help = help::NODES)]
     Nodes(ReadArgs),
+    /// The full screen: every node, what runs, how far, and what comes next
+    ///
+    /// Without a terminal, with --plain or -o jsonl: a line for every step of what goes on, until Ctrl-C.
+    /// `?` shows the keys.
+    #[command(verbatim_doc_comment, visible_alias = "ui", after_help = help::VIEW)]
+    Watch(ViewArgs),
     /// Even out connections: plan, start, follow, stop
     ///
     /// Without a verb: what runs and what ran, and what to type next.
@@ -84,6 +90,21 @@ pub(super) struct ReadArgs {
     pub(super) select: SelectArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+/// `watch`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ViewArgs {
+    /// The EMQX or EmqxEnterprise; all that are in sight when it is left out and there are several
+    #[arg(value_parser = value::instance)]
+    pub(super) name: Option<InstanceName>,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// The form of the output: no full screen
+    #[arg(short, long, value_name = "FORM", value_enum)]
+    pub(super) output: Option<StreamForm>,
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
 }
 
 /// `version`.

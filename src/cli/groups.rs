@@ -125,6 +125,12 @@ pub(super) struct FollowArgs {
     /// A few lines redrawn in place
     #[arg(long)]
     pub(super) inline: bool,
+    /// The full screen, also after `apply`
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Nothing can be changed from the full screen
+    #[arg(long)]
+    pub(super) read_only: bool,
     /// Keep everything that comes in, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,

@@ -4,6 +4,7 @@
 pub(super) const ROOT: &str = "\
 Examples:
   kubectl emqx status
+  kubectl emqx watch
   kubectl emqx rebalance plan
   kubectl emqx rebalance apply --watch
   kubectl emqx demo
@@ -67,6 +68,14 @@ Examples:
   kubectl emqx rebalance apply emqx --conn-evict-rate 10 --watch
   kubectl emqx rebalance apply -f rebalance.yaml --yes
   kubectl emqx rebalance apply emqx --dry-run=server -o json";
+
+/// Of `watch`.
+pub(super) const VIEW: &str = "\
+Examples:
+  kubectl emqx watch
+  kubectl emqx watch -A --read-only
+  kubectl emqx watch emqx --record evening.jsonl
+  kubectl emqx watch emqx -o jsonl --timeout 10m";
 
 /// Of `rebalance watch`.
 pub(super) const WATCH: &str = "\

@@ -165,6 +165,8 @@ pub enum Verb {
     List(List),
     /// `rebalance prune`.
     Prune(Prune),
+    /// `watch`.
+    View(View),
     /// `replay`.
     Replay(Replay),
     /// `demo`.
@@ -349,8 +351,21 @@ pub struct Follow {
     pub stream: Stream,
     /// The small progress even where the full screen would come.
     pub inline: bool,
+    /// The full screen even where the small progress would come.
+    pub full: bool,
+    /// Whether nothing can be changed from the full screen.
+    pub read_only: bool,
     /// Where everything that comes in is kept.
     pub record: Option<PathBuf>,
+}
+
+/// `watch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Of what.
+    pub selection: Selection,
+    /// How.
+    pub follow: Follow,
 }
 
 /// What `apply` does after it made it.
@@ -449,6 +464,8 @@ pub struct Replay {
     pub file: PathBuf,
     /// The form.
     pub stream: Stream,
+    /// Whether a form was asked for: then it is lines also on a terminal.
+    pub lines: bool,
     /// How many times faster than it happened; `None` at once.
     pub speed: Option<f64>,
 }

@@ -1,14 +1,16 @@
 //! What was typed → what is meant: every rule that looks at more than one flag, and every default
 //! (those of `rebalance` are in [`super::rules_rebalance`]).
 
-use super::args::{DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs, VerbArgs, VersionArgs};
+use super::args::{
+    DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs, VerbArgs, VersionArgs, ViewArgs,
+};
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{SelectArgs, StreamForm};
 use super::intent::{
-    Connection, Demo, DemoServe, EmqxAccess, Filter, Global, Intent, Log, Look, PlanSource, Read, Replay,
-    Scenario, Secret, Selection, Stream, Verb, Version,
+    Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
+    Read, Replay, Scenario, Secret, Selection, Stream, Verb, Version, View,
 };
-use super::rules_rebalance::rebalance;
+use super::rules_rebalance::{follow, rebalance};
 use crate::error::Problem;
 
 /// At this speed the documented rebalance takes about twenty seconds.
@@ -21,6 +23,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
     let verb = match verb {
         VerbArgs::Status(args) => Verb::Status(read(args)?),
         VerbArgs::Nodes(args) => Verb::Nodes(read(args)?),
+        VerbArgs::Watch(args) => Verb::View(view(args, &global)?),
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
@@ -135,6 +138,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
     }
     let several = match verb {
         Verb::Status(read) | Verb::Nodes(read) => matches!(read.selection, Selection::Many(_)),
+        Verb::View(view) => matches!(view.selection, Selection::Many(_)),
         Verb::List(list) => list.filter.all_namespaces,
         Verb::Version(version) => version.filter.all_namespaces,
         _ => false,
@@ -150,22 +154,41 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
 }
 
 fn read(args: ReadArgs) -> Result<Read, Problem> {
-    let several =
-        args.select.all_namespaces || args.select.selector.is_some() || args.select.field_selector.is_some();
-    let selection = match args.name {
+    let selection = selection(args.name, args.select, "status")?;
+    Ok(Read { selection, output: args.output.output.unwrap_or_default() })
+}
+
+fn selection(name: Option<InstanceName>, select: SelectArgs, verb: &str) -> Result<Selection, Problem> {
+    let several = select.all_namespaces || select.selector.is_some() || select.field_selector.is_some();
+    Ok(match name {
         Some(name) if several => {
-            let flag = if args.select.all_namespaces { "-A" } else { "a selector" };
+            let flag = if select.all_namespaces { "-A" } else { "a selector" };
             return Err(usage(
                 &format!("{flag} does not go with a name"),
                 "a name is one instance in one namespace",
-                format!("name it alone, as in kubectl emqx status {}; or leave the name out", name.name),
+                format!("name it alone, as in kubectl emqx {verb} {}; or leave the name out", name.name),
             ));
         }
         Some(name) => Selection::Named(name),
-        None if several => Selection::Many(filter(args.select)),
+        None if several => Selection::Many(filter(select)),
         None => Selection::Only,
-    };
-    Ok(Read { selection, output: args.output.output.unwrap_or_default() })
+    })
+}
+
+fn view(args: ViewArgs, global: &Global) -> Result<View, Problem> {
+    if args.follow.full && (args.output.is_some() || global.look.plain) {
+        return Err(usage(
+            "--full does not go with -o or --plain",
+            "the full screen is for people, and redraws itself",
+            "leave one of them out",
+        ));
+    }
+    let lines = args.output.is_some();
+    let stream = stream(args.output, "watch")?;
+    let selection = selection(args.name, args.select, "watch")?;
+    let mut follow = follow(args.follow, stream, global)?;
+    follow.inline |= lines;
+    Ok(View { selection, follow })
 }
 
 pub(super) fn filter(args: SelectArgs) -> Filter {
@@ -189,7 +212,8 @@ pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Pro
 }
 
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {
-    Ok(Replay { file: args.file, stream: stream(args.output, "replay")?, speed: args.speed })
+    let lines = args.output.is_some();
+    Ok(Replay { file: args.file, stream: stream(args.output, "replay")?, lines, speed: args.speed })
 }
 
 fn demo(args: DemoArgs) -> Result<Verb, Problem> {

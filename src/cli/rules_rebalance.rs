@@ -296,6 +296,8 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
         let flags = [
             ("--timeout", args.follow.timeout.is_some()),
             ("--inline", args.follow.inline),
+            ("--full", args.follow.full),
+            ("--read-only", args.follow.read_only),
             ("--record", args.follow.record.is_some()),
         ];
         if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
@@ -330,7 +332,7 @@ fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
     Ok(ManifestFile::Path(file))
 }
 
-fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
+pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
     if args.inline && global.look.plain {
         return Err(usage(
             "--inline and --plain contradict each other",
@@ -345,16 +347,23 @@ fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, P
             "leave one of them out",
         ));
     }
-    Ok(Follow { timeout: args.timeout, stream, inline: args.inline, record: args.record })
+    if args.full && (args.inline || global.look.plain || stream == Stream::Jsonl) {
+        return Err(usage(
+            "--full does not go with --inline, --plain and -o jsonl",
+            "there is one way of showing it",
+            "leave one of them out",
+        ));
+    }
+    let FollowArgs { timeout, inline, full, read_only, record } = args;
+    Ok(Follow { timeout, stream, inline, full, read_only, record })
 }
 
 fn watch(args: WatchArgs, global: &Global) -> Result<Watch, Problem> {
+    let lines = args.output.is_some();
     let stream = stream(args.output, "rebalance watch")?;
-    Ok(Watch {
-        operation: args.name,
-        backend: args.backend.backend,
-        follow: follow(args.follow, stream, global)?,
-    })
+    let mut follow = follow(args.follow, stream, global)?;
+    follow.inline |= lines;
+    Ok(Watch { operation: args.name, backend: args.backend.backend, follow })
 }
 
 fn stop(args: StopArgs) -> Result<Stop, Problem> {

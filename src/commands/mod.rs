@@ -14,6 +14,7 @@ pub mod face;
 pub mod follow;
 pub mod gather;
 pub mod generate;
+pub mod lines;
 pub mod list;
 mod manifest;
 pub mod plan;
@@ -34,6 +35,8 @@ pub struct Hands {
     pub brokers: Rc<dyn Brokers>,
     /// What time it is by the server's clock.
     pub clock: Rc<dyn Clock>,
+    /// The kubeconfig's context, where there is one.
+    pub context: Option<String>,
     /// The namespace that is meant when none is named.
     pub namespace: String,
     /// Where everything is said.

@@ -7,7 +7,7 @@ use crate::cli::intent::{
 use crate::model::Strategy;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
-fn documented() -> Strategy {
+pub fn documented() -> Strategy {
     Strategy {
         conn_evict_rate: 10,
         sess_evict_rate: 10,

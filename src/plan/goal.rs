@@ -40,7 +40,7 @@ pub fn goals(of: &Run) -> Option<Goals> {
     };
     let rounds = of.start.as_ref().and_then(forecast).map(|outcome| outcome.rounds);
     let (donors, recipients) = if matches!(entry.stage, Stage::WaitHealthCheck | Stage::EvictingConns) {
-        let outcome = forecast(&of.counts)?;
+        let outcome = forecast(&landed(of, &entry.recipients))?;
         (outcome.donors, outcome.recipients)
     } else {
         // What was to move has moved.
@@ -57,6 +57,23 @@ pub fn goals(of: &Run) -> Option<Goals> {
         recipients: means.1,
         rounds,
     })
+}
+
+/// The counts once those have come back that were cut a moment ago: so many are on their way, and land evenly.
+fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
+    let mut counts = of.counts.clone();
+    let lost = super::judge::lost(of.start.as_ref(), &counts).unwrap_or(0);
+    if lost == 0 || lost > super::words::flight(of) || recipients.is_empty() {
+        return counts;
+    }
+    let each = lost / recipients.len() as u64;
+    let rest = (lost % recipients.len() as u64) as usize;
+    for (place, node) in recipients.iter().enumerate() {
+        if let Some((Some(connections), _)) = counts.0.get_mut(node) {
+            *connections += each + u64::from(place < rest);
+        }
+    }
+    counts
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::follow::Follower;
 use super::upgrade::follow::Upgrades;
-use crate::model::{Event, Fact, World};
+use crate::model::{Event, Fact, InstanceId, World};
 
 /// Somebody who looks at the world again and again, and tells what became different.
 pub trait Looks {
@@ -28,14 +28,21 @@ impl Looks for Follower {
 /// Who looks at every kind of operation: rebalances, upgrades, evacuations.
 #[derive(Debug)]
 pub struct Operations {
-    rebalances: Follower,
-    upgrades: Upgrades,
+    /// Rebalances.
+    pub rebalances: Follower,
+    /// Upgrades, and evacuations beside them.
+    pub upgrades: Upgrades,
 }
 
 impl Operations {
     /// All of them, of every instance.
     pub fn all() -> Self {
         Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None) }
+    }
+
+    /// All of them, of one instance.
+    pub fn of(id: &InstanceId) -> Self {
+        Self { rebalances: Follower::new(Some(id.clone())), upgrades: Upgrades::new(Some(id.clone())) }
     }
 }
 

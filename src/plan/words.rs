@@ -104,10 +104,17 @@ pub fn progress(run: &Run) -> String {
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
 pub fn missing(run: &Run) -> Option<String> {
     let lost = super::judge::lost(run.start.as_ref(), &run.counts)?;
-    let flight = run.entry.as_ref().map_or(0, |entry| entry.donors.len() as u64)
-        * run.entry.as_ref().and_then(|entry| entry.conn_evict_rate).unwrap_or(0);
-    // What is cut in one round is back in the next: so many are on their way, and not missing.
-    Some(if lost <= flight { "none missing".to_owned() } else { format!("{} clients missing", count(lost)) })
+    Some(if lost <= flight(run) {
+        "none missing".to_owned()
+    } else {
+        format!("{} clients missing", count(lost))
+    })
+}
+
+/// What is cut in one round is back in the next: so many may be on their way, and are not missing.
+pub fn flight(run: &Run) -> u64 {
+    let Some(entry) = &run.entry else { return 0 };
+    entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
 }
 
 /// The operator says Failed and EMQX goes on.

@@ -5,19 +5,22 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
-use crate::model::{
-    Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, SetKind, World,
-};
+use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
-use crate::plan::follow::{Follower, Run};
+use crate::plan::follow::Run;
 use crate::plan::goal::{Goals, goals};
 use crate::plan::next::{evacuations, seconds_left, wait_left};
 use crate::plan::results::Status;
 use crate::plan::rules::mean;
 use crate::plan::status::status_with;
+use crate::plan::tape::Operations;
+use crate::plan::upgrade::evacuation::Emptied;
+use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::sides::Sides;
 
 /// The set of a node while an upgrade is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,7 +177,8 @@ impl SortBy {
 /// `1.02G` as a number, to sort by.
 fn bytes(text: Option<&str>) -> f64 {
     let Some(text) = text else { return -1.0 };
-    let digits: String = text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let digits: String =
+        text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
     let factor = match text[digits.len()..].chars().next() {
         Some('K' | 'k') => 1e3,
         Some('M' | 'm') => 1e6,
@@ -219,10 +223,33 @@ pub struct Board {
     pub arrivals: Option<f64>,
     /// The evacuations.
     pub evacuations: Vec<Evacuation>,
+    /// The same, followed.
+    pub emptied: Vec<Emptied>,
+    /// The upgrade that goes on, or the last one.
+    pub upgrade: Option<Upgrade>,
     /// Whether two revisions run.
     pub upgrading: bool,
     /// Whether the custom resource is there.
     pub present: bool,
+    /// The columns that names, states, sets and versions take.
+    pub widths: Widths,
+}
+
+/// How wide texts are, over all rows that are shown: columns must not jump while one scrolls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// Of names.
+    pub name: usize,
+    /// Of states.
+    pub state: usize,
+    /// Of sets.
+    pub set: usize,
+    /// Of versions.
+    pub version: usize,
+    /// Whether cores and replicants are among them.
+    pub roles: bool,
+    /// Whether several versions are.
+    pub versions: bool,
 }
 
 /// What a board is made of.
@@ -232,8 +259,8 @@ pub struct Sources<'a> {
     pub world: &'a World,
     /// The cluster.
     pub id: &'a InstanceId,
-    /// Who follows it.
-    pub follower: &'a Follower,
+    /// Who follows what goes on in it.
+    pub operations: &'a Operations,
     /// What its nodes held.
     pub history: &'a History,
     /// How it looks.
@@ -248,13 +275,17 @@ const VERDICT_SECONDS: i64 = 600;
 impl Board {
     /// Looks at one cluster.
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
-        let Sources { world, id, follower, history, now, theme } = sources;
+        let Sources { world, id, operations, history, now, theme } = sources;
+        let follower = &operations.rebalances;
         let status = status_with(world, id, follower, now);
         let instance = world.instance(id);
-        let last = || follower.runs.last().filter(|run| {
-            run.ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)
-        });
+        let recent = |ended: Option<Timestamp>| {
+            ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)
+        };
+        let last = || follower.runs.last().filter(|run| recent(run.ended));
         let run = follower.running().or_else(last).cloned();
+        let last = || operations.upgrades.last(id).filter(|run| recent(run.ended));
+        let upgrade = operations.upgrades.running(id).or_else(last).cloned();
         let active = run.as_ref().filter(|run| run.verdict.is_none());
         let goals = active.and_then(goals);
         let replicants = status.nodes.iter().any(|row| row.role == Role::Replicant && row.running);
@@ -262,9 +293,11 @@ impl Board {
         let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
         let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
-        let upgrading = instance.is_some_and(Instance::upgrading);
+        let sides = Sides::of(world, id).filter(|sides| sides.two() && !sides.old.is_empty());
+        let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || sides.is_some();
         let evacuations = evacuations(world, instance).to_vec();
-        let mut rows = rows(&sources, &status, instance, upgrading);
+        let mut rows = rows(&sources, &status, instance);
+        group(&mut rows, sides.as_ref());
         let waits = active.and_then(|run| wait_left(run, now)).map(|(spent, length)| length - spent);
         for row in &mut rows {
             let node = row.node.as_ref();
@@ -280,10 +313,8 @@ impl Board {
         }
         let names = shorten(Some(&id.name), rows.iter().map(|row| label(row)), theme);
         for (row, name) in rows.iter_mut().zip(names) {
-            row.name = name;
-        }
-        if upgrading {
-            number(&mut rows, world, id);
+            row.name = theme.clean(&name);
+            row.state = theme.clean(&row.state);
         }
         let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
         let most = rows.iter().flat_map(|row| [row.connections, row.goal]).flatten();
@@ -299,8 +330,11 @@ impl Board {
             mean,
             scale,
             evacuations,
+            emptied: operations.upgrades.evacuations.runs.clone(),
+            upgrade,
             upgrading,
             present: instance.is_some(),
+            widths: Widths::default(),
         };
         board.arrange(order);
         board
@@ -309,8 +343,9 @@ impl Board {
     /// Puts the rows in another order.
     pub fn arrange(&mut self, order: &Order) {
         let needle = order.filter.to_lowercase();
-        let mut places: Vec<usize> =
-            (0..self.rows.len()).filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle)).collect();
+        let mut places: Vec<usize> = (0..self.rows.len())
+            .filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle))
+            .collect();
         places.sort_by(|one, other| {
             let (one, other) = (&self.rows[*one], &self.rows[*other]);
             let mut by = order.by.compare(one, other);
@@ -332,6 +367,22 @@ impl Board {
             }
             self.lines.push(Line::Row(place));
         }
+        self.widths = self.measure();
+    }
+
+    fn measure(&self) -> Widths {
+        let mut widths = Widths { versions: self.status.versions.len() > 1, ..Widths::default() };
+        let (mut cores, mut replicants) = (false, false);
+        for row in self.shown() {
+            widths.name = widths.name.max(row.name.width());
+            widths.state = widths.state.max(row.state.width());
+            widths.set = widths.set.max(row.set.as_deref().map_or(0, UnicodeWidthStr::width));
+            widths.version = widths.version.max(row.version.as_deref().map_or(0, UnicodeWidthStr::width));
+            cores |= row.role == Some(Role::Core);
+            replicants |= row.role == Some(Role::Replicant);
+        }
+        widths.roles = cores && replicants;
+        widths
     }
 
     /// The rows that are shown, in order.
@@ -365,7 +416,7 @@ fn label(row: &Row) -> &str {
     }
 }
 
-fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>, upgrading: bool) -> Vec<Row> {
+fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> Vec<Row> {
     let Sources { world, id, .. } = sources;
     let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
         .nodes
@@ -387,7 +438,6 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>, upg
             pod: node.pod.clone(),
             set: node.set.clone(),
             role: Some(node.role),
-            group: group(instance, upgrading, node.role, node.revision.as_deref(), node.set.as_deref()),
             ready: node.ready,
             serving: node.serving,
             part: node.part,
@@ -404,11 +454,9 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>, upg
     // Pods that are no EMQX node so far, or not any more.
     for pod in world.pods_of(id).filter(|pod| !of_node.contains(pod.name.as_str())) {
         let set = pod.owner.as_ref().map(|owner| owner.name.clone());
-        let role = pod.role.unwrap_or(Role::Core);
         rows.push(Row {
             key: pod.name.as_str().to_owned(),
             pod: Some(pod.name.clone()),
-            group: group(instance, upgrading, role, pod.revision.as_deref(), set.as_deref()),
             set,
             role: pod.role,
             ready: Some(pod.ready),
@@ -420,54 +468,15 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>, upg
     rows
 }
 
-/// Old or new, by the revision; on v1beta4 by the set.
-fn group(
-    instance: Option<&Instance>,
-    upgrading: bool,
-    role: Role,
-    revision: Option<&str>,
-    set: Option<&str>,
-) -> Group {
-    let Some(instance) = instance.filter(|_| upgrading) else { return Group::All };
-    if let Some(blue_green) = &instance.blue_green
-        && blue_green.origin.is_some()
-    {
-        return if blue_green.origin.as_deref() == set { Group::Old } else { Group::New };
-    }
-    let revisions = match role {
-        Role::Core => &instance.core_revisions,
-        Role::Replicant => &instance.replicant_revisions,
-    };
-    match (&revisions.update, revision) {
-        (Some(update), Some(revision)) if update != revision => Group::Old,
-        _ => Group::New,
-    }
-}
-
-/// The order in which the operator empties old pods: replicants by their names, highest first, then the highest core.
-fn number(rows: &mut [Row], world: &World, id: &InstanceId) {
-    let ordinal = |row: &Row| {
-        row.pod
-            .as_ref()
-            .and_then(|pod| pod.as_str().rsplit('-').next())
-            .and_then(|text| text.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    let replica = |row: &Row| {
-        let set = row.set.as_deref().unwrap_or_default();
-        world.sets.contains_key(&(SetKind::ReplicaSet, (id.namespace.clone(), set.to_owned())))
-            || row.role == Some(Role::Replicant)
-    };
-    let mut old: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].group == Group::Old).collect();
-    old.sort_by(|one, other| {
-        let (one, other) = (&rows[*one], &rows[*other]);
-        replica(other)
-            .cmp(&replica(one))
-            .then_with(|| ordinal(other).cmp(&ordinal(one)))
-            .then_with(|| other.key.cmp(&one.key))
-    });
-    for (place, row) in old.into_iter().enumerate() {
-        rows[row].order = Some(place + 1);
+/// Old or new, and the order in which the old ones go.
+fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
+    let Some(sides) = sides else { return };
+    let old: BTreeMap<&str, usize> =
+        sides.old.iter().enumerate().map(|(place, member)| (member.pod.name.as_str(), place + 1)).collect();
+    for row in rows {
+        let order = row.pod.as_ref().and_then(|pod| old.get(pod.as_str()));
+        row.order = order.copied();
+        row.group = if order.is_some() { Group::Old } else { Group::New };
     }
 }
 

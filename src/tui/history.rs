@@ -17,7 +17,7 @@ const COARSE: usize = 240;
 const COARSE_EVERY: i64 = 60_000;
 
 /// Milliseconds over which a change per second is taken: clients are cut once a second and come back a moment later.
-const WINDOW: i64 = 3_500;
+const WINDOW: i64 = 8_000;
 
 /// Not known.
 const NONE: u32 = u32::MAX;
@@ -159,45 +159,51 @@ impl History {
     /// Clients more or fewer per second.
     pub fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
         let row = self.fine.rows.get(*self.index.get(node)?)?;
-        let (first, last) = self.window(until)?;
-        let seconds = (self.fine.times[last] - self.fine.times[first]) as f64 / 1000.0;
-        let (from, to) =
-            (pick(row[first], Which::Connections)?, pick(row[last], Which::Connections)?);
-        Some((to as f64 - from as f64) / seconds)
+        self.slope(row, &self.window(until)?)
     }
 
     /// Clients that arrive anywhere, per second.
     pub fn arrivals(&self, until: Timestamp) -> Option<f64> {
-        let (first, last) = self.window(until)?;
-        let seconds = (self.fine.times[last] - self.fine.times[first]) as f64 / 1000.0;
-        let mut more = 0;
-        for row in &self.fine.rows {
-            if let (Some(from), Some(to)) =
-                (pick(row[first], Which::Connections), pick(row[last], Which::Connections))
-            {
-                more += to.saturating_sub(from);
-            }
-        }
-        Some(more as f64 / seconds)
+        let window = self.window(until)?;
+        Some(
+            self.fine
+                .rows
+                .iter()
+                .filter_map(|row| self.slope(row, &window))
+                .filter(|slope| *slope > 0.0)
+                .sum(),
+        )
     }
 
-    /// The two samples between which a change is taken: the last one, and one a few seconds before.
-    fn window(&self, until: Timestamp) -> Option<(usize, usize)> {
+    /// The samples over which a change is taken: those of the last seconds, and two at least.
+    fn window(&self, until: Timestamp) -> Option<std::ops::RangeInclusive<usize>> {
         let last = self.fine.place(until.as_millisecond())?;
         let from = self.fine.times[last] - WINDOW;
-        let first = self.fine.times.partition_point(|time| *time < from);
-        let first = if first == last { last.checked_sub(1)? } else { first };
-        Some((first, last))
+        let first = self.fine.times.partition_point(|time| *time < from).min(last.checked_sub(1)?);
+        Some(first..=last)
+    }
+
+    /// The line that fits the samples best. Clients are cut once a second, and we ask about once a second: the difference
+    /// of two samples would jump by a round.
+    fn slope(&self, row: &VecDeque<Pair>, window: &std::ops::RangeInclusive<usize>) -> Option<f64> {
+        let zero = self.fine.times[*window.end()];
+        let (mut count, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        let base = pick(row[*window.end()], Which::Connections)? as f64;
+        for place in window.clone() {
+            let Some(value) = pick(row[place], Which::Connections) else { continue };
+            let (at, value) = ((self.fine.times[place] - zero) as f64 / 1000.0, value as f64 - base);
+            count += 1.0;
+            x += at;
+            y += value;
+            xx += at * at;
+            xy += at * value;
+        }
+        let spread = count * xx - x * x;
+        (count >= 2.0 && spread > 0.0).then(|| (count * xy - x * y) / spread)
     }
 
     /// What a node held, in `cells` steps over the last `seconds`; `None` where it is not known.
-    pub fn spark(
-        &self,
-        node: &NodeName,
-        cells: usize,
-        seconds: i64,
-        until: Timestamp,
-    ) -> Vec<Option<u64>> {
+    pub fn spark(&self, node: &NodeName, cells: usize, seconds: i64, until: Timestamp) -> Vec<Option<u64>> {
         let Some(row) = self.index.get(node).and_then(|place| self.fine.rows.get(*place)) else {
             return vec![None; cells];
         };
@@ -255,7 +261,7 @@ mod tests {
         for second in 0..10 {
             history.push(at(second), [(&node, Some(3000 - 10 * second.unsigned_abs()), None)]);
         }
-        assert_eq!(history.rate(&node, at(9)), Some(-10.0));
+        assert!(history.rate(&node, at(9)).is_some_and(|rate| (rate + 10.0).abs() < 1e-9));
         assert_eq!(history.rate(&NodeName::from("b"), at(9)), None);
         assert_eq!(history.rate(&node, at(0)), None, "one sample is no change");
     }
@@ -269,7 +275,7 @@ mod tests {
         }
         assert_eq!(history.index.len(), 1);
         assert_eq!((history.fine.times.len(), history.coarse.times.len()), (FINE, COARSE));
-        assert_eq!(history.rate(&new, at(999 * 60)), Some(1.0 / 60.0));
+        assert!(history.rate(&new, at(999 * 60)).is_some_and(|rate| (rate - 1.0 / 60.0).abs() < 1e-9));
         let points = history.points(&new, Which::Connections, at(999 * 60), 10_000);
         assert_eq!(points.last(), Some(&(0.0, 999.0)));
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order of time");

@@ -16,12 +16,11 @@ use crate::model::{
     Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
 };
 use crate::output::theme::{Theme, Tone};
-use crate::plan::follow::Follower;
 use crate::plan::picture::picture;
 use crate::plan::reach::{Asked, target};
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::Backend;
-use crate::plan::tape::Tape;
+use crate::plan::tape::{Operations, Tape};
 
 /// A line of the notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +88,8 @@ struct Word {
 #[derive(Debug)]
 pub struct Cluster {
     word: Word,
-    /// Who follows it.
-    pub follower: Follower,
+    /// Who follows what goes on in it.
+    pub operations: Operations,
     /// What its nodes held.
     pub history: History,
     /// What was told.
@@ -109,7 +108,7 @@ impl Cluster {
     fn new(id: &InstanceId) -> Self {
         Self {
             word: Word::default(),
-            follower: Follower::new(Some(id.clone())),
+            operations: Operations::of(id),
             history: History::default(),
             log: Log::default(),
             board: None,
@@ -189,6 +188,8 @@ pub struct Setup {
     pub backend: Asked,
     /// The rebalance that is looked for first.
     pub wanted: Option<String>,
+    /// Whether we asked EMQX for it, with these values.
+    pub ours: bool,
     /// A recording, and how it is played.
     pub playback: Option<Playback>,
     /// Now.
@@ -246,14 +247,16 @@ pub struct State {
     pub allowed: Option<bool>,
     /// The file that is recorded into.
     pub recording: Option<String>,
-    /// The last thing that was told, at the foot.
-    pub said: Option<(Tone, String)>,
+    /// The last thing that was told, at the foot, and when.
+    pub said: Option<(Tone, String, Timestamp)>,
     /// What is being done.
     pub doing: Option<String>,
     /// Whether the first lists are in.
     pub ready: bool,
     /// Where the recording stands.
     pub tape: Tape,
+    /// Who follows a recording in which no cluster was seen so far.
+    pub spare: Operations,
     /// Whether what is shown is not what is known.
     pub stale: bool,
     /// Whether something is to be drawn.
@@ -293,6 +296,7 @@ impl State {
             doing: None,
             ready: false,
             tape: Tape::default(),
+            spare: Operations::all(),
             stale: true,
             dirty: true,
             setup,
@@ -305,6 +309,7 @@ impl State {
         self.clusters.clear();
         self.inside = None;
         self.tape = Tape::default();
+        self.spare = Operations::all();
         self.ready = false;
         self.stale = true;
         if let Some(playback) = &mut self.setup.playback {
@@ -388,7 +393,11 @@ impl State {
             matches!(seen.value.phase, Phase::Pending | Phase::Processing) && seen.value.deleting.is_none()
         });
         let upgrading = self.world.instance(id).is_some_and(crate::model::Instance::upgrading);
-        moves || object || upgrading || cluster.follower.running().is_some() || self.doing.is_some()
+        moves
+            || object
+            || upgrading
+            || cluster.operations.rebalances.running().is_some()
+            || self.doing.is_some()
     }
 
     /// The clusters whose EMQX is asked, how often, and how it is reached. At most 32 at once.
@@ -437,7 +446,7 @@ impl State {
 
     /// The name of the rebalance that goes on in the open cluster.
     pub fn running(&self) -> Option<String> {
-        self.here()?.follower.running().map(|run| run.name.clone())
+        self.here()?.operations.rebalances.running().map(|run| run.name.clone())
     }
 
     /// Whether time alone changes what is shown every second.
@@ -471,7 +480,7 @@ impl State {
             let sources = Sources {
                 world: &self.world,
                 id: &id,
-                follower: &cluster.follower,
+                operations: &cluster.operations,
                 history: &cluster.history,
                 theme,
                 now,
@@ -532,7 +541,7 @@ impl State {
 
     /// Says something at the foot.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
-        self.said = Some((tone, text.into()));
+        self.said = Some((tone, text.into(), self.now));
         self.dirty = true;
     }
 

@@ -158,7 +158,7 @@ fn a_delete_by_somebody_else_is_a_stop_and_not_what_was_asked() {
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let mut watch = demo.start(&format!("rebalance watch {name} -o jsonl"));
-    watch.until("\"type\":");
+    watch.until("\"evictConnections\"");
     let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
     assert!(demo.api("DELETE", &path, "").0 < 300);
     let ran = watch.end().exits(7).verdict("stopped");

@@ -9,4 +9,5 @@ mod plans;
 mod reads;
 mod rights;
 mod stops;
+mod terminals;
 mod troubles;

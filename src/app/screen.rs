@@ -1,0 +1,334 @@
+//! Hands the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
+//! else.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Wire;
+use crate::cli::intent::{
+    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, OperationName, Output, Selection, Stop,
+    Then, Write,
+};
+use crate::commands::{self, Hands, Interrupt, Outcome};
+use crate::error::{Exit, Problem};
+use crate::model::{InstanceId, NodeName, Strategy};
+use crate::output::{Printer, Terminal};
+use crate::plan::reach::Asked;
+use crate::plan::tape::Told;
+use crate::replay::{Recorder, Recording};
+use crate::seam::{Later, Right, Scope, Tap, Want};
+use crate::tui::{self, Acted, Acts, Live, OpenTape, Opening, Playback, Records, Setup};
+
+/// Whether the full screen can be shown: both ends are a terminal that can.
+pub(super) fn fits(printer: &Printer) -> bool {
+    use std::io::IsTerminal;
+    let terminal = printer.terminal();
+    terminal.stdout && !terminal.dumb && !printer.look().plain && std::io::stdin().is_terminal()
+}
+
+/// What is looked at.
+pub(super) struct Looked {
+    /// The cluster; `None` for all in sight.
+    pub(super) id: Option<InstanceId>,
+    /// Where to look.
+    pub(super) scope: Scope,
+    /// The rebalance that is followed.
+    pub(super) wanted: Option<String>,
+    /// Whether the exit is its verdict's.
+    pub(super) judged: bool,
+    /// What we asked EMQX for, where that was the way.
+    pub(super) ours: Option<Strategy>,
+}
+
+/// Finds what is meant by `watch [NAME]`: an error comes before the terminal is taken.
+pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looked, Problem> {
+    let of = |id: Option<InstanceId>, scope| Looked { id, scope, wanted: None, judged: false, ours: None };
+    let name = match selection {
+        Selection::Many(filter) => {
+            return Ok(of(None, commands::gather::wide_scope(hands, filter, Want::ALL)));
+        }
+        Selection::Named(name) => Some(name),
+        Selection::Only => None,
+    };
+    let want = Want { instances: true, ..Want::default() };
+    let world = commands::gather::world(hands, &commands::gather::scope(hands, name, want)).await?;
+    if name.is_none() && world.ids().len() > 1 {
+        let filter = crate::cli::intent::Filter::default();
+        return Ok(of(None, commands::gather::wide_scope(hands, &filter, Want::ALL)));
+    }
+    let id = commands::gather::choose(hands, &world, name)?;
+    let scope = one(&id);
+    Ok(of(Some(id), scope))
+}
+
+/// Where to look for one cluster.
+pub(super) fn one(id: &InstanceId) -> Scope {
+    Scope {
+        namespace: Some(id.namespace.clone()),
+        instance: Some((Some(id.kind), id.name.clone())),
+        labels: None,
+        fields: None,
+        want: Want::ALL,
+    }
+}
+
+/// Finds what is meant by `rebalance watch [NAME]`. `None` when nothing runs, or it is over already.
+pub(super) async fn followed(
+    hands: &Hands,
+    operation: Option<&OperationName>,
+) -> Result<Option<Looked>, Problem> {
+    let meant = commands::watch::meant(hands, operation).await?;
+    let Some(name) = meant.name else { return Ok(None) };
+    if commands::watch::over(hands, &meant.gathered, &name).is_some() {
+        return Ok(None);
+    }
+    let id = meant.gathered.id;
+    let scope = one(&id);
+    Ok(Some(Looked { id: Some(id), scope, wanted: Some(name), judged: true, ours: None }))
+}
+
+/// Opens the view on a live cluster.
+pub(super) async fn live(
+    hands: &Hands,
+    looked: Looked,
+    follow: &Follow,
+    strategy: Strategy,
+    recording: Rc<Recordings>,
+) -> Outcome {
+    let printer = &hands.printer;
+    let setup = Setup {
+        theme: printer.theme(),
+        zone: printer.zone().clone(),
+        place: hands.context.clone().unwrap_or_default(),
+        read_only: follow.read_only,
+        many: looked.id.is_none(),
+        strategy: looked.ours.clone().unwrap_or(strategy),
+        backend: Asked::Auto,
+        wanted: looked.wanted,
+        ours: looked.ours.is_some(),
+        playback: None,
+        now: hands.clock.now(),
+    };
+    let file = recording.file.borrow().as_ref().map(|(_, name)| name.clone());
+    let live = Live {
+        kubernetes: hands.kubernetes.clone(),
+        brokers: hands.brokers.clone(),
+        clock: hands.clock.clone(),
+        scope: looked.scope,
+        acts: Rc::new(Doing { hands: hands.clone() }),
+        recording: file,
+        records: recording,
+    };
+    let interrupt = (hands.interrupt)();
+    let from = tui::hands::From::Live(live);
+    tui::open(Opening { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
+}
+
+/// Opens the view on a recording.
+pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, interrupt: Interrupt) -> Outcome {
+    let begin = Recording::open(&file, Rc::new(Wire))?.begin();
+    let open: OpenTape = Rc::new(move || {
+        let recording = Recording::open(&file, Rc::new(Wire))?;
+        let told = |moment: crate::seam::Moment| Told {
+            t: moment.t,
+            at: moment.at,
+            change: moment.change,
+            facts: moment.facts,
+        };
+        Ok(Box::new(recording.map(move |moment| moment.map(told))))
+    });
+    let setup = Setup {
+        theme: printer.theme(),
+        zone: printer.zone().clone(),
+        place: String::new(),
+        read_only: true,
+        many: false,
+        strategy: Strategy::default(),
+        backend: Asked::Auto,
+        wanted: None,
+        ours: false,
+        playback: Some(Playback { begin, paused: false, speed, over: false }),
+        now: begin,
+    };
+    let from = tui::hands::From::Tape(open);
+    tui::open(Opening { setup, from, timeout: None, interrupt, judged: false }).await
+}
+
+/// A tap that records while somebody wants it to.
+#[derive(Default)]
+pub(super) struct Recordings {
+    /// The recorder, and the file's name.
+    file: RefCell<Option<(Recorder, String)>>,
+}
+
+impl Recordings {
+    /// Recording into a file from the start, if one was asked for.
+    pub(super) fn of(follow: &Follow) -> Result<Rc<Self>, Problem> {
+        let file = match &follow.record {
+            Some(path) => Some((Recorder::create(path)?, path.display().to_string())),
+            None => None,
+        };
+        Ok(Rc::new(Self { file: RefCell::new(file) }))
+    }
+}
+
+impl Tap for Recordings {
+    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
+        if let Some((recorder, _)) = &*self.file.borrow() {
+            recorder.kubernetes(at, event, object);
+        }
+    }
+
+    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
+        if let Some((recorder, _)) = &*self.file.borrow() {
+            recorder.emqx(at, path, status, body);
+        }
+    }
+}
+
+impl Records for Recordings {
+    fn begin(&self) -> Result<String, Problem> {
+        let now = super::now();
+        let name = now.strftime("emqx-%Y%m%d-%H%M%S.jsonl").to_string();
+        let recorder = Recorder::create(&name)?;
+        *self.file.borrow_mut() = Some((recorder, name.clone()));
+        Ok(name)
+    }
+
+    fn end(&self) -> Result<(), Problem> {
+        match self.file.borrow_mut().take() {
+            Some((recorder, name)) => match recorder.failure() {
+                Some(why) => Err(Problem::new(format!("{name} is not whole"), why)),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+/// The verbs as acts: they ask nothing, and what they say is told by the view.
+struct Doing {
+    hands: Hands,
+}
+
+impl Doing {
+    /// Hands whose words are kept.
+    fn quiet(
+        &self,
+        id: &InstanceId,
+    ) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
+        let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
+        let mut hands = self.hands.clone();
+        hands.namespace.clone_from(&id.namespace);
+        hands.printer = Rc::new(printer);
+        hands.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
+        (hands, out, err)
+    }
+}
+
+fn write() -> Write {
+    Write {
+        dry_run: DryRun::None,
+        field_manager: crate::model::FIELD_MANAGER.to_owned(),
+        yes: true,
+        reason: None,
+        error_unchanged: false,
+    }
+}
+
+/// How long a stop may take, by the clock on the wall; as `stop` has it.
+const STOP: Duration = Duration::from_secs(60);
+
+impl Acts for Doing {
+    fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted> {
+        Box::pin(async move {
+            let (hands, out, err) = self.quiet(id);
+            let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
+            let apply = Apply {
+                source: ApplySource::Instance(Some(name), strategy.clone()),
+                backend: match backend {
+                    Asked::Auto => BackendChoice::Auto,
+                    Asked::Rebalance => BackendChoice::Rebalance,
+                    Asked::Emqx => BackendChoice::Emqx,
+                },
+                write: write(),
+                skip: Vec::new(),
+                then: Then::Leave(Output::Name),
+            };
+            commands::apply::run(&hands, &apply, None).await?;
+            let name = out.text().lines().next().map(str::to_owned);
+            let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
+            Ok(Acted { name, says: err.text().lines().filter(told).map(str::to_owned).collect() })
+        })
+    }
+
+    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> Later<'a, Acted> {
+        Box::pin(async move {
+            let (hands, out, _) = self.quiet(id);
+            let operation = match name.strip_prefix("coordinator/") {
+                Some(node) => OperationName::Coordinator(NodeName::from(node)),
+                None => OperationName::Rebalance(name.to_owned()),
+            };
+            let stop = Stop {
+                operation: Some(operation),
+                backend: BackendChoice::Auto,
+                write: write(),
+                skip: Vec::new(),
+                timeout: STOP,
+                output: Output::Text,
+            };
+            commands::stop::run(&hands, &stop).await?;
+            let says = out.text().lines().map(|line| line.trim().to_owned()).collect();
+            Ok(Acted { name: Some(name.to_owned()), says })
+        })
+    }
+
+    fn allowed<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<bool>> {
+        Box::pin(async move {
+            let right = Right {
+                verb: "create",
+                group: "apps.emqx.io",
+                resource: "rebalances",
+                namespace: id.namespace.clone(),
+            };
+            let answers = self.hands.kubernetes.may(&[right]).await?;
+            Ok(answers.first().copied().flatten())
+        })
+    }
+}
+
+/// `demo` on a terminal: a rebalance is begun, and the view opened on it.
+pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
+    let doing = Doing { hands: hands.clone() };
+    let looked = looked(hands, &Selection::Only).await?;
+    let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
+    // A scenario that cannot be rebalanced is worth looking at all the same.
+    let begun = doing.apply(&id, &strategy, Asked::Auto).await.ok().and_then(|acted| acted.name);
+    let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
+    let wanted =
+        begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
+    let looked = Looked { wanted, ours, ..looked };
+    live(hands, looked, &Follow::default(), strategy, Rc::default()).await
+}
+
+/// What `apply --full` follows, once it was created: whatever runs in the instance.
+pub(super) async fn applied(hands: &Hands, apply: &Apply) -> Result<Option<Looked>, Problem> {
+    let name = match &apply.source {
+        ApplySource::Instance(name, _) => name.clone().map(OperationName::Instance),
+        ApplySource::File(_) => None,
+    };
+    let ours = match (&apply.source, apply.backend) {
+        (ApplySource::Instance(_, strategy), _) => Some(strategy.clone()),
+        (ApplySource::File(_), _) => None,
+    };
+    let found = followed(hands, name.as_ref()).await?;
+    Ok(found.map(|looked| {
+        let emqx = looked.wanted.as_ref().is_some_and(|name| name.starts_with("coordinator/"));
+        Looked { ours: ours.filter(|_| emqx), ..looked }
+    }))
+}

@@ -1,0 +1,57 @@
+//! What is shown, as text for the clipboard.
+
+use super::state::{Page, State};
+use crate::model::human::{count_or_unknown, share};
+use crate::output::theme::Theme;
+
+/// The page as text.
+pub(super) fn text(state: &State) -> String {
+    let theme = state.theme();
+    match state.page {
+        Page::Clusters => clusters(state, theme),
+        Page::Plan => match &state.open {
+            Some(id) => state.form.command("apply", &id.name) + "\n",
+            None => String::new(),
+        },
+        Page::Table | Page::Detail => table(state, theme),
+    }
+}
+
+fn clusters(state: &State, theme: Theme) -> String {
+    let mut text = String::new();
+    for id in state.listed() {
+        let Some(board) = state.clusters.get(id).and_then(|cluster| cluster.board.as_ref()) else { continue };
+        let status = &board.status;
+        let line = format!("{id}: {}, {}", status.verdict.as_str(), status.reason);
+        text.push_str(&theme.clean(&line));
+        text.push('\n');
+    }
+    text
+}
+
+fn table(state: &State, theme: Theme) -> String {
+    let Some(board) = state.board() else { return String::new() };
+    let status = &board.status;
+    let mut text = theme.clean(&format!(
+        "{}: {} {}, {} connections, {} sessions",
+        status.instance,
+        status.verdict.as_str(),
+        status.reason,
+        count_or_unknown(status.totals.connections),
+        count_or_unknown(status.totals.sessions)
+    ));
+    text.push('\n');
+    let one = (state.page == Page::Detail).then_some(state.selected.as_deref()).flatten();
+    for row in board.shown().filter(|row| one.is_none_or(|key| row.key == key)) {
+        let cells = [
+            row.key.clone(),
+            if row.state.is_empty() { "-".to_owned() } else { row.state.clone() },
+            count_or_unknown(row.connections),
+            count_or_unknown(row.sessions),
+            row.share.map_or_else(|| "?".to_owned(), share),
+        ];
+        text.push_str(&theme.clean(&cells.join("  ")));
+        text.push('\n');
+    }
+    text
+}

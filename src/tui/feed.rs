@@ -1,0 +1,154 @@
+//! Facts of a live cluster: the lists once, then the watch, and EMQX of each cluster in sight. How often EMQX is asked, and
+//! of whom, follows from the state and never from keys or nodes.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+
+use super::hands::Live;
+use super::state::State;
+use crate::error::Problem;
+use crate::model::{Fact, InstanceId, News, Target};
+use crate::seam::{Broker, FactStream};
+
+/// A fact, and about which cluster EMQX said it.
+pub(super) type From = (Option<InstanceId>, Fact);
+
+/// Facts that are taken in before the next look; a flood cannot keep a key waiting.
+const BURST: usize = 4096;
+
+/// One EMQX.
+struct Emqx {
+    target: Target,
+    every: Duration,
+    broker: Rc<dyn Broker>,
+    facts: FactStream,
+}
+
+/// The streams.
+pub(super) struct Feed {
+    live: Live,
+    objects: Option<FactStream>,
+    emqx: BTreeMap<InstanceId, Emqx>,
+}
+
+impl Feed {
+    pub(super) fn new(live: Live) -> Self {
+        Self { live, objects: None, emqx: BTreeMap::new() }
+    }
+
+    pub(super) fn live(&self) -> &Live {
+        &self.live
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.live.clock.now()
+    }
+
+    /// The lists, once.
+    pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<From>, Problem>> + 'static {
+        let (kubernetes, clock) = (self.live.kubernetes.clone(), self.live.clock.clone());
+        let scope = self.live.scope.clone();
+        async move {
+            let served = kubernetes.served().await?;
+            let facts = kubernetes.read(&scope).await?;
+            let first = Fact { at: clock.now(), news: News::Served(served) };
+            Ok(std::iter::once(first).chain(facts).map(|fact| (None, fact)).collect())
+        }
+    }
+
+    /// EMQX of every cluster in sight, once.
+    pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<From>> + 'static {
+        let brokers: Vec<(InstanceId, Rc<dyn Broker>)> = state
+            .wanted()
+            .into_iter()
+            .map(|(id, target, _)| {
+                let broker = self.live.brokers.broker(target);
+                (id, broker)
+            })
+            .collect();
+        async move {
+            let asked = brokers.iter().map(|(id, broker)| async move {
+                let facts = broker.read().await.unwrap_or_default();
+                facts.into_iter().map(|fact| (Some(id.clone()), fact)).collect::<Vec<_>>()
+            });
+            join_all(asked).await.into_iter().flatten().collect()
+        }
+    }
+
+    /// Begins to watch.
+    pub(super) fn watch(&mut self) {
+        self.objects = Some(self.live.kubernetes.follow(&self.live.scope));
+    }
+
+    /// Everything is listed and asked anew, so that a recording that begins now is whole.
+    pub(super) fn restart(&mut self) {
+        if self.objects.is_some() {
+            self.watch();
+        }
+        self.emqx.clear();
+    }
+
+    /// EMQX is asked now.
+    pub(super) fn ask(&mut self) {
+        for emqx in self.emqx.values_mut() {
+            emqx.facts = emqx.broker.follow(emqx.every);
+        }
+    }
+
+    /// Asks those that are wanted, as often as is wanted, through pods that are there.
+    pub(super) fn adjust(&mut self, state: &State) {
+        if !state.ready {
+            return;
+        }
+        let wanted = state.wanted();
+        self.emqx.retain(|id, _| wanted.iter().any(|(it, ..)| it == id));
+        for (id, target, every) in wanted {
+            let fits = self.emqx.get(&id).is_some_and(|emqx| {
+                // Pods come and go without need to leave a way that works.
+                emqx.target == target
+                    || (state.hears(&id) && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
+            });
+            if !fits {
+                let broker = self.live.brokers.broker(target.clone());
+                let facts = broker.follow(every);
+                self.emqx.insert(id, Emqx { target, every, broker, facts });
+            } else if let Some(emqx) = self.emqx.get_mut(&id)
+                && emqx.every != every
+            {
+                emqx.every = every;
+                emqx.facts = emqx.broker.follow(every);
+            }
+        }
+    }
+
+    /// What comes next, and what else is there already.
+    pub(super) async fn next(&mut self) -> Vec<From> {
+        let mut facts = vec![poll_fn(|context| self.poll(context)).await];
+        while facts.len() < BURST {
+            let Some(fact) = poll_fn(|context| self.poll(context)).now_or_never() else { break };
+            facts.push(fact);
+        }
+        facts
+    }
+
+    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<From> {
+        if let Some(objects) = &mut self.objects
+            && let Poll::Ready(Some(fact)) = objects.poll_next_unpin(context)
+        {
+            return Poll::Ready((None, fact));
+        }
+        for (id, emqx) in &mut self.emqx {
+            if let Poll::Ready(Some(fact)) = emqx.facts.poll_next_unpin(context) {
+                return Poll::Ready((Some(id.clone()), fact));
+            }
+        }
+        Poll::Pending
+    }
+}

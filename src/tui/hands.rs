@@ -1,0 +1,76 @@
+//! What the view is handed: where facts come from, and what can be done. Filled by `app`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::msg::Acted;
+use super::state::Setup;
+use crate::error::Problem;
+use crate::model::{InstanceId, Strategy};
+use crate::plan::reach::Asked;
+use crate::plan::tape::Told;
+use crate::seam::{Brokers, Clock, Kubernetes, Later, Scope};
+
+/// What is done to a cluster; the same code as behind the verbs.
+pub trait Acts {
+    /// Creates a rebalance, after looking at the counts again.
+    fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted>;
+    /// Stops what goes by this name, and proves it.
+    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> Later<'a, Acted>;
+    /// Whether a Rebalance may be created; `None` when that may not be asked.
+    fn allowed<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<bool>>;
+}
+
+/// Recording, switched on and off while the view is open.
+pub trait Records {
+    /// Begins; into a file of this name where one was asked for. Gives the file's name.
+    fn begin(&self) -> Result<String, Problem>;
+    /// Ends; tells why writing stopped before, if it did.
+    fn end(&self) -> Result<(), Problem>;
+}
+
+/// A live cluster.
+pub struct Live {
+    /// The Kubernetes API.
+    pub kubernetes: Rc<dyn Kubernetes>,
+    /// EMQX's API.
+    pub brokers: Rc<dyn Brokers>,
+    /// The server's clock.
+    pub clock: Rc<dyn Clock>,
+    /// Where to look.
+    pub scope: Scope,
+    /// What can be done.
+    pub acts: Rc<dyn Acts>,
+    /// Recording.
+    pub records: Rc<dyn Records>,
+    /// Whether it is recorded from the start.
+    pub recording: Option<String>,
+}
+
+/// The lines of a recording, from its beginning.
+pub type Lines = Box<dyn Iterator<Item = Result<Told, Problem>>>;
+
+/// Opens a recording; again for every step back.
+pub type OpenTape = Rc<dyn Fn() -> Result<Lines, Problem>>;
+
+/// Where facts come from.
+pub enum From {
+    /// A live cluster.
+    Live(Live),
+    /// A recording.
+    Tape(OpenTape),
+}
+
+/// Everything that the view is opened with.
+pub struct Opening {
+    /// How it begins.
+    pub setup: Setup,
+    /// Where facts come from.
+    pub from: From,
+    /// For how long, by the clock on the wall.
+    pub timeout: Option<Duration>,
+    /// Over when the user interrupts from outside.
+    pub interrupt: std::pin::Pin<Box<dyn Future<Output = ()>>>,
+    /// Whether the exit is that of the rebalance that is followed.
+    pub judged: bool,
+}

@@ -1,0 +1,32 @@
+//! The live screen: one picture of a cluster, drawn anew only when it is another one.
+//!
+//! ```text
+//!  keys ─┐                                     ┌─► view ─► terminal
+//!  facts ┼─► Msg ─► update ─► State ─► Board ──┤
+//!  ticks ┘            └─► Effect ─► run ───────┴─► the cluster (and from there, facts)
+//! ```
+//!
+//! May import `model`, `plan`, `seam`, `error` and `output::{theme, names, table}`. What both faces do to a cluster (create,
+//! stop, record) is reached through the traits of [`hands`], which `app` fills.
+
+pub mod board;
+mod copy;
+mod feed;
+pub mod form;
+pub mod hands;
+pub mod history;
+pub mod keys;
+pub mod msg;
+pub mod player;
+mod press;
+mod run;
+pub mod state;
+mod terminal;
+pub mod update;
+pub mod view;
+
+pub use hands::{Acts, Live, OpenTape, Opening, Records};
+pub use msg::{Acted, Done, Effect, Msg, Play};
+pub use run::open;
+pub use state::{Playback, Setup, State};
+pub use update::update;

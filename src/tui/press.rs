@@ -1,0 +1,408 @@
+//! What a key does. The table of [`super::keys`] says which command it is; overlays and typed text come first.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::copy;
+use super::keys::{Command, command};
+use super::msg::{Effect, Play};
+use super::state::{Act, Confirm, Overlay, Page, State};
+use crate::model::human::{count, duration, plural};
+use crate::output::theme::Tone;
+use crate::plan::rebalance::Decision;
+
+/// Takes a key in.
+pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
+    if key.kind == KeyEventKind::Release {
+        return Vec::new();
+    }
+    state.said = None;
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    if control && matches!(key.code, KeyCode::Char('c' | 'C')) {
+        return vec![Effect::Interrupt];
+    }
+    if control && matches!(key.code, KeyCode::Char('z' | 'Z')) {
+        return vec![Effect::Suspend];
+    }
+    match state.overlay.take() {
+        Some(Overlay::Help(top)) => return help(state, key, top),
+        Some(Overlay::Confirm(confirm)) => return confirming(state, key, confirm),
+        None => {}
+    }
+    if state.filtering {
+        filter(state, key);
+        return Vec::new();
+    }
+    if state.page == Page::Plan && form(state, key) {
+        return Vec::new();
+    }
+    match command(key, state.page, |needs| state.can(needs)) {
+        Some(command) => obey(state, command),
+        None => {
+            why_not(state, key);
+            Vec::new()
+        }
+    }
+}
+
+/// A key that would act says why it does not.
+fn why_not(state: &mut State, key: KeyEvent) {
+    let acts = matches!(key.code, KeyCode::Char('a' | 'x'));
+    if acts && state.setup.read_only {
+        state.say(Tone::Warning, "--read-only: nothing can be changed from here");
+    } else if acts && state.setup.playback.is_some() {
+        state.say(Tone::Warning, "this is a recording: nothing can be changed");
+    } else if key.code == KeyCode::Char('x') {
+        state.say(Tone::Faint, "nothing runs that could be stopped");
+    } else if key.code == KeyCode::Char('a') && state.page != Page::Clusters {
+        state.say(Tone::Faint, "p plans a rebalance first");
+    }
+}
+
+fn help(state: &mut State, key: KeyEvent, top: usize) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Char('j') | KeyCode::Down => state.overlay = Some(Overlay::Help(top + 1)),
+        KeyCode::Char('k') | KeyCode::Up => state.overlay = Some(Overlay::Help(top.saturating_sub(1))),
+        KeyCode::PageDown => state.overlay = Some(Overlay::Help(top + 10)),
+        KeyCode::PageUp => state.overlay = Some(Overlay::Help(top.saturating_sub(10))),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Effect> {
+    match key.code {
+        KeyCode::Esc => {
+            state.say(Tone::Faint, "nothing was changed");
+            return Vec::new();
+        }
+        KeyCode::Backspace => {
+            confirm.typed.pop();
+        }
+        KeyCode::Char(letter) if !key.modifiers.contains(KeyModifiers::CONTROL) => {
+            if confirm.typed.chars().count() < 64 {
+                confirm.typed.push(letter);
+            }
+        }
+        KeyCode::Enter if confirm.typed.trim() == confirm.word => return go(state, confirm.act),
+        KeyCode::Enter => {
+            let text = format!("type {} to go ahead, Esc to leave it", confirm.word);
+            state.say(Tone::Warning, text);
+        }
+        _ => {}
+    }
+    state.overlay = Some(Overlay::Confirm(confirm));
+    Vec::new()
+}
+
+fn go(state: &mut State, act: Act) -> Vec<Effect> {
+    let Some(id) = state.open.clone() else { return Vec::new() };
+    match act {
+        Act::Apply(strategy, backend) => {
+            state.doing = Some("creating the rebalance".to_owned());
+            vec![Effect::Apply(id, strategy, backend)]
+        }
+        Act::Stop(name) => {
+            if let Some(cluster) = state.clusters.get_mut(&id) {
+                // Its end may be seen before its stop is proved.
+                cluster.operations.rebalances.we_stopped(&name);
+            }
+            state.doing = Some(format!("stopping {name}"));
+            vec![Effect::Stop(id, name)]
+        }
+    }
+}
+
+fn filter(state: &mut State, key: KeyEvent) {
+    match key.code {
+        KeyCode::Enter => state.filtering = false,
+        KeyCode::Esc => {
+            state.filtering = false;
+            state.order.filter.clear();
+        }
+        KeyCode::Backspace => {
+            state.order.filter.pop();
+        }
+        KeyCode::Char(letter) if !key.modifiers.contains(KeyModifiers::CONTROL) => {
+            state.order.filter.push(letter);
+        }
+        KeyCode::Up => state.select(state.cursor.saturating_sub(1)),
+        KeyCode::Down => state.select(state.cursor + 1),
+        _ => {}
+    }
+    state.arrange();
+}
+
+/// Digits belong to the value under the cursor. Whether the key was taken.
+fn form(state: &mut State, key: KeyEvent) -> bool {
+    let plain = !key.modifiers.contains(KeyModifiers::CONTROL);
+    let taken = match key.code {
+        KeyCode::Char(letter) if plain => state.form.letter(letter),
+        KeyCode::Backspace => state.form.unletter(),
+        KeyCode::Enter => {
+            state.form.commit();
+            true
+        }
+        KeyCode::Esc if !state.form.typing.is_empty() => {
+            state.form.typing.clear();
+            true
+        }
+        _ => false,
+    };
+    if taken {
+        let mut tried = state.form.clone();
+        tried.commit();
+        std::mem::swap(&mut tried, &mut state.form);
+        state.foresee();
+        std::mem::swap(&mut tried, &mut state.form);
+    }
+    taken
+}
+
+fn obey(state: &mut State, command: Command) -> Vec<Effect> {
+    let page = isize::try_from(state.lines.get().max(2) - 1).unwrap_or(10);
+    match command {
+        Command::Quit => return vec![Effect::Quit],
+        Command::Interrupt => return vec![Effect::Interrupt],
+        Command::Suspend => return vec![Effect::Suspend],
+        Command::Redraw => return vec![Effect::Redraw],
+        Command::Help => state.overlay = Some(Overlay::Help(0)),
+        Command::Back => back(state),
+        Command::Up => go_by(state, -1),
+        Command::Down => go_by(state, 1),
+        Command::PageUp => go_by(state, -page),
+        Command::PageDown => go_by(state, page),
+        Command::Top => go_by(state, isize::MIN / 2),
+        Command::Bottom => go_by(state, isize::MAX / 2),
+        Command::Open => open(state),
+        Command::Focus => {
+            state.notices = !state.notices;
+            state.back = 0;
+        }
+        Command::Filter => state.filtering = true,
+        Command::Sort => {
+            state.order.by = state.order.by.next();
+            state.order.reverse = false;
+            state.arrange();
+            let text = format!("sorted by {}", state.order.by.as_str());
+            state.say(Tone::Faint, text);
+        }
+        Command::Reverse => {
+            state.order.reverse = !state.order.reverse;
+            state.arrange();
+        }
+        Command::Freeze => return freeze(state),
+        Command::Refresh => return vec![Effect::Refresh],
+        Command::Wide => state.wide = !state.wide,
+        Command::More => return pace(state, true),
+        Command::Less => return pace(state, false),
+        Command::Record => return vec![Effect::Record(state.recording.is_none())],
+        Command::Copy => {
+            let text = copy::text(state);
+            let lines = text.lines().count();
+            state.say(Tone::Faint, format!("copied {}", plural(lines as u64, "line")));
+            return vec![Effect::Copy(text)];
+        }
+        Command::Plan => return plan(state),
+        Command::Apply => ask_apply(state),
+        Command::Stop => ask_stop(state),
+        Command::Left => return sideways(state, false),
+        Command::Right => return sideways(state, true),
+        Command::Step => {
+            if let Some(playback) = &mut state.setup.playback {
+                playback.paused = true;
+            }
+            return vec![Effect::Play(Play::Step)];
+        }
+    }
+    Vec::new()
+}
+
+fn back(state: &mut State) {
+    if state.notices {
+        state.notices = false;
+        return;
+    }
+    match state.page {
+        Page::Detail | Page::Plan => {
+            state.page = Page::Table;
+            state.stale = true;
+        }
+        Page::Table if !state.order.filter.is_empty() => {
+            state.order.filter.clear();
+            state.arrange();
+        }
+        Page::Table if state.setup.many => {
+            state.page = Page::Clusters;
+            state.open = None;
+            state.frozen = None;
+            state.stale = true;
+        }
+        Page::Clusters => state.order.filter.clear(),
+        Page::Table => {}
+    }
+    state.refresh();
+}
+
+fn go_by(state: &mut State, steps: isize) {
+    if state.notices && state.page != Page::Plan {
+        // Up is into the past.
+        let most = state.here().map_or(0, |cluster| cluster.log.len()).saturating_sub(1);
+        state.back = state.back.saturating_add_signed(steps.saturating_neg()).min(most);
+        return;
+    }
+    match state.page {
+        Page::Clusters => {
+            let last = state.listed().len().saturating_sub(1);
+            state.cluster = state.cluster.saturating_add_signed(steps).min(last);
+        }
+        // The next node, looked at as closely.
+        Page::Table | Page::Detail => state.select(state.cursor.saturating_add_signed(steps)),
+        Page::Plan => state.form.go(steps),
+    }
+}
+
+fn open(state: &mut State) {
+    match state.page {
+        Page::Clusters => {
+            let id = state.listed().get(state.cluster).map(|id| (*id).clone());
+            if let Some(id) = id {
+                state.open(&id);
+            }
+        }
+        Page::Table if state.selected.is_some() => state.page = Page::Detail,
+        _ => {}
+    }
+    state.refresh();
+}
+
+fn freeze(state: &mut State) -> Vec<Effect> {
+    if let Some(playback) = &mut state.setup.playback {
+        playback.paused = !playback.paused;
+        return vec![Effect::Play(Play::Pause(playback.paused))];
+    }
+    state.frozen = match state.frozen {
+        None => Some(state.now),
+        Some(_) => None,
+    };
+    state.stale = true;
+    Vec::new()
+}
+
+/// How fast a recording may be played.
+const SPEEDS: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
+
+/// How often EMQX may be asked, in seconds.
+const PERIODS: [u64; 5] = [1, 2, 5, 10, 30];
+
+fn pace(state: &mut State, faster: bool) -> Vec<Effect> {
+    if let Some(playback) = &mut state.setup.playback {
+        let speed = playback.speed;
+        let next = if faster {
+            SPEEDS.iter().find(|it| **it > speed)
+        } else {
+            SPEEDS.iter().rev().find(|it| **it < speed)
+        };
+        playback.speed = next.copied().unwrap_or(speed);
+        return vec![Effect::Play(Play::Speed(playback.speed))];
+    }
+    let now = state.every.map_or_else(
+        || if state.open.as_ref().is_some_and(|id| state.busy(id)) { 1 } else { 10 },
+        |every| every.as_secs(),
+    );
+    let next = if faster {
+        PERIODS.iter().rev().find(|it| **it < now)
+    } else {
+        PERIODS.iter().find(|it| **it > now)
+    };
+    let seconds = next.copied().unwrap_or(now);
+    state.every = Some(Duration::from_secs(seconds));
+    state.say(Tone::Faint, format!("EMQX is asked every {}", duration(seconds)));
+    Vec::new()
+}
+
+fn sideways(state: &mut State, right: bool) -> Vec<Effect> {
+    if state.page == Page::Plan {
+        state.form.change(right);
+        state.foresee();
+        return Vec::new();
+    }
+    if state.setup.playback.is_some() {
+        return vec![Effect::Play(Play::Jump(if right { 10 } else { -10 }))];
+    }
+    Vec::new()
+}
+
+fn plan(state: &mut State) -> Vec<Effect> {
+    let Some(id) = state.open.clone() else { return Vec::new() };
+    state.page = Page::Plan;
+    state.frozen = None;
+    state.notices = false;
+    state.stale = true;
+    state.refresh();
+    if state.allowed.is_none() { vec![Effect::Allowed(id)] } else { Vec::new() }
+}
+
+/// The word to type: the cluster's name, where that can be typed.
+fn word(state: &State) -> String {
+    let name = state.open.as_ref().map(|id| id.name.as_str()).unwrap_or_default();
+    let typed = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_graphic());
+    if typed { name.to_owned() } else { "yes".to_owned() }
+}
+
+fn ask_apply(state: &mut State) {
+    state.form.commit();
+    state.foresee();
+    if state.doing.is_some() {
+        return state.say(Tone::Warning, "one thing at a time");
+    }
+    let (plan, backend) = match &state.forecast {
+        Some(Ok((plan, backend, _))) => (plan, backend),
+        Some(Err(problem)) => {
+            let text = problem.to_string();
+            return state.say(Tone::Bad, text);
+        }
+        None => return,
+    };
+    match plan.decision {
+        Decision::Go => {}
+        Decision::NothingToDo => {
+            let text = format!("nothing to do: {}", plan.reason);
+            return state.say(Tone::Plain, text);
+        }
+        Decision::Refused => {
+            let text = format!("refused: {}", plan.reason);
+            return state.say(Tone::Bad, text);
+        }
+    }
+    let Some(id) = &state.open else { return };
+    let mut says = vec![
+        format!(
+            "Disconnects {} clients of {id} over {}, through {}.",
+            count(plan.moves.connections),
+            duration(plan.total_seconds),
+            match backend {
+                crate::plan::results::Backend::Rebalance => "a Rebalance object",
+                crate::plan::results::Backend::Emqx => "EMQX's own API",
+            }
+        ),
+        "The counts are looked at again before it is created.".to_owned(),
+    ];
+    says.extend(plan.findings.iter().take(3).map(|finding| format!("! {}", finding.message)));
+    let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
+    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
+}
+
+fn ask_stop(state: &mut State) {
+    if state.doing.is_some() {
+        return state.say(Tone::Warning, "one thing at a time");
+    }
+    let Some(name) = state.running() else { return };
+    let says = vec![
+        format!("Stops {name}: EMQX is told, it is proved, then the object is deleted."),
+        "What was moved so far stays where it is.".to_owned(),
+    ];
+    let act = Act::Stop(name);
+    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
+}

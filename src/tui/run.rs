@@ -1,0 +1,371 @@
+//! The one loop. It owns the state; everything else sends messages.
+//!
+//! Order of priority, written into `select!`: an interrupt from outside, a key, the end of something asked for, a fact, time.
+//! A frame is drawn at once after a key, and otherwise at most ten times a second; nothing is drawn when nothing changed.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crossterm::event::Event as TerminalEvent;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::{Instant, sleep_until};
+
+use super::feed::{Feed, From as Learned};
+use super::hands::{Acts, From, Opening};
+use super::msg::{Done, Effect, Msg};
+use super::player::Player;
+use super::state::State;
+use super::terminal::{Screen, lost};
+use super::update::{update, verdict};
+use crate::error::{Exit, Problem};
+use crate::model::Verdict;
+
+/// Between two frames that no key asked for.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Between two looks at the clock while something goes on.
+const LIVELY: Duration = Duration::from_secs(1);
+
+/// The same while nothing does: ages are drawn anew.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Between two asks of the user's that are obeyed.
+const ASKED: Duration = Duration::from_secs(1);
+
+/// How the view was left.
+enum Left {
+    Quit,
+    Interrupted,
+    TimedOut,
+}
+
+/// Something that comes later.
+enum Late {
+    Lists(Result<Vec<Learned>, Problem>),
+    Answers(Vec<Learned>),
+    Done(Done),
+}
+
+type Soon = Pin<Box<dyn Future<Output = Late>>>;
+
+/// Where facts come from, opened.
+enum Source {
+    Live(Feed),
+    Tape(Player),
+}
+
+/// Opens the view; comes back when it is left, with the terminal as it was.
+pub async fn open(opening: Opening) -> Result<Exit, Problem> {
+    let Opening { setup, from, timeout, interrupt, judged } = opening;
+    let source = match from {
+        From::Live(live) => Source::Live(Feed::new(live)),
+        From::Tape(tape) => {
+            let playback = setup.playback.ok_or_else(|| Problem::new("there is nothing to play", ""))?;
+            Source::Tape(Player::new(tape, playback.begin, playback.speed)?)
+        }
+    };
+    let mut run = Loop {
+        state: State::new(setup),
+        source,
+        late: FuturesUnordered::new(),
+        asked: None,
+        pending: Vec::new(),
+        leave: None,
+        redraw: false,
+    };
+    let left = {
+        let mut screen = Screen::take()?;
+        run.begin();
+        run.turn(&mut screen, timeout, interrupt).await?
+    };
+    run.close(left, judged)
+}
+
+struct Loop {
+    state: State,
+    source: Source,
+    late: FuturesUnordered<Soon>,
+    /// When EMQX was last asked because the user wanted it.
+    asked: Option<Instant>,
+    /// What is to be done outside.
+    pending: Vec<Effect>,
+    leave: Option<Left>,
+    redraw: bool,
+}
+
+impl Loop {
+    fn begin(&mut self) {
+        if let Source::Live(feed) = &self.source {
+            let lists = feed.lists();
+            self.late.push(Box::pin(async move { Late::Lists(lists.await) }));
+            self.state.recording.clone_from(&feed.live().recording);
+        }
+    }
+
+    async fn turn(
+        &mut self,
+        screen: &mut Screen,
+        timeout: Option<Duration>,
+        mut interrupt: Pin<Box<dyn Future<Output = ()>>>,
+    ) -> Result<Left, Problem> {
+        let mut out_of_time = std::pin::pin!(async move {
+            match timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut continued = std::pin::pin!(continued());
+        let (mut drawn, mut beaten) = (Instant::now(), Instant::now());
+        self.draw(screen)?;
+        loop {
+            let mut urgent = false;
+            let plays = match &mut self.source {
+                Source::Tape(player) => player.plays(),
+                Source::Live(_) => false,
+            };
+            let beat = match (&self.source, self.state.lively()) {
+                (Source::Tape(_), _) if plays => FRAME,
+                (Source::Tape(_), _) => Duration::from_secs(3600),
+                (Source::Live(feed), true) => LIVELY.div_f64(feed.live().clock.speed().clamp(1.0, 10.0)),
+                (Source::Live(_), false) => IDLE,
+            };
+            let mut wake = beaten + beat;
+            if self.state.dirty {
+                wake = wake.min(drawn + FRAME);
+            }
+            tokio::select! {
+                biased;
+                () = &mut interrupt => return Ok(Left::Interrupted),
+                () = &mut continued => {
+                    continued.set(self::continued());
+                    screen.again()?;
+                    self.state.dirty = true;
+                    urgent = true;
+                }
+                event = key(screen) => {
+                    urgent = self.heard(event)?;
+                    // Keys that came meanwhile are one frame.
+                    while let Some(event) = key(screen).now_or_never() {
+                        urgent |= self.heard(event)?;
+                    }
+                }
+                () = &mut out_of_time => return Ok(Left::TimedOut),
+                Some(late) = self.late.next(), if !self.late.is_empty() => self.arrived(late)?,
+                facts = learn(&mut self.source) => {
+                    if let Source::Live(feed) = &self.source {
+                        let now = feed.now();
+                        self.send(Msg::Facts(now, facts));
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+            if beaten.elapsed() >= beat {
+                let passed = beaten.elapsed();
+                beaten = Instant::now();
+                match &mut self.source {
+                    Source::Live(feed) => {
+                        let now = feed.now();
+                        self.send(Msg::Tick(now));
+                    }
+                    Source::Tape(player) => player.advance(&mut self.state, passed.as_secs_f64()),
+                }
+            }
+            if let Some(left) = self.leave.take() {
+                return Ok(left);
+            }
+            if std::mem::take(&mut self.redraw) {
+                screen.anew()?;
+                urgent = true;
+            }
+            if let Source::Live(feed) = &mut self.source {
+                feed.adjust(&self.state);
+            }
+            if self.state.dirty && (urgent || drawn.elapsed() >= FRAME) {
+                self.draw(screen)?;
+                drawn = Instant::now();
+            }
+            self.outside(screen)?;
+        }
+    }
+
+    fn draw(&mut self, screen: &mut Screen) -> Result<(), Problem> {
+        self.state.refresh();
+        self.state.dirty = false;
+        screen.draw(&self.state)
+    }
+
+    /// A key, or another size. Whether it is to be drawn at once.
+    fn heard(&mut self, event: Option<std::io::Result<TerminalEvent>>) -> Result<bool, Problem> {
+        match event {
+            Some(Ok(TerminalEvent::Key(key))) => {
+                // The cursor moves over what is known now.
+                self.state.refresh();
+                self.send(Msg::Key(key));
+                Ok(true)
+            }
+            Some(Ok(TerminalEvent::Resize(..))) => {
+                self.send(Msg::Resize);
+                Ok(true)
+            }
+            Some(Ok(_)) => Ok(false),
+            Some(Err(error)) => Err(lost(&error)),
+            None => Err(Problem::new("the terminal is lost", "it sends no keys any more")),
+        }
+    }
+
+    fn arrived(&mut self, late: Late) -> Result<(), Problem> {
+        match late {
+            Late::Lists(facts) => {
+                let Source::Live(feed) = &mut self.source else { return Ok(()) };
+                let now = feed.now();
+                update(&mut self.state, Msg::Facts(now, facts?));
+                let answers = feed.answers(&self.state);
+                self.late.push(Box::pin(async move { Late::Answers(answers.await) }));
+            }
+            Late::Answers(facts) => {
+                let Source::Live(feed) = &mut self.source else { return Ok(()) };
+                let now = feed.now();
+                update(&mut self.state, Msg::Facts(now, facts));
+                feed.watch();
+                self.send(Msg::Ready(now));
+            }
+            Late::Done(done) => self.send(Msg::Done(done)),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, msg: Msg) {
+        let effects = update(&mut self.state, msg);
+        self.pending.extend(effects);
+    }
+
+    /// Does what the state asks for.
+    fn outside(&mut self, screen: &mut Screen) -> Result<(), Problem> {
+        for effect in std::mem::take(&mut self.pending) {
+            match effect {
+                Effect::Quit => self.leave = Some(Left::Quit),
+                Effect::Interrupt => self.leave = Some(Left::Interrupted),
+                Effect::Suspend => {
+                    screen.suspend()?;
+                    self.redraw = true;
+                }
+                Effect::Redraw => self.redraw = true,
+                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Play(play) => {
+                    if let Source::Tape(player) = &mut self.source {
+                        player.play(&mut self.state, play)?;
+                        self.state.dirty = true;
+                    }
+                }
+                Effect::Refresh => {
+                    let due = self.asked.is_none_or(|asked| asked.elapsed() >= ASKED);
+                    if let Source::Live(feed) = &mut self.source
+                        && due
+                    {
+                        feed.ask();
+                        self.asked = Some(Instant::now());
+                    }
+                }
+                Effect::Record(on) => self.record(on),
+                Effect::Apply(..) | Effect::Stop(..) | Effect::Allowed(..) => self.act(effect),
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, on: bool) {
+        let Source::Live(feed) = &mut self.source else { return };
+        let done = if on {
+            let begun = feed.live().records.begin();
+            if begun.is_ok() {
+                feed.restart();
+            }
+            begun.map(Some)
+        } else {
+            feed.live().records.end().map(|()| None)
+        };
+        self.send(Msg::Done(Done::Recording(done)));
+    }
+
+    fn act(&mut self, effect: Effect) {
+        let Source::Live(feed) = &self.source else { return };
+        let acts: Rc<dyn Acts> = feed.live().acts.clone();
+        let soon: Soon = match effect {
+            Effect::Apply(id, strategy, backend) => {
+                Box::pin(async move { Late::Done(Done::Applied(acts.apply(&id, &strategy, backend).await)) })
+            }
+            Effect::Stop(id, name) => Box::pin(async move {
+                let done = acts.stop(&id, &name).await;
+                Late::Done(Done::Stopped(name, done))
+            }),
+            Effect::Allowed(id) => Box::pin(async move {
+                // A server that cannot even be asked this is not one to refuse by: creating will tell.
+                let allowed = acts.allowed(&id).await.ok().flatten();
+                Late::Done(Done::Allowed(id, allowed))
+            }),
+            _ => return,
+        };
+        self.late.push(soon);
+    }
+
+    /// What the view comes to.
+    fn close(self, left: Left, judged: bool) -> Result<Exit, Problem> {
+        let wanted = self.state.setup.wanted.as_deref();
+        let running = self.state.running();
+        let verdict = verdict(&self.state, wanted).filter(|_| judged);
+        let goes_on = |what: String, exit: Exit| {
+            let problem = Problem::new(what, "").exit(exit);
+            match &running {
+                Some(name) => Problem { why: format!("{name} goes on in the cluster"), ..problem }.hint(format!(
+                    "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
+                )),
+                None => problem,
+            }
+        };
+        match left {
+            Left::Interrupted => Err(goes_on("interrupted".to_owned(), Exit::Interrupted)),
+            Left::TimedOut => match (&running, verdict) {
+                (Some(name), _) => {
+                    let word = verdict.unwrap_or(Verdict::Running).as_str();
+                    Err(goes_on(format!("time ran out while {name} is {word}"), Exit::TimedOut))
+                }
+                (None, verdict) => Ok(verdict.map_or(Exit::Reached, Verdict::exit)),
+            },
+            Left::Quit => match verdict {
+                Some(verdict) if verdict.final_word() => Ok(verdict.exit()),
+                Some(_) => Err(goes_on("left before its verdict".to_owned(), Exit::Interrupted)),
+                None => Ok(Exit::Reached),
+            },
+        }
+    }
+}
+
+async fn key(screen: &mut Screen) -> Option<std::io::Result<TerminalEvent>> {
+    match screen.keys() {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn learn(source: &mut Source) -> Vec<Learned> {
+    match source {
+        Source::Live(feed) => feed.next().await,
+        Source::Tape(_) => std::future::pending().await,
+    }
+}
+
+/// Over when somebody stopped us and let us go on.
+async fn continued() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let number = rustix::process::Signal::CONT.as_raw();
+        if let Ok(mut stream) = signal(SignalKind::from_raw(number)) {
+            stream.recv().await;
+            return;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,104 @@
+//! The terminal: taken, and given back whatever happens. A panic gives it back through ratatui's hook, which also runs where
+//! a panic aborts.
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use crossterm::event::EventStream;
+use ratatui::DefaultTerminal;
+
+use super::state::State;
+use super::view;
+use crate::error::Problem;
+
+/// Bytes that go to the clipboard at the most; terminals drop longer ones.
+const CLIPBOARD: usize = 70_000;
+
+/// The terminal while it is ours.
+pub(super) struct Screen {
+    terminal: Option<DefaultTerminal>,
+    keys: Option<EventStream>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(super) fn take() -> Result<Self, Problem> {
+        let mut screen = Self { terminal: None, keys: None };
+        screen.on()?;
+        Ok(screen)
+    }
+
+    fn on(&mut self) -> Result<(), Problem> {
+        let terminal = ratatui::try_init().map_err(|error| lost(&error))?;
+        self.terminal = Some(terminal);
+        self.keys = Some(EventStream::new());
+        Ok(())
+    }
+
+    fn off(&mut self) {
+        self.keys = None;
+        if self.terminal.take().is_some() {
+            // A terminal that is lost cannot be given back.
+            let _ = ratatui::try_restore();
+        }
+    }
+
+    /// The keys.
+    pub(super) fn keys(&mut self) -> Option<&mut EventStream> {
+        self.keys.as_mut()
+    }
+
+    /// Draws a frame: only cells that changed are written.
+    pub(super) fn draw(&mut self, state: &State) -> Result<(), Problem> {
+        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+        let drawn = terminal.draw(|frame| view::draw(state, frame.area(), frame.buffer_mut()));
+        drawn.map(|_| ()).map_err(|error| lost(&error))
+    }
+
+    /// The next frame is drawn as a whole.
+    pub(super) fn anew(&mut self) -> Result<(), Problem> {
+        let Some(terminal) = &mut self.terminal else { return Ok(()) };
+        terminal.clear().map_err(|error| lost(&error))
+    }
+
+    /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell says `fg`.
+    pub(super) fn suspend(&mut self) -> Result<(), Problem> {
+        self.off();
+        #[cfg(unix)]
+        {
+            use rustix::process::{Signal, kill_current_process_group};
+            // The whole group, as Ctrl-Z does it. This call comes back after SIGCONT.
+            let _ = kill_current_process_group(Signal::TSTP);
+        }
+        self.on()
+    }
+
+    /// After somebody else stopped and continued us: the shell may have set the terminal its own way.
+    pub(super) fn again(&mut self) -> Result<(), Problem> {
+        self.off();
+        self.on()
+    }
+
+    /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.
+    pub(super) fn copy(&mut self, text: &str) -> Result<(), Problem> {
+        let mut end = text.len().min(CLIPBOARD);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&text[..end]);
+        let mut out = io::stdout();
+        write!(out, "\u{1b}]52;c;{encoded}\u{7}").and_then(|()| out.flush()).map_err(|error| lost(&error))
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.off();
+    }
+}
+
+/// The terminal does not work any more.
+pub(super) fn lost(error: &io::Error) -> Problem {
+    Problem::new("the terminal is lost", error.to_string())
+        .hint("--plain writes lines, and needs no terminal")
+}

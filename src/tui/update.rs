@@ -1,0 +1,431 @@
+//! What a message does to the state: no IO, no clock, no async. What has to be done outside comes back as effects.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::msg::{Done, Effect, Msg};
+use super::press::press;
+use super::state::{Cluster, Page, State};
+use crate::error::Problem;
+use crate::model::{Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World};
+use crate::output::theme::Tone;
+use crate::plan::tape::{Looks, Operations, Told};
+
+/// Takes a message in.
+pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Key(key) => {
+            state.dirty = true;
+            return press(state, key);
+        }
+        Msg::Resize => state.dirty = true,
+        Msg::Facts(now, facts) => learn(state, now, facts),
+        Msg::Ready(now) => {
+            state.now = now;
+            state.ready = true;
+            meet(state);
+            let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
+            for id in &ids {
+                tell_events(state, id, true);
+            }
+            if let ([only], None) = (ids.as_slice(), &state.open)
+                && !state.setup.many
+            {
+                state.open(only);
+            }
+            if state.setup.ours
+                && let Some(name) = state.setup.wanted.clone()
+                && let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id))
+            {
+                cluster.operations.rebalances.asked(name, state.setup.strategy.clone());
+            }
+            observe(state);
+            changed(state);
+        }
+        Msg::Tick(now) => tick(state, now),
+        Msg::Told(told) => listen(state, told),
+        Msg::Over => over(state),
+        Msg::Rewound => {
+            state.rewind();
+            state.dirty = true;
+        }
+        Msg::Done(done) => finish(state, done),
+    }
+    Vec::new()
+}
+
+fn changed(state: &mut State) {
+    state.stale = true;
+    // What a held picture would show is not seen.
+    state.dirty |= state.frozen.is_none();
+}
+
+fn tick(state: &mut State, now: Timestamp) {
+    state.now = state.now.max(now);
+    if state.setup.playback.is_some() {
+        let events = {
+            let State { world, clusters, tape, spare, open, now, .. } = state;
+            let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
+                Some(cluster) => &mut cluster.operations,
+                None => spare,
+            };
+            tape.pass(world, follower, *now)
+        };
+        tell(state, events);
+    } else if state.ready {
+        observe(state);
+    }
+    changed(state);
+}
+
+/// Facts of a live cluster.
+fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact)>) {
+    state.now = state.now.max(now);
+    let (mut visible, mut events) = (false, false);
+    for (who, fact) in facts {
+        if let Some(id) = &who {
+            // EMQX may answer once more for a cluster that has just gone.
+            if !state.clusters.contains_key(id) {
+                continue;
+            }
+            state.enter(id);
+        }
+        events |= matches!(&fact.news, News::Is(Object::Event(_)));
+        let at = fact.at;
+        let line = heard(&state.world, &fact);
+        let links = matches!(&fact.news, News::Link(..));
+        let changes = state.world.apply(fact);
+        visible |= changes.visible;
+        // Whether a source is heard is told by `heard`, each time it changes; other notices once.
+        for (tone, text) in
+            line.into_iter().chain(changes.notice.filter(|_| !links).map(|it| (Tone::Warning, it)))
+        {
+            visible = true;
+            let logs = state.clusters.iter_mut().filter(|(id, _)| who.as_ref().is_none_or(|who| who == *id));
+            for (_, cluster) in logs {
+                cluster.log.push(at, tone, text.clone());
+            }
+        }
+    }
+    meet(state);
+    if !state.ready {
+        changed(state);
+        return;
+    }
+    if events {
+        let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
+        for id in &ids {
+            tell_events(state, id, false);
+        }
+    }
+    visible |= observe(state);
+    if visible {
+        changed(state);
+    }
+}
+
+/// What to tell when a source falls silent, or is heard again.
+fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
+    let (source, resource, link) = match &fact.news {
+        News::Link(source, resource, link) => (*source, *resource, link),
+        News::Nodes(_) => (Source::Emqx, "nodes", &Link::Up),
+        News::Load(_) => (Source::Emqx, "load_rebalance", &Link::Up),
+        _ => return None,
+    };
+    let before = world.hearings.get(&(source, resource)).map(|hearing| &hearing.link);
+    match (before, link) {
+        (Some(before), link) if before == link => None,
+        (Some(Link::Unreachable(_) | Link::Forbidden(_)), Link::Up) => {
+            Some((Tone::Good, format!("{} {resource}: heard again", source.as_str())))
+        }
+        (_, Link::Up) => None,
+        (_, Link::Forbidden(why) | Link::Unreachable(why) | Link::Absent(why)) if why.is_empty() => None,
+        (_, Link::Absent(why)) => Some((Tone::Faint, why.clone())),
+        (_, Link::Forbidden(why) | Link::Unreachable(why)) => Some((Tone::Warning, why.clone())),
+    }
+}
+
+/// Clusters that appeared, went, or were made again.
+fn meet(state: &mut State) {
+    let known: Vec<(InstanceId, String)> =
+        state.world.instances.iter().map(|(id, seen)| (id.clone(), seen.value.uid.clone())).collect();
+    let now = state.now;
+    for (id, uid) in &known {
+        if !state.clusters.contains_key(id) {
+            let inside = state.open.clone();
+            state.enter(id);
+            if let Some(inside) = inside {
+                state.enter(&inside);
+            }
+        }
+        if let Some(cluster) = state.clusters.get_mut(id)
+            && cluster.uid.as_ref() != Some(uid)
+        {
+            if cluster.uid.is_some() {
+                cluster.log.push(now, Tone::Warning, format!("{id} was deleted and made again"));
+            }
+            cluster.uid = Some(uid.clone());
+            state.stale = true;
+        }
+    }
+    let gone: Vec<InstanceId> =
+        state.clusters.keys().filter(|id| !state.world.instances.contains_key(*id)).cloned().collect();
+    for id in gone {
+        let Some(cluster) = state.clusters.get_mut(&id) else { continue };
+        if cluster.uid.take().is_some() {
+            cluster.log.push(now, Tone::Bad, format!("{id} is gone"));
+            state.stale = true;
+        }
+        // One that is not looked at leaves the list.
+        if state.open.as_ref() != Some(&id) && state.setup.many && state.ready {
+            state.clusters.remove(&id);
+        }
+    }
+}
+
+/// Every follower looks; whether anything was told.
+fn observe(state: &mut State) -> bool {
+    let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
+    let now = state.now;
+    let mut any = false;
+    for id in &ids {
+        let (world, Some(cluster)) = state.at(id) else { continue };
+        let events = cluster.operations.observe(world, now);
+        any |= log(cluster, &events);
+        sample(world, cluster);
+    }
+    // The open one's word stays in the world: the view reads it there.
+    if let Some(open) = state.open.clone() {
+        state.enter(&open);
+    }
+    any
+}
+
+fn log(cluster: &mut Cluster, events: &[Event]) -> bool {
+    for event in events.iter().filter(|event| event.kind != EventType::Progress) {
+        let tone = match (event.kind, event.verdict) {
+            (_, Some(verdict)) => Tone::of(verdict),
+            (EventType::Notice, None) => Tone::Warning,
+            _ => Tone::Plain,
+        };
+        cluster.log.push(event.time, tone, event.message.clone());
+    }
+    !events.is_empty()
+}
+
+fn sample(world: &World, cluster: &mut Cluster) {
+    let Some(nodes) = &world.nodes else { return };
+    if cluster.sampled == Some(nodes.at) {
+        return;
+    }
+    cluster.sampled = Some(nodes.at);
+    let counts = nodes.value.iter().map(|node| (&node.name, node.connections, node.sessions));
+    cluster.history.push(nodes.at, counts);
+}
+
+/// Minutes of the past whose events are told when the view opens.
+const PAST: SignedDuration = SignedDuration::from_mins(10);
+
+/// Events of Kubernetes' that were not told so far.
+fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
+    let now = state.now;
+    let Some(cluster) = state.clusters.get_mut(id) else { return };
+    let from = match (cluster.events_until, first) {
+        (Some(until), _) => until,
+        (None, _) => now.checked_sub(PAST).unwrap_or(now),
+    };
+    let dashed = format!("{}-", id.name);
+    let ours = |about: &str| about == id.name || about.starts_with(&dashed);
+    let mut fresh: Vec<_> = state
+        .world
+        .events
+        .values()
+        .map(|seen| &seen.value)
+        .filter(|event| event.namespace == id.namespace && ours(&event.about))
+        .filter_map(|event| Some((event.last?, event)))
+        .filter(|(last, _)| *last > from)
+        .collect();
+    fresh.sort_by_key(|(last, _)| *last);
+    for (last, event) in fresh {
+        let text = format!("{} {}: {}", event.about_kind, event.about, event.message.trim());
+        cluster.events_until = cluster.events_until.max(Some(last));
+        // The operator says some things every second.
+        if !cluster.log.newest(now.max(last)).take(12).any(|entry| entry.text == text) {
+            cluster.log.push(last, if event.warning { Tone::Warning } else { Tone::Faint }, text);
+        }
+    }
+}
+
+/// A line of a recording.
+fn listen(state: &mut State, told: Told) {
+    state.now = state.now.max(told.at);
+    let is_event = told.facts.iter().any(|fact| matches!(&fact.news, News::Is(Object::Event(_))));
+    let (events, notices) = {
+        let State { world, clusters, tape, spare, open, .. } = state;
+        let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
+            Some(cluster) => &mut cluster.operations,
+            None => spare,
+        };
+        tape.take(world, follower, told)
+    };
+    if state.clusters.is_empty()
+        && let Some(id) = state.world.instances.keys().next().cloned()
+    {
+        let at_first = state.open.is_none();
+        state.enter(&id);
+        if let Some(cluster) = state.clusters.get_mut(&id) {
+            cluster.operations = std::mem::replace(&mut state.spare, Operations::all());
+        }
+        if at_first {
+            state.open(&id);
+        }
+    }
+    state.ready = true;
+    meet(state);
+    tell(state, events);
+    let now = state.now;
+    if let Some(id) = state.open.clone() {
+        if let Some(cluster) = state.clusters.get_mut(&id) {
+            for notice in notices {
+                cluster.log.push(now, Tone::Warning, notice);
+            }
+        }
+        if is_event {
+            tell_events(state, &id, false);
+        }
+    }
+    changed(state);
+}
+
+/// Steps of a recording.
+fn tell(state: &mut State, events: Vec<Event>) {
+    let State { world, clusters, open, .. } = state;
+    if let Some(cluster) = open.as_ref().and_then(|id| clusters.get_mut(id)) {
+        log(cluster, &events);
+        sample(world, cluster);
+    }
+}
+
+fn over(state: &mut State) {
+    let already = state.setup.playback.is_some_and(|playback| playback.over);
+    if let Some(playback) = &mut state.setup.playback {
+        playback.over = true;
+    }
+    if already {
+        return;
+    }
+    let events = {
+        let State { world, clusters, tape, spare, open, .. } = state;
+        let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
+            Some(cluster) => &mut cluster.operations,
+            None => spare,
+        };
+        tape.finish(world, follower)
+    };
+    tell(state, events);
+    state.say(Tone::Faint, "the recording is over");
+    changed(state);
+}
+
+fn complain(state: &mut State, problem: &Problem) {
+    let now = state.now;
+    if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
+        cluster.log.push(now, Tone::Bad, problem.to_string());
+        if let Some(hint) = &problem.hint {
+            cluster.log.push(now, Tone::Plain, format!("hint: {hint}"));
+        }
+    }
+    state.say(Tone::Bad, problem.to_string());
+}
+
+fn finish(state: &mut State, done: Done) {
+    state.dirty = true;
+    match done {
+        Done::Applied(result) => {
+            state.doing = None;
+            let acted = match result {
+                Ok(acted) => acted,
+                Err(problem) => return complain(state, &problem),
+            };
+            let strategy = state.form.strategy.clone();
+            let (now, name) = (state.now, acted.name.clone().unwrap_or_default());
+            let bare = name.rsplit_once(".emqx.io/").map_or(name.as_str(), |(_, bare)| bare).to_owned();
+            if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
+                for text in acted.says {
+                    cluster.log.push(now, Tone::Warning, text);
+                }
+                // Its entry may have been seen before we were told: only we know what was asked for.
+                let mut runs = cluster.operations.rebalances.runs.iter_mut();
+                match runs.find(|run| run.name == bare && run.verdict.is_none()) {
+                    Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
+                    Some(_) => {}
+                    None => cluster.operations.rebalances.asked(bare, strategy),
+                }
+            }
+            state.say(
+                Tone::Good,
+                if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
+            );
+            state.page = Page::Table;
+            changed(state);
+        }
+        Done::Stopped(name, result) => {
+            state.doing = None;
+            let now = state.now;
+            let cluster = state.open.clone().and_then(|id| state.clusters.get_mut(&id));
+            match result {
+                Ok(acted) => {
+                    if let Some(cluster) = cluster {
+                        for text in acted.says {
+                            cluster.log.push(now, Tone::Plain, text);
+                        }
+                    }
+                    state.say(Tone::Good, format!("stopped {name}"));
+                }
+                Err(problem) => {
+                    if let Some(cluster) = cluster {
+                        let mut runs = cluster.operations.rebalances.runs.iter_mut();
+                        if let Some(run) = runs.find(|run| run.name == name && run.verdict.is_none()) {
+                            run.stopped_by_us = false;
+                        }
+                    }
+                    complain(state, &problem);
+                }
+            }
+            changed(state);
+        }
+        Done::Allowed(id, allowed) => {
+            if state.open.as_ref() == Some(&id) {
+                state.allowed = allowed;
+                state.foresee();
+            }
+        }
+        Done::Recording(Ok(file)) => {
+            match &file {
+                Some(file) => state.say(Tone::Good, format!("recording into {file}")),
+                None => {
+                    let file = state.recording.clone().unwrap_or_default();
+                    state.say(
+                        Tone::Good,
+                        format!("recorded into {file}; kubectl emqx replay {file} shows it"),
+                    );
+                }
+            }
+            state.recording = file;
+        }
+        Done::Recording(Err(problem)) => {
+            state.recording = None;
+            complain(state, &problem);
+        }
+        Done::Failed(problem) => complain(state, &problem),
+    }
+}
+
+/// Whether what is followed is over, and how.
+pub fn verdict(state: &State, name: Option<&str>) -> Option<Verdict> {
+    let follower = &state.here()?.operations.rebalances;
+    let run = match name {
+        Some(name) => follower.run(name),
+        None => follower.runs.last(),
+    };
+    Some(run?.standing())
+}

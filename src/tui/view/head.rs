@@ -1,0 +1,318 @@
+//! The head: what it is, what it does, whether that is good, and when it is over.
+//!
+//! ```text
+//!  emqx · EMQX 5.8.6 · mq @ prod-eu               operator 2.2   4 nodes   10:14:52
+//!  REBALANCING  the operator says Failed, EMQX goes on                        41 %
+//!  wait 10s ✓ ── evict 78s ━━━━━━━━━━━━━━━━━╸──────────── takeover 10s ── sessions
+//!  32 of 78 rounds   30 moved/s   10,000 connected, none missing     ends 10:15:50
+//! ```
+
+use jiff::SignedDuration;
+use unicode_width::UnicodeWidthStr;
+
+use super::pen::Pen;
+use super::timeline;
+use crate::model::human::{clock, count, count_or_unknown, duration, plural};
+use crate::model::{Operation, OperatorLine, Verdict};
+use crate::output::theme::Tone;
+use crate::plan::follow::Run;
+use crate::plan::upgrade::evacuation::Emptied;
+use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::words as upgrade_words;
+use crate::plan::words;
+use crate::tui::board::Board;
+use crate::tui::state::State;
+
+/// Before anything is known.
+pub(super) fn waiting(state: &State, pen: &mut Pen<'_>) {
+    let text = match (&state.setup.playback, state.ready) {
+        (Some(_), _) => "reading the recording",
+        (None, false) => "asking the cluster",
+        (None, true) => "no EMQX in sight",
+    };
+    let width = pen.width();
+    pen.put(1, 0, width, text, Tone::Busy);
+}
+
+/// Draws the head; gives back how many lines it took.
+pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) -> usize {
+    if narrow { compact(state, board, pen) } else { full(state, board, pen) }
+}
+
+/// The first line alone, for pages that are about something else.
+pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
+    let width = pen.width();
+    let dot = pen.symbols().dot;
+    let status = &board.status;
+    let id = &status.instance;
+    let mut left = vec![(id.name.clone(), Tone::Strong)];
+    let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(", ") };
+    left.push((format!(" {dot} EMQX {versions} {dot} {}", id.namespace), Tone::Plain));
+    if !state.setup.place.is_empty() && width >= 76 {
+        left.push((format!(" @ {}", state.setup.place), Tone::Plain));
+    }
+    let operator = match status.operator.line {
+        OperatorLine::None => "no operator".to_owned(),
+        OperatorLine::Unknown => "operator ?".to_owned(),
+        line => format!("operator {line}"),
+    };
+    let mut right = modes(state);
+    right.push((operator, Tone::Plain));
+    right.push((plural(status.totals.nodes as u64, "node"), Tone::Plain));
+    right.push((clock(state.shown_at(), &state.setup.zone), Tone::Plain));
+    let wide: usize = right.iter().map(|(text, _)| text.width() + 3).sum::<usize>() - 2;
+    let room = width.saturating_sub(wide + 2);
+    let mut x = 1;
+    for (text, tone) in &left {
+        x = pen.put(x, 0, room.saturating_sub(x), text, *tone);
+    }
+    let mut x = width.saturating_sub(wide);
+    for (text, tone) in &right {
+        x = pen.put(x, 0, width, text, *tone) + 3;
+    }
+}
+
+/// Ways of looking that are not the usual one.
+fn modes(state: &State) -> Vec<(String, Tone)> {
+    let mut modes = Vec::new();
+    if let Some(playback) = &state.setup.playback {
+        let speed = playback.speed;
+        modes.push(match (playback.over, playback.paused) {
+            (true, _) => ("RECORDING, ITS END".to_owned(), Tone::Strong),
+            (false, true) => ("RECORDING, PAUSED".to_owned(), Tone::Strong),
+            (false, false) => (format!("RECORDING {speed}x"), Tone::Strong),
+        });
+    }
+    if let Some(frozen) = state.frozen {
+        let held = duration(crate::model::human::seconds_between(frozen, state.now));
+        modes.push((format!("HELD for {held}"), Tone::Warning));
+    }
+    if state.recording.is_some() {
+        modes.push(("REC".to_owned(), Tone::Bad));
+    }
+    if state.setup.read_only {
+        modes.push(("read-only".to_owned(), Tone::Faint));
+    }
+    modes
+}
+
+/// What it does, in one word, and what is to be known first.
+fn doing(board: &Board) -> (String, Tone, String, Tone) {
+    let status = &board.status;
+    if !board.present {
+        return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
+    }
+    let verdict = Tone::of(status.verdict);
+    if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
+        let headline = upgrade_words::between(upgrade.from.as_deref(), upgrade.to.as_deref());
+        let (word, tone) = match upgrade.standing() {
+            Verdict::StillRunning => ("STILL UPGRADING", Tone::Warning),
+            _ => ("UPGRADING", Tone::Busy),
+        };
+        return (word.to_owned(), tone, headline, Tone::Plain);
+    }
+    match status.operation {
+        Operation::Rebalance => {
+            let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
+            let (headline, tone) = match (contradiction, &board.run) {
+                (Some(run), _) => {
+                    let words = words::contradiction(run.object.as_ref());
+                    (format!("{words}, EMQX goes on"), Tone::Warning)
+                }
+                (None, Some(run)) => (run.name.clone(), Tone::Plain),
+                (None, None) => (status.reason.clone(), Tone::Plain),
+            };
+            ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
+        }
+        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
+        Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
+        Operation::None => {
+            if let Some((verdict, reason)) = ended(board) {
+                let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                return (word, Tone::of(verdict), reason, Tone::Plain);
+            }
+            if let Some(run) = board.run.as_ref() {
+                let text = match run.ended {
+                    Some(_) => format!("{} is over in EMQX: its clients come back", run.name),
+                    None => format!("{} waits for the operator to tell EMQX", run.name),
+                };
+                return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
+            }
+            let word = match status.verdict {
+                Verdict::Idle => "IDLE".to_owned(),
+                other => other.as_str().to_uppercase(),
+            };
+            let tone = if status.reason.starts_with("uneven") { Tone::Warning } else { verdict };
+            (word, tone, status.reason.clone(), Tone::Plain)
+        }
+    }
+}
+
+/// How what ended last ended.
+fn ended(board: &Board) -> Option<(Verdict, String)> {
+    let rebalance = board.run.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
+    let upgrade = board.upgrade.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
+    rebalance.into_iter().chain(upgrade).max_by_key(|(ended, _)| *ended).map(|(_, verdict)| verdict)
+}
+
+fn upgrade(board: &Board) -> Option<&Upgrade> {
+    board.upgrade.as_ref().filter(|run| run.verdict.is_none())
+}
+
+/// The one evacuation that goes on; of several none speaks for all.
+fn evacuation(board: &Board) -> Option<&Emptied> {
+    let mut going = board.emptied.iter().filter(|it| it.verdict.is_none());
+    let one = going.next()?;
+    going.next().is_none().then_some(one)
+}
+
+fn percent(board: &Board) -> Option<u8> {
+    let other = || upgrade(board).map(|run| run.percent).or_else(|| evacuation(board).map(|it| it.percent));
+    board.status.percent.or_else(other)
+}
+
+/// When it ends, on the user's clock.
+fn ends(state: &State, board: &Board) -> Option<String> {
+    let other = || upgrade(board).map(|run| run.seconds).or_else(|| evacuation(board).map(|it| it.seconds));
+    let left = board.status.eta_seconds.or_else(|| other().flatten())?;
+    let seconds = i64::try_from(left).ok()?.min(100 * 365 * 86_400);
+    let at = board.now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+    Some(if left > 86_400 {
+        format!("ends in {}", duration(left))
+    } else {
+        format!("ends {}", clock(at, &state.setup.zone))
+    })
+}
+
+fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
+    let width = pen.width();
+    title(state, board, pen);
+    let (word, tone, headline, headline_tone) = doing(board);
+    let percent = percent(board).map(|percent| format!("{percent} %"));
+    let used = percent.as_ref().map_or(0, |text| text.width() + 2);
+    let x = pen.put(1, 1, width, &word, tone) + 2;
+    let room = width.saturating_sub(x + used + 1);
+    let mut y = 1;
+    if headline.width() > room && board.status.operation == Operation::None {
+        // A verdict's reason is worth a second line.
+        y = pen.part(x, 1, room, 2).wrapped(0, 0, 2, &headline, headline_tone).max(1);
+    } else {
+        pen.put(x, 1, room, &headline, headline_tone);
+    }
+    if let Some(percent) = percent {
+        pen.right(0, 1, width - 1, &percent, Tone::Strong);
+    }
+    y += 1;
+    if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
+        y += 1;
+    }
+    let mut x = 1;
+    for (text, tone) in numbers(board) {
+        if x + text.width() + 1 > width {
+            break;
+        }
+        x = pen.put(x, y, width, &text, tone) + 3;
+    }
+    if let Some(ends) = ends(state, board)
+        && x + ends.width() + 1 < width
+    {
+        pen.right(0, y, width - 1, &ends, Tone::Strong);
+    }
+    y + 1
+}
+
+/// The numbers of what goes on, or of the cluster.
+fn numbers(board: &Board) -> Vec<(String, Tone)> {
+    let status = &board.status;
+    let mut numbers = Vec::new();
+    if let Some(run) = active(board) {
+        if let Some(rounds) = rounds(board, run) {
+            numbers.push((rounds, Tone::Plain));
+        }
+        if let Some(arrivals) = board.arrivals {
+            numbers.push((format!("{} moved/s", count(arrivals.round() as u64)), Tone::Plain));
+        }
+    }
+    let connected = count_or_unknown(status.totals.connections);
+    match active(board).and_then(words::missing) {
+        Some(missing) => {
+            let tone = if missing.starts_with("none") { Tone::Plain } else { Tone::Bad };
+            numbers.push((format!("{connected} connected, {missing}"), tone));
+        }
+        None => numbers.push((format!("{connected} connected"), Tone::Plain)),
+    }
+    if let Some(ratio) = active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9) {
+        let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
+        numbers.push((text, Tone::Warning));
+    }
+    if active(board).is_none() {
+        numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
+        if let Some(run) = upgrade(board) {
+            let (gone, all) = run.places();
+            numbers.push((format!("{gone} of {} gone", plural(all as u64, "old pod")), Tone::Plain));
+            match run.lost_clients().filter(|_| run.missing()) {
+                Some(lost) => numbers.push((format!("{} clients missing", count(lost)), Tone::Bad)),
+                None => numbers.push(("none missing".to_owned(), Tone::Plain)),
+            }
+            if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
+                numbers.push((format!("{} lost", plural(lost, "session")), Tone::Bad));
+            }
+        }
+        if let Some(serving) = status.totals.serving {
+            let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
+            numbers.push((format!("in the Service: {serving} of {}", status.totals.nodes), tone));
+        }
+    }
+    numbers
+}
+
+fn active(board: &Board) -> Option<&Run> {
+    board.run.as_ref().filter(|run| run.verdict.is_none() && run.entry.is_some())
+}
+
+/// `32 of 78 rounds`.
+fn rounds(board: &Board, run: &Run) -> Option<String> {
+    let left = run.left.filter(|_| run.ended.is_none())?;
+    Some(match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| *all >= left.rounds) {
+        Some(all) => format!("{} of {}", count(all - left.rounds), plural(all, "round")),
+        None => format!("{} to go", plural(left.rounds, "round")),
+    })
+}
+
+/// One column: name and state, then what is to be known, then the numbers.
+fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
+    let width = pen.width();
+    let (word, tone, headline, headline_tone) = doing(board);
+    let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;
+    x = pen.put(x, 0, width, &word, tone) + 1;
+    if let Some(percent) = percent(board) {
+        x = pen.put(x, 0, width, &format!("{percent} %"), Tone::Strong) + 2;
+    }
+    if let Some(ends) = ends(state, board) {
+        pen.put(x, 0, width, &ends, Tone::Plain);
+    }
+    for (text, tone) in modes(state).into_iter().take(1) {
+        pen.right(0, 0, width - 1, &text, tone);
+    }
+    pen.put(1, 1, width - 1, &headline, headline_tone);
+    let dot = pen.symbols().dot;
+    let mut facts = Vec::new();
+    if let Some(entry) = active(board).and_then(|run| run.entry.as_ref()) {
+        facts.push(timeline::short(&entry.stage));
+    }
+    facts.extend(numbers(board).into_iter().map(|(text, _)| text));
+    let mut line = String::new();
+    for fact in facts {
+        if 1 + line.width() + fact.width() + 3 > width {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+            line.push_str(dot);
+            line.push(' ');
+        }
+        line.push_str(&fact);
+    }
+    pen.put(1, 2, width - 1, &line, Tone::Plain);
+    3
+}

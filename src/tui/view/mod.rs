@@ -1,0 +1,80 @@
+//! The view: the state in, cells out. Nothing is decided here and nothing is kept.
+//!
+//! ```text
+//!  ┌ head ────────────── what it does, is that good, when is it over ┐
+//!  │ table | detail | plan | clusters                                │
+//!  │ notices                                                         │
+//!  └ foot ─────────────── how old every source is; the keys ─────────┘
+//!      help, confirm: over it
+//! ```
+
+mod chart;
+mod clusters;
+mod confirm;
+mod detail;
+mod foot;
+mod head;
+mod help;
+mod notices;
+mod pen;
+mod plan;
+mod table;
+mod timeline;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::state::{Overlay, Page, State};
+use pen::Pen;
+
+/// Narrower or lower than this, everything is in one column.
+pub const NARROW: (u16, u16) = (72, 18);
+
+/// From this width on, the node under the cursor has a place of its own beside the table.
+const ROOMY: usize = 150;
+
+/// Draws everything.
+pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
+    let mut pen = Pen::new(buffer, area, state.theme());
+    if pen.width() < 20 || pen.height() < 4 {
+        pen.put(0, 0, 20, "too small", crate::output::theme::Tone::Plain);
+        return;
+    }
+    let narrow = area.width < NARROW.0 || area.height < NARROW.1;
+    match state.page {
+        Page::Clusters => clusters::draw(state, &mut pen, narrow),
+        Page::Table => table_page(state, &mut pen, narrow),
+        Page::Detail => detail::page(state, &mut pen, narrow),
+        Page::Plan => plan::page(state, &mut pen, narrow),
+    }
+    match &state.overlay {
+        Some(Overlay::Help(top)) => help::draw(state, *top, &mut pen),
+        Some(Overlay::Confirm(confirm)) => confirm::draw(confirm, &mut pen),
+        None => {}
+    }
+}
+
+fn table_page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
+    let (width, height) = (pen.width(), pen.height());
+    let Some(board) = state.board() else {
+        head::waiting(state, pen);
+        foot::draw(state, None, pen, narrow);
+        return;
+    };
+    let top = head::draw(state, board, pen, narrow) + usize::from(!narrow || height > 12);
+    let foot = foot::draw(state, Some(board), pen, narrow);
+    let notices = notices::height(state, height, narrow);
+    let bottom = height.saturating_sub(foot + notices);
+    let rows = bottom.saturating_sub(top);
+    let side = if width >= ROOMY && !narrow { 64.min(width * 2 / 5) } else { 0 };
+    {
+        let mut middle = pen.part(0, top, width - side, rows);
+        table::draw(state, board, &mut middle, narrow);
+    }
+    if side > 0 {
+        let mut beside = pen.part(width - side + 2, top, side - 3, rows);
+        detail::beside(state, board, &mut beside);
+    }
+    let mut low = pen.part(0, bottom, width, notices);
+    notices::draw(state, &mut low);
+}

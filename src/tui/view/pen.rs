@@ -1,0 +1,209 @@
+//! The pen: every text goes onto the screen through it, harmless and cut to its place, so that no name from the cluster can
+//! break a column or reach the terminal as an escape sequence.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::output::table::cut;
+use crate::output::theme::{Symbols, Theme, Tone};
+
+/// Writes into a part of the screen; places are relative to its corner.
+pub(super) struct Pen<'a> {
+    /// The screen.
+    pub(super) buffer: &'a mut Buffer,
+    /// The part.
+    pub(super) area: Rect,
+    /// How it looks.
+    pub(super) theme: Theme,
+}
+
+impl<'a> Pen<'a> {
+    /// A pen for a part of the screen.
+    pub(super) fn new(buffer: &'a mut Buffer, area: Rect, theme: Theme) -> Self {
+        let area = area.intersection(buffer.area);
+        Self { buffer, area, theme }
+    }
+
+    /// The columns.
+    pub(super) fn width(&self) -> usize {
+        usize::from(self.area.width)
+    }
+
+    /// The lines.
+    pub(super) fn height(&self) -> usize {
+        usize::from(self.area.height)
+    }
+
+    /// The symbols.
+    pub(super) fn symbols(&self) -> Symbols {
+        self.theme.symbols()
+    }
+
+    /// The style of a tone; nothing where there is no colour.
+    pub(super) fn style(&self, tone: Tone) -> Style {
+        if self.theme.color { tone.ratatui() } else { Style::new() }
+    }
+
+    /// A part of this part.
+    pub(super) fn part(&mut self, x: usize, y: usize, width: usize, height: usize) -> Pen<'_> {
+        let place = Rect::new(
+            self.area.x.saturating_add(narrow(x)),
+            self.area.y.saturating_add(narrow(y)),
+            narrow(width),
+            narrow(height),
+        );
+        let area = place.intersection(self.area);
+        Pen { buffer: &mut *self.buffer, area, theme: self.theme }
+    }
+
+    /// Writes at a place, at most `width` columns; gives back the column behind it.
+    pub(super) fn put(&mut self, x: usize, y: usize, width: usize, text: &str, tone: Tone) -> usize {
+        let room = width.min(self.width().saturating_sub(x));
+        if y >= self.height() || room == 0 || text.is_empty() {
+            return x;
+        }
+        let clean = self.clean(text);
+        let text = if clean.width() > room { cut(&clean, room, self.theme) } else { clean };
+        let style = self.style(tone);
+        let (column, line) = (self.area.x + narrow(x), self.area.y + narrow(y));
+        let (end, _) = self.buffer.set_stringn(column, line, &text, room, style);
+        usize::from(end - self.area.x)
+    }
+
+    /// Harmless; most texts are, and are not looked at letter by letter twice.
+    fn clean(&self, text: &str) -> String {
+        if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            return text.to_owned();
+        }
+        self.theme.clean(text)
+    }
+
+    /// Writes words one after another.
+    pub(super) fn words(&mut self, mut x: usize, y: usize, words: &[(&str, Tone)]) -> usize {
+        for (text, tone) in words {
+            let room = self.width().saturating_sub(x);
+            x = self.put(x, y, room, text, *tone);
+        }
+        x
+    }
+
+    /// Writes so that it ends with the column before `x + width`.
+    pub(super) fn right(&mut self, x: usize, y: usize, width: usize, text: &str, tone: Tone) {
+        let clean = self.clean(text);
+        let own = clean.width().min(width);
+        self.put(x + width - own, y, own, &clean, tone);
+    }
+
+    /// A text on as many lines as it needs, at most `most`; gives back the line behind it.
+    pub(super) fn wrapped(&mut self, x: usize, y: usize, most: usize, text: &str, tone: Tone) -> usize {
+        let width = self.width().saturating_sub(x);
+        let mut line = y;
+        for part in wrap(&self.clean(text), width).into_iter().take(most) {
+            self.put(x, line, width, &part, tone);
+            line += 1;
+        }
+        line
+    }
+}
+
+/// Breaks a text at blanks.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// A column or a line of the terminal; there are never more.
+pub(super) fn narrow(value: usize) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+/// A bar of `width` cells: `value` of `scale`, with a mark at `goal`.
+pub(super) fn bar(width: usize, value: u64, scale: u64, goal: Option<u64>, theme: Theme) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    if width == 0 {
+        return String::new();
+    }
+    let scale = scale.max(1) as f64;
+    let eighths = ((value as f64 / scale).min(1.0) * width as f64 * 8.0).round() as usize;
+    let (full, rest) = (eighths / 8, eighths % 8);
+    let symbols = theme.symbols();
+    let mut cells: Vec<char> = Vec::with_capacity(width);
+    let block = symbols.full.chars().next().unwrap_or('#');
+    for cell in 0..width {
+        cells.push(match cell.cmp(&full) {
+            std::cmp::Ordering::Less => block,
+            std::cmp::Ordering::Equal if theme.ascii => {
+                if rest >= 4 || (value > 0 && full == 0) {
+                    block
+                } else {
+                    ' '
+                }
+            }
+            std::cmp::Ordering::Equal if value > 0 && full == 0 => EIGHTHS[rest.max(1)],
+            std::cmp::Ordering::Equal => EIGHTHS[rest],
+            std::cmp::Ordering::Greater => ' ',
+        });
+    }
+    if let Some(goal) = goal {
+        let place = ((goal as f64 / scale).min(1.0) * width as f64).floor() as usize;
+        cells[place.min(width - 1)] = symbols.goal.chars().next().unwrap_or('|');
+    }
+    cells.into_iter().collect()
+}
+
+/// A sparkline: one cell a value, as a part of `scale`.
+pub(super) fn spark(values: &[Option<u64>], scale: u64, theme: Theme) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const LETTERS: [char; 8] = ['_', '.', ',', '-', '=', '+', '*', '#'];
+    let levels = if theme.ascii { LETTERS } else { BLOCKS };
+    values
+        .iter()
+        .map(|value| match value {
+            None => ' ',
+            Some(value) => {
+                let part = (*value as f64 / scale.max(1) as f64).min(1.0);
+                levels[(part * 7.0).round() as usize]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Theme = Theme { color: false, ascii: false };
+    const ASCII: Theme = Theme { color: false, ascii: true };
+
+    #[test]
+    fn a_bar_is_as_wide_as_its_place_and_carries_the_mark() {
+        assert_eq!(bar(8, 4, 8, None, PLAIN), "████    ");
+        assert_eq!(bar(8, 8, 8, Some(4), PLAIN), "████╎███");
+        assert_eq!(bar(8, 1, 1000, None, PLAIN), "▏       ", "one client is not none");
+        assert_eq!(bar(8, 0, 8, Some(8), ASCII), "       |");
+        assert_eq!(bar(4, 3, 4, None, ASCII), "### ");
+    }
+
+    #[test]
+    fn a_hostile_name_stays_in_its_column() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 20, 1));
+        let mut pen = Pen::new(&mut buffer, Rect::new(0, 0, 20, 1), PLAIN);
+        pen.put(0, 0, 6, "节点节点节点\u{1b}[31m", Tone::Plain);
+        pen.put(7, 0, 5, "e\u{301}\u{202e}abcdef", Tone::Plain);
+        pen.put(13, 0, 10, "end", Tone::Plain);
+        let cell = |x: u16| buffer[(x, 0)].symbol().to_owned();
+        assert_eq!((cell(0), cell(2), cell(4)), ("节".into(), "点".into(), "…".into()));
+        assert_eq!((cell(7), cell(13)), ("e\u{301}".into(), "e".into()));
+    }
+}

@@ -1,0 +1,426 @@
+//! The table: a row per EMQX node, and per pod that is none so far. Only rows in sight are laid out.
+//!
+//! ```text
+//!    NODE               STATE       CONNECTIONS              ± /s  SESSIONS   3 MIN
+//!  ▸ core-…f5c8-0       donor       3,013 ████████╎█▎        −10     3,013   ▇▇▇▆▆▅▅
+//!    core-…f5c8-3       recipient     960 ███▎    ╎          +30       960   ▁▁▁▂▂▃▃
+//!
+//!  goal ╎ 2,553 on donors · 2,340 on recipients            in the Service: 1 of 4
+//! ```
+
+use unicode_width::UnicodeWidthStr;
+
+use super::pen::{Pen, bar, spark};
+use crate::model::Part;
+use crate::model::human::{average, count, count_or_unknown, share};
+use crate::output::theme::{Theme, Tone};
+use crate::tui::board::{Board, Group, Line, Row, SortBy};
+use crate::tui::state::State;
+
+/// Seconds that a sparkline covers.
+const SPARK: i64 = 180;
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Node,
+    Order,
+    Role,
+    Set,
+    Ready,
+    Serving,
+    State,
+    Connections,
+    Bar,
+    Rate,
+    Sessions,
+    Share,
+    Memory,
+    Version,
+    Spark,
+}
+
+/// The order from left to right.
+const PLACES: [Kind; 15] = [
+    Kind::Node,
+    Kind::Order,
+    Kind::Role,
+    Kind::Set,
+    Kind::Ready,
+    Kind::Serving,
+    Kind::State,
+    Kind::Connections,
+    Kind::Bar,
+    Kind::Rate,
+    Kind::Sessions,
+    Kind::Share,
+    Kind::Memory,
+    Kind::Version,
+    Kind::Spark,
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    kind: Kind,
+    x: usize,
+    width: usize,
+}
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// Draws the table, with what its marks mean below it.
+pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) {
+    let height = pen.height();
+    let legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
+    let header = usize::from(!narrow || height > board.lines.len());
+    let room = height.saturating_sub(header + if legend.is_some() { 2 } else { 0 });
+    state.lines.set(room);
+    let columns = columns(state, board, pen, narrow);
+    if header > 0 {
+        titles(state, pen, &columns);
+    }
+    if board.lines.is_empty() {
+        let text =
+            if state.order.filter.is_empty() { "no EMQX node is known" } else { "nothing fits the filter" };
+        let width = pen.width();
+        pen.put(3, header, width, text, Tone::Faint);
+    }
+    let at = place_of(board, state.cursor);
+    let top = scrolled(state.top.get(), at, room, board.lines.len());
+    state.top.set(top);
+    let titles = board.lines.iter().take(top).filter(|line| matches!(line, Line::Title(_))).count();
+    let mut row_number = top - titles;
+    for (line, place) in board.lines.iter().skip(top).take(room).zip(header..) {
+        match line {
+            Line::Title(group) => title(board, *group, pen, place),
+            Line::Row(row) => {
+                let Some(row) = board.rows.get(*row) else { continue };
+                let here = row_number == state.cursor;
+                row_number += 1;
+                draw_row(state, board, row, pen, place, &columns, here);
+            }
+        }
+    }
+    if let Some((left, right)) = legend {
+        let line = (header + board.lines.len().min(room) + 1).min(height - 1);
+        let width = pen.width();
+        let end = pen.put(1, line, width, &left, Tone::Faint);
+        if end + right.width() + 3 <= width {
+            pen.right(0, line, width - 1, &right, Tone::Faint);
+        }
+    }
+}
+
+/// The line of the row with this number.
+fn place_of(board: &Board, cursor: usize) -> usize {
+    let rows = board.lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Row(_)));
+    rows.map(|(place, _)| place).nth(cursor).unwrap_or(0)
+}
+
+/// The first line in sight, so that line `at` is, and no line stays empty without need.
+fn scrolled(top: usize, at: usize, room: usize, all: usize) -> usize {
+    let room = room.max(1);
+    // The title of a group stays in sight above its first row.
+    let top = top.min(at.saturating_sub(usize::from(at <= 1)));
+    let top = if at >= top + room { at + 1 - room } else { top };
+    top.min(all.saturating_sub(room))
+}
+
+fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
+    let symbols = theme.symbols();
+    let (goal, dot) = (symbols.goal, symbols.dot);
+    let left = match (&board.goals, board.mean) {
+        (Some(goals), _) => format!(
+            "goal {goal} {} on donors {dot} {} on recipients",
+            average(goals.donors.round()),
+            average(goals.recipients.round())
+        ),
+        (None, Some(mean)) if board.rows.iter().any(|row| row.goal.is_some()) => {
+            format!("mean {goal} {}", count(mean))
+        }
+        (None, _) => String::new(),
+    };
+    // While nothing is rebalanced the head says it.
+    let serving = board.status.totals.serving.filter(|_| board.goals.is_some());
+    let right = serving
+        .map(|serving| format!("in the Service: {serving} of {}", board.status.totals.nodes))
+        .unwrap_or_default();
+    (!left.is_empty() || !right.is_empty()).then_some((left, right))
+}
+
+/// Which columns fit, and where they stand.
+fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Column> {
+    let widths = &board.widths;
+    let number = |of: fn(&Row) -> Option<u64>| {
+        board.rows.iter().filter_map(of).max().map_or(1, |most| count(most).width())
+    };
+    let connections = number(|row| row.connections).max(5);
+    let sessions = number(|row| row.sessions).max(8);
+    let all = state.wide || pen.width() >= 120;
+    let name = widths.name.clamp(4, if all { 64 } else { 28 });
+    let wanted: &[(Kind, usize, bool)] = &[
+        (Kind::Node, name, true),
+        (Kind::Connections, connections, true),
+        (Kind::State, widths.state.clamp(5, 26), widths.state > 0),
+        (Kind::Rate, 6, true),
+        (Kind::Order, 4, board.upgrading),
+        (Kind::Sessions, sessions, true),
+        (Kind::Bar, 10, !narrow),
+        (Kind::Spark, 7, !narrow),
+        (Kind::Serving, 7, !narrow),
+        (Kind::Ready, 5, !narrow),
+        (Kind::Share, 5, !narrow),
+        (Kind::Version, widths.version.max(7), widths.versions),
+        (Kind::Role, 9, widths.roles || all),
+        (Kind::Memory, 7, all),
+        (Kind::Version, widths.version.max(7), all && !widths.versions),
+        (Kind::Set, widths.set.clamp(3, 40), all),
+    ];
+    let room = pen.width().saturating_sub(4);
+    let mut used = 0;
+    let mut chosen: Vec<(Kind, usize)> = Vec::new();
+    for (kind, width, wish) in wanted {
+        let need = width
+            + if chosen.is_empty() {
+                0
+            } else if *kind == Kind::Bar {
+                1
+            } else {
+                GAP
+            };
+        if *wish && used + need <= room {
+            used += need;
+            chosen.push((*kind, *width));
+        }
+    }
+    // What is left makes bars and sparklines easier to read.
+    let mut left = room - used;
+    for (kind, most) in [(Kind::Bar, 32), (Kind::Spark, 24), (Kind::Bar, 48)] {
+        if let Some((_, width)) = chosen.iter_mut().find(|(it, _)| *it == kind) {
+            let more = left.min(most.max(*width) - *width);
+            *width += more;
+            left -= more;
+        }
+    }
+    let mut x = 3;
+    let mut columns = Vec::new();
+    for kind in PLACES {
+        if let Some((_, width)) = chosen.iter().find(|(it, _)| *it == kind) {
+            if !columns.is_empty() {
+                x += if kind == Kind::Bar { 1 } else { GAP };
+            }
+            columns.push(Column { kind, x, width: *width });
+            x += width;
+        }
+    }
+    columns
+}
+
+fn sort_of(kind: Kind) -> Option<SortBy> {
+    Some(match kind {
+        Kind::Node => SortBy::Name,
+        Kind::Role => SortBy::Role,
+        Kind::Set => SortBy::Set,
+        Kind::Ready => SortBy::Ready,
+        Kind::Serving => SortBy::Serving,
+        Kind::State => SortBy::State,
+        Kind::Connections => SortBy::Connections,
+        Kind::Rate => SortBy::Rate,
+        Kind::Sessions => SortBy::Sessions,
+        Kind::Memory => SortBy::Memory,
+        Kind::Version => SortBy::Version,
+        Kind::Order | Kind::Bar | Kind::Share | Kind::Spark => return None,
+    })
+}
+
+fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
+    let ascii = pen.theme.ascii;
+    for column in columns {
+        let text = match column.kind {
+            Kind::Node => "NODE",
+            Kind::Order => "GOES",
+            Kind::Role => "ROLE",
+            Kind::Set => "SET",
+            Kind::Ready => "READY",
+            Kind::Serving => "SERVING",
+            Kind::State => "STATE",
+            Kind::Connections => "CONNECTIONS",
+            Kind::Bar => continue,
+            Kind::Rate => {
+                if ascii {
+                    "+-/s"
+                } else {
+                    "± /s"
+                }
+            }
+            Kind::Sessions => "SESSIONS",
+            Kind::Share => "SHARE",
+            Kind::Memory => "MEMORY",
+            Kind::Version => "VERSION",
+            Kind::Spark => "3 MIN",
+        };
+        let sorted = sort_of(column.kind) == Some(state.order.by)
+            && (state.order.by != SortBy::Name || state.order.reverse);
+        let mark = match (sorted, state.order.reverse, ascii) {
+            (false, _, _) => "",
+            (true, false, false) => "▾",
+            (true, true, false) => "▴",
+            (true, false, true) => "v",
+            (true, true, true) => "^",
+        };
+        let text = format!("{text}{mark}");
+        let tone = if sorted { Tone::Strong } else { Tone::Faint };
+        let right = matches!(column.kind, Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory);
+        let bar = columns.iter().find(|it| it.kind == Kind::Bar).map_or(0, |bar| bar.width + 1);
+        match column.kind {
+            // The title stands over number and bar together.
+            Kind::Connections if bar > 0 => {
+                pen.put(column.x, 0, column.width + bar, &text, tone);
+            }
+            Kind::Connections => pen.right(column.x, 0, column.width, &text, tone),
+            _ if right => pen.right(column.x, 0, column.width, &text, tone),
+            _ => {
+                pen.put(column.x, 0, column.width, &text, tone);
+            }
+        }
+    }
+}
+
+fn title(board: &Board, group: Group, pen: &mut Pen<'_>, y: usize) {
+    let rows = || board.rows.iter().filter(move |row| row.group == group);
+    let (word, note) = match group {
+        Group::New => ("NEW", "the set that is wanted"),
+        Group::Old => ("OLD", "the set that is left"),
+        Group::All => ("", ""),
+    };
+    let mut versions: Vec<&str> = rows().filter_map(|row| row.version.as_deref()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let serving = rows().filter(|row| row.serving == Some(true)).count();
+    let text = format!("{}  {serving} of {} serving", versions.join(", "), rows().count());
+    let x = pen.put(3, y, 8, word, Tone::Strong) + 2;
+    let width = pen.width();
+    let x = pen.put(x, y, width, &text, Tone::Plain) + 2;
+    pen.put(x, y, width, note, Tone::Faint);
+}
+
+fn draw_row(
+    state: &State,
+    board: &Board,
+    row: &Row,
+    pen: &mut Pen<'_>,
+    y: usize,
+    columns: &[Column],
+    here: bool,
+) {
+    let symbols = pen.symbols();
+    if here {
+        pen.put(1, y, 2, symbols.now, Tone::Strong);
+    }
+    let theme = pen.theme;
+    let unknown = ("?".to_owned(), Tone::Faint);
+    let yes_no = |value: Option<bool>| match value {
+        Some(true) => ("yes".to_owned(), Tone::Plain),
+        Some(false) => ("no".to_owned(), Tone::Warning),
+        None => unknown.clone(),
+    };
+    let number = |value: Option<u64>| match value {
+        Some(value) => (count(value), Tone::Plain),
+        None => (count_or_unknown(None), Tone::Faint),
+    };
+    for Column { kind, x, width } in columns.iter().copied() {
+        let (text, tone) = match kind {
+            Kind::Node => (row.name.clone(), if here { Tone::Strong } else { Tone::Plain }),
+            Kind::Order => (row.order.map(ordinal).unwrap_or_default(), Tone::Faint),
+            Kind::Role => (row.role.map_or("?", crate::model::Role::as_str).to_owned(), Tone::Plain),
+            Kind::Set => (row.set.clone().unwrap_or_else(|| "?".to_owned()), Tone::Faint),
+            Kind::Ready => yes_no(row.ready),
+            Kind::Serving => yes_no(row.serving),
+            Kind::State => (row.state.clone(), row.tone),
+            Kind::Connections => number(row.connections),
+            Kind::Bar => {
+                let tone = match row.part {
+                    Some(Part::Donor | Part::Evacuating) => Tone::Warning,
+                    Some(Part::Recipient) => Tone::Busy,
+                    None => Tone::Plain,
+                };
+                (bar(width, row.connections.unwrap_or(0), board.scale, row.goal, theme), tone)
+            }
+            Kind::Rate => rate(row.rate, theme),
+            Kind::Sessions => number(row.sessions),
+            Kind::Share => row.share.map_or(unknown.clone(), |part| (share(part), Tone::Plain)),
+            Kind::Memory => row.memory.clone().map_or(unknown.clone(), |text| (text, Tone::Plain)),
+            Kind::Version => row.version.clone().map_or(unknown.clone(), |text| (text, Tone::Plain)),
+            Kind::Spark => {
+                let history = state.here().map(|cluster| &cluster.history);
+                let values = match (history, &row.node) {
+                    (Some(history), Some(node)) => history.spark(node, width, SPARK, board.now),
+                    _ => Vec::new(),
+                };
+                (spark(&values, board.scale, theme), Tone::Plain)
+            }
+        };
+        let right =
+            matches!(kind, Kind::Connections | Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory);
+        if right {
+            pen.right(x, y, width, &text, tone);
+        } else {
+            pen.put(x, y, width, &text, tone);
+        }
+    }
+}
+
+/// `−10`, `+30`, `0`.
+pub(super) fn rate(rate: Option<f64>, theme: Theme) -> (String, Tone) {
+    let Some(rate) = rate else { return ("?".to_owned(), Tone::Faint) };
+    let whole = rate.abs().round() as u64;
+    if whole == 0 {
+        let some = rate.abs() >= 0.05;
+        return if some {
+            let sign = if rate < 0.0 { theme.symbols().minus } else { "+" };
+            (format!("{sign}{:.1}", rate.abs()), Tone::Faint)
+        } else {
+            ("0".to_owned(), Tone::Faint)
+        };
+    }
+    let sign = if rate < 0.0 { theme.symbols().minus } else { "+" };
+    (format!("{sign}{}", count(whole)), Tone::Plain)
+}
+
+/// `1st`, `2nd`, `11th`.
+fn ordinal(number: usize) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_is_always_in_sight() {
+        assert_eq!(scrolled(0, 3, 10, 1000), 0);
+        assert_eq!(scrolled(0, 10, 10, 1000), 1);
+        assert_eq!(scrolled(500, 3, 10, 1000), 3);
+        assert_eq!(scrolled(5, 1, 10, 1000), 0, "with the title above it");
+        assert_eq!(scrolled(995, 999, 10, 1000), 990, "no line stays empty");
+        assert_eq!(scrolled(3, 3, 10, 5), 0);
+    }
+
+    #[test]
+    fn changes_are_signed_and_whole() {
+        let theme = Theme::default();
+        assert_eq!(rate(Some(-10.0), theme).0, "−10");
+        assert_eq!(rate(Some(0.01), theme).0, "0");
+        assert_eq!(rate(Some(0.3), theme).0, "+0.3");
+        assert_eq!(rate(None, theme).0, "?");
+        assert_eq!((ordinal(1), ordinal(12), ordinal(22)), ("1st".into(), "12th".into(), "22nd".into()));
+    }
+}

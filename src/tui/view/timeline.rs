@@ -1,0 +1,194 @@
+//! The timeline of an operation: what is done, what goes on, what is to come.
+//!
+//! ```text
+//! wait 10s ✓ ── evict 78s ━━━━━━━━━━━━━━━━━╸──────────── takeover 10s ── sessions
+//! ```
+
+use unicode_width::UnicodeWidthStr;
+
+use super::pen::Pen;
+use crate::model::human::{duration, seconds_between};
+use crate::model::{Evacuation, Operation, Stage};
+use crate::output::theme::Tone;
+use crate::plan::follow::Run;
+use crate::plan::next::wait_left;
+use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
+use crate::tui::board::Board;
+
+/// A step.
+struct Step {
+    name: &'static str,
+    seconds: Option<u64>,
+    /// Done (1), to come (0), or on its way.
+    part: f64,
+    now: bool,
+}
+
+/// The name of a stage in a word.
+pub(super) fn short(stage: &Stage) -> String {
+    match stage {
+        Stage::WaitHealthCheck => "wait".to_owned(),
+        Stage::EvictingConns => "evict".to_owned(),
+        Stage::WaitTakeover => "takeover".to_owned(),
+        Stage::EvictingSessions => "sessions".to_owned(),
+        Stage::Prohibiting => "empty".to_owned(),
+        Stage::Unknown(text) => text.clone(),
+    }
+}
+
+/// Draws the steps on one line; `false` when there are none.
+pub(super) fn draw(board: &Board, pen: &mut Pen<'_>) -> bool {
+    let steps = steps(board);
+    if steps.is_empty() {
+        return false;
+    }
+    let symbols = pen.symbols();
+    let width = pen.width();
+    let label = |step: &Step| {
+        let seconds = step.seconds.map(|seconds| format!(" {}", duration(seconds))).unwrap_or_default();
+        let mark = if step.part >= 1.0 && !step.now { format!(" {}", symbols.done) } else { String::new() };
+        format!("{}{seconds}{mark}", step.name)
+    };
+    let labels: Vec<String> = steps.iter().map(label).collect();
+    let between = format!(" {} ", symbols.rule.repeat(2));
+    let fixed: usize = labels.iter().map(|label| label.width()).sum::<usize>()
+        + between.width() * (steps.len() - 1)
+        + if steps.iter().any(|step| step.now) { 1 } else { 0 };
+    let bar = width.saturating_sub(fixed).min(48);
+    let mut x = 0;
+    for (place, (step, label)) in steps.iter().zip(&labels).enumerate() {
+        if place > 0 {
+            x = pen.put(x, 0, width, &between, Tone::Faint);
+        }
+        let tone = match (step.now, step.part >= 1.0) {
+            (true, _) => Tone::Busy,
+            (false, true) => Tone::Good,
+            (false, false) => Tone::Faint,
+        };
+        x = pen.put(x, 0, width, label, tone);
+        if step.now && bar >= 4 {
+            x += 1;
+            let done = (step.part.clamp(0.0, 1.0) * bar as f64).round() as usize;
+            x = pen.put(x, 0, width, &symbols.bar.repeat(done), Tone::Busy);
+            x = pen.put(x, 0, width, &symbols.rule.repeat(bar - done), Tone::Faint);
+        }
+    }
+    true
+}
+
+fn steps(board: &Board) -> Vec<Step> {
+    if let Some(run) = board.run.as_ref().filter(|run| run.entry.is_some() && run.verdict.is_none()) {
+        return rebalance(board, run);
+    }
+    if let Some(run) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
+        return upgrade(run);
+    }
+    match board.status.operation {
+        Operation::Evacuation => board.evacuations.first().map(evacuation).unwrap_or_default(),
+        Operation::Rebalance | Operation::Upgrade | Operation::None => Vec::new(),
+    }
+}
+
+fn rebalance(board: &Board, run: &Run) -> Vec<Step> {
+    let Some(entry) = &run.entry else { return Vec::new() };
+    let strategy = run.strategy.as_ref();
+    let all = [
+        ("wait", Stage::WaitHealthCheck, strategy.map(|it| it.wait_health_check_seconds)),
+        ("evict", Stage::EvictingConns, board.goals.as_ref().and_then(|goals| goals.rounds)),
+        ("takeover", Stage::WaitTakeover, strategy.map(|it| it.wait_takeover_seconds)),
+        ("sessions", Stage::EvictingSessions, None),
+    ];
+    let here = entry.stage.order().filter(|_| run.ended.is_none());
+    let within = match (wait_left(run, board.now), run.left) {
+        (Some((spent, length)), _) => spent as f64 / length.max(1) as f64,
+        (None, Some(left)) => {
+            let to_go = if entry.stage == Stage::EvictingConns { left.rounds } else { left.session_rounds };
+            let spent = seconds_between(run.stage_since, board.now);
+            let all = match (&entry.stage, board.goals.as_ref().and_then(|goals| goals.rounds)) {
+                (Stage::EvictingConns, Some(rounds)) if rounds >= to_go => rounds,
+                _ => spent + to_go,
+            };
+            all.saturating_sub(to_go) as f64 / all.max(1) as f64
+        }
+        (None, None) => 0.0,
+    };
+    all.into_iter()
+        .map(|(name, stage, seconds)| match here {
+            None => Step { name, seconds, part: 1.0, now: false },
+            Some(here) => match stage.order().unwrap_or(0).cmp(&here) {
+                std::cmp::Ordering::Less => Step { name, seconds, part: 1.0, now: false },
+                std::cmp::Ordering::Equal => Step { name, seconds, part: within, now: true },
+                std::cmp::Ordering::Greater => Step { name, seconds, part: 0.0, now: false },
+            },
+        })
+        .collect()
+}
+
+fn evacuation(evacuation: &Evacuation) -> Vec<Step> {
+    let share = |initial: Option<u64>, left: Option<u64>| match (initial, left) {
+        (Some(initial), Some(left)) if initial > 0 => initial.saturating_sub(left) as f64 / initial as f64,
+        _ => 0.0,
+    };
+    let all = [
+        ("wait", Stage::WaitHealthCheck),
+        ("connections", Stage::EvictingConns),
+        ("takeover", Stage::WaitTakeover),
+        ("sessions", Stage::EvictingSessions),
+        ("empty", Stage::Prohibiting),
+    ];
+    let here = evacuation.stage.order();
+    let within = match evacuation.stage {
+        Stage::EvictingConns => share(evacuation.initial_connections, evacuation.connections),
+        Stage::EvictingSessions => share(evacuation.initial_sessions, evacuation.sessions),
+        Stage::Prohibiting => 1.0,
+        _ => 0.0,
+    };
+    all.into_iter()
+        .map(|(name, stage)| {
+            let order = stage.order().cmp(&here);
+            Step {
+                name,
+                seconds: None,
+                part: match order {
+                    std::cmp::Ordering::Less => 1.0,
+                    std::cmp::Ordering::Equal => within,
+                    std::cmp::Ordering::Greater => 0.0,
+                },
+                now: order.is_eq() && stage != Stage::Prohibiting,
+            }
+        })
+        .collect()
+}
+
+/// New pods, then the traffic goes to them, then old ones are emptied one after another.
+fn upgrade(run: &Upgrade) -> Vec<Step> {
+    let (ready, wanted) = run.ready;
+    let (gone, old) = run.places();
+    let share = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
+    let here = match run.step {
+        Walk::NewPods => 0,
+        Walk::Moved => 1,
+        Walk::Emptying | Walk::Removing | Walk::Waiting => 2,
+        Walk::Settling => 3,
+    };
+    let names = ["new pods", "traffic moved", "emptying", "settling"];
+    let parts = [share(ready, wanted), 0.0, share(gone as u64, old as u64), 0.0];
+    names
+        .into_iter()
+        .zip(parts)
+        .enumerate()
+        .filter(|(place, _)| !(run.rolling && *place < 2))
+        .map(|(place, (name, part))| Step {
+            name,
+            seconds: None,
+            part: if place < here {
+                1.0
+            } else if place == here {
+                part
+            } else {
+                0.0
+            },
+            now: place == here,
+        })
+        .collect()
+}
