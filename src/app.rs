@@ -138,7 +138,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let scenario = match &serve.scenario {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
                 crate::cli::intent::Scenario::File(path) => {
-                    let text = read_text(path, "kubectl emqx demo serve without --file plays one that is built in")?;
+                    let text =
+                        read_text(path, "kubectl emqx demo serve without --file plays one that is built in")?;
                     sim::Scenario::from_yaml(&text).map_err(|error| {
                         Problem::new(format!("cannot use {}", path.display()), error.to_string())
                     })?
@@ -227,8 +228,9 @@ fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
 
 #[expect(clippy::disallowed_methods, reason = "a file that the user named")]
 fn read_text(path: &std::path::Path, hint: &str) -> Result<String, Problem> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Problem::new(format!("cannot read {}", path.display()), error.to_string()).hint(hint))
+    std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(format!("cannot read {}", path.display()), error.to_string()).hint(hint)
+    })
 }
 
 fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
@@ -236,7 +238,7 @@ fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
         ManifestFile::Path(path) => {
             let hint = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
             Ok((path.display().to_string(), read_text(path, hint)?))
-        },
+        }
         ManifestFile::Stdin => std::io::read_to_string(std::io::stdin())
             .map(|text| ("stdin".to_owned(), text))
             .map_err(|error| Problem::new("cannot read stdin", error.to_string())),
@@ -248,6 +250,9 @@ fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
         .map_err(|error| Problem::usage(error.to_string(), ""))
 }
 
+/// What helps where a file cannot be made.
+const WRITABLE: &str = "choose a folder that is there and that you may write to";
+
 async fn pretend(
     scenario: sim::Scenario,
     speed: f64,
@@ -255,7 +260,7 @@ async fn pretend(
 ) -> Result<sim::Running, Problem> {
     sim::serve(sim::Options { scenario, speed, kubeconfig_out })
         .await
-        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
+        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()).hint(WRITABLE))
 }
 
 /// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
@@ -296,6 +301,7 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
             #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
             let file = std::fs::File::create(path).map_err(|error| {
                 Problem::new(format!("cannot write the log file {}", path.display()), error.to_string())
+                    .hint(WRITABLE)
             })?;
             builder.with_writer(std::sync::Mutex::new(file)).init();
         }

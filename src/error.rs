@@ -46,12 +46,26 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The exit class.
     pub exit: Exit,
+    /// Where the fault is, as far as that decides what is done next.
+    pub cause: Cause,
+}
+
+/// Where the fault is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Somewhere.
+    #[default]
+    Other,
+    /// A right is missing: asking again gives the same.
+    Forbidden,
+    /// The API server is away: nothing that goes through it can be had.
+    Away,
 }
 
 impl Problem {
     /// A problem of the class [`Exit::Error`].
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), hint: None, exit: Exit::Error }
+        Self { what: what.into(), why: why.into(), hint: None, exit: Exit::Error, cause: Cause::Other }
     }
 
     /// A problem with what was typed.
@@ -68,6 +82,13 @@ impl Problem {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with where the fault is.
+    #[must_use]
+    pub fn cause(mut self, cause: Cause) -> Self {
+        self.cause = cause;
         self
     }
 

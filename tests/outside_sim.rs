@@ -213,8 +213,8 @@ async fn the_speed_of_the_servers_clock_is_noticed() {
     let mut stream = cluster.follow(&scope);
     let clock = cluster.clock();
     let mut world = World::new();
-    until(&mut stream, &mut world, "the speed", |_| clock.speed() > 1.5).await;
-    assert!((clock.speed() - 20.0).abs() < 2.0, "{}", clock.speed());
+    // On a busy machine the first estimate may be off; it settles as dates come in.
+    until(&mut stream, &mut world, "the speed", |_| (clock.speed() - 20.0).abs() < 2.0).await;
     drop(stream);
     running.shutdown().await;
 }

@@ -47,9 +47,9 @@ fn skippable(named: Vec<String>, known: &[&'static str]) -> Result<Vec<String>, 
             format!("these can: {}", known.join(", ")),
         ));
     }
-    let near = known.iter().min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
+    let near = known.iter().chain(&FIRM).min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
     Err(usage(
-        &format!("there is no check `{id}` here"),
+        &format!("there is no check `{id}`"),
         "it could not be skipped",
         format!("did you mean {near}?"),
     ))

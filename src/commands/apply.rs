@@ -221,7 +221,9 @@ fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Pro
         format!("cannot start a rebalance in the EMQX of {}", gathered.id),
         why.unwrap_or_else(|| "EMQX cannot be asked".to_owned()),
     )
-    .hint("let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names"))
+    .hint(
+        "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names",
+    ))
 }
 
 /// Says on stdout what was made.

@@ -13,9 +13,7 @@ const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that 
 
 /// Reads the manifest in `text`, which came from `from`.
 pub(super) fn read(from: &str, text: &str) -> Result<Written, Problem> {
-    let bad = |why: String| {
-        Problem::new(format!("cannot use {from}"), why).hint(HINT)
-    };
+    let bad = |why: String| Problem::new(format!("cannot use {from}"), why).hint(HINT);
     if text.len() > LARGEST {
         return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));
     }

@@ -7,9 +7,9 @@ use crate::error::{Exit, Problem};
 use crate::model::Strategy;
 use crate::plan::eviction::Landing;
 use crate::plan::picture::picture;
-use crate::plan::preflight::{self, Check};
+use crate::plan::preflight::{self, Wish};
 use crate::plan::reach::{self, Asked};
-use crate::plan::rebalance::{Decision, Finding, RebalancePlan, Return, Severity, forecast, numbered};
+use crate::plan::rebalance::{Decision, RebalancePlan, Return, forecast, numbered};
 use crate::plan::results::Backend;
 use crate::seam::{Right, Want};
 
@@ -84,25 +84,8 @@ pub async fn live(
         }
         Backend::Emqx => None,
     };
-    let check = Check { world: &gathered.world, instance, picture: &picture, backend, name, allowed };
-    let participants = match preflight::participants(&picture) {
-        Ok(participants) => participants,
-        // A running one explains better than a missing count why there is nothing to plan.
-        Err(problem) => match preflight::running(&check) {
-            Some(_) => Vec::new(),
-            None => return Err(problem),
-        },
-    };
-    let mut plan = forecast(Some(gathered.id.clone()), &participants, strategy, back);
-    let mut found = preflight::findings(&check, &plan);
-    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
-    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
-    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
-    plan.findings.retain(|finding| !skipped(finding));
-    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
-        finding.severity = Severity::Warning;
-    }
-    plan.judge(found);
+    let wish = Wish { strategy, back, backend, name, allowed, skip };
+    let plan = preflight::plan(&gathered.world, &picture, wish)?;
     Ok(Live { plan, backend, why })
 }
 

@@ -8,82 +8,32 @@ use crate::cli::intent::Stream;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
-use crate::plan::follow::Follower;
+use crate::plan::tape::{Operations, Tape, Told};
 use crate::seam::Moment;
-
-/// What EMQX and the API server are asked when a recording begins comes within this many seconds.
-const BEGINNING: f64 = 1.0;
-
-/// Seconds between two lines that are passed one by one; beyond, a recording has a hole, and what is in it is not known.
-const HOLE: i64 = 900;
 
 /// Tells a recording's operations.
 pub struct Teller {
     world: World,
-    follower: Follower,
-    first: Option<f64>,
-    began: bool,
-    last: Option<Timestamp>,
+    operations: Operations,
+    tape: Tape,
 }
 
 impl Default for Teller {
     fn default() -> Self {
-        Self { world: World::new(), follower: Follower::new(None), first: None, began: false, last: None }
+        Self { world: World::new(), operations: Operations::all(), tape: Tape::default() }
     }
 }
 
 impl Teller {
-    /// Takes a moment in; gives the steps that follow from it. What was there at the beginning is one look.
+    /// Takes a moment in; gives the steps that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
-        let mut events = Vec::new();
-        let first = *self.first.get_or_insert(moment.t);
-        if !self.began && (moment.change || moment.t - first > BEGINNING) {
-            let at = self.last.unwrap_or(moment.at);
-            events = self.follower.observe(&self.world, at);
-            self.began = true;
-        }
-        if self.began {
-            events.extend(self.pass(moment.at));
-        }
-        let mut notices = Vec::new();
-        for fact in moment.facts {
-            notices.extend(self.world.apply(fact).notice);
-        }
-        if self.began {
-            events.extend(self.follower.observe(&self.world, moment.at));
-        }
-        self.last = Some(moment.at);
-        (events, notices)
-    }
-
-    /// The seconds between two lines. An answer of EMQX's is written when it differs from the one before, and was asked
-    /// for every second: silence is the same answer again.
-    fn pass(&mut self, until: Timestamp) -> Vec<Event> {
-        let mut events = Vec::new();
-        let Some(last) = self.last else { return events };
-        let gap = until.as_second() - last.as_second();
-        if gap > HOLE {
-            return events;
-        }
-        for second in 1..gap {
-            let at = last + jiff::SignedDuration::from_secs(second);
-            if let Some(nodes) = &mut self.world.nodes {
-                nodes.at = at;
-            }
-            if let Some(load) = &mut self.world.load {
-                load.at = at;
-            }
-            events.extend(self.follower.observe(&self.world, at));
-        }
-        events
+        let Moment { t, at, change, facts, .. } = moment;
+        self.tape.take(&mut self.world, &mut self.operations, Told { t, at, change, facts })
     }
 
     /// The recording is over.
     pub fn finish(&mut self) -> Vec<Event> {
-        let Some(at) = self.last else { return Vec::new() };
-        let mut events = if self.began { Vec::new() } else { self.follower.observe(&self.world, at) };
-        events.extend(self.follower.finish(&self.world, at));
-        events
+        self.tape.finish(&self.world, &mut self.operations)
     }
 }
 
@@ -131,7 +81,7 @@ pub async fn run(
         face.tell(printer, &event, &mut filtering, true);
     }
     if told == 0 {
-        printer.talk("no rebalance happens in this recording");
+        printer.talk("no rebalance, upgrade or evacuation happens in this recording");
     }
     match unread {
         Some(problem) if read == 0 => Err(problem),

@@ -121,7 +121,10 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        self.pod.set(self.pod.get().wrapping_add(1));
+        // What stands before every pod is told once, and another pod is no way around it.
+        if !matches!(lost, Lost::Forbidden(_) | Lost::Away(_)) {
+            self.pod.set(self.pod.get().wrapping_add(1));
+        }
         Failed::Lost(lost)
     }
 
@@ -171,6 +174,8 @@ impl Shared {
     /// The fact that EMQX is lost.
     fn lost(&self, failed: &Failed, name: &str) -> Fact {
         let link = match failed {
+            Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
+            Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
             Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
@@ -201,7 +206,7 @@ impl Shared {
             };
             match sent {
                 Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
-                Err(Failed::Lost(Lost::Unsent(_))) if left > 0 => {}
+                Err(Failed::Lost(Lost::Unsent(_) | Lost::Away(_))) if left > 0 => {}
                 Err(failed) => return Err(Self::problem(what.to_owned(), failed)),
             }
         }
@@ -298,7 +303,10 @@ impl Broker for Client {
                 match self.shared.round().await {
                     Ok(facts) => return Ok(facts),
                     Err(failed) => {
-                        let hopeless = matches!(failed, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_)));
+                        let hopeless = matches!(
+                            failed,
+                            Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_))
+                        );
                         last = Some(self.shared.lost(&failed, &name));
                         if hopeless {
                             break;

@@ -32,13 +32,21 @@ pub(super) enum Lost {
     Unanswered(String),
     /// There is an answer, but it is of no use; another try would give the same.
     Useless(String),
+    /// We may not go there, to no pod; a sentence of its own.
+    Forbidden(String),
+    /// The API server, through which we go, is away; its own sentence. The request never left.
+    Away(String),
 }
 
 impl Lost {
     /// The reason in plain words.
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::Unsent(text) | Self::Unanswered(text) | Self::Useless(text) => text,
+            Self::Unsent(text)
+            | Self::Unanswered(text)
+            | Self::Useless(text)
+            | Self::Forbidden(text)
+            | Self::Away(text) => text,
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 use crate::model::{InstanceId, PodName, Target};
 use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
 
@@ -77,7 +77,13 @@ impl Way {
                 let pod = pod.ok_or_else(|| Lost::Useless("it has no pod that could be asked".to_owned()))?;
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
-                let mut bytes = opening.map_err(|problem| Lost::Unsent(problem.to_string()))?;
+                let mut bytes = opening.map_err(|problem| match problem.cause {
+                    Cause::Forbidden => Lost::Forbidden(problem.to_string()),
+                    Cause::Away => Lost::Away(problem.why),
+                    // Which pod and port is told by whoever asks.
+                    Cause::Other if problem.why.is_empty() => Lost::Unsent(problem.what),
+                    Cause::Other => Lost::Unsent(problem.why),
+                })?;
                 if port.tls {
                     let trust = if ca.is_some() && !insecure { Trust::AnyName } else { Trust::Anything };
                     bytes = secure(trust, ca.as_deref(), "localhost", bytes).await?;

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ impl Trouble {
             if let Some(io) = cause.downcast_ref::<std::io::Error>() {
                 causes.push(match io.kind() {
                     std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                    std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::ConnectionAborted
+                    | std::io::ErrorKind::BrokenPipe
+                    | std::io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
                     std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
                     _ => io.to_string(),
                 });
@@ -126,7 +130,11 @@ impl Trouble {
 
     /// The problem for a person who wanted to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
-        let problem = Problem::new(what, self.why());
+        let problem = Problem::new(what, self.why()).cause(match self {
+            Self::Lost(_) => Cause::Away,
+            Self::Refused { code: 403, .. } => Cause::Forbidden,
+            _ => Cause::Other,
+        });
         match self {
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
@@ -150,7 +158,8 @@ fn certificate_sentence(all: &str) -> Option<String> {
     if !all.contains("certificate") && !all.contains("UnknownIssuer") && !all.contains("TLS") {
         return None;
     }
-    let why = if all.contains("UnknownIssuer") {
+    // A bad signature is an authority of the same name with another key, and every kubeadm calls its own `kubernetes`.
+    let why = if all.contains("UnknownIssuer") || all.contains("BadSignature") {
         "is signed by an authority that is not known"
     } else if all.contains("not valid for name") || all.contains("NotValidForName") {
         "is for another name"
@@ -219,6 +228,12 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_breaks_off_is_told_without_numbers() {
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(Trouble::of_error("s", &io).why().ends_with("does not answer: the connection was closed"));
+    }
+
+    #[test]
     fn a_refusal_quotes_the_server_and_names_what_it_needs() {
         let trouble = Trouble::Refused {
             code: 403,
@@ -236,6 +251,10 @@ mod tests {
         for (text, expected) in [
             (
                 "invalid peer certificate: UnknownIssuer",
+                "its certificate is signed by an authority that is not known",
+            ),
+            (
+                "invalid peer certificate: BadSignature",
                 "its certificate is signed by an authority that is not known",
             ),
             (

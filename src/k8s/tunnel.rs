@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::Cluster;
 use super::explain::Trouble;
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 use crate::model::PodName;
 use crate::seam::{Bytes, Later, Tunnel};
 
@@ -30,8 +30,7 @@ impl Tunnel for Cluster {
             let mut forwarder = match opening {
                 Ok(Ok(forwarder)) => forwarder,
                 Ok(Err(error)) => {
-                    let trouble = Trouble::of(&self.api.server, &error);
-                    return Err(trouble.problem(what(), "verb create on pods/portforward"));
+                    return Err(refused(what(), &Trouble::of(&self.api.server, &error)));
                 }
                 Err(_) => return Err(Problem::new(what(), "port-forward was not answered within 10 s")),
             };
@@ -44,6 +43,17 @@ impl Tunnel for Cluster {
             Ok(bytes)
         })
     }
+}
+
+/// API servers from 1.35 on want both verbs for a port-forward over a WebSocket, and refuse without a word when only
+/// `create` is missing. So what is needed is said here, in the sentence itself: notices carry no hint.
+fn refused(what: String, trouble: &Trouble) -> Problem {
+    const NEEDS: &str = "verbs get and create on pods/portforward";
+    let mut problem = trouble.problem(what, NEEDS);
+    if problem.cause == Cause::Forbidden {
+        problem.why = format!("{} (needs {NEEDS})", problem.why.trim_end().trim_end_matches(':'));
+    }
+    problem
 }
 
 type Message = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
@@ -94,5 +104,25 @@ impl AsyncWrite for PodStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_a_word_still_names_both_verbs() {
+        let trouble = Trouble::Refused {
+            code: 403,
+            reason: "Forbidden".to_owned(),
+            message: "pods \"emqx-core-0\" is forbidden: ".to_owned(),
+        };
+        let problem = refused("cannot reach port 18083 of pod mq/emqx-core-0".to_owned(), &trouble);
+        assert_eq!(problem.cause, Cause::Forbidden);
+        assert_eq!(
+            problem.why,
+            "pods \"emqx-core-0\" is forbidden (needs verbs get and create on pods/portforward)"
+        );
     }
 }

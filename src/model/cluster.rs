@@ -111,6 +111,63 @@ pub struct BlueGreen {
     pub started: Option<Timestamp>,
 }
 
+/// What `spec` says of how updates go; `None` is "not written", whatever default may come of it (`emqx-facts.md` 1.5
+/// to 1.8; `plan::upgrade::pace` knows what follows from each).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateSpec {
+    /// Whether there is the block at all (`blueGreenUpdate`, `updateStrategy`).
+    pub present: bool,
+    /// Whether there is an evacuation strategy in it.
+    pub evacuation: bool,
+    /// Whether evacuation is switched off (v3beta1).
+    pub disabled: bool,
+    /// Seconds between the new pods being up and the first evacuation.
+    pub initial_delay: Option<u64>,
+    /// Clients cut per second and node.
+    pub conn_evict_rate: Option<u64>,
+    /// Sessions moved per second and node.
+    pub sess_evict_rate: Option<u64>,
+    /// Seconds for clients to take their sessions over.
+    pub wait_takeover: Option<u64>,
+    /// Seconds for load balancers to notice.
+    pub wait_health_check: Option<u64>,
+    /// Replicants that may be missing meanwhile, as written (v3beta1).
+    pub max_unavailable: Option<String>,
+    /// Replicants that may be too many meanwhile, as written (v3beta1).
+    pub max_surge: Option<String>,
+}
+
+/// The image of an EmqxEnterprise or EmqxBroker v1beta4, which keeps its parts apart:
+/// `[registry/]repository:prefix+version+suffix`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageParts {
+    /// The registry, without the slash after it.
+    pub registry: Option<String>,
+    /// The repository.
+    pub repository: Option<String>,
+    /// What stands before the version in the tag.
+    pub prefix: Option<String>,
+    /// The version.
+    pub version: Option<String>,
+    /// What stands behind the version in the tag.
+    pub suffix: Option<String>,
+}
+
+/// What one pod asks for, as written; for the plan of an upgrade, which needs all of it twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// CPU of a core (v1beta4: of every node).
+    pub core_cpu: Option<String>,
+    /// Memory of a core.
+    pub core_memory: Option<String>,
+    /// CPU of a replicant.
+    pub replicant_cpu: Option<String>,
+    /// Memory of a replicant.
+    pub replicant_memory: Option<String>,
+    /// Whether cores have volumes of their own.
+    pub volumes: bool,
+}
+
 /// The port and the protocol of EMQX's REST API within a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiPort {
@@ -172,6 +229,14 @@ pub struct Instance {
     pub api_port: Option<ApiPort>,
     /// Labels and annotations that tell of a GitOps tool, as `key=value`.
     pub managed_by: Vec<String>,
+    /// How updates go.
+    pub update: UpdateSpec,
+    /// v1beta4 only: the parts of its image.
+    pub image_parts: Option<ImageParts>,
+    /// What its pods ask for.
+    pub requests: Requests,
+    /// Our own annotations (`cli.emqx.io/…`), by key.
+    pub notes: std::collections::BTreeMap<String, String>,
 }
 
 impl Instance {

@@ -13,7 +13,9 @@ pub mod refusal;
 pub mod verdict;
 pub mod world;
 
-pub use cluster::{ApiPort, BlueGreen, Condition, Instance, Node, Revisions, Role, Target};
+pub use cluster::{
+    ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
+};
 pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};

@@ -1,10 +1,12 @@
 //! Makers of test data, in one place.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::model::{
     ApiVersion, Condition, Fact, Instance, InstanceId, InstanceKind, Load, News, Node, NodeName, Object,
-    Phase, Pod, PodName, Rebalance, Revisions, Role, RunningRebalance, Stage, Strategy,
+    Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy, UpdateSpec,
 };
 
 /// A moment, so many seconds after ten o'clock.
@@ -46,6 +48,10 @@ pub(crate) fn instance(api: ApiVersion) -> Instance {
         blue_green: None,
         api_port: None,
         managed_by: Vec::new(),
+        update: UpdateSpec::default(),
+        image_parts: None,
+        requests: Requests::default(),
+        notes: BTreeMap::new(),
     }
 }
 

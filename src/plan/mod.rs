@@ -2,10 +2,12 @@
 //! values out; no clock, no IO. May import `model`.
 pub mod eviction;
 pub mod follow;
+pub mod goal;
 pub mod judge;
 pub mod manifest;
 #[cfg(test)]
 pub(crate) mod mk;
+pub mod next;
 pub mod picture;
 pub mod preflight;
 pub mod progress;
@@ -15,4 +17,6 @@ pub mod record;
 pub mod results;
 pub mod rules;
 pub mod status;
+pub mod tape;
+pub mod upgrade;
 pub mod words;

@@ -162,11 +162,12 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
         None => (reported, Source::Kubernetes),
     };
     let parts = Parts::of(world, id, instance);
+    let told: BTreeMap<&NodeName, &Node> = reported.iter().map(|node| (&node.name, node)).rev().collect();
 
     let mut rows: Vec<NodeRow> = nodes
         .iter()
         .map(|node| {
-            let told = reported.iter().find(|other| other.name == node.name);
+            let told = told.get(&node.name).copied();
             let pod = pods.find(node, told);
             let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
             let (part, state) = parts.find(&node.name);
@@ -245,14 +246,14 @@ fn totals(rows: &[NodeRow]) -> Totals {
 }
 
 /// The pods of an instance, to be found by every name a node can have.
-struct Pods<'a> {
+pub(super) struct Pods<'a> {
     names: BTreeMap<&'a str, &'a Pod>,
     addresses: BTreeMap<IpAddr, &'a Pod>,
     uids: BTreeMap<&'a str, &'a Pod>,
 }
 
 impl<'a> Pods<'a> {
-    fn of(world: &'a World, id: &'a InstanceId) -> Self {
+    pub(super) fn of(world: &'a World, id: &'a InstanceId) -> Self {
         let mut all = Self { names: BTreeMap::new(), addresses: BTreeMap::new(), uids: BTreeMap::new() };
         for pod in world.pods_of(id) {
             all.names.insert(pod.name.as_str(), pod);
@@ -268,7 +269,7 @@ impl<'a> Pods<'a> {
     }
 
     /// By what the custom resource says, by address, or by the exact first label of the host.
-    fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
+    pub(super) fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
         for source in [Some(node), told].into_iter().flatten() {
             if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
                 return Some(pod);
@@ -327,18 +328,12 @@ impl Serving {
 }
 
 /// Who takes part in what goes on: EMQX's word, else the operator's copy of it.
-struct Parts<'a> {
-    rebalances: Vec<&'a RunningRebalance>,
-    evacuations: Vec<&'a Evacuation>,
-}
+struct Parts<'a>(BTreeMap<&'a NodeName, (Part, Option<&'a str>)>);
 
 impl<'a> Parts<'a> {
     fn of(world: &'a World, id: &InstanceId, instance: Option<&'a Instance>) -> Self {
         if let Some(load) = &world.load {
-            return Self {
-                rebalances: load.value.rebalances.iter().collect(),
-                evacuations: load.value.evacuations.iter().collect(),
-            };
+            return Self::listed(&load.value.rebalances, &load.value.evacuations);
         }
         let copied = world
             .rebalances
@@ -347,25 +342,35 @@ impl<'a> Parts<'a> {
             // The copy in an object that says Failed is as old as the failure.
             .filter(|it| it.phase == crate::model::Phase::Processing)
             .filter(|it| it.namespace == id.namespace && it.instance_name == id.name);
-        Self {
-            rebalances: copied.flat_map(|it| &it.states).collect(),
-            evacuations: instance.map(|it| it.evacuations.iter().collect()).unwrap_or_default(),
+        let evacuations = instance.map(|it| it.evacuations.as_slice()).unwrap_or_default();
+        Self::listed(copied.flat_map(|it| &it.states), evacuations)
+    }
+
+    /// An evacuation comes before a rebalance, and the first of several before the others.
+    fn listed(
+        rebalances: impl IntoIterator<Item = &'a RunningRebalance>,
+        evacuations: &'a [Evacuation],
+    ) -> Self {
+        let mut parts = BTreeMap::new();
+        for evacuation in evacuations {
+            parts.entry(&evacuation.node).or_insert((Part::Evacuating, Some(evacuation.state.as_str())));
         }
+        for rebalance in rebalances {
+            for node in &rebalance.donors {
+                parts.entry(node).or_insert((Part::Donor, Some(rebalance.state.as_str())));
+            }
+            for node in &rebalance.recipients {
+                parts.entry(node).or_insert((Part::Recipient, None));
+            }
+        }
+        Self(parts)
     }
 
     fn find(&self, node: &NodeName) -> (Option<Part>, Option<String>) {
-        if let Some(evacuation) = self.evacuations.iter().find(|evacuation| &evacuation.node == node) {
-            return (Some(Part::Evacuating), Some(evacuation.state.clone()));
+        match self.0.get(node) {
+            Some((part, state)) => (Some(*part), state.map(str::to_owned)),
+            None => (None, None),
         }
-        for rebalance in &self.rebalances {
-            if rebalance.donors.contains(node) {
-                return (Some(Part::Donor), Some(rebalance.state.clone()));
-            }
-            if rebalance.recipients.contains(node) {
-                return (Some(Part::Recipient), None);
-            }
-        }
-        (None, None)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::picture::{Picture, SourceState};
-use super::rebalance::{Finding, Participant, RebalancePlan, Severity};
+use super::rebalance::{Finding, Participant, RebalancePlan, Return, Severity, forecast};
 use super::results::Backend;
 use crate::error::Problem;
 use crate::model::human::{duration, plural};
@@ -47,7 +47,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
                 )
                 .hint(match picture.source(Source::Emqx) {
                     SourceState::Forbidden => {
-                        "allow `get secrets` and `create pods/portforward`, or pass --emqx-url and --api-key-file"
+                        "allow `get secrets` and `get,create pods/portforward`, or pass --emqx-url and --api-key-file"
                             .to_owned()
                     }
                     _ => format!("kubectl emqx status {name} tells which source is missing"),
@@ -61,6 +61,50 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
             })
         })
         .collect()
+}
+
+/// What a rebalance is to be like.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// What is asked of EMQX.
+    pub strategy: &'a Strategy,
+    /// When and where evicted clients come back.
+    pub back: Return,
+    /// Who will drive it.
+    pub backend: Backend,
+    /// The name it is to have; `None` while that does not matter.
+    pub name: Option<&'a str>,
+    /// Whether we may create a Rebalance; `None` when that could not be asked.
+    pub allowed: Option<bool>,
+    /// Checks that are skipped.
+    pub skip: &'a [String],
+}
+
+/// The forecast for a cluster as it is now, with what the checks find.
+pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<RebalancePlan, Problem> {
+    let id = &picture.instance;
+    let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
+    let Wish { strategy, back, backend, name, allowed, skip } = wish;
+    let check = Check { world, instance, picture, backend, name, allowed };
+    let participants = match participants(picture) {
+        Ok(participants) => participants,
+        // A running one explains better than a missing count why there is nothing to plan.
+        Err(problem) => match running(&check) {
+            Some(_) => Vec::new(),
+            None => return Err(problem),
+        },
+    };
+    let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
+    let mut found = findings(&check, &plan);
+    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
+    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
+    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
+    plan.findings.retain(|finding| !skipped(finding));
+    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
+        finding.severity = Severity::Warning;
+    }
+    plan.judge(found);
+    Ok(plan)
 }
 
 /// What the checks find for this plan. A blocked finding refuses it.
@@ -225,7 +269,7 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let (what, right) = match check.backend {
             Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
-            Backend::Emqx => ("reach EMQX", "get secrets and create pods/portforward"),
+            Backend::Emqx => ("reach EMQX", "get secrets and get,create pods/portforward"),
         };
         Finding::new(
             "no-permission",
@@ -331,14 +375,14 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
                 duration(silent)
             ),
         )
-        .hint("let EMQX be asked: get secrets, create pods/portforward; or --emqx-url and --api-key-file")
+        .hint("let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file")
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::picture::picture;
-    use super::super::rebalance::{Decision, Return, forecast};
+    use super::super::rebalance::Decision;
     use super::super::{manifest, mk};
     use super::*;
     use crate::model::{Load, News, Object};

@@ -89,18 +89,9 @@ pub fn progress(run: &Run) -> String {
             .concat(),
         );
     }
-    let lost = super::judge::lost(run.start.as_ref(), &run.counts);
-    let flight = run.entry.as_ref().map_or(0, |entry| entry.donors.len() as u64)
-        * run.entry.as_ref().and_then(|entry| entry.conn_evict_rate).unwrap_or(0);
-    match lost {
-        // What is cut in one round is back in the next: so many are on their way, and not missing.
-        Some(lost) if lost <= flight => text.push_str(", none missing"),
-        Some(lost) => {
-            text.push_str(", ");
-            text.push_str(&count(lost));
-            text.push_str(" clients missing");
-        }
-        None => {}
+    if let Some(missing) = missing(run) {
+        text.push_str(", ");
+        text.push_str(&missing);
     }
     if let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < 0.9) {
         text.push_str(", ");
@@ -108,6 +99,15 @@ pub fn progress(run: &Run) -> String {
         text.push_str(" of the evicted arrived");
     }
     text
+}
+
+/// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
+pub fn missing(run: &Run) -> Option<String> {
+    let lost = super::judge::lost(run.start.as_ref(), &run.counts)?;
+    let flight = run.entry.as_ref().map_or(0, |entry| entry.donors.len() as u64)
+        * run.entry.as_ref().and_then(|entry| entry.conn_evict_rate).unwrap_or(0);
+    // What is cut in one round is back in the next: so many are on their way, and not missing.
+    Some(if lost <= flight { "none missing".to_owned() } else { format!("{} clients missing", count(lost)) })
 }
 
 /// The operator says Failed and EMQX goes on.

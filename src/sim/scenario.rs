@@ -325,6 +325,10 @@ pub struct Scenario {
     /// Whether an operator is at work.
     #[serde(default = "alive")]
     pub operator_alive: bool,
+    /// Seconds from the start of a rebalance to the operator's next look at the instance. Chance on a real cluster; as
+    /// in the recordings when absent.
+    #[serde(default)]
+    pub operator_looks_after: Option<f64>,
     /// Where evicted clients come back.
     #[serde(default)]
     pub load_balancer: Balancer,
@@ -454,6 +458,10 @@ impl Scenario {
         }
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
             return senseless("a group of several nodes cannot have one node name".to_owned());
+        }
+        if self.operator_looks_after.is_some_and(|after| !after.is_finite() || !(0.0..=1e6).contains(&after))
+        {
+            return senseless("`operatorLooksAfter` is in seconds".to_owned());
         }
         for timed in &self.faults {
             let fault = timed.fault.parse()?;

@@ -8,11 +8,24 @@ use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, harmless};
 #[test]
 fn values_that_cannot_be_are_usage_errors() {
     for flags in [
-        "--conn-evict-rate 0", "--conn-evict-rate -5", "--conn-evict-rate ten", "--conn-evict-rate 1e3",
-        "--conn-evict-rate 99999999999999999999", "--sess-evict-rate 0", "--rel-conn-threshold 1.0",
-        "--rel-conn-threshold 0.9", "--rel-conn-threshold 1,1", "--rel-conn-threshold x", "--rel-sess-threshold 1",
-        "--abs-conn-threshold 0", "--abs-conn-threshold -1", "--wait-health-check -1", "--wait-takeover soon",
-        "--wait-takeover 1.5s", "--reconnect-delay -1", "--lb round",
+        "--conn-evict-rate 0",
+        "--conn-evict-rate -5",
+        "--conn-evict-rate ten",
+        "--conn-evict-rate 1e3",
+        "--conn-evict-rate 99999999999999999999",
+        "--sess-evict-rate 0",
+        "--rel-conn-threshold 1.0",
+        "--rel-conn-threshold 0.9",
+        "--rel-conn-threshold 1,1",
+        "--rel-conn-threshold x",
+        "--rel-sess-threshold 1",
+        "--abs-conn-threshold 0",
+        "--abs-conn-threshold -1",
+        "--wait-health-check -1",
+        "--wait-takeover soon",
+        "--wait-takeover 1.5s",
+        "--reconnect-delay -1",
+        "--lb round",
     ] {
         let ran = alone(&format!("rebalance plan --counts 10,0 {flags}")).fails(2);
         harmless(&ran.err);
@@ -29,11 +42,27 @@ fn values_that_cannot_be_are_usage_errors() {
 #[test]
 fn what_does_not_exist_is_a_usage_error_with_a_way_out() {
     for call in [
-        "statsu", "rebalance aply", "status --outptu json", "status -o xml", "status a b", "status -A name",
-        "rebalance watch --timeout 0", "rebalance watch -o json", "rebalance apply -o jsonl", "demo no-such",
-        "demo serve --speed 0", "demo serve no-such", "rebalance apply emqx -f file", "replay", "status pod/emqx",
-        "status ../emqx", "--color sometimes status", "rebalance stop --timeout 0", "replay x -o json",
-        "rebalance apply -f - --conn-evict-rate 5", "status --request-timeout never",
+        "statsu",
+        "rebalance aply",
+        "status --outptu json",
+        "status -o xml",
+        "status a b",
+        "status -A name",
+        "rebalance watch --timeout 0",
+        "rebalance watch -o json",
+        "rebalance apply -o jsonl",
+        "demo no-such",
+        "demo serve --speed 0",
+        "demo serve no-such",
+        "rebalance apply emqx -f file",
+        "replay",
+        "status pod/emqx",
+        "status ../emqx",
+        "--color sometimes status",
+        "rebalance stop --timeout 0",
+        "replay x -o json",
+        "rebalance apply -f - --conn-evict-rate 5",
+        "status --request-timeout never",
     ] {
         let ran = alone(call).exits(2);
         assert_eq!(ran.out, "", "{call}\n{ran}");
@@ -46,7 +75,7 @@ fn what_does_not_exist_is_a_usage_error_with_a_way_out() {
 
 #[test]
 fn names_that_are_not_there_are_errors() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for verb in ["status", "nodes", "rebalance plan", "rebalance generate", "rebalance apply --yes"] {
         let ran = demo.run(&format!("{verb} no-such")).fails(1);
         assert!(ran.err.contains("no-such") && ran.err.contains("emqx"), "{ran}");
@@ -64,8 +93,15 @@ fn two_instances_and_no_name_are_a_usage_error() {
     let (_, mut other) = demo.api("GET", "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx", "");
     other["metadata"] = json!({"name": "second", "namespace": "mq", "uid": "second"});
     assert!(demo.faults().put_object(other));
-    for verb in ["status", "nodes", "rebalance plan", "rebalance generate", "rebalance apply --yes",
-                 "rebalance watch", "rebalance stop --yes"] {
+    for verb in [
+        "status",
+        "nodes",
+        "rebalance plan",
+        "rebalance generate",
+        "rebalance apply --yes",
+        "rebalance watch",
+        "rebalance stop --yes",
+    ] {
         let ran = demo.run(verb).fails(2);
         assert!(ran.err.contains("emqx") && ran.err.contains("second"), "{verb}\n{ran}");
     }
@@ -78,7 +114,7 @@ fn two_instances_and_no_name_are_a_usage_error() {
 
 #[test]
 fn manifests_that_are_none_are_refused_and_nothing_is_made() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let spec = |strategy: &str| {
         format!(
             "apiVersion: apps.emqx.io/v2beta1\nkind: Rebalance\nmetadata: {{name: r}}\nspec: {{instanceName: emqx, \
@@ -160,8 +196,13 @@ fn without_the_crds_it_says_that_no_operator_is_there() {
                 while let Ok(length @ 1..) = stream.read(&mut buffer) {
                     let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
                     let (status, body) = match text.split(' ').nth(1) {
-                        Some("/version") => ("200 OK", r#"{"gitVersion":"v1.33.0","major":"1","minor":"33"}"#),
-                        _ => ("404 Not Found", r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"the server could not find the requested resource"}"#),
+                        Some("/version") => {
+                            ("200 OK", r#"{"gitVersion":"v1.33.0","major":"1","minor":"33"}"#)
+                        }
+                        _ => (
+                            "404 Not Found",
+                            r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"the server could not find the requested resource"}"#,
+                        ),
                     };
                     let length = body.len();
                     let _ = write!(
@@ -183,12 +224,13 @@ fn without_the_crds_it_says_that_no_operator_is_there() {
 
 #[test]
 fn tls_that_does_not_fit_is_explained() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let https = demo.url.replace("http://", "https://");
     let ran = demo.run(&format!("status -n mq --server {https} --request-timeout 5s")).fails(1);
     assert!(ran.err.to_lowercase().contains("tls") || ran.err.contains("https"), "{ran}");
     demo.run("status --certificate-authority /nowhere/ca.crt").fails(1).says("/nowhere/ca.crt");
     demo.run("status --client-certificate /nowhere/a.crt --client-key /nowhere/a.key").fails(1);
-    demo.run(&format!("rebalance apply --yes {DOCUMENTED} --emqx-url https://127.0.0.1:1 --backend emqx")).fails(1);
+    demo.run(&format!("rebalance apply --yes {DOCUMENTED} --emqx-url https://127.0.0.1:1 --backend emqx"))
+        .fails(1);
     assert_eq!(demo.rebalances(), []);
 }

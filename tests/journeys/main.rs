@@ -2,12 +2,13 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
 mod bench;
-mod reads;
-mod plans;
-mod follows;
-mod stops;
-mod rights;
-mod troubles;
-mod inputs;
 mod demos;
+mod follows;
+mod inputs;
+mod manners;
+mod plans;
+mod reads;
+mod rights;
+mod stops;
 mod terminals;
+mod troubles;

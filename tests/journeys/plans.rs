@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys};
 
-const PLAN: &str = "apiVersion kind instance strategy decision reason nodes averages moves phases totalSeconds findings";
+const PLAN: &str =
+    "apiVersion kind instance strategy decision reason nodes averages moves phases totalSeconds findings";
 
 /// Every key of a plan.
 #[track_caller]
@@ -29,7 +30,7 @@ fn is_a_plan(plan: &Value) {
 
 #[test]
 fn the_documented_plan_is_exact_with_and_without_a_cluster() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let flags = format!("{DOCUMENTED} --sess-evict-rate 10 --abs-sess-threshold 100 -o json");
     let live = demo.run(&format!("rebalance plan {flags}")).exits(0).json();
     keys(&live, PLAN);
@@ -69,7 +70,8 @@ fn the_documented_plan_is_exact_with_and_without_a_cluster() {
 
 #[test]
 fn a_plan_of_numbers_contacts_nothing() {
-    let ran = alone("rebalance plan --counts 1200,1000,1000 --abs-conn-threshold 100 --kubeconfig /nowhere").exits(0);
+    let ran = alone("rebalance plan --counts 1200,1000,1000 --abs-conn-threshold 100 --kubeconfig /nowhere")
+        .exits(0);
     assert!(ran.out.contains("\ngo: "), "{ran}");
     alone("rebalance plan --counts 900,100,0").exits(0).shows("nothing to do");
     alone("rebalance plan --counts 5000,5000 --sessions 1,2 -o json").exits(2);
@@ -82,7 +84,7 @@ fn a_plan_of_numbers_contacts_nothing() {
 
 #[test]
 fn what_is_generated_is_what_apply_takes() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance generate emqx --name mine {DOCUMENTED}")).exits(0);
     let manifest: Value = serde_yaml::from_str(&ran.out).expect("YAML");
     keys(&manifest, "apiVersion kind metadata spec");
@@ -94,7 +96,10 @@ fn what_is_generated_is_what_apply_takes() {
         "connEvictRate sessEvictRate waitHealthCheck waitTakeover absConnThreshold relConnThreshold \
          absSessThreshold relSessThreshold",
     );
-    assert_eq!(manifest["spec"]["rebalanceStrategy"]["relConnThreshold"], "1.1", "a text, as the CRD wants it");
+    assert_eq!(
+        manifest["spec"]["rebalanceStrategy"]["relConnThreshold"], "1.1",
+        "a text, as the CRD wants it"
+    );
     let json = demo.run(&format!("rebalance generate --name mine {DOCUMENTED} -o json")).exits(0).json();
     assert_eq!(json, manifest);
     let ran = demo.run_with("rebalance apply --yes -f -", &ran.out).exits(0);
@@ -115,7 +120,7 @@ fn generate_needs_no_cluster_when_the_operator_is_named() {
 
 #[test]
 fn a_dry_run_asks_nothing_and_makes_nothing() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for (way, note) in [("client", "(dry run)"), ("server", "(server dry run)")] {
         let ran = demo.run(&format!("rebalance apply {DOCUMENTED} --dry-run {way}")).exits(0);
         assert!(ran.out.starts_with("rebalance.apps.emqx.io/emqx-"), "{ran}");
@@ -135,7 +140,7 @@ fn a_dry_run_asks_nothing_and_makes_nothing() {
 
 #[test]
 fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance apply emqx {SLOW} --yes --reason window-7")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
     assert_eq!(ran.out.lines().count(), 1);
@@ -146,7 +151,8 @@ fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
     assert!(ran.err.contains("donor") && ran.err.contains(&format!("rebalance watch {name}")), "{ran}");
     let object = demo.rebalance(&name);
     let annotations = &object["metadata"]["annotations"];
-    let plan: Value = serde_json::from_str(annotations["cli.emqx.io/plan"].as_str().expect("a plan")).expect("JSON");
+    let plan: Value =
+        serde_json::from_str(annotations["cli.emqx.io/plan"].as_str().expect("a plan")).expect("JSON");
     assert!(plan.is_object(), "{plan}");
     assert_eq!(annotations["cli.emqx.io/reason"], "window-7");
     // Twice is not two.
@@ -159,7 +165,7 @@ fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
 
 #[test]
 fn without_a_terminal_and_without_yes_nothing_is_made() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     demo.run(&format!("rebalance apply {DOCUMENTED}")).fails(6).says("--yes");
     demo.run_with(&format!("rebalance apply {DOCUMENTED}"), "y\n").fails(6);
     assert_eq!(demo.rebalances(), []);
@@ -169,10 +175,7 @@ fn without_a_terminal_and_without_yes_nothing_is_made() {
 fn the_two_forms_of_the_manual_are_mended_and_said_so() {
     let strategy = "connEvictRate: 10, sessEvictRate: 10, waitHealthCheck: 10, waitTakeover: 10, absConnThreshold: 100, \
                     relConnThreshold: '1.1', absSessThreshold: 100, relSessThreshold: '1.1'";
-    let forms = [
-        "instanceKind: EmqxEnterprise, instanceName: emqx-ee",
-        "instanceName: emqx-ee",
-    ];
+    let forms = ["instanceKind: EmqxEnterprise, instanceName: emqx-ee", "instanceName: emqx-ee"];
     for (form, version) in forms.into_iter().zip(["v1beta4", "v2beta1"]) {
         let demo = Cluster::demo("documented-v1beta4", 40);
         let manifest = demo.file(

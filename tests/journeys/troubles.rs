@@ -40,19 +40,20 @@ fn bad_answers_of_emqx_cost_a_notice_and_no_read() {
 
 #[test]
 fn an_emqx_that_never_answers_is_given_up() {
-    let demo = Cluster::faulty("documented", 20.0);
+    // One core: each further one would be waited for as well.
+    let text = "name: one\napi: v2beta1\nnodes:\n- connections: 7\n";
+    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 20.0);
     demo.faults().emqx_answers(Some(Answer::Silence));
     let began = std::time::Instant::now();
     let ran = demo.run("status -o json").exits(0);
     assert_eq!(ran.json()["sources"]["emqx"]["state"], "unreachable", "{ran}");
-    assert!(began.elapsed().as_secs() < 40, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
 }
 
 #[test]
 fn a_follow_heals_from_dead_forwards_cut_connections_and_a_restarted_server() {
     let demo = Cluster::faulty("documented", 20.0);
-    let mut watch =
-        demo.start(&format!("rebalance apply --yes --watch -o jsonl --timeout 80s {DOCUMENTED}"));
+    let mut watch = demo.start(&format!("rebalance apply --yes --watch -o jsonl --timeout 80s {DOCUMENTED}"));
     watch.until("\"evictConnections\"");
     demo.faults().drop_port_forwards();
     let seen = |watch: &crate::bench::Going| watch.out().matches("\"progress\"").count();
@@ -96,7 +97,8 @@ fn an_object_deleted_and_made_again_is_another_one() {
 
 #[test]
 fn a_stopped_node_is_shown_and_takes_no_part() {
-    let text = "name: stopped\napi: v2beta1\nnodes:\n- connections: 3000\n- connections: 100\n- stopped: true\n";
+    let text =
+        "name: stopped\napi: v2beta1\nnodes:\n- connections: 3000\n- connections: 100\n- stopped: true\n";
     let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 20.0);
     let status = demo.run("status -o json").exits(0).json();
     let nodes = status["nodes"].as_array().expect("nodes");
@@ -111,15 +113,28 @@ fn a_stopped_node_is_shown_and_takes_no_part() {
 #[test]
 fn hostile_names_reach_no_terminal() {
     let demo = Cluster::demo("hostile", 40);
-    for verb in ["status", "status -o wide", "nodes", "nodes -o wide", "version", "rebalance plan", "status -o json",
-                 "nodes -o yaml", "version -o yaml", "status -o name", "rebalance list",
-                 "status nope", "rebalance watch nope"] {
+    for verb in [
+        "status",
+        "status -o wide",
+        "nodes",
+        "nodes -o wide",
+        "version",
+        "rebalance plan",
+        "status -o json",
+        "nodes -o yaml",
+        "version -o yaml",
+        "status -o name",
+        "rebalance list",
+        "status nope",
+        "rebalance watch nope",
+    ] {
         let ran = demo.run(verb);
         harmless(&ran.out);
         harmless(&ran.err);
         assert!(ran.code.is_some_and(|code| code < 7), "{verb}\n{ran}");
     }
-    let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED} --skip-check instance-not-ready"));
+    let ran =
+        demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED} --skip-check instance-not-ready"));
     harmless(&ran.out);
     harmless(&ran.err);
     let ran = demo.run("status --color always").exits(0);

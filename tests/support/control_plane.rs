@@ -904,6 +904,24 @@ impl ControlPlane {
         self.write_kubeconfig(user, &cert)
     }
 
+    /// A kubeconfig whose certificate for `user` is out of date.
+    pub fn kubeconfig_expired(&self, user: &str) -> PathBuf {
+        let cert = format!("expired-{user}");
+        self.helper(&["expired", &self.path("pki"), &cert, user]).expect("a certificate can be made");
+        self.write_kubeconfig(user, &cert)
+    }
+
+    /// A certificate authority that this control plane knows nothing of.
+    pub fn foreign_authority(&self) -> PathBuf {
+        self.helper(&["certs", &self.path("foreign")]).expect("an authority can be made");
+        self.dir.join("foreign/ca.crt")
+    }
+
+    /// Its own certificate authority.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.join("pki/ca.crt")
+    }
+
     /// Lets `user` do what `rules` (a list of RBAC rules) say, in one namespace or in the whole cluster, and waits
     /// until the API server knows. Replaces what was granted to the user there before, which may still work for a
     /// moment.

@@ -10,13 +10,15 @@
 //!
 //! and of a node that does not run every absent one is not told.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::field::{Head, at, conditions, list, number, text, texts, time};
 use super::hocon;
 use crate::model::{
-    ApiPort, ApiVersion, BlueGreen, Evacuation, Instance, InstanceId, InstanceKind, Node, NodeName, PodName,
-    Revisions, Role, Stage,
+    ApiPort, ApiVersion, BlueGreen, Evacuation, ImageParts, Instance, InstanceId, InstanceKind, Node,
+    NodeName, PodName, Requests, Revisions, Role, Stage, UpdateSpec,
 };
 
 pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance, String> {
@@ -53,12 +55,99 @@ pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance
         }),
         api_port: api_port(object, api),
         managed_by: managed_by(object),
+        update: update(object, api),
+        image_parts: v1beta4.then(|| at(object, &IMAGE_V1BETA4)).flatten().map(image_parts),
+        requests: requests(object, api),
+        notes: notes(object),
     })
+}
+
+/// Where v1beta4 keeps its image.
+const IMAGE_V1BETA4: [&str; 5] = ["spec", "template", "spec", "emqxContainer", "image"];
+
+fn image_parts(image: &Value) -> ImageParts {
+    ImageParts {
+        registry: text(image, &["registry"]),
+        repository: text(image, &["repository"]),
+        prefix: text(image, &["prefix"]),
+        version: text(image, &["version"]),
+        suffix: text(image, &["suffix"]),
+    }
+}
+
+/// How updates go: `blueGreenUpdate` of v1beta4, `updateStrategy` of the others, whose rates v3beta1 writes out in full.
+fn update(object: &Value, api: ApiVersion) -> UpdateSpec {
+    let block =
+        if api == ApiVersion::V1beta4 { ["spec", "blueGreenUpdate"] } else { ["spec", "updateStrategy"] };
+    let Some(block) = at(object, &block) else { return UpdateSpec::default() };
+    let strategy = at(block, &["evacuationStrategy"]);
+    let of = |key: &str| strategy.and_then(|strategy| number(strategy, &[key]));
+    let (conn, sess) = match api {
+        ApiVersion::V3beta1 => ("connectionEvictionRate", "sessionEvictionRate"),
+        _ => ("connEvictRate", "sessEvictRate"),
+    };
+    // A number or a percentage.
+    let amount = |key: &str| {
+        let value = at(block, &["replicants", key])?;
+        value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|number| number.to_string()))
+    };
+    UpdateSpec {
+        present: true,
+        evacuation: strategy.is_some(),
+        disabled: strategy.and_then(|it| text(it, &["type"])).as_deref() == Some("Disabled"),
+        initial_delay: number(block, &["initialDelaySeconds"]),
+        conn_evict_rate: of(conn),
+        sess_evict_rate: of(sess),
+        wait_takeover: of("waitTakeover"),
+        wait_health_check: of("waitHealthCheck"),
+        max_unavailable: amount("maxUnavailable"),
+        max_surge: amount("maxSurge"),
+    }
+}
+
+fn requests(object: &Value, api: ApiVersion) -> Requests {
+    let v1beta4 = api == ApiVersion::V1beta4;
+    let of = |template: &str, what: &str| {
+        if v1beta4 {
+            text(object, &["spec", "template", "spec", "emqxContainer", "resources", "requests", what])
+        } else {
+            text(object, &["spec", template, "spec", "resources", "requests", what])
+        }
+    };
+    let claim =
+        |path: &[&str]| at(object, path).is_some_and(|it| at(it, &["resources", "requests"]).is_some());
+    Requests {
+        core_cpu: of("coreTemplate", "cpu"),
+        core_memory: of("coreTemplate", "memory"),
+        replicant_cpu: of("replicantTemplate", "cpu").filter(|_| !v1beta4),
+        replicant_memory: of("replicantTemplate", "memory").filter(|_| !v1beta4),
+        volumes: match api {
+            ApiVersion::V1beta4 => at(object, &["spec", "persistent"]).is_some(),
+            ApiVersion::V3beta1 => {
+                at(object, &["spec", "coreTemplate", "spec", "persistentVolumeClaimSpec"]).is_some()
+            }
+            // `volumeClaimTemplates: {resources: {}}` is what an absent one is written back as.
+            _ => claim(&["spec", "coreTemplate", "spec", "volumeClaimTemplates"]),
+        },
+    }
+}
+
+/// What stands before the names of our own annotations.
+const OURS: &str = "cli.emqx.io/";
+
+fn notes(object: &Value) -> BTreeMap<String, String> {
+    let annotations = at(object, &["metadata", "annotations"]).and_then(Value::as_object);
+    annotations
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| key.starts_with(OURS))
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 /// The reference that the operator builds: `[registry/]repository:prefix+version+suffix`.
 fn image_v1beta4(object: &Value) -> Option<String> {
-    let image = at(object, &["spec", "template", "spec", "emqxContainer", "image"])?;
+    let image = at(object, &IMAGE_V1BETA4)?;
     let part = |key: &str| text(image, &[key]).unwrap_or_default();
     let mut name = part("registry");
     if !name.is_empty() {
@@ -274,4 +363,71 @@ fn managed_by(object: &Value) -> Vec<String> {
             (*key != "app.kubernetes.io/managed-by" || value == "Helm").then(|| format!("{key}={value}"))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn how_updates_go_is_read_from_every_version() {
+        let rates =
+            json!({"connEvictRate": 200, "sessEvictRate": 100, "waitTakeover": 5, "waitHealthCheck": 15});
+        let spec = |version: &str, kind: &str, spec: Value| {
+            let object = json!({"metadata": {"name": "e"}, "spec": spec});
+            read(&object, kind, version).expect("it can be read").update
+        };
+        let four = spec(
+            "v1beta4",
+            "EmqxEnterprise",
+            json!({"blueGreenUpdate": {"initialDelaySeconds": 5, "evacuationStrategy": rates}}),
+        );
+        assert_eq!(
+            (four.initial_delay, four.conn_evict_rate, four.wait_takeover),
+            (Some(5), Some(200), Some(5))
+        );
+        assert!(four.present && four.evacuation && !four.disabled);
+        let none = spec("v1beta4", "EmqxEnterprise", json!({"updateStrategy": {"initialDelaySeconds": 9}}));
+        assert_eq!(none, UpdateSpec::default(), "another version's block is none");
+        let two =
+            spec("v2", "EMQX", json!({"updateStrategy": {"type": "Recreate", "evacuationStrategy": rates}}));
+        assert_eq!((two.wait_health_check, two.initial_delay), (Some(15), None));
+        let three = spec(
+            "v3beta1",
+            "EMQX",
+            json!({"updateStrategy": {"evacuationStrategy": {"type": "Disabled",
+            "connectionEvictionRate": 7, "sessionEvictionRate": 8}, "replicants": {"maxUnavailable": "25%", "maxSurge": 2}}}),
+        );
+        assert_eq!((three.conn_evict_rate, three.sess_evict_rate, three.disabled), (Some(7), Some(8), true));
+        assert_eq!((three.max_unavailable.as_deref(), three.max_surge.as_deref()), (Some("25%"), Some("2")));
+        let bare = spec("v2beta1", "EMQX", json!({"updateStrategy": {"type": "Recreate"}}));
+        assert!(bare.present && !bare.evacuation && bare.conn_evict_rate.is_none());
+    }
+
+    #[test]
+    fn parts_requests_and_our_notes_are_read() {
+        let object = json!({"metadata": {"name": "e", "annotations": {"cli.emqx.io/initial-delay-seconds": "5", "other": "x"}},
+            "spec": {"persistent": {"resources": {}}, "template": {"spec": {"emqxContainer": {
+                "image": {"registry": "r.example", "repository": "emqx/emqx-ee", "version": "4.4.24", "suffix": "-a"},
+                "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}}}}});
+        let read = read(&object, "EmqxEnterprise", "v1beta4").expect("it can be read");
+        let parts = read.image_parts.expect("there is an image");
+        assert_eq!(
+            (parts.registry.as_deref(), parts.version.as_deref(), parts.prefix),
+            (Some("r.example"), Some("4.4.24"), None)
+        );
+        assert_eq!(read.image.as_deref(), Some("r.example/emqx/emqx-ee:4.4.24-a"));
+        assert_eq!((read.requests.core_cpu.as_deref(), read.requests.volumes), (Some("500m"), true));
+        assert_eq!(read.notes.len(), 1);
+        let five = json!({"metadata": {"name": "e"}, "spec": {"image": "a:1",
+            "coreTemplate": {"spec": {"volumeClaimTemplates": {"resources": {}}}},
+            "replicantTemplate": {"spec": {"resources": {"requests": {"memory": "2Gi"}}}}}});
+        let five = super::read(&five, "EMQX", "v2beta1").expect("it can be read");
+        assert_eq!(
+            (five.requests.replicant_memory.as_deref(), five.requests.volumes, five.image_parts),
+            (Some("2Gi"), false, None)
+        );
+    }
 }

@@ -102,6 +102,7 @@ pub(super) fn set(object: &Value, kind: &str) -> Result<Set, String> {
         present: number(object, &["status", "replicas"]).unwrap_or(0),
         ready: number(object, &["status", "readyReplicas"]).unwrap_or(0),
         revision: label(object, HASH_LABEL),
+        update_revision: text(object, &["status", "updateRevision"]),
         image: image(object, &["spec", "template", "spec", "containers"]),
         namespace: head.namespace,
         name: head.name,

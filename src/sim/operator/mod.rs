@@ -59,6 +59,8 @@ struct Shared {
     alive: Arc<AtomicBool>,
     keeper: Raiser,
     controller: Raiser,
+    /// How long after a rebalance's start the keeper looks again, when it is not as in the recordings.
+    looks_after: Option<Duration>,
     /// When the keeper's next pass is to be, set by the controller.
     phase: Mutex<Option<Duration>>,
     /// The newest version of a Rebalance that the controller knows of.
@@ -75,6 +77,7 @@ impl Operator {
             client,
             clock,
             core_address: scenario.members().first().map(|member| member.ip.clone()).unwrap_or_default(),
+            looks_after: scenario.operator_looks_after.map(Duration::from_secs_f64),
             api: scenario.api,
             namespace: scenario.namespace,
             instance: scenario.instance,
@@ -133,11 +136,11 @@ impl Shared {
 
     /// A rebalance has just started: the keeper looks again when the recordings' operators did.
     fn rephase(&self) {
-        let after = match self.api {
+        let after = self.looks_after.unwrap_or(match self.api {
             Api::V1beta4 => Duration::from_secs(6),
             Api::V2 => Duration::from_secs(22),
             Api::V2beta1 | Api::V3beta1 => Duration::from_secs(20),
-        };
+        });
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed() + after);
         self.keeper.raise();
     }

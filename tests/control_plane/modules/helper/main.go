@@ -25,6 +25,7 @@ import (
 const usage = `usage:
   helper certs DIR                       ca, server, admin and service-account keys
   helper client DIR NAME CN [GROUP...]   DIR/NAME.{crt,key} signed by DIR's ca
+  helper expired DIR NAME CN             the same, out of date since a minute
   helper supervise LOG COMMAND [ARG...]  run COMMAND until standard input ends`
 
 func init() {
@@ -40,7 +41,11 @@ func main() {
 	case len(args) == 2 && args[0] == "certs":
 		err = certs(args[1])
 	case len(args) >= 4 && args[0] == "client":
-		err = client(args[1], args[2], args[3], args[4:])
+		err = client(args[1], args[2], template(args[3]), args[4:])
+	case len(args) == 4 && args[0] == "expired":
+		cert := template(args[3])
+		cert.NotAfter = time.Now().Add(-time.Minute)
+		err = client(args[1], args[2], cert, nil)
 	case len(args) >= 3 && args[0] == "supervise":
 		var code int
 		if code, err = supervise(args[1], args[2:]); err == nil {
@@ -113,7 +118,7 @@ func certs(dir string) error {
 	if err := write(dir, "server", server, ca, serverKey, key); err != nil {
 		return err
 	}
-	if err := client(dir, "admin", "admin", []string{"system:masters"}); err != nil {
+	if err := client(dir, "admin", template("admin"), []string{"system:masters"}); err != nil {
 		return err
 	}
 	account, err := newKey()
@@ -123,7 +128,7 @@ func certs(dir string) error {
 	return writeKey(dir, "service-account", account)
 }
 
-func client(dir, name, cn string, groups []string) error {
+func client(dir, name string, cert *x509.Certificate, groups []string) error {
 	caCert, err := readPEM(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		return err
@@ -144,7 +149,6 @@ func client(dir, name, cn string, groups []string) error {
 	if err != nil {
 		return err
 	}
-	cert := template(cn)
 	cert.Subject.Organization = groups
 	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return write(dir, name, cert, ca, key, caKey)

@@ -1,0 +1,91 @@
+//! Where a running rebalance will leave every node: the forecast again, from the counts of this moment.
+
+use std::collections::BTreeMap;
+
+use super::eviction::{Landing, Loop, run};
+use super::follow::Run;
+use super::progress::Counts;
+use super::rebalance::thresholds;
+use super::rules::mean;
+use crate::model::{NodeName, Stage};
+
+/// Where it ends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Goals {
+    /// What each participant will hold.
+    pub nodes: BTreeMap<NodeName, u64>,
+    /// The donors' mean.
+    pub donors: f64,
+    /// The recipients' mean.
+    pub recipients: f64,
+    /// Rounds from the start to the end, where the start is known.
+    pub rounds: Option<u64>,
+}
+
+/// Where this one ends; `None` when counts or strategy are not known, or it is over.
+pub fn goals(of: &Run) -> Option<Goals> {
+    let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.strategy.as_ref()?);
+    let (threshold, _) = thresholds(strategy);
+    let forecast = |counts: &Counts| {
+        let donors = counts.each(&entry.donors, Counts::connections)?;
+        let recipients = counts.each(&entry.recipients, Counts::connections)?;
+        Some(run(&Loop {
+            donors: &donors,
+            recipients: &recipients,
+            rate: strategy.conn_evict_rate,
+            threshold,
+            delay: 0,
+            landing: Landing::Even,
+        }))
+    };
+    let rounds = of.start.as_ref().and_then(forecast).map(|outcome| outcome.rounds);
+    let (donors, recipients) = if matches!(entry.stage, Stage::WaitHealthCheck | Stage::EvictingConns) {
+        let outcome = forecast(&of.counts)?;
+        (outcome.donors, outcome.recipients)
+    } else {
+        // What was to move has moved.
+        (
+            of.counts.each(&entry.donors, Counts::connections)?,
+            of.counts.each(&entry.recipients, Counts::connections)?,
+        )
+    };
+    let means = (mean(donors.iter().copied()), mean(recipients.iter().copied()));
+    let names = entry.donors.iter().chain(&entry.recipients).cloned();
+    Some(Goals {
+        nodes: names.zip(donors.into_iter().chain(recipients)).collect(),
+        donors: means.0,
+        recipients: means.1,
+        rounds,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::follow::Follower;
+    use super::super::mk;
+    use super::*;
+    use crate::model::{ApiVersion, News, Object, Phase, World};
+
+    #[test]
+    fn the_documented_run_ends_where_the_plan_says_at_every_moment() {
+        let mut world =
+            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
+        world.apply(mk::fact(0, News::Nodes(mk::nodes(&[3333, 3333, 3334, 0]))));
+        world.apply(mk::rebalance("golden", Phase::Processing, |_| ()));
+        world.apply(mk::fact(0, News::Load(mk::load("wait_health_check"))));
+        let mut follower = Follower::new(None);
+        follower.observe(&world, mk::at(0));
+        for (second, counts, state) in [
+            (1, [3333, 3333, 3334, 0], "wait_health_check"),
+            (42, [3013, 3013, 3014, 960], "evicting_conns"),
+            (95, [2553, 2553, 2554, 2340], "wait_takeover"),
+        ] {
+            world.apply(mk::fact(second, News::Nodes(mk::nodes(&counts))));
+            world.apply(mk::fact(second, News::Load(mk::load(state))));
+            follower.observe(&world, mk::at(second));
+            let goals = goals(follower.running().expect("it runs")).expect("all is known");
+            assert_eq!(goals.nodes.values().copied().collect::<Vec<_>>(), [2553, 2553, 2554, 2340]);
+            assert_eq!(goals.rounds, Some(78));
+        }
+    }
+}

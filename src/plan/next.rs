@@ -1,0 +1,161 @@
+//! What will happen to one node next, and why not yet; in sentences.
+
+use jiff::Timestamp;
+
+use super::follow::Run;
+use super::goal::Goals;
+use super::picture::NodeRow;
+use super::words::short;
+use crate::model::human::{count, duration, plural, seconds_between};
+use crate::model::{Evacuation, Instance, NodeName, Stage, World};
+
+/// What is known around the node.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The world.
+    pub world: &'a World,
+    /// The cluster's custom resource.
+    pub instance: Option<&'a Instance>,
+    /// The rebalance that goes on.
+    pub run: Option<&'a Run>,
+    /// Where it ends.
+    pub goals: Option<&'a Goals>,
+    /// Whether the node is of the set that an upgrade leaves.
+    pub old: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The evacuations, by EMQX's word, else by the operator's copy.
+pub fn evacuations<'a>(world: &'a World, instance: Option<&'a Instance>) -> &'a [Evacuation] {
+    match (&world.load, instance) {
+        (Some(load), _) => &load.value.evacuations,
+        (None, Some(instance)) => &instance.evacuations,
+        (None, None) => &[],
+    }
+}
+
+/// Seconds that an evacuation needs for what it does now, where that follows from its counts. `connections` are those of
+/// this moment, if EMQX's list of nodes tells them.
+pub fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option<u64> {
+    let (left, rate) = match evacuation.stage {
+        Stage::EvictingConns => (connections.or(evacuation.connections), evacuation.conn_evict_rate),
+        Stage::EvictingSessions => (evacuation.sessions, evacuation.sess_evict_rate),
+        _ => return None,
+    };
+    Some(left?.div_ceil(rate.filter(|rate| *rate > 0)?))
+}
+
+/// Seconds that a rebalance still waits; `None` while it does not wait.
+pub fn wait_left(run: &Run, now: Timestamp) -> Option<(u64, u64)> {
+    let (entry, strategy) = (run.entry.as_ref().filter(|_| run.ended.is_none())?, run.strategy.as_ref()?);
+    let length = match entry.stage {
+        Stage::WaitHealthCheck => strategy.wait_health_check_seconds,
+        Stage::WaitTakeover => strategy.wait_takeover_seconds,
+        _ => return None,
+    };
+    Some((seconds_between(run.stage_since, now).min(length), length))
+}
+
+/// What comes next for this node.
+pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
+    let evacuations = evacuations(around.world, around.instance);
+    let upgrading = around.instance.is_some_and(Instance::upgrading);
+    if let Some(evacuation) = evacuations.iter().find(|it| it.node == row.node) {
+        return evacuating(evacuation, row, upgrading);
+    }
+    if let Some(run) = around.run.filter(|run| run.ended.is_none() && run.entry.is_some()) {
+        if run.donors().contains(&row.node) {
+            return giving(run, &row.node, around);
+        }
+        if run.recipients().contains(&row.node) {
+            return receiving(&row.node, around);
+        }
+        return vec!["takes no part in what goes on".to_owned()];
+    }
+    if upgrading && around.old {
+        return match evacuations.first() {
+            Some(other) => vec![format!(
+                "its turn comes when {} is empty (`prohibiting`, now {}) and its pod is gone",
+                short(&other.node),
+                other.state
+            )],
+            None => vec![
+                "the operator empties old nodes one after another, as soon as the new ones serve".to_owned(),
+            ],
+        };
+    }
+    if !row.running {
+        return vec!["EMQX calls it stopped".to_owned()];
+    }
+    vec!["nothing is to happen to it".to_owned()]
+}
+
+fn waits(run: &Run, now: Timestamp) -> String {
+    wait_left(run, now).map_or(String::new(), |(spent, length)| format!(": {spent} of {length} s"))
+}
+
+fn giving(run: &Run, node: &NodeName, around: Around<'_>) -> Vec<String> {
+    let Some(entry) = &run.entry else { return Vec::new() };
+    let goal = around.goals.and_then(|goals| goals.nodes.get(node)).copied();
+    let until = goal.map(|goal| format!(" until it holds about {}", count(goal))).unwrap_or_default();
+    let rate = entry.conn_evict_rate.map_or_else(|| "clients".to_owned(), |rate| plural(rate, "client"));
+    match &entry.stage {
+        Stage::WaitHealthCheck => vec![
+            format!("EMQX waits for load balancers to notice ({}{})", entry.state, waits(run, around.now)),
+            format!("then it loses {rate} a second{until}"),
+        ],
+        Stage::EvictingConns => {
+            let left = run.left.map(|left| format!(", {} to go", plural(left.rounds, "round")));
+            vec![format!("loses {rate} a second{until}{}", left.unwrap_or_default())]
+        }
+        Stage::WaitTakeover => {
+            vec![format!("clients take their sessions over ({}{})", entry.state, waits(run, around.now))]
+        }
+        Stage::EvictingSessions => {
+            let left = run.left.map(|left| format!(", {} to go", plural(left.session_rounds, "round")));
+            vec![format!("its sessions without a client are moved{}", left.unwrap_or_default())]
+        }
+        Stage::Prohibiting | Stage::Unknown(_) => vec![format!("EMQX says {}", entry.state)],
+    }
+}
+
+fn receiving(node: &NodeName, around: Around<'_>) -> Vec<String> {
+    match around.goals.and_then(|goals| goals.nodes.get(node)) {
+        Some(goal) => vec![format!("receives what donors lose, up to about {}", count(*goal))],
+        None => vec!["receives what donors lose".to_owned()],
+    }
+}
+
+fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<String> {
+    let connections = row.connections.or(evacuation.connections);
+    let mut says = match &evacuation.stage {
+        Stage::WaitHealthCheck => {
+            vec![format!(
+                "refuses new clients; EMQX waits for load balancers to notice ({})",
+                evacuation.state
+            )]
+        }
+        Stage::EvictingConns => {
+            let left = connections.map(|left| format!(", {} left", count(left))).unwrap_or_default();
+            let seconds = seconds_left(evacuation, connections);
+            let seconds = seconds.map(|left| format!(", about {}", duration(left))).unwrap_or_default();
+            let rate = evacuation.conn_evict_rate.map(|rate| plural(rate, "client"));
+            vec![format!("loses {} a second{left}{seconds}", rate.unwrap_or_else(|| "clients".to_owned()))]
+        }
+        Stage::WaitTakeover => vec![format!("clients take their sessions over ({})", evacuation.state)],
+        Stage::EvictingSessions => {
+            let left = evacuation.sessions.map(|left| format!(", {} left", count(left))).unwrap_or_default();
+            vec![format!("its sessions without a client are moved{left}")]
+        }
+        Stage::Prohibiting => vec!["empty: refuses clients until it is told otherwise".to_owned()],
+        Stage::Unknown(state) => vec![format!("EMQX says {state}")],
+    };
+    if upgrading {
+        says.push(match evacuation.stage {
+            Stage::Prohibiting => "the operator removes its pod next".to_owned(),
+            _ => format!("the operator removes its pod when it is `prohibiting` (now {})", evacuation.state),
+        });
+    }
+    says
+}

@@ -1,0 +1,141 @@
+//! A recording passed through the follower: what was there at the beginning is one look, and the seconds in which nothing
+//! was written are the same answers again.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::follow::Follower;
+use super::upgrade::follow::Upgrades;
+use crate::model::{Event, Fact, World};
+
+/// Somebody who looks at the world again and again, and tells what became different.
+pub trait Looks {
+    /// Looks.
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+    /// The source is over: the last words.
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+}
+
+impl Looks for Follower {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        Follower::observe(self, world, now)
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        Follower::finish(self, world, now)
+    }
+}
+
+/// Who looks at every kind of operation: rebalances, upgrades, evacuations.
+#[derive(Debug)]
+pub struct Operations {
+    rebalances: Follower,
+    upgrades: Upgrades,
+}
+
+impl Operations {
+    /// All of them, of every instance.
+    pub fn all() -> Self {
+        Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None) }
+    }
+}
+
+impl Looks for Operations {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.observe(world, now);
+        events.extend(self.upgrades.observe(world, now));
+        events
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.finish(world, now);
+        events.extend(self.upgrades.finish(world, now));
+        events
+    }
+}
+
+/// What EMQX and the API server are asked when a recording begins comes within this many seconds.
+const BEGINNING: f64 = 1.0;
+
+/// Seconds between two lines that are passed one by one; beyond, a recording has a hole, and what is in it is not known.
+pub const HOLE: i64 = 900;
+
+/// What one line of a recording tells.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Seconds since the recording began.
+    pub t: f64,
+    /// The time by the recorded clock.
+    pub at: Timestamp,
+    /// Whether it is something that changed: not a list, and not EMQX's first words.
+    pub change: bool,
+    /// What was learned.
+    pub facts: Vec<Fact>,
+}
+
+/// Where a recording stands.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    first: Option<f64>,
+    began: bool,
+    last: Option<Timestamp>,
+}
+
+impl Tape {
+    /// Takes a line in; gives the steps that follow from it, and the notices.
+    pub fn take(
+        &mut self,
+        world: &mut World,
+        follower: &mut impl Looks,
+        told: Told,
+    ) -> (Vec<Event>, Vec<String>) {
+        let mut events = Vec::new();
+        let first = *self.first.get_or_insert(told.t);
+        if !self.began && (told.change || told.t - first > BEGINNING) {
+            let at = self.last.unwrap_or(told.at);
+            events = follower.observe(world, at);
+            self.began = true;
+        }
+        events.extend(self.pass(world, follower, told.at));
+        let mut notices = Vec::new();
+        for fact in told.facts {
+            notices.extend(world.apply(fact).notice);
+        }
+        if self.began {
+            events.extend(follower.observe(world, told.at));
+        }
+        self.last = Some(told.at);
+        (events, notices)
+    }
+
+    /// The seconds before `until`. An answer of EMQX's is written when it differs from the one before, and was asked for
+    /// every second: silence is the same answer again.
+    pub fn pass(&mut self, world: &mut World, follower: &mut impl Looks, until: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(last) = self.last.filter(|_| self.began) else { return events };
+        let gap = until.as_second() - last.as_second();
+        if gap > HOLE {
+            return events;
+        }
+        for second in 1..gap {
+            let at = last + SignedDuration::from_secs(second);
+            if let Some(nodes) = &mut world.nodes {
+                nodes.at = at;
+            }
+            if let Some(load) = &mut world.load {
+                load.at = at;
+            }
+            events.extend(follower.observe(world, at));
+            self.last = Some(at);
+        }
+        events
+    }
+
+    /// The recording is over.
+    pub fn finish(&mut self, world: &World, follower: &mut impl Looks) -> Vec<Event> {
+        let Some(at) = self.last else { return Vec::new() };
+        let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };
+        self.began = true;
+        events.extend(follower.finish(world, at));
+        events
+    }
+}

@@ -1,0 +1,82 @@
+//! The end of an upgrade, and its verdict (`cli.md` 4): `upgraded` when only the new set is left, all its nodes run and
+//! serve; `clientsMissing` when live connections are under 98 % of those at the start, 30 s after the end; `reverted` when
+//! the image it ends with is the one it began with. Lost sessions are in the reason.
+
+use jiff::Timestamp;
+
+use super::super::judge::RETURN_SECONDS;
+use super::run::Run;
+use super::sides::Sides;
+use super::words;
+use crate::model::human::{count, plural, seconds_between};
+use crate::model::{Link, Source, Verdict, World};
+
+/// Seconds after the end in which clients that were cut last come back, before a number is called final.
+const LANDING_SECONDS: u64 = 3;
+
+/// Whether EMQX can be asked.
+fn heard(world: &World) -> bool {
+    world.nodes.is_some()
+        && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
+}
+
+/// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
+pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World) -> bool {
+    let (ready, wanted) = run.ready;
+    if !sides.answered || !sides.old.is_empty() || wanted == 0 || ready < wanted {
+        return false;
+    }
+    if !heard(world) {
+        return sides.instance.ready() && !sides.instance.upgrading();
+    }
+    let Some(nodes) = &world.nodes else { return false };
+    // EMQX is asked once a second: an answer from before the last pod was ready proves nothing.
+    if run.removed.is_some_and(|removed| nodes.at < removed) {
+        return false;
+    }
+    let again = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));
+    let old_runs = nodes.value.iter().any(|node| {
+        node.running
+            && !again(&node.name)
+            && run.known.values().any(|known| known.node.as_ref() == Some(&node.name))
+    });
+    !old_runs && sides.new.iter().all(|member| member.running)
+}
+
+/// The verdict of one that is over, once it can be given.
+pub(super) fn word(run: &Run, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
+    let since = seconds_between(run.ended?, now);
+    if run.missing() && since < RETURN_SECONDS {
+        return None;
+    }
+    let whole = run.lost_clients().is_none_or(|lost| lost == 0);
+    (whole || since >= LANDING_SECONDS).then(|| conclude(run, world, now))
+}
+
+/// The verdict of one that is over.
+pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, String) {
+    let tail = words::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
+    if run.missing() {
+        let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
+        let reason = format!(
+            "{} of {} clients are missing after the end; does the load balancer lead them to the new pods? {tail}",
+            count(lost),
+            count(before)
+        );
+        return (Verdict::ClientsMissing, reason);
+    }
+    let image = run.to.as_deref().unwrap_or("the new template");
+    let asked = if heard(world) { "" } else { " (EMQX could not be asked)" };
+    let nodes = plural(run.ready.1, "node");
+    let does = if run.ready.1 == 1 { "runs and serves" } else { "run and serve" };
+    let reason = format!("{nodes} of {image} {does}{asked}; {tail}");
+    if run.turned && run.to == run.from { (Verdict::Reverted, reason) } else { (Verdict::Upgraded, reason) }
+}
+
+/// Why one that is not over is not.
+pub(super) fn goes_on(run: &Run) -> String {
+    let (gone, total) = run.places();
+    let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };
+    let said = if run.contradicted.is_some() { ", although the operator says that it is ready" } else { "" };
+    format!("it goes on: {gone} of {} gone{held}{said}", plural(total as u64, "old pod"))
+}

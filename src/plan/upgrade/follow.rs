@@ -1,0 +1,371 @@
+//! Following: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
+//! verdict.
+//!
+//! ```text
+//!   image changed, or two revisions ──► new pods ──► traffic moved ──► emptying ⇄ removing ──► only new pods ──► verdict
+//!                                          ▲                              │
+//!                                          └── image changed again ───────┘
+//! ```
+//!
+//! An upgrade is called `upgrade/NAME` after its cluster, which has one at a time; an evacuation `evacuation/NODE`.
+//!
+//! What is believed: pods, sets, and EMQX's own list. The object's conditions only tell when the new pods took over, and
+//! that only when the new pods are seen to be up: for 0.2 s after a change `Ready` is True and both revisions are equal,
+//! v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` comes and goes (`verified.md`, "Moments that look done").
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::evacuation::Evacuations;
+use super::run::{Best, Known, Run, Start, Step, evacuations};
+use super::sides::Sides;
+use super::tell::tell;
+use super::{ending, stall, words};
+use crate::model::human::seconds_between;
+use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
+
+use super::super::progress::Counts;
+use super::pace::Pace;
+
+/// Seconds after a change in which the object may still say that all is well (`verified.md`: 0.2 s, and v1beta4 15 s).
+const STALE_WORD_SECONDS: u64 = 20;
+
+/// Follows every upgrade in a world.
+#[derive(Clone, Debug, Default)]
+pub struct Upgrades {
+    /// The runs, in the order in which they began.
+    pub runs: Vec<Run>,
+    /// Evacuations that belong to no upgrade.
+    pub evacuations: Evacuations,
+    /// One cluster only; `None` for all that is in the world.
+    focus: Option<InstanceId>,
+    images: BTreeMap<InstanceId, Option<String>>,
+    seen_nodes: Option<Timestamp>,
+}
+
+impl Upgrades {
+    /// Follows the upgrades of one cluster, or of all in a recording.
+    pub fn new(focus: Option<InstanceId>) -> Self {
+        Self { focus, ..Self::default() }
+    }
+
+    /// The upgrade that goes on in a cluster, if one does.
+    pub fn running(&self, id: &InstanceId) -> Option<&Run> {
+        self.runs.iter().find(|run| &run.id == id && run.verdict.is_none())
+    }
+
+    /// The last upgrade of a cluster that was seen.
+    pub fn last(&self, id: &InstanceId) -> Option<&Run> {
+        self.runs.iter().rfind(|run| &run.id == id)
+    }
+
+    /// Takes in how the world is now; tells what became different.
+    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        let nodes = world.nodes.as_ref().map(|seen| seen.at);
+        let counted = nodes > self.seen_nodes;
+        self.seen_nodes = nodes.max(self.seen_nodes);
+        let ids = match &self.focus {
+            Some(id) => vec![id.clone()],
+            None => world.ids(),
+        };
+        for id in &ids {
+            let Some(sides) = Sides::of(world, id) else { continue };
+            let image = sides.instance.image.clone();
+            let before = self.images.insert(id.clone(), image.clone());
+            let changed = before.as_ref().is_some_and(|before| before.is_some() && *before != image);
+            let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
+            let place = match open {
+                Some(place) => place,
+                None if changed || (sides.two() && !self.judged(id, &sides)) => {
+                    let run = begin(&sides, world, before.filter(|_| changed).flatten(), changed, now);
+                    events.push(run.event(now, EventType::Created, words::created(&run)));
+                    self.runs.push(run);
+                    self.runs.len() - 1
+                }
+                None => continue,
+            };
+            if let Some(run) = self.runs.get_mut(place) {
+                absorb(run, &sides, world, counted, now, &mut events);
+            }
+        }
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            if world.instance(&run.id).is_none() && !world.ids().is_empty() {
+                let reason = format!("{} was deleted on the way", run.id);
+                settle(run, (Verdict::Failed, reason), now, &mut events);
+            }
+        }
+        let ours: BTreeSet<NodeName> = self
+            .runs
+            .iter()
+            .flat_map(|run| run.known.values())
+            .filter_map(|known| known.node.clone())
+            .collect();
+        events.extend(self.evacuations.observe(world, self.focus.as_ref(), &ours, now));
+        events
+    }
+
+    /// The source is over: what is not judged goes on, as far as anybody knows.
+    pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            let verdict = match run.ended {
+                Some(_) => ending::conclude(run, world, now),
+                None => (run.standing(), ending::goes_on(run)),
+            };
+            settle(run, verdict, now, &mut events);
+        }
+        events.extend(self.evacuations.finish(now));
+        events
+    }
+
+    /// Whether what is seen was judged already: a stalled upgrade does not begin anew.
+    fn judged(&self, id: &InstanceId, sides: &Sides<'_>) -> bool {
+        let last = self.runs.iter().rfind(|run| &run.id == id);
+        last.is_some_and(|run| {
+            run.to == sides.instance.image
+                && sides.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
+        })
+    }
+}
+
+/// An upgrade that is seen for the first time; `fresh` when its beginning was seen.
+fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, now: Timestamp) -> Run {
+    let instance = sides.instance;
+    let images = sides.old_images();
+    let oldest = images.first().map(|image| (*image).to_owned());
+    let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
+    // A third set with the image of the first, and another between them: somebody went back before we came.
+    let turned = !fresh && images.len() > 1 && oldest == instance.image;
+    let began = if fresh { now } else { birth(sides).filter(|birth| *birth <= now).unwrap_or(now) };
+    let mut told = BTreeSet::new();
+    if fresh {
+        told.insert("fresh");
+    }
+    let start = Start { connections: counts.all_connections(), sessions: counts.all_sessions() };
+    Run {
+        name: format!("upgrade/{}", instance.id.name),
+        id: instance.id.clone(),
+        api: instance.api,
+        from: from.or(oldest).or_else(|| instance.image.clone()),
+        to: instance.image.clone(),
+        began,
+        started: None,
+        start: if fresh { start } else { Start::default() },
+        counts,
+        arrived: 0,
+        step: Step::NewPods,
+        known: BTreeMap::new(),
+        ready: (0, 0),
+        rolling: instance.api == ApiVersion::V3beta1
+            || (instance.api == ApiVersion::V1beta4 && !instance.update.present),
+        held: false,
+        holding: false,
+        percent: 0,
+        seconds: None,
+        cut: 0,
+        turned,
+        ended: None,
+        verdict: None,
+        asked: fresh.then_some(now),
+        nodes: Vec::new(),
+        best: Best::default(),
+        moved: now,
+        step_since: now,
+        told,
+        key: String::new(),
+        removed: None,
+        contradicted: None,
+    }
+}
+
+/// When the newest of the new sets was created.
+fn birth(sides: &Sides<'_>) -> Option<Timestamp> {
+    let new = |name: &String| sides.new_sets.contains(name);
+    sides.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
+}
+
+fn absorb(
+    run: &mut Run,
+    sides: &Sides<'_>,
+    world: &World,
+    counted: bool,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    turn(run, sides, now, events);
+    know(run, sides, world, now, events);
+    run.ready = sides.ready();
+    run.holding = Pace::of(sides.instance).held();
+    run.held |= run.holding;
+    let changed = run.count(world, sides, now);
+    if run.started.is_none() {
+        run.started = if run.rolling { sides.answered.then_some(now) } else { took_over(run, sides) };
+    }
+    contradict(run, sides, now);
+    step(run, sides, now);
+    run.advance(sides, now);
+    run.forecast(sides, world, now);
+    run.rows(sides);
+    tell(run, sides, now, events);
+    if counted && changed {
+        let message = words::progress(run);
+        events.push(run.event(now, EventType::Progress, message));
+    }
+    if let Some(verdict) = judge(run, sides, world, now) {
+        settle(run, verdict, now, events);
+    }
+}
+
+/// The image was changed again on the way.
+fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+    let image = &sides.instance.image;
+    if *image == run.to || image.is_none() {
+        return;
+    }
+    run.to.clone_from(image);
+    run.turned = true;
+    let back = run.to == run.from;
+    let message = words::turned(run, back);
+    events.push(run.event(now, EventType::Notice, message));
+    run.asked = Some(now);
+    run.started = None;
+    run.moved = now;
+}
+
+/// What is known of old pods.
+fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    let evacuations = evacuations(world, sides);
+    let mut going: Vec<String> = Vec::new();
+    for member in &sides.old {
+        let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| Known {
+            pod: member.pod.name.as_str().to_owned(),
+            node: None,
+            set: member.set.clone(),
+            holds: None,
+            stage: None,
+            deleting: false,
+            gone: None,
+        });
+        known.node = member.node.clone().or(known.node.take());
+        if member.pod.deleting.is_some() {
+            if !known.deleting {
+                known.deleting = true;
+                going.push(member.pod.uid.clone());
+            }
+            continue;
+        }
+        known.holds = member.holds.or(known.holds);
+        let entry = evacuations.iter().find(|entry| Some(&entry.node) == known.node.as_ref());
+        match (entry, &known.stage) {
+            (Some(entry), Some((stage, _, _))) if *stage == entry.stage => {}
+            (Some(entry), _) => known.stage = Some((entry.stage.clone(), entry.state.clone(), now)),
+            (None, _) => known.stage = None,
+        }
+    }
+    let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
+    let new: BTreeSet<&str> = sides.new.iter().map(|member| member.pod.uid.as_str()).collect();
+    // Pods that are wanted again are not old.
+    run.known.retain(|uid, _| !new.contains(uid.as_str()));
+    for (uid, known) in &mut run.known {
+        if known.gone.is_none() && !here.contains(uid.as_str()) {
+            known.gone = Some(now);
+            if !known.deleting {
+                known.deleting = true;
+                going.push(uid.clone());
+            }
+        }
+    }
+    for uid in going {
+        run.removed = Some(now);
+        loaded(run, &uid, sides, now, events);
+    }
+}
+
+/// A pod whose deletion was just seen: was anything on it?
+fn loaded(run: &mut Run, uid: &str, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+    let Some(known) = run.known.get(uid) else { return };
+    let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
+    // EMQX is asked once a second, and a node may have been emptied since; the operator's copy may be newer.
+    let empty = |stage: &Stage| *stage == Stage::Prohibiting;
+    let copied = sides.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
+    if known.stage.as_ref().is_some_and(|(stage, _, _)| empty(stage))
+        || copied.is_some_and(|copy| empty(&copy.stage))
+    {
+        return;
+    }
+    let message = words::loaded(known, holds);
+    run.cut += holds.connections;
+    events.push(run.event(now, EventType::Notice, message));
+}
+
+/// When the new pods took over, if that was after the present target was asked for.
+fn took_over(run: &Run, sides: &Sides<'_>) -> Option<Timestamp> {
+    let at = sides.took_over()?;
+    // Times in objects are whole seconds.
+    run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
+}
+
+/// The object says that all is well, and old pods are left.
+fn contradict(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
+    let instance = sides.instance;
+    let quiet = matches!(instance.api, ApiVersion::V2beta1 | ApiVersion::V2)
+        && instance.ready()
+        && !instance.upgrading()
+        && !sides.old.is_empty()
+        && run.asked.is_none_or(|asked| seconds_between(asked, now) > STALE_WORD_SECONDS);
+    if !quiet {
+        run.contradicted = None;
+    } else if run.contradicted.is_none() {
+        run.contradicted = Some(now);
+    }
+}
+
+fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
+    let removing = sides.old.iter().any(|member| member.pod.deleting.is_some());
+    let begun = run.started.is_some() || run.turned || run.step > Step::NewPods;
+    let evacuating = begun && !run.evacuating(sides).is_empty();
+    let gone = run.places().0;
+    let next = if removing {
+        Step::Removing
+    } else if evacuating {
+        Step::Emptying
+    } else if sides.answered && sides.old.is_empty() {
+        Step::Settling
+    } else if run.started.is_none() && (gone == 0 || run.turned) {
+        Step::NewPods
+    } else if gone == 0 {
+        Step::Moved
+    } else {
+        Step::Waiting
+    };
+    if next != run.step {
+        run.step = next;
+        run.step_since = now;
+    }
+}
+
+/// The verdict, if there is one by now.
+fn judge(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
+    if ending::over(run, sides, world) {
+        run.ended.get_or_insert(now);
+    } else {
+        run.ended = None;
+    }
+    match run.ended {
+        Some(_) => ending::word(run, world, now),
+        None => stall::find(run, sides, world, now).map(|reason| (Verdict::Stalled, reason)),
+    }
+}
+
+fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+    if verdict.0.final_word() {
+        run.percent = 100;
+    }
+    run.verdict = Some(verdict.clone());
+    let mut event = run.event(now, EventType::Verdict, super::super::words::verdict(verdict.0, &verdict.1));
+    event.verdict = Some(verdict.0);
+    event.reason = Some(verdict.1);
+    events.push(event);
+}

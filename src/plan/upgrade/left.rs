@@ -1,0 +1,124 @@
+//! What is left of an upgrade that is followed, and so how far it is: the forecast again, from this moment's counts.
+
+use jiff::Timestamp;
+
+use super::super::progress::percent;
+use super::pace::{self, GUARD_SECONDS, LOOP_SECONDS, Pace};
+use super::run::{Run, Step, evacuations};
+use super::sides::{Member, Sides};
+use crate::model::human::seconds_between;
+use crate::model::{ApiVersion, NodeName, World};
+
+/// Seconds that new pods are taken to need until they are up, for a percent that begins somewhere. How long an image is
+/// pulled nobody knows: no ETA is told meanwhile.
+const NEW_PODS_SECONDS: u64 = 30;
+
+impl Run {
+    /// What is left, as a forecast from this moment; and so the percent.
+    pub(super) fn forecast(&mut self, sides: &Sides<'_>, world: &World, now: Timestamp) {
+        let left = self.left(sides, world, now);
+        let before = match (self.started, self.step) {
+            (None, Step::NewPods) => NEW_PODS_SECONDS.saturating_sub(seconds_between(self.began, now)),
+            _ => 0,
+        };
+        if let Some(left) = left {
+            self.percent = percent(seconds_between(self.began, now), before + left, self.percent);
+        }
+        self.seconds = left.filter(|_| self.step != Step::NewPods);
+    }
+
+    fn left(&self, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<u64> {
+        if sides.old.is_empty() {
+            return (self.step != Step::NewPods).then_some(1);
+        }
+        let pace = Pace::of(sides.instance);
+        let standing: Vec<&Member<'_>> =
+            sides.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
+        if standing.iter().any(|member| member.holds.is_none()) {
+            return None;
+        }
+        let evacuations = evacuations(world, sides);
+        let drain = |member: &Member<'_>, pace: &Pace| {
+            let holds = member.holds.unwrap_or_default();
+            let entry = evacuations.iter().find(|it| Some(&it.node) == member.node.as_ref())?;
+            let (stage, _, since) = self.known.get(&member.pod.uid)?.stage.as_ref()?;
+            let own = Pace {
+                conn_evict_rate: entry.conn_evict_rate.or(pace.conn_evict_rate),
+                sess_evict_rate: entry.sess_evict_rate.or(pace.sess_evict_rate),
+                ..*pace
+            };
+            Some(own.left(stage, seconds_between(*since, now), holds))
+        };
+        let count = standing.len() as u64;
+        if self.api == ApiVersion::V1beta4 {
+            let guarded = self.holding || self.held || evacuations.iter().any(|it| is_old(sides, &it.node));
+            if guarded {
+                return Some(self.guarded_left(&standing, &pace, &drain, now));
+            }
+            return Some(self.unguarded_left(count, &pace, now));
+        }
+        let mut seconds = 0;
+        let mut begun = false;
+        for member in &standing {
+            let holds = member.holds.unwrap_or_default();
+            seconds += match drain(member, &pace) {
+                Some(left) => {
+                    begun = true;
+                    left + pace.removal()
+                }
+                None => pace.turn(holds),
+            };
+        }
+        if sides.old.len() > standing.len() {
+            seconds += 1;
+        } else if !begun && self.places().0 == 0 {
+            let since = self.started.map_or(0, |started| seconds_between(started, now));
+            seconds += pace.first().saturating_sub(since);
+        }
+        Some(seconds)
+    }
+
+    /// A guard empties all old nodes together, then the operator removes them one by one.
+    fn guarded_left(
+        &self,
+        standing: &[&Member<'_>],
+        pace: &Pace,
+        drain: &impl Fn(&Member<'_>, &Pace) -> Option<u64>,
+        now: Timestamp,
+    ) -> u64 {
+        let count = standing.len() as u64;
+        let shared = pace.shared(count);
+        let mut emptying = 0;
+        for member in standing {
+            let left = drain(member, pace).unwrap_or_else(|| {
+                let since = self.started.map_or(0, |started| seconds_between(started, now));
+                shared.drain(member.holds.unwrap_or_default()) + GUARD_SECONDS.saturating_sub(since)
+            });
+            emptying = emptying.max(left);
+        }
+        let release = u64::from(self.holding);
+        match self.removed {
+            Some(removed) if count > 0 => {
+                let look = LOOP_SECONDS.saturating_sub(seconds_between(removed, now));
+                emptying.max(look) + pace::removals(count, None)
+            }
+            _ => emptying + release + pace::removals(count, None),
+        }
+    }
+
+    /// The operator deletes one pod a look, loaded as they are.
+    fn unguarded_left(&self, count: u64, pace: &Pace, now: Timestamp) -> u64 {
+        let Some(removed) = self.removed else {
+            let since = self.started.map_or(0, |started| seconds_between(started, now));
+            return pace.delay.saturating_sub(since) + pace::removals(count, Some(pace.delay));
+        };
+        let gone = self.known.values().filter(|known| known.deleting).count() as u64;
+        let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { pace.delay } else { 0 };
+        let first = gap(gone).saturating_sub(seconds_between(removed, now));
+        if count == 0 { 1 } else { first + (gone + 1..gone + count).map(gap).sum::<u64>() + 1 }
+    }
+}
+
+fn is_old(sides: &Sides<'_>, node: &NodeName) -> bool {
+    sides.old.iter().any(|member| member.node.as_ref() == Some(node))
+}

@@ -1,0 +1,252 @@
+//! How long the steps of an upgrade take: the settings of each API version with their defaults (`emqx-facts.md` 1.5 to
+//! 1.8, 2.2 to 2.5, 4.7), and what the operators were seen to need (`verified.md` 13 to 16).
+
+use crate::model::{ApiVersion, Instance, Stage};
+
+/// The operator of v1beta4 looks every so many seconds, and removes one pod a look (`verified.md` 16).
+pub const LOOP_SECONDS: u64 = 20;
+
+/// Seconds from the new pods being up to the first client that a guard moves: old pods leave the Service, and load
+/// balancers notice.
+pub const GUARD_SECONDS: u64 = 6;
+
+/// An initial delay from here on is not a wait but a hold: the operator removes nothing until it is taken back. Ours is a
+/// year (`verified.md` 16); a day is beyond what anybody would wait.
+pub const HELD_FROM_SECONDS: u64 = 86_400;
+
+/// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
+const EMQX_WAIT_SECONDS: u64 = 60;
+
+/// How a pod's emptying is paced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The API version.
+    pub api: ApiVersion,
+    /// Seconds between the new pods being up and the first evacuation.
+    pub delay: u64,
+    /// Seconds before connections are evicted.
+    pub wait_health_check: u64,
+    /// Clients cut a second; `None` where none is set and so none is cut.
+    pub conn_evict_rate: Option<u64>,
+    /// Seconds for clients to take their sessions over.
+    pub wait_takeover: u64,
+    /// Sessions moved a second.
+    pub sess_evict_rate: Option<u64>,
+}
+
+/// What a node holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// Live clients.
+    pub connections: u64,
+    /// Sessions, live or not.
+    pub sessions: u64,
+}
+
+impl Holds {
+    /// Sessions without a client.
+    pub fn offline(self) -> u64 {
+        self.sessions.saturating_sub(self.connections)
+    }
+
+    /// Whether there is nothing on it.
+    pub fn nothing(self) -> bool {
+        self.connections == 0 && self.sessions == 0
+    }
+}
+
+/// Rounds of one second.
+fn rounds(count: u64, rate: Option<u64>) -> u64 {
+    match rate {
+        Some(rate) if rate > 0 => count.div_ceil(rate),
+        // Nothing is cut: it never ends. The forecast says so elsewhere; the number must stay a number.
+        _ => count,
+    }
+}
+
+impl Pace {
+    /// What follows from an instance's settings.
+    pub fn of(instance: &Instance) -> Self {
+        let update = &instance.update;
+        let api = instance.api;
+        // 0 is not sent on 2.2 (both versions), and EMQX then waits as it does by default.
+        let takeover = |seconds: u64| if seconds == 0 { EMQX_WAIT_SECONDS } else { seconds };
+        match api {
+            ApiVersion::V1beta4 => Self {
+                api,
+                delay: update.initial_delay.unwrap_or(0),
+                wait_health_check: 0,
+                conn_evict_rate: update.conn_evict_rate,
+                wait_takeover: takeover(update.wait_takeover.unwrap_or(0)),
+                sess_evict_rate: update.sess_evict_rate,
+            },
+            ApiVersion::V2beta1 => {
+                // The defaults of the waits sit on the whole block: one that is there in part loses them.
+                let whole = |seconds: u64| if update.present { 0 } else { seconds };
+                Self {
+                    api,
+                    delay: update.initial_delay.unwrap_or_else(|| whole(10)),
+                    wait_health_check: EMQX_WAIT_SECONDS,
+                    conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
+                    wait_takeover: takeover(update.wait_takeover.unwrap_or_else(|| whole(10))),
+                    sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+                }
+            }
+            ApiVersion::V2 | ApiVersion::V3beta1 => Self {
+                api,
+                delay: if api == ApiVersion::V2 { update.initial_delay.unwrap_or(10) } else { 0 },
+                wait_health_check: update.wait_health_check.unwrap_or(EMQX_WAIT_SECONDS),
+                conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
+                wait_takeover: update.wait_takeover.unwrap_or(10),
+                sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+            },
+        }
+    }
+
+    /// Whether the delay is a hold.
+    pub fn held(&self) -> bool {
+        self.api == ApiVersion::V1beta4 && self.delay >= HELD_FROM_SECONDS
+    }
+
+    /// The same with the rates of so many nodes that are emptied together, never above the asked ones in sum
+    /// (`verified.md` 16: four at 50 a second instead of one at 200).
+    #[must_use]
+    pub fn shared(&self, nodes: u64) -> Self {
+        let share = |rate: Option<u64>| rate.map(|rate| (rate / nodes.max(1)).max(1));
+        Self {
+            conn_evict_rate: share(self.conn_evict_rate),
+            sess_evict_rate: share(self.sess_evict_rate),
+            ..*self
+        }
+    }
+
+    /// Seconds to empty a node: the whole way of an evacuation.
+    pub fn drain(&self, holds: Holds) -> u64 {
+        self.left(&Stage::WaitHealthCheck, 0, holds)
+    }
+
+    /// Seconds that are left of an evacuation in this stage, of which `spent` seconds have passed.
+    pub fn left(&self, stage: &Stage, spent: u64, holds: Holds) -> u64 {
+        let order = stage.order().unwrap_or(0);
+        let wait = |length: u64, at: u8| match order.cmp(&at) {
+            std::cmp::Ordering::Less => length,
+            std::cmp::Ordering::Equal => length.saturating_sub(spent),
+            std::cmp::Ordering::Greater => 0,
+        };
+        let evicting = if order <= 1 { rounds(holds.connections, self.conn_evict_rate) } else { 0 };
+        let moving = if order <= 3 { rounds(holds.offline(), self.sess_evict_rate) } else { 0 };
+        wait(self.wait_health_check, 0) + evicting + wait(self.wait_takeover, 2) + moving
+    }
+
+    /// Seconds from an empty node to the next one's first second: as long as the operator needs to notice.
+    pub fn removal(&self) -> u64 {
+        match self.api {
+            ApiVersion::V1beta4 => LOOP_SECONDS,
+            ApiVersion::V2beta1 => 2,
+            ApiVersion::V2 => 1,
+            // The pod comes back before the next goes; how long EMQX needs to boot nobody knows.
+            ApiVersion::V3beta1 => 30,
+        }
+    }
+
+    /// Seconds for a node on which there is nothing: 2.3 removes it in its next loop, 2.2 waits for a takeover all the
+    /// same, since the last removal (`emqx-facts.md` 2.3; `verified.md` 14).
+    pub fn idle(&self) -> u64 {
+        match self.api {
+            ApiVersion::V2beta1 => self.wait_takeover + 1,
+            _ => self.removal(),
+        }
+    }
+
+    /// Seconds for one old pod from its turn to the next one's.
+    pub fn turn(&self, holds: Holds) -> u64 {
+        if holds.sessions == 0 && holds.connections == 0 {
+            self.idle()
+        } else {
+            self.drain(holds) + self.removal()
+        }
+    }
+
+    /// Seconds from the new pods being up to the first evacuation.
+    pub fn first(&self) -> u64 {
+        match self.api {
+            ApiVersion::V1beta4 => self.delay,
+            // One loop more: it is asked whether the delay is over.
+            ApiVersion::V2beta1 | ApiVersion::V2 => self.delay + 1,
+            ApiVersion::V3beta1 => 0,
+        }
+    }
+}
+
+/// Seconds in which the operator of v1beta4 removes so many pods when nothing stops it: the first at once, each next one
+/// 20 s later; where the pods are still loaded (`verified.md` 15) its status is lost with every other pod, and the initial
+/// delay begins anew. One more second until the last is gone.
+pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
+    let Some(gaps) = pods.checked_sub(1) else { return 0 };
+    gaps * LOOP_SECONDS + delay.unwrap_or(0) * gaps.div_ceil(2) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::mk;
+    use super::*;
+    use crate::model::UpdateSpec;
+
+    fn pace(api: ApiVersion, update: UpdateSpec) -> Pace {
+        let mut instance = mk::instance(api);
+        instance.update = update;
+        Pace::of(&instance)
+    }
+
+    const FULL: Holds = Holds { connections: 800, sessions: 860 };
+
+    #[test]
+    fn what_is_not_written_has_its_own_default_in_every_version() {
+        let nothing = |api| {
+            let pace = pace(api, UpdateSpec::default());
+            (pace.delay, pace.wait_health_check, pace.conn_evict_rate, pace.wait_takeover)
+        };
+        assert_eq!(nothing(ApiVersion::V1beta4), (0, 0, None, 60));
+        assert_eq!(nothing(ApiVersion::V2beta1), (10, 60, Some(1000), 10));
+        assert_eq!(nothing(ApiVersion::V2), (10, 60, Some(1000), 10));
+        assert_eq!(nothing(ApiVersion::V3beta1), (0, 60, Some(1000), 10));
+        let part = pace(ApiVersion::V2beta1, UpdateSpec { present: true, ..UpdateSpec::default() });
+        assert_eq!((part.delay, part.wait_takeover), (0, 60), "a block in part loses its defaults");
+    }
+
+    #[test]
+    fn a_pod_of_the_recordings_takes_as_long_as_it_took() {
+        let update = |health| UpdateSpec {
+            present: true,
+            evacuation: true,
+            initial_delay: Some(5),
+            conn_evict_rate: Some(200),
+            sess_evict_rate: Some(200),
+            wait_takeover: Some(5),
+            wait_health_check: health,
+            ..UpdateSpec::default()
+        };
+        assert_eq!(pace(ApiVersion::V2beta1, update(None)).turn(FULL), 72, "71 to 72 s were seen");
+        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(FULL), 26, "24 to 28 s were seen");
+        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(Holds::default()), 1);
+        assert_eq!(pace(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
+        assert_eq!(removals(4, None), 61);
+        assert_eq!(removals(4, Some(5)), 71);
+    }
+
+    #[test]
+    fn what_is_left_shrinks_with_the_stage() {
+        let pace = Pace {
+            api: ApiVersion::V2beta1,
+            delay: 5,
+            wait_health_check: 60,
+            conn_evict_rate: Some(200),
+            wait_takeover: 5,
+            sess_evict_rate: Some(200),
+        };
+        assert_eq!(pace.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
+        assert_eq!(pace.left(&Stage::EvictingConns, 9, Holds { connections: 200, sessions: 260 }), 1 + 5 + 1);
+        assert_eq!(pace.left(&Stage::WaitTakeover, 3, Holds { connections: 0, sessions: 60 }), 2 + 1);
+        assert_eq!(pace.left(&Stage::Prohibiting, 3, Holds::default()), 0);
+    }
+}

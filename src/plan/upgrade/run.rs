@@ -1,0 +1,288 @@
+//! One upgrade that is followed: what is known of it, and how far it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::super::progress::Counts;
+use super::pace::Holds;
+use super::sides::{Member, Sides};
+use crate::model::{
+    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
+    Verdict, World,
+};
+
+/// Where an upgrade stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// New pods are coming up.
+    NewPods,
+    /// They are up, and got the traffic; the old ones are not touched yet.
+    Moved,
+    /// An old pod, or several, are being emptied.
+    Emptying,
+    /// An old pod is being removed.
+    Removing,
+    /// Between two old pods.
+    Waiting,
+    /// Only new pods are left; EMQX still lists an old node, or new ones are not ready again.
+    Settling,
+}
+
+impl Step {
+    /// The name of the phase in machine output.
+    pub fn phase(self) -> &'static str {
+        match self {
+            Self::NewPods => "newPods",
+            Self::Moved => "trafficMoved",
+            Self::Emptying | Self::Waiting => "emptying",
+            Self::Removing => "removing",
+            Self::Settling => "settling",
+        }
+    }
+}
+
+/// An old pod, as it was when it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// Its name.
+    pub pod: String,
+    /// Its node.
+    pub node: Option<NodeName>,
+    /// Its set.
+    pub set: String,
+    /// What was on it.
+    pub holds: Option<Holds>,
+    /// EMQX's stage of its evacuation, and since when.
+    pub stage: Option<(Stage, String, Timestamp)>,
+    /// Whether its deletion was seen.
+    pub deleting: bool,
+    /// Whether it is gone, and when.
+    pub gone: Option<Timestamp>,
+}
+
+/// Clients and sessions at the start; `None` is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// Sessions.
+    pub sessions: Option<u64>,
+}
+
+/// The furthest that was reached, so that things which flip are no progress.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Best {
+    pub(super) new: usize,
+    pub(super) up: usize,
+    pub(super) ready: u64,
+    pub(super) gone: usize,
+    pub(super) removing: usize,
+    nodes: BTreeMap<String, (u8, u64, u64)>,
+}
+
+/// One upgrade.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen once")]
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// `upgrade/NAME`, with the name of the cluster: it has one at a time.
+    pub name: String,
+    /// The cluster.
+    pub id: InstanceId,
+    /// Its API version.
+    pub api: ApiVersion,
+    /// The image that is left.
+    pub from: Option<String>,
+    /// The image that is wanted.
+    pub to: Option<String>,
+    /// When it began.
+    pub began: Timestamp,
+    /// When the new pods took over.
+    pub started: Option<Timestamp>,
+    /// What there was at the start.
+    pub start: Start,
+    /// What there is now.
+    pub counts: Counts,
+    /// Clients on new nodes.
+    pub arrived: u64,
+    /// Where it stands.
+    pub step: Step,
+    /// Old pods, by uid, in the order in which they were seen.
+    pub known: BTreeMap<String, Known>,
+    /// New pods that are ready, and how many are wanted.
+    pub ready: (u64, u64),
+    /// Whether pods are replaced in place, without a second set beside the first.
+    pub rolling: bool,
+    /// Whether it is, or was, held by a delay that is no delay.
+    pub held: bool,
+    /// Whether it is held now.
+    pub holding: bool,
+    /// How far.
+    pub percent: u8,
+    /// Seconds to the end, once that can be known.
+    pub seconds: Option<u64>,
+    /// Clients that were cut at once because a loaded pod was deleted.
+    pub cut: u64,
+    /// Whether the image was changed again on the way.
+    pub turned: bool,
+    /// When only new pods were left.
+    pub ended: Option<Timestamp>,
+    /// How it ended, and why.
+    pub verdict: Option<(Verdict, String)>,
+    /// When the present target was asked for; `None` for one that was under way when we came.
+    pub(super) asked: Option<Timestamp>,
+    pub(super) nodes: Vec<EventNode>,
+    pub(super) best: Best,
+    pub(super) moved: Timestamp,
+    pub(super) step_since: Timestamp,
+    pub(super) told: BTreeSet<&'static str>,
+    pub(super) key: String,
+    pub(super) removed: Option<Timestamp>,
+    /// When the object said that all is well while old pods were left.
+    pub(super) contradicted: Option<Timestamp>,
+}
+
+impl Run {
+    /// How it stands now.
+    pub fn standing(&self) -> Verdict {
+        match &self.verdict {
+            Some((verdict, _)) => *verdict,
+            None if self.contradicted.is_some() => Verdict::StillRunning,
+            None => Verdict::Running,
+        }
+    }
+
+    /// Old pods that are gone, and all of them.
+    pub fn places(&self) -> (usize, usize) {
+        (self.known.values().filter(|known| known.gone.is_some()).count(), self.known.len())
+    }
+
+    /// Clients fewer than at the start.
+    pub fn lost_clients(&self) -> Option<u64> {
+        Some(self.start.connections?.saturating_sub(self.counts.all_connections()?))
+    }
+
+    /// Sessions fewer than at the start.
+    pub fn lost_sessions(&self) -> Option<u64> {
+        Some(self.start.sessions?.saturating_sub(self.counts.all_sessions()?))
+    }
+
+    /// Whether more clients are missing than come and go.
+    pub fn missing(&self) -> bool {
+        match (self.start.connections, self.counts.all_connections()) {
+            (Some(before), Some(now)) => (now as f64) < before as f64 * super::super::judge::PRESENT,
+            _ => false,
+        }
+    }
+
+    pub(super) fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        let over = self.verdict.is_some();
+        Event {
+            time: now,
+            kind,
+            name: self.name.clone(),
+            operation: Operation::Upgrade,
+            phase: (!over).then(|| self.step.phase().to_owned()),
+            nodes: self.nodes.clone(),
+            moved_connections: Some(self.arrived),
+            percent: Some(self.percent),
+            eta_seconds: self.seconds.filter(|_| !over),
+            lost_clients: self.lost_clients(),
+            lost_sessions: self.lost_sessions(),
+            landing_ratio: None,
+            message,
+            verdict: None,
+            reason: None,
+        }
+    }
+
+    /// Old pods that are being evacuated: those of which EMQX (or the operator's copy) has an entry.
+    pub(super) fn evacuating<'s, 'a>(&self, sides: &'s Sides<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
+        let stage = |uid: &str| self.known.get(uid)?.stage.as_ref().map(|(stage, _, _)| stage);
+        sides
+            .old
+            .iter()
+            .filter(|member| member.pod.deleting.is_none())
+            .filter_map(|member| Some((member, stage(&member.pod.uid)?)))
+            .collect()
+    }
+
+    /// Takes in the counts of EMQX's nodes.
+    pub(super) fn count(&mut self, world: &World, sides: &Sides<'_>, now: Timestamp) -> bool {
+        let Some(nodes) = &world.nodes else {
+            return false;
+        };
+        // A recording may tell of several clusters, and EMQX's list is that of one: nodes of nobody's pod count for
+        // the only one there is.
+        let only = world.instances.len() == 1;
+        let mine = |name: &NodeName| {
+            only || self.known.values().any(|known| known.node.as_ref() == Some(name))
+                || sides.new.iter().any(|member| member.node.as_ref() == Some(name))
+        };
+        let counts = Counts::of(nodes.value.iter().filter(|node| mine(&node.name)));
+        let changed = counts != self.counts;
+        self.counts = counts;
+        // Whoever saw the beginning knows what there was: until the new pods take over nothing is moved.
+        if self.told.contains("fresh") && self.step == Step::NewPods && self.start.connections.is_none() {
+            self.start =
+                Start { connections: self.counts.all_connections(), sessions: self.counts.all_sessions() };
+        }
+        let on_new = |member: &Member<'_>| member.holds.map_or(0, |holds| holds.connections);
+        self.arrived = sides.new.iter().map(on_new).sum();
+        changed && nodes.at <= now
+    }
+
+    /// The nodes of an event: old ones and new ones.
+    pub(super) fn rows(&mut self, sides: &Sides<'_>) {
+        let row = |member: &Member<'_>, old: bool| {
+            let known = self.known.get(&member.pod.uid).filter(|_| old);
+            let state = known.and_then(|known| known.stage.as_ref()).map(|(_, state, _)| state.clone());
+            Some(EventNode {
+                node: member.node.clone()?,
+                connections: member.holds.map(|holds| holds.connections),
+                sessions: member.holds.map(|holds| holds.sessions),
+                part: state.is_some().then_some(Part::Evacuating),
+                state,
+            })
+        };
+        let mut nodes: Vec<EventNode> = sides
+            .old
+            .iter()
+            .filter_map(|member| row(member, true))
+            .chain(sides.new.iter().filter_map(|member| row(member, false)))
+            .collect();
+        nodes.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+        self.nodes = nodes;
+    }
+
+    /// Whether anything went further than ever before.
+    pub(super) fn advance(&mut self, sides: &Sides<'_>, now: Timestamp) {
+        let mut best = self.best.clone();
+        best.new = best.new.max(sides.new.len());
+        best.up = best.up.max(sides.new.iter().filter(|member| member.pod.containers_ready).count());
+        best.ready = best.ready.max(self.ready.0);
+        best.gone = best.gone.max(self.places().0);
+        best.removing = best.removing.max(self.known.values().filter(|known| known.deleting).count());
+        for (uid, known) in self.known.iter().filter(|(_, known)| known.gone.is_none()) {
+            let order =
+                known.stage.as_ref().and_then(|(stage, _, _)| stage.order()).map_or(0, |order| order + 1);
+            let holds = known.holds.unwrap_or_default();
+            let reached = best.nodes.entry(uid.clone()).or_insert((order, holds.connections, holds.sessions));
+            // Clients come to an old node until its turn: only an evacuated one gets emptier for good.
+            *reached =
+                (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
+        }
+        if best != self.best {
+            self.best = best;
+            self.moved = now;
+        }
+    }
+}
+
+/// What is being evacuated: EMQX's word, else the operator's copy of it.
+pub(super) fn evacuations<'w>(world: &'w World, sides: &'w Sides<'_>) -> &'w [Evacuation] {
+    match &world.load {
+        Some(load) => &load.value.evacuations,
+        None => &sides.instance.evacuations,
+    }
+}

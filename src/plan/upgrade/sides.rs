@@ -1,0 +1,309 @@
+//! The two sides of an upgrade: which pods are old, which are new, and in which order the old ones go.
+//!
+//! A pod belongs to a set. Which set is the new one: on v2beta1 and v2 the one whose revision the object calls
+//! `updateRevision`, once that can be believed (for 0.2 s after a change of the image it still names the old one, and the
+//! replicants' follows 3 to 4 s later); on v1beta4 the newest with the wanted image (its `blueGreenUpdateStatus` comes and
+//! goes, and with three sets it speaks of the two oldest); within one StatefulSet that is rolled, its `updateRevision`.
+//! Sources: `emqx-facts.md` 2.2 to 2.6, `verified.md` 13 to 22.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::super::picture::Pods;
+use super::pace::Holds;
+use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, SetKind, World};
+
+/// A set, as far as it is known: from itself, or from its pods where sets may not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// StatefulSet or ReplicaSet.
+    pub kind: SetKind,
+    /// Its name.
+    pub name: String,
+    /// The hash of its template.
+    pub revision: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Wanted pods; `None` where sets may not be read.
+    pub wanted: Option<u64>,
+    /// The revision of an updated pod within it.
+    pub rolled: Option<String>,
+}
+
+/// A pod with the EMQX node in it.
+#[derive(Clone, Debug)]
+pub struct Member<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// Its set.
+    pub set: String,
+    /// Its node, once EMQX or the operator lists it.
+    pub node: Option<NodeName>,
+    /// What is on it; `None` where that is not told.
+    pub holds: Option<Holds>,
+    /// Whether EMQX says that it runs.
+    pub running: bool,
+}
+
+/// The sides at one moment.
+#[derive(Clone, Debug)]
+pub struct Sides<'a> {
+    /// The cluster.
+    pub instance: &'a Instance,
+    /// Sets in which there is, or is to be, something; oldest first.
+    pub groups: Vec<Group>,
+    /// The new sets, by name.
+    pub new_sets: Vec<String>,
+    /// The old pods, in the order in which they go.
+    pub old: Vec<Member<'a>>,
+    /// The new pods.
+    pub new: Vec<Member<'a>>,
+    /// Whether every kind of set has its new one: the operator has answered what was asked.
+    pub answered: bool,
+}
+
+impl<'a> Sides<'a> {
+    /// The sides of one cluster.
+    pub fn of(world: &'a World, id: &'a InstanceId) -> Option<Self> {
+        let instance = world.instance(id)?;
+        let groups = groups(world, id);
+        let kinds: Vec<SetKind> = {
+            let mut kinds: Vec<SetKind> = groups.iter().map(|group| group.kind).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            kinds
+        };
+        let chosen: Vec<Option<&Group>> = kinds.iter().map(|kind| choose(instance, *kind, &groups)).collect();
+        let answered = !chosen.is_empty() && chosen.iter().all(Option::is_some);
+        let new_sets: Vec<String> = chosen.iter().flatten().map(|group| group.name.clone()).collect();
+
+        let mut members = members(world, instance);
+        let is_new = |member: &Member<'_>| {
+            new_sets.contains(&member.set)
+                && match groups.iter().find(|group| group.name == member.set) {
+                    Some(Group { rolled: Some(rolled), kind: SetKind::StatefulSet, .. })
+                        if rolls(instance.api) =>
+                    {
+                        member.pod.revision.as_ref().is_none_or(|revision| revision == rolled)
+                    }
+                    _ => true,
+                }
+        };
+        let (new, mut old): (Vec<_>, Vec<_>) = members.drain(..).partition(is_new);
+        sort(&mut old, instance.api, &groups);
+        Some(Self { instance, groups, new_sets, old, new, answered })
+    }
+
+    /// Whether two revisions run, or are to run: what an upgrade looks like to one who did not see it begin.
+    pub fn two(&self) -> bool {
+        let object = self.instance;
+        let named = matches!(object.api, ApiVersion::V2beta1 | ApiVersion::V2)
+            && (object.core_revisions.differ() || object.replicant_revisions.differ());
+        named || (!self.old.is_empty() && !self.new_sets.is_empty())
+    }
+
+    /// New pods that are ready, and how many are wanted.
+    pub fn ready(&self) -> (u64, u64) {
+        let ready = self.new.iter().filter(|member| member.pod.ready).count() as u64;
+        let mut wanted = 0;
+        for name in &self.new_sets {
+            let group = self.groups.iter().find(|group| &group.name == name);
+            wanted += group.and_then(|group| group.wanted).unwrap_or(0);
+        }
+        // Before the new sets are there: what the object wants.
+        let asked = self.instance.cores.unwrap_or(0) + self.instance.replicants.unwrap_or(0);
+        (ready, if self.answered { wanted.max(self.new.len() as u64) } else { asked.max(wanted) })
+    }
+
+    /// When the operator says that the new pods took over; believed only when they are there.
+    pub fn took_over(&self) -> Option<Timestamp> {
+        let (ready, wanted) = self.ready();
+        if !self.answered || wanted == 0 || ready < wanted {
+            return None;
+        }
+        match self.instance.api {
+            ApiVersion::V1beta4 => match &self.instance.blue_green {
+                Some(update) => update.started,
+                // Without the block pods are simply replaced, one by one.
+                None => None,
+            },
+            ApiVersion::V2beta1 | ApiVersion::V2 => self
+                .instance
+                .conditions
+                .iter()
+                .find(|condition| condition.kind == "Available" && condition.holds())
+                .and_then(|condition| condition.since),
+            ApiVersion::V3beta1 => None,
+        }
+    }
+
+    /// The images of the old pods, oldest set first, each once.
+    pub fn old_images(&self) -> Vec<&str> {
+        let mut images: Vec<&str> = Vec::new();
+        for group in &self.groups {
+            let of_group = self.old.iter().filter(|member| member.set == group.name);
+            for image in of_group.filter_map(|member| member.pod.image.as_deref().or(group.image.as_deref()))
+            {
+                if !images.contains(&image) {
+                    images.push(image);
+                }
+            }
+        }
+        images
+    }
+}
+
+/// Whether pods are replaced within one StatefulSet, and carry Kubernetes' own revision.
+fn rolls(api: ApiVersion) -> bool {
+    matches!(api, ApiVersion::V1beta4 | ApiVersion::V3beta1)
+}
+
+fn groups(world: &World, id: &InstanceId) -> Vec<Group> {
+    let mut found: BTreeMap<(SetKind, String), Group> = BTreeMap::new();
+    for set in world.sets_of(id) {
+        let group = Group {
+            kind: set.kind,
+            name: set.name.clone(),
+            revision: set.revision.clone(),
+            image: set.image.clone(),
+            created: set.created,
+            wanted: Some(set.replicas),
+            rolled: set.update_revision.clone(),
+        };
+        found.insert((set.kind, set.name.clone()), group);
+    }
+    let mut peopled: Vec<(SetKind, String)> = Vec::new();
+    for pod in world.pods_of(id) {
+        let Some(owner) = &pod.owner else { continue };
+        let kind = match owner.kind.as_str() {
+            "StatefulSet" => SetKind::StatefulSet,
+            "ReplicaSet" => SetKind::ReplicaSet,
+            _ => continue,
+        };
+        let key = (kind, owner.name.clone());
+        let group = found.entry(key.clone()).or_insert_with(|| Group {
+            kind,
+            name: owner.name.clone(),
+            revision: pod.revision.clone(),
+            image: pod.image.clone(),
+            created: pod.created,
+            wanted: None,
+            rolled: None,
+        });
+        if group.wanted.is_none() {
+            group.created = group.created.min(pod.created);
+        }
+        peopled.push(key);
+    }
+    let mut groups: Vec<Group> = found
+        .into_iter()
+        .filter(|(key, group)| group.wanted.is_some_and(|wanted| wanted > 0) || peopled.contains(key))
+        .map(|(_, group)| group)
+        .collect();
+    groups.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
+    groups
+}
+
+/// The new set of one kind.
+fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [Group]) -> Option<&'g Group> {
+    let wanted = instance.image.as_deref();
+    let fits = |group: &&Group| match (&group.image, wanted) {
+        (Some(image), Some(wanted)) => image == wanted,
+        _ => true,
+    };
+    let of_kind = groups.iter().filter(|group| group.kind == kind);
+    let newest = || of_kind.clone().filter(fits).rfind(|group| group.wanted != Some(0));
+    match (instance.api, kind) {
+        (ApiVersion::V1beta4, _) => newest(),
+        // One StatefulSet: its pods tell, once its template is the wanted one.
+        (ApiVersion::V3beta1, SetKind::StatefulSet) => of_kind.clone().rfind(fits),
+        (_, _) => {
+            let revisions = match kind {
+                SetKind::StatefulSet => &instance.core_revisions,
+                SetKind::ReplicaSet => &instance.replicant_revisions,
+            };
+            match &revisions.update {
+                // While both revisions are equal, only a set with the wanted image is the new one.
+                Some(update) => of_kind
+                    .clone()
+                    .find(|group| group.revision.as_ref() == Some(update))
+                    .filter(|group| revisions.differ() || fits(group)),
+                None => newest(),
+            }
+        }
+    }
+}
+
+fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
+    let pods = Pods::of(world, &instance.id);
+    let reported: BTreeMap<&NodeName, &Node> = instance.nodes.iter().map(|node| (&node.name, node)).collect();
+    let mut nodes: BTreeMap<&str, &Node> = BTreeMap::new();
+    // Where EMQX is asked, only its own list tells counts: the operator's copy may be half a minute old.
+    let listed: &[Node] = world.nodes.as_ref().map_or(&instance.nodes, |seen| &seen.value);
+    for node in listed {
+        if let Some(pod) = pods.find(node, reported.get(&node.name).copied()) {
+            nodes.insert(pod.uid.as_str(), node);
+        }
+    }
+    world
+        .pods_of(&instance.id)
+        .filter_map(|pod| {
+            let owner = pod.owner.as_ref()?;
+            let node = nodes.get(pod.uid.as_str());
+            Some(Member {
+                pod,
+                set: owner.name.clone(),
+                node: node.map(|node| node.name.clone()),
+                holds: node.and_then(|node| {
+                    let connections = node.connections?;
+                    Some(Holds { connections, sessions: node.sessions.unwrap_or(connections) })
+                }),
+                running: node.is_some_and(|node| node.running),
+            })
+        })
+        .collect()
+}
+
+/// The number at the end of a StatefulSet's pod.
+pub fn ordinal(name: &str) -> Option<u64> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
+/// first; but replicants on v2 by ascending names (`verified.md` 14), pods on v1beta4 by names as text (`emqx-facts.md`
+/// 2.2), and on v3beta1 one old core stays until the replicants are done (2.5).
+pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
+    let place =
+        |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);
+    let replicant =
+        |member: &Member<'_>| member.pod.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet");
+    let highest = |one: &Member<'_>, other: &Member<'_>| {
+        let (first, second) = (one.pod.name.as_str(), other.pod.name.as_str());
+        match (ordinal(first), ordinal(second)) {
+            (Some(one), Some(other)) if api != ApiVersion::V1beta4 => other.cmp(&one),
+            _ => second.cmp(first),
+        }
+    };
+    let lowest_core =
+        old.iter().filter(|member| !replicant(member)).filter_map(|it| ordinal(it.pod.name.as_str())).min();
+    let rank = |member: &Member<'_>| match (api, replicant(member)) {
+        (ApiVersion::V3beta1, true) => 1,
+        (ApiVersion::V3beta1, false) if ordinal(member.pod.name.as_str()) == lowest_core => 2,
+        (ApiVersion::V3beta1, false) | (_, true) => 0,
+        (_, false) => 1,
+    };
+    old.sort_by(|one, other| {
+        rank(one).cmp(&rank(other)).then_with(|| place(one).cmp(&place(other))).then_with(|| {
+            if replicant(one) && api == ApiVersion::V2 {
+                one.pod.name.cmp(&other.pod.name)
+            } else if replicant(one) {
+                other.pod.name.cmp(&one.pod.name)
+            } else {
+                highest(one, other)
+            }
+        })
+    });
+}

@@ -1,0 +1,189 @@
+//! An upgrade that does not go on: no progress for three times the expected step, and at least 60 s; with the cause, as far
+//! as it can be told (`users.md` 2B).
+
+use jiff::Timestamp;
+
+use super::super::words::short;
+use super::pace::{LOOP_SECONDS, Pace};
+use super::run::{Run, Step, evacuations};
+use super::sides::Sides;
+use crate::model::human::{count, duration, plural, seconds_between};
+use crate::model::{ApiVersion, Pod, Stage, World};
+
+/// At least this long.
+const LEAST_SECONDS: u64 = 60;
+
+/// New pods without a visible problem may pull an image for a while: `users.md` 2B wonders after 5 minutes.
+const PULL_SECONDS: u64 = 300;
+
+/// What a pod is given to go.
+const GRACE_SECONDS: u64 = 30;
+
+/// Why it stalls, if it does.
+pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<String> {
+    let still = seconds_between(run.moved.max(run.step_since), now);
+    // What a flipping step makes look new is no progress either.
+    let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
+    if still < LEAST_SECONDS {
+        return None;
+    }
+    let (limit, cause) = expected(run, sides, world)?;
+    (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
+}
+
+fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)> {
+    let pace = Pace::of(sides.instance);
+    let three = |step: u64| (3 * step).max(LEAST_SECONDS);
+    match run.step {
+        Step::NewPods => {
+            if !sides.answered && sides.new.is_empty() {
+                return Some((LEAST_SECONDS, silent(sides, world, "it has not made a new set")));
+            }
+            match trouble(sides) {
+                Some(cause) => Some((LEAST_SECONDS, cause)),
+                None => Some((PULL_SECONDS, "new pods are not ready".to_owned())),
+            }
+        }
+        // Held by us or by somebody: nothing is expected to happen.
+        _ if run.holding && run.evacuating(sides).iter().all(|(_, stage)| **stage == Stage::Prohibiting) => {
+            None
+        }
+        Step::Moved | Step::Waiting => {
+            if let Some(cause) = foreign(sides, world) {
+                return Some((LEAST_SECONDS, cause));
+            }
+            let step = match sides.instance.api {
+                ApiVersion::V1beta4 => LOOP_SECONDS + pace.delay,
+                _ => pace.delay.max(LOOP_SECONDS),
+            };
+            Some((three(step), silent(sides, world, "the next old pod is not touched")))
+        }
+        Step::Emptying => emptying(run, sides, world, &pace),
+        Step::Removing => {
+            let going = sides.old.iter().find(|member| member.pod.deleting.is_some())?;
+            Some((three(GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
+        }
+        Step::Settling => {
+            let (ready, wanted) = run.ready;
+            let cause = trouble(sides).unwrap_or_else(|| {
+                if ready < wanted {
+                    format!("{} of {} ready", ready, plural(wanted, "new pod"))
+                } else {
+                    "EMQX still lists an old node as running, or does not list a new one".to_owned()
+                }
+            });
+            Some((three(LOOP_SECONDS), cause))
+        }
+    }
+}
+
+fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<(u64, String)> {
+    let busy = run.evacuating(sides);
+    let (member, stage) = busy.iter().min_by_key(|(_, stage)| *stage)?;
+    let name = &member.pod.name;
+    let holds = member.holds.unwrap_or_default();
+    Some(match stage {
+        Stage::WaitHealthCheck => {
+            ((3 * pace.wait_health_check).max(LEAST_SECONDS), format!("{name} stays in waiting_health_check"))
+        }
+        Stage::EvictingConns => (
+            LEAST_SECONDS,
+            format!("{} on {name} come back to it or do not go", plural(holds.connections, "client")),
+        ),
+        Stage::WaitTakeover => {
+            ((3 * pace.wait_takeover).max(LEAST_SECONDS), format!("{name} stays in waiting_takeover"))
+        }
+        Stage::EvictingSessions => (
+            LEAST_SECONDS,
+            format!(
+                "{} on {name} do not go (known: emqx#14353 fixed in 5.8.4, emqx#14907 in 5.9.0; durable sessions are \
+                 counted but cannot be moved)",
+                plural(holds.sessions, "session")
+            ),
+        ),
+        Stage::Prohibiting => {
+            if let Some(cause) = foreign(sides, world) {
+                return Some((LEAST_SECONDS, cause));
+            }
+            let limit = (pace.wait_takeover + GRACE_SECONDS).max(LEAST_SECONDS);
+            let again = world
+                .events
+                .values()
+                .map(|seen| &seen.value)
+                .filter(|event| event.namespace == run.id.namespace && event.about == run.id.name)
+                .find(|event| event.reason == "NodeEvacuation" && event.count > 10);
+            match again {
+                Some(event) if holds.sessions > 0 => (
+                    limit,
+                    format!(
+                        "{} are left on {name}, and the operator starts its evacuation again and again ({} times)",
+                        plural(holds.sessions, "session"),
+                        count(event.count)
+                    ),
+                ),
+                _ => (limit, silent(sides, world, &format!("{name} is empty and is not removed"))),
+            }
+        }
+        Stage::Unknown(text) => (LEAST_SECONDS, format!("{name} stays in {text}")),
+    })
+}
+
+/// What is wrong with a new pod.
+fn trouble(sides: &Sides<'_>) -> Option<String> {
+    let pods = || sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready);
+    let image = |pod: &Pod| pod.image.clone().unwrap_or_else(|| "its image".to_owned());
+    for pod in pods() {
+        match pod.waiting.as_deref() {
+            Some(why @ ("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull")) => {
+                return Some(format!("{} cannot pull {} ({why})", pod.name, image(pod)));
+            }
+            Some("CrashLoopBackOff") => {
+                return Some(format!("{} crashes again and again (CrashLoopBackOff)", pod.name));
+            }
+            Some(why @ ("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
+                return Some(format!("{} cannot be started ({why})", pod.name));
+            }
+            _ => {}
+        }
+        let unscheduled = pod.conditions.iter().find(|it| it.kind == "PodScheduled" && it.status == "False");
+        if let Some(condition) = unscheduled {
+            return Some(format!("{} finds no node to run on: {}", pod.name, condition.message));
+        }
+    }
+    let gate = pods().find(|pod| pod.containers_ready && pod.gated && pod.on_serving != Some(true))?;
+    Some(format!(
+        "{} runs, but the operator does not open its gate apps.emqx.io/on-serving: EMQX in it is not in the cluster, or its API \
+         does not answer",
+        gate.name
+    ))
+}
+
+/// Somebody else's evacuation: the operators look at the first of the list only (`emqx-facts.md` 6.2, 16).
+fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
+    let first = evacuations(world, sides).first()?;
+    let ours = sides.old.iter().any(|member| member.node.as_ref() == Some(&first.node));
+    (!ours).then(|| {
+        format!(
+            "{} is being evacuated ({}) and is no old pod: the operator waits for it; kubectl emqx evacuate stop {} ends it",
+            short(&first.node),
+            first.state,
+            short(&first.node)
+        )
+    })
+}
+
+/// The operator does nothing; with its last complaint, if it made one.
+fn silent(sides: &Sides<'_>, world: &World, what: &str) -> String {
+    let id = &sides.instance.id;
+    let complaint = world
+        .events
+        .values()
+        .map(|seen| &seen.value)
+        .filter(|event| event.namespace == id.namespace && event.about == id.name)
+        .filter(|event| matches!(event.reason.as_str(), "ReconcilerFailed" | "ReconcileError"))
+        .max_by_key(|event| event.last);
+    match complaint {
+        Some(event) => format!("the operator is stuck ({what}); it says: {}", event.message),
+        None => format!("the operator is silent: {what}"),
+    }
+}

@@ -1,0 +1,65 @@
+//! Which steps of an upgrade are told, each once.
+
+use jiff::Timestamp;
+
+use super::run::{Run, Step};
+use super::sides::{Member, Sides};
+use super::words;
+use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
+
+/// Tells the step, if it is another one; and what happens once.
+pub(super) fn tell(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+    let busy = run.evacuating(sides);
+    let key = match run.step {
+        Step::Emptying => {
+            let slowest = busy.iter().map(|(_, stage)| *stage).min();
+            let who: Vec<&str> = busy.iter().map(|(member, _)| member.pod.name.as_str()).collect();
+            // Nodes that are emptied together arrive at the same stage one after another: the slowest counts.
+            format!("emptying {} {slowest:?}", if who.len() == 1 { who[0] } else { "several" })
+        }
+        Step::Removing => {
+            let going = sides.old.iter().filter(|member| member.pod.deleting.is_some());
+            let names: Vec<&str> = going.map(|member| member.pod.name.as_str()).collect();
+            format!("removing {}", names.join(" "))
+        }
+        Step::Waiting | Step::Settling => run.key.clone(),
+        step => format!("{step:?} {:?} {}", run.to, run.holding),
+    };
+    // A guard's empty nodes wait while the operator takes one after another: that is told once.
+    let waits = run.api == ApiVersion::V1beta4
+        && run.step == Step::Emptying
+        && busy.iter().all(|(_, stage)| **stage == Stage::Prohibiting);
+    let again = waits && !run.told.insert("empty");
+    if key != run.key {
+        run.key = key;
+        if again {
+            // Said already.
+        } else if let Some(message) = words::entered(run, sides) {
+            events.push(run.event(now, EventType::Phase, message));
+        }
+    }
+    for member in &sides.old {
+        if member.pod.ready {
+            run.told.insert("served");
+        }
+    }
+    let standing: Vec<&Member<'_>> =
+        sides.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
+    let out = run.told.contains("served")
+        && run.places().0 == 0
+        && run.ready.0 > 0
+        && !standing.is_empty()
+        && standing.len() == sides.old.len()
+        && standing.iter().all(|member| !member.pod.ready);
+    if out && run.told.insert("out") {
+        events.push(run.event(now, EventType::Notice, words::left_the_service(standing.len())));
+    }
+    for kind in [SetKind::StatefulSet, SetKind::ReplicaSet] {
+        let sets = sides.groups.iter().filter(|group| group.kind == kind).count();
+        if sets > 2
+            && run.told.insert(if kind == SetKind::StatefulSet { "third" } else { "third replicants" })
+        {
+            events.push(run.event(now, EventType::Notice, words::third(sets)));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The steps of an upgrade in words, the same for every face of the program.
+
+use super::pace::Holds;
+use super::run::{Known, Run, Step};
+use super::sides::Sides;
+use crate::model::human::{count, plural};
+use crate::model::{ApiVersion, Stage};
+
+/// An image as people say it: its tag where both have the same name, else all of it.
+pub fn between(from: Option<&str>, to: Option<&str>) -> String {
+    match (from, to) {
+        (Some(from), Some(to)) if from != to => format!("from {from} to {to}"),
+        (_, Some(to)) => format!("to {to}"),
+        (Some(from), None) => format!("from {from}"),
+        (None, None) => "to another template".to_owned(),
+    }
+}
+
+/// The first line.
+pub fn created(run: &Run) -> String {
+    let again = if run.from == run.to && !run.turned { " (the same image, another template)" } else { "" };
+    format!("upgrade of {} {}{again}", run.id.name, between(run.from.as_deref(), run.to.as_deref()))
+}
+
+fn seconds(run: &Run) -> String {
+    run.seconds.map(|left| format!(", {left} s to go")).unwrap_or_default()
+}
+
+/// A step was entered. `None` where there is nothing to say.
+pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
+    let (gone, total) = run.places();
+    let place = (gone + 1).min(total.max(1));
+    match run.step {
+        Step::NewPods => {
+            let (ready, wanted) = run.ready;
+            Some(format!("new pods are coming up: {ready} of {wanted} ready"))
+        }
+        Step::Moved => Some(moved(run, sides)),
+        Step::Emptying => {
+            let busy = run.evacuating(sides);
+            let (member, stage) = busy.first()?;
+            let slowest = busy.iter().map(|(_, stage)| *stage).min().unwrap_or(stage);
+            let who = if busy.len() == 1 {
+                format!("old pod {place} of {total}, {}", member.pod.name)
+            } else if busy.len() == total {
+                format!("all {total} old pods together")
+            } else {
+                format!("{} of {total} together", plural(busy.len() as u64, "old pod"))
+            };
+            Some(match slowest {
+                Stage::Prohibiting => format!("{who}: empty, waiting to be removed{}", seconds(run)),
+                stage => format!("emptying {who}: {}{}", doing(stage), seconds(run)),
+            })
+        }
+        Step::Removing => {
+            let going: Vec<&str> = sides
+                .old
+                .iter()
+                .filter(|member| member.pod.deleting.is_some())
+                .map(|member| member.pod.name.as_str())
+                .collect();
+            Some(format!("removing old pod {place} of {total}, {}{}", going.join(" "), seconds(run)))
+        }
+        Step::Settling => Some("only new pods are left; waiting for EMQX to say so".to_owned()),
+        Step::Waiting => None,
+    }
+}
+
+/// What EMQX does in a stage of an evacuation.
+pub fn doing(stage: &Stage) -> String {
+    match stage {
+        Stage::WaitHealthCheck => "waiting for load balancers to notice".to_owned(),
+        Stage::EvictingConns => "disconnecting clients".to_owned(),
+        Stage::WaitTakeover => "waiting for sessions to be taken over".to_owned(),
+        Stage::EvictingSessions => "moving sessions without a client".to_owned(),
+        Stage::Prohibiting => "empty, refusing connections".to_owned(),
+        Stage::Unknown(text) => format!("EMQX says {text}"),
+    }
+}
+
+fn moved(run: &Run, sides: &Sides<'_>) -> String {
+    let (ready, _) = run.ready;
+    let old = sides.old.len() as u64;
+    let up = format!("{} up", plural(ready, "new pod"));
+    match run.api {
+        _ if run.rolling => {
+            format!("{} replaced in place, one after another{}", plural(old, "old pod"), seconds(run))
+        }
+        ApiVersion::V1beta4 if run.holding => format!(
+            "{up}; {} held: the operator removes nothing until its delay is taken back",
+            plural(old, "old pod")
+        ),
+        ApiVersion::V1beta4 => format!(
+            "{up}; {} in the Service, and will be deleted as loaded as they are{}",
+            if old == 1 { "1 old pod stays".to_owned() } else { format!("{old} old pods stay") },
+            seconds(run)
+        ),
+        _ => format!("{up}, new clients go there; {} to be emptied{}", plural(old, "old pod"), seconds(run)),
+    }
+}
+
+/// All old pods went out of the Service in one moment.
+pub fn left_the_service(count: usize) -> String {
+    match count {
+        1 => "the old pod left the Service: new clients go to new pods only".to_owned(),
+        count => {
+            format!("all {count} old pods left the Service at one moment: new clients go to new pods only")
+        }
+    }
+}
+
+/// A loaded pod is deleted (`verified.md` 15).
+pub fn loaded(known: &Known, holds: Holds) -> String {
+    format!(
+        "{} is deleted with {} on it: {} cut at once, {} without a client lost",
+        known.pod,
+        plural(holds.connections, "client"),
+        if holds.connections == 1 { "it is".to_owned() } else { "all are".to_owned() },
+        plural(holds.offline(), "session"),
+    )
+}
+
+/// The image was changed on the way.
+pub fn turned(run: &Run, back: bool) -> String {
+    let to = run.to.as_deref().unwrap_or("another template");
+    let way = if back { "changed back to" } else { "changed to" };
+    match run.api {
+        ApiVersion::V2beta1 | ApiVersion::V2 if back && run.started.is_some() => format!(
+            "the image was {way} {to}: the operator makes a third set and empties the older ones first, one after another"
+        ),
+        _ => format!("the image was {way} {to} on the way"),
+    }
+}
+
+/// A third set.
+pub fn third(sets: usize) -> String {
+    format!("{sets} sets run at once: the oldest is emptied first")
+}
+
+/// Counts moved on.
+pub fn progress(run: &Run) -> String {
+    let (gone, total) = run.places();
+    let mut text = format!("{} %: {gone} of {} gone", run.percent, plural(total as u64, "old pod"));
+    let on_old: Option<u64> = run
+        .known
+        .values()
+        .filter(|known| known.gone.is_none() && !known.deleting)
+        .map(|known| known.holds.map(|holds| holds.connections))
+        .sum();
+    if let Some(on_old) = on_old {
+        text.push_str(
+            &[", ", &count(run.arrived), " clients on new pods, ", &count(on_old), " on old"].concat(),
+        );
+    }
+    if let Some(lost) = run.lost_clients().filter(|_| run.missing()) {
+        text.push_str(&[", ", &count(lost), " on their way or missing"].concat());
+    }
+    text
+}
+
+/// How it ended, in numbers.
+pub fn tail(run: &Run, seconds: u64) -> String {
+    let mut parts = Vec::new();
+    if let Some(now) = run.counts.all_connections() {
+        let missing = match run.lost_clients() {
+            Some(0) => ", none missing".to_owned(),
+            Some(lost) => format!(", {} missing", count(lost)),
+            None => String::new(),
+        };
+        parts.push(format!("{}{missing}", plural(now, "client")));
+    }
+    match run.lost_sessions() {
+        Some(0) => parts.push("no session lost".to_owned()),
+        Some(lost) => parts.push(format!("{} lost", plural(lost, "session"))),
+        None => {}
+    }
+    if run.cut > 0 {
+        parts.push(format!("{} cut when loaded pods were deleted", plural(run.cut, "client")));
+    }
+    parts.push(format!("{seconds} s"));
+    parts.join(", ")
+}

@@ -1,0 +1,524 @@
+//! What the view shows of one cluster, worked out once when something changed and not in every frame: the status that all
+//! faces share, a row per EMQX node and per pod without one, in order.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::history::History;
+use crate::model::{
+    Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, SetKind, World,
+};
+use crate::output::names::shorten;
+use crate::output::theme::{Theme, Tone};
+use crate::plan::follow::{Follower, Run};
+use crate::plan::goal::{Goals, goals};
+use crate::plan::next::{evacuations, seconds_left, wait_left};
+use crate::plan::results::Status;
+use crate::plan::rules::mean;
+use crate::plan::status::status_with;
+
+/// The set of a node while an upgrade is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// No upgrade.
+    #[default]
+    All,
+    /// Of the set that is wanted.
+    New,
+    /// Of the set that is left.
+    Old,
+}
+
+/// One row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// What it is known by as long as it lives: the node's name, else the pod's.
+    pub key: String,
+    /// Its short name.
+    pub name: String,
+    /// The EMQX node.
+    pub node: Option<NodeName>,
+    /// The pod.
+    pub pod: Option<PodName>,
+    /// Its set.
+    pub set: Option<String>,
+    /// Core or replicant.
+    pub role: Option<Role>,
+    /// Its group.
+    pub group: Group,
+    /// The place in the order in which old pods go, from 1.
+    pub order: Option<usize>,
+    /// Whether Kubernetes calls the pod ready.
+    pub ready: Option<bool>,
+    /// Whether the Service leads clients to it.
+    pub serving: Option<bool>,
+    /// Its part in what goes on.
+    pub part: Option<Part>,
+    /// Its state in a word or two.
+    pub state: String,
+    /// What the state means.
+    pub tone: Tone,
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// What it will hold at the end; while nothing runs, the mean.
+    pub goal: Option<u64>,
+    /// Clients more or fewer per second.
+    pub rate: Option<f64>,
+    /// Sessions.
+    pub sessions: Option<u64>,
+    /// Its part of all clients.
+    pub share: Option<f64>,
+    /// EMQX's version.
+    pub version: Option<String>,
+    /// Memory in use.
+    pub memory: Option<String>,
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The title of a group.
+    Title(Group),
+    /// A row, by its place in [`Board::rows`].
+    Row(usize),
+}
+
+/// A column by which rows are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// By name.
+    #[default]
+    Name,
+    /// By live clients, most first.
+    Connections,
+    /// By change per second, fastest first.
+    Rate,
+    /// By sessions, most first.
+    Sessions,
+    /// By state.
+    State,
+    /// By role.
+    Role,
+    /// By set.
+    Set,
+    /// By readiness, unready first.
+    Ready,
+    /// By serving, those outside first.
+    Serving,
+    /// By version.
+    Version,
+    /// By memory, most first.
+    Memory,
+}
+
+impl SortBy {
+    /// All, in the order in which a key goes through them.
+    pub const ALL: [Self; 11] = [
+        Self::Name,
+        Self::Connections,
+        Self::Rate,
+        Self::Sessions,
+        Self::State,
+        Self::Serving,
+        Self::Ready,
+        Self::Role,
+        Self::Set,
+        Self::Version,
+        Self::Memory,
+    ];
+
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let place = Self::ALL.iter().position(|it| *it == self).unwrap_or(0);
+        Self::ALL[(place + 1) % Self::ALL.len()]
+    }
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Connections => "connections",
+            Self::Rate => "change",
+            Self::Sessions => "sessions",
+            Self::State => "state",
+            Self::Role => "role",
+            Self::Set => "set",
+            Self::Ready => "ready",
+            Self::Serving => "serving",
+            Self::Version => "version",
+            Self::Memory => "memory",
+        }
+    }
+
+    fn compare(self, one: &Row, other: &Row) -> Ordering {
+        let rate = |row: &Row| row.rate.map(f64::abs).unwrap_or(-1.0);
+        match self {
+            Self::Name => Ordering::Equal,
+            Self::Connections => other.connections.cmp(&one.connections),
+            Self::Rate => rate(other).total_cmp(&rate(one)),
+            Self::Sessions => other.sessions.cmp(&one.sessions),
+            Self::State => one.state.cmp(&other.state),
+            Self::Role => one.role.cmp(&other.role),
+            Self::Set => one.set.cmp(&other.set),
+            Self::Ready => one.ready.cmp(&other.ready),
+            Self::Serving => one.serving.cmp(&other.serving),
+            Self::Version => one.version.cmp(&other.version),
+            Self::Memory => bytes(other.memory.as_deref()).total_cmp(&bytes(one.memory.as_deref())),
+        }
+    }
+}
+
+/// `1.02G` as a number, to sort by.
+fn bytes(text: Option<&str>) -> f64 {
+    let Some(text) = text else { return -1.0 };
+    let digits: String = text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let factor = match text[digits.len()..].chars().next() {
+        Some('K' | 'k') => 1e3,
+        Some('M' | 'm') => 1e6,
+        Some('G' | 'g') => 1e9,
+        Some('T' | 't') => 1e12,
+        _ => 1.0,
+    };
+    digits.parse::<f64>().map_or(-1.0, |number| number * factor)
+}
+
+/// What decides which rows are shown, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub by: SortBy,
+    /// The other way round.
+    pub reverse: bool,
+    /// Only rows in which this occurs.
+    pub filter: String,
+}
+
+/// What the view shows of one cluster.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// The moment.
+    pub now: Timestamp,
+    /// The status that all faces share.
+    pub status: Status,
+    /// The rows, by name.
+    pub rows: Vec<Row>,
+    /// The lines of the table.
+    pub lines: Vec<Line>,
+    /// The rebalance that goes on, or the last one.
+    pub run: Option<Run>,
+    /// Where it ends.
+    pub goals: Option<Goals>,
+    /// The mean of those that would take part; the mark while nothing runs.
+    pub mean: Option<u64>,
+    /// What a full bar stands for.
+    pub scale: u64,
+    /// Clients that arrive anywhere, per second.
+    pub arrivals: Option<f64>,
+    /// The evacuations.
+    pub evacuations: Vec<Evacuation>,
+    /// Whether two revisions run.
+    pub upgrading: bool,
+    /// Whether the custom resource is there.
+    pub present: bool,
+}
+
+/// What a board is made of.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The world, with EMQX's word for this cluster.
+    pub world: &'a World,
+    /// The cluster.
+    pub id: &'a InstanceId,
+    /// Who follows it.
+    pub follower: &'a Follower,
+    /// What its nodes held.
+    pub history: &'a History,
+    /// How it looks.
+    pub theme: Theme,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Beyond so many seconds a verdict is the past, and what the cluster is now comes first again.
+const VERDICT_SECONDS: i64 = 600;
+
+impl Board {
+    /// Looks at one cluster.
+    pub fn of(sources: Sources<'_>, order: &Order) -> Self {
+        let Sources { world, id, follower, history, now, theme } = sources;
+        let status = status_with(world, id, follower, now);
+        let instance = world.instance(id);
+        let last = || follower.runs.last().filter(|run| {
+            run.ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)
+        });
+        let run = follower.running().or_else(last).cloned();
+        let active = run.as_ref().filter(|run| run.verdict.is_none());
+        let goals = active.and_then(goals);
+        let replicants = status.nodes.iter().any(|row| row.role == Role::Replicant && row.running);
+        let takes_part = |role: Option<Role>| !replicants || role == Some(Role::Replicant);
+        let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
+        let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
+        let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
+        let upgrading = instance.is_some_and(Instance::upgrading);
+        let evacuations = evacuations(world, instance).to_vec();
+        let mut rows = rows(&sources, &status, instance, upgrading);
+        let waits = active.and_then(|run| wait_left(run, now)).map(|(spent, length)| length - spent);
+        for row in &mut rows {
+            let node = row.node.as_ref();
+            row.rate = node.and_then(|node| history.rate(node, now));
+            row.goal = match (&goals, node) {
+                (Some(goals), Some(node)) => goals.nodes.get(node).copied(),
+                (None, Some(_)) if active.is_none() && !upgrading && evacuations.is_empty() => {
+                    mean.filter(|_| takes_part(row.role))
+                }
+                _ => None,
+            };
+            state(row, &evacuations, waits, world, id);
+        }
+        let names = shorten(Some(&id.name), rows.iter().map(|row| label(row)), theme);
+        for (row, name) in rows.iter_mut().zip(names) {
+            row.name = name;
+        }
+        if upgrading {
+            number(&mut rows, world, id);
+        }
+        let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
+        let most = rows.iter().flat_map(|row| [row.connections, row.goal]).flatten();
+        let scale = start.filter_map(|counts| counts.0).chain(most).max().unwrap_or(0).max(1);
+        let mut board = Self {
+            now,
+            arrivals: history.arrivals(now),
+            status,
+            rows,
+            lines: Vec::new(),
+            run,
+            goals,
+            mean,
+            scale,
+            evacuations,
+            upgrading,
+            present: instance.is_some(),
+        };
+        board.arrange(order);
+        board
+    }
+
+    /// Puts the rows in another order.
+    pub fn arrange(&mut self, order: &Order) {
+        let needle = order.filter.to_lowercase();
+        let mut places: Vec<usize> =
+            (0..self.rows.len()).filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle)).collect();
+        places.sort_by(|one, other| {
+            let (one, other) = (&self.rows[*one], &self.rows[*other]);
+            let mut by = order.by.compare(one, other);
+            if order.by == SortBy::Name {
+                by = one.key.cmp(&other.key);
+            }
+            if order.reverse {
+                by = by.reverse();
+            }
+            one.group.cmp(&other.group).then(by).then_with(|| one.key.cmp(&other.key))
+        });
+        self.lines.clear();
+        let mut group = Group::All;
+        for place in places {
+            let own = self.rows[place].group;
+            if own != group {
+                group = own;
+                self.lines.push(Line::Title(own));
+            }
+            self.lines.push(Line::Row(place));
+        }
+    }
+
+    /// The rows that are shown, in order.
+    pub fn shown(&self) -> impl Iterator<Item = &Row> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Row(place) => self.rows.get(*place),
+            Line::Title(_) => None,
+        })
+    }
+
+    /// A row by its key.
+    pub fn row(&self, key: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.key == key)
+    }
+}
+
+fn fits(row: &Row, needle: &str) -> bool {
+    let part = row.part.map_or("", Part::as_str);
+    let role = row.role.map_or("", Role::as_str);
+    let texts = [row.key.as_str(), &row.name, &row.state, part, role];
+    let more = [row.pod.as_ref().map(PodName::as_str), row.set.as_deref(), row.version.as_deref()];
+    texts.into_iter().chain(more.into_iter().flatten()).any(|text| text.to_lowercase().contains(needle))
+}
+
+fn label(row: &Row) -> &str {
+    match (&row.pod, &row.node) {
+        (Some(pod), _) => pod.as_str(),
+        (None, Some(node)) if node.ip().is_some() => node.host(),
+        (None, Some(node)) => node.first_label(),
+        (None, None) => &row.key,
+    }
+}
+
+fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>, upgrading: bool) -> Vec<Row> {
+    let Sources { world, id, .. } = sources;
+    let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
+        .nodes
+        .iter()
+        .flat_map(|seen| &seen.value)
+        .chain(instance.into_iter().flat_map(|instance| &instance.nodes).rev())
+        .map(|node| (&node.name, node))
+        .rev()
+        .collect();
+    let mut of_node: BTreeSet<&str> = BTreeSet::new();
+    let mut rows: Vec<Row> = Vec::with_capacity(status.nodes.len());
+    for node in &status.nodes {
+        if let Some(pod) = &node.pod {
+            of_node.insert(pod.as_str());
+        }
+        rows.push(Row {
+            key: node.node.as_str().to_owned(),
+            node: Some(node.node.clone()),
+            pod: node.pod.clone(),
+            set: node.set.clone(),
+            role: Some(node.role),
+            group: group(instance, upgrading, node.role, node.revision.as_deref(), node.set.as_deref()),
+            ready: node.ready,
+            serving: node.serving,
+            part: node.part,
+            state: if node.running { node.state.clone().unwrap_or_default() } else { "stopped".to_owned() },
+            tone: if node.running { Tone::Plain } else { Tone::Bad },
+            connections: node.connections,
+            sessions: node.sessions,
+            share: node.share,
+            version: node.version.clone(),
+            memory: nodes.get(&node.node).and_then(|node| node.memory_used.clone()),
+            ..Row::default()
+        });
+    }
+    // Pods that are no EMQX node so far, or not any more.
+    for pod in world.pods_of(id).filter(|pod| !of_node.contains(pod.name.as_str())) {
+        let set = pod.owner.as_ref().map(|owner| owner.name.clone());
+        let role = pod.role.unwrap_or(Role::Core);
+        rows.push(Row {
+            key: pod.name.as_str().to_owned(),
+            pod: Some(pod.name.clone()),
+            group: group(instance, upgrading, role, pod.revision.as_deref(), set.as_deref()),
+            set,
+            role: pod.role,
+            ready: Some(pod.ready),
+            state: "no node".to_owned(),
+            tone: Tone::Warning,
+            ..Row::default()
+        });
+    }
+    rows
+}
+
+/// Old or new, by the revision; on v1beta4 by the set.
+fn group(
+    instance: Option<&Instance>,
+    upgrading: bool,
+    role: Role,
+    revision: Option<&str>,
+    set: Option<&str>,
+) -> Group {
+    let Some(instance) = instance.filter(|_| upgrading) else { return Group::All };
+    if let Some(blue_green) = &instance.blue_green
+        && blue_green.origin.is_some()
+    {
+        return if blue_green.origin.as_deref() == set { Group::Old } else { Group::New };
+    }
+    let revisions = match role {
+        Role::Core => &instance.core_revisions,
+        Role::Replicant => &instance.replicant_revisions,
+    };
+    match (&revisions.update, revision) {
+        (Some(update), Some(revision)) if update != revision => Group::Old,
+        _ => Group::New,
+    }
+}
+
+/// The order in which the operator empties old pods: replicants by their names, highest first, then the highest core.
+fn number(rows: &mut [Row], world: &World, id: &InstanceId) {
+    let ordinal = |row: &Row| {
+        row.pod
+            .as_ref()
+            .and_then(|pod| pod.as_str().rsplit('-').next())
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    let replica = |row: &Row| {
+        let set = row.set.as_deref().unwrap_or_default();
+        world.sets.contains_key(&(SetKind::ReplicaSet, (id.namespace.clone(), set.to_owned())))
+            || row.role == Some(Role::Replicant)
+    };
+    let mut old: Vec<usize> = (0..rows.len()).filter(|place| rows[*place].group == Group::Old).collect();
+    old.sort_by(|one, other| {
+        let (one, other) = (&rows[*one], &rows[*other]);
+        replica(other)
+            .cmp(&replica(one))
+            .then_with(|| ordinal(other).cmp(&ordinal(one)))
+            .then_with(|| other.key.cmp(&one.key))
+    });
+    for (place, row) in old.into_iter().enumerate() {
+        rows[row].order = Some(place + 1);
+    }
+}
+
+/// The state in a word or two, with the seconds left where a wait is known.
+fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, world: &World, id: &InstanceId) {
+    let pod = row.pod.as_ref().and_then(|pod| {
+        let key = (id.namespace.clone(), pod.as_str().to_owned());
+        world.pods.get(&key).map(|seen| &seen.value)
+    });
+    match row.part {
+        Some(Part::Evacuating) => {
+            row.tone = Tone::Warning;
+            let evacuation = evacuations.iter().find(|it| Some(&it.node) == row.node.as_ref());
+            if let Some(left) = evacuation.and_then(|it| seconds_left(it, row.connections)) {
+                row.state = format!("{} {}", row.state, crate::model::human::duration(left));
+            }
+            return;
+        }
+        Some(part @ Part::Donor) => {
+            row.tone = Tone::Warning;
+            part.as_str().clone_into(&mut row.state);
+            if let Some(left) = waits {
+                row.state = format!("{} {left}s", part.as_str());
+            }
+        }
+        Some(part @ Part::Recipient) => {
+            row.tone = Tone::Busy;
+            part.as_str().clone_into(&mut row.state);
+        }
+        None => {}
+    }
+    let Some(trouble) = pod.and_then(trouble) else { return };
+    if row.part.is_none() || row.tone == Tone::Bad {
+        row.state = trouble.0;
+        row.tone = trouble.1;
+    }
+}
+
+/// What is wrong with a pod, if anything is.
+fn trouble(pod: &Pod) -> Option<(String, Tone)> {
+    if pod.deleting.is_some() {
+        return Some(("terminating".to_owned(), Tone::Warning));
+    }
+    if let Some(waiting) = &pod.waiting {
+        return Some((waiting.clone(), Tone::Bad));
+    }
+    if pod.phase != "Running" && !pod.phase.is_empty() {
+        return Some((pod.phase.to_lowercase(), Tone::Warning));
+    }
+    if !pod.containers_ready {
+        return Some(("starting".to_owned(), Tone::Warning));
+    }
+    None
+}

@@ -1,0 +1,286 @@
+//! What every node held over the last minutes and hours, bounded: a fine tier for sparklines and changes per second, a
+//! coarse one for charts of a day. Memory is fixed per node, however long the view is open.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::model::NodeName;
+
+/// Samples of the fine tier: five minutes of a rebalance, asked every second.
+const FINE: usize = 300;
+
+/// Samples of the coarse tier, one a minute: four hours.
+const COARSE: usize = 240;
+
+/// Milliseconds between two samples of the coarse tier.
+const COARSE_EVERY: i64 = 60_000;
+
+/// Milliseconds over which a change per second is taken: clients are cut once a second and come back a moment later.
+const WINDOW: i64 = 3_500;
+
+/// Not known.
+const NONE: u32 = u32::MAX;
+
+/// Connections and sessions; [`NONE`] is not known.
+type Pair = (u32, u32);
+
+/// Which of the two counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Live clients.
+    Connections,
+    /// Sessions.
+    Sessions,
+}
+
+fn pick(pair: Pair, which: Which) -> Option<u64> {
+    let value = match which {
+        Which::Connections => pair.0,
+        Which::Sessions => pair.1,
+    };
+    (value != NONE).then_some(u64::from(value))
+}
+
+#[derive(Clone, Debug)]
+struct Tier {
+    every: i64,
+    keep: usize,
+    times: VecDeque<i64>,
+    rows: Vec<VecDeque<Pair>>,
+}
+
+impl Tier {
+    fn new(every: i64, keep: usize) -> Self {
+        Self { every, keep, times: VecDeque::new(), rows: Vec::new() }
+    }
+
+    fn due(&self, at: i64) -> bool {
+        self.times.back().is_none_or(|last| at >= last + self.every.max(1))
+    }
+
+    fn push(&mut self, at: i64, values: &[Pair]) {
+        if self.times.len() == self.keep {
+            self.times.pop_front();
+            for row in &mut self.rows {
+                row.pop_front();
+            }
+        }
+        while self.rows.len() < values.len() {
+            self.rows.push(VecDeque::from(vec![(NONE, NONE); self.times.len()]));
+        }
+        self.times.push_back(at);
+        for (place, row) in self.rows.iter_mut().enumerate() {
+            row.push_back(values.get(place).copied().unwrap_or((NONE, NONE)));
+        }
+    }
+
+    /// The place of the last sample that is not later.
+    fn place(&self, at: i64) -> Option<usize> {
+        self.times.partition_point(|time| *time <= at).checked_sub(1)
+    }
+}
+
+/// The history of a cluster's nodes.
+#[derive(Clone, Debug)]
+pub struct History {
+    index: BTreeMap<NodeName, usize>,
+    fine: Tier,
+    coarse: Tier,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { index: BTreeMap::new(), fine: Tier::new(0, FINE), coarse: Tier::new(COARSE_EVERY, COARSE) }
+    }
+}
+
+impl History {
+    /// Takes in what the nodes hold at a moment. Moments that are not later than the last one are left out.
+    pub fn push<'a>(
+        &mut self,
+        at: Timestamp,
+        nodes: impl IntoIterator<Item = (&'a NodeName, Option<u64>, Option<u64>)>,
+    ) {
+        let at = at.as_millisecond();
+        if !self.fine.due(at) {
+            return;
+        }
+        let mut values = vec![(NONE, NONE); self.index.len()];
+        let narrow = |count: Option<u64>| {
+            count.and_then(|count| u32::try_from(count).ok()).filter(|count| *count != NONE).unwrap_or(NONE)
+        };
+        for (node, connections, sessions) in nodes {
+            let pair = (narrow(connections), narrow(sessions));
+            if let Some(place) = self.index.get(node) {
+                values[*place] = pair;
+            } else {
+                self.index.insert(node.clone(), values.len());
+                values.push(pair);
+            }
+        }
+        self.fine.push(at, &values);
+        if self.coarse.due(at) {
+            self.coarse.push(at, &values);
+            self.forget();
+        }
+    }
+
+    /// Drops nodes of which neither tier knows anything any more.
+    fn forget(&mut self) {
+        let silent = |row: &VecDeque<Pair>| row.iter().all(|pair| *pair == (NONE, NONE));
+        let gone: Vec<bool> = (0..self.index.len())
+            .map(|place| {
+                self.coarse.rows.get(place).is_none_or(silent) && self.fine.rows.get(place).is_none_or(silent)
+            })
+            .collect();
+        if !gone.contains(&true) {
+            return;
+        }
+        let mut place = 0;
+        let places: Vec<usize> = gone
+            .iter()
+            .map(|gone| {
+                place += usize::from(!gone);
+                place.wrapping_sub(1)
+            })
+            .collect();
+        self.index.retain(|_, place| !gone[*place]);
+        self.index.values_mut().for_each(|place| *place = places[*place]);
+        for tier in [&mut self.fine, &mut self.coarse] {
+            let mut at = 0;
+            tier.rows.retain(|_| {
+                at += 1;
+                !gone.get(at - 1).copied().unwrap_or(false)
+            });
+        }
+    }
+
+    /// Clients more or fewer per second.
+    pub fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
+        let row = self.fine.rows.get(*self.index.get(node)?)?;
+        let (first, last) = self.window(until)?;
+        let seconds = (self.fine.times[last] - self.fine.times[first]) as f64 / 1000.0;
+        let (from, to) =
+            (pick(row[first], Which::Connections)?, pick(row[last], Which::Connections)?);
+        Some((to as f64 - from as f64) / seconds)
+    }
+
+    /// Clients that arrive anywhere, per second.
+    pub fn arrivals(&self, until: Timestamp) -> Option<f64> {
+        let (first, last) = self.window(until)?;
+        let seconds = (self.fine.times[last] - self.fine.times[first]) as f64 / 1000.0;
+        let mut more = 0;
+        for row in &self.fine.rows {
+            if let (Some(from), Some(to)) =
+                (pick(row[first], Which::Connections), pick(row[last], Which::Connections))
+            {
+                more += to.saturating_sub(from);
+            }
+        }
+        Some(more as f64 / seconds)
+    }
+
+    /// The two samples between which a change is taken: the last one, and one a few seconds before.
+    fn window(&self, until: Timestamp) -> Option<(usize, usize)> {
+        let last = self.fine.place(until.as_millisecond())?;
+        let from = self.fine.times[last] - WINDOW;
+        let first = self.fine.times.partition_point(|time| *time < from);
+        let first = if first == last { last.checked_sub(1)? } else { first };
+        Some((first, last))
+    }
+
+    /// What a node held, in `cells` steps over the last `seconds`; `None` where it is not known.
+    pub fn spark(
+        &self,
+        node: &NodeName,
+        cells: usize,
+        seconds: i64,
+        until: Timestamp,
+    ) -> Vec<Option<u64>> {
+        let Some(row) = self.index.get(node).and_then(|place| self.fine.rows.get(*place)) else {
+            return vec![None; cells];
+        };
+        let until = until.as_millisecond();
+        let step = (seconds * 1000 / cells.max(1).cast_signed() as i64).max(1);
+        let begin = self.fine.times.front().copied().unwrap_or(i64::MAX);
+        (0..cells)
+            .map(|cell| {
+                let end = until - step * (cells - 1 - cell).cast_signed() as i64;
+                if end < begin {
+                    return None;
+                }
+                pick(row[self.fine.place(end)?], Which::Connections)
+            })
+            .collect()
+    }
+
+    /// What a node held, as points: seconds before `until` (negative), and the count. At most so many points.
+    pub fn points(&self, node: &NodeName, which: Which, until: Timestamp, most: usize) -> Vec<(f64, f64)> {
+        let Some(place) = self.index.get(node) else { return Vec::new() };
+        let until = until.as_millisecond();
+        let fine_from = self.fine.times.front().copied().unwrap_or(i64::MAX);
+        let mut points = Vec::new();
+        for (tier, to) in [(&self.coarse, fine_from.min(until + 1)), (&self.fine, until + 1)] {
+            let Some(row) = tier.rows.get(*place) else { continue };
+            for (time, pair) in tier.times.iter().zip(row) {
+                if *time < to
+                    && let Some(value) = pick(*pair, which)
+                {
+                    points.push(((*time - until) as f64 / 1000.0, value as f64));
+                }
+            }
+        }
+        let skip = points.len().div_ceil(most.max(2)).max(1);
+        if skip > 1 {
+            let last = points.last().copied();
+            points = points.into_iter().step_by(skip).collect();
+            points.extend(last.filter(|last| points.last() != Some(last)));
+        }
+        points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+    }
+
+    #[test]
+    fn a_change_is_taken_over_a_few_seconds() {
+        let (mut history, node) = (History::default(), NodeName::from("a"));
+        for second in 0..10 {
+            history.push(at(second), [(&node, Some(3000 - 10 * second.unsigned_abs()), None)]);
+        }
+        assert_eq!(history.rate(&node, at(9)), Some(-10.0));
+        assert_eq!(history.rate(&NodeName::from("b"), at(9)), None);
+        assert_eq!(history.rate(&node, at(0)), None, "one sample is no change");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_gone_nodes_are_forgotten() {
+        let (mut history, old, new) = (History::default(), NodeName::from("old"), NodeName::from("new"));
+        history.push(at(0), [(&old, Some(1), Some(1))]);
+        for minute in 1..1000 {
+            history.push(at(minute * 60), [(&new, Some(minute.unsigned_abs()), Some(2))]);
+        }
+        assert_eq!(history.index.len(), 1);
+        assert_eq!((history.fine.times.len(), history.coarse.times.len()), (FINE, COARSE));
+        assert_eq!(history.rate(&new, at(999 * 60)), Some(1.0 / 60.0));
+        let points = history.points(&new, Which::Connections, at(999 * 60), 10_000);
+        assert_eq!(points.last(), Some(&(0.0, 999.0)));
+        assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order of time");
+    }
+
+    #[test]
+    fn a_sparkline_begins_where_the_history_does() {
+        let (mut history, node) = (History::default(), NodeName::from("a"));
+        history.push(at(90), [(&node, Some(5), None)]);
+        history.push(at(180), [(&node, Some(9), None)]);
+        assert_eq!(history.spark(&node, 4, 180, at(180)), [None, Some(5), Some(5), Some(9)]);
+        assert_eq!(history.spark(&NodeName::from("b"), 2, 180, at(180)), [None, None]);
+    }
+}

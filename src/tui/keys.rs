@@ -1,0 +1,261 @@
+//! The one table of keys: it drives the view, the line at its foot, and the help.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What a key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Close the view.
+    Quit,
+    /// Leave at once.
+    Interrupt,
+    /// Give the terminal back for a while.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// Show or hide the help.
+    Help,
+    /// One step back.
+    Back,
+    /// One line up.
+    Up,
+    /// One line down.
+    Down,
+    /// To the first line.
+    Top,
+    /// To the last line.
+    Bottom,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// Look closer.
+    Open,
+    /// From the table to the notices and back.
+    Focus,
+    /// Type a filter.
+    Filter,
+    /// Sort by the next column.
+    Sort,
+    /// Sort the other way round.
+    Reverse,
+    /// Hold the picture.
+    Freeze,
+    /// Ask EMQX now.
+    Refresh,
+    /// More columns, or fewer.
+    Wide,
+    /// Ask more often; play faster.
+    More,
+    /// Ask less often; play slower.
+    Less,
+    /// Record.
+    Record,
+    /// Copy as text.
+    Copy,
+    /// Forecast a rebalance.
+    Plan,
+    /// Create the planned rebalance.
+    Apply,
+    /// Stop what runs.
+    Stop,
+    /// A smaller value; back in a recording.
+    Left,
+    /// A larger value; on in a recording.
+    Right,
+    /// To the next line of a recording.
+    Step,
+}
+
+/// Where a key has its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The clusters.
+    Clusters,
+    /// The nodes of one cluster.
+    Table,
+    /// One node.
+    Detail,
+    /// The plan.
+    Plan,
+}
+
+const EVERYWHERE: &[Place] = &[Place::Clusters, Place::Table, Place::Detail, Place::Plan];
+const LISTS: &[Place] = &[Place::Clusters, Place::Table];
+const ONE: &[Place] = &[Place::Table, Place::Detail];
+
+/// What has to be so for a key to mean anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A live cluster.
+    Live,
+    /// A live cluster, and leave to change it.
+    Act,
+    /// A live cluster in which something runs, and leave to change it.
+    Running,
+    /// A recording.
+    Tape,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// The keys: a letter, or a name.
+    pub keys: &'static [&'static str],
+    /// What they mean.
+    pub command: Command,
+    /// Where.
+    pub places: &'static [Place],
+    /// What has to be so.
+    pub needs: Needs,
+    /// What it does, for the help.
+    pub what: &'static str,
+    /// One word for the foot of the view.
+    pub hint: Option<&'static str>,
+}
+
+const fn key(
+    keys: &'static [&'static str],
+    command: Command,
+    places: &'static [Place],
+    what: &'static str,
+    hint: Option<&'static str>,
+) -> Binding {
+    Binding { keys, command, places, needs: Needs::Nothing, what, hint }
+}
+
+const fn with(needs: Needs, binding: Binding) -> Binding {
+    Binding { needs, ..binding }
+}
+
+/// The table, in the order in which the help shows it.
+pub const BINDINGS: &[Binding] = &[
+    key(&["?"], Command::Help, EVERYWHERE, "these keys", Some("keys")),
+    key(&["Enter"], Command::Open, &[Place::Clusters], "open the cluster", Some("open")),
+    key(&["Enter"], Command::Open, &[Place::Table], "look at the node", Some("node")),
+    with(Needs::Live, key(&["p"], Command::Plan, ONE, "what a rebalance would do", Some("plan"))),
+    with(Needs::Act, key(&["a"], Command::Apply, &[Place::Plan], "create it (asks)", Some("apply (asks)"))),
+    with(
+        Needs::Running,
+        key(
+            &["x"],
+            Command::Stop,
+            &[Place::Table, Place::Detail, Place::Plan],
+            "stop the rebalance (asks)",
+            Some("stop"),
+        ),
+    ),
+    key(&["/"], Command::Filter, LISTS, "show only what contains a text", Some("filter")),
+    key(&["s"], Command::Sort, &[Place::Table], "sort by the next column", Some("sort")),
+    key(&["S"], Command::Reverse, &[Place::Table], "sort the other way round", None),
+    with(Needs::Live, key(&["Space"], Command::Freeze, EVERYWHERE, "hold the picture, and let go", Some("freeze"))),
+    with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and go on", Some("pause"))),
+    with(Needs::Tape, key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step"))),
+    with(Needs::Tape, key(&["h", "Left"], Command::Left, ONE, "10 s back", None)),
+    with(Needs::Tape, key(&["l", "Right"], Command::Right, ONE, "10 s on", Some("on"))),
+    with(Needs::Tape, key(&["+", "="], Command::More, EVERYWHERE, "play faster", Some("faster"))),
+    with(Needs::Tape, key(&["-"], Command::Less, EVERYWHERE, "play slower", None)),
+    key(&["Up", "k"], Command::Up, EVERYWHERE, "up", None),
+    key(&["Down", "j"], Command::Down, EVERYWHERE, "down", None),
+    key(&["Left", "h"], Command::Left, &[Place::Plan], "a smaller value (or type one)", Some("change")),
+    key(&["Right", "l"], Command::Right, &[Place::Plan], "a larger value", None),
+    key(&["g", "Home"], Command::Top, EVERYWHERE, "to the first", None),
+    key(&["G", "End"], Command::Bottom, EVERYWHERE, "to the last", None),
+    key(&["PageUp", "Ctrl-b"], Command::PageUp, EVERYWHERE, "a page up", None),
+    key(&["PageDown", "Ctrl-f"], Command::PageDown, EVERYWHERE, "a page down", None),
+    key(&["Tab"], Command::Focus, ONE, "to the notices, and back", None),
+    key(&["w"], Command::Wide, &[Place::Table], "all columns, or those that fit", None),
+    with(Needs::Live, key(&["r"], Command::Refresh, EVERYWHERE, "ask EMQX now", None)),
+    with(Needs::Live, key(&["+", "="], Command::More, LISTS, "ask EMQX more often", None)),
+    with(Needs::Live, key(&["-"], Command::Less, LISTS, "ask EMQX less often", None)),
+    with(Needs::Live, key(&["R"], Command::Record, EVERYWHERE, "record what comes in, and end it", None)),
+    key(&["y"], Command::Copy, EVERYWHERE, "copy what is shown, as text", None),
+    key(&["Esc"], Command::Back, EVERYWHERE, "back", None),
+    key(&["q"], Command::Quit, EVERYWHERE, "quit; what runs goes on", Some("quit")),
+    key(&["Ctrl-c"], Command::Interrupt, EVERYWHERE, "quit at once", None),
+    key(&["Ctrl-z"], Command::Suspend, EVERYWHERE, "to the shell; fg comes back", None),
+    key(&["Ctrl-l"], Command::Redraw, EVERYWHERE, "draw everything anew", None),
+];
+
+/// The name of a key, as the table has it.
+fn name(event: KeyEvent) -> Option<String> {
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    if event.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    let name = match event.code {
+        KeyCode::Char(' ') => "Space".to_owned(),
+        KeyCode::Char(letter) if control => format!("Ctrl-{}", letter.to_ascii_lowercase()),
+        KeyCode::Char(letter) => letter.to_string(),
+        KeyCode::Enter => "Enter".to_owned(),
+        KeyCode::Esc => "Esc".to_owned(),
+        KeyCode::Tab | KeyCode::BackTab => "Tab".to_owned(),
+        KeyCode::Up => "Up".to_owned(),
+        KeyCode::Down => "Down".to_owned(),
+        KeyCode::Left => "Left".to_owned(),
+        KeyCode::Right => "Right".to_owned(),
+        KeyCode::Home => "Home".to_owned(),
+        KeyCode::End => "End".to_owned(),
+        KeyCode::PageUp => "PageUp".to_owned(),
+        KeyCode::PageDown => "PageDown".to_owned(),
+        _ => return None,
+    };
+    Some(name)
+}
+
+/// What a key means at a place, of what `can` be done there.
+pub fn command(event: KeyEvent, place: Place, can: impl Fn(Needs) -> bool) -> Option<Command> {
+    let name = name(event)?;
+    BINDINGS
+        .iter()
+        .find(|it| it.places.contains(&place) && it.keys.contains(&name.as_str()) && can(it.needs))
+        .map(|it| it.command)
+}
+
+/// The keys that mean something at a place.
+pub fn at(place: Place, can: impl Fn(Needs) -> bool) -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().filter(move |it| it.places.contains(&place) && can(it.needs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_has_two_meanings_at_one_place() {
+        let live = |needs| needs != Needs::Tape;
+        let tape = |needs| matches!(needs, Needs::Nothing | Needs::Tape);
+        for place in [Place::Clusters, Place::Table, Place::Detail, Place::Plan] {
+            for can in [&live as &dyn Fn(Needs) -> bool, &tape] {
+                let mut seen = std::collections::BTreeSet::new();
+                for binding in at(place, can) {
+                    for key in binding.keys {
+                        assert!(seen.insert(*key), "{key} at {place:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_table_can_be_pressed() {
+        let events = [
+            (KeyCode::Char('?'), KeyModifiers::NONE, Command::Help),
+            (KeyCode::Char('G'), KeyModifiers::SHIFT, Command::Bottom),
+            (KeyCode::Char('c'), KeyModifiers::CONTROL, Command::Interrupt),
+            (KeyCode::Char(' '), KeyModifiers::NONE, Command::Freeze),
+            (KeyCode::Esc, KeyModifiers::NONE, Command::Back),
+        ];
+        for (code, modifiers, wanted) in events {
+            let found = command(KeyEvent::new(code, modifiers), Place::Table, |needs| needs != Needs::Tape);
+            assert_eq!(found, Some(wanted), "{code:?}");
+        }
+        let acting = command(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE), Place::Table, |needs| {
+            needs == Needs::Nothing
+        });
+        assert_eq!(acting, None, "nothing to stop, or no leave to");
+    }
+}

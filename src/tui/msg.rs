@@ -1,0 +1,98 @@
+//! What comes into the one loop, and what goes out of it.
+
+use crossterm::event::KeyEvent;
+use jiff::Timestamp;
+
+use crate::error::Problem;
+use crate::model::{Fact, InstanceId, Strategy};
+use crate::plan::reach::Asked;
+use crate::plan::tape::Told;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resize,
+    /// Something was learned; of EMQX's facts, about which cluster.
+    Facts(Timestamp, Vec<(Option<InstanceId>, Fact)>),
+    /// The first lists are in: what is seen from here on is a change.
+    Ready(Timestamp),
+    /// Time went by.
+    Tick(Timestamp),
+    /// A line of a recording.
+    Told(Told),
+    /// The recording is over.
+    Over,
+    /// The recording begins again.
+    Rewound,
+    /// Something that was asked for is done.
+    Done(Done),
+}
+
+/// What an act came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acted {
+    /// What it is called now, where something was made.
+    pub name: Option<String>,
+    /// What is to be told.
+    pub says: Vec<String>,
+}
+
+/// Something that was asked for is done.
+#[derive(Debug)]
+pub enum Done {
+    /// A rebalance was created, or not.
+    Applied(Result<Acted, Problem>),
+    /// A rebalance was stopped, or not.
+    Stopped(String, Result<Acted, Problem>),
+    /// Whether we may create a Rebalance for this cluster; `None` when that may not be asked.
+    Allowed(InstanceId, Option<bool>),
+    /// A recording began (with the name of its file), or ended.
+    Recording(Result<Option<String>, Problem>),
+    /// Something could not be done.
+    Failed(Problem),
+}
+
+/// How a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Play {
+    /// On or off.
+    Pause(bool),
+    /// So many times as fast as it happened.
+    Speed(f64),
+    /// To the next line, and stop there.
+    Step,
+    /// So many seconds on, or back.
+    Jump(i64),
+    /// To its end.
+    End,
+}
+
+/// Something to be done outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The view closes.
+    Quit,
+    /// The user pressed Ctrl-C.
+    Interrupt,
+    /// The terminal is given back until the shell says `fg`.
+    Suspend,
+    /// Everything is drawn anew.
+    Redraw,
+    /// A rebalance is created.
+    Apply(InstanceId, Strategy, Asked),
+    /// What goes by this name is stopped.
+    Stop(InstanceId, String),
+    /// It is asked whether we may create a Rebalance.
+    Allowed(InstanceId),
+    /// EMQX is asked now.
+    Refresh,
+    /// What comes in is recorded, or not any more.
+    Record(bool),
+    /// A text goes to the clipboard.
+    Copy(String),
+    /// The recording is played so.
+    Play(Play),
+}

@@ -1,0 +1,547 @@
+//! Everything the view knows: the world, each cluster with its follower and history, and where the user is. Changed by
+//! [`super::update`] only; read by [`super::view`].
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::board::{Board, Order, Sources};
+use super::form::Form;
+use super::history::History;
+use super::keys::{Needs, Place};
+use crate::error::Problem;
+use crate::model::{
+    Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
+};
+use crate::output::theme::{Theme, Tone};
+use crate::plan::follow::Follower;
+use crate::plan::picture::picture;
+use crate::plan::reach::{Asked, target};
+use crate::plan::rebalance::RebalancePlan;
+use crate::plan::results::Backend;
+use crate::plan::tape::Tape;
+
+/// A line of the notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What it means.
+    pub tone: Tone,
+    /// What.
+    pub text: String,
+}
+
+/// Notices that are kept; older ones go.
+const KEPT: usize = 500;
+
+/// The notices of a cluster, oldest first. Bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    entries: VecDeque<Entry>,
+    /// How many there ever were.
+    told: usize,
+}
+
+impl Log {
+    /// One more.
+    pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
+        let entry = Entry { at, tone, text: text.into() };
+        if self.entries.back().is_some_and(|last| last.text == entry.text && last.at == entry.at) {
+            return;
+        }
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        // What is learned late stands where it belongs.
+        let place = self.entries.partition_point(|it| it.at <= entry.at);
+        self.entries.insert(place, entry);
+        self.told += 1;
+    }
+
+    /// Those up to a moment, newest first.
+    pub fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev().filter(move |entry| entry.at <= until)
+    }
+
+    /// How many are kept.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// EMQX's word for one cluster, while another's is in the world.
+#[derive(Clone, Debug, Default)]
+struct Word {
+    nodes: Option<Seen<Vec<Node>>>,
+    load: Option<Seen<Load>>,
+    hearings: BTreeMap<(Source, &'static str), Hearing>,
+}
+
+/// One cluster in sight.
+#[derive(Debug)]
+pub struct Cluster {
+    word: Word,
+    /// Who follows it.
+    pub follower: Follower,
+    /// What its nodes held.
+    pub history: History,
+    /// What was told.
+    pub log: Log,
+    /// What is shown; `None` before the first look.
+    pub board: Option<Board>,
+    /// The uid of its object, to notice another one of the same name.
+    pub uid: Option<String>,
+    /// When EMQX's list of nodes was last put into the history.
+    pub sampled: Option<Timestamp>,
+    /// The newest event of Kubernetes' that was told.
+    pub events_until: Option<Timestamp>,
+}
+
+impl Cluster {
+    fn new(id: &InstanceId) -> Self {
+        Self {
+            word: Word::default(),
+            follower: Follower::new(Some(id.clone())),
+            history: History::default(),
+            log: Log::default(),
+            board: None,
+            uid: None,
+            sampled: None,
+            events_until: None,
+        }
+    }
+}
+
+/// The page.
+pub type Page = Place;
+
+/// What a typed confirmation is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Create the planned rebalance.
+    Apply(Strategy, Asked),
+    /// Stop what goes by this name.
+    Stop(String),
+}
+
+/// A question that wants a word typed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confirm {
+    /// What for.
+    pub act: Act,
+    /// What will happen, in sentences.
+    pub says: Vec<String>,
+    /// The word.
+    pub word: String,
+    /// What was typed so far.
+    pub typed: String,
+}
+
+/// Something that lies over the page.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Overlay {
+    /// The keys; the first line that is shown.
+    Help(usize),
+    /// A question.
+    Confirm(Confirm),
+}
+
+/// How a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Playback {
+    /// When it began, by its own clock.
+    pub begin: Timestamp,
+    /// Whether it stands still.
+    pub paused: bool,
+    /// How many times as fast as it happened.
+    pub speed: f64,
+    /// Whether its end is reached.
+    pub over: bool,
+}
+
+/// The forecast of the plan page, or why there is none.
+pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
+
+/// What the view is opened with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How it looks.
+    pub theme: Theme,
+    /// Where the user's clock hangs.
+    pub zone: TimeZone,
+    /// What stands beside the namespace: the context.
+    pub place: String,
+    /// Whether nothing can be changed from here.
+    pub read_only: bool,
+    /// Whether there may be several clusters.
+    pub many: bool,
+    /// What the plan page begins with.
+    pub strategy: Strategy,
+    /// Who would drive it.
+    pub backend: Asked,
+    /// The rebalance that is looked for first.
+    pub wanted: Option<String>,
+    /// A recording, and how it is played.
+    pub playback: Option<Playback>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Everything the view knows.
+#[derive(Debug)]
+pub struct State {
+    /// What it was opened with.
+    pub setup: Setup,
+    /// Now.
+    pub now: Timestamp,
+    /// Everything that is known, with EMQX's word for one cluster.
+    pub world: World,
+    /// The clusters in sight.
+    pub clusters: BTreeMap<InstanceId, Cluster>,
+    /// Whose word of EMQX's is in the world.
+    inside: Option<InstanceId>,
+    /// The cluster that is open.
+    pub open: Option<InstanceId>,
+    /// The page.
+    pub page: Page,
+    /// What lies over it.
+    pub overlay: Option<Overlay>,
+    /// Which rows, in which order.
+    pub order: Order,
+    /// Whether a filter is being typed.
+    pub filtering: bool,
+    /// The row under the cursor, by its key.
+    pub selected: Option<String>,
+    /// Its place among the rows.
+    pub cursor: usize,
+    /// The place among the clusters.
+    pub cluster: usize,
+    /// The first line of the table that is shown; the view moves it so that the cursor is in sight.
+    pub top: Cell<usize>,
+    /// Lines of a page, as the view found them.
+    pub lines: Cell<usize>,
+    /// Whether the keys move the notices.
+    pub notices: bool,
+    /// How many notices are scrolled over.
+    pub back: usize,
+    /// Whether all columns are shown.
+    pub wide: bool,
+    /// Since when the picture is held.
+    pub frozen: Option<Timestamp>,
+    /// How often EMQX is asked, if the user chose.
+    pub every: Option<Duration>,
+    /// The plan page's values.
+    pub form: Form,
+    /// Its forecast.
+    pub forecast: Option<Forecast>,
+    /// Whether we may create a Rebalance for the open cluster.
+    pub allowed: Option<bool>,
+    /// The file that is recorded into.
+    pub recording: Option<String>,
+    /// The last thing that was told, at the foot.
+    pub said: Option<(Tone, String)>,
+    /// What is being done.
+    pub doing: Option<String>,
+    /// Whether the first lists are in.
+    pub ready: bool,
+    /// Where the recording stands.
+    pub tape: Tape,
+    /// Whether what is shown is not what is known.
+    pub stale: bool,
+    /// Whether something is to be drawn.
+    pub dirty: bool,
+}
+
+impl State {
+    /// The view before anything is known.
+    pub fn new(setup: Setup) -> Self {
+        let page = if setup.many { Page::Clusters } else { Page::Table };
+        let form = Form::new(setup.strategy.clone(), setup.backend);
+        Self {
+            now: setup.now,
+            world: World::new(),
+            clusters: BTreeMap::new(),
+            inside: None,
+            open: None,
+            page,
+            overlay: None,
+            order: Order::default(),
+            filtering: false,
+            selected: None,
+            cursor: 0,
+            cluster: 0,
+            top: Cell::new(0),
+            lines: Cell::new(10),
+            notices: false,
+            back: 0,
+            wide: false,
+            frozen: None,
+            every: None,
+            form,
+            forecast: None,
+            allowed: None,
+            recording: None,
+            said: None,
+            doing: None,
+            ready: false,
+            tape: Tape::default(),
+            stale: true,
+            dirty: true,
+            setup,
+        }
+    }
+
+    /// The recording starts again from nothing; where the user is stays.
+    pub fn rewind(&mut self) {
+        self.world = World::new();
+        self.clusters.clear();
+        self.inside = None;
+        self.tape = Tape::default();
+        self.ready = false;
+        self.stale = true;
+        if let Some(playback) = &mut self.setup.playback {
+            playback.over = false;
+            self.now = playback.begin;
+        }
+    }
+
+    /// The theme.
+    pub fn theme(&self) -> Theme {
+        self.setup.theme
+    }
+
+    /// The open cluster.
+    pub fn here(&self) -> Option<&Cluster> {
+        self.clusters.get(self.open.as_ref()?)
+    }
+
+    /// What is shown of the open cluster.
+    pub fn board(&self) -> Option<&Board> {
+        self.here()?.board.as_ref()
+    }
+
+    /// The moment that is shown.
+    pub fn shown_at(&self) -> Timestamp {
+        self.frozen.unwrap_or(self.now)
+    }
+
+    /// Makes EMQX's word of this cluster the one that is in the world.
+    pub fn enter(&mut self, id: &InstanceId) {
+        if self.inside.as_ref() == Some(id) {
+            return;
+        }
+        let left = Word {
+            nodes: self.world.nodes.take(),
+            load: self.world.load.take(),
+            hearings: self.world.hearings.extract_if(.., |(source, _), _| *source == Source::Emqx).collect(),
+        };
+        if let Some(cluster) = self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
+            cluster.word = left;
+        }
+        let cluster = self.clusters.entry(id.clone()).or_insert_with(|| Cluster::new(id));
+        let word = std::mem::take(&mut cluster.word);
+        self.world.nodes = word.nodes;
+        self.world.load = word.load;
+        self.world.hearings.extend(word.hearings);
+        self.inside = Some(id.clone());
+    }
+
+    /// A cluster with the world that has EMQX's word for it.
+    pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut Cluster>) {
+        self.enter(id);
+        (&mut self.world, self.clusters.get_mut(id))
+    }
+
+    /// Opens a cluster.
+    pub fn open(&mut self, id: &InstanceId) {
+        self.enter(id);
+        self.open = Some(id.clone());
+        self.page = Page::Table;
+        self.selected = None;
+        self.cursor = 0;
+        self.top.set(0);
+        self.back = 0;
+        self.allowed = None;
+        self.forecast = None;
+        self.order.filter.clear();
+        self.stale = true;
+    }
+
+    /// Whether something goes on in a cluster, or soon may: then EMQX is asked every second.
+    pub fn busy(&self, id: &InstanceId) -> bool {
+        let Some(cluster) = self.clusters.get(id) else { return false };
+        let load = if self.inside.as_ref() == Some(id) { &self.world.load } else { &cluster.word.load };
+        let moves = load.as_ref().is_some_and(|load| {
+            !load.value.rebalances.is_empty()
+                || !load.value.evacuations.is_empty()
+                || !load.value.purges.is_empty()
+        });
+        let object = self.world.rebalances_of(id).iter().any(|seen| {
+            matches!(seen.value.phase, Phase::Pending | Phase::Processing) && seen.value.deleting.is_none()
+        });
+        let upgrading = self.world.instance(id).is_some_and(crate::model::Instance::upgrading);
+        moves || object || upgrading || cluster.follower.running().is_some() || self.doing.is_some()
+    }
+
+    /// The clusters whose EMQX is asked, how often, and how it is reached. At most 32 at once.
+    pub fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
+        let all: Vec<&InstanceId> = match (&self.open, self.page) {
+            (Some(open), Page::Table | Page::Detail | Page::Plan) => vec![open],
+            _ => self.clusters.keys().take(32).collect(),
+        };
+        all.into_iter()
+            .filter_map(|id| {
+                let instance = self.world.instance(id)?;
+                let every = if self.busy(id) {
+                    Duration::from_secs(1)
+                } else if self.page == Page::Plan {
+                    Duration::from_secs(5)
+                } else {
+                    Duration::from_secs(10)
+                };
+                Some((id.clone(), target(&self.world, instance), self.every.unwrap_or(every)))
+            })
+            .collect()
+    }
+
+    /// Whether EMQX of this cluster was heard and not lost since.
+    pub fn hears(&self, id: &InstanceId) -> bool {
+        let hearings = match (self.inside.as_ref() == Some(id), self.clusters.get(id)) {
+            (true, _) => &self.world.hearings,
+            (false, Some(cluster)) => &cluster.word.hearings,
+            (false, None) => return false,
+        };
+        let mut emqx = hearings.iter().filter(|((source, _), _)| *source == Source::Emqx).peekable();
+        emqx.peek().is_some() && emqx.all(|(_, hearing)| hearing.link == crate::model::Link::Up)
+    }
+
+    /// What has to be so for a key to mean anything.
+    pub fn can(&self, needs: Needs) -> bool {
+        let live = self.setup.playback.is_none();
+        match needs {
+            Needs::Nothing => true,
+            Needs::Live => live,
+            Needs::Act => live && !self.setup.read_only,
+            Needs::Running => live && !self.setup.read_only && self.running().is_some(),
+            Needs::Tape => !live,
+        }
+    }
+
+    /// The name of the rebalance that goes on in the open cluster.
+    pub fn running(&self) -> Option<String> {
+        self.here()?.follower.running().map(|run| run.name.clone())
+    }
+
+    /// Whether time alone changes what is shown every second.
+    pub fn lively(&self) -> bool {
+        let operation = |board: &Board| board.status.operation != Operation::None;
+        match (&self.open, self.page) {
+            (Some(id), Page::Table | Page::Detail | Page::Plan) => {
+                self.busy(id) || self.board().is_some_and(operation)
+            }
+            _ => self.clusters.values().filter_map(|it| it.board.as_ref()).any(operation),
+        }
+    }
+
+    /// Works out what is shown, if it is not what is known. A held picture stays as it is.
+    pub fn refresh(&mut self) {
+        if !self.stale {
+            return;
+        }
+        self.stale = false;
+        if self.frozen.is_some() {
+            return;
+        }
+        let ids: Vec<InstanceId> = match (&self.open, self.page) {
+            (Some(open), Page::Table | Page::Detail | Page::Plan) => vec![open.clone()],
+            _ => self.clusters.keys().cloned().collect(),
+        };
+        let (theme, now) = (self.theme(), self.now);
+        for id in ids {
+            self.enter(&id);
+            let Some(cluster) = self.clusters.get_mut(&id) else { continue };
+            let sources = Sources {
+                world: &self.world,
+                id: &id,
+                follower: &cluster.follower,
+                history: &cluster.history,
+                theme,
+                now,
+            };
+            cluster.board = Some(Board::of(sources, &self.order));
+        }
+        self.find_cursor();
+        self.foresee();
+    }
+
+    /// Forecasts again, if the plan is looked at.
+    pub fn foresee(&mut self) {
+        if self.page != Page::Plan {
+            return;
+        }
+        let Some(id) = self.open.clone() else { return };
+        self.enter(&id);
+        let picture = picture(&self.world, &id, self.now);
+        self.forecast = Some(self.form.plan(&self.world, &picture, self.allowed));
+    }
+
+    /// Puts the rows in order again.
+    pub fn arrange(&mut self) {
+        let order = self.order.clone();
+        let open = self.open.clone();
+        if let Some(board) =
+            open.and_then(|open| self.clusters.get_mut(&open)).and_then(|it| it.board.as_mut())
+        {
+            board.arrange(&order);
+        }
+        self.find_cursor();
+    }
+
+    /// The cursor stays on its row wherever that goes; when the row is gone it stays where it is.
+    fn find_cursor(&mut self) {
+        let Some(board) = self.board() else { return };
+        let keys: Vec<&str> = board.shown().map(|row| row.key.as_str()).collect();
+        let place = self.selected.as_ref().and_then(|key| keys.iter().position(|it| it == key));
+        let cursor = place.unwrap_or(self.cursor.min(keys.len().saturating_sub(1)));
+        let selected = keys.get(cursor).map(|key| (*key).to_owned());
+        // A node that vanished is still the one that is looked at.
+        let gone = place.is_none() && self.page == Page::Detail && self.selected.is_some();
+        self.cursor = cursor;
+        if !gone {
+            self.selected = selected;
+        }
+    }
+
+    /// Puts the cursor on a row.
+    pub fn select(&mut self, cursor: usize) {
+        let Some(board) = self.board() else { return };
+        let count = board.shown().count();
+        let cursor = cursor.min(count.saturating_sub(1));
+        let key = board.shown().nth(cursor).map(|row| row.key.clone());
+        self.cursor = cursor;
+        self.selected = key;
+    }
+
+    /// Says something at the foot.
+    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        self.said = Some((tone, text.into()));
+        self.dirty = true;
+    }
+
+    /// The ids of the clusters that fit the filter.
+    pub fn listed(&self) -> Vec<&InstanceId> {
+        let needle = self.order.filter.to_lowercase();
+        let fits = |id: &&InstanceId| {
+            needle.is_empty() || format!("{}/{}", id.namespace, id.name).to_lowercase().contains(&needle)
+        };
+        self.clusters.keys().filter(fits).collect()
+    }
+}

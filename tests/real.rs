@@ -1,0 +1,89 @@
+//! The built program against a real Kubernetes control plane: real API server, controllers, pods, endpoints and CRDs of
+//! every operator line; only EMQX and its operator are pretended, and the operator is an ordinary client.
+//!
+//! ```text
+//! kubectl-emqx ─► kube-apiserver ─► kwok ─► pod's port ─► pretend EMQX (loopback)
+//!                      ▲  ▲                                     ▲
+//!   real controllers ──┘  └── pretend operator ─────────────────┘
+//! ```
+//!
+//! Two control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    unreachable_pub,
+    missing_docs,
+    reason = "a failure here is a failed test"
+)]
+
+#[path = "support/control_plane.rs"]
+mod control_plane;
+
+#[path = "real/cluster.rs"]
+mod cluster;
+#[path = "real/doors.rs"]
+mod doors;
+#[path = "real/line22.rs"]
+mod line22;
+#[path = "real/line23.rs"]
+mod line23;
+#[path = "real/line30.rs"]
+mod line30;
+#[path = "real/program.rs"]
+mod program;
+#[path = "real/rights.rs"]
+mod rights;
+#[path = "real/trap.rs"]
+mod trap;
+
+use std::time::Instant;
+
+use control_plane::{ControlPlane, Line, Options};
+
+/// Says where it is and how long it took, in `cargo test -- --nocapture`.
+async fn part<T>(name: &str, it: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let value = it.await;
+    println!("{:>6.1} s  {name}", began.elapsed().as_secs_f64());
+    value
+}
+
+#[tokio::test]
+async fn operator_2_2() {
+    let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
+    part("no way in", doors::closed(&plane)).await;
+    part("no operator", doors::without_crds(&plane)).await;
+    part("the CRDs of 2.2", plane.install(Line::V22)).await;
+    let (emqx, enterprise) = part("two clusters", line22::start(&plane)).await;
+    part("reads", line22::reads(&plane, &emqx, &enterprise)).await;
+    // Most of it is waiting for time that passes really; so the delete that hangs does its waiting beside the rest.
+    let hangs = async {
+        let emqx = part("a third cluster", trap::start(&plane)).await;
+        part("a delete that hangs", trap::run(&plane, &emqx)).await;
+    };
+    let others = async {
+        part("rights", rights::poorer(&plane)).await;
+        part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
+        part("to the end, and deleted", line22::to_the_end(&plane, &emqx, &enterprise)).await;
+        part("afterwards", line22::afterwards(&plane, &emqx)).await;
+    };
+    futures::join!(hangs, others);
+    part("restarts", line22::restarts(&plane, &emqx, &enterprise)).await;
+    part("prune", line22::prune(&plane)).await;
+}
+
+#[tokio::test]
+async fn operators_2_3_and_3_0() {
+    let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
+    part("the CRDs of 2.3", plane.install(Line::V23)).await;
+    let emqx = part("a cluster of v2", line23::start(&plane)).await;
+    part("reads of v2", line23::reads(&plane, &emqx)).await;
+    part("stop", line23::stop(&plane, &emqx)).await;
+    part("v2 to the end", line23::to_the_end(&plane, &emqx)).await;
+    drop(emqx);
+    part("the CRDs of 3.0", plane.install(Line::V30)).await;
+    let emqx = part("a cluster of v3beta1", line30::start(&plane)).await;
+    part("EMQX itself", line30::through_emqx(&plane, &emqx)).await;
+}

@@ -1,0 +1,130 @@
+//! Operator 2.3: an EMQX of v2 with replicants, which EMQX calls by their pods' addresses.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cluster::RealCluster;
+use crate::control_plane::{ControlPlane, until};
+use crate::program::{Program, verdict};
+
+const EMQX: &str = "
+name: real
+api: v2
+nodes:
+- { count: 2 }
+- { role: replicant, connections: 100, offlineSessions: 10, count: 2 }
+- { role: replicant, connections: 1 }
+";
+
+const STRATEGY: [&str; 6] = [
+    "--conn-evict-rate=10",
+    "--sess-evict-rate=10",
+    "--wait-health-check=1",
+    "--wait-takeover=1",
+    "--abs-conn-threshold=1",
+    "--abs-sess-threshold=1000",
+];
+
+pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
+    RealCluster::start(plane, EMQX).await
+}
+
+/// `rebalance apply` with these flags more; they replace those of the strategy.
+fn apply<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let kept = STRATEGY.iter().filter(|it| !more.iter().any(|flag| name(flag) == name(it)));
+    ["rebalance", "apply", "--yes"].iter().chain(kept).chain(more).copied().collect()
+}
+
+pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    let program = Program::admin(plane, emqx.namespace());
+    let status = program.json(&["status"]).await;
+    assert_eq!((&status["api"], &status["operator"]["line"]), (&json!("v2"), &json!("2.3")), "{status}");
+    assert_eq!(
+        status["totals"],
+        // The listeners' endpoints are the replicants alone.
+        json!({ "connections": 201, "sessions": 221, "nodes": 5, "serving": 3 }),
+        "{status}"
+    );
+    let rows = status["nodes"].as_array().expect("nodes");
+    for (index, row) in rows.iter().enumerate() {
+        // By its own name or by its address, it is this pod.
+        let place = emqx.pods.iter().position(|pod| row["pod"] == *pod).expect("a known pod");
+        assert_eq!(row["connections"], emqx.connections()[place], "{row}");
+        assert_eq!(row["role"], if place < 2 { "core" } else { "replicant" }, "{row}");
+        let set = emqx.pods[place].rsplit_once('-').map(|(set, _)| set);
+        assert_eq!((row["set"].as_str(), index < 5), (set, true), "{row}");
+    }
+    assert!(
+        rows.iter().any(|row| row["node"].as_str().is_some_and(|it| it.starts_with("emqx@10."))),
+        "{status}"
+    );
+
+    let own = program.run(&["rebalance", "generate"]).await.ok();
+    let offline = ["rebalance", "generate", "emqx", "--for-operator", "2.3", "--rel-conn-threshold=2"];
+    let offline = program.run(&offline).await.ok();
+    let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+    for manifest in [&own, &offline] {
+        assert!(!manifest.contains("instanceKind"), "{manifest}");
+        plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await.ok();
+    }
+    // The other line's is refused here, which is why there are two.
+    let other = program.run(&["rebalance", "generate", "emqx", "--for-operator", "2.2"]).await.ok();
+    let out = plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(&other)).await;
+    assert!(out.code == Some(1) && out.stderr.contains("instanceKind"), "{}", out.stderr);
+    let out = program.run(&apply(&["--dry-run=server"])).await;
+    assert!(out.ok().ends_with(" (server dry run)\n"));
+}
+
+/// Told, proved, deleted.
+pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    let program = Program::admin(plane, emqx.namespace());
+    let out = program.run(&["rebalance", "stop", "--yes"]).await;
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(out.stderr.contains("nothing runs"), "{}", out.stderr);
+
+    let name = program.run(&apply(&["--wait-health-check=30"])).await.ok();
+    let name = name.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a name").to_owned();
+    let watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
+    let out = program.run(&["rebalance", "stop", &name]).await;
+    assert_eq!(out.code, Some(6), "nobody confirmed: {}", out.stderr);
+    until(
+        "the start",
+        Duration::from_secs(20),
+        async || {
+            if emqx.idle() { Err(String::from("idle")) } else { Ok(()) }
+        },
+    )
+    .await;
+    let stopped = program.json(&["rebalance", "stop", &name, "--yes"]).await;
+    assert_eq!(stopped["verdict"], "stopped", "{stopped}");
+    let proof = stopped["proof"].to_string();
+    for word in ["lists no rebalance", "accept clients", "the object is deleted"] {
+        assert!(proof.contains(word), "{word:?} is missing in {proof}");
+    }
+    assert!(!proof.contains("not proved"), "{proof}");
+    assert!(emqx.idle());
+    assert_eq!(emqx.phase(&name).await, None);
+    // For the one who only watched, somebody else stopped it.
+    verdict(&watched.end().await, "stopped", 7);
+    let list = program.json(&["rebalance", "list"]).await;
+    assert_eq!(list["items"], json!([]));
+}
+
+pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    emqx.reset().await;
+    let program = Program::admin(plane, emqx.namespace());
+    let recording = plane.dir().join("run.jsonl");
+    let file = recording.to_string_lossy().into_owned();
+    let out = program.start(&apply(&["--watch", "-o", "jsonl", "--record", &file])).end().await;
+    let reason = verdict(&out, "balanced", 0);
+    assert!(reason.contains("none missing"), "{reason}");
+    let cores: u64 = emqx.connections()[..2].iter().sum();
+    assert_eq!((cores, emqx.connections().iter().sum::<u64>()), (0, 201));
+    // What was recorded of a real API server tells the same story again, and no secret.
+    let recorded = std::fs::read_to_string(&recording).expect("a recording");
+    assert!(!recorded.contains(&emqx.emqx.key().secret), "the key is recorded");
+    let replayed = program.run(&["replay", &file, "-o", "jsonl"]).await;
+    verdict(&replayed, "balanced", 0);
+}
