@@ -229,7 +229,7 @@ fn watch_finds_what_is_meant_by_every_name() {
     let status = demo.run("status -o json").json();
     let node = status["nodes"][0]["node"].as_str().expect("a node").to_owned();
     let ways = [
-        "".to_owned(),
+        String::new(),
         name.clone(),
         "emqx".into(),
         "emqx/emqx".into(),

@@ -7,6 +7,7 @@ mod follows;
 mod inputs;
 mod manners;
 mod plans;
+mod ran;
 mod reads;
 mod rights;
 mod stops;

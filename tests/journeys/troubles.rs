@@ -138,7 +138,7 @@ fn hostile_names_reach_no_terminal() {
     harmless(&ran.out);
     harmless(&ran.err);
     let ran = demo.run("status --color always").exits(0);
-    assert!(!ran.out.contains("\u{1b}]0;") && !ran.out.contains("\u{7}"), "{ran:?}");
+    assert!(!ran.out.contains("\u{1b}]0;") && !ran.out.contains('\u{7}'), "{ran:?}");
 }
 
 #[test]
