@@ -310,6 +310,9 @@ fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
         .map_err(|error| Problem::usage(error.to_string(), ""))
 }
 
+/// What helps where a file cannot be made.
+const WRITABLE: &str = "choose a folder that is there and that you may write to";
+
 async fn pretend(
     scenario: sim::Scenario,
     speed: f64,
@@ -317,7 +320,7 @@ async fn pretend(
 ) -> Result<sim::Running, Problem> {
     sim::serve(sim::Options { scenario, speed, kubeconfig_out })
         .await
-        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
+        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()).hint(WRITABLE))
 }
 
 /// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
@@ -358,6 +361,7 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
             #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
             let file = std::fs::File::create(path).map_err(|error| {
                 Problem::new(format!("cannot write the log file {}", path.display()), error.to_string())
+                    .hint(WRITABLE)
             })?;
             builder.with_writer(std::sync::Mutex::new(file)).init();
         }

@@ -106,7 +106,7 @@ impl Drop for Terminal {
 
 #[test]
 fn apply_asks_and_no_is_no() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for answer in ["n\r", "\r", "\u{4}"] {
         let mut terminal = Terminal::start(&demo, &format!("rebalance apply {DOCUMENTED}"), &[]);
         terminal.until("[y/N]");
@@ -121,7 +121,7 @@ fn apply_asks_and_no_is_no() {
 
 #[test]
 fn yes_goes_on_to_the_verdict_and_the_terminal_is_left_clean() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let mut terminal = Terminal::start(&demo, &format!("rebalance apply --watch {DOCUMENTED}"), &[]);
     terminal.until("[y/N]");
     terminal.types("y\r");
@@ -150,7 +150,7 @@ fn plain_redraws_nothing() {
 
 #[test]
 fn ctrl_c_leaves_it_running_and_says_so() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     for flags in ["", "--plain"] {
         let mut terminal = Terminal::start(&demo, &format!("rebalance watch {flags}"), &[]);
@@ -167,7 +167,7 @@ fn ctrl_c_leaves_it_running_and_says_so() {
 
 #[test]
 fn ctrl_c_at_the_question_changes_nothing() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let mut terminal = Terminal::start(&demo, &format!("rebalance apply {DOCUMENTED}"), &[]);
     terminal.until("[y/N]");
     terminal.types("\u{3}");
@@ -177,7 +177,7 @@ fn ctrl_c_at_the_question_changes_nothing() {
 
 #[test]
 fn colour_is_for_terminals_that_can() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let printed = |arguments: &str, variables: &[(&str, &str)]| {
         let mut terminal = Terminal::start(&demo, arguments, variables);
         let (code, screen) = terminal.end();
