@@ -42,9 +42,6 @@ const STALL_SECONDS: u64 = 60;
 /// Seconds without a word of EMQX's after which nobody knows any more how one that ran then stands.
 const LOST_SECONDS: u64 = 180;
 
-/// The operator stores `Processing` a moment after EMQX has begun: so long an entry may wait for its object.
-const CLAIM_SECONDS: u64 = 10;
-
 /// What passes between two looks counts for at most so many seconds without a word: a laptop that slept, or a clock that
 /// was put right, has not listened in vain.
 const LONGEST_LOOK: u64 = 10;
@@ -203,8 +200,6 @@ pub struct Follower {
     seen_load: Option<Timestamp>,
     seen_nodes: Option<Timestamp>,
     looked: Option<Timestamp>,
-    /// Coordinators whose entry waits for its object, since when.
-    unclaimed: Vec<(NodeName, Timestamp)>,
     /// Seconds of looking in which EMQX said nothing.
     silent: u64,
 }
@@ -392,10 +387,6 @@ impl Follower {
             if let Some(run) = run {
                 run.close_baseline(entry, now);
                 enter(run, entry.clone(), now, events);
-                self.unclaimed.retain(|(node, _)| *node != entry.coordinator);
-                continue;
-            }
-            if self.began && self.waits_for_its_object(entry, now) {
                 continue;
             }
             if self.may_be_of_a_pending_one(entry, now) {
@@ -435,22 +426,6 @@ impl Follower {
                 && run.object.as_ref().is_some_and(|it| it.phase == Phase::Pending && it.deleting.is_none())
         };
         !self.asked.iter().any(|(name, _)| *name == ours) && self.runs.iter().any(pending)
-    }
-
-    /// Whether an entry may belong to an object that the operator has not called `Processing` so far.
-    fn waits_for_its_object(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
-        let pending = self.runs.iter().any(|run| {
-            let told = |object: &Rebalance| object.processed || object.deleting.is_some();
-            run.verdict.is_none()
-                && !run.object_gone
-                && run.object.as_ref().is_some_and(|it| !told(it) && it.phase != Phase::Failed)
-        });
-        let known = self.unclaimed.iter().find(|(node, _)| *node == entry.coordinator);
-        let since = known.map_or(now, |(_, since)| *since);
-        if pending && known.is_none() {
-            self.unclaimed.push((entry.coordinator.clone(), now));
-        }
-        pending && seconds_between(since, now) < CLAIM_SECONDS
     }
 
     /// The object behind an entry that was there before we looked: one that was processed and whose copy of EMQX's

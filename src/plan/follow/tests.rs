@@ -239,18 +239,6 @@ fn counts_that_never_move_are_a_stall() {
 }
 
 #[test]
-fn an_entry_that_is_seen_before_its_object_says_processing_is_of_that_object() {
-    let mut tale = Tale::of(&START);
-    tale.object(1, Phase::Pending, |_| {});
-    tale.asked(2, &START, mk::load("wait_health_check"));
-    assert_eq!(tale.follower.runs.len(), 1, "not one without an object");
-    tale.object(3, Phase::Processing, |it| it.processed = true);
-    tale.asked(4, &START, mk::load("wait_health_check"));
-    assert!(tale.follower.run("r").is_some_and(|run| run.entry.is_some()));
-    assert_eq!(tale.messages(EventType::Phase).len(), 1);
-}
-
-#[test]
 fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
