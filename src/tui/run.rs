@@ -35,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(5);
 const ASKED: Duration = Duration::from_secs(1);
 
 /// How the view was left.
+#[derive(Clone, Copy)]
 enum Left {
     Quit,
     Interrupted,
@@ -127,7 +128,7 @@ impl Loop {
             };
             let beat = match (&self.source, self.state.lively()) {
                 (Source::Tape(_), _) if plays => FRAME,
-                (Source::Tape(_), _) => Duration::from_secs(3600),
+                (Source::Tape(_), _) => Duration::from_hours(1),
                 (Source::Live(feed), true) => LIVELY.div_f64(feed.live().clock.speed().clamp(1.0, 10.0)),
                 (Source::Live(_), false) => IDLE,
             };
@@ -367,5 +368,5 @@ async fn continued() {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -197,6 +197,7 @@ pub struct Setup {
 }
 
 /// Everything the view knows.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that the user switched")]
 #[derive(Debug)]
 pub struct State {
     /// What it was opened with.

@@ -80,6 +80,7 @@ impl Screen {
     }
 
     /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.
+    #[expect(clippy::unused_self, reason = "only who holds the terminal may write to it")]
     pub(super) fn copy(&mut self, text: &str) -> Result<(), Problem> {
         let mut end = text.len().min(CLIPBOARD);
         while !text.is_char_boundary(end) {
