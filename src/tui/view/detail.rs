@@ -203,7 +203,7 @@ fn conditions(state: &State, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usiz
         }
         for more in [&condition.reason, &condition.message] {
             if !more.is_empty() {
-                text.extend([", ", &more]);
+                text.extend([", ", more]);
             }
         }
         pen.put(0, y, width, &text, Tone::Warning);
