@@ -1,11 +1,7 @@
 //! Leaves the tables for unwinding out of the released program: it aborts on a panic, after the message and after the
 //! terminal was restored. Cargo has no setting for it; on other systems than Linux they stay.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "how a build script is asked and answers"
-)]
+#![expect(clippy::disallowed_methods, reason = "how a build script is asked")]
 
 use std::env;
 

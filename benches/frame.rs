@@ -27,7 +27,8 @@ fn measure(times: usize, mut what: impl FnMut(usize)) -> (u128, u128) {
 }
 
 fn main() {
-    let counts = |shift: u64| -> Vec<u64> { (0..1000).map(|number| 10_000 + (number * 7 + shift) % 113).collect() };
+    let counts =
+        |shift: u64| -> Vec<u64> { (0..1000).map(|number| 10_000 + (number * 7 + shift) % 113).collect() };
     let mut bench = Bench::of(setup(), documented(0, &counts(0), &nothing()));
     for second in 1..300 {
         bench.learn(second, documented(second, &counts(second.unsigned_abs()), &nothing()));
@@ -62,5 +63,6 @@ fn main() {
         bench.state.refresh();
         black_box(begin);
     });
-    let _ = writeln!(out, "1000 pods and nodes read, taken in and joined: median {median} µs, worst {worst} µs");
+    let _ =
+        writeln!(out, "1000 pods and nodes read, taken in and joined: median {median} µs, worst {worst} µs");
 }

@@ -126,7 +126,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
                 let exit = commands::apply::run(&hands, &apply, file).await?;
                 return match screen::applied(&hands, &apply).await? {
                     Some(looked) => {
-                                    screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
+                        screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
                     }
                     None => Ok(exit),
                 };
@@ -147,7 +147,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let hands = hands(&global, printer, Some(recordings.clone())).await?;
             match screen::followed(&hands, watch.operation.as_ref()).await? {
                 Some(looked) => {
-                            screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
+                    screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
                 }
                 // It is over: one line says how.
                 None => commands::watch::run(&hands, &watch).await,
@@ -257,7 +257,7 @@ async fn hands_as(
         clock,
         answers: std::io::stdin().is_terminal(),
         printer,
-        interrupt: Rc::new(|| Box::pin(interrupted()) as Interrupt),
+        interrupt: Rc::new(interrupted),
     })
 }
 
@@ -310,6 +310,9 @@ fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
         .map_err(|error| Problem::usage(error.to_string(), ""))
 }
 
+/// What helps where a file cannot be made.
+const WRITABLE: &str = "choose a folder that is there and that you may write to";
+
 async fn pretend(
     scenario: sim::Scenario,
     speed: f64,
@@ -317,26 +320,26 @@ async fn pretend(
 ) -> Result<sim::Running, Problem> {
     sim::serve(sim::Options { scenario, speed, kubeconfig_out })
         .await
-        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()))
+        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()).hint(WRITABLE))
 }
 
-/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such.
-async fn interrupted() {
+/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
+/// listened for from the moment of the call, not from when somebody first waits.
+fn interrupted() -> Interrupt {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        else {
-            return tokio::signal::ctrl_c().await.unwrap_or_default();
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = term.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        Box::pin(async move {
+            if signals.is_empty() {
+                return std::future::pending().await;
+            }
+            futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.unwrap_or_default();
+    Box::pin(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 }
 
 /// Logs to stderr, or into a file; nothing without `-v`.
@@ -358,6 +361,7 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
             #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
             let file = std::fs::File::create(path).map_err(|error| {
                 Problem::new(format!("cannot write the log file {}", path.display()), error.to_string())
+                    .hint(WRITABLE)
             })?;
             builder.with_writer(std::sync::Mutex::new(file)).init();
         }

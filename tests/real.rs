@@ -13,6 +13,7 @@
     clippy::expect_used,
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::large_futures,
     unreachable_pub,
     missing_docs,
     reason = "a failure here is a failed test"

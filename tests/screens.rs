@@ -8,8 +8,8 @@ use kubectl_emqx::model::{Fact, Link, News, Source};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{Acted, Done, Effect, Msg, Setup};
 use make::{
-    Bench, at, cluster, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing, played,
-    played_as, pod, recorded, setup, slice,
+    Bench, at, cluster, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing,
+    played, played_as, pod, recorded, setup, slice,
 };
 use ratatui::style::Color;
 
@@ -42,7 +42,8 @@ fn a_running_rebalance_at_every_size() {
 
 #[test]
 fn each_phase_of_a_rebalance() {
-    for (name, seconds) in [("waiting", 6.5), ("evicting_first", 14.5), ("takeover", 95.5), ("judged", 106.5)] {
+    for (name, seconds) in [("waiting", 6.5), ("evicting_first", 14.5), ("takeover", 95.5), ("judged", 106.5)]
+    {
         insta::assert_snapshot!(format!("phase_{name}"), played(REBALANCE, seconds).screen(80, 24));
     }
 }
@@ -93,7 +94,11 @@ fn each_state_of_an_evacuation() {
         ("prohibiting", 0, 0),
     ] {
         let mut bench = Bench::of(setup(), documented(0, &[3333, 3333, 3334, 0], &nothing()));
-        let mut facts = emqx(5, "/api/v5/load_rebalance/global_status", &evacuation(&core(2), state, connections, sessions));
+        let mut facts = emqx(
+            5,
+            "/api/v5/load_rebalance/global_status",
+            &evacuation(&core(2), state, connections, sessions),
+        );
         let names: Vec<String> = (0..4).map(|number| node(&core(number))).collect();
         let moved = 3333 - connections;
         facts.extend(emqx(5, "/api/v5/nodes", &nodes(&names, &[3333, 3333, connections, moved])));
@@ -123,7 +128,8 @@ fn old_and_lost_sources_say_so() {
     let mut bench = idle();
     bench.tick(75);
     insta::assert_snapshot!("stale", bench.screen(80, 24));
-    let lost = News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
+    let lost =
+        News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
     bench.learn(76, vec![Fact { at: at(76), news: lost }]);
     insta::assert_snapshot!("lost", bench.screen(80, 24));
     bench.learn(80, documented(80, &UNEVEN, &nothing()));
@@ -141,8 +147,16 @@ fn without_permissions_it_is_poorer_and_says_which() {
     };
     facts.push(Fact { at: at(0), news: News::Link(Source::Kubernetes, "emqxes", Link::Up) });
     facts.push(deny(Source::Pods, "pods", "you may not list pods in namespace mq"));
-    facts.push(deny(Source::Endpoints, "endpointslices", "you may not list endpointslices.discovery.k8s.io in namespace mq"));
-    facts.push(deny(Source::Emqx, "nodes", "cannot read Secret mq/emqx-node-cookie: you may not get secrets"));
+    facts.push(deny(
+        Source::Endpoints,
+        "endpointslices",
+        "you may not list endpointslices.discovery.k8s.io in namespace mq",
+    ));
+    facts.push(deny(
+        Source::Emqx,
+        "nodes",
+        "cannot read Secret mq/emqx-node-cookie: you may not get secrets",
+    ));
     let mut bench = Bench::of(setup(), facts);
     bench.tick(3);
     insta::assert_snapshot!("forbidden", bench.screen(80, 24));
@@ -173,9 +187,14 @@ fn thousand() -> Bench {
 
 #[test]
 fn hostile_names_stay_in_their_columns() {
-    let pods: Vec<String> = ["emqx-\u{1b}[31mred", "emqx-\u{202e}gnp.exe", "emqx-节点节点节点-0", "emqx-e\u{301}e\u{301}\u{200b}-9"]
-        .map(str::to_owned)
-        .to_vec();
+    let pods: Vec<String> = [
+        "emqx-\u{1b}[31mred",
+        "emqx-\u{202e}gnp.exe",
+        "emqx-节点节点节点-0",
+        "emqx-e\u{301}e\u{301}\u{200b}-9",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let mut bench = Bench::of(setup(), cluster(0, &pods, &UNEVEN, &nothing()));
     bench.tick(3);
     for (width, height) in SIZES {
@@ -204,7 +223,10 @@ fn the_plan_follows_the_keys_and_is_applied_after_a_typed_word() {
     bench.keys("a");
     insta::assert_snapshot!("plan_asks", bench.screen(80, 24));
     bench.types("emq").keys("Enter");
-    assert!(!bench.effects.iter().any(|effect| matches!(effect, Effect::Apply(..))), "half a word is no word");
+    assert!(
+        !bench.effects.iter().any(|effect| matches!(effect, Effect::Apply(..))),
+        "half a word is no word"
+    );
     bench.types("x").keys("Enter");
     let applied = bench.effects.iter().find_map(|effect| match effect {
         Effect::Apply(of, strategy, _) => Some((of.clone(), strategy.conn_evict_rate)),
@@ -223,11 +245,16 @@ fn a_refusal_is_told_with_its_reason() {
     bench.keys("p a");
     let screen = bench.screen(80, 24);
     assert!(screen.contains("nothing to do"), "{screen}");
-    let problem = kubectl_emqx::error::Problem::refused("will not rebalance EMQX mq/emqx", "one already runs").hint("kubectl emqx rebalance watch");
+    let problem =
+        kubectl_emqx::error::Problem::refused("will not rebalance EMQX mq/emqx", "one already runs")
+            .hint("kubectl emqx rebalance watch");
     bench.send(Msg::Done(Done::Applied(Err(problem))));
     bench.keys("Esc");
     let screen = bench.screen(80, 24);
-    assert!(screen.contains("one already runs") && screen.contains("hint: kubectl emqx rebalance watch"), "{screen}");
+    assert!(
+        screen.contains("one already runs") && screen.contains("hint: kubectl emqx rebalance watch"),
+        "{screen}"
+    );
 }
 
 fn running() -> Bench {
@@ -250,7 +277,8 @@ fn stopping_asks_for_the_name_and_read_only_does_not_even_ask() {
     bench.keys("x").types("emqx").keys("Enter");
     let stops = format!("coordinator/{}", node(&core(0)));
     assert_eq!(bench.effects, [Effect::Stop(id(), stops.clone())]);
-    let acted = Acted { name: Some(stops.clone()), says: vec!["EMQX's global_status lists no rebalance".into()] };
+    let acted =
+        Acted { name: Some(stops.clone()), says: vec!["EMQX's global_status lists no rebalance".into()] };
     bench.send(Msg::Done(Done::Stopped(stops, Ok(acted))));
     assert!(bench.screen(80, 24).contains("global_status lists no rebalance"));
 

@@ -186,7 +186,8 @@ fn ctrl_c_and_signals_leave_a_whole_terminal() {
 
 #[test]
 fn a_recording_is_paused_stepped_and_jumped() {
-    let file = format!("{}/tests/data/recorded/v2beta1-rebalance-operator-2.2.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let file =
+        format!("{}/tests/data/recorded/v2beta1-rebalance-operator-2.2.jsonl", env!("CARGO_MANIFEST_DIR"));
     let mut view = Session::open("/nowhere", &["replay", &file, "--speed", "20"]);
     view.sees("REBALANCING");
     view.types(" ");

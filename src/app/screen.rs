@@ -270,7 +270,10 @@ struct Doing {
 
 impl Doing {
     /// Hands whose words are kept.
-    fn quiet(&self, id: &InstanceId) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
+    fn quiet(
+        &self,
+        id: &InstanceId,
+    ) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
         let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
         let mut hands = self.hands.clone();
         hands.namespace.clone_from(&id.namespace);
@@ -359,7 +362,8 @@ pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
     // A scenario that cannot be rebalanced is worth looking at all the same.
     let begun = doing.apply(&id, &strategy, Asked::Auto).await.ok().and_then(|acted| acted.name);
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
-    let wanted = begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
+    let wanted =
+        begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
     let looked = Looked { wanted, ours, ..looked };
     live(hands, looked, &Follow::default(), strategy, Rc::default()).await
 }

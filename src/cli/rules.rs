@@ -7,8 +7,8 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{SelectArgs, StreamForm};
 use super::intent::{
-    Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource, Read,
-    Replay, Scenario, Secret, Selection, Stream, Verb, Version, View,
+    Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
+    Read, Replay, Scenario, Secret, Selection, Stream, Verb, Version, View,
 };
 use super::rules_rebalance::{follow, rebalance};
 use crate::error::Problem;

@@ -4,7 +4,6 @@ use super::{Hands, Outcome};
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, Read, Then, Write,
 };
-use crate::error::Exit;
 use crate::model::Strategy;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
@@ -22,7 +21,10 @@ pub fn documented() -> Strategy {
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
 pub async fn run(hands: &Hands) -> Outcome {
-    let says = |what: &str| hands.printer.line(&format!("\n$ kubectl emqx {what}"));
+    let says = |what: &str| {
+        hands.printer.line("");
+        hands.printer.line(&format!("$ kubectl emqx {what}"));
+    };
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
     says("status");
@@ -56,5 +58,5 @@ pub async fn run(hands: &Hands) -> Outcome {
     super::list::run(hands, &crate::cli::intent::List::default()).await?;
     says("status");
     super::read::show(hands, &Read::default()).await?;
-    Ok(if exit == Exit::Reached { Exit::Reached } else { exit })
+    Ok(exit)
 }

@@ -235,6 +235,8 @@ pub struct Instance {
     pub image_parts: Option<ImageParts>,
     /// What its pods ask for.
     pub requests: Requests,
+    /// Whether durable sessions are switched on in its configuration.
+    pub durable_sessions: bool,
     /// Our own annotations (`cli.emqx.io/…`), by key.
     pub notes: std::collections::BTreeMap<String, String>,
 }

@@ -51,6 +51,7 @@ pub(crate) fn instance(api: ApiVersion) -> Instance {
         update: UpdateSpec::default(),
         image_parts: None,
         requests: Requests::default(),
+        durable_sessions: false,
         notes: BTreeMap::new(),
     }
 }

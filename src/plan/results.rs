@@ -184,7 +184,8 @@ pub struct Version {
 pub struct ClusterVersion {
     /// The cluster.
     pub instance: InstanceId,
-    /// The API version of its custom resource.
+    /// The API version of its custom resource; `None` is written `none`.
+    #[serde(serialize_with = "or_none")]
     pub api: Option<ApiVersion>,
     /// The versions that run.
     pub versions: Vec<String>,

@@ -104,7 +104,11 @@ pub fn progress(run: &Run) -> String {
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
 pub fn missing(run: &Run) -> Option<String> {
     let lost = super::judge::lost(run.start.as_ref(), &run.counts)?;
-    Some(if lost <= flight(run) { "none missing".to_owned() } else { format!("{} clients missing", count(lost)) })
+    Some(if lost <= flight(run) {
+        "none missing".to_owned()
+    } else {
+        format!("{} clients missing", count(lost))
+    })
 }
 
 /// What is cut in one round is back in the next: so many may be on their way, and are not missing.

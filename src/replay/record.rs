@@ -38,7 +38,7 @@ impl Recorder {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 problem.hint("recordings are not overwritten: choose another name, or remove the file")
             } else {
-                problem
+                problem.hint("choose a folder that is there and that you may write to")
             }
         })?;
         Ok(Self::to(Box::new(file)))

@@ -8,9 +8,7 @@ use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
-use crate::model::{
-    Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World,
-};
+use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::follow::Run;
@@ -181,7 +179,8 @@ impl SortBy {
 /// `1.02G` as a number, to sort by.
 fn bytes(text: Option<&str>) -> f64 {
     let Some(text) = text else { return -1.0 };
-    let digits: String = text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let digits: String =
+        text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
     let factor = match text[digits.len()..].chars().next() {
         Some('K' | 'k') => 1e3,
         Some('M' | 'm') => 1e6,
@@ -346,8 +345,9 @@ impl Board {
     /// Puts the rows in another order.
     pub fn arrange(&mut self, order: &Order) {
         let needle = order.filter.to_lowercase();
-        let mut places: Vec<usize> =
-            (0..self.rows.len()).filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle)).collect();
+        let mut places: Vec<usize> = (0..self.rows.len())
+            .filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle))
+            .collect();
         places.sort_by(|one, other| {
             let (one, other) = (&self.rows[*one], &self.rows[*other]);
             let mut by = order.by.compare(one, other);

@@ -86,13 +86,7 @@ pub struct Form {
 impl Form {
     /// Begins with these values.
     pub fn new(strategy: Strategy, backend: Asked) -> Self {
-        Self {
-            strategy,
-            back: Return::default(),
-            backend,
-            field: Field::default(),
-            typing: String::new(),
-        }
+        Self { strategy, back: Return::default(), backend, field: Field::default(), typing: String::new() }
     }
 
     /// To another value.
@@ -249,14 +243,8 @@ impl Form {
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
         let (backend, why) = reach::backend(self.backend, &world.served, instance)?;
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
-        let wish = Wish {
-            strategy: &self.strategy,
-            back: self.back,
-            backend,
-            name: None,
-            allowed,
-            skip: &[],
-        };
+        let wish =
+            Wish { strategy: &self.strategy, back: self.back, backend, name: None, allowed, skip: &[] };
         let plan = preflight::plan(world, picture, wish)?;
         Ok((plan, backend, why))
     }

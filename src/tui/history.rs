@@ -165,7 +165,14 @@ impl History {
     /// Clients that arrive anywhere, per second.
     pub fn arrivals(&self, until: Timestamp) -> Option<f64> {
         let window = self.window(until)?;
-        Some(self.fine.rows.iter().filter_map(|row| self.slope(row, &window)).filter(|slope| *slope > 0.0).sum())
+        Some(
+            self.fine
+                .rows
+                .iter()
+                .filter_map(|row| self.slope(row, &window))
+                .filter(|slope| *slope > 0.0)
+                .sum(),
+        )
     }
 
     /// The samples over which a change is taken: those of the last seconds, and two at least.
@@ -196,13 +203,7 @@ impl History {
     }
 
     /// What a node held, in `cells` steps over the last `seconds`; `None` where it is not known.
-    pub fn spark(
-        &self,
-        node: &NodeName,
-        cells: usize,
-        seconds: i64,
-        until: Timestamp,
-    ) -> Vec<Option<u64>> {
+    pub fn spark(&self, node: &NodeName, cells: usize, seconds: i64, until: Timestamp) -> Vec<Option<u64>> {
         let Some(row) = self.index.get(node).and_then(|place| self.fine.rows.get(*place)) else {
             return vec![None; cells];
         };

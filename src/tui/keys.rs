@@ -152,9 +152,15 @@ pub const BINDINGS: &[Binding] = &[
     key(&["/"], Command::Filter, LISTS, "show only what contains a text", Some("filter")),
     key(&["s"], Command::Sort, &[Place::Table], "sort by the next column", Some("sort")),
     key(&["S"], Command::Reverse, &[Place::Table], "sort the other way round", None),
-    with(Needs::Live, key(&["Space"], Command::Freeze, PICTURES, "hold the picture, and let go", Some("freeze"))),
+    with(
+        Needs::Live,
+        key(&["Space"], Command::Freeze, PICTURES, "hold the picture, and let go", Some("freeze")),
+    ),
     with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and go on", Some("pause"))),
-    with(Needs::Tape, key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step"))),
+    with(
+        Needs::Tape,
+        key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step")),
+    ),
     with(Needs::Tape, key(&["h", "Left"], Command::Left, ONE, "10 s back", None)),
     with(Needs::Tape, key(&["l", "Right"], Command::Right, ONE, "10 s on", Some("on"))),
     with(Needs::Tape, key(&["+", "="], Command::More, EVERYWHERE, "play faster", Some("faster"))),

@@ -107,7 +107,8 @@ impl Player {
                 self.go(state, to);
             }
             Play::End => {
-                let far = self.at.checked_add(SignedDuration::from_hours(24 * 3650)).unwrap_or(Timestamp::MAX);
+                let far =
+                    self.at.checked_add(SignedDuration::from_hours(24 * 3650)).unwrap_or(Timestamp::MAX);
                 self.take(state, far);
             }
         }

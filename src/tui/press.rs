@@ -391,8 +391,7 @@ fn ask_apply(state: &mut State) {
     ];
     says.extend(plan.findings.iter().take(3).map(|finding| format!("! {}", finding.message)));
     let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
-    state.overlay =
-        Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
+    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
 }
 
 fn ask_stop(state: &mut State) {
@@ -405,6 +404,5 @@ fn ask_stop(state: &mut State) {
         "What was moved so far stays where it is.".to_owned(),
     ];
     let act = Act::Stop(name);
-    state.overlay =
-        Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
+    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
 }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crossterm::event::Event as TerminalEvent;
-use futures::stream::FuturesUnordered;
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Feed, From as Learned};
@@ -291,9 +291,9 @@ impl Loop {
         let Source::Live(feed) = &self.source else { return };
         let acts: Rc<dyn Acts> = feed.live().acts.clone();
         let soon: Soon = match effect {
-            Effect::Apply(id, strategy, backend) => Box::pin(async move {
-                Late::Done(Done::Applied(acts.apply(&id, &strategy, backend).await))
-            }),
+            Effect::Apply(id, strategy, backend) => {
+                Box::pin(async move { Late::Done(Done::Applied(acts.apply(&id, &strategy, backend).await)) })
+            }
             Effect::Stop(id, name) => Box::pin(async move {
                 let done = acts.stop(&id, &name).await;
                 Late::Done(Done::Stopped(name, done))

@@ -393,7 +393,11 @@ impl State {
             matches!(seen.value.phase, Phase::Pending | Phase::Processing) && seen.value.deleting.is_none()
         });
         let upgrading = self.world.instance(id).is_some_and(crate::model::Instance::upgrading);
-        moves || object || upgrading || cluster.operations.rebalances.running().is_some() || self.doing.is_some()
+        moves
+            || object
+            || upgrading
+            || cluster.operations.rebalances.running().is_some()
+            || self.doing.is_some()
     }
 
     /// The clusters whose EMQX is asked, how often, and how it is reached. At most 32 at once.

@@ -6,9 +6,7 @@ use super::msg::{Done, Effect, Msg};
 use super::press::press;
 use super::state::{Cluster, Page, State};
 use crate::error::Problem;
-use crate::model::{
-    Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World,
-};
+use crate::model::{Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World};
 use crate::output::theme::Tone;
 use crate::plan::tape::{Looks, Operations, Told};
 
@@ -98,7 +96,9 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
         let changes = state.world.apply(fact);
         visible |= changes.visible;
         // Whether a source is heard is told by `heard`, each time it changes; other notices once.
-        for (tone, text) in line.into_iter().chain(changes.notice.filter(|_| !links).map(|it| (Tone::Warning, it))) {
+        for (tone, text) in
+            line.into_iter().chain(changes.notice.filter(|_| !links).map(|it| (Tone::Warning, it)))
+        {
             visible = true;
             let logs = state.clusters.iter_mut().filter(|(id, _)| who.as_ref().is_none_or(|who| who == *id));
             for (_, cluster) in logs {
@@ -361,7 +361,10 @@ fn finish(state: &mut State, done: Done) {
                     None => cluster.operations.rebalances.asked(bare, strategy),
                 }
             }
-            state.say(Tone::Good, if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") });
+            state.say(
+                Tone::Good,
+                if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
+            );
             state.page = Page::Table;
             changed(state);
         }
@@ -401,7 +404,10 @@ fn finish(state: &mut State, done: Done) {
                 Some(file) => state.say(Tone::Good, format!("recording into {file}")),
                 None => {
                     let file = state.recording.clone().unwrap_or_default();
-                    state.say(Tone::Good, format!("recorded into {file}; kubectl emqx replay {file} shows it"));
+                    state.say(
+                        Tone::Good,
+                        format!("recorded into {file}; kubectl emqx replay {file} shows it"),
+                    );
                 }
             }
             state.recording = file;

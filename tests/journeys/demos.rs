@@ -76,13 +76,16 @@ fn every_recording_of_the_real_operators_replays() {
     for entry in std::fs::read_dir(data).expect("the recordings") {
         let path = entry.expect("a file").path();
         let shown = path.display();
-        let text = alone(&format!("replay {shown}")).exits(0);
-        harmless(&text.out);
         let events = alone(&format!("replay {shown} -o jsonl")).exits(0).events();
         let verdicts: Vec<&str> = events.iter().filter_map(|it| it["verdict"].as_str()).collect();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
         if name.contains("rebalance") {
             assert!(!verdicts.is_empty(), "{name}");
+            let text = alone(&format!("replay {shown}")).exits(0);
+            harmless(&text.out);
+            for verdict in verdicts.iter().filter(|verdict| **verdict == "balanced") {
+                assert!(text.out.contains(verdict), "{text}");
+            }
         }
         match name {
             "v2beta1-rebalance-operator-2.2.jsonl" => assert!(verdicts.contains(&"balanced"), "{verdicts:?}"),

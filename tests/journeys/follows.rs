@@ -50,7 +50,7 @@ fn spec(kind: &str, instance: &str, rate: u64) -> Value {
 
 #[test]
 fn balanced_although_the_operator_says_failed() {
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::demo("documented", 20);
     let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0);
     let events = are_events(&ran);
     assert_eq!(events[0]["type"], "created");
@@ -91,7 +91,7 @@ fn in_text_the_name_is_the_data_and_the_story_is_talk() {
 
 #[test]
 fn only_replicants_take_part_where_there_are_any() {
-    let demo = Cluster::demo("documented-v2", 40);
+    let demo = Cluster::demo("documented-v2", 20);
     let ran = demo
         .run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"))
         .exits(0)
@@ -124,7 +124,7 @@ fn where_the_kind_is_not_served_emqx_itself_is_asked() {
 
 #[test]
 fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
-    let demo = Cluster::demo("coordinator-crash", 20);
+    let demo = Cluster::demo("coordinator-crash", 40);
     let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(4);
     let ran = ran.verdict("coordinatorLost");
     let name = are_events(&ran)[0]["name"].as_str().expect("a name").to_owned();
@@ -134,7 +134,7 @@ fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
 
 #[test]
 fn a_sticky_load_balancer_ends_uneven() {
-    let demo = Cluster::demo("sticky-balancer", 20);
+    let demo = Cluster::demo("sticky-balancer", 40);
     let flags = "--conn-evict-rate 100 --wait-health-check 10 --wait-takeover 10";
     let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {flags}")).exits(7);
     let ran = ran.verdict("uneven");
@@ -154,11 +154,11 @@ fn clients_that_stay_away_are_missing() {
 
 #[test]
 fn a_delete_by_somebody_else_is_a_stop_and_not_what_was_asked() {
-    let demo = Cluster::demo("documented-v1beta4", 20);
+    let demo = Cluster::demo("documented-v1beta4", 40);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let mut watch = demo.start(&format!("rebalance watch {name} -o jsonl"));
-    watch.until("\"type\":");
+    watch.until("\"evictConnections\"");
     let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
     assert!(demo.api("DELETE", &path, "").0 < 300);
     let ran = watch.end().exits(7).verdict("stopped");
@@ -184,7 +184,7 @@ fn one_that_had_nothing_to_do_is_no_failure() {
 
 #[test]
 fn one_that_emqx_refused_is_failed_with_the_reason() {
-    let demo = Cluster::demo("documented-v1beta4", 20);
+    let demo = Cluster::demo("documented-v1beta4", 40);
     demo.running(SLOW);
     assert_eq!(foreign(&demo, "second", &spec("EmqxEnterprise", "emqx-ee", 10)), 201);
     until("the operator tried", || demo.rebalance("second")["status"]["phase"] == "Failed");
@@ -195,7 +195,7 @@ fn one_that_emqx_refused_is_failed_with_the_reason() {
 
 #[test]
 fn a_lost_kind_is_told_with_its_reason() {
-    let demo = Cluster::demo("documented-v1beta4", 20);
+    let demo = Cluster::demo("documented-v1beta4", 40);
     assert_eq!(foreign(&demo, "lost", &spec("EMQX", "emqx-ee", 10)), 201);
     until("the operator tried", || demo.rebalance("lost")["status"]["phase"] == "Failed");
     let ran = demo.run("rebalance watch lost");
@@ -222,14 +222,14 @@ fn an_emqx_that_falls_silent_leaves_the_verdict_unknown() {
 
 #[test]
 fn watch_finds_what_is_meant_by_every_name() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     demo.run("rebalance watch").exits(0).says("nothing runs");
     demo.run("rebalance watch emqx").exits(0).says("nothing runs");
     let name = demo.running(SLOW);
     let status = demo.run("status -o json").json();
     let node = status["nodes"][0]["node"].as_str().expect("a node").to_owned();
     let ways = [
-        "".to_owned(),
+        String::new(),
         name.clone(),
         "emqx".into(),
         "emqx/emqx".into(),
@@ -248,7 +248,7 @@ fn watch_finds_what_is_meant_by_every_name() {
 
 #[test]
 fn when_time_runs_out_it_says_how_to_go_on() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance apply --yes --watch --timeout 1s {SLOW}")).exits(5);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("it was made").to_owned();
     let ran = ran.says(&format!("kubectl emqx rebalance watch {name}"));
@@ -261,7 +261,7 @@ fn when_time_runs_out_it_says_how_to_go_on() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_leaves_it_running_and_says_so() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     for output in ["text", "jsonl"] {
         let mut watch = demo.start(&format!("rebalance watch -o {output}"));
@@ -275,7 +275,7 @@ fn an_interrupt_leaves_it_running_and_says_so() {
 
 #[test]
 fn what_was_recorded_replays_to_the_same_verdict_and_holds_no_secret() {
-    let demo = Cluster::faulty("documented", 40.0);
+    let demo = Cluster::faulty("documented", 20.0);
     let record = demo.home.join("run.jsonl");
     let shown = record.display();
     let ran =

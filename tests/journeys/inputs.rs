@@ -75,7 +75,7 @@ fn what_does_not_exist_is_a_usage_error_with_a_way_out() {
 
 #[test]
 fn names_that_are_not_there_are_errors() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for verb in ["status", "nodes", "rebalance plan", "rebalance generate", "rebalance apply --yes"] {
         let ran = demo.run(&format!("{verb} no-such")).fails(1);
         assert!(ran.err.contains("no-such") && ran.err.contains("emqx"), "{ran}");
@@ -114,7 +114,7 @@ fn two_instances_and_no_name_are_a_usage_error() {
 
 #[test]
 fn manifests_that_are_none_are_refused_and_nothing_is_made() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let spec = |strategy: &str| {
         format!(
             "apiVersion: apps.emqx.io/v2beta1\nkind: Rebalance\nmetadata: {{name: r}}\nspec: {{instanceName: emqx, \
@@ -224,7 +224,7 @@ fn without_the_crds_it_says_that_no_operator_is_there() {
 
 #[test]
 fn tls_that_does_not_fit_is_explained() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let https = demo.url.replace("http://", "https://");
     let ran = demo.run(&format!("status -n mq --server {https} --request-timeout 5s")).fails(1);
     assert!(ran.err.to_lowercase().contains("tls") || ran.err.contains("https"), "{ran}");

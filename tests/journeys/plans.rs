@@ -30,7 +30,7 @@ fn is_a_plan(plan: &Value) {
 
 #[test]
 fn the_documented_plan_is_exact_with_and_without_a_cluster() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let flags = format!("{DOCUMENTED} --sess-evict-rate 10 --abs-sess-threshold 100 -o json");
     let live = demo.run(&format!("rebalance plan {flags}")).exits(0).json();
     keys(&live, PLAN);
@@ -84,7 +84,7 @@ fn a_plan_of_numbers_contacts_nothing() {
 
 #[test]
 fn what_is_generated_is_what_apply_takes() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance generate emqx --name mine {DOCUMENTED}")).exits(0);
     let manifest: Value = serde_yaml::from_str(&ran.out).expect("YAML");
     keys(&manifest, "apiVersion kind metadata spec");
@@ -120,7 +120,7 @@ fn generate_needs_no_cluster_when_the_operator_is_named() {
 
 #[test]
 fn a_dry_run_asks_nothing_and_makes_nothing() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for (way, note) in [("client", "(dry run)"), ("server", "(server dry run)")] {
         let ran = demo.run(&format!("rebalance apply {DOCUMENTED} --dry-run {way}")).exits(0);
         assert!(ran.out.starts_with("rebalance.apps.emqx.io/emqx-"), "{ran}");
@@ -140,7 +140,7 @@ fn a_dry_run_asks_nothing_and_makes_nothing() {
 
 #[test]
 fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance apply emqx {SLOW} --yes --reason window-7")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
     assert_eq!(ran.out.lines().count(), 1);
@@ -165,7 +165,7 @@ fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
 
 #[test]
 fn without_a_terminal_and_without_yes_nothing_is_made() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     demo.run(&format!("rebalance apply {DOCUMENTED}")).fails(6).says("--yes");
     demo.run_with(&format!("rebalance apply {DOCUMENTED}"), "y\n").fails(6);
     assert_eq!(demo.rebalances(), []);

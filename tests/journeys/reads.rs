@@ -16,7 +16,7 @@ fn counts(nodes: &Value) -> Vec<u64> {
 
 #[test]
 fn status_as_json_holds_what_the_contract_names_and_nothing_else() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run("status -o json").exits(0);
     let status = ran.json();
     keys(&status, STATUS);
@@ -56,7 +56,7 @@ fn status_as_json_holds_what_the_contract_names_and_nothing_else() {
 
 #[test]
 fn every_read_says_the_same_as_yaml_and_as_json() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for verb in ["status", "nodes", "version", "rebalance list", "rebalance plan", "status -A", "nodes -A"] {
         // The ages of the sources may differ by a second between two calls.
         let without_ages = |value: &Value| {
@@ -85,7 +85,7 @@ fn forget(value: &mut Value) {
 
 #[test]
 fn with_all_namespaces_or_a_selector_a_read_is_a_list() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for select in ["-A", "-l apps.emqx.io/none!=1", "--field-selector metadata.name=emqx"] {
         let list = demo.run(&format!("status {select} -o json")).exits(0).json();
         keys(&list, "apiVersion kind items");
@@ -104,7 +104,7 @@ fn with_all_namespaces_or_a_selector_a_read_is_a_list() {
 
 #[test]
 fn nodes_version_and_list_hold_what_the_contract_names() {
-    let demo = Cluster::demo("documented-v1beta4", 20);
+    let demo = Cluster::demo("documented-v1beta4", 40);
     let nodes = demo.run("nodes -o json").exits(0).json();
     keys(&nodes, "apiVersion kind instance items");
     assert_eq!(nodes["kind"], "Nodes");
@@ -128,7 +128,7 @@ fn nodes_version_and_list_hold_what_the_contract_names() {
 
 #[test]
 fn text_is_for_people_and_has_no_escape_sequence_in_a_pipe() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let status = demo.run("status").exits(0).shows("3,334").shows("SERVING").shows("idle");
     harmless(&status.out);
     harmless(&status.err);
@@ -146,7 +146,7 @@ fn text_is_for_people_and_has_no_escape_sequence_in_a_pipe() {
 
 #[test]
 fn colour_comes_when_it_is_asked_for_and_never_else() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     assert!(demo.run("status --color always").exits(0).out.contains('\u{1b}'));
     assert!(!demo.run("status --color never").exits(0).out.contains('\u{1b}'));
     assert!(
@@ -191,7 +191,7 @@ fn ascii_is_ascii_on_both_streams() {
 
 #[test]
 fn bare_rebalance_lists_and_says_what_to_type_next() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run("rebalance").exits(0).says("kubectl emqx rebalance plan");
     assert_eq!(ran.out, "", "there is none");
     let name = demo.running(crate::bench::SLOW);

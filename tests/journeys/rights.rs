@@ -12,7 +12,7 @@ fn once(ran: &Ran, text: &str) {
 
 #[test]
 fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for (context, source, resource) in [
         ("viewer", "emqx", "secrets"),
         ("no-secrets", "emqx", "secrets"),
@@ -31,9 +31,7 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
         let mut apart = notices.clone();
         apart.dedup();
         assert_eq!(apart, notices, "{context}: said twice");
-        for verb in
-            ["status", "nodes", "version", "rebalance list", "rebalance", "nodes -o json", "status -A"]
-        {
+        for verb in ["status", "version", "rebalance", "nodes -A"] {
             demo.run(&format!("{verb} --context {context}")).exits(0).never_says("panicked");
         }
     }
@@ -51,7 +49,7 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
 
 #[test]
 fn nobody_sees_nothing_and_is_told_why() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for verb in [
         "status",
         "status emqx",
@@ -72,7 +70,7 @@ fn nobody_sees_nothing_and_is_told_why() {
 
 #[test]
 fn who_may_not_create_is_refused_before_anything_is_done() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance apply --yes {DOCUMENTED} --context viewer"));
     assert!([Some(1), Some(6)].contains(&ran.code), "{ran}");
     assert!(ran.err.contains("create") && ran.err.contains("rebalances"), "{ran}");
@@ -92,7 +90,7 @@ fn who_may_not_create_is_refused_before_anything_is_done() {
 
 #[test]
 fn an_unknown_token_is_a_401_in_words() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     for verb in ["status", "rebalance apply --yes", "rebalance watch"] {
         let ran = demo.run(&format!("{verb} --token nobody-knows")).fails(1);
         assert!(ran.err.contains("401") || ran.err.to_lowercase().contains("unauthorized"), "{ran}");
@@ -102,7 +100,7 @@ fn an_unknown_token_is_a_401_in_words() {
 
 #[test]
 fn a_kubeconfig_that_is_missing_broken_or_leads_nowhere_is_explained() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let broken = demo.file("broken", "clusters: [}");
     let empty = demo.file("empty", "");
     let binary = demo.file("binary", "\u{0}\u{1}\u{1b}[31m");
@@ -140,7 +138,7 @@ fn a_server_that_does_not_answer_is_given_up_after_the_timeout() {
 
 #[test]
 fn another_namespace_is_empty_and_says_where_to_look() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     demo.run("status -n other").fails(1).says("other").says("-A");
     demo.run("status no-such").fails(1).says("no-such").says("emqx");
     demo.run("rebalance list -n other").exits(0);

@@ -10,7 +10,7 @@ fn idle(demo: &Cluster) -> bool {
 
 #[test]
 fn stop_tells_emqx_proves_it_and_removes_the_object() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     let stopped = demo.run("rebalance stop --yes -o json").exits(0).json();
     keys(&stopped, "apiVersion kind name instance backend verdict reason proof");
@@ -39,7 +39,7 @@ fn stop_works_after_the_operator_said_failed() {
 
 #[test]
 fn stop_works_without_an_object() {
-    let demo = Cluster::demo("documented-v3beta1", 20);
+    let demo = Cluster::demo("documented-v3beta1", 40);
     let name = demo.running(SLOW);
     assert!(name.starts_with("coordinator/emqx@"), "{name}");
     demo.run(&format!("rebalance apply --yes {SLOW}")).fails(6);
@@ -53,7 +53,7 @@ fn stop_works_without_an_object() {
 
 #[test]
 fn stop_asks_first_and_a_dry_run_changes_nothing() {
-    let demo = Cluster::demo("documented", 20);
+    let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     demo.run("rebalance stop").fails(6).says("--yes");
     for way in ["client", "server"] {
@@ -66,7 +66,7 @@ fn stop_asks_first_and_a_dry_run_changes_nothing() {
 #[test]
 fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     // A viewer's rights on EMQX: no Secret, so EMQX cannot be asked; the object is Processing with states.
-    let demo = Cluster::demo("documented-v1beta4", 20);
+    let demo = Cluster::demo("documented-v1beta4", 40);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let ran = demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).exits(0);

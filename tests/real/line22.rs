@@ -158,7 +158,10 @@ pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise
 /// The trap of v2beta1: the operator says Failed, EMQX goes on to its end.
 async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
-    let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &STRATEGY);
+    // Long enough that a slow machine still sees it go on after the operator has given up on it.
+    let mut long = STRATEGY;
+    long[3] = "--wait-takeover=4";
+    let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &long);
     let mut applied = program.start(&args);
     applied.says("\"waitHealthCheck\"").await;
     let name = name_of(&applied.stdout());

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kubectl_emqx::app::Wire;
-use kubectl_emqx::model::{Fact, InstanceId, InstanceKind, Link, News, OperatorLine, Served, Source, Strategy};
+use kubectl_emqx::model::{
+    Fact, InstanceId, InstanceKind, Link, News, OperatorLine, Served, Source, Strategy,
+};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::reach::Asked;
 use kubectl_emqx::plan::tape::Told;
@@ -195,9 +197,8 @@ impl Bench {
 
     /// Facts as they come: EMQX's are about the one cluster.
     pub(crate) fn learn(&mut self, seconds: i64, facts: Vec<Fact>) {
-        let emqx = |fact: &Fact| {
-            matches!(&fact.news, News::Nodes(_) | News::Load(_) | News::Link(Source::Emqx, ..))
-        };
+        let emqx =
+            |fact: &Fact| matches!(&fact.news, News::Nodes(_) | News::Load(_) | News::Link(Source::Emqx, ..));
         // The clusters are known before EMQX of one is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);
         self.send(Msg::Facts(at(seconds), listed.into_iter().map(|fact| (None, fact)).collect()));

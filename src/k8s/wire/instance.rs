@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::field::{Head, at, conditions, list, number, text, texts, time};
+use super::field::{Head, at, conditions, flag, list, number, text, texts, time};
 use super::hocon;
 use crate::model::{
     ApiPort, ApiVersion, BlueGreen, Evacuation, ImageParts, Instance, InstanceId, InstanceKind, Node,
@@ -58,6 +58,7 @@ pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance
         update: update(object, api),
         image_parts: v1beta4.then(|| at(object, &IMAGE_V1BETA4)).flatten().map(image_parts),
         requests: requests(object, api),
+        durable_sessions: durable_sessions(object, api),
         notes: notes(object),
     })
 }
@@ -129,6 +130,17 @@ fn requests(object: &Value, api: ApiVersion) -> Requests {
             // `volumeClaimTemplates: {resources: {}}` is what an absent one is written back as.
             _ => claim(&["spec", "coreTemplate", "spec", "volumeClaimTemplates"]),
         },
+    }
+}
+
+fn durable_sessions(object: &Value, api: ApiVersion) -> bool {
+    match api {
+        ApiVersion::V3beta1 => {
+            flag(object, &["spec", "config", "roots", "durable_sessions", "enable"]) == Some(true)
+        }
+        _ => text(object, &["spec", "config", "data"])
+            .and_then(|data| hocon::lookup(&data, &["durable_sessions", "enable"]))
+            .is_some_and(|enable| enable == "true"),
     }
 }
 
@@ -421,7 +433,7 @@ mod tests {
         assert_eq!(read.image.as_deref(), Some("r.example/emqx/emqx-ee:4.4.24-a"));
         assert_eq!((read.requests.core_cpu.as_deref(), read.requests.volumes), (Some("500m"), true));
         assert_eq!(read.notes.len(), 1);
-        let five = json!({"metadata": {"name": "e"}, "spec": {"image": "a:1",
+        let five = json!({"metadata": {"name": "e"}, "spec": {"image": "a:1", "config": {"data": "durable_sessions { enable = true }"},
             "coreTemplate": {"spec": {"volumeClaimTemplates": {"resources": {}}}},
             "replicantTemplate": {"spec": {"resources": {"requests": {"memory": "2Gi"}}}}}});
         let five = super::read(&five, "EMQX", "v2beta1").expect("it can be read");

@@ -15,7 +15,7 @@ use crate::model::{Link, Source, Verdict, World};
 const LANDING_SECONDS: u64 = 3;
 
 /// Whether EMQX can be asked.
-fn heard(world: &World) -> bool {
+pub(super) fn heard(world: &World) -> bool {
     world.nodes.is_some()
         && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
 }

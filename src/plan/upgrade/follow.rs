@@ -17,9 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::change::UpgradeRecord;
 use super::evacuation::Evacuations;
 use super::run::{Best, Known, Run, Start, Step, evacuations};
-use super::sides::Sides;
+use super::sides::{self, Sides};
 use super::tell::tell;
 use super::{ending, stall, words};
 use crate::model::human::seconds_between;
@@ -71,6 +72,11 @@ impl Upgrades {
             None => world.ids(),
         };
         for id in &ids {
+            let open = self.runs.iter().any(|run| &run.id == id && run.verdict.is_none());
+            let known = world.instance(id).map(|instance| &instance.image);
+            if !open && self.images.get(id) == known && sides::quiet(world, id) {
+                continue;
+            }
             let Some(sides) = Sides::of(world, id) else { continue };
             let image = sides.instance.image.clone();
             let before = self.images.insert(id.clone(), image.clone());
@@ -143,16 +149,24 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
     if fresh {
         told.insert("fresh");
     }
+    // What the one who began it wrote down, for whoever comes later.
+    let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
+    let recorded = record.as_ref().map_or(Start::default(), |record| Start {
+        connections: record.connections,
+        sessions: record.sessions,
+    });
+    let began =
+        record.as_ref().map(|record| record.time).filter(|time| !fresh && *time <= now).unwrap_or(began);
     let start = Start { connections: counts.all_connections(), sessions: counts.all_sessions() };
     Run {
         name: format!("upgrade/{}", instance.id.name),
         id: instance.id.clone(),
         api: instance.api,
-        from: from.or(oldest).or_else(|| instance.image.clone()),
+        from: from.or(record.and_then(|record| record.from)).or(oldest).or_else(|| instance.image.clone()),
         to: instance.image.clone(),
         began,
         started: None,
-        start: if fresh { start } else { Start::default() },
+        start: if fresh { start } else { recorded },
         counts,
         arrived: 0,
         step: Step::NewPods,
@@ -197,7 +211,12 @@ fn absorb(
     turn(run, sides, now, events);
     know(run, sides, world, now, events);
     run.ready = sides.ready();
-    run.holding = Pace::of(sides.instance).held();
+    let holding = Pace::of(sides.instance).held();
+    if holding != run.holding {
+        // Only now is there something to wait for.
+        run.moved = now;
+    }
+    run.holding = holding;
     run.held |= run.holding;
     let changed = run.count(world, sides, now);
     if run.started.is_none() {

@@ -4,16 +4,37 @@
 //! ```text
 //!   sides     which pods are old, which are new, in which order the old ones go
 //!   pace      how long it takes: the settings of each API version, and what was measured (verified.md 13 to 22)
+//!   ask       what is wanted, and what follows from it for the object     image   references, taken apart
+//!   forecast  the plan: which pod goes when, and how long all of it takes
+//!   preflight what speaks against it
+//!   change    the one apply, and the edit that the user's own manifest needs
+//!   guard     the guarded sequence of v1beta4, from any point on, by looking at the world
 //!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
 //! ```
 
+pub mod ask;
+pub mod change;
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod checks_tests;
 mod ending;
 pub mod evacuation;
 pub mod follow;
+#[cfg(test)]
+mod follow_tests;
+pub mod forecast;
+pub mod guard;
+pub mod image;
+mod impact;
 mod left;
 pub mod pace;
+pub mod preflight;
 pub mod run;
 pub mod sides;
 pub mod stall;
 mod tell;
+#[cfg(test)]
+mod tests;
+mod versions;
 pub mod words;

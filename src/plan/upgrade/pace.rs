@@ -120,6 +120,15 @@ impl Pace {
         }
     }
 
+    /// So many nodes in groups that can be emptied together: where the rate is smaller than their number, each of a group
+    /// gets one a second.
+    pub fn groups(&self, nodes: usize) -> Vec<usize> {
+        let rate =
+            |rate: Option<u64>| rate.map_or(usize::MAX, |rate| usize::try_from(rate).unwrap_or(usize::MAX));
+        let size = nodes.min(rate(self.conn_evict_rate)).min(rate(self.sess_evict_rate)).max(1);
+        (0..nodes).step_by(size).map(|first| size.min(nodes - first)).collect()
+    }
+
     /// Seconds to empty a node: the whole way of an evacuation.
     pub fn drain(&self, holds: Holds) -> u64 {
         self.left(&Stage::WaitHealthCheck, 0, holds)
@@ -232,6 +241,17 @@ mod tests {
         assert_eq!(pace(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
         assert_eq!(removals(4, None), 61);
         assert_eq!(removals(4, Some(5)), 71);
+    }
+
+    #[test]
+    fn a_small_rate_is_shared_in_groups() {
+        let of =
+            |rate| Pace { conn_evict_rate: Some(rate), ..pace(ApiVersion::V1beta4, UpdateSpec::default()) };
+        assert_eq!(of(200).groups(4), [4]);
+        assert_eq!(of(3).groups(7), [3, 3, 1]);
+        assert_eq!(of(1).groups(3), [1, 1, 1]);
+        assert_eq!(of(3).groups(0), [0_usize; 0]);
+        assert_eq!(of(3).shared(3).conn_evict_rate, Some(1));
     }
 
     #[test]

@@ -41,11 +41,8 @@ pub(super) fn draw(pen: &mut Pen<'_>, title: &str, points: &[(f64, f64)], tone: 
     }
     let style = pen.style(tone);
     let faint = pen.style(Tone::Faint);
-    let data = Dataset::default()
-        .marker(Marker::Braille)
-        .graph_type(GraphType::Line)
-        .style(style)
-        .data(points);
+    let data =
+        Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line).style(style).data(points);
     let label = |text: String| Line::from(Span::styled(text, faint));
     let chart = Chart::new(vec![data])
         .x_axis(Axis::default().style(faint).bounds([oldest, 0.0]).labels([label(ago), label("now".into())]))

@@ -74,9 +74,7 @@ pub(super) fn draw(state: &State, pen: &mut Pen<'_>, narrow: bool) {
                     let serving = status.and_then(|it| it.totals.serving);
                     (count_or_unknown(serving.map(|serving| serving as u64)), Tone::Plain)
                 }
-                "CONNECTIONS" => {
-                    (count_or_unknown(status.and_then(|it| it.totals.connections)), Tone::Plain)
-                }
+                "CONNECTIONS" => (count_or_unknown(status.and_then(|it| it.totals.connections)), Tone::Plain),
                 _ => (status.map(verdict).unwrap_or_default(), known),
             })
             .collect();

@@ -152,7 +152,8 @@ fn pod<'a>(state: &'a State, board: &Board, row: &Row) -> Option<&'a Pod> {
 fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
     let sources = &board.status.sources;
     let from = |source: Source| {
-        let (_, age) = sources.each().into_iter().find(|(it, _)| *it == source).unwrap_or((source, &sources.emqx));
+        let (_, age) =
+            sources.each().into_iter().find(|(it, _)| *it == source).unwrap_or((source, &sources.emqx));
         match age.age_seconds {
             Some(seconds) => format!("{}, {}", source.as_str(), duration(seconds)),
             None => source.as_str().to_owned(),

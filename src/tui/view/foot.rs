@@ -44,7 +44,8 @@ fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {
     let all = sources.each();
     words.extend(age(Source::Emqx.as_str(), &sources.emqx, true));
     // While all of Kubernetes is heard, one age is enough.
-    let others: Vec<&(Source, &SourceAge)> = all.iter().filter(|(source, _)| *source != Source::Emqx).collect();
+    let others: Vec<&(Source, &SourceAge)> =
+        all.iter().filter(|(source, _)| *source != Source::Emqx).collect();
     if others.iter().all(|(_, age)| age.state == SourceState::Ok) {
         let oldest = others.iter().filter_map(|(_, age)| age.age_seconds).max();
         if let Some(oldest) = oldest {

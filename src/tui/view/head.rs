@@ -18,10 +18,10 @@ use crate::model::{Operation, OperatorLine, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::follow::Run;
 use crate::plan::picture::SourceState;
-use crate::plan::words;
 use crate::plan::upgrade::evacuation::Emptied;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::words as upgrade_words;
+use crate::plan::words;
 use crate::tui::board::Board;
 use crate::tui::state::State;
 

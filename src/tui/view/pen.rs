@@ -144,7 +144,11 @@ pub(super) fn bar(width: usize, value: u64, scale: u64, goal: Option<u64>, theme
         cells.push(match cell.cmp(&full) {
             std::cmp::Ordering::Less => block,
             std::cmp::Ordering::Equal if theme.ascii => {
-                if rest >= 4 || (value > 0 && full == 0) { block } else { ' ' }
+                if rest >= 4 || (value > 0 && full == 0) {
+                    block
+                } else {
+                    ' '
+                }
             }
             std::cmp::Ordering::Equal if value > 0 && full == 0 => EIGHTHS[rest.max(1)],
             std::cmp::Ordering::Equal => EIGHTHS[rest],

@@ -147,7 +147,11 @@ fn note(field: Field, plan: &RebalancePlan) -> String {
         Field::Rate if donors > 0 && plan.moves.rounds > 0 => {
             let peak = plan.moves.peak_reconnects_per_second;
             let all = plural(recipients as u64, "recipient");
-            format!("{}: up to {} a second arrive on one of {all}", plural(donors as u64, "donor"), count(peak))
+            format!(
+                "{}: up to {} a second arrive on one of {all}",
+                plural(donors as u64, "donor"),
+                count(peak)
+            )
         }
         Field::HealthCheck if plan.moves.rounds > 0 => "donors leave the Service meanwhile".to_owned(),
         _ => String::new(),
@@ -184,7 +188,8 @@ fn nodes(plan: &RebalancePlan, pen: &mut Pen<'_>) {
     let shown: Vec<&PlannedNode> = plan.nodes.iter().take(rows).collect();
     let names = shorten(instance, shown.iter().map(|node| name(node)), theme);
     let widest = names.iter().map(|name| theme.clean(name).width()).max().unwrap_or(0).min(28);
-    let most = plan.nodes.iter().flat_map(|node| [node.connections, node.connections_after]).max().unwrap_or(0);
+    let most =
+        plan.nodes.iter().flat_map(|node| [node.connections, node.connections_after]).max().unwrap_or(0);
     let digits = count(most).width();
     for (y, (node, name)) in shown.into_iter().zip(names).enumerate() {
         pen.put(2, y, widest, &name, Tone::Plain);

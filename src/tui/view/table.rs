@@ -82,7 +82,8 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
         titles(state, pen, &columns);
     }
     if board.lines.is_empty() {
-        let text = if state.order.filter.is_empty() { "no EMQX node is known" } else { "nothing fits the filter" };
+        let text =
+            if state.order.filter.is_empty() { "no EMQX node is known" } else { "nothing fits the filter" };
         let width = pen.width();
         pen.put(3, header, width, text, Tone::Faint);
     }
@@ -148,9 +149,7 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
     };
     // While nothing is rebalanced the head says it.
     let serving = board.status.totals.serving.filter(|_| board.goals.is_some());
-    let right = serving
-        .map(|serving| in_the_service(serving, board.status.totals.nodes))
-        .unwrap_or_default();
+    let right = serving.map(|serving| in_the_service(serving, board.status.totals.nodes)).unwrap_or_default();
     (!left.is_empty() || !right.is_empty()).then_some((left, right))
 }
 
@@ -186,7 +185,14 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
     let mut used = 0;
     let mut chosen: Vec<(Kind, usize)> = Vec::new();
     for (kind, width, wish) in wanted {
-        let need = width + if chosen.is_empty() { 0 } else if *kind == Kind::Bar { 1 } else { GAP };
+        let need = width
+            + if chosen.is_empty() {
+                0
+            } else if *kind == Kind::Bar {
+                1
+            } else {
+                GAP
+            };
         if *wish && used + need <= room {
             used += need;
             chosen.push((*kind, *width));
@@ -246,7 +252,11 @@ fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
             Kind::Connections => "CONNECTIONS",
             Kind::Bar => continue,
             Kind::Rate => {
-                if ascii { "+-/s" } else { "± /s" }
+                if ascii {
+                    "+-/s"
+                } else {
+                    "± /s"
+                }
             }
             Kind::Sessions => "SESSIONS",
             Kind::Share => "SHARE",
@@ -359,10 +369,8 @@ fn draw_row(
                 (spark(&values, board.scale, theme), Tone::Plain)
             }
         };
-        let right = matches!(
-            kind,
-            Kind::Connections | Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory
-        );
+        let right =
+            matches!(kind, Kind::Connections | Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory);
         if right {
             pen.right(x, y, width, &text, tone);
         } else {

@@ -181,7 +181,13 @@ fn upgrade(run: &Upgrade) -> Vec<Step> {
         .map(|(place, (name, part))| Step {
             name,
             seconds: None,
-            part: if place < here { 1.0 } else if place == here { part } else { 0.0 },
+            part: if place < here {
+                1.0
+            } else if place == here {
+                part
+            } else {
+                0.0
+            },
             now: place == here,
         })
         .collect()

@@ -1,0 +1,294 @@
+//! Tales of rebalances, told to a follower fact by fact.
+
+use super::*;
+use crate::model::{ApiVersion, Load, News, Object};
+use crate::plan::mk;
+
+/// A world that is told of things, and a follower who looks.
+struct Tale {
+    world: World,
+    follower: Follower,
+    events: Vec<Event>,
+}
+
+impl Tale {
+    fn of(connections: &[u64]) -> Self {
+        let mut tale = Self { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        tale.world
+            .apply(mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))));
+        tale.asked(0, connections, Load::default());
+        tale
+    }
+
+    fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
+        self.world.apply(mk::fact(at, News::Nodes(mk::nodes(connections))));
+        self.world.apply(mk::fact(at, News::Load(load)));
+        self.look(at);
+    }
+
+    fn object(&mut self, at: i64, phase: Phase, change: impl FnOnce(&mut Rebalance)) {
+        let mut fact = mk::rebalance("r", phase, change);
+        fact.at = mk::at(at);
+        self.world.apply(fact);
+        self.look(at);
+    }
+
+    fn look(&mut self, at: i64) {
+        let events = self.follower.observe(&self.world, mk::at(at));
+        self.events.extend(events);
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        self.follower
+            .run("r")
+            .or(self.follower.runs.last())
+            .and_then(|run| run.verdict.clone())
+            .map(|it| it.0)
+    }
+
+    fn messages(&self, kind: EventType) -> Vec<&str> {
+        self.events.iter().filter(|it| it.kind == kind).map(|it| it.message.as_str()).collect()
+    }
+}
+
+const START: [u64; 4] = [3333, 3333, 3334, 0];
+const END: [u64; 4] = [2553, 2553, 2554, 2340];
+
+fn until_evicting() -> Tale {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    tale.object(2, Phase::Processing, |_| {});
+    tale.asked(3, &START, mk::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale
+}
+
+#[test]
+fn balanced_although_the_object_says_failed() {
+    let mut tale = until_evicting();
+    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Running));
+    tale.object(25, Phase::Failed, |it| {
+        it.processed = true;
+        it.failure = Some("EMQX emqx is not ready".into());
+    });
+    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+    assert!(tale.messages(EventType::Notice)[0].contains("EMQX goes on"));
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+    let last = tale.events.last().expect("a verdict");
+    assert_eq!((last.percent, last.moved_connections, last.lost_clients), (Some(100), Some(2340), Some(0)));
+}
+
+#[test]
+fn coordinator_lost_although_the_object_says_completed() {
+    let mut tale = until_evicting();
+    tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
+    assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
+    tale.object(30, Phase::Completed, |it| it.completed = Some(mk::at(30)));
+    tale.asked(31, &[3173, 3173, 3174, 480], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
+}
+
+#[test]
+fn a_delete_while_processing_is_a_stop() {
+    let mut tale = until_evicting();
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_delete_that_does_not_stop_emqx_is_still_running() {
+    let mut tale = until_evicting();
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+    tale.asked(40, &[3073, 3073, 3074, 750], mk::load("evicting_conns"));
+    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+    let last = tale.follower.finish(&tale.world, mk::at(41));
+    assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::StillRunning));
+}
+
+#[test]
+fn missing_clients_get_thirty_seconds_to_come_back() {
+    let mut tale = until_evicting();
+    tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+    tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
+    assert_eq!(tale.verdict(), None);
+    tale.asked(130, &[2553, 2553, 2554, 0], Load::default());
+    assert_eq!(tale.verdict(), None);
+    tale.asked(131, &[2553, 2553, 2554, 0], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
+}
+
+#[test]
+fn clients_that_come_back_late_are_not_missing() {
+    let mut tale = until_evicting();
+    tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+    tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
+    tale.asked(120, &END, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+}
+
+#[test]
+fn two_runs_on_one_coordinator_without_a_pause_are_two() {
+    let mut tale = until_evicting();
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+    tale.asked(21, &START, mk::load("wait_health_check"));
+    assert_eq!(tale.follower.runs.len(), 2);
+    assert_eq!(tale.follower.runs[0].verdict.as_ref().map(|it| it.0), Some(Verdict::Stopped));
+    assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
+}
+
+#[test]
+fn a_refused_start_on_a_balanced_cluster_is_nothing_to_do() {
+    let mut tale = Tale::of(&[3340, 3330, 3330]);
+    tale.object(1, Phase::Pending, |_| {});
+    tale.object(1, Phase::Failed, |it| {
+        it.failure = Some("Failed to start rebalance: request api failed: 400 Bad Request".into());
+    });
+    assert_eq!(tale.verdict(), Some(Verdict::NothingToDo));
+}
+
+#[test]
+fn an_entry_that_is_seen_before_its_object_says_processing_is_not_a_run_of_its_own() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    tale.asked(2, &START, mk::load("wait_health_check"));
+    assert_eq!(tale.follower.runs.len(), 1);
+    tale.object(2, Phase::Processing, |it| it.processed = true);
+    assert!(tale.follower.runs.len() == 1 && tale.follower.runs[0].entry.is_some());
+    // An operator that never comes does not hide what EMQX does.
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    tale.asked(2, &START, mk::load("wait_health_check"));
+    tale.asked(12, &START, mk::load("wait_health_check"));
+    assert_eq!(tale.follower.runs.len(), 2);
+    assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
+}
+
+#[test]
+fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
+    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    let started = |it: &mut Rebalance| {
+        it.processed = true;
+        it.started = Some(mk::at(0));
+        it.strategy.wait_health_check_seconds = 10;
+    };
+    let mut fact = mk::rebalance("r", Phase::Processing, started);
+    fact.at = mk::at(9);
+    tale.world.apply(fact);
+    tale.asked(9, &START, mk::load("wait_health_check"));
+    tale.asked(11, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+    tale.asked(12, &[3313, 3313, 3314, 60], mk::load("evicting_conns"));
+    let last = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
+    assert_eq!(last.moved_connections, Some(60));
+}
+
+#[test]
+fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
+    let mut tale = Tale::of(&START);
+    tale.asked(3, &START, mk::load("wait_health_check"));
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    let run = tale.follower.runs.last().expect("a run");
+    assert_eq!(run.name, format!("coordinator/{}", mk::core(0)));
+    assert_eq!(run.verdict.as_ref().map(|it| it.0), Some(Verdict::Balanced));
+}
+
+#[test]
+fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
+    let plan = crate::plan::rebalance::forecast(
+        None,
+        &mk::nodes(&START)
+            .iter()
+            .map(|node| Participant {
+                node: node.name.clone(),
+                pod: None,
+                connections: node.connections.unwrap_or(0),
+                sessions: node.sessions.unwrap_or(0),
+            })
+            .collect::<Vec<_>>(),
+        &mk::strategy(),
+        crate::plan::rebalance::Return::default(),
+    );
+    let record = PlanRecord::of(&plan, mk::at(0)).text();
+    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    tale.world.apply(mk::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
+    tale.asked(50, &[2953, 2953, 2954, 1110], mk::load("evicting_conns"));
+    assert_eq!(tale.follower.runs.len(), 1);
+    let run = &tale.follower.runs[0];
+    assert_eq!((run.name.as_str(), run.landing_ratio().map(|it| (it * 100.0).round())), ("r", Some(97.0)));
+    assert!(run.percent > 40, "{}", run.percent);
+}
+
+#[test]
+fn past_objects_are_left_alone() {
+    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    tale.world.apply(mk::rebalance("r", Phase::Completed, |it| it.processed = true));
+    tale.asked(0, &START, Load::default());
+    assert!(tale.follower.runs.is_empty());
+}
+
+#[test]
+fn counts_that_never_move_are_a_stall() {
+    let mut tale = until_evicting();
+    for second in 14..90 {
+        tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Stalled));
+}
+
+#[test]
+fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    for second in 2..20 {
+        tale.asked(second, &START, mk::load("wait_health_check"));
+    }
+    assert_eq!(tale.follower.runs.len(), 2);
+}
+
+#[test]
+fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
+    let mut tale = until_evicting();
+    tale.object(15, Phase::Processing, |it| it.deleting = Some(mk::at(15)));
+    tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
+    tale.look(44);
+    assert_eq!(tale.verdict(), Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_gap_in_what_is_heard_is_no_stall() {
+    let mut tale = until_evicting();
+    tale.look(200);
+    assert_eq!(tale.verdict(), None);
+    tale.asked(201, &[2823, 2823, 2824, 1530], mk::load("evicting_conns"));
+    assert_eq!(tale.verdict(), None);
+}
+
+#[test]
+fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
+    let mut tale = until_evicting();
+    for second in 14..400 {
+        tale.look(second);
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown));
+}
+
+#[test]
+fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
+    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    tale.look(0);
+    tale.object(1, Phase::Processing, |_| {});
+    tale.object(40, Phase::Completed, |it| it.processed = true);
+    assert_eq!(tale.verdict(), None);
+    tale.look(80);
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown));
+}
+
+#[test]
+fn percent_rises_only() {
+    let tale = until_evicting();
+    let percents: Vec<u8> = tale.events.iter().filter_map(|event| event.percent).collect();
+    assert!(percents.is_sorted(), "{percents:?}");
+}

@@ -1,0 +1,277 @@
+//! The checks, table by table.
+
+use super::super::mk;
+use super::super::picture::picture;
+use super::super::rebalance::{Finding, Severity};
+use super::ask::{Ask, Manner, Settled, Wanted, Way};
+use super::image::Image;
+use super::preflight::{Check, FieldOwner, SKIPPABLE, contradiction, findings};
+use crate::model::{
+    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, News, Node, Object,
+    Requests, Stage, UpdateSpec, World,
+};
+
+/// A ready cluster of this version, changed, with so many nodes of EMQX `running`.
+fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {
+    let mut instance = mk::instance(api);
+    instance.update = UpdateSpec {
+        present: true,
+        evacuation: true,
+        initial_delay: Some(5),
+        conn_evict_rate: Some(200),
+        sess_evict_rate: Some(200),
+        wait_takeover: Some(5),
+        ..UpdateSpec::default()
+    };
+    if api == ApiVersion::V1beta4 {
+        instance.image = Some(format!("emqx/emqx-ee:{running}"));
+        instance.image_parts = Some(ImageParts {
+            repository: Some("emqx/emqx-ee".into()),
+            version: Some(running.into()),
+            ..ImageParts::default()
+        });
+    } else {
+        instance.image = Some(format!("emqx/emqx-enterprise:{running}"));
+    }
+    change(&mut instance);
+    let nodes: Vec<Node> = mk::nodes(&[100, 100, 100, 100])
+        .into_iter()
+        .map(|node| Node { version: Some(running.into()), sessions: Some(110), ..node })
+        .collect();
+    let facts: [Fact; 3] = [
+        mk::fact(0, News::Is(Object::Instance(Box::new(instance.clone())))),
+        mk::fact(0, News::Nodes(nodes)),
+        mk::fact(0, News::Load(Load::default())),
+    ];
+    (World::of(facts), instance)
+}
+
+fn image(text: &str) -> Wanted {
+    Wanted::Image(Image::parse(text).expect("an image"))
+}
+
+fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], force: bool) -> Vec<Finding> {
+    let picture = picture(world, &instance.id, mk::at(1));
+    let settled = Settled::of(instance, ask).expect("it can be settled");
+    findings(&Check {
+        world,
+        instance,
+        picture: &picture,
+        ask,
+        settled: &settled,
+        owners,
+        force,
+        allowed: None,
+    })
+}
+
+fn found(api: ApiVersion, running: &str, wanted: Wanted, change: impl FnOnce(&mut Instance)) -> Vec<Finding> {
+    let (world, instance) = world(api, running, change);
+    check(&world, &instance, &Ask::new(wanted), &[], false)
+}
+
+fn blocked(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().filter(|it| it.severity == Severity::Blocked).map(|it| it.id).collect()
+}
+
+fn ids(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().map(|it| it.id).collect()
+}
+
+const V4: ApiVersion = ApiVersion::V1beta4;
+
+#[test]
+fn nothing_speaks_against_a_plain_upgrade() {
+    for (api, running, to) in [
+        (V4, "4.4.20", "emqx/emqx-ee:4.4.24"),
+        (ApiVersion::V2beta1, "5.9.1", "emqx/emqx-enterprise:5.10.0"),
+        (ApiVersion::V2, "5.10.1", "emqx/emqx-enterprise:5.10.2"),
+        (ApiVersion::V3beta1, "5.10.1", "emqx/emqx-enterprise:5.10.2"),
+    ] {
+        let findings = found(api, running, image(to), |_| {});
+        assert!(findings.iter().all(|it| it.severity == Severity::Info), "{api}: {findings:?}");
+    }
+}
+
+#[test]
+fn v1beta4_takes_versions_of_its_range_only() {
+    for (to, why) in [
+        ("emqx/emqx-ee:latest", "`latest`"),
+        ("emqx/emqx-ee:4.4.13", "too old"),
+        ("emqx/emqx-ee:5.0.0", "too new"),
+        ("emqx/emqx-ee:5.8.7", "too new"),
+        ("emqx/emqx-ee:nightly", "no version"),
+    ] {
+        let findings = found(V4, "4.4.14", image(to), |_| {});
+        let finding = findings.iter().find(|it| it.id == "version-refused").expect(to);
+        assert!(finding.message.contains(why), "{to}: {}", finding.message);
+    }
+    assert_eq!(blocked(&found(V4, "4.4.14", Wanted::Version("4.4.24".into()), |_| {})), [""; 0]);
+    assert!(!SKIPPABLE.contains(&"version-refused"), "the webhook cannot be skipped");
+}
+
+#[test]
+fn ways_that_a_version_does_not_have_are_refused_with_the_way_that_it_has() {
+    let ask = |way| Ask { way: Some(way), ..Ask::new(image("emqx/emqx-enterprise:5.10.2")) };
+    let of = |api, way, change: fn(&mut Instance)| {
+        let (world, instance) = world(api, "5.10.1", change);
+        let findings = check(&world, &instance, &ask(way), &[], false);
+        findings.into_iter().find(|it| it.severity == Severity::Blocked)
+    };
+    let three = of(ApiVersion::V3beta1, Way::BlueGreen, |_| {}).expect("3.x has no blue-green");
+    assert!(three.id == "no-blue-green" && three.hint.expect("a way").contains("--rolling"));
+    let two = of(ApiVersion::V2, Way::Rolling, |_| {}).expect("2.3 has no rolling");
+    assert!(two.id == "no-rolling" && two.hint.expect("a way").contains("--blue-green"));
+    assert!(of(ApiVersion::V3beta1, Way::Rolling, |_| {}).is_none());
+    let bare = found(V4, "4.4.20", image("emqx/emqx-ee:4.4.24"), |it| it.update = UpdateSpec::default());
+    assert_eq!(blocked(&bare), ["blue-green-missing"]);
+    let (world, instance) = world(V4, "4.4.20", |it| it.update = UpdateSpec::default());
+    let ask = Ask { way: Some(Way::BlueGreen), ..Ask::new(image("emqx/emqx-ee:4.4.24")) };
+    assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it writes the block");
+    let ask = Ask { way: Some(Way::Rolling), ..ask };
+    assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it was said");
+}
+
+#[test]
+fn a_cluster_that_is_not_at_rest_is_left_alone() {
+    let v2 = ApiVersion::V2;
+    let to = || image("emqx/emqx-enterprise:5.10.2");
+    assert_eq!(blocked(&found(v2, "5.10.1", to(), |it| it.deleting = Some(mk::at(0)))), ["deleting"]);
+    assert_eq!(blocked(&found(v2, "5.10.1", to(), |it| it.conditions = Vec::new())), ["instance-not-ready"]);
+    let two = found(v2, "5.10.1", to(), |it| {
+        it.core_revisions.current = Some("a".into());
+        it.core_revisions.update = Some("b".into());
+    });
+    assert_eq!(blocked(&two), ["upgrade-running"]);
+    let (mut world, instance) = world(v2, "5.10.1", |_| {});
+    let load = Load {
+        evacuations: vec![Evacuation {
+            node: mk::core(1),
+            stage: Stage::Prohibiting,
+            state: "prohibiting".into(),
+            recipients: Vec::new(),
+            conn_evict_rate: None,
+            sess_evict_rate: None,
+            initial_connections: None,
+            connections: None,
+            initial_sessions: None,
+            sessions: None,
+        }],
+        ..mk::load("evicting_conns")
+    };
+    world.apply(mk::fact(1, News::Load(load)));
+    let both = check(&world, &instance, &Ask::new(to()), &[], false);
+    assert_eq!(blocked(&both), ["rebalance-running", "evacuation-running"]);
+}
+
+#[test]
+fn downgrades_and_known_defects_are_told() {
+    assert_eq!(
+        blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.9.0"), |_| {})),
+        ["downgrade"]
+    );
+    let old = found(ApiVersion::V2beta1, "5.8.2", image("emqx/emqx-enterprise:5.8.6"), |_| {});
+    let defects: Vec<&str> =
+        old.iter().filter(|it| it.id == "version-defect").map(|it| it.message.as_str()).collect();
+    assert_eq!(defects.len(), 2, "{defects:?}");
+    assert!(defects[0].contains("emqx#14353") && defects[1].contains("emqx#14907"), "{defects:?}");
+    let ancient = found(ApiVersion::V2beta1, "5.1.0", image("emqx/emqx-enterprise:5.8.6"), |_| {});
+    assert!(ancient.iter().any(|it| it.message.contains("emqx#11733")), "{ancient:?}");
+}
+
+#[test]
+fn fields_of_people_are_taken_over_and_those_of_controllers_are_not() {
+    let (world, instance) = world(ApiVersion::V2, "5.10.1", |_| {});
+    let ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+    let owner =
+        |manager: &str| vec![FieldOwner { manager: manager.into(), fields: vec!["spec.image".into()] }];
+    let of = |manager: &str, force| check(&world, &instance, &ask, &owner(manager), force);
+    assert!(ids(&of("kubectl-client-side-apply", false)).contains(&"fields-taken-over"));
+    assert_eq!(blocked(&of("kubectl-edit", false)), [""; 0]);
+    assert_eq!(blocked(&of("argocd-controller", false)), ["field-conflict"]);
+    let forced = of("argocd-controller", true);
+    assert!(blocked(&forced).is_empty() && ids(&forced).contains(&"field-conflict"));
+}
+
+#[test]
+fn gitops_gets_a_warning_and_the_other_way() {
+    for (mark, tool) in [
+        ("argocd.argoproj.io/instance=apps", "Argo CD"),
+        ("kustomize.toolkit.fluxcd.io/name=apps", "Flux"),
+        ("app.kubernetes.io/managed-by=Helm", "Helm"),
+    ] {
+        let findings = found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), |it| {
+            it.managed_by = vec![mark.into()];
+        });
+        let finding = findings.iter().find(|it| it.id == "gitops").expect(mark);
+        assert!(finding.message.contains(tool) && finding.hint.as_ref().expect("a way").contains("generate"));
+    }
+}
+
+#[test]
+fn what_it_costs_is_told() {
+    let of = |change: fn(&mut Ask)| {
+        let (world, instance) = world(V4, "4.4.20", |it| {
+            it.requests = Requests {
+                core_cpu: Some("2".into()),
+                core_memory: Some("4Gi".into()),
+                volumes: true,
+                ..Requests::default()
+            };
+        });
+        let mut ask = Ask::new(image("emqx/emqx-ee:4.4.24"));
+        change(&mut ask);
+        check(&world, &instance, &ask, &[], false)
+    };
+    let message = |findings: &[Finding], id: &str| {
+        findings.iter().find(|it| it.id == id).map(|it| it.message.clone()).unwrap_or_default()
+    };
+    assert!(message(&of(|_| {}), "capacity").contains("4 pods (2 CPU, 4Gi each), 4 volumes"));
+    assert!(message(&of(|_| {}), "traffic-moves").contains("at one moment"));
+    assert!(ids(&of(|ask| ask.gates = Some(false))).contains(&"no-gates"));
+    let bare = message(&of(|ask| ask.manner = Manner::Unguarded), "deleted-loaded");
+    assert!(bare.contains("506 disconnections") && bare.contains("40 sessions"), "{bare}");
+    let many = |manner| {
+        let (world, instance) = world(V4, "4.4.20", |it| it.cores = Some(11));
+        let ask = Ask { manner, ..Ask::new(image("emqx/emqx-ee:4.4.24")) };
+        check(&world, &instance, &ask, &[], false)
+            .into_iter()
+            .find(|it| it.id == "too-many-pods")
+            .expect("11 pods")
+    };
+    assert_eq!(many(Manner::Together).severity, Severity::Warning);
+    assert_eq!(many(Manner::Unguarded).severity, Severity::Blocked);
+}
+
+#[test]
+fn an_open_source_broker_is_told_that_clients_are_cut() {
+    let findings = found(V4, "4.4.19", image("emqx/emqx:4.4.20"), |it| {
+        it.id.kind = InstanceKind::EmqxBroker;
+        it.update = UpdateSpec::default();
+    });
+    assert_eq!(blocked(&findings), [""; 0]);
+    assert!(
+        findings.iter().any(|it| it.id == "no-evacuation" && it.message.contains("400 clients are cut")),
+        "{findings:?}"
+    );
+    let rolled = found(ApiVersion::V3beta1, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), |it| {
+        it.update.disabled = true;
+    });
+    assert!(ids(&rolled).contains(&"no-evacuation"));
+    let durable = found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), |it| {
+        it.durable_sessions = true;
+    });
+    assert!(ids(&durable).contains(&"durable-sessions"));
+}
+
+#[test]
+fn flags_that_exclude_each_other_and_versions_where_there_are_none() {
+    let ask = Ask { way: Some(Way::Rolling), manner: Manner::OneByOne, ..Ask::new(image("a:1")) };
+    assert!(contradiction(&ask, false).is_some() && contradiction(&Ask::new(image("a:1")), true).is_some());
+    assert!(contradiction(&Ask::new(image("a:1")), false).is_none());
+    let (_, instance) = world(ApiVersion::V2, "5.10.1", |it| {
+        it.conditions = vec![Condition::default()];
+    });
+    let problem = Settled::of(&instance, &Ask::new(Wanted::Version("5.10.2".into()))).expect_err("one piece");
+    assert!(problem.hint.expect("a way").contains("--image"), "{}", problem.what);
+}

@@ -1,0 +1,463 @@
+//! The follower on worlds that the recordings do not hold: stalls and their causes, ways back, late comers, evacuations beside
+//! an upgrade, sources that are missing.
+
+use std::collections::BTreeMap;
+
+use super::super::mk;
+use super::change::{RECORD_NOTE, UpgradeRecord};
+use super::follow::Upgrades;
+use crate::model::{
+    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, Instance, InstanceId, Link,
+    Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, UpdateSpec, Verdict,
+    World,
+};
+
+const OLD: &str = "emqx/emqx-enterprise:5.8.6";
+const NEW: &str = "emqx/emqx-enterprise:5.8.7";
+
+/// A set: its revision, its image, and its pods with their clients.
+#[derive(Clone)]
+struct Side(&'static str, &'static str, Vec<u64>);
+
+/// A v2beta1 cluster that is told of, as it is at one moment.
+#[derive(Clone)]
+struct Scene {
+    image: &'static str,
+    revisions: (&'static str, &'static str),
+    conditions: Vec<(&'static str, i64)>,
+    sides: Vec<Side>,
+    evacuations: Vec<(NodeName, &'static str)>,
+    pods: BTreeMap<String, fn(&mut Pod)>,
+    events: Vec<ClusterEvent>,
+    notes: BTreeMap<String, String>,
+    deaf: bool,
+    gone: bool,
+}
+
+fn name(revision: &str, number: usize) -> String {
+    format!("emqx-core-{revision}-{number}")
+}
+
+fn node(revision: &str, number: usize) -> NodeName {
+    NodeName::from(format!("emqx@{}.emqx-headless.mq.svc.cluster.local", name(revision, number)))
+}
+
+impl Scene {
+    /// Three pods of 100 clients, at rest.
+    fn rest() -> Self {
+        Self {
+            image: OLD,
+            revisions: ("a", "a"),
+            conditions: vec![("Ready", -600), ("Available", -601)],
+            sides: vec![Side("a", OLD, vec![100, 100, 100])],
+            evacuations: Vec::new(),
+            pods: BTreeMap::new(),
+            events: Vec::new(),
+            notes: BTreeMap::new(),
+            deaf: false,
+            gone: false,
+        }
+    }
+
+    /// The image is another one, and nobody has noticed.
+    fn asked() -> Self {
+        Self { image: NEW, ..Self::rest() }
+    }
+
+    /// The new pods are up since `at`.
+    fn up(at: i64) -> Self {
+        let mut scene = Self::asked();
+        scene.revisions = ("a", "b");
+        scene.conditions = vec![("Available", at)];
+        scene.sides.push(Side("b", NEW, vec![0, 0, 0]));
+        scene
+    }
+
+    fn empties(mut self, number: usize, state: &'static str) -> Self {
+        self.evacuations = vec![(node("a", number), state)];
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn world(&self, now: i64) -> World {
+        let mut instance: Instance = mk::instance(ApiVersion::V2beta1);
+        instance.image = Some(self.image.into());
+        instance.cores = Some(3);
+        instance.core_revisions.current = Some(self.revisions.0.into());
+        instance.core_revisions.update = Some(self.revisions.1.into());
+        instance.notes.clone_from(&self.notes);
+        instance.update = UpdateSpec {
+            present: true,
+            initial_delay: Some(5),
+            conn_evict_rate: Some(50),
+            sess_evict_rate: Some(50),
+            wait_takeover: Some(5),
+            ..UpdateSpec::default()
+        };
+        let condition = |(kind, since): &(&str, i64)| Condition {
+            kind: (*kind).into(),
+            status: "True".into(),
+            since: Some(mk::at(*since)),
+            ..Condition::default()
+        };
+        instance.conditions = self.conditions.iter().map(condition).collect();
+        let mut facts: Vec<Fact> = Vec::new();
+        let is = |object: Object| mk::fact(now, News::Is(object));
+        if self.gone {
+            // Another cluster is all that is left.
+            instance.id = InstanceId { name: "other".into(), ..instance.id };
+            instance.image = None;
+        }
+        facts.push(is(Object::Instance(Box::new(instance))));
+        let mut nodes = Vec::new();
+        for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sides) {
+            let set = format!("emqx-core-{revision}");
+            let created = Some(mk::at(if place == 0 { -3600 } else { 2 * place }));
+            facts.push(is(Object::Set(Box::new(Set {
+                namespace: "mq".into(),
+                name: set.clone(),
+                uid: set.clone(),
+                instance: Some("emqx".into()),
+                replicas: clients.len() as u64,
+                revision: Some((*revision).into()),
+                image: Some((*image).into()),
+                created,
+                ..Set::default()
+            }))));
+            for (number, connections) in clients.iter().enumerate() {
+                let pod = name(revision, number);
+                let mut object = mk::pod(&pod, |it| {
+                    it.owner =
+                        Some(Owner { kind: "StatefulSet".into(), name: set.clone(), uid: set.clone() });
+                    it.revision = Some((*revision).into());
+                    it.image = Some((*image).into());
+                    (it.gated, it.on_serving) = (true, Some(true));
+                });
+                if let Some(change) = self.pods.get(&pod) {
+                    change(&mut object);
+                }
+                let ready = object.containers_ready;
+                facts.push(is(Object::Pod(Box::new(object))));
+                if ready {
+                    nodes.push(Node {
+                        name: node(revision, number),
+                        running: true,
+                        connections: Some(*connections),
+                        sessions: Some(connections + 10),
+                        ..Node::default()
+                    });
+                }
+            }
+        }
+        facts.extend(self.events.iter().map(|event| is(Object::Event(Box::new(event.clone())))));
+        let entry = |(node, state): &(NodeName, &'static str)| Evacuation {
+            node: node.clone(),
+            stage: Stage::parse(state),
+            state: (*state).into(),
+            recipients: Vec::new(),
+            conn_evict_rate: Some(50),
+            sess_evict_rate: Some(50),
+            initial_connections: Some(100),
+            connections: None,
+            initial_sessions: Some(110),
+            sessions: None,
+        };
+        if self.deaf {
+            let link = Link::Forbidden("no key".into());
+            facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
+        } else {
+            facts.push(mk::fact(now, News::Nodes(nodes)));
+            let evacuations = self.evacuations.iter().map(entry).collect();
+            facts.push(mk::fact(now, News::Load(Load { evacuations, ..Load::default() })));
+        }
+        World::of(facts)
+    }
+}
+
+/// Scenes, each from its second until the next one's; looked at every second.
+fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
+    let mut follower = Upgrades::new(None);
+    let mut events = Vec::new();
+    let mut last = World::new();
+    for now in scenes[0].0..=until {
+        let scene = &scenes.iter().rfind(|(from, _)| *from <= now).expect("one is on").1;
+        last = scene.world(now);
+        events.extend(follower.observe(&last, mk::at(now)));
+    }
+    events.extend(follower.finish(&last, mk::at(until)));
+    assert!(
+        events.iter().filter(|it| it.operation == Operation::Upgrade).filter_map(|it| it.percent).is_sorted()
+    );
+    events
+}
+
+fn last(events: &[Event]) -> (Verdict, String) {
+    let verdicts = || events.iter().filter(|event| event.verdict.is_some());
+    let upgrade = verdicts().rfind(|event| event.operation == Operation::Upgrade);
+    let event = upgrade.or(verdicts().next_back()).expect("there is a verdict");
+    (event.verdict.expect("a verdict"), event.reason.clone().unwrap_or_default())
+}
+
+fn stalls(scene: Scene, within: i64) -> String {
+    let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, scene)];
+    let events = told(&scenes, within);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Stalled, "{reason}");
+    reason
+}
+
+#[test]
+fn a_change_that_nobody_answers_is_no_upgrade_that_is_done() {
+    let events = told(&[(0, Scene::rest()), (1, Scene::asked())], 30);
+    assert_eq!(
+        last(&events),
+        (
+            Verdict::StillRunning,
+            "it goes on: 0 of 3 old pods gone, although the operator says that it is ready".into()
+        )
+    );
+    assert!(events.iter().all(|event| event.phase.is_none() || event.phase.as_deref() == Some("newPods")));
+}
+
+#[test]
+fn a_silent_operator_is_a_stall_with_its_last_complaint() {
+    let mut scene = Scene::asked();
+    let reason = stalls(scene.clone(), 90);
+    assert!(reason.contains("the operator is silent: it has not made a new set"), "{reason}");
+    scene.events.push(ClusterEvent {
+        namespace: "mq".into(),
+        name: "e".into(),
+        uid: "e".into(),
+        about: "emqx".into(),
+        about_kind: "EMQX".into(),
+        reason: "ReconcilerFailed".into(),
+        message: "no site for node".into(),
+        count: 11,
+        last: Some(mk::at(5)),
+        ..ClusterEvent::default()
+    });
+    assert!(stalls(scene, 90).contains("it says: no site for node"));
+}
+
+#[test]
+fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
+    let down = |change: fn(&mut Pod)| {
+        Scene::up(-700).with(|scene| {
+            scene.pods.insert(name("b", 1), change);
+        })
+    };
+    let pull = down(|pod| {
+        (pod.ready, pod.containers_ready, pod.waiting) = (false, false, Some("ImagePullBackOff".into()));
+    });
+    assert!(
+        stalls(pull, 90).contains("emqx-core-b-1 cannot pull emqx/emqx-enterprise:5.8.7 (ImagePullBackOff)")
+    );
+    let crash = down(|pod| {
+        (pod.ready, pod.containers_ready, pod.waiting) = (false, false, Some("CrashLoopBackOff".into()));
+    });
+    assert!(stalls(crash, 90).contains("crashes again and again"));
+    let pending = down(|pod| {
+        (pod.ready, pod.containers_ready, pod.phase) = (false, false, "Pending".into());
+        pod.conditions = vec![Condition {
+            kind: "PodScheduled".into(),
+            status: "False".into(),
+            message: "0/3 nodes are available: insufficient memory".into(),
+            ..Condition::default()
+        }];
+    });
+    assert!(stalls(pending, 90).contains("insufficient memory"));
+    let gate = down(|pod| (pod.ready, pod.on_serving) = (false, Some(false)));
+    assert!(stalls(gate, 90).contains("does not open its gate"));
+    // Without a visible problem it may be an image that is pulled: five minutes.
+    let quiet = down(|pod| (pod.ready, pod.containers_ready) = (false, false));
+    let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
+    assert_eq!(last(&events).0, Verdict::Running);
+    assert!(stalls(quiet, 320).contains("new pods are not ready"));
+}
+
+#[test]
+fn gates_that_flip_are_no_progress() {
+    let open = Scene::up(-700).with(|scene| {
+        scene.pods.insert(name("b", 1), |pod| (pod.ready, pod.on_serving) = (false, Some(false)));
+    });
+    let shut = Scene::up(-700).with(|scene| {
+        scene.pods.insert(name("b", 2), |pod| (pod.ready, pod.on_serving) = (false, Some(false)));
+    });
+    let mut scenes = vec![(0, Scene::rest()), (1, Scene::asked())];
+    scenes.extend((3..100).map(|now| (now, if now % 2 == 0 { open.clone() } else { shut.clone() })));
+    assert_eq!(last(&told(&scenes, 100)).0, Verdict::Stalled);
+}
+
+#[test]
+fn an_evacuation_that_does_not_go_on_is_named() {
+    let foreign = Scene::up(3).with(|scene| scene.evacuations = vec![(node("b", 0), "prohibiting")]);
+    let reason = stalls(foreign, 120);
+    assert!(reason.contains("emqx-core-b-0 is being evacuated (prohibiting) and is no old pod"), "{reason}");
+    let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sides[0].2[2] = 0);
+    let reason = stalls(stuck, 120);
+    assert!(
+        reason.contains("10 sessions on emqx-core-a-2 do not go") && reason.contains("emqx#14353"),
+        "{reason}"
+    );
+    let again = Scene::up(3).empties(2, "prohibiting").with(|scene| {
+        scene.events.push(ClusterEvent {
+            namespace: "mq".into(),
+            name: "e".into(),
+            about: "emqx".into(),
+            reason: "NodeEvacuation".into(),
+            count: 80,
+            ..ClusterEvent::default()
+        });
+    });
+    assert!(stalls(again, 120).contains("again and again (80 times)"));
+    let waiting = Scene::up(3).empties(2, "waiting_health_check");
+    let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
+    assert_eq!(last(&events).0, Verdict::Running, "three times 60 s are not over");
+    assert!(stalls(waiting, 200).contains("waiting_health_check"));
+}
+
+#[test]
+fn back_before_anything_was_removed_is_reverted() {
+    let scenes = [
+        (0, Scene::rest()),
+        (1, Scene::asked()),
+        (
+            3,
+            Scene::up(-700).with(|it| {
+                it.pods.insert(name("b", 0), |pod| (pod.ready, pod.containers_ready) = (false, false));
+            }),
+        ),
+        // The old set is taken again (RevertStatefulSet), and the new one goes.
+        (
+            20,
+            Scene::rest().with(|scene| {
+                scene.conditions = vec![("Ready", 20), ("Available", 20)];
+                scene.sides.push(Side("b", NEW, vec![0]));
+                scene.revisions = ("b", "a");
+            }),
+        ),
+        (30, Scene::rest().with(|scene| scene.conditions = vec![("Ready", 30), ("Available", 29)])),
+    ];
+    let events = told(&scenes, 40);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Reverted, "{reason}");
+    assert!(reason.contains("3 nodes of emqx/emqx-enterprise:5.8.6 run and serve"), "{reason}");
+    let notice = events.iter().find(|event| event.kind == EventType::Notice).expect("a notice");
+    assert!(notice.message.starts_with("the image was changed back to"), "{}", notice.message);
+}
+
+#[test]
+fn a_cluster_that_is_deleted_on_the_way_is_failed() {
+    let scenes = [
+        (0, Scene::rest()),
+        (1, Scene::asked()),
+        (3, Scene::up(3)),
+        (9, Scene::rest().with(|it| it.gone = true)),
+    ];
+    assert_eq!(last(&told(&scenes, 12)), (Verdict::Failed, "EMQX mq/emqx was deleted on the way".into()));
+}
+
+/// Only the new set is left.
+fn done() -> Scene {
+    let mut scene = Scene::rest();
+    scene.image = NEW;
+    scene.revisions = ("b", "b");
+    scene.sides = vec![Side("b", NEW, vec![100, 100, 100])];
+    scene
+}
+
+#[test]
+fn one_who_comes_late_judges_by_what_was_written_down() {
+    let record = UpgradeRecord {
+        version: 1,
+        time: mk::at(0),
+        from: Some(OLD.into()),
+        to: NEW.into(),
+        version_only: false,
+        connections: Some(400),
+        sessions: Some(440),
+    };
+    let late = Scene::up(3).empties(2, "evicting_conns").with(|it| {
+        it.notes.insert(RECORD_NOTE.into(), record.text());
+    });
+    let events = told(&[(50, late.clone()), (60, done())], 100);
+    assert!(events[0].message.contains("from emqx/emqx-enterprise:5.8.6 to emqx/emqx-enterprise:5.8.7"));
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::ClientsMissing, "{reason}");
+    assert!(reason.contains("100 of 400 clients are missing"), "{reason}");
+    // Without it nothing is made up.
+    let events = told(&[(50, Scene::up(3).empties(2, "evicting_conns")), (60, done())], 100);
+    let (verdict, reason) = last(&events);
+    assert_eq!((verdict, events[1].lost_clients), (Verdict::Upgraded, None));
+    assert!(reason.contains("300 clients") && !reason.contains("missing"), "{reason}");
+}
+
+#[test]
+fn without_emqx_pods_and_the_object_decide_and_it_says_so() {
+    let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
+    let scenes =
+        [(0, deaf(Scene::rest())), (1, deaf(Scene::asked())), (3, deaf(Scene::up(3))), (60, deaf(done()))];
+    let (verdict, reason) = last(&told(&scenes, 70));
+    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
+    assert!(reason.contains("EMQX could not be asked"), "{reason}");
+}
+
+#[test]
+fn an_old_node_that_emqx_still_lists_is_not_the_end() {
+    let still = done().with(|it| it.sides.insert(0, Side("a", OLD, vec![])));
+    let mut follower = Upgrades::new(None);
+    let mut events = Vec::new();
+    for (now, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))] {
+        events.extend(follower.observe(&scene.world(now), mk::at(now)));
+    }
+    let mut world = still.world(9);
+    let mut nodes = world.nodes.clone().expect("EMQX was asked").value;
+    nodes.push(Node {
+        name: node("a", 0),
+        running: true,
+        connections: Some(0),
+        sessions: Some(0),
+        ..Node::default()
+    });
+    world.apply(mk::fact(9, News::Nodes(nodes)));
+    events.extend(follower.observe(&world, mk::at(9)));
+    assert!(
+        events.iter().all(|event| event.verdict.is_none()),
+        "currentRevision is new while an old node is listed"
+    );
+    events.extend(follower.observe(&still.world(10), mk::at(10)));
+    assert_eq!(last(&events).0, Verdict::Upgraded);
+}
+
+#[test]
+fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
+    let at = |state| Scene::rest().empties(1, state);
+    let scenes = [
+        (0, Scene::rest()),
+        (1, at("waiting_health_check")),
+        (5, at("evicting_conns").with(|it| it.sides[0].2 = vec![125, 50, 125])),
+        (9, at("prohibiting").with(|it| it.sides[0].2 = vec![150, 0, 150])),
+        (20, Scene::rest()),
+    ];
+    let events = told(&scenes, 25);
+    let id = format!("evacuation/{}", node("a", 1));
+    assert!(events.iter().all(|event| event.operation == Operation::Evacuation && event.name == id));
+    let phases: Vec<&str> =
+        events.iter().filter(|it| it.kind == EventType::Phase).filter_map(|it| it.phase.as_deref()).collect();
+    assert_eq!(phases, ["waitHealthCheck", "evictConnections", "prohibiting"]);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Stopped);
+    assert!(reason.contains("stopped in prohibiting"), "{reason}");
+    let goes_on = told(&scenes[..4], 15);
+    assert_eq!(last(&goes_on).0, Verdict::Running);
+    let lost = [
+        (0, Scene::rest()),
+        (1, at("evicting_conns")),
+        (5, Scene::rest().with(|it| it.sides[0].2 = vec![150])),
+    ];
+    assert_eq!(last(&told(&lost, 9)).0, Verdict::Failed);
+}

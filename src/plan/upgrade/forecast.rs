@@ -1,0 +1,309 @@
+//! The forecast of an upgrade: which old pod goes when, how long each takes, and all of it, counted from the moment the new
+//! pods are up (`startedAt`, `Available`): how long images are pulled nobody knows.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::super::rebalance::{Decision, Finding, Severity};
+use super::ask::{Settled, Way};
+use super::pace::{self, GUARD_SECONDS, Holds, Pace};
+use super::sides::{Member, Sides, sort};
+use crate::model::human::{count, plural};
+use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
+
+/// An old pod in a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedStep {
+    /// Its node; `None` when EMQX does not list one.
+    pub node: Option<NodeName>,
+    /// The pod.
+    pub pod: PodName,
+    /// Its set.
+    pub set: String,
+    /// Its place in the order in which old pods go, from 1.
+    pub order: u64,
+    /// Live clients now.
+    pub connections: Option<u64>,
+    /// Sessions now.
+    pub sessions: Option<u64>,
+    /// Seconds from its turn until it is empty and removed.
+    pub seconds: u64,
+}
+
+/// The plan of an upgrade.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpgradePlan {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The image that runs.
+    pub from: Option<String>,
+    /// The image that is wanted.
+    pub to: String,
+    /// How pods change places.
+    pub strategy: Way,
+    /// Whether we empty old pods before the operator may remove them.
+    pub guarded: bool,
+    /// What it comes to.
+    pub decision: Decision,
+    /// Why.
+    pub reason: String,
+    /// Old pods, in the order in which they go; empty when there is nothing to do.
+    pub steps: Vec<PlannedStep>,
+    /// Seconds from the moment the new pods are up to the moment the last old one is gone.
+    pub total_seconds: u64,
+    /// What the checks found.
+    pub findings: Vec<Finding>,
+}
+
+impl UpgradePlan {
+    /// Adds what the checks found; a blocked finding refuses a plan that would go.
+    pub fn judge(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let blocked = self.findings.iter().find(|finding| finding.severity == Severity::Blocked);
+        if let Some(finding) = blocked
+            && self.decision == Decision::Go
+        {
+            self.decision = Decision::Refused;
+            self.reason.clone_from(&finding.message);
+        }
+    }
+
+    /// When it should be over, if the new pods are up at this moment.
+    pub fn end(&self, up: Timestamp) -> Timestamp {
+        let seconds = i64::try_from(self.total_seconds).unwrap_or(i64::MAX / 2).min(100 * 365 * 86_400);
+        up.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The plan for one cluster as it is now; `None` when it is not known.
+pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<UpgradePlan> {
+    let Sides { instance, groups, old, new, .. } = Sides::of(world, id)?;
+    let mut plan = UpgradePlan {
+        instance: id.clone(),
+        from: settled.from.clone(),
+        to: settled.to.clone(),
+        strategy: settled.way,
+        guarded: settled.guarded,
+        decision: Decision::Go,
+        reason: String::new(),
+        steps: Vec::new(),
+        total_seconds: 0,
+        findings: Vec::new(),
+    };
+    if settled.from.as_deref() == Some(settled.to.as_str()) {
+        plan.decision = Decision::NothingToDo;
+        plan.reason = format!("{} runs {} already", id.name, settled.to);
+        return Some(plan);
+    }
+    // Whatever runs now is what will be old.
+    let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
+    sort(&mut members, instance.api, &groups);
+    let pace = settled.pace(instance);
+    let (seconds, total, reason) = match (instance.api, settled.way) {
+        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &pace, settled),
+        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &pace),
+        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members),
+        (ApiVersion::V3beta1, _) => rolling(&members, &pace, settled),
+        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &pace),
+    };
+    plan.total_seconds = total;
+    plan.reason = reason;
+    plan.steps = members
+        .iter()
+        .zip(seconds)
+        .zip(1..)
+        .map(|((member, seconds), order)| PlannedStep {
+            node: member.node.clone(),
+            pod: member.pod.name.clone(),
+            set: member.set.clone(),
+            order,
+            connections: member.holds.map(|holds| holds.connections),
+            sessions: member.holds.map(|holds| holds.sessions),
+            seconds,
+        })
+        .collect();
+    if members.iter().any(|member| member.holds.is_none()) {
+        plan.findings.push(Finding::new(
+            "counts-unknown",
+            Severity::Warning,
+            "the clients of some nodes are not known: their seconds are those of an empty node",
+        ));
+    }
+    Some(plan)
+}
+
+type Times = (Vec<u64>, u64, String);
+
+fn holds(member: &Member<'_>) -> Holds {
+    member.holds.unwrap_or_default()
+}
+
+/// v2beta1, v2: the operator takes one after another.
+fn one_by_one(members: &[Member<'_>], pace: &Pace) -> Times {
+    let seconds: Vec<u64> = members.iter().map(|member| pace.turn(holds(member))).collect();
+    let total = pace.first() + seconds.iter().sum::<u64>();
+    let reason = format!(
+        "{} emptied one after another, {} of waiting for load balancers each",
+        plural(members.len() as u64, "old pod"),
+        plural(pace.wait_health_check, "second")
+    );
+    (seconds, total, reason)
+}
+
+/// v1beta4, guarded: we empty them, in groups or one by one; then the operator removes one a look.
+fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
+    let sizes = if settled.one_by_one { vec![1; members.len()] } else { pace.groups(members.len()) };
+    let mut seconds = Vec::with_capacity(members.len());
+    let mut emptying = 0;
+    let mut rest = members;
+    for size in &sizes {
+        let (group, later) = rest.split_at(*size);
+        rest = later;
+        let shared = pace.shared(*size as u64);
+        let drains: Vec<u64> = group.iter().map(|member| shared.drain(holds(member))).collect();
+        emptying += drains.iter().copied().max().unwrap_or(0);
+        seconds.extend(drains.iter().map(|drain| drain + pace.removal()));
+    }
+    let removing = pace::removals(members.len() as u64, None);
+    let all = plural(members.len() as u64, "old pod");
+    let rate = count(pace.conn_evict_rate.unwrap_or(0));
+    let how = match sizes.len() {
+        _ if settled.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
+        0 | 1 => format!("{all} emptied together at {rate} clients a second in sum"),
+        groups => {
+            format!("{all} emptied in {groups} groups of {} at {rate} clients a second in sum", sizes[0])
+        }
+    };
+    let total = GUARD_SECONDS + emptying + 1 + removing;
+    (seconds, total, format!("{how} ({emptying} s), then removed one every {} s", pace::LOOP_SECONDS))
+}
+
+/// v1beta4, unguarded: each is deleted in the second its evacuation starts (`verified.md` 15).
+fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
+    let pods = members.len() as u64;
+    let total = pace.delay + pace::removals(pods, Some(pace.delay));
+    let clients: u64 =
+        cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
+    let reason = format!(
+        "{} deleted as loaded as they are, one every {} to {} s: {} disconnections at once in all",
+        plural(pods, "old pod"),
+        pace::LOOP_SECONDS,
+        pace::LOOP_SECONDS + pace.delay,
+        count(clients)
+    );
+    (vec![pace::LOOP_SECONDS; members.len()], total, reason)
+}
+
+/// v1beta4 without the block: the StatefulSet's own rolling update.
+fn restarts(members: &[Member<'_>]) -> Times {
+    let seconds = vec![RESTART_SECONDS; members.len()];
+    let reason = format!(
+        "{} replaced one after another, each cutting its clients",
+        plural(members.len() as u64, "pod")
+    );
+    (seconds, RESTART_SECONDS * members.len() as u64, reason)
+}
+
+/// What a pod is taken to need until it is ready again; nobody knows.
+const RESTART_SECONDS: u64 = 30;
+
+/// v3beta1: cores one at a time, replicants within their budget (`emqx-facts.md` 2.5).
+fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
+    let turn = |member: &Member<'_>| {
+        let empty = settled.update.disabled || holds(member).sessions == 0;
+        if empty { RESTART_SECONDS } else { pace.drain(holds(member)) + RESTART_SECONDS }
+    };
+    let seconds: Vec<u64> = members.iter().map(turn).collect();
+    let replicant =
+        |member: &Member<'_>| member.pod.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet");
+    let (replicants, cores): (Vec<_>, Vec<_>) =
+        members.iter().zip(&seconds).partition(|(member, _)| replicant(member));
+    let budget = budget(settled, replicants.len());
+    let batches: u64 =
+        replicants.chunks(budget).map(|batch| batch.iter().map(|(_, it)| **it).max().unwrap_or(0)).sum();
+    let total = batches + cores.iter().map(|(_, seconds)| **seconds).sum::<u64>();
+    let reason = if replicants.is_empty() {
+        format!("{} replaced one at a time, the highest number first", plural(cores.len() as u64, "core"))
+    } else {
+        format!(
+            "{} replaced one at a time, the highest number first, and {} up to {budget} at a time; the last core waits for \
+             the replicants",
+            plural(cores.len() as u64, "core"),
+            plural(replicants.len() as u64, "replicant")
+        )
+    };
+    (seconds, total, reason)
+}
+
+/// How many replicants may change at once: what may be missing and what may be too much.
+fn budget(settled: &Settled, replicants: usize) -> usize {
+    let amount = |text: &Option<String>, default: usize, up: bool| {
+        let Some(text) = text else { return default };
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let share = percent.parse::<usize>().unwrap_or(0) * replicants;
+                if up { share.div_ceil(100) } else { share / 100 }
+            }
+            None => text.parse().unwrap_or(default),
+        }
+    };
+    let missing = amount(&settled.update.max_unavailable, 1, false);
+    let more = amount(&settled.update.max_surge, 0, true);
+    (missing + more).max(1)
+}
+
+/// Disconnections when old pods go one after another and stay in the Service until then: whoever is cut comes back evenly
+/// to all that are left, and is cut again (`verified.md` 15, 16: 800 + 914 + 1,068 + 1,282).
+pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
+    let mut left = connections.to_vec();
+    let mut cuts = Vec::with_capacity(left.len());
+    for place in 0..left.len() {
+        let cut = left[place];
+        cuts.push(cut);
+        let others = (left.len() - place - 1) as u64 + new;
+        for later in left.iter_mut().skip(place + 1) {
+            *later += cut / others.max(1);
+        }
+    }
+    cuts
+}
+
+/// What an undo half-way comes to, and what going on would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Seconds until the end if it goes on.
+    pub forward: u64,
+    /// Seconds until the end if the image is put back, from the moment the third set is up.
+    pub back: u64,
+    /// Sets that will run at once.
+    pub sets: usize,
+}
+
+/// On v2beta1 and v2 an undo half-way makes a third set; the oldest set is emptied first, then the middle one, which stays in
+/// the Service and gains clients until its turn (`verified.md` 21, 22). `None` where nothing is half-way, or it is not known
+/// to converge (v1beta4: `emqx-facts.md` 2.2).
+pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
+    let sides = Sides::of(world, id)?;
+    if !matches!(sides.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || sides.old.is_empty() {
+        return None;
+    }
+    let pace = Pace::of(sides.instance);
+    let forward: u64 = sides.old.iter().map(|member| pace.turn(holds(member))).sum();
+    // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large.
+    let middle = sides.new.len() as u64;
+    let coming = |of: fn(Holds) -> u64| -> u64 {
+        sides.old.iter().map(|member| of(holds(member))).sum::<u64>() / (2 * middle).max(1)
+    };
+    let (connections, sessions) = (coming(|it| it.connections), coming(|it| it.sessions));
+    let later: u64 = sides
+        .new
+        .iter()
+        .map(|member| {
+            let now = holds(member);
+            pace.turn(Holds { connections: now.connections + connections, sessions: now.sessions + sessions })
+        })
+        .sum();
+    Some(Turn { forward, back: forward + later, sets: 3 })
+}

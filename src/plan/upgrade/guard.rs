@@ -1,0 +1,341 @@
+//! The guarded upgrade of v1beta4 (`verified.md` 15, 16): its operator deletes a pod in the second it starts to empty it, so
+//! the operator is held by a delay of a year, we empty the old nodes through EMQX, prove it, and only then let the operator
+//! remove them.
+//!
+//! ```text
+//!   held, new pods up ──► old pods out of the Service ──► evacuations, in groups ──► all proved empty ──► delay 0
+//!                                                                                                          │
+//!            done ◄── the user's own delay ◄── only new pods are left ◄── the operator removes one a look ◄─┘
+//! ```
+//!
+//! [`next`] looks at the world and says what to do now. It remembers nothing, so that it goes on from any point: after
+//! Ctrl-C, a kill, on another laptop. What it must know beside the world stands in the object's annotations. Until the delay
+//! is taken back, old pods are merely held: an interruption loses nothing.
+
+use jiff::Timestamp;
+
+use super::super::words::short;
+use super::ask::{DELAY_NOTE, MANNER_NOTE};
+use super::ending;
+use super::pace::Pace;
+use super::sides::{Member, Sides};
+use crate::model::human::{plural, seconds_between};
+use crate::model::{ApiVersion, Evacuation, InstanceId, NodeName, PodName, Seen, Stage, World};
+
+/// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
+const SETTLE_SECONDS: u64 = 4;
+
+/// An answer of EMQX's that is older proves nothing.
+const FRESH_SECONDS: u64 = 10;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Write a pod's gate `apps.emqx.io/on-serving`.
+    SetGate {
+        /// The pod.
+        pod: PodName,
+        /// Whether the Service may lead clients to it.
+        serving: bool,
+    },
+    /// Ask EMQX to empty a node.
+    StartEvacuation {
+        /// The node.
+        node: NodeName,
+        /// Clients cut a second.
+        conn_evict_rate: u64,
+        /// Sessions moved a second.
+        sess_evict_rate: u64,
+        /// Seconds for clients to take their sessions over.
+        wait_takeover: u64,
+        /// Where sessions go: the new nodes.
+        migrate_to: Vec<NodeName>,
+    },
+    /// Ask EMQX to let a node serve again.
+    StopEvacuation {
+        /// The node.
+        node: NodeName,
+    },
+    /// Let the operator remove what is empty: this delay takes the place of ours.
+    ReleaseDelay(u64),
+    /// Put the user's own delay back (`None`: there was none), and take our annotations away.
+    RestoreDelay(Option<u64>),
+    /// Nothing; why.
+    Wait(String),
+    /// Nothing any more.
+    Done,
+}
+
+/// What the caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Means {
+    /// Whether pods' gates may be written.
+    pub gates: bool,
+}
+
+fn wait(why: impl Into<String>) -> Vec<Act> {
+    vec![Act::Wait(why.into())]
+}
+
+/// What to do now.
+pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec<Act> {
+    let Some(sides) = Sides::of(world, id) else { return wait(format!("{id} is not known")) };
+    let instance = sides.instance;
+    if instance.api != ApiVersion::V1beta4 {
+        return vec![Act::Done];
+    }
+    if instance.deleting.is_some() {
+        return wait(format!("{id} is being deleted: nothing is emptied any more"));
+    }
+    let kept = instance.notes.get(DELAY_NOTE);
+    let pace = Pace::of(instance);
+    let over = sides.answered && sides.old.is_empty() && ready(&sides);
+    if over && EndsWith(&sides).proved(world) {
+        return match kept {
+            Some(own) => vec![Act::RestoreDelay(own.parse().ok())],
+            None => vec![Act::Done],
+        };
+    }
+    if kept.is_none() && !pace.held() {
+        return wait("the operator is not held: it removes old pods by itself");
+    }
+    if !pace.held() {
+        let left = sides.old.len() as u64;
+        return wait(format!(
+            "the operator removes {} that {} empty",
+            plural(left, "old pod"),
+            if left == 1 { "is" } else { "are" }
+        ));
+    }
+    if sides.took_over().is_none() {
+        let (up, wanted) = sides.ready();
+        return wait(format!("{up} of {} up; the operator looks every 20 s", plural(wanted, "new pod")));
+    }
+    if means.gates {
+        let shut = gates(&sides);
+        if !shut.is_empty() {
+            return shut;
+        }
+        if let Some(why) = settling(&sides, now) {
+            return wait(why);
+        }
+    }
+    let Some(load) = fresh(world.load.as_ref(), now) else { return wait("EMQX does not say what it moves") };
+    let Some(_) = fresh(world.nodes.as_ref(), now) else {
+        return wait("EMQX does not say what its nodes hold");
+    };
+    empty(&sides, &load.evacuations, &pace)
+}
+
+fn ready(sides: &Sides<'_>) -> bool {
+    let (ready, wanted) = sides.ready();
+    wanted > 0 && ready >= wanted
+}
+
+/// The end, by the same proof as the follower's, without what it remembers: no node that EMQX lists is without a pod.
+struct EndsWith<'s, 'a>(&'s Sides<'a>);
+
+impl EndsWith<'_, '_> {
+    fn proved(&self, world: &World) -> bool {
+        let all_run = self.0.new.iter().all(|member| member.running);
+        let only = match &world.nodes {
+            Some(nodes) if ending::heard(world) => {
+                nodes.value.iter().filter(|node| node.running).count() <= self.0.new.len()
+            }
+            _ => return self.0.instance.ready(),
+        };
+        all_run && only
+    }
+}
+
+fn fresh<T>(seen: Option<&Seen<T>>, now: Timestamp) -> Option<&T> {
+    seen.filter(|seen| seconds_between(seen.at, now) <= FRESH_SECONDS).map(|seen| &seen.value)
+}
+
+/// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
+/// again.
+fn gates(sides: &Sides<'_>) -> Vec<Act> {
+    sides
+        .old
+        .iter()
+        .filter(|member| {
+            member.pod.gated && member.pod.on_serving != Some(false) && member.pod.deleting.is_none()
+        })
+        .map(|member| Act::SetGate { pod: member.pod.name.clone(), serving: false })
+        .collect()
+}
+
+/// Whether load balancers had no time to notice.
+fn settling(sides: &Sides<'_>, now: Timestamp) -> Option<String> {
+    let gated = || sides.old.iter().filter(|member| member.pod.gated);
+    if gated().any(|member| member.pod.ready) {
+        return Some("old pods are leaving the Service".to_owned());
+    }
+    let since = gated()
+        .filter_map(|member| member.pod.conditions.iter().find(|it| it.kind == "Ready")?.since)
+        .map(|since| seconds_between(since, now))
+        .min()?;
+    (since < SETTLE_SECONDS).then(|| "old pods left the Service; load balancers notice".to_owned())
+}
+
+/// How one old node stands.
+enum Node<'e> {
+    /// It holds nothing and takes nothing: EMQX says so in both its answers, or it does not run.
+    Proved,
+    /// It is on its way, or says why it is not.
+    Busy(&'e Evacuation, String),
+    /// Nobody empties it.
+    Untouched(&'e NodeName),
+    /// It cannot be told.
+    Unknown(String),
+}
+
+fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> {
+    if member.pod.deleting.is_some() {
+        return Node::Proved;
+    }
+    let Some(node) = &member.node else {
+        // A pod without a node in EMQX's list: if its container is not up, there is nobody on it.
+        return if member.pod.containers_ready {
+            Node::Unknown(format!("EMQX does not list the node of {}", member.pod.name))
+        } else {
+            Node::Proved
+        };
+    };
+    if !member.running && !member.pod.containers_ready {
+        return Node::Proved;
+    }
+    let Some(entry) = evacuations.iter().find(|entry| entry.node == *node) else {
+        return Node::Untouched(node);
+    };
+    let Some(holds) = member.holds else {
+        return Node::Unknown(format!("EMQX does not say what is on {}", short(node)));
+    };
+    let counted = entry.connections.unwrap_or(0) == 0 && entry.sessions.unwrap_or(0) == 0;
+    match entry.stage {
+        Stage::Prohibiting if counted && holds.nothing() => Node::Proved,
+        Stage::Prohibiting => Node::Busy(
+            entry,
+            format!(
+                "{} refuses clients, but {} and {} are left on it",
+                short(node),
+                plural(holds.connections, "client"),
+                plural(holds.sessions, "session")
+            ),
+        ),
+        _ => Node::Busy(entry, format!("{}: {}", short(node), super::words::doing(&entry.stage))),
+    }
+}
+
+/// Empties old nodes, group by group; releases the operator when every one of them is proved empty.
+fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act> {
+    // Somebody else's evacuation of a new node keeps clients away from it, and the operator waiting.
+    let foreign = evacuations
+        .iter()
+        .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
+    if let Some(entry) = foreign {
+        return wait(format!(
+            "{} is new and is being evacuated by somebody ({}): kubectl emqx evacuate stop {} ends it",
+            short(&entry.node),
+            entry.state,
+            short(&entry.node)
+        ));
+    }
+    let recipients: Vec<NodeName> =
+        sides.new.iter().filter(|member| member.running).filter_map(|member| member.node.clone()).collect();
+    let stands: Vec<Node<'_>> = sides.old.iter().map(|member| stand(member, evacuations)).collect();
+    if stands.iter().all(|stand| matches!(stand, Node::Proved)) {
+        // A new node that just died is no place to go to: its clients would come back to nobody.
+        return if ready(sides) {
+            vec![Act::ReleaseDelay(0)]
+        } else {
+            wait("all old nodes are empty; a new pod is not ready")
+        };
+    }
+    if recipients.len() < sides.new.len() || recipients.is_empty() {
+        return wait("not every new node runs: sessions have nowhere to go");
+    }
+    let one_by_one = sides.instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one");
+    let sizes = if one_by_one { vec![1; stands.len()] } else { pace.groups(stands.len()) };
+    let mut rest = stands.as_slice();
+    for size in sizes {
+        let (group, later) = rest.split_at(size);
+        rest = later;
+        if group.iter().all(|stand| matches!(stand, Node::Proved)) {
+            continue;
+        }
+        return work(group, &stands, size as u64, pace, &recipients);
+    }
+    wait("old nodes are being emptied")
+}
+
+fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients: &[NodeName]) -> Vec<Act> {
+    let (Some(conn), Some(sess)) = (pace.conn_evict_rate, pace.sess_evict_rate) else {
+        return wait("spec.blueGreenUpdate has no rates: nothing can be emptied");
+    };
+    if let Some(why) = group.iter().find_map(|stand| match stand {
+        Node::Unknown(why) => Some(why.clone()),
+        _ => None,
+    }) {
+        return wait(why);
+    }
+    // Never above the rate in sum: what others were started with counts until they are empty.
+    let busy = |of: fn(&Evacuation) -> Option<u64>| -> u64 {
+        let active = all.iter().filter_map(|stand| match stand {
+            Node::Busy(entry, _) if entry.stage != Stage::Prohibiting => of(entry),
+            _ => None,
+        });
+        active.sum()
+    };
+    let mut left = (
+        conn.saturating_sub(busy(|entry| entry.conn_evict_rate)),
+        sess.saturating_sub(busy(|entry| entry.sess_evict_rate)),
+    );
+    let share = ((conn / size.max(1)).max(1), (sess / size.max(1)).max(1));
+    let mut acts = Vec::new();
+    for stand in group {
+        let Node::Untouched(node) = stand else { continue };
+        if left.0 < share.0 || left.1 < share.1 {
+            break;
+        }
+        left = (left.0 - share.0, left.1 - share.1);
+        acts.push(Act::StartEvacuation {
+            node: (*node).clone(),
+            conn_evict_rate: share.0,
+            sess_evict_rate: share.1,
+            wait_takeover: pace.wait_takeover,
+            migrate_to: recipients.to_vec(),
+        });
+    }
+    if acts.is_empty() {
+        let words: Vec<String> = group
+            .iter()
+            .filter_map(|stand| match stand {
+                Node::Busy(_, why) => Some(why.clone()),
+                _ => None,
+            })
+            .collect();
+        return wait(words.join("; "));
+    }
+    acts
+}
+
+/// What has to be stopped and opened again where old pods stay after all (an undo before anything was removed): every
+/// evacuation on them, and every gate that is shut. Empty when there is nothing to do.
+pub fn undo(world: &World, id: &InstanceId) -> Vec<Act> {
+    let Some(sides) = Sides::of(world, id) else { return Vec::new() };
+    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let stay = sides.old.iter().chain(&sides.new).filter(|member| member.pod.deleting.is_none());
+    let mut acts = Vec::new();
+    for member in stay {
+        if let Some(node) = &member.node
+            && evacuations.iter().any(|entry| entry.node == *node)
+        {
+            acts.push(Act::StopEvacuation { node: node.clone() });
+        }
+        if member.pod.gated && member.pod.on_serving == Some(false) {
+            acts.push(Act::SetGate { pod: member.pod.name.clone(), serving: true });
+        }
+    }
+    acts
+}

@@ -1,0 +1,183 @@
+//! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
+
+use super::super::rebalance::{Finding, Severity};
+use super::ask::Way;
+use super::forecast::cuts;
+use super::pace::LOOP_SECONDS;
+use super::preflight::{Check, warning};
+use crate::model::human::{count, plural};
+use crate::model::{ApiVersion, InstanceKind, Role};
+
+/// What is to be known.
+pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(no_evacuation(check));
+    found.extend(missing_rates(check));
+    found.extend(unguarded(check));
+    found.extend(gates(check));
+    found.extend(durable(check));
+    found.extend(domain(check));
+    found.extend(traffic(check));
+    found.extend(capacity(check));
+    found
+}
+
+/// Open source cannot evacuate.
+fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
+    let open = check.instance.id.kind == InstanceKind::EmqxBroker
+        || check.picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
+    let rolled = check.instance.api == ApiVersion::V3beta1 && check.instance.update.disabled;
+    if !open && !rolled {
+        return None;
+    }
+    let clients = check.picture.totals.connections.map_or("all".to_owned(), count);
+    let what =
+        if open { "open-source EMQX has no evacuation" } else { "evacuation is switched off in the object" };
+    Some(warning(
+        "no-evacuation",
+        format!("{what}: {clients} clients are cut as their pods go, and sessions without a client are lost"),
+    ))
+}
+
+/// v1beta4 without rates: nothing is ever evicted (`verified.md` 17). Ours are written with the change.
+fn missing_rates(check: &Check<'_>) -> Option<Finding> {
+    let update = &check.instance.update;
+    let missing = check.instance.api == ApiVersion::V1beta4
+        && update.present
+        && (update.conn_evict_rate.is_none() || update.sess_evict_rate.is_none());
+    missing.then(|| {
+        let settled = &check.settled.update;
+        warning(
+            "rates-missing",
+            format!(
+                "spec.blueGreenUpdate has no rates, and without them EMQX refuses to evict: {} and {} a second are written",
+                plural(settled.conn_evict_rate.unwrap_or(0), "client"),
+                plural(settled.sess_evict_rate.unwrap_or(0), "session")
+            ),
+        )
+    })
+}
+
+/// `verified.md` 15.
+fn unguarded(check: &Check<'_>) -> Option<Finding> {
+    let bites = check.instance.api == ApiVersion::V1beta4
+        && check.settled.way == Way::BlueGreen
+        && !check.settled.guarded;
+    bites.then(|| {
+        let counts: Vec<u64> = check.picture.nodes.iter().filter_map(|row| row.connections).collect();
+        let clients: u64 = cuts(&counts, counts.len() as u64).iter().sum();
+        let offline: u64 = check
+            .picture
+            .nodes
+            .iter()
+            .filter_map(|row| Some(row.sessions?.saturating_sub(row.connections?)))
+            .sum();
+        warning(
+            "deleted-loaded",
+            format!(
+                "this operator deletes a pod in the second it starts to empty it, one every {LOOP_SECONDS} s: {} disconnections \
+                 at once in all, and {} without a client lost",
+                count(clients),
+                plural(offline, "session")
+            ),
+        )
+        .hint("leave --unguarded away")
+    })
+}
+
+/// Without the right to write readiness gates, old pods stay in the Service while they are emptied.
+fn gates(check: &Check<'_>) -> Option<Finding> {
+    (check.settled.guarded && check.ask.gates == Some(false)).then(|| {
+        warning(
+            "no-gates",
+            "you may not patch pods/status: old pods stay in the Service while they are emptied, and refuse some of the clients \
+             that come back, which then try again",
+        )
+        .hint("ask for the right to patch pods/status")
+    })
+}
+
+/// Rule S16: the moment at which all new clients go to new pods.
+fn traffic(check: &Check<'_>) -> Option<Finding> {
+    let message = match check.instance.api {
+        ApiVersion::V2beta1 | ApiVersion::V2 => {
+            "all old pods leave the Service at one moment, before the first of them is emptied: new clients go to new pods only"
+        }
+        ApiVersion::V1beta4 if check.settled.guarded && check.ask.gates != Some(false) => {
+            "we take all old pods out of the Service at one moment, before they are emptied"
+        }
+        _ => return None,
+    };
+    Some(Finding::new("traffic-moves", Severity::Info, message))
+}
+
+/// Rule S16: twice of everything.
+fn capacity(check: &Check<'_>) -> Option<Finding> {
+    if check.settled.way != Way::BlueGreen {
+        return None;
+    }
+    let instance = check.instance;
+    let requests = &instance.requests;
+    let of = |role| check.picture.nodes.iter().filter(|row| row.role == role).count() as u64;
+    let cores = instance.cores.unwrap_or_else(|| of(Role::Core));
+    let replicants = instance.replicants.unwrap_or(0);
+    let each = |cpu: &Option<String>, memory: &Option<String>| match (cpu, memory) {
+        (Some(cpu), Some(memory)) => format!(" ({cpu} CPU, {memory} each)"),
+        (Some(cpu), None) => format!(" ({cpu} CPU each)"),
+        (None, Some(memory)) => format!(" ({memory} each)"),
+        (None, None) => String::new(),
+    };
+    let mut parts = vec![format!(
+        "{}{}",
+        plural(cores, if instance.api == ApiVersion::V1beta4 { "pod" } else { "core" }),
+        each(&requests.core_cpu, &requests.core_memory)
+    )];
+    if replicants > 0 {
+        parts.push(format!(
+            "{}{}",
+            plural(replicants, "replicant"),
+            each(&requests.replicant_cpu, &requests.replicant_memory)
+        ));
+    }
+    if requests.volumes {
+        parts.push(plural(cores, "volume"));
+    }
+    Some(Finding::new(
+        "capacity",
+        Severity::Info,
+        format!(
+            "a second set beside the first: {} more until the old ones are gone; whether they fit anywhere, and whether the \
+             licence allows them, is beyond us",
+            parts.join(", ")
+        ),
+    ))
+}
+
+/// Durable sessions are counted on every node and cannot be moved (`emqx-facts.md` 6.2, 23).
+fn durable(check: &Check<'_>) -> Option<Finding> {
+    check.instance.durable_sessions.then(|| {
+        warning(
+            "durable-sessions",
+            "durable sessions are on: EMQX counts those without a client on every node and cannot move them, so that an \
+             evacuation may never come to its end",
+        )
+    })
+}
+
+/// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped (`emqx-facts.md` 2.3).
+fn domain(check: &Check<'_>) -> Option<Finding> {
+    let elsewhere = check.picture.nodes.iter().find(|row| {
+        row.role == Role::Core
+            && row.node.host().contains(".svc.")
+            && !row.node.host().ends_with(".svc.cluster.local")
+    })?;
+    (check.instance.api == ApiVersion::V2beta1).then(|| {
+        warning(
+            "cluster-domain",
+            format!(
+                "the cluster's domain is not cluster.local ({}): operator 2.2 may remove cores without emptying them",
+                elsewhere.node
+            ),
+        )
+    })
+}

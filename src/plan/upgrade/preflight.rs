@@ -1,0 +1,295 @@
+//! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
+
+use super::super::picture::Picture;
+use super::super::preflight::running_name;
+use super::super::rebalance::{Finding, Severity};
+use super::super::words::short;
+use super::ask::{Ask, Settled, Wanted, Way};
+use super::sides::Sides;
+use super::{impact, versions};
+use crate::model::{ApiVersion, Instance, InstanceKind, World};
+
+/// The checks that can be skipped by name. What cannot work is not a matter of opinion.
+pub const SKIPPABLE: [&str; 7] = [
+    "downgrade",
+    "evacuation-running",
+    "field-conflict",
+    "instance-not-ready",
+    "no-evacuation",
+    "rebalance-running",
+    "too-many-pods",
+];
+
+/// From this many pods on, names as text are no longer in the order of their numbers (`emqx-facts.md` 2.2).
+const TOO_MANY_PODS: u64 = 11;
+
+/// Whoever owns fields that we mean to write, by `managedFields`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldOwner {
+    /// The manager.
+    pub manager: String,
+    /// The fields, as paths (`spec.image`).
+    pub fields: Vec<String>,
+}
+
+impl FieldOwner {
+    /// Whether it is somebody's own kubectl: what it owns is taken over with the yes to the prompt.
+    pub fn is_person(&self) -> bool {
+        self.manager.starts_with("kubectl")
+    }
+}
+
+/// What is checked.
+#[derive(Clone, Copy)]
+pub struct Check<'a> {
+    /// The world.
+    pub world: &'a World,
+    /// The cluster.
+    pub instance: &'a Instance,
+    /// Its picture.
+    pub picture: &'a Picture,
+    /// What was asked for.
+    pub ask: &'a Ask,
+    /// What follows from it.
+    pub settled: &'a Settled,
+    /// Who owns what we mean to write; our own manager is not among them.
+    pub owners: &'a [FieldOwner],
+    /// `--force-conflicts`.
+    pub force: bool,
+    /// Whether the object may be patched; `None` when that could not be asked.
+    pub allowed: Option<bool>,
+}
+
+/// What the checks find. A blocked finding refuses the upgrade.
+pub fn findings(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(way(check));
+    found.extend(versions::findings(check));
+    found.extend(not_ready(check));
+    found.extend(under_way(check));
+    found.extend(replicas(check));
+    found.extend(running(check));
+    found.extend(too_many(check));
+    found.extend(owned(check));
+    found.extend(managed(check));
+    found.extend(no_permission(check));
+    found.extend(impact::findings(check));
+    found
+}
+
+pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(id, Severity::Blocked, message)
+}
+
+pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(id, Severity::Warning, message)
+}
+
+/// The way that was asked for is one that this version has.
+fn way(check: &Check<'_>) -> Option<Finding> {
+    let Check { instance, ask, settled, .. } = check;
+    let name = &instance.id.name;
+    match (instance.api, ask.way, instance.id.kind) {
+        (ApiVersion::V3beta1, Some(Way::BlueGreen), _) => Some(
+            blocked("no-blue-green", "operator 3.x has no blue-green: it replaces pods in place, one at a time")
+                .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
+        ),
+        (ApiVersion::V2beta1 | ApiVersion::V2, Some(Way::Rolling), _) => Some(
+            blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.picture.operator.as_str()))
+                .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", settled.to)),
+        ),
+        (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
+            Some(blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place"))
+        }
+        (ApiVersion::V1beta4, Some(Way::Rolling), InstanceKind::EmqxEnterprise) if instance.update.present => Some(
+            blocked(
+                "no-rolling",
+                "spec.blueGreenUpdate is set, and with it the operator makes a second set",
+            )
+            .hint("take spec.blueGreenUpdate away first, or leave --rolling away"),
+        ),
+        (ApiVersion::V1beta4, None, InstanceKind::EmqxEnterprise) if !instance.update.present => Some(
+            blocked(
+                "blue-green-missing",
+                "spec.blueGreenUpdate is not set: a new image replaces pod after pod in place and cuts every connection, \
+                 some of them several times",
+            )
+            .hint(format!(
+                "kubectl emqx upgrade {name} --image {} --blue-green writes the block in the same change; --rolling means it \
+                 as it is",
+                settled.to
+            )),
+        ),
+        _ => None,
+    }
+}
+
+fn not_ready(check: &Check<'_>) -> Option<Finding> {
+    let instance = check.instance;
+    if instance.deleting.is_some() {
+        return Some(blocked("deleting", format!("{} is being deleted", instance.id)));
+    }
+    if instance.ready() {
+        return None;
+    }
+    let state = instance.state().unwrap_or("no condition is true");
+    Some(
+        blocked("instance-not-ready", format!("{} is not ready ({state})", instance.id))
+            .hint(format!("kubectl emqx status {}", instance.id.name)),
+    )
+}
+
+/// An upgrade is under way already.
+fn under_way(check: &Check<'_>) -> Option<Finding> {
+    let instance = check.instance;
+    let two = Sides::of(check.world, &instance.id).is_some_and(|sides| sides.two());
+    (two || instance.upgrading()).then(|| {
+        let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
+        let third = match instance.api {
+            ApiVersion::V3beta1 => "",
+            _ => "; another one now would make a third set",
+        };
+        blocked("upgrade-running", format!("an upgrade{image} is under way{third}")).hint(format!(
+            "kubectl emqx upgrade watch {0}, or back: kubectl emqx upgrade undo {0}",
+            instance.id.name
+        ))
+    })
+}
+
+/// v1beta4: fewer replicas together with another template swap old and new (`emqx-facts.md` 2.2). Pods that are not as many
+/// as wanted mean that a change of `spec.replicas` is still on its way.
+fn replicas(check: &Check<'_>) -> Option<Finding> {
+    let instance = check.instance;
+    let wanted = instance.cores?;
+    let sides = Sides::of(check.world, &instance.id)?;
+    let there: u64 = sides.groups.iter().filter_map(|group| group.wanted).sum();
+    (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !sides.two()).then(|| {
+        blocked(
+            "replicas-changing",
+            format!(
+                "{wanted} replicas are wanted and {there} are there: together with another template the operator can take the \
+                 new pods for the old ones"
+            ),
+        )
+        .hint("let the change of spec.replicas come to its end first: two steps")
+    })
+}
+
+fn running(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(name) = running_name(check.world, check.instance, check.picture) {
+        found
+            .push(blocked("rebalance-running", format!("a rebalance is running: {name}")).hint(format!(
+                "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
+            )));
+    }
+    let load = check.world.load.as_ref().map(|load| &load.value);
+    let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
+    if let Some(evacuation) = evacuations.first() {
+        found.push(
+            blocked(
+                "evacuation-running",
+                format!(
+                    "{} is being evacuated ({}): the operators look at the first evacuation of the list only, and wait for it \
+                     or stumble over it",
+                    short(&evacuation.node),
+                    evacuation.state
+                ),
+            )
+            .hint(format!("kubectl emqx evacuate stop {}", short(&evacuation.node))),
+        );
+    }
+    found
+}
+
+fn too_many(check: &Check<'_>) -> Option<Finding> {
+    let pods = check.instance.cores.unwrap_or(0);
+    let bites = check.instance.api == ApiVersion::V1beta4
+        && check.settled.way == Way::BlueGreen
+        && pods >= TOO_MANY_PODS;
+    bites.then(|| {
+        let text = format!(
+            "{pods} pods: this operator takes names for text (-9 before -10), empties one pod and removes another"
+        );
+        if check.settled.guarded {
+            warning("too-many-pods", format!("{text}; the guard empties all of them first"))
+        } else {
+            blocked("too-many-pods", text).hint("leave --unguarded away: the guard empties all of them first")
+        }
+    })
+}
+
+fn owned(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for owner in check.owners.iter().filter(|owner| !owner.fields.is_empty()) {
+        let fields = owner.fields.join(", ");
+        if owner.is_person() {
+            found.push(warning(
+                "fields-taken-over",
+                format!(
+                    "{} wrote {fields}: it is taken over, and the next apply of that file would take it back",
+                    owner.manager
+                ),
+            ));
+        } else if check.force {
+            found.push(warning(
+                "field-conflict",
+                format!(
+                    "{fields} belongs to {}, which will write it back if it still looks after it",
+                    owner.manager
+                ),
+            ));
+        } else {
+            found
+                .push(blocked("field-conflict", format!("{fields} belongs to {}", owner.manager)).hint(
+                    "change it where it is kept (kubectl emqx upgrade generate), or --force-conflicts",
+                ));
+        }
+    }
+    found
+}
+
+fn managed(check: &Check<'_>) -> Option<Finding> {
+    let by = check.instance.managed_by.first()?;
+    let tool = match by.split(['/', '=']).next().unwrap_or_default() {
+        "argocd.argoproj.io" => "Argo CD",
+        "kustomize.toolkit.fluxcd.io" | "helm.toolkit.fluxcd.io" => "Flux",
+        _ => "Helm",
+    };
+    Some(
+        warning(
+            "gitops",
+            format!(
+                "{} is kept by {tool} ({by}): what is changed here it will change back",
+                check.instance.id
+            ),
+        )
+        .hint(format!(
+            "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
+            check.instance.id.name, check.settled.to
+        )),
+    )
+}
+
+fn no_permission(check: &Check<'_>) -> Option<Finding> {
+    (check.allowed == Some(false)).then(|| {
+        let id = &check.instance.id;
+        blocked(
+            "no-permission",
+            format!("you may not patch {} in namespace {}", id.kind.plural(), id.namespace),
+        )
+        .hint(format!("ask for the right to patch {}.apps.emqx.io", id.kind.plural()))
+    })
+}
+
+/// What is wrong with what was typed, before anything is asked: flags that contradict each other.
+pub fn contradiction(ask: &Ask, both_ways: bool) -> Option<&'static str> {
+    use super::ask::Manner;
+    match (&ask.wanted, ask.manner, ask.way) {
+        _ if both_ways => Some("--blue-green and --rolling exclude each other"),
+        (Wanted::Image(_) | Wanted::Version(_), Manner::OneByOne, Some(Way::Rolling)) => {
+            Some("--one-by-one is a way to empty a second set, and --rolling makes none")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,432 @@
+//! A pretend v1beta4 cluster, second by second, with the operator's defect (`verified.md` 15): for the guard and for the
+//! follower. Its clients come back one second after they were cut, evenly to what the Service leads to.
+
+use std::collections::BTreeMap;
+
+use super::super::mk;
+use super::ask::{DELAY_NOTE, MANNER_NOTE};
+use super::change::HOLD_SECONDS;
+use super::follow::Upgrades;
+use super::guard::{self, Act, Means};
+use crate::model::{
+    ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, Instance, Load, News, Node, NodeName, Object,
+    Owner, Pod, Set, SetKind, Stage, UpdateSpec, Verdict, World,
+};
+
+const OLD: &str = "emqx-old";
+const NEW: &str = "emqx-new";
+
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    connections: u64,
+    offline: u64,
+    gate: Option<bool>,
+    gated_at: i64,
+    ready: bool,
+    evacuation: Option<(Stage, i64, u64, u64)>,
+    deleting: bool,
+}
+
+/// The pretend cluster.
+#[derive(Clone, Debug)]
+struct Pretend {
+    now: i64,
+    pods: BTreeMap<String, Inside>,
+    old_wanted: u64,
+    size: u64,
+    delay: u64,
+    started: Option<i64>,
+    notes: BTreeMap<String, String>,
+    update: UpdateSpec,
+    flying: u64,
+    cut: u64,
+    at_once: u64,
+    offline_lost: u64,
+    peak_rate: u64,
+    new_up_after: Option<i64>,
+    looks: i64,
+}
+
+fn node(pod: &str) -> NodeName {
+    NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local"))
+}
+
+impl Pretend {
+    fn new(size: u64, clients: u64, offline: u64, rate: u64) -> Self {
+        let pods = (0..size).map(|number| {
+            let pod =
+                Inside { connections: clients, offline, gate: Some(true), ready: true, ..Inside::default() };
+            (format!("{OLD}-{number}"), pod)
+        });
+        Self {
+            now: 0,
+            pods: pods.collect(),
+            old_wanted: size,
+            size,
+            delay: HOLD_SECONDS,
+            started: None,
+            notes: [(DELAY_NOTE.to_owned(), "5".to_owned()), (MANNER_NOTE.to_owned(), "together".to_owned())]
+                .into(),
+            update: UpdateSpec {
+                present: true,
+                evacuation: true,
+                conn_evict_rate: Some(rate),
+                sess_evict_rate: Some(rate),
+                wait_takeover: Some(5),
+                ..UpdateSpec::default()
+            },
+            flying: 0,
+            cut: 0,
+            at_once: 0,
+            offline_lost: 0,
+            peak_rate: 0,
+            new_up_after: Some(14),
+            looks: 0,
+        }
+    }
+
+    fn old(&self) -> Vec<String> {
+        self.pods.keys().filter(|name| name.starts_with(OLD)).cloned().collect()
+    }
+
+    fn world(&self) -> World {
+        let mut instance: Instance = mk::instance(ApiVersion::V1beta4);
+        let begun = self.now >= 1;
+        instance.image = Some(if begun { "emqx/emqx-ee:4.4.24" } else { "emqx/emqx-ee:4.4.20" }.to_owned());
+        instance.cores = Some(self.size);
+        instance.update = UpdateSpec { initial_delay: Some(self.delay), ..self.update.clone() };
+        instance.notes = self.notes.clone();
+        instance.blue_green = self.started.map(|started| BlueGreen {
+            origin: Some(OLD.to_owned()),
+            current: Some(NEW.to_owned()),
+            started: Some(mk::at(started)),
+        });
+        let mut facts: Vec<Fact> = Vec::new();
+        let is = |object: Object| mk::fact(self.now, News::Is(object));
+        facts.push(is(Object::Instance(Box::new(instance))));
+        for (name, image, wanted, created) in
+            [(OLD, "emqx/emqx-ee:4.4.20", self.old_wanted, -3600), (NEW, "emqx/emqx-ee:4.4.24", self.size, 1)]
+        {
+            if name == NEW && self.now < 2 {
+                continue;
+            }
+            let set = Set {
+                namespace: "mq".into(),
+                name: name.into(),
+                uid: name.into(),
+                kind: SetKind::StatefulSet,
+                instance: Some("emqx".into()),
+                replicas: wanted,
+                image: Some(image.into()),
+                created: Some(mk::at(created)),
+                ..Set::default()
+            };
+            facts.push(is(Object::Set(Box::new(set))));
+        }
+        let mut nodes = Vec::new();
+        let mut load = Load::default();
+        for (name, pod) in &self.pods {
+            let set = if name.starts_with(OLD) { OLD } else { NEW };
+            let since = Condition {
+                kind: "Ready".into(),
+                status: if pod.ready { "True" } else { "False" }.into(),
+                since: Some(mk::at(pod.gated_at)),
+                ..Condition::default()
+            };
+            let object: Pod = mk::pod(name, |it| {
+                it.owner = Some(Owner { kind: "StatefulSet".into(), name: set.into(), uid: set.into() });
+                it.role = None;
+                it.gated = true;
+                it.on_serving = pod.gate;
+                it.ready = pod.ready;
+                it.deleting = pod.deleting.then(|| mk::at(self.now));
+                it.conditions = vec![since];
+                it.uid = format!("uid-{name}");
+            });
+            facts.push(is(Object::Pod(Box::new(object))));
+            let on = node(name);
+            nodes.push(Node {
+                name: on.clone(),
+                running: true,
+                connections: Some(pod.connections),
+                sessions: Some(pod.connections + pod.offline),
+                ..Node::default()
+            });
+            if let Some((stage, _, conn, sess)) = &pod.evacuation {
+                load.evacuations.push(Evacuation {
+                    node: on,
+                    stage: stage.clone(),
+                    state: stage.phase().to_owned(),
+                    recipients: Vec::new(),
+                    conn_evict_rate: Some(*conn),
+                    sess_evict_rate: Some(*sess),
+                    initial_connections: None,
+                    connections: Some(pod.connections),
+                    initial_sessions: None,
+                    sessions: Some(pod.connections + pod.offline),
+                });
+            }
+        }
+        facts.push(mk::fact(self.now, News::Nodes(nodes)));
+        facts.push(mk::fact(self.now, News::Load(load)));
+        World::of(facts)
+    }
+
+    /// What the guard wants done is done.
+    fn act(&mut self, acts: Vec<Act>) {
+        for act in acts {
+            match act {
+                Act::SetGate { pod, serving } => {
+                    let pod = self.pods.get_mut(pod.as_str()).expect("it is there");
+                    (pod.gate, pod.ready, pod.gated_at) = (Some(serving), serving, self.now);
+                }
+                Act::StartEvacuation { node: on, conn_evict_rate, sess_evict_rate, migrate_to, .. } => {
+                    assert_eq!(migrate_to.len() as u64, self.size);
+                    let pod = self.pods.get_mut(on.first_label()).expect("it is there");
+                    assert!(pod.evacuation.is_none(), "{on} is started twice");
+                    pod.evacuation = Some((Stage::EvictingConns, self.now, conn_evict_rate, sess_evict_rate));
+                }
+                Act::StopEvacuation { node } => panic!("{node} is stopped"),
+                Act::ReleaseDelay(delay) => {
+                    let busy = self.old().iter().any(|name| {
+                        let pod = &self.pods[name];
+                        pod.connections + pod.offline > 0
+                            || pod.evacuation.as_ref().is_none_or(|it| it.0 != Stage::Prohibiting)
+                    });
+                    assert!(!busy, "released at {} with something on an old node", self.now);
+                    self.delay = delay;
+                }
+                Act::RestoreDelay(own) => {
+                    assert_eq!(own, Some(5));
+                    self.delay = 5;
+                    self.notes.clear();
+                }
+                Act::Wait(_) | Act::Done => {}
+            }
+        }
+    }
+
+    /// One second of EMQX, of the kubelet and of the operator.
+    fn second(&mut self) {
+        self.now += 1;
+        // Who was cut comes back.
+        let open: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.ready && !pod.deleting && pod.evacuation.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mut back = std::mem::take(&mut self.flying);
+        for (place, name) in open.iter().enumerate() {
+            let share = back / (open.len() - place) as u64;
+            back -= share;
+            self.pods.get_mut(name).expect("it is there").connections += share;
+        }
+        let mut moved = 0;
+        let mut rate = 0;
+        for pod in self.pods.values_mut() {
+            let Some((stage, since, conn, sess)) = pod.evacuation.clone() else { continue };
+            let next = match stage {
+                Stage::EvictingConns if pod.connections == 0 => Stage::WaitTakeover,
+                Stage::EvictingConns => {
+                    let gone = pod.connections.min(conn);
+                    rate += gone;
+                    pod.connections -= gone;
+                    self.flying += gone;
+                    self.cut += gone;
+                    stage
+                }
+                Stage::WaitTakeover if self.now - since < 5 => stage,
+                Stage::WaitTakeover => Stage::EvictingSessions,
+                Stage::EvictingSessions if pod.offline == 0 => Stage::Prohibiting,
+                Stage::EvictingSessions => {
+                    let gone = pod.offline.min(sess);
+                    pod.offline -= gone;
+                    moved += gone;
+                    stage
+                }
+                other => other,
+            };
+            let changed = pod.evacuation.as_ref().is_some_and(|it| it.0 != next);
+            pod.evacuation = Some((next, if changed { self.now } else { since }, conn, sess));
+        }
+        self.peak_rate = self.peak_rate.max(rate);
+        if let Some(pod) = self.pods.iter_mut().find(|(name, _)| name.starts_with(NEW)).map(|(_, pod)| pod) {
+            pod.offline += moved;
+        }
+        self.pods.retain(|_, pod| !pod.deleting);
+        self.operator();
+    }
+
+    fn operator(&mut self) {
+        if self.now == 2 {
+            for number in 0..self.size {
+                self.pods.insert(format!("{NEW}-{number}"), Inside::default());
+            }
+        }
+        if self.new_up_after == Some(self.now) {
+            for (_, pod) in self.pods.iter_mut().filter(|(name, _)| name.starts_with(NEW)) {
+                (pod.gate, pod.ready) = (Some(true), true);
+            }
+        }
+        let up = self.new_up_after.is_some_and(|up| self.now > up);
+        if !up || self.now < self.looks {
+            return;
+        }
+        self.looks = self.now + 20;
+        let started = *self.started.get_or_insert(self.now);
+        if self.now < started + i64::try_from(self.delay).expect("it fits") {
+            // Asleep, until the delay is over or the object is changed.
+            self.looks = self.now + 1;
+            return;
+        }
+        // Row 15: the highest is deleted, whether it is empty or not.
+        if let Some(highest) = self.old().last().cloned() {
+            let pod = self.pods.get_mut(&highest).expect("it is there");
+            pod.deleting = true;
+            self.at_once += pod.connections;
+            self.flying += pod.connections;
+            self.offline_lost += pod.offline;
+            self.old_wanted -= 1;
+        }
+    }
+}
+
+/// Lets it run; the guard is awake where `awake` says so. Gives what the follower told.
+fn run(pretend: &mut Pretend, means: Means, seconds: i64, awake: impl Fn(i64) -> bool) -> Vec<Event> {
+    let mut follower = Upgrades::new(None);
+    let mut events = follower.observe(&pretend.world(), mk::at(pretend.now));
+    for _ in 0..seconds {
+        pretend.second();
+        if awake(pretend.now) {
+            let acts =
+                guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), means, mk::at(pretend.now));
+            pretend.act(acts);
+        }
+        events.extend(follower.observe(&pretend.world(), mk::at(pretend.now)));
+    }
+    events
+}
+
+const MEANS: Means = Means { gates: true };
+
+fn verdicts(events: &[Event]) -> Vec<Verdict> {
+    events.iter().filter_map(|event| event.verdict).collect()
+}
+
+#[test]
+fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
+    let mut pretend = Pretend::new(4, 800, 60, 200);
+    let events = run(&mut pretend, MEANS, 200, |_| true);
+    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (3200, 0, 0));
+    assert_eq!((pretend.peak_rate, pretend.delay, pretend.notes.len()), (200, 5, 0));
+    assert_eq!(verdicts(&events), [Verdict::Upgraded], "{:?}", events.last());
+    assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
+    let last = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+    assert_eq!(last, [Act::Done]);
+}
+
+#[test]
+fn it_goes_on_from_wherever_it_was_killed() {
+    for killed in (1..120).step_by(5) {
+        let mut pretend = Pretend::new(3, 90, 7, 30);
+        let events = run(&mut pretend, MEANS, 380, |now| now < killed || now > killed + 130);
+        assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (270, 0, 0), "killed at {killed}");
+        assert!(pretend.peak_rate <= 30, "killed at {killed}");
+        assert_eq!((pretend.delay, pretend.notes.len()), (5, 0), "killed at {killed}");
+        assert_eq!(verdicts(&events), [Verdict::Upgraded], "killed at {killed}: {:?}", events.last());
+    }
+}
+
+#[test]
+fn a_rate_below_the_number_of_nodes_is_shared_in_groups() {
+    let mut pretend = Pretend::new(5, 6, 2, 2);
+    run(&mut pretend, MEANS, 400, |_| true);
+    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (30, 0, 0));
+    assert_eq!((pretend.peak_rate, pretend.delay), (2, 5));
+}
+
+#[test]
+fn one_by_one_goes_at_the_whole_rate_each() {
+    let mut pretend = Pretend::new(3, 90, 7, 30);
+    pretend.notes.insert(MANNER_NOTE.to_owned(), "one-by-one".to_owned());
+    run(&mut pretend, MEANS, 400, |_| true);
+    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (270, 0, 0));
+    assert_eq!((pretend.peak_rate, pretend.delay), (30, 5));
+}
+
+#[test]
+fn without_the_right_to_gates_some_are_cut_again_but_nothing_is_lost() {
+    let mut pretend = Pretend::new(3, 90, 7, 30);
+    pretend.notes.insert(MANNER_NOTE.to_owned(), "one-by-one".to_owned());
+    run(&mut pretend, Means { gates: false }, 400, |_| true);
+    assert!(pretend.cut > 270, "{}", pretend.cut);
+    assert_eq!((pretend.at_once, pretend.offline_lost, pretend.delay), (0, 0, 5));
+}
+
+#[test]
+fn unguarded_the_follower_tells_the_cuts_and_the_lost_sessions() {
+    let mut pretend = Pretend::new(4, 800, 60, 200);
+    pretend.notes.clear();
+    pretend.delay = 0;
+    let events = run(&mut pretend, MEANS, 150, |_| false);
+    assert!(pretend.at_once > 3200 && pretend.offline_lost == 240);
+    let last = events.last().expect("there are steps");
+    assert_eq!((last.verdict, last.lost_sessions), (Some(Verdict::Upgraded), Some(240)), "{last:?}");
+    let percents: Vec<u8> = events.iter().filter_map(|event| event.percent).collect();
+    assert!(percents.is_sorted());
+}
+
+#[test]
+fn a_held_upgrade_without_a_guard_is_no_stall_and_says_that_it_is_held() {
+    let mut pretend = Pretend::new(3, 90, 7, 30);
+    let events = run(&mut pretend, MEANS, 2000, |_| false);
+    assert_eq!(verdicts(&events), []);
+    assert!(events.iter().any(|event| event.message.contains("3 old pods held")), "{events:?}");
+    assert_eq!((pretend.cut, pretend.at_once), (0, 0));
+}
+
+#[test]
+fn new_pods_that_never_come_up_are_a_stall() {
+    let mut pretend = Pretend::new(3, 90, 7, 30);
+    pretend.new_up_after = None;
+    let events = run(&mut pretend, MEANS, 400, |_| true);
+    assert_eq!(verdicts(&events), [Verdict::Stalled]);
+    let reason = events.last().and_then(|event| event.reason.clone()).unwrap_or_default();
+    assert!(reason.contains("does not open its gate"), "{reason}");
+    assert_eq!(pretend.cut, 0);
+}
+
+#[test]
+fn clients_that_never_come_back_are_missing() {
+    let mut pretend = Pretend::new(2, 100, 0, 50);
+    let mut follower = Upgrades::new(None);
+    let mut events = follower.observe(&pretend.world(), mk::at(0));
+    for _ in 0..250 {
+        pretend.second();
+        pretend.flying = 0;
+        let acts = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+        pretend.act(acts);
+        events.extend(follower.observe(&pretend.world(), mk::at(pretend.now)));
+    }
+    assert_eq!(verdicts(&events), [Verdict::ClientsMissing]);
+}
+
+#[test]
+fn an_undo_before_anything_was_removed_stops_and_opens_what_was_begun() {
+    let mut pretend = Pretend::new(3, 900, 7, 30);
+    run(&mut pretend, MEANS, 45, |_| true);
+    let acts = guard::undo(&pretend.world(), &mk::id(ApiVersion::V1beta4));
+    let stops = acts.iter().filter(|act| matches!(act, Act::StopEvacuation { .. })).count();
+    let gates = acts.iter().filter(|act| matches!(act, Act::SetGate { serving: true, .. })).count();
+    assert_eq!((stops, gates), (3, 3), "{acts:?}");
+}
+
+#[test]
+fn old_answers_of_emqx_prove_nothing() {
+    let mut pretend = Pretend::new(2, 9000, 0, 50);
+    run(&mut pretend, MEANS, 30, |_| true);
+    let world = pretend.world();
+    let later = guard::next(&world, &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now + 60));
+    assert_eq!(later, [Act::Wait("EMQX does not say what it moves".to_owned())]);
+}

@@ -1,0 +1,111 @@
+//! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
+
+use super::super::rebalance::Finding;
+use super::image::{Image, Version};
+use super::preflight::{Check, blocked, warning};
+use crate::model::ApiVersion;
+
+/// The versions that operator 2.2 takes for v1beta4, the last one excluded (`emqx-facts.md` 1.5).
+const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
+
+/// What versions speak against.
+pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(version(check));
+    found.extend(downgrade(check));
+    found.extend(defects(check));
+    found
+}
+
+/// v1beta4: what the operator's webhook will refuse (`emqx-facts.md` 1.5).
+fn version(check: &Check<'_>) -> Option<Finding> {
+    if check.instance.api != ApiVersion::V1beta4 {
+        return None;
+    }
+    let written = check.settled.parts.as_ref().and_then(|parts| parts.version.clone()).unwrap_or_default();
+    if written == "latest" {
+        return Some(
+            blocked("version-refused", "the operator's webhook refuses the version `latest`")
+                .hint("name the version: --version 4.4.24"),
+        );
+    }
+    let (least, beyond) = V1BETA4_VERSIONS;
+    let why = match Version::find(&written) {
+        None => format!("{written:?} is no version, and the operator's webhook refuses it"),
+        Some(version) if version < least => {
+            format!("EMQX {version} is too old for {}: it must be {least} or later", check.instance.api)
+        }
+        Some(version) if version >= beyond => {
+            format!("EMQX {version} is too new for {}: it must be before {beyond}", check.instance.api)
+        }
+        Some(_) => return None,
+    };
+    let finding = blocked("version-refused", why);
+    Some(match Version::find(&written) {
+        Some(version) if version >= beyond => {
+            finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
+        }
+        _ => finding,
+    })
+}
+
+/// The version that runs, by EMQX, else by the image.
+fn current(check: &Check<'_>) -> Option<Version> {
+    let told = check.picture.versions.iter().filter_map(|version| Version::find(version)).max();
+    let image = check.settled.from.as_deref();
+    // The image says what was asked for; EMQX what came of it.
+    let by_image = image.and_then(|image| Image::parse(image).ok()?.version());
+    by_image.or(told)
+}
+
+fn downgrade(check: &Check<'_>) -> Option<Finding> {
+    let (from, to) = (current(check)?, check.settled.version()?);
+    (to < from).then(|| {
+        blocked(
+            "downgrade",
+            format!(
+                "{to} is older than {from}, which runs: EMQX does not promise to read what a newer one wrote"
+            ),
+        )
+        .hint("--skip-check downgrade, if you know that it does")
+    })
+}
+
+/// Safety rule S18: the defects that matter are those of the version that runs while it is emptied, and of two versions side
+/// by side.
+fn defects(check: &Check<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(from) = current(check) else { return found };
+    let known = [
+        (Version(5, 1, 1), "a replicant tells an incomplete status (emqx#11198)"),
+        (Version(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
+        (
+            Version(5, 4, 0),
+            "availability_check asks for a key, and clients are refused from the start (emqx#11971)",
+        ),
+        (Version(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
+        (Version(5, 8, 4), "moving sessions can loop for ever (emqx#14353)"),
+        (Version(5, 9, 0), "moving sessions can loop for ever (emqx#14907, emqx#14040)"),
+    ];
+    if from >= Version(5, 0, 0) {
+        for (fixed, what) in known.into_iter().filter(|(fixed, _)| from < *fixed) {
+            found.push(warning(
+                "version-defect",
+                format!("EMQX {from}, which is to be emptied: {what}; fixed in {fixed}"),
+            ));
+        }
+        if from < Version(5, 3, 0) && check.settled.version().is_some_and(|to| to >= Version(5, 3, 0)) {
+            found.push(warning(
+                "version-defect",
+                format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),
+            ));
+        }
+    }
+    if check.picture.versions.len() > 1 {
+        found.push(warning(
+            "mixed-versions",
+            format!("several versions run already: {}", check.picture.versions.join(", ")),
+        ));
+    }
+    found
+}
