@@ -356,7 +356,7 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
     };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
     match &log.file {
-        None => builder.with_writer(std::io::stderr).init(),
+        None => builder.with_writer(screen::Held::default).init(),
         Some(path) => {
             #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
             let file = std::fs::File::create(path).map_err(|error| {

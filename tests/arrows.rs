@@ -65,8 +65,8 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["Instant::now"],
-        &["k8s", "emqx", "sim", "replay", "app", "commands"],
-        "time is a value everywhere else; commands holds limits of the clock on the wall",
+        &["k8s", "emqx", "sim", "replay", "app", "commands", "tui/run.rs"],
+        "time is a value everywhere else; commands and the screen's loop hold limits of the clock on the wall",
     ),
     (
         &["env::var", "env::args"],

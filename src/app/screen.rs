@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -126,6 +127,7 @@ pub(super) async fn live(
     };
     let interrupt = (hands.interrupt)();
     let from = tui::hands::From::Live(live);
+    let _quiet = Quiet::begin();
     tui::open(Opening { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
 }
 
@@ -156,7 +158,57 @@ pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, inter
         now: begin,
     };
     let from = tui::hands::From::Tape(open);
+    let _quiet = Quiet::begin();
     tui::open(Opening { setup, from, timeout: None, interrupt, judged: false }).await
+}
+
+/// What is logged while the screen is on; `None` while it is off.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// Bytes of the log that are held at the most; what comes after is dropped (`--log-file` keeps all).
+const MOST: usize = 1 << 16;
+
+/// Where logs go that go to stderr: never onto the screen.
+#[derive(Debug, Default)]
+pub(super) struct Held;
+
+impl std::io::Write for Held {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Ok(mut held) = HELD.lock()
+            && let Some(held) = held.as_mut()
+        {
+            if held.len() < MOST {
+                held.extend_from_slice(bytes);
+            }
+            return Ok(bytes.len());
+        }
+        std::io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// While it lives, logs are held; afterwards they are written.
+struct Quiet;
+
+impl Quiet {
+    fn begin() -> Self {
+        if let Ok(mut held) = HELD.lock() {
+            *held = Some(Vec::new());
+        }
+        Self
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        use std::io::Write;
+        let held = HELD.lock().ok().and_then(|mut held| held.take()).unwrap_or_default();
+        // Where nobody reads stderr, nobody misses the log.
+        let _ = std::io::stderr().write_all(&held);
+    }
 }
 
 /// A tap that records while somebody wants it to.

@@ -38,7 +38,10 @@ pub fn goals(of: &Run) -> Option<Goals> {
             landing: Landing::Even,
         }))
     };
+    // A start that was seen too early or too late would promise fewer rounds than there are left.
+    let left = of.left.map_or(0, |left| left.rounds);
     let rounds = of.start.as_ref().and_then(forecast).map(|outcome| outcome.rounds);
+    let rounds = rounds.filter(|rounds| *rounds >= left.max(1));
     let (donors, recipients) = if matches!(entry.stage, Stage::WaitHealthCheck | Stage::EvictingConns) {
         let outcome = forecast(&landed(of, &entry.recipients))?;
         (outcome.donors, outcome.recipients)

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::follow::Follower;
 use super::upgrade::follow::Upgrades;
-use crate::model::{Event, Fact, InstanceId, World};
+use crate::model::{Event, Fact, InstanceId, Link, Source, World};
 
 /// Somebody who looks at the world again and again, and tells what became different.
 pub trait Looks {
@@ -130,6 +130,11 @@ impl Tape {
             }
             if let Some(load) = &mut world.load {
                 load.at = at;
+            }
+            for ((source, _), hearing) in &mut world.hearings {
+                if *source == Source::Emqx && hearing.link == Link::Up {
+                    hearing.heard = Some(at);
+                }
             }
             events.extend(follower.observe(world, at));
             self.last = Some(at);

@@ -49,6 +49,8 @@ pub struct Row {
     pub set: Option<String>,
     /// Core or replicant.
     pub role: Option<Role>,
+    /// The tag of its pod's image, while two sets run.
+    pub tag: Option<String>,
     /// Its group.
     pub group: Group,
     /// The place in the order in which old pods go, from 1.
@@ -350,7 +352,8 @@ impl Board {
             let (one, other) = (&self.rows[*one], &self.rows[*other]);
             let mut by = order.by.compare(one, other);
             if order.by == SortBy::Name {
-                by = one.key.cmp(&other.key);
+                // Old pods stand in the order in which they go.
+                by = one.order.cmp(&other.order).then_with(|| one.key.cmp(&other.key));
             }
             if order.reverse {
                 by = by.reverse();
@@ -391,6 +394,11 @@ impl Board {
             Line::Row(place) => self.rows.get(*place),
             Line::Title(_) => None,
         })
+    }
+
+    /// Whether the counts are EMQX's own; else the operator's copy.
+    pub fn from_emqx(&self) -> bool {
+        self.status.nodes.iter().all(|node| node.source == crate::model::Source::Emqx)
     }
 
     /// A row by its key.
@@ -471,12 +479,16 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> 
 /// Old or new, and the order in which the old ones go.
 fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
     let Some(sides) = sides else { return };
-    let old: BTreeMap<&str, usize> =
-        sides.old.iter().enumerate().map(|(place, member)| (member.pod.name.as_str(), place + 1)).collect();
+    let members = sides.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
+    let members: BTreeMap<&str, (&Pod, Option<usize>)> = members
+        .chain(sides.new.iter().map(|member| (member, None)))
+        .map(|(member, order)| (member.pod.name.as_str(), (member.pod, order)))
+        .collect();
     for row in rows {
-        let order = row.pod.as_ref().and_then(|pod| old.get(pod.as_str()));
-        row.order = order.copied();
-        row.group = if order.is_some() { Group::Old } else { Group::New };
+        let member = row.pod.as_ref().and_then(|pod| members.get(pod.as_str()));
+        row.order = member.and_then(|(_, order)| *order);
+        row.group = if row.order.is_some() { Group::Old } else { Group::New };
+        row.tag = member.and_then(|(pod, _)| Some(pod.image.as_deref()?.rsplit_once(':')?.1.to_owned()));
     }
 }
 

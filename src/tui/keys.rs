@@ -82,6 +82,7 @@ pub enum Place {
 
 const EVERYWHERE: &[Place] = &[Place::Clusters, Place::Table, Place::Detail, Place::Plan];
 const LISTS: &[Place] = &[Place::Clusters, Place::Table];
+const PICTURES: &[Place] = &[Place::Clusters, Place::Table, Place::Detail];
 const ONE: &[Place] = &[Place::Table, Place::Detail];
 
 /// What has to be so for a key to mean anything.
@@ -153,7 +154,7 @@ pub const BINDINGS: &[Binding] = &[
     key(&["S"], Command::Reverse, &[Place::Table], "sort the other way round", None),
     with(
         Needs::Live,
-        key(&["Space"], Command::Freeze, EVERYWHERE, "hold the picture, and let go", Some("freeze")),
+        key(&["Space"], Command::Freeze, PICTURES, "hold the picture, and let go", Some("freeze")),
     ),
     with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and go on", Some("pause"))),
     with(

@@ -18,6 +18,8 @@ pub struct Player {
     lines: Peekable<Lines>,
     begin: Timestamp,
     at: Timestamp,
+    /// The last line's.
+    last: Timestamp,
     speed: f64,
     paused: bool,
 }
@@ -26,7 +28,7 @@ impl Player {
     /// At the beginning.
     pub fn new(open: OpenTape, begin: Timestamp, speed: f64) -> Result<Self, Problem> {
         let lines = open()?.peekable();
-        Ok(Self { open, lines, begin, at: begin, speed, paused: false })
+        Ok(Self { open, lines, begin, at: begin, last: begin, speed, paused: false })
     }
 
     /// Whether time goes on by itself.
@@ -47,6 +49,7 @@ impl Player {
     fn take(&mut self, state: &mut State, until: Timestamp) {
         while self.peek(state).is_some_and(|told| told.at <= until) {
             if let Some(Ok(told)) = self.lines.next() {
+                self.last = told.at;
                 update(state, Msg::Told(told));
             }
         }
@@ -73,8 +76,9 @@ impl Player {
             to = next;
         }
         self.take(state, to);
-        self.at = to;
-        update(state, Msg::Tick(to));
+        // Behind the last line there is nothing.
+        self.at = if self.lines.peek().is_some() { to } else { self.last };
+        update(state, Msg::Tick(self.at));
     }
 
     /// What the user wants.

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crossterm::event::Event as TerminalEvent;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Feed, From as Learned};
@@ -146,11 +146,9 @@ impl Loop {
                     urgent = true;
                 }
                 event = key(screen) => {
+                    // One at a time: crossterm's stream wakes only whoever asked first, so that a look in between with
+                    // another waker would lose the next key.
                     urgent = self.heard(event)?;
-                    // Keys that came meanwhile are one frame.
-                    while let Some(event) = key(screen).now_or_never() {
-                        urgent |= self.heard(event)?;
-                    }
                 }
                 () = &mut out_of_time => return Ok(Left::TimedOut),
                 Some(late) = self.late.next(), if !self.late.is_empty() => self.arrived(late)?,

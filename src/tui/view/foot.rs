@@ -26,7 +26,7 @@ pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narr
     let Some(board) = board else { return 1 };
     let dot = format!(" {} ", pen.symbols().dot);
     let mut x = 1;
-    for (place, (text, tone)) in ages(board).into_iter().enumerate() {
+    for (place, (text, tone)) in ages(board, state.setup.playback.is_some()).into_iter().enumerate() {
         if x + text.width() + dot.width() > width {
             break;
         }
@@ -38,7 +38,7 @@ pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narr
     if narrow { 2 } else { 3 }
 }
 
-fn ages(board: &Board) -> Vec<(String, Tone)> {
+fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {
     let mut words = Vec::new();
     let sources = &board.status.sources;
     let all = sources.each();
@@ -53,7 +53,10 @@ fn ages(board: &Board) -> Vec<(String, Tone)> {
         }
     } else {
         for (source, it) in others {
-            words.extend(age(source.as_str(), it, false));
+            // A recording does not tell how its sources could be heard.
+            if !recorded || it.state != SourceState::Absent {
+                words.extend(age(source.as_str(), it, false));
+            }
         }
     }
     if let Some(silent) = board.status.operator.silent_seconds {
@@ -70,7 +73,7 @@ fn age(name: &str, age: &SourceAge, first: bool) -> Option<(String, Tone)> {
         (SourceState::Ok, Some(seconds)) => {
             (format!("{name} {seconds}{}", if first { " ago" } else { "" }), Tone::Faint)
         }
-        (SourceState::Stale, Some(seconds)) => (format!("{name} stale, {seconds} old"), Tone::Warning),
+        (SourceState::Stale, Some(seconds)) => (format!("{name} stale, {seconds} old"), Tone::Faint),
         (SourceState::Unreachable, Some(seconds)) => (format!("{name} LOST, {seconds} ago"), Tone::Bad),
         (SourceState::Unreachable, None) => (format!("{name} LOST"), Tone::Bad),
         (SourceState::Forbidden, _) => (format!("{name} forbidden"), Tone::Warning),
@@ -104,7 +107,13 @@ fn keys(state: &State, pen: &mut Pen<'_>, y: usize) {
         x = pen.put(x, y, width / 2, &format!("/{}  ", state.order.filter), Tone::Strong) + 2;
     }
     let hints: Vec<(&str, &str)> = keys::at(state.page, |needs| state.can(needs))
-        .filter_map(|binding| Some((*binding.keys.first()?, binding.hint?)))
+        .filter_map(|binding| {
+            let key = match *binding.keys.first()? {
+                "Left" if !pen.theme.ascii => "←→",
+                key => key,
+            };
+            Some((key, binding.hint?))
+        })
         .collect();
     // How to leave is never what does not fit.
     let last = hints.last().map_or(0, |(key, what)| key.width() + 1 + what.width() + 2);

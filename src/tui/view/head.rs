@@ -11,11 +11,13 @@ use jiff::SignedDuration;
 use unicode_width::UnicodeWidthStr;
 
 use super::pen::Pen;
+use super::table::in_the_service;
 use super::timeline;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural};
 use crate::model::{Operation, OperatorLine, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::follow::Run;
+use crate::plan::picture::SourceState;
 use crate::plan::upgrade::evacuation::Emptied;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::words as upgrade_words;
@@ -57,10 +59,20 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
         line => format!("operator {line}"),
     };
     let mut right = modes(state);
-    right.push((operator, Tone::Plain));
+    let usual = right.len();
+    // A recording does not tell what its server served.
+    if status.operator.line != OperatorLine::Unknown || state.setup.playback.is_none() {
+        right.push((operator, Tone::Plain));
+    }
     right.push((plural(status.totals.nodes as u64, "node"), Tone::Plain));
     right.push((clock(state.shown_at(), &state.setup.zone), Tone::Plain));
-    let wide: usize = right.iter().map(|(text, _)| text.width() + 3).sum::<usize>() - 2;
+    let wide = |right: &[(String, Tone)]| right.iter().map(|(text, _)| text.width() + 3).sum::<usize>();
+    // Which cluster it is comes first; then how it is looked at.
+    let least = id.name.width().min(30) + 16;
+    while right.len() > usual + 1 && wide(&right) + least > width {
+        right.remove(usual);
+    }
+    let wide = wide(&right) - 2;
     let room = width.saturating_sub(wide + 2);
     let mut x = 1;
     for (text, tone) in &left {
@@ -90,21 +102,21 @@ fn modes(state: &State) -> Vec<(String, Tone)> {
     if state.recording.is_some() {
         modes.push(("REC".to_owned(), Tone::Bad));
     }
-    if state.setup.read_only {
+    if state.setup.read_only && state.setup.playback.is_none() {
         modes.push(("read-only".to_owned(), Tone::Faint));
     }
     modes
 }
 
 /// What it does, in one word, and what is to be known first.
-fn doing(board: &Board) -> (String, Tone, String, Tone) {
+fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
     let status = &board.status;
     if !board.present {
         return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
     }
     let verdict = Tone::of(status.verdict);
     if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
-        let headline = upgrade_words::between(upgrade.from.as_deref(), upgrade.to.as_deref());
+        let headline = images(upgrade, arrow);
         let (word, tone) = match upgrade.standing() {
             Verdict::StillRunning => ("STILL UPGRADING", Tone::Warning),
             _ => ("UPGRADING", Tone::Busy),
@@ -148,6 +160,15 @@ fn doing(board: &Board) -> (String, Tone, String, Tone) {
     }
 }
 
+/// From which image to which; what is the same in both is said once.
+fn images(run: &Upgrade, arrow: &str) -> String {
+    let parts = |image: &str| image.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()));
+    match (run.from.as_deref().and_then(parts), run.to.as_deref().and_then(parts)) {
+        (Some((from, old)), Some((to, new))) if from == to => format!("{from} {old} {arrow} {new}"),
+        _ => upgrade_words::between(run.from.as_deref(), run.to.as_deref()),
+    }
+}
+
 /// How what ended last ended.
 fn ended(board: &Board) -> Option<(Verdict, String)> {
     let rebalance = board.run.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
@@ -187,14 +208,14 @@ fn ends(state: &State, board: &Board) -> Option<String> {
 fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
-    let (word, tone, headline, headline_tone) = doing(board);
+    let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let percent = percent(board).map(|percent| format!("{percent} %"));
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
     let x = pen.put(1, 1, width, &word, tone) + 2;
     let room = width.saturating_sub(x + used + 1);
     let mut y = 1;
-    if headline.width() > room && board.status.operation == Operation::None {
-        // A verdict's reason is worth a second line.
+    if headline.width() > room {
+        // The reason is worth a second line.
         y = pen.part(x, 1, room, 2).wrapped(0, 0, 2, &headline, headline_tone).max(1);
     } else {
         pen.put(x, 1, room, &headline, headline_tone);
@@ -233,6 +254,11 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
             numbers.push((format!("{} moved/s", count(arrivals.round() as u64)), Tone::Plain));
         }
     }
+    let emqx = &status.sources.emqx;
+    if let (Some(age), SourceState::Unreachable | SourceState::Stale) = (emqx.age_seconds, emqx.state) {
+        let word = if emqx.state == SourceState::Stale { "silent" } else { "LOST" };
+        numbers.push((format!("EMQX {word}: numbers {} old", duration(age)), Tone::Bad));
+    }
     let connected = count_or_unknown(status.totals.connections);
     match active(board).and_then(words::missing) {
         Some(missing) => {
@@ -260,7 +286,7 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
         }
         if let Some(serving) = status.totals.serving {
             let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
-            numbers.push((format!("in the Service: {serving} of {}", status.totals.nodes), tone));
+            numbers.push((in_the_service(serving, status.totals.nodes), tone));
         }
     }
     numbers
@@ -282,7 +308,7 @@ fn rounds(board: &Board, run: &Run) -> Option<String> {
 /// One column: name and state, then what is to be known, then the numbers.
 fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let width = pen.width();
-    let (word, tone, headline, headline_tone) = doing(board);
+    let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;
     x = pen.put(x, 0, width, &word, tone) + 1;
     if let Some(percent) = percent(board) {

@@ -14,6 +14,7 @@ use super::pen::{Pen, bar, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
+use crate::plan::picture::{SourceAge, SourceState};
 use crate::tui::board::{Board, Group, Line, Row, SortBy};
 use crate::tui::state::State;
 
@@ -112,6 +113,11 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
     }
 }
 
+/// `in the Service: 1 of 4`.
+pub(super) fn in_the_service(serving: usize, nodes: usize) -> String {
+    format!("in the Service: {} of {}", count(serving as u64), count(nodes as u64))
+}
+
 /// The line of the row with this number.
 fn place_of(board: &Board, cursor: usize) -> usize {
     let rows = board.lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Row(_)));
@@ -143,9 +149,7 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
     };
     // While nothing is rebalanced the head says it.
     let serving = board.status.totals.serving.filter(|_| board.goals.is_some());
-    let right = serving
-        .map(|serving| format!("in the Service: {serving} of {}", board.status.totals.nodes))
-        .unwrap_or_default();
+    let right = serving.map(|serving| in_the_service(serving, board.status.totals.nodes)).unwrap_or_default();
     (!left.is_empty() || !right.is_empty()).then_some((left, right))
 }
 
@@ -155,7 +159,7 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
     let number = |of: fn(&Row) -> Option<u64>| {
         board.rows.iter().filter_map(of).max().map_or(1, |most| count(most).width())
     };
-    let connections = number(|row| row.connections).max(5);
+    let connections = number(|row| row.connections).max(if narrow { 11 } else { 5 });
     let sessions = number(|row| row.sessions).max(8);
     let all = state.wide || pen.width() >= 120;
     let name = widths.name.clamp(4, if all { 64 } else { 28 });
@@ -294,7 +298,8 @@ fn title(board: &Board, group: Group, pen: &mut Pen<'_>, y: usize) {
         Group::Old => ("OLD", "the set that is left"),
         Group::All => ("", ""),
     };
-    let mut versions: Vec<&str> = rows().filter_map(|row| row.version.as_deref()).collect();
+    let version = |row: &'_ Row| row.tag.clone().or_else(|| row.version.clone());
+    let mut versions: Vec<String> = rows().filter_map(version).collect();
     versions.sort_unstable();
     versions.dedup();
     let serving = rows().filter(|row| row.serving == Some(true)).count();
@@ -325,8 +330,11 @@ fn draw_row(
         Some(false) => ("no".to_owned(), Tone::Warning),
         None => unknown.clone(),
     };
+    let sources = &board.status.sources;
+    let old = |age: &SourceAge| if age.state == SourceState::Ok { Tone::Plain } else { Tone::Faint };
+    let known = old(if board.from_emqx() { &sources.emqx } else { &sources.kubernetes });
     let number = |value: Option<u64>| match value {
-        Some(value) => (count(value), Tone::Plain),
+        Some(value) => (count(value), known),
         None => (count_or_unknown(None), Tone::Faint),
     };
     for Column { kind, x, width } in columns.iter().copied() {
