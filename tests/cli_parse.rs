@@ -85,8 +85,9 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         replay
         status
         version
+        watch
     ");
-    for line in ["watch", "ui", "upgrade", "evacuate", "check", "report", "completion"] {
+    for line in ["upgrade", "evacuate", "check", "report", "completion"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }
