@@ -207,7 +207,7 @@ fn only_some_rooms_print_open_sockets_read_clocks_or_exit() {
     let mut wrong = Vec::new();
     for (file, code) in files() {
         for (words, rooms, why) in WORDS {
-            if rooms.contains(&room(&file)) {
+            if rooms.contains(&room(&file)) || rooms.contains(&file.as_str()) {
                 continue;
             }
             for word in *words {

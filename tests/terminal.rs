@@ -12,7 +12,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
 
 /// Every wait has a limit; the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A pretend cluster of its own.
 struct Cluster {

@@ -294,7 +294,7 @@ fn write() -> Write {
 }
 
 /// How long a stop may take, by the clock on the wall; as `stop` has it.
-const STOP: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
 
 impl Acts for Doing {
     fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted> {

@@ -159,7 +159,7 @@ impl SortBy {
     }
 
     fn compare(self, one: &Row, other: &Row) -> Ordering {
-        let rate = |row: &Row| row.rate.map(f64::abs).unwrap_or(-1.0);
+        let rate = |row: &Row| row.rate.map_or(-1.0, f64::abs);
         match self {
             Self::Name => Ordering::Equal,
             Self::Connections => other.connections.cmp(&one.connections),
@@ -313,7 +313,7 @@ impl Board {
             };
             state(row, &evacuations, waits, world, id);
         }
-        let names = shorten(Some(&id.name), rows.iter().map(|row| label(row)), theme);
+        let names = shorten(Some(&id.name), rows.iter().map(label), theme);
         for (row, name) in rows.iter_mut().zip(names) {
             row.name = theme.clean(&name);
             row.state = theme.clean(&row.state);

@@ -217,17 +217,17 @@ impl Form {
             ("abs-sess-threshold", own.abs_sess_threshold, usual.abs_sess_threshold),
         ];
         for (flag, value, _) in numbers.into_iter().filter(|(_, value, usual)| value != usual) {
-            text.push_str(&format!(" --{flag} {value}"));
+            text.extend([" --", flag, " ", &value.to_string()]);
         }
         let factors = [
             ("rel-conn-threshold", own.rel_conn_threshold, usual.rel_conn_threshold),
             ("rel-sess-threshold", own.rel_sess_threshold, usual.rel_sess_threshold),
         ];
         for (flag, value, _) in factors.into_iter().filter(|(_, value, usual)| (value - usual).abs() > 1e-9) {
-            text.push_str(&format!(" --{flag} {value}"));
+            text.extend([" --", flag, " ", &value.to_string()]);
         }
         if self.backend != Asked::Auto {
-            text.push_str(&format!(" --backend {}", self.value(Field::Backend)));
+            text.extend([" --backend ", &self.value(Field::Backend)]);
         }
         text
     }

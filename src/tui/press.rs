@@ -37,13 +37,11 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if state.page == Page::Plan && form(state, key) {
         return Vec::new();
     }
-    match command(key, state.page, |needs| state.can(needs)) {
-        Some(command) => obey(state, command),
-        None => {
-            why_not(state, key);
-            Vec::new()
-        }
+    if let Some(command) = command(key, state.page, |needs| state.can(needs)) {
+        return obey(state, command);
     }
+    why_not(state, key);
+    Vec::new()
 }
 
 /// A key that would act says why it does not.
@@ -80,10 +78,10 @@ fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Eff
         KeyCode::Backspace => {
             confirm.typed.pop();
         }
-        KeyCode::Char(letter) if !key.modifiers.contains(KeyModifiers::CONTROL) => {
-            if confirm.typed.chars().count() < 64 {
-                confirm.typed.push(letter);
-            }
+        KeyCode::Char(letter)
+            if !key.modifiers.contains(KeyModifiers::CONTROL) && confirm.typed.chars().count() < 64 =>
+        {
+            confirm.typed.push(letter);
         }
         KeyCode::Enter if confirm.typed.trim() == confirm.word => return go(state, confirm.act),
         KeyCode::Enter => {

@@ -35,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(5);
 const ASKED: Duration = Duration::from_secs(1);
 
 /// How the view was left.
+#[derive(Clone, Copy)]
 enum Left {
     Quit,
     Interrupted,
@@ -127,7 +128,7 @@ impl Loop {
             };
             let beat = match (&self.source, self.state.lively()) {
                 (Source::Tape(_), _) if plays => FRAME,
-                (Source::Tape(_), _) => Duration::from_secs(3600),
+                (Source::Tape(_), _) => Duration::from_hours(1),
                 (Source::Live(feed), true) => LIVELY.div_f64(feed.live().clock.speed().clamp(1.0, 10.0)),
                 (Source::Live(_), false) => IDLE,
             };
@@ -250,7 +251,7 @@ impl Loop {
                     self.redraw = true;
                 }
                 Effect::Redraw => self.redraw = true,
-                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Play(play) => {
                     if let Source::Tape(player) = &mut self.source {
                         player.play(&mut self.state, play)?;
@@ -365,5 +366,5 @@ async fn continued() {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -80,7 +80,7 @@ impl Screen {
     }
 
     /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.
-    pub(super) fn copy(&mut self, text: &str) -> Result<(), Problem> {
+    pub(super) fn copy(text: &str) -> Result<(), Problem> {
         let mut end = text.len().min(CLIPBOARD);
         while !text.is_char_boundary(end) {
             end -= 1;

@@ -70,7 +70,7 @@ fn tick(state: &mut State, now: Timestamp) {
             };
             tape.pass(world, follower, *now)
         };
-        tell(state, events);
+        tell(state, &events);
     } else if state.ready {
         observe(state);
     }
@@ -281,7 +281,7 @@ fn listen(state: &mut State, told: Told) {
     }
     state.ready = true;
     meet(state);
-    tell(state, events);
+    tell(state, &events);
     let now = state.now;
     if let Some(id) = state.open.clone() {
         if let Some(cluster) = state.clusters.get_mut(&id) {
@@ -297,10 +297,10 @@ fn listen(state: &mut State, told: Told) {
 }
 
 /// Steps of a recording.
-fn tell(state: &mut State, events: Vec<Event>) {
+fn tell(state: &mut State, events: &[Event]) {
     let State { world, clusters, open, .. } = state;
     if let Some(cluster) = open.as_ref().and_then(|id| clusters.get_mut(id)) {
-        log(cluster, &events);
+        log(cluster, events);
         sample(world, cluster);
     }
 }
@@ -321,7 +321,7 @@ fn over(state: &mut State) {
         };
         tape.finish(world, follower)
     };
-    tell(state, events);
+    tell(state, &events);
     state.say(Tone::Faint, "the recording is over");
     changed(state);
 }
@@ -400,16 +400,10 @@ fn finish(state: &mut State, done: Done) {
             }
         }
         Done::Recording(Ok(file)) => {
-            match &file {
-                Some(file) => state.say(Tone::Good, format!("recording into {file}")),
-                None => {
-                    let file = state.recording.clone().unwrap_or_default();
-                    state.say(
-                        Tone::Good,
-                        format!("recorded into {file}; kubectl emqx replay {file} shows it"),
-                    );
-                }
-            }
+            let said = file.as_ref().map(|file| format!("recording into {file}"));
+            let before = state.recording.clone().unwrap_or_default();
+            let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
+            state.say(Tone::Good, said.unwrap_or_else(ended));
             state.recording = file;
         }
         Done::Recording(Err(problem)) => {

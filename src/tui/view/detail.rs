@@ -199,11 +199,11 @@ fn conditions(state: &State, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usiz
         let since = condition.since.map(|since| duration(seconds_between(since, state.now)));
         let mut text = format!("{} {}", condition.kind, condition.status);
         if let Some(since) = since {
-            text.push_str(&format!(" for {since}"));
+            text.extend([" for ", &since]);
         }
         for more in [&condition.reason, &condition.message] {
             if !more.is_empty() {
-                text.push_str(&format!(", {more}"));
+                text.extend([", ", more]);
             }
         }
         pen.put(0, y, width, &text, Tone::Warning);

@@ -53,7 +53,7 @@ pub(super) fn draw(board: &Board, pen: &mut Pen<'_>) -> bool {
     let between = format!(" {} ", symbols.rule.repeat(2));
     let fixed: usize = labels.iter().map(|label| label.width()).sum::<usize>()
         + between.width() * (steps.len() - 1)
-        + if steps.iter().any(|step| step.now) { 1 } else { 0 };
+        + usize::from(steps.iter().any(|step| step.now));
     let bar = width.saturating_sub(fixed).min(48);
     let mut x = 0;
     for (place, (step, label)) in steps.iter().zip(&labels).enumerate() {
@@ -181,12 +181,10 @@ fn upgrade(run: &Upgrade) -> Vec<Step> {
         .map(|(place, (name, part))| Step {
             name,
             seconds: None,
-            part: if place < here {
-                1.0
-            } else if place == here {
-                part
-            } else {
-                0.0
+            part: match place.cmp(&here) {
+                std::cmp::Ordering::Less => 1.0,
+                std::cmp::Ordering::Equal => part,
+                std::cmp::Ordering::Greater => 0.0,
             },
             now: place == here,
         })
