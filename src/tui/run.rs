@@ -171,7 +171,8 @@ impl Loop {
                     Source::Tape(player) => player.advance(&mut self.state, passed.as_secs_f64()),
                 }
             }
-            if let Some(left) = self.leave.take() {
+            self.outside(screen)?;
+            if let Some(left) = self.leave {
                 return Ok(left);
             }
             if std::mem::take(&mut self.redraw) {
@@ -185,7 +186,6 @@ impl Loop {
                 self.draw(screen)?;
                 drawn = Instant::now();
             }
-            self.outside(screen)?;
         }
     }
 
