@@ -185,6 +185,22 @@ fn ctrl_c_and_signals_leave_a_whole_terminal() {
 }
 
 #[test]
+fn ctrl_z_and_ctrl_l_draw_the_whole_screen_again() {
+    let cluster = Cluster::serve("documented", "1");
+    let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
+    view.sees("uneven");
+    // Without a shell that could say `fg` the kernel lets nobody stop: the terminal is given back and taken again.
+    view.types("\u{1a}");
+    view.types("?");
+    view.sees("KEYS");
+    view.types("\u{1b}\u{c}/");
+    view.sees("filter:");
+    view.sees("uneven");
+    view.types("\u{1b}q");
+    view.ends(0);
+}
+
+#[test]
 fn a_recording_is_paused_stepped_and_jumped() {
     let file =
         format!("{}/tests/data/recorded/v2beta1-rebalance-operator-2.2.jsonl", env!("CARGO_MANIFEST_DIR"));

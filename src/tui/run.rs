@@ -171,7 +171,8 @@ impl Loop {
                     Source::Tape(player) => player.advance(&mut self.state, passed.as_secs_f64()),
                 }
             }
-            if let Some(left) = self.leave.take() {
+            self.outside(screen)?;
+            if let Some(left) = self.leave {
                 return Ok(left);
             }
             if std::mem::take(&mut self.redraw) {
@@ -185,7 +186,6 @@ impl Loop {
                 self.draw(screen)?;
                 drawn = Instant::now();
             }
-            self.outside(screen)?;
         }
     }
 
@@ -251,7 +251,7 @@ impl Loop {
                     self.redraw = true;
                 }
                 Effect::Redraw => self.redraw = true,
-                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Play(play) => {
                     if let Source::Tape(player) = &mut self.source {
                         player.play(&mut self.state, play)?;

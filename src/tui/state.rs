@@ -197,7 +197,10 @@ pub struct Setup {
 }
 
 /// Everything the view knows.
-#[expect(clippy::struct_excessive_bools, reason = "each is something that the user switched")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that the user switched, or that happened"
+)]
 #[derive(Debug)]
 pub struct State {
     /// What it was opened with.

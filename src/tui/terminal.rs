@@ -4,8 +4,12 @@
 use std::io::{self, Write};
 
 use base64::Engine as _;
+use crossterm::cursor::{Hide, Show};
 use crossterm::event::EventStream;
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::DefaultTerminal;
+use ratatui::layout::{Position, Rect};
 
 use super::state::State;
 use super::view;
@@ -55,33 +59,38 @@ impl Screen {
         drawn.map(|_| ()).map_err(|error| lost(&error))
     }
 
-    /// The next frame is drawn as a whole.
+    /// The next frame is drawn as a whole. ratatui's own `clear` would ask the terminal where its cursor is, and the stream
+    /// of keys would swallow the answer.
     pub(super) fn anew(&mut self) -> Result<(), Problem> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
-        terminal.clear().map_err(|error| lost(&error))
+        let whole = terminal.size().and_then(|size| terminal.resize(Rect::from((Position::ORIGIN, size))));
+        whole.map_err(|error| lost(&error))
     }
 
     /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell says `fg`.
     pub(super) fn suspend(&mut self) -> Result<(), Problem> {
-        self.off();
+        let _ = execute!(io::stdout(), Show);
+        ratatui::try_restore().map_err(|error| lost(&error))?;
         #[cfg(unix)]
         {
             use rustix::process::{Signal, kill_current_process_group};
             // The whole group, as Ctrl-Z does it. This call comes back after SIGCONT.
             let _ = kill_current_process_group(Signal::TSTP);
         }
-        self.on()
+        self.again()
     }
 
-    /// After somebody else stopped and continued us: the shell may have set the terminal its own way.
+    /// After a stop, ours or somebody else's: the shell has set the terminal its own way meanwhile.
     pub(super) fn again(&mut self) -> Result<(), Problem> {
-        self.off();
-        self.on()
+        // What crossterm believes to be so is not: off first.
+        let _ = disable_raw_mode();
+        enable_raw_mode().map_err(|error| lost(&error))?;
+        execute!(io::stdout(), EnterAlternateScreen, Hide).map_err(|error| lost(&error))?;
+        self.anew()
     }
 
     /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.
-    #[expect(clippy::unused_self, reason = "only who holds the terminal may write to it")]
-    pub(super) fn copy(&mut self, text: &str) -> Result<(), Problem> {
+    pub(super) fn copy(text: &str) -> Result<(), Problem> {
         let mut end = text.len().min(CLIPBOARD);
         while !text.is_char_boundary(end) {
             end -= 1;

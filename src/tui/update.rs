@@ -400,12 +400,10 @@ fn finish(state: &mut State, done: Done) {
             }
         }
         Done::Recording(Ok(file)) => {
-            if let Some(file) = &file {
-                state.say(Tone::Good, format!("recording into {file}"));
-            } else {
-                let file = state.recording.clone().unwrap_or_default();
-                state.say(Tone::Good, format!("recorded into {file}; kubectl emqx replay {file} shows it"));
-            }
+            let said = file.as_ref().map(|file| format!("recording into {file}"));
+            let before = state.recording.clone().unwrap_or_default();
+            let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
+            state.say(Tone::Good, said.unwrap_or_else(ended));
             state.recording = file;
         }
         Done::Recording(Err(problem)) => {
