@@ -8,7 +8,7 @@ use std::env;
 fn main() {
     println!("cargo:rerun-if-changed=build/no-unwind.ld");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") && is("CARGO_CFG_PANIC", "abort") {
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") {
         let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins={folder}/build/no-unwind.ld");
     }
