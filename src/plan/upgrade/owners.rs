@@ -102,17 +102,17 @@ pub fn left_behind(object: &Value, change: &Value) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn object(managed: Value) -> Value {
+    fn object(managed: &Value) -> Value {
         json!({"metadata": {"name": "emqx", "annotations": {"a": "1"}, "managedFields": managed},
             "spec": {"image": "emqx:1", "updateStrategy": {"type": "Recreate"},
                 "list": [{"name": "x", "port": 1}, {"name": "y", "port": 2}], "atomic": [1, 2]}})
     }
 
-    fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
         json!({"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": fields})
     }
 
-    fn found(managed: Value, change: &Value) -> Vec<(String, String)> {
+    fn found(managed: &Value, change: &Value) -> Vec<(String, String)> {
         let owners = owners(&object(managed), change, "kubectl-emqx");
         owners.into_iter().map(|owner| (owner.manager, owner.fields.join(" "))).collect()
     }
@@ -125,15 +125,15 @@ mod tests {
         let change = json!({"metadata": {"name": "emqx", "annotations": {"a": "2"}},
             "spec": {"image": "emqx:2", "updateStrategy": {"type": "Recreate", "initialDelaySeconds": 10}}});
         let managed = json!([
-            entry("kubectl-client-side-apply", "Update", image.clone()),
-            entry("kubectl-emqx", "Apply", image.clone()),
-            entry("argocd-controller", "Apply", strategy),
-            entry("argocd-controller", "Update", image.clone()),
-            entry("argocd-controller", "Apply", image)
+            entry("kubectl-client-side-apply", "Update", &image),
+            entry("kubectl-emqx", "Apply", &image),
+            entry("argocd-controller", "Apply", &strategy),
+            entry("argocd-controller", "Update", &image),
+            entry("argocd-controller", "Apply", &image)
         ]);
         let words = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
-            found(managed, &change),
+            found(&managed, &change),
             [
                 words("kubectl-client-side-apply", "spec.image"),
                 words("argocd-controller", "metadata.annotations.a spec.image")
@@ -144,28 +144,28 @@ mod tests {
     #[test]
     fn equal_values_are_shared_and_the_status_is_not_looked_at() {
         let image = json!({"f:spec": {"f:image": {}}});
-        let managed = json!([entry("argocd-controller", "Apply", image.clone())]);
-        assert_eq!(found(managed, &json!({"spec": {"image": "emqx:1"}})), []);
-        let mut status = entry("manager", "Update", image);
+        let managed = json!([entry("argocd-controller", "Apply", &image)]);
+        assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:1"}})), []);
+        let mut status = entry("manager", "Update", &image);
         status["subresource"] = json!("status");
-        assert_eq!(found(json!([status]), &json!({"spec": {"image": "emqx:2"}})), []);
-        assert_eq!(found(Value::Null, &json!({"spec": {"image": "emqx:2"}})), []);
+        assert_eq!(found(&json!([status]), &json!({"spec": {"image": "emqx:2"}})), []);
+        assert_eq!(found(&Value::Null, &json!({"spec": {"image": "emqx:2"}})), []);
     }
 
     #[test]
     fn an_update_under_our_own_name_collides_with_our_apply() {
-        let managed = json!([entry("kubectl-emqx", "Update", json!({"f:spec": {"f:image": {}}}))]);
-        assert_eq!(found(managed, &json!({"spec": {"image": "emqx:2"}})).len(), 1);
+        let managed = json!([entry("kubectl-emqx", "Update", &json!({"f:spec": {"f:image": {}}}))]);
+        assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:2"}})).len(), 1);
     }
 
     #[test]
     fn items_of_lists_go_by_their_keys_and_whole_lists_by_their_value() {
         let tree = json!({"f:spec": {"f:list": {"k:{\"name\":\"y\"}": {".": {}, "f:name": {}, "f:port": {}}}, "f:atomic": {}}});
-        let managed = json!([entry("flux", "Apply", tree)]);
+        let managed = json!([entry("flux", "Apply", &tree)]);
         let change =
             json!({"spec": {"list": [{"name": "x", "port": 9}, {"name": "y", "port": 9}], "atomic": [1, 2]}});
-        assert_eq!(found(managed.clone(), &change)[0].1, "spec.list[name=y].port");
-        assert_eq!(found(managed, &json!({"spec": {"atomic": [2]}}))[0].1, "spec.atomic");
+        assert_eq!(found(&managed, &change)[0].1, "spec.list[name=y].port");
+        assert_eq!(found(&managed, &json!({"spec": {"atomic": [2]}}))[0].1, "spec.atomic");
     }
 
     #[test]
