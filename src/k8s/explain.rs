@@ -153,6 +153,9 @@ impl Trouble {
             Self::Refused { code: 500.., message, .. } if message.contains(" webhook ") => problem.hint(
                 "nothing is stored while it is away: kubectl get pods -A -l control-plane=controller-manager",
             ),
+            Self::Busy { .. } | Self::Refused { code: 500.., .. } => {
+                problem.hint("try again in a moment; how it is: kubectl get --raw '/readyz?verbose'")
+            }
             Self::Owned(_) => problem.exit(Exit::Refused).hint(
                 "change it where it is kept (kubectl emqx upgrade generate), or take it over with --force-conflicts",
             ),
