@@ -17,6 +17,7 @@ pub mod generate;
 pub mod lines;
 pub mod list;
 mod manifest;
+pub mod names;
 pub mod plan;
 pub mod prune;
 pub mod read;
