@@ -1,7 +1,6 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,11 +13,14 @@ use tokio::sync::mpsc::Sender;
 
 use super::explain::{Failure, failure};
 use super::http::{Answer, Connection, Lost, no_answer};
+use super::order;
 use super::reach::Way;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy, Target};
-use crate::seam::{ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, back_off, driven, jitter};
+use crate::model::{Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
+use crate::seam::{
+    ApiKey, Broker, Clock, Credentials, Evacuate, FactStream, Later, Tap, back_off, driven, jitter,
+};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -148,11 +150,14 @@ impl Shared {
 
     /// The path under the API's root; finds out which root that is where it is not known.
     async fn rooted(&self, path: &str) -> Result<String, Failed> {
-        let v4 = match self.v4.get() {
-            Some(v4) => v4,
-            None => self.detect().await?,
-        };
-        Ok(format!("/api/{}/{path}", if v4 { "v4" } else { "v5" }))
+        Ok(format!("/api/{}/{path}", if self.is_v4().await? { "v4" } else { "v5" }))
+    }
+
+    async fn is_v4(&self) -> Result<bool, Failed> {
+        match self.v4.get() {
+            Some(v4) => Ok(v4),
+            None => self.detect().await,
+        }
     }
 
     /// v5, unless only v4 answers like an API. EMQX 4 knows no `/api/v5` (404, or a web page).
@@ -347,19 +352,6 @@ impl Client {
     }
 }
 
-/// A node's name as a part of a path.
-fn encode(node: &NodeName) -> String {
-    let mut encoded = String::new();
-    for byte in node.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(byte as char);
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 impl Broker for Client {
     fn read(&self) -> Later<'_, Vec<Fact>> {
         Box::pin(async move { Ok(self.shared.first_round().await.unwrap_or_else(|lost| vec![lost])) })
@@ -378,18 +370,8 @@ impl Broker for Client {
     ) -> Later<'a, ()> {
         Box::pin(async move {
             let what = format!("cannot start the rebalance on {coordinator}");
-            let body = json!({
-                "nodes": nodes,
-                "conn_evict_rate": strategy.conn_evict_rate,
-                "sess_evict_rate": strategy.sess_evict_rate,
-                "wait_health_check": strategy.wait_health_check_seconds,
-                "wait_takeover": strategy.wait_takeover_seconds,
-                "abs_conn_threshold": strategy.abs_conn_threshold,
-                "rel_conn_threshold": strategy.rel_conn_threshold,
-                "abs_sess_threshold": strategy.abs_sess_threshold,
-                "rel_sess_threshold": strategy.rel_sess_threshold,
-            });
-            let path = format!("load_rebalance/{}/start", encode(coordinator));
+            let path = order::path(coordinator, "start");
+            let body = order::rebalance(nodes, strategy);
             self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))
         })
     }
@@ -397,11 +379,33 @@ impl Broker for Client {
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the rebalance of {coordinator}");
-            let path = format!("load_rebalance/{}/stop", encode(coordinator));
+            let path = order::path(coordinator, "stop");
             match self.shared.post(&what, &path, &json!({})).await? {
                 Ok(()) => Ok(true),
-                Err(failure) if failure.refusal() == Some(crate::model::Refusal::NotStarted) => Ok(false),
+                Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
                 Err(failure) => Err(failure.problem(what)),
+            }
+        })
+    }
+
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, ()> {
+        Box::pin(async move {
+            let what = format!("cannot evacuate {node}");
+            let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
+            let path = order::path(node, "evacuation/start");
+            let sent = self.shared.post(&what, &path, &order::evacuation(order, v4)).await?;
+            sent.map_err(|failure| failure.of_evacuation(what, node))
+        })
+    }
+
+    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool> {
+        Box::pin(async move {
+            let what = format!("cannot stop the evacuation of {node}");
+            let path = order::path(node, "evacuation/stop");
+            match self.shared.post(&what, &path, &json!({})).await? {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
+                Err(failure) => Err(failure.of_evacuation(what, node)),
             }
         })
     }
