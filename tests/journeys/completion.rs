@@ -185,16 +185,14 @@ fn line(terminal: &Terminal) -> String {
 #[track_caller]
 fn tab(terminal: &mut Terminal, typed: &str, becomes: &str) {
     terminal.types(&format!("{typed}\t"));
-    let mut last = String::new();
     let began = Instant::now();
-    while !last.ends_with(becomes) {
+    while !line(terminal).trim_end().ends_with(becomes) {
         assert!(
             began.elapsed().as_secs() < 60,
             "`{typed}` does not become `{becomes}`:\n{}",
             terminal.shows()
         );
         std::thread::sleep(Duration::from_millis(20));
-        last = line(terminal).trim_end().to_owned();
     }
     terminal.types("\u{15}");
     until("the line is empty", || line(terminal).trim_end().ends_with('>'));
