@@ -74,7 +74,7 @@ impl EmqxBrokers {
         })
     }
 
-    /// The same, with another limit for one request than 10 s.
+    /// The same, with another limit for one request than 10 s: `--request-timeout`.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

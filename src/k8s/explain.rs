@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use kube::config::LoadDataError;
 use serde_json::Value;
 
 use crate::error::{Cause, Exit, Problem};
@@ -83,6 +84,8 @@ impl Trouble {
         let why = certificate_sentence(&all).unwrap_or_else(|| {
             if all.contains("connection refused") || all.contains("Connection refused") {
                 "connection refused".to_owned()
+            } else if all.contains("InvalidContentType") {
+                "it does not speak TLS (http instead of https?)".to_owned()
             } else if all.contains("deadline has elapsed") || all.contains("no answer in time") {
                 "no answer in time".to_owned()
             } else if all.contains("failed to lookup address") || all.contains("dns error") {
@@ -172,6 +175,9 @@ impl Trouble {
             Self::Lost(_) => {
                 problem.hint("kubectl cluster-info; is it the right --context, and is the network up?")
             }
+            Self::Nonsense(_) => problem.hint(
+                "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
+            ),
             _ => problem,
         }
     }
@@ -274,10 +280,13 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the last cause says: the others only repeat it with more in front.
+/// What the last cause says: the others only repeat it with more in front. But a file is named by the one before.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut here = error;
     while let Some(next) = here.source() {
+        if let Some(LoadDataError::ReadFile(io, path)) = here.downcast_ref() {
+            return format!("{} cannot be read: {io}", path.display());
+        }
         here = next;
     }
     here.to_string()
