@@ -178,7 +178,7 @@ impl Trouble {
             Self::Nonsense(_) => problem.hint(
                 "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
             ),
-            _ => problem,
+            Self::Refused { .. } => problem,
         }
     }
 }

@@ -63,7 +63,9 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
 fn contains(object: &Value, change: &Value, path: &str) {
     match change.as_object() {
         Some(map) => {
-            map.iter().for_each(|(key, value)| contains(&object[key], value, &format!("{path}.{key}")))
+            for (key, value) in map {
+                contains(&object[key], value, &format!("{path}.{key}"));
+            }
         }
         None => assert_eq!(object, change, "{path}"),
     }
