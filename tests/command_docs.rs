@@ -100,7 +100,7 @@ fn table<'a>(args: impl Iterator<Item = &'a Arg>) -> String {
     }
 }
 
-fn shown(arg: &&Arg) -> bool {
+fn shown(arg: &Arg) -> bool {
     !arg.is_hide_set() && !matches!(arg.get_long(), Some("help" | "version"))
 }
 
@@ -134,13 +134,16 @@ fn commands() -> String {
             let _ = write!(text, "\nAlso: `{}`.\n", aliases.join("`, `"));
         }
         let _ = write!(text, "\n```text\n{usage}\n```\n");
-        text.push_str(&table(verb.get_arguments().filter(shown).filter(|arg| !arg.is_global_set())));
+        text.push_str(&table(
+            verb.get_arguments().filter(|arg| shown(arg)).filter(|arg| !arg.is_global_set()),
+        ));
         for (title, lines) in parts(&verb) {
             let _ = write!(text, "\n{title}:\n\n```sh\n{lines}\n```\n");
         }
     }
     text.push_str("\n## Flags of every verb\n");
-    let shared: Vec<&Arg> = program.get_arguments().filter(shown).filter(|arg| arg.is_global_set()).collect();
+    let shared: Vec<&Arg> =
+        program.get_arguments().filter(|arg| shown(arg)).filter(|arg| arg.is_global_set()).collect();
     let mut headings: Vec<&str> = shared.iter().filter_map(|arg| arg.get_help_heading()).collect();
     headings.dedup();
     for heading in headings {
