@@ -14,6 +14,14 @@ use std::process::Command;
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::Problem;
 
+#[path = "docs/page.rs"]
+mod page;
+#[path = "docs/shell.rs"]
+mod shell;
+
+use page::{anchor, links, parts, spans};
+use shell::{BLANK, commands, ours, without_expressions};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -53,142 +61,6 @@ fn pages() -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.clone(), text(&name))).collect()
 }
 
-/// A fenced block: what stands behind the fence, and its lines.
-struct Block {
-    info: String,
-    lines: Vec<String>,
-}
-
-/// A page taken apart: its fenced blocks, and the prose between them.
-fn parts(page: &str) -> (Vec<Block>, String) {
-    let (mut blocks, mut prose): (Vec<Block>, String) = (Vec::new(), String::new());
-    let mut open = false;
-    for line in page.lines() {
-        if let Some(info) = line.trim_start().strip_prefix("```") {
-            open = !open;
-            if open {
-                blocks.push(Block { info: info.trim().to_owned(), lines: Vec::new() });
-            }
-        } else if open {
-            blocks.last_mut().expect("one is open").lines.push(line.to_owned());
-        } else {
-            prose.push_str(line);
-            prose.push('\n');
-        }
-    }
-    assert!(!open, "a fence is not closed");
-    (blocks, prose)
-}
-
-/// The code spans of prose, and the prose without them. A span may go over a line's end.
-fn spans(prose: &str) -> (Vec<String>, String) {
-    let (mut code, mut rest) = (Vec::new(), String::new());
-    for paragraph in prose.split("\n\n") {
-        for (place, part) in paragraph.split('`').enumerate() {
-            if place % 2 == 1 {
-                code.push(part.split_whitespace().collect::<Vec<_>>().join(" "));
-            } else {
-                rest.push_str(part);
-            }
-        }
-        rest.push_str("\n\n");
-    }
-    (code, rest)
-}
-
-/// The commands of a piece of shell, each as words; without redirections and comments.
-fn commands(shell: &str) -> Vec<Vec<String>> {
-    let (mut all, mut words, mut word) = (vec![], vec![], None::<String>);
-    let mut letters = shell.chars().peekable();
-    let mut redirected = false;
-    let end = |word: &mut Option<String>, words: &mut Vec<String>, redirected: &mut bool| {
-        if let Some(word) = word.take()
-            && !std::mem::take(redirected)
-        {
-            words.push(word);
-        }
-    };
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' if letters.peek() == Some(&'\n') => drop(letters.next()),
-            '\'' | '"' => {
-                let word = word.get_or_insert_default();
-                word.extend(letters.by_ref().take_while(|inside| *inside != letter));
-            }
-            '#' if word.is_none() => while letters.next_if(|inside| *inside != '\n').is_some() {},
-            '>' | '<' => {
-                // `2>` is no word, and what follows is a file.
-                if word.as_deref().is_none_or(|word| word.parse::<u8>().is_err()) {
-                    end(&mut word, &mut words, &mut redirected);
-                }
-                word = None;
-                redirected = true;
-            }
-            '&' if redirected => {}
-            '|' | ';' | '&' | '(' | ')' | '\n' => {
-                end(&mut word, &mut words, &mut redirected);
-                redirected = false;
-                all.push(std::mem::take(&mut words));
-            }
-            ' ' | '\t' => end(&mut word, &mut words, &mut redirected),
-            _ => word.get_or_insert_default().push(letter),
-        }
-    }
-    end(&mut word, &mut words, &mut redirected);
-    all.push(words);
-    all.retain(|words| !words.is_empty());
-    all
-}
-
-/// The words behind `kubectl emqx`, where a command is one of ours; before it may stand a prompt, a key of YAML, a variable.
-fn ours(words: &[String]) -> Option<Vec<String>> {
-    let place = words.iter().position(|word| matches!(word.as_str(), "kubectl" | "kubectl-emqx"))?;
-    let before = |word: &String| {
-        matches!(word.as_str(), "$" | "-" | "run:" | "if" | "then" | "!" | "next:") || word.contains('=')
-    };
-    if !words[..place].iter().all(before) {
-        return None;
-    }
-    let rest = match (words[place].as_str(), words.get(place + 1).map(String::as_str)) {
-        ("kubectl-emqx", _) => &words[place + 1..],
-        ("kubectl", Some("emqx")) => &words[place + 2..],
-        _ => return None,
-    };
-    // NAME and $name are whatever the reader has there.
-    let given = |word: &String| {
-        let blank = word.len() > 1 && word.chars().all(|letter| letter.is_ascii_uppercase());
-        if blank || word.starts_with('$') { "value".to_owned() } else { word.clone() }
-    };
-    Some(rest.iter().map(given).collect())
-}
-
-/// GitHub's `${{ … }}` is one word.
-fn without_expressions(text: &str) -> String {
-    let mut parts = text.split("${{");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        plain.push_str("value");
-        plain.push_str(part.split_once("}}").map_or(part, |(_, rest)| rest));
-    }
-    plain
-}
-
-#[test]
-fn a_command_is_found_in_shell_yaml_and_output() {
-    let found = |shell: &str| -> Vec<String> {
-        let all = commands(&without_expressions(shell));
-        all.iter().filter_map(|words| ours(words)).map(|words| words.join(" ")).collect()
-    };
-    assert_eq!(found("$ kubectl emqx status 2>&1 | tee a.txt   # look"), ["status"]);
-    assert_eq!(found("run: kubectl emqx rebalance watch ${{ a.b }} -n x"), ["rebalance watch value -n x"]);
-    assert_eq!(found("name=$(kubectl emqx rebalance apply \"$c\" --yes)"), ["rebalance apply value --yes"]);
-    assert_eq!(
-        found("kubectl emqx replay \\\n  a.jsonl > b.txt; kubectl-emqx nodes"),
-        ["replay a.jsonl", "nodes"]
-    );
-    assert_eq!(found("kubectl get pods; hint: kubectl emqx is no command here"), [""; 0]);
-}
-
 /// Whether the program takes these words.
 fn parsed(words: &[String]) -> Result<(), Problem> {
     let typed = std::iter::once("kubectl-emqx").chain(words.iter().map(String::as_str)).map(OsString::from);
@@ -208,8 +80,9 @@ fn every_command_on_every_page_is_one_that_the_program_knows() {
         for (shell, in_prose) in blocks.chain(spans) {
             for words in commands(&without_expressions(&shell)) {
                 let Some(words) = ours(&words) else { continue };
-                // `…` stands for what the reader fills in.
-                if words.iter().any(|word| word.contains('…')) {
+                // `…` and a blank verb stand for what the reader fills in, `[NAME]` is a synopsis.
+                let blank = |word: &String| word.contains('…') || word.starts_with('[');
+                if words.iter().any(blank) || words.first().is_some_and(|verb| verb == BLANK) {
                     continue;
                 }
                 checked += 1;
@@ -225,22 +98,6 @@ fn every_command_on_every_page_is_one_that_the_program_knows() {
         }
     }
     assert!(checked > 80, "{checked} commands were found");
-}
-
-/// A heading as GitHub links to it.
-fn anchor(heading: &str) -> String {
-    let plain = heading.trim_start_matches('#').trim().to_lowercase();
-    plain
-        .chars()
-        .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'))
-        .map(|letter| if letter == ' ' { '-' } else { letter })
-        .collect()
-}
-
-/// The targets of the links of prose.
-fn links(prose: &str) -> Vec<String> {
-    let plain = prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()));
-    plain.collect()
 }
 
 #[test]
@@ -409,7 +266,13 @@ fn both_readmes_have_the_same_commands_figures_links_and_tables() {
     let (english, chinese) = (sections(&english), sections(&chinese));
     for (one, other) in english.iter().zip(&chinese) {
         let heading = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-        assert_eq!(section(one), section(other), "{} / {}", heading(one), heading(other));
+        assert_eq!(
+            section(one),
+            section(other),
+            "README.md, {}, differs from README.zh-CN.md, {}: what changes in one changes in both",
+            heading(one),
+            heading(other)
+        );
     }
     assert_eq!(english.len(), chinese.len());
 }
