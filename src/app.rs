@@ -8,6 +8,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
@@ -166,6 +167,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
+        Verb::Upgrade(upgrade) => upgraded(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
             screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
@@ -208,6 +210,31 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             Ok(Exit::Reached)
         }
     }
+}
+
+/// `upgrade` and its verbs.
+async fn upgraded(global: &Global, printer: Rc<Printer>, upgrade: Upgrade) -> Outcome {
+    let follow = match &upgrade {
+        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
+        Upgrade::Apply(apply) => match &apply.then {
+            Then::Follow(follow) => Some(follow),
+            Then::Leave(_) => None,
+        },
+        Upgrade::Watch(watch) => Some(&watch.follow),
+        Upgrade::Undo(undo) => Some(&undo.follow),
+    };
+    let record = match follow {
+        Some(follow) => recorder(follow)?,
+        None => None,
+    };
+    let manager = match &upgrade {
+        Upgrade::Plan(_) | Upgrade::Generate(_) => crate::model::FIELD_MANAGER,
+        Upgrade::Apply(apply) => &apply.write.field_manager,
+        Upgrade::Watch(watch) => &watch.field_manager,
+        Upgrade::Undo(undo) => &undo.write.field_manager,
+    };
+    let hands = hands_as(global, printer, record, manager).await?;
+    commands::upgrade::run(&hands, upgrade).await
 }
 
 /// How fast a recording is played on the full screen, if the user does not say.

@@ -8,6 +8,7 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_upgrade;
 mod environment;
 mod forms;
 mod global;
@@ -17,6 +18,8 @@ pub mod intent;
 mod problem;
 mod rules;
 mod rules_rebalance;
+mod rules_shared;
+mod rules_upgrade;
 mod value;
 
 use std::ffi::OsString;

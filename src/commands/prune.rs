@@ -1,6 +1,6 @@
 //! `rebalance prune`: deletes Rebalance objects that are over, and never one that may still be running.
 
-use super::apply::confirm;
+use super::decide::confirm;
 use super::gather;
 use super::list;
 use super::{Hands, Outcome};

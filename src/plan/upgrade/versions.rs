@@ -1,9 +1,9 @@
 //! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
 
 use super::super::rebalance::Finding;
-use super::image::{Image, Version};
 use super::preflight::{Check, blocked, warning};
 use crate::model::ApiVersion;
+use crate::model::image::{Image, Version};
 
 /// The versions that operator 2.2 takes for v1beta4, the last one excluded (`emqx-facts.md` 1.5).
 const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
