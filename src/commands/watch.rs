@@ -150,7 +150,8 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
         face.last_word(hands, &name, verdict, &reason, &words::verdict(verdict, &reason), hands.clock.now());
         return Ok(verdict.exit());
     }
-    let operations = Operations::of(&gathered.id);
+    let mut operations = Operations::of(&gathered.id);
+    operations.rebalances = operations.rebalances.wanting(&name);
     let following = Following::new(gathered, operations, name, face);
     Following { timeout: intent.follow.timeout, ..following }.run(hands).await
 }

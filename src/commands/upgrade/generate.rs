@@ -12,7 +12,7 @@ use crate::seam::Want;
 pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let want = Want { instances: true, ..Want::default() };
     let world = gather::world(hands, &gather::scope(hands, intent.instance.as_ref(), want)).await?;
-    let id = gather::choose(hands, &world, intent.instance.as_ref())?;
+    let id = gather::choose(hands, &world, intent.instance.as_ref()).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };

@@ -7,6 +7,7 @@
 //!   ask       what is wanted, and what follows from it for the object
 //!   forecast  the plan: which pod goes when, and how long all of it takes
 //!   preflight what speaks against it
+//!   owners    who else owns what the apply writes, and what of ours an apply leaves behind
 //!   undo      the way back, and where there is none
 //!   change    the one apply, and the edit that the user's own manifest needs
 //!   guard     the guarded sequence of v1beta4, from any point on, by looking at the world
