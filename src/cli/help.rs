@@ -175,3 +175,17 @@ Examples:
   kubectl emqx upgrade undo emqx
   kubectl emqx upgrade undo emqx --to emqx/emqx-enterprise:5.8.6
   kubectl emqx upgrade undo emqx --dry-run=client";
+
+/// Of `completion`.
+pub(super) const COMPLETION: &str = "\
+Examples:
+  kubectl emqx completion install
+  kubectl emqx completion zsh > \"${fpath[1]}/_kubectl_emqx\"
+  kubectl emqx completion fish | source
+  source <(kubectl emqx completion bash)";
+
+/// Of `completion install`.
+pub(super) const COMPLETION_INSTALL: &str = "\
+Examples:
+  kubectl emqx completion install
+  kubectl emqx completion install --dir ~/.local/bin";
