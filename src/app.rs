@@ -8,7 +8,6 @@ use std::rc::Rc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
@@ -24,6 +23,7 @@ use crate::sim;
 
 mod screen;
 mod shell;
+mod upgrade;
 
 /// Runs the program: the process's arguments and environment in, its exit code out.
 pub fn run() -> ExitCode {
@@ -168,7 +168,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
-        Verb::Upgrade(upgrade) => upgraded(&global, printer, upgrade).await,
+        Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
             screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
@@ -217,31 +217,6 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             Ok(Exit::Reached)
         }
     }
-}
-
-/// `upgrade` and its verbs.
-async fn upgraded(global: &Global, printer: Rc<Printer>, upgrade: Upgrade) -> Outcome {
-    let follow = match &upgrade {
-        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
-        Upgrade::Apply(apply) => match &apply.then {
-            Then::Follow(follow) => Some(follow),
-            Then::Leave(_) => None,
-        },
-        Upgrade::Watch(watch) => Some(&watch.follow),
-        Upgrade::Undo(undo) => Some(&undo.follow),
-    };
-    let record = match follow {
-        Some(follow) => recorder(follow)?,
-        None => None,
-    };
-    let manager = match &upgrade {
-        Upgrade::Plan(_) | Upgrade::Generate(_) => crate::model::FIELD_MANAGER,
-        Upgrade::Apply(apply) => &apply.write.field_manager,
-        Upgrade::Watch(watch) => &watch.field_manager,
-        Upgrade::Undo(undo) => &undo.write.field_manager,
-    };
-    let hands = hands_as(global, printer, record, manager).await?;
-    commands::upgrade::run(&hands, upgrade).await
 }
 
 /// How fast a recording is played on the full screen, if the user does not say.

@@ -74,16 +74,16 @@ pub(super) struct ChangeArgs {
     /// Empty old pods one after another, not together (v1beta4)
     #[arg(long)]
     pub(super) one_by_one: bool,
-    /// Clients that are disconnected per second [default: what the object says, else the operator's]
+    /// Clients that are disconnected per second [default: the object's]
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) conn_evict_rate: Option<u64>,
-    /// Sessions that are moved per second [default: what the object says, else the operator's]
+    /// Sessions that are moved per second [default: the object's]
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) sess_evict_rate: Option<u64>,
-    /// Wait for clients to take their sessions over [default: what the object says, else the operator's]
+    /// Wait for clients to take their sessions over [default: the object's]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_takeover: Option<u64>,
-    /// Wait for load balancers to notice (v2) [default: what the object says, else 60s]
+    /// Wait for load balancers to notice (v2) [default: the object's]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_health_check: Option<u64>,
 }

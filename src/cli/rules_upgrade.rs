@@ -5,7 +5,7 @@ use super::args_upgrade::{
     UpgradeVerbArgs, UpgradeWatchArgs,
 };
 use super::intent::upgrade::{Apply, Generate, Plan, Undo, Upgrade, Watch};
-use super::intent::{DryRun, Global};
+use super::intent::{DryRun, Global, Output, Then};
 use super::rules::usage;
 use super::rules_shared::{follow, skippable, stream, then, write};
 use crate::error::Problem;
@@ -151,12 +151,18 @@ fn watch(args: UpgradeWatchArgs, global: &Global) -> Result<Watch, Problem> {
 
 fn undo(args: UpgradeUndoArgs, global: &Global) -> Result<Undo, Problem> {
     let stream = stream(args.output, "upgrade undo")?;
+    let write = write(args.write);
+    let follow = follow(args.follow, stream, global)?;
     Ok(Undo {
         instance: args.name,
         to: args.to,
         force: args.force.force_conflicts,
-        write: write(args.write),
         skip: skip(args.skip.skip_check)?,
-        follow: follow(args.follow, stream, global)?,
+        // A try is not followed.
+        then: match write.dry_run {
+            DryRun::None => Then::Follow(follow),
+            DryRun::Client | DryRun::Server => Then::Leave(Output::Text),
+        },
+        write,
     })
 }

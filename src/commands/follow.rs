@@ -13,7 +13,7 @@ use super::{Hands, Interrupt};
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Verdict};
 use crate::plan::tape::{Looks, Operations};
-use crate::plan::upgrade::pace::Pace;
+use crate::plan::words;
 use crate::seam::Want;
 
 /// How often EMQX is asked, by the server's clock.
@@ -179,27 +179,8 @@ impl Following {
     }
 }
 
-/// What is said of something that is left while it goes on: what was held by us, and how to go on by hand.
+/// What is said of something that is left while it goes on.
 pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
-    let Some(instance) = name.strip_prefix("upgrade/") else {
-        return Problem::new(what, format!("{name} goes on in the cluster; nothing was held by us")).hint(
-            format!(
-                "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
-            ),
-        );
-    };
-    let held = gathered.world.instance(&gathered.id).is_some_and(|instance| Pace::of(instance).held());
-    if held {
-        let why = format!(
-            "the old pods of {} are held: nothing is removed until `kubectl emqx upgrade watch {instance}`, which picks up \
-             where it stood",
-            gathered.id
-        );
-        return Problem::new(what, why).hint(format!(
-            "kubectl emqx upgrade watch {instance}, or back: kubectl emqx upgrade undo {instance}"
-        ));
-    }
-    Problem::new(what, format!("{name} goes on in the cluster; nothing was held by us")).hint(format!(
-        "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
-    ))
+    let (why, hint) = words::left(&gathered.world, &gathered.id, name);
+    Problem::new(what, why).hint(hint)
 }

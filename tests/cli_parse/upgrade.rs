@@ -59,7 +59,8 @@ fn what_is_asked_reaches_the_plan_whole() {
     };
     assert_eq!((plan.ask, plan.force, plan.output), (ask, true, Output::Yaml));
     assert_eq!(plan.skip, ["downgrade"]);
-    let Upgrade::Generate(generate) = upgrade(&format!("upgrade generate {IMAGE} --wait-health-check 15 -o kustomize"))
+    let Upgrade::Generate(generate) =
+        upgrade(&format!("upgrade generate {IMAGE} --wait-health-check 15 -o kustomize"))
     else {
         panic!("generate")
     };
@@ -69,8 +70,11 @@ fn what_is_asked_reaches_the_plan_whole() {
         panic!("undo")
     };
     assert_eq!(undo.to.map(|image| image.to_string()).as_deref(), Some("emqx/emqx:5.8.6"));
-    assert_eq!((undo.follow.stream, undo.write.reason.as_deref()), (Stream::Jsonl, Some("why")));
-    let Upgrade::Watch(watch) = upgrade("upgrade watch --read-only --field-manager me") else { panic!("watch") };
+    let Then::Follow(follow) = undo.then else { panic!("it is followed") };
+    assert_eq!((follow.stream, undo.write.reason.as_deref()), (Stream::Jsonl, Some("why")));
+    let Upgrade::Watch(watch) = upgrade("upgrade watch --read-only --field-manager me") else {
+        panic!("watch")
+    };
     assert_eq!((watch.instance, watch.field_manager.as_str(), watch.follow.read_only), (None, "me", true));
 }
 
@@ -123,5 +127,84 @@ fn what_is_wrong_with_an_upgrade_is_answered() {
         let hint = problem.hint.clone().unwrap_or_else(|| panic!("{line} has no hint"));
         let _ = writeln!(text, "$ {line}\n{problem}\n  {hint}");
     }
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(text, @r#"
+        $ upgrade
+        --image is missing: an upgrade is to another image
+          --image REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7; or --version V on v1beta4
+        $ upgrade emqx
+        --image is missing: an upgrade is to another image
+          --image REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7; or --version V on v1beta4
+        $ upgrade plan emqx --image emqx/emqx:5.8.7 --version 5.8.7
+        --image does not go with --version: an image names its version itself
+          leave one of them out
+        $ upgrade emqx --image
+        --image needs a value: nothing follows it
+          kubectl emqx upgrade --help
+        $ upgrade emqx --image https://docker.io/emqx
+        `https://docker.io/emqx` is no value for --image: it is a URL, and an image has no scheme
+          an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
+        $ upgrade emqx --image emqx/EMQX:1
+        `emqx/EMQX:1` is no value for --image: "emqx/EMQX" is no name of a repository: lower-case letters, digits, . _ -
+          an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
+        $ upgrade emqx --image emqx/emqx:
+        `emqx/emqx:` is no value for --image: "" is no tag
+          an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
+        $ upgrade emqx --version 4.4/24
+        `4.4/24` is no value for --version: a version is letters, digits, `.`, `_` and `-`, as they stand in a tag
+          --version 4.4.24
+        $ upgrade emqx --image a:1 --blue-green --rolling
+        --blue-green does not go with --rolling: the one makes a second set of pods, the other replaces them in place
+          leave one of them out
+        $ upgrade emqx --image a:1 --rolling --one-by-one
+        --one-by-one does not go with --rolling: it is about emptying a set beside another, and --rolling makes none
+          leave one of them out
+        $ upgrade emqx --image a:1 --rolling --unguarded
+        --unguarded does not go with --rolling: it is about emptying a set beside another, and --rolling makes none
+          leave one of them out
+        $ upgrade emqx --image a:1 --one-by-one --unguarded
+        --one-by-one does not go with --unguarded: the one is how we empty old pods, and with the other we do not
+          leave one of them out
+        $ upgrade emqx --image a:1 --conn-evict-rate 0
+        `0` is no value for --conn-evict-rate: a rate is a whole number of clients per second, at least 1
+          for instance 500
+        $ upgrade emqx plan --image a:1
+        a name or a flag stands before the verb: what stands between `upgrade` and its verb belongs to `upgrade apply --watch`
+          put it behind the verb, as in kubectl emqx upgrade plan NAME --image IMAGE
+        $ upgrade --yes plan --image a:1
+        a name or a flag stands before the verb: what stands between `upgrade` and its verb belongs to `upgrade apply --watch`
+          put it behind the verb, as in kubectl emqx upgrade plan NAME --image IMAGE
+        $ upgrade apply --image a:1 --timeout 5m
+        --timeout needs --watch: without it nothing is followed
+          add --watch to --timeout
+        $ upgrade apply --image a:1 --watch --dry-run client
+        --watch does not go with --dry-run: a try starts nothing to follow
+          leave one of them out
+        $ upgrade apply --image a:1 --watch -o json
+        with --watch the output is a stream: one document could not be printed before the end
+          use -o jsonl, a JSON document per line
+        $ upgrade apply --image a:1 --skip-check version-refused
+        the check version-refused cannot be skipped: what it finds would fail all the same
+          these can: downgrade, evacuation-running, field-conflict, instance-not-ready, no-evacuation, rebalance-running, too-many-pods
+        $ upgrade apply --image a:1 --skip-check downgrad
+        there is no check `downgrad`: it could not be skipped
+          did you mean downgrade?
+        $ upgrade generate --image a:1 -o json
+        `json` is no value for --output: it takes one of patch, full, kustomize
+          kubectl emqx upgrade generate --help
+        $ upgrade watch -o json
+        `upgrade watch` has no -o json: what goes on for a while cannot be one document
+          use -o jsonl, a JSON document per line
+        $ upgrade watch --image a:1
+        unknown flag --image: `kubectl emqx upgrade watch` does not take it
+          kubectl emqx upgrade watch --help
+        $ upgrade undo --to emqx//emqx
+        `emqx//emqx` is no value for --to: "emqx//emqx" is no name of a repository: lower-case letters, digits, . _ -
+          an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
+        $ upgrade undo --watch --inline --plain
+        --inline and --plain contradict each other: one redraws a few lines in place, the other never does
+          leave one of them out
+        $ upgrade stop
+        --image is missing: an upgrade is to another image
+          --image REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7; or --version V on v1beta4
+    "#);
 }

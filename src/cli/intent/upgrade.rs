@@ -98,6 +98,6 @@ pub struct Undo {
     pub write: Write,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
-    /// How it is followed.
-    pub follow: Follow,
+    /// What comes next.
+    pub then: Then,
 }

@@ -13,7 +13,7 @@ mod plan;
 mod prepare;
 pub mod shown;
 mod undo;
-mod watch;
+pub mod watch;
 
 use super::{Hands, Outcome};
 use crate::cli::intent::upgrade::Upgrade;

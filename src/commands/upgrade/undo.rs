@@ -3,7 +3,6 @@
 use super::apply::carry_out;
 use super::prepare::Wish;
 use crate::cli::intent::upgrade::Undo as Intent;
-use crate::cli::intent::{DryRun, Output, Then};
 use crate::commands::{Hands, Outcome, gather};
 use crate::error::Problem;
 use crate::model::image::Image;
@@ -40,10 +39,5 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: Some(&back),
     };
-    // A try is not followed.
-    let then = match intent.write.dry_run {
-        DryRun::None => Then::Follow(intent.follow.clone()),
-        DryRun::Client | DryRun::Server => Then::Leave(Output::Text),
-    };
-    carry_out(hands, gathered, wish, &intent.write, &then).await
+    carry_out(hands, gathered, wish, &intent.write, &intent.then).await
 }
