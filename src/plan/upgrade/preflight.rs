@@ -88,7 +88,10 @@ fn way(check: &Check<'_>) -> Option<Finding> {
                 .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", settled.to)),
         ),
         (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
-            Some(blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place"))
+            Some(
+                blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place")
+                    .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
+            )
         }
         (ApiVersion::V1beta4, Some(Way::Rolling), InstanceKind::EmqxEnterprise) if instance.update.present => Some(
             blocked(
@@ -116,7 +119,13 @@ fn way(check: &Check<'_>) -> Option<Finding> {
 fn not_ready(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
     if instance.deleting.is_some() {
-        return Some(blocked("deleting", format!("{} is being deleted", instance.id)));
+        let id = &instance.id;
+        return Some(blocked("deleting", format!("{id} is being deleted")).hint(format!(
+            "kubectl get {} -n {} {} -o yaml shows its finalizers",
+            id.kind.singular(),
+            id.namespace,
+            id.name
+        )));
     }
     if instance.ready() {
         return None;

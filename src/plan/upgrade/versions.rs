@@ -45,7 +45,7 @@ fn version(check: &Check<'_>) -> Option<Finding> {
         Some(version) if version >= beyond => {
             finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
         }
-        _ => finding,
+        _ => finding.hint("name one from 4.4.14 on: --version 4.4.24"),
     })
 }
 
