@@ -53,6 +53,7 @@ pub(super) enum UpgradeVerbArgs {
 }
 
 /// What is wanted.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are bools")]
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Upgrade")]
 pub(super) struct ChangeArgs {

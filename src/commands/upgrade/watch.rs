@@ -53,13 +53,11 @@ pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     let face = Face::of(hands, &intent.follow, true);
     let id = gathered.id.clone();
     let following = following(gathered, operations, face, &intent.follow, guarded);
-    match ended(hands, following, &edit).await? {
-        Some(verdict) => Ok(verdict.exit()),
-        None => {
-            hands.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
-            Ok(Exit::Reached)
-        }
+    if let Some(verdict) = ended(hands, following, &edit).await? {
+        return Ok(verdict.exit());
     }
+    hands.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
+    Ok(Exit::Reached)
 }
 
 /// Goes on with a held one and tells nobody: the full screen shows what comes of it.

@@ -13,6 +13,7 @@ const EMQX_RATE: u64 = 500;
 const OPERATOR_RATE: u64 = 1000;
 
 /// What follows from an ask for one object.
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for, or follows, by itself")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The image that runs.

@@ -5,6 +5,7 @@ use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, undoing};
 use super::change::UpgradeRecord;
 use super::forecast::{UpgradePlan, turn_back};
+use super::pace::Holds;
 use super::sides::{Member, Sides};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
@@ -82,7 +83,7 @@ fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
     let empty = |member: &&Member<'_>| {
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == member.node.as_ref());
         entry.is_some_and(|entry| {
-            entry.stage == Stage::Prohibiting || member.holds.is_some_and(|holds| holds.nothing())
+            entry.stage == Stage::Prohibiting || member.holds.is_some_and(Holds::nothing)
         })
     };
     let empty = sides.old.iter().filter(empty).count();
