@@ -353,7 +353,7 @@ async fn an_evacuation_that_is_refused_is_explained_in_both_versions() {
             "BAD_REQUEST",
             400,
             "emqx@a is being evacuated already",
-            "evacuate stop emqx@a",
+            "`emqx ctl rebalance stop` in its pod",
             Exit::Refused,
         ),
         (

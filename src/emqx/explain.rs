@@ -122,8 +122,9 @@ impl Failure {
         let what = what.into();
         match self.refusal() {
             Some(Refusal::AlreadyStarted) => {
-                Problem::refused(what, format!("{node} is being evacuated already"))
-                    .hint(format!("kubectl emqx evacuate stop {node} lets it serve again"))
+                Problem::refused(what, format!("{node} is being evacuated already")).hint(
+                    "kubectl emqx status shows it; `emqx ctl rebalance stop` in its pod lets it serve again",
+                )
             }
             Some(Refusal::NodesUnavailable) => self
                 .problem(what)
