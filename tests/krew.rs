@@ -16,6 +16,9 @@
 
 #[path = "support/go_modules.rs"]
 mod go_modules;
+#[path = "../examples/man.rs"]
+#[expect(dead_code, reason = "it has a main of its own")]
+mod man;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -60,6 +63,10 @@ impl Machine {
         let home = cache_dir().join("runs").join(format!("krew-{name}-{}", std::process::id()));
         for folder in ["bin", "archives", "index/plugins"] {
             fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        fs::create_dir(home.join("man")).unwrap();
+        for (file, page) in man::pages().unwrap() {
+            fs::write(home.join("man").join(file), page).unwrap();
         }
         for (program, as_name) in
             [("kubectl", "kubectl"), ("krew", "kubectl-krew"), ("validate-krew-manifest", "validate")]
@@ -131,6 +138,8 @@ impl Machine {
         script("package")
             .args(["--no-sbom", "--target", target, "--binary"])
             .arg(program)
+            .arg("--man")
+            .arg(self.path("man"))
             .arg("--out")
             .arg(self.path("archives"))
             .ok();
@@ -242,8 +251,13 @@ async fn krew_finds_installs_upgrades_and_removes_it() {
     let (version, machine) = asked.await.unwrap();
     assert!(version.contains("0.1.0") && version.contains("5.8.6"), "{version}");
     let store = machine.path("krew/store/emqx/v0.1.0");
-    for file in ["LICENSE", "README.md", "completions/kubectl-emqx.bash", "completions/kubectl_complete-emqx"]
-    {
+    for file in [
+        "LICENSE",
+        "README.md",
+        "man/man1/kubectl-emqx-status.1",
+        "completions/kubectl-emqx.bash",
+        "completions/kubectl_complete-emqx",
+    ] {
         assert!(store.join(file).is_file(), "{file} in {}", store.display());
     }
 

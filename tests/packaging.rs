@@ -243,15 +243,18 @@ mod scripts {
     #[test]
     fn the_same_program_gives_the_same_archive() {
         let folder = folder("package");
-        let program = folder.join("program");
+        let (program, man) = (folder.join("program"), folder.join("man"));
+        std::fs::create_dir_all(&man).expect("a folder");
+        std::fs::write(man.join("kubectl-emqx.1"), "a page").expect("it is written");
         let mut archives = Vec::new();
         for out in ["first", "second"] {
             // Written again: another time, and another place.
             std::fs::write(&program, "a program").expect("it is written");
             let out = folder.join(out);
-            let paths = [program.to_str(), out.to_str()].map(|path| path.expect("UTF-8"));
-            let arguments =
-                ["--no-sbom", "--target", "aarch64-apple-darwin", "--binary", paths[0], "--out", paths[1]];
+            let paths = [&program, &man, &out].map(|path| path.to_str()).map(|path| path.expect("UTF-8"));
+            let [program, man, out_folder] = paths;
+            let made = ["--binary", program, "--man", man, "--out", out_folder];
+            let arguments = [&["--no-sbom", "--target", "aarch64-apple-darwin"], &made[..]].concat();
             run("package", &arguments).expect("it packs");
             archives.push(std::fs::read(out.join("kubectl-emqx-darwin-arm64.tar.gz")).expect("an archive"));
         }
