@@ -246,6 +246,9 @@ async fn hands_as(
         let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
         EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
     };
+    if let Some(limit) = global.connect.request_timeout {
+        brokers = brokers.with_patience(limit);
+    }
     if let Some(tap) = tap {
         brokers = brokers.with_tap(tap);
     }

@@ -401,3 +401,28 @@ async fn a_key_file_gives_its_first_line() {
     std::fs::remove_file(&path).expect("it is removed");
     assert!(KeyFile::new(&path).key(&id, false).await.is_err());
 }
+
+#[tokio::test]
+async fn beside_a_silent_pod_the_next_one_is_asked() {
+    let (silent, _) = serve(|_| Reply::Silence).await;
+    let (port, connections) = serve(good).await;
+    let (broker, pods) = self::broker(&[("a", silent), ("b", port)]);
+    assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
+    // What is asked next goes straight to the one that answered.
+    assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
+    assert_eq!(*pods.opened.borrow(), ["a", "b", "b"]);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn silent_pods_cost_together_what_one_costs() {
+    let (silent, connections) = serve(|_| Reply::Silence).await;
+    let (broker, pods) = self::broker(&[("a", silent), ("b", silent), ("c", silent), ("d", silent)]);
+    let began = std::time::Instant::now();
+    let facts = broker.read().await.expect("never fails");
+    // One patience is 500 ms: two would be 1000.
+    assert!(began.elapsed() < Duration::from_millis(990), "{:?}", began.elapsed());
+    assert!(said(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", said(&facts));
+    assert_eq!(*pods.opened.borrow(), ["a", "b", "c"]);
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
+}

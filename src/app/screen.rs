@@ -62,7 +62,7 @@ pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looke
         let filter = crate::cli::intent::Filter::default();
         return Ok(of(None, commands::gather::wide_scope(hands, &filter, Want::ALL)));
     }
-    let id = commands::gather::choose(hands, &world, name)?;
+    let id = commands::gather::choose(hands, &world, name).await?;
     let scope = one(&id);
     Ok(of(Some(id), scope))
 }

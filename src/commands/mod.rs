@@ -14,6 +14,7 @@ pub mod face;
 pub mod follow;
 pub mod gather;
 pub mod generate;
+mod gone;
 pub mod lines;
 pub mod list;
 mod manifest;

@@ -150,7 +150,7 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
         face.last_word(hands, &name, verdict, &reason, &words::verdict(verdict, &reason), hands.clock.now());
         return Ok(verdict.exit());
     }
-    let follower = Follower::new(Some(gathered.id.clone()));
+    let follower = Follower::new(Some(gathered.id.clone())).wanting(&name);
     let timeout = intent.follow.timeout;
     Following { gathered, follower, name, face, timeout }.run(hands).await
 }

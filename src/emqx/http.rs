@@ -109,7 +109,7 @@ impl Connection {
         let patience = self.patience;
         match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
-            Err(_) => Err(Lost::Unanswered(format!("no answer within {} s", patience.as_secs_f64()))),
+            Err(_) => Err(Lost::Unanswered(no_answer(patience))),
         }
     }
 
@@ -164,6 +164,11 @@ impl Connection {
         self.used = Some(Instant::now());
         Ok(Answer { status, body: parse(status, &bytes)? })
     }
+}
+
+/// That time was up.
+pub(super) fn no_answer(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs_f64())
 }
 
 fn too_large() -> Lost {

@@ -53,7 +53,7 @@ pub(super) fn explain(error: &KubeconfigError, place: &str) -> Problem {
         }
         KubeconfigError::Parse(error) => {
             let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default().to_owned();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             Problem::new(WHAT, format!("the kubeconfig {place} is not valid: {line}"))
                 .hint("kubectl config view reads it the same way")
         }

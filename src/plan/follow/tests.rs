@@ -287,6 +287,18 @@ fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
 }
 
 #[test]
+fn one_that_is_over_is_followed_when_it_is_asked_for() {
+    let mut tale =
+        Tale { world: World::new(), follower: Follower::new(None).wanting("r"), events: Vec::new() };
+    tale.object(0, Phase::Failed, |it| it.processed = true);
+    assert_eq!(tale.verdict(), None);
+    for second in 1..40 {
+        tale.look(second);
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown), "EMQX was never heard");
+}
+
+#[test]
 fn percent_rises_only() {
     let tale = until_evicting();
     let percents: Vec<u8> = tale.events.iter().filter_map(|event| event.percent).collect();

@@ -7,6 +7,7 @@
 //!   ask       what is wanted, and what follows from it for the object     image   references, taken apart
 //!   forecast  the plan: which pod goes when, and how long all of it takes
 //!   preflight what speaks against it
+//!   owners    who else owns what the apply writes, and what of ours an apply leaves behind
 //!   change    the one apply, and the edit that the user's own manifest needs
 //!   guard     the guarded sequence of v1beta4, from any point on, by looking at the world
 //!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
@@ -28,6 +29,7 @@ pub mod guard;
 pub mod image;
 mod impact;
 mod left;
+pub mod owners;
 pub mod pace;
 pub mod preflight;
 pub mod run;
