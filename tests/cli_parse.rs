@@ -71,6 +71,8 @@ fn verbs() -> Vec<String> {
 #[test]
 fn the_verbs_are_those_of_this_release_and_no_others() {
     insta::assert_snapshot!(verbs().join("\n"), @r"
+        completion
+        completion install
         demo
         demo serve
         nodes
@@ -87,7 +89,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         version
         watch
     ");
-    for line in ["upgrade", "evacuate", "check", "report", "completion"] {
+    for line in ["upgrade", "evacuate", "check", "report"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }

@@ -11,7 +11,7 @@ use super::groups::{
     ApplyForm, BackendArgs, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
 };
 use super::help;
-use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName};
+use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
 use super::value::{self, Counts};
 
 /// Predict, start, follow, judge and stop EMQX connection rebalancing on Kubernetes
@@ -78,6 +78,12 @@ pub(super) enum VerbArgs {
     /// `kubectl emqx --version` tells the plugin's alone and contacts nothing.
     #[command(verbatim_doc_comment, after_help = help::VERSION)]
     Version(VersionArgs),
+    /// Completion for a shell, and for `kubectl emqx <Tab>`
+    ///
+    /// `completion install` writes what kubectl's own completion asks on `kubectl emqx <Tab>`. The script of a shell is for
+    /// those who type the program's own name, with a dash.
+    #[command(verbatim_doc_comment, after_help = help::COMPLETION)]
+    Completion(CompletionArgs),
 }
 
 /// `status`, `nodes`.
@@ -351,4 +357,32 @@ pub(super) struct ServeArgs {
     /// Play a scenario of your own
     #[arg(long, value_name = "SCENARIO.yaml")]
     pub(super) file: Option<PathBuf>,
+}
+
+/// `completion`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: Option<Shell>,
+    #[command(subcommand)]
+    pub(super) verb: Option<CompletionVerbArgs>,
+}
+
+/// The verb of `completion`.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum CompletionVerbArgs {
+    /// Write `kubectl_complete-emqx`, which kubectl asks on `kubectl emqx <Tab>`
+    ///
+    /// It has to be on the PATH; kubectl's own completion has to be on (kubectl completion --help).
+    #[command(verbatim_doc_comment, after_help = help::COMPLETION_INSTALL)]
+    Install(InstallArgs),
+}
+
+/// `completion install`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct InstallArgs {
+    /// Into this folder [default: beside the program]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(super) dir: Option<PathBuf>,
 }

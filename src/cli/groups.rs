@@ -166,10 +166,10 @@ pub(super) struct StrategyArgs {
     /// Factor that donors may be above recipients [default: 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_conn_threshold: Option<f64>,
-    /// The same for sessions [default: 1000]
+    /// Sessions that donors may have more than recipients [default: 1000]
     #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
     pub(super) abs_sess_threshold: Option<u64>,
-    /// The same for sessions [default: 1.1]
+    /// Factor that donors' sessions may be above recipients' [default: 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_sess_threshold: Option<f64>,
 }

@@ -132,3 +132,17 @@ Examples:
   kubectl emqx version
   kubectl emqx version -A -o json
   kubectl emqx --version";
+
+/// Of `completion`.
+pub(super) const COMPLETION: &str = "\
+Examples:
+  kubectl emqx completion install
+  kubectl emqx completion zsh > \"${fpath[1]}/_kubectl_emqx\"
+  kubectl emqx completion fish | source
+  source <(kubectl emqx completion bash)";
+
+/// Of `completion install`.
+pub(super) const COMPLETION_INSTALL: &str = "\
+Examples:
+  kubectl emqx completion install
+  kubectl emqx completion install --dir ~/.local/bin";

@@ -2,7 +2,8 @@
 //! (those of `rebalance` are in [`super::rules_rebalance`]).
 
 use super::args::{
-    DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs, VerbArgs, VersionArgs, ViewArgs,
+    CompletionArgs, CompletionVerbArgs, DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs,
+    VerbArgs, VersionArgs, ViewArgs,
 };
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{SelectArgs, StreamForm};
@@ -28,6 +29,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
         VerbArgs::Version(args) => Verb::Version(version(args)),
+        VerbArgs::Completion(args) => completion(args)?,
     };
     one_url_for_one_cluster(&global.emqx, &verb)?;
     Ok(Some(Intent { global, verb }))
@@ -87,6 +89,7 @@ fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
         tls_server_name: args.tls_server_name,
         insecure: args.insecure_skip_tls_verify,
         request_timeout: args.request_timeout.filter(|limit| !limit.is_zero()),
+        silent: false,
     })
 }
 
@@ -124,7 +127,11 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
 /// silently do nothing.
 fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem> {
     let asks_nobody = match verb {
-        Verb::Replay(_) | Verb::Demo(_) | Verb::DemoServe(_) => true,
+        Verb::Replay(_)
+        | Verb::Demo(_)
+        | Verb::DemoServe(_)
+        | Verb::Completion(_)
+        | Verb::CompletionInstall(_) => true,
         Verb::Plan(plan) => matches!(plan.source, PlanSource::Numbers { .. }),
         Verb::Generate(generate) => generate.line.is_some(),
         _ => false,
@@ -247,4 +254,21 @@ fn demo_serve(args: ServeArgs, before: Option<f64>) -> Result<DemoServe, Problem
         speed: args.speed.or(before).unwrap_or(1.0),
         kubeconfig_out: args.kubeconfig_out,
     })
+}
+
+fn completion(args: CompletionArgs) -> Result<Verb, Problem> {
+    match (args.shell, args.verb) {
+        (None, Some(CompletionVerbArgs::Install(install))) => Ok(Verb::CompletionInstall(install.dir)),
+        (Some(shell), None) => Ok(Verb::Completion(shell)),
+        (Some(_), Some(_)) => Err(usage(
+            "a shell does not go with `install`",
+            "what kubectl asks is the same for every shell",
+            "kubectl emqx completion install",
+        )),
+        (None, None) => Err(usage(
+            "completion of which shell",
+            "it is one of bash, zsh, fish, powershell",
+            "kubectl emqx completion bash; for kubectl itself: kubectl emqx completion install",
+        )),
+    }
 }

@@ -37,6 +37,15 @@ const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 /// Checks that exist, and cannot be skipped.
 const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
 
+/// The checks that a verb, by its path, can be told to skip.
+pub(super) fn skippable_checks(path: &[&str]) -> &'static [&'static str] {
+    match path {
+        ["rebalance", "apply"] => &APPLY_CHECKS,
+        ["rebalance", "stop"] => &STOP_CHECKS,
+        _ => &[],
+    }
+}
+
 /// Only what can be skipped may be named.
 fn skippable(named: Vec<String>, known: &[&'static str]) -> Result<Vec<String>, Problem> {
     let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };

@@ -18,6 +18,7 @@ mod gone;
 pub mod lines;
 pub mod list;
 mod manifest;
+pub mod names;
 pub mod plan;
 pub mod prune;
 pub mod read;

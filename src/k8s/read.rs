@@ -26,6 +26,15 @@ pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, 
     Ok(facts(cluster, served, &resources, answers))
 }
 
+/// The names of all namespaces, as fresh as the server's own cache.
+pub(super) async fn namespaces(cluster: &Cluster) -> Result<Vec<String>, Problem> {
+    let list = cluster.api.get("/api/v1/namespaces?resourceVersion=0").await;
+    let list =
+        list.map_err(|trouble| trouble.problem("cannot list namespaces", "verb list on namespaces"))?;
+    let names = list["items"].as_array().into_iter().flatten();
+    Ok(names.filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect())
+}
+
 /// The problem that leaves nothing to show: the server is away, does not know us, or shows us no instance of any
 /// kind.
 fn hopeless(resources: &[Resource], answers: &[Result<Listing, Trouble>]) -> Option<Problem> {
