@@ -18,7 +18,7 @@ use crate::measure;
 /// Changes that are made.
 const CHANGES: usize = 31;
 /// How long something is followed.
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A program that runs, with its lines as they come and when they came. Ends with the value.
 struct Lines {
@@ -129,7 +129,7 @@ pub async fn following(program: &Path) {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let (before, said) = (processor(followed.child.id()), log_lines(&log).len());
         tokio::time::sleep(MINUTE).await;
-        let used = processor(followed.child.id()) - before;
+        let used = processor(followed.child.id()).saturating_sub(before);
         let memory = status_kib(followed.child.id(), "VmRSS:");
         let lines = log_lines(&log);
         let asked = lines[said..].iter().filter(|line| line.contains("requesting")).count();
