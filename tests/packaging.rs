@@ -149,7 +149,10 @@ fn the_rights_are_for_what_the_program_asks() {
     assert_eq!(roles["kubectl-emqx-view"], view, "who looks changes nothing and sees no Secret");
     let of = |name: &str| roles[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(of("kubectl-emqx-act"), ["create rebalances", "delete rebalances"]);
-    assert_eq!(of("kubectl-emqx-upgrade"), ["patch emqxenterprises", "patch emqxes", "patch pods/status"]);
+    assert_eq!(
+        of("kubectl-emqx-upgrade"),
+        ["patch emqxbrokers", "patch emqxenterprises", "patch emqxes", "patch pods/status"]
+    );
     assert_eq!(
         of("kubectl-emqx-ask-emqx"),
         ["create pods/portforward", "get pods/portforward", "get secrets"]

@@ -21,6 +21,7 @@ fn record(settled: &Settled) -> UpgradeRecord {
         version_only: false,
         connections: Some(3),
         sessions: None,
+        edit: Vec::new(),
     }
 }
 
