@@ -141,6 +141,15 @@ pub struct Right {
     pub namespace: String,
 }
 
+impl Right {
+    /// What an upgrade writes in Kubernetes: the instance, and (where a guard empties pods) their readiness gates.
+    pub fn of_upgrade(id: &InstanceId) -> [Self; 2] {
+        let patch =
+            |group, resource| Self { verb: "patch", group, resource, namespace: id.namespace.clone() };
+        [patch("apps.emqx.io", id.kind.plural()), patch("", "pods/status")]
+    }
+}
+
 /// The Kubernetes API.
 pub trait Kubernetes {
     /// What is served. Fails only when the API server cannot be asked at all.
@@ -148,6 +157,8 @@ pub trait Kubernetes {
     /// Lists what is wanted, once. A resource that is forbidden or absent becomes a fact; an error is only what
     /// leaves nothing to show.
     fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>>;
+    /// The names of the namespaces.
+    fn namespaces(&self) -> Later<'_, Vec<String>>;
     /// Lists and then watches what is wanted.
     fn follow(&self, scope: &Scope) -> FactStream;
     /// One Rebalance, or `None` when there is none of that name.
@@ -156,6 +167,21 @@ pub trait Kubernetes {
     fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created>;
     /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
     fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool>;
+    /// An instance as the server has it, `managedFields` included; `None` when it is gone.
+    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>>;
+    /// Server-side apply of an instance's fields as our field manager; with `force` fields of other managers are taken
+    /// over, without it they are a refusal that names them. Never makes an instance that is not there.
+    fn apply_instance<'a>(
+        &'a self,
+        change: &'a Value,
+        force: bool,
+        dry_run: DryRun,
+    ) -> Later<'a, AppliedObject>;
+    /// Takes fields (JSON pointers) out of an instance, whoever owns them, if it still is as `object` was read: an apply
+    /// takes away only what nobody else owns.
+    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject>;
+    /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
     /// Whether these are allowed; `None` where even that may not be asked.
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
 }
@@ -169,6 +195,31 @@ pub struct Created {
     pub object: Value,
     /// The server's warnings.
     pub warnings: Vec<String>,
+}
+
+/// What the server made of a change to an instance.
+#[derive(Clone, Debug)]
+pub struct AppliedObject {
+    /// The object as the server has it now, or would have it.
+    pub object: Value,
+    /// The server's warnings.
+    pub warnings: Vec<String>,
+}
+
+/// How a node is to be emptied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evacuate {
+    /// Clients cut a second.
+    pub conn_evict_rate: u64,
+    /// Sessions moved a second.
+    pub sess_evict_rate: u64,
+    /// Seconds for clients to take their sessions over; `None` is EMQX's own default.
+    pub wait_takeover: Option<u64>,
+    /// Seconds for load balancers to notice; `None` is EMQX's own default. EMQX 4 has no such wait and is not told, EMQX
+    /// before 5.1 refuses to be told.
+    pub wait_health_check: Option<u64>,
+    /// Where sessions go; empty is to all other nodes.
+    pub migrate_to: Vec<NodeName>,
 }
 
 /// EMQX's own API, of one cluster.
@@ -186,6 +237,10 @@ pub trait Broker {
     ) -> Later<'a, ()>;
     /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool>;
+    /// Asks EMQX to empty a node. What it does with it shows in what is read.
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, ()>;
+    /// Lets a node serve again. `false` when it was not being evacuated.
+    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool>;
     /// Whether a node accepts clients, asked of that very pod over a connection of its own.
     fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
 }

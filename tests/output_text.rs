@@ -149,7 +149,7 @@ fn status_while_a_rebalance_runs_and_sources_are_poor() {
     insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Text)), @r"
         emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
         rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
-        pods forbidden: may not list pods�[2J in mq
+        pods forbidden
         emqx stale, last heard 40s ago
 
         NODE           ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
@@ -165,7 +165,7 @@ fn status_with_more_columns() {
     insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Wide)), @r"
         emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
         rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
-        pods forbidden: may not list pods�[2J in mq
+        pods forbidden
         emqx stale, last heard 40s ago
 
         NODE                                                             POD                      SET                    REVISION     ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE            VERSION   SOURCE
@@ -184,7 +184,7 @@ fn status_in_ascii() {
     insta::assert_snapshot!(text, @r"
         emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
         rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
-        pods forbidden: may not list pods?[2J in mq
+        pods forbidden
         emqx stale, last heard 40s ago
 
         NODE            ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
@@ -427,7 +427,7 @@ fn rebalances_are_listed_with_their_verdict() {
 #[test]
 fn what_was_made_stands_alone() {
     let name = "rebalance.apps.emqx.io/emqx-1".to_owned();
-    let applied = Applied { name, instance: instance(), backend: Backend::Rebalance, plan: plan() };
+    let applied = Applied { name, instance: instance(), backend: Some(Backend::Rebalance), plan: plan() };
     insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @r"
         rebalance.apps.emqx.io/emqx-1
     ");

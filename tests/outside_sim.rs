@@ -9,7 +9,7 @@ use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
     ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Source, Strategy, Target, World,
 };
-use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Kubernetes, Right, Scope, Want};
+use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Evacuate, Kubernetes, Right, Scope, Want};
 use kubectl_emqx::sim::{Options, Running, Scenario, serve};
 use serde_json::json;
 
@@ -147,6 +147,60 @@ async fn emqx_is_driven_directly_and_refuses_in_plain_words() {
     let unknown = broker.start(&"emqx@nowhere".into(), &nodes, &strategy).await.expect_err("no such node");
     assert!(unknown.why.contains("does not run"), "{unknown}");
     running.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
+    for (scenario, name) in [("documented-v1beta4", "emqx-ee"), ("documented-v2beta1", "emqx")] {
+        let (running, cluster) = demo(scenario, 20.0).await;
+        let world = World::of(cluster.read(&scope(&cluster, name)).await.expect("it is read"));
+        let target = target(&world, name);
+        let id = target.instance.clone();
+        let there = cluster.object(&id).await.expect("it can be read").expect("it is there");
+        let change = json!({"apiVersion": there["apiVersion"], "kind": there["kind"],
+            "metadata": {"name": name, "namespace": "mq", "annotations": {"cli.emqx.io/upgrade": "x"}}});
+        let dry = cluster.apply_instance(&change, false, DryRun::Server).await.expect("it is valid");
+        assert_eq!(dry.object["metadata"]["annotations"]["cli.emqx.io/upgrade"], "x");
+        let still = cluster.object(&id).await.expect("it can be read").expect("it is there");
+        assert_eq!(still, there, "a dry run stores nothing");
+        let done = cluster.apply_instance(&change, false, DryRun::No).await.expect("it is stored");
+        let fields = ["/metadata/annotations/cli.emqx.io~1upgrade".to_owned()];
+        let problem = cluster.remove_fields(&there, &fields).await.expect_err("it is another by now");
+        assert!(problem.why.contains("meanwhile"), "{problem}");
+        let after = cluster.remove_fields(&done.object, &fields).await.expect("it is as it was seen");
+        assert!(after.object["metadata"]["annotations"].get("cli.emqx.io/upgrade").is_none());
+
+        let pod = target.pods[0].clone();
+        assert_eq!(cluster.set_gate("mq", &pod, false).await, Ok(true), "{scenario}");
+        assert_eq!(cluster.set_gate("mq", &"nobody".into(), false).await, Ok(false));
+
+        let nodes: Vec<_> =
+            world.instance(&id).expect("known").nodes.iter().map(|node| node.name.clone()).collect();
+        let broker = broker(&cluster, target);
+        let order = Evacuate {
+            conn_evict_rate: 10,
+            sess_evict_rate: 10,
+            wait_takeover: Some(5),
+            wait_health_check: Some(5),
+            migrate_to: vec![nodes[1].clone()],
+        };
+        assert_eq!(broker.stop_evacuation(&nodes[0]).await, Ok(false));
+        broker.evacuate(&nodes[0], &order).await.expect("it starts");
+        let again = broker.evacuate(&nodes[0], &order).await.expect_err("it runs");
+        assert_eq!(again.exit, kubectl_emqx::error::Exit::Refused);
+        assert_eq!(again.why, format!("{} is being evacuated already", nodes[0]));
+        let load = World::of(broker.read().await.expect("never fails")).load.expect("asked").value;
+        assert_eq!((load.evacuations.len(), &load.evacuations[0].node), (1, &nodes[0]));
+        assert_eq!(load.evacuations[0].conn_evict_rate, Some(10));
+        let zero = Evacuate { conn_evict_rate: 0, ..order.clone() };
+        let problem = broker.evacuate(&nodes[1], &zero).await.expect_err("0 is no rate");
+        assert!(problem.hint.is_some_and(|hint| hint.contains("above 0")), "{scenario}: {}", problem.why);
+        let nowhere = Evacuate { migrate_to: vec![nodes[0].clone()], ..order };
+        let problem = broker.evacuate(&nodes[1], &nowhere).await.expect_err("that one is being emptied");
+        assert!(problem.why.contains("unavailable"), "{scenario}: {problem}");
+        assert_eq!(broker.stop_evacuation(&nodes[0]).await, Ok(true));
+        running.shutdown().await;
+    }
 }
 
 /// Applies facts until something holds, for at most 20 real seconds.

@@ -72,7 +72,7 @@ pub(super) struct ConnectArgs {
     /// Do not verify the API server's certificate
     #[arg(long, global = true, hide_short_help = true)]
     pub(super) insecure_skip_tls_verify: bool,
-    /// Limit of one request to the API server; 0 is none
+    /// Limit of one request: to the API server (else 30s), to EMQX (else 10s)
     #[arg(long, global = true, hide_short_help = true, value_name = "DURATION", value_parser = value::duration)]
     pub(super) request_timeout: Option<Duration>,
 }

@@ -7,9 +7,12 @@ use futures::future::join_all;
 use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::Problem;
-use crate::model::{Fact, Instance, InstanceId, Link, News, Source, World};
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, Source, World};
 use crate::plan::reach;
 use crate::seam::{Broker, Scope, Want};
+
+/// So many are named when none of them is meant.
+const NAMED: usize = 5;
 
 /// One cluster with its world and the way to its EMQX.
 pub struct Gathered {
@@ -70,7 +73,11 @@ pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fa
 }
 
 /// The one instance that is meant.
-pub fn choose(hands: &Hands, world: &World, name: Option<&InstanceName>) -> Result<InstanceId, Problem> {
+pub async fn choose(
+    hands: &Hands,
+    world: &World,
+    name: Option<&InstanceName>,
+) -> Result<InstanceId, Problem> {
     let fits = |id: &&InstanceId| {
         name.is_none_or(|name| id.name == name.name && name.kind.is_none_or(|kind| kind == id.kind))
     };
@@ -78,7 +85,7 @@ pub fn choose(hands: &Hands, world: &World, name: Option<&InstanceName>) -> Resu
     let found: Vec<&InstanceId> = all.iter().filter(fits).collect();
     match (found.as_slice(), name) {
         ([one], _) => Ok((*one).clone()),
-        ([], Some(name)) => Err(unknown(hands, world, &all, &name.name)),
+        ([], Some(name)) => Err(unknown(hands, world, name).await),
         ([], None) => Err(none(hands, world)),
         (several, Some(name)) => Err(Problem::usage(
             format!("{} is ambiguous", name.name),
@@ -97,17 +104,27 @@ pub fn choose(hands: &Hands, world: &World, name: Option<&InstanceName>) -> Resu
     }
 }
 
-fn unknown(hands: &Hands, world: &World, all: &[InstanceId], name: &str) -> Problem {
-    let what = format!("there is no EMQX cluster {name} in namespace {}", hands.namespace);
+/// Asks once more, for every instance of the namespace: a name is best corrected by those that there are.
+async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
+    let kind = name.kind.map_or("EMQX cluster", InstanceKind::as_str);
     if let Some(why) = blind(world) {
-        return Problem::new(format!("cannot find EMQX cluster {name}"), why);
+        return Problem::new(format!("cannot find {kind} {}", name.name), why);
     }
-    if all.is_empty() {
-        return Problem::new(what, "").hint("kubectl emqx status -A lists every one that you may see");
+    let problem =
+        |why| Problem::new(format!("there is no {kind} {} in namespace {}", name.name, hands.namespace), why);
+    let all = scope(hands, None, Want { instances: true, ..Want::default() });
+    let there = hands.kubernetes.read(&all).await.map(|facts| World::of(facts).ids()).unwrap_or_default();
+    if let Some(other) = there.iter().find(|id| id.name == name.name) {
+        return problem(format!("{} is an {}", other.name, other.kind)).hint(format!(
+            "name it {}, or {}/{0}",
+            other.name,
+            other.kind.singular()
+        ));
     }
-    let names: Vec<&str> = all.iter().map(|id| id.name.as_str()).collect();
-    Problem::new(what, format!("there is {}", names.join(", ")))
-        .hint("kubectl emqx status -A lists every one that you may see")
+    let mut names: Vec<&str> = there.iter().take(NAMED).map(|id| id.name.as_str()).collect();
+    names.extend((there.len() > NAMED).then_some("…"));
+    let why = if names.is_empty() { String::new() } else { format!("it has {}", names.join(", ")) };
+    problem(why).hint("kubectl emqx status -A lists every one that you may see")
 }
 
 fn none(hands: &Hands, world: &World) -> Problem {
@@ -135,7 +152,7 @@ fn blind(world: &World) -> Option<String> {
 /// The whole picture of the one instance that is meant, EMQX included.
 pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
     let mut world = world(hands, &scope(hands, name, want)).await?;
-    let id = choose(hands, &world, name)?;
+    let id = choose(hands, &world, name).await?;
     let broker = hands.brokers.broker(reach::target(&world, instance(&world, &id)?));
     let facts = broker.read().await?;
     take(hands, &mut world, facts);
@@ -173,13 +190,20 @@ pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Probl
     Ok(())
 }
 
-/// Lists the rebalances again.
+/// Lists the instance and its rebalances again.
 pub async fn refresh_objects(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
-    let want = Want { instances: true, rebalances: true, ..Want::default() };
-    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
-    let mut scope = scope(hands, Some(&name), want);
-    scope.namespace = Some(gathered.id.namespace.clone());
-    let facts = hands.kubernetes.read(&scope).await?;
+    relist(hands, gathered, Want { instances: true, rebalances: true, ..Want::default() }).await
+}
+
+/// Lists again what is wanted of the one instance.
+pub async fn relist(hands: &Hands, gathered: &mut Gathered, want: Want) -> Result<(), Problem> {
+    let facts = hands.kubernetes.read(&exact(hands, &gathered.id, want)).await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
+}
+
+/// What is listed for this very instance.
+pub fn exact(hands: &Hands, id: &InstanceId, want: Want) -> Scope {
+    let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
+    Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
 }

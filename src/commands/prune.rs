@@ -1,13 +1,16 @@
 //! `rebalance prune`: deletes Rebalance objects that are over, and never one that may still be running.
 
-use super::apply::confirm;
+use tokio::time::Instant;
+
+use super::decide::confirm;
 use super::gather;
+use super::gone::{self, GONE_WITHIN};
 use super::list;
 use super::{Hands, Outcome};
 use crate::cli::intent::{DryRun, Filter, Output, Prune};
 use crate::error::Exit;
 use crate::model::human::{duration, plural, seconds_between};
-use crate::model::{Phase, Rebalance};
+use crate::model::{Instance, Phase, Rebalance};
 use crate::plan::results::RebalanceItem;
 use crate::seam::{self, Want};
 
@@ -16,7 +19,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     let want = Want { instances: true, rebalances: true, pods: true, ..Want::default() };
     let gathered = gather::several(hands, &Filter::default(), want).await?;
     let now = hands.clock.now();
-    let mut doomed: Vec<Rebalance> = Vec::new();
+    let mut doomed: Vec<(Rebalance, Option<&Instance>)> = Vec::new();
     for one in &gathered {
         for item in list::of(one, now) {
             let key = (one.id.namespace.clone(), item.name.clone());
@@ -30,7 +33,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
             let ended = object.completed.or(object.failed).or(object.created);
             let age = ended.map(|ended| seconds_between(ended, now));
             if age.is_some_and(|age| age >= intent.older_than.as_secs()) {
-                doomed.push(object.clone());
+                doomed.push((object.clone(), one.instance().ok()));
             }
         }
     }
@@ -43,7 +46,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     }
     let dry = intent.write.dry_run;
     if dry == DryRun::None {
-        for object in &doomed {
+        for (object, _) in &doomed {
             hands.printer.talk(&format!("  {}", object.name));
         }
         confirm(
@@ -52,23 +55,33 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
             &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")),
         )?;
     }
-    let note = match dry {
-        DryRun::None => " deleted",
-        DryRun::Client => " deleted (dry run)",
-        DryRun::Server => " deleted (server dry run)",
-    };
     if let Some(reason) = &intent.write.reason {
         hands.printer.talk(&format!("reason: {reason}"));
     }
-    for object in &doomed {
+    if dry != DryRun::Client {
         let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
-        if dry != DryRun::Client {
+        for (object, _) in &doomed {
             hands.kubernetes.delete_rebalance(object, how).await?;
         }
+    }
+    // All were asked to go before the first is waited for: together they get the time of one.
+    let until = Instant::now() + GONE_WITHIN;
+    for (object, instance) in &doomed {
+        let here = if dry == DryRun::None { gone::lingers(hands, object, until).await? } else { None };
+        if let Some(here) = &here {
+            let why = gone::why(here, *instance);
+            hands.printer.talk(&format!("{} is terminating: {why}", object.name));
+        }
         let name = format!("rebalance.apps.emqx.io/{}", object.name);
+        let note = match dry {
+            DryRun::None if here.is_some() => "terminating",
+            DryRun::None => "deleted",
+            DryRun::Client => "deleted (dry run)",
+            DryRun::Server => "deleted (server dry run)",
+        };
         hands.printer.line(&match intent.output {
             Output::Name => name,
-            _ => format!("{name}{note}"),
+            _ => format!("{name} {note}"),
         });
     }
     Ok(Exit::Reached)

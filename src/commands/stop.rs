@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::apply::confirm;
+use super::decide::confirm;
 use super::gather::{self, Gathered};
+use super::gone::{self, GONE_WITHIN, LOOK};
 use super::watch::{Meant, driven, meant, over};
 use super::{Hands, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
@@ -19,12 +20,6 @@ use crate::plan::words::short;
 
 /// Donors that are asked one by one at the most.
 const ASKED: usize = 8;
-
-/// How long the object may take to go before it is called terminating, by the clock on the wall.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// How long after a delete without EMQX it is looked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -269,30 +264,15 @@ impl Stopping<'_> {
             self.proof.push("the object was gone already".to_owned());
             return Ok(());
         }
-        let began = tokio::time::Instant::now();
-        while began.elapsed() < GONE_WITHIN {
-            let here = self.hands.kubernetes.rebalance(&object.namespace, &object.name).await?;
-            if here.is_none_or(|here| here.uid != object.uid) {
-                self.proof.push("the object is deleted".to_owned());
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        gather::refresh_objects(self.hands, &mut self.gathered).await?;
-        self.proof.push(self.terminating());
-        Ok(())
-    }
-
-    /// Why a deleted object stays.
-    fn terminating(&self) -> String {
-        let finalizers = self.object().map(|object| object.finalizers.join(", ")).unwrap_or_default();
-        let ready = self.gathered.instance().is_ok_and(crate::model::Instance::ready);
-        let why = if ready {
-            "the operator has not taken its finalizer off; is it running?"
-        } else {
-            "the operator takes its finalizer off only when the EMQX is ready again"
+        let until = tokio::time::Instant::now() + GONE_WITHIN;
+        let Some(here) = gone::lingers(self.hands, &object, until).await? else {
+            self.proof.push("the object is deleted".to_owned());
+            return Ok(());
         };
-        format!("the object is terminating: {why} (finalizers: {finalizers}); nothing runs in EMQX")
+        gather::refresh_objects(self.hands, &mut self.gathered).await?;
+        let why = gone::why(&here, self.gathered.instance().ok());
+        self.proof.push(format!("the object is terminating: {why}; nothing runs in EMQX"));
+        Ok(())
     }
 
     fn judged(&self, follower: &Follower, entry: &RunningRebalance) -> (Verdict, String) {
@@ -309,7 +289,7 @@ impl Stopping<'_> {
             now: &now,
             through_takeover: false,
             stopped: Some("you".to_owned()),
-            seconds: 0,
+            seconds: None,
         })
     }
 

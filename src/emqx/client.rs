@@ -1,22 +1,26 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
 use super::explain::{Failure, failure};
-use super::http::{Answer, Connection, Lost};
+use super::http::{Answer, Connection, Lost, no_answer};
+use super::order;
 use super::reach::Way;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, NodeName, PodName, Source, Strategy, Target};
-use crate::seam::{ApiKey, Broker, Clock, Credentials, FactStream, Later, Tap, back_off, driven, jitter};
+use crate::model::{Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
+use crate::seam::{
+    ApiKey, Broker, Clock, Credentials, Evacuate, FactStream, Later, Tap, back_off, driven, jitter,
+};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -65,6 +69,22 @@ impl Shared {
             key: RefCell::new(None),
             v4: Cell::new(v4),
         }
+    }
+
+    /// The same way to the same cluster, beginning so many pods later, with a connection of its own.
+    fn beside(&self, later: usize) -> Self {
+        let shared = Self::new(
+            self.way.clone(),
+            self.credentials.clone(),
+            self.clock.clone(),
+            self.tap.clone(),
+            self.target.clone(),
+            self.patience,
+        );
+        shared.pod.set(self.pod.get().wrapping_add(later));
+        shared.v4.set(self.v4.get());
+        shared.key.borrow_mut().clone_from(&self.key.borrow());
+        shared
     }
 
     fn current_pod(&self) -> Option<&PodName> {
@@ -130,11 +150,14 @@ impl Shared {
 
     /// The path under the API's root; finds out which root that is where it is not known.
     async fn rooted(&self, path: &str) -> Result<String, Failed> {
-        let v4 = match self.v4.get() {
-            Some(v4) => v4,
-            None => self.detect().await?,
-        };
-        Ok(format!("/api/{}/{path}", if v4 { "v4" } else { "v5" }))
+        Ok(format!("/api/{}/{path}", if self.is_v4().await? { "v4" } else { "v5" }))
+    }
+
+    async fn is_v4(&self) -> Result<bool, Failed> {
+        match self.v4.get() {
+            Some(v4) => Ok(v4),
+            None => self.detect().await,
+        }
     }
 
     /// v5, unless only v4 answers like an API. EMQX 4 knows no `/api/v5` (404, or a web page).
@@ -171,6 +194,57 @@ impl Shared {
         Ok(facts)
     }
 
+    /// One round from whichever of the pods answers first. The next one is asked when one fails, and beside one that
+    /// is silent; all of them together get no more time than one alone.
+    async fn first_round(&self) -> Result<Vec<Fact>, Fact> {
+        let first = self.pod.get();
+        let others: Vec<Self> = (1..self.tries()).map(|later| self.beside(later)).collect();
+        let name = self.name();
+        let ask = |shared| async move {
+            let name = Self::name(shared);
+            (shared.pod.get(), shared.round().await.map_err(|failed| (shared.lost(&failed, &name), failed)))
+        };
+        let mut asked = FuturesUnordered::from_iter([ask(self)]);
+        let mut others = others.iter();
+        let give_up = tokio::time::sleep(self.patience);
+        let mut silent = std::pin::pin!(tokio::time::sleep(self.patience / SILENT));
+        let mut give_up = std::pin::pin!(give_up);
+        loop {
+            tokio::select! {
+                biased;
+                Some((pod, answer)) = asked.next() => match answer {
+                    Ok(facts) => {
+                        // What is asked next goes where an answer came from.
+                        self.pod.set(pod);
+                        return Ok(facts);
+                    }
+                    Err((fact, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_)))) => {
+                        return Err(fact);
+                    }
+                    Err((fact, Failed::Lost(_))) => match others.next() {
+                        Some(other) => asked.push(ask(other)),
+                        None if asked.is_empty() => return Err(fact),
+                        None => {}
+                    },
+                },
+                () = &mut silent, if others.len() > 0 => {
+                    asked.extend(others.next().map(ask));
+                    silent.as_mut().reset(tokio::time::Instant::now() + self.patience / SILENT);
+                }
+                () = &mut give_up => {
+                    self.pod.set(first.wrapping_add(1));
+                    let failed = Failed::Lost(Lost::Unanswered(no_answer(self.patience)));
+                    return Err(self.lost(&failed, &name));
+                }
+            }
+        }
+    }
+
+    /// Through how many pods a single question is tried. A URL is one way.
+    fn tries(&self) -> usize {
+        self.target.pods.len().clamp(1, TRIES)
+    }
+
     /// The fact that EMQX is lost.
     fn lost(&self, failed: &Failed, name: &str) -> Fact {
         let link = match failed {
@@ -196,8 +270,7 @@ impl Shared {
 
     /// A POST that succeeds, or its refusal. What did not leave is sent again through the next pods.
     async fn post(&self, what: &str, path: &str, body: &Value) -> Result<Result<(), Failure>, Problem> {
-        let tries = self.target.pods.len().clamp(1, TRIES);
-        let mut left = tries;
+        let mut left = self.tries();
         loop {
             left -= 1;
             let sent = match self.rooted(path).await {
@@ -225,8 +298,7 @@ impl Shared {
     async fn poll(self: Rc<Self>, every: Duration, facts: Sender<Fact>) {
         let mut failures = 0_u32;
         loop {
-            let name = self.name();
-            let pause = match self.round().await {
+            let pause = match self.first_round().await {
                 Ok(round) => {
                     // A key that is refused is read anew each time: not more often than it can help.
                     let refused = round
@@ -241,12 +313,9 @@ impl Shared {
                     self.pass(jitter(every)).await;
                     if refused { back_off(failures) } else { continue }
                 }
-                Err(failed) => {
+                Err(lost) => {
                     failures += 1;
-                    // A first failure may be one pod's end: the next one is asked before anything is said.
-                    let said =
-                        failures > 1 || self.target.pods.len() < 2 || matches!(failed, Failed::Keyless(_));
-                    if said && facts.send(self.lost(&failed, &name)).await.is_err() {
+                    if facts.send(lost).await.is_err() {
                         return;
                     }
                     back_off(failures)
@@ -259,6 +328,9 @@ impl Shared {
 
 /// Pods that a single question is tried through.
 const TRIES: usize = 3;
+
+/// After this part of the patience a pod counts as silent, and another one is asked beside it.
+const SILENT: u32 = 3;
 
 /// However fast the server's clock runs, we do not ask more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -280,42 +352,9 @@ impl Client {
     }
 }
 
-/// A node's name as a part of a path.
-fn encode(node: &NodeName) -> String {
-    let mut encoded = String::new();
-    for byte in node.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(byte as char);
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 impl Broker for Client {
     fn read(&self) -> Later<'_, Vec<Fact>> {
-        Box::pin(async move {
-            let tries = self.shared.target.pods.len().clamp(1, TRIES);
-            let mut last = None;
-            for _ in 0..tries {
-                let name = self.shared.name();
-                match self.shared.round().await {
-                    Ok(facts) => return Ok(facts),
-                    Err(failed) => {
-                        let hopeless = matches!(
-                            failed,
-                            Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_))
-                        );
-                        last = Some(self.shared.lost(&failed, &name));
-                        if hopeless {
-                            break;
-                        }
-                    }
-                }
-            }
-            Ok(last.into_iter().collect())
-        })
+        Box::pin(async move { Ok(self.shared.first_round().await.unwrap_or_else(|lost| vec![lost])) })
     }
 
     fn follow(&self, every: Duration) -> FactStream {
@@ -331,18 +370,8 @@ impl Broker for Client {
     ) -> Later<'a, ()> {
         Box::pin(async move {
             let what = format!("cannot start the rebalance on {coordinator}");
-            let body = json!({
-                "nodes": nodes,
-                "conn_evict_rate": strategy.conn_evict_rate,
-                "sess_evict_rate": strategy.sess_evict_rate,
-                "wait_health_check": strategy.wait_health_check_seconds,
-                "wait_takeover": strategy.wait_takeover_seconds,
-                "abs_conn_threshold": strategy.abs_conn_threshold,
-                "rel_conn_threshold": strategy.rel_conn_threshold,
-                "abs_sess_threshold": strategy.abs_sess_threshold,
-                "rel_sess_threshold": strategy.rel_sess_threshold,
-            });
-            let path = format!("load_rebalance/{}/start", encode(coordinator));
+            let path = order::path(coordinator, "start");
+            let body = order::rebalance(nodes, strategy);
             self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))
         })
     }
@@ -350,11 +379,33 @@ impl Broker for Client {
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the rebalance of {coordinator}");
-            let path = format!("load_rebalance/{}/stop", encode(coordinator));
+            let path = order::path(coordinator, "stop");
             match self.shared.post(&what, &path, &json!({})).await? {
                 Ok(()) => Ok(true),
-                Err(failure) if failure.refusal() == Some(crate::model::Refusal::NotStarted) => Ok(false),
+                Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
                 Err(failure) => Err(failure.problem(what)),
+            }
+        })
+    }
+
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, ()> {
+        Box::pin(async move {
+            let what = format!("cannot evacuate {node}");
+            let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
+            let path = order::path(node, "evacuation/start");
+            let sent = self.shared.post(&what, &path, &order::evacuation(order, v4)).await?;
+            sent.map_err(|failure| failure.of_evacuation(what, node))
+        })
+    }
+
+    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool> {
+        Box::pin(async move {
+            let what = format!("cannot stop the evacuation of {node}");
+            let path = order::path(node, "evacuation/stop");
+            match self.shared.post(&what, &path, &json!({})).await? {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
+                Err(failure) => Err(failure.of_evacuation(what, node)),
             }
         })
     }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::error::{Exit, Problem};
-use crate::model::{Link, Refusal};
+use crate::model::{Link, NodeName, Refusal};
 
 /// What is said of an answer that is none of EMQX's.
 pub(super) const NOT_EMQX: &str = "what answers there is not EMQX's API";
@@ -72,7 +72,8 @@ impl Failure {
     pub(super) fn refusal(&self) -> Option<Refusal> {
         Refusal::parse(&self.message).or(match (self.status, self.code.as_str()) {
             (503, _) | (_, "RPC_ERROR") => Some(Refusal::RpcFailed),
-            (400, "BAD_REQUEST") => Some(Refusal::BadParameter),
+            // v4 says 200 and 400 in one.
+            (400, "BAD_REQUEST") | (200, "400") => Some(Refusal::BadParameter),
             _ => None,
         })
     }
@@ -113,6 +114,24 @@ impl Failure {
                 }
                 None => problem,
             },
+        }
+    }
+
+    /// The same of an evacuation: what runs there already is one, and `rebalance` has no answer to it.
+    pub(super) fn of_evacuation(&self, what: impl Into<String>, node: &NodeName) -> Problem {
+        let what = what.into();
+        match self.refusal() {
+            Some(Refusal::AlreadyStarted) => {
+                Problem::refused(what, format!("{node} is being evacuated already"))
+                    .hint(format!("kubectl emqx evacuate stop {node} lets it serve again"))
+            }
+            Some(Refusal::NodesUnavailable) => self
+                .problem(what)
+                .hint("kubectl emqx nodes shows which do not run, or are being emptied themselves"),
+            Some(Refusal::BadParameter) => self.problem(what).hint(
+                "rates are whole numbers above 0, waits whole seconds; EMQX before 5.1 takes no health check",
+            ),
+            _ => self.problem(what),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Connection {
         let patience = self.patience;
         match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
-            Err(_) => Err(Lost::Unanswered(format!("no answer within {} s", patience.as_secs_f64()))),
+            Err(_) => Err(Lost::Unanswered(no_answer(patience))),
         }
     }
 
@@ -161,9 +161,15 @@ impl Connection {
                 Err(error) => Lost::Unanswered(format!("the answer broke off: {error}")),
             })?
             .to_bytes();
+        tracing::debug!(%method, path, status, bytes = bytes.len(), "EMQX answered");
         self.used = Some(Instant::now());
         Ok(Answer { status, body: parse(status, &bytes)? })
     }
+}
+
+/// That time was up.
+pub(super) fn no_answer(patience: Duration) -> String {
+    format!("no answer within {} s", patience.as_secs_f64())
 }
 
 fn too_large() -> Lost {

@@ -3,6 +3,7 @@
 //! ```text
 //! reach.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
 //!                                                                        ├─ wire.rs     answers ─► Fact
+//!                                                                        ├─ order.rs    what is asked for
 //!                                                                        └─ explain.rs  refusals ─► Problem
 //! ```
 
@@ -17,6 +18,7 @@ use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
 mod client;
 mod explain;
 mod http;
+mod order;
 mod reach;
 mod tls;
 pub mod wire;
@@ -72,7 +74,7 @@ impl EmqxBrokers {
         })
     }
 
-    /// The same, with another limit for one request than 10 s.
+    /// The same, with another limit for one request than 10 s: `--request-timeout`.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -86,7 +86,11 @@ pub(super) async fn wrap(
             } else if text.contains("InvalidContentType") || text.contains("corrupt message") {
                 "it does not speak TLS (http instead of https?)".to_owned()
             } else {
-                format!("TLS failed: {text}")
+                match text.strip_prefix("invalid peer certificate") {
+                    // The rest is for programmers.
+                    Some(_) => "its certificate is not accepted (--emqx-insecure skips the check)".to_owned(),
+                    None => format!("TLS failed: {text}"),
+                }
             })
         }
     }

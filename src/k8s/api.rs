@@ -11,7 +11,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 use super::clock::ServerClock;
-use super::explain::Trouble;
+use super::explain::{self, Trouble};
 
 /// More than any page of 500 objects; an answer beyond it is a mistake, and memory is not endless.
 const LARGEST_ANSWER: usize = 128 << 20;
@@ -21,6 +21,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What we call ourselves.
 pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"));
+
+/// What a body is: a whole object, or one of the ways to change one.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// JSON.
+    Json,
+    /// Server-side apply. The media type says YAML, of which JSON is a part.
+    Apply,
+    /// Lists are merged by the keys that the type names.
+    Strategic,
+    /// What is null is taken away.
+    Merge,
+}
+
+impl Form {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Apply => "application/apply-patch+yaml",
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Merge => "application/merge-patch+json",
+        }
+    }
+}
 
 /// The API server.
 #[derive(Clone)]
@@ -60,8 +84,26 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Trouble> {
+        self.within(self.call_for_ever(method, path, body.map(|body| (Form::Json, body)))).await
+    }
+
+    /// PATCH. A server that is too busy did nothing yet, and is asked again.
+    pub(super) async fn patch(&self, path: &str, form: Form, body: &Value) -> Result<Answer, Trouble> {
+        let mut tries = 0;
+        loop {
+            match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)))).await {
+                Err(Trouble::Busy { seconds, .. }) if tries < 3 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn within(&self, call: impl Future<Output = Result<Answer, Trouble>>) -> Result<Answer, Trouble> {
         let limit = self.timeout.unwrap_or(PATIENCE);
-        match tokio::time::timeout(limit, self.call_for_ever(method, path, body)).await {
+        match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
             Err(_) => Err(Trouble::Lost(format!(
                 "the API server at {} does not answer: no answer within {} s",
@@ -75,7 +117,7 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<(Form, &Value)>,
     ) -> Result<Answer, Trouble> {
         let response = self.send(method, path, body).await?;
         let warnings = response
@@ -100,17 +142,17 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<(Form, &Value)>,
     ) -> Result<hyper::Response<Body>, Trouble> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "application/json");
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((form, _)) = body {
+            request = request.header(CONTENT_TYPE, form.media_type());
         }
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string().into_bytes()));
+        let body = body.map_or_else(Body::empty, |(_, body)| Body::from(body.to_string().into_bytes()));
         let request =
             request.body(body).map_err(|error| Trouble::Nonsense(format!("bad request {path}: {error}")))?;
         let response = self.client.send(request).await.map_err(|error| Trouble::of(&self.server, &error))?;
@@ -133,12 +175,14 @@ impl Api {
             .map(http_body_util::Collected::to_bytes);
         let text = text.unwrap_or_default();
         let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-        let message = object.get("message").and_then(Value::as_str).map_or_else(
-            || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned(),
-            str::to_owned,
-        );
+        let said = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
+        let message = explain::message(&object).unwrap_or_else(said);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Trouble::Busy { seconds: seconds.unwrap_or(1), message });
+        }
+        let owners = explain::owners(&object);
+        if !owners.is_empty() {
+            return Err(Trouble::Owned(owners));
         }
         let reason = object.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Trouble::Refused { code: status.as_u16(), reason, message })

@@ -2,7 +2,10 @@
 
 use std::error::Error as StdError;
 
-use crate::error::{Cause, Problem};
+use kube::config::LoadDataError;
+use serde_json::Value;
+
+use crate::error::{Cause, Exit, Problem};
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(super) enum Trouble {
         /// The server's sentence.
         message: String,
     },
+    /// What an apply writes belongs to others: the manager and the field, each time.
+    Owned(Vec<(String, String)>),
     /// The API server asked for patience.
     Busy {
         /// For how long.
@@ -79,6 +84,8 @@ impl Trouble {
         let why = certificate_sentence(&all).unwrap_or_else(|| {
             if all.contains("connection refused") || all.contains("Connection refused") {
                 "connection refused".to_owned()
+            } else if all.contains("InvalidContentType") {
+                "it does not speak TLS (http instead of https?)".to_owned()
             } else if all.contains("deadline has elapsed") || all.contains("no answer in time") {
                 "no answer in time".to_owned()
             } else if all.contains("failed to lookup address") || all.contains("dns error") {
@@ -107,6 +114,12 @@ impl Trouble {
         matches!(self, Self::Refused { code: 403, .. })
     }
 
+    /// Whether what was sent is wrong in itself: fields that are not there, values that are not allowed.
+    pub(super) fn is_invalid(&self) -> bool {
+        matches!(self, Self::Refused { code, message, .. }
+            if matches!(code, 400 | 422) || typed_sentence(message).is_some())
+    }
+
     /// Whether a list or watch is too old to go on.
     pub(super) fn is_expired(&self) -> bool {
         matches!(self, Self::Refused { code: 410, .. })
@@ -122,7 +135,10 @@ impl Trouble {
             Self::Refused { code, message, .. } if message.is_empty() => {
                 format!("the API server answered {code}")
             }
-            Self::Refused { message, .. } => message.clone(),
+            Self::Refused { message, .. } => webhook_sentence(message)
+                .or_else(|| typed_sentence(message))
+                .unwrap_or_else(|| message.clone()),
+            Self::Owned(owners) => owned_sentence(owners),
             Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
             Self::Lost(text) | Self::Identity(text) | Self::Nonsense(text) => text.clone(),
         }
@@ -132,10 +148,20 @@ impl Trouble {
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
         let problem = Problem::new(what, self.why()).cause(match self {
             Self::Lost(_) => Cause::Away,
-            Self::Refused { code: 403, .. } => Cause::Forbidden,
+            Self::Refused { code: 403, message, .. } if !denied(message) => Cause::Forbidden,
             _ => Cause::Other,
         });
         match self {
+            Self::Refused { message, .. } if denied(message) => problem,
+            Self::Refused { code: 500.., message, .. } if message.contains(" webhook ") => problem.hint(
+                "nothing is stored while it is away: kubectl get pods -A -l control-plane=controller-manager",
+            ),
+            Self::Busy { .. } | Self::Refused { code: 500.., .. } => {
+                problem.hint("try again in a moment; how it is: kubectl get --raw '/readyz?verbose'")
+            }
+            Self::Owned(_) => problem.exit(Exit::Refused).hint(
+                "change it where it is kept (kubectl emqx upgrade generate), or take it over with --force-conflicts",
+            ),
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
             }
@@ -149,9 +175,82 @@ impl Trouble {
             Self::Lost(_) => {
                 problem.hint("kubectl cluster-info; is it the right --context, and is the network up?")
             }
-            _ => problem,
+            Self::Nonsense(_) => problem.hint(
+                "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
+            ),
+            Self::Refused { .. } => problem,
         }
     }
+}
+
+/// The server's sentence. Of an object that is not valid it repeats every field, and ends with a remark on itself: what
+/// is wrong is said once, field by field.
+pub(super) fn message(status: &Value) -> Option<String> {
+    let causes =
+        status.pointer("/details/causes").and_then(Value::as_array).filter(|_| status["reason"] == "Invalid");
+    let wrong: Vec<String> = causes
+        .into_iter()
+        .flatten()
+        .filter_map(|cause| Some((cause["field"].as_str()?, cause["message"].as_str()?)))
+        .filter(|(field, _)| !matches!(*field, "" | "<nil>"))
+        .map(|(field, message)| format!("{field}: {}", message.replace(&format!("{field} in body "), "it ")))
+        .collect();
+    if wrong.is_empty() { status["message"].as_str().map(str::to_owned) } else { Some(wrong.join("; ")) }
+}
+
+/// Who owns the fields that an apply wanted to write, out of the server's `Status`.
+pub(super) fn owners(status: &Value) -> Vec<(String, String)> {
+    let causes =
+        status.pointer("/details/causes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let conflicts = causes.iter().filter(|cause| cause["reason"] == "FieldManagerConflict");
+    let text = |cause: &Value, key: &str| cause[key].as_str().unwrap_or_default().to_owned();
+    conflicts
+        .map(|cause| {
+            // `conflict with "NAME" using VERSION at TIME`
+            let message = text(cause, "message");
+            let manager = message.split('"').nth(1).unwrap_or(&message).to_owned();
+            (manager, text(cause, "field").trim_start_matches('.').to_owned())
+        })
+        .collect()
+}
+
+fn owned_sentence(owners: &[(String, String)]) -> String {
+    let mut managers: Vec<&str> = owners.iter().map(|(manager, _)| manager.as_str()).collect();
+    managers.dedup();
+    let each = managers.into_iter().map(|manager| {
+        let fields: Vec<&str> =
+            owners.iter().filter(|(it, _)| it == manager).map(|(_, field)| field.as_str()).collect();
+        format!("{} {} to {manager}", fields.join(", "), if fields.len() == 1 { "belongs" } else { "belong" })
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// Whether a webhook said no, which comes with 403 like a missing right.
+fn denied(message: &str) -> bool {
+    message.starts_with("admission webhook ") && message.contains(" denied the request")
+}
+
+/// What an apply says of a field that the CRD has not, or of a value of another type; it comes with 500.
+fn typed_sentence(message: &str) -> Option<String> {
+    let (_, said) = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
+    Some(said.trim_start_matches('.').to_owned())
+}
+
+/// What a webhook said, without the server's wrapping; or that one does not answer.
+fn webhook_sentence(message: &str) -> Option<String> {
+    if denied(message) {
+        let (_, said) = message.split_once(" denied the request")?;
+        let said = said.trim_start_matches([':', ' ']);
+        let said = if said.is_empty() || said == "without explanation" { "it gives no reason" } else { said };
+        return Some(format!("the operator's webhook refuses it: {said}"));
+    }
+    let rest = message.trim_start_matches("Internal error occurred: ");
+    let away = rest.starts_with("failed calling webhook") || rest.starts_with("conversion webhook for");
+    // The server's sentence ends with the cause: `… Post "https://…": dial tcp …: connect: connection refused`.
+    away.then(|| {
+        let cause = rest.rsplit(": ").next().unwrap_or(rest);
+        format!("a webhook that the API server must ask does not answer ({cause})")
+    })
 }
 
 fn certificate_sentence(all: &str) -> Option<String> {
@@ -181,10 +280,13 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the last cause says: the others only repeat it with more in front.
+/// What the last cause says: the others only repeat it with more in front. But a file is named by the one before.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut here = error;
     while let Some(next) = here.source() {
+        if let Some(LoadDataError::ReadFile(io, path)) = here.downcast_ref() {
+            return format!("{} cannot be read: {io}", path.display());
+        }
         here = next;
     }
     here.to_string()
@@ -244,6 +346,45 @@ mod tests {
         assert!(problem.why.contains("eve"));
         assert!(problem.hint.expect("a hint").contains("verb list on pods"));
         assert!(trouble.is_forbidden() && !trouble.is_fatal());
+    }
+
+    #[test]
+    fn a_webhooks_no_is_told_in_its_own_words_and_is_no_missing_right() {
+        let refused = |code, message: &str| Trouble::Refused {
+            code,
+            reason: String::new(),
+            message: message.to_owned(),
+        };
+        let no = "admission webhook \"validator.apps.emqx.io\" denied the request: image tag latest is not allowed";
+        let problem = refused(403, no).problem("cannot change EMQX mq/emqx", "verb patch on emqxes");
+        assert_eq!(problem.why, "the operator's webhook refuses it: image tag latest is not allowed");
+        assert_eq!((problem.cause, problem.hint), (Cause::Other, None));
+        let silent = refused(403, "admission webhook \"v.io\" denied the request without explanation");
+        assert_eq!(silent.why(), "the operator's webhook refuses it: it gives no reason");
+
+        let away = "Internal error occurred: failed calling webhook \"v.io\": failed to call webhook: Post \
+                    \"https://w.svc:443/validate?timeout=10s\": dial tcp 10.0.0.1:443: connect: connection refused";
+        let problem = refused(500, away).problem("cannot change EMQX mq/emqx", "");
+        assert!(problem.why.ends_with("does not answer (connection refused)"), "{problem}");
+        assert!(problem.hint.is_some());
+    }
+
+    #[test]
+    fn fields_of_others_are_named_with_their_managers() {
+        let cause = |manager: &str, field: &str| {
+            serde_json::json!({"reason": "FieldManagerConflict", "field": field,
+                "message": format!("conflict with {manager:?} using apps.emqx.io/v2beta1 at 2026-11-24T00:00:00Z")})
+        };
+        let status = serde_json::json!({"reason": "Conflict", "details": {"causes": [cause("argocd-controller", ".spec.image"),
+            cause("argocd-controller", ".spec.updateStrategy.type"), cause("flux", ".spec.image")]}});
+        let problem = Trouble::Owned(owners(&status)).problem("cannot change EMQX mq/emqx", "");
+        assert_eq!(
+            problem.why,
+            "spec.image, spec.updateStrategy.type belong to argocd-controller; spec.image belongs to flux"
+        );
+        assert_eq!(problem.exit, Exit::Refused);
+        assert!(problem.hint.is_some_and(|hint| hint.contains("--force-conflicts")));
+        assert_eq!(owners(&serde_json::json!({"reason": "Conflict", "message": "changed"})), []);
     }
 
     #[test]

@@ -21,6 +21,30 @@ pub(super) fn complete_url(server: &mut NamedServer) -> Option<String> {
     (!usable).then(|| url.clone())
 }
 
+/// What a kubeconfig has names for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Contexts.
+    Context,
+    /// Clusters.
+    Cluster,
+    /// Users.
+    User,
+    /// The namespaces of contexts.
+    Namespace,
+}
+
+/// The names of one sort that a kubeconfig has.
+pub(super) fn names(kubeconfig: Kubeconfig, entry: Entry) -> Vec<String> {
+    let Kubeconfig { contexts, clusters, auth_infos, .. } = kubeconfig;
+    match entry {
+        Entry::Context => contexts.into_iter().map(|it| it.name).collect(),
+        Entry::Cluster => clusters.into_iter().map(|it| it.name).collect(),
+        Entry::User => auth_infos.into_iter().map(|it| it.name).collect(),
+        Entry::Namespace => contexts.into_iter().filter_map(|it| it.context?.namespace).collect(),
+    }
+}
+
 fn context_names(kubeconfig: &Kubeconfig) -> String {
     let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();
@@ -53,7 +77,7 @@ pub(super) fn explain(error: &KubeconfigError, place: &str) -> Problem {
         }
         KubeconfigError::Parse(error) => {
             let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default().to_owned();
+            let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             Problem::new(WHAT, format!("the kubeconfig {place} is not valid: {line}"))
                 .hint("kubectl config view reads it the same way")
         }

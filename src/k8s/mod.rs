@@ -4,7 +4,8 @@
 //! client.rs (flags, kubeconfig) ─► api.rs (one request; Date ─► clock.rs; failure ─► explain.rs)
 //!                                     ├─ discovery.rs   what is served
 //!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
-//!                                     ├─ act.rs         create, delete, may
+//!                                     ├─ act.rs         a Rebalance: create, delete; may
+//!                                     ├─ change.rs      an instance: read whole, apply, take fields away; a pod's gate
 //!                                     ├─ tunnel.rs      port-forward
 //!                                     └─ secret.rs      the key for EMQX
 //! ```
@@ -16,11 +17,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::model::{Fact, Rebalance, Served};
-use crate::seam::{Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap};
+use crate::model::{Fact, InstanceId, PodName, Rebalance, Served};
+use crate::seam::{AppliedObject, Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap};
 
 mod act;
 mod api;
+mod change;
 mod client;
 mod clock;
 mod discovery;
@@ -35,6 +37,7 @@ pub mod wire;
 
 pub use client::Connect;
 pub use clock::ServerClock;
+pub use kubeconfig::Entry;
 
 /// A Kubernetes cluster; clones share connection, clock and what was discovered.
 #[derive(Clone)]
@@ -146,6 +149,10 @@ impl Kubernetes for Cluster {
         Box::pin(read::read(self, scope))
     }
 
+    fn namespaces(&self) -> Later<'_, Vec<String>> {
+        Box::pin(read::namespaces(self))
+    }
+
     fn follow(&self, scope: &Scope) -> FactStream {
         watch::follow(self.clone(), scope.clone())
     }
@@ -160,6 +167,27 @@ impl Kubernetes for Cluster {
 
     fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
         Box::pin(act::delete_rebalance(self, rebalance, dry_run))
+    }
+
+    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>> {
+        Box::pin(change::object(self, id))
+    }
+
+    fn apply_instance<'a>(
+        &'a self,
+        change: &'a Value,
+        force: bool,
+        dry_run: DryRun,
+    ) -> Later<'a, AppliedObject> {
+        Box::pin(change::apply(self, change, force, dry_run))
+    }
+
+    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject> {
+        Box::pin(change::remove(self, object, fields))
+    }
+
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
+        Box::pin(change::set_gate(self, namespace, pod, serving))
     }
 
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {

@@ -58,8 +58,10 @@ pub struct Run {
     pub entry: Option<RunningRebalance>,
     /// What was asked, where that is known.
     pub strategy: Option<Strategy>,
-    /// When it began.
+    /// When it began; when it was first seen, where nothing tells.
     pub began: Timestamp,
+    /// Whether its beginning is known.
+    begin_known: bool,
     /// Counts at the start.
     pub start: Option<Counts>,
     /// Counts now.
@@ -194,6 +196,8 @@ pub struct Follower {
     focus: Option<InstanceId>,
     /// What we asked EMQX for ourselves, by name: no source but us knows it.
     asked: Vec<(String, Strategy)>,
+    /// The object that is asked for by its name.
+    wanted: Option<String>,
     /// Objects that were over when they were first seen: past, unless asked for.
     past: Vec<String>,
     began: bool,
@@ -208,6 +212,13 @@ impl Follower {
     /// Follows the rebalances of one instance, or of all in a recording.
     pub fn new(focus: Option<InstanceId>) -> Self {
         Self { focus, ..Self::default() }
+    }
+
+    /// The same; the object of this name is followed even if it is over when it is first seen, as EMQX may go on.
+    #[must_use]
+    pub fn wanting(mut self, name: &str) -> Self {
+        self.wanted = Some(name.to_owned());
+        self
     }
 
     /// The run of this name: the one that goes on, else the last.
@@ -300,7 +311,7 @@ impl Follower {
                 continue;
             }
             let over = matches!(object.phase, Phase::Completed | Phase::Failed);
-            if over && !self.began {
+            if over && !self.began && self.wanted.as_ref() != Some(&object.name) {
                 self.past.push(object.uid.clone());
                 continue;
             }
@@ -578,6 +589,7 @@ fn begin(
             .map(|object| object.strategy.clone())
             .or_else(|| record.map(|record| record.strategy)),
         began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
+        begin_known: fresh || told.is_some(),
         start,
         counts,
         stage_since: now,
@@ -689,7 +701,7 @@ fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
         now: &run.counts,
         through_takeover: run.through_takeover,
         stopped,
-        seconds: seconds_between(run.began, ended),
+        seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
     })
 }
 

@@ -38,7 +38,7 @@ pub struct Ending<'a> {
     /// Who stopped it, if somebody did.
     pub stopped: Option<String>,
     /// How long it ran.
-    pub seconds: u64,
+    pub seconds: Option<u64>,
 }
 
 /// Clients fewer than at the start; `None` when either is not known.
@@ -97,7 +97,7 @@ fn tail(ending: &Ending<'_>) -> String {
         Some(lost) => parts.push(format!("{} missing", count(lost))),
         None => {}
     }
-    parts.push(format!("{} s", ending.seconds));
+    parts.extend(ending.seconds.map(|seconds| format!("{seconds} s")));
     parts.join(", ")
 }
 
@@ -278,7 +278,7 @@ pub fn past(object: &Rebalance, now: Option<&Counts>, at: Timestamp) -> (Verdict
         now,
         through_takeover: ran + record.strategy.wait_takeover_seconds >= planned - planned / 10,
         stopped: None,
-        seconds: duration.unwrap_or(ran.min(planned)),
+        seconds: duration,
     };
     let (verdict, reason) = end(&ending);
     (verdict, reason, duration)
@@ -287,6 +287,8 @@ pub fn past(object: &Rebalance, now: Option<&Counts>, at: Timestamp) -> (Verdict
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{News, Object};
+    use crate::plan::mk;
 
     fn counts(of: &[u64]) -> Counts {
         Counts(
@@ -315,7 +317,7 @@ mod tests {
             now: &counts(now),
             through_takeover,
             stopped: stopped.map(str::to_owned),
-            seconds: 98,
+            seconds: Some(98),
         })
     }
 
@@ -363,5 +365,30 @@ mod tests {
         assert_eq!(judged(bare, false), Verdict::NothingToDo);
         assert_eq!(judged(bare, true), Verdict::Failed);
         assert_eq!(judged("EMQX emqx-ee is not found", false), Verdict::Failed);
+    }
+    #[test]
+    fn a_past_one_is_told_without_a_duration_that_nobody_saw() {
+        let before = super::super::rebalance::numbered(&[3333, 3333, 3334, 0], None);
+        let plan = forecast(None, &before, &strategy(), Return::default());
+        let record = PlanRecord::of(&plan, mk::at(0)).text();
+        let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Failed, |it| {
+            it.processed = true;
+            it.plan = Some(record);
+            it.failed = Some(mk::at(30));
+        })
+        .news
+        else {
+            panic!("a Rebalance")
+        };
+        let now = Counts(
+            before
+                .iter()
+                .zip([2553, 2553, 2554, 2340])
+                .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
+                .collect(),
+        );
+        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(2000));
+        assert_eq!((verdict, duration), (Verdict::Balanced, None));
+        assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
     }
 }

@@ -77,6 +77,9 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
     demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).fails(6);
+    // Nor can one who may not ask EMQX follow it: that is said, not waited for.
+    let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);
+    assert!(ran.out.contains("unknown: the object says Failed, but EMQX cannot be asked"), "{ran}");
     assert!(!idle(&demo));
     assert_eq!(demo.rebalances().len(), 1);
 }
@@ -94,16 +97,32 @@ fn prune_takes_what_is_over_and_never_what_runs() {
         "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
     let second = demo.running(strategy);
     until("the trap", || demo.rebalance(&second)["status"]["phase"] == "Failed");
-    demo.run("rebalance prune --dry-run client").exits(0).shows(&first);
+    let ran = demo.run("rebalance prune --dry-run client -o name").exits(0);
+    assert_eq!(ran.out.trim(), first);
     demo.run("rebalance prune --dry-run server").exits(0).shows(&first);
     assert_eq!(demo.rebalances().len(), 2);
-    let ran = demo.run("rebalance prune --yes -o name").exits(0);
-    assert_eq!(ran.out.trim(), first);
-    // While the second keeps the instance from being ready, the operator leaves the first one terminating.
     let dying = |name: &str| demo.rebalance(name)["metadata"]["deletionTimestamp"].is_string();
     let bare = first.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
-    assert!(dying(bare) || demo.rebalances().len() == 1);
+    // While the second keeps the instance from being ready, the operator leaves the first one terminating.
+    let ran = demo.run("rebalance prune --yes").exits(0);
+    assert_eq!(ran.out.trim(), format!("{first} terminating"), "{ran}");
+    assert!(
+        ran.err.contains(&format!("{bare} is terminating: the operator takes its finalizer off only when")),
+        "{ran}"
+    );
+    assert!(dying(bare));
+    demo.run("rebalance prune --yes").exits(0).says(&format!("{bare} stays: it is being deleted already"));
     // EMQX cannot be asked: the one that says Failed may still run, and stays.
     demo.run("rebalance prune --yes --context no-secrets").exits(0).says(&format!("{second} stays"));
     assert!(!dying(&second) && demo.rebalances().iter().any(|(name, _)| *name == second));
+}
+
+#[test]
+fn prune_waits_until_what_it_deleted_is_gone() {
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
+    let name = ran.out.trim().to_owned();
+    let ran = demo.run("rebalance prune --yes").exits(0);
+    assert_eq!(ran.out.trim(), format!("{name} deleted"), "{ran}");
+    assert_eq!(demo.rebalances(), []);
 }

@@ -15,10 +15,10 @@ pub fn status(status: &Status, layout: Layout) -> String {
     let mut text = format!("{}\n{}\n", theme.clean(&head(status)), verdict(status, theme));
     for (source, age) in status.sources.each() {
         if age.state != SourceState::Ok {
-            let why = age.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-            let old =
-                age.age_seconds.map(|age| format!(", last heard {} ago", duration(age))).unwrap_or_default();
-            let line = format!("{} {}{old}{why}", source.as_str(), age.state.as_str());
+            // Why is said by the notice. What is heard of a forbidden source comes another way.
+            let heard = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
+            let old = heard.map(|age| format!(", last heard {} ago", duration(age))).unwrap_or_default();
+            let line = format!("{} {}{old}", source.as_str(), age.state.as_str());
             text.push_str(&theme.paint(Tone::Warning, &theme.clean(&line)));
             text.push('\n');
         }

@@ -1,0 +1,74 @@
+//! What is asked of EMQX, in its own words: paths and bodies (`emqx-facts.md` 3.3). Waits are whole seconds, which EMQX 4
+//! and every 5 take; a field that a version does not know is left out, because it refuses the whole order.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::model::{NodeName, Strategy};
+use crate::seam::Evacuate;
+
+/// The path under the API's root. EMQX's names hold an `@`: only unreserved characters stand for themselves.
+pub(super) fn path(node: &NodeName, verb: &str) -> String {
+    let mut path = "load_rebalance/".to_owned();
+    for byte in node.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(byte as char);
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path + "/" + verb
+}
+
+/// A rebalance among these nodes.
+pub(super) fn rebalance(nodes: &[NodeName], strategy: &Strategy) -> Value {
+    json!({
+        "nodes": nodes,
+        "conn_evict_rate": strategy.conn_evict_rate,
+        "sess_evict_rate": strategy.sess_evict_rate,
+        "wait_health_check": strategy.wait_health_check_seconds,
+        "wait_takeover": strategy.wait_takeover_seconds,
+        "abs_conn_threshold": strategy.abs_conn_threshold,
+        "rel_conn_threshold": strategy.rel_conn_threshold,
+        "abs_sess_threshold": strategy.abs_sess_threshold,
+        "rel_sess_threshold": strategy.rel_sess_threshold,
+    })
+}
+
+/// An evacuation. EMQX 4 knows no wait for a health check; nobody takes an empty list of nodes.
+pub(super) fn evacuation(order: &Evacuate, v4: bool) -> Value {
+    let mut body =
+        json!({"conn_evict_rate": order.conn_evict_rate, "sess_evict_rate": order.sess_evict_rate});
+    if let Some(seconds) = order.wait_takeover {
+        body["wait_takeover"] = json!(seconds);
+    }
+    if let Some(seconds) = order.wait_health_check.filter(|_| !v4) {
+        body["wait_health_check"] = json!(seconds);
+    }
+    if !order.migrate_to.is_empty() {
+        body["migrate_to"] = json!(order.migrate_to);
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_and_only_what_a_version_knows_is_sent() {
+        assert_eq!(path(&"emqx@a.b".into(), "stop"), "load_rebalance/emqx%40a.b/stop");
+        let mut order = Evacuate { conn_evict_rate: 5, sess_evict_rate: 6, ..Evacuate::default() };
+        assert_eq!(evacuation(&order, false), json!({"conn_evict_rate": 5, "sess_evict_rate": 6}));
+        order.wait_takeover = Some(0);
+        order.wait_health_check = Some(7);
+        order.migrate_to = vec!["emqx@c".into()];
+        let v4 =
+            json!({"conn_evict_rate": 5, "sess_evict_rate": 6, "wait_takeover": 0, "migrate_to": ["emqx@c"]});
+        assert_eq!(evacuation(&order, true), v4);
+        let mut v5 = v4;
+        v5["wait_health_check"] = json!(7);
+        assert_eq!(evacuation(&order, false), v5);
+    }
+}

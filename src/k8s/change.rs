@@ -1,0 +1,185 @@
+//! An instance, whole, and the few ways in which it is changed; and the readiness gate of a pod.
+
+use serde_json::{Value, json};
+
+use super::Cluster;
+use super::api::{Answer, Form, encode};
+use super::explain::Trouble;
+use super::wire::GROUP;
+use crate::error::Problem;
+use crate::model::{InstanceId, InstanceKind, PodName};
+use crate::seam::{AppliedObject, DryRun};
+
+/// The readiness gate by which the operators lead clients to a pod, or away from it.
+const ON_SERVING: &str = "apps.emqx.io/on-serving";
+
+/// An instance, as its own words name it.
+struct Place<'a> {
+    kind: InstanceKind,
+    version: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(object: &'a Value) -> Result<Self, Problem> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let kind = InstanceKind::parse(text("/kind")).ok_or_else(|| {
+            Problem::new("cannot change an instance", format!("{:?} is no kind of EMQX's", text("/kind")))
+        })?;
+        let version = text("/apiVersion").rsplit('/').next().unwrap_or_default();
+        Ok(Self { kind, version, namespace: text("/metadata/namespace"), name: text("/metadata/name") })
+    }
+
+    fn path(&self) -> String {
+        format!(
+            "/apis/{GROUP}/{}/namespaces/{}/{}/{}",
+            self.version,
+            encode(self.namespace),
+            self.kind.plural(),
+            encode(self.name)
+        )
+    }
+
+    fn what(&self, verb: &str) -> String {
+        format!("cannot {verb} {} {}/{}", self.kind, self.namespace, self.name)
+    }
+
+    fn needs(&self, verb: &str) -> String {
+        format!("verb {verb} on {}.{GROUP}", self.kind.plural())
+    }
+
+    /// Where to look after a change that was sent and not answered.
+    fn look(&self) -> String {
+        format!(
+            "whether it was stored is not known: kubectl get {} -n {} {} -o yaml",
+            self.kind.singular(),
+            self.namespace,
+            self.name
+        )
+    }
+
+    fn refused(&self, trouble: &Trouble, dry_run: DryRun) -> Problem {
+        let what = self.what("change");
+        match trouble {
+            Trouble::Refused { code: 404, .. } => self.gone(),
+            Trouble::Refused { code: 409, .. } => {
+                Problem::refused(what, "it was changed, or made anew, meanwhile")
+                    .hint(format!("look at it and try again: kubectl emqx status {}", self.name))
+            }
+            Trouble::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
+            _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(
+                "what this cluster's operator takes: kubectl explain {}.spec --api-version={GROUP}/{}",
+                self.kind.singular(),
+                self.version
+            )),
+            _ => trouble.problem(what, &self.needs("patch")),
+        }
+    }
+
+    fn gone(&self) -> Problem {
+        Problem::new(self.what("change"), "it does not exist any more").hint(format!(
+            "kubectl get {} -n {}",
+            self.kind.singular(),
+            self.namespace
+        ))
+    }
+}
+
+pub(super) async fn object(cluster: &Cluster, id: &InstanceId) -> Result<Option<Value>, Problem> {
+    let served = cluster.known().await?;
+    let Some(version) = served.version_of(id.kind.plural()) else {
+        return Err(Problem::new(format!("cannot read {id}"), format!("{} is not served", id.kind))
+            .hint("kubectl api-resources --api-group=apps.emqx.io"));
+    };
+    let place = Place { kind: id.kind, version, namespace: &id.namespace, name: &id.name };
+    read(cluster, &place).await
+}
+
+async fn read(cluster: &Cluster, place: &Place<'_>) -> Result<Option<Value>, Problem> {
+    match cluster.api.get(&place.path()).await {
+        Ok(object) => Ok(Some(object)),
+        Err(trouble) if trouble.is_absent() => Ok(None),
+        Err(trouble) => Err(trouble.problem(place.what("read"), &place.needs("get"))),
+    }
+}
+
+pub(super) async fn apply(
+    cluster: &Cluster,
+    change: &Value,
+    force: bool,
+    dry_run: DryRun,
+) -> Result<AppliedObject, Problem> {
+    let place = Place::of(change)?;
+    let there = read(cluster, &place).await?.ok_or_else(|| place.gone())?;
+    if let Some(since) = there.pointer("/metadata/deletionTimestamp").and_then(Value::as_str) {
+        return Err(Problem::refused(place.what("change"), format!("it is being deleted since {since}"))
+            .hint(format!(
+                "kubectl get {} -n {} {} -o yaml shows its finalizers",
+                place.kind.singular(),
+                place.namespace,
+                place.name
+            )));
+    }
+    let mut change = change.clone();
+    // An apply makes what is not there: with the uid it changes this very object or fails.
+    change["metadata"]["uid"] = there["metadata"]["uid"].clone();
+    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let path = format!(
+        "{}?fieldManager={}&fieldValidation=Strict&force={force}{dry}",
+        place.path(),
+        encode(&cluster.field_manager)
+    );
+    let answer = cluster.api.patch(&path, Form::Apply, &change).await;
+    answer.map(applied).map_err(|trouble| place.refused(&trouble, dry_run))
+}
+
+pub(super) async fn remove(
+    cluster: &Cluster,
+    object: &Value,
+    fields: &[String],
+) -> Result<AppliedObject, Problem> {
+    let place = Place::of(object)?;
+    let mut change = json!({});
+    for field in fields {
+        let mut at = &mut change;
+        for key in field.split('/').skip(1) {
+            at = &mut at[key.replace("~1", "/").replace("~0", "~")];
+        }
+    }
+    // Whoever wrote in between may have meant it: with another version it is a conflict.
+    change["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+    let path = format!("{}?fieldManager={}", place.path(), encode(&cluster.field_manager));
+    let answer = cluster.api.patch(&path, Form::Merge, &change).await;
+    answer.map(applied).map_err(|trouble| place.refused(&trouble, DryRun::No))
+}
+
+fn applied(answer: Answer) -> AppliedObject {
+    AppliedObject { object: answer.body, warnings: answer.warnings }
+}
+
+pub(super) async fn set_gate(
+    cluster: &Cluster,
+    namespace: &str,
+    pod: &PodName,
+    serving: bool,
+) -> Result<bool, Problem> {
+    let status = if serving { "True" } else { "False" };
+    let condition = json!({"type": ON_SERVING, "status": status, "lastTransitionTime": cluster.now()});
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}/status?fieldManager={}",
+        encode(namespace),
+        encode(pod.as_str()),
+        encode(&cluster.field_manager)
+    );
+    let body = json!({"status": {"conditions": [condition]}});
+    match cluster.api.patch(&path, Form::Strategic, &body).await {
+        Ok(_) => Ok(true),
+        Err(trouble) if trouble.is_absent() => Ok(false),
+        Err(trouble) => {
+            let place = if serving { "into" } else { "out of" };
+            let what = format!("cannot take pod {namespace}/{pod} {place} the Service");
+            Err(trouble.problem(what, "verb patch on pods/status"))
+        }
+    }
+}

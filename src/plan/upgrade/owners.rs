@@ -1,0 +1,190 @@
+//! Who owns what an apply would write, by the object's `managedFields`; and what of ours an apply left behind, because
+//! somebody else owns it too.
+//!
+//! An entry of `managedFields` is a tree of the fields of one manager: `f:NAME` a field, `k:{…}` an item of a list by its
+//! keys, `v:…` an item by its value, `.` the thing itself; an empty tree is a leaf, or a list or map that is owned whole.
+
+use serde_json::{Map, Value, json};
+
+use super::ask::{DELAY_NOTE, MANNER_NOTE};
+use super::change::{HOLD_SECONDS, RECORD_NOTE};
+use super::preflight::FieldOwner;
+
+/// Whoever owns a field that `change` would give another value: what a server-side apply by `own` would collide with.
+/// Equal values are shared without a word. What an operator writes through `status` is none of an apply's business.
+pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
+    let mut owners: Vec<FieldOwner> = Vec::new();
+    for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
+        let manager = entry["manager"].as_str().unwrap_or_default();
+        let subresource = entry["subresource"].as_str().unwrap_or_default();
+        // An update under our name is another manager to the server, and collides.
+        if !subresource.is_empty() || (manager == own && entry["operation"] == "Apply") {
+            continue;
+        }
+        let mut fields = Vec::new();
+        collide(&entry["fieldsV1"], change, Some(object), "", &mut fields);
+        if fields.is_empty() {
+            continue;
+        }
+        if !owners.iter().any(|owner| owner.manager == manager) {
+            owners.push(FieldOwner { manager: manager.to_owned(), fields: Vec::new() });
+        }
+        // One manager has an entry for each operation and version of the API.
+        if let Some(owner) = owners.iter_mut().find(|owner| owner.manager == manager) {
+            fields.retain(|field| !owner.fields.contains(field));
+            owner.fields.extend(fields);
+        }
+    }
+    owners
+}
+
+/// Finds the owned fields within `fields` that `change` makes different from what is there `now`.
+fn collide(fields: &Value, change: &Value, now: Option<&Value>, path: &str, found: &mut Vec<String>) {
+    let Some(tree) = fields.as_object() else { return };
+    match change {
+        Value::Object(map) if !map.is_empty() && !tree.is_empty() => {
+            for (key, value) in map {
+                if let Some(inner) = tree.get(&format!("f:{key}")) {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    collide(inner, value, now.and_then(|now| now.get(key)), &path, found);
+                }
+            }
+        }
+        Value::Array(items) if !tree.is_empty() => {
+            for (mark, inner) in tree {
+                let Some(keys) = mark.strip_prefix("k:").and_then(|keys| serde_json::from_str(keys).ok())
+                else {
+                    continue;
+                };
+                if let Some(item) = items.iter().find(|item| has_keys(item, &keys)) {
+                    let there = now.and_then(Value::as_array).into_iter().flatten();
+                    let there = there.into_iter().find(|item| has_keys(item, &keys));
+                    collide(inner, item, there, &format!("{path}[{}]", named(&keys)), found);
+                }
+            }
+        }
+        _ if now != Some(change) => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+fn has_keys(item: &Value, keys: &Map<String, Value>) -> bool {
+    keys.iter().all(|(key, value)| item.get(key) == Some(value))
+}
+
+/// `name=emqx`, as kubectl writes it.
+fn named(keys: &Map<String, Value>) -> String {
+    let one = |(key, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    };
+    keys.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+/// What is ours alone in meaning, is not in `change`, and is there all the same after it was applied: our annotations, and
+/// a delay of our making. As JSON pointers. They stay when somebody else wrote them as well (a dump of the object that was
+/// applied again), and the next upgrade would take them for its own.
+pub fn left_behind(object: &Value, change: &Value) -> Vec<String> {
+    let note = |note: &str| format!("/metadata/annotations/{}", note.replace('/', "~1"));
+    let ours = |at: &String| object.pointer(at).is_some() && change.pointer(at).is_none();
+    let mut left: Vec<String> =
+        [DELAY_NOTE, MANNER_NOTE, RECORD_NOTE].into_iter().map(note).filter(ours).collect();
+    let delay = "/spec/blueGreenUpdate/initialDelaySeconds".to_owned();
+    // 0 is what the operator is released with; without the field it means the same.
+    let made = [json!(HOLD_SECONDS), json!(0)];
+    if ours(&delay) && object.pointer(&delay).is_some_and(|value| made.contains(value)) {
+        left.push(delay);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(managed: &Value) -> Value {
+        json!({"metadata": {"name": "emqx", "annotations": {"a": "1"}, "managedFields": managed},
+            "spec": {"image": "emqx:1", "updateStrategy": {"type": "Recreate"},
+                "list": [{"name": "x", "port": 1}, {"name": "y", "port": 2}], "atomic": [1, 2]}})
+    }
+
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
+        json!({"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": fields})
+    }
+
+    fn found(managed: &Value, change: &Value) -> Vec<(String, String)> {
+        let owners = owners(&object(managed), change, "kubectl-emqx");
+        owners.into_iter().map(|owner| (owner.manager, owner.fields.join(" "))).collect()
+    }
+
+    #[test]
+    fn whoever_owns_what_becomes_different_is_named_with_all_its_fields() {
+        let image = json!({"f:spec": {".": {}, "f:image": {}}});
+        let strategy = json!({"f:metadata": {"f:annotations": {".": {}, "f:a": {}}},
+            "f:spec": {"f:updateStrategy": {".": {}, "f:type": {}}}});
+        let change = json!({"metadata": {"name": "emqx", "annotations": {"a": "2"}},
+            "spec": {"image": "emqx:2", "updateStrategy": {"type": "Recreate", "initialDelaySeconds": 10}}});
+        let managed = json!([
+            entry("kubectl-client-side-apply", "Update", &image),
+            entry("kubectl-emqx", "Apply", &image),
+            entry("argocd-controller", "Apply", &strategy),
+            entry("argocd-controller", "Update", &image),
+            entry("argocd-controller", "Apply", &image)
+        ]);
+        let words = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            found(&managed, &change),
+            [
+                words("kubectl-client-side-apply", "spec.image"),
+                words("argocd-controller", "metadata.annotations.a spec.image")
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_values_are_shared_and_the_status_is_not_looked_at() {
+        let image = json!({"f:spec": {"f:image": {}}});
+        let managed = json!([entry("argocd-controller", "Apply", &image)]);
+        assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:1"}})), []);
+        let mut status = entry("manager", "Update", &image);
+        status["subresource"] = json!("status");
+        assert_eq!(found(&json!([status]), &json!({"spec": {"image": "emqx:2"}})), []);
+        assert_eq!(found(&Value::Null, &json!({"spec": {"image": "emqx:2"}})), []);
+    }
+
+    #[test]
+    fn an_update_under_our_own_name_collides_with_our_apply() {
+        let managed = json!([entry("kubectl-emqx", "Update", &json!({"f:spec": {"f:image": {}}}))]);
+        assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:2"}})).len(), 1);
+    }
+
+    #[test]
+    fn items_of_lists_go_by_their_keys_and_whole_lists_by_their_value() {
+        let tree = json!({"f:spec": {"f:list": {"k:{\"name\":\"y\"}": {".": {}, "f:name": {}, "f:port": {}}}, "f:atomic": {}}});
+        let managed = json!([entry("flux", "Apply", &tree)]);
+        let change =
+            json!({"spec": {"list": [{"name": "x", "port": 9}, {"name": "y", "port": 9}], "atomic": [1, 2]}});
+        assert_eq!(found(&managed, &change)[0].1, "spec.list[name=y].port");
+        assert_eq!(found(&managed, &json!({"spec": {"atomic": [2]}}))[0].1, "spec.atomic");
+    }
+
+    #[test]
+    fn only_what_we_made_is_left_behind_and_only_if_the_change_does_not_hold_it() {
+        let object = |delay: u64| {
+            json!({"metadata": {"annotations": {DELAY_NOTE: "none", RECORD_NOTE: "{}", "mine": "x"}},
+                "spec": {"blueGreenUpdate": {"initialDelaySeconds": delay}}})
+        };
+        let change =
+            json!({"metadata": {"annotations": {RECORD_NOTE: "{}"}}, "spec": {"blueGreenUpdate": {}}});
+        let note = "/metadata/annotations/cli.emqx.io~1initial-delay-seconds";
+        let delay = "/spec/blueGreenUpdate/initialDelaySeconds";
+        assert_eq!(left_behind(&object(HOLD_SECONDS), &change), [note, delay]);
+        assert_eq!(
+            left_behind(&object(30), &change),
+            [note],
+            "a delay that somebody set meanwhile is theirs"
+        );
+        let own = json!({"spec": {"blueGreenUpdate": {"initialDelaySeconds": 0}}});
+        assert_eq!(left_behind(&object(0), &own).len(), 2, "the notes, not the delay that is wanted");
+    }
+}
