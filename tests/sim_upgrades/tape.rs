@@ -14,10 +14,10 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchP
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Verdict, World};
 use kubectl_emqx::plan::upgrade::ask::{Ask, Settled, Wanted};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast};
-use kubectl_emqx::plan::upgrade::image::Image;
 use kubectl_emqx::replay::Recording;
 use kubectl_emqx::seam::Translate;
 use kubectl_emqx::sim::scenario::Api as Version;
