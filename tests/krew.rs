@@ -7,12 +7,7 @@
 //!    └─────► kubectl-emqx, as krew linked it
 //! ```
 #![cfg(unix)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "a failure here is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failure here is a failed test")]
 
 #[path = "support/go_modules.rs"]
 mod go_modules;
@@ -77,7 +72,7 @@ impl Machine {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let archives = home.join("archives");
         // Ends with the process: the last test that needs it has ended by then.
-        thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(stream, &archives)));
+        thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(&stream, &archives)));
         Some(Self { home, base })
     }
 
@@ -185,8 +180,8 @@ impl Drop for Machine {
 }
 
 /// Answers one GET with a file.
-fn serve(stream: TcpStream, folder: &Path) {
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+fn serve(mut stream: &TcpStream, folder: &Path) {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     // The rest of the request has to be read, or the client may see its connection reset.
     lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
@@ -194,7 +189,7 @@ fn serve(stream: TcpStream, folder: &Path) {
     let (status, body) =
         fs::read(folder.join(name)).map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(&body));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }
 
 /// A script of ours.
