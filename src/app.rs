@@ -22,6 +22,8 @@ use crate::seam::{Credentials, Tap, Translate, Tunnel};
 use crate::sim;
 
 mod screen;
+mod shell;
+mod upgrade;
 
 /// Runs the program: the process's arguments and environment in, its exit code out.
 pub fn run() -> ExitCode {
@@ -54,7 +56,7 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
             return Exit::Error;
         }
     };
-    let outcome = runtime.block_on(verb(intent, printer.clone()));
+    let outcome = runtime.block_on(verb(intent, printer.clone(), environment));
     // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
     runtime.shutdown_background();
     let exit = match outcome {
@@ -73,7 +75,7 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
     }
 }
 
-async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
+async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
     let Intent { global, verb } = intent;
     match verb {
         Verb::Plan(plan) => {
@@ -166,6 +168,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
+        Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
             screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
@@ -190,6 +193,12 @@ async fn verb(intent: Intent, printer: Rc<Printer>) -> Outcome {
             running.shutdown().await;
             outcome
         }
+        Verb::Completion(shell) => {
+            printer.print(cli::script(shell));
+            Ok(Exit::Reached)
+        }
+        Verb::CompletionInstall(folder) => shell::install(&printer, folder, environment),
+        Verb::Complete(completing) => Ok(shell::complete(&printer, global, &completing)),
         Verb::DemoServe(serve) => {
             let scenario = match &serve.scenario {
                 crate::cli::intent::Scenario::Named(name) => scenario(name.as_deref())?,
@@ -281,6 +290,7 @@ fn connect(flags: &Connection) -> Connect {
         insecure_skip_tls_verify: flags.insecure,
         request_timeout: flags.request_timeout,
         namespace: flags.namespace.clone(),
+        silent: flags.silent,
     }
 }
 

@@ -157,6 +157,8 @@ pub trait Kubernetes {
     /// Lists what is wanted, once. A resource that is forbidden or absent becomes a fact; an error is only what
     /// leaves nothing to show.
     fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>>;
+    /// The names of the namespaces.
+    fn namespaces(&self) -> Later<'_, Vec<String>>;
     /// Lists and then watches what is wanted.
     fn follow(&self, scope: &Scope) -> FactStream;
     /// One Rebalance, or `None` when there is none of that name.

@@ -10,11 +10,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kubectl_emqx::emqx::{EmqxBrokers, KeyFile};
-use kubectl_emqx::error::Problem;
+use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::{
     ApiPort, Fact, InstanceId, InstanceKind, Link, News, NodeName, PodName, Source, Strategy, Target, World,
 };
-use kubectl_emqx::seam::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Later, Tunnel};
+use kubectl_emqx::seam::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Later, Tunnel};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -340,6 +341,93 @@ async fn a_start_is_never_sent_twice_and_a_refusal_is_explained() {
     let (port, _) = serve(move |_| Reply::Send(http("200 OK", not_started))).await;
     let (broker, _) = self::broker(&[("a", port)]);
     assert_eq!(broker.stop(&node).await, Ok(false));
+}
+
+#[tokio::test]
+async fn an_evacuation_that_is_refused_is_explained_in_both_versions() {
+    let node = NodeName::from("emqx@a");
+    let order = Evacuate { conn_evict_rate: 5, sess_evict_rate: 5, ..Evacuate::default() };
+    let cases = [
+        (
+            "error on node 'emqx@a': already_started",
+            "BAD_REQUEST",
+            400,
+            "emqx@a is being evacuated already",
+            "evacuate stop emqx@a",
+            Exit::Refused,
+        ),
+        (
+            "error on node 'emqx@a': eviction_agent_busy",
+            "BAD_REQUEST",
+            400,
+            "donor of a running rebalance",
+            "rebalance stop",
+            Exit::Refused,
+        ),
+        (
+            "Nodes unavailable: ['emqx@b',\n     'emqx@c']",
+            "NOT_FOUND",
+            400,
+            "['emqx@b', 'emqx@c']",
+            "kubectl emqx nodes",
+            Exit::Refused,
+        ),
+        (
+            "Node not found: emqx@a",
+            "NOT_FOUND",
+            404,
+            "the node does not run",
+            "kubectl emqx nodes",
+            Exit::Error,
+        ),
+        (
+            "wait_health_check: unknown field",
+            "BAD_REQUEST",
+            400,
+            "does not accept one of the values",
+            "above 0",
+            Exit::Error,
+        ),
+        (
+            "RPC error on node 'emqx@a': timeout",
+            "RPC_ERROR",
+            503,
+            "did not answer",
+            "kubectl emqx nodes",
+            Exit::Error,
+        ),
+    ];
+    for (message, code, status, why, hint, exit) in cases {
+        for v4 in [false, true] {
+            let (status, code) = if v4 { (200, json!(400)) } else { (status, json!(code)) };
+            let answer = http(&format!("{status} X"), &json!({"code": code, "message": message}).to_string());
+            let root = if v4 { "v4" } else { "v5" };
+            let (port, _) = serve(move |head| {
+                assert!(
+                    head.starts_with(&format!("POST /api/{root}/load_rebalance/emqx%40a/evacuation/")),
+                    "{head}"
+                );
+                Reply::Send(answer.clone())
+            })
+            .await;
+            let tunnel = Rc::new(Pods { ports: BTreeMap::from([("a".to_owned(), port)]), ..Pods::default() });
+            let brokers = EmqxBrokers::through(tunnel, Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+            let broker = brokers.broker(target(&["a"], v4));
+            let problem = broker.evacuate(&node, &order).await.expect_err("it is refused");
+            assert!(problem.why.contains(why), "{root}: {problem}");
+            assert_eq!(problem.exit, exit, "{root}: {problem}");
+            assert!(
+                problem.hint.as_ref().is_some_and(|it| it.contains(hint)),
+                "{root} {message}: {:?}",
+                problem.hint
+            );
+            let stopped = broker.stop_evacuation(&node).await;
+            assert!(stopped.is_err_and(|problem| problem.what == "cannot stop the evacuation of emqx@a"));
+        }
+    }
+    let idle = r#"{"code":"BAD_REQUEST","message":"error on node 'emqx@a': not_started"}"#;
+    let (port, _) = serve(move |_| Reply::Send(http("400 Bad Request", idle))).await;
+    assert_eq!(broker(&[("a", port)]).0.stop_evacuation(&node).await, Ok(false));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, News, ObjectKind, OperatorLine, Source, World};
 use kubectl_emqx::seam::{Credentials, DryRun, Kubernetes, Scope, Want};
@@ -352,4 +353,51 @@ async fn a_key_that_may_not_be_read_names_the_other_way() {
     })
     .await;
     assert_eq!(cluster.key(&id, false).await.expect("it is read").secret, "s");
+}
+
+#[tokio::test]
+async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
+    let change = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX",
+        "metadata": {"name": "emqx", "namespace": "mq"}, "spec": {"image": "emqx:2"}});
+    let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx";
+    let patches = Arc::new(AtomicUsize::new(0));
+    let counted = patches.clone();
+    let cluster = serve(move |method, at| match method {
+        "GET" if at == path => Some(ok(&emqx())),
+        "PATCH" => {
+            assert_eq!(
+                at,
+                format!("{path}?fieldManager=kubectl-emqx&fieldValidation=Strict&force=true&dryRun=All")
+            );
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                return Some(Reply("429", "retry-after: 1\r\n", String::new()));
+            }
+            Some(Reply("200", "warning: 299 - \"unknown field\"\r\n", emqx().to_string()))
+        }
+        _ => None,
+    })
+    .await;
+    let applied = cluster.apply_instance(&change, true, DryRun::Server).await.expect("at the second try");
+    assert_eq!((applied.object, applied.warnings), (emqx(), vec!["unknown field".to_owned()]));
+    assert_eq!(patches.load(Ordering::SeqCst), 2);
+
+    let said = async |code: &'static str, reason: &'static str, message: &'static str| {
+        let cluster = serve(move |method, at| match method {
+            "GET" if at == path => Some(ok(&emqx())),
+            "PATCH" => Some(refusal(code, reason, message)),
+            _ => None,
+        })
+        .await;
+        cluster.apply_instance(&change, false, DryRun::No).await.expect_err("it is refused")
+    };
+    let problem = said("404", "NotFound", "emqxes \"emqx\" not found").await;
+    assert_eq!(problem.why, "it does not exist any more", "it went between two requests");
+    let problem = said("409", "Conflict", "Operation cannot be fulfilled").await;
+    assert_eq!(
+        (problem.exit, problem.why.as_str()),
+        (Exit::Refused, "it was changed, or made anew, meanwhile")
+    );
+    assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl emqx status emqx")));
+    let problem = said("503", "ServiceUnavailable", "etcdserver: leader changed").await;
+    assert_eq!(problem.why, "etcdserver: leader changed");
 }

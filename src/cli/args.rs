@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::args_upgrade::UpgradeArgs;
 use super::global::GlobalArgs;
 use super::groups::{
     ApplyForm, BackendArgs, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
 };
 use super::help;
-use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName};
+use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
 use super::value::{self, Counts};
 
-/// Predict, start, follow, judge and stop EMQX connection rebalancing on Kubernetes
+/// Predict, start, follow, judge and stop rebalances and upgrades of EMQX on Kubernetes
 ///
 /// One honest picture, joined from three sources that disagree: the custom resources (what the operator believes),
 /// the pods and endpoints (what the load balancer sees), and EMQX's own API (what happens to clients).
@@ -62,6 +63,11 @@ pub(super) enum VerbArgs {
     /// Without a verb: what runs and what ran, and what to type next.
     #[command(verbatim_doc_comment, after_help = help::REBALANCE)]
     Rebalance(RebalanceArgs),
+    /// A new image: plan, start, guard, follow, turn back
+    ///
+    /// Without a verb: the same as `upgrade apply --watch`.
+    #[command(verbatim_doc_comment, after_help = help::UPGRADE)]
+    Upgrade(UpgradeArgs),
     /// Play a recording: every operation in it, with its verdict
     ///
     /// A recording is what `--record` writes: JSON lines of what Kubernetes and EMQX said, and when.
@@ -78,6 +84,12 @@ pub(super) enum VerbArgs {
     /// `kubectl emqx --version` tells the plugin's alone and contacts nothing.
     #[command(verbatim_doc_comment, after_help = help::VERSION)]
     Version(VersionArgs),
+    /// Completion for a shell, and for `kubectl emqx <Tab>`
+    ///
+    /// `completion install` writes what kubectl's own completion asks on `kubectl emqx <Tab>`. The script of a shell is for
+    /// those who type the program's own name, with a dash.
+    #[command(verbatim_doc_comment, after_help = help::COMPLETION)]
+    Completion(CompletionArgs),
 }
 
 /// `status`, `nodes`.
@@ -351,4 +363,32 @@ pub(super) struct ServeArgs {
     /// Play a scenario of your own
     #[arg(long, value_name = "SCENARIO.yaml")]
     pub(super) file: Option<PathBuf>,
+}
+
+/// `completion`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: Option<Shell>,
+    #[command(subcommand)]
+    pub(super) verb: Option<CompletionVerbArgs>,
+}
+
+/// The verb of `completion`.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum CompletionVerbArgs {
+    /// Write `kubectl_complete-emqx`, which kubectl asks on `kubectl emqx <Tab>`
+    ///
+    /// It has to be on the PATH; kubectl's own completion has to be on (kubectl completion --help).
+    #[command(verbatim_doc_comment, after_help = help::COMPLETION_INSTALL)]
+    Install(InstallArgs),
+}
+
+/// `completion install`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct InstallArgs {
+    /// Into this folder [default: beside the program]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(super) dir: Option<PathBuf>,
 }

@@ -86,7 +86,7 @@ impl ValueEnum for ApplyForm {
 }
 
 /// How a change is made.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct WriteArgs {
     /// Only try it, here or on the API server
@@ -106,8 +106,20 @@ pub(super) struct WriteArgs {
     pub(super) error_unchanged: bool,
 }
 
+impl Default for WriteArgs {
+    fn default() -> Self {
+        Self {
+            dry_run: DryRun::default(),
+            field_manager: crate::model::FIELD_MANAGER.to_owned(),
+            yes: false,
+            reason: None,
+            error_unchanged: false,
+        }
+    }
+}
+
 /// Which checks do not refuse.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct SkipArgs {
     /// Go on although this check refuses (repeatable)
@@ -116,7 +128,7 @@ pub(super) struct SkipArgs {
 }
 
 /// How an operation is followed.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Following")]
 pub(super) struct FollowArgs {
     /// Follow for so long at most (exit 5 when it still runs)
@@ -166,10 +178,10 @@ pub(super) struct StrategyArgs {
     /// Factor that donors may be above recipients [default: 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_conn_threshold: Option<f64>,
-    /// The same for sessions [default: 1000]
+    /// Sessions that donors may have more than recipients [default: 1000]
     #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
     pub(super) abs_sess_threshold: Option<u64>,
-    /// The same for sessions [default: 1.1]
+    /// Factor that donors' sessions may be above recipients' [default: 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_sess_threshold: Option<f64>,
 }

@@ -1,8 +1,11 @@
 //! What is meant: checked, complete, with defaults filled in. After this no code asks whether a flag was given.
 
+pub mod upgrade;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::complete::Candidate;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::{InstanceKind, NodeName, OperatorLine, Strategy};
 
@@ -61,6 +64,8 @@ pub struct Connection {
     pub insecure: bool,
     /// `--request-timeout`; `None` is no limit, as kubectl's `0`.
     pub request_timeout: Option<Duration>,
+    /// Whether a login command must neither ask nor say anything: while somebody types.
+    pub silent: bool,
 }
 
 /// A text that must not reach a log.
@@ -165,6 +170,8 @@ pub enum Verb {
     List(List),
     /// `rebalance prune`.
     Prune(Prune),
+    /// `upgrade` and its verbs.
+    Upgrade(upgrade::Upgrade),
     /// `watch`.
     View(View),
     /// `replay`.
@@ -175,6 +182,60 @@ pub enum Verb {
     DemoServe(DemoServe),
     /// `version`.
     Version(Version),
+    /// `completion SHELL`.
+    Completion(Shell),
+    /// `completion install`, into this folder; else beside the program.
+    CompletionInstall(Option<PathBuf>),
+    /// What a shell asks while somebody types.
+    Complete(Completing),
+}
+
+/// A shell that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// The GNU shell.
+    Bash,
+    /// The Z shell.
+    Zsh,
+    /// The friendly interactive shell.
+    Fish,
+    /// PowerShell, on Windows and elsewhere.
+    #[value(alias = "pwsh")]
+    Powershell,
+}
+
+/// What a word could become ([`super::complete`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completing {
+    /// The beginning that was typed.
+    pub word: String,
+    /// What is known without asking anybody.
+    pub candidates: Vec<Candidate>,
+    /// Whose names would do as well.
+    pub names: Option<Names>,
+    /// Whether the name of a file would do.
+    pub files: bool,
+}
+
+/// Names that somebody else knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Of the cluster's namespaces.
+    Namespaces,
+    /// Of the kubeconfig's contexts.
+    Contexts,
+    /// Of the kubeconfig's clusters.
+    Clusters,
+    /// Of the kubeconfig's users.
+    Users,
+    /// Of the EMQX clusters in the namespace.
+    Instances,
+    /// Of Rebalances, and of the EMQX nodes that conduct one without an object.
+    Operations,
+    /// Of the images that EMQX clusters in the namespace run or ran.
+    Images,
+    /// Of what the demo can play.
+    Scenarios,
 }
 
 /// An instance by name.

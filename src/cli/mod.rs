@@ -8,6 +8,8 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_upgrade;
+pub mod complete;
 mod environment;
 mod forms;
 mod global;
@@ -17,6 +19,9 @@ pub mod intent;
 mod problem;
 mod rules;
 mod rules_rebalance;
+mod rules_shared;
+mod rules_upgrade;
+mod shells;
 mod value;
 
 use std::ffi::OsString;
@@ -26,6 +31,7 @@ use clap::{Command, CommandFactory, FromArgMatches};
 
 pub use intent::{Global, Intent, Verb};
 pub use rules_rebalance::APPLY_CHECKS;
+pub use shells::{SHIM, SHIM_NAME, script};
 
 use crate::error::Problem;
 use args::Root;
@@ -51,25 +57,39 @@ pub fn parse(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Intent, Parsed> {
     let command = command();
-    let typed = environment::plain_switches(&command, args.into_iter().collect());
-    let found = matches(&command, &typed)?;
-    let defaults = environment::defaults(&command, &found, &env)?;
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some((entry, words)) = args.get(1..).and_then(<[OsString]>::split_first)
+        && entry == complete::ENTRY
+    {
+        return Ok(complete::intent(&command, words, |line| read(&command, line, &env).ok()));
+    }
+    read(&command, args, &env)
+}
+
+fn read(
+    command: &Command,
+    args: Vec<OsString>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Intent, Parsed> {
+    let typed = environment::plain_switches(command, args);
+    let found = matches(command, &typed)?;
+    let defaults = environment::defaults(command, &found, env)?;
     for default in &defaults {
         // One by one, so that the error names the variable and not a flag that nobody typed.
-        if let Err(Parsed::Wrong(problem)) = matches(&command, &environment::with(&typed, &[default])) {
+        if let Err(Parsed::Wrong(problem)) = matches(command, &environment::with(&typed, &[default])) {
             let what = format!("{}: {}", default.variable, problem.what);
             return Err(Parsed::Wrong(Problem { what, ..problem }));
         }
     }
     let mut fitting: Vec<&environment::Default> = defaults.iter().collect();
-    let intent = match meant(&command, &environment::with(&typed, &fitting)) {
+    let intent = match meant(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
             // Some default does not fit to what was typed: those that do are kept.
-            let mut best = meant(&command, &typed)?;
+            let mut best = meant(command, &typed)?;
             fitting.clear();
             for default in &defaults {
                 fitting.push(default);
-                match meant(&command, &environment::with(&typed, &fitting)) {
+                match meant(command, &environment::with(&typed, &fitting)) {
                     Ok(meant) => best = meant,
                     Err(_) => drop(fitting.pop()),
                 }

@@ -1,16 +1,19 @@
 //! What was typed → what is meant: every rule that looks at more than one flag, and every default
-//! (those of `rebalance` are in [`super::rules_rebalance`]).
+//! (those of `rebalance` and `upgrade` are in [`super::rules_rebalance`] and [`super::rules_upgrade`]).
 
 use super::args::{
-    DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs, VerbArgs, VersionArgs, ViewArgs,
+    CompletionArgs, CompletionVerbArgs, DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs,
+    VerbArgs, VersionArgs, ViewArgs,
 };
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
-use super::groups::{SelectArgs, StreamForm};
+use super::groups::SelectArgs;
 use super::intent::{
     Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
-    Read, Replay, Scenario, Secret, Selection, Stream, Verb, Version, View,
+    Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
-use super::rules_rebalance::{follow, rebalance};
+use super::rules_rebalance::rebalance;
+use super::rules_shared::{follow, stream};
+use super::rules_upgrade::upgrade;
 use crate::error::Problem;
 
 /// At this speed the documented rebalance takes about twenty seconds.
@@ -25,9 +28,11 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Nodes(args) => Verb::Nodes(read(args)?),
         VerbArgs::Watch(args) => Verb::View(view(args, &global)?),
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
+        VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
         VerbArgs::Version(args) => Verb::Version(version(args)),
+        VerbArgs::Completion(args) => completion(args)?,
     };
     one_url_for_one_cluster(&global.emqx, &verb)?;
     Ok(Some(Intent { global, verb }))
@@ -87,6 +92,7 @@ fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
         tls_server_name: args.tls_server_name,
         insecure: args.insecure_skip_tls_verify,
         request_timeout: args.request_timeout.filter(|limit| !limit.is_zero()),
+        silent: false,
     })
 }
 
@@ -124,7 +130,11 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
 /// silently do nothing.
 fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem> {
     let asks_nobody = match verb {
-        Verb::Replay(_) | Verb::Demo(_) | Verb::DemoServe(_) => true,
+        Verb::Replay(_)
+        | Verb::Demo(_)
+        | Verb::DemoServe(_)
+        | Verb::Completion(_)
+        | Verb::CompletionInstall(_) => true,
         Verb::Plan(plan) => matches!(plan.source, PlanSource::Numbers { .. }),
         Verb::Generate(generate) => generate.line.is_some(),
         _ => false,
@@ -199,18 +209,6 @@ fn version(args: VersionArgs) -> Version {
     Version { filter: filter(args.select), output: args.output.output.unwrap_or_default() }
 }
 
-pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Problem> {
-    match form {
-        None | Some(StreamForm::Text) => Ok(Stream::Text),
-        Some(StreamForm::Jsonl) => Ok(Stream::Jsonl),
-        Some(StreamForm::Json) => Err(usage(
-            &format!("`{verb}` has no -o json"),
-            "what goes on for a while cannot be one document",
-            "use -o jsonl, a JSON document per line",
-        )),
-    }
-}
-
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {
     let lines = args.output.is_some();
     Ok(Replay { file: args.file, stream: stream(args.output, "replay")?, lines, speed: args.speed })
@@ -247,4 +245,21 @@ fn demo_serve(args: ServeArgs, before: Option<f64>) -> Result<DemoServe, Problem
         speed: args.speed.or(before).unwrap_or(1.0),
         kubeconfig_out: args.kubeconfig_out,
     })
+}
+
+fn completion(args: CompletionArgs) -> Result<Verb, Problem> {
+    match (args.shell, args.verb) {
+        (None, Some(CompletionVerbArgs::Install(install))) => Ok(Verb::CompletionInstall(install.dir)),
+        (Some(shell), None) => Ok(Verb::Completion(shell)),
+        (Some(_), Some(_)) => Err(usage(
+            "a shell does not go with `install`",
+            "what kubectl asks is the same for every shell",
+            "kubectl emqx completion install",
+        )),
+        (None, None) => Err(usage(
+            "completion of which shell",
+            "it is one of bash, zsh, fish, powershell",
+            "kubectl emqx completion bash; for kubectl itself: kubectl emqx completion install",
+        )),
+    }
 }

@@ -175,18 +175,16 @@ impl Api {
             .map(http_body_util::Collected::to_bytes);
         let text = text.unwrap_or_default();
         let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-        let message = object.get("message").and_then(Value::as_str).map_or_else(
-            || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned(),
-            str::to_owned,
-        );
+        let said = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
+        let message = explain::message(&object).unwrap_or_else(said);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Trouble::Busy { seconds: seconds.unwrap_or(1), message });
         }
-        let reason = object.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
         let owners = explain::owners(&object);
         if !owners.is_empty() {
             return Err(Trouble::Owned(owners));
         }
+        let reason = object.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
         Err(Trouble::Refused { code: status.as_u16(), reason, message })
     }
 }

@@ -68,6 +68,11 @@ impl<'a> Place<'a> {
                     .hint(format!("look at it and try again: kubectl emqx status {}", self.name))
             }
             Trouble::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
+            _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(
+                "what this cluster's operator takes: kubectl explain {}.spec --api-version={GROUP}/{}",
+                self.kind.singular(),
+                self.version
+            )),
             _ => trouble.problem(what, &self.needs("patch")),
         }
     }

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
+    AuthInfo, Cluster as NamedServer, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig,
+    NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
 
 use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::Trouble;
-use super::kubeconfig::{complete_url, explain, no_current_context, unknown_context};
+use super::kubeconfig::{Entry, complete_url, explain, names, no_current_context, unknown_context};
 use crate::error::Problem;
 
 /// kubectl's flags for reaching a cluster.
@@ -50,6 +50,8 @@ pub struct Connect {
     pub request_timeout: Option<Duration>,
     /// `--namespace`: instead of the context's.
     pub namespace: Option<String>,
+    /// Whether a login command must neither ask nor say anything.
+    pub silent: bool,
 }
 
 /// What came of the flags.
@@ -83,6 +85,11 @@ impl Connect {
             Client::try_from(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
         let api = Api { client, clock: ServerClock::new(), server, timeout };
         Ok(Connection { api, context, namespace })
+    }
+
+    /// The names of one sort that the kubeconfig has.
+    pub fn names(&self, entry: Entry) -> Result<Vec<String>, Problem> {
+        self.read().map(|(kubeconfig, _)| names(kubeconfig, entry))
     }
 
     async fn config(&self) -> Result<(Config, Option<String>), Problem> {
@@ -218,6 +225,9 @@ impl Connect {
             user.username = None;
             user.password = None;
             user.token = Some(token.clone().into());
+        }
+        if let Some(exec) = user.exec.as_mut().filter(|_| self.silent) {
+            exec.interactive_mode = Some(ExecInteractiveMode::Never);
         }
         if let Some(path) = &self.client_certificate {
             user.client_certificate = Some(path.display().to_string());

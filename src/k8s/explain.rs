@@ -114,6 +114,12 @@ impl Trouble {
         matches!(self, Self::Refused { code: 403, .. })
     }
 
+    /// Whether what was sent is wrong in itself: fields that are not there, values that are not allowed.
+    pub(super) fn is_invalid(&self) -> bool {
+        matches!(self, Self::Refused { code, message, .. }
+            if matches!(code, 400 | 422) || typed_sentence(message).is_some())
+    }
+
     /// Whether a list or watch is too old to go on.
     pub(super) fn is_expired(&self) -> bool {
         matches!(self, Self::Refused { code: 410, .. })
@@ -129,7 +135,9 @@ impl Trouble {
             Self::Refused { code, message, .. } if message.is_empty() => {
                 format!("the API server answered {code}")
             }
-            Self::Refused { message, .. } => webhook_sentence(message).unwrap_or_else(|| message.clone()),
+            Self::Refused { message, .. } => webhook_sentence(message)
+                .or_else(|| typed_sentence(message))
+                .unwrap_or_else(|| message.clone()),
             Self::Owned(owners) => owned_sentence(owners),
             Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
             Self::Lost(text) | Self::Identity(text) | Self::Nonsense(text) => text.clone(),
@@ -148,6 +156,9 @@ impl Trouble {
             Self::Refused { code: 500.., message, .. } if message.contains(" webhook ") => problem.hint(
                 "nothing is stored while it is away: kubectl get pods -A -l control-plane=controller-manager",
             ),
+            Self::Busy { .. } | Self::Refused { code: 500.., .. } => {
+                problem.hint("try again in a moment; how it is: kubectl get --raw '/readyz?verbose'")
+            }
             Self::Owned(_) => problem.exit(Exit::Refused).hint(
                 "change it where it is kept (kubectl emqx upgrade generate), or take it over with --force-conflicts",
             ),
@@ -167,9 +178,24 @@ impl Trouble {
             Self::Nonsense(_) => problem.hint(
                 "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
             ),
-            _ => problem,
+            Self::Refused { .. } => problem,
         }
     }
+}
+
+/// The server's sentence. Of an object that is not valid it repeats every field, and ends with a remark on itself: what
+/// is wrong is said once, field by field.
+pub(super) fn message(status: &Value) -> Option<String> {
+    let causes =
+        status.pointer("/details/causes").and_then(Value::as_array).filter(|_| status["reason"] == "Invalid");
+    let wrong: Vec<String> = causes
+        .into_iter()
+        .flatten()
+        .filter_map(|cause| Some((cause["field"].as_str()?, cause["message"].as_str()?)))
+        .filter(|(field, _)| !matches!(*field, "" | "<nil>"))
+        .map(|(field, message)| format!("{field}: {}", message.replace(&format!("{field} in body "), "it ")))
+        .collect();
+    if wrong.is_empty() { status["message"].as_str().map(str::to_owned) } else { Some(wrong.join("; ")) }
 }
 
 /// Who owns the fields that an apply wanted to write, out of the server's `Status`.
@@ -202,6 +228,12 @@ fn owned_sentence(owners: &[(String, String)]) -> String {
 /// Whether a webhook said no, which comes with 403 like a missing right.
 fn denied(message: &str) -> bool {
     message.starts_with("admission webhook ") && message.contains(" denied the request")
+}
+
+/// What an apply says of a field that the CRD has not, or of a value of another type; it comes with 500.
+fn typed_sentence(message: &str) -> Option<String> {
+    let (_, said) = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
+    Some(said.trim_start_matches('.').to_owned())
 }
 
 /// What a webhook said, without the server's wrapping; or that one does not answer.

@@ -21,6 +21,30 @@ pub(super) fn complete_url(server: &mut NamedServer) -> Option<String> {
     (!usable).then(|| url.clone())
 }
 
+/// What a kubeconfig has names for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Contexts.
+    Context,
+    /// Clusters.
+    Cluster,
+    /// Users.
+    User,
+    /// The namespaces of contexts.
+    Namespace,
+}
+
+/// The names of one sort that a kubeconfig has.
+pub(super) fn names(kubeconfig: Kubeconfig, entry: Entry) -> Vec<String> {
+    let Kubeconfig { contexts, clusters, auth_infos, .. } = kubeconfig;
+    match entry {
+        Entry::Context => contexts.into_iter().map(|it| it.name).collect(),
+        Entry::Cluster => clusters.into_iter().map(|it| it.name).collect(),
+        Entry::User => auth_infos.into_iter().map(|it| it.name).collect(),
+        Entry::Namespace => contexts.into_iter().filter_map(|it| it.context?.namespace).collect(),
+    }
+}
+
 fn context_names(kubeconfig: &Kubeconfig) -> String {
     let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     names.sort_unstable();

@@ -37,6 +37,7 @@ pub mod wire;
 
 pub use client::Connect;
 pub use clock::ServerClock;
+pub use kubeconfig::Entry;
 
 /// A Kubernetes cluster; clones share connection, clock and what was discovered.
 #[derive(Clone)]
@@ -146,6 +147,10 @@ impl Kubernetes for Cluster {
 
     fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>> {
         Box::pin(read::read(self, scope))
+    }
+
+    fn namespaces(&self) -> Later<'_, Vec<String>> {
+        Box::pin(read::namespaces(self))
     }
 
     fn follow(&self, scope: &Scope) -> FactStream {

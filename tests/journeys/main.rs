@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
 mod bench;
+#[cfg(unix)]
+mod completion;
 mod demos;
 mod follows;
 mod inputs;
@@ -13,3 +15,4 @@ mod rights;
 mod stops;
 mod terminals;
 mod troubles;
+mod upgrades;

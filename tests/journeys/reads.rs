@@ -239,6 +239,8 @@ fn every_verb_has_help_with_examples() {
         "demo",
         "demo serve",
         "replay",
+        "completion",
+        "completion install",
     ] {
         let ran = alone(&format!("{verb} --help")).exits(0);
         let examples = ran.out.lines().filter(|line| line.trim().starts_with("kubectl emqx")).count();

@@ -9,7 +9,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use crate::bench::{Cluster, DOCUMENTED, PROGRAM, SLOW, until};
 
 /// The program on a terminal of 100 columns and 30 rows.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Option<Box<dyn Write + Send>>,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -21,8 +21,6 @@ struct Terminal {
 
 impl Terminal {
     fn start(demo: &Cluster, arguments: &str, variables: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a terminal");
         let mut command = CommandBuilder::new(PROGRAM);
         command.args(arguments.split_whitespace());
         command.env_clear();
@@ -33,6 +31,13 @@ impl Terminal {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", &demo.home);
         command.env("KUBECONFIG", &demo.kubeconfig);
+        Self::of(command)
+    }
+
+    /// Any program.
+    pub(crate) fn of(command: CommandBuilder) -> Self {
+        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a terminal");
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
         let mut from = pair.master.try_clone_reader().expect("a reader");
@@ -51,7 +56,7 @@ impl Terminal {
         Self { child, keys: Some(keys), screen, raw, reader: Some(reader), master }
     }
 
-    fn shows(&self) -> String {
+    pub(crate) fn shows(&self) -> String {
         self.screen.lock().expect("a lock").screen().contents()
     }
 
@@ -61,7 +66,7 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn until(&self, text: &str) {
+    pub(crate) fn until(&self, text: &str) {
         let began = std::time::Instant::now();
         while !self.shows().contains(text) {
             assert!(began.elapsed().as_secs() < 60, "never shown: {text}\n{}", self.shows());
@@ -70,7 +75,7 @@ impl Terminal {
     }
 
     /// Types; answers the terminal's own questions by nothing.
-    fn types(&mut self, text: &str) {
+    pub(crate) fn types(&mut self, text: &str) {
         let keys = self.keys.as_mut().expect("it runs");
         keys.write_all(text.as_bytes()).and_then(|()| keys.flush()).expect("it is read");
     }

@@ -1,0 +1,125 @@
+//! What a shell asks of us: names while somebody types, within a second and without a word of ours; and the shim that
+//! makes kubectl ask.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::{connect, hands};
+use crate::cli::complete::Candidate;
+use crate::cli::intent::{Completing, Look, Names};
+use crate::cli::{Global, SHIM, SHIM_NAME};
+use crate::commands::{self, Outcome};
+use crate::error::{Exit, Problem};
+use crate::k8s::Entry;
+use crate::output::{Printer, Terminal};
+use crate::sim::Scenario;
+
+/// So long do we look for names: with what kubectl and the shell need it stays below a second.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Answers with what is known when the time is over. The looking is done in a thread that is not waited for: a login
+/// command of the kubeconfig blocks the one it runs in.
+pub(super) fn complete(printer: &Printer, global: Global, completing: &Completing) -> Exit {
+    let until = Instant::now() + PATIENCE;
+    let (tell, told) = channel();
+    if let Some(names) = completing.names {
+        let word = completing.word.clone();
+        std::thread::spawn(move || {
+            // Whatever goes wrong, there is just nothing to offer.
+            let _ = look(&global, names, &word, &tell);
+        });
+    } else {
+        drop(tell);
+    }
+    let mut found: Vec<Candidate> = Vec::new();
+    while let Ok(candidate) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        found.push(candidate);
+    }
+    printer.print(&completing.answer(found));
+    Exit::Reached
+}
+
+fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> Result<(), Problem> {
+    let say = |candidate: Candidate| tell.send(candidate).unwrap_or_default();
+    let known = |entry: Entry| -> Result<(), Problem> {
+        connect(&global.connect).names(entry)?.into_iter().for_each(|name| say(Candidate::new(name, "")));
+        Ok(())
+    };
+    match names {
+        Names::Contexts => return known(Entry::Context),
+        Names::Clusters => return known(Entry::Cluster),
+        Names::Users => return known(Entry::User),
+        Names::Scenarios => {
+            Scenario::names().for_each(|name| say(Candidate::new(name, "")));
+            return Ok(());
+        }
+        // Who may not list namespaces still has those of the kubeconfig.
+        Names::Namespaces => known(Entry::Namespace)?,
+        Names::Instances | Names::Operations | Names::Images => {}
+    }
+    let (silent, ..) = Printer::captured(Look::default(), Terminal::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new("cannot start", error.to_string()))?;
+    runtime.block_on(async {
+        let hands = hands(global, Rc::new(silent), None).await?;
+        commands::names::find(&hands, names, word, &say).await
+    })
+}
+
+/// Writes the shim beside the program, or into a folder, and says what else kubectl needs.
+pub(super) fn install(
+    printer: &Printer,
+    folder: Option<PathBuf>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Outcome {
+    let path = environment("PATH").unwrap_or_default();
+    let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let Some(folder) = folder.or_else(|| beside(&on_path)) else {
+        return Err(Problem::new("cannot tell where kubectl-emqx is", "").hint(ELSEWHERE));
+    };
+    let shim = folder.join(SHIM_NAME);
+    write(&shim).map_err(|error| {
+        Problem::new(format!("cannot write {}", shim.display()), error.to_string()).hint(ELSEWHERE)
+    })?;
+    printer.line(&shim.display().to_string());
+    if !on_path.contains(&folder) {
+        printer.notice(&format!(
+            "{} is not on the PATH: kubectl will not find it before it is",
+            folder.display()
+        ));
+    }
+    printer.next("kubectl completion --help, where kubectl's own completion is not on yet");
+    Ok(Exit::Reached)
+}
+
+/// What helps where it cannot be written.
+const ELSEWHERE: &str =
+    "kubectl emqx completion install --dir DIR, with a folder on the PATH that you may write to";
+
+/// The folder in which the program was found. Not that of the file itself: krew links from its folder on the PATH to
+/// one that is not.
+fn beside(on_path: &[PathBuf]) -> Option<PathBuf> {
+    let called = PathBuf::from(std::env::args_os().next()?);
+    let folder = called.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let found = || on_path.iter().find(|folder| folder.join(&called).is_file()).cloned();
+    let own = || std::env::current_exe().ok()?.parent().map(Path::to_path_buf);
+    folder.map(Path::to_path_buf).or_else(found).or_else(own)
+}
+
+fn write(shim: &Path) -> std::io::Result<()> {
+    // A link that leads elsewhere, and an older one of ours, are replaced and not written through.
+    match std::fs::remove_file(shim) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::write(shim, SHIM)?,
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(shim, std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! What the last of the words that were typed could become, in the protocol of kubectl and cobra: a candidate a line,
+//! with what it is behind a tab, and `:N` at the end, which tells the shell what to do besides.
+//!
+//! ```text
+//! words ──► the clap tree ──► what is known at once (verbs, flags, values)
+//!                        └──► which names would do ──► (others look them up) ──► answer
+//! ```
+//!
+//! Pure: whose names they are, and what is typed besides, is all that it knows of a cluster.
+
+use std::any::TypeId;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command, ValueHint};
+
+use super::intent::{Completing, InstanceName, Intent, Names, OperationName, Verb};
+use super::rules_rebalance::skippable_checks;
+use crate::model::human::harmless;
+
+/// The hidden entry, in cobra's name: `kubectl-emqx __complete WORDS…`.
+pub(super) const ENTRY: &str = "__complete";
+
+/// The shell adds no blank.
+const NO_SPACE: u8 = 2;
+/// The shell does not fall back to the names of files.
+const NO_FILES: u8 = 4;
+
+/// One thing that the word could become.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// What would stand there.
+    pub value: String,
+    /// What it is; may be empty.
+    pub about: String,
+}
+
+impl Candidate {
+    /// A candidate with what it is.
+    pub fn new(value: impl Into<String>, about: impl Into<String>) -> Self {
+        Self { value: value.into(), about: about.into() }
+    }
+}
+
+/// What is asked by the hidden entry: the words behind the program's name, the last of them to be completed. The flags
+/// among them that every verb has tell which cluster is meant; `parse` reads them as a command line of their own.
+pub(super) fn intent(
+    command: &Command,
+    words: &[OsString],
+    parse: impl Fn(Vec<OsString>) -> Option<Intent>,
+) -> Intent {
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let (mut completing, flags) = completing(command, &words);
+    let line = ["kubectl-emqx", "version"].into_iter().map(str::to_owned).chain(flags).map(OsString::from);
+    let meant = parse(line.collect());
+    if meant.is_none() {
+        // Flags that contradict each other lead to no cluster.
+        completing.names = None;
+    }
+    let mut global = meant.map(|intent| intent.global).unwrap_or_default();
+    global.connect.silent = true;
+    Intent { global, verb: Verb::Complete(completing) }
+}
+
+/// What the last of these words could become, and the flags before it that every verb has.
+fn completing(command: &Command, words: &[String]) -> (Completing, Vec<String>) {
+    let mut typed =
+        Typed { verb: command, path: Vec::new(), places: 0, flags: Vec::new(), shared: Vec::new() };
+    let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let (mut over, mut open) = (false, None);
+    for word in before {
+        if let Some(arg) = open.take() {
+            typed.flag(arg, Some(word));
+        } else if word == "--" {
+            over = true;
+        } else if over || !word.starts_with('-') || word == "-" {
+            typed.word(word);
+        } else {
+            open = typed.flags_of(word);
+        }
+    }
+    let mut completing = match (open, last.split_once('=')) {
+        (Some(arg), _) => value(arg, last, &typed.path),
+        (None, _) if over => typed.place(last),
+        (None, Some((flag, part))) if flag.starts_with("--") => match long(typed.verb, &flag[2..]) {
+            Some(arg) => value(arg, part, &typed.path),
+            None => Completing::default(),
+        },
+        (None, _) if last.starts_with('-') => typed.flag_names(last),
+        (None, _) => typed.place(last),
+    };
+    completing.candidates.retain(|it| it.value.starts_with(&completing.word));
+    (completing, typed.shared)
+}
+
+/// What was typed before the last word.
+struct Typed<'a> {
+    verb: &'a Command,
+    /// The names of the verbs, `rebalance` and `apply`.
+    path: Vec<&'a str>,
+    /// How many words of it were no verb and no flag.
+    places: usize,
+    flags: Vec<&'a str>,
+    /// Those that every verb has.
+    shared: Vec<String>,
+}
+
+fn long<'a>(verb: &'a Command, name: &str) -> Option<&'a Arg> {
+    verb.get_arguments().find(|arg| arg.get_long() == Some(name))
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+impl<'a> Typed<'a> {
+    fn word(&mut self, word: &str) {
+        match self.verb.find_subcommand(word) {
+            Some(next) if self.places == 0 => {
+                self.verb = next;
+                self.path.push(next.get_name());
+            }
+            _ => self.places += 1,
+        }
+    }
+
+    fn flag(&mut self, arg: &'a Arg, value: Option<&str>) {
+        let Some(long) = arg.get_long() else { return };
+        self.flags.push(long);
+        // Nothing is logged while somebody types.
+        if arg.is_global_set() && !matches!(long, "v" | "log-file") {
+            self.shared.push(value.map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")));
+        }
+    }
+
+    /// Takes in a word of flags, `--long`, `--long=value` or `-xyvalue`; gives back the flag that the next word is
+    /// the value of.
+    fn flags_of(&mut self, word: &str) -> Option<&'a Arg> {
+        if let Some(name) = word.strip_prefix("--") {
+            let (name, value) =
+                name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
+            let arg = long(self.verb, name)?;
+            if takes_value(arg) && value.is_none() {
+                return Some(arg);
+            }
+            self.flag(arg, value.filter(|_| takes_value(arg)));
+            return None;
+        }
+        for (at, letter) in word.char_indices().skip(1) {
+            let arg = self.verb.get_arguments().find(|arg| arg.get_short() == Some(letter))?;
+            if takes_value(arg) {
+                let value = &word[at + letter.len_utf8()..];
+                if value.is_empty() {
+                    return Some(arg);
+                }
+                self.flag(arg, Some(value.strip_prefix('=').unwrap_or(value)));
+                return None;
+            }
+            self.flag(arg, None);
+        }
+        None
+    }
+
+    /// A verb, or what stands where no flag stands.
+    fn place(&self, word: &str) -> Completing {
+        let here = self.verb.get_positionals().nth(self.places);
+        let mut completing = here.map_or_else(Completing::default, |arg| value(arg, word, &self.path));
+        word.clone_into(&mut completing.word);
+        if self.places == 0 {
+            let verbs = self.verb.get_subcommands().filter(|verb| !verb.is_hide_set());
+            completing.candidates.extend(verbs.map(|verb| {
+                let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+                Candidate::new(verb.get_name(), about)
+            }));
+        }
+        completing
+    }
+
+    /// The flags that are not there yet.
+    fn flag_names(&self, word: &str) -> Completing {
+        let fits = |arg: &&Arg| {
+            let again = matches!(arg.get_action(), ArgAction::Append);
+            !arg.is_hide_set() && (again || !arg.get_long().is_some_and(|long| self.flags.contains(&long)))
+        };
+        let candidates = self.verb.get_arguments().filter(fits).filter_map(|arg| {
+            let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            Some(Candidate::new(format!("--{}", arg.get_long()?), about))
+        });
+        Completing { word: word.to_owned(), candidates: candidates.collect(), ..Completing::default() }
+    }
+}
+
+/// The values of an argument.
+fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
+    let known = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).map(|value| {
+        let about = value.get_help().map(ToString::to_string).unwrap_or_default();
+        Candidate::new(value.get_name(), about)
+    });
+    let mut candidates: Vec<Candidate> = known.collect();
+    if arg.get_long() == Some("skip-check") {
+        candidates.extend(skippable_checks(path).iter().map(|&id| Candidate::new(id, "")));
+    }
+    Completing {
+        word: word.to_owned(),
+        candidates,
+        names: names(arg),
+        files: !matches!(arg.get_value_hint(), ValueHint::Unknown),
+    }
+}
+
+/// Whose names an argument takes.
+fn names(arg: &Arg) -> Option<Names> {
+    let kind = arg.get_value_parser().type_id();
+    Some(match arg.get_long() {
+        Some("namespace") => Names::Namespaces,
+        Some("context") => Names::Contexts,
+        Some("cluster") => Names::Clusters,
+        Some("user") => Names::Users,
+        Some("image" | "to") => Names::Images,
+        None if kind == TypeId::of::<InstanceName>() => Names::Instances,
+        None if kind == TypeId::of::<OperationName>() => Names::Operations,
+        None if arg.get_id() == "scenario" => Names::Scenarios,
+        _ => return None,
+    })
+}
+
+impl Completing {
+    /// What the shell is told, once the names that could be had are there.
+    pub fn answer(&self, found: Vec<Candidate>) -> String {
+        let mut said = BTreeSet::new();
+        let mut lines = String::new();
+        let fitting = found.into_iter().filter(|it| it.value.starts_with(&self.word));
+        let mut directive = if self.files { 0 } else { NO_FILES };
+        for candidate in self.candidates.iter().cloned().chain(fitting) {
+            let Candidate { value, about } = candidate;
+            // What has a blank or plays with the terminal is no name that Kubernetes or we would take.
+            if value.is_empty()
+                || value.contains(' ')
+                || harmless(&value) != value
+                || !said.insert(value.clone())
+            {
+                continue;
+            }
+            if value.ends_with('=') {
+                directive |= NO_SPACE;
+            }
+            lines.push_str(&value);
+            if !about.is_empty() {
+                lines.push('\t');
+                lines.push_str(&harmless(&about));
+            }
+            lines.push('\n');
+        }
+        lines + &format!(":{directive}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> (Completing, Vec<String>) {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        completing(&crate::cli::command(), &words)
+    }
+
+    fn values(line: &str) -> Vec<String> {
+        of(line).0.candidates.into_iter().map(|it| it.value).collect()
+    }
+
+    #[test]
+    fn the_words_before_say_what_the_last_one_is() {
+        assert_eq!(values("rebalance pl"), ["plan"]);
+        assert_eq!(values("rebalance list --backend em"), ["emqx"]);
+        assert_eq!(values("rebalance apply -yo js"), ["json", "jsonl"]);
+        assert_eq!(values("rebalance apply -yojson --ye"), [] as [&str; 0], "it is there");
+        assert_eq!(values("rebalance apply --skip-check overshoot --skip-c"), ["--skip-check"]);
+        assert_eq!(values("status --no-such-flag em"), [] as [&str; 0]);
+        assert_eq!(values("rebalance apply a pla"), [] as [&str; 0], "no verb behind a name");
+        assert_eq!(values("rebalance watch --wat"), [] as [&str; 0], "it is hidden");
+        for (line, names) in [
+            ("status ", Some(Names::Instances)),
+            ("ui ", Some(Names::Instances)),
+            ("status a ", None),
+            ("status -- ", Some(Names::Instances)),
+            ("status -- -", Some(Names::Instances)),
+            ("rebalance stop -y ", Some(Names::Operations)),
+            ("status -Anm", None),
+            ("status -An ", Some(Names::Namespaces)),
+            ("status --color=never --context=", Some(Names::Contexts)),
+            ("rebalance apply --conn-evict-rate 5 ", Some(Names::Instances)),
+            ("rebalance apply --conn-evict-rate ", None),
+        ] {
+            assert_eq!(of(line).0.names, names, "{line}");
+        }
+        assert!(of("rebalance apply -f ").0.files && of("completion install --dir=").0.files);
+    }
+
+    #[test]
+    fn flags_that_every_verb_has_lead_to_the_cluster_and_logs_stay_away() {
+        let flags = of("status -nmq --context a --insecure-skip-tls-verify -v debug --log-file f -o json ").1;
+        assert_eq!(flags, ["--namespace=mq", "--context=a", "--insecure-skip-tls-verify"]);
+    }
+
+    #[test]
+    fn only_names_that_fit_and_are_harmless_are_offered_and_each_once() {
+        let completing = Completing { word: "a".to_owned(), ..Completing::default() };
+        let names = ["ab", "b", "a b", "a\u{1b}[31m", "ab", "a="];
+        let found = names.map(|name| Candidate::new(name, "of\tx")).to_vec();
+        assert_eq!(completing.answer(found), "ab\tof x\na=\tof x\n:6\n");
+    }
+}
