@@ -495,7 +495,10 @@ fn live() -> Bench {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the picture is a file, and drawn anew when a variable says so")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the picture is a file, and drawn anew when a variable says so"
+)]
 fn the_picture_in_the_readme_is_of_this_view() {
     let says = "kubectl emqx watch, 55 seconds into a rebalance: the operator says Failed, EMQX goes on";
     let drawn = picture::svg(&live().buffer(100, 24), says);
