@@ -194,7 +194,8 @@ impl<'a> Typed<'a> {
 fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     let known = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).map(|value| {
         let about = value.get_help().map(ToString::to_string).unwrap_or_default();
-        Candidate::new(value.get_name(), about)
+        // What follows is the user's own: `jsonpath=…`.
+        Candidate::new(value.get_name().trim_end_matches('…'), about)
     });
     let mut candidates: Vec<Candidate> = known.collect();
     if arg.get_long() == Some("skip-check") {
@@ -272,7 +273,7 @@ mod tests {
     fn the_words_before_say_what_the_last_one_is() {
         assert_eq!(values("rebalance pl"), ["plan"]);
         assert_eq!(values("rebalance list --backend em"), ["emqx"]);
-        assert_eq!(values("rebalance apply -yo js"), ["json", "jsonl"]);
+        assert_eq!(values("rebalance apply -yo js"), ["json", "jsonpath=", "jsonl"]);
         assert_eq!(values("rebalance apply -yojson --ye"), [] as [&str; 0], "it is there");
         assert_eq!(values("rebalance apply --skip-check overshoot --skip-c"), ["--skip-check"]);
         assert_eq!(values("status --no-such-flag em"), [] as [&str; 0]);

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod fact;
 pub mod form;
 pub mod human;
+pub mod jsonpath;
 pub mod load;
 pub mod name;
 pub mod pod;
