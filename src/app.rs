@@ -23,6 +23,7 @@ use crate::sim;
 
 mod screen;
 mod shell;
+mod upgrade;
 
 /// Runs the program: the process's arguments and environment in, its exit code out.
 pub fn run() -> ExitCode {
@@ -167,6 +168,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
+        Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
             screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await

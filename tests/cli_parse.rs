@@ -13,6 +13,9 @@ use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::{InstanceKind, OperatorLine, Strategy};
 
+#[path = "cli_parse/upgrade.rs"]
+mod upgrade;
+
 fn parse_with(line: &str, env: &[(&str, &str)]) -> Result<Intent, Parsed> {
     let words = ["kubectl-emqx"].into_iter().chain(line.split_whitespace()).map(OsString::from);
     cli::parse(words, |name| {
@@ -86,10 +89,16 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         rebalance watch
         replay
         status
+        upgrade
+        upgrade apply
+        upgrade generate
+        upgrade plan
+        upgrade undo
+        upgrade watch
         version
         watch
     ");
-    for line in ["upgrade", "evacuate", "check", "report"] {
+    for line in ["evacuate", "check", "report"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }

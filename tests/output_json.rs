@@ -205,7 +205,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
              "startedTime": "2026-11-23T10:10:00Z", "durationSeconds": null, "backend": "rebalance"}]})
     );
     let applied =
-        Applied { name: "n".into(), instance: instance(), backend: Backend::Emqx, plan: documented() };
+        Applied { name: "n".into(), instance: instance(), backend: Some(Backend::Emqx), plan: documented() };
     let applied = document(|printer, output| printer.applied(&applied, output, " (server dry run)"));
     assert_eq!(
         (&applied["kind"], &applied["name"], &applied["backend"]),

@@ -427,7 +427,7 @@ fn rebalances_are_listed_with_their_verdict() {
 #[test]
 fn what_was_made_stands_alone() {
     let name = "rebalance.apps.emqx.io/emqx-1".to_owned();
-    let applied = Applied { name, instance: instance(), backend: Backend::Rebalance, plan: plan() };
+    let applied = Applied { name, instance: instance(), backend: Some(Backend::Rebalance), plan: plan() };
     insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @r"
         rebalance.apps.emqx.io/emqx-1
     ");

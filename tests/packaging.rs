@@ -119,6 +119,7 @@ fn the_rights_are_for_what_the_program_asks() {
         "events",
         "pods",
         "pods/portforward",
+        "pods/status",
         "rebalances",
         "replicasets",
         "secrets",

@@ -268,19 +268,17 @@ struct Doing {
     hands: Hands,
 }
 
-impl Doing {
-    /// Hands whose words are kept.
-    fn quiet(
-        &self,
-        id: &InstanceId,
-    ) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
-        let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
-        let mut hands = self.hands.clone();
-        hands.namespace.clone_from(&id.namespace);
-        hands.printer = Rc::new(printer);
-        hands.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
-        (hands, out, err)
-    }
+/// Hands whose words are kept.
+pub(super) fn quiet(
+    hands: &Hands,
+    id: &InstanceId,
+) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
+    let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
+    let mut hands = hands.clone();
+    hands.namespace.clone_from(&id.namespace);
+    hands.printer = Rc::new(printer);
+    hands.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
+    (hands, out, err)
 }
 
 fn write() -> Write {
@@ -299,7 +297,7 @@ const STOP: Duration = Duration::from_mins(1);
 impl Acts for Doing {
     fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted> {
         Box::pin(async move {
-            let (hands, out, err) = self.quiet(id);
+            let (hands, out, err) = quiet(&self.hands, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), strategy.clone()),
@@ -321,7 +319,7 @@ impl Acts for Doing {
 
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> Later<'a, Acted> {
         Box::pin(async move {
-            let (hands, out, _) = self.quiet(id);
+            let (hands, out, _) = quiet(&self.hands, id);
             let operation = match name.strip_prefix("coordinator/") {
                 Some(node) => OperationName::Coordinator(NodeName::from(node)),
                 None => OperationName::Rebalance(name.to_owned()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
 use super::groups::{
@@ -15,7 +16,7 @@ use super::help;
 use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
 use super::value::{self, Counts};
 
-/// Predict, start, follow, judge and stop EMQX connection rebalancing on Kubernetes
+/// Predict, start, follow, judge and stop rebalances and upgrades of EMQX on Kubernetes
 ///
 /// One honest picture, joined from three sources that disagree: the custom resources (what the operator believes),
 /// the pods and endpoints (what the load balancer sees), and EMQX's own API (what happens to clients).
@@ -63,6 +64,11 @@ pub(super) enum VerbArgs {
     /// Without a verb: what runs and what ran, and what to type next.
     #[command(verbatim_doc_comment, after_help = help::REBALANCE)]
     Rebalance(RebalanceArgs),
+    /// A new image: plan, start, guard, follow, turn back
+    ///
+    /// Without a verb: the same as `upgrade apply --watch`.
+    #[command(verbatim_doc_comment, after_help = help::UPGRADE)]
+    Upgrade(UpgradeArgs),
     /// Play a recording: every operation in it, with its verdict
     ///
     /// A recording is what `--record` writes: JSON lines of what Kubernetes and EMQX said, and when.

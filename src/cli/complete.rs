@@ -15,8 +15,9 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::intent::{Completing, InstanceName, Intent, Names, OperationName, Verb};
-use super::rules_rebalance::skippable_checks;
+use super::rules_rebalance::{APPLY_CHECKS, STOP_CHECKS};
 use crate::model::human::harmless;
+use crate::model::upgrade::SKIPPABLE;
 
 /// The hidden entry, in cobra's name: `kubectl-emqx __complete WORDS…`.
 pub(super) const ENTRY: &str = "__complete";
@@ -199,13 +200,22 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     });
     let mut candidates: Vec<Candidate> = known.collect();
     if arg.get_long() == Some("skip-check") {
-        candidates.extend(skippable_checks(path).iter().map(|&id| Candidate::new(id, "")));
+        candidates.extend(checks(path).iter().map(|&id| Candidate::new(id, "")));
     }
     Completing {
         word: word.to_owned(),
         candidates,
         names: names(arg),
         files: !matches!(arg.get_value_hint(), ValueHint::Unknown),
+    }
+}
+
+/// The checks that a verb can be told to skip.
+fn checks(path: &[&str]) -> &'static [&'static str] {
+    match path {
+        ["upgrade", ..] => &SKIPPABLE,
+        ["rebalance", "stop"] => &STOP_CHECKS,
+        _ => &APPLY_CHECKS,
     }
 }
 
@@ -276,6 +286,7 @@ mod tests {
         assert_eq!(values("rebalance apply -yo js"), ["json", "jsonpath=", "jsonl"]);
         assert_eq!(values("rebalance apply -yojson --ye"), [] as [&str; 0], "it is there");
         assert_eq!(values("rebalance apply --skip-check overshoot --skip-c"), ["--skip-check"]);
+        assert_eq!(values("upgrade apply --skip-check too"), ["too-many-pods"]);
         assert_eq!(values("status --no-such-flag em"), [] as [&str; 0]);
         assert_eq!(values("rebalance apply a pla"), [] as [&str; 0], "no verb behind a name");
         assert_eq!(values("rebalance watch --wat"), [] as [&str; 0], "it is hidden");
@@ -290,6 +301,8 @@ mod tests {
             ("status -An ", Some(Names::Namespaces)),
             ("status --color=never --context=", Some(Names::Contexts)),
             ("rebalance apply --conn-evict-rate 5 ", Some(Names::Instances)),
+            ("upgrade --image=", Some(Names::Images)),
+            ("upgrade undo --to ", Some(Names::Images)),
             ("rebalance apply --conn-evict-rate ", None),
         ] {
             assert_eq!(of(line).0.names, names, "{line}");

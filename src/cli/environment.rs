@@ -54,7 +54,9 @@ pub(super) fn defaults(
     let mut all = Vec::new();
     for arg in verb.get_arguments() {
         let Some(long) = arg.get_long() else { continue };
-        if KUBECTLS.contains(&long) || matches!(long, "help" | "version") {
+        // A `--version` with a value is a flag of ours; the one that prints the program's own is not.
+        if KUBECTLS.contains(&long) || !arg.get_action().takes_values() && matches!(long, "help" | "version")
+        {
             continue;
         }
         let variable = format!("{PREFIX}{}", long.to_ascii_uppercase().replace('-', "_"));

@@ -94,7 +94,7 @@ impl ValueEnum for ApplyForm {
 }
 
 /// How a change is made.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct WriteArgs {
     /// Only try it, here or on the API server
@@ -114,8 +114,20 @@ pub(super) struct WriteArgs {
     pub(super) error_unchanged: bool,
 }
 
+impl Default for WriteArgs {
+    fn default() -> Self {
+        Self {
+            dry_run: DryRun::default(),
+            field_manager: crate::model::FIELD_MANAGER.to_owned(),
+            yes: false,
+            reason: None,
+            error_unchanged: false,
+        }
+    }
+}
+
 /// Which checks do not refuse.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct SkipArgs {
     /// Go on although this check refuses (repeatable)
@@ -124,7 +136,7 @@ pub(super) struct SkipArgs {
 }
 
 /// How an operation is followed.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Following")]
 pub(super) struct FollowArgs {
     /// Follow for so long at most (exit 5 when it still runs)

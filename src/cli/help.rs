@@ -7,6 +7,7 @@ Examples:
   kubectl emqx watch
   kubectl emqx rebalance plan
   kubectl emqx rebalance apply --watch
+  kubectl emqx upgrade emqx --image emqx/emqx-enterprise:5.8.7
   kubectl emqx demo
 
 Exit codes:
@@ -133,6 +134,48 @@ Examples:
   kubectl emqx version
   kubectl emqx version -A -o json
   kubectl emqx --version";
+
+/// Of `upgrade`.
+pub(super) const UPGRADE: &str = "\
+Examples:
+  kubectl emqx upgrade emqx --image emqx/emqx-enterprise:5.8.7
+  kubectl emqx upgrade emqx-ee --version 4.4.24 --blue-green
+  kubectl emqx upgrade plan emqx --image emqx/emqx-enterprise:5.8.7";
+
+/// Of `upgrade plan`.
+pub(super) const UPGRADE_PLAN: &str = "\
+Examples:
+  kubectl emqx upgrade plan emqx --image emqx/emqx-enterprise:5.8.7
+  kubectl emqx upgrade plan emqx-ee --version 4.4.24 --conn-evict-rate 200
+  kubectl emqx upgrade plan --image emqx/emqx-enterprise:5.8.7 -o json";
+
+/// Of `upgrade generate`.
+pub(super) const UPGRADE_GENERATE: &str = "\
+Examples:
+  kubectl emqx upgrade generate emqx --image emqx/emqx-enterprise:5.8.7
+  kubectl emqx upgrade generate emqx --image emqx/emqx-enterprise:5.8.7 -o full > emqx.yaml
+  kubectl emqx upgrade generate emqx-ee --version 4.4.24 -o kustomize > kustomization.yaml";
+
+/// Of `upgrade apply`.
+pub(super) const UPGRADE_APPLY: &str = "\
+Examples:
+  kubectl emqx upgrade apply emqx --image emqx/emqx-enterprise:5.8.7 --watch
+  kubectl emqx upgrade apply emqx-ee --version 4.4.24 --one-by-one --yes
+  kubectl emqx upgrade apply emqx --image emqx/emqx-enterprise:5.8.7 --dry-run=server";
+
+/// Of `upgrade watch`.
+pub(super) const UPGRADE_WATCH: &str = "\
+Examples:
+  kubectl emqx upgrade watch
+  kubectl emqx upgrade watch emqx --timeout 30m
+  kubectl emqx upgrade watch emqx-ee -o jsonl --record evening.jsonl";
+
+/// Of `upgrade undo`.
+pub(super) const UPGRADE_UNDO: &str = "\
+Examples:
+  kubectl emqx upgrade undo emqx
+  kubectl emqx upgrade undo emqx --to emqx/emqx-enterprise:5.8.6
+  kubectl emqx upgrade undo emqx --dry-run=client";
 
 /// Of `completion`.
 pub(super) const COMPLETION: &str = "\

@@ -1,5 +1,7 @@
 //! What is meant: checked, complete, with defaults filled in. After this no code asks whether a flag was given.
 
+pub mod upgrade;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,6 +170,8 @@ pub enum Verb {
     List(List),
     /// `rebalance prune`.
     Prune(Prune),
+    /// `upgrade` and its verbs.
+    Upgrade(upgrade::Upgrade),
     /// `watch`.
     View(View),
     /// `replay`.

@@ -8,6 +8,7 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_upgrade;
 pub mod complete;
 mod environment;
 mod forms;
@@ -18,6 +19,8 @@ pub mod intent;
 mod problem;
 mod rules;
 mod rules_rebalance;
+mod rules_shared;
+mod rules_upgrade;
 mod shells;
 mod value;
 

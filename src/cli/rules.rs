@@ -1,17 +1,19 @@
 //! What was typed → what is meant: every rule that looks at more than one flag, and every default
-//! (those of `rebalance` are in [`super::rules_rebalance`]).
+//! (those of `rebalance` and `upgrade` are in [`super::rules_rebalance`] and [`super::rules_upgrade`]).
 
 use super::args::{
     CompletionArgs, CompletionVerbArgs, DemoArgs, DemoVerbArgs, ReadArgs, ReplayArgs, Root, ServeArgs,
     VerbArgs, VersionArgs, ViewArgs,
 };
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
-use super::groups::{SelectArgs, StreamForm};
+use super::groups::SelectArgs;
 use super::intent::{
     Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
-    Read, Replay, Scenario, Secret, Selection, Stream, Verb, Version, View,
+    Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
-use super::rules_rebalance::{follow, rebalance};
+use super::rules_rebalance::rebalance;
+use super::rules_shared::{follow, stream};
+use super::rules_upgrade::upgrade;
 use crate::error::Problem;
 
 /// At this speed the documented rebalance takes about twenty seconds.
@@ -26,6 +28,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Nodes(args) => Verb::Nodes(read(args)?),
         VerbArgs::Watch(args) => Verb::View(view(args, &global)?),
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
+        VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
         VerbArgs::Version(args) => Verb::Version(version(args)),
@@ -204,18 +207,6 @@ pub(super) fn filter(args: SelectArgs) -> Filter {
 
 fn version(args: VersionArgs) -> Version {
     Version { filter: filter(args.select), output: args.output.output.unwrap_or_default() }
-}
-
-pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Problem> {
-    match form {
-        None | Some(StreamForm::Text) => Ok(Stream::Text),
-        Some(StreamForm::Jsonl) => Ok(Stream::Jsonl),
-        Some(StreamForm::Json) => Err(usage(
-            &format!("`{verb}` has no -o json"),
-            "what goes on for a while cannot be one document",
-            "use -o jsonl, a JSON document per line",
-        )),
-    }
 }
 
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {

@@ -6,12 +6,13 @@ use super::args::{
     ApplyArgs, GenerateArgs, ListArgs, PlanArgs, PruneArgs, RebalanceArgs, RebalanceVerbArgs, StopArgs,
     WatchArgs,
 };
-use super::groups::{ApplyForm, FollowArgs, StrategyArgs, WriteArgs};
+use super::groups::StrategyArgs;
 use super::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, Generate, Global, InstanceName, List, ManifestFile,
-    Output, Plan, PlanSource, Prune, Stop, Stream, Then, Verb, Watch, Write,
+    Apply, ApplySource, BackendChoice, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output,
+    Plan, PlanSource, Prune, Stop, Verb, Watch,
 };
-use super::rules::{filter, stream, usage};
+use super::rules::{filter, usage};
+use super::rules_shared::{follow, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::{InstanceKind, OperatorLine, Strategy};
 
@@ -32,37 +33,10 @@ pub const APPLY_CHECKS: [&str; 11] = [
 ];
 
 /// The checks of `stop` that may be skipped.
-const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
+pub(super) const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 
 /// Checks that exist, and cannot be skipped.
 const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
-
-/// The checks that a verb, by its path, can be told to skip.
-pub(super) fn skippable_checks(path: &[&str]) -> &'static [&'static str] {
-    match path {
-        ["rebalance", "apply"] => &APPLY_CHECKS,
-        ["rebalance", "stop"] => &STOP_CHECKS,
-        _ => &[],
-    }
-}
-
-/// Only what can be skipped may be named.
-fn skippable(named: Vec<String>, known: &[&'static str]) -> Result<Vec<String>, Problem> {
-    let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };
-    if FIRM.contains(&id.as_str()) {
-        return Err(usage(
-            &format!("the check {id} cannot be skipped"),
-            "EMQX or the API server would refuse all the same",
-            format!("these can: {}", known.join(", ")),
-        ));
-    }
-    let near = known.iter().chain(&FIRM).min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
-    Err(usage(
-        &format!("there is no check `{id}`"),
-        "it could not be skipped",
-        format!("did you mean {near}?"),
-    ))
-}
 
 /// What `rebalance` means.
 pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Problem> {
@@ -234,16 +208,6 @@ fn broker_has_none(name: Option<&InstanceName>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn write(args: WriteArgs) -> Write {
-    Write {
-        dry_run: args.dry_run,
-        field_manager: args.field_manager,
-        yes: args.yes,
-        reason: args.reason.filter(|reason| !reason.trim().is_empty()),
-        error_unchanged: args.error_unchanged,
-    }
-}
-
 fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Problem> {
     if backend == BackendChoice::Emqx && dry_run == DryRun::Server {
         return Err(usage(
@@ -279,55 +243,9 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
         }
     };
     emqx_tries_nothing(args.backend.backend, args.write.dry_run)?;
-    let skip = skippable(args.skip.skip_check, &APPLY_CHECKS)?;
+    let skip = skippable(args.skip.skip_check, &APPLY_CHECKS, &FIRM)?;
     let write = write(args.write);
-    let then = if args.watch {
-        if write.dry_run != DryRun::None {
-            return Err(usage(
-                "--watch does not go with --dry-run",
-                "a try starts nothing to follow",
-                "leave one of them out",
-            ));
-        }
-        let stream = match args.output {
-            None | Some(ApplyForm::Document(Output::Text)) => Stream::Text,
-            Some(ApplyForm::Jsonl) => Stream::Jsonl,
-            Some(ApplyForm::Document(_)) => {
-                return Err(usage(
-                    "with --watch the output is a stream",
-                    "one document could not be printed before the end",
-                    "use -o jsonl, a JSON document per line",
-                ));
-            }
-        };
-        Then::Follow(follow(args.follow, stream, global)?)
-    } else {
-        let flags = [
-            ("--timeout", args.follow.timeout.is_some()),
-            ("--inline", args.follow.inline),
-            ("--full", args.follow.full),
-            ("--read-only", args.follow.read_only),
-            ("--record", args.follow.record.is_some()),
-        ];
-        if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
-            return Err(usage(
-                &format!("{flag} needs --watch"),
-                "without it nothing is followed",
-                format!("add --watch to {flag}"),
-            ));
-        }
-        match args.output {
-            None => Then::Leave(Output::Text),
-            Some(ApplyForm::Document(output)) => Then::Leave(output),
-            Some(ApplyForm::Jsonl) => {
-                return Err(usage(
-                    "-o jsonl needs --watch",
-                    "without it there is one document",
-                    "add --watch, or use -o json",
-                ));
-            }
-        }
-    };
+    let then = then(args.watch, args.output, args.follow, write.dry_run, global)?;
     Ok(Apply { source, backend: args.backend.backend, write, skip, then })
 }
 
@@ -339,32 +257,6 @@ fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
         return Err(usage("-f is empty", "it names a file", "-f rebalance.yaml, or -f - for stdin"));
     }
     Ok(ManifestFile::Path(file))
-}
-
-pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
-    if args.inline && global.look.plain {
-        return Err(usage(
-            "--inline and --plain contradict each other",
-            "one redraws a few lines in place, the other never does",
-            "leave one of them out",
-        ));
-    }
-    if args.inline && stream == Stream::Jsonl {
-        return Err(usage(
-            "--inline does not go with -o jsonl",
-            "the one is for people, the other for programs",
-            "leave one of them out",
-        ));
-    }
-    if args.full && (args.inline || global.look.plain || stream == Stream::Jsonl) {
-        return Err(usage(
-            "--full does not go with --inline, --plain and -o jsonl",
-            "there is one way of showing it",
-            "leave one of them out",
-        ));
-    }
-    let FollowArgs { timeout, inline, full, read_only, record } = args;
-    Ok(Follow { timeout, stream, inline, full, read_only, record })
 }
 
 fn watch(args: WatchArgs, global: &Global) -> Result<Watch, Problem> {
@@ -381,7 +273,7 @@ fn stop(args: StopArgs) -> Result<Stop, Problem> {
         operation: args.name,
         backend: args.backend.backend,
         write: write(args.write),
-        skip: skippable(args.skip.skip_check, &STOP_CHECKS)?,
+        skip: skippable(args.skip.skip_check, &STOP_CHECKS, &FIRM)?,
         timeout: args.timeout,
         output: args.output.output.unwrap_or_default(),
     })
@@ -397,20 +289,4 @@ fn prune(args: PruneArgs) -> Result<Prune, Problem> {
         ));
     }
     Ok(Prune { older_than: args.older_than, write: write(args.write), output })
-}
-
-/// How many letters differ between two names (Levenshtein), to find the one that was meant.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, against) in other.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *against);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }

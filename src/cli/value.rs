@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::intent::{EmqxUrl, InstanceName, OperationName};
+use crate::model::image::Image;
 use crate::model::jsonpath::Template;
 use crate::model::{InstanceKind, NodeName};
 
@@ -259,6 +260,21 @@ pub(super) fn operation(text: &str) -> Result<OperationName, Bad> {
         _ => Err(Bad::new(format!("`{kind}` is neither a Rebalance nor a kind that runs EMQX"))
             .hint(format!("rebalance/{name}, emqx/{name}, emqxenterprise/{name} or coordinator/NODE"))),
     }
+}
+
+/// An image.
+pub(super) fn image(text: &str) -> Result<Image, Bad> {
+    Image::parse(text).map_err(|problem| Bad { why: problem.why, hint: problem.hint })
+}
+
+/// A version, as it stands in a tag.
+pub(super) fn version(text: &str) -> Result<String, Bad> {
+    let good = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    if text.is_empty() || text.len() > 128 || !text.chars().all(good) {
+        return Err(Bad::new("a version is letters, digits, `.`, `_` and `-`, as they stand in a tag")
+            .hint("--version 4.4.24"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A check's name: `already-running`.

@@ -6,16 +6,16 @@ use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
 use super::plan::{Live, WANT, live};
-use super::{Hands, Outcome};
-use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then, Write};
+use super::{Hands, Outcome, decide};
+use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
-use crate::plan::follow::Follower;
 use crate::plan::manifest::{self, Written};
 use crate::plan::preflight::{Check, running};
-use crate::plan::rebalance::{Decision, Finding, RebalancePlan, Return};
+use crate::plan::rebalance::{Decision, RebalancePlan, Return};
 use crate::plan::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
+use crate::plan::tape::{Looks, Operations};
 use crate::plan::{picture, reach};
 use crate::seam;
 
@@ -69,7 +69,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
-        confirm(hands, &intent.write, &question(&planned, &gathered.id))?;
+        decide::confirm(hands, &intent.write, &question(&planned, &gathered.id))?;
     }
 
     // Time went by while the user read: counts and competitors are looked at again.
@@ -82,11 +82,11 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
         return Ok(exit);
     }
     heard(hands, &gathered, fresh.backend)?;
-    let mut follower = Follower::new(Some(gathered.id.clone()));
-    follower.observe(&gathered.world, hands.clock.now());
+    let mut operations = Operations::of(&gathered.id);
+    operations.observe(&gathered.world, hands.clock.now());
     match fresh.backend {
-        Backend::Rebalance => create(hands, intent, &wanted, gathered, fresh, &name, follower).await,
-        Backend::Emqx => start(hands, intent, gathered, fresh, follower).await,
+        Backend::Rebalance => create(hands, intent, &wanted, gathered, fresh, &name, operations).await,
+        Backend::Emqx => start(hands, intent, gathered, fresh, operations).await,
     }
 }
 
@@ -150,24 +150,15 @@ fn settled(
     says: impl Fn(&Live),
 ) -> Result<Option<Exit>, Problem> {
     says(live);
-    match live.plan.decision {
-        Decision::Go => Ok(None),
-        Decision::NothingToDo => {
-            hands.printer.talk(&format!("nothing to do: {}", live.plan.reason));
-            Ok(Some(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached }))
-        }
-        Decision::Refused => {
-            let hint = live.plan.findings.iter().find_map(refusing_hint);
-            let mut problem =
-                Problem::refused(format!("will not rebalance {}", gathered.id), live.plan.reason.clone());
-            problem.hint = hint;
-            Err(problem)
-        }
-    }
-}
-
-fn refusing_hint(finding: &Finding) -> Option<String> {
-    (finding.severity == crate::plan::rebalance::Severity::Blocked).then(|| finding.hint.clone())?
+    let plan = &live.plan;
+    decide::decided(
+        hands,
+        &intent.write,
+        plan.decision,
+        &plan.reason,
+        &plan.findings,
+        format!("will not rebalance {}", gathered.id),
+    )
 }
 
 fn question(live: &Live, id: &InstanceId) -> String {
@@ -177,21 +168,6 @@ fn question(live: &Live, id: &InstanceId) -> String {
         id,
         crate::model::human::duration(live.plan.total_seconds)
     )
-}
-
-/// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
-pub fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
-    if write.yes {
-        return Ok(());
-    }
-    if !hands.answers {
-        return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
-            .hint("pass --yes to go ahead without a question"));
-    }
-    if hands.printer.ask(question) {
-        return Ok(());
-    }
-    Err(Problem::refused("not confirmed", "nothing was changed"))
 }
 
 fn label(backend: Backend, name: &str, gathered: &Gathered) -> String {
@@ -236,18 +212,9 @@ fn done(
     plan: RebalancePlan,
     note: &str,
 ) {
-    let applied = Applied { name: name.to_owned(), instance: gathered.id.clone(), backend, plan };
-    if let Then::Leave(output) = intent.then {
-        hands.printer.applied(&applied, output, note);
-    } else if !intent.then.is_jsonl() {
-        hands.printer.line(&format!("{name}{note}"));
-    }
-}
-
-impl Then {
-    fn is_jsonl(&self) -> bool {
-        matches!(self, Self::Follow(follow) if follow.stream == crate::cli::intent::Stream::Jsonl)
-    }
+    let applied =
+        Applied { name: name.to_owned(), instance: gathered.id.clone(), backend: Some(backend), plan };
+    decide::done(hands, &intent.then, &applied, note);
 }
 
 async fn create(
@@ -257,7 +224,7 @@ async fn create(
     gathered: Gathered,
     live: Live,
     name: &str,
-    follower: Follower,
+    operations: Operations,
 ) -> Outcome {
     let operator = gathered.world.served.operator;
     let mut object: Value = match &wanted.written {
@@ -282,7 +249,7 @@ async fn create(
     if dry {
         return Ok(Exit::Reached);
     }
-    stay(hands, intent, gathered, follower, created.rebalance.name, plan).await
+    stay(hands, intent, gathered, operations, created.rebalance.name, plan).await
 }
 
 async fn start(
@@ -290,7 +257,7 @@ async fn start(
     intent: &Apply,
     gathered: Gathered,
     live: Live,
-    mut follower: Follower,
+    mut operations: Operations,
 ) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
@@ -306,17 +273,17 @@ async fn start(
     }
     let strategy = live.plan.strategy.clone();
     gathered.broker.start(&conductor, &nodes, &strategy).await?;
-    follower.asked(name.clone(), strategy);
+    operations.rebalances.asked(name.clone(), strategy);
     let plan = live.plan.clone();
     done(hands, intent, &gathered, live.backend, &name, live.plan, "");
-    stay(hands, intent, gathered, follower, name, plan).await
+    stay(hands, intent, gathered, operations, name, plan).await
 }
 
 async fn stay(
     hands: &Hands,
     intent: &Apply,
     gathered: Gathered,
-    follower: Follower,
+    operations: Operations,
     name: String,
     plan: RebalancePlan,
 ) -> Outcome {
@@ -325,8 +292,8 @@ async fn stay(
         return Ok(Exit::Reached);
     };
     let face = Face::of(hands, follow, false).planned(plan);
-    let timeout = follow.timeout;
-    Following { gathered, follower, name, face, timeout }.run(hands).await
+    let following = Following::new(gathered, operations, name, face);
+    Following { timeout: follow.timeout, ..following }.run(hands).await
 }
 
 /// What runs already in what was gathered; for the other verbs.

@@ -14,6 +14,7 @@ use crate::plan::follow::Run;
 use crate::plan::picture::{Picture, picture};
 use crate::plan::progress::Counts;
 use crate::plan::rebalance::RebalancePlan;
+use crate::plan::tape::Operations;
 use crate::plan::words::{contradiction, short};
 
 /// Percents at which a line is worth its place in a log.
@@ -123,13 +124,27 @@ impl Face {
     }
 
     /// How it is now.
-    pub fn draw(&mut self, hands: &Hands, gathered: &Gathered, run: &Run, now: Timestamp) {
+    pub fn draw(
+        &mut self,
+        hands: &Hands,
+        gathered: &Gathered,
+        operations: &Operations,
+        name: &str,
+        now: Timestamp,
+    ) {
         if self.inline.is_none() {
             return;
         }
         self.changes(gathered, now);
         let picture = picture(&gathered.world, &gathered.id, now);
-        let view = self.view(&picture, run, now, hands.printer.zone());
+        let zone = hands.printer.zone();
+        let view = if let Some(run) = operations.rebalances.run(name) {
+            self.view(&picture, run, now, zone)
+        } else if let Some(run) = operations.upgrade(name) {
+            super::upgrade::shown::view(&gathered.world, &picture, run, &self.deltas, now, zone)
+        } else {
+            return;
+        };
         if let Some(inline) = &mut self.inline {
             inline.draw(&view);
         }
@@ -188,14 +203,8 @@ impl Face {
             facts: facts(run),
             rows,
             goal: self.plan.as_ref().map(goal),
-            serving: picture.totals.serving.map(|serving| (serving, picture.totals.nodes)),
             landing_ratio: run.landing_ratio(),
-            notices: Vec::new(),
-            ages: picture
-                .sources
-                .iter()
-                .map(|(source, age)| (source.as_str().to_owned(), age.age_seconds))
-                .collect(),
+            ..about(picture)
         }
     }
 
@@ -235,6 +244,16 @@ impl Face {
         if let Some(inline) = &mut self.inline {
             inline.finish();
         }
+    }
+}
+
+/// What the small progress of every operation tells of its cluster: who serves, and how old everything is.
+pub fn about(picture: &Picture) -> InlineView {
+    let ages = picture.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
+    InlineView {
+        serving: picture.totals.serving.map(|serving| (serving, picture.totals.nodes)),
+        ages: ages.collect(),
+        ..InlineView::default()
     }
 }
 

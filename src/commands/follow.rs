@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::face::Face;
 use super::gather::{self, Gathered};
+use super::upgrade::guard::Guard;
 use super::{Hands, Interrupt};
-use crate::cli::intent::InstanceName;
 use crate::error::{Exit, Problem};
-use crate::model::{Fact, Verdict};
-use crate::plan::follow::{Follower, Run};
+use crate::model::{Event, EventType, Fact, Verdict};
+use crate::plan::tape::{Looks, Operations};
+use crate::plan::words;
 use crate::seam::Want;
 
 /// How often EMQX is asked, by the server's clock.
@@ -21,11 +23,16 @@ const POLL: Duration = Duration::from_secs(1);
 /// keyboard.
 const BURST: usize = 4096;
 
+/// How long a guard may take to tidy up after the verdict, by the clock on the wall.
+const TIDY: Duration = Duration::from_mins(1);
+
 /// How a follow ended.
 #[derive(Debug)]
 pub enum Ended {
     /// With a verdict.
     Verdict(Verdict),
+    /// A guard had to tidy up after one that is over, and did.
+    Tidied,
     /// Time ran out.
     TimedOut,
     /// The user interrupted.
@@ -37,44 +44,52 @@ pub struct Following {
     /// The cluster.
     pub gathered: Gathered,
     /// Who looks.
-    pub follower: Follower,
+    pub operations: Operations,
     /// What is followed.
     pub name: String,
     /// How it is shown.
     pub face: Face,
     /// For how long, by the clock on the wall.
     pub timeout: Option<Duration>,
+    /// Who acts on the way, where somebody has to.
+    pub guard: Option<Guard>,
 }
 
 impl Following {
+    /// One that only looks.
+    pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
+        Self { gathered, operations, name, face, timeout: None, guard: None }
+    }
+
     /// Follows to the verdict, the time limit, or an interrupt.
     pub async fn run(mut self, hands: &Hands) -> Result<Exit, Problem> {
+        Ok(match self.ended(hands).await? {
+            Some(verdict) => verdict.exit(),
+            None => Exit::Reached,
+        })
+    }
+
+    /// The same with the verdict; `None` when there was only something to tidy up.
+    pub async fn ended(&mut self, hands: &Hands) -> Result<Option<Verdict>, Problem> {
         let ended = self.look(hands).await;
-        let verdict = self.follower.run(&self.name).and_then(|run| run.verdict.clone());
         self.face.finish();
-        let name = &self.name;
-        match ended {
-            Ended::Verdict(verdict) => Ok(verdict.exit()),
+        match ended? {
+            Ended::Verdict(verdict) => Ok(Some(verdict)),
+            Ended::Tidied => Ok(None),
             Ended::TimedOut => {
-                let standing = self.follower.run(name).map_or(Verdict::Running, Run::standing);
-                let word = verdict.map_or(standing, |it| it.0).as_str();
-                Err(Problem::new(format!("time ran out while {name} is {word}"), "it goes on in the cluster")
-                    .hint(way(name))
-                    .exit(Exit::TimedOut))
+                let name = &self.name;
+                let word = self.operations.standing(name).as_str();
+                let what = format!("time ran out while {name} is {word}");
+                Err(left(&self.gathered, name, &what).exit(Exit::TimedOut))
             }
-            Ended::Interrupted => Err(Problem::new(
-                "interrupted",
-                format!("{name} goes on in the cluster; nothing was held by us"),
-            )
-            .hint(way(name))
-            .exit(Exit::Interrupted)),
+            Ended::Interrupted => {
+                Err(left(&self.gathered, &self.name, "interrupted").exit(Exit::Interrupted))
+            }
         }
     }
 
-    async fn look(&mut self, hands: &Hands) -> Ended {
-        let name = InstanceName { kind: Some(self.gathered.id.kind), name: self.gathered.id.name.clone() };
-        let mut scope = gather::scope(hands, Some(&name), Want::ALL);
-        scope.namespace = Some(self.gathered.id.namespace.clone());
+    async fn look(&mut self, hands: &Hands) -> Result<Ended, Problem> {
+        let scope = gather::exact(hands, &self.gathered.id, Want::ALL);
         let mut objects = hands.kubernetes.follow(&scope).fuse();
         let mut emqx = self.gathered.broker.follow(POLL).fuse();
         let mut interrupt: Interrupt = (hands.interrupt)();
@@ -89,15 +104,41 @@ impl Following {
         let beat = Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0));
         let mut beat = tokio::time::interval(beat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        if let Some(verdict) = self.observe(hands) {
-            return Ended::Verdict(verdict);
-        }
+        let mut last_word: Option<(Event, Instant)> = None;
         loop {
+            if let Some(word) = self.observe(hands) {
+                last_word.get_or_insert((word, Instant::now()));
+            }
+            let over = match &mut self.guard {
+                None => false,
+                Some(guard) => {
+                    let over = tokio::select! {
+                        biased;
+                        () = &mut interrupt => return Ok(Ended::Interrupted),
+                        () = &mut out_of_time => return Ok(Ended::TimedOut),
+                        over = guard.turn(hands, &mut self.gathered, &mut self.face) => over?,
+                    };
+                    if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
+                        return Ok(Ended::Tidied);
+                    }
+                    over
+                }
+            };
+            if let Some((word, since)) = &last_word {
+                let verdict = word.verdict.unwrap_or(Verdict::Unknown);
+                // What ended as it should leaves something to tidy up; what did not is left as it is, held.
+                let tidies = self.guard.is_some() && !over && since.elapsed() < TIDY;
+                let well = matches!(verdict, Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing);
+                if !(tidies && well) {
+                    self.face.event(hands, word);
+                    return Ok(Ended::Verdict(verdict));
+                }
+            }
             // The user first; then the wall clock; then what is new.
             let first: Option<Fact> = tokio::select! {
                 biased;
-                () = &mut interrupt => return Ended::Interrupted,
-                () = &mut out_of_time => return Ended::TimedOut,
+                () = &mut interrupt => return Ok(Ended::Interrupted),
+                () = &mut out_of_time => return Ok(Ended::TimedOut),
                 Some(fact) = objects.next() => Some(fact),
                 Some(fact) = emqx.next() => Some(fact),
                 _ = beat.tick() => None,
@@ -111,34 +152,35 @@ impl Following {
                 let Some(Some(fact)) = emqx.next().now_or_never() else { break };
                 facts.push(fact);
             }
-            self.take(hands, facts);
-            if let Some(verdict) = self.observe(hands) {
-                return Ended::Verdict(verdict);
+            for fact in facts {
+                if let Some(notice) = self.gathered.world.apply(fact).notice {
+                    self.face.notice(hands, &notice);
+                }
             }
         }
     }
 
-    fn take(&mut self, hands: &Hands, facts: Vec<Fact>) {
-        for fact in facts {
-            if let Some(notice) = self.gathered.world.apply(fact).notice {
-                self.face.notice(hands, &notice);
-            }
-        }
-    }
-
-    fn observe(&mut self, hands: &Hands) -> Option<Verdict> {
+    /// Shows what became different; gives back the last word, which is shown when everything is done.
+    fn observe(&mut self, hands: &Hands) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
-        let events = self.follower.observe(&self.gathered.world, now);
-        for event in events.iter().filter(|event| event.name == self.name) {
-            self.face.event(hands, event);
+        let mut last = None;
+        for event in self.operations.observe(&self.gathered.world, now) {
+            if event.name != self.name {
+                continue;
+            }
+            if event.kind == EventType::Verdict {
+                last = Some(event);
+            } else {
+                self.face.event(hands, &event);
+            }
         }
-        let run = self.follower.run(&self.name)?;
-        self.face.draw(hands, &self.gathered, run, now);
-        run.verdict.as_ref().map(|verdict| verdict.0)
+        self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
+        last
     }
 }
 
-/// How to go on by hand.
-pub fn way(name: &str) -> String {
-    format!("kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it")
+/// What is said of something that is left while it goes on.
+pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
+    let (why, hint) = words::left(&gathered.world, &gathered.id, name);
+    Problem::new(what, why).hint(hint)
 }

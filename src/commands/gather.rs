@@ -190,13 +190,20 @@ pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Probl
     Ok(())
 }
 
-/// Lists the rebalances again.
+/// Lists the instance and its rebalances again.
 pub async fn refresh_objects(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
-    let want = Want { instances: true, rebalances: true, ..Want::default() };
-    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
-    let mut scope = scope(hands, Some(&name), want);
-    scope.namespace = Some(gathered.id.namespace.clone());
-    let facts = hands.kubernetes.read(&scope).await?;
+    relist(hands, gathered, Want { instances: true, rebalances: true, ..Want::default() }).await
+}
+
+/// Lists again what is wanted of the one instance.
+pub async fn relist(hands: &Hands, gathered: &mut Gathered, want: Want) -> Result<(), Problem> {
+    let facts = hands.kubernetes.read(&exact(hands, &gathered.id, want)).await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
+}
+
+/// What is listed for this very instance.
+pub fn exact(hands: &Hands, id: &InstanceId, want: Want) -> Scope {
+    let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
+    Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
 }

@@ -34,9 +34,7 @@ pub async fn run(hands: &Hands, name: Option<&InstanceName>, follow: &Follow) ->
         let is = status(&gathered.world, &gathered.id, now);
         hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.as_str(), is.reason));
     }
-    let exact = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
-    let mut scope = gather::scope(hands, Some(&exact), Want::ALL);
-    scope.namespace = Some(gathered.id.namespace.clone());
+    let scope = gather::exact(hands, &gathered.id, Want::ALL);
     let mut objects = hands.kubernetes.follow(&scope).fuse();
     let mut every = if busy(&gathered, &operations) { BUSY } else { IDLE };
     let mut emqx = gathered.broker.follow(every).fuse();
@@ -65,10 +63,12 @@ pub async fn run(hands: &Hands, name: Option<&InstanceName>, follow: &Follow) ->
         }
         let first: Option<Fact> = tokio::select! {
             biased;
-            () = &mut interrupt => return Err(left(&operations, "interrupted", Exit::Interrupted)),
+            () = &mut interrupt => {
+                return Err(left(&gathered, &operations, "interrupted").exit(Exit::Interrupted));
+            }
             () = &mut out_of_time => {
-                return match operations.rebalances.running() {
-                    Some(_) => Err(left(&operations, "time ran out", Exit::TimedOut)),
+                return match going(&gathered, &operations) {
+                    Some(_) => Err(left(&gathered, &operations, "time ran out").exit(Exit::TimedOut)),
                     None => Ok(Exit::Reached),
                 };
             }
@@ -96,18 +96,19 @@ fn busy(gathered: &Gathered, operations: &Operations) -> bool {
         .iter()
         .any(|seen| matches!(seen.value.phase, Phase::Pending | Phase::Processing));
     let upgrading = gathered.instance().is_ok_and(crate::model::Instance::upgrading);
-    moves || object || upgrading || operations.rebalances.running().is_some()
+    moves || object || upgrading || going(gathered, operations).is_some()
+}
+
+/// The name of what goes on.
+fn going<'o>(gathered: &Gathered, operations: &'o Operations) -> Option<&'o str> {
+    let rebalance = operations.rebalances.running().map(|run| run.name.as_str());
+    rebalance.or_else(|| Some(operations.upgrades.running(&gathered.id)?.name.as_str()))
 }
 
 /// What goes on when we leave.
-fn left(operations: &Operations, what: &str, exit: Exit) -> Problem {
-    match operations.rebalances.running() {
-        Some(run) => {
-            let name = &run.name;
-            Problem::new(what, format!("{name} goes on in the cluster; nothing was held by us"))
-                .hint(super::follow::way(name))
-                .exit(exit)
-        }
-        None => Problem::new(what, "nothing goes on that was followed").exit(exit),
+fn left(gathered: &Gathered, operations: &Operations, what: &str) -> Problem {
+    match going(gathered, operations) {
+        Some(name) => super::follow::left(gathered, name, what),
+        None => Problem::new(what, "nothing goes on that was followed"),
     }
 }

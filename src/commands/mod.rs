@@ -10,6 +10,7 @@ use crate::output::Printer;
 use crate::seam::{Brokers, Clock, Kubernetes};
 
 pub mod apply;
+pub mod decide;
 pub mod face;
 pub mod follow;
 pub mod gather;
@@ -25,6 +26,7 @@ pub mod read;
 pub mod replay;
 pub mod stop;
 pub mod tour;
+pub mod upgrade;
 pub mod version;
 pub mod watch;
 

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::apply::confirm;
+use super::decide::confirm;
 use super::gather;
 use super::gone::{self, GONE_WITHIN};
 use super::list;

@@ -46,6 +46,7 @@ fn next(hands: &Hands, status: &Status) {
     let name = &status.instance.name;
     match (status.operation, status.verdict) {
         (Operation::Rebalance, _) => hands.printer.next(&format!("kubectl emqx rebalance watch {name}")),
+        (Operation::Upgrade, _) => hands.printer.next(&format!("kubectl emqx upgrade watch {name}")),
         (Operation::None, Verdict::Idle) if status.reason.starts_with("uneven") => {
             hands.printer.next(&format!("kubectl emqx rebalance plan {name}"));
         }

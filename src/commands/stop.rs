@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::apply::confirm;
+use super::decide::confirm;
 use super::gather::{self, Gathered};
 use super::gone::{self, GONE_WITHIN, LOOK};
 use super::watch::{Meant, driven, meant, over};

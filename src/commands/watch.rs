@@ -7,9 +7,9 @@ use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceKind, NodeName, Phase, Rebalance};
-use crate::plan::follow::Follower;
 use crate::plan::judge;
 use crate::plan::progress::Counts;
+use crate::plan::tape::Operations;
 use crate::plan::words;
 use crate::seam::Want;
 
@@ -150,7 +150,8 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
         face.last_word(hands, &name, verdict, &reason, &words::verdict(verdict, &reason), hands.clock.now());
         return Ok(verdict.exit());
     }
-    let follower = Follower::new(Some(gathered.id.clone())).wanting(&name);
-    let timeout = intent.follow.timeout;
-    Following { gathered, follower, name, face, timeout }.run(hands).await
+    let mut operations = Operations::of(&gathered.id);
+    operations.rebalances = operations.rebalances.wanting(&name);
+    let following = Following::new(gathered, operations, name, face);
+    Following { timeout: intent.follow.timeout, ..following }.run(hands).await
 }

@@ -1,6 +1,6 @@
-//! Listing what is wanted, once, everything at the same time. What is forbidden or absent becomes a fact.
+//! Listing what is wanted, once, over the connections that are open. What is forbidden or absent becomes a fact.
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 
 use super::Cluster;
 use super::explain::Trouble;
@@ -10,11 +10,16 @@ use crate::error::Problem;
 use crate::model::{Fact, Link, News, ObjectKind, OperatorLine, Served};
 use crate::seam::Scope;
 
+/// Lists that are under way at a time: as many as there are connections since the discovery. One more connection costs a
+/// whole TLS handshake, which takes longer than all these lists one after another.
+const AT_ONCE: usize = 2;
+
 pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, Problem> {
     let served = cluster.known().await?;
     let blind = served.operator == OperatorLine::Unknown;
     let resources = super::resource::wanted(scope, &served, blind);
-    let answers = join_all(resources.iter().map(|resource| resource.list(&cluster.api))).await;
+    let lists: Vec<_> = resources.iter().map(|resource| resource.list(&cluster.api)).collect();
+    let answers: Vec<_> = stream::iter(lists).buffered(AT_ONCE).collect().await;
     if let Some(problem) = hopeless(&resources, &answers) {
         return Err(problem);
     }

@@ -5,12 +5,14 @@ pub mod cluster;
 pub mod fact;
 pub mod form;
 pub mod human;
+pub mod image;
 pub mod jsonpath;
 pub mod load;
 pub mod name;
 pub mod pod;
 pub mod rebalance;
 pub mod refusal;
+pub mod upgrade;
 pub mod verdict;
 pub mod world;
 

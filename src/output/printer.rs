@@ -19,6 +19,7 @@ use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::{Applied, Backend, Nodes, RebalanceItem, Status, Stopped, Version};
+use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// Where the words go.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
@@ -420,8 +421,21 @@ impl Printer {
         self.push(true, &(text::plan::plan(plan, through, Some((now, &self.zone)), layout) + "\n"));
     }
 
+    /// What an upgrade would do.
+    pub fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
+        let name = || resource(&plan.instance);
+        let now = Some((now, &self.zone));
+        self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
+    }
+
+    /// The same as talk, before somebody is asked.
+    pub fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
+        let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
+        self.push(true, &(text::upgrade::plan(plan, Some((now, &self.zone)), layout) + "\n"));
+    }
+
     /// What `apply` made. `note` stands behind the name for people only: ` (server dry run)`.
-    pub fn applied(&self, applied: &Applied, output: Output, note: &str) {
+    pub fn applied<P: serde::Serialize>(&self, applied: &Applied<P>, output: Output, note: &str) {
         let theme = self.theme();
         self.result(
             "Applied",

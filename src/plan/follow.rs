@@ -58,8 +58,10 @@ pub struct Run {
     pub entry: Option<RunningRebalance>,
     /// What was asked, where that is known.
     pub strategy: Option<Strategy>,
-    /// When it began.
+    /// When it began; when it was first seen, where nothing tells.
     pub began: Timestamp,
+    /// Whether its beginning is known.
+    begin_known: bool,
     /// Counts at the start.
     pub start: Option<Counts>,
     /// Counts now.
@@ -587,6 +589,7 @@ fn begin(
             .map(|object| object.strategy.clone())
             .or_else(|| record.map(|record| record.strategy)),
         began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
+        begin_known: fresh || told.is_some(),
         start,
         counts,
         stage_since: now,
@@ -698,7 +701,7 @@ fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
         now: &run.counts,
         through_takeover: run.through_takeover,
         stopped,
-        seconds: Some(seconds_between(run.began, ended)),
+        seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::picture::{Picture, SourceState};
-use super::rebalance::{Finding, Participant, RebalancePlan, Return, Severity, forecast};
+use super::rebalance::{self, Finding, Participant, RebalancePlan, Return, Severity, forecast};
 use super::results::Backend;
 use crate::error::Problem;
 use crate::model::human::{duration, plural};
@@ -96,13 +96,8 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
     };
     let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
     let mut found = findings(&check, &plan);
-    // A skipped warning is not told; a skipped refusal is told, and does not refuse.
-    let skipped = |finding: &Finding| skip.iter().any(|id| id == finding.id);
-    found.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
-    plan.findings.retain(|finding| !skipped(finding));
-    for finding in found.iter_mut().filter(|finding| skipped(finding)) {
-        finding.severity = Severity::Warning;
-    }
+    rebalance::skip(&mut found, skip);
+    rebalance::skip(&mut plan.findings, skip);
     plan.judge(found);
     Ok(plan)
 }

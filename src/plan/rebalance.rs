@@ -89,6 +89,15 @@ impl Finding {
     }
 }
 
+/// Leaves out what was skipped by name: a warning is not told; a refusal is told, and does not refuse.
+pub fn skip(findings: &mut Vec<Finding>, named: &[String]) {
+    let skipped = |finding: &Finding| named.iter().any(|id| id == finding.id);
+    findings.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
+    for finding in findings.iter_mut().filter(|finding| skipped(finding)) {
+        finding.severity = Severity::Warning;
+    }
+}
+
 /// A node in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

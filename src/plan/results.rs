@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::picture::{NodeRow, SourceAge, Totals};
-use super::rebalance::RebalancePlan;
 use crate::model::{ApiVersion, InstanceId, Operation, OperatorLine, Source, Verdict};
 
 /// The operator, in a [`Status`].
@@ -138,15 +137,15 @@ pub struct RebalanceItem {
 
 /// What `apply` did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Applied {
-    /// `rebalance.apps.emqx.io/NAME`, or `coordinator/NODE`.
+pub struct Applied<P> {
+    /// `rebalance.apps.emqx.io/NAME`, or `coordinator/NODE`; of an upgrade the instance.
     pub name: String,
     /// The cluster.
     pub instance: InstanceId,
-    /// How it is driven.
-    pub backend: Backend,
+    /// How it is driven; an upgrade has but one way.
+    pub backend: Option<Backend>,
     /// What was planned.
-    pub plan: RebalancePlan,
+    pub plan: P,
 }
 
 /// What `stop` did.

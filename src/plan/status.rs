@@ -6,6 +6,8 @@ use super::follow::{Follower, Run};
 use super::picture::{NodeRow, Picture, SourceState, picture};
 use super::results::{OperatorStatus, Sources, Status};
 use super::rules::mean;
+use super::tape::{Looks, Operations};
+use super::upgrade::words;
 use super::words::{contradiction, short};
 use crate::model::human::{duration, plural};
 use crate::model::{InstanceId, Operation, Phase, Source, Verdict, World};
@@ -31,15 +33,15 @@ impl Doing {
 
 /// Looks at one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
-    let mut follower = Follower::new(Some(id.clone()));
-    follower.observe(world, now);
-    status_with(world, id, &follower, now)
+    let mut operations = Operations::of(id);
+    operations.observe(world, now);
+    status_with(world, id, &operations, now)
 }
 
-/// The same with a follower that has looked for a while, and so knows more of the start.
-pub fn status_with(world: &World, id: &InstanceId, follower: &Follower, now: Timestamp) -> Status {
+/// The same by followers that have looked for a while, and so know more of the start.
+pub fn status_with(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Status {
     let picture = picture(world, id, now);
-    let doing = doing(world, &picture, follower);
+    let doing = doing(world, &picture, operations);
     let source = |source| picture.sources.get(&source).cloned();
     let absent = || super::picture::SourceAge { state: SourceState::Absent, age_seconds: None, why: None };
     Status {
@@ -65,7 +67,8 @@ pub fn status_with(world: &World, id: &InstanceId, follower: &Follower, now: Tim
     }
 }
 
-fn doing(world: &World, picture: &Picture, follower: &Follower) -> Doing {
+fn doing(world: &World, picture: &Picture, operations: &Operations) -> Doing {
+    let follower = &operations.rebalances;
     if let Some(run) = follower.running().filter(|run| run.entry.is_some()) {
         return rebalancing(run);
     }
@@ -75,18 +78,13 @@ fn doing(world: &World, picture: &Picture, follower: &Follower) -> Doing {
         (None, Some(instance)) => instance.evacuations.clone(),
         (None, None) => Vec::new(),
     };
-    if let Some(instance) = instance.filter(|instance| instance.upgrading()) {
-        let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
-        let emptied = evacuations
-            .first()
-            .map(|it| format!("; {} is being emptied ({})", short(&it.node), it.state))
-            .unwrap_or_default();
-        let state = instance.state().map(|state| format!(", {state}")).unwrap_or_default();
-        return Doing::new(
-            Operation::Upgrade,
-            Verdict::Running,
-            format!("an upgrade{image} is under way{state}{emptied}"),
-        );
+    if let Some(run) = operations.upgrades.running(&picture.instance) {
+        return Doing {
+            phase: Some(run.step.phase().to_owned()),
+            percent: Some(run.percent),
+            eta_seconds: run.seconds,
+            ..Doing::new(Operation::Upgrade, run.standing(), words::standing(run))
+        };
     }
     if let Some(evacuation) = evacuations.first() {
         let more = match evacuations.len() {

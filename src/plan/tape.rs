@@ -3,9 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::follow::Follower;
+use super::follow::{Follower, Run};
 use super::upgrade::follow::Upgrades;
-use crate::model::{Event, Fact, InstanceId, Link, Source, World};
+use super::upgrade::run::Run as Upgrade;
+use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
 
 /// Somebody who looks at the world again and again, and tells what became different.
 pub trait Looks {
@@ -43,6 +44,24 @@ impl Operations {
     /// All of them, of one instance.
     pub fn of(id: &InstanceId) -> Self {
         Self { rebalances: Follower::new(Some(id.clone())), upgrades: Upgrades::new(Some(id.clone())) }
+    }
+
+    /// The upgrade of this name (`upgrade/NAME`) that was seen last.
+    pub fn upgrade(&self, name: &str) -> Option<&Upgrade> {
+        self.upgrades.runs.iter().rfind(|run| run.name == name)
+    }
+
+    /// How the operation of this name ended, and why.
+    pub fn verdict(&self, name: &str) -> Option<&(Verdict, String)> {
+        let rebalance = self.rebalances.run(name).and_then(|run| run.verdict.as_ref());
+        rebalance.or_else(|| self.upgrade(name)?.verdict.as_ref())
+    }
+
+    /// How the operation of this name stands.
+    pub fn standing(&self, name: &str) -> Verdict {
+        let rebalance = self.rebalances.run(name).map(Run::standing);
+        let standing = rebalance.or_else(|| Some(self.upgrade(name)?.standing()));
+        standing.unwrap_or(Verdict::Running)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::follow::Run;
 use super::progress::Counts;
+use super::upgrade::pace::Pace;
 use crate::model::human::{average, count, plural, share};
-use crate::model::{NodeName, Phase, Rebalance, Stage, Verdict};
+use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
 use jiff::Timestamp;
 
 /// How many nodes are named one by one; more are counted.
@@ -12,6 +13,28 @@ const NAMED: usize = 4;
 /// A node as people call it: its pod's name, or its address.
 pub fn short(node: &NodeName) -> &str {
     if node.ip().is_some() { node.host() } else { node.first_label() }
+}
+
+/// What is said of an operation that is left while it goes on: what is held by us, and how to go on by hand.
+pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
+    let goes_on = format!("{name} goes on in the cluster; nothing was held by us");
+    let Some(instance) = name.strip_prefix("upgrade/") else {
+        let hint = format!(
+            "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
+        );
+        return (goes_on, hint);
+    };
+    let hint = format!(
+        "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
+    );
+    if world.instance(id).is_some_and(|instance| Pace::of(instance).held()) {
+        let why = format!(
+            "the old pods of {id} are held: nothing is removed until `kubectl emqx upgrade watch {instance}`, which picks up \
+             where it stood"
+        );
+        return (why, hint);
+    }
+    (goes_on, hint)
 }
 
 /// `donors core-0 core-1`, `900 donors`.

@@ -279,7 +279,7 @@ impl Board {
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
         let Sources { world, id, operations, history, now, theme } = sources;
         let follower = &operations.rebalances;
-        let status = status_with(world, id, follower, now);
+        let status = status_with(world, id, operations, now);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
             ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)

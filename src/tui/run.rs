@@ -21,6 +21,7 @@ use super::terminal::{Screen, lost};
 use super::update::{update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
+use crate::plan::words;
 
 /// Between two frames that no key asked for.
 const FRAME: Duration = Duration::from_millis(100);
@@ -312,15 +313,16 @@ impl Loop {
     /// What the view comes to.
     fn close(self, left: Left, judged: bool) -> Result<Exit, Problem> {
         let wanted = self.state.setup.wanted.as_deref();
-        let running = self.state.running();
+        let running = self.state.going();
         let verdict = verdict(&self.state, wanted).filter(|_| judged);
         let goes_on = |what: String, exit: Exit| {
             let problem = Problem::new(what, "").exit(exit);
-            match &running {
-                Some(name) => Problem { why: format!("{name} goes on in the cluster"), ..problem }.hint(format!(
-                    "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
-                )),
-                None => problem,
+            match (&running, &self.state.open) {
+                (Some(name), Some(id)) => {
+                    let (why, hint) = words::left(&self.state.world, id, name);
+                    Problem { why, ..problem }.hint(hint)
+                }
+                _ => problem,
             }
         };
         match left {

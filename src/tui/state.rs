@@ -453,6 +453,13 @@ impl State {
         self.here()?.operations.rebalances.running().map(|run| run.name.clone())
     }
 
+    /// The name of whatever goes on in the open cluster, a rebalance or an upgrade.
+    pub fn going(&self) -> Option<String> {
+        let upgrades = &self.here()?.operations.upgrades;
+        let upgrade = || Some(upgrades.running(self.open.as_ref()?)?.name.clone());
+        self.running().or_else(upgrade)
+    }
+
     /// Whether time alone changes what is shown every second.
     pub fn lively(&self) -> bool {
         let operation = |board: &Board| board.status.operation != Operation::None;

@@ -416,10 +416,11 @@ fn finish(state: &mut State, done: Done) {
 
 /// Whether what is followed is over, and how.
 pub fn verdict(state: &State, name: Option<&str>) -> Option<Verdict> {
-    let follower = &state.here()?.operations.rebalances;
+    let operations = &state.here()?.operations;
     let run = match name {
-        Some(name) => follower.run(name),
-        None => follower.runs.last(),
+        Some(name) if operations.upgrade(name).is_some() => return Some(operations.standing(name)),
+        Some(name) => operations.rebalances.run(name),
+        None => operations.rebalances.runs.last(),
     };
     Some(run?.standing())
 }

@@ -15,3 +15,4 @@ mod rights;
 mod stops;
 mod terminals;
 mod troubles;
+mod upgrades;

@@ -4,7 +4,7 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::model::{ApiVersion, FIELD_MANAGER};
 use kubectl_emqx::plan::upgrade::ask::{Settled, Way};
-use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full};
+use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full, kustomize};
 use kubectl_emqx::plan::upgrade::owners::{left_behind, owners};
 use kubectl_emqx::seam::{DryRun, Kubernetes};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ fn record(settled: &Settled) -> UpgradeRecord {
         version_only: false,
         connections: Some(3),
         sessions: None,
+        edit: Vec::new(),
     }
 }
 
@@ -55,8 +56,26 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
                 "-",
             ];
             plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(&whole)).await.ok();
+            contains(&kustomized(plane, manifest, &change).await, &change, "");
         }
     }
+}
+
+/// The user's own file with the component (`-o kustomize`) beside it, as kubectl builds it.
+async fn kustomized(plane: &ControlPlane, manifest: &Value, change: &Value) -> Value {
+    let folder = plane.dir().join("kustomize");
+    std::fs::create_dir_all(folder.join("upgrade")).expect("a folder");
+    let write = |file: &str, content: &Value| {
+        let text = serde_yaml::to_string(content).expect("YAML");
+        std::fs::write(folder.join(file), text).expect("it is written");
+    };
+    let mut manifest = manifest.clone();
+    manifest["metadata"]["namespace"] = json!(plane.namespace());
+    write("emqx.yaml", &manifest);
+    write("upgrade/kustomization.yaml", &kustomize(change));
+    write("kustomization.yaml", &json!({"resources": ["emqx.yaml"], "components": ["upgrade"]}));
+    let built = plane.kubectl(&["kustomize", &folder.to_string_lossy()]).await.ok();
+    serde_yaml::from_str(&built).expect("YAML")
 }
 
 #[track_caller]

@@ -3,6 +3,7 @@
 pub mod lists;
 pub mod plan;
 pub mod status;
+pub mod upgrade;
 
 use super::table::Cell;
 use super::theme::Tone;

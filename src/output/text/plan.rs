@@ -25,11 +25,7 @@ pub fn plan(
     layout: Layout,
 ) -> String {
     let theme = layout.theme;
-    let (word, tone) = match plan.decision {
-        Decision::Go => ("go", Tone::Good),
-        Decision::NothingToDo => ("nothing to do", Tone::Plain),
-        Decision::Refused => ("refused", Tone::Bad),
-    };
+    let (word, tone) = decision(plan.decision);
     let of = plan.instance.as_ref().map_or_else(|| "these numbers".to_owned(), ToString::to_string);
     let mut text = String::new();
     let mut line = |tone: Tone, words: &str| {
@@ -57,8 +53,17 @@ pub fn plan(
     for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
         put!(text, "  hint: {}\n", theme.clean(hint));
     }
-    text.push_str(&findings(&others, theme));
+    text.push_str(&findings(others, theme));
     text
+}
+
+/// A decision in words.
+pub(super) fn decision(decision: Decision) -> (&'static str, Tone) {
+    match decision {
+        Decision::Go => ("go", Tone::Good),
+        Decision::NothingToDo => ("nothing to do", Tone::Plain),
+        Decision::Refused => ("refused", Tone::Bad),
+    }
 }
 
 fn asked(strategy: &Strategy) -> String {
@@ -186,17 +191,19 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
         .map(|phase| format!("{} {}", phase_words(phase.name), duration(phase.seconds)))
         .collect();
     put!(text, "{} = {}", phases.join(" + "), duration(plan.total_seconds));
-    let end = now.and_then(|(now, zone)| {
-        let seconds = i64::try_from(plan.total_seconds).ok()?;
-        let end = now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
-        // A time of day misleads when it is another day.
-        (plan.total_seconds < 86_400).then(|| clock(end, zone))
-    });
-    if let Some(end) = end {
+    if let Some(end) = end(now, plan.total_seconds) {
         put!(text, ", would end {end} if it began now");
     }
     text.push('\n');
     text
+}
+
+/// The time of day, so many seconds from now.
+pub(super) fn end(now: Option<(Timestamp, &TimeZone)>, seconds: u64) -> Option<String> {
+    let (now, zone) = now?;
+    let end = now.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()?;
+    // A time of day misleads when it is another day.
+    (seconds < 86_400).then(|| clock(end, zone))
 }
 
 /// A phase in words.
@@ -210,7 +217,8 @@ pub fn phase_words(name: &str) -> &str {
     }
 }
 
-fn findings(findings: &[&Finding], theme: Theme) -> String {
+/// What the checks found, each with what to do about it.
+pub(super) fn findings<'a>(findings: impl IntoIterator<Item = &'a Finding>, theme: Theme) -> String {
     let mut text = String::new();
     for finding in findings {
         let (word, tone) = match finding.severity {

@@ -185,6 +185,31 @@ fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_th
 }
 
 #[test]
+fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
+    let reason = |tale: &Tale| {
+        let run = tale.follower.runs.last().expect("one ran");
+        run.verdict.clone().expect("it is over").1
+    };
+    // It was under way when we came, and no object tells since when.
+    let mut tale = Tale::of(&START);
+    let mut late = Tale { follower: Follower::new(None), ..Tale::of(&START) };
+    for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
+        late.world.apply(mk::fact(at, News::Nodes(mk::nodes(&END))));
+        late.world.apply(mk::fact(at, News::Load(mk::load(state))));
+        late.look(at);
+    }
+    late.asked(7, &END, Load::default());
+    late.look(20);
+    assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
+    // It began before our eyes.
+    tale.asked(5, &START, mk::load("wait_health_check"));
+    tale.asked(6, &END, mk::load("wait_takeover"));
+    tale.asked(7, &END, Load::default());
+    tale.look(20);
+    assert!(reason(&tale).ends_with("2 s"), "{}", reason(&tale));
+}
+
+#[test]
 fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     let mut tale = Tale::of(&START);
     tale.asked(3, &START, mk::load("wait_health_check"));

@@ -1,90 +1,11 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
-use serde::Serialize;
-
 use super::change::UpgradeRecord;
-use super::image::{self, Image, Version};
 use super::pace::Pace;
 use crate::error::Problem;
+use crate::model::image::{self, Image, Version};
+pub use crate::model::upgrade::{Ask, Manner, Wanted, Way};
 use crate::model::{ApiVersion, ImageParts, Instance, InstanceKind, UpdateSpec};
-
-/// What is to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// An image (`--image`).
-    Image(Image),
-    /// A version of the image that runs (`--version`).
-    Version(String),
-}
-
-/// How pods change places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Way {
-    /// A second set beside the first, which is emptied and removed.
-    BlueGreen,
-    /// Pod by pod, in place.
-    Rolling,
-}
-
-impl Way {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BlueGreen => "blueGreen",
-            Self::Rolling => "rolling",
-        }
-    }
-}
-
-/// Who empties old pods of v1beta4, whose operator deletes them loaded (`verified.md` 15, 16).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
-    /// We do, all together, sharing the rate.
-    #[default]
-    Together,
-    /// We do, one after another, each at the whole rate.
-    OneByOne,
-    /// The operator does what it does.
-    Unguarded,
-}
-
-/// What was asked for; `None` is what the object says, else the default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// What is to run.
-    pub wanted: Wanted,
-    /// `--blue-green` or `--rolling`.
-    pub way: Option<Way>,
-    /// `--one-by-one`, `--unguarded`.
-    pub manner: Manner,
-    /// Clients cut per second.
-    pub conn_evict_rate: Option<u64>,
-    /// Sessions moved per second.
-    pub sess_evict_rate: Option<u64>,
-    /// Seconds for clients to take their sessions over.
-    pub wait_takeover: Option<u64>,
-    /// Seconds for load balancers to notice (v2, v3beta1).
-    pub wait_health_check: Option<u64>,
-    /// Whether pods' readiness gates may be written (`patch pods/status`); `None` when that could not be asked.
-    pub gates: Option<bool>,
-}
-
-impl Ask {
-    /// With everything as the object says.
-    pub fn new(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            way: None,
-            manner: Manner::default(),
-            conn_evict_rate: None,
-            sess_evict_rate: None,
-            wait_takeover: None,
-            wait_health_check: None,
-            gates: None,
-        }
-    }
-}
 
 /// EMQX's own rates, for a block that says none (`emqx_node_rebalance.hrl`).
 const EMQX_RATE: u64 = 500;
@@ -92,6 +13,7 @@ const EMQX_RATE: u64 = 500;
 const OPERATOR_RATE: u64 = 1000;
 
 /// What follows from an ask for one object.
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for, or follows, by itself")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The image that runs.
@@ -108,6 +30,8 @@ pub struct Settled {
     pub guarded: bool,
     /// One after another.
     pub one_by_one: bool,
+    /// The way back of a guarded one: nothing is emptied.
+    pub undo: bool,
     /// Every setting of the update, written out; the delay is the user's own.
     pub update: UpdateSpec,
 }
@@ -116,6 +40,7 @@ impl Settled {
     /// What follows for this object; a problem where the image cannot be used with it.
     pub fn of(instance: &Instance, ask: &Ask) -> Result<Self, Problem> {
         let v1beta4 = instance.api == ApiVersion::V1beta4;
+        fits(instance, ask)?;
         let (to, parts) = target(instance, &ask.wanted)?;
         let way = match instance.api {
             ApiVersion::V1beta4
@@ -159,6 +84,7 @@ impl Settled {
             way,
             guarded,
             one_by_one: guarded && ask.manner == Manner::OneByOne,
+            undo: false,
             update,
         })
     }
@@ -176,6 +102,7 @@ impl Settled {
             way: Way::BlueGreen,
             guarded: true,
             one_by_one: instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one"),
+            undo: undoing(instance),
             update: UpdateSpec { initial_delay: own_delay(instance), ..instance.update.clone() },
         })
     }
@@ -199,14 +126,58 @@ impl Settled {
 /// The annotation that keeps the user's own delay while ours holds the operator: its seconds, or `none`.
 pub const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
 
-/// The annotation that keeps how old pods are to be emptied: `together` or `one-by-one`.
+/// The annotation that keeps how old pods are to be emptied: `together` or `one-by-one`; or that none is any more: `undo`.
 pub const MANNER_NOTE: &str = "cli.emqx.io/guard";
+
+/// The annotation that keeps why, in the user's own words.
+pub const REASON_NOTE: &str = "cli.emqx.io/reason";
+
+/// Whether a guarded upgrade is being turned back: the pods that were old stay.
+pub fn undoing(instance: &Instance) -> bool {
+    instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "undo")
+}
 
 /// The delay as the user wrote it, also while ours stands in its place.
 pub fn own_delay(instance: &Instance) -> Option<u64> {
     match instance.notes.get(DELAY_NOTE) {
         Some(kept) => kept.parse().ok(),
         None => instance.update.initial_delay,
+    }
+}
+
+/// A flag that would do nothing is refused: whoever typed it counts on it.
+fn fits(instance: &Instance, ask: &Ask) -> Result<(), Problem> {
+    let refuse = |flag: &str, why: String| {
+        Err(Problem::usage(format!("{flag} does not fit to {}", instance.id), why).hint("leave it out"))
+    };
+    let api = instance.api;
+    let in_place = api == ApiVersion::V3beta1 || ask.way == Some(Way::Rolling);
+    let manner = match ask.manner {
+        Manner::Together => None,
+        Manner::OneByOne => Some("--one-by-one"),
+        Manner::Unguarded => Some("--unguarded"),
+    };
+    if let Some(flag) = manner.filter(|_| api != ApiVersion::V1beta4) {
+        return refuse(
+            flag,
+            format!(
+                "the operator of {api} empties pods by itself, one after another, before it removes them"
+            ),
+        );
+    }
+    if ask.wait_health_check.is_some() && api != ApiVersion::V2 {
+        return refuse("--wait-health-check", format!("the object has no such field in {api}"));
+    }
+    let rates = [
+        ("--conn-evict-rate", ask.conn_evict_rate),
+        ("--sess-evict-rate", ask.sess_evict_rate),
+        ("--wait-takeover", ask.wait_takeover),
+    ];
+    match rates.into_iter().find(|(_, typed)| typed.is_some()) {
+        Some((flag, _)) if in_place => {
+            refuse(flag, "only the image is changed where pods are replaced in place".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

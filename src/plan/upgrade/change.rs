@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ask::{DELAY_NOTE, MANNER_NOTE, Settled, Way, own_delay};
+use super::ask::{DELAY_NOTE, MANNER_NOTE, REASON_NOTE, Settled, Way, own_delay};
 use crate::model::{ApiVersion, Instance, UpdateSpec};
 
 /// The delay by which the operator of v1beta4 is held: a year (`verified.md` 16).
@@ -37,6 +37,9 @@ pub struct UpgradeRecord {
     pub connections: Option<u64>,
     /// Sessions at the start.
     pub sessions: Option<u64>,
+    /// The edit that the user's own manifest needs, for whoever sees the end.
+    #[serde(default)]
+    pub edit: Vec<String>,
 }
 
 impl UpgradeRecord {
@@ -73,11 +76,18 @@ pub fn body(instance: &Instance, settled: &Settled, hold: Hold, record: Option<&
     if held {
         let own = own_delay(instance).map_or("none".to_owned(), |seconds| seconds.to_string());
         notes.insert(DELAY_NOTE.to_owned(), json!(own));
-        let manner = if settled.one_by_one { "one-by-one" } else { "together" };
+        let manner = match (settled.undo, settled.one_by_one) {
+            (true, _) => "undo",
+            (false, true) => "one-by-one",
+            (false, false) => "together",
+        };
         notes.insert(MANNER_NOTE.to_owned(), json!(manner));
     }
     if let Some(record) = record {
         notes.insert(RECORD_NOTE.to_owned(), json!(record.text()));
+    }
+    if let Some(reason) = instance.notes.get(REASON_NOTE) {
+        notes.insert(REASON_NOTE.to_owned(), json!(reason));
     }
     if !notes.is_empty() {
         metadata.insert("annotations".to_owned(), Value::Object(notes));

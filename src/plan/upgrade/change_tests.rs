@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::mk;
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
 use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize};
-use super::image::Image;
+use crate::model::image::Image;
 use crate::model::{ApiVersion, ImageParts, Instance, UpdateSpec};
 
 fn enterprise(update: UpdateSpec) -> Instance {
@@ -70,6 +70,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
         version_only: first.version_only,
         connections: Some(3200),
         sessions: Some(3440),
+        edit: Vec::new(),
     };
     let applied = body(&instance, &first, Hold::Held, Some(&record));
     // The object as the server has it after that apply.

@@ -4,8 +4,9 @@ use super::super::mk;
 use super::super::picture::picture;
 use super::super::rebalance::{Finding, Severity};
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
-use super::image::Image;
-use super::preflight::{Check, FieldOwner, SKIPPABLE, contradiction, findings};
+use super::preflight::{Check, FieldOwner, findings};
+use crate::model::image::Image;
+use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
     ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, News, Node, Object,
     Requests, Stage, UpdateSpec, World,
@@ -265,10 +266,26 @@ fn an_open_source_broker_is_told_that_clients_are_cut() {
 }
 
 #[test]
-fn flags_that_exclude_each_other_and_versions_where_there_are_none() {
-    let ask = Ask { way: Some(Way::Rolling), manner: Manner::OneByOne, ..Ask::new(image("a:1")) };
-    assert!(contradiction(&ask, false).is_some() && contradiction(&Ask::new(image("a:1")), true).is_some());
-    assert!(contradiction(&Ask::new(image("a:1")), false).is_none());
+fn flags_that_would_do_nothing_are_refused() {
+    let of = |api, change: fn(&mut Ask)| {
+        let (_, instance) = world(api, "5.10.1", |_| {});
+        let mut ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+        change(&mut ask);
+        Settled::of(&instance, &ask).map(|_| ()).map_err(|problem| problem.what)
+    };
+    let refused = |api, flag: &str, change| {
+        let what = of(api, change).expect_err(flag);
+        assert!(what.starts_with(flag), "{what}");
+    };
+    refused(ApiVersion::V2beta1, "--one-by-one", |ask| ask.manner = Manner::OneByOne);
+    refused(ApiVersion::V3beta1, "--unguarded", |ask| ask.manner = Manner::Unguarded);
+    refused(ApiVersion::V2beta1, "--wait-health-check", |ask| ask.wait_health_check = Some(5));
+    refused(ApiVersion::V3beta1, "--conn-evict-rate", |ask| ask.conn_evict_rate = Some(5));
+    assert!(of(ApiVersion::V2, |ask| ask.wait_health_check = Some(5)).is_ok());
+}
+
+#[test]
+fn a_version_alone_needs_an_object_that_holds_it_alone() {
     let (_, instance) = world(ApiVersion::V2, "5.10.1", |it| {
         it.conditions = vec![Condition::default()];
     });

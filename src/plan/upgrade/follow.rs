@@ -32,6 +32,9 @@ use super::pace::Pace;
 /// Seconds after a change in which the object may still say that all is well (`verified.md`: 0.2 s, and v1beta4 15 s).
 const STALE_WORD_SECONDS: u64 = 20;
 
+/// For so many seconds after it was written down an upgrade without a new set is one that begins.
+const ANSWER_SECONDS: u64 = 600;
+
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrades {
@@ -84,7 +87,7 @@ impl Upgrades {
             let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
             let place = match open {
                 Some(place) => place,
-                None if changed || (sides.two() && !self.judged(id, &sides)) => {
+                None if changed || ((sides.two() || awaited(&sides, now)) && !self.judged(id, &sides)) => {
                     let run = begin(&sides, world, before.filter(|_| changed).flatten(), changed, now);
                     events.push(run.event(now, EventType::Created, words::created(&run)));
                     self.runs.push(run);
@@ -136,6 +139,17 @@ impl Upgrades {
     }
 }
 
+/// Whether the operator has not answered what was written down lately: nothing but the record tells of it then.
+fn awaited(sides: &Sides<'_>, now: Timestamp) -> bool {
+    let record = UpgradeRecord::read(sides.instance);
+    !sides.answered
+        && !sides.old.is_empty()
+        && record.is_some_and(|record| {
+            Some(&record.to) == sides.instance.image.as_ref()
+                && seconds_between(record.time, now) <= ANSWER_SECONDS
+        })
+}
+
 /// An upgrade that is seen for the first time; `fresh` when its beginning was seen.
 fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, now: Timestamp) -> Run {
     let instance = sides.instance;
@@ -143,14 +157,16 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
     let oldest = images.first().map(|image| (*image).to_owned());
     let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another between them: somebody went back before we came.
-    let turned = !fresh && images.len() > 1 && oldest == instance.image;
+    let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
+    // Or it was written down so: where there is no third set, the sets do not tell.
+    let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
+    let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
     let began = if fresh { now } else { birth(sides).filter(|birth| *birth <= now).unwrap_or(now) };
     let mut told = BTreeSet::new();
     if fresh {
         told.insert("fresh");
     }
     // What the one who began it wrote down, for whoever comes later.
-    let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
     let recorded = record.as_ref().map_or(Start::default(), |record| Start {
         connections: record.connections,
         sessions: record.sessions,

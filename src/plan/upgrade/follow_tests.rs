@@ -380,6 +380,7 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
         version_only: false,
         connections: Some(400),
         sessions: Some(440),
+        edit: Vec::new(),
     };
     let late = Scene::up(3).empties(2, "evicting_conns").with(|it| {
         it.notes.insert(RECORD_NOTE.into(), record.text());

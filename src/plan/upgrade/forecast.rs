@@ -79,7 +79,10 @@ impl UpgradePlan {
 
 /// The plan for one cluster as it is now; `None` when it is not known.
 pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<UpgradePlan> {
-    let Sides { instance, groups, old, new, .. } = Sides::of(world, id)?;
+    let sides = Sides::of(world, id)?;
+    // One that is under way to this very image is no nothing: the checks name it.
+    let under_way = sides.two() || sides.instance.upgrading();
+    let Sides { instance, groups, old, new, .. } = sides;
     let mut plan = UpgradePlan {
         instance: id.clone(),
         from: settled.from.clone(),
@@ -92,7 +95,7 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
         total_seconds: 0,
         findings: Vec::new(),
     };
-    if settled.from.as_deref() == Some(settled.to.as_str()) {
+    if settled.from.as_deref() == Some(settled.to.as_str()) && !under_way {
         plan.decision = Decision::NothingToDo;
         plan.reason = format!("{} runs {} already", id.name, settled.to);
         return Some(plan);

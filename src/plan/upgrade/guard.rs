@@ -15,10 +15,10 @@
 use jiff::Timestamp;
 
 use super::super::words::short;
-use super::ask::{DELAY_NOTE, MANNER_NOTE};
-use super::ending;
+use super::ask::{DELAY_NOTE, MANNER_NOTE, undoing};
 use super::pace::Pace;
 use super::sides::{Member, Sides};
+use super::{ending, words};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{ApiVersion, Evacuation, InstanceId, NodeName, PodName, Seen, Stage, World};
 
@@ -95,6 +95,9 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
             Some(own) => vec![Act::RestoreDelay(own.parse().ok())],
             None => vec![Act::Done],
         };
+    }
+    if undoing(instance) {
+        return back(world, &sides);
     }
     if kept.is_none() && !pace.held() {
         return wait("the operator is not held: it removes old pods by itself");
@@ -223,7 +226,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
                 plural(holds.sessions, "session")
             ),
         ),
-        _ => Node::Busy(entry, format!("{}: {}", short(node), super::words::doing(&entry.stage))),
+        _ => Node::Busy(entry, format!("{}: {}", short(node), words::doing(&entry.stage))),
     }
 }
 
@@ -235,10 +238,10 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
         .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
     if let Some(entry) = foreign {
         return wait(format!(
-            "{} is new and is being evacuated by somebody ({}): kubectl emqx evacuate stop {} ends it",
+            "{} is new and is being evacuated by somebody ({}): {} ends it",
             short(&entry.node),
             entry.state,
-            short(&entry.node)
+            words::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))
         ));
     }
     let recipients: Vec<NodeName> =
@@ -318,6 +321,31 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
         return wait(words.join("; "));
     }
     acts
+}
+
+/// On the way back what was started is stopped. The operator scales the first set up again and leaves the second one alone;
+/// with two sets and without a delay it would empty the first, which is the older one (`emqx-facts.md` 2.2). So it stays
+/// held until the second set is gone, and taking that away is nobody's but the user's.
+fn back(world: &World, sides: &Sides<'_>) -> Vec<Act> {
+    let acts = undo(world, &sides.instance.id);
+    if !acts.is_empty() {
+        return acts;
+    }
+    let sets: Vec<&str> = sides
+        .groups
+        .iter()
+        .map(|group| group.name.as_str())
+        .filter(|it| !sides.new_sets.iter().any(|new| new == it))
+        .collect();
+    if sets.is_empty() {
+        return wait("the pods that stay are not all ready, or EMQX does not list them as running");
+    }
+    wait(format!("the set that was given up is left: {}", removal(&sides.instance.id.namespace, &sets)))
+}
+
+/// How a set that was given up is taken away.
+fn removal(namespace: &str, sets: &[&str]) -> String {
+    format!("kubectl scale statefulset {} -n {namespace} --replicas=0 takes it away", sets.join(" "))
 }
 
 /// What has to be stopped and opened again where old pods stay after all (an undo before anything was removed): every

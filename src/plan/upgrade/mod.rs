@@ -4,10 +4,11 @@
 //! ```text
 //!   sides     which pods are old, which are new, in which order the old ones go
 //!   pace      how long it takes: the settings of each API version, and what was measured (verified.md 13 to 22)
-//!   ask       what is wanted, and what follows from it for the object     image   references, taken apart
+//!   ask       what is wanted, and what follows from it for the object
 //!   forecast  the plan: which pod goes when, and how long all of it takes
 //!   preflight what speaks against it
 //!   owners    who else owns what the apply writes, and what of ours an apply leaves behind
+//!   undo      the way back, and where there is none
 //!   change    the one apply, and the edit that the user's own manifest needs
 //!   guard     the guarded sequence of v1beta4, from any point on, by looking at the world
 //!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
@@ -26,7 +27,6 @@ pub mod follow;
 mod follow_tests;
 pub mod forecast;
 pub mod guard;
-pub mod image;
 mod impact;
 mod left;
 pub mod owners;
@@ -38,5 +38,6 @@ pub mod stall;
 mod tell;
 #[cfg(test)]
 mod tests;
+pub mod undo;
 mod versions;
 pub mod words;

@@ -4,21 +4,10 @@ use super::super::picture::Picture;
 use super::super::preflight::running_name;
 use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
-use super::ask::{Ask, Settled, Wanted, Way};
+use super::ask::{Ask, Settled, Way};
 use super::sides::Sides;
-use super::{impact, versions};
+use super::{impact, versions, words};
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
-
-/// The checks that can be skipped by name. What cannot work is not a matter of opinion.
-pub const SKIPPABLE: [&str; 7] = [
-    "downgrade",
-    "evacuation-running",
-    "field-conflict",
-    "instance-not-ready",
-    "no-evacuation",
-    "rebalance-running",
-    "too-many-pods",
-];
 
 /// From this many pods on, names as text are no longer in the order of their numbers (`emqx-facts.md` 2.2).
 const TOO_MANY_PODS: u64 = 11;
@@ -99,7 +88,10 @@ fn way(check: &Check<'_>) -> Option<Finding> {
                 .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", settled.to)),
         ),
         (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
-            Some(blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place"))
+            Some(
+                blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place")
+                    .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
+            )
         }
         (ApiVersion::V1beta4, Some(Way::Rolling), InstanceKind::EmqxEnterprise) if instance.update.present => Some(
             blocked(
@@ -127,7 +119,13 @@ fn way(check: &Check<'_>) -> Option<Finding> {
 fn not_ready(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
     if instance.deleting.is_some() {
-        return Some(blocked("deleting", format!("{} is being deleted", instance.id)));
+        let id = &instance.id;
+        return Some(blocked("deleting", format!("{id} is being deleted")).hint(format!(
+            "kubectl get {} -n {} {} -o yaml shows its finalizers",
+            id.kind.singular(),
+            id.namespace,
+            id.name
+        )));
     }
     if instance.ready() {
         return None;
@@ -196,7 +194,11 @@ fn running(check: &Check<'_>) -> Vec<Finding> {
                     evacuation.state
                 ),
             )
-            .hint(format!("kubectl emqx evacuate stop {}", short(&evacuation.node))),
+            .hint(words::ends(
+                &check.instance.id.namespace,
+                &evacuation.node,
+                check.picture.node(&evacuation.node).and_then(|row| row.pod.as_ref()),
+            )),
         );
     }
     found
@@ -280,16 +282,4 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
         )
         .hint(format!("ask for the right to patch {}.apps.emqx.io", id.kind.plural()))
     })
-}
-
-/// What is wrong with what was typed, before anything is asked: flags that contradict each other.
-pub fn contradiction(ask: &Ask, both_ways: bool) -> Option<&'static str> {
-    use super::ask::Manner;
-    match (&ask.wanted, ask.manner, ask.way) {
-        _ if both_ways => Some("--blue-green and --rolling exclude each other"),
-        (Wanted::Image(_) | Wanted::Version(_), Manner::OneByOne, Some(Way::Rolling)) => {
-            Some("--one-by-one is a way to empty a second set, and --rolling makes none")
-        }
-        _ => None,
-    }
 }

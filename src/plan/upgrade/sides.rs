@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::super::picture::Pods;
 use super::pace::Holds;
-use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, SetKind, World};
+use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +103,12 @@ impl<'a> Sides<'a> {
         let named = matches!(object.api, ApiVersion::V2beta1 | ApiVersion::V2)
             && (object.core_revisions.differ() || object.replicant_revisions.differ());
         named || (!self.old.is_empty() && !self.new_sets.is_empty())
+    }
+
+    /// The pod of a node.
+    pub fn pod(&self, node: &NodeName) -> Option<&'a PodName> {
+        let of = |member: &&Member<'a>| member.node.as_ref() == Some(node);
+        self.old.iter().chain(&self.new).find(of).map(|member| &member.pod.name)
     }
 
     /// New pods that are ready, and how many are wanted.

@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 
 use super::super::words::short;
+use super::ask::undoing;
 use super::pace::{LOOP_SECONDS, Pace};
 use super::run::{Run, Step, evacuations};
 use super::sides::Sides;
+use super::words;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
 
@@ -32,6 +34,9 @@ pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) 
 }
 
 fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)> {
+    if run.holding && undoing(sides.instance) {
+        return None;
+    }
     let pace = Pace::of(sides.instance);
     let three = |step: u64| (3 * step).max(LEAST_SECONDS);
     match run.step {
@@ -164,10 +169,10 @@ fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
     let ours = sides.old.iter().any(|member| member.node.as_ref() == Some(&first.node));
     (!ours).then(|| {
         format!(
-            "{} is being evacuated ({}) and is no old pod: the operator waits for it; kubectl emqx evacuate stop {} ends it",
+            "{} is being evacuated ({}) and is no old pod: the operator waits for it; {} ends it",
             short(&first.node),
             first.state,
-            short(&first.node)
+            words::ends(&sides.instance.id.namespace, &first.node, sides.pod(&first.node))
         )
     })
 }

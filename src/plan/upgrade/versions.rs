@@ -1,9 +1,9 @@
 //! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
 
 use super::super::rebalance::Finding;
-use super::image::{Image, Version};
 use super::preflight::{Check, blocked, warning};
 use crate::model::ApiVersion;
+use crate::model::image::{Image, Version};
 
 /// The versions that operator 2.2 takes for v1beta4, the last one excluded (`emqx-facts.md` 1.5).
 const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
@@ -45,7 +45,7 @@ fn version(check: &Check<'_>) -> Option<Finding> {
         Some(version) if version >= beyond => {
             finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
         }
-        _ => finding,
+        _ => finding.hint("name one from 4.4.14 on: --version 4.4.24"),
     })
 }
 

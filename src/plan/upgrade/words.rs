@@ -1,10 +1,12 @@
 //! The steps of an upgrade in words, the same for every face of the program.
 
+use super::super::words::short;
+use super::ask::undoing;
 use super::pace::Holds;
 use super::run::{Known, Run, Step};
 use super::sides::Sides;
 use crate::model::human::{count, plural};
-use crate::model::{ApiVersion, Stage};
+use crate::model::{ApiVersion, NodeName, PodName, Stage};
 
 /// An image as people say it: its tag where both have the same name, else all of it.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -14,6 +16,48 @@ pub fn between(from: Option<&str>, to: Option<&str>) -> String {
         (Some(from), None) => format!("from {from}"),
         (None, None) => "to another template".to_owned(),
     }
+}
+
+/// The steps of one in a word each, and which of them it is in.
+pub fn timeline(run: &Run) -> (&'static [&'static str], usize) {
+    let here = match run.step {
+        Step::NewPods => 0,
+        Step::Moved => 1,
+        Step::Emptying | Step::Removing | Step::Waiting => 2,
+        Step::Settling => 3,
+    };
+    if run.rolling {
+        (&["replacing", "settling"], usize::from(here == 3))
+    } else {
+        (&["new pods", "traffic moved", "emptying", "settling"], here)
+    }
+}
+
+/// How far it is, in the phrases of one line.
+pub fn facts(run: &Run) -> Vec<String> {
+    let (gone, total) = run.places();
+    let mut facts = vec![format!("{gone} of {} gone", plural(total as u64, "old pod"))];
+    if let Some(now) = run.counts.all_connections() {
+        facts.push(format!("{} connected", count(now)));
+        match run.lost_clients().filter(|_| run.missing()) {
+            Some(lost) => facts.push(format!("{} on their way or missing", count(lost))),
+            None if run.start.connections.is_some() => facts.push("none missing".to_owned()),
+            None => {}
+        }
+    }
+    if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
+        facts.push(format!("{} lost", plural(lost, "session")));
+    }
+    if run.holding {
+        facts.push("held: nothing is removed until old pods are empty".to_owned());
+    }
+    facts
+}
+
+/// One that goes on, in one sentence.
+pub fn standing(run: &Run) -> String {
+    let said = if run.contradicted.is_some() { "the operator says that it is ready; " } else { "" };
+    format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts(run).join(", "))
 }
 
 /// The first line.
@@ -30,6 +74,14 @@ fn seconds(run: &Run) -> String {
 pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));
+    if undoing(sides.instance) && !sides.old.is_empty() {
+        let (stay, go) = (sides.new.len() as u64, sides.old.len() as u64);
+        return Some(format!(
+            "{} held and kept; {} of the set that was given up",
+            plural(stay, "pod"),
+            plural(go, "pod")
+        ));
+    }
     match run.step {
         Step::NewPods => {
             let (ready, wanted) = run.ready;
@@ -107,6 +159,12 @@ pub fn left_the_service(count: usize) -> String {
             format!("all {count} old pods left the Service at one moment: new clients go to new pods only")
         }
     }
+}
+
+/// What ends an evacuation that is none of ours: EMQX's own command, in that very pod.
+pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
+    let pod = pod.map_or_else(|| short(node), PodName::as_str);
+    format!("kubectl exec -n {namespace} {pod} -c emqx -- emqx_ctl rebalance stop")
 }
 
 /// A loaded pod is deleted (`verified.md` 15).

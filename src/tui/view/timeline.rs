@@ -13,6 +13,7 @@ use crate::output::theme::Tone;
 use crate::plan::follow::Run;
 use crate::plan::next::wait_left;
 use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
+use crate::plan::upgrade::words;
 use crate::tui::board::Board;
 
 /// A step.
@@ -165,25 +166,21 @@ fn upgrade(run: &Upgrade) -> Vec<Step> {
     let (ready, wanted) = run.ready;
     let (gone, old) = run.places();
     let share = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
-    let here = match run.step {
-        Walk::NewPods => 0,
-        Walk::Moved => 1,
-        Walk::Emptying | Walk::Removing | Walk::Waiting => 2,
-        Walk::Settling => 3,
+    let (names, here) = words::timeline(run);
+    let within = match run.step {
+        Walk::NewPods => share(ready, wanted),
+        Walk::Emptying | Walk::Removing | Walk::Waiting => share(gone as u64, old as u64),
+        Walk::Moved | Walk::Settling => 0.0,
     };
-    let names = ["new pods", "traffic moved", "emptying", "settling"];
-    let parts = [share(ready, wanted), 0.0, share(gone as u64, old as u64), 0.0];
     names
-        .into_iter()
-        .zip(parts)
+        .iter()
         .enumerate()
-        .filter(|(place, _)| !(run.rolling && *place < 2))
-        .map(|(place, (name, part))| Step {
+        .map(|(place, name)| Step {
             name,
             seconds: None,
             part: match place.cmp(&here) {
                 std::cmp::Ordering::Less => 1.0,
-                std::cmp::Ordering::Equal => part,
+                std::cmp::Ordering::Equal => within,
                 std::cmp::Ordering::Greater => 0.0,
             },
             now: place == here,

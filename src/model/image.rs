@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::cluster::ImageParts;
 use crate::error::Problem;
-use crate::model::ImageParts;
 
 /// An image reference: `[registry/]repository[:tag][@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,128 @@
+//! `upgrade` and its verbs: as lines, or on the full screen with the guard at work behind it.
+
+use std::rc::Rc;
+
+use futures::FutureExt;
+
+use super::screen::{self, Looked, Recordings};
+use super::{hands_as, recorder};
+use crate::cli::intent::upgrade::Upgrade;
+use crate::cli::intent::{Follow, Global, Output, Then};
+use crate::commands::upgrade::watch::{self, Meant};
+use crate::commands::{self, Hands, Outcome};
+use crate::error::{Exit, Problem};
+use crate::model::{FIELD_MANAGER, Strategy};
+use crate::output::Printer;
+
+pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgrade) -> Outcome {
+    let manager = match &upgrade {
+        Upgrade::Plan(_) | Upgrade::Generate(_) => FIELD_MANAGER,
+        Upgrade::Apply(apply) => &apply.write.field_manager,
+        Upgrade::Watch(watch) => &watch.field_manager,
+        Upgrade::Undo(undo) => &undo.write.field_manager,
+    };
+    let manager = manager.to_owned();
+    let follow = follow(&upgrade).cloned();
+    let Some(follow) = follow.filter(|follow| full(&upgrade, follow) && screen::fits(&printer)) else {
+        let record = match self::follow(&upgrade) {
+            Some(follow) => recorder(follow)?,
+            None => None,
+        };
+        let hands = hands_as(global, printer, record, &manager).await?;
+        return commands::upgrade::run(&hands, upgrade).await;
+    };
+    let recordings = Recordings::of(&follow)?;
+    let hands = hands_as(global, printer, Some(recordings.clone()), &manager).await?;
+    let name = match &mut upgrade {
+        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
+        Upgrade::Watch(watch) => watch.instance.clone(),
+        Upgrade::Apply(apply) => {
+            apply.then = Then::Leave(Output::Text);
+            apply.instance.clone()
+        }
+        Upgrade::Undo(undo) => {
+            undo.then = Then::Leave(Output::Text);
+            undo.instance.clone()
+        }
+    };
+    let changes = !matches!(upgrade, Upgrade::Watch(_));
+    if changes {
+        let exit = commands::upgrade::run(&hands, upgrade).await?;
+        if exit != Exit::Reached {
+            return Ok(exit);
+        }
+    }
+    match watch::meant(&hands, name.as_ref()).await? {
+        Some(meant) => show(&hands, meant, &follow, &manager, recordings).await,
+        None => Ok(Exit::Reached),
+    }
+}
+
+/// How it is followed, where it is.
+fn follow(upgrade: &Upgrade) -> Option<&Follow> {
+    match upgrade {
+        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
+        Upgrade::Watch(watch) => Some(&watch.follow),
+        Upgrade::Apply(apply) => followed(&apply.then),
+        Upgrade::Undo(undo) => followed(&undo.then),
+    }
+}
+
+fn followed(then: &Then) -> Option<&Follow> {
+    match then {
+        Then::Follow(follow) => Some(follow),
+        Then::Leave(_) => None,
+    }
+}
+
+/// Whether the full screen is meant: where it only follows, unless something smaller was asked for; else if it was.
+fn full(upgrade: &Upgrade, follow: &Follow) -> bool {
+    follow.full || (matches!(upgrade, Upgrade::Watch(_)) && !follow.inline)
+}
+
+/// Opens the view; a held upgrade is gone on with behind it.
+async fn show(
+    hands: &Hands,
+    meant: Meant,
+    follow: &Follow,
+    manager: &str,
+    recordings: Rc<Recordings>,
+) -> Outcome {
+    let Meant { gathered, held, edit } = meant;
+    let id = gathered.id.clone();
+    let looked = Looked {
+        scope: screen::one(&id),
+        wanted: Some(format!("upgrade/{}", id.name)),
+        judged: true,
+        ours: None,
+        id: Some(id.clone()),
+    };
+    let (quiet, _, _) = screen::quiet(hands, &id);
+    let mut failed: Option<Problem> = None;
+    let outcome = {
+        let mut view = std::pin::pin!(screen::live(hands, looked, follow, Strategy::default(), recordings));
+        let keep = async {
+            if held && !follow.read_only {
+                watch::keep(&quiet, gathered, manager).await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let mut keep = std::pin::pin!(keep.fuse());
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut view => break outcome,
+                kept = &mut keep => failed = kept.err(),
+            }
+        }
+    };
+    if let Some(problem) = failed {
+        // It was not told while the screen was on.
+        hands.printer.problem(&problem);
+    }
+    if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {
+        watch::tell(hands, &edit);
+    }
+    outcome
+}

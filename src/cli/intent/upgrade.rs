@@ -1,0 +1,103 @@
+//! What is meant by `upgrade` and its verbs.
+
+use super::{Follow, InstanceName, Output, Then, Write};
+use crate::model::image::Image;
+use crate::model::upgrade::Ask;
+
+/// One of the verbs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Upgrade {
+    /// `upgrade plan`.
+    Plan(Plan),
+    /// `upgrade generate`.
+    Generate(Generate),
+    /// `upgrade apply`, and `upgrade` without a verb, which follows.
+    Apply(Apply),
+    /// `upgrade watch`.
+    Watch(Watch),
+    /// `upgrade undo`.
+    Undo(Undo),
+}
+
+/// `upgrade plan`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Of which cluster; `None` for the only one of the namespace.
+    pub instance: Option<InstanceName>,
+    /// What is wanted.
+    pub ask: Ask,
+    /// Whether fields of other tools may be taken over.
+    pub force: bool,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// The form.
+    pub output: Output,
+}
+
+/// How the change is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangeForm {
+    /// The fields that change, for a server-side apply.
+    #[default]
+    Patch,
+    /// The whole object with the change in it.
+    Full,
+    /// A kustomize component that holds the change.
+    Kustomize,
+}
+
+/// `upgrade generate`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generate {
+    /// For which cluster.
+    pub instance: Option<InstanceName>,
+    /// What is wanted.
+    pub ask: Ask,
+    /// The form.
+    pub form: ChangeForm,
+}
+
+/// `upgrade apply`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Apply {
+    /// Of which cluster.
+    pub instance: Option<InstanceName>,
+    /// What is wanted.
+    pub ask: Ask,
+    /// Whether fields of other tools may be taken over.
+    pub force: bool,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// What comes next.
+    pub then: Then,
+}
+
+/// `upgrade watch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Of which cluster.
+    pub instance: Option<InstanceName>,
+    /// As whom a guarded one is gone on with.
+    pub field_manager: String,
+    /// How.
+    pub follow: Follow,
+}
+
+/// `upgrade undo`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undo {
+    /// Of which cluster.
+    pub instance: Option<InstanceName>,
+    /// The image to go back to; `None` for that of the newest other set.
+    pub to: Option<Image>,
+    /// Whether fields of other tools may be taken over.
+    pub force: bool,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// What comes next.
+    pub then: Then,
+}

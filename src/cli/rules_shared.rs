@@ -1,0 +1,147 @@
+//! The rules that the verbs of `rebalance` and of `upgrade` share.
+
+use super::groups::{ApplyForm, FollowArgs, StreamForm, WriteArgs};
+use super::intent::{DryRun, Follow, Global, Output, Stream, Then, Write};
+use super::rules::usage;
+use crate::error::Problem;
+
+/// Only what can be skipped may be named.
+pub(super) fn skippable(
+    named: Vec<String>,
+    known: &[&'static str],
+    firm: &[&'static str],
+) -> Result<Vec<String>, Problem> {
+    let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };
+    if firm.contains(&id.as_str()) {
+        return Err(usage(
+            &format!("the check {id} cannot be skipped"),
+            "what it finds would fail all the same",
+            format!("these can: {}", known.join(", ")),
+        ));
+    }
+    let near = known.iter().chain(firm).min_by_key(|known| distance(known, id)).copied().unwrap_or_default();
+    Err(usage(
+        &format!("there is no check `{id}`"),
+        "it could not be skipped",
+        format!("did you mean {near}?"),
+    ))
+}
+
+pub(super) fn write(args: WriteArgs) -> Write {
+    Write {
+        dry_run: args.dry_run,
+        field_manager: args.field_manager,
+        yes: args.yes,
+        reason: args.reason.filter(|reason| !reason.trim().is_empty()),
+        error_unchanged: args.error_unchanged,
+    }
+}
+
+/// What `apply` does after it made it.
+pub(super) fn then(
+    watch: bool,
+    output: Option<ApplyForm>,
+    args: FollowArgs,
+    dry_run: DryRun,
+    global: &Global,
+) -> Result<Then, Problem> {
+    if watch {
+        if dry_run != DryRun::None {
+            return Err(usage(
+                "--watch does not go with --dry-run",
+                "a try starts nothing to follow",
+                "leave one of them out",
+            ));
+        }
+        let stream = match output {
+            None | Some(ApplyForm::Document(Output::Text)) => Stream::Text,
+            Some(ApplyForm::Jsonl) => Stream::Jsonl,
+            Some(ApplyForm::Document(_)) => {
+                return Err(usage(
+                    "with --watch the output is a stream",
+                    "one document could not be printed before the end",
+                    "use -o jsonl, a JSON document per line",
+                ));
+            }
+        };
+        Ok(Then::Follow(follow(args, stream, global)?))
+    } else {
+        let flags = [
+            ("--timeout", args.timeout.is_some()),
+            ("--inline", args.inline),
+            ("--full", args.full),
+            ("--read-only", args.read_only),
+            ("--record", args.record.is_some()),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
+            return Err(usage(
+                &format!("{flag} needs --watch"),
+                "without it nothing is followed",
+                format!("add --watch to {flag}"),
+            ));
+        }
+        match output {
+            None => Ok(Then::Leave(Output::Text)),
+            Some(ApplyForm::Document(output)) => Ok(Then::Leave(output)),
+            Some(ApplyForm::Jsonl) => Err(usage(
+                "-o jsonl needs --watch",
+                "without it there is one document",
+                "add --watch, or use -o json",
+            )),
+        }
+    }
+}
+
+pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Problem> {
+    match form {
+        None | Some(StreamForm::Text) => Ok(Stream::Text),
+        Some(StreamForm::Jsonl) => Ok(Stream::Jsonl),
+        Some(StreamForm::Json) => Err(usage(
+            &format!("`{verb}` has no -o json"),
+            "what goes on for a while cannot be one document",
+            "use -o jsonl, a JSON document per line",
+        )),
+    }
+}
+
+pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
+    if args.inline && global.look.plain {
+        return Err(usage(
+            "--inline and --plain contradict each other",
+            "one redraws a few lines in place, the other never does",
+            "leave one of them out",
+        ));
+    }
+    if args.inline && stream == Stream::Jsonl {
+        return Err(usage(
+            "--inline does not go with -o jsonl",
+            "the one is for people, the other for programs",
+            "leave one of them out",
+        ));
+    }
+    if args.full && (args.inline || global.look.plain || stream == Stream::Jsonl) {
+        return Err(usage(
+            "--full does not go with --inline, --plain and -o jsonl",
+            "there is one way of showing it",
+            "leave one of them out",
+        ));
+    }
+    let FollowArgs { timeout, inline, full, read_only, record } = args;
+    Ok(Follow { timeout, stream, inline, full, read_only, record })
+}
+
+/// How many letters differ between two names (Levenshtein), to find the one that was meant.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, against) in other.iter().enumerate() {
+            let change = diagonal + usize::from(letter != *against);
+            diagonal = row[column + 1];
+            row[column + 1] = change.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}

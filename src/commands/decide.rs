@@ -1,0 +1,58 @@
+//! What every verb that changes something does between its plan and its act: says when there is nothing to do or a check
+//! refuses, asks, and names what was made.
+
+use serde::Serialize;
+
+use super::Hands;
+use crate::cli::intent::{Stream, Then, Write};
+use crate::error::{Exit, Problem};
+use crate::plan::rebalance::{Decision, Finding, Severity};
+use crate::plan::results::Applied;
+
+/// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.
+pub fn decided(
+    hands: &Hands,
+    write: &Write,
+    decision: Decision,
+    reason: &str,
+    findings: &[Finding],
+    refused: String,
+) -> Result<Option<Exit>, Problem> {
+    match decision {
+        Decision::Go => Ok(None),
+        Decision::NothingToDo => {
+            hands.printer.talk(&format!("nothing to do: {reason}"));
+            Ok(Some(if write.error_unchanged { Exit::Unchanged } else { Exit::Reached }))
+        }
+        Decision::Refused => {
+            let mut refusing = findings.iter().filter(|finding| finding.severity == Severity::Blocked);
+            let mut problem = Problem::refused(refused, reason);
+            problem.hint = refusing.find_map(|finding| finding.hint.clone());
+            Err(problem)
+        }
+    }
+}
+
+/// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
+pub fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
+    if write.yes {
+        return Ok(());
+    }
+    if !hands.answers {
+        return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
+            .hint("pass --yes to go ahead without a question"));
+    }
+    if hands.printer.ask(question) {
+        return Ok(());
+    }
+    Err(Problem::refused("not confirmed", "nothing was changed"))
+}
+
+/// Says on stdout what was made.
+pub fn done<P: Serialize>(hands: &Hands, then: &Then, applied: &Applied<P>, note: &str) {
+    match then {
+        Then::Leave(output) => hands.printer.applied(applied, *output, note),
+        Then::Follow(follow) if follow.stream == Stream::Jsonl => {}
+        Then::Follow(_) => hands.printer.line(&format!("{}{note}", applied.name)),
+    }
+}

@@ -1,0 +1,135 @@
+//! `upgrade apply`: preflight, plan, prompt, a fresh look, one server-side apply; then leave, or stay to the verdict. The way
+//! back goes the same way.
+
+use super::prepare::{Prepared, Wish, again, prepare};
+use super::watch::{ended, following, guard};
+use crate::cli::intent::upgrade::Apply;
+use crate::cli::intent::{DryRun, Follow, Then, Write};
+use crate::commands::face::Face;
+use crate::commands::gather::{self, Gathered};
+use crate::commands::{Hands, Outcome, decide};
+use crate::error::{Exit, Problem};
+use crate::model::Verdict;
+use crate::model::human::{duration, plural};
+use crate::plan::rebalance::Decision;
+use crate::plan::results::Applied;
+use crate::plan::tape::{Looks, Operations};
+use crate::plan::upgrade::change::edit;
+use crate::plan::upgrade::forecast::UpgradePlan;
+use crate::seam::{self, Want};
+
+/// `upgrade apply`.
+pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
+    let wish = Wish {
+        ask: &intent.ask,
+        force: intent.force,
+        skip: &intent.skip,
+        manager: &intent.write.field_manager,
+        reason: intent.write.reason.as_deref(),
+        back: None,
+    };
+    let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    carry_out(hands, gathered, wish, &intent.write, &intent.then).await
+}
+
+/// Checks, plans, asks, looks again, changes, and stays if that was asked.
+pub(super) async fn carry_out(
+    hands: &Hands,
+    mut gathered: Gathered,
+    wish: Wish<'_>,
+    write: &Write,
+    then: &Then,
+) -> Outcome {
+    let verb = if wish.back.is_some() { "turn back" } else { "upgrade" };
+    let refused = format!("will not {verb} {}", gathered.id);
+    let mut prepared = prepare(hands, &gathered, wish).await?;
+    if let Some(exit) = prepared.decided(hands, write, refused.clone())? {
+        return Ok(exit);
+    }
+    if write.dry_run == DryRun::Client {
+        done(hands, then, &gathered, prepared.plan, " (dry run)");
+        return Ok(Exit::Reached);
+    }
+    if write.dry_run == DryRun::None {
+        decide::confirm(hands, write, &question(&gathered, &prepared, verb))?;
+        again(hands, &mut gathered).await?;
+        prepared = prepare(hands, &gathered, wish).await?;
+        if prepared.plan.decision != Decision::Go
+            && let Some(exit) = prepared.decided(hands, write, refused)?
+        {
+            return Ok(exit);
+        }
+    }
+    // Whoever sees the beginning knows what there was.
+    let mut operations = Operations::of(&gathered.id);
+    operations.observe(&gathered.world, hands.clock.now());
+    let edit = edit(gathered.instance()?, &prepared.settled);
+    let dry = write.dry_run == DryRun::Server;
+    let how = if dry { seam::DryRun::Server } else { seam::DryRun::No };
+    let applied = hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await?;
+    for warning in &applied.warnings {
+        hands.printer.notice(warning);
+    }
+    done(hands, then, &gathered, prepared.plan, if dry { " (server dry run)" } else { "" });
+    if dry {
+        return Ok(Exit::Reached);
+    }
+    gather::relist(hands, &mut gathered, Want { instances: true, ..Want::default() }).await?;
+    let guarded = prepared.settled.guarded;
+    match then {
+        Then::Leave(_) => {
+            if guarded {
+                hands.printer.talk(
+                    "the operator is held: nothing is removed until the old pods are empty, which this does:",
+                );
+            }
+            hands.printer.next(&format!("kubectl emqx upgrade watch {}", gathered.id.name));
+            Ok(Exit::Reached)
+        }
+        Then::Follow(follow) => {
+            let guarded = guarded.then_some(write.field_manager.as_str());
+            let verdict = stay(hands, gathered, operations, follow, guarded, &edit).await?;
+            Ok(match verdict {
+                // Our own way back led where it should.
+                Verdict::Reverted if wish.back.is_some() => Exit::Reached,
+                other => other.exit(),
+            })
+        }
+    }
+}
+
+/// Follows it to its verdict; `guarded` is as whom a guard writes.
+async fn stay(
+    hands: &Hands,
+    gathered: Gathered,
+    operations: Operations,
+    follow: &Follow,
+    guarded: Option<&str>,
+    edit: &[String],
+) -> Result<Verdict, Problem> {
+    let guard = match guarded.filter(|_| !follow.read_only) {
+        Some(manager) => Some(guard(hands, &gathered, manager).await),
+        None => None,
+    };
+    let face = Face::of(hands, follow, false);
+    let following = following(gathered, operations, face, follow, guard);
+    Ok(ended(hands, following, edit).await?.unwrap_or(Verdict::Upgraded))
+}
+
+fn question(gathered: &Gathered, prepared: &Prepared, verb: &str) -> String {
+    let plan = &prepared.plan;
+    let cost = match plan.steps.len() as u64 {
+        0 => String::new(),
+        steps => format!(" ({}, about {})", plural(steps, "old pod"), duration(plan.total_seconds)),
+    };
+    let mut verb = verb.to_owned();
+    verb[..1].make_ascii_uppercase();
+    format!("{verb} {} to {}{cost}{}?", gathered.id, plan.to, prepared.takes_over())
+}
+
+/// Says on stdout what was changed.
+fn done(hands: &Hands, then: &Then, gathered: &Gathered, plan: UpgradePlan, note: &str) {
+    let name = crate::output::text::resource(&gathered.id);
+    let applied = Applied { name, instance: gathered.id.clone(), backend: None, plan };
+    decide::done(hands, then, &applied, note);
+}

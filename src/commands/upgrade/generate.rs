@@ -1,0 +1,40 @@
+//! `upgrade generate`: the change on stdout, for a repository.
+
+use crate::cli::intent::Manifest;
+use crate::cli::intent::upgrade::{ChangeForm, Generate};
+use crate::commands::{Hands, Outcome, gather};
+use crate::error::{Exit, Problem};
+use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::change::{Hold, body, full, kustomize};
+use crate::seam::Want;
+
+/// `upgrade generate`.
+pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
+    let want = Want { instances: true, ..Want::default() };
+    let world = gather::world(hands, &gather::scope(hands, intent.instance.as_ref(), want)).await?;
+    let id = gather::choose(hands, &world, intent.instance.as_ref()).await?;
+    let Some(instance) = world.instance(&id) else {
+        return Err(Problem::new(format!("{id} is gone"), ""));
+    };
+    let settled = Settled::of(instance, &intent.ask)?;
+    let change = body(instance, &settled, Hold::Held, None);
+    let manifest = match intent.form {
+        ChangeForm::Patch => change,
+        ChangeForm::Kustomize => kustomize(&change),
+        ChangeForm::Full => {
+            let Some(object) = hands.kubernetes.object(&id).await? else {
+                return Err(Problem::new(format!("{id} is gone"), ""));
+            };
+            full(&object, &change)
+        }
+    };
+    hands.printer.manifest(&manifest, Manifest::Yaml);
+    if settled.guarded {
+        hands.printer.talk(
+            "with this the operator removes nothing: once it is applied, empty the old pods and let it go on with the command \
+             below; what it prints at its end belongs into the repository",
+        );
+        hands.printer.next(&format!("kubectl emqx upgrade watch {}", id.name));
+    }
+    Ok(Exit::Reached)
+}

@@ -1,0 +1,161 @@
+//! The guard at work: does what [`crate::plan::upgrade::guard::next`] says, look after look, until there is nothing to do
+//! any more. It remembers nothing that would be missed: another one, elsewhere and later, goes on where this one stood.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::commands::Hands;
+use crate::commands::face::Face;
+use crate::commands::gather::{self, Gathered};
+use crate::error::{Cause, Exit, Problem};
+use crate::model::human::{duration, seconds_between};
+use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::change::{Hold, UpgradeRecord, body};
+use crate::plan::upgrade::guard::{Act, Means, next};
+use crate::plan::upgrade::owners::{left_behind, owners};
+use crate::plan::upgrade::preflight::FieldOwner;
+use crate::seam::{DryRun, Evacuate, Want};
+
+/// What was done is not done again within this time, by the clock on the wall: what comes of it has to be seen first.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// For so long something that fails is tried again, by the clock on the wall.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A wait for one reason is told when it has taken so many seconds.
+const LONG_SECONDS: u64 = 60;
+
+/// The guard of one upgrade.
+#[derive(Debug)]
+pub struct Guard {
+    means: Means,
+    manager: String,
+    done: BTreeMap<String, Instant>,
+    failing: Option<Instant>,
+    waiting: Option<(String, Timestamp, bool)>,
+}
+
+impl Guard {
+    /// One that writes as `manager`, and readiness gates too where that is allowed.
+    pub fn new(manager: &str, gates: bool) -> Self {
+        Self {
+            means: Means { gates },
+            manager: manager.to_owned(),
+            done: BTreeMap::new(),
+            failing: None,
+            waiting: None,
+        }
+    }
+
+    /// Does what is to be done now; `true` when there is nothing to do any more.
+    pub async fn turn(
+        &mut self,
+        hands: &Hands,
+        gathered: &mut Gathered,
+        face: &mut Face,
+    ) -> Result<bool, Problem> {
+        let now = hands.clock.now();
+        let acts = next(&gathered.world, &gathered.id, self.means, now);
+        let mut acted = false;
+        for act in acts {
+            match act {
+                Act::Done => return Ok(true),
+                Act::Wait(why) => self.wait(hands, face, why, now),
+                act => {
+                    let key = format!("{act:?}");
+                    if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
+                        continue;
+                    }
+                    self.done.insert(key, Instant::now());
+                    match self.act(hands, gathered, &act).await {
+                        Ok(()) => {
+                            self.failing = None;
+                            acted = true;
+                        }
+                        Err(problem) => self.failed(hands, face, &act, problem)?,
+                    }
+                }
+            }
+        }
+        if acted {
+            self.waiting = None;
+            gather::refresh(hands, gathered).await?;
+        }
+        Ok(false)
+    }
+
+    fn wait(&mut self, hands: &Hands, face: &mut Face, why: String, now: Timestamp) {
+        match &mut self.waiting {
+            Some((reason, since, told)) if *reason == why => {
+                let waited = seconds_between(*since, now);
+                if !*told && waited >= LONG_SECONDS {
+                    *told = true;
+                    face.notice(hands, &format!("waiting for {} already: {why}", duration(waited)));
+                }
+            }
+            _ => self.waiting = Some((why, now, false)),
+        }
+    }
+
+    /// What does not work is tried again for a while, unless a right is missing.
+    fn failed(&mut self, hands: &Hands, face: &mut Face, act: &Act, problem: Problem) -> Result<(), Problem> {
+        if let (Act::SetGate { .. }, Cause::Forbidden) = (act, problem.cause) {
+            self.means.gates = false;
+            face.notice(
+                hands,
+                &format!("{problem}; old pods stay in the Service while they are emptied, and refuse some reconnects"),
+            );
+            return Ok(());
+        }
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
+            return Err(problem);
+        }
+        face.notice(hands, &format!("{problem}; it is tried again"));
+        Ok(())
+    }
+
+    async fn act(&self, hands: &Hands, gathered: &mut Gathered, act: &Act) -> Result<(), Problem> {
+        match act {
+            Act::SetGate { pod, serving } => {
+                hands.kubernetes.set_gate(&gathered.id.namespace, pod, *serving).await.map(|_| ())
+            }
+            Act::StartEvacuation { node, conn_evict_rate, sess_evict_rate, wait_takeover, migrate_to } => {
+                let order = Evacuate {
+                    conn_evict_rate: *conn_evict_rate,
+                    sess_evict_rate: *sess_evict_rate,
+                    // 0 is refused by EMQX 4, which then waits for its own minute.
+                    wait_takeover: Some(*wait_takeover).filter(|seconds| *seconds > 0),
+                    wait_health_check: None,
+                    migrate_to: migrate_to.clone(),
+                };
+                gathered.broker.evacuate(node, &order).await
+            }
+            Act::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
+            Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
+            Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,
+            Act::Wait(_) | Act::Done => Ok(()),
+        }
+    }
+
+    /// Changes the delay: an apply by the same manager, with all that it owns.
+    async fn apply(&self, hands: &Hands, gathered: &mut Gathered, hold: Hold) -> Result<(), Problem> {
+        let instance = gathered.instance()?;
+        let Some(settled) = Settled::resumed(instance) else { return Ok(()) };
+        let record = UpgradeRecord::read(instance).filter(|_| hold != Hold::Own);
+        let change = body(instance, &settled, hold, record.as_ref());
+        let object = hands.kubernetes.object(&gathered.id).await?.unwrap_or_default();
+        // What a person's kubectl wrote of it (a generated patch) is ours to go on with; what a tool keeps is not.
+        let owners = owners(&object, &change, &self.manager);
+        let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
+        let applied = hands.kubernetes.apply_instance(&change, force, DryRun::No).await?;
+        let left = left_behind(&applied.object, &change);
+        if hold == Hold::Own && !left.is_empty() {
+            hands.kubernetes.remove_fields(&applied.object, &left).await?;
+        }
+        gather::relist(hands, gathered, Want { instances: true, ..Want::default() }).await
+    }
+}

@@ -1,0 +1,30 @@
+//! `upgrade` and its verbs: plan, generate, apply, watch, undo.
+//!
+//! ```text
+//!   plan ──► apply ──► one server-side apply ──► follow ──────────────► verdict, and the edit for the user's manifest
+//!     ▲        ▲                                   ▲    │
+//!     └── prepare (checks, forecast, change)       └── guard (v1beta4: empties what is held, then lets the operator go on)
+//! ```
+
+mod apply;
+mod generate;
+pub mod guard;
+mod plan;
+mod prepare;
+pub mod shown;
+mod undo;
+pub mod watch;
+
+use super::{Hands, Outcome};
+use crate::cli::intent::upgrade::Upgrade;
+
+/// One of the verbs.
+pub async fn run(hands: &Hands, upgrade: Upgrade) -> Outcome {
+    match upgrade {
+        Upgrade::Plan(intent) => plan::run(hands, &intent).await,
+        Upgrade::Generate(intent) => generate::run(hands, &intent).await,
+        Upgrade::Apply(intent) => apply::run(hands, &intent).await,
+        Upgrade::Watch(intent) => watch::run(hands, &intent).await,
+        Upgrade::Undo(intent) => undo::run(hands, &intent).await,
+    }
+}

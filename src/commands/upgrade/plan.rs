@@ -1,0 +1,24 @@
+//! `upgrade plan`: what would happen, and why. Writes nothing.
+
+use super::prepare::{Wish, prepare};
+use crate::cli::intent::upgrade::Plan;
+use crate::commands::plan::exit;
+use crate::commands::{Hands, Outcome, gather};
+use crate::model::FIELD_MANAGER;
+use crate::seam::Want;
+
+/// `upgrade plan`.
+pub(super) async fn run(hands: &Hands, intent: &Plan) -> Outcome {
+    let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    let wish = Wish {
+        ask: &intent.ask,
+        force: intent.force,
+        skip: &intent.skip,
+        manager: FIELD_MANAGER,
+        reason: None,
+        back: None,
+    };
+    let prepared = prepare(hands, &gathered, wish).await?;
+    hands.printer.upgrade_plan(&prepared.plan, intent.output, hands.clock.now());
+    Ok(exit(prepared.plan.decision))
+}

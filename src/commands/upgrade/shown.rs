@@ -1,0 +1,73 @@
+//! The small progress of an upgrade.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+use crate::commands::face::about;
+use crate::model::human::clock;
+use crate::model::{NodeName, Part, Verdict, World};
+use crate::output::theme::Tone;
+use crate::output::{InlineRow, InlineStep, InlineView, When};
+use crate::plan::picture::Picture;
+use crate::plan::upgrade::run::Run;
+use crate::plan::upgrade::sides::{Member, Sides};
+use crate::plan::upgrade::words;
+
+/// What it shows of this run.
+pub fn view(
+    world: &World,
+    picture: &Picture,
+    run: &Run,
+    deltas: &[(NodeName, i64)],
+    now: Timestamp,
+    zone: &TimeZone,
+) -> InlineView {
+    let (headline, tone) = match (&run.verdict, run.standing()) {
+        (Some((verdict, _)), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
+        (None, Verdict::StillRunning) => {
+            ("the operator says that it is ready, and old pods are left".to_owned(), Tone::Warning)
+        }
+        (None, _) => (words::between(run.from.as_deref(), run.to.as_deref()), Tone::Plain),
+    };
+    let (names, here) = words::timeline(run);
+    let step = |(place, name): (usize, &&str)| InlineStep {
+        name: (*name).to_owned(),
+        when: match (run.verdict.is_some(), place.cmp(&here)) {
+            (true, _) | (false, std::cmp::Ordering::Less) => When::Done,
+            (false, std::cmp::Ordering::Equal) => When::Now,
+            (false, std::cmp::Ordering::Greater) => When::Later,
+        },
+        seconds: None,
+    };
+    let end = |left: u64| {
+        let end = now.checked_add(SignedDuration::from_secs(left.min(1 << 32).cast_signed())).ok()?;
+        Some(clock(end, zone))
+    };
+    InlineView {
+        title: format!("UPGRADING {}", picture.instance.name),
+        headline,
+        tone,
+        percent: Some(run.percent),
+        ends: run.seconds.filter(|_| run.verdict.is_none()).and_then(end),
+        timeline: names.iter().enumerate().map(step).collect(),
+        facts: words::facts(run),
+        rows: Sides::of(world, &run.id).map(|sides| rows(run, &sides, deltas)).unwrap_or_default(),
+        ..about(picture)
+    }
+}
+
+/// Old pods in the order in which they go, then the new ones.
+fn rows(run: &Run, sides: &Sides<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
+    let row = |member: &Member<'_>, side: &str| {
+        let emptied = run.known.get(&member.pod.uid).is_some_and(|known| known.stage.is_some());
+        let delta = deltas.iter().find(|(node, _)| Some(node) == member.node.as_ref());
+        InlineRow {
+            label: format!("{side} {}", member.pod.name),
+            part: emptied.then_some(Part::Evacuating),
+            connections: member.holds.map(|holds| holds.connections),
+            sessions: member.holds.map(|holds| holds.sessions),
+            delta: delta.map(|(_, delta)| *delta),
+        }
+    };
+    let old = sides.old.iter().map(|member| row(member, "old"));
+    old.chain(sides.new.iter().map(|member| row(member, "new"))).collect()
+}

@@ -1,0 +1,113 @@
+//! `upgrade watch`: follow one to its verdict; a guarded one is gone on with where it stood.
+
+use super::guard::Guard;
+use crate::cli::intent::upgrade::Watch;
+use crate::cli::intent::{Follow, InstanceName};
+use crate::commands::face::Face;
+use crate::commands::follow::Following;
+use crate::commands::gather::{self, Gathered};
+use crate::commands::{Hands, Outcome};
+use crate::error::{Exit, Problem};
+use crate::model::Verdict;
+use crate::plan::tape::{Looks, Operations};
+use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::change::UpgradeRecord;
+use crate::seam::{Right, Want};
+
+/// What is under way.
+pub struct Meant {
+    /// The cluster.
+    pub gathered: Gathered,
+    /// Whether it is held, or was, and somebody has to go on with it.
+    pub held: bool,
+    /// The edit that the user's own manifest needs, where it was written down.
+    pub edit: Vec<String>,
+}
+
+/// Finds the upgrade that is meant; `None` when none is under way.
+pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
+    let gathered = gather::one(hands, name, Want::ALL).await?;
+    let instance = gathered.instance()?;
+    let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
+    let held = Settled::resumed(instance).is_some();
+    let mut operations = Operations::of(&gathered.id);
+    operations.observe(&gathered.world, hands.clock.now());
+    if operations.upgrades.running(&gathered.id).is_none() && !held {
+        hands.printer.talk(&format!("no upgrade is under way in {}", gathered.id));
+        return Ok(None);
+    }
+    Ok(Some(Meant { gathered, held, edit }))
+}
+
+/// `upgrade watch`.
+pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
+    let Some(Meant { gathered, held, edit }) = meant(hands, intent.instance.as_ref()).await? else {
+        return Ok(Exit::Reached);
+    };
+    let guarded = if held && !intent.follow.read_only {
+        Some(guard(hands, &gathered, &intent.field_manager).await)
+    } else {
+        None
+    };
+    let operations = Operations::of(&gathered.id);
+    let face = Face::of(hands, &intent.follow, true);
+    let id = gathered.id.clone();
+    let following = following(gathered, operations, face, &intent.follow, guarded);
+    if let Some(verdict) = ended(hands, following, &edit).await? {
+        return Ok(verdict.exit());
+    }
+    hands.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
+    Ok(Exit::Reached)
+}
+
+/// Goes on with a held one and tells nobody: the full screen shows what comes of it.
+pub async fn keep(hands: &Hands, gathered: Gathered, manager: &str) -> Result<(), Problem> {
+    let guard = guard(hands, &gathered, manager).await;
+    let operations = Operations::of(&gathered.id);
+    let follow = Follow::default();
+    let face = Face::lines(follow.stream);
+    following(gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
+}
+
+/// Says which edit the user's own manifest needs.
+pub fn tell(hands: &Hands, edit: &[String]) {
+    if edit.is_empty() {
+        return;
+    }
+    hands.printer.talk("\nthe next apply of your own manifest would undo it, unless it says:");
+    for line in edit {
+        hands.printer.talk(&format!("  {line}"));
+    }
+}
+
+/// A guard with the rights that we have.
+pub(super) async fn guard(hands: &Hands, gathered: &Gathered, manager: &str) -> Guard {
+    let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
+    Guard::new(manager, rights.get(1).copied().flatten() != Some(false))
+}
+
+/// Follows the upgrade of what was gathered.
+pub(super) fn following(
+    gathered: Gathered,
+    operations: Operations,
+    face: Face,
+    follow: &Follow,
+    guard: Option<Guard>,
+) -> Following {
+    let name = format!("upgrade/{}", gathered.id.name);
+    Following { timeout: follow.timeout, guard, ..Following::new(gathered, operations, name, face) }
+}
+
+/// Follows it to its end; then says what the user's own manifest needs.
+pub(super) async fn ended(
+    hands: &Hands,
+    mut following: Following,
+    edit: &[String],
+) -> Result<Option<Verdict>, Problem> {
+    let verdict = following.ended(hands).await?;
+    let well = matches!(verdict, None | Some(Verdict::Upgraded | Verdict::ClientsMissing));
+    if well {
+        tell(hands, edit);
+    }
+    Ok(verdict)
+}

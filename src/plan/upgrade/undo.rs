@@ -1,0 +1,128 @@
+//! The way back: to which image, and what it comes to in each API version. Never a guess: where it is not known to come to
+//! an end, it is refused.
+
+use super::super::rebalance::{Decision, Finding, Severity};
+use super::ask::{Settled, undoing};
+use super::change::UpgradeRecord;
+use super::forecast::{UpgradePlan, turn_back};
+use super::pace::Holds;
+use super::sides::{Member, Sides};
+use crate::model::human::{duration, plural};
+use crate::model::{ApiVersion, InstanceId, Stage, World};
+
+/// What a way back comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// Nothing is half-way: it is an upgrade like any other, to an image from before.
+    Upgrade,
+    /// Half-way where the operator finds back by itself: seconds until then, and seconds if it went on (v2beta1, v2).
+    Third {
+        /// Seconds until the third set is the only one, from the moment it is up.
+        back: u64,
+        /// Seconds until the second set would be the only one.
+        forward: u64,
+    },
+    /// Pods are replaced in place, and those that were are replaced again.
+    InPlace,
+    /// v1beta4 before anything was emptied: the first set stays, and the second is given up.
+    Keep,
+    /// v1beta4 later: not known to come to an end.
+    Never(String),
+}
+
+/// The image to go back to: that of the newest other set, else the one that was written down.
+pub fn target(world: &World, id: &InstanceId) -> Option<String> {
+    let instance = world.instance(id)?;
+    let other = |image: &String| Some(image) != instance.image.as_ref();
+    let mut sets: Vec<_> =
+        world.sets_of(id).filter_map(|set| Some((set.created, set.image.clone().filter(other)?))).collect();
+    sets.sort();
+    let pods = || {
+        let sides = Sides::of(world, id)?;
+        sides.old_images().into_iter().map(str::to_owned).rfind(other)
+    };
+    let written = || UpgradeRecord::read(instance)?.from.filter(other);
+    sets.pop().map(|(_, image)| image).or_else(pods).or_else(written)
+}
+
+/// What it comes to now.
+pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
+    let sides = Sides::of(world, id)?;
+    let instance = sides.instance;
+    let held = Settled::resumed(instance).is_some();
+    let half_way = sides.two() || instance.upgrading() || held || (!sides.answered && !sides.old.is_empty());
+    if !half_way {
+        return Some(Undo::Upgrade);
+    }
+    Some(match instance.api {
+        ApiVersion::V3beta1 => Undo::InPlace,
+        ApiVersion::V1beta4 if !instance.update.present => Undo::InPlace,
+        ApiVersion::V2beta1 | ApiVersion::V2 => match turn_back(world, id) {
+            Some(turn) => Undo::Third { back: turn.back, forward: turn.forward },
+            None => Undo::Upgrade,
+        },
+        ApiVersion::V1beta4 => match touched(world, &sides) {
+            _ if undoing(instance) => Undo::Keep,
+            None => Undo::Keep,
+            Some(why) => Undo::Never(why),
+        },
+    })
+}
+
+/// What of the first set is emptied or gone.
+fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
+    let wanted = sides.instance.cores.unwrap_or(0);
+    let here = sides.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
+    if here < wanted {
+        return Some(format!("{} of {} is gone", wanted - here, plural(wanted, "old pod")));
+    }
+    let evacuations = match &world.load {
+        Some(load) => &load.value.evacuations,
+        None => &sides.instance.evacuations,
+    };
+    let empty = |member: &&Member<'_>| {
+        let entry = evacuations.iter().find(|entry| Some(&entry.node) == member.node.as_ref());
+        entry.is_some_and(|entry| {
+            entry.stage == Stage::Prohibiting || member.holds.is_some_and(Holds::nothing)
+        })
+    };
+    let empty = sides.old.iter().filter(empty).count();
+    (empty > 0).then(|| format!("{empty} of {} is empty", plural(wanted, "old pod")))
+}
+
+/// Makes the plan of an upgrade that of the way back.
+pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
+    match undo {
+        Undo::Upgrade | Undo::InPlace => {}
+        Undo::Third { back, forward } => {
+            plan.total_seconds = *back;
+            plan.reason = format!(
+                "a third set is made, and the older ones are emptied one after another: about {}; going on would take about {}",
+                duration(*back),
+                duration(*forward)
+            );
+        }
+        Undo::Keep => {
+            plan.steps.clear();
+            plan.total_seconds = 0;
+            "nothing is empty yet: the template is put back, what empties old pods is stopped, and they stay"
+                .clone_into(&mut plan.reason);
+            plan.findings.push(Finding::new(
+                "second-set-stays",
+                Severity::Info,
+                "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until \
+                 somebody takes the second one away; then its own delay comes back",
+            ));
+        }
+        Undo::Never(why) => {
+            plan.decision = Decision::Refused;
+            plan.reason = format!(
+                "{why}, and from there this operator is not known to find back: it may empty the first set again and again"
+            );
+            plan.findings.push(
+                Finding::new("no-way-back", Severity::Blocked, plan.reason.clone())
+                    .hint(format!("go forward: kubectl emqx upgrade watch {}", plan.instance.name)),
+            );
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The pages that people read are true: commands parse, links lead somewhere, recorded output is what the program prints, the
+//! dictionary has every word of the code, and the two READMEs tell the same.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the pages are read where they lie, and the built program is run"
+)]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kubectl_emqx::cli::{self, Parsed};
+use kubectl_emqx::error::Problem;
+
+#[path = "docs/page.rs"]
+mod page;
+#[path = "docs/shell.rs"]
+mod shell;
+
+use page::{anchor, links, parts, spans};
+use shell::{BLANK, commands, ours, without_expressions};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Every file below a folder with this ending, as paths from the root.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}")) {
+        let entry = entry.expect("an entry");
+        let name = format!("{folder}/{}", entry.file_name().into_string().expect("a plain name"));
+        if entry.path().is_dir() {
+            found.extend(files(&name, ending));
+        } else if name.ends_with(ending) {
+            found.push(name.trim_start_matches("./").to_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every page.
+fn pages() -> Vec<(String, String)> {
+    let mut names: Vec<String> = std::fs::read_dir(root())
+        .expect("the root")
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"))
+        .collect();
+    for folder in ["docs", "krew", "plugin-manifest"] {
+        names.extend(files(folder, ".md"));
+    }
+    names.sort();
+    assert!(names.len() > 20, "{names:?}");
+    names.into_iter().map(|name| (name.clone(), text(&name))).collect()
+}
+
+/// Whether the program takes these words.
+fn parsed(words: &[String]) -> Result<(), Problem> {
+    let typed = std::iter::once("kubectl-emqx").chain(words.iter().map(String::as_str)).map(OsString::from);
+    match cli::parse(typed, |_| None) {
+        Err(Parsed::Wrong(problem)) => Err(problem),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn every_command_on_every_page_is_one_that_the_program_knows() {
+    let mut checked = 0;
+    for (name, page) in pages() {
+        let (blocks, prose) = parts(&page);
+        let blocks = blocks.into_iter().map(|block| (block.lines.join("\n"), false));
+        let spans = spans(&prose).0.into_iter().map(|span| (span, true));
+        for (shell, in_prose) in blocks.chain(spans) {
+            for words in commands(&without_expressions(&shell)) {
+                let Some(words) = ours(&words) else { continue };
+                // `…` and a blank verb stand for what the reader fills in, `[NAME]` is a synopsis.
+                let blank = |word: &String| word.contains('…') || word.starts_with('[');
+                if words.iter().any(blank) || words.first().is_some_and(|verb| verb == BLANK) {
+                    continue;
+                }
+                checked += 1;
+                let known = parsed(&words).or_else(|problem| {
+                    // Prose may name a verb without what it needs.
+                    let verb = in_prose && words.iter().all(|word| !word.starts_with('-'));
+                    if verb { parsed(&[&words[..], &["--help".to_owned()]].concat()) } else { Err(problem) }
+                });
+                if let Err(problem) = known {
+                    panic!("{name}: kubectl emqx {}: {problem}", words.join(" "));
+                }
+            }
+        }
+    }
+    assert!(checked > 80, "{checked} commands were found");
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+    let mut checked = 0;
+    for (name, page) in pages() {
+        let (_, prose) = parts(&page);
+        for link in links(&prose).into_iter().filter(|link| !link.contains("://")) {
+            checked += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => root().join(&name),
+                file => root().join(&name).parent().expect("a folder").join(file),
+            };
+            assert!(target.exists(), "{name}: {link}");
+            if !heading.is_empty() {
+                let there = std::fs::read_to_string(&target).expect("a page");
+                let known: Vec<String> =
+                    parts(&there).1.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+                assert!(known.iter().any(|known| known == heading), "{name}: {link}: {known:?}");
+            }
+        }
+    }
+    assert!(checked > 50, "{checked} links were found");
+}
+
+/// Whether a block holds what the program printed; a line `…` stands for lines that are left out.
+fn shows(block: &[String], printed: &str) -> Result<(), String> {
+    let mut lines = printed.lines();
+    let mut skipping = false;
+    for wanted in block {
+        if wanted.trim() == "…" {
+            skipping = true;
+        } else if std::mem::take(&mut skipping) {
+            lines.find(|line| line == wanted).ok_or_else(|| format!("is not printed there: {wanted}"))?;
+        } else {
+            let line = lines.next().unwrap_or("(the end)");
+            if line != wanted {
+                return Err(format!("\n  the page: {wanted}\n  printed:  {line}"));
+            }
+        }
+    }
+    match lines.next() {
+        Some(more) if !skipping => Err(format!("the page leaves out: {more}")),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn what_a_console_block_shows_is_what_the_program_prints() {
+    let mut checked = 0;
+    for (name, page) in pages() {
+        for block in parts(&page).0.into_iter().filter(|block| block.info == "console") {
+            let (line, output) = block.lines.split_first().expect("a command");
+            let words = commands(line).iter().find_map(|words| ours(words)).expect(line);
+            let run = Command::new(env!("CARGO_BIN_EXE_kubectl-emqx"))
+                .args(&words)
+                .current_dir(root())
+                .env_clear()
+                .env("TZ", "UTC")
+                .output()
+                .expect("the program runs");
+            let printed = String::from_utf8(run.stdout).expect("text");
+            if let Err(why) = shows(output, &printed) {
+                panic!("{name}: {line}: {why}\n{}", String::from_utf8_lossy(&run.stderr));
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "{checked} blocks were found");
+}
+
+/// The text of a file of ours up to its tests.
+fn code(file: &str) -> String {
+    let text = text(file);
+    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+/// The quoted words that follow `before` in some code, spaces between them aside.
+fn quoted_after(code: &str, before: &str) -> Vec<String> {
+    code.split(before)
+        .skip(1)
+        .filter_map(|rest| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
+    let states = text("docs/states.md");
+    let (known, _) = spans(&parts(&states).1);
+    let mut words: BTreeSet<String> = BTreeSet::new();
+    for file in
+        ["src/model/verdict.rs", "src/model/load.rs", "src/plan/upgrade/run.rs", "src/plan/picture.rs"]
+    {
+        let found = quoted_after(&code(file), "=> ");
+        assert!(!found.is_empty(), "{file}");
+        words.extend(found);
+    }
+    words.extend(quoted_after(&code("src/model/load.rs"), "\"wait_health_check\" | "));
+    let mut checks: BTreeSet<String> = BTreeSet::new();
+    for file in files("src/plan", ".rs")
+        .into_iter()
+        .filter(|file| !file.contains("test") && !file.ends_with("/mk.rs"))
+    {
+        for call in ["Finding::new(", "blocked(", "warning(", "id: "] {
+            checks.extend(quoted_after(&code(&file), call));
+        }
+    }
+    assert!(words.len() > 25 && checks.len() > 30, "{words:?} {checks:?}");
+    let missing: Vec<&String> = words.union(&checks).filter(|word| !known.contains(word)).collect();
+    assert!(missing.is_empty(), "not in docs/states.md: {missing:?}");
+    let table = &states[states.find("## Checks").expect("the table of the checks")..];
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let stale: Vec<String> = rows
+        .flat_map(|row| spans(row.split('|').nth(1).unwrap_or_default()).0)
+        .filter(|id| !checks.contains(id))
+        .collect();
+    assert!(stale.is_empty(), "in docs/states.md, and no check of ours: {stale:?}");
+}
+
+/// One section of a README, as far as it must be the same in every language.
+#[derive(Debug, PartialEq)]
+struct Section {
+    blocks: Vec<Vec<String>>,
+    code: Vec<String>,
+    links: Vec<String>,
+    numbers: Vec<String>,
+    cells: Vec<usize>,
+}
+
+fn section(text: &str) -> Section {
+    let (blocks, prose) = parts(text);
+    let (mut code, rest) = spans(&prose);
+    let mut links: Vec<String> =
+        links(&prose).into_iter().map(|link| link.replace("README.zh-CN.md", "README.md")).collect();
+    // What a link leads to is compared as a link.
+    let mut texts = rest.split("](");
+    let mut shown = texts.next().unwrap_or_default().to_owned();
+    shown.extend(texts.map(|part| part.split_once(')').map_or(part, |(_, rest)| rest)));
+    let mut numbers: Vec<String> = shown
+        .split(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ','))
+        .map(|number| number.trim_matches(['.', ',']).to_owned())
+        .filter(|number| !number.is_empty())
+        .collect();
+    for list in [&mut code, &mut links, &mut numbers] {
+        list.sort();
+    }
+    let without_comment = |line: &String| line.split("  #").next().unwrap_or_default().trim_end().to_owned();
+    Section {
+        blocks: blocks.iter().map(|block| block.lines.iter().map(without_comment).collect()).collect(),
+        code,
+        links,
+        numbers,
+        cells: prose
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.matches('|').count())
+            .collect(),
+    }
+}
+
+#[test]
+fn both_readmes_have_the_same_commands_figures_links_and_tables() {
+    let (english, chinese) = (text("README.md"), text("README.zh-CN.md"));
+    let sections = |text: &str| text.split("\n## ").map(str::to_owned).collect::<Vec<_>>();
+    let (english, chinese) = (sections(&english), sections(&chinese));
+    for (one, other) in english.iter().zip(&chinese) {
+        let heading = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        assert_eq!(
+            section(one),
+            section(other),
+            "README.md, {}, differs from README.zh-CN.md, {}: what changes in one changes in both",
+            heading(one),
+            heading(other)
+        );
+    }
+    assert_eq!(english.len(), chinese.len());
+}
