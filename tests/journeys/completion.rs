@@ -21,7 +21,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that did not run must be seen")]
-fn skipped(what: &str) {
+pub(crate) fn skipped(what: &str) {
     eprintln!("SKIPPED: there is no {what} on this machine");
 }
 
