@@ -14,7 +14,10 @@ fn main() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") {
         let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-        println!("cargo:rustc-link-arg-bins={folder}/build/no-unwind.ld");
+        // As a script by -T, or GNU ld takes it for the layout of the whole program. musl's start-up code wants the tables.
+        if is("CARGO_CFG_TARGET_ENV", "gnu") {
+            println!("cargo:rustc-link-arg-bins=-Wl,-T,{folder}/build/no-unwind.ld");
+        }
         if is("CARGO_CFG_TARGET_ENV", "musl") || glibc().is_some_and(|version| version >= (2, 36)) {
             println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         }

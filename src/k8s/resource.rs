@@ -8,6 +8,8 @@ use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::{InstanceKind, ObjectKind, Served, Source};
 use crate::seam::Scope;
 use hyper::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// One resource, in one namespace or all, narrowed by selectors.
@@ -26,14 +28,38 @@ pub(super) struct Resource {
     pub(super) fields: Option<String>,
 }
 
-/// A list, whole.
-pub(super) struct Listing {
-    pub(super) items: Vec<Value>,
-    pub(super) resource_version: String,
+/// A list that is asked for page by page: what a page holds can be made small before the next one comes.
+pub(super) struct Pages<'a> {
+    resource: &'a Resource,
+    api: &'a Api,
+    /// Objects of one page; `None` for all in one piece.
+    size: Option<u32>,
+    /// The token of the next page; `None` after the last one.
+    token: Option<String>,
+    /// Set when it begins again: what was listed before does not count.
+    pub(super) anew: bool,
+    /// The version from which to watch; known with the last page.
+    pub(super) version: String,
 }
 
 /// The page that kubectl and client-go ask for, too.
 const PAGE: u32 = 500;
+
+/// A list as served. Its objects stay text until each is looked at: a pod as parsed JSON is some 20 kB, and no allocator
+/// gives back what a thousand of them took.
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    metadata: ListMetadata,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMetadata {
+    resource_version: Option<String>,
+    r#continue: Option<String>,
+}
 
 impl Resource {
     fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
@@ -105,39 +131,10 @@ impl Resource {
         format!("{} is not served here", self.full_name())
     }
 
-    /// Lists everything, page by page.
-    pub(super) async fn list(&self, api: &Api) -> Result<Listing, Trouble> {
-        match self.pages(api, Some(PAGE)).await {
-            // The token of a page lives some minutes; a list that took longer is asked for in one piece.
-            Err(trouble) if trouble.is_expired() => self.pages(api, None).await,
-            other => other,
-        }
-    }
-
-    async fn pages(&self, api: &Api, size: Option<u32>) -> Result<Listing, Trouble> {
-        let mut listing = Listing { items: Vec::new(), resource_version: String::new() };
-        let mut token = String::new();
-        loop {
-            let mut path = format!("{}?", self.path());
-            if let Some(size) = size {
-                let _ = write!(path, "limit={size}");
-            }
-            path.push_str(&self.selectors());
-            if !token.is_empty() {
-                let _ = write!(path, "&continue={}", encode(&token));
-            }
-            let mut answer = api.get(&path.replace("?&", "?")).await?;
-            let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();
-            let next = text("continue");
-            listing.resource_version = text("resourceVersion");
-            if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {
-                listing.items.extend(std::mem::take(items).into_iter().map(|item| self.cleaned(item)));
-            }
-            if next.is_empty() || size.is_none() {
-                return Ok(listing);
-            }
-            token = next;
-        }
+    /// Lists everything.
+    pub(super) fn pages<'a>(&'a self, api: &'a Api) -> Pages<'a> {
+        let (token, version) = (Some(String::new()), String::new());
+        Pages { resource: self, api, size: Some(PAGE), token, anew: false, version }
     }
 
     /// The object as we carry it on: with its kind, which lists of built-in kinds leave out, and without
@@ -176,6 +173,40 @@ impl Resource {
             self.selectors()
         );
         api.send(Method::GET, &path, None).await
+    }
+}
+
+impl<'a> Pages<'a> {
+    /// The objects of the next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, Trouble> {
+        let Some(token) = self.token.take() else { return Ok(None) };
+        let list = match self.ask(&token).await {
+            // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
+            Err(trouble) if trouble.is_expired() && self.size.is_some() => {
+                self.size = None;
+                self.anew = true;
+                self.ask("").await?
+            }
+            other => other?,
+        };
+        self.version = list.metadata.resource_version.unwrap_or_default();
+        self.token = list.metadata.r#continue.filter(|next| !next.is_empty() && self.size.is_some());
+        let resource = self.resource;
+        let objects =
+            list.items.into_iter().flatten().filter_map(|text| serde_json::from_str(text.get()).ok());
+        Ok(Some(objects.map(|object| resource.cleaned(object))))
+    }
+
+    async fn ask(&self, token: &str) -> Result<List, Trouble> {
+        let mut path = format!("{}?", self.resource.path());
+        if let Some(size) = self.size {
+            let _ = write!(path, "limit={size}");
+        }
+        path.push_str(&self.resource.selectors());
+        if !token.is_empty() {
+            let _ = write!(path, "&continue={}", encode(token));
+        }
+        self.api.get_as(&path.replace("?&", "?")).await
     }
 }
 
