@@ -15,4 +15,5 @@ mod rights;
 mod stops;
 mod terminals;
 mod troubles;
+mod upgraded;
 mod upgrades;
