@@ -237,8 +237,8 @@ pub trait Broker {
     ) -> Later<'a, ()>;
     /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool>;
-    /// Asks EMQX to empty a node. What it does with it shows in what is read.
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, ()>;
+    /// Asks EMQX to empty a node. `false` when it was being emptied already, maybe by an order whose answer was lost.
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, bool>;
     /// Lets a node serve again. `false` when it was not being evacuated.
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool>;
     /// Whether a node accepts clients, asked of that very pod over a connection of its own.

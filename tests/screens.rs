@@ -3,13 +3,16 @@
 
 #[path = "screens/make.rs"]
 mod make;
+#[path = "screens/picture.rs"]
+mod picture;
 
+use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, Link, News, Source};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{Acted, Done, Effect, Msg, Setup};
 use make::{
-    Bench, at, cluster, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing,
-    played, played_as, pod, recorded, setup, slice,
+    Bench, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes,
+    nothing, played, played_as, pod, recorded, setup, slice,
 };
 use ratatui::style::Color;
 
@@ -469,4 +472,41 @@ fn a_recording_is_played_back_and_forth() {
     play(&mut bench, Play::Step);
     play(&mut bench, Play::Step);
     assert!(bench.state.setup.playback.is_some_and(|playback| !playback.over));
+}
+
+/// The recorded run of the real operator, as the view showed it live.
+fn live() -> Bench {
+    let (recorded, lines) = recorded(REBALANCE, false);
+    let begin = recorded.state.setup.now;
+    let theme = Theme { color: true, ascii: false };
+    let mut bench = Bench::new(Setup { theme, now: begin, ..setup() });
+    bench.learn_at(begin, heard(begin));
+    let mut ready = false;
+    for told in lines.into_iter().filter(|told| told.t <= 55.5) {
+        if told.change && !std::mem::replace(&mut ready, true) {
+            bench.send(Msg::Ready(told.at));
+        }
+        bench.learn_at(told.at, told.facts);
+    }
+    let now = begin + SignedDuration::from_millis(55_500);
+    bench.learn_at(now, heard(now));
+    bench.send(Msg::Tick(now));
+    bench
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the picture is a file, and drawn anew when a variable says so"
+)]
+fn the_picture_in_the_readme_is_of_this_view() {
+    let says = "kubectl emqx watch, 55 seconds into a rebalance: the operator says Failed, EMQX goes on";
+    let drawn = picture::svg(&live().buffer(100, 24), says);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/view.svg");
+    if std::env::var_os("UPDATE_PICTURE").is_some() {
+        std::fs::write(path, &drawn).expect("it is written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == drawn, "draw it anew: UPDATE_PICTURE=1 cargo test --test screens picture");
+    assert!(include_str!("../README.md").contains("](docs/view.svg)"));
 }

@@ -208,7 +208,7 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
         if !path.contains("/pods?") {
             return None;
         }
-        assert!(path.contains("limit=500") && path.contains("managed-by%3Demqx-operator"), "{path}");
+        assert!(path.contains("limit=100") && path.contains("managed-by%3Demqx-operator"), "{path}");
         Some(if path.contains("continue=a%2Fb") {
             list(&json!([pod("p2"), {"metadata": {}}]))
         } else {
@@ -220,6 +220,28 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
     let unreadable = facts.iter().filter(|fact| matches!(fact.news, News::Unreadable(_))).count();
     let world = World::of(facts);
     assert_eq!((world.pods.len(), unreadable), (2, 1));
+}
+
+#[tokio::test]
+async fn a_list_whose_pages_expired_begins_again_in_one_piece() {
+    let pod = |name: &str| json!({"metadata": {"name": name, "namespace": "mq", "uid": name}});
+    let cluster = serve(move |_, path| {
+        if !path.contains("/pods?") {
+            return None;
+        }
+        Some(if path.contains("continue=") {
+            let gone = json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"});
+            Reply("410", "", gone.to_string())
+        } else if path.contains("limit=") {
+            ok(&json!({"metadata": {"continue": "a"}, "items": [pod("p1"), pod("gone")]}))
+        } else {
+            ok(&json!({"metadata": {}, "items": [pod("p1"), pod("p2")]}))
+        })
+    })
+    .await;
+    let world = World::of(cluster.read(&everything()).await.expect("it is read"));
+    let names: Vec<&str> = world.pods.keys().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["p1", "p2"], "what went between the pages is gone");
 }
 
 #[tokio::test]
@@ -373,7 +395,7 @@ async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
     let problem = said("409", "Conflict", "Operation cannot be fulfilled").await;
     assert_eq!(
         (problem.exit, problem.why.as_str()),
-        (Exit::Refused, "it was changed, or made anew, meanwhile")
+        (Exit::Error, "it was changed, or made anew, meanwhile")
     );
     assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl emqx status emqx")));
     let problem = said("503", "ServiceUnavailable", "etcdserver: leader changed").await;

@@ -388,13 +388,16 @@ impl Broker for Client {
         })
     }
 
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, ()> {
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot evacuate {node}");
             let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
             let path = order::path(node, "evacuation/start");
-            let sent = self.shared.post(&what, &path, &order::evacuation(order, v4)).await?;
-            sent.map_err(|failure| failure.of_evacuation(what, node))
+            match self.shared.post(&what, &path, &order::evacuation(order, v4)).await? {
+                Ok(()) => Ok(true),
+                Err(failure) if failure.refusal() == Some(Refusal::AlreadyStarted) => Ok(false),
+                Err(failure) => Err(failure.of_evacuation(what)),
+            }
         })
     }
 
@@ -405,7 +408,7 @@ impl Broker for Client {
             match self.shared.post(&what, &path, &json!({})).await? {
                 Ok(()) => Ok(true),
                 Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
-                Err(failure) => Err(failure.of_evacuation(what, node)),
+                Err(failure) => Err(failure.of_evacuation(what)),
             }
         })
     }

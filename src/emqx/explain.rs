@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::error::{Exit, Problem};
-use crate::model::{Link, NodeName, Refusal};
+use crate::model::{Link, Refusal};
 
 /// What is said of an answer that is none of EMQX's.
 pub(super) const NOT_EMQX: &str = "what answers there is not EMQX's API";
@@ -117,14 +117,9 @@ impl Failure {
         }
     }
 
-    /// The same of an evacuation: what runs there already is one, and `rebalance` has no answer to it.
-    pub(super) fn of_evacuation(&self, what: impl Into<String>, node: &NodeName) -> Problem {
-        let what = what.into();
+    /// The same of an evacuation, whose settings and whose way out are others.
+    pub(super) fn of_evacuation(&self, what: impl Into<String>) -> Problem {
         match self.refusal() {
-            Some(Refusal::AlreadyStarted) => {
-                Problem::refused(what, format!("{node} is being evacuated already"))
-                    .hint(format!("kubectl emqx evacuate stop {node} lets it serve again"))
-            }
             Some(Refusal::NodesUnavailable) => self
                 .problem(what)
                 .hint("kubectl emqx nodes shows which do not run, or are being emptied themselves"),

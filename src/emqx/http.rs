@@ -161,6 +161,7 @@ impl Connection {
                 Err(error) => Lost::Unanswered(format!("the answer broke off: {error}")),
             })?
             .to_bytes();
+        tracing::debug!(%method, path, status, bytes = bytes.len(), "EMQX answered");
         self.used = Some(Instant::now());
         Ok(Answer { status, body: parse(status, &bytes)? })
     }

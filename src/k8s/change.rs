@@ -63,8 +63,9 @@ impl<'a> Place<'a> {
         let what = self.what("change");
         match trouble {
             Trouble::Refused { code: 404, .. } => self.gone(),
+            // Not a refusal: the operator writes the status all the time, and another look may find it quiet.
             Trouble::Refused { code: 409, .. } => {
-                Problem::refused(what, "it was changed, or made anew, meanwhile")
+                Problem::new(what, "it was changed, or made anew, meanwhile")
                     .hint(format!("look at it and try again: kubectl emqx status {}", self.name))
             }
             Trouble::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),

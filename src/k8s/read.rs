@@ -1,24 +1,48 @@
-//! Listing what is wanted, once, everything at the same time. What is forbidden or absent becomes a fact.
+//! Listing what is wanted, once, over the connections that are open. What is forbidden or absent becomes a fact.
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 
 use super::Cluster;
 use super::explain::Trouble;
-use super::resource::{Listing, Resource};
+use super::resource::Resource;
 use super::wire;
 use crate::error::Problem;
 use crate::model::{Fact, Link, News, ObjectKind, OperatorLine, Served};
 use crate::seam::Scope;
 
+/// Lists that are under way at a time: as many as there are connections since the discovery. One more connection costs a
+/// whole TLS handshake, which takes longer than all these lists one after another.
+const AT_ONCE: usize = 2;
+
 pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, Problem> {
     let served = cluster.known().await?;
     let blind = served.operator == OperatorLine::Unknown;
     let resources = super::resource::wanted(scope, &served, blind);
-    let answers = join_all(resources.iter().map(|resource| resource.list(&cluster.api))).await;
+    let lists: Vec<_> = resources.iter().map(|resource| list(cluster, resource)).collect();
+    let answers: Vec<_> = stream::iter(lists).buffered(AT_ONCE).collect().await;
     if let Some(problem) = hopeless(&resources, &answers) {
         return Err(problem);
     }
     Ok(facts(cluster, served, &resources, answers))
+}
+
+/// What a list told: facts, and the uids of what there is.
+type Listed = (Vec<Fact>, Vec<String>);
+
+async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, Trouble> {
+    let (mut facts, mut uids) = (Vec::new(), Vec::new());
+    let mut pages = resource.pages(&cluster.api);
+    while let Some(page) = pages.next().await? {
+        if std::mem::take(&mut pages.anew) {
+            uids.clear();
+        }
+        for object in &page {
+            cluster.tap("LISTED", object);
+            uids.extend(wire::uid(object));
+            facts.extend(wire::facts(cluster.now(), "LISTED", object));
+        }
+    }
+    Ok((facts, uids))
 }
 
 /// The names of all namespaces, as fresh as the server's own cache.
@@ -32,7 +56,7 @@ pub(super) async fn namespaces(cluster: &Cluster) -> Result<Vec<String>, Problem
 
 /// The problem that leaves nothing to show: the server is away, does not know us, or shows us no instance of any
 /// kind.
-fn hopeless(resources: &[Resource], answers: &[Result<Listing, Trouble>]) -> Option<Problem> {
+fn hopeless(resources: &[Resource], answers: &[Result<Listed, Trouble>]) -> Option<Problem> {
     let of = |kind: ObjectKind| resources.iter().zip(answers).filter(move |(it, _)| it.kind == kind);
     let what = |resource: &Resource| match &resource.namespace {
         Some(namespace) => format!("cannot list {} in namespace {namespace}", resource.name),
@@ -63,7 +87,7 @@ fn facts(
     cluster: &Cluster,
     served: Served,
     resources: &[Resource],
-    answers: Vec<Result<Listing, Trouble>>,
+    answers: Vec<Result<Listed, Trouble>>,
 ) -> Vec<Fact> {
     let at = cluster.now();
     let mut facts = vec![Fact { at, news: News::Served(served) }];
@@ -72,16 +96,13 @@ fn facts(
         resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
     for (resource, answer) in resources.iter().zip(answers) {
         let link = match answer {
-            Ok(listing) => {
+            Ok((told, found)) => {
                 let index = uids.iter().position(|(kind, _)| *kind == resource.kind).unwrap_or_else(|| {
                     uids.push((resource.kind, Vec::new()));
                     uids.len() - 1
                 });
-                for object in &listing.items {
-                    cluster.tap("LISTED", object);
-                    uids[index].1.extend(wire::uid(object));
-                    facts.extend(wire::facts(at, "LISTED", object));
-                }
+                uids[index].1.extend(found);
+                facts.extend(told);
                 Link::Up
             }
             // Of several versions that were tried, one answered.

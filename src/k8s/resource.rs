@@ -26,14 +26,22 @@ pub(super) struct Resource {
     pub(super) fields: Option<String>,
 }
 
-/// A list, whole.
-pub(super) struct Listing {
-    pub(super) items: Vec<Value>,
-    pub(super) resource_version: String,
+/// A list that is asked for page by page: what a page holds can be made small before the next one comes.
+pub(super) struct Pages<'a> {
+    resource: &'a Resource,
+    api: &'a Api,
+    /// Objects of one page; `None` for all in one piece.
+    size: Option<u32>,
+    /// The token of the next page; `None` after the last one.
+    token: Option<String>,
+    /// Set when it begins again: what was listed before does not count.
+    pub(super) anew: bool,
+    /// The version from which to watch; known with the last page.
+    pub(super) version: String,
 }
 
-/// The page that kubectl and client-go ask for, too.
-const PAGE: u32 = 500;
+/// A fifth of what kubectl asks for: a pod as parsed JSON is some 20 kB, and a page is in memory at once.
+const PAGE: u32 = 100;
 
 impl Resource {
     fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
@@ -105,39 +113,10 @@ impl Resource {
         format!("{} is not served here", self.full_name())
     }
 
-    /// Lists everything, page by page.
-    pub(super) async fn list(&self, api: &Api) -> Result<Listing, Trouble> {
-        match self.pages(api, Some(PAGE)).await {
-            // The token of a page lives some minutes; a list that took longer is asked for in one piece.
-            Err(trouble) if trouble.is_expired() => self.pages(api, None).await,
-            other => other,
-        }
-    }
-
-    async fn pages(&self, api: &Api, size: Option<u32>) -> Result<Listing, Trouble> {
-        let mut listing = Listing { items: Vec::new(), resource_version: String::new() };
-        let mut token = String::new();
-        loop {
-            let mut path = format!("{}?", self.path());
-            if let Some(size) = size {
-                let _ = write!(path, "limit={size}");
-            }
-            path.push_str(&self.selectors());
-            if !token.is_empty() {
-                let _ = write!(path, "&continue={}", encode(&token));
-            }
-            let mut answer = api.get(&path.replace("?&", "?")).await?;
-            let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();
-            let next = text("continue");
-            listing.resource_version = text("resourceVersion");
-            if let Some(items) = answer.get_mut("items").and_then(Value::as_array_mut) {
-                listing.items.extend(std::mem::take(items).into_iter().map(|item| self.cleaned(item)));
-            }
-            if next.is_empty() || size.is_none() {
-                return Ok(listing);
-            }
-            token = next;
-        }
+    /// Lists everything.
+    pub(super) fn pages<'a>(&'a self, api: &'a Api) -> Pages<'a> {
+        let (token, version) = (Some(String::new()), String::new());
+        Pages { resource: self, api, size: Some(PAGE), token, anew: false, version }
     }
 
     /// The object as we carry it on: with its kind, which lists of built-in kinds leave out, and without
@@ -176,6 +155,36 @@ impl Resource {
             self.selectors()
         );
         api.send(Method::GET, &path, None).await
+    }
+}
+
+impl Pages<'_> {
+    /// The next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Value>>, Trouble> {
+        let Some(token) = &self.token else { return Ok(None) };
+        let mut path = format!("{}?", self.resource.path());
+        if let Some(size) = self.size {
+            let _ = write!(path, "limit={size}");
+        }
+        path.push_str(&self.resource.selectors());
+        if !token.is_empty() {
+            let _ = write!(path, "&continue={}", encode(token));
+        }
+        let mut answer = match self.api.get(&path.replace("?&", "?")).await {
+            // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
+            Err(trouble) if trouble.is_expired() && self.size.is_some() => {
+                self.size = None;
+                self.token = Some(String::new());
+                self.anew = true;
+                return Ok(Some(Vec::new()));
+            }
+            other => other?,
+        };
+        let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();
+        self.version = text("resourceVersion");
+        self.token = Some(text("continue")).filter(|next| !next.is_empty() && self.size.is_some());
+        let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
+        Ok(Some(items.unwrap_or_default().into_iter().map(|item| self.resource.cleaned(item)).collect()))
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::Cluster;
 use super::explain::Trouble;
-use super::resource::{Listing, Resource, wanted};
+use super::resource::{Resource, wanted};
 use super::{read, wire};
 use crate::model::{Fact, Link, News, OperatorLine, Served, Source};
 use crate::seam::{Clock, FactStream, Scope, back_off, driven, jitter};
@@ -104,8 +104,8 @@ struct Feed {
     resource: RefCell<Resource>,
     /// Whether it is being heard: listed, and its watch not known to be broken.
     heard: Cell<bool>,
-    /// The objects there are, by uid, each as a stub; `None` before the first list and while it can not be had.
-    known: RefCell<Option<BTreeMap<String, Value>>>,
+    /// The objects there are, by uid, each as a [`stub`]; `None` before the first list and while it can not be had.
+    known: RefCell<Option<BTreeMap<String, String>>>,
     /// Whether its absence from `known` is settled: forbidden or not served.
     settled: Cell<bool>,
 }
@@ -121,11 +121,12 @@ impl Feed {
     }
 }
 
-/// As much of an object as tells that it is gone.
-fn stub(object: &Value) -> Value {
+/// As much of an object as tells that it is gone; as text, which is a tenth of it as a tree.
+fn stub(object: &Value) -> String {
     let metadata = &object["metadata"];
-    json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"],
-        "namespace": metadata["namespace"], "uid": metadata["uid"], "labels": metadata["labels"]}})
+    let stub = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"],
+        "namespace": metadata["namespace"], "uid": metadata["uid"], "labels": metadata["labels"]}});
+    stub.to_string()
 }
 
 /// How a watch ended.
@@ -150,11 +151,9 @@ impl Follow {
         let mut failures = 0;
         loop {
             let resource = self.feeds[index].resource.borrow().clone();
-            match resource.list(&self.teller.cluster.api).await {
-                Ok(listing) => {
+            match self.list(index, &resource).await {
+                Ok(version) => {
                     failures = 0;
-                    let version = listing.resource_version.clone();
-                    self.listed(index, &resource, listing).await;
                     self.watch(index, &resource, version).await;
                 }
                 Err(trouble) => {
@@ -200,30 +199,36 @@ impl Follow {
         }
     }
 
-    /// Takes a list in: what is there, what is not any more, and that the source is heard.
-    async fn listed(&self, index: usize, resource: &Resource, listing: Listing) {
+    /// Lists: what is there, what is not any more, and that the source is heard. Gives the version to watch from.
+    async fn list(&self, index: usize, resource: &Resource) -> Result<String, Trouble> {
         let feed = &self.feeds[index];
         let mut known = BTreeMap::new();
-        for object in &listing.items {
-            self.teller.cluster.tap("LISTED", object);
-            if let Some(uid) = wire::uid(object) {
-                known.insert(uid, stub(object));
+        let mut pages = resource.pages(&self.teller.cluster.api);
+        while let Some(page) = pages.next().await? {
+            if std::mem::take(&mut pages.anew) {
+                known.clear();
             }
-            for fact in wire::facts(self.teller.cluster.now(), "LISTED", object) {
-                let _ = self.teller.facts.send(fact).await;
+            for object in &page {
+                self.teller.cluster.tap("LISTED", object);
+                if let Some(uid) = wire::uid(object) {
+                    known.insert(uid, stub(object));
+                }
+                for fact in wire::facts(self.teller.cluster.now(), "LISTED", object) {
+                    let _ = self.teller.facts.send(fact).await;
+                }
             }
         }
-        let before = feed.known.borrow_mut().replace(known.clone());
-        for (uid, stub) in before.into_iter().flatten() {
-            if !known.contains_key(&uid) {
-                self.teller.cluster.tap("DELETED", &stub);
-            }
+        let before = feed.known.borrow_mut().take().into_iter().flatten();
+        for (_, stub) in before.filter(|(uid, _)| !known.contains_key(uid)) {
+            self.teller.cluster.tap("DELETED", &serde_json::from_str(&stub).unwrap_or_default());
         }
+        *feed.known.borrow_mut() = Some(known);
         feed.heard.set(true);
         self.teller.link(resource, Link::Up).await;
         if let Some(uids) = self.all_known(resource) {
             self.teller.tell(News::Only(resource.kind, uids)).await;
         }
+        Ok(std::mem::take(&mut pages.version))
     }
 
     /// The uids of a kind over all its feeds (EMQX and EmqxEnterprise are one kind to us), once each has spoken.

@@ -27,9 +27,13 @@ pub fn average(value: f64) -> String {
     if rest == 0 { count(whole) } else { format!("{}.{rest:02}", count(whole)) }
 }
 
-/// A share of one: `33%`.
+/// A share of one: `33%`; of many nodes each has `0.1%`.
 pub fn share(part: f64) -> String {
-    format!("{}%", (part * 100.0).round() as i64)
+    let percent = part * 100.0;
+    if percent > 0.0 && percent < 0.95 {
+        return format!("{:.1}%", percent.max(0.1));
+    }
+    format!("{}%", percent.round() as i64)
 }
 
 /// A length of time as kubectl writes ages: `45s`, `3m20s`, `2h5m`, `4d`.
@@ -130,8 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_whole_percents() {
+    fn shares_are_whole_percents_as_long_as_they_tell_anything() {
         assert_eq!(share(0.3333), "33%");
+        assert_eq!(share(0.0096), "1%");
+        assert_eq!(share(0.001_003), "0.1%");
+        assert_eq!(share(0.000_001), "0.1%");
         assert_eq!(share(0.0), "0%");
     }
 

@@ -12,6 +12,9 @@ use super::words::{contradiction, short};
 use crate::model::human::{duration, plural};
 use crate::model::{InstanceId, Operation, Phase, Source, Verdict, World};
 
+/// With fewer clients a node on average, an empty one tells nothing.
+const SPARSE: f64 = 10.0;
+
 /// Above the mean by this factor, a node is what a person calls fuller than the others.
 const UNEVEN: f64 = 1.25;
 
@@ -168,10 +171,11 @@ fn spread(picture: &Picture) -> String {
     if known.len() == 1 {
         return "one node".to_owned();
     }
-    if most <= average * UNEVEN {
+    // Where there are only a few clients, some nodes have none.
+    let empty: Vec<&NodeRow> = known.iter().filter(|(_, count)| *count == 0).map(|(row, _)| *row).collect();
+    if most <= average * UNEVEN && (empty.is_empty() || average < SPARSE) {
         return "even".to_owned();
     }
-    let empty: Vec<&NodeRow> = known.iter().filter(|(_, count)| *count == 0).map(|(row, _)| *row).collect();
     let full = known.len() - empty.len();
     match empty.as_slice() {
         [] => format!("uneven: the fullest node holds {:.1} times the average", most / average),
@@ -229,6 +233,17 @@ mod tests {
         assert_eq!(status.reason, "uneven: 3 nodes hold everything, emqx-core-3 is empty");
         assert_eq!(status.totals.connections, Some(10_000));
         assert_eq!(status.nodes[0].share, Some(0.3333));
+    }
+
+    #[test]
+    fn one_empty_node_among_many_full_ones_is_not_called_even() {
+        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).reason;
+        let mut many = [1000; 12];
+        many[11] = 0;
+        assert_eq!(reason(&many), "uneven: 11 nodes hold everything, emqx-core-11 is empty");
+        assert_eq!(reason(&[3, 2, 2, 2, 2, 0]), "uneven: 5 nodes hold everything, emqx-core-5 is empty");
+        assert_eq!(reason(&[2, 2, 2, 2, 2, 2, 2, 2, 2, 0]), "even");
+        assert_eq!(reason(&[100, 105, 95]), "even");
     }
 
     #[test]

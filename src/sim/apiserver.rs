@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,8 +51,6 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(super) struct Server {
     pub(super) verbs: Verbs,
     pub(super) emqx: Emqx,
-    /// Pod name → index of its EMQX node.
-    pub(super) pods: Arc<BTreeMap<String, usize>>,
     /// A change cuts every connection.
     pub(super) cut_all: watch::Receiver<u64>,
     /// A change cuts every port-forward.
@@ -337,11 +334,8 @@ impl Server {
                 forward::PROTOCOL
             )));
         }
-        let node = self
-            .pods
-            .get(place.name)
-            .copied()
-            .filter(|&node| self.emqx.with(|broker| broker.nodes[node].running));
+        let node =
+            self.emqx.with(|broker| broker.in_pod(place.name).filter(|&node| broker.nodes[node].running));
         let target = forward::Target { emqx: self.emqx.clone(), node, ports };
         tokio::spawn(forward::serve(hyper::upgrade::on(request), target, self.cut_forwards.clone()));
         let mut response = self.dress(101, "", Full::new(Bytes::new()).boxed_unsync());

@@ -21,10 +21,18 @@ use super::scenario::{Api, Balancer, Role, Scenario};
 pub struct Node {
     /// EMQX's name of it, `emqx@host`.
     pub name: String,
+    /// The pod it runs in.
+    pub pod: String,
+    /// The version it says it is.
+    pub version: String,
     /// Core or replicant.
     pub role: Role,
     /// Whether it runs; a stopped core stays in the list with nothing but its name.
     pub running: bool,
+    /// Whether it has left the cluster for good: nobody lists it any more. Its index stays its own.
+    pub gone: bool,
+    /// Whether the Service leads clients here; whoever keeps the endpoints says so.
+    pub in_service: bool,
     /// Live clients.
     pub connections: u64,
     /// Sessions whose client is away.
@@ -56,12 +64,21 @@ enum Landing {
     Home(usize),
 }
 
+/// What clients have suffered since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Disconnections, evicted or cut with their node.
+    pub cuts: u64,
+    /// Sessions that went down with their node.
+    pub lost_sessions: u64,
+}
+
 /// The whole cluster as EMQX sees it. Times are virtual, since the clock's start.
 #[derive(Debug)]
 pub struct Broker {
     /// Which API it speaks.
     pub api: Api,
-    /// The version it says it is.
+    /// The version it began with.
     pub version: String,
     /// In the order in which EMQX lists them.
     pub nodes: Vec<Node>,
@@ -71,6 +88,8 @@ pub struct Broker {
     pub(super) rebalances: Vec<Rebalance>,
     pub(super) evacuations: Vec<Evacuation>,
     flights: Vec<Flight>,
+    /// What clients have suffered.
+    pub tally: Tally,
     balancer: Balancer,
     reconnect: Duration,
     /// Coordinators die this long after their start.
@@ -85,33 +104,83 @@ impl Broker {
             .into_iter()
             .map(|member| Node {
                 name: member.node,
+                pod: member.pod,
+                version: scenario.version.clone(),
                 role: member.role,
                 running: !member.stopped,
+                gone: false,
+                in_service: true,
                 connections: if member.stopped { 0 } else { member.connections },
                 offline: if member.stopped { 0 } else { member.offline },
                 away: 0,
             })
             .collect();
-        let mut by_name: Vec<usize> = (0..nodes.len()).collect();
-        by_name.sort_by(|&a, &b| nodes[a].name.as_bytes().cmp(nodes[b].name.as_bytes()));
-        Self {
+        let mut broker = Self {
             api: scenario.api,
             version: scenario.version.clone(),
             nodes,
-            by_name,
+            by_name: Vec::new(),
             now: Duration::ZERO,
             rebalances: Vec::new(),
             evacuations: Vec::new(),
             flights: Vec::new(),
+            tally: Tally::default(),
             balancer: scenario.load_balancer,
             reconnect: Duration::from_secs(scenario.reconnect_delay + 1),
             crash_after: scenario.coordinator_crash(),
-        }
+        };
+        broker.by_name = broker.in_name_order(&(0..broker.nodes.len()).collect::<Vec<_>>());
+        broker
     }
 
-    /// The index of a node.
+    /// The index of a node that is part of the cluster.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.nodes.iter().position(|node| node.name == name)
+        self.nodes.iter().position(|node| !node.gone && node.name == name)
+    }
+
+    /// The index of the node in a pod.
+    pub fn in_pod(&self, pod: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| !node.gone && node.pod == pod)
+    }
+
+    /// The nodes that are part of the cluster, with their indices.
+    pub fn members(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, node)| !node.gone)
+    }
+
+    /// EMQX has started in a pod and joins the cluster: a new node, or one that was here before under this name.
+    pub fn join(&mut self, name: &str, pod: &str, role: Role, version: &str) {
+        let known = self.nodes.iter().position(|node| node.name == name);
+        let node = known.unwrap_or_else(|| {
+            self.nodes.push(Node {
+                name: name.to_owned(),
+                pod: String::new(),
+                version: String::new(),
+                role,
+                running: false,
+                gone: false,
+                in_service: false,
+                connections: 0,
+                offline: 0,
+                away: 0,
+            });
+            self.nodes.len() - 1
+        });
+        let found = &mut self.nodes[node];
+        pod.clone_into(&mut found.pod);
+        version.clone_into(&mut found.version);
+        found.gone = false;
+        if known.is_none() {
+            self.by_name = self.in_name_order(&(0..self.nodes.len()).collect::<Vec<_>>());
+        }
+        self.set_running(node, true);
+    }
+
+    /// EMQX in a pod has ended, and the node leaves the cluster for good.
+    pub fn leave(&mut self, node: usize) {
+        self.set_running(node, false);
+        self.nodes[node].gone = true;
+        self.nodes[node].in_service = false;
     }
 
     /// Whether the node's eviction agent is on: it is a donor, or it is evacuated.
@@ -150,6 +219,7 @@ impl Broker {
         }
         let Some(donor) = self.nodes.get_mut(node) else { return };
         donor.connections -= clients.min(donor.connections);
+        self.tally.cuts += clients;
         if self.balancer == Balancer::Sticky {
             donor.away += clients;
             return;
@@ -194,7 +264,7 @@ impl Broker {
     /// Gives `clients` to those of `targets` that take clients, else to any node that does, else they keep trying.
     fn land(&mut self, clients: u64, targets: &[usize]) {
         let mut open = self.in_name_order(targets);
-        open.retain(|&node| self.available(node));
+        open.retain(|&node| self.takes(node));
         if open.is_empty() {
             open = self.serving();
         }
@@ -234,14 +304,24 @@ impl Broker {
         }
     }
 
-    /// The nodes a load balancer sends clients to: replicants if the cluster has any, else cores, and of those the available.
+    /// Whether a client that the load balancer sends on its way ends up here.
+    fn takes(&self, node: usize) -> bool {
+        self.available(node) && self.nodes[node].in_service
+    }
+
+    /// Who serves clients: replicants if the cluster has any, else cores.
+    pub(super) fn front(&self) -> Role {
+        let replicants = self.members().any(|(_, node)| node.role == Role::Replicant);
+        if replicants { Role::Replicant } else { Role::Core }
+    }
+
+    /// The nodes a load balancer sends clients to: those in the Service that accept them.
     pub fn serving(&self) -> Vec<usize> {
-        let replicants = self.nodes.iter().any(|node| node.role == Role::Replicant);
-        let role = if replicants { Role::Replicant } else { Role::Core };
+        let role = self.front();
         self.by_name
             .iter()
             .copied()
-            .filter(|&node| self.nodes[node].role == role && self.available(node))
+            .filter(|&node| self.nodes[node].role == role && self.takes(node))
             .collect()
     }
 
@@ -282,10 +362,13 @@ impl Broker {
             return;
         }
         let clients = std::mem::take(&mut found.connections);
-        found.offline = 0;
+        self.tally.lost_sessions += std::mem::take(&mut found.offline);
+        self.tally.cuts += clients;
         self.evacuations.retain(|evacuation| evacuation.node != node);
         self.node_lost(node);
         let targets = self.serving();
-        self.fly(clients, Landing::Among(targets));
+        if clients > 0 {
+            self.fly(clients, Landing::Among(targets));
+        }
     }
 }

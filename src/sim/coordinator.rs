@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::broker::Broker;
-use super::scenario::{Api, Role};
+use super::scenario::Api;
 use crate::plan::rules::{Threshold, donors, evicted, mean};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -527,8 +527,7 @@ impl Broker {
 
     /// Who would take part if an operator started a rebalance: replicants if there are any, else cores.
     pub fn participants(&self) -> Vec<String> {
-        let replicants = self.nodes.iter().any(|node| node.role == Role::Replicant);
-        let role = if replicants { Role::Replicant } else { Role::Core };
-        self.nodes.iter().filter(|node| node.role == role).map(|node| node.name.clone()).collect()
+        let role = self.front();
+        self.members().filter(|(_, node)| node.role == role).map(|(_, node)| node.name.clone()).collect()
     }
 }

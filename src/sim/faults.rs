@@ -22,8 +22,6 @@ struct Inner {
     emqx: Emqx,
     store: Store,
     namespace: String,
-    /// Pod names, by the index of their node.
-    pods: Vec<String>,
     operator_alive: Arc<AtomicBool>,
 }
 
@@ -35,7 +33,6 @@ impl Faults {
             emqx,
             store,
             namespace: scenario.namespace.clone(),
-            pods: scenario.members().into_iter().map(|member| member.pod).collect(),
             operator_alive: Arc::new(AtomicBool::new(scenario.operator_alive)),
         }))
     }
@@ -84,19 +81,21 @@ impl Faults {
 
     /// Stops or starts a node, named by its pod or by itself. `false` when there is none.
     pub fn set_node_running(&self, name: &str, running: bool) -> bool {
-        let index = self.0.pods.iter().position(|pod| pod == name);
-        let index = index.or_else(|| self.0.emqx.with(|broker| broker.find(name)));
-        let Some(index) = index else { return false };
-        self.0.emqx.with(|broker| broker.set_running(index, running));
-        self.mark_containers(index, running);
-        true
+        let pod = self.0.emqx.with(|broker| {
+            let index = broker.in_pod(name).or_else(|| broker.find(name))?;
+            broker.set_running(index, running);
+            Some(broker.nodes[index].pod.clone())
+        });
+        if let Some(pod) = &pod {
+            self.mark_containers(pod, running);
+        }
+        pod.is_some()
     }
 
     /// A stopped node's container is no longer ready; the kubelet makes the rest of it.
-    fn mark_containers(&self, index: usize, ready: bool) {
+    fn mark_containers(&self, pod: &str, ready: bool) {
         let Some(pods) = self.0.store.registry.index("pods") else { return };
-        let key =
-            Key { resource: pods, namespace: self.0.namespace.clone(), name: self.0.pods[index].clone() };
+        let key = Key { resource: pods, namespace: self.0.namespace.clone(), name: pod.to_owned() };
         let mut locked = self.0.store.lock();
         let Some(pod) = locked.get(&key) else { return };
         let mut pod = (*pod).clone();
@@ -123,6 +122,20 @@ impl Faults {
     pub fn object(&self, plural: &str, name: &str) -> Option<Value> {
         let key = self.key(plural, name)?;
         self.0.store.lock().get(&key).map(|object| (*object).clone())
+    }
+
+    /// What has changed since a version, as watches of everything would tell it, and the version to go on from.
+    pub fn changes(&self, since: u64) -> (u64, Vec<(&'static str, Value)>) {
+        let locked = self.0.store.lock();
+        let told = locked.all_since(since).map(|change| {
+            let event = match (&change.old, change.removed) {
+                (_, true) => "DELETED",
+                (None, false) => "ADDED",
+                (Some(_), false) => "MODIFIED",
+            };
+            (event, (*change.new).clone())
+        });
+        (locked.version(), told.collect())
     }
 
     /// Writes an object as it is, unchecked, as a wrong-headed controller would.

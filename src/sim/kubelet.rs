@@ -1,63 +1,77 @@
-//! What the kubelet and Kubernetes' own controllers do on the pretend cluster: a pod's readiness follows its containers
-//! and its gates, endpoints follow the pods, sets count them. On v3beta1 the kubelet also probes `availability_check`.
+//! What the kubelet and Kubernetes' own controllers do on the pretend cluster: sets make their pods, pods come up and
+//! go, a pod's readiness follows its containers and its gates, endpoints follow the pods, sets count them. On v3beta1
+//! the kubelet also probes `availability_check`.
 //!
 //! ```text
+//! a set changed ─► 60 ms later: its pods are made or marked to go (workloads) ─► they come up, they end (lives)
 //! a pod changed ─► 60 ms later: its conditions ─► its endpoints (headless ones stay ready, only `serving` is the truth)
-//!                                              └► its set's readyReplicas
+//!                                              └► its set's counts, and the load balancer of the pretend EMQX
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::clock::{Woken, Worker};
 use super::emqx::Emqx;
-use super::scenario::Api;
+use super::endpoints;
+use super::lives::Lives;
+use super::scenario::{Api, Scenario};
 use super::store::{Key, Locked, Store};
+use super::workloads::Workloads;
 
 /// From a change of a pod to everything that follows from it; 0.06–0.3 s on the real cluster.
 const LAG: Duration = Duration::from_millis(60);
 /// The period of v3beta1's readiness probe.
 const PROBE: Duration = Duration::from_secs(5);
+/// A set's change changes pods, whose change changes the set: more rounds than these are never needed.
+const ROUNDS: usize = 8;
 
-/// What the loop needs.
+/// The loop and what it keeps.
 pub(super) struct Kubelet {
-    pub(super) store: Store,
-    pub(super) emqx: Emqx,
-    /// Pod name → index of its EMQX node.
-    pub(super) pods: Arc<BTreeMap<String, usize>>,
+    store: Store,
+    emqx: Emqx,
+    lives: Lives,
+    workloads: Workloads,
 }
 
 impl Kubelet {
+    pub(super) fn new(store: Store, emqx: Emqx, scenario: Scenario) -> Self {
+        let lives = Lives::new(emqx.clone(), scenario);
+        Self { store, emqx, lives, workloads: Workloads::default() }
+    }
+
     /// Works until its task is ended.
-    pub(super) async fn run(self, mut worker: Worker) {
+    pub(super) async fn run(mut self, mut worker: Worker) {
         let clock = self.store.clock.clone();
+        self.workloads.learn(&self.store);
         let mut probe = (self.emqx.api() == Api::V3beta1).then(|| clock.elapsed() + PROBE);
         loop {
-            match worker.wait(probe).await {
-                Woken::Raised => {
-                    worker.sleep_until(clock.elapsed() + LAG).await;
-                    self.sync();
-                }
-                Woken::Time => {
-                    self.probe();
-                    probe = probe.map(|at| at + PROBE);
-                }
+            let next = self.lives.next().into_iter().chain(probe).min();
+            if worker.wait(next).await == Woken::Raised {
+                worker.sleep_until(clock.elapsed() + LAG).await;
             }
+            if let Some(at) = probe.filter(|&at| at <= clock.elapsed()) {
+                self.probe();
+                probe = Some(at + PROBE);
+            }
+            self.sync();
         }
     }
 
     /// v3beta1 has no gate: a donor's container fails its probe within five seconds.
     fn probe(&self) {
         let Some(resource) = self.store.registry.index("pods") else { return };
-        let answers: Vec<bool> =
-            self.emqx.with(|broker| (0..broker.nodes.len()).map(|node| broker.available(node)).collect());
+        let answers: Vec<(String, bool)> = self.emqx.with(|broker| {
+            broker.members().map(|(node, it)| (it.pod.clone(), broker.available(node))).collect()
+        });
         let mut locked = self.store.lock();
-        for (key, pod) in locked.list(resource, None) {
-            let Some(&ready) = self.pods.get(&key.name).and_then(|&node| answers.get(node)) else { continue };
-            if pod["status"]["containerStatuses"][0]["ready"] != ready {
+        for (name, ready) in answers {
+            let key = Key { resource, namespace: self.lives.namespace().to_owned(), name };
+            let Some(pod) = locked.get(&key) else { continue };
+            let container = &pod["status"]["containerStatuses"][0];
+            if container["started"] == true && container["ready"] != ready {
                 let mut pod = (*pod).clone();
                 pod["status"]["containerStatuses"][0]["ready"] = json!(ready);
                 locked.put(key, pod);
@@ -65,98 +79,54 @@ impl Kubelet {
         }
     }
 
-    fn sync(&self) {
+    fn sync(&mut self) {
+        let Some(pods) = self.store.registry.index("pods") else { return };
         let mut locked = self.store.lock();
-        let now = locked.now();
-        let mut ready: BTreeMap<String, Option<bool>> = BTreeMap::new();
-        let mut owners: BTreeSet<(String, String)> = BTreeSet::new();
-        let mut namespaces: BTreeSet<String> = BTreeSet::new();
-        for key in locked.take_dirty_pods() {
-            namespaces.insert(key.namespace.clone());
-            let Some(pod) = locked.get(&key) else {
-                ready.insert(key.name, None);
-                continue;
-            };
-            let next = with_conditions(&pod, &now);
-            ready.insert(key.name.clone(), Some(is_true(&next, "Ready")));
-            for owner in pod["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
-                let word = |field: &str| owner[field].as_str().unwrap_or_default().to_owned();
-                owners.insert((word("kind"), word("name")));
+        self.lives.step(&mut locked);
+        for _ in 0..ROUNDS {
+            let dirty = locked.take_dirty();
+            if dirty.is_empty() {
+                return;
             }
-            if next != *pod {
-                locked.put(key, next);
-            }
-        }
-        // What was written here needs no second look.
-        locked.take_dirty_pods();
-        for namespace in namespaces {
-            self.endpoints(&mut locked, &namespace, &ready, &now);
-            self.sets(&mut locked, &namespace, &owners);
-        }
-    }
-
-    fn endpoints(
-        &self,
-        locked: &mut Locked<'_>,
-        namespace: &str,
-        ready: &BTreeMap<String, Option<bool>>,
-        now: &str,
-    ) {
-        let Some(resource) = self.store.registry.index("endpointslices") else { return };
-        for (key, slice) in locked.list(resource, Some(namespace)) {
-            let headless = !slice["metadata"]["labels"]["service.kubernetes.io/headless"].is_null();
-            let mut next = (*slice).clone();
-            let Some(endpoints) = next["endpoints"].as_array_mut() else { continue };
-            let known =
-                |endpoint: &Value| endpoint["targetRef"]["name"].as_str().and_then(|name| ready.get(name));
-            endpoints.retain(|endpoint| known(endpoint) != Some(&None));
-            for endpoint in endpoints {
-                if let Some(&Some(ready)) = known(endpoint) {
-                    endpoint["conditions"]["serving"] = json!(ready);
-                    endpoint["conditions"]["ready"] = json!(ready || headless);
+            let (changed, mut sets): (BTreeSet<Key>, BTreeSet<Key>) =
+                dirty.into_iter().partition(|key| key.resource == pods);
+            let now = locked.now();
+            for key in &changed {
+                self.lives.meet(&locked, key);
+                sets.extend(self.workloads.set_of(&locked, key));
+                if let Some(pod) = locked.get(key) {
+                    let next = with_conditions(&pod, &now);
+                    if next != *pod {
+                        locked.put(key.clone(), next);
+                    }
                 }
             }
-            if next != *slice {
-                let generation = slice["metadata"]["generation"].as_u64().unwrap_or(1);
-                next["metadata"]["generation"] = json!(generation + 1);
-                next["metadata"]["annotations"]["endpoints.kubernetes.io/last-change-trigger-time"] =
-                    json!(now);
-                locked.put(key, next);
+            endpoints::follow(&mut locked, &self.store.registry, &changed);
+            self.balance(&locked, &changed);
+            for key in sets {
+                self.workloads.sync(&mut locked, &key);
             }
         }
     }
 
-    fn sets(&self, locked: &mut Locked<'_>, namespace: &str, owners: &BTreeSet<(String, String)>) {
-        let registry = &self.store.registry;
-        let Some(pods) = registry.index("pods") else { return };
-        for (kind, name) in owners {
-            let plural = if kind == "StatefulSet" { "statefulsets" } else { "replicasets" };
-            let Some(resource) = registry.index(plural) else { continue };
-            let key = Key { resource, namespace: namespace.to_owned(), name: name.clone() };
-            let Some(set) = locked.get(&key) else { continue };
-            let own: Vec<_> = locked
-                .list(pods, Some(namespace))
-                .into_iter()
-                .filter(|(_, pod)| pod["metadata"]["ownerReferences"][0]["name"] == name.as_str())
-                .collect();
-            let ready = own.iter().filter(|(_, pod)| is_true(pod, "Ready")).count();
-            let mut next = (*set).clone();
-            next["status"]["replicas"] = json!(own.len());
-            next["status"]["readyReplicas"] = json!(ready);
-            next["status"]["availableReplicas"] = json!(ready);
-            if ready == 0
-                && let Some(status) = next["status"].as_object_mut()
-            {
-                status.remove("readyReplicas");
+    /// The load balancer in front of the pretend EMQX looks at the endpoints.
+    fn balance(&self, locked: &Locked<'_>, changed: &BTreeSet<Key>) {
+        self.emqx.with(|broker| {
+            for key in changed {
+                let pod = locked.get(key);
+                let serves = pod.is_some_and(|pod| {
+                    is_true(&pod, "Ready") && pod["metadata"]["deletionTimestamp"].is_null()
+                });
+                if let Some(node) = broker.in_pod(&key.name) {
+                    broker.nodes[node].in_service = serves;
+                }
             }
-            if next != *set {
-                locked.put(key, next);
-            }
-        }
+        });
     }
 }
 
-fn is_true(pod: &Value, kind: &str) -> bool {
+/// Whether a condition of a pod is True.
+pub(super) fn is_true(pod: &Value, kind: &str) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     conditions
         .into_iter()

@@ -24,10 +24,12 @@ pub mod broker;
 pub mod clock;
 pub mod coordinator;
 pub mod emqx;
+mod endpoints;
 pub mod faults;
 mod forward;
 mod instance;
 mod kubelet;
+mod lives;
 pub mod operator;
 #[cfg(test)]
 mod outcome_tests;
@@ -45,6 +47,7 @@ mod store;
 mod table;
 mod verbs;
 mod watching;
+mod workloads;
 
 pub use faults::Faults;
 pub use scenario::Scenario;

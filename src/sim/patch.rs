@@ -28,21 +28,28 @@ impl Kind {
 pub(super) fn patch(kind: Kind, object: &Value, patch: &Value) -> Result<Value, String> {
     let mut patched = object.clone();
     match kind {
-        Kind::Merge => merge(&mut patched, patch, false),
-        Kind::Strategic => merge(&mut patched, patch, true),
+        Kind::Merge => put(&mut patched, patch, false),
+        Kind::Strategic => put(&mut patched, patch, true),
         Kind::Apply => {
             let mut wanted = patch.clone();
             if let Some(metadata) = wanted["metadata"].as_object_mut() {
                 metadata.remove("managedFields");
             }
-            merge(&mut patched, &wanted, true);
+            put(&mut patched, &wanted, true);
         }
         Kind::Json => steps(&mut patched, patch)?,
     }
     Ok(patched)
 }
 
-fn merge(target: &mut Value, patch: &Value, strategic: bool) {
+/// Puts a merge patch over a value; nothing where there is none.
+pub(super) fn merge(target: &mut Value, patch: &Value) {
+    if !patch.is_null() {
+        put(target, patch, false);
+    }
+}
+
+fn put(target: &mut Value, patch: &Value, strategic: bool) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;
@@ -60,7 +67,7 @@ fn merge(target: &mut Value, patch: &Value, strategic: bool) {
         } else if strategic && key == "conditions" {
             merge_conditions(target.entry(key).or_insert(Value::Null), value);
         } else {
-            merge(target.entry(key).or_insert(Value::Null), value, strategic);
+            put(target.entry(key).or_insert(Value::Null), value, strategic);
         }
     }
 }
@@ -72,7 +79,7 @@ fn merge_conditions(target: &mut Value, patch: &Value) {
     };
     for condition in new {
         match known.iter_mut().find(|known| known["type"] == condition["type"]) {
-            Some(known) => merge(known, condition, true),
+            Some(known) => put(known, condition, true),
             None => known.push(condition.clone()),
         }
     }

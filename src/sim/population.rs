@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::clock::rfc3339;
 use super::emqx::Emqx;
-use super::instance::{self, NodeView, SetView, View};
+use super::instance::{self, NodeView, RoleView, View};
+use super::patch;
 use super::resources::GROUP;
 use super::scenario::{Api, Line, Member, Role, Scenario};
 
@@ -201,6 +202,8 @@ impl Maker<'_> {
                 spec
             }
         };
+        let mut spec = spec;
+        patch::merge(&mut spec, &scenario.spec);
         let mut metadata = self.metadata(scenario.api.kind(), &scenario.instance);
         metadata["generation"] = json!(1);
         if scenario.api != Api::V1beta4
@@ -208,6 +211,7 @@ impl Maker<'_> {
         {
             metadata.remove("labels");
         }
+        patch::merge(&mut metadata, &scenario.metadata);
         json!({
             "apiVersion": format!("{GROUP}/{}", scenario.api.name()), "kind": scenario.api.kind(),
             "metadata": metadata, "spec": spec, "status": self.first_status(members, emqx, now),
@@ -224,7 +228,7 @@ impl Maker<'_> {
             } else {
                 revision.to_owned()
             };
-            SetView { revision, replicas, ready: replicas }
+            RoleView::steady(revision, replicas)
         };
         let nodes = emqx.with(|broker| {
             members
@@ -234,6 +238,7 @@ impl Maker<'_> {
                     name: node.name.clone(),
                     role: node.role,
                     running: node.running,
+                    version: node.version.clone(),
                     connections: node.connections,
                     sessions: node.sessions(),
                     pod: member.pod.clone(),
@@ -246,12 +251,14 @@ impl Maker<'_> {
         let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);
         let view = View {
             api: self.scenario.api,
-            version: self.scenario.version.clone(),
             generation: 1,
             nodes,
             cores: set(Role::Core),
             replicants: (replicants.replicas > 0).then_some(replicants),
             evacuations: Vec::new(),
+            in_cluster: 1,
+            blue_green: None,
+            anew: None,
             now: born,
         };
         // As many passes as the slowest machine has stages.
@@ -350,10 +357,7 @@ impl Maker<'_> {
         metadata["ownerReferences"] = self.instance_owner();
         let mut spec = json!({
             "replicas": replicas, "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": { "containers": [{ "name": "emqx", "image": self.image() }] },
-            },
+            "template": { "metadata": { "labels": labels }, "spec": self.pod_spec() },
         });
         let mut status = json!({
             "observedGeneration": 1, "replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
@@ -361,7 +365,11 @@ impl Maker<'_> {
         if role == Role::Core {
             spec["serviceName"] = json!(format!("{}-headless", self.scenario.instance));
             spec["podManagementPolicy"] = json!("Parallel");
-            spec["updateStrategy"] = json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } });
+            spec["updateStrategy"] = if self.scenario.api == Api::V3beta1 {
+                json!({ "type": "OnDelete" })
+            } else {
+                json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } })
+            };
             let revision = format!("{name}-{}", self.scenario.revision(role));
             status["currentReplicas"] = json!(replicas);
             status["updatedReplicas"] = json!(replicas);
@@ -374,21 +382,9 @@ impl Maker<'_> {
         json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec, "status": status })
     }
 
-    fn pod(&self, member: &Member) -> Value {
+    /// What all pods have in common.
+    fn pod_spec(&self) -> Value {
         let api = self.scenario.api;
-        let set = self.scenario.set(member.role);
-        let mut labels = self.labels(Some(member.role));
-        if member.role == Role::Core {
-            labels["apps.kubernetes.io/pod-index"] = json!(member.ordinal.to_string());
-            labels["controller-revision-hash"] =
-                json!(format!("{set}-{}", self.scenario.revision(member.role)));
-            labels["statefulset.kubernetes.io/pod-name"] = json!(member.pod);
-        }
-        let mut metadata = self.metadata("Pod", &member.pod);
-        metadata["labels"] = labels;
-        metadata["generateName"] = json!(format!("{set}-"));
-        metadata["generation"] = json!(1);
-        metadata["ownerReferences"] = self.owner("apps/v1", Self::set_kind(member.role), &set);
         let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });
         let ports = if api == Api::V1beta4 {
             vec![port("management", 8081), port("dashboard", 18083)]
@@ -407,15 +403,32 @@ impl Maker<'_> {
                 "timeoutSeconds": 1, "periodSeconds": 5, "successThreshold": 1, "failureThreshold": failures,
             });
         }
-        let mut spec = json!({
-            "nodeName": "sim-0", "terminationGracePeriodSeconds": 30, "containers": [container],
-        });
+        let mut spec = json!({ "terminationGracePeriodSeconds": 30, "containers": [container] });
+        if api != Api::V3beta1 {
+            spec["readinessGates"] = json!([{ "conditionType": GATE }]);
+        }
+        spec
+    }
+
+    fn pod(&self, member: &Member) -> Value {
+        let set = self.scenario.set(member.role);
+        let mut labels = self.labels(Some(member.role));
+        if member.role == Role::Core {
+            labels["apps.kubernetes.io/pod-index"] = json!(member.ordinal.to_string());
+            labels["controller-revision-hash"] =
+                json!(format!("{set}-{}", self.scenario.revision(member.role)));
+            labels["statefulset.kubernetes.io/pod-name"] = json!(member.pod);
+        }
+        let mut metadata = self.metadata("Pod", &member.pod);
+        metadata["labels"] = labels;
+        metadata["generateName"] = json!(format!("{set}-"));
+        metadata["generation"] = json!(1);
+        metadata["ownerReferences"] = self.owner("apps/v1", Self::set_kind(member.role), &set);
+        let mut spec = self.pod_spec();
+        spec["nodeName"] = json!("sim-0");
         if member.role == Role::Core {
             spec["hostname"] = json!(member.pod);
             spec["subdomain"] = json!(format!("{}-headless", self.scenario.instance));
-        }
-        if api != Api::V3beta1 {
-            spec["readinessGates"] = json!([{ "conditionType": GATE }]);
         }
         json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": self.pod_status(member),
@@ -460,7 +473,7 @@ impl Maker<'_> {
             let role = self.endpoint_role(&service);
             let behind: Vec<&Member> =
                 members.iter().filter(|member| role.is_none_or(|role| member.role == role)).collect();
-            for (place, chunk) in behind.chunks(100).enumerate() {
+            for (place, chunk) in behind.chunks(super::endpoints::FULL).enumerate() {
                 slices.push(self.slice(&service, headless, &ports, place, chunk));
             }
         }
@@ -488,24 +501,8 @@ impl Maker<'_> {
         if headless {
             metadata["labels"]["service.kubernetes.io/headless"] = json!("");
         }
-        let endpoints: Vec<Value> = chunk
-            .iter()
-            .map(|member| {
-                let serving = !member.stopped;
-                let mut endpoint = json!({
-                    "addresses": [member.ip], "nodeName": "sim-0",
-                    "conditions": { "ready": serving || headless, "serving": serving, "terminating": false },
-                    "targetRef": {
-                        "kind": "Pod", "namespace": self.scenario.namespace, "name": member.pod,
-                        "uid": self.uid("Pod", &member.pod),
-                    },
-                });
-                if headless {
-                    endpoint["hostname"] = json!(member.pod);
-                }
-                endpoint
-            })
-            .collect();
+        let endpoints: Vec<Value> =
+            chunk.iter().map(|member| super::endpoints::endpoint(&self.pod(member), headless)).collect();
         let ports: Vec<Value> = ports
             .iter()
             .map(|(name, port)| json!({ "name": name, "port": port, "protocol": "TCP" }))

@@ -13,9 +13,10 @@ const UPTIME: Duration = Duration::from_secs(5120);
 
 /// `GET /nodes`: v4 knows only running nodes, v5 names stopped ones too.
 pub(super) fn nodes(broker: &Broker) -> Value {
-    (0..broker.nodes.len())
-        .filter(|&index| broker.nodes[index].running || broker.api != Api::V1beta4)
-        .map(|index| node(broker, index))
+    broker
+        .members()
+        .filter(|(_, node)| node.running || broker.api != Api::V1beta4)
+        .map(|(index, _)| node(broker, index))
         .collect()
 }
 
@@ -29,7 +30,7 @@ pub(super) fn node(broker: &Broker, index: usize) -> Value {
         let seconds = uptime.as_secs();
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         return json!({
-            "node": node.name, "node_status": "Running", "version": broker.version,
+            "node": node.name, "node_status": "Running", "version": node.version,
             "uptime": format!("{hours} hours, {minutes} minutes, {seconds} seconds"),
             "connections": node.sessions(), "live_connections": node.connections,
             "load1": "0.31", "load5": "0.2", "load15": "0.15", "memory_total": "7.43G", "memory_used": "1.02G",
@@ -39,7 +40,7 @@ pub(super) fn node(broker: &Broker, index: usize) -> Value {
     }
     json!({
         "node": node.name, "node_status": "running", "role": node.role.name(), "edition": "Enterprise",
-        "version": broker.version, "uptime": uptime.as_millis() as u64,
+        "version": node.version, "uptime": uptime.as_millis() as u64,
         "connections": node.sessions(), "live_connections": node.connections,
         "cluster_sessions": broker.nodes.iter().map(super::broker::Node::sessions).sum::<u64>(),
         "load1": 0.31, "load5": 0.2, "load15": 0.15, "memory_total": "7.43G", "memory_used": "1.02G",

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::coordinator::RebalanceOrder;
 use crate::plan::rules::Threshold;
@@ -171,14 +172,14 @@ pub enum FaultText {
     /// Without an argument.
     Word(String),
     /// With one.
-    Argument(std::collections::BTreeMap<String, serde_json::Value>),
+    Argument(std::collections::BTreeMap<String, Value>),
 }
 
 impl FaultText {
     /// The fault that is meant.
     pub fn parse(&self) -> Result<Fault, ScenarioError> {
         let value = match self {
-            Self::Word(word) => serde_json::Value::String(word.clone()),
+            Self::Word(word) => Value::String(word.clone()),
             Self::Argument(map) => {
                 serde_json::to_value(map).map_err(|error| ScenarioError::Fault(error.to_string()))?
             }
@@ -337,12 +338,56 @@ pub struct Scenario {
     pub reconnect_delay: u64,
     /// The nodes.
     pub nodes: Vec<NodeGroup>,
+    /// Put over the instance's own `spec` (a merge patch).
+    #[serde(default)]
+    pub spec: Value,
+    /// Put over the instance's own `metadata`: labels and annotations of Argo CD, Flux or Helm.
+    #[serde(default)]
+    pub metadata: Value,
+    /// The field manager that owns the instance's `spec`; kubectl's client-side apply when absent.
+    #[serde(default = "owner")]
+    pub owner: Owner,
+    /// What becomes of pods that are made later.
+    #[serde(default)]
+    pub new_pods: NewPods,
     /// What goes wrong, and when.
     #[serde(default)]
     pub faults: Vec<TimedFault>,
     /// What must come out.
     #[serde(default)]
     pub expect: Expectation,
+}
+
+/// Who owns the fields of the instance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Owner {
+    /// The manager's name: `argocd-controller`, `kustomize-controller`, `helm`.
+    pub manager: String,
+    /// `Apply` (server-side) or `Update` (everything else).
+    #[serde(default = "update")]
+    pub operation: String,
+}
+
+fn update() -> String {
+    "Update".to_owned()
+}
+
+fn owner() -> Owner {
+    Owner { manager: "kubectl-client-side-apply".to_owned(), operation: update() }
+}
+
+/// What becomes of pods that are made while the cluster is at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NewPods {
+    /// They come up, if their image is one that exists.
+    #[default]
+    Healthy,
+    /// There is no room for them.
+    Pending,
+    /// EMQX ends again and again.
+    CrashLoop,
 }
 
 fn namespace() -> String {
@@ -406,6 +451,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("coordinator-crash", include_str!("scenarios/coordinator-crash.yaml")),
     ("sticky-balancer", include_str!("scenarios/sticky-balancer.yaml")),
     ("hostile", include_str!("scenarios/hostile.yaml")),
+    ("upgrade-v2beta1", include_str!("scenarios/upgrade-v2beta1.yaml")),
     ("big", include_str!("scenarios/big.yaml")),
 ];
 
@@ -496,6 +542,10 @@ impl Scenario {
     /// The name of the StatefulSet or ReplicaSet of a role.
     pub fn set(&self, role: Role) -> String {
         match (self.api, role) {
+            // Born with blue-green its sets carry a hash from the first on.
+            (Api::V1beta4, _) if !self.spec["blueGreenUpdate"].is_null() => {
+                format!("{}-{}", self.instance, self.revision(role))
+            }
             (Api::V1beta4, _) => self.instance.clone(),
             (Api::V3beta1, Role::Core) => format!("{}-core", self.instance),
             (_, role) => format!("{}-{}-{}", self.instance, role.name(), self.revision(role)),
@@ -518,22 +568,13 @@ impl Scenario {
     }
 
     fn member(&self, group: &NodeGroup, ordinal: usize, number: usize) -> Member {
-        let Self { instance, namespace, .. } = self;
         let set = self.set(group.role);
         let pod = match group.role {
             Role::Core => format!("{set}-{ordinal}"),
             Role::Replicant => format!("{set}-{}", suffix(ordinal as u64)),
         };
-        let place = number + 7;
-        let ip = format!("10.244.{}.{}", place / 250, place % 250 + 1);
-        let node = match (&group.node, self.api, group.role) {
-            (Some(name), _, _) => name.clone(),
-            (None, Api::V1beta4, _) => {
-                format!("{instance}@{pod}.{instance}-headless.{namespace}.svc.cluster.local")
-            }
-            (None, _, Role::Core) => format!("emqx@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
-            (None, _, Role::Replicant) => format!("emqx@{ip}"),
-        };
+        let ip = address(number);
+        let node = group.node.clone().unwrap_or_else(|| self.node_name(group.role, &pod, &ip));
         Member {
             node,
             pod,
@@ -545,6 +586,30 @@ impl Scenario {
             stopped: group.stopped,
         }
     }
+
+    /// EMQX's name of the node in a pod.
+    pub fn node_name(&self, role: Role, pod: &str, ip: &str) -> String {
+        let Self { instance, namespace, .. } = self;
+        let name = if self.api == Api::V1beta4 { instance } else { "emqx" };
+        match role {
+            Role::Core => format!("{name}@{pod}.{instance}-headless.{namespace}.svc.cluster.local"),
+            Role::Replicant => format!("{name}@{ip}"),
+        }
+    }
+}
+
+/// The address of the pod with this number.
+pub(super) fn address(number: usize) -> String {
+    let place = number % 60_000 + 7;
+    format!("10.244.{}.{}", place / 250, place % 250 + 1)
+}
+
+/// A hash as Kubernetes and the operators put it into names: FNV-1a, its decimal digits in letters that spell nothing.
+pub(super) fn hash(text: &str) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let sum =
+        text.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    sum.to_string().bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
 }
 
 /// Five letters as Kubernetes puts them behind generated names; different for each number, the same each time.

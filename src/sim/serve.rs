@@ -68,7 +68,6 @@ pub struct Running {
     /// The folder to remove, when it is ours.
     folder: Option<PathBuf>,
     emqx: Emqx,
-    server: Server,
     faults: Faults,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -90,15 +89,12 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
         for object in population::objects(&scenario, &emqx) {
             locked.seed(object);
         }
-        locked.take_dirty_pods();
+        locked.take_dirty();
     }
-    let members = scenario.members();
-    let pods = members.iter().enumerate().map(|(index, member)| (member.pod.clone(), index)).collect();
     let faults = Faults::new(&scenario, emqx.clone(), store.clone());
     let server = Server {
         verbs: Verbs { store: store.clone(), schemas: Arc::new(schemas) },
         emqx: emqx.clone(),
-        pods: Arc::new(pods),
         cut_all: faults.all_cut(),
         cut_forwards: faults.forwards_cut(),
     };
@@ -106,28 +102,32 @@ pub async fn serve(options: Options) -> Result<Running, SimError> {
     let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
     let (kubeconfig, folder) =
         write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
-    let kubelet = Kubelet { store: store.clone(), emqx: emqx.clone(), pods: Arc::clone(&server.pods) };
+    let kubelet = Kubelet::new(store.clone(), emqx.clone(), scenario.clone());
     let kubelet_worker = clock.worker();
     store.set_kubelet(kubelet_worker.raiser());
     let client = kube::Client::try_from(admin(&url)?)?;
+    let plural = scenario.api.plural();
     let operator = Operator::new(operator::Options {
         client,
         emqx: emqx.clone(),
         scenario,
         alive: faults.operator_alive(),
     });
-    if let Some(rebalances) = store.registry.index("rebalances") {
-        // The operator hears of a change over a socket: time must not pass it by.
-        let (seen, store) = (operator.seen(), store.clone());
-        clock.add_gate(move || seen.load(Ordering::SeqCst) >= store.lock().newest(rebalances));
+    // The operator hears of a change over a socket: time must not pass it by.
+    let (rebalances, instances) = operator.seen();
+    for (plural, seen) in [("rebalances", rebalances), (plural, instances)] {
+        if let Some(resource) = store.registry.index(plural) {
+            let store = store.clone();
+            clock.add_gate(move || seen.load(Ordering::SeqCst) >= store.lock().newest(resource));
+        }
     }
     let tasks = vec![
-        tokio::spawn(apiserver::serve(listener, server.clone())),
+        tokio::spawn(apiserver::serve(listener, server)),
         tokio::spawn(kubelet.run(kubelet_worker)),
         tokio::spawn(operator.run()),
         tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
     ];
-    Ok(Running { url, kubeconfig, folder, emqx, server, faults, tasks: Mutex::new(tasks) })
+    Ok(Running { url, kubeconfig, folder, emqx, faults, tasks: Mutex::new(tasks) })
 }
 
 /// The operator's own way in.
@@ -184,12 +184,10 @@ impl Running {
     /// An address of EMQX's REST API outside Kubernetes, as `--emqx-url` takes it: a port of its own for a node,
     /// named by its pod or by itself; the first running node when nothing is named.
     pub async fn emqx_url(&self, node: Option<&str>) -> Result<String, SimError> {
-        let index = match node {
-            None => self.emqx.with(|broker| broker.nodes.iter().position(|node| node.running)),
-            Some(name) => {
-                self.server.pods.get(name).copied().or_else(|| self.emqx.with(|broker| broker.find(name)))
-            }
-        };
+        let index = self.emqx.with(|broker| match node {
+            None => broker.nodes.iter().position(|node| node.running),
+            Some(name) => broker.in_pod(name).or_else(|| broker.find(name)),
+        });
         let index = index.ok_or_else(|| SimError::NoNode(node.unwrap_or_default().to_owned()))?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
         let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);

@@ -3,11 +3,12 @@
 //! ```text
 //! put / remove ─► object map (what `list` and `get` see)
 //!             └─► log of changes ─► every watch reads on from its own resourceVersion, at its own pace
-//!             └─► raised: the kubelet, when a pod changed
+//!             └─► raised: the kubelet, when a pod or a set changed
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -55,15 +56,17 @@ pub(super) struct Inner {
     floor: u64,
     version: u64,
     ids: u64,
-    pods: usize,
     newest: BTreeMap<usize, u64>,
-    pub(super) dirty_pods: BTreeSet<Key>,
+    /// The resources that the kubelet keeps, and which of their objects have changed.
+    kept: Vec<usize>,
+    dirty: BTreeSet<Key>,
     kubelet: Option<Raiser>,
 }
 
 impl Store {
     pub(super) fn new(clock: Clock, registry: Registry) -> Self {
-        let pods = registry.index("pods").unwrap_or(usize::MAX);
+        let kept =
+            ["pods", "statefulsets", "replicasets"].iter().filter_map(|it| registry.index(it)).collect();
         Self {
             inner: Arc::new(Mutex::new(Inner {
                 objects: BTreeMap::new(),
@@ -71,9 +74,9 @@ impl Store {
                 floor: 1000,
                 version: 1000,
                 ids: 0,
-                pods,
                 newest: BTreeMap::new(),
-                dirty_pods: BTreeSet::new(),
+                kept,
+                dirty: BTreeSet::new(),
                 kubelet: None,
             })),
             changed: watch::Sender::new(1000),
@@ -92,7 +95,7 @@ impl Store {
         self.changed.subscribe()
     }
 
-    /// Wakes this worker whenever a pod changes.
+    /// Wakes this worker whenever a pod or a set changes.
     pub(super) fn set_kubelet(&self, raiser: Raiser) {
         self.lock().guard.kubelet = Some(raiser);
     }
@@ -116,7 +119,7 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let version = self.guard.version;
         self.store.changed.send_if_modified(|known| std::mem::replace(known, version) != version);
-        if !self.guard.dirty_pods.is_empty()
+        if !self.guard.dirty.is_empty()
             && let Some(kubelet) = &self.guard.kubelet
         {
             kubelet.raise();
@@ -166,9 +169,7 @@ impl Locked<'_> {
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         let new = Arc::new(object);
         let old = self.guard.objects.insert(key.clone(), Arc::clone(&new));
-        if key.resource == self.guard.pods {
-            self.guard.dirty_pods.insert(key.clone());
-        }
+        self.mark(&key);
         self.record(Change { version, key, old, new: Arc::clone(&new), removed: false });
         new
     }
@@ -180,9 +181,7 @@ impl Locked<'_> {
         let mut last = (*old).clone();
         last["metadata"]["resourceVersion"] = json!(version.to_string());
         let new = Arc::new(last);
-        if key.resource == self.guard.pods {
-            self.guard.dirty_pods.insert(key.clone());
-        }
+        self.mark(key);
         self.record(Change {
             version,
             key: key.clone(),
@@ -193,9 +192,15 @@ impl Locked<'_> {
         Some(new)
     }
 
-    /// Pods that changed since the last call.
-    pub(super) fn take_dirty_pods(&mut self) -> BTreeSet<Key> {
-        std::mem::take(&mut self.guard.dirty_pods)
+    fn mark(&mut self, key: &Key) {
+        if self.guard.kept.contains(&key.resource) {
+            self.guard.dirty.insert(key.clone());
+        }
+    }
+
+    /// Pods and sets that changed since the last call.
+    pub(super) fn take_dirty(&mut self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.guard.dirty)
     }
 
     /// The version of the last change of a resource.
@@ -212,6 +217,11 @@ impl Locked<'_> {
         Some(
             self.guard.log.range(first..).filter(|change| change.key.resource == resource).cloned().collect(),
         )
+    }
+
+    /// All changes after `version` that are not forgotten.
+    pub(super) fn all_since(&self, version: u64) -> impl Iterator<Item = &Change> {
+        self.guard.log.iter().filter(move |change| change.version > version)
     }
 
     fn next_version(&mut self, resource: usize) -> u64 {
@@ -233,6 +243,12 @@ impl Locked<'_> {
     /// The virtual now, as Kubernetes writes it.
     pub(super) fn now(&self) -> String {
         rfc3339(self.store.clock.now())
+    }
+
+    /// So many seconds later than now, as Kubernetes writes it.
+    pub(super) fn later(&self, seconds: u64) -> String {
+        let clock = &self.store.clock;
+        rfc3339(clock.at(clock.elapsed() + Duration::from_secs(seconds)))
     }
 
     /// Creates an object that the cluster itself makes: no checks, all metadata filled in. `None` for an unknown kind.

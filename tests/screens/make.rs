@@ -144,22 +144,28 @@ pub(crate) fn documented(seconds: i64, counts: &[u64], load: &Value) -> Vec<Fact
     cluster(seconds, &pods, counts, load)
 }
 
-pub(crate) fn cluster(seconds: i64, pods: &[String], counts: &[u64], load: &Value) -> Vec<Fact> {
+/// What is served, and that everything is heard.
+pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
     let served = Served {
         operator: OperatorLine::Two2,
         kubernetes: Some("v1.33.1".into()),
         kinds: vec![("emqxes".into(), "v2beta1".into()), ("rebalances".into(), "v2beta1".into())],
         instance_kind: Some(true),
     };
-    let mut facts = vec![Fact { at: at(seconds), news: News::Served(served) }];
+    let mut facts = vec![Fact { at, news: News::Served(served) }];
     for (source, resource) in [
         (Source::Kubernetes, "emqxes"),
         (Source::Kubernetes, "rebalances"),
         (Source::Pods, "pods"),
         (Source::Endpoints, "endpointslices"),
     ] {
-        facts.push(Fact { at: at(seconds), news: News::Link(source, resource, Link::Up) });
+        facts.push(Fact { at, news: News::Link(source, resource, Link::Up) });
     }
+    facts
+}
+
+pub(crate) fn cluster(seconds: i64, pods: &[String], counts: &[u64], load: &Value) -> Vec<Fact> {
+    let mut facts = heard(at(seconds));
     facts.extend(kubernetes(seconds, "LISTED", &instance("mq", "emqx", "one")));
     for pod in pods {
         facts.extend(kubernetes(seconds, "LISTED", &self::pod(pod, true)));
@@ -197,12 +203,16 @@ impl Bench {
 
     /// Facts as they come: EMQX's are about the one cluster.
     pub(crate) fn learn(&mut self, seconds: i64, facts: Vec<Fact>) {
+        self.learn_at(at(seconds), facts);
+    }
+
+    pub(crate) fn learn_at(&mut self, at: Timestamp, facts: Vec<Fact>) {
         let emqx =
             |fact: &Fact| matches!(&fact.news, News::Nodes(_) | News::Load(_) | News::Link(Source::Emqx, ..));
         // The clusters are known before EMQX of one is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);
-        self.send(Msg::Facts(at(seconds), listed.into_iter().map(|fact| (None, fact)).collect()));
-        self.send(Msg::Facts(at(seconds), asked.into_iter().map(|fact| (Some(id()), fact)).collect()));
+        self.send(Msg::Facts(at, listed.into_iter().map(|fact| (None, fact)).collect()));
+        self.send(Msg::Facts(at, asked.into_iter().map(|fact| (Some(id()), fact)).collect()));
     }
 
     pub(crate) fn tick(&mut self, seconds: i64) {

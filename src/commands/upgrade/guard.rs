@@ -132,7 +132,7 @@ impl Guard {
                     wait_health_check: None,
                     migrate_to: migrate_to.clone(),
                 };
-                gathered.broker.evacuate(node, &order).await
+                gathered.broker.evacuate(node, &order).await.map(|_| ())
             }
             Act::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
             Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,

@@ -3,16 +3,14 @@
 //! that hangs while the instance is not ready or before the first states were stored.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
-use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
+use kube::api::PostParams;
 use serde_json::{Map, Value, json};
 
-use super::events::Events;
-use super::{Shared, to_object, to_value};
+use super::events::{Events, Told};
+use super::{MANAGER, Shared, to_object, to_value};
 use crate::sim::clock::{Worker, rfc3339};
 use crate::sim::coordinator::Refusal;
 use crate::sim::instance;
@@ -33,56 +31,13 @@ const LAST_RETRY: Duration = Duration::from_secs(1000);
 pub(super) struct Changes(Mutex<BTreeMap<String, bool>>);
 
 impl Changes {
-    fn add(&self, object: &Value, exists: bool) {
+    pub(super) fn add(&self, object: &Value, exists: bool) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, exists);
     }
 
     fn take(&self) -> BTreeMap<String, bool> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Follows the Rebalances; survives whatever happens to the connection.
-pub(super) async fn watch(shared: &Shared, changes: &Changes) {
-    loop {
-        if let Err(error) = follow(shared, changes).await {
-            tracing::debug!(%error, "the pretend operator's watch");
-        }
-        // Real time: a standing clock waits for this watch before it moves.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn follow(shared: &Shared, changes: &Changes) -> Result<(), kube::Error> {
-    let api = shared.rebalances();
-    let list = api.list(&ListParams::default()).await?;
-    for object in &list.items {
-        changes.add(&to_value(object), true);
-    }
-    let mut version = list.metadata.resource_version.unwrap_or_default();
-    shared.controller.raise();
-    shared.seen.fetch_max(version.parse().unwrap_or(0), Ordering::SeqCst);
-    loop {
-        let watch = api.watch(&WatchParams::default(), &version).await?;
-        tokio::pin!(watch);
-        while let Some(event) = watch.try_next().await? {
-            let (object, exists) = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
-                WatchEvent::Deleted(object) => (object, false),
-                WatchEvent::Bookmark(mark) => {
-                    version = mark.metadata.resource_version;
-                    continue;
-                }
-                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-            };
-            let object = to_value(&object);
-            object["metadata"]["resourceVersion"].as_str().unwrap_or_default().clone_into(&mut version);
-            changes.add(&object, exists);
-            shared.controller.raise();
-            // Only now: the clock may move as soon as this is known, and by now the worker is busy.
-            shared.seen.fetch_max(version.parse().unwrap_or(0), Ordering::SeqCst);
-        }
     }
 }
 
@@ -154,6 +109,10 @@ pub(super) async fn run(shared: &Shared, changes: &Changes, mut worker: Worker) 
     }
 }
 
+fn writing() -> PostParams {
+    PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() }
+}
+
 struct Pass<'a> {
     shared: &'a Shared,
     events: &'a mut Events,
@@ -219,7 +178,7 @@ impl Pass<'_> {
         }
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let next = to_object(object.clone()).map_err(|error| error.to_string())?;
-        let written = self.shared.rebalances().replace_status(name, &PostParams::default(), &next).await;
+        let written = self.shared.rebalances().replace_status(name, &writing(), &next).await;
         written.map(|_| ()).map_err(|error| error.to_string())
     }
 
@@ -256,7 +215,7 @@ impl Pass<'_> {
     async fn replace(&self, object: Value) -> Result<Value, String> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let next = to_object(object).map_err(|error| error.to_string())?;
-        let replaced = self.shared.rebalances().replace(&name, &PostParams::default(), &next).await;
+        let replaced = self.shared.rebalances().replace(&name, &writing(), &next).await;
         replaced.map(|object| to_value(&object)).map_err(|error| error.to_string())
     }
 
@@ -307,7 +266,8 @@ impl Pass<'_> {
             Some("Completed") => ("Normal", "rebalance completed", None),
             _ => ("Warning", "rebalance failed", None),
         };
-        self.events.tell(self.shared, &object, kind, message).await;
+        let told = Told { kind, reason: "Rebalance", message, by: "rebalance-controller" };
+        self.events.tell(self.shared, &object, told).await;
         Ok(again)
     }
 

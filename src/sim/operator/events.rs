@@ -11,6 +11,17 @@ use crate::sim::clock::rfc3339;
 /// client-go's recorder lets this many events of one object through, then hardly any.
 const BURST: u64 = 25;
 
+/// What is told.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'t> {
+    /// `Normal` or `Warning`.
+    pub(super) kind: &'t str,
+    pub(super) reason: &'t str,
+    pub(super) message: &'t str,
+    /// The controller that tells it.
+    pub(super) by: &'t str,
+}
+
 /// What has been told already.
 #[derive(Default)]
 pub(super) struct Events {
@@ -20,8 +31,9 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Tells something of a Rebalance; failing to is not a failure of the operator.
-    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, kind: &str, message: &str) {
+    /// Tells something of an object; failing to is not a failure of the operator.
+    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, told: Told<'_>) {
+        let Told { kind, reason, message, by } = told;
         let uid = about["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let spent = self.spent.entry(uid.clone()).or_default();
         *spent += 1;
@@ -41,12 +53,12 @@ impl Events {
             let object = json!({
                 "apiVersion": "v1", "kind": "Event", "metadata": { "name": event, "namespace": shared.namespace },
                 "involvedObject": {
-                    "kind": "Rebalance", "namespace": shared.namespace, "name": name, "uid": uid,
+                    "kind": about["kind"], "namespace": shared.namespace, "name": name, "uid": uid,
                     "apiVersion": about["apiVersion"], "resourceVersion": about["metadata"]["resourceVersion"],
                 },
-                "reason": "Rebalance", "message": message, "type": kind, "count": 1,
-                "source": { "component": "rebalance-controller" }, "firstTimestamp": now, "lastTimestamp": now,
-                "eventTime": null, "reportingComponent": "rebalance-controller", "reportingInstance": "",
+                "reason": reason, "message": message, "type": kind, "count": 1,
+                "source": { "component": by }, "firstTimestamp": now, "lastTimestamp": now,
+                "eventTime": null, "reportingComponent": by, "reportingInstance": "",
             });
             match to_object(object) {
                 Ok(object) => api.create(&PostParams::default(), &object).await,

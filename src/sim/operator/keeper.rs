@@ -1,15 +1,24 @@
-//! The loop over the instance: its status from EMQX's nodes, and the gates by which its pods leave and join the Service.
+//! The loop over the instance: what its spec wants to be different, its status from EMQX's nodes, the gates of its pods,
+//! and the emptying of old ones.
+//!
+//! ```text
+//! its timer, or the instance's spec changed ─► picture ─► sets ─► status ─► gates ─► old pods     (2.2 and 2.3, 3.x)
+//!                                                      └► status ─► sets ─► old pods ─► status ─► gates   (v1beta4)
+//! ```
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kube::api::{ListParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::PostParams;
+use serde_json::Value;
 
-use super::{Shared, to_object, to_value};
-use crate::sim::clock::{Woken, Worker, rfc3339};
-use crate::sim::instance::{self, NodeView, SetView, View};
-use crate::sim::population::GATE;
+use super::blue_green::{self, Step};
+use super::deeds::{self, Deed};
+use super::events::Events;
+use super::picture::Picture;
+use super::sets::{self, Change};
+use super::{MANAGER, Shared, gates, rolling, to_object};
+use crate::sim::clock::{Woken, Worker};
+use crate::sim::instance::{self, RoleView, View};
 use crate::sim::scenario::{Api, Role};
 
 /// The real loops: while ready, while not, and v1beta4's only one.
@@ -18,115 +27,226 @@ const UNREADY: Duration = Duration::from_millis(1280);
 const V1BETA4: Duration = Duration::from_millis(20_170);
 /// 2.2 watches the sets it owns: a pod that leaves brings the next pass at once.
 const OWNED_SET: Duration = Duration::from_millis(120);
+/// From a change of the instance to the pass that it brings: 0.03 s on v1beta4, else 0.15 s.
+const NOTICED: Duration = Duration::from_millis(150);
+const NOTICED_V1BETA4: Duration = Duration::from_millis(30);
+/// v1beta4 writes its status again after it has scaled: 0.1 s later, when some pods are gone and others not yet.
+const AFTER_SCALE: Duration = Duration::from_millis(105);
 
-pub(super) async fn run(shared: &Shared, mut worker: Worker) {
+pub(super) async fn run(shared: &Shared, worker: Worker) {
+    let mut keeper = Keeper { shared, worker, events: Events::default(), removed: None };
     let mut next = shared.clock.elapsed();
     loop {
-        if worker.wait(Some(next)).await == Woken::Raised {
+        let raised = keeper.worker.wait(Some(next)).await == Woken::Raised;
+        if raised {
             next = shared.take_phase().unwrap_or(next);
-            continue;
+            if !shared.take_news() {
+                continue;
+            }
+            let lag = if shared.api == Api::V1beta4 { NOTICED_V1BETA4 } else { NOTICED };
+            keeper.worker.sleep_until(shared.clock.elapsed() + lag).await;
         }
         let pause = if shared.alive() {
-            pass(shared).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "a pass of the pretend operator");
+            keeper.pass().await.unwrap_or_else(|error| {
+                tracing::debug!(error, "a pass of the pretend operator");
                 UNREADY
             })
         } else {
             UNREADY
         };
-        next = shared.clock.elapsed() + pause;
+        let then = shared.clock.elapsed() + pause;
+        // A timer that was set before goes off all the same.
+        next = if raised { next.min(then) } else { then };
     }
 }
 
-/// One pass; how long to wait until the next.
-async fn pass(shared: &Shared) -> Result<Duration, kube::Error> {
-    let instances = shared.custom(shared.api.name(), shared.api.kind(), shared.api.plural());
-    let Some(found) = instances.get_opt(&shared.instance).await? else { return Ok(READY) };
-    if shared.emqx.answer().is_some() {
-        // EMQX does not answer: nothing is written, every status stays as old as it is.
-        return Ok(if shared.api == Api::V1beta4 { V1BETA4 } else { UNREADY });
-    }
-    let mut object = to_value(&found);
-    let selector = ListParams::default().labels(&format!("apps.emqx.io/instance={}", shared.instance));
-    let pods: Vec<Value> =
-        shared.plain("", "Pod", "pods").list(&selector).await?.items.iter().map(to_value).collect();
-    let sets = sets(shared, &selector).await?;
-    let before = object["status"].take();
-    let view = look(shared, &object, &pods, &sets);
-    let after = instance::status(&view, &before);
-    if differs(shared.api, &before, &after) {
-        object["status"] = after.clone();
-        instances.replace_status(&shared.instance, &PostParams::default(), &to_object(object)?).await?;
-    }
-    let moved = gates(shared, &pods).await?;
-    Ok(match shared.api {
-        Api::V1beta4 => V1BETA4,
-        Api::V2beta1 if moved => OWNED_SET,
-        _ if instance::is_ready(shared.api, &after) => READY,
-        _ => UNREADY,
-    })
+struct Keeper<'s> {
+    shared: &'s Shared,
+    worker: Worker,
+    events: Events,
+    /// When the last old pod was removed.
+    removed: Option<Duration>,
 }
 
-async fn sets(shared: &Shared, selector: &ListParams) -> Result<BTreeMap<Role, Value>, kube::Error> {
-    let mut sets = BTreeMap::new();
-    for (role, kind, plural) in
-        [(Role::Core, "StatefulSet", "statefulsets"), (Role::Replicant, "ReplicaSet", "replicasets")]
-    {
-        let found = shared.plain("apps", kind, plural).list(selector).await?;
-        if let Some(set) = found.items.iter().map(to_value).find(|set| set["spec"]["replicas"] != 0) {
-            sets.insert(role, set);
+type Pause = Result<Duration, String>;
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Keeper<'_> {
+    /// One pass; how long to wait until the next.
+    async fn pass(&mut self) -> Pause {
+        let shared = self.shared;
+        let Some(picture) = Picture::take(shared).await.map_err(told)? else { return Ok(READY) };
+        if shared.emqx.answer().is_some() {
+            // EMQX does not answer: nothing is written, every status stays as old as it is.
+            return Ok(if shared.api == Api::V1beta4 { V1BETA4 } else { UNREADY });
+        }
+        match shared.api {
+            Api::V1beta4 => self.v1beta4(picture).await,
+            Api::V2beta1 | Api::V2 => self.sets(picture).await,
+            Api::V3beta1 => self.rolling(picture).await,
         }
     }
-    Ok(sets)
-}
 
-/// Nodes from EMQX, pods and sets from Kubernetes, in one view.
-fn look(shared: &Shared, object: &Value, pods: &[Value], sets: &BTreeMap<Role, Value>) -> View {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut by_host: BTreeMap<String, &Value> = BTreeMap::new();
-    for pod in pods {
-        by_host.insert(text(&pod["metadata"]["name"]), pod);
-        by_host.insert(text(&pod["status"]["podIP"]), pod);
+    fn view(&self, picture: &Picture, cores: RoleView, replicants: Option<RoleView>) -> View {
+        View {
+            api: self.shared.api,
+            generation: picture.object["metadata"]["generation"].as_u64().unwrap_or(1),
+            nodes: picture.nodes.clone(),
+            cores,
+            replicants,
+            evacuations: picture.evacuations.clone(),
+            in_cluster: 1,
+            blue_green: None,
+            anew: None,
+            now: self.shared.clock.now(),
+        }
     }
-    let set_view = |role: Role| {
-        let set = sets.get(&role)?;
-        let revision = if shared.api == Api::V1beta4 {
-            &set["status"]["currentRevision"]
-        } else {
-            &set["metadata"]["labels"]["apps.emqx.io/pod-template-hash"]
+
+    async fn act(&mut self, picture: &Picture, deeds: Vec<Deed>) -> Result<(), String> {
+        deeds::act(self.shared, &mut self.events, &picture.object, deeds).await
+    }
+
+    /// Writes a status that differs from the one there is.
+    async fn write(&self, picture: &mut Picture, after: Value) -> Result<(), String> {
+        let before = &picture.object["status"];
+        if !differs(self.shared.api, before, &after) {
+            return Ok(());
+        }
+        picture.object["status"] = after;
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let object = to_object(picture.object.clone()).map_err(told)?;
+        let written = self.shared.instances().replace_status(&self.shared.instance, &params, &object).await;
+        let version = written.map_err(told)?.metadata.resource_version;
+        picture.object["metadata"]["resourceVersion"] = serde_json::json!(version);
+        Ok(())
+    }
+
+    async fn sets(&mut self, mut picture: Picture) -> Pause {
+        let shared = self.shared;
+        for role in [Role::Core, Role::Replicant] {
+            if let Some(change) = sets::change(&picture, shared.api, role) {
+                return self.change(picture, change).await;
+            }
+        }
+        let Some(cores) = sets::role(&picture, Role::Core) else { return Ok(UNREADY) };
+        let replicants = sets::role(&picture, Role::Replicant);
+        let before = picture.object["status"].clone();
+        let key = "/coreNodesStatus/currentRevision";
+        let known = before.pointer(key).and_then(Value::as_str);
+        if shared.api == Api::V2beta1 && known.is_some_and(|known| known != cores.current.revision) {
+            // The revision is written first, while an old node is still listed.
+            let mut after = before.clone();
+            after["coreNodesStatus"]["currentRevision"] = serde_json::json!(cores.current.revision);
+            self.write(&mut picture, after).await?;
+            return Ok(OWNED_SET);
+        }
+        let view = self.view(&picture, cores.clone(), replicants.clone());
+        let after = instance::status(&view, &before);
+        self.write(&mut picture, after.clone()).await?;
+        let mut roles = vec![(Role::Core, &cores)];
+        roles.extend(replicants.as_ref().map(|role| (Role::Replicant, role)));
+        let moved = gates::keep(shared, &picture, &after, &roles).await.map_err(told)?;
+        let now = shared.clock.elapsed();
+        let removed = self.removed.map(|at| now.saturating_sub(at));
+        let deeds = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
+        let deeds = match deeds {
+            Ok(deeds) => deeds,
+            // Nobody is told but its log.
+            Err(why) => {
+                tracing::debug!(why, "the pretend operator cannot go on");
+                return Ok(UNREADY);
+            }
         };
-        let replicas = set["spec"]["replicas"].as_u64().unwrap_or(0);
-        let ready = set["status"]["readyReplicas"].as_u64().unwrap_or(0);
-        Some(SetView { revision: text(revision), replicas, ready })
-    };
-    shared.emqx.with(|broker| View {
-        api: shared.api,
-        version: broker.version.clone(),
-        generation: object["metadata"]["generation"].as_u64().unwrap_or(1),
-        nodes: broker
-            .nodes
-            .iter()
-            .map(|node| {
-                let host = node.name.split_once('@').map_or(node.name.as_str(), |(_, host)| host);
-                let label = host.split('.').next().unwrap_or(host);
-                let pod = by_host.get(host).or_else(|| by_host.get(label)).copied().unwrap_or(&Value::Null);
-                NodeView {
-                    name: node.name.clone(),
-                    role: node.role,
-                    running: node.running,
-                    connections: node.connections,
-                    sessions: node.sessions(),
-                    pod: text(&pod["metadata"]["name"]),
-                    pod_uid: text(&pod["metadata"]["uid"]),
-                    controller_uid: text(&pod["metadata"]["ownerReferences"][0]["uid"]),
-                }
-            })
-            .collect(),
-        cores: set_view(Role::Core).unwrap_or_default(),
-        replicants: set_view(Role::Replicant),
-        evacuations: instance::evacuations(broker),
-        now: shared.clock.now(),
-    })
+        if deeds.iter().any(|deed| matches!(deed, Deed::Scale { .. })) {
+            self.removed = Some(now);
+        }
+        if let Err(why) = self.act(&picture, deeds).await {
+            let message = format!("reconcile failed at step syncSets, reason: {why}");
+            self.act(&picture, vec![Deed::Tell { reason: "ReconcilerFailed", message }]).await?;
+            return Err(why);
+        }
+        // The last stages follow one another at once.
+        let stage = |status: &Value| status["conditions"][0]["type"].as_str().unwrap_or_default().to_owned();
+        let hurries = shared.api == Api::V2beta1
+            && stage(&before) != stage(&after)
+            && ["CoreNodesReady", "ReplicantNodesReady"].contains(&stage(&after).as_str());
+        Ok(match shared.api {
+            Api::V2beta1 if moved || hurries => OWNED_SET,
+            _ if instance::is_ready(shared.api, &after) => READY,
+            _ => UNREADY,
+        })
+    }
+
+    /// A set was made or taken back: the stages begin anew, and the next pass comes at once.
+    async fn change(&mut self, mut picture: Picture, change: Change) -> Pause {
+        let Change { role, deeds, revision, collisions, why } = change;
+        self.act(&picture, deeds).await?;
+        let (Some(mut cores), mut replicants) =
+            (sets::role(&picture, Role::Core), sets::role(&picture, Role::Replicant))
+        else {
+            return Ok(OWNED_SET);
+        };
+        let changed = if role == Role::Core { Some(&mut cores) } else { replicants.as_mut() };
+        if let Some(changed) = changed
+            && changed.update.revision != revision
+        {
+            changed.update.revision = revision;
+            changed.update.ready = 0;
+            changed.collisions = collisions;
+        }
+        let mut view = self.view(&picture, cores, replicants);
+        view.anew = Some(why);
+        let after = instance::status(&view, &picture.object["status"]);
+        self.write(&mut picture, after).await?;
+        Ok(OWNED_SET)
+    }
+
+    async fn v1beta4(&mut self, mut picture: Picture) -> Pause {
+        self.v1beta4_status(&mut picture).await?;
+        if let Some(deed) = blue_green::change(&picture) {
+            // Nothing else happens in this pass: it looks idle until the next.
+            self.act(&picture, vec![deed]).await?;
+            return Ok(V1BETA4);
+        }
+        match blue_green::step(&picture, &picture.object["status"], self.shared.clock.now()) {
+            Step::Nothing => {}
+            Step::Sleep(seconds) => {
+                let message = format!("Delay {seconds} seconds");
+                self.act(&picture, vec![Deed::Tell { reason: "Evacuate", message }]).await?;
+                return Ok(Duration::from_secs(seconds));
+            }
+            Step::Do(deeds) => {
+                self.act(&picture, deeds).await?;
+                self.worker.sleep_until(self.shared.clock.elapsed() + AFTER_SCALE).await;
+                let Some(again) = Picture::take(self.shared).await.map_err(told)? else { return Ok(V1BETA4) };
+                picture = again;
+                self.v1beta4_status(&mut picture).await?;
+            }
+        }
+        gates::keep(self.shared, &picture, &Value::Null, &[]).await.map_err(told)?;
+        Ok(V1BETA4)
+    }
+
+    async fn v1beta4_status(&self, picture: &mut Picture) -> Result<(), String> {
+        let mut view = self.view(picture, blue_green::role(picture), None);
+        view.in_cluster = blue_green::in_cluster(picture).len();
+        view.blue_green = blue_green::status(picture, view.now);
+        let after = instance::status(&view, &picture.object["status"]);
+        self.write(picture, after).await
+    }
+
+    async fn rolling(&mut self, mut picture: Picture) -> Pause {
+        let (cores, replicants) = rolling::roles(&picture);
+        let view = self.view(&picture, cores, replicants);
+        let after = instance::status(&view, &picture.object["status"]);
+        self.write(&mut picture, after.clone()).await?;
+        let deeds = rolling::step(&picture);
+        self.act(&picture, deeds).await?;
+        Ok(if instance::is_ready(Api::V3beta1, &after) { READY } else { UNREADY })
+    }
 }
 
 /// Nothing is written when nothing changed; v1beta4's `lastUpdateTime` alone is no change.
@@ -140,60 +260,4 @@ fn differs(api: Api, before: &Value, after: &Value) -> bool {
         after["conditions"][0]["lastUpdateTime"] = time.clone();
     }
     *before != after
-}
-
-/// Sets `on-serving` of every pod whose containers are ready by EMQX's `availability_check`; whether any moved.
-async fn gates(shared: &Shared, pods: &[Value]) -> Result<bool, kube::Error> {
-    if shared.api == Api::V3beta1 {
-        return Ok(false);
-    }
-    let api = shared.plain("", "Pod", "pods");
-    let now = rfc3339(shared.clock.now());
-    // By the node's address and by the first label of its host, which is the pod's name.
-    let answers: BTreeMap<String, bool> = shared.emqx.with(|broker| {
-        (0..broker.nodes.len())
-            .flat_map(|node| {
-                let name = &broker.nodes[node].name;
-                let host = name.split_once('@').map_or(name.as_str(), |(_, host)| host);
-                let label = host.split('.').next().unwrap_or(host);
-                let answer = broker.available(node);
-                [(host.to_owned(), answer), (label.to_owned(), answer)]
-            })
-            .collect()
-    });
-    let mut moved = false;
-    for pod in pods {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let address = pod["status"]["podIP"].as_str().unwrap_or_default();
-        let answer = answers.get(address).or_else(|| answers.get(name)).copied();
-        let conditions = pod["status"]["conditions"].as_array();
-        let ready = conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == "ContainersReady" && condition["status"] == "True");
-        let Some(open) = answer.filter(|_| ready) else { continue };
-        let status = if open { "True" } else { "False" };
-        let mut next = pod.clone();
-        let Some(list) = next["status"]["conditions"].as_array_mut() else { continue };
-        if !list.iter().any(|condition| condition["type"] == GATE) {
-            list.insert(
-                0,
-                json!({ "type": GATE, "status": "", "lastProbeTime": null, "lastTransitionTime": null }),
-            );
-        }
-        let Some(known) = list.iter_mut().find(|condition| condition["type"] == GATE) else { continue };
-        let changed = known["status"] != status;
-        moved |= changed;
-        if shared.api == Api::V1beta4 {
-            // It writes the time of the probe each pass, and never moves `lastTransitionTime`.
-            known["lastProbeTime"] = json!(now);
-        } else if !changed {
-            continue;
-        } else {
-            known["lastTransitionTime"] = json!(now);
-        }
-        known["status"] = json!(status);
-        api.replace_status(name, &PostParams::default(), &to_object(next)?).await?;
-    }
-    Ok(moved)
 }

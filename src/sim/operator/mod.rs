@@ -2,7 +2,8 @@
 //! real one. It talks to the pretend EMQX through its handle.
 //!
 //! ```text
-//! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s): nodes → status of the instance, gates of pods
+//! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s), and when the instance's spec changes: nodes → status
+//!             of the instance, gates of pods; another image → other sets, and the old pods go (blue_green, sets, rolling)
 //! controller  on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
 //! ```
 //!
@@ -10,9 +11,16 @@
 //! pass is put where the recordings had it (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4), so that a run looks the
 //! same each time; on a real cluster that phase is chance.
 
+mod blue_green;
 mod controller;
+mod deeds;
 mod events;
+mod gates;
 mod keeper;
+mod picture;
+mod rolling;
+mod sets;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +34,9 @@ use super::clock::{Clock, Raiser, Worker};
 use super::emqx::Emqx;
 use super::resources::GROUP;
 use super::scenario::{Api, Line, Scenario};
+
+/// The field manager as which it writes.
+const MANAGER: &str = "manager";
 
 /// What an operator is given.
 pub struct Options {
@@ -63,8 +74,11 @@ struct Shared {
     looks_after: Option<Duration>,
     /// When the keeper's next pass is to be, set by the controller.
     phase: Mutex<Option<Duration>>,
-    /// The newest version of a Rebalance that the controller knows of.
+    /// Whether the instance's spec has changed since the keeper's last look.
+    news: AtomicBool,
+    /// The newest version of a Rebalance that the controller knows of, and of an instance that the keeper does.
     seen: Arc<AtomicU64>,
+    seen_instance: Arc<AtomicU64>,
 }
 
 impl Operator {
@@ -85,15 +99,17 @@ impl Operator {
             keeper: keeper.raiser(),
             controller: controller.raiser(),
             phase: Mutex::new(None),
+            news: AtomicBool::new(false),
             seen: Arc::new(AtomicU64::new(0)),
+            seen_instance: Arc::new(AtomicU64::new(0)),
             emqx,
         };
         Self { shared: Arc::new(shared), keeper, controller }
     }
 
-    /// The newest resource version of a Rebalance that it has seen; for a standing clock to wait for.
-    pub fn seen(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.shared.seen)
+    /// The newest resource versions of a Rebalance and of an instance that it has seen; for a standing clock to wait for.
+    pub fn seen(&self) -> (Arc<AtomicU64>, Arc<AtomicU64>) {
+        (Arc::clone(&self.shared.seen), Arc::clone(&self.shared.seen_instance))
     }
 
     /// Works for ever.
@@ -102,12 +118,13 @@ impl Operator {
         if shared.api.line() == Line::V3 {
             // 3.x serves no Rebalance.
             drop(controller);
-            keeper::run(&shared, keeper).await;
+            tokio::join!(keeper::run(&shared, keeper), watch::instances(&shared));
         } else {
             let changes = controller::Changes::default();
             tokio::join!(
                 keeper::run(&shared, keeper),
-                controller::watch(&shared, &changes),
+                watch::instances(&shared),
+                watch::rebalances(&shared, &changes),
                 controller::run(&shared, &changes, controller),
             );
         }
@@ -123,6 +140,10 @@ impl Shared {
         let resource =
             ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, version, kind), plural);
         KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    fn instances(&self) -> KubeApi<DynamicObject> {
+        self.custom(self.api.name(), self.api.kind(), self.api.plural())
     }
 
     fn rebalances(&self) -> KubeApi<DynamicObject> {
@@ -143,6 +164,10 @@ impl Shared {
         });
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed() + after);
         self.keeper.raise();
+    }
+
+    fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::SeqCst)
     }
 
     fn take_phase(&self) -> Option<Duration> {

@@ -10,6 +10,9 @@ use crate::model::human::clock;
 use crate::output::theme::Tone;
 use crate::tui::state::State;
 
+/// So many are kept free for what comes next, so that the first ones move nothing.
+const FEW: usize = 4;
+
 /// The lines that the pane takes on a screen so high.
 pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
     let has = state.here().map_or(0, |cluster| cluster.log.len());
@@ -24,8 +27,8 @@ pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
         30..45 => 7,
         _ => 12,
     };
-    let _ = has;
-    if narrow { most.min(2) } else { most }
+    // Room that no notice needs belongs to the nodes.
+    if narrow { most.min(2) } else { most.min(has.max(FEW)) }
 }
 
 /// Draws the pane.

@@ -1,0 +1,125 @@
+//! One run of a program, measured from outside: wall time by our clock, peak memory by `/usr/bin/time`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs of each command, after one that does not count.
+const RUNS: usize = 21;
+
+/// The released program: `PROGRAM`, else where `cargo build --release` puts it.
+pub fn released() -> PathBuf {
+    let program = std::env::var_os("PROGRAM").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/kubectl-emqx"),
+        PathBuf::from,
+    );
+    assert!(program.is_file(), "{} is missing: cargo build --release", program.display());
+    program
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub wall: Duration,
+    pub kib: u64,
+}
+
+/// The same command under `/usr/bin/time`, which writes the peak memory into a file.
+fn timed(command: &Command, report: &Path) -> Command {
+    let mut timed = Command::new("/usr/bin/time");
+    timed.args(["--format", "%M", "--output"]).arg(report).arg("--").arg(command.get_program());
+    timed.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => timed.env(name, value),
+            None => timed.env_remove(name),
+        };
+    }
+    timed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    timed
+}
+
+fn once(command: &Command) -> Run {
+    let report = std::env::temp_dir().join(format!("kubectl-emqx-bench-{}", std::process::id()));
+    let mut timed = timed(command, &report);
+    let began = Instant::now();
+    let status = timed.status().expect("/usr/bin/time is there (Debian: apt-get install time)");
+    let wall = began.elapsed();
+    let text = std::fs::read_to_string(&report).expect("a report");
+    let _ = std::fs::remove_file(&report);
+    assert!(status.success(), "{command:?}: {text}");
+    // A failed program's report begins with a line of words.
+    let kib = text.lines().last().and_then(|line| line.trim().parse().ok()).expect("kilobytes");
+    Run { wall, kib }
+}
+
+/// The middle one.
+pub fn median<T: Copy + Ord>(mut values: Vec<T>) -> T {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+fn medians(runs: &[Run]) -> Run {
+    Run {
+        wall: median(runs.iter().map(|run| run.wall).collect()),
+        kib: median(runs.iter().map(|run| run.kib).collect()),
+    }
+}
+
+/// Two commands in turn, A B A B …, so that a machine whose speed drifts does not favour one.
+pub fn in_turn(ours: &Command, theirs: &Command) -> (Run, Run) {
+    let mut both = (Vec::new(), Vec::new());
+    for round in 0..=RUNS {
+        let (one, other) = (once(ours), once(theirs));
+        if round > 0 {
+            both.0.push(one);
+            both.1.push(other);
+        }
+    }
+    (medians(&both.0), medians(&both.1))
+}
+
+/// One command alone.
+pub fn by_itself(command: &Command) -> Run {
+    let runs: Vec<Run> = (0..=RUNS).map(|_| once(command)).skip(1).collect();
+    medians(&runs)
+}
+
+pub fn milliseconds(wall: Duration) -> String {
+    format!("{:.1} ms", wall.as_secs_f64() * 1000.0)
+}
+
+pub fn megabytes(kib: u64) -> String {
+    format!("{:.1} MB", kib as f64 * 1024.0 / 1e6)
+}
+
+/// What needs no cluster: the program's size, its start, and plans of plain numbers.
+pub fn alone(program: &Path) {
+    let counts = |each: u64, nodes: usize| {
+        let mut counts = vec![each.to_string(); nodes];
+        counts.last_mut().expect("a node").replace_range(.., "0");
+        counts.join(",")
+    };
+    let size = std::fs::metadata(program).expect("a program").len();
+    println!("| alone | wall, median of {RUNS} | peak memory |\n| --- | --- | --- |");
+    println!("| size of the program | {size} bytes | |");
+    for (name, arguments) in [
+        ("`--version`", vec!["--version".to_owned()]),
+        ("`rebalance plan`, 1000 nodes, 10,000,000 connections", plan(counts(10_010, 1000))),
+        ("`rebalance plan`, 1000 nodes, 1,000,000,000 connections", plan(counts(1_001_001, 1000))),
+    ] {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let run = by_itself(&command);
+        println!("| {name} | {} | {} |", milliseconds(run.wall), megabytes(run.kib));
+    }
+    println!();
+}
+
+fn plan(counts: String) -> Vec<String> {
+    ["rebalance", "plan", "--conn-evict-rate", "10", "--counts"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([counts])
+        .collect()
+}

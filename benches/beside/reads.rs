@@ -1,0 +1,111 @@
+//! Reads beside kubectl, and how many requests a read makes.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cluster::RealCluster;
+use crate::control_plane::ControlPlane;
+use crate::measure::{self, Run};
+
+/// Three nodes and their pods.
+pub const FEW: &str = "
+name: few
+about: three cores
+namespace: few
+api: v2beta1
+nodes:
+- { count: 3, connections: 1000 }
+";
+
+/// The same with 298 replicants.
+const MANY: &str = "
+name: many
+about: two cores, 298 replicants
+namespace: many
+api: v2beta1
+nodes:
+- { count: 2 }
+- { role: replicant, count: 298, connections: 1000 }
+";
+
+fn row(name: &str, reach: &str, ours: Run, theirs: Run) {
+    println!(
+        "| {name} | {} | {} | {:.2} | {} | {} | {:.2} | {reach} |",
+        measure::milliseconds(ours.wall),
+        measure::milliseconds(theirs.wall),
+        ours.wall.as_secs_f64() / theirs.wall.as_secs_f64(),
+        measure::megabytes(ours.kib),
+        measure::megabytes(theirs.kib),
+        ours.kib as f64 / theirs.kib as f64,
+    );
+}
+
+/// Who may read objects and nothing of EMQX's.
+async fn reader(plane: &ControlPlane, namespace: &str) -> std::path::PathBuf {
+    let read = ["get", "list", "watch"];
+    let rules = json!([
+        { "apiGroups": ["apps.emqx.io"], "resources": ["emqxes", "emqxenterprises", "rebalances"], "verbs": read },
+        { "apiGroups": [""], "resources": ["pods", "events"], "verbs": read },
+        { "apiGroups": ["apps"], "resources": ["statefulsets", "replicasets"], "verbs": read },
+        { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read },
+    ]);
+    plane.grant("reader", Some(namespace), rules).await;
+    plane.kubeconfig_for("reader")
+}
+
+pub async fn beside_kubectl(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>) {
+    let reader = reader(plane, few.namespace()).await;
+    let command = |program: &Path, kubeconfig: &Path, arguments: &[&str]| {
+        let mut command = plane.command_as(program, kubeconfig);
+        command.args(["-n", few.namespace()]).args(arguments);
+        command
+    };
+    let kubectl = plane.binaries().kubectl.clone();
+    let theirs = command(&kubectl, &plane.admin_kubeconfig(), &["get", "emqx,pods", "-o", "json"]);
+    println!(
+        "| beside `kubectl get emqx,pods -o json` | ours | kubectl | ratio | memory | kubectl | ratio | reach |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let objects = command(program, &reader, &["status", "-o", "json"]);
+    let emqx = command(program, &plane.admin_kubeconfig(), &["status"]);
+    // The pretend EMQX answers on this thread, so that what runs must not hold it.
+    let (ours, kubectls) = turn(objects, theirs_again(&theirs)).await;
+    row("`status -o json`, EMQX not asked", "≤ 0.35, ≤ 0.25", ours, kubectls);
+    let (ours, kubectls) = turn(emqx, theirs).await;
+    row("`status`, port-forward and EMQX's answers", "≤ 0.6, ≤ 0.3", ours, kubectls);
+    println!();
+}
+
+async fn turn(ours: Command, theirs: Command) -> (Run, Run) {
+    tokio::task::spawn_blocking(move || measure::in_turn(&ours, &theirs)).await.expect("no panic")
+}
+
+fn theirs_again(command: &Command) -> Command {
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => again.env(name, value),
+            None => again.env_remove(name),
+        };
+    }
+    again
+}
+
+/// Requests to the API server and to EMQX of one `status`, told by its own log.
+pub async fn requests(plane: &ControlPlane, program: &Path) {
+    println!("| requests of one `status` | to the API server | to EMQX |\n| --- | --- | --- |");
+    for (nodes, scenario) in [(3, FEW), (300, MANY)] {
+        let scenario = scenario.replace("namespace: few", "namespace: few-again");
+        let cluster = RealCluster::start(plane, &scenario).await;
+        let mut command = plane.command(program);
+        command.args(["-n", cluster.namespace(), "status", "-o", "json", "-v", "debug"]);
+        let output = plane.run(command, None).await;
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        let count = |words: &str| output.stderr.lines().filter(|line| line.contains(words)).count();
+        println!("| {nodes} nodes | {} | {} |", count("requesting"), count("EMQX answered"));
+    }
+    println!();
+}

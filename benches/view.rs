@@ -1,0 +1,165 @@
+//! What the full screen costs beside the pretend cluster of 1003 nodes, and beside one of four: memory, the processor while
+//! nothing happens, how soon a key is on the screen, and how much is asked of the servers.
+//! `cargo bench --bench view [-- SECONDS]` on Linux; it watches for a minute unless told otherwise.
+//! The promise: under 25 MB, under 0.5 % of a core, a key in under 50 ms, and requests that grow with neither nodes nor keys.
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+#[path = "../tests/support/session.rs"]
+#[expect(dead_code, reason = "the tests of the terminal use the rest")]
+mod session;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "what a process costs is read from /proc")]
+mod linux {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::session::{Cluster, Session};
+
+    /// What goes by on its way to the server.
+    #[derive(Default)]
+    struct Counted {
+        /// Requests to the API server: heads of HTTP/1.1.
+        requests: AtomicU64,
+        /// Writes of a connection that has become a port-forward: EMQX's requests within it.
+        forwarded: AtomicU64,
+    }
+
+    impl Counted {
+        fn get(&self) -> (u64, u64) {
+            (self.requests.load(Ordering::Relaxed), self.forwarded.load(Ordering::Relaxed))
+        }
+    }
+
+    /// Stands before the server and counts. Gives the port.
+    fn relay(server: String) -> (u16, Arc<Counted>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let counted: Arc<Counted> = Arc::default();
+        let all = counted.clone();
+        std::thread::spawn(move || {
+            for from in listener.incoming().flatten() {
+                let to = TcpStream::connect(&server).expect("the server listens");
+                let (Ok(back), Ok(answers)) = (from.try_clone(), to.try_clone()) else { continue };
+                let counted = all.clone();
+                std::thread::spawn(move || pass(answers, back, |_| {}));
+                std::thread::spawn(move || {
+                    pass(from, to, |bytes| {
+                        let head = bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ");
+                        let counter = if head { &counted.requests } else { &counted.forwarded };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    });
+                });
+            }
+        });
+        (port, counted)
+    }
+
+    fn pass(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&[u8])) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            seen(&buffer[..length]);
+            if to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Seconds of the processor that a process has had.
+    fn cpu(pid: u32) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // After the name in brackets, user and system time are the 12th and 13th field, in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    }
+
+    /// Resident memory in MB: now, and at the most so far.
+    fn memory(pid: u32) -> (f64, f64) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            line.split_whitespace().next().and_then(|number| number.parse::<f64>().ok()).unwrap_or(f64::NAN)
+                / 1024.0
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    fn measure(scenario: &str, seconds: u64) {
+        let cluster = Cluster::serve(scenario, "1");
+        let kubeconfig = std::fs::read_to_string(&cluster.kubeconfig).expect("a kubeconfig");
+        let address = kubeconfig.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        let address = address.expect("an address").to_owned();
+        let (port, counted) = relay(address.clone());
+        let counting = format!("{}-counted", cluster.kubeconfig);
+        std::fs::write(&counting, kubeconfig.replace(&address, &format!("127.0.0.1:{port}")))
+            .expect("it is written");
+        let mut view = Session::sized(&counting, &["watch"], 120, 40);
+        view.sees("in the Service");
+        // The lists, and the first answers of EMQX.
+        view.listen(Instant::now() + Duration::from_secs(12));
+        let (resident, most) = memory(view.pid());
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "{scenario}: {resident:.1} MB resident, {most:.1} MB at the most");
+
+        let (before, began) = (counted.get(), cpu(view.pid()));
+        view.listen(Instant::now() + Duration::from_secs(seconds));
+        let share = (cpu(view.pid()) - began) / seconds as f64 * 100.0;
+        let told = |after: (u64, u64), seconds: f64| {
+            let per = |from: u64, to: u64| (to - from) as f64 / seconds;
+            format!(
+                "{:.2} requests/s to the API server, {:.2} writes/s to EMQX",
+                per(before.0, after.0),
+                per(before.1, after.1)
+            )
+        };
+        let asked = told(counted.get(), seconds as f64);
+        let _ = writeln!(out, "{scenario}: idle for {seconds} s: {share:.2} % of a core, {asked}");
+
+        let (before, began, begin) = (counted.get(), cpu(view.pid()), Instant::now());
+        let mut took = Vec::new();
+        for number in 0..400 {
+            // Always one that moves the cursor.
+            view.types(if number % 3 == 2 { "k" } else { "j" });
+            let typed = Instant::now();
+            let shown = view.listen(typed + Duration::from_millis(50));
+            took.push(shown.map_or(f64::INFINITY, |shown| (shown - typed).as_secs_f64() * 1000.0));
+        }
+        took.sort_by(f64::total_cmp);
+        let (after, wall) = (counted.get(), begin.elapsed().as_secs_f64());
+        let per = |from: u64, to: u64| (to - from) as f64 / wall;
+        let _ = writeln!(
+            out,
+            "{scenario}: {} keys in {wall:.0} s, each shown after {:.1} ms (median), {:.1} ms (99 of 100), {:.1} ms (worst); \
+             {:.1} % of a core, {:.2} requests/s to the API server, {:.2} writes/s to EMQX",
+            took.len(),
+            took[took.len() / 2],
+            took[took.len() * 99 / 100],
+            took[took.len() - 1],
+            (cpu(view.pid()) - began) / wall * 100.0,
+            per(before.0, after.0),
+            per(before.1, after.1)
+        );
+        let _ = std::fs::remove_file(counting);
+        view.types("q");
+        view.ends(0);
+    }
+
+    pub(super) fn main() {
+        let seconds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(60);
+        for scenario in ["documented", "big"] {
+            measure(scenario, seconds);
+        }
+    }
+}

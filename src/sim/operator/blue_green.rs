@@ -1,0 +1,152 @@
+//! How v1beta4 (operator 2.2) changes the image, with the defect of `verified.md` 15: while no evacuation is listed it
+//! takes "none" for "done", and removes a loaded pod in the very second in which it starts to empty it.
+//!
+//! ```text
+//! image changed ─► second StatefulSet ─► both count ─► all new pods ready: startedAt ─► initialDelaySeconds: it sleeps
+//!                                                                                        └► every 20 s one old pod
+//! ```
+//!
+//! Without `blueGreenUpdate` the one StatefulSet gets another template, and Kubernetes rolls it.
+
+use serde_json::{Map, Value, json};
+
+use super::deeds::Deed;
+use super::picture::{Picture, another, dying, image, name, ready, text, wanted, wanted_image};
+use crate::sim::clock::rfc3339;
+use crate::sim::instance::{RoleView, SetView};
+use crate::sim::scenario::{Api, Role, hash};
+
+/// The sets that count as part of the cluster: as many of their pods run in EMQX as the set has. The first wants the
+/// most, among equals the newest comes first.
+pub(super) fn in_cluster(picture: &Picture) -> Vec<&Value> {
+    let counts = |set: &&Value| {
+        let running = picture.nodes_of(set).len() as u64;
+        wanted(set) > 0 && running == set["status"]["currentReplicas"].as_u64().unwrap_or(0)
+    };
+    let mut sets: Vec<&Value> = picture.sets_of(Role::Core).rev().filter(counts).collect();
+    sets.sort_by_key(|set| std::cmp::Reverse(wanted(set)));
+    sets
+}
+
+/// The set that is emptied and the one after it.
+fn pair(picture: &Picture) -> Option<(&Value, &Value)> {
+    match in_cluster(picture).as_slice() {
+        [.., current, origin] => Some((origin, current)),
+        _ => None,
+    }
+}
+
+/// The sets as the status counts them.
+pub(super) fn role(picture: &Picture) -> RoleView {
+    let counted = in_cluster(picture);
+    let newest = counted.first().copied().or_else(|| picture.sets_of(Role::Core).next_back());
+    let update = newest.map(|set| SetView {
+        revision: text(&set["status"]["currentRevision"]),
+        replicas: super::picture::present(set),
+        ready: ready(set),
+    });
+    RoleView {
+        replicas: picture.object["spec"]["replicas"].as_u64().unwrap_or(3),
+        update: update.unwrap_or_default(),
+        ..RoleView::default()
+    }
+}
+
+/// `blueGreenUpdateStatus`: there while two sets count and the new one has been up; its start does not move as long as
+/// it stays.
+pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
+    let (origin, current) = pair(picture)?;
+    let before = &picture.object["status"]["blueGreenUpdateStatus"];
+    let started = &before["startedAt"];
+    if started.is_null() && ready(current) < wanted(current) {
+        return None;
+    }
+    let mut status = json!({
+        "originStatefulSet": name(origin), "currentStatefulSet": name(current),
+        "startedAt": if started.is_null() { json!(rfc3339(now)) } else { started.clone() },
+    });
+    if !picture.evacuations.is_empty() {
+        status["evacuationsStatus"] = json!(picture.evacuations);
+    }
+    Some(status)
+}
+
+/// What the spec wants to be different.
+pub(super) fn change(picture: &Picture) -> Option<Deed> {
+    let spec = &picture.object["spec"];
+    let image_wanted = wanted_image(Api::V1beta4, spec);
+    let replicas = spec["replicas"].as_u64().unwrap_or(3);
+    let known = picture.sets_of(Role::Core).rfind(|set| image(set) == image_wanted);
+    if let Some(set) = known {
+        return (wanted(set) != replicas).then(|| Deed::Scale { set: set.clone(), to: replicas });
+    }
+    let model = picture.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
+    if spec["blueGreenUpdate"].is_null() {
+        return Some(Deed::Image { set: model.clone(), image: image_wanted });
+    }
+    let hash = hash(&image_wanted);
+    let set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
+    Some(Deed::Create(set))
+}
+
+/// What is done about the old set in this pass.
+pub(super) enum Step {
+    Nothing,
+    /// The operator sleeps so many seconds, whatever happens meanwhile.
+    Sleep(u64),
+    Do(Vec<Deed>),
+}
+
+fn told(message: String) -> Deed {
+    Deed::Tell { reason: "Evacuate", message }
+}
+
+/// The next step, by the status as it was written in this pass.
+pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> Step {
+    let update = &picture.object["spec"]["blueGreenUpdate"];
+    let started = status["blueGreenUpdateStatus"]["startedAt"].as_str();
+    let started = started.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let (Some(started), Some((origin, current)), false) = (started, pair(picture), update.is_null()) else {
+        return Step::Nothing;
+    };
+    let delay = update["initialDelaySeconds"].as_u64().unwrap_or(0);
+    if now.duration_since(started).as_secs_f64() < delay as f64 {
+        return Step::Sleep(delay);
+    }
+    let left = wanted(origin).saturating_sub(1);
+    let down = || told(format!("Scale down StatefulSet {} to {left}", name(origin)));
+    let scale = Deed::Scale { set: origin.clone(), to: left };
+    // The highest name as text: of eleven pods `-9`, while the set removes `-10`.
+    let living = picture.pods_of(origin).into_iter().rfind(|pod| !dying(pod));
+    let Some(node) = living.and_then(|pod| picture.node_in(name(pod))) else { return Step::Nothing };
+    if picture.evacuations.is_empty() {
+        let start =
+            Deed::Evacuate { node: node.name.clone(), body: body(picture, update, current), ignore: true };
+        let told = told(format!("Evacuate node {} start", node.name));
+        return Step::Do(vec![down(), told, start, scale]);
+    }
+    let empty = |entry: &Value| {
+        entry["state"] == "prohibiting"
+            && entry["stats"]["current_connected"] == 0
+            && entry["stats"]["current_sessions"] == 0
+    };
+    if picture.evacuation(&node.name).is_some_and(empty) {
+        let told = told(format!("Evacuated node {} successfully", node.name));
+        return Step::Do(vec![told, down(), scale]);
+    }
+    Step::Nothing
+}
+
+/// What EMQX is asked: rates that are not written are sent as 0, which it refuses.
+fn body(picture: &Picture, update: &Value, current: &Value) -> Map<String, Value> {
+    let number = |key: &str| update["evacuationStrategy"][key].as_u64().unwrap_or(0);
+    let mut body = Map::from_iter([
+        ("conn_evict_rate".to_owned(), json!(number("connEvictRate"))),
+        ("sess_evict_rate".to_owned(), json!(number("sessEvictRate"))),
+        ("migrate_to".to_owned(), json!(picture.nodes_of(current))),
+    ]);
+    if number("waitTakeover") > 0 {
+        body.insert("wait_takeover".to_owned(), json!(number("waitTakeover")));
+    }
+    body
+}

@@ -1,0 +1,107 @@
+//! What the operator does to the cluster and to EMQX: decided by the rest of this room, done here.
+
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Map, Value, json};
+
+use super::events::{Events, Told};
+use super::picture::{image, name, set_image};
+use super::{MANAGER, Shared, to_object};
+use crate::sim::rest_bodies;
+
+/// One deed.
+#[derive(Debug)]
+pub(super) enum Deed {
+    /// Makes a set.
+    Create(Value),
+    /// Scales a set.
+    Scale { set: Value, to: u64 },
+    /// Puts another image into a set's template.
+    Image { set: Value, image: String },
+    /// Annotates a pod.
+    Annotate { pod: String, key: &'static str, value: &'static str },
+    /// Deletes a pod.
+    Delete { pod: String },
+    /// Asks EMQX to empty a node; what it answers may be ignored.
+    Evacuate { node: String, body: Map<String, Value>, ignore: bool },
+    /// Asks EMQX to let a node serve again.
+    Stop { node: String },
+    /// Tells an event.
+    Tell { reason: &'static str, message: String },
+}
+
+/// Does them one after another; the reason of the first that fails.
+pub(super) async fn act(
+    shared: &Shared,
+    events: &mut Events,
+    about: &Value,
+    deeds: Vec<Deed>,
+) -> Result<(), String> {
+    for deed in deeds {
+        one(shared, events, about, deed).await?;
+    }
+    Ok(())
+}
+
+async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) -> Result<(), String> {
+    let (patch, kind, name) = match deed {
+        Deed::Create(set) => {
+            let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            let api = sets(shared, &set);
+            let made = api.create(&params, &to_object(set).map_err(|error| error.to_string())?).await;
+            return made.map(drop).map_err(|error| error.to_string());
+        }
+        Deed::Delete { pod } => {
+            let gone = shared.plain("", "Pod", "pods").delete(&pod, &DeleteParams::default()).await;
+            return gone.map(drop).map_err(|error| error.to_string());
+        }
+        Deed::Evacuate { node, body, ignore } => {
+            let started = shared.emqx.with(|broker| {
+                let order = rest_bodies::evacuation_order(&body, broker.api)?;
+                broker.start_evacuation(&node, order)
+            });
+            return match started {
+                Err(refusal) if !ignore && !refusal.message().contains("already_started") => {
+                    Err(refusal.message())
+                }
+                _ => Ok(()),
+            };
+        }
+        Deed::Stop { node } => {
+            // An evacuation that is over already is no failure.
+            let _ = shared.emqx.with(|broker| broker.stop_evacuation(&node));
+            return Ok(());
+        }
+        Deed::Tell { reason, message } => {
+            let told = Told { kind: "Normal", reason, message: &message, by: "emqx-controller" };
+            events.tell(shared, about, told).await;
+            return Ok(());
+        }
+        Deed::Scale { set, to } => (json!({ "spec": { "replicas": to } }), kind(&set), name(&set).to_owned()),
+        Deed::Image { set, image: wanted } => {
+            debug_assert!(image(&set) != wanted, "the template has that image already");
+            let mut template = set["spec"]["template"].clone();
+            set_image(&mut template, &wanted);
+            (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
+        }
+        Deed::Annotate { pod, key, value } => {
+            (json!({ "metadata": { "annotations": { key: value } } }), ("", "Pod", "pods"), pod)
+        }
+    };
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let api = shared.plain(kind.0, kind.1, kind.2);
+    let done = api.patch(&name, &params, &Patch::Merge(patch)).await;
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+fn kind(set: &Value) -> (&'static str, &'static str, &'static str) {
+    if set["kind"] == "StatefulSet" {
+        ("apps", "StatefulSet", "statefulsets")
+    } else {
+        ("apps", "ReplicaSet", "replicasets")
+    }
+}
+
+fn sets(shared: &Shared, set: &Value) -> kube::Api<kube::api::DynamicObject> {
+    let (group, kind, plural) = kind(set);
+    shared.plain(group, kind, plural)
+}

@@ -1,0 +1,223 @@
+//! How v3beta1 (operator 3.x) changes the image: no second core set, but one core after another, the highest number first
+//! and only while the others serve; replicants move between two ReplicaSets within `maxSurge` and `maxUnavailable`
+//! (`emqx-facts.md` 2.5; nobody recorded it). One old core stays until the replicants have moved.
+
+use serde_json::{Map, Value, json};
+
+use super::deeds::Deed;
+use super::picture::{
+    HASH, Picture, another, dying, image, name, present, ready, revision, text, view, wanted,
+};
+use crate::sim::instance::{RoleView, SetView};
+use crate::sim::kubelet::is_true;
+use crate::sim::scenario::{Role, hash};
+use crate::sim::workloads::COST;
+
+/// What the operator puts on a replicant that is to go.
+const SCALING_DOWN: &str = "apps.emqx.io/scaling-down";
+
+fn core_set(picture: &Picture) -> Option<&Value> {
+    picture.sets_of(Role::Core).next()
+}
+
+fn ordinal(pod: &Value) -> u64 {
+    name(pod).rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+/// Old and new replicants: the set with the wanted image, and the others that have or want pods.
+fn replicant_sets(picture: &Picture) -> (Option<&Value>, Vec<&Value>) {
+    let image_wanted = text(&picture.object["spec"]["image"]);
+    let new = picture.sets_of(Role::Replicant).rfind(|set| image(set) == image_wanted);
+    let old = picture
+        .sets_of(Role::Replicant)
+        .filter(|set| Some(name(set)) != new.map(name) && (wanted(set) > 0 || present(set) > 0));
+    (new, old.collect())
+}
+
+/// The roles as the status counts them.
+pub(super) fn roles(picture: &Picture) -> (RoleView, Option<RoleView>) {
+    let cores = core_set(picture).map(|set| {
+        let count = |key: &str| set["status"][key].as_u64().unwrap_or(0);
+        let part = |revision: &str, replicas: &str| SetView {
+            revision: text(&set["status"][revision]),
+            replicas: count(replicas),
+            ready: ready(set),
+        };
+        RoleView {
+            replicas: wanted(set),
+            current: part("currentRevision", "currentReplicas"),
+            update: part("updateRevision", "updatedReplicas"),
+            collisions: 0,
+        }
+    });
+    let (new, old) = replicant_sets(picture);
+    let update = new.or_else(|| old.last().copied());
+    let replicants = update.map(|update| RoleView {
+        replicas: wanted_replicants(picture),
+        current: view(old.first().copied().unwrap_or(update)),
+        update: view(update),
+        collisions: 0,
+    });
+    (cores.unwrap_or_default(), replicants)
+}
+
+fn wanted_replicants(picture: &Picture) -> u64 {
+    picture.object["spec"]["replicantTemplate"]["spec"]["replicas"].as_u64().unwrap_or(0)
+}
+
+/// A number or a percentage of the replicants, rounded up or down.
+fn amount(value: &Value, of: u64, default: u64, up: bool) -> u64 {
+    match value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|text| text.parse::<u64>().ok()) {
+        Some(share) if up => (share * of).div_ceil(100),
+        Some(share) => share * of / 100,
+        None => value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(default),
+    }
+}
+
+/// What is done in this pass.
+pub(super) fn step(picture: &Picture) -> Vec<Deed> {
+    let image_wanted = text(&picture.object["spec"]["image"]);
+    let Some(cores) = core_set(picture).filter(|_| !image_wanted.is_empty()) else { return Vec::new() };
+    if image(cores) != image_wanted {
+        return vec![Deed::Image { set: cores.clone(), image: image_wanted }];
+    }
+    let target = &cores["status"]["updateRevision"];
+    let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
+    let mut pods = picture.pods_of(cores);
+    pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod)));
+    // Whatever evacuates an updated core, a user's own too, is stopped.
+    let freed: Vec<&str> = pods
+        .iter()
+        .filter(is_new)
+        .filter_map(|pod| picture.node_in(name(pod)))
+        .filter(|node| picture.evacuation(&node.name).is_some())
+        .map(|node| node.name.as_str())
+        .collect();
+    if !freed.is_empty() {
+        let stop = |node: &&str| {
+            let message = format!("Node {node} evacuation stopped");
+            [Deed::Stop { node: (*node).to_owned() }, Deed::Tell { reason: "NodeEvacuation", message }]
+        };
+        return freed.iter().flat_map(stop).collect();
+    }
+    let old: Vec<&Value> = pods.iter().copied().filter(|pod| !is_new(&pod)).collect();
+    let (_, old_sets) = replicant_sets(picture);
+    let moved = old_sets.is_empty() && wanted_replicants(picture) <= new_ready(picture);
+    // The last old core is kept until the replicants have moved.
+    let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(picture) == 0);
+    let deeds = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
+    if deeds.is_empty() && (old.len() <= 1) { replicants(picture, &image_wanted) } else { deeds }
+}
+
+fn new_ready(picture: &Picture) -> u64 {
+    replicant_sets(picture).0.map_or(0, ready)
+}
+
+/// One core's turn.
+fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<Deed> {
+    let others_serve =
+        all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !dying(other)));
+    if dying(pod) || !others_serve || (all.len() as u64) < core_set(picture).map_or(0, wanted) {
+        return Vec::new();
+    }
+    let others: Vec<&str> = all
+        .iter()
+        .filter(|other| name(other) != name(pod))
+        .filter_map(|other| picture.node_in(name(other)))
+        .map(|node| node.name.as_str())
+        .collect();
+    empty(picture, pod, &others, || vec![Deed::Delete { pod: name(pod).to_owned() }])
+}
+
+/// Empties a pod, and does `then` once there is nothing on it.
+fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce() -> Vec<Deed>) -> Vec<Deed> {
+    let strategy = &picture.object["spec"]["updateStrategy"]["evacuationStrategy"];
+    let Some(node) = picture.node_in(name(pod)).filter(|_| strategy["type"] != "Disabled") else {
+        return then();
+    };
+    match picture.evacuation(&node.name) {
+        Some(entry) if entry["state"] == "prohibiting" => then(),
+        Some(_) => Vec::new(),
+        None if node.sessions == 0 => then(),
+        None if recipients.is_empty() => {
+            let message = format!("Node {} evacuation skipped: no nodes to migrate to", node.name);
+            let mut deeds = vec![Deed::Tell { reason: "NodeEvacuation", message }];
+            deeds.extend(then());
+            deeds
+        }
+        None => {
+            let number = |key: &str, default: u64| json!(strategy[key].as_u64().unwrap_or(default));
+            let body = Map::from_iter([
+                ("conn_evict_rate".to_owned(), number("connectionEvictionRate", 1000)),
+                ("sess_evict_rate".to_owned(), number("sessionEvictionRate", 1000)),
+                ("wait_takeover".to_owned(), number("waitTakeover", 10)),
+                ("wait_health_check".to_owned(), number("waitHealthCheck", 60)),
+                ("migrate_to".to_owned(), json!(recipients)),
+            ]);
+            let message = format!("Node {} evacuation started", node.name);
+            vec![
+                Deed::Evacuate { node: node.name.clone(), body, ignore: false },
+                Deed::Tell { reason: "NodeEvacuation", message },
+            ]
+        }
+    }
+}
+
+/// The replicants' turn: the new set grows by what may be too many, old pods go by what may be missing.
+fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
+    let total = wanted_replicants(picture);
+    let limits = &picture.object["spec"]["updateStrategy"]["replicants"];
+    let surge = amount(&limits["maxSurge"], total, 0, true);
+    let missing = amount(&limits["maxUnavailable"], total, 1, false).max(u64::from(surge == 0));
+    let (new, old) = replicant_sets(picture);
+    let old_wanted: u64 = old.iter().map(|set| wanted(set)).sum();
+    let room = total.min((total + surge).saturating_sub(old_wanted));
+    let Some(new) = new else {
+        let Some(model) = old.last() else { return Vec::new() };
+        let hash = hash(image_wanted);
+        let set_name = format!("{}-replicant-{hash}", name(&picture.object));
+        return vec![Deed::Create(another(model, &set_name, &hash, image_wanted, room))];
+    };
+    if wanted(new) < room {
+        return vec![Deed::Scale { set: new.clone(), to: room }];
+    }
+    let pods: Vec<(&&Value, &Value)> = old
+        .iter()
+        .flat_map(|set| picture.pods_of(set).into_iter().map(move |pod| (set, pod)))
+        .filter(|(_, pod)| !dying(pod))
+        .collect();
+    let goes = |pod: &Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
+    let new_nodes = picture.nodes_of(new);
+    // First those that were told to go: emptied ones are removed.
+    for (set, pod) in pods.iter().filter(|(_, pod)| goes(pod)) {
+        let others: Vec<&str> = if new_nodes.is_empty() {
+            let stays = |(_, other): &&(&&Value, &Value)| !goes(other) && is_true(other, "Ready");
+            pods.iter()
+                .filter(stays)
+                .filter_map(|(_, it)| picture.node_in(name(it)))
+                .map(|it| it.name.as_str())
+                .collect()
+        } else {
+            new_nodes.clone()
+        };
+        let deeds = empty(picture, pod, &others, || {
+            vec![
+                Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
+                Deed::Scale { set: (**set).clone(), to: wanted(set).saturating_sub(1) },
+            ]
+        });
+        if !deeds.is_empty() {
+            return deeds;
+        }
+    }
+    // Then as many more as may be missing.
+    let of_new = |pod: &&Value| pod["metadata"]["labels"][HASH] == revision(new);
+    let serving = pods.iter().filter(|(_, pod)| !goes(pod) && is_true(pod, "Ready")).count()
+        + picture.pods.iter().filter(of_new).filter(|pod| is_true(pod, "Ready")).count();
+    let spare = (serving as u64).saturating_sub(total.saturating_sub(missing));
+    pods.iter()
+        .filter(|(_, pod)| !goes(pod))
+        .take(usize::try_from(spare).unwrap_or(usize::MAX))
+        .map(|(_, pod)| Deed::Annotate { pod: name(pod).to_owned(), key: SCALING_DOWN, value: "true" })
+        .collect()
+}

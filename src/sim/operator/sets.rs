@@ -1,0 +1,212 @@
+//! How v2beta1 (operator 2.2) and v2 (2.3) change the image: a second set of each role beside the first, then the pods of
+//! the older one are emptied and removed one by one, replicants before cores.
+//!
+//! ```text
+//! image changed ─► new core set ─► up ─► new replicant set ─► up ─► Available: the old pods leave the Service
+//!                                                                     └► initialDelaySeconds ─► one pod after another:
+//!                                                                        evacuation ─► prohibiting ─► removed
+//! ```
+//!
+//! Seen in the recordings (`verified.md` 13, 14, 21, 22): v2beta1 sends no health wait, so that EMQX takes its own minute,
+//! and takes the highest name first; v2 takes replicants in ascending order of names, and removes what is empty at once.
+//! What changes a pod here is the image; nothing else in the template is looked at.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::deeds::Deed;
+use super::picture::{Picture, another, dying, image, name, revision, text, view, wanted};
+use crate::sim::instance::{RoleView, holds};
+use crate::sim::scenario::{Api, Role, hash};
+use crate::sim::workloads::COST;
+
+/// A set has been made or taken back.
+pub(super) struct Change {
+    pub(super) role: Role,
+    pub(super) deeds: Vec<Deed>,
+    pub(super) revision: String,
+    pub(super) collisions: u64,
+    /// v2's reason.
+    pub(super) why: &'static str,
+}
+
+fn counts(picture: &Picture, role: Role) -> &Value {
+    let key = if role == Role::Core { "coreNodesStatus" } else { "replicantNodesStatus" };
+    &picture.object["status"][key]
+}
+
+/// The set that is wanted: the one that the status names, else the newest that wants pods.
+fn update(picture: &Picture, role: Role) -> Option<&Value> {
+    let named = &counts(picture, role)["updateRevision"];
+    let newest = || picture.sets_of(role).rfind(|set| wanted(set) > 0);
+    picture.sets_of(role).find(|set| *named == revision(set)).or_else(newest)
+}
+
+/// The set that is left: the oldest other one that has or wants pods.
+fn current<'p>(picture: &'p Picture, role: Role, update: &'p Value) -> &'p Value {
+    let other =
+        |set: &&Value| name(set) != name(update) && (wanted(set) > 0 || super::picture::present(set) > 0);
+    picture.sets_of(role).find(other).unwrap_or(update)
+}
+
+/// The sets of a role as the status counts them.
+pub(super) fn role(picture: &Picture, role: Role) -> Option<RoleView> {
+    let update = update(picture, role)?;
+    Some(RoleView {
+        replicas: wanted(update),
+        current: view(current(picture, role, update)),
+        update: view(update),
+        collisions: counts(picture, role)["collisionCount"].as_u64().unwrap_or(0),
+    })
+}
+
+/// What the spec wants to be different: another image makes another set.
+pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> {
+    let (spec, status) = (&picture.object["spec"], &picture.object["status"]);
+    let update = update(picture, role)?;
+    let image_wanted = text(&spec["image"]);
+    let template = if role == Role::Core { "coreTemplate" } else { "replicantTemplate" };
+    let replicas = spec[template]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
+    let collisions = counts(picture, role)["collisionCount"].as_u64().unwrap_or(0);
+    let to = |deeds, revision: &str, collisions, why| {
+        Some(Change { role, deeds, revision: revision.to_owned(), collisions, why })
+    };
+    if image(update) == image_wanted || image_wanted.is_empty() {
+        if wanted(update) == replicas {
+            return None;
+        }
+        let why = if role == Role::Core { "UpdateStatefulSet" } else { "UpdateReplicaSet" };
+        let deeds = vec![Deed::Scale { set: update.clone(), to: replicas }];
+        return to(deeds, revision(update), collisions, why);
+    }
+    // Replicants follow when the new cores are ready.
+    if role == Role::Replicant && !holds(status, "CoreNodesReady") {
+        return None;
+    }
+    let current = current(picture, role, update);
+    if !holds(status, "Available") && image(current) == image_wanted {
+        // Taken back before anything was emptied: the old set is the wanted one again.
+        let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
+        let deeds = vec![Deed::Scale { set: update.clone(), to: 0 }];
+        return to(deeds, revision(current), collisions, why);
+    }
+    let taken = |hash: &str| picture.sets_of(role).any(|set| revision(set) == hash);
+    let mut number = collisions + u64::from(picture.sets_of(role).any(|set| image(set) == image_wanted));
+    let mut fresh = hash(&format!("{image_wanted}#{number}"));
+    while taken(&fresh) {
+        number += 1;
+        fresh = hash(&format!("{image_wanted}#{number}"));
+    }
+    let instance = name(&picture.object);
+    let set =
+        another(update, &format!("{instance}-{}-{fresh}", role.name()), &fresh, &image_wanted, replicas);
+    let why = match (role, api) {
+        (Role::Core, _) => "CreateNewStatefulSet",
+        (Role::Replicant, _) => "CreateReplicaSet",
+    };
+    to(vec![Deed::Create(set)], &fresh, number, why)
+}
+
+/// The update strategy with the defaults of each version (`emqx-facts.md` 1.6, 1.7).
+struct Strategy<'s> {
+    api: Api,
+    spec: &'s Value,
+}
+
+impl Strategy<'_> {
+    fn delay(&self) -> u64 {
+        let whole = if self.spec.is_null() || self.api == Api::V2 { 10 } else { 0 };
+        self.spec["initialDelaySeconds"].as_u64().unwrap_or(whole)
+    }
+
+    fn number(&self, key: &str, default: u64) -> u64 {
+        self.spec["evacuationStrategy"][key].as_u64().unwrap_or(default)
+    }
+
+    fn takeover(&self) -> u64 {
+        self.number("waitTakeover", if self.spec.is_null() || self.api == Api::V2 { 10 } else { 0 })
+    }
+
+    /// What EMQX is asked; 2.2 knows no health wait, 2.3 sends one that is not EMQX's own.
+    fn body(&self, recipients: &[&str]) -> Map<String, Value> {
+        let mut body = Map::from_iter([
+            ("conn_evict_rate".to_owned(), json!(self.number("connEvictRate", 1000))),
+            ("sess_evict_rate".to_owned(), json!(self.number("sessEvictRate", 1000))),
+            ("migrate_to".to_owned(), json!(recipients)),
+        ]);
+        if self.takeover() > 0 {
+            body.insert("wait_takeover".to_owned(), json!(self.takeover()));
+        }
+        let health = self.number("waitHealthCheck", 60);
+        if self.api == Api::V2 && health != 60 {
+            body.insert("wait_health_check".to_owned(), json!(format!("{health}s")));
+        }
+        body
+    }
+}
+
+/// What is done about old pods in this pass; `removed` is how long ago the last was removed.
+pub(super) fn drain(
+    picture: &Picture,
+    api: Api,
+    status: &Value,
+    now: Timestamp,
+    removed: Option<Duration>,
+) -> Result<Vec<Deed>, String> {
+    let strategy = Strategy { api, spec: &picture.object["spec"]["updateStrategy"] };
+    let available = status["conditions"].as_array().into_iter().flatten();
+    let since = available
+        .filter(|condition| condition["type"] == "Available" && condition["status"] == "True")
+        .find_map(|condition| condition["lastTransitionTime"].as_str()?.parse::<Timestamp>().ok());
+    let Some(since) = since else { return Ok(Vec::new()) };
+    if now.duration_since(since).as_secs_f64() <= strategy.delay() as f64 {
+        return Ok(Vec::new());
+    }
+    // Cores wait until the replicants' revisions match.
+    let unsettled = [Role::Replicant, Role::Core].into_iter().find_map(|role| {
+        let update = update(picture, role)?;
+        let current = current(picture, role, update);
+        (name(current) != name(update) && wanted(current) > 0).then_some((role, current, update))
+    });
+    let Some((role, set, update)) = unsettled else { return Ok(Vec::new()) };
+    // Only the first entry is looked at, whoever started it.
+    let first = picture.evacuations.first();
+    if first.is_some_and(|entry| entry["state"] != "prohibiting") {
+        return Ok(Vec::new());
+    }
+    let pods: Vec<&str> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).map(name).collect();
+    let target = match (role, first) {
+        (Role::Core, _) => Some(format!("{}-{}", name(set), wanted(set) - 1)),
+        (Role::Replicant, Some(entry)) => {
+            let node = text(&entry["node"]);
+            let pod = pods.iter().find(|pod| picture.node_in(pod).is_some_and(|it| it.name == node));
+            Some((*pod.ok_or_else(|| format!("evacuated node {node} already deleted"))?).to_owned())
+        }
+        (Role::Replicant, None) if api == Api::V2 => pods.first().map(|pod| (*pod).to_owned()),
+        (Role::Replicant, None) => pods.last().map(|pod| (*pod).to_owned()),
+    };
+    let Some(target) = target else { return Ok(Vec::new()) };
+    let node = picture.node_in(&target).filter(|node| node.sessions > 0);
+    if let Some(node) = node {
+        let message = if api == Api::V2 {
+            format!("Node {} evacuation started", node.name)
+        } else {
+            format!("Node {} is being evacuated", node.name)
+        };
+        let body = strategy.body(&picture.nodes_of(update));
+        let start = Deed::Evacuate { node: node.name.clone(), body, ignore: false };
+        return Ok(vec![start, Deed::Tell { reason: "NodeEvacuation", message }]);
+    }
+    let takeover = Duration::from_secs(strategy.takeover());
+    if api == Api::V2beta1 && removed.is_some_and(|removed| removed < takeover) {
+        return Ok(Vec::new());
+    }
+    let mut deeds = Vec::new();
+    if role == Role::Replicant {
+        deeds.push(Deed::Annotate { pod: target, key: COST, value: "-99999" });
+    }
+    deeds.push(Deed::Scale { set: set.clone(), to: wanted(set) - 1 });
+    Ok(deeds)
+}

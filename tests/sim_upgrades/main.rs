@@ -1,0 +1,6 @@
+//! The pretend operator's upgrades, on a clock that stands: what happens is written down as a recording, and read by the
+//! same follower that reads the recordings of the real operators.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod tape;
+mod v2beta1;

@@ -1,0 +1,147 @@
+//! The built program on a terminal of its own, and a pretend cluster for it: for tests and measurements.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
+
+/// Every wait has a limit; the machine may be busy.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A pretend cluster of its own.
+pub(crate) struct Cluster {
+    pub(crate) child: Child,
+    pub(crate) kubeconfig: String,
+}
+
+impl Cluster {
+    pub(crate) fn serve(scenario: &str, speed: &str) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["demo", "serve", scenario, "--speed", speed])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout")).read_line(&mut line).expect("a line");
+        let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").expect("a kubeconfig").to_owned();
+        Self { child, kubeconfig }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program on a terminal.
+pub(crate) struct Session {
+    screen: vt100::Parser,
+    bytes: Receiver<Vec<u8>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    _pty: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Session {
+    /// On a screen of 80 x 24.
+    pub(crate) fn open(kubeconfig: &str, arguments: &[&str]) -> Self {
+        Self::sized(kubeconfig, arguments, 80, 24)
+    }
+
+    pub(crate) fn sized(kubeconfig: &str, arguments: &[&str], cols: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).expect("a pty");
+        let mut command = CommandBuilder::new(PROGRAM);
+        command.args(arguments);
+        command.env("KUBECONFIG", kubeconfig);
+        command.env("TERM", "xterm-256color");
+        command.env_remove("NO_COLOR");
+        let child = pty.slave.spawn_command(command).expect("the program starts");
+        drop(pty.slave);
+        let mut reader = pty.master.try_clone_reader().expect("a reader");
+        let keys = pty.master.take_writer().expect("a writer");
+        let (send, bytes) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read) = reader.read(&mut buffer) {
+                if read == 0 || send.send(buffer[..read].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { screen: vt100::Parser::new(rows, cols, 0), bytes, keys, child, _pty: pty.master }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().expect("it runs")
+    }
+
+    /// Takes in what comes until then; gives back when something came first.
+    pub(crate) fn listen(&mut self, until: Instant) -> Option<Instant> {
+        let mut first = None;
+        while let Ok(bytes) = self.bytes.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            first.get_or_insert_with(Instant::now);
+            self.screen.process(&bytes);
+        }
+        first
+    }
+
+    /// Waits until the screen says so.
+    pub(crate) fn sees(&mut self, what: &str) {
+        self.until(what, |text| text.contains(what));
+    }
+
+    pub(crate) fn until(&mut self, what: &str, is: impl Fn(&str) -> bool) {
+        let begin = Instant::now();
+        while !is(&self.text()) {
+            assert!(begin.elapsed() < LIMIT, "waited for {what}:\n{}", self.text());
+            if let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(200)) {
+                self.screen.process(&bytes);
+            }
+        }
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the keys are sent");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let number = self.pid().to_string();
+        let sent = Command::new("kill").args([name, &number]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; the terminal is as it was.
+    pub(crate) fn ends(mut self, exit: u32) -> String {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                break status;
+            }
+            assert!(begin.elapsed() < LIMIT, "it does not end:\n{}", self.text());
+            if let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(50)) {
+                self.screen.process(&bytes);
+            }
+        };
+        while let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(500)) {
+            self.screen.process(&bytes);
+        }
+        let screen = self.screen.screen();
+        assert!(!screen.alternate_screen(), "the first screen is back");
+        assert!(!screen.hide_cursor(), "the cursor is back");
+        assert_eq!(status.exit_code(), exit, "{}", screen.contents());
+        screen.contents()
+    }
+}
