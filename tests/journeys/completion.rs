@@ -79,7 +79,7 @@ fn names_come_from_the_cluster_that_the_words_mean() {
     is(&["status", "--namespace=default", ""], &[]);
     is(&["status", "-n", "m"], &["mq"]);
     is(&["status", "--namespace=m"], &["mq"]);
-    is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods"]);
+    is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods", "no-gates"]);
     is(&["nodes", "--user=view"], &["viewer"]);
     is(&["demo", "documented-v2"], &["documented-v2beta1", "documented-v2"]);
     // Who may not look is offered nothing, and the namespaces of the kubeconfig.

@@ -6,6 +6,7 @@ mod bench;
 mod completion;
 mod demos;
 mod follows;
+mod guarded;
 mod inputs;
 mod manners;
 mod plans;
