@@ -126,6 +126,7 @@ pub(super) const DEMO_SERVE: &str = "\
 Examples:
   kubectl emqx demo serve
   kubectl emqx demo serve documented-v1beta4 --speed 20 --kubeconfig-out demo.kubeconfig
+  kubectl emqx demo serve upgrade-v2beta1 --speed 20
   kubectl emqx demo serve --file my-scenario.yaml";
 
 /// Of `version`.

@@ -67,6 +67,10 @@ impl Stage {
         self.resource("apps.emqx.io", self.api.name(), self.api.kind(), self.api.plural())
     }
 
+    pub(crate) fn pods(&self) -> Api<DynamicObject> {
+        self.resource("", "v1", "Pod", "pods")
+    }
+
     /// Changes the instance's spec.
     pub(crate) async fn change(&self, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
