@@ -123,6 +123,11 @@ Examples:
 
 /// Of `demo serve`.
 pub(super) const DEMO_SERVE: &str = "\
+Scenarios:
+  documented (= documented-v2beta1), documented-v1beta4, documented-v2, documented-v3beta1,
+  balanced, coordinator-crash, sticky-balancer, big,
+  upgrade-v1beta4, upgrade-v2beta1, upgrade-v2, upgrade-v3beta1, upgrade-stuck
+
 Examples:
   kubectl emqx demo serve
   kubectl emqx demo serve documented-v1beta4 --speed 20 --kubeconfig-out demo.kubeconfig

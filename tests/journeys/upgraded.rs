@@ -177,3 +177,44 @@ fn what_was_recorded_replays_to_the_same_verdict() {
     let last = |ran: &Ran| ran.events().pop().expect("a verdict")["movedConnections"].clone();
     assert_eq!(last(&again), last(&ran));
 }
+
+#[test]
+fn on_v2_replicants_go_first_and_cores_without_sessions_at_once() {
+    let demo = Cluster::demo("upgrade-v2", 20);
+    let ran =
+        demo.run("upgrade emqx --image emqx/emqx-enterprise:5.10.2 --wait-health-check 10 --yes -o jsonl");
+    let ran = ran.exits(0).verdict("upgraded");
+    let events = are_events(&ran, "upgrade/emqx");
+    assert_eq!(events.last().expect("a verdict")["lostSessions"], 0, "{ran}");
+    let place = |text: &str| events.iter().position(|event| event["message"].to_string().contains(text));
+    let (replicant, core) =
+        (place("removing old pod 4 of 6, emqx-replicant"), place("removing old pod 5 of 6, emqx-core"));
+    assert!(replicant.is_some() && replicant < core, "{ran}");
+    let object = demo.api("GET", "/apis/apps.emqx.io/v2/namespaces/mq/emqxes/emqx", "").1;
+    assert_eq!(object["spec"]["updateStrategy"]["evacuationStrategy"]["waitHealthCheck"], 10);
+}
+
+#[test]
+fn on_v3beta1_pods_are_replaced_in_place_and_back_again() {
+    let demo = Cluster::demo("upgrade-v3beta1", 30);
+    let next = "--image emqx/emqx-enterprise:5.10.2";
+    demo.run(&format!("upgrade emqx {next} --blue-green --yes")).fails(6).says("--rolling");
+    let mut going = demo.start(&format!("upgrade emqx {next} --rolling --yes -o jsonl"));
+    going.until("removing old pod 2 of 7");
+    drop(going);
+    let ran = demo.run("upgrade undo emqx --yes -o jsonl").exits(0);
+    let last = ran.events().pop().expect("a verdict");
+    assert_eq!((&last["verdict"], &last["lostClients"]), (&json!("reverted"), &json!(0)), "{ran}");
+    let (_, list) = demo.api("GET", "/api/v1/namespaces/mq/pods", "");
+    for pod in list["items"].as_array().expect("pods") {
+        assert_eq!(pod["spec"]["containers"][0]["image"], "emqx/emqx-enterprise:5.10.1");
+    }
+}
+
+#[test]
+fn one_that_does_not_go_on_is_stalled_with_its_cause() {
+    let demo = Cluster::demo("upgrade-stuck", 20);
+    let ran = demo.run(&format!("upgrade emqx {NEXT} --yes -o jsonl")).exits(4).verdict("stalled");
+    let reason = ran.events().pop().expect("a verdict")["reason"].to_string();
+    assert!(reason.contains("finds no node to run on"), "{reason}");
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod apply;
+mod stuck;
 mod tape;
 mod v1beta4;
 mod v2;
