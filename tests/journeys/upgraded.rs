@@ -41,7 +41,7 @@ fn begun(demo: &Cluster) {
 
 #[test]
 fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
-    let demo = Cluster::demo("upgrade-v2beta1", 40);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     let plan = demo.run(&format!("upgrade plan {NEXT} -o json")).exits(0).json();
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes -o jsonl")).exits(0).verdict("upgraded");
     let events = are_events(&ran, "upgrade/emqx");
@@ -69,7 +69,7 @@ fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
 
 #[test]
 fn in_text_the_name_is_the_data_and_the_story_is_talk() {
-    let demo = Cluster::demo("upgrade-v2beta1", 40);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes --reason evening")).exits(0);
     assert_eq!(ran.out, "emqx.apps.emqx.io/emqx\n", "{ran}");
     harmless(&ran.err);
@@ -102,7 +102,7 @@ fn one_that_is_under_way_is_shown_and_a_second_is_refused() {
 #[cfg(unix)]
 #[test]
 fn one_that_is_left_goes_on_and_is_picked_up_again() {
-    let demo = Cluster::demo("upgrade-v2beta1", 40);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     let mut first = demo.start(&format!("upgrade emqx {NEXT} --yes"));
     first.until("emptying old pod 1 of 4");
     first.signal("INT");
@@ -123,7 +123,7 @@ fn one_that_is_left_goes_on_and_is_picked_up_again() {
 
 #[test]
 fn half_way_back_leads_through_a_third_set() {
-    let demo = Cluster::demo("upgrade-v2beta1", 60);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     begun(&demo);
     let ran = demo.run("upgrade undo emqx --yes -o jsonl").exits(0).verdict("reverted");
     let ran = ran.says("a third set is made").says("going on would take");
@@ -135,7 +135,7 @@ fn half_way_back_leads_through_a_third_set() {
 
 #[test]
 fn what_somebody_else_turns_back_is_not_as_asked() {
-    let demo = Cluster::demo("upgrade-v2beta1", 60);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     let mut watch = demo.start(&format!("upgrade emqx {NEXT} --yes -o jsonl"));
     watch.until("emptying old pod 1 of 4");
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx";
@@ -150,7 +150,7 @@ fn what_somebody_else_turns_back_is_not_as_asked() {
 
 #[test]
 fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
-    let demo = Cluster::demo("upgrade-v2beta1", 60);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     demo.run("upgrade undo").fails(6).says("--to IMAGE");
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
     let ran = demo.run("upgrade undo --dry-run=client").exits(0);
@@ -161,7 +161,7 @@ fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
 
 #[test]
 fn a_missing_right_refuses_before_anything_is_asked() {
-    let demo = Cluster::demo("upgrade-v2beta1", 40);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     demo.run(&format!("upgrade plan {NEXT} --context viewer")).exits(6).shows("you may not patch emqxes");
     demo.run(&format!("upgrade emqx {NEXT} --yes --context viewer")).fails(6).says("no-permission");
     assert_eq!(image(&demo), "emqx/emqx-enterprise:5.8.6");
@@ -169,7 +169,7 @@ fn a_missing_right_refuses_before_anything_is_asked() {
 
 #[test]
 fn what_was_recorded_replays_to_the_same_verdict() {
-    let demo = Cluster::demo("upgrade-v2beta1", 60);
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
     let record = demo.home.join("run.jsonl");
     let shown = record.display();
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes -o jsonl --record {shown}")).exits(0);
@@ -196,7 +196,7 @@ fn on_v2_replicants_go_first_and_cores_without_sessions_at_once() {
 
 #[test]
 fn on_v3beta1_pods_are_replaced_in_place_and_back_again() {
-    let demo = Cluster::demo("upgrade-v3beta1", 30);
+    let demo = Cluster::demo("upgrade-v3beta1", 20);
     let next = "--image emqx/emqx-enterprise:5.10.2";
     demo.run(&format!("upgrade emqx {next} --blue-green --yes")).fails(6).says("--rolling");
     let mut going = demo.start(&format!("upgrade emqx {next} --rolling --yes -o jsonl"));
