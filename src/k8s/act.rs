@@ -127,7 +127,7 @@ pub(super) async fn may(cluster: &Cluster, rights: &[Right]) -> Result<Vec<Optio
         let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"namespace": right.namespace, "verb": right.verb, "group": right.group,
-                "resource": resource, "subresource": subresource}}});
+                "resource": resource, "subresource": subresource, "name": right.name.as_deref().unwrap_or_default()}}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         cluster.api.call(Method::POST, path, Some(&review)).await
     }))
