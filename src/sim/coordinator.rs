@@ -223,6 +223,15 @@ pub struct Evacuation {
     pub(super) next: Option<Duration>,
 }
 
+impl Evacuation {
+    /// After a restart: without another health wait, and with any other node as the place for sessions.
+    pub(super) fn resume(&mut self, now: Duration) {
+        self.state = EvacuationState::EvictingConns;
+        self.order.migrate_to = None;
+        self.next = Some(now);
+    }
+}
+
 impl Broker {
     /// The running rebalances.
     pub fn rebalances(&self) -> &[Rebalance] {

@@ -37,10 +37,11 @@ fn without(gone: &[&str]) -> Value {
     json!(rules)
 }
 
-async fn user<'a>(plane: &'a ControlPlane, name: &str, gone: &[&str]) -> Program<'a> {
+/// The program as a user who may in this namespace what is shipped, less something.
+pub async fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, gone: &[&str]) -> Program<'a> {
     let kubeconfig = plane.kubeconfig_for(name);
-    plane.grant(name, Some(plane.namespace()), without(gone)).await;
-    Program::of(plane, &kubeconfig, plane.namespace())
+    plane.grant(name, Some(namespace), without(gone)).await;
+    Program::of(plane, &kubeconfig, namespace)
 }
 
 pub async fn poorer(plane: &ControlPlane) {
@@ -55,7 +56,7 @@ pub async fn poorer(plane: &ControlPlane) {
         ("viewer", &["create rebalances"]),
         ("eventless", &["events"]),
     ];
-    let users = join_all(rights.map(|(name, gone)| user(plane, name, gone))).await;
+    let users = join_all(rights.map(|(name, gone)| user(plane, name, plane.namespace(), gone))).await;
     let [getter, creator, whole, keyless, tunnelless, podless, endless, viewer, eventless] = &users[..]
     else {
         unreachable!()
