@@ -12,8 +12,8 @@ use crate::error::{Exit, Problem};
 use crate::model::{Object, Rebalance};
 use crate::seam::{Created, DryRun, Right};
 
-/// The version in which Rebalances are read and written; v1beta4 only where nothing else is served, because it
-/// cannot name an EmqxEnterprise.
+/// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
+/// an EMQX.
 async fn version(cluster: &Cluster) -> Result<String, Problem> {
     let served = cluster.known().await?;
     Ok(served.version_of("rebalances").unwrap_or("v2beta1").to_owned())

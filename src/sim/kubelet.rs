@@ -151,7 +151,8 @@ fn with_conditions(pod: &Value, now: &str) -> Value {
 
 fn set_condition(pod: &mut Value, kind: &str, is_true: bool, now: &str) {
     let status = if is_true { "True" } else { "False" };
-    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else { return };
+    let list = pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    let Some(conditions) = list else { return };
     if let Some(known) = conditions.iter_mut().find(|condition| condition["type"] == kind)
         && known["status"] != status
     {
