@@ -45,7 +45,8 @@ pub fn facts(run: &Run) -> Vec<String> {
             None => {}
         }
     }
-    if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
+    // The session of a client that is on its way is with it.
+    if let Some(lost) = run.lost_sessions().filter(|lost| *lost > run.lost_clients().unwrap_or(0)) {
         facts.push(format!("{} lost", plural(lost, "session")));
     }
     if run.holding {
