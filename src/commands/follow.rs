@@ -131,6 +131,9 @@ impl Following {
                 let well = matches!(verdict, Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing);
                 if !(tidies && well) {
                     self.face.event(hands, word);
+                    // What was said stands above the picture, which is left as it was at the end.
+                    let now = hands.clock.now();
+                    self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
                     return Ok(Ended::Verdict(verdict));
                 }
             }
@@ -168,7 +171,9 @@ impl Following {
             if event.name != self.name {
                 continue;
             }
-            if event.kind == EventType::Verdict {
+            // An object that was made again under this name may come to its end while the first one goes on in EMQX.
+            let goes_on = self.operations.rebalances.run(&self.name).is_some_and(|run| run.verdict.is_none());
+            if event.kind == EventType::Verdict && !goes_on {
                 last = Some(event);
             } else {
                 self.face.event(hands, &event);
