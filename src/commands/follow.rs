@@ -105,6 +105,7 @@ impl Following {
         let mut beat = tokio::time::interval(beat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last_word: Option<(Event, Instant)> = None;
+        let mut heard: Vec<Fact> = Vec::new();
         loop {
             if let Some(word) = self.observe(hands) {
                 last_word.get_or_insert((word, Instant::now()));
@@ -112,11 +113,17 @@ impl Following {
             let over = match &mut self.guard {
                 None => false,
                 Some(guard) => {
-                    let over = tokio::select! {
-                        biased;
-                        () = &mut interrupt => return Ok(Ended::Interrupted),
-                        () = &mut out_of_time => return Ok(Ended::TimedOut),
-                        over = guard.turn(hands, &mut self.gathered, &mut self.face) => over?,
+                    let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
+                    // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                    let over = loop {
+                        tokio::select! {
+                            biased;
+                            () = &mut interrupt => return Ok(Ended::Interrupted),
+                            () = &mut out_of_time => return Ok(Ended::TimedOut),
+                            over = &mut turn => break over?,
+                            Some(fact) = objects.next() => heard.push(fact),
+                            Some(fact) = emqx.next() => heard.push(fact),
+                        }
                     };
                     if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
                         return Ok(Ended::Tidied);
@@ -137,16 +144,18 @@ impl Following {
                     return Ok(Ended::Verdict(verdict));
                 }
             }
-            // The user first; then the wall clock; then what is new.
+            // The user first; then the wall clock; then what is new, unless something was heard already.
             let first: Option<Fact> = tokio::select! {
                 biased;
                 () = &mut interrupt => return Ok(Ended::Interrupted),
                 () = &mut out_of_time => return Ok(Ended::TimedOut),
+                () = std::future::ready(()), if !heard.is_empty() => None,
                 Some(fact) = objects.next() => Some(fact),
                 Some(fact) = emqx.next() => Some(fact),
                 _ = beat.tick() => None,
             };
-            let mut facts: Vec<Fact> = first.into_iter().collect();
+            let mut facts = std::mem::take(&mut heard);
+            facts.extend(first);
             while facts.len() < BURST {
                 let Some(Some(fact)) = objects.next().now_or_never() else { break };
                 facts.push(fact);

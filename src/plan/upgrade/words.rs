@@ -89,9 +89,11 @@ pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
         }
         Step::Moved => Some(moved(run, sides)),
         Step::Emptying => {
-            let busy = run.evacuating(sides);
+            let busy = run.at_work(sides);
             let (member, stage) = busy.first()?;
             let slowest = busy.iter().map(|(_, stage)| *stage).min().unwrap_or(stage);
+            let waiting = run.evacuating(sides).len() - busy.len();
+            let place = (place + waiting).min(total);
             let who = if busy.len() == 1 {
                 format!("old pod {place} of {total}, {}", member.pod.name)
             } else if busy.len() == total {
