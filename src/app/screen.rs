@@ -345,6 +345,7 @@ impl Acts for Doing {
                 group: "apps.emqx.io",
                 resource: "rebalances",
                 namespace: id.namespace.clone(),
+                name: None,
             };
             let answers = self.hands.kubernetes.may(&[right]).await?;
             Ok(answers.first().copied().flatten())

@@ -78,6 +78,7 @@ pub async fn live(
                 group: "apps.emqx.io",
                 resource: "rebalances",
                 namespace: gathered.id.namespace.clone(),
+                name: None,
             };
             // A server that cannot even be asked this is not one to refuse by: creating will tell.
             hands.kubernetes.may(&[right]).await.ok().and_then(|answers| answers.first().copied().flatten())

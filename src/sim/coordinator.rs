@@ -347,6 +347,13 @@ impl Broker {
         }
     }
 
+    /// Every coordinator hangs: its rebalance is listed as before, and nothing is moved any more.
+    pub fn hang_coordinators(&mut self) {
+        for rebalance in &mut self.rebalances {
+            rebalance.next = Duration::MAX;
+        }
+    }
+
     fn release(&mut self, ended: &Rebalance) {
         for &donor in &ended.donors {
             if self.available(donor) {
