@@ -138,7 +138,10 @@ async fn our_jsonpath_says_what_kubectl_says() {
     let Some(running) = standing("documented").await else { return };
     let compare = async |what: &str, template: &str| {
         let arguments: Vec<&str> = ["get"].into_iter().chain(what.split(' ')).collect();
-        let json = kubectl(&running, &[&arguments[..], &["-o", "json"]].concat(), "").await.unwrap();
+        let json =
+            kubectl(&running, &[&arguments[..], &["-o", "json", "--show-managed-fields"]].concat(), "")
+                .await
+                .unwrap();
         let theirs =
             kubectl(&running, &[&arguments[..], &["-o", &format!("jsonpath={template}")]].concat(), "").await;
         let template = Template::parse(template).unwrap_or_else(|why| panic!("{template}: {why}"));
