@@ -7,7 +7,7 @@
 //!   real controllers ──┘  └── pretend operator ─────────────────┘
 //! ```
 //!
-//! Two control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
+//! Three control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,8 @@
 #[path = "support/control_plane.rs"]
 mod control_plane;
 
+#[path = "real/asked.rs"]
+mod asked;
 #[path = "real/cluster.rs"]
 mod cluster;
 #[path = "real/doors.rs"]
@@ -32,12 +34,16 @@ mod line22;
 mod line23;
 #[path = "real/line30.rs"]
 mod line30;
+#[path = "real/lives.rs"]
+mod lives;
 #[path = "real/program.rs"]
 mod program;
 #[path = "real/rights.rs"]
 mod rights;
 #[path = "real/trap.rs"]
 mod trap;
+#[path = "real/upgrades.rs"]
+mod upgrades;
 
 use std::time::Instant;
 
@@ -87,4 +93,17 @@ async fn operators_2_3_and_3_0() {
     part("the CRDs of 3.0", plane.install(Line::V30)).await;
     let emqx = part("a cluster of v3beta1", line30::start(&plane)).await;
     part("EMQX itself", line30::through_emqx(&plane, &emqx)).await;
+}
+
+/// Whole upgrades: most of it is time that passes really, so both operators' ways run beside each other.
+#[tokio::test]
+async fn upgrades_of_2_2() {
+    let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
+    part("the CRDs of 2.2, to upgrade", plane.install(Line::V22)).await;
+    let (emqx, enterprise) = part("two clusters to upgrade", upgrades::start(&plane)).await;
+    part("upgrades, generated", asked::generated(&plane, &emqx, &enterprise)).await;
+    part("upgrades, kept by a tool", asked::kept_by_a_tool(&plane, &emqx)).await;
+    part("upgrades without the right", asked::without_the_right(&plane, &emqx)).await;
+    let by_the_operator = part("by the operator", upgrades::by_the_operator(&plane, &emqx));
+    futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
 }

@@ -79,7 +79,7 @@ pub async fn without_the_right(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let plan: Value = serde_json::from_str(&out.stdout).expect("JSON");
     assert_eq!(
         (out.code, &plan["decision"], plan["steps"].as_array().map(Vec::len)),
-        (Some(6), &json!("refused"), Some(2)),
+        (Some(6), &json!("refused"), Some(1)),
         "{plan}"
     );
 }

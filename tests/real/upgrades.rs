@@ -13,12 +13,13 @@ use crate::control_plane::{ControlPlane, until};
 use crate::program::{events, verdict};
 use crate::rights::user;
 
+/// One old pod: EMQX's hidden minute passes really, and that several go one after another is seen on a virtual clock.
 const EMQX: &str = "
 name: real
 api: v2beta1
 version: 5.8.6
 nodes:
-- { connections: 40, offlineSessions: 6, count: 2 }
+- { connections: 80, offlineSessions: 12 }
 ";
 
 const ENTERPRISE: &str = "
@@ -46,7 +47,7 @@ async fn object(cluster: &RealCluster<'_>) -> Value {
 async fn arrived(cluster: &RealCluster<'_>, old: &BTreeSet<String>, cut: u64) {
     let pods = list_pods(&cluster.client, &cluster.scenario).await.expect("pods");
     let names: BTreeSet<String> = pods.iter().map(ResourceExt::name_any).collect();
-    assert_eq!((names.len(), names.intersection(old).count()), (2, 0), "{names:?}");
+    assert_eq!((names.len(), names.intersection(old).count()), (old.len(), 0), "{names:?}");
     let (live, offline, tally) = cluster.emqx.with(|broker| {
         let sum = |of: fn(&kubectl_emqx::sim::broker::Node) -> u64| broker.nodes.iter().map(of).sum::<u64>();
         (sum(|node| node.connections), sum(|node| node.offline), broker.tally)
@@ -69,7 +70,7 @@ pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
         let plan = program.json(&["upgrade", "plan", "emqx", "--image", image, "--wait-takeover=2"]).await;
         assert_eq!(
             (&plan["decision"], &plan["strategy"], plan["steps"].as_array().map(Vec::len)),
-            (&json!("go"), &json!("blueGreen"), Some(2)),
+            (&json!("go"), &json!("blueGreen"), Some(1)),
             "{plan}"
         );
         let rate = ["--conn-evict-rate=20", "--sess-evict-rate=20", "--wait-takeover=2"];
