@@ -34,7 +34,7 @@ mod line23;
 mod line30;
 #[path = "real/program.rs"]
 mod program;
-#[path = "real/rights.rs"]
+#[path = "real/rights/mod.rs"]
 mod rights;
 #[path = "real/trap.rs"]
 mod trap;
@@ -65,7 +65,6 @@ async fn operator_2_2() {
         part("a delete that hangs", trap::run(&plane, &emqx)).await;
     };
     let others = async {
-        part("rights", rights::poorer(&plane)).await;
         part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
         part("to the end, and deleted", line22::to_the_end(&plane, &emqx, &enterprise)).await;
         part("afterwards", line22::afterwards(&plane, &emqx)).await;
@@ -87,4 +86,11 @@ async fn operators_2_3_and_3_0() {
     part("the CRDs of 3.0", plane.install(Line::V30)).await;
     let emqx = part("a cluster of v3beta1", line30::start(&plane)).await;
     part("EMQX itself", line30::through_emqx(&plane, &emqx)).await;
+}
+
+#[tokio::test]
+async fn least_privilege() {
+    let Some(plane) = ControlPlane::start_or_skip(rights::options()).await else { return };
+    let emqx = part("a cluster for many users", rights::start(&plane)).await;
+    part("every right of every verb", rights::each(&plane, &emqx)).await;
 }

@@ -1,0 +1,178 @@
+//! Every line of the table, tried: each verb by a user with exactly its rights, and by users with one less.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::audit;
+use super::table::{Need, Verb, When, Without, group};
+use super::users::user;
+use crate::control_plane::{ControlPlane, Output};
+use crate::program::notices;
+
+/// So many at a time: each is a process, and they wait for the same servers.
+const AT_ONCE: usize = 4;
+
+/// Who is short of nothing.
+const WHOLE: &str = "whole";
+
+/// The name of the user who tries a verb: with all its rights, or short of one.
+fn name(verb: usize, short_of: Option<usize>) -> String {
+    format!("verb-{verb}-{}", short_of.map_or_else(|| WHOLE.to_owned(), |need| format!("less-{need}")))
+}
+
+fn rights(verb: &Verb, short_of: Option<usize>) -> Vec<&'static str> {
+    let kept = verb.needs.iter().enumerate().filter(|(index, _)| Some(*index) != short_of);
+    kept.map(|(_, need)| need.right).collect()
+}
+
+/// Tries all verbs of a state of the cluster; tells what was not as the table says.
+pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &str) -> Vec<String> {
+    let here = || verbs.iter().enumerate().filter(|(_, verb)| verb.when == when);
+    let runs = here().flat_map(|(index, verb)| {
+        std::iter::once(None)
+            .chain((0..verb.needs.len()).map(Some))
+            .map(move |short_of| (index, verb, short_of))
+    });
+    let outputs: Vec<_> = futures::stream::iter(runs)
+        .map(async |(index, verb, short_of)| {
+            let program = user(plane, &name(index, short_of), &rights(verb, short_of));
+            let args: Vec<String> = verb.args.iter().map(|it| it.replace("{}", running)).collect();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            ((index, short_of), program.run(&args).await)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let of = |index, short_of| {
+        let found = outputs.iter().find(|(key, _)| *key == (index, short_of));
+        &found.expect("every one was run").1
+    };
+    let mut wrong = Vec::new();
+    for (index, verb) in here() {
+        let whole = of(index, None);
+        if whole.code != Some(verb.exit) || !notices(whole).is_empty() {
+            wrong.push(format!("{} with all its rights: {}", verb.name, told(whole)));
+        }
+        for (short_of, need) in verb.needs.iter().enumerate() {
+            let less = of(index, Some(short_of));
+            for why in judged(verb, need, whole, less) {
+                wrong.push(format!("{} without {}: {why}: {}", verb.name, need.right, told(less)));
+            }
+        }
+    }
+    wrong
+}
+
+/// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
+pub async fn done(plane: &ControlPlane, verbs: &[&Verb], args: &[&str]) -> String {
+    let all: BTreeSet<&str> = verbs.iter().flat_map(|verb| rights(verb, None)).collect();
+    let program = user(plane, &args[..2].join("-"), &all.into_iter().collect::<Vec<_>>());
+    let out = program.run(args).await;
+    assert!(notices(&out).is_empty(), "{}", told(&out));
+    let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", told(&out)));
+    assert_eq!(out.code, Some(0), "{}", told(&out));
+    name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
+}
+
+fn told(output: &Output) -> String {
+    let stdout: String = output.stdout.chars().take(300).collect();
+    format!("exit {:?}\nstdout: {stdout}\nstderr: {}", output.code, output.stderr)
+}
+
+/// What is wrong with an answer that lacks a right.
+fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut expect = |right: bool, what: &str| {
+        if !right {
+            wrong.push(what.to_owned());
+        }
+    };
+    match need.without {
+        Without::Poorer(differs) => {
+            expect(less.code == Some(verb.exit), "another exit");
+            let notices = notices(less);
+            expect(notices.len() == 1, "not one notice");
+            expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
+            let (whole, less) = (answer(whole), answer(less));
+            for place in differs {
+                expect(whole.pointer(place) != less.pointer(place), &format!("{place} is the same"));
+            }
+        }
+        Without::Unknown => {
+            expect(less.code == Some(1), "another exit");
+            expect(notices(less).len() == 1, "not one notice");
+            expect(
+                notices(less).iter().all(|it| names(it, need.right)),
+                "the notice does not name the right",
+            );
+            expect(less.stdout.contains("\"verdict\":\"unknown\""), "another verdict");
+        }
+        Without::Refused(exit) => {
+            expect(less.code == Some(exit), "another exit");
+            expect(less.stdout.is_empty(), "an answer");
+            expect(
+                less.stderr.lines().any(|it| names(it, need.right)),
+                "the refusal does not name the right",
+            );
+            expect(less.stderr.contains("hint: "), "no hint");
+        }
+        Without::Foretold(exit) => {
+            expect(less.code == Some(exit), "another exit");
+            expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
+            expect(notices(less).is_empty(), "a notice");
+        }
+        Without::Silent(fewer) => {
+            expect(less.code == Some(0) && less.stderr.is_empty(), "not silent");
+            expect((less.stdout != whole.stdout) == fewer, "other names");
+        }
+    }
+    wrong
+}
+
+/// Whether a sentence names verb and resource.
+fn names(sentence: &str, right: &str) -> bool {
+    let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
+    let whole = match group(resource) {
+        "" => resource.to_owned(),
+        group => format!("{resource}.{group}"),
+    };
+    sentence.contains(verb) && sentence.contains(&whole)
+}
+
+/// One document, or the lines of several.
+fn answer(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|_| {
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| Value::from(line));
+        output.stdout.lines().map(line).collect()
+    })
+}
+
+/// Compares the table with what the API server was asked for.
+pub async fn audited(plane: &ControlPlane, verbs: &[Verb]) -> Vec<String> {
+    let log = audit::read(plane).await;
+    let mut wrong = Vec::new();
+    for (index, verb) in verbs.iter().enumerate() {
+        // What is foretold was not done.
+        let used = verb.needs.iter().filter(|need| !matches!(need.without, Without::Foretold(_)));
+        let needs: BTreeSet<String> = used.map(|need| need.right.to_owned()).collect();
+        let whole = log.get(&name(index, None)).cloned().unwrap_or_default();
+        if whole.allowed != needs || !whole.refused.is_empty() {
+            wrong.push(format!("{} asks for {whole:?}", verb.name));
+        }
+        for (short_of, need) in verb.needs.iter().enumerate() {
+            let less = log.get(&name(index, Some(short_of))).cloned().unwrap_or_default();
+            // What is refused is what was taken away, and nothing is tried instead.
+            if less.refused.iter().any(|it| !together(it, need.right)) || !less.allowed.is_subset(&needs) {
+                wrong.push(format!("{} without {} asks for {less:?}", verb.name, need.right));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether two rights are the same to the API server: one of port-forward's is worth nothing without the other.
+fn together(one: &str, other: &str) -> bool {
+    one == other || [one, other].iter().all(|it| it.ends_with(" pods/portforward"))
+}
