@@ -318,14 +318,18 @@ impl Maker<'_> {
                     .iter()
                     .map(|(name, port)| json!({ "name": name, "port": port, "protocol": "TCP", "targetPort": port }))
                     .collect();
-                let role = self.endpoint_role(&name);
+                // Whatever the revision: in an upgrade the pods of both sets are selected, and their gates decide.
+                let mut selector = self.labels(self.endpoint_role(&name));
+                if let Some(labels) = selector.as_object_mut() {
+                    labels.remove("apps.emqx.io/pod-template-hash");
+                }
                 let mut metadata = self.metadata("Service", &name);
                 metadata["ownerReferences"] = self.instance_owner();
                 json!({
                     "apiVersion": "v1", "kind": "Service", "metadata": metadata,
                     "spec": {
                         "type": "ClusterIP", "clusterIP": if headless { "None" } else { "10.96.0.17" },
-                        "publishNotReadyAddresses": headless, "ports": ports, "selector": self.labels(role),
+                        "publishNotReadyAddresses": headless, "ports": ports, "selector": selector,
                     },
                 })
             })

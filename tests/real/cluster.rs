@@ -27,8 +27,8 @@ use crate::control_plane::{ControlPlane, EMQX_PORTS, NODE, ON_SERVING, condition
 const LIMIT: Duration = Duration::from_secs(40);
 
 pub struct RealCluster<'a> {
-    plane: &'a ControlPlane,
-    client: Client,
+    pub plane: &'a ControlPlane,
+    pub client: Client,
     pub scenario: Scenario,
     pub emqx: Emqx,
     /// In the order of EMQX's nodes.
@@ -278,10 +278,12 @@ async fn create(client: &Client, namespace: &str, mut object: Value) -> DynamicO
     object.as_object_mut().expect("an object").remove("status");
     let name = text(&object["metadata"]["name"]);
     let object = serde_json::from_value(object).expect("an object");
-    api.create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+    // As if by a person: what a tool keeps is another matter.
+    let params = PostParams { field_manager: Some("kubectl-create".to_owned()), ..PostParams::default() };
+    api.create(&params, &object).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-async fn list_pods(client: &Client, scenario: &Scenario) -> Result<Vec<Pod>, String> {
+pub async fn list_pods(client: &Client, scenario: &Scenario) -> Result<Vec<Pod>, String> {
     let pods = Api::<Pod>::namespaced(client.clone(), &scenario.namespace);
     let list = pods.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
     let mut items = list.items;
@@ -301,6 +303,6 @@ async fn running_pods(client: &Client, scenario: &Scenario) -> Vec<Pod> {
     .await
 }
 
-fn address(pod: &Pod) -> String {
+pub fn address(pod: &Pod) -> String {
     pod.status.as_ref().and_then(|status| status.pod_ip.clone()).expect("a running pod has an address")
 }

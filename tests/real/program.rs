@@ -135,14 +135,19 @@ impl Started {
     }
 
     /// Waits until it ends.
-    pub async fn end(mut self) -> Output {
+    pub async fn end(self) -> Output {
+        self.end_within(Duration::from_secs(45)).await
+    }
+
+    /// The same of one that waits for time that passes really.
+    pub async fn end_within(mut self, limit: Duration) -> Output {
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 break status;
             }
             let (out, err) = (self.stdout(), self.stderr());
-            assert!(began.elapsed() < Duration::from_secs(45), "{} goes on\n{out}\n{err}", self.args);
+            assert!(began.elapsed() < limit, "{} goes on\n{out}\n{err}", self.args);
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         // The pipes are empty a moment later.
