@@ -91,6 +91,6 @@ async fn operators_2_3_and_3_0() {
 #[tokio::test]
 async fn least_privilege() {
     let Some(plane) = ControlPlane::start_or_skip(rights::options()).await else { return };
-    let emqx = part("a cluster for many users", rights::start(&plane)).await;
+    let (emqx, _enterprise) = part("clusters for many users", rights::start(&plane)).await;
     part("every right of every verb", rights::each(&plane, &emqx)).await;
 }

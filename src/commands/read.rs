@@ -8,8 +8,8 @@ use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
 use crate::seam::Want;
 
-/// What `status` looks at: events tell how long the operator has been silent.
-const STATUS: Want = Want { events: true, ..Want::REBALANCE };
+/// What `status` looks at: events tell how long the operator has been silent, sets how far an upgrade is.
+const STATUS: Want = Want::ALL;
 
 async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>, bool), Problem> {
     let (gathered, many): (Vec<Gathered>, bool) = match &read.selection {

@@ -6,20 +6,22 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::audit;
-use super::table::{Need, Verb, When, Without, group};
+use super::table::{Layer, Need, Verb, When, Without, group, instead};
 use super::users::user;
 use crate::control_plane::{ControlPlane, Output};
 use crate::program::notices;
 
 /// So many at a time: each is a process, and they wait for the same servers.
-const AT_ONCE: usize = 4;
-
-/// Who is short of nothing.
-const WHOLE: &str = "whole";
+const AT_ONCE: usize = 16;
 
 /// The name of the user who tries a verb: with all its rights, or short of one.
 fn name(verb: usize, short_of: Option<usize>) -> String {
-    format!("verb-{verb}-{}", short_of.map_or_else(|| WHOLE.to_owned(), |need| format!("less-{need}")))
+    format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
+}
+
+/// The name of the user who does something in earnest.
+fn doer(verbs: &[&str]) -> String {
+    verbs.join("-and-").replace([' ', ','], "-")
 }
 
 fn rights(verb: &Verb, short_of: Option<usize>) -> Vec<&'static str> {
@@ -37,7 +39,7 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
     });
     let outputs: Vec<_> = futures::stream::iter(runs)
         .map(async |(index, verb, short_of)| {
-            let program = user(plane, &name(index, short_of), &rights(verb, short_of));
+            let program = user(plane, &name(index, short_of), when.namespace(), &rights(verb, short_of));
             let args: Vec<String> = verb.args.iter().map(|it| it.replace("{}", running)).collect();
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
             ((index, short_of), program.run(&args).await)
@@ -66,14 +68,18 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
 }
 
 /// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
-pub async fn done(plane: &ControlPlane, verbs: &[&Verb], args: &[&str]) -> String {
-    let all: BTreeSet<&str> = verbs.iter().flat_map(|verb| rights(verb, None)).collect();
-    let program = user(plane, &args[..2].join("-"), &all.into_iter().collect::<Vec<_>>());
+pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
+    let program =
+        user(plane, &doer(verbs), plane.namespace(), &together(table, verbs).into_iter().collect::<Vec<_>>());
     let out = program.run(args).await;
-    assert!(notices(&out).is_empty(), "{}", told(&out));
+    assert_eq!((out.code, notices(&out).len()), (Some(0), 0), "{}", told(&out));
     let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", told(&out)));
-    assert_eq!(out.code, Some(0), "{}", told(&out));
     name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
+}
+
+/// The rights of these verbs.
+fn together(table: &[Verb], verbs: &[&str]) -> BTreeSet<&'static str> {
+    table.iter().filter(|it| verbs.contains(&it.name)).flat_map(|it| rights(it, None)).collect()
 }
 
 fn told(output: &Output) -> String {
@@ -149,23 +155,37 @@ fn answer(output: &Output) -> Value {
     })
 }
 
-/// Compares the table with what the API server was asked for.
-pub async fn audited(plane: &ControlPlane, verbs: &[Verb]) -> Vec<String> {
+/// Compares the table with what the API server was asked for: all of it is used, nothing else is asked for, and nothing is
+/// tried instead of what is refused. `earnest` is what was done with [`done`].
+pub async fn audited(plane: &ControlPlane, table: &[Verb], earnest: &[&[&str]]) -> Vec<String> {
     let log = audit::read(plane).await;
+    let of = |user: &str| log.get(user).cloned().unwrap_or_default();
     let mut wrong = Vec::new();
-    for (index, verb) in verbs.iter().enumerate() {
-        // What is foretold was not done.
-        let used = verb.needs.iter().filter(|need| !matches!(need.without, Without::Foretold(_)));
-        let needs: BTreeSet<String> = used.map(|need| need.right.to_owned()).collect();
-        let whole = log.get(&name(index, None)).cloned().unwrap_or_default();
-        if whole.allowed != needs || !whole.refused.is_empty() {
-            wrong.push(format!("{} asks for {whole:?}", verb.name));
+    for verbs in earnest {
+        let (asked, all) = (of(&doer(verbs)), together(table, verbs));
+        if !asked.refused.is_empty() || !asked.allowed.iter().map(String::as_str).eq(all.iter().copied()) {
+            wrong.push(format!("{verbs:?} in earnest asks for {asked:?}"));
+        }
+    }
+    for (index, verb) in table.iter().enumerate() {
+        let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
+        // What is foretold, or was tried without being done, was only asked about.
+        let asked_about =
+            |need: &&Need| matches!(need.without, Without::Foretold(_)) || done && need.layer == Layer::Act;
+        let all: BTreeSet<&str> = rights(verb, None).into_iter().collect();
+        let asked = of(&name(index, None));
+        let least =
+            verb.needs.iter().filter(|need| !asked_about(need)).all(|it| asked.allowed.contains(it.right));
+        let most = asked.allowed.iter().all(|it| all.contains(it.as_str()));
+        if !least || !most || !asked.refused.is_empty() {
+            wrong.push(format!("{} asks for {asked:?}", verb.name));
         }
         for (short_of, need) in verb.needs.iter().enumerate() {
-            let less = log.get(&name(index, Some(short_of))).cloned().unwrap_or_default();
-            // What is refused is what was taken away, and nothing is tried instead.
-            if less.refused.iter().any(|it| !together(it, need.right)) || !less.allowed.is_subset(&needs) {
-                wrong.push(format!("{} without {} asks for {less:?}", verb.name, need.right));
+            let asked = of(&name(index, Some(short_of)));
+            let known = |it: &String| all.contains(it.as_str()) || instead(need.right).contains(&it.as_str());
+            let missing = |it: &String| same(it, need.right) || instead(need.right).contains(&it.as_str());
+            if !asked.refused.iter().all(missing) || !asked.allowed.iter().all(known) {
+                wrong.push(format!("{} without {} asks for {asked:?}", verb.name, need.right));
             }
         }
     }
@@ -173,6 +193,6 @@ pub async fn audited(plane: &ControlPlane, verbs: &[Verb]) -> Vec<String> {
 }
 
 /// Whether two rights are the same to the API server: one of port-forward's is worth nothing without the other.
-fn together(one: &str, other: &str) -> bool {
+fn same(one: &str, other: &str) -> bool {
     one == other || [one, other].iter().all(|it| it.ends_with(" pods/portforward"))
 }

@@ -25,48 +25,77 @@ nodes:
 - { connections: 0 }
 ";
 
-pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
+const ENTERPRISE: &str = "
+name: real
+api: v1beta4
+namespace: ee
+version: 4.4.19
+nodes:
+- { connections: 100, count: 2 }
+";
+
+pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
     plane.install(Line::V22).await;
     plane.apply_crds(&["tests/control_plane/emqxbrokers-crd.yaml"]).await;
-    let rights: BTreeSet<&str> = table().iter().flat_map(|it| &it.needs).map(|it| it.right).collect();
-    let (emqx, ()) =
-        futures::join!(RealCluster::start(plane, EMQX), users::make_groups(plane, rights.into_iter()));
-    emqx
+    plane.create_namespace(table::ENTERPRISE).await;
+    let verbs = table();
+    let rights: BTreeSet<&str> = verbs.iter().flat_map(|it| &it.needs).map(|it| it.right).collect();
+    let groups = futures::future::join(
+        users::make_groups(plane, plane.namespace(), &rights),
+        users::make_groups(plane, table::ENTERPRISE, &rights),
+    );
+    let clusters =
+        futures::future::join(RealCluster::start(plane, EMQX), RealCluster::start(plane, ENTERPRISE));
+    futures::join!(clusters, groups).0
 }
 
-/// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; and
-/// one that is followed to its end, and pruned.
+/// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; one
+/// that is followed to its end, and pruned; and an upgrade.
 pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let verbs = table();
-    let rights_of =
-        |names: &[&str]| -> Vec<&Verb> { verbs.iter().filter(|it| names.contains(&it.name)).collect() };
-    let done = async |names: &[&str], args: &[&str]| cases::done(plane, &rights_of(names), args).await;
+    let earnest: [&[&str]; 7] = [
+        &["rebalance apply"],
+        &["rebalance stop"],
+        &["rebalance apply --backend emqx"],
+        &["rebalance stop --backend emqx"],
+        &["rebalance apply", "rebalance watch"],
+        &["rebalance prune"],
+        &["upgrade apply"],
+    ];
+    let [apply, stop, start, end, follow, prune, upgrade] = earnest;
+    let done = async |names: &[&str], args: &[&str]| cases::done(plane, &verbs, names, args).await;
+    let tried = async |when, name: &str| cases::tried(plane, &verbs, when, name).await;
     let slow = |more: &'static str| [&SLOW[..], &[more]].concat();
-    let mut wrong = part("while nothing runs", cases::tried(plane, &verbs, When::Idle, "")).await;
+    let mut wrong = part("while nothing runs", tried(When::Idle, "")).await;
+    wrong.extend(part("the same of an EmqxEnterprise", tried(When::Enterprise, "")).await);
 
-    let name = done(&["rebalance apply"], &slow("--backend=rebalance")).await;
+    let name = done(apply, &slow("--backend=rebalance")).await;
     judged(emqx, &name).await;
-    wrong.extend(part("while one runs", cases::tried(plane, &verbs, When::Running, &name)).await);
+    wrong.extend(part("while one runs", tried(When::Running, &name)).await);
     assert!(!emqx.idle(), "who lacks a right stops nothing");
-    done(&["rebalance stop"], &["rebalance", "stop", &name, "--yes"]).await;
+    done(stop, &["rebalance", "stop", &name, "--yes"]).await;
     assert!(emqx.idle() && emqx.phase(&name).await.is_none());
     emqx.ready().await;
 
-    let name = done(&["rebalance apply --backend emqx"], &slow("--backend=emqx")).await;
-    wrong.extend(part("in EMQX alone", cases::tried(plane, &verbs, When::Conducted, &name)).await);
+    let name = done(start, &slow("--backend=emqx")).await;
+    wrong.extend(part("in EMQX alone", tried(When::Conducted, &name)).await);
     assert!(!emqx.idle(), "who lacks a right stops nothing");
-    done(&["rebalance stop --backend emqx"], &["rebalance", "stop", &name, "--yes"]).await;
+    done(end, &["rebalance", "stop", &name, "--yes"]).await;
     assert!(emqx.idle());
     emqx.ready().await;
 
-    let name = part("to the end", done(&["rebalance apply", "rebalance watch"], &QUICK)).await;
+    let name = part("to the end", done(follow, &QUICK)).await;
     judged(emqx, &name).await;
-    wrong.extend(part("when one is over", cases::tried(plane, &verbs, When::Over, "")).await);
+    wrong.extend(part("when one is over", tried(When::Over, "")).await);
     assert!(emqx.phase(&name).await.is_some(), "a dry run deletes nothing");
-    assert_eq!(done(&["rebalance prune"], &["rebalance", "prune", "--yes"]).await, name);
+    assert_eq!(done(prune, &["rebalance", "prune", "--yes"]).await, name);
     assert!(emqx.phase(&name).await.is_none());
+    emqx.ready().await;
 
-    wrong.extend(part("by the audit log", cases::audited(plane, &verbs)).await);
+    done(upgrade, &["upgrade", "apply", table::IMAGE, "--yes"]).await;
+    wrong.extend(part("an upgrade", tried(When::Upgrading, "")).await);
+
+    wrong.extend(part("by the audit log", cases::audited(plane, &verbs, &earnest)).await);
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 

@@ -3,6 +3,8 @@
 
 use Layer::{Act, Ask, View};
 
+use crate::control_plane::NAMESPACE;
+
 /// Which of the shipped roles holds a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
@@ -50,7 +52,21 @@ pub enum When {
     Conducted,
     /// One is over.
     Over,
+    /// An image was changed.
+    Upgrading,
+    /// Nothing runs, and the instance is an EmqxEnterprise.
+    Enterprise,
 }
+
+impl When {
+    /// Where the cluster is.
+    pub fn namespace(self) -> &'static str {
+        if self == Self::Enterprise { ENTERPRISE } else { NAMESPACE }
+    }
+}
+
+/// The namespace of the EmqxEnterprise.
+pub const ENTERPRISE: &str = "ee";
 
 /// One verb.
 #[derive(Clone, Debug)]
@@ -97,6 +113,12 @@ fn kinds(without: Without) -> Vec<Need> {
         poorer("list emqxenterprises", &[], others),
         poorer("list emqxbrokers", &[], others),
     ]
+}
+
+/// The same where the one that is meant is an EmqxEnterprise.
+fn enterprise() -> Vec<Need> {
+    let [mine, other, third] = kinds(REFUSED).try_into().expect("three kinds");
+    vec![Need { right: other.right, ..mine }, Need { right: mine.right, ..other }, third]
 }
 
 /// What is found by its own name is of one kind.
@@ -171,6 +193,7 @@ pub fn table() -> Vec<Verb> {
                 kinds(REFUSED),
                 judging(Without::Poorer(&["/nodes/0/ready"]), &["/nodes/0/serving"]),
                 silence(),
+                sets(),
                 ask(Without::Poorer(&["/nodes/0/source"]), COUNTS),
             ],
         ),
@@ -184,25 +207,15 @@ pub fn table() -> Vec<Verb> {
             ],
         ),
         verb(
-            idle("watch", &["watch", "-o", "jsonl", "--timeout=2s"]),
+            idle("watch", &["watch", "-o", "jsonl", "--timeout=3s"]),
             0,
             [
                 kinds(REFUSED),
                 judging(Without::Poorer(&[]), &[]),
                 silence(),
-                ["list statefulsets", "list replicasets"]
-                    .map(|it| poorer(it, &[], "the sets of an upgrade are not told apart"))
-                    .to_vec(),
+                sets(),
                 ask(Without::Poorer(&[]), COUNTS),
-                watching(&[
-                    "watch emqxes",
-                    "watch rebalances",
-                    "watch pods",
-                    "watch endpointslices",
-                    "watch events",
-                    "watch statefulsets",
-                    "watch replicasets",
-                ]),
+                watching(&WATCHED),
             ],
         ),
         verb(
@@ -265,7 +278,7 @@ pub fn table() -> Vec<Verb> {
             [kinds(REFUSED), judging(REFUSED, &[]), silence(), ask(REFUSED, "refused: EMQX cannot be asked")],
         ),
         verb(
-            running("rebalance watch", &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=2s"]),
+            running("rebalance watch", &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=3s"]),
             5,
             [
                 its_kind(),
@@ -316,9 +329,123 @@ pub fn table() -> Vec<Verb> {
                     .into_iter()
                     .filter(|it| it.right != "list endpointslices")
                     .collect(),
-                ask(Without::Poorer(&[]), "what says Failed stays: EMQX may still run it"),
+                ask(Without::Poorer(&["/0"]), "what says Failed stays: EMQX may still run it"),
                 vec![need("delete rebalances", Act, Without::Refused(6), "refused before anything is done")],
             ],
         ),
+        verb(
+            idle("upgrade plan", &["upgrade", "plan", IMAGE, "-o", "json"]),
+            0,
+            [
+                kinds(REFUSED),
+                upgrading(),
+                vec![
+                    poorer("get emqxes", &[], "who else keeps the image is not known"),
+                    need(
+                        "patch emqxes",
+                        Act,
+                        Without::Foretold(6),
+                        "the plan says that it may not be applied, with exit 6",
+                    ),
+                ],
+            ],
+        ),
+        verb(idle("upgrade generate", &["upgrade", "generate", IMAGE]), 0, [kinds(REFUSED)]),
+        verb(
+            idle("upgrade apply", &["upgrade", "apply", IMAGE, "--dry-run=server", "-o", "json"]),
+            0,
+            [kinds(REFUSED), upgrading(), changing("get emqxes", "patch emqxes")],
+        ),
+        verb(
+            Trial {
+                name: "upgrade apply, guarded",
+                when: When::Enterprise,
+                args: &[
+                    "upgrade",
+                    "apply",
+                    "--version=4.4.20",
+                    "--blue-green",
+                    "--dry-run=server",
+                    "-o",
+                    "json",
+                ],
+            },
+            0,
+            [
+                enterprise(),
+                upgrading(),
+                changing("get emqxenterprises", "patch emqxenterprises"),
+                vec![need(
+                    "patch pods/status",
+                    Act,
+                    Without::Foretold(0),
+                    "the plan says so: old pods stay in the Service while they are emptied",
+                )],
+            ],
+        ),
+        verb(
+            Trial {
+                name: "upgrade watch",
+                when: When::Upgrading,
+                args: &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
+            },
+            5,
+            [kinds(REFUSED), upgrading_by(REFUSED), watching(&WATCHED)],
+        ),
+        verb(
+            Trial {
+                name: "upgrade undo",
+                when: When::Upgrading,
+                args: &["upgrade", "undo", "--dry-run=server"],
+            },
+            0,
+            [kinds(REFUSED), upgrading_by(Without::Refused(6)), changing("get emqxes", "patch emqxes")],
+        ),
     ]
+}
+
+/// What is upgraded to.
+pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
+
+const WATCHED: [&str; 7] = [
+    "watch emqxes",
+    "watch rebalances",
+    "watch pods",
+    "watch endpointslices",
+    "watch events",
+    "watch statefulsets",
+    "watch replicasets",
+];
+
+/// What an upgrade is judged by.
+fn upgrading() -> Vec<Need> {
+    upgrading_by(Without::Poorer(&[]))
+}
+
+fn upgrading_by(pods: Without) -> Vec<Need> {
+    [judging(pods, &[]), silence(), sets(), ask(Without::Poorer(&[]), COUNTS)].concat()
+}
+
+fn sets() -> Vec<Need> {
+    ["list statefulsets", "list replicasets"]
+        .map(|right| poorer(right, &[], "the old and the new set of an upgrade are not told apart"))
+        .to_vec()
+}
+
+/// What a change of the instance takes.
+fn changing(get: &'static str, patch: &'static str) -> Vec<Need> {
+    vec![
+        need(get, View, REFUSED, "refused"),
+        need(patch, Act, Without::Refused(6), "refused before anything is done"),
+    ]
+}
+
+/// What is tried when a right is missing that would have told more: a name that is no object's may be an instance's, of any
+/// kind.
+pub fn instead(right: &str) -> &'static [&'static str] {
+    if right == "list rebalances" {
+        &["list emqxes", "list emqxenterprises", "list emqxbrokers"]
+    } else {
+        &[]
+    }
 }

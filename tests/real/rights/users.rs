@@ -1,6 +1,7 @@
 //! Users with exactly the rights that a test says: each right is a role of its own, bound to a group of its name, and the
 //! groups of a user are in his certificate.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
@@ -23,14 +24,13 @@ fn parts(right: &str) -> (&str, &str) {
 }
 
 /// Makes the groups, in the namespace or (where that has no meaning) in the whole cluster.
-pub async fn make_groups(plane: &ControlPlane, rights: impl Iterator<Item = &str>) {
+pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
-    let rights: Vec<&str> = rights.collect();
-    for right in &rights {
+    for right in rights {
         let kind = if whole_cluster(right) { "ClusterRole" } else { "Role" };
         let mut metadata = json!({ "name": right.replace([' ', '/'], "-") });
         if kind == "Role" {
-            metadata["namespace"] = json!(plane.namespace());
+            metadata["namespace"] = json!(namespace);
         }
         objects
             .push(json!({ "apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule(right)] }));
@@ -45,7 +45,7 @@ pub async fn make_groups(plane: &ControlPlane, rights: impl Iterator<Item = &str
         let (verb, resource) = parts(right);
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let question = json!({ "spec": { "user": "anyone", "groups": [right], "resourceAttributes": {
-            "namespace": if whole_cluster(right) { "" } else { plane.namespace() }, "verb": verb,
+            "namespace": if whole_cluster(right) { "" } else { namespace }, "verb": verb,
             "group": group(resource), "resource": plural, "subresource": subresource } } });
         let question = serde_json::from_value(question).expect("a review");
         until(&format!("leave to {right}"), Duration::from_secs(60), async || {
@@ -67,6 +67,6 @@ fn whole_cluster(right: &str) -> bool {
 }
 
 /// The program in the hands of a user with these rights.
-pub fn user<'a>(plane: &'a ControlPlane, name: &str, rights: &[&str]) -> Program<'a> {
-    Program::of(plane, &plane.kubeconfig_in(name, rights), plane.namespace())
+pub fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, rights: &[&str]) -> Program<'a> {
+    Program::of(plane, &plane.kubeconfig_in(name, rights), namespace)
 }
