@@ -159,7 +159,10 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         "status a b",
         "status --colour never",
         "status --color sometimes",
-        "status -o jsonpath={.x}",
+        "status -o jsonpath={..x}",
+        "status -o jsonpath",
+        "status -o xml",
+        "rebalance watch -o jsonpath={.x}",
         "status -A emqx",
         "status -l a=b emqx",
         "status pod/a",
@@ -225,7 +228,7 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         let hint = problem.hint.clone().unwrap_or_else(|| panic!("{line} has no hint: {problem:?}"));
         writeln!(all, "$ {line}\n{problem}\n  {hint}").expect("a string");
     }
-    insta::assert_snapshot!(all, @r"
+    insta::assert_snapshot!(all, @r#"
         $ stauts
         unknown command `stauts`: `kubectl emqx` has no such verb
           did you mean kubectl emqx status?
@@ -238,9 +241,18 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         $ status --color sometimes
         `sometimes` is no value for --color: it takes one of auto, always, never
           kubectl emqx status --help
-        $ status -o jsonpath={.x}
-        -o jsonpath is not there yet: this release has none
-          use -o json and pick from it with jq
+        $ status -o jsonpath={..x}
+        `jsonpath={..x}` is no value for --output: `..x` is more than .field, [n], [*], range … end and quoted text
+          as in -o jsonpath='{.verdict}{"\n"}'; for more, -o json and jq
+        $ status -o jsonpath
+        `jsonpath` is no value for --output: there is no template
+          as in -o jsonpath='{.verdict}{"\n"}'; for more, -o json and jq
+        $ status -o xml
+        `xml` is no value for --output: it takes one of text, wide, json, yaml, name, jsonpath=…
+          did you mean yaml?
+        $ rebalance watch -o jsonpath={.x}
+        `jsonpath={.x}` is no value for --output: it takes one of text, jsonl
+          did you mean jsonl?
         $ status -A emqx
         -A does not go with a name: a name is one instance in one namespace
           name it alone, as in kubectl emqx status emqx; or leave the name out
@@ -412,7 +424,7 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         $ demo serve documented --file x.yaml
         --file does not go with a scenario's name: one cluster plays one scenario
           leave out either --file or documented
-    ");
+    "#);
 }
 
 #[test]

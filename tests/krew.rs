@@ -21,9 +21,13 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use go_modules::{cache_dir, manifest_dir, programs, skipped};
+use go_modules::{cache_dir, lock, manifest_dir, programs, skipped};
 use kubectl_emqx::sim::{self, Scenario};
+
+/// How long another run of the same test may take, on a machine that does other things too.
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// What krew can tell apart, and what Rust calls it.
 const PLATFORMS: [(&str, &str); 6] = [
@@ -39,6 +43,8 @@ const PLATFORMS: [(&str, &str); 6] = [
 struct Machine {
     home: PathBuf,
     base: String,
+    /// Held for as long as the folder is in use, by whichever process.
+    _alone: fs::File,
 }
 
 impl Machine {
@@ -55,7 +61,10 @@ impl Machine {
                 return None;
             }
         };
-        let home = cache_dir().join("runs").join(format!("krew-{name}-{}", std::process::id()));
+        let home = cache_dir().join("runs").join(format!("krew-{name}"));
+        fs::create_dir_all(cache_dir().join("runs")).unwrap();
+        let alone = lock(&home.with_extension("lock"), LIMIT).unwrap();
+        let _ = fs::remove_dir_all(&home);
         for folder in ["bin", "archives", "index/plugins"] {
             fs::create_dir_all(home.join(folder)).unwrap();
         }
@@ -73,7 +82,7 @@ impl Machine {
         let archives = home.join("archives");
         // Ends with the process: the last test that needs it has ended by then.
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(&stream, &archives)));
-        Some(Self { home, base })
+        Some(Self { home, base, _alone: alone })
     }
 
     fn path(&self, inside: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What is shipped: licences, crates that are there twice, and manifests that agree with the program.
 
 #![expect(clippy::disallowed_methods, reason = "the files of the package are read where they lie")]
+#![expect(clippy::print_stderr, reason = "a test that does not run says so")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -271,6 +272,25 @@ mod scripts {
             ["LICENSE", "kubectl-emqx", "completions/kubectl_complete-emqx", "completions/kubectl-emqx.zsh"]
         {
             assert!(list.lines().any(|line| line == file), "{file}: {list}");
+        }
+    }
+
+    #[test]
+    fn shellcheck_has_nothing_to_say_about_them() {
+        let scripts: Vec<PathBuf> = std::fs::read_dir(root().join("scripts"))
+            .expect("the folder")
+            .map(|entry| entry.expect("a file").path())
+            .chain([root().join(".ci/run"), root().join("plugin-manifest/kubectl_complete-emqx")])
+            .collect();
+        assert!(scripts.len() > 4, "{scripts:?}");
+        for script in &scripts {
+            let text = std::fs::read_to_string(script).expect("a script");
+            let strict = text.starts_with("#!/bin/sh\n") || text.contains("\nset -euo pipefail\n");
+            assert!(strict, "{}", script.display());
+        }
+        match Command::new("shellcheck").args(&scripts).output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+            Err(error) => eprintln!("SKIPPED: the scripts were not looked at: shellcheck: {error}"),
         }
     }
 

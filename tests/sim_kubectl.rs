@@ -131,3 +131,58 @@ async fn what_is_wrong_is_refused_as_the_real_server_refuses_it() {
     assert!(can.is_err());
     running.shutdown().await;
 }
+
+#[tokio::test]
+async fn our_jsonpath_says_what_kubectl_says() {
+    use kubectl_emqx::{model::jsonpath::Template, output::jsonpath::pick};
+    let Some(running) = standing("documented").await else { return };
+    let compare = async |what: &str, template: &str| {
+        let arguments: Vec<&str> = ["get"].into_iter().chain(what.split(' ')).collect();
+        let json = kubectl(&running, &[&arguments[..], &["-o", "json"]].concat(), "").await.unwrap();
+        let theirs =
+            kubectl(&running, &[&arguments[..], &["-o", &format!("jsonpath={template}")]].concat(), "").await;
+        let template = Template::parse(template).unwrap_or_else(|why| panic!("{template}: {why}"));
+        let ours = pick(&template, &serde_json::from_str(&json).unwrap());
+        match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs, "{what} {template:?}"),
+            (Err(ours), Err(theirs)) => {
+                let same = theirs.contains(&ours) || theirs.contains("is not array or slice");
+                assert!(same, "{what} {template:?}: {ours}\n{}", theirs.lines().next().unwrap_or_default());
+            }
+            (ours, theirs) => panic!("{what} {template:?}: {ours:?}, kubectl: {theirs:?}"),
+        }
+    };
+    for template in [
+        "{.metadata.name}",
+        "a{.metadata.name}\\n{'\\n'}{ .kind }}",
+        "{\"quotes: \\\" ' } \\\\ \\t|\"}",
+        "{.nope}{.nope.x[0][*].y}{.metadata.name.x}|",
+        "{.metadata}",
+        "{.status.conditions[*].type}",
+        "{.status.conditions[-1].type}{.status.conditions[01].type}",
+        "{.status.conditions[9].type}",
+        "{.status.conditions[-9].type}",
+        "{.metadata[0]}",
+        "{.metadata.name[*]}",
+        "{range .status.conditions[*]}{.type}={.status}{\"\\n\"}{end}",
+        "{range .metadata}{.name}{.nope}{end}{range .nope}x{end}",
+        "{.spec.coreTemplate.spec.replicas}",
+        "no braces at all",
+    ] {
+        compare("emqx emqx", template).await;
+    }
+    for template in [
+        "{.items[*].metadata.name}",
+        "{range .items[*]}{.metadata.name}{'\\t'}{range .status.conditions[*]}{.type},{end}{'\\n'}{end}",
+        // null, true, and objects within a list
+        "{.items[*].status.conditions[*].lastProbeTime}{.items[0].status.conditions[0].lastProbeTime.x}",
+        "{.items[*].status.containerStatuses[0].ready}",
+        "{.items[*].spec.readinessGates}",
+        "{.items[*].status.conditions}",
+    ] {
+        compare("pods", template).await;
+    }
+    compare("pods -l no=such", "{.items[*].metadata.name}|{.items}").await;
+    compare("pods -l no=such", "{.items[0]}").await;
+    running.shutdown().await;
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::args_upgrade::UpgradeArgs;
+use super::forms::FormParser;
 use super::global::GlobalArgs;
 use super::groups::{
     ApplyForm, BackendArgs, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
@@ -240,7 +241,7 @@ pub(super) struct ApplyArgs {
     #[arg(short, long)]
     pub(super) watch: bool,
     /// The form of the output
-    #[arg(short, long, value_name = "FORM", value_enum)]
+    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
     pub(super) output: Option<ApplyForm>,
     #[command(flatten)]
     pub(super) backend: BackendArgs,

@@ -3,6 +3,7 @@
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::forms::FormParser;
 use super::groups::{ApplyForm, FollowArgs, OutputArgs, SkipArgs, StreamForm, WriteArgs};
 use super::help;
 use super::intent::InstanceName;
@@ -155,7 +156,7 @@ pub(super) struct UpgradeApplyArgs {
     #[arg(short, long)]
     pub(super) watch: bool,
     /// The form of the output
-    #[arg(short, long, value_name = "FORM", value_enum)]
+    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
     pub(super) output: Option<ApplyForm>,
     #[command(flatten)]
     pub(super) change: ChangeArgs,

@@ -15,8 +15,9 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::intent::{Completing, InstanceName, Intent, Names, OperationName, Verb};
-use super::rules_rebalance::skippable_checks;
+use super::rules_rebalance::{APPLY_CHECKS, STOP_CHECKS};
 use crate::model::human::harmless;
+use crate::model::upgrade::SKIPPABLE;
 
 /// The hidden entry, in cobra's name: `kubectl-emqx __complete WORDS…`.
 pub(super) const ENTRY: &str = "__complete";
@@ -194,17 +195,27 @@ impl<'a> Typed<'a> {
 fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     let known = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).map(|value| {
         let about = value.get_help().map(ToString::to_string).unwrap_or_default();
-        Candidate::new(value.get_name(), about)
+        // What follows is the user's own: `jsonpath=…`.
+        Candidate::new(value.get_name().trim_end_matches('…'), about)
     });
     let mut candidates: Vec<Candidate> = known.collect();
     if arg.get_long() == Some("skip-check") {
-        candidates.extend(skippable_checks(path).iter().map(|&id| Candidate::new(id, "")));
+        candidates.extend(checks(path).iter().map(|&id| Candidate::new(id, "")));
     }
     Completing {
         word: word.to_owned(),
         candidates,
         names: names(arg),
         files: !matches!(arg.get_value_hint(), ValueHint::Unknown),
+    }
+}
+
+/// The checks that a verb can be told to skip.
+fn checks(path: &[&str]) -> &'static [&'static str] {
+    match path {
+        ["upgrade", ..] => &SKIPPABLE,
+        ["rebalance", "stop"] => &STOP_CHECKS,
+        _ => &APPLY_CHECKS,
     }
 }
 
@@ -272,9 +283,10 @@ mod tests {
     fn the_words_before_say_what_the_last_one_is() {
         assert_eq!(values("rebalance pl"), ["plan"]);
         assert_eq!(values("rebalance list --backend em"), ["emqx"]);
-        assert_eq!(values("rebalance apply -yo js"), ["json", "jsonl"]);
+        assert_eq!(values("rebalance apply -yo js"), ["json", "jsonpath=", "jsonl"]);
         assert_eq!(values("rebalance apply -yojson --ye"), [] as [&str; 0], "it is there");
         assert_eq!(values("rebalance apply --skip-check overshoot --skip-c"), ["--skip-check"]);
+        assert_eq!(values("upgrade apply --skip-check too"), ["too-many-pods"]);
         assert_eq!(values("status --no-such-flag em"), [] as [&str; 0]);
         assert_eq!(values("rebalance apply a pla"), [] as [&str; 0], "no verb behind a name");
         assert_eq!(values("rebalance watch --wat"), [] as [&str; 0], "it is hidden");
@@ -289,6 +301,8 @@ mod tests {
             ("status -An ", Some(Names::Namespaces)),
             ("status --color=never --context=", Some(Names::Contexts)),
             ("rebalance apply --conn-evict-rate 5 ", Some(Names::Instances)),
+            ("upgrade --image=", Some(Names::Images)),
+            ("upgrade undo --to ", Some(Names::Images)),
             ("rebalance apply --conn-evict-rate ", None),
         ] {
             assert_eq!(of(line).0.names, names, "{line}");

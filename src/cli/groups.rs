@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
+use super::forms::{FormParser, JSONPATH};
 use super::intent::{BackendChoice, DryRun, Output};
 use super::value;
 
@@ -27,7 +28,7 @@ pub(super) struct SelectArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct OutputArgs {
     /// The form of the output
-    #[arg(short, long, value_name = "FORM", value_enum)]
+    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<Output>::new())]
     pub(super) output: Option<Output>,
 }
 
@@ -65,6 +66,12 @@ pub(super) enum ApplyForm {
     Jsonl,
 }
 
+impl From<Output> for ApplyForm {
+    fn from(output: Output) -> Self {
+        Self::Document(output)
+    }
+}
+
 impl ValueEnum for ApplyForm {
     fn value_variants<'a>() -> &'a [Self] {
         &[
@@ -73,6 +80,7 @@ impl ValueEnum for ApplyForm {
             Self::Document(Output::Json),
             Self::Document(Output::Yaml),
             Self::Document(Output::Name),
+            Self::Document(JSONPATH),
             Self::Jsonl,
         ]
     }

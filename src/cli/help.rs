@@ -33,7 +33,8 @@ pub(super) const STATUS: &str = "\
 Examples:
   kubectl emqx status
   kubectl emqx status emqx -n mq -o json
-  kubectl emqx status -A";
+  kubectl emqx status -A
+  kubectl emqx status -o jsonpath={.verdict}";
 
 /// Of `nodes`.
 pub(super) const NODES: &str = "\

@@ -37,10 +37,6 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
             };
             Problem::usage(format!("{flag} needs a value"), why).hint(help)
         }
-        ErrorKind::InvalidValue if value.starts_with("jsonpath") => {
-            Problem::usage("-o jsonpath is not there yet", "this release has none")
-                .hint("use -o json and pick from it with jq")
-        }
         ErrorKind::InvalidValue => {
             let takes = list(error, ContextKind::ValidValue).join(", ");
             let near = text(error, ContextKind::SuggestedValue);

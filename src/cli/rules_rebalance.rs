@@ -14,7 +14,6 @@ use super::intent::{
 use super::rules::{filter, usage};
 use super::rules_shared::{follow, skippable, stream, then, write};
 use crate::error::Problem;
-use crate::model::upgrade::SKIPPABLE;
 use crate::model::{InstanceKind, OperatorLine, Strategy};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
@@ -34,20 +33,10 @@ pub const APPLY_CHECKS: [&str; 11] = [
 ];
 
 /// The checks of `stop` that may be skipped.
-const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
+pub(super) const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 
 /// Checks that exist, and cannot be skipped.
 const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
-
-/// The checks that a verb, by its path, can be told to skip.
-pub(super) fn skippable_checks(path: &[&str]) -> &'static [&'static str] {
-    match path {
-        ["rebalance", "apply"] => &APPLY_CHECKS,
-        ["rebalance", "stop"] => &STOP_CHECKS,
-        ["upgrade"] | ["upgrade", "plan" | "apply" | "undo"] => &SKIPPABLE,
-        _ => &[],
-    }
-}
 
 /// What `rebalance` means.
 pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Problem> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::intent::{EmqxUrl, InstanceName, OperationName};
 use crate::model::image::Image;
+use crate::model::jsonpath::Template;
 use crate::model::{InstanceKind, NodeName};
 
 /// Why a value cannot be used, and what could be typed instead.
@@ -285,6 +286,13 @@ pub(super) fn check_id(text: &str) -> Result<String, Bad> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// A template of `-o jsonpath=`.
+pub(super) fn template(text: &str) -> Result<Template, Bad> {
+    Template::parse(text).map_err(|why| {
+        Bad::new(why).hint("as in -o jsonpath='{.verdict}{\"\\n\"}'; for more, -o json and jq")
+    })
 }
 
 /// A sentence of a person's own, on one line.

@@ -1,5 +1,7 @@
 //! The forms that words take on their way out: what was asked on the command line, and what `output` goes by.
 
+use super::jsonpath::Template;
+
 /// The form of a document on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
@@ -14,6 +16,8 @@ pub enum Output {
     Yaml,
     /// Names alone.
     Name,
+    /// What a template picks from the JSON document. There is one in a call, and it lives as long as the program.
+    JsonPath(&'static Template),
 }
 
 /// The form of a stream on stdout.

@@ -6,6 +6,7 @@ pub mod fact;
 pub mod form;
 pub mod human;
 pub mod image;
+pub mod jsonpath;
 pub mod load;
 pub mod name;
 pub mod pod;

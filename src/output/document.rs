@@ -85,7 +85,7 @@ fn write<T: Serialize>(what: &T, format: Format) -> String {
 }
 
 /// What could play with a terminal is written `\u…`: the document says the same.
-fn harmless_json(text: &str) -> String {
+pub(super) fn harmless_json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut units = [0_u16; 2];
     for letter in text.chars() {

@@ -20,6 +20,7 @@ macro_rules! put {
 pub mod document;
 pub mod inline;
 pub mod inline_view;
+pub mod jsonpath;
 pub mod names;
 pub mod printer;
 pub mod table;

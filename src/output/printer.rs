@@ -9,11 +9,13 @@ use anstream::AutoStream;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::document::{self, Format};
+use super::jsonpath;
 use super::text::{self, Layout, resource};
 use super::theme::{Theme, Tone};
 use crate::error::Problem;
 use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::human::clock;
+use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::{Applied, Backend, Nodes, RebalanceItem, Status, Stopped, Version};
@@ -292,8 +294,22 @@ impl Printer {
             Output::Json => document::one(kind, body, Format::Json),
             Output::Yaml => document::one(kind, body, Format::Yaml),
             Output::Name => self.theme().clean(&name()) + "\n",
+            Output::JsonPath(template) => {
+                return self.pick(template, &document::one(kind, body, Format::Line));
+            }
         };
         self.push(false, &text);
+    }
+
+    /// Prints what a template picks from a document.
+    fn pick(&self, template: &Template, document: &str) {
+        let document = serde_json::from_str(document).unwrap_or_default();
+        match jsonpath::pick(template, &document) {
+            Ok(text) => self.push(false, &text),
+            Err(why) => {
+                self.failed.borrow_mut().get_or_insert(io::Error::other(why));
+            }
+        }
     }
 
     fn results<T: serde::Serialize>(
@@ -312,6 +328,9 @@ impl Printer {
             Output::Json => document::list(kind, bodies, Format::Json),
             Output::Yaml => document::list(kind, bodies, Format::Yaml),
             Output::Name => bodies.iter().map(|body| self.theme().clean(&name(body)) + "\n").collect(),
+            Output::JsonPath(template) => {
+                return self.pick(template, &document::list(kind, bodies, Format::Line));
+            }
         };
         self.push(false, &text);
     }
@@ -373,6 +392,9 @@ impl Printer {
             Output::Yaml => document::items("RebalanceList", items, Format::Yaml),
             Output::Name => {
                 items.iter().map(|item| self.theme().clean(&rebalance_name(&item.name)) + "\n").collect()
+            }
+            Output::JsonPath(template) => {
+                return self.pick(template, &document::items("RebalanceList", items, Format::Line));
             }
         };
         self.push(false, &text);

@@ -82,6 +82,7 @@ fn names_come_from_the_cluster_that_the_words_mean() {
     is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods"]);
     is(&["nodes", "--user=view"], &["viewer"]);
     is(&["demo", "documented-v2"], &["documented-v2beta1", "documented-v2"]);
+    is(&["upgrade", "--image", ""], &["emqx/emqx-enterprise:5.8.6"]);
     // Who may not look is offered nothing, and the namespaces of the kubeconfig.
     is(&["status", "--context", "nobody", ""], &[]);
     is(&["status", "--context", "nobody", "-n", ""], &["mq"]);

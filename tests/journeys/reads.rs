@@ -248,3 +248,51 @@ fn every_verb_has_help_with_examples() {
         assert_eq!(ran.err, "", "{verb}");
     }
 }
+
+#[test]
+fn a_template_picks_from_the_document_that_json_shows() {
+    let demo = Cluster::demo("documented", 40);
+    let picks = |verb: &[&str], template: &str| {
+        let form = format!("jsonpath={template}");
+        let mut command = demo.command("");
+        command.args(verb).args(["-o", &form]);
+        crate::bench::Going::start(command, None).end()
+    };
+    let is = |verb: &str, template: &str, expected: &str| {
+        let words: Vec<&str> = verb.split(' ').collect();
+        assert_eq!(picks(&words, template).exits(0).out, expected, "{verb}");
+    };
+    is("status", "{.verdict}", "idle");
+    is("status", "{.nodes[*].connections} {.nodes[2].share}{'\\n'}", "3333 3333 3334 0 0.3334\n");
+    is("status", "{.phase},{.nodes[-1].state}", "null,null");
+    is(
+        "status -A",
+        "{range .items[*]}{.instance.name}: {.totals}{end}",
+        "emqx: {\"connections\":10000,\"nodes\":4,\"serving\":4,\"sessions\":10000}",
+    );
+    is("nodes", "{range .items[*]}{.connections};{end}", "3333;3333;3334;0;");
+    is("version", "{.plugin} {.clusters[0].instance.name}", concat!(env!("CARGO_PKG_VERSION"), " emqx"));
+    is(
+        "rebalance plan --counts 3333,3333,3334,0 --conn-evict-rate 10 --abs-conn-threshold 100",
+        "{.moves.rounds}",
+        "78",
+    );
+    is("rebalance list", "{.kind}{.items[*].name}", "RebalanceList");
+    is(
+        "rebalance apply --yes --dry-run=client --conn-evict-rate 1",
+        "{.instance.name} {.plan.decision}",
+        "emqx go",
+    );
+    let name = demo.running(crate::bench::SLOW);
+    is("rebalance", "{.items[*].name}", &name);
+    is("rebalance stop --yes", "{.verdict} {.name}", &format!("stopped rebalance.apps.emqx.io/{name}"));
+    // Nothing is printed of a path that leads nowhere, and a script is told.
+    let ran = picks(&["nodes"], "{.items[0].node}{.items[9].node}")
+        .exits(1)
+        .says("out of bounds: index 9, length 4");
+    assert_eq!(ran.out, "");
+    for template in ["{..node}", "{.items[?(@.ready)]}", "{.items[0:2]}", "{.a", ""] {
+        picks(&["nodes"], template).fails(2);
+    }
+    picks(&["watch", "--timeout", "1s"], "{.x}").fails(2);
+}

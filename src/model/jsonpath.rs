@@ -1,0 +1,204 @@
+//! `jsonpath=TEMPLATE`: the part of kubectl's dialect that picks fields. Text outside braces stands as it is; within them
+//! are quoted text, a path of `.field`, `[n]` and `[*]`, or `range PATH` … `end`.
+
+/// What is written for a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template(pub Vec<Part>);
+
+/// One piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text as it is.
+    Text(String),
+    /// What a path leads to.
+    Path(Vec<Step>),
+    /// The inner parts, for everything that a path leads to.
+    Range(Vec<Step>, Vec<Part>),
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A field of an object.
+    Field(String),
+    /// An item of a list; from its end when negative.
+    Index(i64),
+    /// Every item of a list.
+    All,
+}
+
+/// What stands within braces.
+enum Action {
+    Part(Part),
+    Range(Vec<Step>),
+    End,
+}
+
+impl Template {
+    /// Reads a template; why it cannot be read otherwise.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // The ranges that are open: where each leads, and what stood before it.
+        let mut open: Vec<(Vec<Step>, Vec<Part>)> = Vec::new();
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, inner)) = rest.split_once('{') {
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            let end = close(inner).ok_or("a `{` is not closed")?;
+            rest = &inner[end + 1..];
+            match action(inner[..end].trim())? {
+                Action::Part(part) => parts.push(part),
+                Action::Range(path) => open.push((path, std::mem::take(&mut parts))),
+                Action::End => {
+                    let (path, outer) = open.pop().ok_or("an `end` has no range before it")?;
+                    let inner = std::mem::replace(&mut parts, outer);
+                    parts.push(Part::Range(path, inner));
+                }
+            }
+        }
+        if !open.is_empty() {
+            return Err("a `range` has no {end}".to_owned());
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        if parts.is_empty() { Err("there is no template".to_owned()) } else { Ok(Self(parts)) }
+    }
+}
+
+/// Where the brace is that ends what stands before it; braces within quotes do not.
+fn close(text: &str) -> Option<usize> {
+    let (mut quote, mut escaped) = (None, false);
+    for (at, letter) in text.char_indices() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if letter == '\\' => escaped = true,
+            Some(mark) if letter == mark => quote = None,
+            None if matches!(letter, '"' | '\'') => quote = Some(letter),
+            None if letter == '}' => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    if let Some(mark) = text.chars().next().filter(|mark| matches!(mark, '"' | '\'')) {
+        return quoted(&text[1..], mark).map(|text| Action::Part(Part::Text(text)));
+    }
+    if text == "end" {
+        return Ok(Action::End);
+    }
+    match text.strip_prefix("range ") {
+        Some(inner) => path(inner.trim()).map(Action::Range),
+        None => path(text).map(|path| Action::Part(Part::Path(path))),
+    }
+}
+
+fn beyond(text: &str) -> String {
+    format!("`{text}` is more than .field, [n], [*], range … end and quoted text")
+}
+
+/// A text up to its closing mark, which has to be the last letter.
+fn quoted(text: &str, mark: char) -> Result<String, String> {
+    let mut plain = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => match letters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('r') => '\r',
+                Some(same @ ('\\' | '"' | '\'')) => same,
+                other => return Err(beyond(&format!("\\{}", other.unwrap_or_default()))),
+            },
+            letter if letter == mark => {
+                let after = letters.as_str();
+                return if after.is_empty() { Ok(plain) } else { Err(beyond(after.trim())) };
+            }
+            letter => letter,
+        });
+    }
+    Err("a quoted text does not end".to_owned())
+}
+
+fn path(text: &str) -> Result<Vec<Step>, String> {
+    let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let mut steps = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix('[') {
+            let (index, after) = inner.split_once(']').ok_or_else(|| beyond(rest))?;
+            steps.push(match (index, index.parse()) {
+                ("*", _) => Step::All,
+                (_, Ok(index)) => Step::Index(index),
+                _ => return Err(beyond(&format!("[{index}]"))),
+            });
+            rest = after;
+        } else {
+            let name = rest.strip_prefix('.').ok_or_else(|| beyond(rest))?;
+            let end = name.find(|letter| !good(letter)).unwrap_or(name.len());
+            if end == 0 {
+                return Err(beyond(rest));
+            }
+            steps.push(Step::Field(name[..end].to_owned()));
+            rest = &name[end..];
+        }
+    }
+    if steps.is_empty() { Err("`{}` is empty".to_owned()) } else { Ok(steps) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_fields_and_ranges_says_so() {
+        for text in [
+            "{..name}",
+            "{.items[0:2]}",
+            "{.items[?(@.a==1)]}",
+            "{.a.*}",
+            "{$.a}",
+            "{@}",
+            "{.}",
+            "{a}",
+            "{.a\\.b}",
+            "{['a']}",
+            "{.a['b','c']}",
+            "{.items[0,1]}",
+            "{.items[]}",
+            "{.a .b}",
+            "{\"a\" \"b\"}",
+            "{\"\\x41\"}",
+            "{range}",
+            "{.items[0}",
+        ] {
+            let why = Template::parse(text).expect_err(text);
+            assert!(why.contains(" is more than "), "{text}: {why}");
+        }
+        for text in ["{.a", "{\"a}", "{end}", "{range .a}x", "", "{}", "a{{.b}}"] {
+            Template::parse(text).expect_err(text);
+        }
+    }
+
+    #[test]
+    fn ranges_nest_and_text_stays() {
+        let field = |name: &str| Step::Field(name.to_owned());
+        assert_eq!(
+            Template::parse("a\\n{ range .x[*] }{range .y[-1]}{'}\\t'}{end}{ .z-1 }{end }}"),
+            Ok(Template(vec![
+                Part::Text("a\\n".to_owned()),
+                Part::Range(
+                    vec![field("x"), Step::All],
+                    vec![
+                        Part::Range(vec![field("y"), Step::Index(-1)], vec![Part::Text("}\t".to_owned())]),
+                        Part::Path(vec![field("z-1")]),
+                    ]
+                ),
+                Part::Text("}".to_owned()),
+            ]))
+        );
+    }
+}

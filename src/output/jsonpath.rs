@@ -1,0 +1,71 @@
+//! What a `jsonpath=TEMPLATE` picks from a document, written as kubectl writes it: results with a blank between them,
+//! objects and lists as JSON, nothing for a field that is not there, no line end of its own. Numbers stand as in the
+//! document, where kubectl would write 1e+06.
+
+use serde_json::Value;
+
+use super::document::harmless_json;
+use crate::model::human::harmless;
+use crate::model::jsonpath::{Part, Step, Template};
+
+/// The text; or why a path leads nowhere, in kubectl's words.
+pub fn pick(template: &Template, document: &Value) -> Result<String, String> {
+    let mut text = String::new();
+    write(&template.0, document, &mut text)?;
+    Ok(text)
+}
+
+fn write(parts: &[Part], value: &Value, text: &mut String) -> Result<(), String> {
+    for part in parts {
+        match part {
+            Part::Text(own) => text.push_str(own),
+            Part::Path(path) => {
+                let found: Vec<String> = follow(path, value)?.into_iter().map(plain).collect();
+                text.push_str(&found.join(" "));
+            }
+            Part::Range(path, inner) => {
+                for item in follow(path, value)? {
+                    write(inner, item, text)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn follow<'a>(path: &[Step], value: &'a Value) -> Result<Vec<&'a Value>, String> {
+    let mut found = vec![value];
+    for step in path {
+        let mut next = Vec::new();
+        for value in found.into_iter().filter(|value| !value.is_null()) {
+            match step {
+                Step::Field(name) => next.extend(value.get(name)),
+                Step::All => next.extend(list(value)?),
+                Step::Index(index) => {
+                    let items = list(value)?;
+                    let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
+                    let at = if *index < 0 { index + length } else { *index };
+                    let item = usize::try_from(at).ok().and_then(|at| items.get(at));
+                    next.push(
+                        item.ok_or_else(|| {
+                            format!("array index out of bounds: index {at}, length {length}")
+                        })?,
+                    );
+                }
+            }
+        }
+        found = next;
+    }
+    Ok(found)
+}
+
+fn list(value: &Value) -> Result<&Vec<Value>, String> {
+    value.as_array().ok_or_else(|| format!("{} is not a list", plain(value)))
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => harmless(text),
+        other => harmless_json(&other.to_string()),
+    }
+}
