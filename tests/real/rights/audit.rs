@@ -45,9 +45,14 @@ pub async fn read(plane: &ControlPlane) -> BTreeMap<String, Asked> {
 /// Fails while a request has no answer so far.
 fn gathered(events: &[Value]) -> Result<BTreeMap<String, Asked>, String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let answered: BTreeMap<&str, u64> = events
+    let answered: BTreeMap<&str, (u64, &Value)> = events
         .iter()
-        .filter_map(|event| Some((event["auditID"].as_str()?, event["responseStatus"]["code"].as_u64()?)))
+        .filter_map(|event| {
+            let code = event["responseStatus"]["code"].as_u64()?;
+            // Under whose name is only known after the request was let in.
+            let who = event.get("impersonatedUser").unwrap_or(&event["user"]);
+            Some((event["auditID"].as_str()?, (code, who)))
+        })
         .collect();
     let mut found: BTreeMap<String, Asked> = BTreeMap::new();
     for event in events.iter().filter(|event| event["stage"] == "RequestReceived") {
@@ -56,11 +61,10 @@ fn gathered(events: &[Value]) -> Result<BTreeMap<String, Asked>, String> {
         if resource.is_empty() || resource == "selfsubjectaccessreviews" {
             continue;
         }
-        let Some(code) = answered.get(event["auditID"].as_str().unwrap_or_default()) else {
+        let Some((code, who)) = answered.get(event["auditID"].as_str().unwrap_or_default()) else {
             return Err(format!("no answer to {event}"));
         };
         let subresource = about["subresource"].as_str().map_or_else(String::new, |it| format!("/{it}"));
-        let who = event.get("impersonatedUser").unwrap_or(&event["user"]);
         let asked = found.entry(text(&who["username"])).or_default();
         if let Some(name) = about["name"].as_str() {
             asked.names.insert(format!("{resource}/{name}"));

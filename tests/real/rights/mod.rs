@@ -2,8 +2,12 @@
 
 mod audit;
 mod cases;
+mod identities;
+mod readme;
+mod shipped;
 mod table;
 mod users;
+mod words;
 
 pub use audit::options;
 
@@ -13,7 +17,7 @@ use std::time::Duration;
 use crate::cluster::RealCluster;
 use crate::control_plane::{ControlPlane, Line, until};
 use crate::part;
-use table::{Verb, When, table};
+use table::{When, table};
 
 /// The operator looks every second, and calls an instance not ready whose donors are.
 const EMQX: &str = "
@@ -44,6 +48,7 @@ pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
         users::make_groups(plane, plane.namespace(), &rights),
         users::make_groups(plane, table::ENTERPRISE, &rights),
     );
+    shipped::install(plane).await;
     let clusters =
         futures::future::join(RealCluster::start(plane, EMQX), RealCluster::start(plane, ENTERPRISE));
     futures::join!(clusters, groups).0
@@ -66,8 +71,18 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let done = async |names: &[&str], args: &[&str]| cases::done(plane, &verbs, names, args).await;
     let tried = async |when, name: &str| cases::tried(plane, &verbs, when, name).await;
     let slow = |more: &'static str| [&SLOW[..], &[more]].concat();
-    let mut wrong = part("while nothing runs", tried(When::Idle, "")).await;
-    wrong.extend(part("the same of an EmqxEnterprise", tried(When::Enterprise, "")).await);
+    let idle = async {
+        futures::join!(
+            part("while nothing runs", tried(When::Idle, "")),
+            part("the same of an EmqxEnterprise", tried(When::Enterprise, "")),
+            part("with the shipped roles", shipped::enough(plane)),
+            part("a login command", identities::login_command(plane)),
+            part("another name", identities::another_name(plane)),
+            part("in a pod", identities::in_a_pod(plane)),
+        )
+    };
+    let (mut wrong, enterprise, shipped, ..) = idle.await;
+    wrong.extend(enterprise.into_iter().chain(shipped));
 
     let name = done(apply, &slow("--backend=rebalance")).await;
     judged(emqx, &name).await;

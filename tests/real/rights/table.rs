@@ -1,8 +1,10 @@
 //! The table: for each verb the rights that it needs, and what it is worth without each. README is made from it, the shipped
 //! roles are its unions, and `cases.rs` proves every line.
 
-use Layer::{Act, Ask, View};
+use Layer::{Act, Ask, Upgrade, View};
+use Without::{Foretold, Poorer, Refused};
 
+use super::words::{self, Words};
 use crate::control_plane::NAMESPACE;
 
 /// Which of the shipped roles holds a right.
@@ -10,15 +12,28 @@ use crate::control_plane::NAMESPACE;
 pub enum Layer {
     View,
     Act,
+    Upgrade,
     Ask,
-    /// None: a right of the whole cluster that only completion has a use for.
-    Beside,
+}
+
+impl Layer {
+    pub const ALL: [Self; 4] = [View, Act, Upgrade, Ask];
+
+    /// The role in `plugin-manifest/rbac.yaml`.
+    pub fn role(self) -> &'static str {
+        match self {
+            View => "kubectl-emqx-view",
+            Act => "kubectl-emqx-act",
+            Upgrade => "kubectl-emqx-upgrade",
+            Ask => "kubectl-emqx-ask-emqx",
+        }
+    }
 }
 
 /// What a verb is worth without a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
-    /// Exit 0, or that of the whole answer, one notice that names the right, and another answer at these places.
+    /// The exit of the whole answer, one notice that names the right, and another answer at these places.
     Poorer(&'static [&'static str]),
     /// The same where a verdict is waited for: it is `unknown`, with exit 1.
     Unknown,
@@ -26,8 +41,6 @@ pub enum Without {
     Refused(i32),
     /// The whole answer, which says with this exit that the right will be missing when it is needed.
     Foretold(i32),
-    /// Not a word, and fewer names to choose from where it is `true`: completion disturbs nobody.
-    Silent(bool),
 }
 
 /// One right of one verb.
@@ -38,7 +51,7 @@ pub struct Need {
     pub layer: Layer,
     pub without: Without,
     /// The same in README's words.
-    pub lacks: &'static str,
+    pub lacks: Words,
 }
 
 /// In which state of the cluster a verb is tried.
@@ -68,6 +81,9 @@ impl When {
 /// The namespace of the EmqxEnterprise.
 pub const ENTERPRISE: &str = "ee";
 
+/// What is upgraded to.
+pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
+
 /// One verb.
 #[derive(Clone, Debug)]
 pub struct Verb {
@@ -84,361 +100,16 @@ pub struct Verb {
 /// The API group of a resource.
 pub fn group(resource: &str) -> &'static str {
     match resource {
-        "emqxes" | "emqxenterprises" | "emqxbrokers" | "rebalances" => "apps.emqx.io",
+        "rebalances" => "apps.emqx.io",
+        kind if KINDS.contains(&kind) => "apps.emqx.io",
         "statefulsets" | "replicasets" => "apps",
         "endpointslices" => "discovery.k8s.io",
         _ => "",
     }
 }
 
-const fn need(right: &'static str, layer: Layer, without: Without, lacks: &'static str) -> Need {
-    Need { right, layer, without, lacks }
-}
-
-const fn poorer(right: &'static str, differs: &'static [&'static str], lacks: &'static str) -> Need {
-    need(right, View, Without::Poorer(differs), lacks)
-}
-
-/// The kinds that run EMQX, all of which are asked for where none is named: without the one that is meant nothing can be
-/// said, without another one it is left out.
-fn kinds(without: Without) -> Vec<Need> {
-    let others = "clusters of that kind are left out";
-    let lacks = if matches!(without, Without::Refused(_)) {
-        "refused, if it is the kind that is meant"
-    } else {
-        others
-    };
-    vec![
-        need("list emqxes", View, without, lacks),
-        poorer("list emqxenterprises", &[], others),
-        poorer("list emqxbrokers", &[], others),
-    ]
-}
-
-/// The same where the one that is meant is an EmqxEnterprise.
-fn enterprise() -> Vec<Need> {
-    let [mine, other, third] = kinds(REFUSED).try_into().expect("three kinds");
-    vec![Need { right: other.right, ..mine }, Need { right: mine.right, ..other }, third]
-}
-
-/// What is found by its own name is of one kind.
-fn its_kind() -> Vec<Need> {
-    kinds(REFUSED).into_iter().take(1).collect()
-}
-
-const REFUSED: Without = Without::Refused(1);
-
-/// An object that is named, and its instance's pods and endpoints.
-fn named(pods: Need) -> Vec<Need> {
-    vec![
-        need("list rebalances", View, REFUSED, "refused: what is named is not found"),
-        pods,
-        poorer("list endpointslices", &[], "who gets new clients is not known"),
-    ]
-}
-
-/// EMQX's own word: all three rights, or none of it.
-fn ask(without: Without, lacks: &'static str) -> Vec<Need> {
-    ["get secrets", "get pods/portforward", "create pods/portforward"]
-        .map(|right| need(right, Ask, without, lacks))
-        .to_vec()
-}
-
-const COUNTS: &str = "EMQX is not asked: the operator's counts, as old as its last word";
-
-/// What a rebalance is judged by in Kubernetes; where answers differ follows from what they show.
-fn judging(pods: Without, endpoints: &'static [&'static str]) -> Vec<Need> {
-    let unasked = if pods == REFUSED {
-        "refused: EMQX cannot be asked"
-    } else {
-        "pods are not known, and EMQX is not asked"
-    };
-    vec![
-        poorer("list rebalances", &[], "what runs is known by EMQX alone"),
-        need("list pods", View, pods, unasked),
-        poorer("list endpointslices", endpoints, "who gets new clients is not known"),
-    ]
-}
-
-/// How long the operator has been silent is told by its events, too.
-fn silence() -> Vec<Need> {
-    vec![poorer("list events", &[], "the operator's silence is told by its status alone")]
-}
-
-/// What is seen as soon as it changes.
-fn watching(rights: &[&'static str]) -> Vec<Need> {
-    rights.iter().map(|right| poorer(right, &[], "changes are seen every 15 s")).collect()
-}
-
-struct Trial {
-    name: &'static str,
-    when: When,
-    args: &'static [&'static str],
-}
-
-fn verb(Trial { name, when, args }: Trial, exit: i32, needs: impl IntoIterator<Item = Vec<Need>>) -> Verb {
-    Verb { name, when, args, exit, needs: needs.into_iter().flatten().collect() }
-}
-
-/// All of it.
-pub fn table() -> Vec<Verb> {
-    let idle = |name, args| Trial { name, when: When::Idle, args };
-    let running = |name, args| Trial { name, when: When::Running, args };
-    vec![
-        verb(idle("version", &["version", "-o", "json"]), 0, [kinds(Without::Poorer(&["/clusters/0"]))]),
-        verb(
-            idle("status", &["status", "-o", "json"]),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&["/nodes/0/ready"]), &["/nodes/0/serving"]),
-                silence(),
-                sets(),
-                ask(Without::Poorer(&["/nodes/0/source"]), COUNTS),
-            ],
-        ),
-        verb(
-            idle("nodes", &["nodes", "-o", "json"]),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&["/items/0/ready"]), &["/items/0/serving"]),
-                ask(Without::Poorer(&["/items/0/source"]), COUNTS),
-            ],
-        ),
-        verb(
-            idle("watch", &["watch", "-o", "jsonl", "--timeout=3s"]),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&[]), &[]),
-                silence(),
-                sets(),
-                ask(Without::Poorer(&[]), COUNTS),
-                watching(&WATCHED),
-            ],
-        ),
-        verb(
-            running("rebalance list", &["rebalance", "list", "-o", "json"]),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&["/items/0/verdict"]), &[])
-                    .into_iter()
-                    .filter(|it| it.right != "list endpointslices")
-                    .collect(),
-                ask(Without::Poorer(&["/items/0/verdict"]), "what EMQX runs is not known"),
-            ],
-        ),
-        verb(
-            idle("rebalance plan", &["rebalance", "plan", "--abs-conn-threshold=1", "-o", "json"]),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&["/nodes/0/pod"]), &[]),
-                silence(),
-                ask(Without::Poorer(&[]), COUNTS),
-                vec![need(
-                    "create rebalances",
-                    Act,
-                    Without::Foretold(6),
-                    "the plan says that it may not be applied, with exit 6",
-                )],
-            ],
-        ),
-        verb(idle("rebalance generate", &["rebalance", "generate", "-o", "json"]), 0, [kinds(REFUSED)]),
-        verb(
-            idle(
-                "rebalance apply",
-                &["rebalance", "apply", "--abs-conn-threshold=1", "--dry-run=server", "-o", "json"],
-            ),
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&["/plan/nodes/0/pod"]), &[]),
-                silence(),
-                ask(Without::Poorer(&[]), COUNTS),
-                vec![need("create rebalances", Act, Without::Refused(6), "refused before anything is done")],
-            ],
-        ),
-        verb(
-            idle(
-                "rebalance apply --backend emqx",
-                &[
-                    "rebalance",
-                    "apply",
-                    "--abs-conn-threshold=1",
-                    "--backend=emqx",
-                    "--dry-run=client",
-                    "-o",
-                    "json",
-                ],
-            ),
-            0,
-            [kinds(REFUSED), judging(REFUSED, &[]), silence(), ask(REFUSED, "refused: EMQX cannot be asked")],
-        ),
-        verb(
-            running("rebalance watch", &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=3s"]),
-            5,
-            [
-                its_kind(),
-                named(need(
-                    "list pods",
-                    View,
-                    Without::Unknown,
-                    "EMQX is not asked: `unknown`, unless the object is `Completed`",
-                )),
-                ask(Without::Poorer(&[]), COUNTS),
-                watching(&["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"]),
-            ],
-        ),
-        verb(
-            running("rebalance stop", &["rebalance", "stop", "{}", "--dry-run=client"]),
-            0,
-            [
-                its_kind(),
-                named(need(
-                    "list pods",
-                    View,
-                    Without::Refused(6),
-                    "EMQX is not asked: refused, where the operator alone would not stop it",
-                )),
-                ask(Without::Refused(6), "refused, where the operator alone would not stop it"),
-                vec![need("delete rebalances", Act, Without::Refused(6), "refused before anything is done")],
-            ],
-        ),
-        verb(
-            Trial {
-                name: "rebalance stop --backend emqx",
-                when: When::Conducted,
-                args: &["rebalance", "stop", "{}", "--dry-run=client"],
-            },
-            0,
-            [kinds(REFUSED), judging(REFUSED, &[]), ask(REFUSED, "refused: EMQX cannot be asked")],
-        ),
-        verb(
-            Trial {
-                name: "rebalance prune",
-                when: When::Over,
-                args: &["rebalance", "prune", "--yes", "--dry-run=server"],
-            },
-            0,
-            [
-                kinds(REFUSED),
-                judging(Without::Poorer(&[]), &[])
-                    .into_iter()
-                    .filter(|it| it.right != "list endpointslices")
-                    .collect(),
-                ask(Without::Poorer(&["/0"]), "what says Failed stays: EMQX may still run it"),
-                vec![need("delete rebalances", Act, Without::Refused(6), "refused before anything is done")],
-            ],
-        ),
-        verb(
-            idle("upgrade plan", &["upgrade", "plan", IMAGE, "-o", "json"]),
-            0,
-            [
-                kinds(REFUSED),
-                upgrading(),
-                vec![
-                    poorer("get emqxes", &[], "who else keeps the image is not known"),
-                    need(
-                        "patch emqxes",
-                        Act,
-                        Without::Foretold(6),
-                        "the plan says that it may not be applied, with exit 6",
-                    ),
-                ],
-            ],
-        ),
-        verb(idle("upgrade generate", &["upgrade", "generate", IMAGE]), 0, [kinds(REFUSED)]),
-        verb(
-            idle("upgrade apply", &["upgrade", "apply", IMAGE, "--dry-run=server", "-o", "json"]),
-            0,
-            [kinds(REFUSED), upgrading(), changing("get emqxes", "patch emqxes")],
-        ),
-        verb(
-            Trial {
-                name: "upgrade apply, guarded",
-                when: When::Enterprise,
-                args: &[
-                    "upgrade",
-                    "apply",
-                    "--version=4.4.20",
-                    "--blue-green",
-                    "--dry-run=server",
-                    "-o",
-                    "json",
-                ],
-            },
-            0,
-            [
-                enterprise(),
-                upgrading(),
-                changing("get emqxenterprises", "patch emqxenterprises"),
-                vec![need(
-                    "patch pods/status",
-                    Act,
-                    Without::Foretold(0),
-                    "the plan says so: old pods stay in the Service while they are emptied",
-                )],
-            ],
-        ),
-        verb(
-            Trial {
-                name: "upgrade watch",
-                when: When::Upgrading,
-                args: &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
-            },
-            5,
-            [kinds(REFUSED), upgrading_by(REFUSED), watching(&WATCHED)],
-        ),
-        verb(
-            Trial {
-                name: "upgrade undo",
-                when: When::Upgrading,
-                args: &["upgrade", "undo", "--dry-run=server"],
-            },
-            0,
-            [kinds(REFUSED), upgrading_by(Without::Refused(6)), changing("get emqxes", "patch emqxes")],
-        ),
-    ]
-}
-
-/// What is upgraded to.
-pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
-
-const WATCHED: [&str; 7] = [
-    "watch emqxes",
-    "watch rebalances",
-    "watch pods",
-    "watch endpointslices",
-    "watch events",
-    "watch statefulsets",
-    "watch replicasets",
-];
-
-/// What an upgrade is judged by.
-fn upgrading() -> Vec<Need> {
-    upgrading_by(Without::Poorer(&[]))
-}
-
-fn upgrading_by(pods: Without) -> Vec<Need> {
-    [judging(pods, &[]), silence(), sets(), ask(Without::Poorer(&[]), COUNTS)].concat()
-}
-
-fn sets() -> Vec<Need> {
-    ["list statefulsets", "list replicasets"]
-        .map(|right| poorer(right, &[], "the old and the new set of an upgrade are not told apart"))
-        .to_vec()
-}
-
-/// What a change of the instance takes.
-fn changing(get: &'static str, patch: &'static str) -> Vec<Need> {
-    vec![
-        need(get, View, REFUSED, "refused"),
-        need(patch, Act, Without::Refused(6), "refused before anything is done"),
-    ]
-}
+/// The kinds that run EMQX.
+pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
 
 /// What is tried when a right is missing that would have told more: a name that is no object's may be an instance's, of any
 /// kind.
@@ -448,4 +119,327 @@ pub fn instead(right: &str) -> &'static [&'static str] {
     } else {
         &[]
     }
+}
+
+const REFUSED: Without = Refused(1);
+const POORER: Without = Poorer(&[]);
+
+fn need(right: &'static str, layer: Layer, without: Without, lacks: Words) -> Need {
+    Need { right, layer, without, lacks }
+}
+
+fn each(rights: &[&'static str], layer: Layer, without: Without, lacks: Words) -> Vec<Need> {
+    rights.iter().map(|right| need(right, layer, without, lacks)).collect()
+}
+
+/// The kinds, all of which are asked for where none is named: without the one that is meant nothing can be said, without
+/// another one it is left out.
+fn kinds(without: Without) -> Vec<Need> {
+    let lacks = if without == REFUSED { words::MEANT } else { words::LEFT_OUT };
+    let mut needs = each(&["list emqxes"], View, without, lacks);
+    needs.extend(each(&["list emqxenterprises", "list emqxbrokers"], View, POORER, words::LEFT_OUT));
+    needs
+}
+
+/// The same where the one that is meant is an EmqxEnterprise.
+fn enterprise() -> Vec<Need> {
+    let mut needs = kinds(REFUSED);
+    needs[0].right = "list emqxenterprises";
+    needs[1].right = "list emqxes";
+    needs
+}
+
+/// What is found by the name of its object is of one kind.
+fn its_kind() -> Vec<Need> {
+    kinds(REFUSED)[..1].to_vec()
+}
+
+fn rebalances() -> Vec<Need> {
+    each(&["list rebalances"], View, POORER, words::BY_EMQX_ALONE)
+}
+
+fn pods(without: Without, lacks: Words) -> Vec<Need> {
+    each(&["list pods"], View, without, lacks)
+}
+
+fn endpoints(differs: &'static [&'static str]) -> Vec<Need> {
+    each(&["list endpointslices"], View, Poorer(differs), words::SERVING)
+}
+
+fn events() -> Vec<Need> {
+    each(&["list events"], View, POORER, words::SILENCE)
+}
+
+fn sets() -> Vec<Need> {
+    each(&["list statefulsets", "list replicasets"], View, POORER, words::SETS)
+}
+
+/// EMQX's own word: all three rights, or none of it.
+fn ask(without: Without, lacks: Words) -> Vec<Need> {
+    each(&["get secrets", "get pods/portforward", "create pods/portforward"], Ask, without, lacks)
+}
+
+/// What is seen as soon as it changes.
+fn watching(rights: &[&'static str]) -> Vec<Need> {
+    each(rights, View, POORER, words::LATER)
+}
+
+const JUDGED: [&str; 4] = ["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"];
+const WATCHED: [&str; 3] = ["watch events", "watch statefulsets", "watch replicasets"];
+
+fn acting(right: &'static str) -> Vec<Need> {
+    each(&[right], Act, Refused(6), words::BEFORE)
+}
+
+/// What an upgrade is judged by.
+fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 6] {
+    [rebalances(), pods(without, lacks), endpoints(&[]), events(), sets(), ask(POORER, words::COUNTS)]
+}
+
+/// What a change of the instance takes.
+fn changing(get: &'static str, patch: &'static str) -> [Vec<Need>; 2] {
+    [each(&[get], View, REFUSED, words::WHOLE_REFUSED), each(&[patch], Upgrade, Refused(6), words::BEFORE)]
+}
+
+fn verb<const PARTS: usize>(
+    name: &'static str,
+    when: When,
+    args: &'static [&'static str],
+    needs: [Vec<Need>; PARTS],
+) -> Verb {
+    // What is followed goes on when the time is over.
+    let follows = args.iter().any(|arg| arg.starts_with("--timeout")) && when != When::Idle;
+    Verb { name, when, args, exit: if follows { 5 } else { 0 }, needs: needs.concat() }
+}
+
+/// All of it.
+pub fn table() -> Vec<Verb> {
+    [looking(), planning(), driving(), upgrades()].concat()
+}
+
+fn looking() -> Vec<Verb> {
+    let counts = |differs| ask(Poorer(differs), words::COUNTS);
+    vec![
+        verb("version", When::Idle, &["version", "-o", "json"], [kinds(Poorer(&["/clusters/0"]))]),
+        verb(
+            "status",
+            When::Idle,
+            &["status", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/nodes/0/ready"]), words::PODS),
+                endpoints(&["/nodes/0/serving"]),
+                events(),
+                sets(),
+                counts(&["/nodes/0/source"]),
+            ],
+        ),
+        verb(
+            "nodes",
+            When::Idle,
+            &["nodes", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/items/0/ready"]), words::PODS),
+                endpoints(&["/items/0/serving"]),
+                counts(&["/items/0/source"]),
+            ],
+        ),
+        verb(
+            "watch",
+            When::Idle,
+            &["watch", "-o", "jsonl", "--timeout=3s"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(POORER, words::PODS),
+                endpoints(&[]),
+                events(),
+                sets(),
+                counts(&[]),
+                watching(&JUDGED),
+                watching(&WATCHED),
+            ],
+        ),
+        verb(
+            "rebalance list",
+            When::Running,
+            &["rebalance", "list", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/items/0/verdict"]), words::PODS),
+                ask(Poorer(&["/items/0/verdict"]), words::RUNS),
+            ],
+        ),
+    ]
+}
+
+fn planning() -> Vec<Verb> {
+    vec![
+        verb(
+            "rebalance plan",
+            When::Idle,
+            &["rebalance", "plan", "--abs-conn-threshold=1", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/nodes/0/pod"]), words::PODS),
+                endpoints(&[]),
+                events(),
+                ask(POORER, words::COUNTS),
+                each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
+            ],
+        ),
+        verb("rebalance generate", When::Idle, &["rebalance", "generate", "-o", "json"], [kinds(REFUSED)]),
+        verb(
+            "rebalance apply",
+            When::Idle,
+            &["rebalance", "apply", "--abs-conn-threshold=1", "--dry-run=server", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/plan/nodes/0/pod"]), words::PODS),
+                endpoints(&[]),
+                events(),
+                ask(POORER, words::COUNTS),
+                acting("create rebalances"),
+            ],
+        ),
+        verb(
+            "rebalance apply --backend emqx",
+            When::Idle,
+            &[
+                "rebalance",
+                "apply",
+                "--abs-conn-threshold=1",
+                "--backend=emqx",
+                "--dry-run=client",
+                "-o",
+                "json",
+            ],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(REFUSED, words::UNASKED),
+                endpoints(&[]),
+                events(),
+                ask(REFUSED, words::UNASKED),
+            ],
+        ),
+    ]
+}
+
+fn driving() -> Vec<Verb> {
+    let named = || each(&["list rebalances"], View, REFUSED, words::NOT_FOUND);
+    vec![
+        verb(
+            "rebalance watch",
+            When::Running,
+            &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=3s"],
+            [
+                its_kind(),
+                named(),
+                pods(Without::Unknown, words::UNKNOWN),
+                endpoints(&[]),
+                ask(POORER, words::COUNTS),
+                watching(&JUDGED),
+            ],
+        ),
+        verb(
+            "rebalance stop",
+            When::Running,
+            &["rebalance", "stop", "{}", "--dry-run=client"],
+            [
+                its_kind(),
+                named(),
+                pods(Refused(6), words::NOT_STOPPED),
+                endpoints(&[]),
+                ask(Refused(6), words::NOT_STOPPED),
+                acting("delete rebalances"),
+            ],
+        ),
+        verb(
+            "rebalance stop --backend emqx",
+            When::Conducted,
+            &["rebalance", "stop", "{}", "--dry-run=client"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(REFUSED, words::UNASKED),
+                endpoints(&[]),
+                ask(REFUSED, words::UNASKED),
+            ],
+        ),
+        verb(
+            "rebalance prune",
+            When::Over,
+            &["rebalance", "prune", "--yes", "--dry-run=server"],
+            [
+                kinds(REFUSED),
+                each(&["list rebalances"], View, POORER, words::NOT_PRUNED),
+                pods(Poorer(&["/0"]), words::STAYS),
+                ask(Poorer(&["/0"]), words::STAYS),
+                acting("delete rebalances"),
+            ],
+        ),
+    ]
+}
+
+fn upgrades() -> Vec<Verb> {
+    let judged = || upgrading(POORER, words::PODS).concat();
+    vec![
+        verb(
+            "upgrade plan",
+            When::Idle,
+            &["upgrade", "plan", IMAGE, "-o", "json"],
+            [
+                kinds(REFUSED),
+                judged(),
+                each(&["get emqxes"], View, POORER, words::OWNERS),
+                each(&["patch emqxes"], Upgrade, Foretold(6), words::FORETOLD),
+            ],
+        ),
+        verb("upgrade generate", When::Idle, &["upgrade", "generate", IMAGE], [kinds(REFUSED)]),
+        verb(
+            "upgrade apply",
+            When::Idle,
+            &["upgrade", "apply", IMAGE, "--dry-run=server", "-o", "json"],
+            [kinds(REFUSED), judged(), changing("get emqxes", "patch emqxes").concat()],
+        ),
+        verb(
+            "upgrade apply --blue-green",
+            When::Enterprise,
+            &["upgrade", "apply", "--version=4.4.20", "--blue-green", "--dry-run=server", "-o", "json"],
+            [
+                enterprise(),
+                judged(),
+                changing("get emqxenterprises", "patch emqxenterprises").concat(),
+                each(&["patch pods/status"], Upgrade, Foretold(0), words::GATES),
+            ],
+        ),
+        verb(
+            "upgrade watch",
+            When::Upgrading,
+            &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
+            [
+                kinds(REFUSED),
+                upgrading(REFUSED, words::HOW_FAR).concat(),
+                watching(&JUDGED),
+                watching(&WATCHED),
+            ],
+        ),
+        verb(
+            "upgrade undo",
+            When::Upgrading,
+            &["upgrade", "undo", "--dry-run=server"],
+            [
+                kinds(REFUSED),
+                upgrading(Refused(6), words::HOW_FAR).concat(),
+                changing("get emqxes", "patch emqxes").concat(),
+            ],
+        ),
+    ]
 }

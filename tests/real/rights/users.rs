@@ -23,19 +23,16 @@ fn parts(right: &str) -> (&str, &str) {
     right.split_once(' ').expect("a verb and a resource")
 }
 
-/// Makes the groups, in the namespace or (where that has no meaning) in the whole cluster.
+/// Makes the groups for a namespace.
 pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
     for right in rights {
-        let kind = if whole_cluster(right) { "ClusterRole" } else { "Role" };
-        let mut metadata = json!({ "name": right.replace([' ', '/'], "-") });
-        if kind == "Role" {
-            metadata["namespace"] = json!(namespace);
-        }
-        objects
-            .push(json!({ "apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule(right)] }));
-        objects.push(json!({ "apiVersion": RBAC, "kind": format!("{kind}Binding"), "metadata": metadata,
-            "roleRef": { "apiGroup": GROUP, "kind": kind, "name": metadata["name"] },
+        let metadata = json!({ "name": right.replace([' ', '/'], "-"), "namespace": namespace });
+        objects.push(
+            json!({ "apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": [rule(right)] }),
+        );
+        objects.push(json!({ "apiVersion": RBAC, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": { "apiGroup": GROUP, "kind": "Role", "name": metadata["name"] },
             "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": right }] }));
     }
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
@@ -45,7 +42,7 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
         let (verb, resource) = parts(right);
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let question = json!({ "spec": { "user": "anyone", "groups": [right], "resourceAttributes": {
-            "namespace": if whole_cluster(right) { "" } else { namespace }, "verb": verb,
+            "namespace": namespace, "verb": verb,
             "group": group(resource), "resource": plural, "subresource": subresource } } });
         let question = serde_json::from_value(question).expect("a review");
         until(&format!("leave to {right}"), Duration::from_secs(60), async || {
@@ -61,10 +58,6 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
-
-fn whole_cluster(right: &str) -> bool {
-    right.ends_with(" namespaces")
-}
 
 /// The program in the hands of a user with these rights.
 pub fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, rights: &[&str]) -> Program<'a> {
