@@ -353,7 +353,7 @@ fn a_plan_with_sessions_and_many_nodes() {
         2 rounds, 20,000 disconnections, at most 1,000 reconnects a second on one recipient
         wait for load balancers 60s + evict connections 2s + wait for takeover 60s = 2m2s
 
-        warning: one round closes 1500 of a gap of 2000: it may go past the goal (overshoot)
+        warning: one round closes 1,500 of a gap of 2,000: it may go past the goal (overshoot)
           hint: try --conn-evict-rate 33
     ");
 }
@@ -373,7 +373,7 @@ fn nothing_to_do_says_what_would_make_it_start() {
         nothing to do: within the thresholds: 900.00 <= 0.00 + 1000
           hint: it would start with --abs-conn-threshold 899 or less
 
-        warning: uneven by eye (the fullest node holds 900 of 600 on average), but within the default thresholds: a difference under 1000 connections does not count (threshold-blind)
+        warning: uneven by eye (the fullest node holds 900 of 600 on average), but within the default thresholds: a difference under 1,000 connections does not count (threshold-blind)
           hint: it would start with --abs-conn-threshold 899 or less
     ");
 }

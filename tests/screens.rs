@@ -134,6 +134,7 @@ fn old_and_lost_sources_say_so() {
     let lost =
         News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
     bench.learn(76, vec![Fact { at: at(76), news: lost }]);
+    assert!(bench.screen(80, 24).contains("WAS IDLE"), "nobody knows whether it still is");
     insta::assert_snapshot!("lost", bench.screen(80, 24));
     bench.learn(80, documented(80, &UNEVEN, &nothing()));
     let screen = bench.screen(80, 24);
@@ -472,6 +473,21 @@ fn a_recording_is_played_back_and_forth() {
     play(&mut bench, Play::Step);
     play(&mut bench, Play::Step);
     assert!(bench.state.setup.playback.is_some_and(|playback| !playback.over));
+}
+
+#[test]
+fn a_lost_server_is_told_once_and_not_for_each_resource() {
+    let mut bench = idle();
+    let why = "the API server at https://10.0.0.1:6443 does not answer";
+    for (place, resource) in
+        ["emqxes", "rebalances", "pods", "statefulsets", "events"].into_iter().enumerate()
+    {
+        let second = 10 + i64::try_from(place).expect("a few");
+        let lost = News::Link(Source::Kubernetes, resource, Link::Unreachable(why.into()));
+        bench.learn(second, vec![Fact { at: at(second), news: lost }]);
+    }
+    let screen = bench.screen(120, 40);
+    assert_eq!(screen.matches(why).count(), 1, "{screen}");
 }
 
 /// The recorded run of the real operator, as the view showed it live.

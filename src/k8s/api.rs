@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT, WARNING};
 use hyper::{Method, Request, StatusCode};
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::clock::ServerClock;
@@ -57,24 +58,30 @@ pub(super) struct Api {
 }
 
 /// An answer that is no failure.
-pub(super) struct Answer {
-    pub(super) body: Value,
+pub(super) struct Answer<T = Value> {
+    pub(super) body: T,
     pub(super) warnings: Vec<String>,
 }
 
 impl Api {
     /// GET.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Trouble> {
-        // API priority and fairness answers 429 with a pause; a read may simply take it.
-        for _ in 0..3 {
-            match self.call(Method::GET, path, None).await {
-                Err(Trouble::Busy { seconds, .. }) => {
+        self.get_as(path).await
+    }
+
+    /// GET, read as something of a known shape.
+    pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        let mut tries = 0;
+        loop {
+            match self.within(self.call_for_ever(Method::GET, path, None)).await {
+                // API priority and fairness answers 429 with a pause; a read may simply take it.
+                Err(Trouble::Busy { seconds, .. }) if tries < 3 => {
+                    tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
                 }
                 other => return other.map(|answer| answer.body),
             }
         }
-        self.call(Method::GET, path, None).await.map(|answer| answer.body)
     }
 
     /// One request and its whole answer, within the time limit.
@@ -101,7 +108,10 @@ impl Api {
         }
     }
 
-    async fn within(&self, call: impl Future<Output = Result<Answer, Trouble>>) -> Result<Answer, Trouble> {
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<Answer<T>, Trouble>>,
+    ) -> Result<Answer<T>, Trouble> {
         let limit = self.timeout.unwrap_or(PATIENCE);
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
@@ -113,12 +123,12 @@ impl Api {
         }
     }
 
-    async fn call_for_ever(
+    async fn call_for_ever<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<(Form, &Value)>,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer<T>, Trouble> {
         let response = self.send(method, path, body).await?;
         let warnings = response
             .headers()

@@ -36,10 +36,10 @@ async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, Trouble>
         if std::mem::take(&mut pages.anew) {
             uids.clear();
         }
-        for object in &page {
-            cluster.tap("LISTED", object);
-            uids.extend(wire::uid(object));
-            facts.extend(wire::facts(cluster.now(), "LISTED", object));
+        for object in page {
+            cluster.tap("LISTED", &object);
+            uids.extend(wire::uid(&object));
+            facts.extend(wire::facts(cluster.now(), "LISTED", &object));
         }
     }
     Ok((facts, uids))

@@ -8,6 +8,8 @@ use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::{InstanceKind, ObjectKind, Served, Source};
 use crate::seam::Scope;
 use hyper::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// One resource, in one namespace or all, narrowed by selectors.
@@ -40,8 +42,24 @@ pub(super) struct Pages<'a> {
     pub(super) version: String,
 }
 
-/// A fifth of what kubectl asks for: a pod as parsed JSON is some 20 kB, and a page is in memory at once.
-const PAGE: u32 = 100;
+/// The page that kubectl and client-go ask for, too.
+const PAGE: u32 = 500;
+
+/// A list as served. Its objects stay text until each is looked at: a pod as parsed JSON is some 20 kB, and no allocator
+/// gives back what a thousand of them took.
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    metadata: ListMetadata,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMetadata {
+    resource_version: Option<String>,
+    r#continue: Option<String>,
+}
 
 impl Resource {
     pub(super) fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
@@ -158,10 +176,28 @@ impl Resource {
     }
 }
 
-impl Pages<'_> {
-    /// The next page; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Value>>, Trouble> {
-        let Some(token) = &self.token else { return Ok(None) };
+impl<'a> Pages<'a> {
+    /// The objects of the next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, Trouble> {
+        let Some(token) = self.token.take() else { return Ok(None) };
+        let list = match self.ask(&token).await {
+            // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
+            Err(trouble) if trouble.is_expired() && self.size.is_some() => {
+                self.size = None;
+                self.anew = true;
+                self.ask("").await?
+            }
+            other => other?,
+        };
+        self.version = list.metadata.resource_version.unwrap_or_default();
+        self.token = list.metadata.r#continue.filter(|next| !next.is_empty() && self.size.is_some());
+        let resource = self.resource;
+        let objects =
+            list.items.into_iter().flatten().filter_map(|text| serde_json::from_str(text.get()).ok());
+        Ok(Some(objects.map(|object| resource.cleaned(object))))
+    }
+
+    async fn ask(&self, token: &str) -> Result<List, Trouble> {
         let mut path = format!("{}?", self.resource.path());
         if let Some(size) = self.size {
             let _ = write!(path, "limit={size}");
@@ -170,21 +206,7 @@ impl Pages<'_> {
         if !token.is_empty() {
             let _ = write!(path, "&continue={}", encode(token));
         }
-        let mut answer = match self.api.get(&path.replace("?&", "?")).await {
-            // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
-            Err(trouble) if trouble.is_expired() && self.size.is_some() => {
-                self.size = None;
-                self.token = Some(String::new());
-                self.anew = true;
-                return Ok(Some(Vec::new()));
-            }
-            other => other?,
-        };
-        let text = |key: &str| answer["metadata"][key].as_str().unwrap_or_default().to_owned();
-        self.version = text("resourceVersion");
-        self.token = Some(text("continue")).filter(|next| !next.is_empty() && self.size.is_some());
-        let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
-        Ok(Some(items.unwrap_or_default().into_iter().map(|item| self.resource.cleaned(item)).collect()))
+        self.api.get_as(&path.replace("?&", "?")).await
     }
 }
 

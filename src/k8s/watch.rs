@@ -208,12 +208,12 @@ impl Follow {
             if std::mem::take(&mut pages.anew) {
                 known.clear();
             }
-            for object in &page {
-                self.teller.cluster.tap("LISTED", object);
-                if let Some(uid) = wire::uid(object) {
-                    known.insert(uid, stub(object));
+            for object in page {
+                self.teller.cluster.tap("LISTED", &object);
+                if let Some(uid) = wire::uid(&object) {
+                    known.insert(uid, stub(&object));
                 }
-                for fact in wire::facts(self.teller.cluster.now(), "LISTED", object) {
+                for fact in wire::facts(self.teller.cluster.now(), "LISTED", &object) {
                     let _ = self.teller.facts.send(fact).await;
                 }
             }

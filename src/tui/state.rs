@@ -2,15 +2,17 @@
 //! [`super::update`] only; read by [`super::view`].
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::board::{Board, Order, Sources};
+use super::board::{Board, Sources};
 use super::form::Form;
 use super::history::History;
 use super::keys::{Needs, Place};
+use super::log::Log;
+use super::order::Order;
 use crate::error::Problem;
 use crate::model::{
     Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
@@ -21,60 +23,6 @@ use crate::plan::reach::{Asked, target};
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::Backend;
 use crate::plan::tape::{Operations, Tape};
-
-/// A line of the notices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When.
-    pub at: Timestamp,
-    /// What it means.
-    pub tone: Tone,
-    /// What.
-    pub text: String,
-}
-
-/// Notices that are kept; older ones go.
-const KEPT: usize = 500;
-
-/// The notices of a cluster, oldest first. Bounded.
-#[derive(Clone, Debug, Default)]
-pub struct Log {
-    entries: VecDeque<Entry>,
-    /// How many there ever were.
-    told: usize,
-}
-
-impl Log {
-    /// One more.
-    pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
-        let entry = Entry { at, tone, text: text.into() };
-        if self.entries.back().is_some_and(|last| last.text == entry.text && last.at == entry.at) {
-            return;
-        }
-        if self.entries.len() == KEPT {
-            self.entries.pop_front();
-        }
-        // What is learned late stands where it belongs.
-        let place = self.entries.partition_point(|it| it.at <= entry.at);
-        self.entries.insert(place, entry);
-        self.told += 1;
-    }
-
-    /// Those up to a moment, newest first.
-    pub fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().rev().filter(move |entry| entry.at <= until)
-    }
-
-    /// How many are kept.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
 
 /// EMQX's word for one cluster, while another's is in the world.
 #[derive(Clone, Debug, Default)]

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{ApiVersion, Load, News, Object};
 use crate::plan::mk;
+use crate::plan::rebalance::Participant;
+use crate::plan::record::PlanRecord;
 
 /// A world that is told of things, and a follower who looks.
 struct Tale {

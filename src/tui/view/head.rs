@@ -151,6 +151,9 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
                 return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
             }
             let word = match status.verdict {
+                Verdict::Idle if status.sources.emqx.state == SourceState::Unreachable => {
+                    "WAS IDLE".to_owned()
+                }
                 Verdict::Idle => "IDLE".to_owned(),
                 other => other.as_str().to_uppercase(),
             };

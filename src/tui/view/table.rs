@@ -15,7 +15,8 @@ use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::picture::{SourceAge, SourceState};
-use crate::tui::board::{Board, Group, Line, Row, SortBy};
+use crate::tui::board::{Board, Group, Line, Row};
+use crate::tui::order::SortBy;
 use crate::tui::state::State;
 
 /// Seconds that a sparkline covers.
@@ -282,7 +283,10 @@ fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
             Kind::Connections if bar > 0 => {
                 pen.put(column.x, 0, column.width + bar, &text, tone);
             }
-            Kind::Connections => pen.right(column.x, 0, column.width, &text, tone),
+            // One more for the mark of the order.
+            Kind::Connections => {
+                pen.right(column.x.saturating_sub(1), 0, column.width + 1, &text, tone);
+            }
             _ if right => pen.right(column.x, 0, column.width, &text, tone),
             _ => {
                 pen.put(column.x, 0, column.width, &text, tone);

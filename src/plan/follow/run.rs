@@ -1,0 +1,331 @@
+//! One rebalance that is followed: its beginning, the steps it takes, and how it stands.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::human::seconds_between;
+use crate::model::{
+    Event, EventNode, EventType, NodeName, Operation, Part, Phase, Rebalance, Role, RunningRebalance, Stage,
+    Strategy, Verdict, World,
+};
+use crate::plan::judge;
+use crate::plan::progress::{Counts, Remaining, percent, remaining};
+use crate::plan::rebalance::Participant;
+use crate::plan::record::PlanRecord;
+use crate::plan::words;
+
+/// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
+/// and entries are asked one after the other.
+const BASELINE_SECONDS: u64 = 2;
+
+/// One rebalance that is followed.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// `NAME` of the object, or `coordinator/NODE`.
+    pub name: String,
+    /// The object, in its last version.
+    pub object: Option<Rebalance>,
+    /// EMQX's entry, in its last version.
+    pub entry: Option<RunningRebalance>,
+    /// What was asked, where that is known.
+    pub strategy: Option<Strategy>,
+    /// When it began; when it was first seen, where nothing tells.
+    pub began: Timestamp,
+    /// Whether its beginning is known.
+    pub(super) begin_known: bool,
+    /// Counts at the start.
+    pub start: Option<Counts>,
+    /// Counts now.
+    pub counts: Counts,
+    /// When the present stage was entered, as far as that was seen.
+    pub stage_since: Timestamp,
+    /// What is left.
+    pub left: Option<Remaining>,
+    /// How far.
+    pub percent: u8,
+    /// Whether it came as far as `wait_takeover`.
+    pub through_takeover: bool,
+    /// When EMQX's entry vanished.
+    pub ended: Option<Timestamp>,
+    /// How it ended, and why.
+    pub verdict: Option<(Verdict, String)>,
+    /// Set by the one who stops it.
+    pub stopped_by_us: bool,
+    /// When the deletion of the object was asked for while it said `Processing`.
+    pub(super) deleted: Option<Timestamp>,
+    /// Whether the object is gone.
+    pub(super) object_gone: bool,
+    /// When something last moved.
+    pub(super) moved: Timestamp,
+    /// When its entry was last seen.
+    pub(super) seen: Timestamp,
+    told_failed: bool,
+    pub(super) told_deleting: bool,
+    /// The counts at the moment the object appeared: what EMQX judged by.
+    pub(super) before: Vec<Participant>,
+    /// What the one who started it wrote down.
+    recorded: Option<Counts>,
+    pub(super) baseline: Baseline,
+}
+
+/// Whether the counts that come are still those of the start.
+#[derive(Clone, Debug)]
+pub(super) enum Baseline {
+    /// EMQX has not begun: they are. The counts before the last ones are kept, as both may come with the first entry.
+    Open(Option<Counts>),
+    /// The entry was just seen: they are until then, if it waits.
+    Until(Timestamp),
+    /// They are not.
+    Closed,
+}
+
+impl Run {
+    /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
+    pub fn standing(&self) -> Verdict {
+        match &self.verdict {
+            Some((verdict, _)) => *verdict,
+            None if self.entry.is_some() && self.ended.is_none() && self.contradicted() => {
+                Verdict::StillRunning
+            }
+            None => Verdict::Running,
+        }
+    }
+
+    /// Whether the object says that it is over, or is on its way out, while EMQX goes on.
+    fn contradicted(&self) -> bool {
+        self.object_gone
+            || self.object.as_ref().is_some_and(|object| {
+                object.deleting.is_some() || matches!(object.phase, Phase::Failed | Phase::Completed)
+            })
+    }
+
+    /// The donors.
+    pub fn donors(&self) -> &[NodeName] {
+        self.entry.as_ref().map(|entry| entry.donors.as_slice()).unwrap_or_default()
+    }
+
+    /// The recipients.
+    pub fn recipients(&self) -> &[NodeName] {
+        self.entry.as_ref().map(|entry| entry.recipients.as_slice()).unwrap_or_default()
+    }
+
+    /// Of what donors lost, the share that arrived on recipients; `None` before anything was evicted.
+    pub fn landing_ratio(&self) -> Option<f64> {
+        let gone = judge::gone(self.start.as_ref(), &self.counts, self.donors())?;
+        let arrived = judge::arrived(self.start.as_ref(), &self.counts, self.recipients())?;
+        (gone > 0).then(|| arrived as f64 / gone as f64)
+    }
+
+    pub(super) fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        let node = |name: &NodeName, part: Part| EventNode {
+            node: name.clone(),
+            connections: self.counts.connections(name),
+            sessions: self.counts.sessions(name),
+            part: Some(part),
+            state: (part == Part::Donor && self.ended.is_none())
+                .then(|| self.entry.as_ref().map(|entry| entry.state.clone()))
+                .flatten(),
+        };
+        let donors = self.donors().iter().map(|name| node(name, Part::Donor));
+        let recipients = self.recipients().iter().map(|name| node(name, Part::Recipient));
+        let mut nodes: Vec<EventNode> = donors.chain(recipients).collect();
+        nodes.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+        let lost = |of: fn(&Counts) -> Option<u64>| {
+            Some(of(self.start.as_ref()?)?.saturating_sub(of(&self.counts)?))
+        };
+        Event {
+            time: now,
+            kind,
+            name: self.name.clone(),
+            operation: Operation::Rebalance,
+            phase: self
+                .entry
+                .as_ref()
+                .filter(|_| self.ended.is_none())
+                .map(|entry| entry.stage.phase().to_owned()),
+            nodes,
+            moved_connections: judge::arrived(self.start.as_ref(), &self.counts, self.recipients())
+                .filter(|_| self.entry.is_some()),
+            percent: self.entry.is_some().then_some(self.percent),
+            eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),
+            lost_clients: lost(Counts::all_connections),
+            lost_sessions: lost(Counts::all_sessions),
+            landing_ratio: self.landing_ratio(),
+            message,
+            verdict: None,
+            reason: None,
+        }
+    }
+
+    /// The entry was seen for the first time: from here on the counts are those of the start only while it waits.
+    pub(super) fn close_baseline(&mut self, entry: &RunningRebalance, now: Timestamp) {
+        let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
+        if entry.stage == Stage::WaitHealthCheck {
+            self.start.get_or_insert_with(|| self.counts.clone());
+            let after = |at: Timestamp, seconds: u64| {
+                at.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
+            };
+            // But not longer than it waits: who came in the last moment of the wait would take what is evicted already
+            // for the start.
+            let strategy = self.strategy.as_ref();
+            let wait = strategy.and_then(|it| after(self.began, it.wait_health_check_seconds));
+            let soon = after(now, BASELINE_SECONDS);
+            if let Some(until) = soon.map(|soon| wait.map_or(soon, |wait| wait.min(soon))) {
+                self.baseline = Baseline::Until(until);
+            }
+        } else if let Baseline::Open(before) = open {
+            self.start = self.recorded.take().or(before).or(self.start.take());
+        }
+    }
+}
+
+/// Whether an entry is the same rebalance a moment later. Two runs on one coordinator can follow without an empty
+/// status between: then the stage goes backwards, or the donors are others.
+pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool {
+    let forwards = match (old.stage.order(), new.stage.order()) {
+        (Some(old), Some(new)) => new >= old,
+        _ => true,
+    };
+    forwards && old.donors == new.donors && old.recipients == new.recipients
+}
+
+fn participants(world: &World) -> Vec<Participant> {
+    let Some(nodes) = &world.nodes else { return Vec::new() };
+    let replicants = nodes.value.iter().any(|node| node.role == Some(Role::Replicant) && node.running);
+    nodes
+        .value
+        .iter()
+        .filter(|node| node.running && (!replicants || node.role == Some(Role::Replicant)))
+        .map(|node| Participant {
+            node: node.name.clone(),
+            pod: None,
+            connections: node.connections.unwrap_or(0),
+            sessions: node.sessions.unwrap_or(0),
+        })
+        .collect()
+}
+
+/// A run that is seen for the first time. `fresh`: it appeared while we looked, so what is seen now is its start.
+pub(super) fn begin(
+    object: Option<&Rebalance>,
+    entry: Option<&RunningRebalance>,
+    world: &World,
+    now: Timestamp,
+    fresh: bool,
+) -> Run {
+    let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
+    let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
+    let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
+    // What was written down at the start, over what is seen of nodes that take no part.
+    let recorded = record.as_ref().map(|record| {
+        let mut start = counts.clone();
+        for (node, connections, sessions) in &record.nodes {
+            start.0.insert(node.clone(), (Some(*connections), Some(*sessions)));
+        }
+        start
+    });
+    let start = if at_start && world.nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
+    let told = object.and_then(|object| object.started.or(object.created));
+    let name = match (object, entry) {
+        (Some(object), _) => object.name.clone(),
+        (None, Some(entry)) => format!("coordinator/{}", entry.coordinator),
+        (None, None) => String::new(),
+    };
+    Run {
+        name,
+        object: object.cloned(),
+        entry: None,
+        strategy: object
+            .map(|object| object.strategy.clone())
+            .or_else(|| record.map(|record| record.strategy)),
+        began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
+        begin_known: fresh || told.is_some(),
+        start,
+        counts,
+        stage_since: now,
+        left: None,
+        percent: 0,
+        through_takeover: false,
+        ended: None,
+        verdict: None,
+        stopped_by_us: false,
+        deleted: None,
+        object_gone: false,
+        moved: now,
+        seen: now,
+        told_failed: false,
+        told_deleting: false,
+        before: participants(world),
+        recorded,
+        baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
+    }
+}
+
+pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut Vec<Event>) {
+    if run.object.as_ref() != Some(object) {
+        run.moved = now;
+    }
+    if run.deleted.is_none() && object.deleting.is_some() && object.phase == Phase::Processing {
+        run.deleted = Some(now);
+    }
+    let processed = object.processed;
+    run.object = Some(object.clone());
+    if !processed || run.verdict.is_some() {
+        return;
+    }
+    let goes_on = run.entry.is_some() && run.ended.is_none();
+    if object.phase == Phase::Failed && goes_on && !run.told_failed {
+        run.told_failed = true;
+        let message = words::operator_failed(run, now);
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+/// Takes EMQX's entry in: the same stage, or another.
+pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
+    let before = run.entry.replace(entry);
+    let Some(entry) = &run.entry else { return };
+    run.seen = now;
+    run.through_takeover |= entry.stage.order().is_some_and(|order| order >= 2);
+    let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
+    if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
+        run.counts.0.clear();
+    }
+    if !entered {
+        return;
+    }
+    let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
+    // One that was under way when we came: the object tells when its first wait began.
+    run.stage_since = if before.is_none() && wait { run.began } else { now };
+    run.moved = now;
+    forecast(run, now);
+    let message = words::entered(run);
+    events.push(run.event(now, EventType::Phase, message));
+    // An object that already said Failed when its entry was first seen.
+    let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
+    if before.is_none() && failed && !run.told_failed {
+        run.told_failed = true;
+        let message = words::operator_failed(run, now);
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+pub(super) fn forecast(run: &mut Run, now: Timestamp) {
+    let (Some(entry), Some(strategy)) = (&run.entry, &run.strategy) else { return };
+    let in_stage = seconds_between(run.stage_since, now);
+    run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, &entry.donors, &entry.recipients);
+    if let Some(left) = run.left {
+        run.percent = percent(seconds_between(run.began, now), left.seconds, run.percent);
+    }
+}
+
+pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+    if verdict.0.final_word() && run.entry.is_some() {
+        run.percent = 100;
+    }
+    let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));
+    event.verdict = Some(verdict.0);
+    event.reason = Some(verdict.1.clone());
+    run.verdict = Some(verdict);
+    events.push(event);
+}

@@ -1,0 +1,64 @@
+//! The notices of a cluster: what was told, in the order in which it happened.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::model::human::seconds_between;
+use crate::output::theme::Tone;
+
+/// A line of the notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// What it means.
+    pub tone: Tone,
+    /// What.
+    pub text: String,
+}
+
+/// Within so many seconds the same text is not told again.
+const AGAIN: u64 = 10;
+
+/// Notices that are kept; older ones go.
+const KEPT: usize = 500;
+
+/// The notices of a cluster, oldest first. Bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    entries: VecDeque<Entry>,
+}
+
+impl Log {
+    /// One more.
+    pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
+        let entry = Entry { at, tone, text: text.into() };
+        // A lost server is lost for each resource, and for each try again: it is told once.
+        let soon = |other: &Entry| seconds_between(other.at, entry.at) < AGAIN;
+        if self.entries.iter().rev().take_while(|it| soon(it)).any(|it| it.text == entry.text) {
+            return;
+        }
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        // What is learned late stands where it belongs.
+        let place = self.entries.partition_point(|it| it.at <= entry.at);
+        self.entries.insert(place, entry);
+    }
+
+    /// Those up to a moment, newest first.
+    pub fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev().filter(move |entry| entry.at <= until)
+    }
+
+    /// How many are kept.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

@@ -1,0 +1,117 @@
+//! Which rows of the table are shown, and in which order.
+
+use std::cmp::Ordering;
+
+use super::board::Row;
+
+/// A column by which rows are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// By name.
+    #[default]
+    Name,
+    /// By live clients, most first.
+    Connections,
+    /// By change per second, fastest first.
+    Rate,
+    /// By sessions, most first.
+    Sessions,
+    /// By state.
+    State,
+    /// By role.
+    Role,
+    /// By set.
+    Set,
+    /// By readiness, unready first.
+    Ready,
+    /// By serving, those outside first.
+    Serving,
+    /// By version.
+    Version,
+    /// By memory, most first.
+    Memory,
+}
+
+impl SortBy {
+    /// All, in the order in which a key goes through them.
+    pub const ALL: [Self; 11] = [
+        Self::Name,
+        Self::Connections,
+        Self::Rate,
+        Self::Sessions,
+        Self::State,
+        Self::Serving,
+        Self::Ready,
+        Self::Role,
+        Self::Set,
+        Self::Version,
+        Self::Memory,
+    ];
+
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let place = Self::ALL.iter().position(|it| *it == self).unwrap_or(0);
+        Self::ALL[(place + 1) % Self::ALL.len()]
+    }
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Connections => "connections",
+            Self::Rate => "change",
+            Self::Sessions => "sessions",
+            Self::State => "state",
+            Self::Role => "role",
+            Self::Set => "set",
+            Self::Ready => "ready",
+            Self::Serving => "serving",
+            Self::Version => "version",
+            Self::Memory => "memory",
+        }
+    }
+
+    pub(super) fn compare(self, one: &Row, other: &Row) -> Ordering {
+        let rate = |row: &Row| row.rate.map_or(-1.0, f64::abs);
+        match self {
+            Self::Name => Ordering::Equal,
+            Self::Connections => other.connections.cmp(&one.connections),
+            Self::Rate => rate(other).total_cmp(&rate(one)),
+            Self::Sessions => other.sessions.cmp(&one.sessions),
+            Self::State => one.state.cmp(&other.state),
+            Self::Role => one.role.cmp(&other.role),
+            Self::Set => one.set.cmp(&other.set),
+            Self::Ready => one.ready.cmp(&other.ready),
+            Self::Serving => one.serving.cmp(&other.serving),
+            Self::Version => one.version.cmp(&other.version),
+            Self::Memory => bytes(other.memory.as_deref()).total_cmp(&bytes(one.memory.as_deref())),
+        }
+    }
+}
+
+/// `1.02G` as a number, to sort by.
+fn bytes(text: Option<&str>) -> f64 {
+    let Some(text) = text else { return -1.0 };
+    let digits: String =
+        text.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').collect();
+    let factor = match text[digits.len()..].chars().next() {
+        Some('K' | 'k') => 1e3,
+        Some('M' | 'm') => 1e6,
+        Some('G' | 'g') => 1e9,
+        Some('T' | 't') => 1e12,
+        _ => 1.0,
+    };
+    digits.parse::<f64>().map_or(-1.0, |number| number * factor)
+}
+
+/// What decides which rows are shown, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// By what.
+    pub by: SortBy,
+    /// The other way round.
+    pub reverse: bool,
+    /// Only rows in which this occurs.
+    pub filter: String,
+}
