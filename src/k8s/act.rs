@@ -54,8 +54,12 @@ pub(super) async fn rebalance(
     let mut pages = one.pages(&cluster.api);
     loop {
         match pages.next().await {
-            Ok(Some(page)) if page.is_empty() => {}
-            Ok(page) => return page.iter().flatten().next().map(read).transpose(),
+            Ok(None) => return Ok(None),
+            Ok(Some(mut page)) => {
+                if let Some(object) = page.next() {
+                    return read(&object).map(Some);
+                }
+            }
             Err(trouble) if trouble.is_absent() => return Ok(None),
             Err(trouble) => {
                 let what = format!("cannot read Rebalance {namespace}/{name}");
