@@ -1,6 +1,7 @@
 //! What the full screen costs beside the pretend cluster of 1003 nodes, and beside one of four: memory, the processor while
 //! nothing happens, how soon a key is on the screen, and how much is asked of the servers.
-//! `cargo bench --bench view [-- SECONDS]` on Linux; it watches for a minute unless told otherwise.
+//! `cargo bench --profile dev --bench view [-- SECONDS]` on Linux, after `cargo build --release`; it watches for a minute
+//! unless told otherwise.
 //! The promise: under 25 MB, under 0.5 % of a core, a key in under 50 ms, and requests that grow with neither nodes nor keys.
 
 #[cfg(not(target_os = "linux"))]
@@ -10,6 +11,24 @@ fn main() {}
 #[path = "../tests/support/session.rs"]
 #[expect(dead_code, reason = "the tests of the terminal use the rest")]
 mod session;
+
+#[cfg(target_os = "linux")]
+#[path = "beside/measure.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "shared with the measurement beside kubectl"
+)]
+mod measure;
+
+/// The program that is measured.
+#[cfg(target_os = "linux")]
+fn program() -> std::path::PathBuf {
+    measure::released()
+}
 
 #[cfg(target_os = "linux")]
 fn main() {

@@ -143,19 +143,24 @@ pub struct Right {
     pub resource: &'static str,
     /// The namespace.
     pub namespace: String,
+    /// Of one object: a role may name those that it is for.
+    pub name: Option<String>,
 }
 
 impl Right {
     /// What a rebalance by an object writes.
     pub fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
-        Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace: namespace.to_owned() }
+        let namespace = namespace.to_owned();
+        Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace, name: None }
     }
 
     /// What an upgrade writes in Kubernetes: the instance, and (where a guard empties pods) their readiness gates.
     pub fn of_upgrade(id: &InstanceId) -> [Self; 2] {
-        let patch =
-            |group, resource| Self { verb: "patch", group, resource, namespace: id.namespace.clone() };
-        [patch("apps.emqx.io", id.kind.plural()), patch("", "pods/status")]
+        let patch = |group, resource, name| {
+            let namespace = id.namespace.clone();
+            Self { verb: "patch", group, resource, namespace, name }
+        };
+        [patch("apps.emqx.io", id.kind.plural(), Some(id.name.clone())), patch("", "pods/status", None)]
     }
 }
 

@@ -101,6 +101,24 @@ fn every_command_on_every_page_is_one_that_the_program_knows() {
 }
 
 #[test]
+fn the_program_itself_names_no_verb_that_is_not_there() {
+    let tree = cli::command();
+    let known: BTreeSet<&str> =
+        tree.get_subcommands().flat_map(|verb| verb.get_all_aliases().chain([verb.get_name()])).collect();
+    let mut checked = 0;
+    for file in files("src", ".rs") {
+        for rest in code(&file).split("kubectl emqx ").skip(1) {
+            let verb = rest.split(|letter: char| !letter.is_ascii_lowercase()).next().unwrap_or_default();
+            if !verb.is_empty() {
+                checked += 1;
+                assert!(known.contains(verb), "{file}: kubectl emqx {verb}");
+            }
+        }
+    }
+    assert!(checked > 50, "{checked} were found");
+}
+
+#[test]
 fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
     let mut checked = 0;
     for (name, page) in pages() {

@@ -119,8 +119,13 @@ async fn a_rebalance_is_created_found_and_deleted() {
     other.uid = "another".to_owned();
     assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
-    let rights =
-        [Right { verb: "create", group: "apps.emqx.io", resource: "rebalances", namespace: "mq".to_owned() }];
+    let rights = [Right {
+        verb: "create",
+        group: "apps.emqx.io",
+        resource: "rebalances",
+        namespace: "mq".to_owned(),
+        name: None,
+    }];
     assert_eq!(cluster.may(&rights).await, Ok(vec![Some(true)]));
     running.shutdown().await;
 }

@@ -26,6 +26,8 @@ mod control_plane;
 mod cluster;
 #[path = "real/doors.rs"]
 mod doors;
+#[path = "real/least_privilege/mod.rs"]
+mod least_privilege;
 #[path = "real/line22.rs"]
 mod line22;
 #[path = "real/line23.rs"]
@@ -34,8 +36,6 @@ mod line23;
 mod line30;
 #[path = "real/program.rs"]
 mod program;
-#[path = "real/rights/mod.rs"]
-mod rights;
 #[path = "real/trap.rs"]
 mod trap;
 
@@ -89,8 +89,8 @@ async fn operators_2_3_and_3_0() {
 }
 
 #[tokio::test]
-async fn least_privilege() {
-    let Some(plane) = ControlPlane::start_or_skip(rights::options()).await else { return };
-    let (emqx, _enterprise) = part("clusters for many users", rights::start(&plane)).await;
-    part("every right of every verb", rights::each(&plane, &emqx)).await;
+async fn each_verb_with_its_least_rights() {
+    let Some(plane) = ControlPlane::start_or_skip(least_privilege::options()).await else { return };
+    let (emqx, _enterprise) = part("clusters for many users", least_privilege::start(&plane)).await;
+    part("every right of every verb", least_privilege::each(&plane, &emqx)).await;
 }

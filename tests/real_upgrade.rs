@@ -11,6 +11,8 @@
     reason = "a failure here is a failed test; the harness offers more"
 )]
 
+#[path = "real/asked.rs"]
+mod asked;
 #[path = "real/cluster.rs"]
 mod cluster;
 #[path = "support/control_plane.rs"]
@@ -19,6 +21,8 @@ mod control_plane;
 mod lives;
 #[path = "real/program.rs"]
 mod program;
+#[path = "real/rights.rs"]
+mod rights;
 #[path = "real/upgrades.rs"]
 mod upgrades;
 
@@ -29,5 +33,8 @@ async fn upgrades_of_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
     plane.install(Line::V22).await;
     let (emqx, enterprise) = upgrades::start(&plane).await;
+    asked::generated(&plane, &emqx, &enterprise).await;
+    asked::kept_by_a_tool(&plane, &emqx).await;
+    asked::without_the_right(&plane, &emqx).await;
     futures::join!(upgrades::by_the_operator(&plane, &emqx), upgrades::guarded(&plane, &enterprise));
 }

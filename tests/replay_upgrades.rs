@@ -422,7 +422,7 @@ fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     let acts = |seconds: f64| {
         // That run was driven by hand, without our annotations: the hold alone tells.
         let (world, id, now) = at(GUARDED, seconds);
-        guard::next(&world, &id, Means { gates: true }, now)
+        guard::next(&world, &id, Means { gates: true, fresh_seconds: guard::FRESH_SECONDS }, now)
     };
     assert!(matches!(acts(20.0).as_slice(), [Act::Wait(why)] if why.contains("new pod")), "{:?}", acts(20.0));
     let gates = acts(34.5);

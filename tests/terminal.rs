@@ -6,7 +6,14 @@
 #[expect(dead_code, reason = "the measurement of the view uses the rest")]
 mod session;
 
+use std::path::PathBuf;
+
 use session::{Cluster, Session};
+
+/// The program under test.
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_kubectl-emqx").into()
+}
 
 #[test]
 fn opened_filtered_planned_applied_watched_and_left() {

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, News, ObjectKind, OperatorLine, Source, World};
+use kubectl_emqx::plan::manifest;
 use kubectl_emqx::seam::{Credentials, DryRun, Kubernetes, Scope, Want};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -220,6 +221,59 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
     let unreadable = facts.iter().filter(|fact| matches!(fact.news, News::Unreadable(_))).count();
     let world = World::of(facts);
     assert_eq!((world.pods.len(), unreadable), (2, 1));
+}
+
+#[tokio::test]
+async fn a_rebalance_served_in_v1beta4_alone_is_read_made_and_deleted_there() {
+    let object = |spec: &Value| {
+        json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "Rebalance", "spec": spec,
+            "metadata": {"name": "r", "namespace": "mq", "uid": "r"}})
+    };
+    let stored = object(&json!({"instanceName": "ee", "rebalanceStrategy": {"connEvictRate": 10}}));
+    let answered = stored.clone();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    let cluster = serve(move |method, path| {
+        let bare = path.split('?').next().unwrap_or_default();
+        if bare.contains("/rebalances") {
+            heard.lock().expect("a lock").push(format!("{method} {bare}"));
+        }
+        Some(match bare {
+            "/apis/apps.emqx.io" => ok(&json!({"versions": [{"version": "v1beta4"}]})),
+            "/apis/apps.emqx.io/v1beta4" => {
+                ok(&json!({"resources": [{"name": "emqxenterprises"}, {"name": "rebalances"}]}))
+            }
+            "/apis/apps.emqx.io/v1beta4/namespaces/mq/emqxenterprises" => list(&json!([{
+                "apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
+                "metadata": {"name": "ee", "namespace": "mq", "uid": "e"}}])),
+            "/apis/apps.emqx.io/v1beta4/namespaces/mq/rebalances" if method == "GET" => {
+                list(&json!([answered.clone()]))
+            }
+            it if it.starts_with("/apis/apps.emqx.io/v1beta4/namespaces/mq/rebalances") => ok(&answered),
+            it if it.contains("/rebalances") => refusal("404", "NotFound", "not in this version"),
+            _ => return None,
+        })
+    })
+    .await;
+    let served = cluster.served().await.expect("it is served");
+    assert_eq!(served.version_of("rebalances"), Some("v1beta4"));
+    let world = World::of(cluster.read(&everything()).await.expect("it is read"));
+    let id = world.ids().first().expect("an instance").clone();
+    assert_eq!(id.kind, InstanceKind::EmqxEnterprise);
+    let [seen] = world.rebalances_of(&id)[..] else { panic!("it is that instance's") };
+    let rebalance = seen.value.clone();
+    let strategy = rebalance.strategy.clone();
+    let manifest = manifest::manifest(&id, "r", &strategy, served.operator).expect("a manifest");
+    let manifest = manifest::served_as(manifest, &served);
+    assert_eq!(
+        (&manifest["apiVersion"], &manifest["spec"]["instanceKind"]),
+        (&stored["apiVersion"], &Value::Null)
+    );
+    cluster.create_rebalance(&manifest, DryRun::No).await.expect("it is made");
+    assert!(cluster.delete_rebalance(&rebalance, DryRun::No).await.expect("it is deleted"));
+    let asked = asked.lock().expect("a lock").join("\n");
+    let root = "/apis/apps.emqx.io/v1beta4/namespaces/mq/rebalances";
+    assert_eq!(asked, format!("GET {root}\nPOST {root}\nDELETE {root}/r"));
 }
 
 #[tokio::test]

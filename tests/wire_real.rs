@@ -291,7 +291,13 @@ async fn users_see_what_they_may(plane: &ControlPlane) {
     let facts = broker(plane, &cluster, &["emqx-core-h1-0"]).read().await.expect("never fails");
     assert!(format!("{facts:?}").contains("portforward"), "{facts:?}");
 
-    let right = |verb, resource| Right { verb, group: "", resource, namespace: plane.namespace().to_owned() };
+    let right = |verb, resource| Right {
+        verb,
+        group: "",
+        resource,
+        namespace: plane.namespace().to_owned(),
+        name: None,
+    };
     let rights = [right("get", "secrets"), right("create", "pods/portforward"), right("list", "pods")];
     assert_eq!(cluster.may(&rights).await, Ok(vec![Some(true), Some(false), Some(false)]));
 }

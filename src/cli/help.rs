@@ -123,9 +123,15 @@ Examples:
 
 /// Of `demo serve`.
 pub(super) const DEMO_SERVE: &str = "\
+Scenarios:
+  documented (= documented-v2beta1), documented-v1beta4, documented-v2, documented-v3beta1,
+  balanced, coordinator-crash, sticky-balancer, big,
+  upgrade-v1beta4, upgrade-v2beta1, upgrade-v2, upgrade-v3beta1, upgrade-stuck
+
 Examples:
   kubectl emqx demo serve
   kubectl emqx demo serve documented-v1beta4 --speed 20 --kubeconfig-out demo.kubeconfig
+  kubectl emqx demo serve upgrade-v2beta1 --speed 20
   kubectl emqx demo serve --file my-scenario.yaml";
 
 /// Of `version`.

@@ -1,7 +1,5 @@
 //! `rebalance apply`: preflight, plan, prompt, fresh counts, create; then leave, or stay to the verdict.
 
-use serde_json::Value;
-
 use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
@@ -227,10 +225,11 @@ async fn create(
     operations: Operations,
 ) -> Outcome {
     let operator = gathered.world.served.operator;
-    let mut object: Value = match &wanted.written {
+    let object = match &wanted.written {
         Some(written) => manifest::mended(written, &gathered.id, name, operator)?.0,
         None => manifest::manifest(&gathered.id, name, &wanted.strategy, operator)?,
     };
+    let mut object = manifest::served_as(object, &gathered.world.served);
     let record = PlanRecord::of(&live.plan, hands.clock.now());
     manifest::annotate(&mut object, PLAN_ANNOTATION, &record.text());
     if let Some(reason) = &intent.write.reason {

@@ -114,6 +114,7 @@ impl Following {
         let mut beat = tokio::time::interval(beat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last_word: Option<(Event, Instant)> = None;
+        let mut heard: Vec<Fact> = Vec::new();
         loop {
             if let Some(word) = self.observe(hands) {
                 last_word.get_or_insert((word, Instant::now()));
@@ -121,11 +122,17 @@ impl Following {
             let over = match &mut self.guard {
                 None => false,
                 Some(guard) => {
-                    let over = tokio::select! {
-                        biased;
-                        () = &mut interrupt => return Ok(Ended::Interrupted),
-                        () = &mut out_of_time => return Ok(Ended::TimedOut),
-                        over = guard.turn(hands, &mut self.gathered, &mut self.face) => over?,
+                    let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
+                    // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                    let over = loop {
+                        tokio::select! {
+                            biased;
+                            () = &mut interrupt => return Ok(Ended::Interrupted),
+                            () = &mut out_of_time => return Ok(Ended::TimedOut),
+                            over = &mut turn => break over?,
+                            Some(fact) = objects.next() => heard.push(fact),
+                            Some(fact) = emqx.next() => heard.push(fact),
+                        }
                     };
                     if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
                         return Ok(Ended::Tidied);
@@ -140,19 +147,24 @@ impl Following {
                 let well = matches!(verdict, Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing);
                 if !(tidies && well) {
                     self.face.event(hands, word);
+                    // What was said stands above the picture, which is left as it was at the end.
+                    let now = hands.clock.now();
+                    self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
                     return Ok(Ended::Verdict(verdict));
                 }
             }
-            // The user first; then the wall clock; then what is new.
+            // The user first; then the wall clock; then what is new, unless something was heard already.
             let first: Option<Fact> = tokio::select! {
                 biased;
                 () = &mut interrupt => return Ok(Ended::Interrupted),
                 () = &mut out_of_time => return Ok(Ended::TimedOut),
+                () = std::future::ready(()), if !heard.is_empty() => None,
                 Some(fact) = objects.next() => Some(fact),
                 Some(fact) = emqx.next() => Some(fact),
                 _ = beat.tick() => None,
             };
-            let mut facts: Vec<Fact> = first.into_iter().collect();
+            let mut facts = std::mem::take(&mut heard);
+            facts.extend(first);
             while facts.len() < BURST {
                 let Some(Some(fact)) = objects.next().now_or_never() else { break };
                 facts.push(fact);
@@ -177,7 +189,9 @@ impl Following {
             if event.name != self.name {
                 continue;
             }
-            if event.kind == EventType::Verdict {
+            // An object that was made again under this name may come to its end while the first one goes on in EMQX.
+            let goes_on = self.operations.rebalances.run(&self.name).is_some_and(|run| run.verdict.is_none());
+            if event.kind == EventType::Verdict && !goes_on {
                 last = Some(event);
             } else {
                 self.face.event(hands, &event);

@@ -48,7 +48,8 @@ pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
         .hint(format!("kubectl emqx rebalance apply {} --backend emqx drives EMQX itself", id.name)));
     }
     let line = intent.line.unwrap_or(world.served.operator);
-    let manifest = made(intent, &id, line, hands.clock.now())?;
+    let made = made(intent, &id, line, hands.clock.now())?;
+    let manifest = if intent.line.is_none() { manifest::served_as(made, &world.served) } else { made };
     hands.printer.manifest(&manifest, intent.output);
     Ok(Exit::Reached)
 }

@@ -13,8 +13,8 @@ use crate::error::{Exit, Problem};
 use crate::model::{Object, ObjectKind, Rebalance};
 use crate::seam::{Created, DryRun, Right};
 
-/// The version in which Rebalances are read and written; v1beta4 only where nothing else is served, because it
-/// cannot name an EmqxEnterprise.
+/// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
+/// an EMQX.
 async fn version(cluster: &Cluster) -> Result<String, Problem> {
     let served = cluster.known().await?;
     Ok(served.version_of("rebalances").unwrap_or("v2beta1").to_owned())
@@ -143,7 +143,7 @@ pub(super) async fn may(cluster: &Cluster, rights: &[Right]) -> Result<Vec<Optio
         let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"namespace": right.namespace, "verb": right.verb, "group": right.group,
-                "resource": resource, "subresource": subresource}}});
+                "resource": resource, "subresource": subresource, "name": right.name.as_deref().unwrap_or_default()}}});
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         cluster.api.call(Method::POST, path, Some(&review)).await
     }))

@@ -15,6 +15,7 @@ use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::Trouble;
 use super::kubeconfig::{Entry, complete_url, explain, names, no_current_context, unknown_context};
+use super::proxy::proxy;
 use crate::error::Problem;
 
 /// kubectl's flags for reaching a cluster.
@@ -102,15 +103,21 @@ impl Connect {
                 && let Ok(mut config) = Config::incluster()
             {
                 self.own_identity(&mut config.auth_info);
+                config.proxy_url = proxy(&config.cluster_url, &variable);
                 return Ok((config, None));
             }
             return Err(Problem::new(WHAT, format!("there is no kubeconfig: {place} holds no cluster"))
                 .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
         }
         let (kubeconfig, context) = self.overridden(&kubeconfig, &place)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        let named = |it: &NamedCluster| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some());
+        let named = kubeconfig.clusters.iter().any(named);
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| explain(&error, &place))?;
+        if !named {
+            config.proxy_url = proxy(&config.cluster_url, &variable);
+        }
         Ok((config, context))
     }
 
@@ -244,6 +251,14 @@ impl Connect {
             user.impersonate_groups = Some(self.impersonate_groups.clone());
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "kubectl's own environment variables, read where they are used"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 #[cfg(test)]

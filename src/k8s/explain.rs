@@ -302,8 +302,9 @@ fn auth_sentence(error: &kube::client::AuthError) -> String {
         // The command itself is left out: its arguments and environment may hold secrets.
         E::AuthExecRun { out, .. } => {
             let said = String::from_utf8_lossy(&out.stderr);
-            let said = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            format!("the login command of the kubeconfig failed with {}: {said}", out.status)
+            let said = said.lines().rev().find(|line| !line.trim().is_empty());
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            format!("the login command of the kubeconfig failed with {}{said}", out.status)
         }
         E::AuthExecParse(_) | E::ExecPluginFailed | E::AuthExec(_) => {
             format!(

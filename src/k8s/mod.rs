@@ -28,6 +28,7 @@ mod clock;
 mod discovery;
 mod explain;
 mod kubeconfig;
+mod proxy;
 mod read;
 mod resource;
 mod secret;

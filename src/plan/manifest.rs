@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::rebalance::{Finding, Severity};
 use crate::error::{Exit, Problem};
-use crate::model::{InstanceId, InstanceKind, OperatorLine, Strategy};
+use crate::model::{InstanceId, InstanceKind, OperatorLine, Served, Strategy};
 
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
 pub const API_VERSION: &str = "apps.emqx.io/v2beta1";
@@ -92,6 +92,17 @@ pub fn manifest(
         "metadata": { "name": name, "namespace": instance.namespace },
         "spec": spec,
     }))
+}
+
+/// The manifest in the version that is served: v1beta4 where there is no other (operator 2.1), which has no `instanceKind`.
+pub fn served_as(mut manifest: Value, served: &Served) -> Value {
+    if let Some(version @ "v1beta4") = served.version_of("rebalances") {
+        manifest["apiVersion"] = json!(format!("apps.emqx.io/{version}"));
+        if let Some(spec) = manifest["spec"].as_object_mut() {
+            spec.remove("instanceKind");
+        }
+    }
+    manifest
 }
 
 /// Adds an annotation.

@@ -78,6 +78,12 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
             _ => "the kind Rebalance is not served here".to_owned(),
         });
     }
+    if served.version_of("rebalances") == Some("v1beta4") && instance.id.kind != InstanceKind::EmqxEnterprise
+    {
+        return Err(
+            "the kind Rebalance is served in v1beta4 alone, which can only name an EmqxEnterprise".to_owned()
+        );
+    }
     if instance.api == ApiVersion::V1beta4 && served.operator != OperatorLine::Two2 {
         return Err(format!("operator {} does not look after EmqxEnterprise v1beta4", served.operator));
     }

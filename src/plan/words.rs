@@ -2,6 +2,7 @@
 
 use super::follow::Run;
 use super::progress::Counts;
+use super::upgrade::ask::Settled;
 use super::upgrade::pace::Pace;
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
@@ -27,7 +28,16 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let hint = format!(
         "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
     );
-    if world.instance(id).is_some_and(|instance| Pace::of(instance).held()) {
+    let held =
+        world.instance(id).map(|instance| (Pace::of(instance).held(), Settled::resumed(instance).is_some()));
+    if let Some((false, true)) = held {
+        let why = format!(
+            "the operator removes the empty old pods of {id} by itself; its own delay comes back with `kubectl emqx upgrade watch \
+             {instance}`"
+        );
+        return (why, format!("kubectl emqx upgrade watch {instance}"));
+    }
+    if let Some((true, _)) = held {
         let why = format!(
             "the old pods of {id} are held: nothing is removed until `kubectl emqx upgrade watch {instance}`, which picks up \
              where it stood"

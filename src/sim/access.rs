@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::resources::Resource;
 
 /// The users: token and user name are the same word.
-pub(super) const USERS: [&str; 6] = ["admin", "viewer", "no-secrets", "no-endpoints", "no-pods", "nobody"];
+pub(super) const USERS: [&str; 7] =
+    ["admin", "viewer", "no-secrets", "no-endpoints", "no-pods", "no-gates", "nobody"];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,7 @@ impl User {
             "no-secrets" => wish.resource != "secrets",
             "no-endpoints" => wish.resource != "endpointslices",
             "no-pods" => wish.resource != "pods",
+            "no-gates" => reads || (wish.resource, wish.sub) != ("pods", "status"),
             _ => false,
         }
     }
@@ -121,6 +123,8 @@ mod tests {
         assert!(!may("viewer", "get", "secrets", ""));
         assert!(may("no-secrets", "create", "rebalances", ""));
         assert!(!may("no-pods", "list", "pods", ""));
+        assert!(may("no-gates", "patch", "emqxes", ""));
+        assert!(!may("no-gates", "patch", "pods", "status"));
         assert!(!may("nobody", "list", "emqxes", ""));
         assert_eq!(User::of(Some("Bearer unknown"), Some("admin")), None);
         assert_eq!(User::of(None, None), None);

@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, UPGRADE,
+    USER_AGENT,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -192,7 +193,7 @@ impl Server {
         if !known_sub || (resource.namespaced && place.namespace.is_none() && !place.name.is_empty()) {
             return self.failed(&Failure::no_path());
         }
-        let call = match call(index, &place, &query) {
+        let call = match call(index, &place, &query, request.headers()) {
             Ok(call) => call,
             Err(failure) => return self.failed(&failure),
         };
@@ -316,6 +317,8 @@ impl Server {
             sub: String::new(),
             dry_run: false,
             fields: FieldValidation::Ignore,
+            manager: String::new(),
+            force: false,
             limit: 0,
             from: String::new(),
             selector: Selector::default(),
@@ -399,6 +402,12 @@ fn parse(bytes: &[u8]) -> Result<Value, Failure> {
         .map_err(|error| Failure::bad_request(format!("the body cannot be read: {error}")))
 }
 
+/// Who writes: as the client says, else the first word of what it calls itself.
+fn manager(named: &str, headers: &HeaderMap) -> String {
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+    if named.is_empty() { agent.split('/').next().unwrap_or(agent) } else { named }.to_owned()
+}
+
 fn wants_table(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept
@@ -407,7 +416,12 @@ fn wants_table(headers: &HeaderMap) -> bool {
         .is_some_and(|first| first.contains("as=Table") && first.contains("g=meta.k8s.io"))
 }
 
-fn call(resource: usize, place: &Place<'_>, query: &BTreeMap<String, String>) -> Result<Call, Failure> {
+fn call(
+    resource: usize,
+    place: &Place<'_>,
+    query: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+) -> Result<Call, Failure> {
     let word = |key: &str| query.get(key).map(String::as_str).unwrap_or_default();
     let dry_run = match word("dryRun") {
         "" => false,
@@ -437,6 +451,8 @@ fn call(resource: usize, place: &Place<'_>, query: &BTreeMap<String, String>) ->
         sub: place.sub.to_owned(),
         dry_run,
         fields,
+        manager: manager(word("fieldManager"), headers),
+        force: yes(query, "force"),
         limit,
         from: word("continue").to_owned(),
         selector,

@@ -90,6 +90,8 @@ pub struct Broker {
     flights: Vec<Flight>,
     /// What clients have suffered.
     pub tally: Tally,
+    /// Evacuations on the disks of nodes that do not run: 3.x keeps a core's disk, so that they outlive a restart.
+    saved: Vec<Evacuation>,
     balancer: Balancer,
     reconnect: Duration,
     /// Coordinators die this long after their start.
@@ -125,6 +127,7 @@ impl Broker {
             evacuations: Vec::new(),
             flights: Vec::new(),
             tally: Tally::default(),
+            saved: Vec::new(),
             balancer: scenario.load_balancer,
             reconnect: Duration::from_secs(scenario.reconnect_delay + 1),
             crash_after: scenario.coordinator_crash(),
@@ -170,6 +173,11 @@ impl Broker {
         pod.clone_into(&mut found.pod);
         version.clone_into(&mut found.version);
         found.gone = false;
+        if let Some(at) = self.saved.iter().position(|evacuation| evacuation.node == node) {
+            let mut evacuation = self.saved.remove(at);
+            evacuation.resume(self.now);
+            self.evacuations.push(evacuation);
+        }
         if known.is_none() {
             self.by_name = self.in_name_order(&(0..self.nodes.len()).collect::<Vec<_>>());
         }
@@ -178,6 +186,9 @@ impl Broker {
 
     /// EMQX in a pod has ended, and the node leaves the cluster for good.
     pub fn leave(&mut self, node: usize) {
+        if self.api == Api::V3beta1 && self.nodes[node].role == Role::Core {
+            self.saved.extend(self.evacuations.iter().find(|evacuation| evacuation.node == node).cloned());
+        }
         self.set_running(node, false);
         self.nodes[node].gone = true;
         self.nodes[node].in_service = false;

@@ -223,6 +223,15 @@ pub struct Evacuation {
     pub(super) next: Option<Duration>,
 }
 
+impl Evacuation {
+    /// After a restart: without another health wait, and with any other node as the place for sessions.
+    pub(super) fn resume(&mut self, now: Duration) {
+        self.state = EvacuationState::EvictingConns;
+        self.order.migrate_to = None;
+        self.next = Some(now);
+    }
+}
+
 impl Broker {
     /// The running rebalances.
     pub fn rebalances(&self) -> &[Rebalance] {
@@ -335,6 +344,13 @@ impl Broker {
     pub fn crash_coordinators(&mut self) {
         for ended in std::mem::take(&mut self.rebalances) {
             self.release(&ended);
+        }
+    }
+
+    /// Every coordinator hangs: its rebalance is listed as before, and nothing is moved any more.
+    pub fn hang_coordinators(&mut self) {
+        for rebalance in &mut self.rebalances {
+            rebalance.next = Duration::MAX;
         }
     }
 

@@ -79,6 +79,11 @@ impl Faults {
         self.0.emqx.with(super::broker::Broker::crash_coordinators);
     }
 
+    /// Every coordinator's process hangs.
+    pub fn hang_coordinators(&self) {
+        self.0.emqx.with(super::broker::Broker::hang_coordinators);
+    }
+
     /// Stops or starts a node, named by its pod or by itself. `false` when there is none.
     pub fn set_node_running(&self, name: &str, running: bool) -> bool {
         let pod = self.0.emqx.with(|broker| {

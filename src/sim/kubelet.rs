@@ -8,7 +8,7 @@
 //!                                              └► its set's counts, and the load balancer of the pretend EMQX
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -112,12 +112,14 @@ impl Kubelet {
     /// The load balancer in front of the pretend EMQX looks at the endpoints.
     fn balance(&self, locked: &Locked<'_>, changed: &BTreeSet<Key>) {
         self.emqx.with(|broker| {
+            let nodes: BTreeMap<String, usize> =
+                broker.members().map(|(node, it)| (it.pod.clone(), node)).collect();
             for key in changed {
                 let pod = locked.get(key);
                 let serves = pod.is_some_and(|pod| {
                     is_true(&pod, "Ready") && pod["metadata"]["deletionTimestamp"].is_null()
                 });
-                if let Some(node) = broker.in_pod(&key.name) {
+                if let Some(&node) = nodes.get(&key.name) {
                     broker.nodes[node].in_service = serves;
                 }
             }
@@ -151,7 +153,8 @@ fn with_conditions(pod: &Value, now: &str) -> Value {
 
 fn set_condition(pod: &mut Value, kind: &str, is_true: bool, now: &str) {
     let status = if is_true { "True" } else { "False" };
-    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else { return };
+    let list = pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+    let Some(conditions) = list else { return };
     if let Some(known) = conditions.iter_mut().find(|condition| condition["type"] == kind)
         && known["status"] != status
     {

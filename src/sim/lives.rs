@@ -121,8 +121,8 @@ impl Lives {
         if self.scenario.new_pods == NewPods::Pending {
             let message = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
             add_condition(pod, "PodScheduled", "False", now);
-            let condition = pod["status"]["conditions"].as_array_mut().and_then(|list| list.last_mut());
-            if let Some(condition) = condition {
+            let list = pod["status"]["conditions"].as_array_mut();
+            if let Some(condition) = list.and_then(|list| list.last_mut()) {
                 condition["reason"] = json!("Unschedulable");
                 condition["message"] = json!(message);
             }

@@ -30,6 +30,7 @@ mod forward;
 mod instance;
 mod kubelet;
 mod lives;
+mod managed;
 pub mod operator;
 #[cfg(test)]
 mod outcome_tests;

@@ -1,5 +1,5 @@
-//! The patches that clients of this program send: JSON merge patch, simple JSON patch, and strategic merge patch and
-//! server-side apply treated as merges (lists of conditions are merged by type, other lists replaced).
+//! The patches that clients of this program send: JSON merge patch, simple JSON patch, and strategic merge patch treated as
+//! a merge (lists of conditions are merged by type, other lists replaced). Server-side apply is in [`super::managed`].
 
 use serde_json::{Map, Value};
 
@@ -30,13 +30,7 @@ pub(super) fn patch(kind: Kind, object: &Value, patch: &Value) -> Result<Value, 
     match kind {
         Kind::Merge => put(&mut patched, patch, false),
         Kind::Strategic => put(&mut patched, patch, true),
-        Kind::Apply => {
-            let mut wanted = patch.clone();
-            if let Some(metadata) = wanted["metadata"].as_object_mut() {
-                metadata.remove("managedFields");
-            }
-            put(&mut patched, &wanted, true);
-        }
+        Kind::Apply => overlay(&mut patched, patch),
         Kind::Json => steps(&mut patched, patch)?,
     }
     Ok(patched)
@@ -47,6 +41,11 @@ pub(super) fn merge(target: &mut Value, patch: &Value) {
     if !patch.is_null() {
         put(target, patch, false);
     }
+}
+
+/// Puts what is applied over a value: conditions by their type, other lists as a whole.
+pub(super) fn overlay(target: &mut Value, applied: &Value) {
+    put(target, applied, true);
 }
 
 fn put(target: &mut Value, patch: &Value, strategic: bool) {

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::clock::rfc3339;
 use super::emqx::Emqx;
 use super::instance::{self, NodeView, RoleView, View};
+use super::managed::{self, Who};
 use super::patch;
 use super::resources::GROUP;
-use super::scenario::{Api, Line, Member, Role, Scenario};
+use super::scenario::{Api, Line, Member, Owner, Role, Scenario};
 
 /// The condition of a pod that the operators of 2.x keep.
 pub(super) const GATE: &str = "apps.emqx.io/on-serving";
@@ -212,10 +213,16 @@ impl Maker<'_> {
             metadata.remove("labels");
         }
         patch::merge(&mut metadata, &scenario.metadata);
-        json!({
-            "apiVersion": format!("{GROUP}/{}", scenario.api.name()), "kind": scenario.api.kind(),
-            "metadata": metadata, "spec": spec, "status": self.first_status(members, emqx, now),
-        })
+        let version = format!("{GROUP}/{}", scenario.api.name());
+        let mut object = json!({
+            "apiVersion": version, "kind": scenario.api.kind(), "metadata": metadata, "spec": spec,
+            "status": self.first_status(members, emqx, now),
+        });
+        let Owner { manager, operation } = &scenario.owner;
+        let who = Who { manager, operation, api_version: &version, sub: "", now: &self.born };
+        managed::created(&mut object, &who);
+        managed::created(&mut object, &Who { manager: "manager", operation: "Update", sub: "status", ..who });
+        object
     }
 
     /// The status of an instance that has been ready since it was made.

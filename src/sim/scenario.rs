@@ -451,7 +451,11 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("coordinator-crash", include_str!("scenarios/coordinator-crash.yaml")),
     ("sticky-balancer", include_str!("scenarios/sticky-balancer.yaml")),
     ("hostile", include_str!("scenarios/hostile.yaml")),
+    ("upgrade-v1beta4", include_str!("scenarios/upgrade-v1beta4.yaml")),
     ("upgrade-v2beta1", include_str!("scenarios/upgrade-v2beta1.yaml")),
+    ("upgrade-v2", include_str!("scenarios/upgrade-v2.yaml")),
+    ("upgrade-v3beta1", include_str!("scenarios/upgrade-v3beta1.yaml")),
+    ("upgrade-stuck", include_str!("scenarios/upgrade-stuck.yaml")),
     ("big", include_str!("scenarios/big.yaml")),
 ];
 

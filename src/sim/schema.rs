@@ -1,6 +1,6 @@
-//! What the custom resources must look like: the Rebalance definitions of operator 2.2 and 2.3 (`crds/*.yaml`, cut
-//! from the operators' own), applied as the real API server applies them: unknown fields, defaults, then validation.
-//! The other kinds' schemas are open here.
+//! What the custom resources must look like: the Rebalance definitions of operator 2.2 and 2.3, and as much of the other
+//! kinds as upgrades touch (`crds/*.yaml`, cut from the operators' own), applied as the real API server applies them:
+//! unknown fields, defaults, then validation. And what the webhooks of 2.2 refuse.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,7 @@ use super::status::Failure;
 
 const REBALANCES_2_2: &str = include_str!("crds/rebalances-2.2.yaml");
 const REBALANCES_2_3: &str = include_str!("crds/rebalances-2.3.yaml");
+const INSTANCES: &str = include_str!("crds/emqx.yaml");
 /// The only pattern in these definitions.
 const RATIO_PATTERN: &str = r"^[1-9]{1,8}\.[0-9]{1,8}$";
 
@@ -26,6 +27,8 @@ pub(super) enum FieldValidation {
 pub(super) struct Schemas {
     line: Line,
     rebalances: Value,
+    /// By version.
+    instances: Value,
 }
 
 impl Schemas {
@@ -33,7 +36,7 @@ impl Schemas {
         let text = if line == Line::V2_3 { REBALANCES_2_3 } else { REBALANCES_2_2 };
         let mut rebalances: Value = serde_yaml::from_str(text).unwrap_or_default();
         rebalances["spec"]["conversion"] = json!({ "strategy": "None" });
-        Self { line, rebalances }
+        Self { line, rebalances, instances: serde_yaml::from_str(INSTANCES).unwrap_or_default() }
     }
 
     /// The definitions themselves, for a client that looks at them.
@@ -60,7 +63,7 @@ impl Schemas {
 
     fn schema(&self, resource: &Resource, version: &str) -> Option<&Value> {
         if resource.plural != "rebalances" {
-            return None;
+            return self.instances.get(version).filter(|_| resource.group == GROUP);
         }
         let versions = self.rebalances["spec"]["versions"].as_array()?;
         let found = versions.iter().find(|candidate| candidate["name"] == version)?;
@@ -96,14 +99,20 @@ impl Schemas {
         Ok(if mode == FieldValidation::Warn { quoted } else { Vec::new() })
     }
 
-    /// What the operator's webhook says of a Rebalance; only 2.2 has one.
+    /// What the operator's webhooks say; only 2.2 has any.
     pub(super) fn webhook(
         &self,
         resource: &Resource,
         old: Option<&Value>,
         new: &Value,
     ) -> Result<(), Failure> {
-        if self.line != Line::V2_2 || resource.plural != "rebalances" {
+        if self.line != Line::V2_2 {
+            return Ok(());
+        }
+        if resource.plural == "emqxenterprises" {
+            return version(new).map_err(|why| Failure::denied("validator.enterprise.emqx.io", &why));
+        }
+        if resource.plural != "rebalances" {
             return Ok(());
         }
         let denied = |why: &str| Err(Failure::denied("vrebalance.kb.io", why));
@@ -122,6 +131,27 @@ impl Schemas {
                 Ok(())
             }
         }
+    }
+}
+
+/// Whether operator 2.2 keeps an EmqxEnterprise of this version.
+fn version(object: &Value) -> Result<(), String> {
+    let version = &object["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"];
+    let version = version.as_str().unwrap_or_default();
+    if version == "latest" {
+        return Err("image version can not be latest".to_owned());
+    }
+    let numbers: Vec<u32> =
+        version.split('-').next().unwrap_or_default().split('.').flat_map(str::parse).collect();
+    match numbers[..] {
+        [major, minor, patch] if (major, minor, patch) < (4, 4, 14) => {
+            Err(format!("image version {version} is too old, please upgrade to 4.4.14 or later"))
+        }
+        [major, _, _] if major >= 5 => {
+            Err(format!("image version {version} is too new, please downgrade to 5.0.0 earlier"))
+        }
+        [_, _, _] => Ok(()),
+        _ => Err(format!("invalid image version: {version}")),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Kubernetes' errors, worded as the real API server words them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use super::managed::Conflict;
 use super::resources::Resource;
 
 /// A `Status` object of failure.
@@ -59,6 +62,33 @@ impl Failure {
             Self::qualified(resource)
         );
         Self::new(409, "Conflict", message, Self::about(resource, name))
+    }
+
+    /// Fields of an apply that are others'.
+    pub(super) fn field_conflicts(conflicts: &[Conflict]) -> Self {
+        let told = match conflicts {
+            [one] => format!("1 conflict: conflict with {}: {}", one.manager, one.field),
+            many => {
+                let managers: BTreeSet<&str> = many.iter().map(|it| it.manager.as_str()).collect();
+                let mut lines = Vec::new();
+                for manager in managers {
+                    lines.push(format!("conflicts with {manager}:"));
+                    let own = many.iter().filter(|it| it.manager == manager);
+                    lines.extend(own.map(|it| format!("- {}", it.field)));
+                }
+                format!("{} conflicts: {}", many.len(), lines.join("\n"))
+            }
+        };
+        let causes: Vec<Value> = conflicts
+            .iter()
+            .map(|it| {
+                json!({
+                    "reason": "FieldManagerConflict", "message": format!("conflict with {}", it.manager),
+                    "field": it.field,
+                })
+            })
+            .collect();
+        Self::new(409, "Conflict", format!("Apply failed with {told}"), json!({ "causes": causes }))
     }
 
     pub(super) fn unauthorized() -> Self {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::managed::{self, Who};
 use super::patch::{self, Kind};
 use super::resources::{GROUP, Resource};
 use super::schema::{FieldValidation, Schemas};
 use super::selector::Selector;
 use super::status::Failure;
 use super::store::{Key, Locked, Store};
+use super::workloads;
 
 /// One request for one resource, read and allowed.
 #[derive(Clone, Debug)]
@@ -24,6 +26,9 @@ pub(super) struct Call {
     pub(super) sub: String,
     pub(super) dry_run: bool,
     pub(super) fields: FieldValidation,
+    /// The field manager, and whether an apply takes what is another's.
+    pub(super) manager: String,
+    pub(super) force: bool,
     pub(super) limit: usize,
     pub(super) from: String,
     pub(super) selector: Selector,
@@ -62,6 +67,12 @@ impl Verbs {
     fn key(call: &Call) -> Key {
         let namespace = call.namespace.clone().unwrap_or_default();
         Key { resource: call.resource, namespace, name: call.name.clone() }
+    }
+
+    /// The call's writer, as `managedFields` names it.
+    fn who<'c>(call: &'c Call, kind: Kind, api_version: &'c str, now: &'c str) -> Who<'c> {
+        let operation = if kind == Kind::Apply { "Apply" } else { "Update" };
+        Who { manager: &call.manager, operation, api_version, sub: &call.sub, now }
     }
 
     fn shown(&self, call: &Call, object: &Value) -> Value {
@@ -134,7 +145,11 @@ impl Verbs {
         Ok(warnings)
     }
 
-    pub(super) fn create(&self, call: &Call, mut object: Value) -> Done {
+    pub(super) fn create(&self, call: &Call, object: Value) -> Done {
+        self.make(call, object, Kind::Merge)
+    }
+
+    fn make(&self, call: &Call, mut object: Value, kind: Kind) -> Done {
         let resource = self.described(call);
         let wanted = if resource.group.is_empty() {
             call.version.clone()
@@ -165,6 +180,7 @@ impl Verbs {
         {
             map.remove("status");
         }
+        let sent = object.clone();
         let warnings = self.admit(call, &mut object)?;
         let mut locked = self.store.lock();
         let name = match (object["metadata"]["name"].as_str(), object["metadata"]["generateName"].as_str()) {
@@ -214,6 +230,14 @@ impl Verbs {
                 metadata.insert("generation".to_owned(), json!(1));
             }
         }
+        if kind == Kind::Apply {
+            // Only what was sent is the applier's; the rest are defaults.
+            let mut own = sent;
+            managed::created(&mut own, &Self::who(call, kind, &wanted, &now));
+            object["metadata"]["managedFields"] = own["metadata"]["managedFields"].take();
+        } else {
+            managed::created(&mut object, &Self::who(call, kind, &wanted, &now));
+        }
         let stored = if call.dry_run { Arc::new(object) } else { locked.put(key, object) };
         drop(locked);
         Ok((201, self.shown(call, &stored), warnings))
@@ -224,7 +248,7 @@ impl Verbs {
         let Some(old) = locked.get(&Self::key(call)) else {
             return Err(Failure::not_found(&self.described(call), &call.name));
         };
-        self.replace(call, &mut locked, &old, object)
+        self.replace(call, &mut locked, &old, object, Kind::Merge)
     }
 
     pub(super) fn patch(&self, call: &Call, kind: Kind, change: &Value) -> Done {
@@ -233,17 +257,31 @@ impl Verbs {
         let Some(old) = locked.get(&Self::key(call)) else {
             drop(locked);
             if kind == Kind::Apply && call.sub.is_empty() {
-                return self.create(call, change.clone());
+                return self.make(call, change.clone(), kind);
             }
             return Err(Failure::not_found(&resource, &call.name));
         };
         let shown = self.shown(call, &old);
-        let patched = patch::patch(kind, &shown, change).map_err(Failure::bad_request)?;
-        self.replace(call, &mut locked, &old, patched)
+        let patched = if kind == Kind::Apply {
+            let (version, now) = (text(&shown["apiVersion"]), locked.now());
+            let who = Self::who(call, kind, &version, &now);
+            managed::applied(&shown, change, &who, call.force)
+                .map_err(|conflicts| Failure::field_conflicts(&conflicts))?
+        } else {
+            patch::patch(kind, &shown, change).map_err(Failure::bad_request)?
+        };
+        self.replace(call, &mut locked, &old, patched, kind)
     }
 
     /// Writes a new state of an object, leaving alone what this endpoint may not touch.
-    fn replace(&self, call: &Call, locked: &mut Locked<'_>, old: &Arc<Value>, mut object: Value) -> Done {
+    fn replace(
+        &self,
+        call: &Call,
+        locked: &mut Locked<'_>,
+        old: &Arc<Value>,
+        mut object: Value,
+        kind: Kind,
+    ) -> Done {
         let resource = self.described(call);
         if !object.is_object() {
             return Err(Failure::bad_request("the object provided is unrecognized (must be of type Object)"));
@@ -255,6 +293,8 @@ impl Verbs {
         if stale("resourceVersion") || stale("uid") {
             return Err(Failure::conflict(&resource, &call.name));
         }
+        // An apply has said already who owns what.
+        let owners = (kind == Kind::Apply).then(|| object["metadata"]["managedFields"].take());
         let mut next = (**old).clone();
         let mut warnings = Vec::new();
         if call.sub == "status" {
@@ -289,6 +329,9 @@ impl Verbs {
             }
             if let Some(metadata) = metadata.as_object_mut() {
                 metadata.remove("managedFields");
+                if !kept["managedFields"].is_null() {
+                    metadata.insert("managedFields".to_owned(), kept["managedFields"].clone());
+                }
                 metadata.retain(|_, value| {
                     !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
                 });
@@ -310,6 +353,13 @@ impl Verbs {
             && let Some(map) = next.as_object_mut()
         {
             map.remove("status");
+        }
+        let (version, now) = (text(&self.shown(call, old)["apiVersion"]), locked.now());
+        let same = next == **old;
+        if let Some(owners) = owners {
+            next["metadata"]["managedFields"] = owners;
+        } else if !same {
+            managed::updated(old, &mut next, &Self::who(call, kind, &version, &now));
         }
         if call.dry_run || next == **old {
             return Ok((200, self.shown(call, &next), warnings));
@@ -346,6 +396,13 @@ impl Verbs {
                 "name": call.name, "group": resource.group, "kind": resource.plural, "uid": old["metadata"]["uid"],
             },
         });
+        // A pod is given time to end; whoever keeps it removes it.
+        let lives = resource.plural == "pods" && options["gracePeriodSeconds"] != 0;
+        if lives && !dry_run {
+            workloads::mark(&mut locked, &key, &old);
+            let marked = locked.get(&key).unwrap_or(old);
+            return Ok((200, self.shown(call, &marked), Vec::new()));
+        }
         if old["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
             if !dry_run {
                 locked.remove(&key);
@@ -378,6 +435,10 @@ impl Verbs {
             Vec::new(),
         ))
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn continue_after(token: &str) -> Result<Option<(String, String)>, Failure> {

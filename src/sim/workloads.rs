@@ -187,7 +187,8 @@ fn stateful_set(
         }
     }
     let ready = own.iter().filter(|(_, pod)| is_true(pod, "Ready")).count();
-    let settled = !gone && made == 0 && own.len() == wanted && ready == wanted;
+    let ending = own.iter().any(|(_, pod)| dying(pod));
+    let settled = !gone && !ending && made == 0 && own.len() == wanted && ready == wanted;
     let rolls = set["spec"]["updateStrategy"]["type"] != "OnDelete";
     let old = own.iter().rev().find(|(_, pod)| !of(pod) && !dying(pod));
     if let Some((key, pod)) = old.filter(|_| settled && rolls) {

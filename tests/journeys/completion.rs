@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::CommandBuilder;
 
-use crate::bench::{Cluster, DOCUMENTED, Going, PROGRAM, Ran, SLOW, alone, folder, program, until};
+use crate::bench::{Cluster, Going, PROGRAM, Ran, SLOW, alone, folder, program, until};
 use crate::terminals::Terminal;
 
 /// A program of the machine, or `None`, said loudly.
@@ -21,7 +21,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
 }
 
 #[expect(clippy::print_stderr, reason = "a test that did not run must be seen")]
-fn skipped(what: &str) {
+pub(crate) fn skipped(what: &str) {
     eprintln!("SKIPPED: there is no {what} on this machine");
 }
 
@@ -79,7 +79,7 @@ fn names_come_from_the_cluster_that_the_words_mean() {
     is(&["status", "--namespace=default", ""], &[]);
     is(&["status", "-n", "m"], &["mq"]);
     is(&["status", "--namespace=m"], &["mq"]);
-    is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods"]);
+    is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods", "no-gates"]);
     is(&["nodes", "--user=view"], &["viewer"]);
     is(&["demo", "documented-v2"], &["documented-v2beta1", "documented-v2"]);
     is(&["upgrade", "--image", ""], &["emqx/emqx-enterprise:5.8.6"]);
@@ -94,8 +94,8 @@ fn names_come_from_the_cluster_that_the_words_mean() {
 
 #[test]
 fn what_runs_in_emqx_alone_is_offered_by_its_coordinator() {
-    let demo = Cluster::demo("documented-v3beta1", 40);
-    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {DOCUMENTED}")).exits(0);
+    let demo = Cluster::demo("documented-v3beta1", 4);
+    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}")).exits(0);
     let name = ran.out.trim();
     until("EMQX runs it", || values(&asked(&demo, &["rebalance", "stop", ""])) == [name]);
     let ran = asked(&demo, &["rebalance", "stop", "coord"]);
@@ -234,9 +234,9 @@ fn bash(demo: &Cluster) -> Option<Terminal> {
 
 #[test]
 fn bash_completes_a_name_with_an_at_sign_in_it() {
-    let demo = Cluster::demo("documented-v3beta1", 40);
+    let demo = Cluster::demo("documented-v3beta1", 4);
     let Some(mut terminal) = bash(&demo) else { return };
-    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {DOCUMENTED}")).exits(0);
+    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}")).exits(0);
     let name = ran.out.trim();
     until("EMQX runs it", || values(&asked(&demo, &["rebalance", "stop", ""])) == [name]);
     let node = name.split_once('@').expect("a node").0.to_owned() + "@";

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use kubectl_emqx::sim::Scenario;
+
 use crate::bench::{Cluster, Going, alone, folder, harmless, program};
 
 #[test]
@@ -20,6 +22,15 @@ fn the_demo_of_other_scenarios_ends_as_they_do() {
     alone("demo balanced --speed 20").exits(0).says("nothing to do");
     alone("demo coordinator-crash --speed 40").exits(4);
     alone("demo no-such").exits(2).says("coordinator-crash");
+}
+
+#[test]
+fn the_help_names_every_scenario() {
+    let help = alone("demo serve --help").exits(0);
+    // `hostile` is there to break us, not to show anything.
+    for name in Scenario::names().filter(|name| *name != "hostile") {
+        assert!(help.out.split([' ', ',', ')', '\n']).any(|word| word == name), "{name}\n{help}");
+    }
 }
 
 #[cfg(unix)]

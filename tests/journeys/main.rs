@@ -1,11 +1,15 @@
 //! Journeys of the built program: every verb and every exit code as a user meets them, against the pretend cluster.
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
+mod at_home;
 mod bench;
 #[cfg(unix)]
 mod completion;
 mod demos;
+mod expected;
 mod follows;
+mod gateway;
+mod guarded;
 mod inputs;
 mod manners;
 mod plans;
@@ -15,4 +19,5 @@ mod rights;
 mod stops;
 mod terminals;
 mod troubles;
+mod upgraded;
 mod upgrades;

@@ -75,6 +75,20 @@ fn a_follow_heals_from_dead_forwards_cut_connections_and_a_restarted_server() {
 }
 
 #[test]
+fn a_coordinator_that_hangs_is_a_stall_and_can_be_stopped() {
+    let demo = Cluster::faulty("documented", 40.0);
+    let mut watch = demo.start(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}"));
+    watch.until("\"evictConnections\"");
+    demo.faults().hang_coordinators();
+    let ran = watch.end().exits(4).verdict("stalled");
+    let last = ran.events().last().expect("a verdict").clone();
+    assert!(last["reason"].as_str().is_some_and(|why| why.contains("no count has changed")), "{ran}");
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "EMQX lists it still");
+    demo.run("rebalance stop --yes --timeout 20s").exits(0).shows("stopped");
+    assert_eq!(demo.run("status -o json").json()["operation"], "none");
+}
+
+#[test]
 fn an_object_deleted_and_made_again_is_another_one() {
     let demo = Cluster::faulty("documented", 20.0);
     let name = demo.running(SLOW);

@@ -1,4 +1,5 @@
-//! Whole upgrades by the built program on a real API server: real sets make and remove the pods.
+//! Whole upgrades by the built program on a real API server, with the rights that are shipped and no others: real sets
+//! make and remove the pods.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
 use crate::control_plane::{ControlPlane, until};
-use crate::program::{Program, events, verdict};
+use crate::program::{events, verdict};
+use crate::rights::user;
 
 const EMQX: &str = "
 name: real
@@ -60,7 +62,7 @@ fn notes(object: &Value) -> Vec<String> {
 
 /// EMQX of v2beta1: the operator does it, we say how, follow, and judge.
 pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
-    let program = Program::admin(plane, cluster.namespace());
+    let program = user(plane, "upgrader", cluster.namespace(), &[]).await;
     let image = "emqx/emqx-enterprise:5.8.7";
     let old = cluster.pods.iter().cloned().collect();
     let run = async {
@@ -110,7 +112,7 @@ pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
 
 /// EmqxEnterprise of v1beta4: guarded by us, killed in the middle, and gone on with by another.
 pub async fn guarded(plane: &ControlPlane, cluster: &RealCluster<'_>) {
-    let program = Program::admin(plane, cluster.namespace());
+    let program = user(plane, "guard", cluster.namespace(), &[]).await;
     let (before, old) = (object(cluster).await, cluster.pods.iter().cloned().collect());
     let name = cluster.scenario.instance.as_str();
     let run = async {

@@ -2,5 +2,10 @@
 //! same follower that reads the recordings of the real operators.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod apply;
+mod stuck;
 mod tape;
+mod v1beta4;
+mod v2;
 mod v2beta1;
+mod v3beta1;

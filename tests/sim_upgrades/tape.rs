@@ -37,18 +37,21 @@ pub(crate) struct Stage {
     client: Client,
     version: u64,
     answers: [Value; 2],
+    old_image: String,
     lines: String,
 }
 
 impl Stage {
     pub(crate) async fn open(scenario: Scenario) -> Self {
         let (api, instance) = (scenario.api, scenario.instance.clone());
+        let old_image = format!("emqx/emqx-enterprise:{}", scenario.version);
         let running = sim::serve(sim::Options { scenario, speed: 0.0, kubeconfig_out: None }).await.unwrap();
         let kubeconfig = Kubeconfig::read_from(running.kubeconfig()).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let client = Client::try_from(config).unwrap();
         let answers = [Value::Null, Value::Null];
-        let mut stage = Self { running, api, instance, client, version: 0, answers, lines: String::new() };
+        let mut stage =
+            Self { running, api, instance, client, version: 0, answers, old_image, lines: String::new() };
         stage.running.clock().settle().await;
         stage.note().await;
         stage
@@ -65,6 +68,18 @@ impl Stage {
 
     pub(crate) fn instances(&self) -> Api<DynamicObject> {
         self.resource("apps.emqx.io", self.api.name(), self.api.kind(), self.api.plural())
+    }
+
+    pub(crate) fn pods(&self) -> Api<DynamicObject> {
+        self.resource("", "v1", "Pod", "pods")
+    }
+
+    /// A pod whose image is not the one of the beginning.
+    pub(crate) fn new_pod(&self) -> Value {
+        let lines = self.lines.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut pods = lines.map(|mut line| line["object"].take()).filter(|object| object["kind"] == "Pod");
+        let old = self.old_image.as_str();
+        pods.find(|pod| pod["spec"]["containers"][0]["image"] != old).unwrap()
     }
 
     /// Changes the instance's spec.

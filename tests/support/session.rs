@@ -1,4 +1,5 @@
-//! The built program on a terminal of its own, and a pretend cluster for it: for tests and measurements.
+//! The program on a terminal of its own, and a pretend cluster for it: for tests and measurements. Which program is said by
+//! whoever uses this, in `crate::program`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -6,8 +7,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
 
 /// Every wait has a limit; the machine may be busy.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -20,7 +19,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn serve(scenario: &str, speed: &str) -> Self {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(crate::program())
             .args(["demo", "serve", scenario, "--speed", speed])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -58,7 +57,7 @@ impl Session {
     pub(crate) fn sized(kubeconfig: &str, arguments: &[&str], cols: u16, rows: u16) -> Self {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).expect("a pty");
-        let mut command = CommandBuilder::new(PROGRAM);
+        let mut command = CommandBuilder::new(crate::program());
         command.args(arguments);
         command.env("KUBECONFIG", kubeconfig);
         command.env("TERM", "xterm-256color");

@@ -51,8 +51,9 @@ pub async fn rights(plane: &ControlPlane) {
     let problem = looker.set_gate(plane.namespace(), &"gated".into(), false).await.expect_err("nor that");
     assert!(problem.hint.is_some_and(|hint| hint.contains("verb patch on pods/status")), "{}", problem.why);
 
+    // A role for this one object is enough.
     let rules = json!([
-        {"apiGroups": ["apps.emqx.io"], "resources": ["emqxes"], "verbs": ["get", "list", "patch"]},
+        {"apiGroups": ["apps.emqx.io"], "resources": ["emqxes"], "verbs": ["get", "patch"], "resourceNames": ["guarded"]},
         {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
     ]);
     plane.grant("looker", Some(plane.namespace()), rules).await;

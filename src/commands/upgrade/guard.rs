@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::commands::Hands;
 use crate::commands::face::Face;
-use crate::commands::gather::{self, Gathered};
+use crate::commands::gather::Gathered;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::human::{duration, seconds_between};
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::{Hold, UpgradeRecord, body};
-use crate::plan::upgrade::guard::{Act, Means, next};
+use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, next};
 use crate::plan::upgrade::owners::{left_behind, owners};
 use crate::plan::upgrade::preflight::FieldOwner;
-use crate::seam::{DryRun, Evacuate, Want};
+use crate::seam::{DryRun, Evacuate};
 
 /// What was done is not done again within this time, by the clock on the wall: what comes of it has to be seen first.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -36,17 +36,19 @@ pub struct Guard {
     done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
     waiting: Option<(String, Timestamp, bool)>,
+    needs: Option<String>,
 }
 
 impl Guard {
     /// One that writes as `manager`, and readiness gates too where that is allowed.
     pub fn new(manager: &str, gates: bool) -> Self {
         Self {
-            means: Means { gates },
+            means: Means { gates, fresh_seconds: FRESH_SECONDS },
             manager: manager.to_owned(),
             done: BTreeMap::new(),
             failing: None,
             waiting: None,
+            needs: None,
         }
     }
 
@@ -54,16 +56,22 @@ impl Guard {
     pub async fn turn(
         &mut self,
         hands: &Hands,
-        gathered: &mut Gathered,
+        gathered: &Gathered,
         face: &mut Face,
     ) -> Result<bool, Problem> {
         let now = hands.clock.now();
+        self.means.fresh_seconds = (FRESH_SECONDS as f64 * hands.clock.speed().max(1.0)) as u64;
         let acts = next(&gathered.world, &gathered.id, self.means, now);
-        let mut acted = false;
         for act in acts {
             match act {
                 Act::Done => return Ok(true),
                 Act::Wait(why) => self.wait(hands, face, why, now),
+                Act::Needs(what) => {
+                    if self.needs.as_ref() != Some(&what) {
+                        face.notice(hands, &what);
+                        self.needs = Some(what);
+                    }
+                }
                 act => {
                     let key = format!("{act:?}");
                     if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
@@ -71,18 +79,12 @@ impl Guard {
                     }
                     self.done.insert(key, Instant::now());
                     match self.act(hands, gathered, &act).await {
-                        Ok(()) => {
-                            self.failing = None;
-                            acted = true;
-                        }
+                        // What comes of it is heard by whoever follows.
+                        Ok(()) => (self.failing, self.waiting) = (None, None),
                         Err(problem) => self.failed(hands, face, &act, problem)?,
                     }
                 }
             }
-        }
-        if acted {
-            self.waiting = None;
-            gather::refresh(hands, gathered).await?;
         }
         Ok(false)
     }
@@ -118,7 +120,7 @@ impl Guard {
         Ok(())
     }
 
-    async fn act(&self, hands: &Hands, gathered: &mut Gathered, act: &Act) -> Result<(), Problem> {
+    async fn act(&self, hands: &Hands, gathered: &Gathered, act: &Act) -> Result<(), Problem> {
         match act {
             Act::SetGate { pod, serving } => {
                 hands.kubernetes.set_gate(&gathered.id.namespace, pod, *serving).await.map(|_| ())
@@ -137,12 +139,12 @@ impl Guard {
             Act::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
             Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
             Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,
-            Act::Wait(_) | Act::Done => Ok(()),
+            Act::Wait(_) | Act::Needs(_) | Act::Done => Ok(()),
         }
     }
 
     /// Changes the delay: an apply by the same manager, with all that it owns.
-    async fn apply(&self, hands: &Hands, gathered: &mut Gathered, hold: Hold) -> Result<(), Problem> {
+    async fn apply(&self, hands: &Hands, gathered: &Gathered, hold: Hold) -> Result<(), Problem> {
         let instance = gathered.instance()?;
         let Some(settled) = Settled::resumed(instance) else { return Ok(()) };
         let record = UpgradeRecord::read(instance).filter(|_| hold != Hold::Own);
@@ -156,6 +158,6 @@ impl Guard {
         if hold == Hold::Own && !left.is_empty() {
             hands.kubernetes.remove_fields(&applied.object, &left).await?;
         }
-        gather::relist(hands, gathered, Want { instances: true, ..Want::default() }).await
+        Ok(())
     }
 }

@@ -80,7 +80,8 @@ pub fn tell(hands: &Hands, edit: &[String]) {
     if edit.is_empty() {
         return;
     }
-    hands.printer.talk("\nthe next apply of your own manifest would undo it, unless it says:");
+    hands.printer.talk("");
+    hands.printer.talk("the next apply of your own manifest would undo it, unless it says:");
     for line in edit {
         hands.printer.talk(&format!("  {line}"));
     }

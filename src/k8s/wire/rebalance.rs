@@ -38,11 +38,13 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
     })
 }
 
-/// What the operator makes of `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX. A
-/// v1beta4 object never had the field, whatever its manifest said.
+/// What the operator makes of `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX. Objects are
+/// read in v1beta4 only where nothing else is served, by operator 2.1, whose controller knows no other kind (emqx-operator
+/// `controllers/apps/v1beta4/rebalance_controller.go`).
 fn instance_kind(object: &Value, version: &str) -> InstanceKind {
     match text(object, &["spec", "instanceKind"]).as_deref() {
-        Some("EmqxEnterprise") if version != "v1beta4" => InstanceKind::EmqxEnterprise,
+        _ if version == "v1beta4" => InstanceKind::EmqxEnterprise,
+        Some("EmqxEnterprise") => InstanceKind::EmqxEnterprise,
         _ => InstanceKind::Emqx,
     }
 }
@@ -102,7 +104,7 @@ mod tests {
             ("v2beta1", json!("emqxenterprise"), InstanceKind::Emqx),
             ("v2beta1", json!("EMQX"), InstanceKind::Emqx),
             ("v2beta1", json!(null), InstanceKind::Emqx),
-            ("v1beta4", json!("EmqxEnterprise"), InstanceKind::Emqx),
+            ("v1beta4", json!(null), InstanceKind::EmqxEnterprise),
         ] {
             let read = rebalance(version, &json!({"instanceKind": kind, "instanceName": "e"}), &json!({}));
             assert_eq!(read.instance_kind, expected, "{version} {kind}");

@@ -101,7 +101,7 @@ impl Settled {
             version_only: record.is_none_or(|record| record.version_only),
             way: Way::BlueGreen,
             guarded: true,
-            one_by_one: instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one"),
+            one_by_one: one_by_one(instance),
             undo: undoing(instance),
             update: UpdateSpec { initial_delay: own_delay(instance), ..instance.update.clone() },
         })
@@ -128,6 +128,11 @@ pub const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
 
 /// The annotation that keeps how old pods are to be emptied: `together` or `one-by-one`; or that none is any more: `undo`.
 pub const MANNER_NOTE: &str = "cli.emqx.io/guard";
+
+/// Whether a guard takes one old pod after another.
+pub fn one_by_one(instance: &Instance) -> bool {
+    instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one")
+}
 
 /// The annotation that keeps why, in the user's own words.
 pub const REASON_NOTE: &str = "cli.emqx.io/reason";

@@ -15,7 +15,7 @@
 use jiff::Timestamp;
 
 use super::super::words::short;
-use super::ask::{DELAY_NOTE, MANNER_NOTE, undoing};
+use super::ask::{DELAY_NOTE, one_by_one, undoing};
 use super::pace::Pace;
 use super::sides::{Member, Sides};
 use super::{ending, words};
@@ -26,7 +26,7 @@ use crate::model::{ApiVersion, Evacuation, InstanceId, NodeName, PodName, Seen, 
 const SETTLE_SECONDS: u64 = 4;
 
 /// An answer of EMQX's that is older proves nothing.
-const FRESH_SECONDS: u64 = 10;
+pub const FRESH_SECONDS: u64 = 10;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Act {
     RestoreDelay(Option<u64>),
     /// Nothing; why.
     Wait(String),
+    /// Nothing that we may do: somebody else has to, and what.
+    Needs(String),
     /// Nothing any more.
     Done,
 }
@@ -71,6 +73,9 @@ pub enum Act {
 pub struct Means {
     /// Whether pods' gates may be written.
     pub gates: bool,
+    /// So many seconds an answer of EMQX's may be old and prove something: [`FRESH_SECONDS`], and more where a pretend
+    /// cluster's seconds are shorter than ours.
+    pub fresh_seconds: u64,
 }
 
 fn wait(why: impl Into<String>) -> Vec<Act> {
@@ -97,7 +102,7 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
         };
     }
     if undoing(instance) {
-        return back(world, &sides);
+        return back(world, &sides, means, &pace, now);
     }
     if kept.is_none() && !pace.held() {
         return wait("the operator is not held: it removes old pods by itself");
@@ -114,20 +119,28 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
         let (up, wanted) = sides.ready();
         return wait(format!("{up} of {} up; the operator looks every 20 s", plural(wanted, "new pod")));
     }
+    leave(world, &sides, means, &pace, now)
+}
+
+/// Takes the pods that go out of the Service, and empties them.
+fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
     if means.gates {
-        let shut = gates(&sides);
+        let shut = gates(sides);
         if !shut.is_empty() {
             return shut;
         }
-        if let Some(why) = settling(&sides, now) {
+        if let Some(why) = settling(sides, now) {
             return wait(why);
         }
     }
-    let Some(load) = fresh(world.load.as_ref(), now) else { return wait("EMQX does not say what it moves") };
-    let Some(_) = fresh(world.nodes.as_ref(), now) else {
+    let within = means.fresh_seconds;
+    let Some(load) = fresh(world.load.as_ref(), within, now) else {
+        return wait("EMQX does not say what it moves");
+    };
+    let Some(_) = fresh(world.nodes.as_ref(), within, now) else {
         return wait("EMQX does not say what its nodes hold");
     };
-    empty(&sides, &load.evacuations, &pace)
+    empty(sides, &load.evacuations, pace)
 }
 
 fn ready(sides: &Sides<'_>) -> bool {
@@ -151,8 +164,8 @@ impl EndsWith<'_, '_> {
     }
 }
 
-fn fresh<T>(seen: Option<&Seen<T>>, now: Timestamp) -> Option<&T> {
-    seen.filter(|seen| seconds_between(seen.at, now) <= FRESH_SECONDS).map(|seen| &seen.value)
+fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
+    seen.filter(|seen| seconds_between(seen.at, now) <= within).map(|seen| &seen.value)
 }
 
 /// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
@@ -237,12 +250,12 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
         .iter()
         .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
     if let Some(entry) = foreign {
-        return wait(format!(
+        return vec![Act::Needs(format!(
             "{} is new and is being evacuated by somebody ({}): {} ends it",
             short(&entry.node),
             entry.state,
             words::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))
-        ));
+        ))];
     }
     let recipients: Vec<NodeName> =
         sides.new.iter().filter(|member| member.running).filter_map(|member| member.node.clone()).collect();
@@ -258,8 +271,7 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
     if recipients.len() < sides.new.len() || recipients.is_empty() {
         return wait("not every new node runs: sessions have nowhere to go");
     }
-    let one_by_one = sides.instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one");
-    let sizes = if one_by_one { vec![1; stands.len()] } else { pace.groups(stands.len()) };
+    let sizes = if one_by_one(sides.instance) { vec![1; stands.len()] } else { pace.groups(stands.len()) };
     let mut rest = stands.as_slice();
     for size in sizes {
         let (group, later) = rest.split_at(size);
@@ -323,39 +335,35 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
     acts
 }
 
-/// On the way back what was started is stopped. The operator scales the first set up again and leaves the second one alone;
-/// with two sets and without a delay it would empty the first, which is the older one (`emqx-facts.md` 2.2). So it stays
-/// held until the second set is gone, and taking that away is nobody's but the user's.
-fn back(world: &World, sides: &Sides<'_>) -> Vec<Act> {
-    let acts = undo(world, &sides.instance.id);
+/// On the way back what was started is stopped, and the second set is emptied into the first. The operator scales the first
+/// up again and leaves the second alone; with two sets and without a delay it would empty the first, which is the older one
+/// (`emqx-facts.md` 2.2). So it stays held until the second is gone, and taking that away is nobody's but the user's.
+fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
+    let acts = reopen(world, sides);
     if !acts.is_empty() {
         return acts;
     }
-    let sets: Vec<&str> = sides
-        .groups
-        .iter()
-        .map(|group| group.name.as_str())
-        .filter(|it| !sides.new_sets.iter().any(|new| new == it))
-        .collect();
+    let given_up = |name: &&str| !sides.new_sets.iter().any(|new| new == name);
+    let sets: Vec<&str> = sides.groups.iter().map(|group| group.name.as_str()).filter(given_up).collect();
     if sets.is_empty() {
         return wait("the pods that stay are not all ready, or EMQX does not list them as running");
     }
-    wait(format!("the set that was given up is left: {}", removal(&sides.instance.id.namespace, &sets)))
+    let acts = leave(world, sides, means, pace, now);
+    if acts.iter().any(|act| matches!(act, Act::ReleaseDelay(_))) {
+        return vec![Act::Needs(format!(
+            "the set that was given up is empty: take it away with kubectl scale statefulset {} -n {} --replicas=0",
+            sets.join(" "),
+            sides.instance.id.namespace
+        ))];
+    }
+    acts
 }
 
-/// How a set that was given up is taken away.
-fn removal(namespace: &str, sets: &[&str]) -> String {
-    format!("kubectl scale statefulset {} -n {namespace} --replicas=0 takes it away", sets.join(" "))
-}
-
-/// What has to be stopped and opened again where old pods stay after all (an undo before anything was removed): every
-/// evacuation on them, and every gate that is shut. Empty when there is nothing to do.
-pub fn undo(world: &World, id: &InstanceId) -> Vec<Act> {
-    let Some(sides) = Sides::of(world, id) else { return Vec::new() };
+/// Stops every evacuation of a pod that stays, and opens its gate.
+fn reopen(world: &World, sides: &Sides<'_>) -> Vec<Act> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let stay = sides.old.iter().chain(&sides.new).filter(|member| member.pod.deleting.is_none());
     let mut acts = Vec::new();
-    for member in stay {
+    for member in sides.new.iter().filter(|member| member.pod.deleting.is_none()) {
         if let Some(node) = &member.node
             && evacuations.iter().any(|entry| entry.node == *node)
         {

@@ -2,7 +2,8 @@
 //! somebody else owns it too.
 //!
 //! An entry of `managedFields` is a tree of the fields of one manager: `f:NAME` a field, `k:{…}` an item of a list by its
-//! keys, `v:…` an item by its value, `.` the thing itself; an empty tree is a leaf, or a list or map that is owned whole.
+//! keys, `v:…` an item by its value, `.` the thing itself; an empty tree is a leaf, a list that is owned whole, or a map that
+//! was applied empty. (No map that an upgrade writes into is owned whole.)
 
 use serde_json::{Map, Value, json};
 
@@ -42,7 +43,8 @@ pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
 fn collide(fields: &Value, change: &Value, now: Option<&Value>, path: &str, found: &mut Vec<String>) {
     let Some(tree) = fields.as_object() else { return };
     match change {
-        Value::Object(map) if !map.is_empty() && !tree.is_empty() => {
+        // Who applied an empty map owns that it is there, and nothing that others put into it.
+        Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
                 if let Some(inner) = tree.get(&format!("f:{key}")) {
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -150,6 +152,12 @@ mod tests {
         status["subresource"] = json!("status");
         assert_eq!(found(&json!([status]), &json!({"spec": {"image": "emqx:2"}})), []);
         assert_eq!(found(&Value::Null, &json!({"spec": {"image": "emqx:2"}})), []);
+    }
+
+    #[test]
+    fn who_applied_an_empty_map_owns_nothing_in_it() {
+        let managed = json!([entry("argocd-controller", "Apply", &json!({"f:spec": {}}))]);
+        assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:2"}})), []);
     }
 
     #[test]

@@ -54,8 +54,10 @@ pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(way(check));
     found.extend(versions::findings(check));
-    found.extend(not_ready(check));
-    found.extend(under_way(check));
+    let under_way = under_way(check);
+    // What is under way explains better why it is not ready.
+    found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
+    found.extend(under_way);
     found.extend(replicas(check));
     found.extend(running(check));
     found.extend(too_many(check));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::progress::Counts;
+use super::ask::one_by_one;
 use super::pace::Holds;
 use super::sides::{Member, Sides};
 use crate::model::{
@@ -205,6 +206,16 @@ impl Run {
             .filter(|member| member.pod.deleting.is_none())
             .filter_map(|member| Some((member, stage(&member.pod.uid)?)))
             .collect()
+    }
+
+    /// The same without those that are empty and wait for the others, where a guard takes one after another.
+    pub(super) fn at_work<'s, 'a>(&self, sides: &'s Sides<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
+        let mut busy = self.evacuating(sides);
+        let empty = |stage: &Stage| *stage == Stage::Prohibiting;
+        if one_by_one(sides.instance) && busy.iter().any(|(_, stage)| !empty(stage)) {
+            busy.retain(|(_, stage)| !empty(stage));
+        }
+        busy
     }
 
     /// Takes in the counts of EMQX's nodes.

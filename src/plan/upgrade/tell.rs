@@ -9,7 +9,7 @@ use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Tells the step, if it is another one; and what happens once.
 pub(super) fn tell(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
-    let busy = run.evacuating(sides);
+    let busy = run.at_work(sides);
     let key = match run.step {
         Step::Emptying => {
             let slowest = busy.iter().map(|(_, stage)| *stage).min();

@@ -7,7 +7,7 @@ use super::super::mk;
 use super::ask::{DELAY_NOTE, MANNER_NOTE};
 use super::change::HOLD_SECONDS;
 use super::follow::Upgrades;
-use super::guard::{self, Act, Means};
+use super::guard::{self, Act, FRESH_SECONDS, Means};
 use crate::model::{
     ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, Instance, Load, News, Node, NodeName, Object,
     Owner, Pod, Set, SetKind, Stage, UpdateSpec, Verdict, World,
@@ -45,6 +45,8 @@ struct Pretend {
     peak_rate: u64,
     new_up_after: Option<i64>,
     looks: i64,
+    undone: bool,
+    given_up: bool,
 }
 
 fn node(pod: &str) -> NodeName {
@@ -82,6 +84,8 @@ impl Pretend {
             peak_rate: 0,
             new_up_after: Some(14),
             looks: 0,
+            undone: false,
+            given_up: false,
         }
     }
 
@@ -91,7 +95,7 @@ impl Pretend {
 
     fn world(&self) -> World {
         let mut instance: Instance = mk::instance(ApiVersion::V1beta4);
-        let begun = self.now >= 1;
+        let begun = self.now >= 1 && !self.undone;
         instance.image = Some(if begun { "emqx/emqx-ee:4.4.24" } else { "emqx/emqx-ee:4.4.20" }.to_owned());
         instance.cores = Some(self.size);
         instance.update = UpdateSpec { initial_delay: Some(self.delay), ..self.update.clone() };
@@ -104,8 +108,9 @@ impl Pretend {
         let mut facts: Vec<Fact> = Vec::new();
         let is = |object: Object| mk::fact(self.now, News::Is(object));
         facts.push(is(Object::Instance(Box::new(instance))));
+        let wanted = if self.given_up { 0 } else { self.size };
         for (name, image, wanted, created) in
-            [(OLD, "emqx/emqx-ee:4.4.20", self.old_wanted, -3600), (NEW, "emqx/emqx-ee:4.4.24", self.size, 1)]
+            [(OLD, "emqx/emqx-ee:4.4.20", self.old_wanted, -3600), (NEW, "emqx/emqx-ee:4.4.24", wanted, 1)]
         {
             if name == NEW && self.now < 2 {
                 continue;
@@ -186,7 +191,10 @@ impl Pretend {
                     assert!(pod.evacuation.is_none(), "{on} is started twice");
                     pod.evacuation = Some((Stage::EvictingConns, self.now, conn_evict_rate, sess_evict_rate));
                 }
-                Act::StopEvacuation { node } => panic!("{node} is stopped"),
+                Act::StopEvacuation { node } => {
+                    assert!(self.undone, "{node} is stopped");
+                    self.pods.get_mut(node.first_label()).expect("it is there").evacuation = None;
+                }
                 Act::ReleaseDelay(delay) => {
                     let busy = self.old().iter().any(|name| {
                         let pod = &self.pods[name];
@@ -201,7 +209,7 @@ impl Pretend {
                     self.delay = 5;
                     self.notes.clear();
                 }
-                Act::Wait(_) | Act::Done => {}
+                Act::Wait(_) | Act::Needs(_) | Act::Done => {}
             }
         }
     }
@@ -308,7 +316,7 @@ fn run(pretend: &mut Pretend, means: Means, seconds: i64, awake: impl Fn(i64) ->
     events
 }
 
-const MEANS: Means = Means { gates: true };
+const MEANS: Means = Means { gates: true, fresh_seconds: FRESH_SECONDS };
 
 fn verdicts(events: &[Event]) -> Vec<Verdict> {
     events.iter().filter_map(|event| event.verdict).collect()
@@ -359,7 +367,7 @@ fn one_by_one_goes_at_the_whole_rate_each() {
 fn without_the_right_to_gates_some_are_cut_again_but_nothing_is_lost() {
     let mut pretend = Pretend::new(3, 90, 7, 30);
     pretend.notes.insert(MANNER_NOTE.to_owned(), "one-by-one".to_owned());
-    run(&mut pretend, Means { gates: false }, 400, |_| true);
+    run(&mut pretend, Means { gates: false, fresh_seconds: FRESH_SECONDS }, 400, |_| true);
     assert!(pretend.cut > 270, "{}", pretend.cut);
     assert_eq!((pretend.at_once, pretend.offline_lost, pretend.delay), (0, 0, 5));
 }
@@ -413,13 +421,32 @@ fn clients_that_never_come_back_are_missing() {
 }
 
 #[test]
-fn an_undo_before_anything_was_removed_stops_and_opens_what_was_begun() {
+fn a_way_back_keeps_the_old_pods_and_empties_the_new_ones() {
     let mut pretend = Pretend::new(3, 900, 7, 30);
     run(&mut pretend, MEANS, 45, |_| true);
-    let acts = guard::undo(&pretend.world(), &mk::id(ApiVersion::V1beta4));
+    let next = |pretend: &Pretend| {
+        guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now))
+    };
+    pretend.undone = true;
+    pretend.notes.insert(MANNER_NOTE.to_owned(), "undo".to_owned());
+    let acts = next(&pretend);
     let stops = acts.iter().filter(|act| matches!(act, Act::StopEvacuation { .. })).count();
     let gates = acts.iter().filter(|act| matches!(act, Act::SetGate { serving: true, .. })).count();
-    assert_eq!((stops, gates), (3, 3), "{acts:?}");
+    assert_eq!((stops, gates, acts.len()), (3, 3, 6), "{acts:?}");
+    run(&mut pretend, MEANS, 120, |_| true);
+    let of = |set: &str| -> u64 {
+        let pods = pretend.pods.iter().filter(|(name, _)| name.starts_with(set));
+        pods.map(|(_, pod)| pod.connections).sum()
+    };
+    assert_eq!((of(OLD), of(NEW), pretend.at_once), (2700, 0, 0));
+    assert_eq!(pretend.delay, HOLD_SECONDS, "with two sets the operator would empty the first");
+    let [Act::Needs(what)] = &next(&pretend)[..] else { panic!("{:?}", next(&pretend)) };
+    assert!(what.ends_with("kubectl scale statefulset emqx-new -n mq --replicas=0"), "{what}");
+    pretend.given_up = true;
+    pretend.pods.retain(|name, _| name.starts_with(OLD));
+    run(&mut pretend, MEANS, 3, |_| true);
+    assert_eq!((pretend.delay, pretend.notes.len()), (5, 0));
+    assert_eq!(next(&pretend), [Act::Done]);
 }
 
 #[test]

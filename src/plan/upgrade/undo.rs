@@ -74,7 +74,7 @@ fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
     let wanted = sides.instance.cores.unwrap_or(0);
     let here = sides.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
     if here < wanted {
-        return Some(format!("{} of {} is gone", wanted - here, plural(wanted, "old pod")));
+        return Some(format!("{} of {} gone", wanted - here, plural(wanted, "old pod")));
     }
     let evacuations = match &world.load {
         Some(load) => &load.value.evacuations,
@@ -87,7 +87,7 @@ fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
         })
     };
     let empty = sides.old.iter().filter(empty).count();
-    (empty > 0).then(|| format!("{empty} of {} is empty", plural(wanted, "old pod")))
+    (empty > 0).then(|| format!("{empty} of {} empty", plural(wanted, "old pod")))
 }
 
 /// Makes the plan of an upgrade that of the way back.
@@ -105,16 +105,19 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
         Undo::Keep => {
             plan.steps.clear();
             plan.total_seconds = 0;
-            "nothing is empty yet: the template is put back, what empties old pods is stopped, and they stay"
+            "nothing is empty yet: the template is put back, what empties old pods is stopped, they stay, and the new ones are \
+             emptied into them"
                 .clone_into(&mut plan.reason);
             plan.findings.push(Finding::new(
                 "second-set-stays",
                 Severity::Info,
-                "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until \
-                 somebody takes the second one away; then its own delay comes back",
+                "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until you \
+                 take the second one away, when that is empty (the command is told then); then its own delay comes back",
             ));
         }
         Undo::Never(why) => {
+            plan.steps.clear();
+            plan.total_seconds = 0;
             plan.decision = Decision::Refused;
             plan.reason = format!(
                 "{why}, and from there this operator is not known to find back: it may empty the first set again and again"

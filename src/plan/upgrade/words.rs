@@ -45,7 +45,8 @@ pub fn facts(run: &Run) -> Vec<String> {
             None => {}
         }
     }
-    if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
+    // The session of a client that is on its way is with it.
+    if let Some(lost) = run.lost_sessions().filter(|lost| *lost > run.lost_clients().unwrap_or(0)) {
         facts.push(format!("{} lost", plural(lost, "session")));
     }
     if run.holding {
@@ -89,9 +90,11 @@ pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
         }
         Step::Moved => Some(moved(run, sides)),
         Step::Emptying => {
-            let busy = run.evacuating(sides);
+            let busy = run.at_work(sides);
             let (member, stage) = busy.first()?;
             let slowest = busy.iter().map(|(_, stage)| *stage).min().unwrap_or(stage);
+            let waiting = run.evacuating(sides).len() - busy.len();
+            let place = (place + waiting).min(total);
             let who = if busy.len() == 1 {
                 format!("old pod {place} of {total}, {}", member.pod.name)
             } else if busy.len() == total {

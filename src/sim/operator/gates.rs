@@ -47,17 +47,11 @@ pub(super) async fn keep(
         let status = match gate(shared.api, pod, status, roles) {
             Gate::Left => continue,
             Gate::Shut => "False",
-            Gate::Asked => {
-                let open = shared.emqx.with(|broker| {
-                    let node = picture.nodes.iter().find(|node| node.pod == name(pod))?;
-                    broker.find(&node.name).map(|node| broker.available(node))
-                });
-                match open {
-                    None => continue,
-                    Some(true) => "True",
-                    Some(false) => "False",
-                }
-            }
+            Gate::Asked => match picture.available_in(name(pod)) {
+                None => continue,
+                Some(true) => "True",
+                Some(false) => "False",
+            },
         };
         let changed = known.is_none_or(|known| known["status"] != status);
         moved |= changed;

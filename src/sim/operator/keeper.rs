@@ -30,8 +30,8 @@ const OWNED_SET: Duration = Duration::from_millis(120);
 /// From a change of the instance to the pass that it brings: 0.03 s on v1beta4, else 0.15 s.
 const NOTICED: Duration = Duration::from_millis(150);
 const NOTICED_V1BETA4: Duration = Duration::from_millis(30);
-/// v1beta4 writes its status again after it has scaled: 0.1 s later, when some pods are gone and others not yet.
-const AFTER_SCALE: Duration = Duration::from_millis(105);
+/// v1beta4 writes its status again after it has scaled: 0.1 to 0.15 s later, when some pods are gone and others not yet.
+const AFTER_SCALE: Duration = Duration::from_millis(150);
 
 pub(super) async fn run(shared: &Shared, worker: Worker) {
     let mut keeper = Keeper { shared, worker, events: Events::default(), removed: None };
@@ -244,8 +244,9 @@ impl Keeper<'_> {
         let after = instance::status(&view, &picture.object["status"]);
         self.write(&mut picture, after.clone()).await?;
         let deeds = rolling::step(&picture);
+        let idle = deeds.is_empty() && instance::is_ready(Api::V3beta1, &after);
         self.act(&picture, deeds).await?;
-        Ok(if instance::is_ready(Api::V3beta1, &after) { READY } else { UNREADY })
+        Ok(if idle { READY } else { UNREADY })
     }
 }
 

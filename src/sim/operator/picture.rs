@@ -20,6 +20,8 @@ pub(super) struct Picture {
     /// Oldest first.
     pub(super) sets: Vec<Value>,
     pub(super) nodes: Vec<NodeView>,
+    /// By pod: the place of its node, and whether EMQX calls it available.
+    by_pod: BTreeMap<String, (usize, bool)>,
     pub(super) evacuations: Vec<Value>,
 }
 
@@ -52,9 +54,13 @@ impl Picture {
         let mut sets: Vec<Value> = lists.drain(1..).flatten().collect();
         let pods = lists.pop().unwrap_or_default();
         sets.sort_by_key(|set| (text(&set["metadata"]["creationTimestamp"]), name(set).to_owned()));
-        let (nodes, evacuations) =
-            shared.emqx.with(|broker| (nodes(broker, &pods), instance::evacuations(broker)));
-        Ok(Some(Self { object: to_value(&object), pods, sets, nodes, evacuations }))
+        let (nodes, open, evacuations) = shared.emqx.with(|broker| {
+            let open: Vec<bool> = broker.members().map(|(node, _)| broker.available(node)).collect();
+            (nodes(broker, &pods), open, instance::evacuations(broker))
+        });
+        let places = nodes.iter().zip(open).enumerate();
+        let by_pod = places.map(|(place, (node, open))| (node.pod.clone(), (place, open))).collect();
+        Ok(Some(Self { object: to_value(&object), pods, sets, nodes, by_pod, evacuations }))
     }
 
     pub(super) fn sets_of(&self, role: Role) -> impl DoubleEndedIterator<Item = &Value> {
@@ -72,7 +78,13 @@ impl Picture {
 
     /// The node in a pod.
     pub(super) fn node_in(&self, pod: &str) -> Option<&NodeView> {
-        self.nodes.iter().find(|node| node.pod == pod && node.running)
+        let (place, _) = self.by_pod.get(pod)?;
+        self.nodes.get(*place).filter(|node| node.running)
+    }
+
+    /// What EMQX's `availability_check` says in a pod; `None` where EMQX knows no node of it.
+    pub(super) fn available_in(&self, pod: &str) -> Option<bool> {
+        self.by_pod.get(pod).map(|(_, open)| *open)
     }
 
     /// The names of the nodes in the pods of a set.

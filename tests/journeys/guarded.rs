@@ -1,0 +1,207 @@
+//! Guarded upgrades of EmqxEnterprise v1beta4, whose operator deletes loaded pods: nothing is lost, wherever it is
+//! interrupted; and there is a way back as long as nothing is empty.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Cluster, Ran, until};
+use crate::upgraded::are_events;
+
+const NEXT: &str = "--version 4.4.24";
+
+const PATH: &str = "/apis/apps.emqx.io/v1beta4/namespaces/mq/emqxenterprises/emqx-ee";
+
+fn object(demo: &Cluster) -> Value {
+    demo.api("GET", PATH, "").1
+}
+
+fn pods(demo: &Cluster) -> usize {
+    let (_, list) = demo.api("GET", "/api/v1/namespaces/mq/pods", "");
+    list["items"].as_array().map_or(0, Vec::len)
+}
+
+/// The user's own delay is back, and nothing of ours is left on the object.
+#[track_caller]
+fn is_tidy(demo: &Cluster) {
+    let object = object(demo);
+    assert_eq!(object["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5, "{object:#}");
+    let notes = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    assert!(!notes.keys().any(|key| key.starts_with("cli.emqx.io/")), "{notes:?}");
+}
+
+/// It ended with every client and every session.
+#[track_caller]
+fn is_whole(ran: &Ran) {
+    let last = ran.events().pop().expect("a verdict");
+    assert_eq!((&last["lostClients"], &last["lostSessions"]), (&json!(0), &json!(0)), "{ran}");
+    assert!(!ran.out.contains("cut at once"), "{ran}");
+}
+
+/// Waits until EMQX's own words, as `status` shows them, hold this.
+#[track_caller]
+fn shows(demo: &Cluster, text: &str) {
+    until(text, || demo.run("nodes").out.contains(text));
+}
+
+#[test]
+fn guarded_every_client_and_session_is_kept_and_the_forecast_holds() {
+    let demo = Cluster::demo("upgrade-v1beta4", 6);
+    let plan = demo.run(&format!("upgrade plan {NEXT} -o json")).exits(0).json();
+    assert_eq!((&plan["guarded"], &plan["strategy"]), (&json!(true), &json!("blueGreen")));
+    let ran = demo.run(&format!("upgrade emqx-ee {NEXT} --yes -o jsonl")).exits(0).verdict("upgraded");
+    let events = are_events(&ran, "upgrade/emqx-ee");
+    is_whole(&ran);
+    is_tidy(&demo);
+    let said = |text: &str| events.iter().find(|event| event["message"].to_string().contains(text));
+    assert!(said("all 4 old pods left the Service at one moment").is_some(), "{ran}");
+    assert!(said("emptying all 4 old pods together").is_some(), "{ran}");
+    let time =
+        |event: &Value| event["time"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
+    let up = time(said("4 new pods up").expect("they come up"));
+    let took = time(events.last().expect("a verdict")).duration_since(up).as_secs_f64();
+    let forecast = plan["totalSeconds"].as_f64().expect("seconds");
+    assert!((took - forecast).abs() <= 0.15 * forecast, "{took} s, {forecast} s were forecast\n{ran}");
+    ran.says("spec.template.spec.emqxContainer.image.version: 4.4.24  (was 4.4.19)");
+}
+
+#[test]
+fn one_by_one_keeps_every_client_too() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let ran =
+        demo.run(&format!("upgrade emqx-ee {NEXT} --one-by-one --yes -o jsonl")).exits(0).verdict("upgraded");
+    is_whole(&ran);
+    is_tidy(&demo);
+    ran.never_says("old pods together: disconnecting").says("emptied one by one");
+}
+
+#[test]
+fn without_the_right_to_write_gates_it_is_said_and_done_all_the_same() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let ran = demo.run(&format!("upgrade emqx-ee {NEXT} --yes -o jsonl --context no-gates")).exits(0);
+    let ran = ran.verdict("upgraded").says("you may not patch pods/status");
+    is_whole(&ran);
+    is_tidy(&demo);
+}
+
+#[test]
+fn unguarded_the_operator_does_what_it_does_and_that_is_said_before_and_after() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let ran =
+        demo.run(&format!("upgrade emqx-ee {NEXT} --unguarded --yes -o jsonl")).exits(0).verdict("upgraded");
+    let ran = ran.says("this operator deletes a pod in the second it starts to empty it");
+    let last = ran.events().pop().expect("a verdict");
+    assert!(last["lostSessions"].as_u64().is_some_and(|lost| lost > 0), "{ran}");
+    assert!(last["reason"].to_string().contains("cut when loaded pods were deleted"), "{ran}");
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_wherever_it_stands_it_is_picked_up_there() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --yes"));
+    first.until("new pods are coming up");
+    first.signal("KILL");
+    drop(first);
+    for moment in ["disconnecting clients", "taken over", "\"removing\"", "\"removing\""] {
+        let mut next = demo.start("upgrade watch emqx-ee -o jsonl");
+        next.until(moment);
+        next.signal("KILL");
+        drop(next);
+    }
+    // All of it may be over by now, but for what we owe the object.
+    let ran = demo.run("upgrade watch emqx-ee -o jsonl").exits(0);
+    is_tidy(&demo);
+    if let Some(last) = ran.events().pop() {
+        assert_eq!((&last["verdict"], &last["lostClients"]), (&json!("upgraded"), &json!(0)), "{ran}");
+    }
+    let nodes = demo.run("status -o json").json();
+    assert_eq!((&nodes["totals"]["connections"], &nodes["totals"]["nodes"]), (&json!(3200), &json!(4)));
+    assert_eq!(nodes["totals"]["sessions"], 3440, "no session was lost");
+    demo.run("upgrade watch").exits(0).says("no upgrade is under way");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_old_pods_held_and_says_so() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --yes"));
+    first.until("disconnecting clients");
+    first.signal("INT");
+    first
+        .end()
+        .exits(130)
+        .says("old pods of EmqxEnterprise mq/emqx-ee are held")
+        .says("nothing is removed until");
+    // EMQX goes on and comes to its end; minutes later all old pods are there.
+    shows(&demo, "prohibiting");
+    let status = || demo.run("status -o json").json();
+    let silence = |status: &Value| status["operator"]["silentSeconds"].as_u64().unwrap_or(0);
+    until("three looks of the operator's go by", || silence(&status()) > 60);
+    assert_eq!(pods(&demo), 8, "nothing was removed");
+    let ran = demo.run("status").exits(0).shows("held: nothing is removed until old pods are empty");
+    ran.says("kubectl emqx upgrade watch emqx-ee");
+    // Whoever only looks changes nothing.
+    demo.run("upgrade watch --read-only --timeout 1s").exits(5).says("held");
+    assert_eq!(pods(&demo), 8);
+    demo.run("upgrade undo --yes").fails(6).says("go forward: kubectl emqx upgrade watch emqx-ee");
+    let ran = demo.run("upgrade watch -o jsonl").exits(0).verdict("upgraded");
+    is_whole(&ran);
+    is_tidy(&demo);
+}
+
+#[cfg(unix)]
+#[test]
+fn before_anything_is_empty_there_is_a_way_back() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --conn-evict-rate 20 --yes"));
+    first.until("disconnecting clients");
+    first.signal("INT");
+    first.end().exits(130);
+    let mut back = demo.start("upgrade undo emqx-ee --yes -o jsonl");
+    back.until("take it away with kubectl scale statefulset");
+    assert_eq!(
+        (pods(&demo), object(&demo)["spec"]["blueGreenUpdate"]["initialDelaySeconds"].as_u64()),
+        (8, Some(31_536_000))
+    );
+    let nodes = demo.run("nodes -o json").json();
+    let of = |version: &str| -> u64 {
+        let items = nodes["items"].as_array().expect("nodes").iter();
+        items.filter(|node| node["version"] == version).filter_map(|node| node["connections"].as_u64()).sum()
+    };
+    assert_eq!((of("4.4.19"), of("4.4.24")), (3200, 0), "{nodes:#}");
+    // What the message says, done.
+    let err = back.err();
+    let name = err
+        .split("kubectl scale statefulset ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .expect("a name");
+    let path = format!("/apis/apps/v1/namespaces/mq/statefulsets/{name}");
+    loop {
+        let mut set = demo.api("GET", &path, "").1;
+        set["spec"]["replicas"] = json!(0);
+        match demo.api("PUT", &path, &set.to_string()).0 {
+            409 => {}
+            code => break assert_eq!(code, 200),
+        }
+    }
+    let ran = back.end().exits(0).verdict("reverted");
+    is_whole(&ran);
+    is_tidy(&demo);
+    assert_eq!(object(&demo)["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"], "4.4.19");
+    assert_eq!(pods(&demo), 4);
+}
+
+#[test]
+fn fields_of_people_are_taken_over_and_those_of_tools_are_not() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut kept = object(&demo);
+    kept["spec"]["blueGreenUpdate"]["evacuationStrategy"]["connEvictRate"] = json!(100);
+    assert_eq!(demo.api("PUT", &format!("{PATH}?fieldManager=argocd-controller"), &kept.to_string()).0, 200);
+    let flags = format!("{NEXT} --conn-evict-rate 400 --yes");
+    let ran = demo.run(&format!("upgrade emqx-ee {flags}")).fails(6).says("belongs to argocd-controller");
+    ran.says("connEvictRate").says("--force-conflicts");
+    let ran = demo.run(&format!("upgrade apply emqx-ee {flags} --force-conflicts")).exits(0);
+    ran.says("kubectl-client-side-apply wrote").says("argocd-controller, which will write it back");
+    let strategy = object(&demo)["spec"]["blueGreenUpdate"]["evacuationStrategy"].clone();
+    assert_eq!(strategy["connEvictRate"], 400);
+}

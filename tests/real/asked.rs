@@ -1,0 +1,85 @@
+//! Upgrades that change nothing: what is generated, and what is refused.
+
+use serde_json::{Value, json};
+
+use crate::cluster::RealCluster;
+use crate::control_plane::ControlPlane;
+use crate::program::{Program, refused};
+use crate::rights::user;
+
+const IMAGE: &str = "emqx/emqx-enterprise:5.8.7";
+
+/// What is generated is what kubectl applies, by the strict check of the server, for either kind.
+pub async fn generated(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
+    for (cluster, image) in [(emqx, IMAGE), (enterprise, "emqx/emqx-ee:4.4.24")] {
+        let program = Program::admin(plane, cluster.namespace());
+        for form in ["patch", "full"] {
+            let args = [
+                "upgrade",
+                "generate",
+                &cluster.scenario.instance,
+                "--blue-green",
+                "--image",
+                image,
+                "-o",
+                form,
+            ];
+            let text = program.run(&args).await.ok();
+            let apply = [
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--validate=strict",
+                "--dry-run=server",
+                "-o",
+                "json",
+            ];
+            let apply: Vec<&str> = apply.into_iter().chain(["-n", cluster.namespace(), "-f", "-"]).collect();
+            let applied = plane.kubectl_as(&plane.admin_kubeconfig(), &apply, Some(&text)).await.ok();
+            let applied: Value = serde_json::from_str(&applied).expect("JSON");
+            let version = image.rsplit(':').next().unwrap_or_default();
+            assert!(applied["spec"].to_string().contains(version), "{form}: {applied}");
+        }
+    }
+}
+
+/// A field that a tool keeps: named, refused, and taken over by force only.
+pub async fn kept_by_a_tool(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    let admin = plane.admin_kubeconfig();
+    let own = |spec: Value| {
+        json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX", "metadata": {"name": "emqx",
+            "namespace": emqx.namespace()}, "spec": spec})
+        .to_string()
+    };
+    let apply =
+        ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", "-"];
+    let keep = own(json!({"image": "emqx/emqx-enterprise:5.8.6"}));
+    plane.kubectl_as(&admin, &apply, Some(&keep)).await.ok();
+
+    let program = Program::admin(plane, emqx.namespace());
+    let upgrade = ["upgrade", "apply", "emqx", "--image", IMAGE, "--yes"];
+    let out = program.run(&upgrade).await;
+    refused(&out, 6, &["spec.image belongs to argocd-controller", "--force-conflicts", "upgrade generate"]);
+    let forced: Vec<&str> = upgrade.into_iter().chain(["--force-conflicts", "--dry-run=server"]).collect();
+    let out = program.run(&forced).await;
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+
+    // The tool lets go: what it owned together with others stays.
+    plane.kubectl_as(&admin, &apply, Some(&own(json!({})))).await.ok();
+    let out = program.run(&["upgrade", "apply", "emqx", "--image", IMAGE, "--yes", "--dry-run=server"]).await;
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+}
+
+/// Who may not patch is told so before anything is done, and still gets a plan.
+pub async fn without_the_right(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    let program = user(plane, "reader", emqx.namespace(), &["patch emqxes", "patch emqxenterprises"]).await;
+    let out = program.run(&["upgrade", "apply", "emqx", "--image", IMAGE, "--yes"]).await;
+    refused(&out, 6, &["you may not patch emqxes in namespace mq", "patch emqxes.apps.emqx.io"]);
+    let out = program.run(&["upgrade", "plan", "emqx", "--image", IMAGE, "-o", "json"]).await;
+    let plan: Value = serde_json::from_str(&out.stdout).expect("JSON");
+    assert_eq!(
+        (out.code, &plan["decision"], plan["steps"].as_array().map(Vec::len)),
+        (Some(6), &json!("refused"), Some(2)),
+        "{plan}"
+    );
+}

@@ -1,0 +1,44 @@
+//! Users who may read only a part. What they may is what `plugin-manifest/rbac.yaml` ships, less something.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::control_plane::ControlPlane;
+use crate::program::Program;
+
+/// The rules that are shipped, all roles together.
+fn shipped() -> Vec<Value> {
+    let text = include_str!("../../plugin-manifest/rbac.yaml");
+    let roles = serde_yaml::Deserializer::from_str(text).map(|one| Value::deserialize(one).expect("YAML"));
+    roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+/// The shipped rules without these resources, or one `verb resource` less.
+fn without(gone: &[&str]) -> Value {
+    let mut rules = shipped();
+    for rule in &mut rules {
+        let resources = rule["resources"].as_array().cloned().unwrap_or_default();
+        let verbs = rule["verbs"].as_array().cloned().unwrap_or_default();
+        let verbs: Vec<Value> = verbs
+            .into_iter()
+            .filter(|verb| {
+                let one = |resource: &Value| {
+                    format!("{} {}", verb.as_str().unwrap_or(""), resource.as_str().unwrap_or(""))
+                };
+                !resources.iter().any(|resource| gone.contains(&one(resource).as_str()))
+            })
+            .collect();
+        let kept = |it: &Value| it.as_str().is_some_and(|name| !gone.contains(&name));
+        rule["resources"] = resources.into_iter().filter(kept).collect();
+        rule["verbs"] = verbs.into();
+    }
+    rules.retain(|rule| rule["resources"] != json!([]) && rule["verbs"] != json!([]));
+    json!(rules)
+}
+
+/// The program as a user who may in this namespace what is shipped, less something.
+pub async fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, gone: &[&str]) -> Program<'a> {
+    let kubeconfig = plane.kubeconfig_for(name);
+    plane.grant(name, Some(namespace), without(gone)).await;
+    Program::of(plane, &kubeconfig, namespace)
+}
