@@ -28,7 +28,7 @@ const FORWARD: &str = "get pods/portforward";
 
 /// Everything so far, by user.
 pub async fn read(plane: &ControlPlane) -> BTreeMap<String, Asked> {
-    until("the audit log", Duration::from_secs(60), async || {
+    until("the audit log", Duration::from_mins(1), async || {
         let text =
             std::fs::read_to_string(plane.dir().join("kube-apiserver.log")).map_err(|e| e.to_string())?;
         // The last line may be half a line.

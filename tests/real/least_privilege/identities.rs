@@ -79,7 +79,7 @@ pub async fn another_name(plane: &ControlPlane) {
     refused(&out, 1, &["\"stranger\" cannot impersonate", "verb impersonate on users"]);
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A status that lacks nothing.
 fn whole(out: &Output, namespace: &str) -> Result<(), String> {

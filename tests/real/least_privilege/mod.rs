@@ -116,7 +116,7 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>) {
 
 /// Waits until the operator has had its last word.
 async fn judged(emqx: &RealCluster<'_>, name: &str) {
-    until("Failed", Duration::from_secs(60), async || {
+    until("Failed", Duration::from_mins(1), async || {
         let phase = emqx.phase(name).await.unwrap_or_default();
         if phase.starts_with("Failed") || phase.starts_with("Completed") { Ok(()) } else { Err(phase) }
     })

@@ -60,13 +60,16 @@ fn spans(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Words, and the verbs of which they hold.
+type Lack<'a> = (&'a str, Vec<&'a str>);
+
 /// What is missing without each right: the words that most verbs share come last, for the others.
 fn without(language: usize) -> String {
     let head = HEADS[language];
     let mut text = format!("| {} | {} |\n| --- | --- |\n", head[1], head[2]);
     let verbs = table();
     let mut order: Vec<(&str, &str)> = Vec::new();
-    let mut lacks: BTreeMap<(&str, &str), Vec<(&str, Vec<&str>)>> = BTreeMap::new();
+    let mut lacks: BTreeMap<(&str, &str), Vec<Lack<'_>>> = BTreeMap::new();
     for (verb, need) in verbs.iter().flat_map(|verb| verb.needs.iter().map(move |need| (verb, need))) {
         let Need { right, lacks: words, .. } = need;
         let key = family(right);

@@ -209,7 +209,8 @@ fn verb<const PARTS: usize>(
 ) -> Verb {
     // What is followed goes on when the time is over.
     let follows = args.iter().any(|arg| arg.starts_with("--timeout")) && when != When::Idle;
-    Verb { name, when, args, exit: if follows { 5 } else { 0 }, needs: needs.concat() }
+    let needs = needs.into_iter().flatten().collect();
+    Verb { name, when, args, exit: if follows { 5 } else { 0 }, needs }
 }
 
 /// All of it.

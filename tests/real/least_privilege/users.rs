@@ -45,7 +45,7 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
             "namespace": namespace, "verb": verb,
             "group": group(resource), "resource": plural, "subresource": subresource } } });
         let question = serde_json::from_value(question).expect("a review");
-        until(&format!("leave to {right}"), Duration::from_secs(60), async || {
+        until(&format!("leave to {right}"), Duration::from_mins(1), async || {
             match reviews.create(&PostParams::default(), &question).await {
                 Ok(answer) if answer.status.as_ref().is_some_and(|it| it.allowed) => Ok(()),
                 Ok(answer) => Err(format!("{:?}", answer.status)),
