@@ -20,6 +20,7 @@ mod session;
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stdout,
     reason = "shared with the measurement beside kubectl"
 )]
 mod measure;

@@ -104,8 +104,10 @@ pub struct Want {
     pub instances: bool,
     /// Rebalances.
     pub rebalances: bool,
-    /// Pods and their sets.
+    /// Pods.
     pub pods: bool,
+    /// StatefulSets and ReplicaSets, which tell the revisions of an upgrade apart.
+    pub sets: bool,
     /// EndpointSlices.
     pub endpoints: bool,
     /// Events.
@@ -115,7 +117,9 @@ pub struct Want {
 impl Want {
     /// Everything.
     pub const ALL: Self =
-        Self { instances: true, rebalances: true, pods: true, endpoints: true, events: true };
+        Self { instances: true, rebalances: true, pods: true, sets: true, endpoints: true, events: true };
+    /// What a rebalance is judged by.
+    pub const REBALANCE: Self = Self { sets: false, events: false, ..Self::ALL };
 }
 
 /// Whether the server only pretends.
@@ -144,6 +148,12 @@ pub struct Right {
 }
 
 impl Right {
+    /// What a rebalance by an object writes.
+    pub fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
+        let namespace = namespace.to_owned();
+        Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace, name: None }
+    }
+
     /// What an upgrade writes in Kubernetes: the instance, and (where a guard empties pods) their readiness gates.
     pub fn of_upgrade(id: &InstanceId) -> [Self; 2] {
         let patch = |group, resource, name| {

@@ -38,7 +38,7 @@ fn target(world: &World, name: &str) -> Target {
     pods.sort();
     let v4 = instance.api == kubectl_emqx::model::ApiVersion::V1beta4;
     let port = instance.api_port.unwrap_or(ApiPort { port: 18083, tls: false });
-    Target { instance: id.clone(), pods, port, v4 }
+    Target { instance: id.clone(), pods, hidden: None, port, v4 }
 }
 
 fn broker(cluster: &Cluster, target: Target) -> Rc<dyn Broker> {

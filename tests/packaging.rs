@@ -143,9 +143,11 @@ fn the_rights_are_for_what_the_program_asks() {
         "replicasets",
         "statefulsets",
     ];
-    let view: BTreeSet<String> = ["get", "list", "watch"]
+    let kinds = ["emqxbrokers", "emqxenterprises", "emqxes"];
+    let view: BTreeSet<String> = ["list", "watch"]
         .iter()
         .flat_map(|verb| readers.iter().map(move |resource| format!("{verb} {resource}")))
+        .chain(kinds.iter().map(|kind| format!("get {kind}")))
         .collect();
     assert_eq!(roles["kubectl-emqx-view"], view, "who looks changes nothing and sees no Secret");
     let of = |name: &str| roles[name].iter().map(String::as_str).collect::<Vec<_>>();

@@ -7,7 +7,7 @@
 //!   real controllers ──┘  └── pretend operator ─────────────────┘
 //! ```
 //!
-//! Three control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
+//! Four control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,6 +28,8 @@ mod asked;
 mod cluster;
 #[path = "real/doors.rs"]
 mod doors;
+#[path = "real/least_privilege/mod.rs"]
+mod least_privilege;
 #[path = "real/line22.rs"]
 mod line22;
 #[path = "real/line23.rs"]
@@ -71,7 +73,6 @@ async fn operator_2_2() {
         part("a delete that hangs", trap::run(&plane, &emqx)).await;
     };
     let others = async {
-        part("rights", rights::poorer(&plane)).await;
         part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
         part("to the end, and deleted", line22::to_the_end(&plane, &emqx, &enterprise)).await;
         part("afterwards", line22::afterwards(&plane, &emqx)).await;
@@ -106,4 +107,11 @@ async fn upgrades_of_2_2() {
     part("upgrades without the right", asked::without_the_right(&plane, &emqx)).await;
     let by_the_operator = part("by the operator", upgrades::by_the_operator(&plane, &emqx));
     futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
+}
+
+#[tokio::test]
+async fn each_verb_with_its_least_rights() {
+    let Some(plane) = ControlPlane::start_or_skip(least_privilege::options()).await else { return };
+    let (emqx, _enterprise) = part("clusters for many users", least_privilege::start(&plane)).await;
+    part("every right of every verb", least_privilege::each(&plane, &emqx)).await;
 }

@@ -147,6 +147,7 @@ fn target(pods: &[&str], v4: bool) -> Target {
             name: "emqx".to_owned(),
         },
         pods: pods.iter().map(|pod| PodName::from(*pod)).collect(),
+        hidden: None,
         port: ApiPort { port: 18083, tls: false },
         v4,
     }

@@ -209,6 +209,7 @@ fn broker(plane: &ControlPlane, cluster: &Cluster, pods: &[&str]) -> Rc<dyn Brok
             name: "emqx".to_owned(),
         },
         pods: pods.iter().map(|pod| PodName::from(*pod)).collect(),
+        hidden: None,
         port: ApiPort { port: 18083, tls: false },
         v4: false,
     })

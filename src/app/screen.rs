@@ -340,13 +340,7 @@ impl Acts for Doing {
 
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<bool>> {
         Box::pin(async move {
-            let right = Right {
-                verb: "create",
-                group: "apps.emqx.io",
-                resource: "rebalances",
-                namespace: id.namespace.clone(),
-                name: None,
-            };
+            let right = Right::of_rebalance("create", &id.namespace);
             let answers = self.hands.kubernetes.may(&[right]).await?;
             Ok(answers.first().copied().flatten())
         })

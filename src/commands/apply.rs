@@ -292,7 +292,8 @@ async fn stay(
     };
     let face = Face::of(hands, follow, false).planned(plan);
     let following = Following::new(gathered, operations, name, face);
-    Following { timeout: follow.timeout, ..following }.run(hands).await
+    let want = Following::wants(follow);
+    Following { want, timeout: follow.timeout, ..following }.run(hands).await
 }
 
 /// What runs already in what was gathered; for the other verbs.

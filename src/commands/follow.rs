@@ -10,6 +10,7 @@ use super::face::Face;
 use super::gather::{self, Gathered};
 use super::upgrade::guard::Guard;
 use super::{Hands, Interrupt};
+use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Verdict};
 use crate::plan::tape::{Looks, Operations};
@@ -53,12 +54,20 @@ pub struct Following {
     pub timeout: Option<Duration>,
     /// Who acts on the way, where somebody has to.
     pub guard: Option<Guard>,
+    /// What is watched meanwhile.
+    pub want: Want,
 }
 
 impl Following {
     /// One that only looks.
     pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
-        Self { gathered, operations, name, face, timeout: None, guard: None }
+        Self { gathered, operations, name, face, timeout: None, guard: None, want: Want::ALL }
+    }
+
+    /// What a rebalance is judged by; all of it where it is recorded, because a recording is for whatever may be asked
+    /// later.
+    pub fn wants(follow: &Follow) -> Want {
+        if follow.record.is_some() { Want::ALL } else { Want::REBALANCE }
     }
 
     /// Follows to the verdict, the time limit, or an interrupt.
@@ -89,7 +98,7 @@ impl Following {
     }
 
     async fn look(&mut self, hands: &Hands) -> Result<Ended, Problem> {
-        let scope = gather::exact(hands, &self.gathered.id, Want::ALL);
+        let scope = gather::exact(hands, &self.gathered.id, self.want);
         let mut objects = hands.kubernetes.follow(&scope).fuse();
         let mut emqx = self.gathered.broker.follow(POLL).fuse();
         let mut interrupt: Interrupt = (hands.interrupt)();

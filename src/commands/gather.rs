@@ -6,8 +6,8 @@ use futures::future::join_all;
 
 use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
-use crate::error::Problem;
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, Source, World};
+use crate::error::{Cause, Problem};
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, World};
 use crate::plan::reach;
 use crate::seam::{Broker, Scope, Want};
 
@@ -55,12 +55,36 @@ pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
 
 /// Lists, once; tells what could not be seen.
 pub async fn world(hands: &Hands, scope: &Scope) -> Result<World, Problem> {
-    let served = hands.kubernetes.served().await?;
-    let facts = hands.kubernetes.read(scope).await?;
-    let mut world = World::new();
-    take(hands, &mut world, [Fact { at: hands.clock.now(), news: News::Served(served) }]);
-    take(hands, &mut world, facts);
+    let (world, notices) = listed(hands, scope).await?;
+    tell(hands, &notices, None);
     Ok(world)
+}
+
+/// The same for the one instance that is meant: where there is none, the reason is told once, by the problem.
+pub async fn chosen(
+    hands: &Hands,
+    name: Option<&InstanceName>,
+    want: Want,
+) -> Result<(World, InstanceId), Problem> {
+    let (world, notices) = listed(hands, &scope(hands, name, want)).await?;
+    let id = choose(hands, &world, name).await;
+    tell(hands, &notices, id.as_ref().err());
+    Ok((world, id?))
+}
+
+/// Tells notices, but for what a problem is about to say.
+fn tell(hands: &Hands, notices: &[String], problem: Option<&Problem>) {
+    let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
+    notices.iter().filter(|notice| !said(notice)).for_each(|notice| hands.printer.notice(notice));
+}
+
+async fn listed(hands: &Hands, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
+    let served = hands.kubernetes.served().await?;
+    let mut facts = vec![Fact { at: hands.clock.now(), news: News::Served(served) }];
+    facts.extend(hands.kubernetes.read(scope).await?);
+    let mut world = World::new();
+    let notices = facts.into_iter().filter_map(|fact| world.apply(fact).notice).collect();
+    Ok((world, notices))
 }
 
 /// Takes facts in, and tells notices once.
@@ -107,8 +131,8 @@ pub async fn choose(
 /// Asks once more, for every instance of the namespace: a name is best corrected by those that there are.
 async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
     let kind = name.kind.map_or("EMQX cluster", InstanceKind::as_str);
-    if let Some(why) = blind(world) {
-        return Problem::new(format!("cannot find {kind} {}", name.name), why);
+    if let Some(problem) = blind(world, &format!("{kind} {}", name.name)) {
+        return problem;
     }
     let problem =
         |why| Problem::new(format!("there is no {kind} {} in namespace {}", name.name, hands.namespace), why);
@@ -128,8 +152,8 @@ async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
 }
 
 fn none(hands: &Hands, world: &World) -> Problem {
-    if let Some(why) = blind(world) {
-        return Problem::new(format!("cannot find EMQX clusters in namespace {}", hands.namespace), why);
+    if let Some(problem) = blind(world, &format!("EMQX clusters in namespace {}", hands.namespace)) {
+        return problem;
     }
     let what = format!("there is no EMQX cluster in namespace {}", hands.namespace);
     if world.served.operator == crate::model::OperatorLine::None {
@@ -139,20 +163,23 @@ fn none(hands: &Hands, world: &World) -> Problem {
     Problem::new(what, "").hint("kubectl emqx status -A lists every one that you may see")
 }
 
-/// Why instances cannot be seen, if that is so.
-fn blind(world: &World) -> Option<String> {
-    world.hearings.iter().filter(|((source, _), _)| *source == Source::Kubernetes).find_map(|(_, hearing)| {
-        match &hearing.link {
-            Link::Forbidden(why) | Link::Unreachable(why) => Some(why.clone()),
-            Link::Up | Link::Absent(_) => None,
-        }
+/// Why no instance is seen, if one may be there all the same.
+fn blind(world: &World, what: &str) -> Option<Problem> {
+    let of_instances = |resource: &str| InstanceKind::ALL.iter().any(|kind| kind.plural() == resource);
+    let mut hearings = world.hearings.iter().filter(|((_, resource), _)| of_instances(resource));
+    hearings.find_map(|(_, hearing)| {
+        let problem = Problem::new(format!("cannot find {what}"), hearing.link.why()?);
+        Some(if matches!(hearing.link, Link::Forbidden(_)) {
+            problem.cause(Cause::Forbidden).hint("kubectl auth can-i --list tells what you may do")
+        } else {
+            problem.hint("kubectl cluster-info; is it the right --context?")
+        })
     })
 }
 
 /// The whole picture of the one instance that is meant, EMQX included.
 pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
-    let mut world = world(hands, &scope(hands, name, want)).await?;
-    let id = choose(hands, &world, name).await?;
+    let (mut world, id) = chosen(hands, name, want).await?;
     let broker = hands.brokers.broker(reach::target(&world, instance(&world, &id)?));
     let facts = broker.read().await?;
     take(hands, &mut world, facts);
@@ -165,11 +192,11 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 
 /// The pictures of several; EMQX of all of them is asked at the same time.
 pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<Gathered>, Problem> {
-    let shared = world(hands, &wide_scope(hands, filter, want)).await?;
-    if shared.ids().is_empty()
-        && let Some(why) = blind(&shared)
-    {
-        return Err(Problem::new("cannot find EMQX clusters", why));
+    let (shared, notices) = listed(hands, &wide_scope(hands, filter, want)).await?;
+    let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
+    tell(hands, &notices, problem.as_ref());
+    if let Some(problem) = problem {
+        return Err(problem);
     }
     let mut found = Vec::new();
     for id in shared.ids() {

@@ -39,8 +39,7 @@ fn made(
 /// For the cluster at hand.
 pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let want = Want { instances: true, ..Want::default() };
-    let world = gather::world(hands, &gather::scope(hands, intent.instance.as_ref(), want)).await?;
-    let id = gather::choose(hands, &world, intent.instance.as_ref()).await?;
+    let (world, id) = gather::chosen(hands, intent.instance.as_ref(), want).await?;
     if world.served.version_of("rebalances").is_none() {
         return Err(Problem::new(
             "cannot generate a Rebalance",

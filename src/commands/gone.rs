@@ -1,4 +1,5 @@
-//! After a delete: an object goes when its finalizers are taken off, which is the operator's to do and may never come.
+//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off: the operator's to
+//! do, and may never come.
 
 use std::time::Duration;
 
@@ -7,12 +8,31 @@ use tokio::time::{Instant, sleep};
 use super::Hands;
 use crate::error::Problem;
 use crate::model::{Instance, Rebalance};
+use crate::seam::Right;
 
 /// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
+
+/// Asked before anything is done, and before anybody has to confirm it. A server that cannot even be asked this is not
+/// one to refuse by: deleting will tell.
+pub(super) async fn allowed(
+    hands: &Hands,
+    namespace: &str,
+    what: impl Into<String>,
+    way: impl Into<String>,
+) -> Result<(), Problem> {
+    let right = Right::of_rebalance("delete", namespace);
+    if hands.kubernetes.may(&[right]).await.is_ok_and(|answers| answers.contains(&Some(false))) {
+        let why = format!(
+            "you may not delete a Rebalance in namespace {namespace} (needs verb delete on rebalances.apps.emqx.io)"
+        );
+        return Err(Problem::refused(what, why).hint(way));
+    }
+    Ok(())
+}
 
 /// Waits for the end of a deleted object, until then at the latest; gives back one that is still there.
 pub(super) async fn lingers(

@@ -16,7 +16,7 @@ use crate::plan::words::contradiction;
 use crate::seam::Want;
 
 /// What is looked at.
-const WANT: Want = Want { instances: true, rebalances: true, pods: true, endpoints: false, events: false };
+const WANT: Want = Want { endpoints: false, ..Want::REBALANCE };
 
 /// `rebalance list`.
 pub async fn run(hands: &Hands, intent: &List) -> Outcome {

@@ -25,7 +25,9 @@ pub async fn find(hands: &Hands, names: Names, word: &str, tell: &dyn Fn(Candida
         Names::Instances => instances(&look(hands, Want::default()).await?, word, tell),
         Names::Operations => operations(hands, word, tell).await?,
         Names::Images => {
-            images(&look(hands, Want { pods: true, ..Want::default() }).await?).into_iter().for_each(tell);
+            images(&look(hands, Want { pods: true, sets: true, ..Want::default() }).await?)
+                .into_iter()
+                .for_each(tell);
         }
         // These are known without a cluster.
         Names::Contexts | Names::Clusters | Names::Users | Names::Scenarios => {}

@@ -13,8 +13,8 @@ use crate::plan::rebalance::{Decision, RebalancePlan, Return, forecast, numbered
 use crate::plan::results::Backend;
 use crate::seam::{Right, Want};
 
-/// What a plan needs: everything but events, which tell how silent the operator is where its counts are used.
-pub const WANT: Want = Want::ALL;
+/// What a plan needs: events tell how silent the operator is, where its counts are used.
+pub const WANT: Want = Want { events: true, ..Want::REBALANCE };
 
 /// Plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan) -> Option<RebalancePlan> {
@@ -73,13 +73,7 @@ pub async fn live(
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let allowed = match backend {
         Backend::Rebalance => {
-            let right = Right {
-                verb: "create",
-                group: "apps.emqx.io",
-                resource: "rebalances",
-                namespace: gathered.id.namespace.clone(),
-                name: None,
-            };
+            let right = Right::of_rebalance("create", &gathered.id.namespace);
             // A server that cannot even be asked this is not one to refuse by: creating will tell.
             hands.kubernetes.may(&[right]).await.ok().and_then(|answers| answers.first().copied().flatten())
         }

@@ -16,7 +16,7 @@ use crate::seam::{self, Want};
 
 /// `rebalance prune`.
 pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
-    let want = Want { instances: true, rebalances: true, pods: true, ..Want::default() };
+    let want = Want { endpoints: false, ..Want::REBALANCE };
     let gathered = gather::several(hands, &Filter::default(), want).await?;
     let now = hands.clock.now();
     let mut doomed: Vec<(Rebalance, Option<&Instance>)> = Vec::new();
@@ -45,6 +45,8 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     let dry = intent.write.dry_run;
+    let way = "kubectl emqx rebalance list shows those that are over";
+    gone::allowed(hands, &hands.namespace, "will not prune", way).await?;
     if dry == DryRun::None {
         for (object, _) in &doomed {
             hands.printer.talk(&format!("  {}", object.name));

@@ -8,14 +8,14 @@ use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
 use crate::seam::Want;
 
-/// What is looked at: events only where the operator's silence is shown.
-const WANT: Want = Want { instances: true, rebalances: true, pods: true, endpoints: true, events: true };
+/// What `status` looks at: events tell how long the operator has been silent, sets how far an upgrade is.
+const STATUS: Want = Want::ALL;
 
-async fn pictures(hands: &Hands, read: &Read) -> Result<(Vec<Status>, bool), Problem> {
+async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>, bool), Problem> {
     let (gathered, many): (Vec<Gathered>, bool) = match &read.selection {
-        Selection::Only => (vec![gather::one(hands, None, WANT).await?], false),
-        Selection::Named(name) => (vec![gather::one(hands, Some(name), WANT).await?], false),
-        Selection::Many(filter) => (gather::several(hands, filter, WANT).await?, true),
+        Selection::Only => (vec![gather::one(hands, None, want).await?], false),
+        Selection::Named(name) => (vec![gather::one(hands, Some(name), want).await?], false),
+        Selection::Many(filter) => (gather::several(hands, filter, want).await?, true),
     };
     let now = hands.clock.now();
     Ok((gathered.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
@@ -23,7 +23,7 @@ async fn pictures(hands: &Hands, read: &Read) -> Result<(Vec<Status>, bool), Pro
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.
 pub async fn show(hands: &Hands, read: &Read) -> Outcome {
-    let (found, many) = pictures(hands, read).await?;
+    let (found, many) = pictures(hands, read, STATUS).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
             hands.printer.notice(&silence);
@@ -56,7 +56,7 @@ fn next(hands: &Hands, status: &Status) {
 
 /// `nodes`: a row per EMQX node.
 pub async fn nodes(hands: &Hands, read: &Read) -> Outcome {
-    let (found, many) = pictures(hands, read).await?;
+    let (found, many) = pictures(hands, read, Want::REBALANCE).await?;
     let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
     let nodes: Vec<Nodes> = found.into_iter().map(of).collect();
     if many {

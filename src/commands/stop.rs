@@ -41,7 +41,11 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         return Ok(unchanged(intent));
     };
     let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new() };
-    if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name) {
+    // That it is over is only believed of one who knows: EMQX, or a phase that proves it.
+    let heard = stopping.gathered.world.load.is_some();
+    if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name)
+        && (heard || verdict != Verdict::Unknown)
+    {
         let name = &stopping.name;
         hands
             .printer
@@ -91,26 +95,34 @@ impl Stopping<'_> {
     }
 
     async fn stop(&mut self, limit: Duration) -> Outcome {
+        let object_only = self.intent.backend == BackendChoice::Rebalance;
+        let blind = if self.hears_emqx() && !object_only { None } else { Some(self.blind()?) };
+        // EMQX stopped and its object left behind is half a stop.
+        let deletes = self.object().is_some_and(|it| it.deleting.is_none());
+        if deletes && self.intent.backend != BackendChoice::Emqx {
+            let what = format!("will not stop {}", self.name);
+            let way = format!(
+                "kubectl emqx rebalance stop {} --backend emqx stops EMQX and leaves the object",
+                self.name
+            );
+            gone::allowed(self.hands, &self.gathered.id.namespace, what, way).await?;
+        }
         if self.intent.write.dry_run != DryRun::None {
-            self.hands.printer.talk(&format!(
-                "would stop {}: {}",
-                self.name,
-                match (self.entry(), self.object()) {
-                    (Some(entry), Some(_)) =>
-                        format!("tell {} to stop, prove it, delete the object", entry.coordinator),
-                    (Some(entry), None) => format!("tell {} to stop, prove it", entry.coordinator),
-                    (None, _) => "delete the object".to_owned(),
+            let steps = match (self.entry().filter(|_| blind.is_none()), self.object()) {
+                (Some(entry), Some(_)) => {
+                    format!("tell {} to stop, prove it, delete the object", entry.coordinator)
                 }
-            ));
+                (Some(entry), None) => format!("tell {} to stop, prove it", entry.coordinator),
+                (None, _) => "delete the object".to_owned(),
+            };
+            self.hands.printer.talk(&format!("would stop {}: {steps}", self.name));
             self.hands.printer.line(&format!("{} (dry run)", self.label()));
             return Ok(Exit::Reached);
         }
         confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))?;
-        let object_only = self.intent.backend == BackendChoice::Rebalance;
-        if self.hears_emqx() && !object_only {
-            self.through_emqx(limit).await
-        } else {
-            self.without_emqx(limit).await
+        match blind {
+            None => self.through_emqx(limit).await,
+            Some((object, why)) => self.without_emqx(object, why, limit).await,
         }
     }
 
@@ -310,9 +322,9 @@ impl Stopping<'_> {
         self.hands.printer.stopped(&stopped, self.intent.output);
     }
 
-    /// EMQX cannot be asked: only an object that is `Processing` with states, of an instance that is ready now, stops
-    /// EMQX when it is deleted.
-    async fn without_emqx(&mut self, limit: Duration) -> Outcome {
+    /// What can be stopped without EMQX's word, and why that is not heard: only an object that is `Processing` with
+    /// states, of an instance that is ready now, stops EMQX when it is deleted.
+    fn blind(&self) -> Result<(Rebalance, String), Problem> {
         let why = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now())
             .sources
             .get(&Source::Emqx)
@@ -345,6 +357,10 @@ impl Stopping<'_> {
             return Err(Problem::refused(format!("will not stop {} without EMQX", self.name), format!("{refused}; {why}"))
                 .hint("let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names"));
         }
+        Ok((object, why))
+    }
+
+    async fn without_emqx(&mut self, object: Rebalance, why: String, limit: Duration) -> Outcome {
         let label = self.label();
         self.delete().await?;
         tokio::time::sleep(LOOK_AGAIN.min(limit)).await;

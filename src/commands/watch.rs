@@ -5,8 +5,8 @@ use super::follow::Following;
 use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
-use crate::error::{Exit, Problem};
-use crate::model::{InstanceKind, NodeName, Phase, Rebalance};
+use crate::error::{Cause, Exit, Problem};
+use crate::model::{InstanceKind, NodeName, Phase, Rebalance, Source};
 use crate::plan::judge;
 use crate::plan::progress::Counts;
 use crate::plan::tape::Operations;
@@ -24,7 +24,7 @@ pub struct Meant {
 /// Finds what is meant: a Rebalance's name first, else what runs in an instance of that name.
 pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<Meant, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
-        let gathered = gather::one(hands, name, Want::ALL).await?;
+        let gathered = gather::one(hands, name, Want::REBALANCE).await?;
         let name = super::apply::what_runs(hands, &gathered);
         Ok(Meant { gathered, name })
     };
@@ -46,10 +46,11 @@ pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<M
             }
             let instance = InstanceName { kind: None, name: name.clone() };
             match running(Some(&instance)).await {
-                Err(problem) if problem.exit == Exit::Error && object.is_ok() => {
-                    Err(Problem::new(no_such(hands, name).what, problem.to_string())
-                        .hint("kubectl emqx rebalance list"))
-                }
+                Err(problem) if problem.exit == Exit::Error => Err(match object {
+                    Ok(_) => Problem::new(no_such(hands, name).what, problem.to_string())
+                        .hint("kubectl emqx rebalance list"),
+                    Err(unread) => unread,
+                }),
                 other => other,
             }
         }
@@ -63,7 +64,8 @@ fn no_such(hands: &Hands, name: &str) -> Problem {
 
 async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let gathered = match gather::one(hands, Some(&exact), Want::ALL).await {
+    let gathered = match gather::one(hands, Some(&exact), Want::REBALANCE).await {
+        Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may be lost, or the instance gone: the object still has a story to tell.
         Err(problem) if problem.exit == Exit::Error => {
             let other = match object.instance_kind {
@@ -71,7 +73,7 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
                 _ => InstanceKind::Emqx,
             };
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
-            gather::one(hands, Some(&name), Want::ALL).await.map_err(|_| {
+            gather::one(hands, Some(&name), Want::REBALANCE).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
                 Problem::new(
                     format!(
@@ -88,7 +90,9 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
 }
 
 async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
-    let all = gather::several(hands, &crate::cli::intent::Filter::default(), Want::ALL).await?;
+    let all = gather::several(hands, &crate::cli::intent::Filter::default(), Want::REBALANCE).await?;
+    let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
+    let unheard = unheard.map(str::to_owned);
     for gathered in all {
         let runs = gathered
             .world
@@ -105,8 +109,10 @@ async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
             return Ok(Meant { gathered, name: None });
         }
     }
-    Err(Problem::new(format!("no EMQX cluster in namespace {} has a node {node}", hands.namespace), "")
-        .hint("kubectl emqx nodes lists them"))
+    let what = format!("no EMQX cluster in namespace {} has a node {node}", hands.namespace);
+    let known = unheard.is_none();
+    let what = if known { what } else { format!("cannot find the EMQX cluster that has a node {node}") };
+    Err(Problem::new(what, unheard.unwrap_or_default()).hint("kubectl emqx nodes lists them"))
 }
 
 /// Whether an object is over and EMQX runs nothing of it; then how it ended. `None` while it goes on, or may.
@@ -153,5 +159,6 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     let mut operations = Operations::of(&gathered.id);
     operations.rebalances = operations.rebalances.wanting(&name);
     let following = Following::new(gathered, operations, name, face);
-    Following { timeout: intent.follow.timeout, ..following }.run(hands).await
+    let want = Following::wants(&intent.follow);
+    Following { want, timeout: intent.follow.timeout, ..following }.run(hands).await
 }

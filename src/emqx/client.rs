@@ -110,6 +110,7 @@ impl Shared {
     /// One request over the kept connection. A connection that broke while it was idle is replaced at once; a
     /// failure of a fresh one moves on to the next pod, and the caller decides whether to try again.
     async fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, Failed> {
+        self.way.passable(&self.target).map_err(Failed::Lost)?;
         let key = self.key().await.map_err(Failed::Keyless)?;
         let mut slot = self.connection.lock().await;
         loop {

@@ -56,6 +56,15 @@ impl Address {
 }
 
 impl Way {
+    /// Whether there is a way at all. Where there is none nothing is asked for, least of all a Secret.
+    pub(super) fn passable(&self, target: &Target) -> Result<(), Lost> {
+        match (self, &target.hidden) {
+            (Self::Pods { .. }, Some(why)) => Err(Lost::Forbidden(why.clone())),
+            (Self::Pods { .. }, None) if target.pods.is_empty() => Err(no_pod()),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a connection; `pod` is the one to go through.
     pub(super) async fn open(
         &self,
@@ -74,7 +83,7 @@ impl Way {
     async fn bytes(&self, target: &Target, pod: Option<&PodName>) -> Result<(Box<dyn Bytes>, String), Lost> {
         match self {
             Self::Pods { tunnel, ca, insecure } => {
-                let pod = pod.ok_or_else(|| Lost::Useless("it has no pod that could be asked".to_owned()))?;
+                let pod = pod.ok_or_else(no_pod)?;
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
                 let mut bytes = opening.map_err(|problem| match problem.cause {
@@ -122,6 +131,10 @@ impl Way {
             (Self::Pods { .. }, None) => target.instance.to_string(),
         }
     }
+}
+
+fn no_pod() -> Lost {
+    Lost::Useless("it has no pod that could be asked".to_owned())
 }
 
 async fn secure(

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::Cluster;
 use super::api::encode;
 use super::explain::Trouble;
+use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
-use crate::model::{Object, Rebalance};
+use crate::model::{Object, ObjectKind, Rebalance};
 use crate::seam::{Created, DryRun, Right};
 
 /// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
@@ -38,17 +39,32 @@ fn read(object: &Value) -> Result<Rebalance, Problem> {
     }
 }
 
+/// By a list that is narrowed to the name: who may list needs no `get` beside it, and who may list this name only
+/// (`resourceNames`) is answered all the same.
 pub(super) async fn rebalance(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
 ) -> Result<Option<Rebalance>, Problem> {
-    let path = path(&version(cluster).await?, namespace, Some(name));
-    match cluster.api.get(&path).await {
-        Ok(object) => read(&object).map(Some),
-        Err(trouble) if trouble.is_absent() => Ok(None),
-        Err(trouble) => {
-            Err(trouble.problem(format!("cannot read Rebalance {namespace}/{name}"), &needs("get")))
+    let one = Resource {
+        namespace: Some(namespace.to_owned()),
+        fields: Some(format!("metadata.name={name}")),
+        ..Resource::new(ObjectKind::Rebalance, "rebalances", GROUP, &version(cluster).await?)
+    };
+    let mut pages = one.pages(&cluster.api);
+    loop {
+        match pages.next().await {
+            Ok(None) => return Ok(None),
+            Ok(Some(mut page)) => {
+                if let Some(object) = page.next() {
+                    return read(&object).map(Some);
+                }
+            }
+            Err(trouble) if trouble.is_absent() => return Ok(None),
+            Err(trouble) => {
+                let what = format!("cannot read Rebalance {namespace}/{name}");
+                return Err(trouble.problem(what, &needs("list")));
+            }
         }
     }
 }

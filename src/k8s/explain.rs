@@ -165,6 +165,9 @@ impl Trouble {
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
             }
+            Self::Refused { code: 403, message, .. } if message.contains(" cannot impersonate") => {
+                problem.hint("--as and --as-group need verb impersonate on users and groups")
+            }
             Self::Refused { code: 403, .. } if !needs.is_empty() => {
                 problem.hint(format!("this needs {needs}; see: kubectl auth can-i --list"))
             }

@@ -118,7 +118,7 @@ fn facts(
 /// What a failed list says of its source.
 pub(super) fn link(resource: &Resource, trouble: &Trouble) -> Link {
     if trouble.is_forbidden() {
-        Link::Forbidden(resource.forbidden(trouble))
+        Link::Forbidden(resource.forbidden("list", trouble))
     } else if trouble.is_absent() {
         Link::Absent(resource.absent())
     } else if trouble.is_fatal() || trouble.is_away() {

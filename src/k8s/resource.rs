@@ -62,7 +62,7 @@ struct ListMetadata {
 }
 
 impl Resource {
-    fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
+    pub(super) fn new(kind: ObjectKind, name: &'static str, group: &'static str, version: &str) -> Self {
         let (source, object) = match kind {
             ObjectKind::Pod => (Source::Pods, "Pod"),
             ObjectKind::StatefulSet => (Source::Pods, "StatefulSet"),
@@ -114,12 +114,12 @@ impl Resource {
         if self.group.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.name, self.group) }
     }
 
-    /// What a person is told when this may not be read.
-    pub(super) fn forbidden(&self, trouble: &Trouble) -> String {
+    /// What a person is told when this may not be listed, or not be watched.
+    pub(super) fn forbidden(&self, verb: &str, trouble: &Trouble) -> String {
         let place =
             self.namespace.as_ref().map_or("in all namespaces".to_owned(), |it| format!("in namespace {it}"));
         format!(
-            "cannot list {} {place}: {} (needs verb list on {})",
+            "cannot {verb} {} {place}: {} (needs verb {verb} on {})",
             self.name,
             trouble.why(),
             self.full_name()
@@ -210,10 +210,6 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// The plurals of the kinds that run EMQX.
-const INSTANCES: [InstanceKind; 3] =
-    [InstanceKind::Emqx, InstanceKind::EmqxEnterprise, InstanceKind::EmqxBroker];
-
 /// Everything that a scope wants, given what is served. Where nothing is known of the group, its usual versions are
 /// tried and what is not there becomes [`crate::model::Link::Absent`].
 pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resource> {
@@ -229,7 +225,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
         Some((kind, name)) => (*kind, Some(name.as_str())),
         None => (None, None),
     };
-    let kinds = INSTANCES.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
+    let kinds = InstanceKind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
     let mut event_kinds = Vec::new();
     for kind in kinds {
         let fallbacks: &[&str] =
@@ -266,6 +262,8 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
     };
     if scope.want.pods {
         found.push(made(ObjectKind::Pod, "pods", "", "v1"));
+    }
+    if scope.want.sets {
         found.push(made(ObjectKind::StatefulSet, "statefulsets", "apps", "v1"));
         found.push(made(ObjectKind::ReplicaSet, "replicasets", "apps", "v1"));
     }

@@ -261,6 +261,9 @@ impl Follow {
                 End::Expired => return tokio::time::sleep(back_off(failures)).await,
                 End::Failed(trouble) if trouble.is_forbidden() => {
                     // Listing without watching: the list is asked for again and again.
+                    let why = resource.forbidden("watch", &trouble);
+                    let told = format!("{why}; it is listed every {} s instead", LATER.as_secs());
+                    self.teller.tell(News::Unreadable(told)).await;
                     return tokio::time::sleep(jitter(LATER)).await;
                 }
                 End::Failed(trouble) => {

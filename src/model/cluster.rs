@@ -184,6 +184,8 @@ pub struct Target {
     pub instance: InstanceId,
     /// Pods to go through, best first: ready cores, oldest first.
     pub pods: Vec<PodName>,
+    /// Why they are not known, where they may not be listed.
+    pub hidden: Option<String>,
     /// The port of EMQX's API within them.
     pub port: ApiPort,
     /// Whether it is EMQX 4 (`/api/v4`).

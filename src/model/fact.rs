@@ -51,6 +51,16 @@ pub enum Link {
     Absent(String),
 }
 
+impl Link {
+    /// Why it cannot be heard, if it should be.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Forbidden(why) | Self::Unreachable(why) => Some(why),
+            Self::Up | Self::Absent(_) => None,
+        }
+    }
+}
+
 /// A value with when it was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen<T> {
@@ -133,7 +143,7 @@ pub enum News {
     Load(Load),
     /// A source can be heard, or not; the text names the resource (`pods`, `endpointslices`).
     Link(Source, &'static str, Link),
-    /// Something could not be read and was left out.
+    /// Something could not be read and was left out, or not as soon as it changes; the text says what.
     Unreadable(String),
 }
 

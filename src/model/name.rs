@@ -79,6 +79,9 @@ pub enum InstanceKind {
 }
 
 impl InstanceKind {
+    /// All kinds that run EMQX.
+    pub const ALL: [Self; 3] = [Self::Emqx, Self::EmqxEnterprise, Self::EmqxBroker];
+
     /// The kind as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {

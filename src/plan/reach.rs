@@ -3,7 +3,7 @@
 use super::results::Backend;
 use crate::error::Problem;
 use crate::model::{
-    ApiPort, ApiVersion, Instance, InstanceKind, OperatorLine, Pod, Role, Served, Target, World,
+    ApiPort, ApiVersion, Instance, InstanceKind, Link, OperatorLine, Pod, Role, Served, Source, Target, World,
 };
 
 /// The management API of EMQX 4, fixed in the operator.
@@ -26,9 +26,14 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
         _ => instance.api_port,
     };
+    let hidden = match world.hearings.get(&(Source::Pods, "pods")).map(|hearing| &hearing.link) {
+        Some(Link::Forbidden(why)) => Some(why.clone()),
+        _ => None,
+    };
     Target {
         instance: instance.id.clone(),
         pods: pods.into_iter().map(|pod| pod.name.clone()).collect(),
+        hidden,
         port: port.unwrap_or(default),
         v4,
     }

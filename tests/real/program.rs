@@ -39,7 +39,12 @@ impl<'a> Program<'a> {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.plane.command_as(env!("CARGO_BIN_EXE_kubectl-emqx"), &self.kubeconfig);
-        command.env("NO_COLOR", "1").args(["-n", &self.namespace]).args(args);
+        command.env("NO_COLOR", "1");
+        // What shells call must come first, and has the namespace from the kubeconfig.
+        if args.first() != Some(&"__complete") {
+            command.args(["-n", &self.namespace]);
+        }
+        command.args(args);
         command
     }
 

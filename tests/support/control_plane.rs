@@ -675,12 +675,18 @@ impl ControlPlane {
 
     /// A kubeconfig with a certificate for `user`, who may do nothing until `grant` says so.
     pub fn kubeconfig_for(&self, user: &str) -> PathBuf {
+        self.kubeconfig_in(user, &[])
+    }
+
+    /// The same for a member of these groups.
+    pub fn kubeconfig_in(&self, user: &str, groups: &[&str]) -> PathBuf {
         assert!(
             !user.is_empty() && user.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'),
             "the user's name is also a file's: letters, digits, dashes"
         );
-        let cert = format!("user-{user}");
-        self.helper(&["client", &self.path("pki"), &cert, user]).expect("a certificate can be made");
+        let (pki, cert) = (self.path("pki"), format!("user-{user}"));
+        let args = [&["client", pki.as_str(), cert.as_str(), user], groups].concat();
+        self.helper(&args).expect("a certificate can be made");
         self.write_kubeconfig(user, &cert)
     }
 

@@ -43,6 +43,7 @@ pub(super) async fn carry_out(
     let verb = if wish.back.is_some() { "turn back" } else { "upgrade" };
     let refused = format!("will not {verb} {}", gathered.id);
     let mut prepared = prepare(hands, &gathered, wish).await?;
+    prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));
     if let Some(exit) = prepared.decided(hands, write, refused.clone())? {
         return Ok(exit);
     }

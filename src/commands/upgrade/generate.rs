@@ -11,8 +11,7 @@ use crate::seam::Want;
 /// `upgrade generate`.
 pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let want = Want { instances: true, ..Want::default() };
-    let world = gather::world(hands, &gather::scope(hands, intent.instance.as_ref(), want)).await?;
-    let id = gather::choose(hands, &world, intent.instance.as_ref()).await?;
+    let (world, id) = gather::chosen(hands, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };

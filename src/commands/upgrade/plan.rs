@@ -19,6 +19,7 @@ pub(super) async fn run(hands: &Hands, intent: &Plan) -> Outcome {
         back: None,
     };
     let prepared = prepare(hands, &gathered, wish).await?;
+    prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));
     hands.printer.upgrade_plan(&prepared.plan, intent.output, hands.clock.now());
     Ok(exit(prepared.plan.decision))
 }

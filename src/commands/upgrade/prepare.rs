@@ -50,6 +50,8 @@ pub(super) struct Prepared {
     pub(super) people: Vec<FieldOwner>,
     /// Whether other managers' fields are taken over.
     pub(super) force: bool,
+    /// Why the object could not be read whole.
+    pub(super) unread: Option<String>,
 }
 
 /// Checks that are asked of a way back: whatever is half-way stands in the way of the others.
@@ -77,8 +79,10 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     }
     let change = body(&noted, &settled, Hold::Held, Some(&record));
     // Who owns what is told by the object alone; without it the apply itself tells.
-    let object = hands.kubernetes.object(&gathered.id).await.ok().flatten().unwrap_or_default();
-    let owners = owners(&object, &change, wish.manager);
+    let object = hands.kubernetes.object(&gathered.id).await;
+    let unread =
+        object.as_ref().err().map(|problem| format!("{problem}: who else keeps its fields is not known"));
+    let owners = owners(&object.ok().flatten().unwrap_or_default(), &change, wish.manager);
     let check = Check {
         world,
         instance,
@@ -104,7 +108,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     plan.judge(found);
     let force = wish.force || !owners.is_empty();
     let people = owners.into_iter().filter(FieldOwner::is_person).collect();
-    Ok(Prepared { settled, plan, change, people, force })
+    Ok(Prepared { settled, plan, change, people, force, unread })
 }
 
 /// What is written down with the change, for whoever sees the end.

@@ -8,7 +8,7 @@ use crate::commands::follow::Following;
 use crate::commands::gather::{self, Gathered};
 use crate::commands::{Hands, Outcome};
 use crate::error::{Exit, Problem};
-use crate::model::Verdict;
+use crate::model::{Source, Verdict};
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::UpgradeRecord;
@@ -33,6 +33,12 @@ pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<
     let mut operations = Operations::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     if operations.upgrades.running(&gathered.id).is_none() && !held {
+        // Without the pods nobody can tell: "none" would be a guess.
+        let pods = gathered.world.hearings.get(&(Source::Pods, "pods"));
+        if let Some(why) = pods.and_then(|pods| pods.link.why()) {
+            let what = format!("cannot tell whether an upgrade is under way in {}", gathered.id);
+            return Err(Problem::new(what, why).hint("kubectl auth can-i --list tells what you may do"));
+        }
         hands.printer.talk(&format!("no upgrade is under way in {}", gathered.id));
         return Ok(None);
     }

@@ -1,0 +1,197 @@
+//! Every line of the table, tried: each verb by a user with exactly its rights, and by users with one less.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::audit;
+use super::table::{Layer, Need, Verb, When, Without, group, instead};
+use super::users::user;
+use crate::control_plane::{ControlPlane, Output};
+use crate::program::notices;
+
+/// So many at a time: each is a process, and they wait for the same servers.
+const AT_ONCE: usize = 16;
+
+/// The name of the user who tries a verb: with all its rights, or short of one.
+fn name(verb: usize, short_of: Option<usize>) -> String {
+    format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
+}
+
+/// The name of the user who does something in earnest.
+fn doer(verbs: &[&str]) -> String {
+    verbs.join("-and-").replace([' ', ','], "-")
+}
+
+fn rights(verb: &Verb, short_of: Option<usize>) -> Vec<&'static str> {
+    let kept = verb.needs.iter().enumerate().filter(|(index, _)| Some(*index) != short_of);
+    kept.map(|(_, need)| need.right).collect()
+}
+
+/// Tries all verbs of a state of the cluster; tells what was not as the table says.
+pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &str) -> Vec<String> {
+    let here = || verbs.iter().enumerate().filter(|(_, verb)| verb.when == when);
+    let runs = here().flat_map(|(index, verb)| {
+        std::iter::once(None)
+            .chain((0..verb.needs.len()).map(Some))
+            .map(move |short_of| (index, verb, short_of))
+    });
+    let outputs: Vec<_> = futures::stream::iter(runs)
+        .map(async |(index, verb, short_of)| {
+            let program = user(plane, &name(index, short_of), when.namespace(), &rights(verb, short_of));
+            let args: Vec<String> = verb.args.iter().map(|it| it.replace("{}", running)).collect();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            ((index, short_of), program.run(&args).await)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let of = |index, short_of| {
+        let found = outputs.iter().find(|(key, _)| *key == (index, short_of));
+        &found.expect("every one was run").1
+    };
+    let mut wrong = Vec::new();
+    for (index, verb) in here() {
+        let whole = of(index, None);
+        if whole.code != Some(verb.exit) || !notices(whole).is_empty() {
+            wrong.push(format!("{} with all its rights: {}", verb.name, told(whole)));
+        }
+        for (short_of, need) in verb.needs.iter().enumerate() {
+            let less = of(index, Some(short_of));
+            for why in judged(verb, need, whole, less) {
+                wrong.push(format!("{} without {}: {why}: {}", verb.name, need.right, told(less)));
+            }
+        }
+    }
+    wrong
+}
+
+/// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
+pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
+    let program =
+        user(plane, &doer(verbs), plane.namespace(), &together(table, verbs).into_iter().collect::<Vec<_>>());
+    let out = program.run(args).await;
+    assert_eq!((out.code, notices(&out).len()), (Some(0), 0), "{}", told(&out));
+    let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", told(&out)));
+    name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
+}
+
+/// The rights of these verbs.
+fn together(table: &[Verb], verbs: &[&str]) -> BTreeSet<&'static str> {
+    table.iter().filter(|it| verbs.contains(&it.name)).flat_map(|it| rights(it, None)).collect()
+}
+
+/// An answer, for whoever has to find out.
+pub fn told(output: &Output) -> String {
+    let stdout: String = output.stdout.chars().take(300).collect();
+    format!("exit {:?}\nstdout: {stdout}\nstderr: {}", output.code, output.stderr)
+}
+
+/// What is wrong with an answer that lacks a right.
+fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut expect = |right: bool, what: &str| {
+        if !right {
+            wrong.push(what.to_owned());
+        }
+    };
+    match need.without {
+        Without::Poorer(differs) => {
+            expect(less.code == Some(verb.exit), "another exit");
+            let notices = notices(less);
+            expect(notices.len() == 1, "not one notice");
+            expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
+            let (whole, less) = (answer(whole), answer(less));
+            for place in differs {
+                expect(whole.pointer(place) != less.pointer(place), &format!("{place} is the same"));
+            }
+        }
+        Without::Unknown => {
+            expect(less.code == Some(1), "another exit");
+            expect(notices(less).len() == 1, "not one notice");
+            expect(
+                notices(less).iter().all(|it| names(it, need.right)),
+                "the notice does not name the right",
+            );
+            expect(less.stdout.contains("\"verdict\":\"unknown\""), "another verdict");
+        }
+        Without::Refused(exit) => {
+            expect(less.code == Some(exit), "another exit");
+            expect(less.stdout.is_empty(), "an answer");
+            expect(
+                less.stderr.lines().any(|it| names(it, need.right)),
+                "the refusal does not name the right",
+            );
+            expect(less.stderr.contains("hint: "), "no hint");
+        }
+        Without::Foretold(exit) => {
+            expect(less.code == Some(exit), "another exit");
+            expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
+            expect(notices(less).is_empty(), "a notice");
+        }
+    }
+    wrong
+}
+
+/// Whether a sentence names verb and resource.
+fn names(sentence: &str, right: &str) -> bool {
+    let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
+    let whole = match group(resource) {
+        "" => resource.to_owned(),
+        group => format!("{resource}.{group}"),
+    };
+    sentence.contains(verb) && sentence.contains(&whole)
+}
+
+/// One document, or the lines of several.
+fn answer(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|_| {
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| Value::from(line));
+        output.stdout.lines().map(line).collect()
+    })
+}
+
+/// Compares the table with what the API server was asked for: all of it is used, nothing else is asked for, and nothing is
+/// tried instead of what is refused. `earnest` is what was done with [`done`].
+pub async fn audited(plane: &ControlPlane, table: &[Verb], earnest: &[&[&str]]) -> Vec<String> {
+    let log = audit::read(plane).await;
+    let of = |user: &str| log.get(user).cloned().unwrap_or_default();
+    let mut wrong = Vec::new();
+    for verbs in earnest {
+        let (asked, all) = (of(&doer(verbs)), together(table, verbs));
+        if !asked.refused.is_empty() || !asked.allowed.iter().map(String::as_str).eq(all.iter().copied()) {
+            wrong.push(format!("{verbs:?} in earnest asks for {asked:?}"));
+        }
+    }
+    for (index, verb) in table.iter().enumerate() {
+        let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
+        // What is foretold, or was tried without being done, was only asked about.
+        let asked_about = |need: &&Need| {
+            matches!(need.without, Without::Foretold(_))
+                || done && matches!(need.layer, Layer::Act | Layer::Upgrade)
+        };
+        let all: BTreeSet<&str> = rights(verb, None).into_iter().collect();
+        let asked = of(&name(index, None));
+        let least =
+            verb.needs.iter().filter(|need| !asked_about(need)).all(|it| asked.allowed.contains(it.right));
+        let most = asked.allowed.iter().all(|it| all.contains(it.as_str()));
+        if !least || !most || !asked.refused.is_empty() {
+            wrong.push(format!("{} asks for {asked:?}", verb.name));
+        }
+        for (short_of, need) in verb.needs.iter().enumerate() {
+            let asked = of(&name(index, Some(short_of)));
+            let known = |it: &String| all.contains(it.as_str()) || instead(need.right).contains(&it.as_str());
+            let missing = |it: &String| same(it, need.right) || instead(need.right).contains(&it.as_str());
+            if !asked.refused.iter().all(missing) || !asked.allowed.iter().all(known) {
+                wrong.push(format!("{} without {} asks for {asked:?}", verb.name, need.right));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether two rights are the same to the API server: one of port-forward's is worth nothing without the other.
+fn same(one: &str, other: &str) -> bool {
+    one == other || [one, other].iter().all(|it| it.ends_with(" pods/portforward"))
+}

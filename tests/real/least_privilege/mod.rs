@@ -1,0 +1,147 @@
+//! Least privilege: what each verb needs, what it is worth without each right, and that it asks for nothing else.
+
+mod audit;
+mod cases;
+mod identities;
+mod readme;
+mod shipped;
+mod table;
+mod users;
+mod words;
+
+pub use audit::options;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::cluster::RealCluster;
+use crate::control_plane::{ControlPlane, Line, until};
+use crate::part;
+use table::{When, table};
+
+/// The operator looks every second, and calls an instance not ready whose donors are.
+const EMQX: &str = "
+name: real
+api: v2beta1
+operatorLooksAfter: 1
+nodes:
+- { connections: 100, count: 3 }
+- { connections: 0 }
+";
+
+const ENTERPRISE: &str = "
+name: real
+api: v1beta4
+namespace: ee
+version: 4.4.19
+nodes:
+- { connections: 100, count: 2 }
+";
+
+pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
+    plane.install(Line::V22).await;
+    plane.apply_crds(&["tests/control_plane/emqxbrokers-crd.yaml"]).await;
+    plane.create_namespace(table::ENTERPRISE).await;
+    let verbs = table();
+    let rights: BTreeSet<&str> = verbs.iter().flat_map(|it| &it.needs).map(|it| it.right).collect();
+    let groups = futures::future::join(
+        users::make_groups(plane, plane.namespace(), &rights),
+        users::make_groups(plane, table::ENTERPRISE, &rights),
+    );
+    shipped::install(plane).await;
+    let clusters =
+        futures::future::join(RealCluster::start(plane, EMQX), RealCluster::start(plane, ENTERPRISE));
+    futures::join!(clusters, groups).0
+}
+
+/// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; one
+/// that is followed to its end, and pruned; and an upgrade.
+pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    let verbs = table();
+    let earnest: [&[&str]; 7] = [
+        &["rebalance apply"],
+        &["rebalance stop"],
+        &["rebalance apply --backend emqx"],
+        &["rebalance stop --backend emqx"],
+        &["rebalance apply", "rebalance watch"],
+        &["rebalance prune"],
+        &["upgrade apply"],
+    ];
+    let [apply, stop, start, end, follow, prune, upgrade] = earnest;
+    let done = async |names: &[&str], args: &[&str]| cases::done(plane, &verbs, names, args).await;
+    let tried = async |when, name: &str| cases::tried(plane, &verbs, when, name).await;
+    let slow = |more: &'static str| [&SLOW[..], &[more]].concat();
+    let idle = async {
+        futures::join!(
+            part("while nothing runs", tried(When::Idle, "")),
+            part("the same of an EmqxEnterprise", tried(When::Enterprise, "")),
+            part("with the shipped roles", shipped::enough(plane)),
+            part("a login command", identities::login_command(plane)),
+            part("another name", identities::another_name(plane)),
+            part("in a pod", identities::in_a_pod(plane)),
+        )
+    };
+    let (mut wrong, enterprise, shipped, ..) = idle.await;
+    wrong.extend(enterprise.into_iter().chain(shipped));
+
+    let name = done(apply, &slow("--backend=rebalance")).await;
+    judged(emqx, &name).await;
+    wrong.extend(part("while one runs", tried(When::Running, &name)).await);
+    assert!(!emqx.idle(), "who lacks a right stops nothing");
+    done(stop, &["rebalance", "stop", &name, "--yes"]).await;
+    assert!(emqx.idle() && emqx.phase(&name).await.is_none());
+    emqx.ready().await;
+
+    let name = done(start, &slow("--backend=emqx")).await;
+    wrong.extend(part("in EMQX alone", tried(When::Conducted, &name)).await);
+    assert!(!emqx.idle(), "who lacks a right stops nothing");
+    done(end, &["rebalance", "stop", &name, "--yes"]).await;
+    assert!(emqx.idle());
+    emqx.ready().await;
+
+    let name = part("to the end", done(follow, &QUICK)).await;
+    judged(emqx, &name).await;
+    wrong.extend(part("when one is over", tried(When::Over, "")).await);
+    assert!(emqx.phase(&name).await.is_some(), "a dry run deletes nothing");
+    assert_eq!(done(prune, &["rebalance", "prune", "--yes"]).await, name);
+    assert!(emqx.phase(&name).await.is_none());
+    emqx.ready().await;
+
+    done(upgrade, &["upgrade", "apply", table::IMAGE, "--yes"]).await;
+    wrong.extend(part("an upgrade", tried(When::Upgrading, "")).await);
+
+    wrong.extend(part("by the audit log", cases::audited(plane, &verbs, &earnest)).await);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Waits until the operator has had its last word.
+async fn judged(emqx: &RealCluster<'_>, name: &str) {
+    until("Failed", Duration::from_mins(1), async || {
+        let phase = emqx.phase(name).await.unwrap_or_default();
+        if phase.starts_with("Failed") || phase.starts_with("Completed") { Ok(()) } else { Err(phase) }
+    })
+    .await;
+}
+
+/// One that does not end while it is looked at.
+const SLOW: [&str; 6] = [
+    "rebalance",
+    "apply",
+    "--yes",
+    "--abs-conn-threshold=1",
+    "--abs-sess-threshold=1",
+    "--wait-health-check=120",
+];
+
+/// One that is over soon, followed.
+const QUICK: [&str; 9] = [
+    "rebalance",
+    "apply",
+    "--yes",
+    "--watch",
+    "--abs-conn-threshold=1",
+    "--abs-sess-threshold=1",
+    "--conn-evict-rate=100",
+    "--wait-health-check=1",
+    "--wait-takeover=1",
+];

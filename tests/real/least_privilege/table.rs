@@ -1,0 +1,446 @@
+//! The table: for each verb the rights that it needs, and what it is worth without each. README is made from it, the shipped
+//! roles are its unions, and `cases.rs` proves every line.
+
+use Layer::{Act, Ask, Upgrade, View};
+use Without::{Foretold, Poorer, Refused};
+
+use super::words::{self, Words};
+use crate::control_plane::NAMESPACE;
+
+/// Which of the shipped roles holds a right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    View,
+    Act,
+    Upgrade,
+    Ask,
+}
+
+impl Layer {
+    pub const ALL: [Self; 4] = [View, Act, Upgrade, Ask];
+
+    /// The role in `plugin-manifest/rbac.yaml`.
+    pub fn role(self) -> &'static str {
+        match self {
+            View => "kubectl-emqx-view",
+            Act => "kubectl-emqx-act",
+            Upgrade => "kubectl-emqx-upgrade",
+            Ask => "kubectl-emqx-ask-emqx",
+        }
+    }
+}
+
+/// What a verb is worth without a right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// The exit of the whole answer, one notice that names the right, and another answer at these places.
+    Poorer(&'static [&'static str]),
+    /// The same where a verdict is waited for: it is `unknown`, with exit 1.
+    Unknown,
+    /// Nothing is done, and the message names the right.
+    Refused(i32),
+    /// The whole answer, which says with this exit that the right will be missing when it is needed.
+    Foretold(i32),
+}
+
+/// One right of one verb.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// `verb resource`
+    pub right: &'static str,
+    pub layer: Layer,
+    pub without: Without,
+    /// The same in README's words.
+    pub lacks: Words,
+}
+
+/// In which state of the cluster a verb is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Uneven, and nothing runs.
+    Idle,
+    /// A rebalance runs, which the operator calls Failed.
+    Running,
+    /// One runs in EMQX without an object.
+    Conducted,
+    /// One is over.
+    Over,
+    /// An image was changed.
+    Upgrading,
+    /// Nothing runs, and the instance is an EmqxEnterprise.
+    Enterprise,
+}
+
+impl When {
+    /// Where the cluster is.
+    pub fn namespace(self) -> &'static str {
+        if self == Self::Enterprise { ENTERPRISE } else { NAMESPACE }
+    }
+}
+
+/// The namespace of the EmqxEnterprise.
+pub const ENTERPRISE: &str = "ee";
+
+/// What is upgraded to.
+pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
+
+/// One verb.
+#[derive(Clone, Debug)]
+pub struct Verb {
+    /// As README names it.
+    pub name: &'static str,
+    pub when: When,
+    /// How it is tried, so that it can be tried often. `{}` is the name of what runs.
+    pub args: &'static [&'static str],
+    /// The exit of the whole answer.
+    pub exit: i32,
+    pub needs: Vec<Need>,
+}
+
+/// The API group of a resource.
+pub fn group(resource: &str) -> &'static str {
+    match resource {
+        "rebalances" => "apps.emqx.io",
+        kind if KINDS.contains(&kind) => "apps.emqx.io",
+        "statefulsets" | "replicasets" => "apps",
+        "endpointslices" => "discovery.k8s.io",
+        _ => "",
+    }
+}
+
+/// The kinds that run EMQX.
+pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
+
+/// What is tried when a right is missing that would have told more: a name that is no object's may be an instance's, of any
+/// kind.
+pub fn instead(right: &str) -> &'static [&'static str] {
+    if right == "list rebalances" {
+        &["list emqxes", "list emqxenterprises", "list emqxbrokers"]
+    } else {
+        &[]
+    }
+}
+
+const REFUSED: Without = Refused(1);
+const POORER: Without = Poorer(&[]);
+
+fn need(right: &'static str, layer: Layer, without: Without, lacks: Words) -> Need {
+    Need { right, layer, without, lacks }
+}
+
+fn each(rights: &[&'static str], layer: Layer, without: Without, lacks: Words) -> Vec<Need> {
+    rights.iter().map(|right| need(right, layer, without, lacks)).collect()
+}
+
+/// The kinds, all of which are asked for where none is named: without the one that is meant nothing can be said, without
+/// another one it is left out.
+fn kinds(without: Without) -> Vec<Need> {
+    let lacks = if without == REFUSED { words::MEANT } else { words::LEFT_OUT };
+    let mut needs = each(&["list emqxes"], View, without, lacks);
+    needs.extend(each(&["list emqxenterprises", "list emqxbrokers"], View, POORER, words::LEFT_OUT));
+    needs
+}
+
+/// The same where the one that is meant is an EmqxEnterprise.
+fn enterprise() -> Vec<Need> {
+    let mut needs = kinds(REFUSED);
+    needs[0].right = "list emqxenterprises";
+    needs[1].right = "list emqxes";
+    needs
+}
+
+/// What is found by the name of its object is of one kind.
+fn its_kind() -> Vec<Need> {
+    kinds(REFUSED)[..1].to_vec()
+}
+
+fn rebalances() -> Vec<Need> {
+    each(&["list rebalances"], View, POORER, words::BY_EMQX_ALONE)
+}
+
+fn pods(without: Without, lacks: Words) -> Vec<Need> {
+    each(&["list pods"], View, without, lacks)
+}
+
+fn endpoints(differs: &'static [&'static str]) -> Vec<Need> {
+    each(&["list endpointslices"], View, Poorer(differs), words::SERVING)
+}
+
+fn events() -> Vec<Need> {
+    each(&["list events"], View, POORER, words::SILENCE)
+}
+
+fn sets() -> Vec<Need> {
+    each(&["list statefulsets", "list replicasets"], View, POORER, words::SETS)
+}
+
+/// EMQX's own word: all three rights, or none of it.
+fn ask(without: Without, lacks: Words) -> Vec<Need> {
+    each(&["get secrets", "get pods/portforward", "create pods/portforward"], Ask, without, lacks)
+}
+
+/// What is seen as soon as it changes.
+fn watching(rights: &[&'static str]) -> Vec<Need> {
+    each(rights, View, POORER, words::LATER)
+}
+
+const JUDGED: [&str; 4] = ["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"];
+const WATCHED: [&str; 3] = ["watch events", "watch statefulsets", "watch replicasets"];
+
+fn acting(right: &'static str) -> Vec<Need> {
+    each(&[right], Act, Refused(6), words::BEFORE)
+}
+
+/// What an upgrade is judged by.
+fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 6] {
+    [rebalances(), pods(without, lacks), endpoints(&[]), events(), sets(), ask(POORER, words::COUNTS)]
+}
+
+/// What a change of the instance takes.
+fn changing(get: &'static str, patch: &'static str) -> [Vec<Need>; 2] {
+    [each(&[get], View, REFUSED, words::WHOLE_REFUSED), each(&[patch], Upgrade, Refused(6), words::BEFORE)]
+}
+
+fn verb<const PARTS: usize>(
+    name: &'static str,
+    when: When,
+    args: &'static [&'static str],
+    needs: [Vec<Need>; PARTS],
+) -> Verb {
+    // What is followed goes on when the time is over.
+    let follows = args.iter().any(|arg| arg.starts_with("--timeout")) && when != When::Idle;
+    let needs = needs.into_iter().flatten().collect();
+    Verb { name, when, args, exit: if follows { 5 } else { 0 }, needs }
+}
+
+/// All of it.
+pub fn table() -> Vec<Verb> {
+    [looking(), planning(), driving(), upgrades()].concat()
+}
+
+fn looking() -> Vec<Verb> {
+    let counts = |differs| ask(Poorer(differs), words::COUNTS);
+    vec![
+        verb("version", When::Idle, &["version", "-o", "json"], [kinds(Poorer(&["/clusters/0"]))]),
+        verb(
+            "status",
+            When::Idle,
+            &["status", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/nodes/0/ready"]), words::PODS),
+                endpoints(&["/nodes/0/serving"]),
+                events(),
+                sets(),
+                counts(&["/nodes/0/source"]),
+            ],
+        ),
+        verb(
+            "nodes",
+            When::Idle,
+            &["nodes", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/items/0/ready"]), words::PODS),
+                endpoints(&["/items/0/serving"]),
+                counts(&["/items/0/source"]),
+            ],
+        ),
+        verb(
+            "watch",
+            When::Idle,
+            &["watch", "-o", "jsonl", "--timeout=3s"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(POORER, words::PODS),
+                endpoints(&[]),
+                events(),
+                sets(),
+                counts(&[]),
+                watching(&JUDGED),
+                watching(&WATCHED),
+            ],
+        ),
+        verb(
+            "rebalance list",
+            When::Running,
+            &["rebalance", "list", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/items/0/verdict"]), words::PODS),
+                ask(Poorer(&["/items/0/verdict"]), words::RUNS),
+            ],
+        ),
+    ]
+}
+
+fn planning() -> Vec<Verb> {
+    vec![
+        verb(
+            "rebalance plan",
+            When::Idle,
+            &["rebalance", "plan", "--abs-conn-threshold=1", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/nodes/0/pod"]), words::PODS),
+                endpoints(&[]),
+                events(),
+                ask(POORER, words::COUNTS),
+                each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
+            ],
+        ),
+        verb("rebalance generate", When::Idle, &["rebalance", "generate", "-o", "json"], [kinds(REFUSED)]),
+        verb(
+            "rebalance apply",
+            When::Idle,
+            &["rebalance", "apply", "--abs-conn-threshold=1", "--dry-run=server", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Poorer(&["/plan/nodes/0/pod"]), words::PODS),
+                endpoints(&[]),
+                events(),
+                ask(POORER, words::COUNTS),
+                acting("create rebalances"),
+            ],
+        ),
+        verb(
+            "rebalance apply --backend emqx",
+            When::Idle,
+            &[
+                "rebalance",
+                "apply",
+                "--abs-conn-threshold=1",
+                "--backend=emqx",
+                "--dry-run=client",
+                "-o",
+                "json",
+            ],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(REFUSED, words::UNASKED),
+                endpoints(&[]),
+                events(),
+                ask(REFUSED, words::UNASKED),
+            ],
+        ),
+    ]
+}
+
+fn driving() -> Vec<Verb> {
+    let named = || each(&["list rebalances"], View, REFUSED, words::NOT_FOUND);
+    vec![
+        verb(
+            "rebalance watch",
+            When::Running,
+            &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=3s"],
+            [
+                its_kind(),
+                named(),
+                pods(Without::Unknown, words::UNKNOWN),
+                endpoints(&[]),
+                ask(POORER, words::COUNTS),
+                watching(&JUDGED),
+            ],
+        ),
+        verb(
+            "rebalance stop",
+            When::Running,
+            &["rebalance", "stop", "{}", "--dry-run=client"],
+            [
+                its_kind(),
+                named(),
+                pods(Refused(6), words::NOT_STOPPED),
+                endpoints(&[]),
+                ask(Refused(6), words::NOT_STOPPED),
+                acting("delete rebalances"),
+            ],
+        ),
+        verb(
+            "rebalance stop --backend emqx",
+            When::Conducted,
+            &["rebalance", "stop", "{}", "--dry-run=client"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(REFUSED, words::UNASKED),
+                endpoints(&[]),
+                ask(REFUSED, words::UNASKED),
+            ],
+        ),
+        verb(
+            "rebalance prune",
+            When::Over,
+            &["rebalance", "prune", "--yes", "--dry-run=server"],
+            [
+                kinds(REFUSED),
+                each(&["list rebalances"], View, POORER, words::NOT_PRUNED),
+                pods(Poorer(&["/0"]), words::STAYS),
+                ask(Poorer(&["/0"]), words::STAYS),
+                acting("delete rebalances"),
+            ],
+        ),
+    ]
+}
+
+fn upgrades() -> Vec<Verb> {
+    let judged = || upgrading(POORER, words::PODS).concat();
+    vec![
+        verb(
+            "upgrade plan",
+            When::Idle,
+            &["upgrade", "plan", IMAGE, "-o", "json"],
+            [
+                kinds(REFUSED),
+                judged(),
+                each(&["get emqxes"], View, POORER, words::OWNERS),
+                each(&["patch emqxes"], Upgrade, Foretold(6), words::FORETOLD),
+            ],
+        ),
+        verb("upgrade generate", When::Idle, &["upgrade", "generate", IMAGE], [kinds(REFUSED)]),
+        verb(
+            "upgrade apply",
+            When::Idle,
+            &["upgrade", "apply", IMAGE, "--dry-run=server", "-o", "json"],
+            [kinds(REFUSED), judged(), changing("get emqxes", "patch emqxes").concat()],
+        ),
+        verb(
+            "upgrade apply --blue-green",
+            When::Enterprise,
+            &["upgrade", "apply", "--version=4.4.20", "--blue-green", "--dry-run=server", "-o", "json"],
+            [
+                enterprise(),
+                judged(),
+                changing("get emqxenterprises", "patch emqxenterprises").concat(),
+                each(&["patch pods/status"], Upgrade, Foretold(0), words::GATES),
+            ],
+        ),
+        verb(
+            "upgrade watch",
+            When::Upgrading,
+            &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
+            [
+                kinds(REFUSED),
+                upgrading(REFUSED, words::HOW_FAR).concat(),
+                watching(&JUDGED),
+                watching(&WATCHED),
+            ],
+        ),
+        verb(
+            "upgrade undo",
+            When::Upgrading,
+            &["upgrade", "undo", "--dry-run=server"],
+            [
+                kinds(REFUSED),
+                upgrading(Refused(6), words::HOW_FAR).concat(),
+                changing("get emqxes", "patch emqxes").concat(),
+            ],
+        ),
+    ]
+}

@@ -1,0 +1,65 @@
+//! Users with exactly the rights that a test says: each right is a role of its own, bound to a group of its name, and the
+//! groups of a user are in his certificate.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::table::group;
+use crate::control_plane::{ControlPlane, until};
+use crate::program::Program;
+
+/// `list pods` as a rule.
+pub fn rule(right: &str) -> Value {
+    let (verb, resource) = parts(right);
+    json!({ "apiGroups": [group(resource)], "resources": [resource], "verbs": [verb] })
+}
+
+fn parts(right: &str) -> (&str, &str) {
+    right.split_once(' ').expect("a verb and a resource")
+}
+
+/// Makes the groups for a namespace.
+pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
+    let mut objects = Vec::new();
+    for right in rights {
+        let metadata = json!({ "name": right.replace([' ', '/'], "-"), "namespace": namespace });
+        objects.push(
+            json!({ "apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": [rule(right)] }),
+        );
+        objects.push(json!({ "apiVersion": RBAC, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": { "apiGroup": GROUP, "kind": "Role", "name": metadata["name"] },
+            "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": right }] }));
+    }
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
+    plane.kubectl_as(&plane.admin_kubeconfig(), &["create", "-f", "-"], Some(&list)).await.ok();
+    let reviews = Api::<SubjectAccessReview>::all(plane.admin_client().await);
+    for right in rights {
+        let (verb, resource) = parts(right);
+        let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let question = json!({ "spec": { "user": "anyone", "groups": [right], "resourceAttributes": {
+            "namespace": namespace, "verb": verb,
+            "group": group(resource), "resource": plural, "subresource": subresource } } });
+        let question = serde_json::from_value(question).expect("a review");
+        until(&format!("leave to {right}"), Duration::from_mins(1), async || {
+            match reviews.create(&PostParams::default(), &question).await {
+                Ok(answer) if answer.status.as_ref().is_some_and(|it| it.allowed) => Ok(()),
+                Ok(answer) => Err(format!("{:?}", answer.status)),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+    }
+}
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+
+/// The program in the hands of a user with these rights.
+pub fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, rights: &[&str]) -> Program<'a> {
+    Program::of(plane, &plane.kubeconfig_in(name, rights), namespace)
+}
