@@ -8,6 +8,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
@@ -15,6 +16,7 @@ use crate::emqx::{EmqxBrokers, KeyFile};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
 use crate::model::form::Output;
+use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
@@ -179,16 +181,25 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         }
         Verb::Demo(demo) => {
             let scenario = scenario(demo.scenario.as_deref())?;
+            let image = scenario.upgrade_to.as_deref().map(Image::parse).transpose()?;
             let running = pretend(scenario, demo.speed, None).await?;
             let mut global = global;
             global.connect =
                 Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
             global.emqx = EmqxAccess::default();
-            let hands = hands(&global, printer, None).await?;
-            let outcome = if screen::fits(&hands.printer) {
-                screen::demo(&hands, commands::tour::documented()).await
-            } else {
-                commands::tour::run(&hands).await
+            let outcome = match (image, screen::fits(&printer)) {
+                (Some(image), true) => {
+                    let apply = Upgrade::Apply(commands::tour::upgrade(&image));
+                    upgrade::run(&global, printer, apply).await
+                }
+                (Some(image), false) => {
+                    commands::tour::upgraded(&hands(&global, printer, None).await?, &image).await
+                }
+                (None, true) => {
+                    let hands = hands(&global, printer, None).await?;
+                    screen::demo(&hands, commands::tour::documented()).await
+                }
+                (None, false) => commands::tour::run(&hands(&global, printer, None).await?).await,
             };
             running.shutdown().await;
             outcome

@@ -119,6 +119,7 @@ pub(super) const DEMO: &str = "\
 Examples:
   kubectl emqx demo
   kubectl emqx demo coordinator-crash
+  kubectl emqx demo upgrade-v1beta4
   kubectl emqx demo serve documented-v2 --speed 20";
 
 /// Of `demo serve`.

@@ -1,10 +1,13 @@
 //! `demo`: the job from end to end on the pretend cluster, through the same verbs that a user types.
 
 use super::{Hands, Outcome};
+use crate::cli::intent::upgrade::{self, Upgrade};
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, Read, Then, Write,
 };
 use crate::model::Strategy;
+use crate::model::image::Image;
+use crate::model::upgrade::{Ask, Wanted};
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
 pub fn documented() -> Strategy {
@@ -19,17 +22,61 @@ pub fn documented() -> Strategy {
     }
 }
 
+fn says(hands: &Hands, what: &str) {
+    hands.printer.line("");
+    hands.printer.line(&format!("$ kubectl emqx {what}"));
+}
+
+fn write() -> Write {
+    Write {
+        dry_run: DryRun::None,
+        field_manager: crate::model::FIELD_MANAGER.to_owned(),
+        yes: true,
+        reason: None,
+        error_unchanged: false,
+    }
+}
+
+/// What is typed to upgrade the only cluster there is to this image, and to stay: on the full screen, where there is one.
+pub fn upgrade(image: &Image) -> upgrade::Apply {
+    upgrade::Apply {
+        instance: None,
+        ask: Ask::new(Wanted::Image(image.clone())),
+        force: false,
+        write: write(),
+        skip: Vec::new(),
+        then: Then::Follow(Follow { full: true, ..Follow::default() }),
+    }
+}
+
+/// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
+pub async fn upgraded(hands: &Hands, image: &Image) -> Outcome {
+    says(hands, "status");
+    super::read::show(hands, &Read::default()).await?;
+    let apply = upgrade(image);
+    says(hands, &format!("upgrade plan --image {image}"));
+    let plan = upgrade::Plan {
+        instance: None,
+        ask: apply.ask.clone(),
+        force: false,
+        skip: Vec::new(),
+        output: Output::Text,
+    };
+    super::upgrade::run(hands, Upgrade::Plan(plan)).await?;
+    says(hands, &format!("upgrade apply --image {image} --watch --yes"));
+    let exit = super::upgrade::run(hands, Upgrade::Apply(apply)).await?;
+    says(hands, "status");
+    super::read::show(hands, &Read::default()).await?;
+    Ok(exit)
+}
+
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
 pub async fn run(hands: &Hands) -> Outcome {
-    let says = |what: &str| {
-        hands.printer.line("");
-        hands.printer.line(&format!("$ kubectl emqx {what}"));
-    };
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
-    says("status");
+    says(hands, "status");
     super::read::show(hands, &Read::default()).await?;
-    says(&format!("rebalance plan {flags}"));
+    says(hands, &format!("rebalance plan {flags}"));
     let plan = Plan {
         source: PlanSource::Cluster(None),
         strategy: documented(),
@@ -39,24 +86,18 @@ pub async fn run(hands: &Hands) -> Outcome {
         output: Output::Text,
     };
     super::plan::run(hands, &plan).await?;
-    says(&format!("rebalance apply {flags} --watch --yes"));
+    says(hands, &format!("rebalance apply {flags} --watch --yes"));
     let apply = Apply {
         source: ApplySource::Instance(None, documented()),
         backend: BackendChoice::Auto,
-        write: Write {
-            dry_run: DryRun::None,
-            field_manager: crate::model::FIELD_MANAGER.to_owned(),
-            yes: true,
-            reason: None,
-            error_unchanged: false,
-        },
+        write: write(),
         skip: Vec::new(),
         then: Then::Follow(Follow::default()),
     };
     let exit = super::apply::run(hands, &apply, None).await?;
-    says("rebalance list");
+    says(hands, "rebalance list");
     super::list::run(hands, &crate::cli::intent::List::default()).await?;
-    says("status");
+    says(hands, "status");
     super::read::show(hands, &Read::default()).await?;
     Ok(exit)
 }

@@ -350,6 +350,9 @@ pub struct Scenario {
     /// What becomes of pods that are made later.
     #[serde(default)]
     pub new_pods: NewPods,
+    /// The image to which `demo` upgrades it; without one it rebalances.
+    #[serde(default)]
+    pub upgrade_to: Option<String>,
     /// What goes wrong, and when.
     #[serde(default)]
     pub faults: Vec<TimedFault>,
