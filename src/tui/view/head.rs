@@ -230,16 +230,17 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
         y += 1;
     }
+    // When it is over is worth more than the last of the numbers.
+    let ends = ends(state, board);
+    let room = width - ends.as_ref().map_or(0, |ends| ends.width() + 2);
     let mut x = 1;
     for (text, tone) in numbers(board) {
-        if x + text.width() + 1 > width {
+        if x + text.width() + 1 > room {
             break;
         }
-        x = pen.put(x, y, width, &text, tone) + 3;
+        x = pen.put(x, y, room, &text, tone) + 3;
     }
-    if let Some(ends) = ends(state, board)
-        && x + ends.width() + 1 < width
-    {
+    if let Some(ends) = ends {
         pen.right(0, y, width - 1, &ends, Tone::Strong);
     }
     y + 1
@@ -262,13 +263,21 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
         let word = if emqx.state == SourceState::Stale { "silent" } else { "LOST" };
         numbers.push((format!("EMQX {word}: numbers {} old", duration(age)), Tone::Bad));
     }
-    let connected = count_or_unknown(status.totals.connections);
-    match active(board).and_then(words::missing) {
-        Some(missing) => {
-            let tone = if missing.starts_with("none") { Tone::Plain } else { Tone::Bad };
-            numbers.push((format!("{connected} connected, {missing}"), tone));
+    if let Some(run) = upgrade(board) {
+        let toned = |fact: String| {
+            let bad = fact.ends_with(" lost") || fact.ends_with(" or missing");
+            (fact, if bad { Tone::Bad } else { Tone::Plain })
+        };
+        numbers.extend(upgrade_words::facts(run).into_iter().map(toned));
+    } else {
+        let connected = count_or_unknown(status.totals.connections);
+        match active(board).and_then(words::missing) {
+            Some(missing) => {
+                let tone = if missing.starts_with("none") { Tone::Plain } else { Tone::Bad };
+                numbers.push((format!("{connected} connected, {missing}"), tone));
+            }
+            None => numbers.push((format!("{connected} connected"), Tone::Plain)),
         }
-        None => numbers.push((format!("{connected} connected"), Tone::Plain)),
     }
     if let Some(ratio) = active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9) {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
@@ -276,17 +285,6 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
     }
     if active(board).is_none() {
         numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
-        if let Some(run) = upgrade(board) {
-            let (gone, all) = run.places();
-            numbers.push((format!("{gone} of {} gone", plural(all as u64, "old pod")), Tone::Plain));
-            match run.lost_clients().filter(|_| run.missing()) {
-                Some(lost) => numbers.push((format!("{} clients missing", count(lost)), Tone::Bad)),
-                None => numbers.push(("none missing".to_owned(), Tone::Plain)),
-            }
-            if let Some(lost) = run.lost_sessions().filter(|lost| *lost > 0) {
-                numbers.push((format!("{} lost", plural(lost, "session")), Tone::Bad));
-            }
-        }
         if let Some(serving) = status.totals.serving {
             let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
             numbers.push((in_the_service(serving, status.totals.nodes), tone));
