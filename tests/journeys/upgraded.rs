@@ -153,6 +153,8 @@ fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
     let demo = Cluster::demo("upgrade-v2beta1", 20);
     demo.run("upgrade undo").fails(6).says("--to IMAGE");
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
+    // The operator says a moment later than we that nothing is under way any more.
+    until("the operator's word", || demo.run("upgrade undo --dry-run=client").code == Some(0));
     let ran = demo.run("upgrade undo --dry-run=client").exits(0);
     ran.says("from emqx/emqx-enterprise:5.8.7 to emqx/emqx-enterprise:5.8.6").says("go: 4 old pods");
     demo.run("upgrade undo --yes").exits(0).says("upgraded: 4 nodes of emqx/emqx-enterprise:5.8.6");

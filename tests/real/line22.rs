@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, until};
+use crate::control_plane::{ControlPlane, Output, until};
 use crate::program::{Program, STRATEGY, events, refused, verdict};
 
 const EMQX: &str = "
@@ -135,7 +135,7 @@ async fn manifests(plane: &ControlPlane, program: &Program<'_>, kind: &str) {
     }
 }
 
-async fn strict(plane: &ControlPlane, manifest: &str) -> crate::control_plane::Output {
+async fn strict(plane: &ControlPlane, manifest: &str) -> Output {
     let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
     plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await
 }
@@ -286,11 +286,10 @@ pub async fn restarts(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: 
     assert_eq!(two.code, Some(0), "stdout: {}\nstderr: {}", two.stdout, two.stderr);
     assert!(two.stderr.contains("balanced"), "{}", two.stderr);
     assert_eq!(two.stdout, "rebalance.apps.emqx.io/rebalance-kindless\n");
-    // Each trouble is told once, not with every try.
-    for out in [&one, &two] {
-        let away = "does not answer: connection refused";
-        assert_eq!(out.stderr.matches(away).count(), 1, "{}", out.stderr);
-    }
+    // Each trouble is told once, not with every try; whoever tried again only afterwards met none.
+    let away = |out: &Output| out.stderr.matches("does not answer: connection refused").count();
+    assert_eq!(away(&one), 1, "{}", one.stderr);
+    assert!(away(&two) <= 1, "{}", two.stderr);
     emqx.ready().await;
 }
 
