@@ -12,8 +12,7 @@ use serde_json::Value;
 
 use super::Wire;
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, OperationName, Output, Selection, Stop,
-    Then, Write,
+    Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
 };
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
@@ -281,16 +280,6 @@ pub(super) fn quiet(
     (hands, out, err)
 }
 
-fn write() -> Write {
-    Write {
-        dry_run: DryRun::None,
-        field_manager: crate::model::FIELD_MANAGER.to_owned(),
-        yes: true,
-        reason: None,
-        error_unchanged: false,
-    }
-}
-
 /// How long a stop may take, by the clock on the wall; as `stop` has it.
 const STOP: Duration = Duration::from_mins(1);
 
@@ -306,7 +295,7 @@ impl Acts for Doing {
                     Asked::Rebalance => BackendChoice::Rebalance,
                     Asked::Emqx => BackendChoice::Emqx,
                 },
-                write: write(),
+                write: commands::tour::write(),
                 skip: Vec::new(),
                 then: Then::Leave(Output::Name),
             };
@@ -327,7 +316,7 @@ impl Acts for Doing {
             let stop = Stop {
                 operation: Some(operation),
                 backend: BackendChoice::Auto,
-                write: write(),
+                write: commands::tour::write(),
                 skip: Vec::new(),
                 timeout: STOP,
                 output: Output::Text,

@@ -27,7 +27,8 @@ fn says(hands: &Hands, what: &str) {
     hands.printer.line(&format!("$ kubectl emqx {what}"));
 }
 
-fn write() -> Write {
+/// A change that was confirmed already.
+pub fn write() -> Write {
     Write {
         dry_run: DryRun::None,
         field_manager: crate::model::FIELD_MANAGER.to_owned(),
