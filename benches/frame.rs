@@ -1,17 +1,23 @@
-//! How long the full screen takes with 1000 nodes: a frame, a key with its frame, and taking in a whole answer of EMQX's.
+//! How long the full screen takes with 1000 nodes: a frame, a key with its frame, and taking in a whole answer of EMQX's; and
+//! what it holds after an hour of one answer a second, on a clock that is only a number.
 //! `cargo bench --bench frame`; the promise is a frame in under 2 ms and a key in under 50 ms.
 
 #[path = "../tests/screens/make.rs"]
 #[expect(dead_code, reason = "the screens' tests use the rest")]
 mod make;
 
+use std::alloc::System;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
+use cap::Cap;
 use make::{Bench, documented, nothing, setup};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+
+#[global_allocator]
+static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Runs it so often, and gives the median and the worst in microseconds.
 fn measure(times: usize, mut what: impl FnMut(usize)) -> (u128, u128) {
@@ -65,4 +71,15 @@ fn main() {
     });
     let _ =
         writeln!(out, "1000 pods and nodes read, taken in and joined: median {median} µs, worst {worst} µs");
+
+    let mut bench = Bench::of(setup(), documented(0, &counts(0), &nothing()));
+    for second in 1..=3600 {
+        bench.learn(second, documented(second, &counts(second.unsigned_abs()), &nothing()));
+        bench.tick(second);
+        bench.state.refresh();
+        if [600, 1800, 3600].contains(&second) {
+            let held = HEAP.allocated() as f64 / 1e6;
+            let _ = writeln!(out, "1000 nodes, after {second} polls: {held:.1} MB in use");
+        }
+    }
 }

@@ -61,7 +61,7 @@ pub struct World {
 }
 
 /// Departed rebalances that are remembered: enough for any list a person reads, bounded for a follow of days.
-const DEPARTED: usize = 200;
+const DEPARTED: usize = 100;
 
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Seen<V>>, key: K, value: V, at: Timestamp) -> bool {
     let different = map.get(&key).is_none_or(|seen| seen.value != value);

@@ -12,6 +12,7 @@
 
 use jiff::Timestamp;
 
+use super::memory::forget;
 use super::progress::Counts;
 use super::words;
 use crate::model::human::seconds_between;
@@ -38,7 +39,7 @@ const LONGEST_LOOK: u64 = 10;
 /// Follows every rebalance in a world.
 #[derive(Clone, Debug, Default)]
 pub struct Follower {
-    /// The runs, in the order in which they began.
+    /// The runs that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Run>,
     /// One instance only; `None` for all that is in the world.
     focus: Option<InstanceId>,
@@ -46,7 +47,7 @@ pub struct Follower {
     asked: Vec<(String, Strategy)>,
     /// The object that is asked for by its name.
     wanted: Option<String>,
-    /// Objects that were over when they were first seen: past, unless asked for.
+    /// Objects that are past: over when they were first seen and not asked for, or over long ago.
     past: Vec<String>,
     began: bool,
     seen_load: Option<Timestamp>,
@@ -109,8 +110,18 @@ impl Follower {
         }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
+        self.forget(world);
         self.began = true;
         events
+    }
+
+    /// What was over long ago is past; so are objects of it that are still there.
+    fn forget(&mut self, world: &World) {
+        let old = forget(&mut self.runs, |run| run.verdict.is_some());
+        self.past.extend(old.into_iter().filter_map(|run| Some(run.object?.uid)));
+        if !self.past.is_empty() {
+            self.past.retain(|uid| world.rebalances.values().any(|seen| seen.value.uid == *uid));
+        }
     }
 
     /// The source is over: what is not judged goes on, as far as anybody knows.

@@ -5,6 +5,7 @@ pub mod follow;
 pub mod goal;
 pub mod judge;
 pub mod manifest;
+mod memory;
 #[cfg(test)]
 pub(crate) mod mk;
 pub mod next;

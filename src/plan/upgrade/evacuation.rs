@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::super::memory::forget;
 use super::super::progress::percent;
 use super::super::words::{short, verdict};
 use super::pace::{Holds, Pace};
@@ -43,7 +44,7 @@ pub struct Emptied {
 /// Follows evacuations.
 #[derive(Clone, Debug, Default)]
 pub struct Evacuations {
-    /// In the order in which they began.
+    /// Those that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Emptied>,
     asked: Vec<(NodeName, Pace)>,
     seen: Option<Timestamp>,
@@ -101,6 +102,7 @@ impl Evacuations {
         }
         // What an upgrade took over (its run began later) is its own.
         self.runs.retain(|run| run.verdict.is_some() || !ours.contains(&run.entry.node));
+        forget(&mut self.runs, |run| run.verdict.is_some());
         events
     }
 

@@ -26,6 +26,7 @@ use super::{ending, stall, words};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
 
+use super::super::memory::forget;
 use super::super::progress::Counts;
 use super::pace::Pace;
 
@@ -38,7 +39,7 @@ const ANSWER_SECONDS: u64 = 600;
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrades {
-    /// The runs, in the order in which they began.
+    /// The runs that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Run>,
     /// Evacuations that belong to no upgrade.
     pub evacuations: Evacuations,
@@ -105,6 +106,7 @@ impl Upgrades {
                 settle(run, (Verdict::Failed, reason), now, &mut events);
             }
         }
+        forget(&mut self.runs, |run| run.verdict.is_some());
         let ours: BTreeSet<NodeName> = self
             .runs
             .iter()
