@@ -88,8 +88,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             commands::plan::run(&hands(&global, printer, None).await?, &plan).await
         }
         Verb::Generate(generate) => {
-            let namespace = global.connect.namespace.clone().unwrap_or_else(|| "default".to_owned());
-            if let Some(manifest) = commands::generate::offline(&generate, &namespace, now()) {
+            let namespace = global.connect.namespace.as_deref();
+            if let Some(manifest) = commands::generate::offline(&generate, namespace, now()) {
                 printer.manifest(&manifest?, generate.output);
                 return Ok(Exit::Reached);
             }

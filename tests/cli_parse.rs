@@ -381,7 +381,7 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
           add --watch to --timeout
         $ rebalance apply emqx --watch --timeout 0
         `0` is no value for --timeout: with no time at all it would end before it began
-          leave --timeout out for no limit
+          leave --timeout out; for instance 90s, 5m or 1h30m
         $ rebalance apply emqx --backend emqx --dry-run server
         --dry-run=server does not go with --backend emqx: EMQX's own API cannot only try
           use --dry-run=client
@@ -405,7 +405,7 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
           rebalance/a, emqx/a, emqxenterprise/a or coordinator/NODE
         $ rebalance stop --timeout 0s
         `0s` is no value for --timeout: with no time at all it would end before it began
-          leave --timeout out for no limit
+          leave --timeout out; for instance 90s, 5m or 1h30m
         $ rebalance prune -o json
         `rebalance prune` has only -o text and -o name: it prints what it deleted
           use -o name

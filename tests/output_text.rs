@@ -255,7 +255,7 @@ fn a_plan_of_plain_numbers() {
         78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
         wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s
 
-        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+        warning: only 1 of 4 nodes serves new clients meanwhile: up to 30 a second (few-recipients)
           hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
     ");
 }
@@ -282,7 +282,7 @@ fn a_plan_of_a_cluster_that_is_refused() {
         blocked: emqx-1 runs already (already-running)
           hint: kubectl emqx rebalance watch emqx-1
 
-        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+        warning: only 1 of 4 nodes serves new clients meanwhile: up to 30 a second (few-recipients)
           hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
     ");
 }
@@ -308,7 +308,7 @@ fn a_plan_in_ascii_as_talk() {
         78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
         wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s, would end 10:16:30 if it began now
 
-        warning: 1 of 4 nodes serve new clients for the whole time, and take up to 30 a second each (few-recipients)
+        warning: only 1 of 4 nodes serves new clients meanwhile: up to 30 a second (few-recipients)
           hint: a lower --conn-evict-rate spreads it: 30 clients arrive per second now
     ");
 }
@@ -353,7 +353,7 @@ fn a_plan_with_sessions_and_many_nodes() {
         2 rounds, 20,000 disconnections, at most 1,000 reconnects a second on one recipient
         wait for load balancers 60s + evict connections 2s + wait for takeover 60s = 2m2s
 
-        warning: one round closes 1,500 of a gap of 2,000: it may go past the goal (overshoot)
+        warning: it goes past the goal: recipients end with 2,000 on average, donors with 1,000 (overshoot)
           hint: try --conn-evict-rate 33
     ");
 }

@@ -62,6 +62,12 @@ fn v2_is_balanced_too_and_every_other_story_of_that_day_is_told() {
             ("early1", Verdict::StillRunning),
         ]
     );
+    // Replicants are called by their pods: nobody knows the addresses that EMQX names them by.
+    let donors = events.iter().find_map(|event| event.message.split_once("; donors ")).expect("the donors").1;
+    assert!(
+        donors.split(", recipient ").flat_map(|it| it.split(' ')).all(|it| it.starts_with("emqx-replicant-")),
+        "{donors}"
+    );
 }
 
 #[test]

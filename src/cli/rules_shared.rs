@@ -23,7 +23,12 @@ pub(super) fn skippable(
     Err(usage(
         &format!("there is no check `{id}`"),
         "it could not be skipped",
-        format!("did you mean {near}?"),
+        // Half the letters wrong is another word, not a slip.
+        if distance(near, id) * 2 <= id.chars().count() {
+            format!("did you mean {near}?")
+        } else {
+            format!("these can: {}", known.join(", "))
+        },
     ))
 }
 

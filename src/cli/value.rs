@@ -80,7 +80,7 @@ pub(super) fn limit(text: &str) -> Result<Duration, Bad> {
     let limit = duration(text)?;
     if limit.is_zero() {
         return Err(Bad::new("with no time at all it would end before it began")
-            .hint("leave --timeout out for no limit"));
+            .hint("leave --timeout out; for instance 90s, 5m or 1h30m"));
     }
     Ok(limit)
 }

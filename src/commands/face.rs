@@ -15,7 +15,7 @@ use crate::plan::picture::{Picture, picture};
 use crate::plan::progress::Counts;
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::tape::Operations;
-use crate::plan::words::{contradiction, short};
+use crate::plan::words::contradiction;
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -175,7 +175,7 @@ impl Face {
     fn view(&self, picture: &Picture, run: &Run, now: Timestamp, zone: &TimeZone) -> InlineView {
         let standing = run.standing();
         let (headline, tone) = match (&run.verdict, standing) {
-            (Some((verdict, _)), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
+            (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
             (None, Verdict::StillRunning) => {
                 (format!("{}, EMQX goes on", contradiction(run.object.as_ref())), Tone::Warning)
             }
@@ -186,7 +186,7 @@ impl Face {
         let participants = run.donors().iter().chain(run.recipients());
         let rows = participants
             .map(|node| InlineRow {
-                label: short(node).to_owned(),
+                label: run.label(node).to_owned(),
                 part: Some(if run.donors().contains(node) { Part::Donor } else { Part::Recipient }),
                 connections: run.counts.connections(node),
                 sessions: run.counts.sessions(node),

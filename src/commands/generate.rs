@@ -10,20 +10,28 @@ use crate::model::{InstanceId, InstanceKind, OperatorLine};
 use crate::plan::manifest;
 use crate::seam::Want;
 
-/// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked.
+/// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked. Where no namespace is
+/// named the manifest names none either, as kubectl's `create --dry-run=client` does: whoever applies it decides.
 pub fn offline(
     intent: &Generate,
-    namespace: &str,
+    namespace: Option<&str>,
     now: Timestamp,
 ) -> Option<Result<serde_json::Value, Problem>> {
     let line = intent.line?;
     let name = intent.instance.as_ref()?;
     let instance = InstanceId {
         kind: name.kind.unwrap_or(InstanceKind::Emqx),
-        namespace: namespace.to_owned(),
+        namespace: namespace.unwrap_or_default().to_owned(),
         name: name.name.clone(),
     };
-    Some(made(intent, &instance, line, now))
+    let mut made = made(intent, &instance, line, now);
+    if let Ok(manifest) = &mut made
+        && namespace.is_none()
+        && let Some(metadata) = manifest["metadata"].as_object_mut()
+    {
+        metadata.remove("namespace");
+    }
+    Some(made)
 }
 
 fn made(

@@ -32,7 +32,7 @@ pub async fn run(hands: &Hands, name: Option<&InstanceName>, follow: &Follow) ->
     let now = hands.clock.now();
     if follow.stream == Stream::Text {
         let is = status(&gathered.world, &gathered.id, now);
-        hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.as_str(), is.reason));
+        hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.reason));
     }
     let scope = gather::exact(hands, &gathered.id, Want::ALL);
     let mut objects = hands.kubernetes.follow(&scope).fuse();

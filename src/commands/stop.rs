@@ -49,7 +49,7 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         let name = &stopping.name;
         hands
             .printer
-            .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.as_str()));
+            .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
         return Ok(unchanged(intent));
     }
     let limit = intent.timeout;

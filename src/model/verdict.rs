@@ -41,7 +41,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// As it is written, for people and in JSON.
+    /// As it is written in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -58,6 +58,17 @@ impl Verdict {
             Self::Uneven => "uneven",
             Self::ClientsMissing => "clientsMissing",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// In words, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NothingToDo => "nothing to do",
+            Self::StillRunning => "still running",
+            Self::CoordinatorLost => "coordinator lost",
+            Self::ClientsMissing => "clients missing",
+            other => other.as_str(),
         }
     }
 

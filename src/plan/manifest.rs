@@ -137,8 +137,9 @@ pub fn written(object: Value, from: &str) -> Result<Written, Problem> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let kind = text("/kind").unwrap_or_default();
     if kind != "Rebalance" {
-        let what = if kind.is_empty() { "it has no kind".to_owned() } else { format!("it is a {kind}") };
-        return Err(bad(format!("{what}, not a Rebalance"))
+        let what =
+            if kind.is_empty() { "it has no kind: it is".to_owned() } else { format!("it is a {kind},") };
+        return Err(bad(format!("{what} not a Rebalance"))
             .hint("kubectl emqx rebalance generate NAME prints one that can be used"));
     }
     let version = text("/apiVersion").unwrap_or_default();

@@ -317,7 +317,7 @@ pub fn forecast(
     });
     settle(&mut plan, nodes, &gives, &moving, &shifting);
     plan.reason = why_go(means, conn, session_means, &moving, takers.len());
-    plan.findings.extend(warnings(means, &givers, &takers, strategy, &moving));
+    plan.findings.extend(warnings(means, &givers, &takers, strategy, conn, &moving));
     plan
 }
 

@@ -10,7 +10,7 @@ use super::tape::{Looks, Operations};
 use super::upgrade::words;
 use super::words::{contradiction, short};
 use crate::model::human::{duration, plural};
-use crate::model::{InstanceId, Operation, Phase, Source, Verdict, World};
+use crate::model::{InstanceId, Operation, Phase, PodName, Source, Verdict, World};
 
 /// With fewer clients a node on average, an empty one tells nothing.
 const SPARSE: f64 = 10.0;
@@ -94,10 +94,12 @@ fn doing(world: &World, picture: &Picture, operations: &Operations) -> Doing {
             1 => String::new(),
             more => format!(" and {} more", more - 1),
         };
+        let pod = picture.node(&evacuation.node).and_then(|row| row.pod.as_ref());
+        let label = pod.map_or_else(|| short(&evacuation.node), PodName::as_str);
         let mut doing = Doing::new(
             Operation::Evacuation,
             Verdict::Running,
-            format!("{}{more} refuses clients: evacuation, {}", short(&evacuation.node), evacuation.state),
+            format!("{label}{more} refuses clients: evacuation, {}", evacuation.state),
         );
         doing.phase = Some(evacuation.stage.phase().to_owned());
         return doing;
@@ -164,8 +166,14 @@ fn spread(picture: &Picture) -> String {
         };
     }
     let average = mean(known.iter().map(|(_, count)| *count));
-    if average < 1.0 {
-        return "no clients".to_owned();
+    let all: u64 = known.iter().map(|(_, count)| *count).sum();
+    match all {
+        0 => return "no clients".to_owned(),
+        // Too few to be even or uneven.
+        few if few < known.len() as u64 => {
+            return format!("{} on {}", plural(few, "client"), plural(known.len() as u64, "node"));
+        }
+        _ => {}
     }
     let most = known.iter().map(|(_, count)| *count).max().unwrap_or(0) as f64;
     if known.len() == 1 {
@@ -183,7 +191,7 @@ fn spread(picture: &Picture) -> String {
             "uneven: {} {} everything, {} is empty",
             plural(full as u64, "node"),
             if full == 1 { "holds" } else { "hold" },
-            short(&one.node)
+            one.pod.as_ref().map_or_else(|| short(&one.node), PodName::as_str)
         ),
         many => format!(
             "uneven: {} {} everything, {} are empty",
@@ -244,6 +252,14 @@ mod tests {
         assert_eq!(reason(&[3, 2, 2, 2, 2, 0]), "uneven: 5 nodes hold everything, emqx-core-5 is empty");
         assert_eq!(reason(&[2, 2, 2, 2, 2, 2, 2, 2, 2, 0]), "even");
         assert_eq!(reason(&[100, 105, 95]), "even");
+    }
+
+    #[test]
+    fn a_handful_of_clients_is_counted_and_neither_called_none_nor_uneven() {
+        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).reason;
+        assert_eq!(reason(&[3, 0, 0, 0]), "3 clients on 4 nodes");
+        assert_eq!(reason(&[1, 0]), "1 client on 2 nodes");
+        assert_eq!(reason(&[0, 0]), "no clients");
     }
 
     #[test]

@@ -48,10 +48,12 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
 }
 
 /// `donors core-0 core-1`, `900 donors`.
-pub fn several(nodes: &[NodeName], one: &str) -> String {
+fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
     match nodes.len() {
-        1 => format!("{one} {}", short(&nodes[0])),
-        2..=NAMED => format!("{one}s {}", nodes.iter().map(short).collect::<Vec<_>>().join(" ")),
+        1 => format!("{one} {}", run.label(&nodes[0])),
+        2..=NAMED => {
+            format!("{one}s {}", nodes.iter().map(|node| run.label(node)).collect::<Vec<_>>().join(" "))
+        }
         more => plural(more as u64, one),
     }
 }
@@ -75,8 +77,8 @@ pub fn entered(run: &Run) -> String {
                 .map_or(String::new(), |strategy| format!(" {} s", strategy.wait_health_check_seconds));
             format!(
                 "waiting{wait} for load balancers to notice; {}, {}",
-                several(&entry.donors, "donor"),
-                several(&entry.recipients, "recipient")
+                several(run, &entry.donors, "donor"),
+                several(run, &entry.recipients, "recipient")
             )
         }
         Stage::EvictingConns => {
@@ -174,13 +176,7 @@ pub fn contradiction(object: Option<&Rebalance>) -> String {
 
 /// The last line.
 pub fn verdict(verdict: Verdict, reason: &str) -> String {
-    let word = match verdict {
-        Verdict::NothingToDo => "nothing to do",
-        Verdict::StillRunning => "still running",
-        Verdict::CoordinatorLost => "coordinator lost",
-        Verdict::ClientsMissing => "clients missing",
-        other => other.as_str(),
-    };
+    let word = verdict.words();
     // A reason that begins with the word need not say it twice.
     if reason.starts_with(word) { reason.to_owned() } else { format!("{word}: {reason}") }
 }

@@ -22,7 +22,7 @@ fn clusters(state: &State, theme: Theme) -> String {
     for id in state.listed() {
         let Some(board) = state.clusters.get(id).and_then(|cluster| cluster.board.as_ref()) else { continue };
         let status = &board.status;
-        let line = format!("{id}: {}, {}", status.verdict.as_str(), status.reason);
+        let line = format!("{id}: {}, {}", status.verdict.words(), status.reason);
         text.push_str(&theme.clean(&line));
         text.push('\n');
     }
@@ -35,7 +35,7 @@ fn table(state: &State, theme: Theme) -> String {
     let mut text = theme.clean(&format!(
         "{}: {} {}, {} connections, {} sessions",
         status.instance,
-        status.verdict.as_str(),
+        status.verdict.words(),
         status.reason,
         count_or_unknown(status.totals.connections),
         count_or_unknown(status.totals.sessions)

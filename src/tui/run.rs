@@ -329,7 +329,7 @@ impl Loop {
             Left::Interrupted => Err(goes_on("interrupted".to_owned(), Exit::Interrupted)),
             Left::TimedOut => match (&running, verdict) {
                 (Some(name), _) => {
-                    let word = verdict.unwrap_or(Verdict::Running).as_str();
+                    let word = verdict.unwrap_or(Verdict::Running).words();
                     Err(goes_on(format!("time ran out while {name} is {word}"), Exit::TimedOut))
                 }
                 (None, verdict) => Ok(verdict.map_or(Exit::Reached, Verdict::exit)),

@@ -112,6 +112,9 @@ fn generate_needs_no_cluster_when_the_operator_is_named() {
     let ran = alone("rebalance generate emqx --for-operator 2.3 --name r").exits(0);
     let manifest: Value = serde_yaml::from_str(&ran.out).expect("YAML");
     keys(&manifest["spec"], "instanceName rebalanceStrategy");
+    keys(&manifest["metadata"], "name");
+    let ran = alone("rebalance generate emqx --for-operator 2.3 --name r -n mqtt -o json").exits(0).json();
+    assert_eq!(ran["metadata"]["namespace"], "mqtt");
     let ran = alone("rebalance generate emqxenterprise/emqx-ee --for-operator 2.2 --name r").exits(0);
     let manifest: Value = serde_yaml::from_str(&ran.out).expect("YAML");
     assert_eq!(manifest["spec"]["instanceKind"], "EmqxEnterprise");

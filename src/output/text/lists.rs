@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Layout, verdict_words, word};
+use super::{Layout, word};
 use crate::model::OperatorLine;
 use crate::model::human::{duration, seconds_between};
 use crate::output::table::{Cell, Table};
@@ -37,7 +37,7 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
             item.name.as_str().into(),
             item.instance.name.as_str().into(),
             phase,
-            Cell::toned(verdict_words(item.verdict), Tone::of(item.verdict)),
+            Cell::toned(item.verdict.words(), Tone::of(item.verdict)),
             started,
             item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
             item.backend.as_str().into(),
@@ -51,7 +51,7 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
 /// What `stop` did, and what proves it.
 pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
-    let word = theme.paint(Tone::of(stopped.verdict), verdict_words(stopped.verdict));
+    let word = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
     let mut text = format!("{}: {word}", theme.clean(&stopped.name));
     if !stopped.reason.is_empty() {
         text.push_str(", ");

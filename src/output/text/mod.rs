@@ -7,8 +7,8 @@ pub mod upgrade;
 
 use super::table::Cell;
 use super::theme::Tone;
+use crate::model::InstanceId;
 use crate::model::human::count_or_unknown;
-use crate::model::{InstanceId, Verdict};
 
 /// How a text is laid out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,17 +38,6 @@ fn number(value: Option<u64>) -> Cell {
 /// A word, or `-` for none.
 fn word(value: Option<&str>) -> Cell {
     value.filter(|word| !word.is_empty()).map_or_else(|| "-".into(), Cell::from)
-}
-
-/// A verdict in words.
-pub(super) fn verdict_words(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::NothingToDo => "nothing to do",
-        Verdict::StillRunning => "still running",
-        Verdict::CoordinatorLost => "coordinator lost",
-        Verdict::ClientsMissing => "clients missing",
-        other => other.as_str(),
-    }
 }
 
 /// An instance as `-o name` prints it: `emqx.apps.emqx.io/emqx`.

@@ -1,6 +1,6 @@
 //! `status` and `nodes`.
 
-use super::{Layout, number, verdict_words, word, yes_no};
+use super::{Layout, number, word, yes_no};
 use crate::model::human::{count_or_unknown, duration, plural, share};
 use crate::model::{InstanceId, Operation, OperatorLine, Part};
 use crate::output::names::shorten;
@@ -52,8 +52,8 @@ fn head(status: &Status) -> String {
 /// How it stands: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.
 fn verdict(status: &Status, theme: Theme) -> String {
     let word = match status.operation {
-        Operation::None => verdict_words(status.verdict).to_owned(),
-        operation => format!("{} {}", operation.as_str(), verdict_words(status.verdict)),
+        Operation::None => status.verdict.words().to_owned(),
+        operation => format!("{} {}", operation.as_str(), status.verdict.words()),
     };
     let mut text = theme.paint(Tone::of(status.verdict), &word);
     if let Some(percent) = status.percent {
@@ -211,7 +211,7 @@ pub fn several(clusters: &[Status], layout: Layout) -> String {
             number(status.totals.connections),
             number(status.totals.sessions),
             format!("{}{percent}", status.operation.as_str()).into(),
-            Cell::toned(verdict_words(status.verdict), Tone::of(status.verdict)),
+            Cell::toned(status.verdict.words(), Tone::of(status.verdict)),
             status.reason.as_str().into(),
         ]);
         table.row(cells);

@@ -1,11 +1,13 @@
 //! One rebalance that is followed: its beginning, the steps it takes, and how it stands.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventNode, EventType, NodeName, Operation, Part, Phase, Rebalance, Role, RunningRebalance, Stage,
-    Strategy, Verdict, World,
+    Event, EventNode, EventType, NodeName, Operation, Part, Phase, PodName, Rebalance, Role,
+    RunningRebalance, Stage, Strategy, Verdict, World,
 };
 use crate::plan::judge;
 use crate::plan::progress::{Counts, Remaining, percent, remaining};
@@ -59,6 +61,8 @@ pub struct Run {
     pub(super) moved: Timestamp,
     /// When its entry was last seen.
     pub(super) seen: Timestamp,
+    /// The pods of nodes that are named by an address, which nobody knows by heart.
+    pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
     pub(super) told_deleting: bool,
     /// The counts at the moment the object appeared: what EMQX judged by.
@@ -97,6 +101,11 @@ impl Run {
             || self.object.as_ref().is_some_and(|object| {
                 object.deleting.is_some() || matches!(object.phase, Phase::Failed | Phase::Completed)
             })
+    }
+
+    /// A node as people call it: its pod's name, or where that is not known, its address.
+    pub fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
+        self.pods.get(node).map_or_else(|| words::short(node), PodName::as_str)
     }
 
     /// The donors.
@@ -205,6 +214,15 @@ fn participants(world: &World) -> Vec<Participant> {
         .collect()
 }
 
+fn addressed(world: &World) -> BTreeMap<NodeName, PodName> {
+    let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value);
+    let pods = |ip| {
+        let mut all = world.pods.values().map(|seen| &seen.value);
+        all.find(|pod| pod.deleting.is_none() && pod.ips.contains(&ip))
+    };
+    nodes.filter_map(|node| Some((node.name.clone(), pods(node.name.ip()?)?.name.clone()))).collect()
+}
+
 /// A run that is seen for the first time. `fresh`: it appeared while we looked, so what is seen now is its start.
 pub(super) fn begin(
     object: Option<&Rebalance>,
@@ -253,6 +271,7 @@ pub(super) fn begin(
         object_gone: false,
         moved: now,
         seen: now,
+        pods: addressed(world),
         told_failed: false,
         told_deleting: false,
         before: participants(world),

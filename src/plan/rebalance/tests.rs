@@ -134,6 +134,27 @@ fn a_rate_that_jumps_over_the_goal_is_warned_of() {
     assert!(plan.findings.iter().any(|finding| finding.id == "overshoot"), "{:?}", plan.findings);
 }
 
+#[test]
+fn a_last_round_that_turns_a_small_gap_round_is_warned_of() {
+    // Each round closes less than half of the first gap, and the third turns what is left of it round.
+    let mut counts = [11_111; 100];
+    counts[90..].fill(0);
+    let told = plan(&counts, None, 1000, 1.1, 500, 0);
+    assert_eq!((told.moves.rounds, after(&told)[0], after(&told)[99]), (3, 9611, 13_500));
+    let overshoot = told.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
+    assert_eq!(
+        overshoot.message,
+        "it goes past the goal: recipients end with 13,500 on average, donors with 9,611"
+    );
+    let hint = overshoot.hint.as_deref().and_then(|hint| hint.strip_prefix("try --conn-evict-rate "));
+    let slower = plan(&counts, None, 1000, 1.1, hint.and_then(|rate| rate.parse().ok()).expect("a rate"), 0);
+    assert!(slower.findings.iter().all(|finding| finding.id != "overshoot"), "{:?}", slower.findings);
+    // One that ends exactly even is no such case.
+    let even = plan(&[10_000, 10_000, 10_000, 0], None, 1000, 1.1, 500, 0);
+    assert_eq!(after(&even), [7500; 4]);
+    assert!(even.findings.iter().all(|finding| finding.id != "overshoot"), "{:?}", even.findings);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -4,7 +4,7 @@ use super::{Finding, Severity};
 use crate::model::Strategy;
 use crate::model::human::{average, count, plural};
 use crate::plan::eviction::Outcome;
-use crate::plan::rules::mean;
+use crate::plan::rules::{Threshold, mean};
 
 /// Uneven by eye, yet within thresholds that nobody chose: the default of 1000 hides small clusters.
 pub(super) fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {
@@ -33,20 +33,24 @@ pub(super) fn warnings(
     givers: &[u64],
     takers: &[u64],
     strategy: &Strategy,
+    threshold: Threshold,
     moving: &Outcome,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     let (donors, recipients) = (givers.len() as f64, takers.len() as f64);
     if takers.len() * 3 < givers.len() + takers.len() {
+        let one = takers.len() == 1;
         found.push(
             Finding::new(
                 "few-recipients",
                 Severity::Warning,
                 format!(
-                    "{} of {} serve new clients for the whole time, and take up to {} a second each",
-                    takers.len(),
+                    "only {} of {} serve{} new clients meanwhile: up to {} a second{}",
+                    count(takers.len() as u64),
                     plural((givers.len() + takers.len()) as u64, "node"),
-                    count(moving.peak)
+                    if one { "s" } else { "" },
+                    count(moving.peak),
+                    if one { "" } else { " each" }
                 ),
             )
             .hint(format!(
@@ -58,22 +62,30 @@ pub(super) fn warnings(
     // One round takes `rate` from every donor and brings all of it to the recipients.
     let step = strategy.conn_evict_rate as f64 * (1.0 + donors / recipients);
     let gap = means.0 - means.1;
-    if moving.rounds > 0 && step > gap / 2.0 {
-        found.push(
-            Finding::new(
-                "overshoot",
-                Severity::Warning,
-                format!(
-                    "one round closes {} of a gap of {}: it may go past the goal",
-                    average(step),
-                    average(gap)
-                ),
-            )
-            .hint(format!(
-                "try --conn-evict-rate {}",
-                ((gap / 20.0 / (1.0 + donors / recipients)).floor() as u64).max(1)
-            )),
-        );
+    // The gap shrinks, and the last round is as large as the first: it can turn a small one round.
+    let (down, up) = (mean(moving.donors.iter().copied()), mean(moving.recipients.iter().copied()));
+    let message = if moving.rounds == 0 {
+        None
+    } else if !threshold.holds(up, down) {
+        Some(format!(
+            "it goes past the goal: recipients end with {} on average, donors with {}",
+            average(up),
+            average(down)
+        ))
+    } else if step > gap / 2.0 {
+        Some(format!(
+            "one round closes {} of a gap of {}: it may go past the goal",
+            average(step),
+            average(gap)
+        ))
+    } else {
+        None
+    };
+    if let Some(message) = message {
+        found.push(Finding::new("overshoot", Severity::Warning, message).hint(format!(
+            "try --conn-evict-rate {}",
+            ((gap / 20.0 / (1.0 + donors / recipients)).floor() as u64).max(1)
+        )));
     }
     found
 }
