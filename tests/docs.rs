@@ -212,7 +212,8 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
     {
         let found = quoted_after(&code(file), "=> ");
         assert!(!found.is_empty(), "{file}");
-        words.extend(found);
+        // The same word for people has a space in it.
+        words.extend(found.into_iter().filter(|word| !word.contains(' ')));
     }
     words.extend(quoted_after(&code("src/model/load.rs"), "\"wait_health_check\" | "));
     let mut checks: BTreeSet<String> = BTreeSet::new();
