@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::Hands;
 use super::gather::Gathered;
 use crate::cli::intent::{Follow, Stream};
-use crate::model::human::{clock, count};
+use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
@@ -15,7 +15,7 @@ use crate::plan::picture::{Picture, picture};
 use crate::plan::progress::Counts;
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::tape::Operations;
-use crate::plan::words::contradiction;
+use crate::plan::words::{self, contradiction};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -284,20 +284,13 @@ fn timeline(run: &Run) -> Vec<InlineStep> {
 
 fn facts(run: &Run) -> Vec<String> {
     let mut facts = Vec::new();
-    if let Some(left) = run.left.filter(|_| run.ended.is_none()) {
-        facts.push(format!("{} rounds to go", count(left.rounds)));
+    if let Some(left) = run.left.filter(|left| run.ended.is_none() && left.rounds > 0) {
+        facts.push(format!("{} to go", plural(left.rounds, "round")));
     }
-    if let (Some(start), Some(now)) =
-        (run.start.as_ref().and_then(Counts::all_connections), run.counts.all_connections())
-    {
+    if let Some(now) = run.counts.all_connections() {
         facts.push(format!("{} connected", count(now)));
-        let missing = start.saturating_sub(now);
-        facts.push(if missing == 0 {
-            "none missing".to_owned()
-        } else {
-            format!("{} on their way or missing", count(missing))
-        });
     }
+    facts.extend(words::missing(run));
     facts
 }
 
@@ -308,4 +301,30 @@ fn goal(plan: &RebalancePlan) -> String {
         average(plan.averages.donors_after),
         average(plan.averages.recipients_after.unwrap_or(0.0))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ApiVersion, Load, News, Object, World};
+    use crate::plan::follow::Follower;
+    use crate::plan::mk;
+
+    #[test]
+    fn what_is_cut_in_one_round_is_on_its_way_and_not_missing_as_on_every_other_face() {
+        let instance = News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))));
+        let mut world = World::of([mk::fact(0, instance)]);
+        let mut follower = Follower::new(None);
+        let mut told = |at: i64, connections: &[u64], load: Load| {
+            world.apply(mk::fact(at, News::Nodes(mk::nodes(connections))));
+            world.apply(mk::fact(at, News::Load(load)));
+            follower.observe(&world, mk::at(at));
+            facts(follower.running().expect("a rebalance"))
+        };
+        told(1, &[3333, 3333, 3334, 0], mk::load("wait_health_check"));
+        let flying = told(12, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+        assert_eq!(flying[flying.len() - 2..], ["9,970 connected", "none missing"]);
+        let lost = told(13, &[3313, 3313, 3314, 0], mk::load("evicting_conns"));
+        assert_eq!(lost[lost.len() - 2..], ["9,940 connected", "60 clients missing"]);
+    }
 }

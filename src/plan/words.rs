@@ -160,7 +160,8 @@ pub fn operator_failed(run: &Run, _now: Timestamp) -> String {
         .and_then(|object| object.failure.as_deref())
         .map(|failure| format!(" (\"{failure}\")"))
         .unwrap_or_default();
-    let left = run.left.map(|left| format!(", {} to go", plural(left.rounds, "round"))).unwrap_or_default();
+    let left = run.left.filter(|left| left.rounds > 0);
+    let left = left.map(|left| format!(", {} to go", plural(left.rounds, "round"))).unwrap_or_default();
     format!("operator reports Failed{why}; EMQX goes on{left}")
 }
 
