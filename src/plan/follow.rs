@@ -27,7 +27,7 @@ mod run;
 pub use run::Run;
 
 use endings::{conclude, lost, word};
-use run::{Baseline, absorb_object, begin, continues, enter, forecast, settle};
+use run::{Baseline, absorb_object, begin, continues, enter, forecast, resume, settle};
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
@@ -101,7 +101,7 @@ impl Follower {
         let nodes = world.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
         let counted = nodes.is_some();
         self.seen_nodes = nodes.map(|nodes| nodes.at).or(self.seen_nodes);
-        self.absorb_counts(world, now);
+        self.absorb_counts(world, now, &mut events);
         if let Some(load) = load {
             self.silent = 0;
             if self.absorb_load(&load.value.rebalances, world, now, &mut events) {
@@ -202,13 +202,16 @@ impl Follower {
         }
     }
 
-    fn absorb_counts(&mut self, world: &World, now: Timestamp) {
-        let Some(nodes) = &world.nodes else { return };
+    fn absorb_counts(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        let Some(nodes) = run::counted(world, now) else { return };
         let counts = Counts::of(&nodes.value);
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+        let newer = |run: &&mut Run| run.counted.is_none_or(|counted| nodes.at >= counted);
+        for run in self.runs.iter_mut().filter(|run| run.open()).filter(newer) {
+            run.counted = Some(nodes.at);
             if run.counts != counts {
                 run.counts = counts.clone();
                 run.moved = now;
+                resume(run, now, events);
             }
             match &mut run.baseline {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
@@ -230,16 +233,19 @@ impl Follower {
     ) -> bool {
         let mut settled = true;
         let mut fresh: Vec<&RunningRebalance> = entries.iter().collect();
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_none()) {
+        for run in self.runs.iter_mut().filter(|run| run.open() && run.ended.is_none()) {
             let Some(old) = &run.entry else { continue };
             let same =
                 fresh.iter().position(|entry| entry.coordinator == old.coordinator && continues(old, entry));
-            match same {
-                Some(place) => {
-                    let entry = fresh.remove(place).clone();
-                    enter(run, entry, now, events);
+            if let Some(place) = same {
+                let entry = fresh.remove(place).clone();
+                if entry.stage != old.stage {
+                    resume(run, now, events);
                 }
-                None => run.ended = Some(now),
+                enter(run, entry, now, events);
+            } else {
+                resume(run, now, events);
+                run.ended = Some(now);
             }
         }
         for entry in fresh {

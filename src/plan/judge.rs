@@ -86,7 +86,7 @@ fn standing(ending: &Ending<'_>) -> String {
     }
 }
 
-/// `2,340 clients moved, none missing, 98 s`.
+/// `; 2,340 clients moved, none missing, 98 s`, as far as it is known.
 fn tail(ending: &Ending<'_>) -> String {
     let mut parts = Vec::new();
     if let Some(moved) = arrived(ending.start, ending.now, ending.recipients) {
@@ -98,7 +98,7 @@ fn tail(ending: &Ending<'_>) -> String {
         None => {}
     }
     parts.extend(ending.seconds.map(|seconds| format!("{seconds} s")));
-    parts.join(", ")
+    if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) }
 }
 
 /// Judges the end: the first rule that fits.
@@ -123,14 +123,17 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     }
     let standing = standing(ending);
     if let Some(who) = &ending.stopped {
-        return (Verdict::Stopped, format!("stopped by {who}; {standing}; {tail}"));
+        return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}"));
     }
     let Some(strategy) = ending.strategy else {
-        return if ending.through_takeover {
+        let counted = ending.now.means(ending.donors, ending.recipients, Counts::connections).is_some();
+        return if !counted {
+            (Verdict::Unknown, uncounted(ending))
+        } else if ending.through_takeover {
             (
                 Verdict::Balanced,
                 format!(
-                    "{standing}; EMQX came to the end of it by thresholds that are known to EMQX only; {tail}"
+                    "{standing}; EMQX came to the end of it by thresholds that are known to EMQX only{tail}"
                 ),
             )
         } else {
@@ -139,19 +142,19 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     };
     let (conn, sess) = thresholds(strategy);
     match within(ending, conn, sess) {
-        None => (Verdict::Unknown, "the counts of the nodes are not known".to_owned()),
+        None => (Verdict::Unknown, uncounted(ending)),
         Some((true, holds)) => {
-            (Verdict::Balanced, format!("{standing} ({}); {tail}", marks(&holds.unwrap_or_default())))
+            (Verdict::Balanced, format!("{standing} ({}){tail}", marks(&holds.unwrap_or_default())))
         }
         Some((false, _)) if ending.through_takeover => (
             Verdict::Uneven,
-            format!("it came to its end, but {standing} is not within the thresholds; {tail}"),
+            format!("it came to its end, but {standing} is not within the thresholds{tail}"),
         ),
         Some((false, _)) => (
             Verdict::CoordinatorLost,
             format!(
                 "EMQX dropped it before its goal: its coordinator went away, or it was stopped by someone else; \
-                 {standing}; {tail}"
+                 {standing}{tail}"
             ),
         ),
     }
@@ -161,17 +164,21 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
 fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
     let (conn, sess) = thresholds(&Strategy::default());
     match within(ending, conn, sess) {
-        Some((true, _)) => {
-            (Verdict::Balanced, format!("{standing}, within EMQX's default thresholds; {tail}"))
-        }
+        Some((true, _)) => (Verdict::Balanced, format!("{standing}, within EMQX's default thresholds{tail}")),
         Some((false, _)) => (
             Verdict::CoordinatorLost,
             format!(
-                "EMQX dropped it before wait_takeover, or it was stopped by someone else; {standing}; {tail}"
+                "EMQX dropped it before wait_takeover, or it was stopped by someone else; {standing}{tail}"
             ),
         ),
-        None => (Verdict::Unknown, "the counts of the nodes are not known".to_owned()),
+        None => (Verdict::Unknown, uncounted(ending)),
     }
+}
+
+/// Nobody can tell how it ended.
+fn uncounted(ending: &Ending<'_>) -> String {
+    let what = if ending.through_takeover { "it came to its end" } else { "EMQX no longer runs it" };
+    format!("{what}, but EMQX does not tell what its nodes hold")
 }
 
 /// Thousands marks in a rule: `2553.33 <= 2340.00 x 1.1` becomes `2,553.33 <= 2,340 x 1.1`.

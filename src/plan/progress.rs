@@ -43,8 +43,12 @@ impl Counts {
         self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
-    /// What each of these nodes holds, by `of`; `None` when one does not tell. A node that is gone holds nothing.
+    /// What each of these nodes holds, by `of`; `None` when one does not tell, or nobody was asked. A node that is gone
+    /// holds nothing.
     pub fn each(&self, nodes: &[NodeName], of: impl Fn(&Self, &NodeName) -> Option<u64>) -> Option<Vec<u64>> {
+        if self.0.is_empty() {
+            return None;
+        }
         nodes.iter().map(|node| if self.0.contains_key(node) { of(self, node) } else { Some(0) }).collect()
     }
 

@@ -134,7 +134,7 @@ impl Tape {
     }
 
     /// The seconds before `until`. An answer of EMQX's is written when it differs from the one before, and was asked for
-    /// every second: silence is the same answer again.
+    /// every second: silence is the same answer again, unless the last one was none.
     pub fn pass(&mut self, world: &mut World, follower: &mut impl Looks, until: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(last) = self.last.filter(|_| self.began) else { return events };
@@ -144,10 +144,14 @@ impl Tape {
         }
         for second in 1..gap {
             let at = last + SignedDuration::from_secs(second);
-            if let Some(nodes) = &mut world.nodes {
+            let up = |resource: &'static str| {
+                world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| hearing.link == Link::Up)
+            };
+            let (nodes, load) = (up("nodes"), up("load_rebalance"));
+            if let Some(nodes) = world.nodes.as_mut().filter(|_| nodes) {
                 nodes.at = at;
             }
-            if let Some(load) = &mut world.load {
+            if let Some(load) = world.load.as_mut().filter(|_| load) {
                 load.at = at;
             }
             for ((source, _), hearing) in &mut world.hearings {

@@ -58,6 +58,9 @@ fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
     }
 }
 
+/// What stood still, and was called stalled, moves again.
+pub const RESUMED: &str = "it goes on after all";
+
 /// The first line. `ours`: EMQX was asked by us, without an object.
 pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
     match object {

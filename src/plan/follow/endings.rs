@@ -6,9 +6,13 @@ use super::run::Run;
 use crate::model::human::seconds_between;
 use crate::model::{Phase, Rebalance, Stage, Verdict};
 use crate::plan::judge::{self, Ending};
+use crate::plan::progress::Counts;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;
+
+/// Counts that EMQX told up to so many seconds before an end are those of the end: nothing moves in the last stages.
+const COUNTED_SECONDS: u64 = 5;
 
 /// Seconds without a word of EMQX's, with an object that is over, after which nobody can tell.
 const DEAF_SECONDS: u64 = 30;
@@ -32,16 +36,22 @@ pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     } else {
         None
     };
+    let uncounted = Counts::default();
     judge::end(&Ending {
         donors: run.donors(),
         recipients: run.recipients(),
         strategy: run.strategy.as_ref(),
         start: run.start.as_ref(),
-        now: &run.counts,
+        now: if counted(run, ended) { &run.counts } else { &uncounted },
         through_takeover: run.through_takeover,
         stopped,
         seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
     })
+}
+
+/// Whether the counts that are known are those of its end.
+fn counted(run: &Run, ended: Timestamp) -> bool {
+    run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
 }
 
 /// The verdict, if there is one by now.
@@ -53,7 +63,8 @@ pub(super) fn word(
 ) -> Option<(Verdict, String)> {
     if let Some(ended) = run.ended {
         let since = seconds_between(ended, now);
-        if judge::missing(run.start.as_ref(), &run.counts) && since < judge::RETURN_SECONDS {
+        let open = judge::missing(run.start.as_ref(), &run.counts) || !counted(run, ended);
+        if open && since < judge::RETURN_SECONDS {
             return None;
         }
         let verdict = conclude(run, now);
@@ -114,9 +125,10 @@ pub(super) fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
     Some((Verdict::Unknown, why))
 }
 
-/// No progress up to when EMQX was last heard: while it is silent, nobody knows whether it stands still.
+/// No progress up to when EMQX was last heard: while it is silent, or does not tell its counts, nobody knows whether it
+/// stands still.
 fn stalled(run: &Run, heard: Timestamp) -> Option<(Verdict, String)> {
-    let entry = run.entry.as_ref()?;
+    let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
     let strategy = run.strategy.clone().unwrap_or_default();
     let step = match entry.stage {
         Stage::WaitHealthCheck => strategy.wait_health_check_seconds,

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventNode, EventType, NodeName, Operation, Part, Phase, PodName, Rebalance, Role,
-    RunningRebalance, Stage, Strategy, Verdict, World,
+    Event, EventNode, EventType, Node, NodeName, Operation, Part, Phase, PodName, Rebalance, Role,
+    RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
 use crate::plan::judge;
 use crate::plan::progress::{Counts, Remaining, percent, remaining};
@@ -18,6 +18,9 @@ use crate::plan::words;
 /// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
 /// and entries are asked one after the other.
 const BASELINE_SECONDS: u64 = 2;
+
+/// Counts that are older than so many seconds are no counts of now: while nothing runs EMQX is asked every ten.
+const FRESH_SECONDS: u64 = 30;
 
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
@@ -39,6 +42,8 @@ pub struct Run {
     pub start: Option<Counts>,
     /// Counts now.
     pub counts: Counts,
+    /// When EMQX told them.
+    pub(super) counted: Option<Timestamp>,
     /// When the present stage was entered, as far as that was seen.
     pub stage_since: Timestamp,
     /// What is left.
@@ -106,6 +111,11 @@ impl Run {
     /// A node as people call it: its pod's name, or where that is not known, its address.
     pub fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
         self.pods.get(node).map_or_else(|| words::short(node), PodName::as_str)
+    }
+
+    /// Whether its last word is not told: it is not judged, or stood still when it was.
+    pub(super) fn open(&self) -> bool {
+        self.verdict.as_ref().is_none_or(|(verdict, _)| *verdict == Verdict::Stalled)
     }
 
     /// The donors.
@@ -198,8 +208,13 @@ pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool 
     forwards && old.donors == new.donors && old.recipients == new.recipients
 }
 
-fn participants(world: &World) -> Vec<Participant> {
-    let Some(nodes) = &world.nodes else { return Vec::new() };
+/// EMQX's nodes, unless it last told them too long ago.
+pub(super) fn counted(world: &World, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
+    world.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= FRESH_SECONDS)
+}
+
+fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
+    let Some(nodes) = nodes else { return Vec::new() };
     let replicants = nodes.value.iter().any(|node| node.role == Some(Role::Replicant) && node.running);
     nodes
         .value
@@ -231,7 +246,8 @@ pub(super) fn begin(
     now: Timestamp,
     fresh: bool,
 ) -> Run {
-    let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
+    let nodes = counted(world, now);
+    let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
     let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
     // What was written down at the start, over what is seen of nodes that take no part.
@@ -242,7 +258,7 @@ pub(super) fn begin(
         }
         start
     });
-    let start = if at_start && world.nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
+    let start = if at_start && nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
     let told = object.and_then(|object| object.started.or(object.created));
     let name = match (object, entry) {
         (Some(object), _) => object.name.clone(),
@@ -260,6 +276,7 @@ pub(super) fn begin(
         begin_known: fresh || told.is_some(),
         start,
         counts,
+        counted: nodes.map(|seen| seen.at),
         stage_since: now,
         left: None,
         percent: 0,
@@ -274,7 +291,7 @@ pub(super) fn begin(
         pods: addressed(world),
         told_failed: false,
         told_deleting: false,
-        before: participants(world),
+        before: participants(nodes),
         recorded,
         baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
     }
@@ -338,8 +355,16 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
     }
 }
 
+/// What stood still, and was judged so, moves again.
+pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
+    if run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Stalled).is_some() {
+        run.moved = now;
+        events.push(run.event(now, EventType::Notice, words::RESUMED.to_owned()));
+    }
+}
+
 pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-    if verdict.0.final_word() && run.entry.is_some() {
+    if verdict.0.final_word() && verdict.0 != Verdict::Stalled && run.entry.is_some() {
         run.percent = 100;
     }
     let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));

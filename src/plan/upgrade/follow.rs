@@ -28,6 +28,7 @@ use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Ve
 
 use super::super::memory::forget;
 use super::super::progress::Counts;
+use super::super::words::RESUMED;
 use super::pace::Pace;
 
 /// Seconds after a change in which the object may still say that all is well (`verified.md`: 0.2 s, and v1beta4 15 s).
@@ -76,7 +77,7 @@ impl Upgrades {
             None => world.ids(),
         };
         for id in &ids {
-            let open = self.runs.iter().any(|run| &run.id == id && run.verdict.is_none());
+            let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
             let known = world.instance(id).map(|instance| &instance.image);
             if !open && self.images.get(id) == known && sides::quiet(world, id) {
                 continue;
@@ -94,7 +95,13 @@ impl Upgrades {
                     self.runs.push(run);
                     self.runs.len() - 1
                 }
-                None => continue,
+                None => {
+                    let last = self.runs.iter_mut().rfind(|run| &run.id == id);
+                    if let Some(run) = last.filter(|run| stalled(run)) {
+                        resume(run, &sides, world, counted, now, &mut events);
+                    }
+                    continue;
+                }
             };
             if let Some(run) = self.runs.get_mut(place) {
                 absorb(run, &sides, world, counted, now, &mut events);
@@ -255,6 +262,31 @@ fn absorb(
     }
 }
 
+fn stalled(run: &Run) -> bool {
+    run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
+}
+
+/// Looks at one that was judged to stand still: it may move again.
+fn resume(
+    run: &mut Run,
+    sides: &Sides<'_>,
+    world: &World,
+    counted: bool,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let (verdict, moved) = (run.verdict.take(), run.moved);
+    let mut steps = Vec::new();
+    absorb(run, sides, world, counted, now, &mut steps);
+    if run.moved > moved || !stalled(run) {
+        events.push(run.event(now, EventType::Notice, RESUMED.to_owned()));
+        events.extend(steps);
+    } else {
+        run.verdict = verdict;
+        events.extend(steps.into_iter().filter(|step| step.kind == EventType::Notice));
+    }
+}
+
 /// The image was changed again on the way.
 fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
     let image = &sides.instance.image;
@@ -397,7 +429,7 @@ fn judge(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Opt
 }
 
 fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-    if verdict.0.final_word() {
+    if verdict.0.final_word() && verdict.0 != Verdict::Stalled {
         run.percent = 100;
     }
     run.verdict = Some(verdict.clone());

@@ -91,12 +91,18 @@ fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<
         Stage::WaitHealthCheck => {
             ((3 * pace.wait_health_check).max(LEAST_SECONDS), format!("{name} stays in waiting_health_check"))
         }
+        Stage::EvictingConns if holds.connections == 0 => {
+            (LEAST_SECONDS, format!("{name} stays in evicting_conns although no client is on it"))
+        }
         Stage::EvictingConns => (
             LEAST_SECONDS,
             format!("{} on {name} come back to it or do not go", plural(holds.connections, "client")),
         ),
         Stage::WaitTakeover => {
             ((3 * pace.wait_takeover).max(LEAST_SECONDS), format!("{name} stays in waiting_takeover"))
+        }
+        Stage::EvictingSessions if holds.sessions == 0 => {
+            (LEAST_SECONDS, format!("{name} stays in evicting_sessions although no session is on it"))
         }
         Stage::EvictingSessions => (
             LEAST_SECONDS,

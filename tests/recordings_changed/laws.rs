@@ -1,0 +1,180 @@
+//! What holds of every recording, however it is cut.
+
+use std::collections::BTreeMap;
+
+use kubectl_emqx::model::{Event, Operation, Verdict};
+
+use super::tale::{NODES, REBALANCES, STATUS, Tale, UPGRADES, told, verdicts};
+
+/// Words that say that it came to a good end.
+fn good(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Balanced | Verdict::Upgraded | Verdict::Reverted | Verdict::NothingToDo)
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    REBALANCES.into_iter().chain(UPGRADES)
+}
+
+#[test]
+fn a_recording_that_breaks_off_is_never_called_done() {
+    for name in all() {
+        let tale = Tale::read(name);
+        let whole = tale.told();
+        let begin = whole.first().expect("a step").time;
+        let judged: BTreeMap<String, f64> = whole
+            .iter()
+            .filter(|event| event.verdict.is_some())
+            .map(|event| (event.name.clone(), event.time.duration_since(begin).as_secs_f64()))
+            .collect();
+        for part in 1..5 {
+            let end = tale.end() * f64::from(part) / 5.0;
+            let events = tale.until(end).told();
+            let last = events.last().map_or(0.0, |event| event.time.duration_since(begin).as_secs_f64());
+            for (who, verdict) in verdicts(&events) {
+                // Judged later in the whole: up to here it went on.
+                let early = judged.get(&who).is_some_and(|at| *at > last + 0.5);
+                let open = matches!(verdict, Verdict::Running | Verdict::StillRunning | Verdict::Unknown);
+                assert!(!early || open, "{name} up to {end}: {who} {verdict:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_comes_late_hears_the_same_word() {
+    for name in
+        REBALANCES.into_iter().chain(["v1beta4-bluegreen-operator-2.2", "v1beta4-guarded-operator-2.2"])
+    {
+        let tale = Tale::read(name);
+        let whole: BTreeMap<String, Verdict> = tale.verdicts().into_iter().collect();
+        for part in 1..5 {
+            let begin = tale.end() * f64::from(part) / 5.0;
+            for (who, verdict) in tale.from(begin).verdicts() {
+                assert_eq!(Some(&verdict), whole.get(&who), "{name} from {begin}: {who}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_emqx_nothing_is_called_balanced_or_lost() {
+    for name in REBALANCES {
+        for (who, verdict) in Tale::read(name).without("emqx").verdicts() {
+            assert!(
+                matches!(verdict, Verdict::Unknown | Verdict::Failed | Verdict::NothingToDo),
+                "{name}: {who} {verdict:?}"
+            );
+        }
+    }
+    for name in UPGRADES {
+        let events = Tale::read(name).without("emqx").told();
+        for event in events.iter().filter(|event| event.verdict.is_some_and(good)) {
+            let reason = event.reason.as_deref().unwrap_or_default();
+            assert!(reason.contains("EMQX could not be asked"), "{name}: {reason}");
+        }
+    }
+}
+
+#[test]
+fn counts_that_emqx_does_not_tell_any_more_support_no_verdict() {
+    for name in REBALANCES {
+        let tale = Tale::read(name);
+        for from in [30.0, 60.0] {
+            let events = tale.failing(NODES, from, tale.end()).told();
+            let rebalances = events.iter().filter(|event| event.operation == Operation::Rebalance);
+            for event in rebalances.filter(|event| event.verdict.is_some()) {
+                let (verdict, reason) = (event.verdict.expect("filtered"), event.reason.as_deref());
+                let counted = matches!(
+                    verdict,
+                    Verdict::Balanced | Verdict::Uneven | Verdict::ClientsMissing | Verdict::CoordinatorLost
+                );
+                assert!(!counted, "{name} from {from}: {} {verdict:?} {reason:?}", event.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_fails_for_a_while_changes_no_verdict() {
+    for name in REBALANCES {
+        let tale = Tale::read(name);
+        let whole = tale.verdicts();
+        for path in [NODES, STATUS] {
+            let changed = tale.failing(path, 40.0, 60.0).verdicts();
+            assert_eq!(changed, whole, "{name}: {path}");
+        }
+    }
+}
+
+#[test]
+fn percent_never_falls_and_every_operation_is_judged_once() {
+    for name in all() {
+        let tale = Tale::read(name);
+        for tale in [tale.from(tale.end() / 3.0), tale.failing(STATUS, 40.0, 60.0), tale.without("emqx")] {
+            let events = tale.told();
+            let mut seen: BTreeMap<&str, (u8, bool)> = BTreeMap::new();
+            for event in events.iter().filter(|event| event.operation == Operation::Rebalance) {
+                let (percent, over) = seen.entry(&event.name).or_default();
+                assert!(!*over || event.verdict.is_none(), "{name}: {} is judged twice", event.name);
+                assert!(event.percent.is_none_or(|now| now >= *percent), "{name}: {}", event.name);
+                (*percent, *over) = (event.percent.unwrap_or(*percent), *over || event.verdict.is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn broken_lines_cost_themselves_only() {
+    let name = "v2beta1-rebalance-operator-2.2";
+    let text = Tale::text(name);
+    let whole = told(&text).0;
+    let same = |text: &str, broken: usize, what: &str| {
+        let (events, unread) = told(text);
+        assert_eq!(unread, broken, "{what}");
+        let shape = |events: &[Event]| -> Vec<(String, String)> {
+            events.iter().map(|event| (event.name.clone(), event.message.clone())).collect()
+        };
+        assert_eq!(shape(&events), shape(&whole), "{what}");
+    };
+    same(&text.replace('\n', "\r\n"), 0, "CRLF");
+    same(&text.replace('\n', "\n\n"), 0, "blank lines");
+    same(&format!("{text}{{\"t\":101.5,\"from\":\"kuber"), 1, "a line half written");
+    same(
+        &text.replacen('\n', "\nnull\n{}\n[]\n{\"t\":\"x\",\"from\":\"emqx\"}\n", 1),
+        4,
+        "lines that are none",
+    );
+    let odd = "\n{\"t\":1.5,\"from\":\"kubernetes\",\"event\":\"ADDED\",\"object\":null}\
+               \n{\"t\":1.5,\"from\":\"kubernetes\",\"event\":\"ADDED\",\"object\":{\"kind\":\"Pod\",\"metadata\":null}}\
+               \n{\"t\":1.5,\"from\":\"tomorrow\"}\n";
+    let (events, _) = told(&text.replacen('\n', odd, 1));
+    assert_eq!(verdicts(&events), verdicts(&whole), "objects that are none");
+    assert!(told("").0.is_empty() && told("\n\n").0.is_empty() && told("\u{0}\u{1b}[2J").0.is_empty());
+}
+
+#[test]
+fn other_names_and_counts_are_told_in_the_same_way() {
+    for name in all() {
+        let text = Tale::text(name);
+        let whole = Tale::parse(&text).verdicts();
+        let renamed = text
+            .replace("\"namespace\":\"mq\"", "\"namespace\":\"kunde-7\"")
+            .replace(".mq.svc", ".kunde-7.svc");
+        assert_ne!(renamed, text);
+        let events = Tale::parse(&renamed).told();
+        assert_eq!(verdicts(&events), whole, "{name} in another namespace");
+    }
+    // Ten times as many on every node: what is moved grows with them.
+    let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
+    for line in tale.0.iter_mut().filter(|line| super::tale::answers(line, NODES)) {
+        for node in line["body"].as_array_mut().expect("nodes") {
+            for field in ["connections", "live_connections"] {
+                let count = node[field].as_u64().expect("a count");
+                node[field] = (count * 10).into();
+            }
+        }
+    }
+    let events = tale.told();
+    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::Balanced)]);
+    assert_eq!(events.last().and_then(|event| event.moved_connections), Some(23_400));
+}

@@ -1,0 +1,13 @@
+//! The recordings of the real operator, cut, thinned and changed: what is missing is not made up, and other stories of the same
+//! operator are told as they were.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests read and write files"
+)]
+
+mod laws;
+mod stories;
+mod tale;

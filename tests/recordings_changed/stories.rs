@@ -1,0 +1,157 @@
+//! What the real operator was seen to do without a recording of it, made of the recordings there are.
+
+use kubectl_emqx::model::Verdict;
+use serde_json::{Value, json};
+
+use super::tale::{STATUS, Tale, reason, second, verdicts};
+
+const V2BETA1: &str = "v2beta1-rebalance-operator-2.2";
+
+fn nothing(at: f64) -> Value {
+    json!({"t": at, "from": "emqx", "get": "/api/v5/load_rebalance/global_status", "status": 200,
+        "body": {"evacuations": [], "purges": [], "rebalances": []}})
+}
+
+/// The documented rebalance up to this second; then EMQX runs nothing any more.
+fn dropped(at: f64) -> Tale {
+    let mut tale = Tale::read(V2BETA1).until(at);
+    tale.insert(nothing(at + 0.01));
+    tale
+}
+
+/// A minute in which nothing happens: the same answer is not written again.
+fn a_minute_later(tale: &mut Tale) {
+    let mut last = nothing(tale.end() + 60.0);
+    last["body"]["purges"] = Value::Null;
+    tale.insert(last);
+}
+
+#[test]
+fn a_coordinator_that_crashes_is_lost_although_the_object_says_completed() {
+    // At once, and after the operator had given up already.
+    for at in [18.0, 50.0] {
+        let mut tale = dropped(at);
+        let completed = tale.rebalance("golden", at, at + 1.0, |object| {
+            object["status"] = json!({"phase": "Completed", "conditions": [{"type": "Completed", "status": "True",
+                "lastTransitionTime": "2026-11-23T08:43:00Z"}]});
+        });
+        tale.insert(completed);
+        a_minute_later(&mut tale);
+        let events = tale.told();
+        assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::CoordinatorLost)], "at {at}");
+        assert!(reason(&events, "golden").contains("or it was stopped by someone else"));
+    }
+}
+
+#[test]
+fn a_delete_that_hangs_while_emqx_goes_on_is_still_running_and_then_no_success() {
+    let whole = Tale::read(V2BETA1);
+    let deleting = |at: f64| {
+        whole.rebalance("golden", 40.0, at, |object| {
+            object["metadata"]["deletionTimestamp"] = "2026-11-23T08:42:50Z".into();
+            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+            object["metadata"]["generation"] = 2.into();
+        })
+    };
+    // Still hanging when the recording ends.
+    let mut tale = whole.until(60.0);
+    tale.insert(deleting(40.0));
+    let events = tale.told();
+    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::StillRunning)]);
+    assert!(reason(&events, "golden").contains("EMQX goes on"), "{}", reason(&events, "golden"));
+    // Somebody stops it through EMQX; the object goes 80 s later.
+    let mut tale = dropped(60.0);
+    tale.insert(deleting(40.0));
+    let mut gone = deleting(140.0);
+    gone["event"] = "DELETED".into();
+    tale.insert(gone);
+    let events = tale.told();
+    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::CoordinatorLost)]);
+    assert!(reason(&events, "golden").contains("stopped by someone else"), "{}", reason(&events, "golden"));
+}
+
+/// A Rebalance that failed at its first check.
+fn refused(tale: &Tale, name: &str, at: f64, message: &str) -> Value {
+    let mut line = tale.rebalance("golden", 5.0, at, |object| {
+        object["metadata"]["name"] = name.into();
+        object["metadata"]["uid"] = format!("uid-of-{name}").into();
+        object["metadata"]["finalizers"] = Value::Null;
+        object["status"] = json!({"phase": "Failed", "conditions": [{"type": "Failed", "status": "True",
+            "lastTransitionTime": "2026-11-23T08:42:40Z", "message": message}]});
+    });
+    line["event"] = "ADDED".into();
+    line
+}
+
+#[test]
+fn a_second_one_fails_and_the_first_goes_on() {
+    let mut tale = Tale::read(V2BETA1);
+    let second = refused(
+        &tale,
+        "second",
+        45.0,
+        "Failed to start rebalance: Nodes unavailable: ['emqx@emqx-core-66c88f5c8-0.emqx-headless.mq.svc.cluster.local']",
+    );
+    tale.insert(second);
+    let told = tale.verdicts();
+    assert_eq!(told, [("second".to_owned(), Verdict::Failed), ("golden".to_owned(), Verdict::Balanced)]);
+}
+
+#[test]
+fn a_bare_400_on_a_balanced_cluster_is_nothing_to_do_and_beside_another_a_failure() {
+    let bare = "Failed to start rebalance: request api failed: 400 Bad Request";
+    // After the documented one: 2553/2553/2554/2340 is within its thresholds.
+    let mut tale = Tale::read(V2BETA1);
+    let at = tale.end() + 5.0;
+    let again = refused(&tale, "again", at, bare);
+    tale.insert(again);
+    a_minute_later(&mut tale);
+    let told = tale.verdicts();
+    assert_eq!(told, [("golden".to_owned(), Verdict::Balanced), ("again".to_owned(), Verdict::NothingToDo)]);
+    // While the first still runs, the same words mean something else.
+    let mut tale = Tale::read(V2BETA1);
+    let beside = refused(&tale, "beside", 45.0, bare);
+    tale.insert(beside);
+    let told = tale.verdicts();
+    assert_eq!(told, [("beside".to_owned(), Verdict::Failed), ("golden".to_owned(), Verdict::Balanced)]);
+}
+
+#[test]
+fn a_second_run_on_the_same_coordinator_without_a_pause_is_another_one() {
+    // From the last stage straight to the first one of the next, as EMQX's own `start` right after would give.
+    let mut tale = Tale::read(V2BETA1);
+    let first =
+        tale.0.iter().find(|line| line["body"]["rebalances"][0]["state"].is_string()).expect("it runs");
+    let mut first = first.clone();
+    let end = tale.0.iter().rposition(|line| super::tale::answers(line, STATUS)).expect("it ends");
+    let at = second(&tale.0[end]);
+    first["t"] = at.into();
+    tale.0[end] = first;
+    a_minute_later(&mut tale);
+    let told = tale.verdicts();
+    assert_eq!(told[0], ("golden".to_owned(), Verdict::Balanced));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].0.starts_with("coordinator/"), "{told:?}");
+}
+
+#[test]
+fn an_operator_that_backs_off_for_minutes_is_stuck_and_then_goes_on() {
+    // Between two pods, so that nothing but the operator is waited for; it complained of EMQX's durable storage then.
+    let tale = Tale::read("v2-bluegreen-operator-2.3").paused(12.0, 500.0);
+    let events = tale.told();
+    let told = verdicts(&events);
+    let upgrade: Vec<Verdict> =
+        told.iter().filter(|(name, _)| name == "upgrade/emqx").map(|(_, verdict)| *verdict).collect();
+    assert_eq!(upgrade, [Verdict::Stalled, Verdict::Upgraded], "{told:?}");
+    let stalled =
+        events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("it stood still");
+    assert!(
+        stalled
+            .reason
+            .as_deref()
+            .is_some_and(|reason| reason.contains("the operator is stuck")
+                && reason.contains("it says: reconcile failed")),
+        "{:?}",
+        stalled.reason
+    );
+}
