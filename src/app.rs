@@ -104,11 +104,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let recordings = screen::Recordings::of(&view.follow)?;
             let hands = hands(&global, printer, Some(recordings.clone())).await?;
             if view.follow.inline || !screen::fits(&hands.printer) {
-                let name = match &view.selection {
-                    crate::cli::intent::Selection::Named(name) => Some(name),
-                    _ => None,
-                };
-                return commands::lines::run(&hands, name, &view.follow).await;
+                return commands::lines::run(&hands, &view.selection, &view.follow).await;
             }
             let looked = screen::looked(&hands, &view.selection).await?;
             screen::live(&hands, looked, &view.follow, Strategy::default(), recordings).await
@@ -302,6 +298,7 @@ fn connect(flags: &Connection) -> Connect {
         request_timeout: flags.request_timeout,
         namespace: flags.namespace.clone(),
         silent: flags.silent,
+        terminal: std::io::stdin().is_terminal(),
     }
 }
 
@@ -378,7 +375,8 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
         Some(Level::Debug) => LevelFilter::DEBUG,
         Some(Level::Trace) => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    // A log that nobody reads any more is not worth a word, and its word would be a panic.
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
     match &log.file {
         None => builder.with_writer(screen::Held::default).init(),
         Some(path) => {

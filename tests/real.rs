@@ -112,6 +112,6 @@ async fn upgrades_of_2_2() {
 #[tokio::test]
 async fn each_verb_with_its_least_rights() {
     let Some(plane) = ControlPlane::start_or_skip(least_privilege::options()).await else { return };
-    let (emqx, _enterprise) = part("clusters for many users", least_privilege::start(&plane)).await;
-    part("every right of every verb", least_privilege::each(&plane, &emqx)).await;
+    let (emqx, enterprise) = part("clusters for many users", least_privilege::start(&plane)).await;
+    part("every right of every verb", least_privilege::each(&plane, &emqx, &enterprise)).await;
 }

@@ -16,16 +16,25 @@ pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 
-/// Asked before anything is done, and before anybody has to confirm it. A server that cannot even be asked this is not
-/// one to refuse by: deleting will tell.
+/// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
+/// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
+/// deleting will tell.
 pub(super) async fn allowed(
     hands: &Hands,
     namespace: &str,
+    names: impl IntoIterator<Item = &String>,
     what: impl Into<String>,
     way: impl Into<String>,
 ) -> Result<(), Problem> {
-    let right = Right::of_rebalance("delete", namespace);
-    if hands.kubernetes.may(&[right]).await.is_ok_and(|answers| answers.contains(&Some(false))) {
+    let right = |name| Right { name, ..Right::of_rebalance("delete", namespace) };
+    let refused = async |rights: &[Right]| {
+        hands.kubernetes.may(rights).await.is_ok_and(|answers| answers.contains(&Some(false)))
+    };
+    if !refused(&[right(None)]).await {
+        return Ok(());
+    }
+    let each: Vec<Right> = names.into_iter().map(|name| right(Some(name.clone()))).collect();
+    if refused(&each).await {
         let why = format!(
             "you may not delete a Rebalance in namespace {namespace} (needs verb delete on rebalances.apps.emqx.io)"
         );

@@ -8,7 +8,7 @@ use futures::{FutureExt, StreamExt};
 use super::face::Face;
 use super::gather::{self, Gathered};
 use super::{Hands, Interrupt, Outcome};
-use crate::cli::intent::{Follow, InstanceName, Stream};
+use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::{Fact, Phase};
 use crate::plan::status::status;
@@ -25,8 +25,12 @@ const IDLE: Duration = Duration::from_secs(10);
 const BURST: usize = 4096;
 
 /// Tells what goes on.
-pub async fn run(hands: &Hands, name: Option<&InstanceName>, follow: &Follow) -> Outcome {
-    let mut gathered = gather::one(hands, name, Want::ALL).await?;
+pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outcome {
+    let mut gathered = match selection {
+        Selection::Named(name) => gather::one(hands, Some(name), Want::ALL).await?,
+        Selection::Only => gather::one(hands, None, Want::ALL).await?,
+        Selection::Many(filter) => alone(gather::several(hands, filter, Want::ALL).await?)?,
+    };
     let mut operations = Operations::of(&gathered.id);
     let mut face = Face::lines(follow.stream);
     let now = hands.clock.now();
@@ -82,6 +86,20 @@ pub async fn run(hands: &Hands, name: Option<&InstanceName>, follow: &Follow) ->
             facts.push(fact);
         }
         gather::take(hands, &mut gathered.world, facts);
+    }
+}
+
+/// The only one that was selected: lines tell of one.
+fn alone(mut found: Vec<Gathered>) -> Result<Gathered, Problem> {
+    match (found.pop(), found.len()) {
+        (Some(one), 0) => Ok(one),
+        (None, _) => Err(Problem::new("there is no EMQX cluster that was selected", "")
+            .hint("kubectl emqx status -A lists every one that you may see")),
+        (Some(one), others) => Err(Problem::usage(
+            format!("{} EMQX clusters were selected", others + 1),
+            "without the full screen one is followed",
+        )
+        .hint(format!("name one of them: kubectl emqx watch -n {} {}", one.id.namespace, one.id.name))),
     }
 }
 

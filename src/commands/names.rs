@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::gather::{self, Gathered};
-use super::{Hands, list};
+use super::Hands;
+use super::gather;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
-use crate::model::{InstanceId, World};
-use crate::plan::reach;
+use crate::model::World;
 use crate::seam::{Scope, Want};
 
 /// How the name of what runs without an object begins.
@@ -52,36 +51,27 @@ fn instances(world: &World, word: &str, tell: &dyn Fn(Candidate)) {
     }
 }
 
-/// Rebalances first, then what EMQX runs without one, which is asked only where such a name could be meant.
+/// Rebalances. Who runs one without an object only EMQX knows, and nobody asks EMQX while somebody types: where such a
+/// name was begun, every node is offered; where there is no other, the instances, for which it may run.
 async fn operations(hands: &Hands, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
-    let world = look(hands, Want { rebalances: true, pods: true, ..Want::default() }).await?;
+    let served = hands.kubernetes.served().await?.version_of("rebalances").is_some();
+    let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
+    let scope = Scope {
+        namespace: Some(hands.namespace.clone()),
+        want: Want { instances: begun || !served, rebalances: true, ..Want::default() },
+        ..Scope::default()
+    };
+    let world = gather::world(hands, &scope).await?;
     for seen in world.rebalances.values() {
         let phase = seen.value.phase.text().unwrap_or("Pending");
         tell(Candidate::new(&seen.value.name, format!("{}, {phase}", seen.value.instance_name)));
     }
-    if word.starts_with(COORDINATOR) || COORDINATOR.starts_with(word) {
-        for id in world.ids() {
-            conducted(hands, &world, id, tell).await?;
-        }
+    if !served {
+        instances(&world, word, tell);
     }
-    Ok(())
-}
-
-/// What EMQX nodes of an instance conduct without an object.
-async fn conducted(
-    hands: &Hands,
-    world: &World,
-    id: InstanceId,
-    tell: &dyn Fn(Candidate),
-) -> Result<(), Problem> {
-    let Some(instance) = world.instance(&id) else { return Ok(()) };
-    let broker = hands.brokers.broker(reach::target(world, instance));
-    let facts = broker.read().await?;
-    let mut gathered = Gathered { id, world: world.clone(), broker };
-    gather::take(hands, &mut gathered.world, facts);
-    for item in list::of(&gathered, hands.clock.now()) {
-        if item.name.starts_with(COORDINATOR) {
-            tell(Candidate::new(item.name, format!("{}, {}", item.instance.name, item.reason)));
+    for instance in world.instances.values().map(|seen| &seen.value).filter(|_| begun) {
+        for node in &instance.nodes {
+            tell(Candidate::new(format!("{COORDINATOR}{}", node.name), &instance.id.name));
         }
     }
     Ok(())

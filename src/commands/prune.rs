@@ -46,7 +46,8 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     }
     let dry = intent.write.dry_run;
     let way = "kubectl emqx rebalance list shows those that are over";
-    gone::allowed(hands, &hands.namespace, "will not prune", way).await?;
+    let names = doomed.iter().map(|(object, _)| &object.name);
+    gone::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
     if dry == DryRun::None {
         for (object, _) in &doomed {
             hands.printer.talk(&format!("  {}", object.name));

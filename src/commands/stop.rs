@@ -105,7 +105,7 @@ impl Stopping<'_> {
                 "kubectl emqx rebalance stop {} --backend emqx stops EMQX and leaves the object",
                 self.name
             );
-            gone::allowed(self.hands, &self.gathered.id.namespace, what, way).await?;
+            gone::allowed(self.hands, &self.gathered.id.namespace, [&self.name], what, way).await?;
         }
         if self.intent.write.dry_run != DryRun::None {
             let steps = match (self.entry().filter(|_| blind.is_none()), self.object()) {

@@ -6,7 +6,7 @@ use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{InstanceKind, NodeName, Phase, Rebalance, Source};
+use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
 use crate::plan::judge;
 use crate::plan::progress::Counts;
 use crate::plan::tape::Operations;
@@ -64,7 +64,7 @@ fn no_such(hands: &Hands, name: &str) -> Problem {
 
 async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let gathered = match gather::one(hands, Some(&exact), Want::REBALANCE).await {
+    let mut gathered = match gather::one(hands, Some(&exact), Want::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may be lost, or the instance gone: the object still has a story to tell.
         Err(problem) if problem.exit == Exit::Error => {
@@ -86,6 +86,12 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
         }
         other => other?,
     };
+    let heard = gathered.world.hearings.get(&(Source::Kubernetes, "rebalances"));
+    if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
+        // Who may read this one alone is not shown the list.
+        let news = News::Is(Object::Rebalance(Box::new(object.clone())));
+        gather::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
+    }
     Ok(Meant { gathered, name: Some(object.name.clone()) })
 }
 

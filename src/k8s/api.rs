@@ -118,7 +118,7 @@ impl Api {
             Err(_) => Err(Trouble::Lost(format!(
                 "the API server at {} does not answer: no answer within {} s",
                 self.server,
-                limit.as_secs().max(1)
+                limit.as_secs_f64()
             ))),
         }
     }

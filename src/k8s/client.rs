@@ -2,12 +2,13 @@
 //! list in `KUBECONFIG` (files that do not exist are passed over, the first to say something wins), else
 //! `~/.kube/config`, else the pod's own service account.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, ExecInteractiveMode, KubeConfigOptions, Kubeconfig,
-    NamedAuthInfo, NamedCluster, NamedContext,
+    AuthInfo, Cluster as NamedServer, Context, ExecConfig, ExecInteractiveMode, KubeConfigOptions,
+    Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
 
@@ -53,6 +54,9 @@ pub struct Connect {
     pub namespace: Option<String>,
     /// Whether a login command must neither ask nor say anything.
     pub silent: bool,
+    /// Whether somebody is there who can be asked: standard input is a terminal. What is piped into us is not the login
+    /// command's to read.
+    pub terminal: bool,
 }
 
 /// What came of the flags.
@@ -81,7 +85,13 @@ impl Connect {
             config.default_namespace.clone_from(namespace);
         }
         let namespace = config.default_namespace.clone();
-        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let mut server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        if let Some(proxy) = config.proxy_url.as_ref().and_then(hyper::Uri::authority) {
+            // Without what may stand before the `@`.
+            let (host, port) =
+                (proxy.host(), proxy.port().map_or_else(String::new, |port| format!(":{port}")));
+            let _ = write!(server, " (through the proxy {host}{port})");
+        }
         let client =
             Client::try_from(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
         let api = Api { client, clock: ServerClock::new(), server, timeout };
@@ -188,6 +198,14 @@ impl Connect {
         }
         let mut user = found.and_then(|user| user.auth_info.clone()).unwrap_or_default();
         self.own_identity(&mut user);
+        if user.exec.as_ref().is_some_and(|exec| self.must_ask(exec)) {
+            return Err(Problem::new(
+                WHAT,
+                "the login command of the kubeconfig has to ask (interactiveMode: Always), and standard input is no \
+                 terminal",
+            )
+            .hint("log in on a terminal first, or give --token"));
+        }
         let name = chosen.clone().unwrap_or_else(|| "flags".to_owned());
         let reduced = Kubeconfig {
             clusters: vec![NamedCluster { name: name.clone(), cluster: server, ..NamedCluster::default() }],
@@ -223,6 +241,11 @@ impl Connect {
         }
     }
 
+    /// Whether a login command asks, and nobody is there.
+    fn must_ask(&self, exec: &ExecConfig) -> bool {
+        !self.silent && !self.terminal && exec.interactive_mode == Some(ExecInteractiveMode::Always)
+    }
+
     fn own_identity(&self, user: &mut AuthInfo) {
         if let Some(token) = &self.token {
             // A token on the command line stands instead of every other way to log in.
@@ -233,7 +256,9 @@ impl Connect {
             user.password = None;
             user.token = Some(token.clone().into());
         }
-        if let Some(exec) = user.exec.as_mut().filter(|_| self.silent) {
+        if let Some(exec) =
+            user.exec.as_mut().filter(|exec| self.silent || !self.terminal && !self.must_ask(exec))
+        {
             exec.interactive_mode = Some(ExecInteractiveMode::Never);
         }
         if let Some(path) = &self.client_certificate {

@@ -74,7 +74,15 @@ fn hopeless(resources: &[Resource], answers: &[Result<Listed, Trouble>]) -> Opti
         match answer {
             Err(trouble) if trouble.is_absent() => {}
             Err(trouble) => {
-                let needs = format!("verb list on {}", resource.full_name());
+                // Rights within namespaces do not add up to one over all of them.
+                let (place, instead) = match resource.namespace {
+                    Some(_) => ("", ""),
+                    None => (
+                        " in all namespaces (a ClusterRoleBinding)",
+                        ", or one namespace with -n instead of -A",
+                    ),
+                };
+                let needs = format!("verb list on {}{place}{instead}", resource.full_name());
                 refused.get_or_insert_with(|| trouble.problem(what(resource), &needs));
             }
             Ok(_) => return None,

@@ -187,6 +187,7 @@ impl<'a> Pages<'a> {
                 self.anew = true;
                 self.ask("").await?
             }
+            Err(trouble) if trouble.is_forbidden() => self.got(trouble).await?,
             other => other?,
         };
         self.version = list.metadata.resource_version.unwrap_or_default();
@@ -195,6 +196,20 @@ impl<'a> Pages<'a> {
         let objects =
             list.items.into_iter().flatten().filter_map(|text| serde_json::from_str(text.get()).ok());
         Ok(Some(objects.map(|object| resource.cleaned(object))))
+    }
+
+    /// The one object that is meant by its name: who may not list may still `get` it, as with `kubectl get KIND NAME`.
+    async fn got(&self, trouble: Trouble) -> Result<List, Trouble> {
+        let resource = self.resource;
+        let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));
+        let Some(name) = name.filter(|name| resource.namespace.is_some() && !name.contains(',')) else {
+            return Err(trouble);
+        };
+        match self.api.get_as::<Box<RawValue>>(&format!("{}/{}", resource.path(), encode(name))).await {
+            Ok(object) => Ok(List { metadata: ListMetadata::default(), items: Some(vec![object]) }),
+            Err(other) if other.is_absent() => Ok(List { metadata: ListMetadata::default(), items: None }),
+            Err(_) => Err(trouble),
+        }
     }
 
     async fn ask(&self, token: &str) -> Result<List, Trouble> {

@@ -156,6 +156,24 @@ fn a_login_command_gives_the_credentials() {
     demo.run(&format!("status --kubeconfig {bad}")).fails(1).says("status: 3: you are logged out");
     // A token that was typed stands instead of it.
     demo.run(&format!("status --kubeconfig {bad} --token viewer")).exits(0);
+    // What is piped into us is ours: a login command that would ask gets none of it, and says so.
+    let asks = demo.file(
+        "asks",
+        &format!("read -r code || {{ echo nobody answers >&2; exit 4; }}\ncase $code in apiVersion*) echo it is mine >&2; exit 5 ;; esac\necho '{answer}'\n"),
+    );
+    let interactive = |mode: &str| {
+        let exec = format!(
+            "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['{asks}'], interactiveMode: {mode}}}"
+        );
+        kubeconfig(&demo, &format!("{mode}.yaml"), &server, "", &exec)
+    };
+    let manifest = demo.run("rebalance generate").exits(0).out;
+    let apply = |config: &str| {
+        demo.run_with(&format!("rebalance apply -f - --yes --kubeconfig {config}"), &manifest).exits(1)
+    };
+    apply(&interactive("IfAvailable")).says("status: 4: nobody answers");
+    apply(&interactive("Always")).says("interactiveMode: Always").says("standard input is no terminal");
+    assert_eq!(demo.rebalances(), []);
 }
 
 #[test]
@@ -182,6 +200,10 @@ fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
     assert!(other.heard().contains("connect api.example.invalid:6443 "), "{}", other.heard());
     let before = other.heard().len();
     with(&[("HTTP_PROXY", &other.address), ("NO_PROXY", "example.invalid")], &config).fails(1);
+    // What stands in the way is named, without what opens it.
+    let ran = with(&[("HTTP_PROXY", "http://me:secret@127.0.0.1:1")], &config).fails(1);
+    assert!(ran.err.contains("(through the proxy 127.0.0.1:1) does not answer: connection refused"), "{ran}");
+    assert!(!ran.err.contains("secret"), "{ran}");
     with(&[("HTTPS_PROXY", &other.address)], &config).fails(1);
     // What is on this machine needs no proxy, as for kubectl.
     with(&[("HTTP_PROXY", &other.address)], &demo.kubeconfig.display().to_string()).exits(0);
@@ -325,6 +347,14 @@ fn logs_go_as_deep_as_asked_and_where_asked() {
     assert_eq!(ran.err.len(), quiet, "{ran}");
     assert!(std::fs::read_to_string(log).expect("a log").contains("DEBUG"));
     demo.run("nodes -v 9").fails(2).says("trace");
+    // Nobody reads it: that is no reason to fail, and none to die of.
+    let mut command = demo.command("nodes -v trace");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let child = command.stderr(writer).stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("CONNECTIONS"));
 }
 
 #[test]

@@ -93,14 +93,20 @@ fn names_come_from_the_cluster_that_the_words_mean() {
 }
 
 #[test]
-fn what_runs_in_emqx_alone_is_offered_by_its_coordinator() {
-    let demo = Cluster::demo("documented-v3beta1", 4);
-    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}")).exits(0);
-    let name = ran.out.trim();
-    until("EMQX runs it", || values(&asked(&demo, &["rebalance", "stop", ""])) == [name]);
-    let ran = asked(&demo, &["rebalance", "stop", "coord"]);
-    assert_eq!(values(&ran), [name]);
-    assert!(ran.out.contains("\temqx, "), "{ran}");
+fn who_runs_one_without_an_object_is_one_of_the_nodes_and_nobody_asks_emqx() {
+    let demo = Cluster::demo("documented-v3beta1", 40);
+    // Who may not read the key is offered the same.
+    for context in ["demo", "viewer"] {
+        let values = |word: &str| {
+            let ran = asked(&demo, &["rebalance", "stop", "--context", context, word]);
+            values(&ran).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let nodes = values("coord");
+        let node = "coordinator/emqx@emqx-core-2.emqx-headless.mq.svc.cluster.local";
+        assert!(nodes.len() == 4 && nodes.contains(&node.to_owned()), "{nodes:?}");
+        assert_eq!(values("coordinator/emqx@emqx-core-2"), [node]);
+        assert_eq!(values(""), ["emqx"], "there is no Rebalance kind, so the instance is named");
+    }
 }
 
 #[test]
@@ -234,16 +240,13 @@ fn bash(demo: &Cluster) -> Option<Terminal> {
 
 #[test]
 fn bash_completes_a_name_with_an_at_sign_in_it() {
-    let demo = Cluster::demo("documented-v3beta1", 4);
+    let demo = Cluster::demo("documented-v3beta1", 40);
     let Some(mut terminal) = bash(&demo) else { return };
-    let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}")).exits(0);
-    let name = ran.out.trim();
-    until("EMQX runs it", || values(&asked(&demo, &["rebalance", "stop", ""])) == [name]);
-    let node = name.split_once('@').expect("a node").0.to_owned() + "@";
+    let all = "coordinator/emqx@emqx-core-";
     for program in ["kubectl-emqx", "kubectl emqx"] {
-        for typed in ["coord", &name[..node.len() + 3]] {
-            tab(&mut terminal, &format!("{program} rebalance stop {typed}"), name);
-        }
+        tab(&mut terminal, &format!("{program} rebalance stop coord"), all);
+        let one = format!("{all}1.emqx-headless.mq.svc.cluster.local");
+        tab(&mut terminal, &format!("{program} rebalance stop {all}1"), &one);
     }
 }
 

@@ -100,6 +100,17 @@ fn with_all_namespaces_or_a_selector_a_read_is_a_list() {
     let none = demo.run("status -l no=such -o json").exits(0).json();
     assert_eq!(none["items"], serde_json::json!([]));
     assert_eq!(demo.run("status -A -o name").exits(0).out, "emqx.apps.emqx.io/emqx\n");
+    // Lines follow one: the only one that is selected, never one of several.
+    demo.run("watch -A --timeout 1s").exits(0).says("watching EMQX mq/emqx: ");
+    demo.run("watch -l no=such --timeout 1s").fails(1).says("no EMQX cluster");
+    let other = r#"{"apiVersion":"apps.emqx.io/v2beta1","kind":"EMQX","metadata":{"name":"other","namespace":"default"},
+        "spec":{"image":"emqx/emqx-enterprise:5.8.6"}}"#;
+    let (status, answer) = demo.api("POST", "/apis/apps.emqx.io/v2beta1/namespaces/default/emqxes", other);
+    assert_eq!(status, 201, "{answer}");
+    demo.run("watch -A --timeout 1s")
+        .fails(2)
+        .says("2 EMQX clusters were selected")
+        .says("kubectl emqx watch -n ");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Upgrade, View};
-use Without::{Foretold, Poorer, Refused};
+use Without::{Foretold, Poorer, Refused, Unoffered};
 
 use super::words::{self, Words};
 use crate::control_plane::NAMESPACE;
@@ -41,6 +41,8 @@ pub enum Without {
     Refused(i32),
     /// The whole answer, which says with this exit that the right will be missing when it is needed.
     Foretold(i32),
+    /// Silence, and whether less is offered.
+    Unoffered(bool),
 }
 
 /// One right of one verb.
@@ -111,13 +113,21 @@ pub fn group(resource: &str) -> &'static str {
 /// The kinds that run EMQX.
 pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
 
-/// What is tried when a right is missing that would have told more: a name that is no object's may be an instance's, of any
-/// kind.
+/// What is tried when a right is missing that would have told more: what is named may be got where it may not be listed;
+/// and a name that is no object's may be an instance's, of any kind.
 pub fn instead(right: &str) -> &'static [&'static str] {
-    if right == "list rebalances" {
-        &["list emqxes", "list emqxenterprises", "list emqxbrokers"]
-    } else {
-        &[]
+    match right {
+        "list rebalances" => &[
+            "get rebalances",
+            "list emqxes",
+            "get emqxes",
+            "list emqxenterprises",
+            "get emqxenterprises",
+            "list emqxbrokers",
+            "get emqxbrokers",
+        ],
+        "list emqxes" => &["get emqxes"],
+        _ => &[],
     }
 }
 
@@ -215,7 +225,41 @@ fn verb<const PARTS: usize>(
 
 /// All of it.
 pub fn table() -> Vec<Verb> {
-    [looking(), planning(), driving(), upgrades()].concat()
+    [looking(), planning(), driving(), upgrades(), completing()].concat()
+}
+
+/// Names while somebody types: nothing is said, no key is read, and EMQX is not asked.
+fn completing() -> Vec<Verb> {
+    let offered = |rights: &[&'static str]| each(rights, View, Unoffered(true), words::UNOFFERED);
+    let known = |rights: &[&'static str]| each(rights, View, Unoffered(false), words::UNOFFERED);
+    let others = || known(&["list emqxenterprises", "list emqxbrokers"]);
+    let kinds = || [offered(&["list emqxes"]), others()].concat();
+    vec![
+        verb("status <Tab>", When::Idle, &["__complete", "status", ""], [kinds()]),
+        verb(
+            "rebalance stop <Tab>",
+            When::Running,
+            &["__complete", "rebalance", "stop", ""],
+            [offered(&["list rebalances"])],
+        ),
+        verb(
+            "rebalance stop coordinator/<Tab>",
+            When::Running,
+            &["__complete", "rebalance", "stop", "coordinator/"],
+            [kinds(), known(&["list rebalances"])],
+        ),
+        verb(
+            "upgrade --image <Tab>",
+            When::Upgrading,
+            &["__complete", "upgrade", "--image", ""],
+            // The new set has the image of the instance, the pods that of the old set.
+            [
+                known(&["list emqxes"]),
+                others(),
+                known(&["list pods", "list statefulsets", "list replicasets"]),
+            ],
+        ),
+    ]
 }
 
 fn looking() -> Vec<Verb> {
@@ -425,12 +469,7 @@ fn upgrades() -> Vec<Verb> {
             "upgrade watch",
             When::Upgrading,
             &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
-            [
-                kinds(REFUSED),
-                upgrading(REFUSED, words::HOW_FAR).concat(),
-                watching(&JUDGED),
-                watching(&WATCHED),
-            ],
+            [kinds(REFUSED), upgrading(POORER, words::PODS).concat(), watching(&JUDGED), watching(&WATCHED)],
         ),
         verb(
             "upgrade undo",

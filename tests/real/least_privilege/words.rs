@@ -39,3 +39,5 @@ pub const GATES: Words = [
     "the plan says so: old pods stay in the Service while they are emptied",
     "计划会说明：旧 Pod 在清空时仍留在 Service 中",
 ];
+pub const UNOFFERED: Words =
+    ["`<Tab>` does not offer what only it tells", "`<Tab>` 不提供只有它知道的候选项"];
