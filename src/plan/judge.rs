@@ -94,6 +94,10 @@ fn tail(ending: &Ending<'_>) -> String {
     }
     match lost(ending.start, ending.now) {
         Some(0) => parts.push("none missing".to_owned()),
+        // What the last round cut has not had time to come back.
+        Some(lost) if !ending.through_takeover => {
+            parts.push(format!("{} on their way or missing", count(lost)))
+        }
         Some(lost) => parts.push(format!("{} missing", count(lost))),
         None => {}
     }
@@ -343,6 +347,13 @@ mod tests {
         let (verdict, reason) = judged(&[3173, 3173, 3174, 480], false, None);
         assert_eq!(verdict, Verdict::CoordinatorLost);
         assert!(reason.contains("or it was stopped by someone else"), "{reason}");
+    }
+
+    #[test]
+    fn what_the_last_round_before_a_stop_cut_is_not_called_missing() {
+        let (verdict, reason) = judged(&[3263, 3263, 3264, 180], false, Some("you"));
+        assert_eq!(verdict, Verdict::Stopped);
+        assert!(reason.ends_with("180 clients moved, 30 on their way or missing, 98 s"), "{reason}");
     }
 
     #[test]
