@@ -140,3 +140,21 @@ fn nothing_is_called_missing_while_it_is_on_its_way() {
     assert!(progress.len() > 50, "{}", progress.len());
     assert!(progress.iter().all(|event| event.message.contains("none missing")));
 }
+
+#[test]
+fn a_line_of_another_rebalance_than_the_one_before_says_whose_it_is() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/recorded/v1beta4-rebalance-operator-2.2.jsonl");
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-emqx"))
+        .args(["replay", "--plain"])
+        .arg(file)
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8(out.stdout).expect("text");
+    let stopped: Vec<&str> = text.lines().filter(|line| line.contains("stopped by the deletion")).collect();
+    assert!(stopped.len() == 1 && stopped[0].contains(" stopme: stopped by"), "{text}");
+    assert!(
+        text.contains(" balanced: donors 2,553.33") && !text.contains("golden: "),
+        "one alone needs no name\n{text}"
+    );
+}

@@ -61,6 +61,8 @@ pub struct Face {
     /// The counts of the look before, and when, for changes per second.
     before: Option<(Timestamp, Counts)>,
     deltas: Vec<(NodeName, i64)>,
+    /// Whose the last line was.
+    last: String,
 }
 
 impl Face {
@@ -81,6 +83,7 @@ impl Face {
             plan: None,
             before: None,
             deltas: Vec::new(),
+            last: String::new(),
         }
     }
 
@@ -110,8 +113,16 @@ impl Face {
         match self.stream {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
             Stream::Text if !filtering.tells(event) => {}
-            Stream::Text if data => printer.event(event, Stream::Text),
-            Stream::Text => printer.talk_event(event),
+            Stream::Text => {
+                let mut event = event.clone();
+                // A line of another rebalance than the one before says whose it is.
+                let last = std::mem::replace(&mut self.last, event.name.clone());
+                let other = !last.is_empty() && last != event.name;
+                if other && event.operation == Operation::Rebalance && !event.message.contains(&event.name) {
+                    event.message = format!("{}: {}", event.name, event.message);
+                }
+                if data { printer.event(&event, Stream::Text) } else { printer.talk_event(&event) }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use super::results::{OperatorStatus, Sources, Status};
 use super::rules::mean;
 use super::tape::{Looks, Operations};
 use super::upgrade::words;
-use super::words::{contradiction, short};
+use super::words::{contradiction, flight, missing, short};
 use crate::model::human::{duration, plural};
 use crate::model::{InstanceId, Operation, Phase, PodName, Source, Verdict, World};
 
@@ -114,12 +114,16 @@ fn rebalancing(run: &Run) -> Doing {
     let verdict = run.standing();
     let stage = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
     let name = &run.name;
-    let reason = match verdict {
+    let mut reason = match verdict {
         Verdict::StillRunning => {
             format!("{name}: {}, EMQX goes on ({stage})", contradiction(run.object.as_ref()))
         }
         _ => format!("{name}: {stage}"),
     };
+    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
+    if super::judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
+        reason.extend(missing(run).map(|missing| format!(", {missing}")));
+    }
     Doing {
         operation: Operation::Rebalance,
         phase: run.entry.as_ref().map(|entry| entry.stage.phase().to_owned()),

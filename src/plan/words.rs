@@ -149,6 +149,16 @@ pub fn missing(run: &Run) -> Option<String> {
     })
 }
 
+/// Clients are evicted and do not arrive.
+pub fn astray(run: &Run, ratio: f64) -> String {
+    format!(
+        "only {} of the evicted arrived on recipients: the load balancer leads them elsewhere, or they stay away; kubectl \
+         emqx rebalance stop {} ends it",
+        share(ratio),
+        run.name
+    )
+}
+
 /// What is cut in one round is back in the next: so many may be on their way, and are not missing.
 pub fn flight(run: &Run) -> u64 {
     let Some(entry) = &run.entry else { return 0 };

@@ -22,6 +22,10 @@ const BASELINE_SECONDS: u64 = 2;
 /// Counts that are older than so many seconds are no counts of now: while nothing runs EMQX is asked every ten.
 const FRESH_SECONDS: u64 = 30;
 
+/// From this many seconds of eviction on, and below this share of the evicted that arrived on recipients, something leads
+/// clients elsewhere (safety rule S19).
+const ASTRAY: (u64, f64) = (30, 0.5);
+
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
 #[derive(Clone, Debug)]
@@ -69,6 +73,7 @@ pub struct Run {
     /// The pods of nodes that are named by an address, which nobody knows by heart.
     pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
+    told_astray: bool,
     pub(super) told_deleting: bool,
     /// The counts at the moment the object appeared: what EMQX judged by.
     pub(super) before: Vec<Participant>,
@@ -290,6 +295,7 @@ pub(super) fn begin(
         seen: now,
         pods: addressed(world),
         told_failed: false,
+        told_astray: false,
         told_deleting: false,
         before: participants(nodes),
         recorded,
@@ -328,6 +334,7 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
         run.counts.0.clear();
     }
     if !entered {
+        astray(run, now, events);
         return;
     }
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
@@ -344,6 +351,18 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
         let message = words::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
+}
+
+/// Those that are evicted do not arrive: said once, with what ends it.
+fn astray(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
+    let evicting = run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingConns);
+    if run.told_astray || !evicting || seconds_between(run.stage_since, now) < ASTRAY.0 {
+        return;
+    }
+    let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < ASTRAY.1) else { return };
+    run.told_astray = true;
+    let message = words::astray(run, ratio);
+    events.push(run.event(now, EventType::Notice, message));
 }
 
 pub(super) fn forecast(run: &mut Run, now: Timestamp) {

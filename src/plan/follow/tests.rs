@@ -66,6 +66,22 @@ fn until_evicting() -> Tale {
 }
 
 #[test]
+fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
+    let mut tale = until_evicting();
+    tale.asked(42, &[3033, 3033, 3034, 0], mk::load("evicting_conns"));
+    assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new(), "they get thirty seconds");
+    tale.asked(43, &[3023, 3023, 3024, 0], mk::load("evicting_conns"));
+    tale.asked(44, &[3013, 3013, 3014, 0], mk::load("evicting_conns"));
+    let told = tale.messages(EventType::Notice);
+    assert!(told.len() == 1 && told[0].starts_with("only 0% of the evicted arrived"), "{told:?}");
+    assert!(told[0].contains("kubectl emqx rebalance stop r "), "{told:?}");
+    // Half of them are enough.
+    let mut tale = until_evicting();
+    tale.asked(60, &[2853, 2853, 2854, 721], mk::load("evicting_conns"));
+    assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new());
+}
+
+#[test]
 fn balanced_although_the_object_says_failed() {
     let mut tale = until_evicting();
     assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Running));
