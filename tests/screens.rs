@@ -272,6 +272,26 @@ fn running() -> Bench {
 }
 
 #[test]
+fn missing_clients_are_on_the_screen_however_small_it_is() {
+    let (names, donors): (Vec<String>, Vec<String>) =
+        ((0..4).map(core).collect(), (0..3).map(|it| node(&core(it))).collect());
+    let load = |state: &str| {
+        serde_json::json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0],
+            "coordinator_node": donors[0], "state": state, "donors": donors, "recipients": [node(&core(3))],
+            "connection_eviction_rate": 10, "session_eviction_rate": 10}]})
+    };
+    let mut bench = idle();
+    bench.learn(5, cluster(5, &names, &UNEVEN, &load("wait_health_check")));
+    bench.learn(60, cluster(60, &names, &[2000, 2000, 2000, 0], &load("evicting_conns")));
+    bench.tick(60);
+    for (width, height) in [(200, 60), (120, 40), (80, 24), (60, 15), (40, 8)] {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("4,000 clients missing"), "{width}x{height}\n{screen}");
+    }
+    assert!(bench.screen(80, 24).contains("0% of the evicted arrived"), "{}", bench.screen(80, 24));
+}
+
+#[test]
 fn stopping_asks_for_the_name_and_read_only_does_not_even_ask() {
     let mut bench = running();
     bench.keys("x");

@@ -234,7 +234,7 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let ends = ends(state, board);
     let room = width - ends.as_ref().map_or(0, |ends| ends.width() + 2);
     let mut x = 1;
-    for (text, tone) in numbers(board) {
+    for (text, tone) in numbers(board, room) {
         if x + text.width() + 1 > room {
             break;
         }
@@ -246,8 +246,8 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     y + 1
 }
 
-/// The numbers of what goes on, or of the cluster.
-fn numbers(board: &Board) -> Vec<(String, Tone)> {
+/// The numbers of what goes on, or of the cluster; where something bad would not fit, it comes first.
+fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     let status = &board.status;
     let mut numbers = Vec::new();
     if let Some(run) = active(board) {
@@ -272,16 +272,19 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
     } else {
         let connected = count_or_unknown(status.totals.connections);
         match active(board).and_then(words::missing) {
+            Some(missing) if missing.starts_with("none") => {
+                numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
+            }
             Some(missing) => {
-                let tone = if missing.starts_with("none") { Tone::Plain } else { Tone::Bad };
-                numbers.push((format!("{connected} connected, {missing}"), tone));
+                numbers.push((missing, Tone::Bad));
+                numbers.push((format!("{connected} connected"), Tone::Plain));
             }
             None => numbers.push((format!("{connected} connected"), Tone::Plain)),
         }
     }
     if let Some(ratio) = active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9) {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
-        numbers.push((text, Tone::Warning));
+        numbers.push((text, if ratio < 0.5 { Tone::Bad } else { Tone::Warning }));
     }
     if active(board).is_none() {
         numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
@@ -289,6 +292,14 @@ fn numbers(board: &Board) -> Vec<(String, Tone)> {
             let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
             numbers.push((in_the_service(serving, status.totals.nodes), tone));
         }
+    }
+    let mut end = 1;
+    let cut = numbers.iter().any(|(text, tone)| {
+        end += text.width() + 3;
+        *tone == Tone::Bad && end > room + 2
+    });
+    if cut {
+        numbers.sort_by_key(|(_, tone)| *tone != Tone::Bad);
     }
     numbers
 }
@@ -327,7 +338,8 @@ fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     if let Some(entry) = active(board).and_then(|run| run.entry.as_ref()) {
         facts.push(timeline::short(&entry.stage));
     }
-    facts.extend(numbers(board).into_iter().map(|(text, _)| text));
+    let room = width.saturating_sub(facts.iter().map(|stage| stage.width() + 3).sum());
+    facts.extend(numbers(board, room).into_iter().map(|(text, _)| text));
     let mut line = String::new();
     for fact in facts {
         if 1 + line.width() + fact.width() + 3 > width {
