@@ -96,7 +96,7 @@ fn tail(ending: &Ending<'_>) -> String {
         Some(0) => parts.push("none missing".to_owned()),
         // What the last round cut has not had time to come back.
         Some(lost) if !ending.through_takeover => {
-            parts.push(format!("{} on their way or missing", count(lost)))
+            parts.push(format!("{} on their way or missing", count(lost)));
         }
         Some(lost) => parts.push(format!("{} missing", count(lost))),
         None => {}
