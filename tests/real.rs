@@ -96,7 +96,7 @@ async fn operators_2_3_and_3_0() {
     part("EMQX itself", line30::through_emqx(&plane, &emqx)).await;
 }
 
-/// Whole upgrades: most of it is time that passes really, so both operators' ways run beside each other.
+/// Whole upgrades: most of it is time that passes, so both operators' ways run beside each other.
 #[tokio::test]
 async fn upgrades_of_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };

@@ -1,5 +1,5 @@
 //! A cluster of EMQX on a real control plane: real sets, pods, endpoints and custom resources; a pretend EMQX behind the
-//! pods' ports, and the pretend operator as one more client of the API server. Speed 1: the API server's `Date` is real.
+//! pods' ports, and the pretend operator as one more client of the API server. Mostly at speed 1: the API server's `Date` is real.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,6 +47,11 @@ impl Drop for RealCluster<'_> {
 impl<'a> RealCluster<'a> {
     /// Makes a scenario true and waits until its operator calls it ready. The line's CRDs are there already.
     pub async fn start(plane: &'a ControlPlane, scenario: &str) -> Self {
+        Self::start_in_a_hurry(plane, scenario, 1.0).await
+    }
+
+    /// The same with EMQX and the operator so many times as fast as the API server, which knows the real time only.
+    pub async fn start_in_a_hurry(plane: &'a ControlPlane, scenario: &str, speed: f64) -> Self {
         let mut scenario = one_node_each(Scenario::from_yaml(scenario).expect("a scenario"));
         plane.create_namespace(&scenario.namespace).await;
         let client = plane.admin_client().await;
@@ -83,7 +88,7 @@ impl<'a> RealCluster<'a> {
                 group.node = Some(format!("emqx@{}", address(pod)));
             }
         }
-        let emqx = Emqx::new(&scenario, Clock::new(1.0));
+        let emqx = Emqx::new(&scenario, Clock::new(speed));
         let names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
         let mut cluster = Self { plane, client, scenario, emqx, pods: names, tasks: Vec::new() };
         cluster.open().await;

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, until};
 use crate::program::{events, verdict};
 use crate::rights::user;
 
-/// One old pod: EMQX's hidden minute passes really, and that several go one after another is seen on a virtual clock.
+/// One old pod: EMQX's hidden minute passes for each, and that several go one after another is seen on a virtual clock.
 const EMQX: &str = "
 name: real
 api: v2beta1
@@ -31,11 +31,15 @@ nodes:
 - { connections: 40, offlineSessions: 6, count: 2 }
 ";
 
+/// EMQX's minute need not be a real one: what follows goes by what EMQX and the operator say.
+const SPEED: f64 = 4.0;
+
 /// The operator of v1beta4 looks every 20 s, EMQX waits a hidden minute a pod on v2beta1.
 const LIMIT: Duration = Duration::from_mins(8);
 
 pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
-    futures::join!(RealCluster::start(plane, EMQX), RealCluster::start(plane, ENTERPRISE))
+    let start = |scenario| RealCluster::start_in_a_hurry(plane, scenario, SPEED);
+    futures::join!(start(EMQX), start(ENTERPRISE))
 }
 
 async fn object(cluster: &RealCluster<'_>) -> Value {
