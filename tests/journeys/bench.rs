@@ -193,17 +193,17 @@ impl Cluster {
     /// `demo serve` of a scenario, as a child process; `more` are further arguments.
     #[track_caller]
     pub(crate) fn demo(scenario: &str, speed: u32) -> Self {
-        Self::serving(&format!("{scenario} --speed {speed}"))
+        Self::serving(&[scenario, "--speed", &speed.to_string()])
     }
 
     /// `demo serve` with these arguments.
     #[track_caller]
-    pub(crate) fn serving(arguments: &str) -> Self {
+    pub(crate) fn serving(arguments: &[&str]) -> Self {
         let home = folder();
         let kubeconfig = home.join("config");
         let path = kubeconfig.display().to_string();
         let mut words = vec!["demo", "serve", "--kubeconfig-out", &path];
-        words.extend(arguments.split_whitespace());
+        words.extend(arguments);
         let mut server = Going::start(program(&home, &words), None);
         server.until(&format!("export KUBECONFIG={path}\n"));
         let url = address(&kubeconfig);

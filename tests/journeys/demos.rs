@@ -72,7 +72,7 @@ fn demo_serve_plays_a_scenario_of_ones_own() {
     let text =
         "name: mine\napi: v2\nnamespace: else\ninstance: broker\nnodes:\n- count: 2\n  connections: 7\n";
     std::fs::write(&file, text).expect("a file");
-    let demo = Cluster::serving(&format!("--file {} --speed 20", file.display()));
+    let demo = Cluster::serving(&["--file", &file.display().to_string(), "--speed", "20"]);
     let status = demo.run("status -o json").exits(0).json();
     assert_eq!(status["instance"]["name"], "broker");
     assert_eq!(status["instance"]["namespace"], "else");
