@@ -319,7 +319,12 @@ fn every_shortcut_for_k9s_is_a_command_that_the_program_knows() {
         };
         let line =
             line.replace("$NAMESPACE", "mq").replace("$NAME", "emqx").replace("\"$CONTEXT\"", "$CONTEXT");
-        let words = line.split(" 2>&1").next().unwrap_or_default().replace("$CONTEXT", "here");
+        let words = line
+            .split(" 2>&1")
+            .next()
+            .and_then(|line| line.split(" || ").next())
+            .unwrap_or_default()
+            .replace("$CONTEXT", "here");
         let words = words.strip_prefix("kubectl emqx ").unwrap_or_else(|| panic!("{name}: {words}"));
         assert!(!words.contains('$'), "{name}: {words}");
         let words = ["kubectl-emqx"].into_iter().chain(words.split(' ')).map(OsString::from);
