@@ -22,8 +22,6 @@ pub enum Exit {
     Refused = 6,
     /// It ended, but not as asked.
     NotAsAsked = 7,
-    /// Our own guard stopped it.
-    Guarded = 8,
     /// Interrupted.
     Interrupted = 130,
 }
