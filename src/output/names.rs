@@ -19,7 +19,9 @@ pub fn shorten<'a>(
 ) -> Vec<String> {
     let names: Vec<&str> = names.into_iter().collect();
     let prefix = instance.map(|instance| format!("{instance}-")).unwrap_or_default();
-    let common = names.iter().all(|name| name.len() > prefix.len() && name.starts_with(&prefix));
+    // A mere number is no name.
+    let named = |rest: &str| rest.bytes().any(|byte| !byte.is_ascii_digit());
+    let common = names.iter().all(|name| name.strip_prefix(&prefix).is_some_and(named));
     let short: Vec<String> =
         names.iter().map(|name| shorter(if common { &name[prefix.len()..] } else { name }, theme)).collect();
     let different: BTreeSet<&String> = short.iter().collect();
@@ -59,6 +61,10 @@ mod tests {
     fn what_would_become_equal_stays() {
         let names = ["emqx-core-1669d4cf5c8-0", "emqx-core-2669d4cf5c8-0"];
         assert_eq!(shorten(Some("emqx"), names, Theme::default()), names);
+        assert_eq!(
+            shorten(Some("emqx-ee"), ["emqx-ee-0", "emqx-ee-1"], Theme::default()),
+            ["emqx-ee-0", "emqx-ee-1"]
+        );
         assert_eq!(shorten(None, ["node-1", "node-2"], Theme::default()), ["node-1", "node-2"]);
         assert_eq!(
             shorten(Some("emqx"), ["10.0.0.7", "emqx-core-0"], Theme::default()),
