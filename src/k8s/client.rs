@@ -15,7 +15,7 @@ use kube::{Client, Config};
 use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::Trouble;
-use super::kubeconfig::{Entry, complete_url, explain, names, no_current_context, unknown_context};
+use super::kubeconfig::{Entry, complete_url, explain, names, no_current_context, read, unknown_context};
 use super::proxy::proxy;
 use crate::error::Problem;
 
@@ -136,9 +136,7 @@ impl Connect {
     fn read(&self) -> Result<(Kubeconfig, String), Problem> {
         if let Some(path) = &self.kubeconfig {
             let place = path.display().to_string();
-            return Kubeconfig::read_from(path)
-                .map(|config| (config, place.clone()))
-                .map_err(|error| explain(&error, &place));
+            return read(path).map(|config| (config, place));
         }
         let mut paths: Vec<PathBuf> = std::env::var_os("KUBECONFIG")
             .map(|value| std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect())
@@ -150,9 +148,8 @@ impl Connect {
         let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let mut merged = Kubeconfig::default();
         for path in paths.iter().filter(|path| path.exists()) {
-            merged = Kubeconfig::read_from(path)
-                .and_then(|config| merged.merge(config))
-                .map_err(|error| explain(&error, &path.display().to_string()))?;
+            merged =
+                merged.merge(read(path)?).map_err(|error| explain(&error, &path.display().to_string()))?;
         }
         Ok((merged, place))
     }
