@@ -22,8 +22,14 @@
 #[path = "support/control_plane.rs"]
 mod control_plane;
 
+#[path = "journeys/gateway.rs"]
+#[expect(dead_code, reason = "a door with TLS is what a real API server has")]
+mod gateway;
+
 #[path = "real/asked.rs"]
 mod asked;
+#[path = "real/at_home.rs"]
+mod at_home;
 #[path = "real/cluster.rs"]
 mod cluster;
 #[path = "real/doors.rs"]
@@ -88,6 +94,14 @@ async fn operators_2_3_and_3_0() {
     part("the CRDs of 2.3", plane.install(Line::V23)).await;
     let emqx = part("a cluster of v2", line23::start(&plane)).await;
     part("reads of v2", line23::reads(&plane, &emqx)).await;
+    part("ways in", at_home::ways_in(&plane, &emqx)).await;
+    futures::join!(
+        part("every form", at_home::outputs(&plane, &emqx)),
+        part("login commands", at_home::login_commands(&plane)),
+        part("proxies", at_home::proxies(&plane)),
+        part("names while somebody types", at_home::completes(&plane, &emqx)),
+    );
+    part("what would be stored", at_home::changes(&plane, &emqx)).await;
     part("stop", line23::stop(&plane, &emqx)).await;
     part("v2 to the end", line23::to_the_end(&plane, &emqx)).await;
     drop(emqx);

@@ -24,9 +24,8 @@ pub async fn find(hands: &Hands, names: Names, word: &str, tell: &dyn Fn(Candida
         Names::Instances => instances(&look(hands, Want::default()).await?, word, tell),
         Names::Operations => operations(hands, word, tell).await?,
         Names::Images => {
-            images(&look(hands, Want { pods: true, sets: true, ..Want::default() }).await?)
-                .into_iter()
-                .for_each(tell);
+            let world = look(hands, Want { pods: true, sets: true, ..Want::default() }).await?;
+            images(&world).for_each(tell);
         }
         // These are known without a cluster.
         Names::Contexts | Names::Clusters | Names::Users | Names::Scenarios => {}
@@ -77,13 +76,14 @@ async fn operations(hands: &Hands, word: &str, tell: &dyn Fn(Candidate)) -> Resu
     Ok(())
 }
 
-/// What instances are to run, and what their pods and sets run or ran.
-fn images(world: &World) -> BTreeSet<Candidate> {
+/// What instances are to run, and what their pods and sets run or ran. Each may come twice: who takes it in offers it once,
+/// as it came first.
+fn images(world: &World) -> impl Iterator<Item = Candidate> {
     let wanted = world.instances.values().filter_map(|seen| {
         Some(Candidate::new(seen.value.image.clone()?, format!("of {}", seen.value.id.name)))
     });
     let run = world.pods.values().map(|seen| &seen.value.image);
     let ran = world.sets.values().map(|seen| &seen.value.image);
-    let others = run.chain(ran).flatten().map(|image| Candidate::new(image, ""));
-    wanted.chain(others).collect()
+    let others: BTreeSet<&String> = run.chain(ran).flatten().collect();
+    wanted.chain(others.into_iter().map(|image| Candidate::new(image, "")))
 }

@@ -1,21 +1,36 @@
 //! What people expect of a kubectl plugin, and which tests hold it.
 
-/// The expectations, and the tests that hold them: `file: test`.
-const EXPECTED: [(&str, &[&str]); 25] = [
+/// What holds an expectation on a real API server.
+enum Real {
+    /// `file: test`.
+    Tests(&'static [&'static str]),
+    /// Why it would add nothing.
+    Nothing(&'static str),
+}
+
+use Real::{Nothing, Tests};
+
+/// The expectations, and the tests that hold them, against `demo serve` and beside it, `file: test`; and on a real API server.
+const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "1 -n, -A, --context, --kubeconfig everywhere",
         &[
             "journeys/at_home.rs: every_verb_takes_kubectls_flags",
             "journeys/reads.rs: with_all_namespaces_or_a_selector_a_read_is_a_list",
         ],
+        Tests(&["real/at_home.rs: ways_in", "real/least_privilege/narrow.rs: one_namespace"]),
     ),
     (
         "2 the other connection flags",
         &[
             "journeys/at_home.rs: who_is_meant_reaches_the_api_server",
             "journeys/rights.rs: a_server_that_does_not_answer_is_given_up_after_the_timeout",
-            "real/doors.rs: closed",
         ],
+        Tests(&[
+            "real/at_home.rs: ways_in",
+            "real/doors.rs: closed",
+            "real/least_privilege/identities.rs: another_name",
+        ]),
     ),
     (
         "3 json and yaml with all that the text shows",
@@ -23,6 +38,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/reads.rs: every_read_says_the_same_as_yaml_and_as_json",
             "output_json.rs: status_has_the_keys_of_the_contract_and_null_for_the_unknown",
         ],
+        Tests(&["real/at_home.rs: outputs"]),
     ),
     (
         "4 name, wide, jsonpath as in kubectl get",
@@ -31,11 +47,17 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/reads.rs: a_template_picks_from_the_document_that_json_shows",
             "journeys/at_home.rs: names_and_wide_tables_are_there_where_kubectl_has_them",
         ],
+        Tests(&["real/at_home.rs: outputs"]),
     ),
-    ("5 a wait that ends by itself", &["journeys/follows.rs: balanced_although_the_operator_says_failed"]),
+    (
+        "5 a wait that ends by itself",
+        &["journeys/follows.rs: balanced_although_the_operator_says_failed"],
+        Tests(&["real/line22.rs: restarts", "real/upgrades.rs: by_the_operator"]),
+    ),
     (
         "6 --timeout with units and a failing exit",
         &["journeys/follows.rs: when_time_runs_out_it_says_how_to_go_on"],
+        Tests(&["real/least_privilege/cases.rs: tried"]),
     ),
     (
         "7 a failure ends the wait at once",
@@ -43,6 +65,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/follows.rs: a_lost_coordinator_is_a_failure_although_the_operator_says_completed",
             "journeys/follows.rs: one_that_emqx_refused_is_failed_with_the_reason",
         ],
+        Tests(&["real/trap.rs: run", "real/line22.rs: to_the_end"]),
     ),
     (
         "8 exit codes that a script can branch on",
@@ -50,6 +73,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "cli_parse.rs: the_root_tells_exit_codes_and_environment",
             "journeys/follows.rs: a_sticky_load_balancer_ends_uneven",
         ],
+        Tests(&["real/trap.rs: run", "real/line22.rs: one_at_a_time", "real/upgrades.rs: by_the_operator"]),
     ),
     (
         "9 --dry-run=client and server on every mutation",
@@ -59,6 +83,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/stops.rs: stop_asks_first_and_a_dry_run_changes_nothing",
             "journeys/upgrades.rs: a_try_says_what_would_be_and_stores_nothing",
         ],
+        Tests(&["real/at_home.rs: changes", "real/least_privilege/cases.rs: tried", "real/line22.rs: prune"]),
     ),
     (
         "10 a diff before apply",
@@ -66,6 +91,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/terminals.rs: apply_asks_and_no_is_no",
             "journeys/upgrades.rs: the_change_is_generated_in_every_form",
         ],
+        Tests(&["real/at_home.rs: changes", "real/asked.rs: generated"]),
     ),
     (
         "11 server-side apply with a named manager, conflicts shown",
@@ -73,6 +99,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "wire_upgrade/change.rs: owners_are_those_of_the_server",
             "journeys/at_home.rs: whose_change_it_is_reaches_the_api_server",
         ],
+        Tests(&["real/asked.rs: kept_by_a_tool", "real/at_home.rs: changes"]),
     ),
     (
         "12 already so is success, --error-unchanged for 3",
@@ -80,6 +107,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/at_home.rs: what_is_so_already_is_success_unless_asked_otherwise",
             "journeys/upgrades.rs: the_same_image_is_nothing_to_do_and_nobody_to_ask_is_a_refusal",
         ],
+        Tests(&["real/line22.rs: one_at_a_time", "real/at_home.rs: changes"]),
     ),
     (
         "13 to be told what blocks",
@@ -87,6 +115,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/rights.rs: who_may_not_create_is_refused_before_anything_is_done",
             "journeys/inputs.rs: clusters_in_which_nothing_can_be_rebalanced_say_why",
         ],
+        Tests(&["real/asked.rs: kept_by_a_tool", "real/trap.rs: run", "real/line30.rs: through_emqx"]),
     ),
     (
         "14 a prompt before harm, --yes for scripts",
@@ -94,6 +123,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/terminals.rs: apply_asks_and_no_is_no",
             "journeys/plans.rs: without_a_terminal_and_without_yes_nothing_is_made",
         ],
+        Tests(&["real/line22.rs: one_at_a_time", "real/line23.rs: stop"]),
     ),
     (
         "15 data on stdout, all else on stderr",
@@ -101,6 +131,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/reads.rs: text_is_for_people_and_has_no_escape_sequence_in_a_pipe",
             "journeys/follows.rs: in_text_the_name_is_the_data_and_the_story_is_talk",
         ],
+        Tests(&["real/program.rs: refused", "real/line22.rs: restarts"]),
     ),
     (
         "16 colour only on a terminal, --color, NO_COLOR, TERM=dumb",
@@ -108,6 +139,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/terminals.rs: colour_is_for_terminals_that_can",
             "journeys/reads.rs: colour_comes_when_it_is_asked_for_and_never_else",
         ],
+        Nothing("a terminal's colours are the same whoever answers"),
     ),
     (
         "17 plain lines when piped or in CI",
@@ -115,6 +147,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/terminals.rs: plain_redraws_nothing",
             "journeys/reads.rs: ascii_is_ascii_on_both_streams",
         ],
+        Tests(&["real/line22.rs: restarts"]),
     ),
     (
         "18 redraw that fits the window and survives resize",
@@ -122,6 +155,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "screens.rs: a_screen_of_any_size_is_drawn",
             "output_inline.rs: at_forty_columns_and_eight_lines_it_still_says_how_far",
         ],
+        Nothing("a window is drawn from the same picture whoever answers"),
     ),
     (
         "19 the keys that everybody knows, and Ctrl-C always",
@@ -130,6 +164,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "terminal.rs: ctrl_c_and_signals_leave_a_whole_terminal",
             "terminal.rs: opened_filtered_planned_applied_watched_and_left",
         ],
+        Nothing("keys are read from a terminal, not from a cluster"),
     ),
     (
         "20 meaning never by colour alone",
@@ -137,6 +172,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "screens.rs: colour_only_underlines_what_a_word_says",
             "output_text.rs: meaning_is_never_by_colour_alone",
         ],
+        Nothing("words and colours come from the same picture whoever answers"),
     ),
     (
         "21 Tab completion of names under kubectl emqx",
@@ -144,6 +180,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/completion.rs: kubectl_itself_asks_the_shim",
             "journeys/completion.rs: bash_completes_kubectl_emqx_and_the_program",
         ],
+        Tests(&["real/at_home.rs: completes"]),
     ),
     (
         "22 krew on Linux, macOS and Windows, arm64 too",
@@ -151,6 +188,7 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "krew.rs: krew_finds_installs_upgrades_and_removes_it",
             "krew.rs: the_index_of_krew_would_take_the_manifest_of_all_six_platforms",
         ],
+        Nothing("krew installs an archive and asks no cluster"),
     ),
     (
         "23 exec credentials, proxies, impersonation, in a pod",
@@ -160,6 +198,12 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/at_home.rs: who_is_meant_reaches_the_api_server",
             "journeys/at_home.rs: in_a_pod_the_service_account_is_enough",
         ],
+        Tests(&[
+            "real/at_home.rs: login_commands",
+            "real/at_home.rs: proxies",
+            "real/least_privilege/identities.rs: another_name",
+            "real/least_privilege/identities.rs: in_a_pod",
+        ]),
     ),
     (
         "24 least privilege, and the missing verb is named",
@@ -167,15 +211,27 @@ const EXPECTED: [(&str, &[&str]); 25] = [
             "journeys/rights.rs: each_missing_right_makes_a_read_poorer_and_is_named_once",
             "packaging.rs: the_rights_are_for_what_the_program_asks",
         ],
+        Tests(&["real/least_privilege/mod.rs: each", "real/least_privilege/narrow.rs: by_name"]),
     ),
-    ("25 quick on big clusters", &["journeys/troubles.rs: a_thousand_nodes_are_quick"]),
+    (
+        "25 quick on big clusters",
+        &["journeys/troubles.rs: a_thousand_nodes_are_quick"],
+        Tests(&["real/least_privilege/mod.rs: crowd", "real/least_privilege/cases.rs: audited"]),
+    ),
 ];
 
 #[test]
 fn each_expectation_has_a_test_that_is_there() {
-    for (number, (expected, tests)) in (1..).zip(EXPECTED) {
+    for (number, (expected, tests, real)) in (1..).zip(EXPECTED) {
         assert!(expected.starts_with(&format!("{number} ")) && !tests.is_empty(), "{expected}");
-        for test in tests {
+        let real = match real {
+            Tests(tests) => tests,
+            Nothing(why) => {
+                assert!(why.len() > 20, "{expected}: why not?");
+                &[]
+            }
+        };
+        for test in tests.iter().chain(real) {
             let (file, name) = test.split_once(": ").expect("a file and a test");
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
             let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"));

@@ -290,7 +290,9 @@ async fn create(client: &Client, namespace: &str, mut object: Value) -> DynamicO
 
 pub async fn list_pods(client: &Client, scenario: &Scenario) -> Result<Vec<Pod>, String> {
     let pods = Api::<Pod>::namespaced(client.clone(), &scenario.namespace);
-    let list = pods.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
+    // There may be others in the namespace.
+    let ours = ListParams::default().labels("apps.emqx.io/managed-by");
+    let list = pods.list(&ours).await.map_err(|e| e.to_string())?;
     let mut items = list.items;
     items.sort_by_key(|pod| {
         let replicant = pod.labels().get("apps.emqx.io/db-role").is_some_and(|role| role == "replicant");

@@ -86,17 +86,16 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
 
     let name = program.run(&apply(&["--wait-health-check=30"])).await.ok();
     let name = name.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a name").to_owned();
-    let watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
+    let mut watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
     let out = program.run(&["rebalance", "stop", &name]).await;
     assert_eq!(out.code, Some(6), "nobody confirmed: {}", out.stderr);
-    until(
-        "the start",
-        Duration::from_secs(20),
-        async || {
-            if emqx.idle() { Err(String::from("idle")) } else { Ok(()) }
-        },
-    )
+    // Only of one that the operator calls Processing does its deletion tell that it was stopped.
+    until("the start", Duration::from_secs(20), async || {
+        let phase = emqx.phase(&name).await.unwrap_or_default();
+        if !emqx.idle() && phase.starts_with("Processing") { Ok(()) } else { Err(phase) }
+    })
     .await;
+    watched.says("\"waitHealthCheck\"").await;
     let stopped = program.json(&["rebalance", "stop", &name, "--yes"]).await;
     assert_eq!(stopped["verdict"], "stopped", "{stopped}");
     let proof = stopped["proof"].to_string();

@@ -22,7 +22,12 @@ pub struct Asked {
     pub refused: BTreeSet<String>,
     /// The names that were got or listed by name: `resource/name`.
     pub names: BTreeSet<String>,
+    /// Lists and watches of all that there is of what others have, too.
+    pub whole: BTreeSet<String>,
 }
+
+/// Of these a namespace may hold thousands that are not EMQX's: they are narrowed by a selector.
+const CROWDED: [&str; 5] = ["pods", "statefulsets", "replicasets", "endpointslices", "events"];
 
 const FORWARD: &str = "get pods/portforward";
 
@@ -68,6 +73,11 @@ fn gathered(events: &[Value]) -> Result<BTreeMap<String, Asked>, String> {
         let asked = found.entry(text(&who["username"])).or_default();
         if let Some(name) = about["name"].as_str() {
             asked.names.insert(format!("{resource}/{name}"));
+        }
+        let uri = text(&event["requestURI"]);
+        let narrowed = uri.contains("labelSelector=") || uri.contains("fieldSelector=");
+        if CROWDED.contains(&resource.as_str()) && matches!(verb.as_str(), "list" | "watch") && !narrowed {
+            asked.whole.insert(uri);
         }
         let right = format!("{verb} {resource}{subresource}");
         let set = if *code == 403 { &mut asked.refused } else { &mut asked.allowed };

@@ -139,7 +139,8 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
             expect(notices(less).is_empty(), "a notice");
         }
         Without::Unoffered(fewer) => {
-            let of = |output: &Output| output.stdout.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+            let value = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
+            let of = |output: &Output| output.stdout.lines().map(value).collect::<BTreeSet<_>>();
             expect(less.code == Some(0) && less.stderr.is_empty(), "not silent");
             expect(of(less).is_subset(&of(whole)) && of(whole).len() > 1, "other names");
             expect(!fewer || of(less).len() < of(whole).len(), "the same names");
@@ -172,6 +173,9 @@ pub async fn audited(plane: &ControlPlane, table: &[Verb], earnest: &[&[&str]]) 
     let log = audit::read(plane).await;
     let of = |user: &str| log.get(user).cloned().unwrap_or_default();
     let mut wrong = Vec::new();
+    for (user, asked) in log.iter().filter(|(_, asked)| !asked.whole.is_empty()) {
+        wrong.push(format!("{user} asks for all of a namespace: {:?}", asked.whole));
+    }
     for verbs in earnest {
         let (asked, all) = (of(&doer(verbs)), together(table, verbs));
         if !asked.refused.is_empty() || !asked.allowed.iter().map(String::as_str).eq(all.iter().copied()) {

@@ -15,6 +15,8 @@ pub use audit::options;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cluster::RealCluster;
 use crate::control_plane::{ControlPlane, Line, until};
 use crate::part;
@@ -53,7 +55,19 @@ pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
     shipped::install(plane).await;
     let clusters =
         futures::future::join(RealCluster::start(plane, EMQX), RealCluster::start(plane, ENTERPRISE));
-    futures::join!(clusters, groups).0
+    futures::join!(clusters, groups, crowd(plane)).0
+}
+
+/// A thousand pods in the namespace that are no business of ours.
+async fn crowd(plane: &ControlPlane) {
+    let pod = |index: u32| {
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("other-{index}"), "namespace": plane.namespace(),
+            "labels": { "app": "other" } }, "spec": { "containers": [{ "name": "other", "image": "other" }] } })
+    };
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": (0..1000).map(pod).collect::<Vec<_>>() });
+    let create = ["create", "--validate=false", "-o", "name", "-f", "-"];
+    let made = plane.kubectl_as(&plane.admin_kubeconfig(), &create, Some(&list.to_string())).await.ok();
+    assert_eq!(made.lines().count(), 1000);
 }
 
 /// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; one
