@@ -195,9 +195,7 @@ fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Pro
         format!("cannot start a rebalance in the EMQX of {}", gathered.id),
         why.unwrap_or_else(|| "EMQX cannot be asked".to_owned()),
     )
-    .hint(
-        "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names",
-    ))
+    .hint(super::watch::REACH_EMQX))
 }
 
 /// Says on stdout what was made.

@@ -87,7 +87,7 @@ impl Following {
             Ended::Tidied => Ok(None),
             Ended::TimedOut => {
                 let name = &self.name;
-                let word = self.operations.standing(name).as_str();
+                let word = self.operations.standing(name).words();
                 let what = format!("time ran out while {name} is {word}");
                 Err(left(&self.gathered, name, &what).exit(Exit::TimedOut))
             }

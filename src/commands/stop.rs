@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::decide::confirm;
 use super::gather::{self, Gathered};
 use super::gone::{self, GONE_WITHIN, LOOK};
-use super::watch::{Meant, driven, meant, over};
+use super::watch::{Meant, REACH_EMQX, driven, meant, nothing, over};
 use super::{Hands, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Exit, Problem};
@@ -37,7 +37,8 @@ struct Stopping<'a> {
 pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
-        hands.printer.talk(&format!("nothing runs in {}: there is nothing to stop", gathered.id));
+        let nothing = nothing(hands, &gathered, intent.backend)?;
+        hands.printer.talk(&format!("{nothing}: there is nothing to stop"));
         return Ok(unchanged(intent));
     };
     let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new() };
@@ -334,8 +335,7 @@ impl Stopping<'_> {
                 _ => "EMQX cannot be asked".to_owned(),
             });
         let Some(object) = self.object().cloned() else {
-            return Err(Problem::new(format!("cannot stop {}", self.name), why)
-                .hint("let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names"));
+            return Err(Problem::new(format!("cannot stop {}", self.name), why).hint(REACH_EMQX));
         };
         let ready = self.gathered.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
@@ -354,8 +354,11 @@ impl Stopping<'_> {
             _ => Some("the operator stops EMQX only for an object that is Processing"),
         };
         if let Some(refused) = refused {
-            return Err(Problem::refused(format!("will not stop {} without EMQX", self.name), format!("{refused}; {why}"))
-                .hint("let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names"));
+            return Err(Problem::refused(
+                format!("will not stop {} without EMQX", self.name),
+                format!("{refused}; {why}"),
+            )
+            .hint(REACH_EMQX));
         }
         Ok((object, why))
     }

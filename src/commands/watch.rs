@@ -6,12 +6,17 @@ use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
+use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source, Verdict};
 use crate::plan::judge;
 use crate::plan::progress::Counts;
+use crate::plan::status::status;
 use crate::plan::tape::Operations;
 use crate::plan::words;
 use crate::seam::Want;
+
+/// What to do where EMQX cannot be asked.
+pub const REACH_EMQX: &str =
+    "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names";
 
 /// What is meant by a name on the command line.
 pub struct Meant {
@@ -47,8 +52,14 @@ pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<M
             let instance = InstanceName { kind: None, name: name.clone() };
             match running(Some(&instance)).await {
                 Err(problem) if problem.exit == Exit::Error => Err(match object {
-                    Ok(_) => Problem::new(no_such(hands, name).what, problem.to_string())
-                        .hint("kubectl emqx rebalance list"),
+                    Ok(_) => {
+                        let no_such = no_such(hands, name);
+                        Problem {
+                            what: format!("{}, and {}", no_such.what, problem.what),
+                            why: problem.why,
+                            ..no_such
+                        }
+                    }
                     Err(unread) => unread,
                 }),
                 other => other,
@@ -150,11 +161,28 @@ pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
     }
 }
 
+/// In which sense nothing runs. That EMQX moves nobody is EMQX's word, or shows in the Service, which donors leave; where
+/// neither can be seen it is not said, because a script would go on with whatever must not run beside a rebalance.
+pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result<String, Problem> {
+    let id = &gathered.id;
+    if backend == BackendChoice::Rebalance {
+        return Ok(format!("no Rebalance object of {id} runs"));
+    }
+    if gathered.world.load.is_some() {
+        return Ok(format!("nothing runs in {id}"));
+    }
+    let status = status(&gathered.world, id, hands.clock.now());
+    if status.verdict == Verdict::Idle {
+        return Ok(format!("nothing runs in {id}, as far as its Service tells: EMQX was not asked"));
+    }
+    Err(Problem::new(format!("cannot tell whether anything runs in {id}"), status.reason).hint(REACH_EMQX))
+}
+
 /// `rebalance watch`.
 pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
-        hands.printer.talk(&format!("nothing runs in {}", gathered.id));
+        hands.printer.talk(&nothing(hands, &gathered, intent.backend)?);
         return Ok(Exit::Reached);
     };
     let mut face = Face::of(hands, &intent.follow, true);

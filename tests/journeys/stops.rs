@@ -33,6 +33,7 @@ fn stop_works_after_the_operator_said_failed() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
+    demo.run(&format!("rebalance watch {name} --timeout 100ms")).exits(5).says("is still running");
     demo.run(&format!("rebalance stop {name} --yes --timeout 20s")).exits(0).shows("stopped");
     assert!(idle(&demo));
 }
@@ -46,6 +47,11 @@ fn stop_works_without_an_object() {
     let list = demo.run("rebalance list -o json").exits(0).json();
     assert_eq!(list["items"][0]["backend"], "emqx");
     assert_eq!(list["items"][0]["phase"], Value::Null);
+    // Who sees neither EMQX nor the Service is not told that nothing runs.
+    for verb in ["stop --yes", "stop --yes --backend emqx", "watch"] {
+        let ran = demo.run(&format!("rebalance {verb} --context no-pods")).fails(1);
+        assert!(ran.err.contains("cannot tell whether anything runs in EMQX mq/emqx"), "{ran}");
+    }
     let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
     assert_eq!((&stopped["name"], &stopped["backend"]), (&name.into(), &"emqx".into()));
     assert!(idle(&demo));
@@ -77,6 +83,10 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
     demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).fails(6);
+    let status = demo.run("status -o json --context no-secrets").exits(0).json();
+    assert_eq!((&status["operation"], &status["verdict"]), (&"rebalance".into(), &"unknown".into()));
+    assert!(status["reason"].to_string().contains(&format!("{name} says Failed, its donors")), "{status:#}");
+    demo.run("rebalance watch nowhere").fails(1).says("nowhere in namespace mq, and there is no EMQX");
     // Nor can one who may not ask EMQX follow it: that is said, not waited for.
     let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);
     assert!(ran.out.contains("unknown: the object says Failed, but EMQX cannot be asked"), "{ran}");
