@@ -328,7 +328,7 @@ fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
 
 fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
     sim::Scenario::built_in(name.unwrap_or("documented"))
-        .map_err(|error| Problem::usage(error.to_string(), ""))
+        .map_err(|error| Problem::usage(error.to_string(), "").hint("kubectl emqx demo plays `documented`"))
 }
 
 /// What helps where a file cannot be made.

@@ -63,7 +63,14 @@ pub enum Cause {
 impl Problem {
     /// A problem of the class [`Exit::Error`].
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), hint: None, exit: Exit::Error, cause: Cause::Other }
+        let mut why = why.into();
+        // `No such file or directory (os error 2)`: the number is for programmers.
+        if let Some(number) = why.find(" (os error ")
+            && let Some(end) = why[number..].find(')')
+        {
+            why.replace_range(number..=number + end, "");
+        }
+        Self { what: what.into(), why, hint: None, exit: Exit::Error, cause: Cause::Other }
     }
 
     /// A problem with what was typed.
@@ -109,3 +116,16 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_the_operating_system_is_not_told() {
+        let error = std::io::Error::from_raw_os_error(2).to_string();
+        assert!(error.contains("os error"), "{error}");
+        let why = Problem::new("cannot read x", format!("{error}; and so on")).why;
+        assert!(!why.contains("os error") && why.ends_with("; and so on"), "{why}");
+    }
+}

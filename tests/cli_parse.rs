@@ -156,6 +156,7 @@ fn the_root_tells_exit_codes_and_environment() {
 fn what_is_wrong_is_answered_with_what_why_and_what_next() {
     let lines = [
         "stauts",
+        "frobnicate",
         "status a b",
         "status --colour never",
         "status --color sometimes",
@@ -232,6 +233,9 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
         $ stauts
         unknown command `stauts`: `kubectl emqx` has no such verb
           did you mean kubectl emqx status?
+        $ frobnicate
+        unknown command `frobnicate`: `kubectl emqx` has no such verb
+          kubectl emqx --help
         $ status a b
         `b` is one word too many: `kubectl emqx status` does not take it
           kubectl emqx status --help

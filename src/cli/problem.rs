@@ -5,6 +5,7 @@ use std::error::Error as _;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::rules_shared::is_slip;
 use super::value::Bad;
 use crate::error::Problem;
 use crate::model::human::harmless;
@@ -56,7 +57,8 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
         }
         ErrorKind::InvalidSubcommand => {
             let word = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near = list(error, ContextKind::SuggestedSubcommand);
+            let mut near = list(error, ContextKind::SuggestedSubcommand);
+            near.retain(|near| is_slip(near, &word));
             let hint =
                 if near.is_empty() { help } else { format!("did you mean {verb} {}?", near.join(" or ")) };
             Problem::usage(format!("unknown command `{word}`"), format!("`{verb}` has no such verb"))

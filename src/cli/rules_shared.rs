@@ -23,8 +23,7 @@ pub(super) fn skippable(
     Err(usage(
         &format!("there is no check `{id}`"),
         "it could not be skipped",
-        // Half the letters wrong is another word, not a slip.
-        if distance(near, id) * 2 <= id.chars().count() {
+        if is_slip(near, id) {
             format!("did you mean {near}?")
         } else {
             format!("these can: {}", known.join(", "))
@@ -133,6 +132,11 @@ pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Resul
     }
     let FollowArgs { timeout, inline, full, read_only, record } = args;
     Ok(Follow { timeout, stream, inline, full, read_only, record })
+}
+
+/// Whether `typed` may have been meant as `known`: half the letters wrong is another word, not a slip.
+pub(super) fn is_slip(known: &str, typed: &str) -> bool {
+    distance(known, typed) * 2 <= typed.chars().count()
 }
 
 /// How many letters differ between two names (Levenshtein), to find the one that was meant.

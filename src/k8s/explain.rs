@@ -181,6 +181,12 @@ impl Trouble {
             Self::Nonsense(_) => problem.hint(
                 "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
             ),
+            Self::Refused { message, .. } if message.starts_with("unable to parse") => {
+                problem.hint("as in -l app=emqx or -l 'tier in (a, b)'")
+            }
+            Self::Refused { message, .. } if message.contains("field label not supported") => {
+                problem.hint("--field-selector takes metadata.name and metadata.namespace")
+            }
             Self::Refused { .. } => problem,
         }
     }
@@ -350,6 +356,19 @@ mod tests {
         assert!(problem.why.contains("eve"));
         assert!(problem.hint.expect("a hint").contains("verb list on pods"));
         assert!(trouble.is_forbidden() && !trouble.is_fatal());
+    }
+
+    #[test]
+    fn a_selector_that_the_server_does_not_take_is_shown_as_it_should_be() {
+        for (message, flag) in [
+            ("unable to parse requirement: found '', expected: '('", "-l"),
+            ("field label not supported: spec.x", "--field-selector"),
+        ] {
+            let message = message.to_owned();
+            let trouble = Trouble::Refused { code: 400, reason: "BadRequest".to_owned(), message };
+            let hint = trouble.problem("cannot list emqxes", "verb list on emqxes").hint;
+            assert!(hint.as_ref().is_some_and(|hint| hint.contains(flag)), "{hint:?}");
+        }
     }
 
     #[test]

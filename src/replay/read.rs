@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::error::Problem;
 use crate::model::Fact;
@@ -125,7 +126,7 @@ impl Recording {
     }
 
     fn moment(&self, text: &str) -> Result<Moment, Problem> {
-        let line: Line = serde_json::from_str(text).map_err(|error| self.problem(error.to_string()))?;
+        let line: Line = serde_json::from_str(text).map_err(|error| self.problem(unreadable(&error)))?;
         if !line.t.is_finite() || line.t < 0.0 {
             return Err(self.problem("t is no number of seconds"));
         }
@@ -146,6 +147,15 @@ impl Recording {
             _ => Vec::new(),
         };
         Ok(Moment { line: self.line, t: line.t, at, change, facts })
+    }
+}
+
+/// What is wrong with a line, without the place in it: a line is one document, and the recording's line is told already.
+fn unreadable(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof => "it is cut off".to_owned(),
+        Category::Syntax => "it is not JSON".to_owned(),
+        _ => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
     }
 }
 

@@ -426,7 +426,7 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScenarioError {
     /// No such scenario inside the program.
-    #[error("there is no scenario {name:?}; there are: {known}")]
+    #[error("there is no scenario {name}: there are {known}")]
     Unknown {
         /// What was asked for.
         name: String,
