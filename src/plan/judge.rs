@@ -133,6 +133,13 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         let counted = ending.now.means(ending.donors, ending.recipients, Counts::connections).is_some();
         return if !counted {
             (Verdict::Unknown, uncounted(ending))
+        } else if ending.through_takeover && no_better(ending) {
+            (
+                Verdict::Uneven,
+                format!(
+                    "it came to its end, but {standing} is no better than what EMQX found to balance{tail}"
+                ),
+            )
         } else if ending.through_takeover {
             (
                 Verdict::Balanced,
@@ -179,6 +186,18 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
     }
 }
 
+/// Whether the end is not within any thresholds by which EMQX can have begun: the donors hold no less than at the start,
+/// the recipients no more, and EMQX's defaults are no reason for it to have looked at sessions only.
+fn no_better(ending: &Ending<'_>) -> bool {
+    let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, Counts::connections);
+    let (conn, _) = thresholds(&Strategy::default());
+    let (Some((donors, recipients)), Some((gave, got))) = (means(ending.now), ending.start.and_then(means))
+    else {
+        return false;
+    };
+    donors >= gave && recipients <= got && holding((donors, recipients), conn).is_none()
+}
+
 /// Nobody can tell how it ended.
 fn uncounted(ending: &Ending<'_>) -> String {
     let what = if ending.through_takeover { "it came to its end" } else { "EMQX no longer runs it" };
@@ -198,8 +217,8 @@ fn marks(rule: &str) -> String {
     words.join(" ")
 }
 
-/// Judges one that EMQX never started: `failure` is what the operator says, `start` the counts at that time, `others`
-/// whether EMQX was running another one.
+/// Judges one that EMQX never started: `failure` is what the operator says, `start` the counts at that time as far as
+/// anybody knows them, `others` whether EMQX was running another one.
 pub fn never_started(
     failure: Option<&str>,
     strategy: &Strategy,
@@ -219,7 +238,14 @@ pub fn never_started(
             format!("EMQX refused the start while another rebalance or evacuation was running ({failure})"),
         );
     }
-    if bare && let Some(start) = start {
+    if bare {
+        let Some(start) = start else {
+            let why = Refusal::NoReason.sentence();
+            return (
+                Verdict::Unknown,
+                format!("{why}; nothing tells what the counts were at its start ({failure})"),
+            );
+        };
         let plan = forecast(None, start, strategy, Return::default());
         if plan.decision == Decision::NothingToDo {
             return (Verdict::NothingToDo, format!("no work was needed: {} ({failure})", plan.reason));
@@ -239,15 +265,7 @@ pub fn past(object: &Rebalance, now: Option<&Counts>, at: Timestamp) -> (Verdict
     };
     let record = object.plan.as_deref().and_then(PlanRecord::read);
     if object.phase == Phase::Failed && !object.processed {
-        let start: Option<Vec<Participant>> = record.as_ref().map(|record| {
-            let row = |(node, connections, sessions): &(NodeName, u64, u64)| Participant {
-                node: node.clone(),
-                pod: None,
-                connections: *connections,
-                sessions: *sessions,
-            };
-            record.nodes.iter().map(row).collect()
-        });
+        let start = record.as_ref().map(PlanRecord::participants);
         let (verdict, reason) =
             never_started(object.failure.as_deref(), &object.strategy, start.as_deref(), false);
         return (verdict, reason, None);
@@ -319,11 +337,20 @@ mod tests {
     }
 
     fn judged(now: &[u64], through_takeover: bool, stopped: Option<&str>) -> (Verdict, String) {
+        judged_by(Some(&strategy()), now, through_takeover, stopped)
+    }
+
+    fn judged_by(
+        strategy: Option<&Strategy>,
+        now: &[u64],
+        through_takeover: bool,
+        stopped: Option<&str>,
+    ) -> (Verdict, String) {
         let (donors, recipients) = (nodes(0, 3), nodes(3, 4));
         end(&Ending {
             donors: &donors,
             recipients: &recipients,
-            strategy: Some(&strategy()),
+            strategy,
             start: Some(&counts(&[3333, 3333, 3334, 0])),
             now: &counts(now),
             through_takeover,
@@ -362,6 +389,16 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_thresholds_an_end_that_is_no_better_than_the_start_is_uneven() {
+        let (verdict, reason) = judged_by(None, &[3333, 3333, 3334, 0], true, None);
+        assert_eq!(verdict, Verdict::Uneven);
+        assert!(reason.contains("no better than"), "{reason}");
+        assert_eq!(judged_by(None, &[2553, 2553, 2554, 2340], true, None).0, Verdict::Balanced);
+        // Some went: EMQX's word is all there is.
+        assert_eq!(judged_by(None, &[3000, 3000, 3000, 1000], true, None).0, Verdict::Balanced);
+    }
+
+    #[test]
     fn missing_clients_come_before_every_other_word() {
         assert_eq!(judged(&[2553, 2553, 2554, 2000], true, Some("you")).0, Verdict::ClientsMissing);
         assert_eq!(judged(&[2480, 2480, 2480, 2361], true, None).0, Verdict::Balanced, "98.01 % are enough");
@@ -384,6 +421,22 @@ mod tests {
         assert_eq!(judged(bare, true), Verdict::Failed);
         assert_eq!(judged("EMQX emqx-ee is not found", false), Verdict::Failed);
     }
+
+    #[test]
+    fn without_a_reason_and_without_the_counts_of_its_start_a_refusal_is_unknown() {
+        let bare = "Failed to start rebalance: request api failed: 400 Bad Request";
+        let (verdict, reason) = never_started(Some(bare), &Strategy::default(), None, false);
+        assert_eq!(verdict, Verdict::Unknown);
+        assert!(
+            reason.contains("nothing to balance, or one already ran") && reason.contains(bare),
+            "{reason}"
+        );
+        assert_eq!(never_started(Some(bare), &Strategy::default(), None, true).0, Verdict::Failed);
+        let told = "Failed to start rebalance: error on node 'emqx@a': nothing_to_balance";
+        assert_eq!(never_started(Some(told), &Strategy::default(), None, false).0, Verdict::NothingToDo);
+        assert_eq!(never_started(None, &Strategy::default(), None, false).0, Verdict::Failed);
+    }
+
     #[test]
     fn a_past_one_is_told_without_a_duration_that_nobody_saw() {
         let before = super::super::rebalance::numbered(&[3333, 3333, 3334, 0], None);

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::rebalance::RebalancePlan;
+use super::rebalance::{Participant, RebalancePlan};
 use super::rules::donors;
 use crate::model::{NodeName, Part, Strategy};
 
@@ -57,6 +57,17 @@ impl PlanRecord {
         let counts: Vec<u64> = self.nodes.iter().map(|(_, connections, _)| *connections).collect();
         let part = |gives: bool| if gives { Part::Donor } else { Part::Recipient };
         self.nodes.iter().zip(donors(&counts)).map(|((node, _, _), gives)| (node, part(gives))).collect()
+    }
+
+    /// The nodes as they were at the start.
+    pub fn participants(&self) -> Vec<Participant> {
+        let row = |(node, connections, sessions): &(NodeName, u64, u64)| Participant {
+            node: node.clone(),
+            pod: None,
+            connections: *connections,
+            sessions: *sessions,
+        };
+        self.nodes.iter().map(row).collect()
     }
 
     /// All live clients at the start.

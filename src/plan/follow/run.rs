@@ -263,6 +263,10 @@ pub(super) fn begin(
         }
         start
     });
+    let before = match (participants(nodes), &record) {
+        (seen, Some(record)) if seen.is_empty() => record.participants(),
+        (seen, _) => seen,
+    };
     let start = if at_start && nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
     let told = object.and_then(|object| object.started.or(object.created));
     let name = match (object, entry) {
@@ -297,7 +301,7 @@ pub(super) fn begin(
         told_failed: false,
         told_astray: false,
         told_deleting: false,
-        before: participants(nodes),
+        before,
         recorded,
         baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
     }
