@@ -5,16 +5,14 @@ use std::collections::BTreeSet;
 use super::picture::{Picture, SourceState};
 use super::rebalance::{self, Finding, Participant, RebalancePlan, Return, Severity, forecast};
 use super::results::Backend;
+use super::status::{OLD_SECONDS, old_word};
 use crate::error::Problem;
-use crate::model::human::{duration, plural};
+use crate::model::human::plural;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
 
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
 /// (`verified.md` 1, 2: 20 to 35 s on 2.2).
 const FAILED_FROM_SECONDS: u64 = 20;
-
-/// Loops of the operator while the instance is ready; a status that nobody wrote for three of them is old.
-const OPERATOR_PERIOD: u64 = 30;
 
 /// What is checked.
 #[derive(Clone, Copy)]
@@ -360,18 +358,10 @@ fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
 
 fn status_old(check: &Check<'_>) -> Option<Finding> {
     let from_status = check.picture.nodes.iter().any(|row| row.source == Source::Kubernetes);
-    let silent = check.picture.operator_silent?;
-    (from_status && silent > 3 * OPERATOR_PERIOD).then(|| {
-        Finding::new(
-            "status-old",
-            Severity::Warning,
-            format!(
-                "the counts are the operator's, which has said nothing for {}: they may be as old",
-                duration(silent)
-            ),
-        )
-        .hint("let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file")
-    })
+    let silent = check.picture.operator_silent.filter(|silent| from_status && *silent > OLD_SECONDS)?;
+    Some(Finding::new("status-old", Severity::Warning, old_word(silent)).hint(
+        "let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file",
+    ))
 }
 
 #[cfg(test)]

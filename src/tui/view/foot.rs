@@ -8,10 +8,11 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::pen::Pen;
+use crate::model::Source;
 use crate::model::human::duration;
-use crate::model::{Operation, Source};
 use crate::output::theme::Tone;
 use crate::plan::picture::{SourceAge, SourceState};
+use crate::plan::status::operator_silence;
 use crate::tui::board::Board;
 use crate::tui::keys;
 use crate::tui::state::State;
@@ -60,8 +61,7 @@ fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {
         }
     }
     if let Some(silent) = board.status.operator.silent_seconds {
-        let busy = board.status.operation != Operation::None;
-        let tone = if busy && silent > 90 { Tone::Warning } else { Tone::Faint };
+        let tone = if operator_silence(&board.status).is_some() { Tone::Warning } else { Tone::Faint };
         words.push((format!("operator's word {} old", duration(silent)), tone));
     }
     words
