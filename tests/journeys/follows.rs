@@ -34,6 +34,29 @@ fn are_events(ran: &Ran) -> Vec<Value> {
     events
 }
 
+/// Follows with `--record`; what was recorded is then told again to the same end, with the same figures.
+#[track_caller]
+fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
+    let record = demo.home.join("recorded.jsonl");
+    let shown = record.display();
+    let ran =
+        demo.run(&format!("rebalance apply --yes --watch -o jsonl --record {shown} {flags}")).exits(exit);
+    let again = alone(&format!("replay {shown} -o jsonl")).exits(0);
+    let end = |ran: &Ran| {
+        let mut last = ran.events().pop().expect("a verdict");
+        // How long it took is the one figure that may differ, by the second in which each looked.
+        let reason = last["reason"].as_str().expect("a reason").to_owned();
+        let known: Vec<&str> = reason.split(", ").filter(|part| !part.ends_with(" s")).collect();
+        last["reason"] = known.join(", ").into();
+        for key in ["time", "message"] {
+            last[key].take();
+        }
+        last
+    };
+    assert_eq!(end(&again), end(&ran), "live and again\n{ran}\n{again}");
+    ran
+}
+
 /// A Rebalance as somebody else would write it.
 fn foreign(demo: &Cluster, name: &str, spec: &Value) -> u16 {
     let object = json!({
@@ -51,7 +74,7 @@ fn spec(kind: &str, instance: &str, rate: u64) -> Value {
 #[test]
 fn balanced_although_the_operator_says_failed() {
     let demo = Cluster::demo("documented", 20);
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0);
+    let ran = recorded(&demo, DOCUMENTED, 0);
     let events = are_events(&ran);
     assert_eq!(events[0]["type"], "created");
     let ran = ran.verdict("balanced");
@@ -125,8 +148,7 @@ fn where_the_kind_is_not_served_emqx_itself_is_asked() {
 #[test]
 fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
     let demo = Cluster::demo("coordinator-crash", 40);
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(4);
-    let ran = ran.verdict("coordinatorLost");
+    let ran = recorded(&demo, DOCUMENTED, 4).verdict("coordinatorLost");
     let name = are_events(&ran)[0]["name"].as_str().expect("a name").to_owned();
     until("the operator notices", || demo.rebalance(&name)["status"]["phase"] == "Completed");
     demo.run(&format!("rebalance watch {name} -o jsonl")).exits(4).verdict("coordinatorLost");
@@ -136,8 +158,7 @@ fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
 fn a_sticky_load_balancer_ends_uneven() {
     let demo = Cluster::demo("sticky-balancer", 40);
     let flags = "--conn-evict-rate 100 --wait-health-check 10 --wait-takeover 10";
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {flags}")).exits(7);
-    let ran = ran.verdict("uneven");
+    let ran = recorded(&demo, flags, 7).verdict("uneven");
     let events = are_events(&ran);
     assert!(events.iter().any(|it| it["landingRatio"].as_f64().is_some_and(|ratio| ratio < 0.1)), "{ran}");
 }
@@ -148,8 +169,7 @@ fn clients_that_stay_away_are_missing() {
                 - connections: 3334\n- connections: 0\n";
     let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 40.0);
     let flags = "--conn-evict-rate 100 --wait-health-check 5 --wait-takeover 5";
-    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {flags}")).exits(7);
-    are_events(&ran.verdict("clientsMissing"));
+    are_events(&recorded(&demo, flags, 7).verdict("clientsMissing"));
 }
 
 #[test]
@@ -175,6 +195,10 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     demo.faults().set_operator_alive(true);
     watch.end().exits(0).verdict("nothingToDo");
     assert_eq!(demo.rebalance("needless")["status"]["phase"], "Failed");
+    // Who comes later has only the operator's words, which tell no reason, and no counts of that time.
+    let list = demo.run("rebalance list -o json").exits(0).json();
+    assert_eq!(list["items"][0]["verdict"], "unknown", "{list:#}");
+    demo.run("rebalance watch needless -o jsonl").exits(1).verdict("unknown");
     let ran = demo.run("rebalance apply --yes").exits(0).says("nothing to do");
     assert_eq!(ran.out, "");
     demo.run("rebalance apply --yes --error-unchanged").exits(3);

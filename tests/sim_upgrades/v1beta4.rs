@@ -23,12 +23,14 @@ fn node(pod: u8) -> String {
 }
 
 fn over(stage: &Stage) -> bool {
+    over_with(stage, "4.4.24")
+}
+
+fn over_with(stage: &Stage, version: &str) -> bool {
     let status = stage.status();
     let first = &status["conditions"][0];
     let nodes = status["emqxNodes"].as_array().unwrap();
-    first["type"] == "Running"
-        && first["status"] == "True"
-        && nodes.iter().all(|it| it["version"] == "4.4.24")
+    first["type"] == "Running" && first["status"] == "True" && nodes.iter().all(|it| it["version"] == version)
 }
 
 #[tokio::test]
@@ -155,4 +157,86 @@ async fn without_the_block_the_pods_of_the_one_set_are_replaced_one_by_one() {
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!(tally.lost_sessions, 15);
     assert!(tally.cuts > 300, "some are cut again: {tally:?}");
+}
+
+#[tokio::test]
+async fn held_and_emptied_one_by_one_clients_are_cut_again_but_nothing_is_lost() {
+    // Row 16, one by one: the gates are left alone, so that old pods stay in the Service.
+    let mut stage = Stage::built_in("upgrade-v1beta4").await;
+    stage.pass(8).await;
+    let hold = |seconds: u64| json!({ "initialDelaySeconds": seconds });
+    stage.change(json!({ "template": upgrade(), "blueGreenUpdate": hold(31_536_000) })).await;
+    stage.until(60, |stage| !stage.status()["blueGreenUpdateStatus"]["startedAt"].is_null()).await;
+    for pod in (0..4).rev() {
+        let order = EvacuationOrder {
+            conn_rate: 200,
+            sess_rate: 200,
+            wait_takeover: Duration::from_secs(5),
+            ..EvacuationOrder::default()
+        };
+        let started = stage.running.emqx().with(|broker| broker.start_evacuation(&node(pod), order));
+        assert_eq!(started, Ok(()));
+        let empty = |stage: &Stage| {
+            let all =
+                |it: &kubectl_emqx::sim::coordinator::Evacuation| it.state == EvacuationState::Prohibiting;
+            stage.running.emqx().with(|broker| broker.evacuations().iter().all(all))
+        };
+        stage.until(60, empty).await;
+    }
+    stage.change(json!({ "blueGreenUpdate": hold(0) })).await;
+    stage.until(120, over).await;
+    stage.pass(5).await;
+    let tally = stage.running.emqx().with(|broker| broker.tally);
+    assert!((3900..4200).contains(&tally.cuts), "4,075 as recorded: {tally:?}");
+    let told = stage.tape("one-by-one-v1beta4").told();
+    assert_eq!(messages(&told, EventType::Notice), Vec::<&str>::new());
+    let (verdict, _, reason) = verdict(&told);
+    assert_eq!(verdict, Verdict::Upgraded);
+    assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
+    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    assert!(percents.is_sorted(), "{percents:?}");
+}
+
+#[tokio::test]
+async fn without_rates_pods_are_deleted_all_the_same_and_it_says_so() {
+    // Row 17: EMQX refuses a rate of 0, and the operator does not look at the answer.
+    let text = "name: no-rates\napi: v1beta4\nspec: {blueGreenUpdate: {initialDelaySeconds: 5}}\n\
+                nodes: [{count: 3, connections: 100, offlineSessions: 5}]\n";
+    let mut stage = Stage::open(Scenario::from_yaml(text).unwrap()).await;
+    stage.pass(3).await;
+    stage.change(json!({ "template": upgrade() })).await;
+    stage.pass(20).await;
+    stage.until(200, over).await;
+    stage.pass(5).await;
+    let told = stage.tape("no-rates-v1beta4").told();
+    let notices = messages(&told, EventType::Notice);
+    let loaded =
+        notices.iter().filter(|it| it.contains(" is deleted with ") && it.contains("5 sessions")).count();
+    assert_eq!(loaded, 3, "{notices:?}");
+    let (verdict, _, reason) = verdict(&told);
+    assert_eq!(verdict, Verdict::Upgraded);
+    assert!(reason.contains("15 sessions lost"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_third_template_on_the_way_is_one_upgrade_through_three_sets() {
+    // Row 18: the older set is drained first, then the next.
+    let mut stage = Stage::built_in("upgrade-v1beta4").await;
+    stage.pass(8).await;
+    stage.change(json!({ "template": upgrade() })).await;
+    stage.until(100, |stage| !stage.events(&["SuccessfulDelete"]).is_empty()).await;
+    let third = json!({ "spec": { "emqxContainer": { "image": { "version": "4.4.25" } } } });
+    stage.change(json!({ "template": third })).await;
+    stage.pass(25).await;
+    stage.until(400, |stage| over_with(stage, "4.4.25")).await;
+    stage.pass(5).await;
+    let told = stage.tape("third-v1beta4").told();
+    let notices = messages(&told, EventType::Notice);
+    assert!(notices.iter().any(|it| it.starts_with("3 sets run at once")), "{notices:?}");
+    assert_eq!(told.iter().filter(|it| it.event.verdict.is_some()).count(), 1);
+    let (verdict, _, reason) = verdict(&told);
+    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
+    assert!(reason.contains("4.4.25") && reason.contains("sessions lost"), "{reason}");
+    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    assert!(percents.is_sorted(), "{percents:?}");
 }
