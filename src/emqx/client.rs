@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
-use super::explain::{Failure, failure};
+use super::explain::{Failure, NOT_EMQX, failure};
 use super::http::{Answer, Connection, Lost, no_answer};
 use super::order;
 use super::reach::Way;
@@ -251,7 +251,12 @@ impl Shared {
         let link = match failed {
             Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
             Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
-            Failed::Lost(lost) => Link::Unreachable(format!("{name} does not answer: {}", lost.why())),
+            Failed::Lost(lost) => {
+                // Something did answer: it was no EMQX, or too much.
+                let useless = matches!(lost, Lost::Useless(_)) || lost.why().starts_with(NOT_EMQX);
+                let how = if useless { "cannot be asked" } else { "does not answer" };
+                Link::Unreachable(format!("{name} {how}: {}", lost.why()))
+            }
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
         Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "nodes", link) }

@@ -28,7 +28,11 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
     };
     let news = match explain::failure(status, body) {
         None => news(body).unwrap_or_else(|| {
-            News::Link(Source::Emqx, resource, Link::Unreachable(explain::NOT_EMQX.to_owned()))
+            News::Link(
+                Source::Emqx,
+                resource,
+                Link::Unreachable(format!("cannot ask EMQX: {}", explain::NOT_EMQX)),
+            )
         }),
         Some(failure) => News::Link(Source::Emqx, resource, failure.link(resource)),
     };
