@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::follow::{Follower, Run};
 use super::picture::{NodeRow, Picture, SourceState, picture};
+use super::preflight::running_name;
 use super::results::{OperatorStatus, Sources, Status};
 use super::rules::mean;
 use super::tape::{Looks, Operations};
@@ -155,6 +156,14 @@ fn by_others(world: &World, picture: &Picture, follower: &Follower) -> Doing {
     if ready && all_serve && !picture.nodes.is_empty() {
         // A donor is taken out of the Service within the operator's next loop: where all serve, none is one.
         return Doing::new(Operation::None, Verdict::Idle, spread(picture));
+    }
+    // The same donors still out of it, and an object that only says Failed: `plan` refuses for it, so it has to be seen.
+    if let Some(instance) = world.instance(&picture.instance)
+        && let Some(name) = running_name(world, instance, picture)
+    {
+        let reason =
+            format!("{name} says Failed, its donors are still out of the Service: EMQX may go on; {why}");
+        return Doing::new(Operation::Rebalance, Verdict::Unknown, reason);
     }
     Doing::new(Operation::None, Verdict::Unknown, why)
 }
