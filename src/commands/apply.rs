@@ -67,7 +67,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
-        decide::confirm(hands, &intent.write, &question(&planned, &gathered.id))?;
+        decide::confirm(hands, &intent.write, &question(&planned, &gathered.id)).await?;
     }
 
     // Time went by while the user read: counts and competitors are looked at again.

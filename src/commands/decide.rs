@@ -34,7 +34,7 @@ pub fn decided(
 }
 
 /// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
-pub fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
+pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
     if write.yes {
         return Ok(());
     }
@@ -42,10 +42,15 @@ pub fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Probl
         return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
             .hint("pass --yes to go ahead without a question"));
     }
-    if hands.printer.ask(question) {
-        return Ok(());
+    let mut interrupt = (hands.interrupt)();
+    tokio::select! {
+        biased;
+        () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").exit(Exit::Interrupted)),
+        yes = hands.printer.ask(question) => match yes {
+            true => Ok(()),
+            false => Err(Problem::refused("not confirmed", "nothing was changed")),
+        },
     }
-    Err(Problem::refused("not confirmed", "nothing was changed"))
 }
 
 /// Says on stdout what was made.

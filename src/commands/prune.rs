@@ -56,7 +56,8 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
             hands,
             &intent.write,
             &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")),
-        )?;
+        )
+        .await?;
     }
     if let Some(reason) = &intent.write.reason {
         hands.printer.talk(&format!("reason: {reason}"));

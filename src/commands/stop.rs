@@ -57,13 +57,13 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let mut interrupt: Interrupt = (hands.interrupt)();
     tokio::select! {
         biased;
+        outcome = stopping.stop(limit) => outcome,
         () = &mut interrupt => Err(Problem::new(
             "interrupted",
             "what was asked of EMQX and Kubernetes so far stays asked",
         )
         .hint("kubectl emqx rebalance list shows what still runs")
         .exit(Exit::Interrupted)),
-        outcome = stopping.stop(limit) => outcome,
     }
 }
 
@@ -120,7 +120,8 @@ impl Stopping<'_> {
             self.hands.printer.line(&format!("{} (dry run)", self.label()));
             return Ok(Exit::Reached);
         }
-        confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))?;
+        confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))
+            .await?;
         match blind {
             None => self.through_emqx(limit).await,
             Some((object, why)) => self.without_emqx(object, why, limit).await,

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::rc::Rc;
 
 use anstream::AutoStream;
@@ -12,7 +12,7 @@ use super::document::{self, Format};
 use super::jsonpath;
 use super::text::{self, Layout, resource};
 use super::theme::{Theme, Tone};
-use crate::error::Problem;
+use crate::error::{Exit, Problem};
 use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
@@ -255,23 +255,28 @@ impl Printer {
         if let Some(hint) = &problem.hint {
             put!(text, "{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint));
         }
+        // The terminal has written `^C` where the cursor stood.
+        if problem.exit == Exit::Interrupted && self.terminal.stderr {
+            text.insert(0, '\n');
+        }
         self.push(true, &text);
     }
 
-    /// Asks on stderr and reads an answer from stdin: whether it was yes.
-    pub fn ask(&self, question: &str) -> bool {
-        self.ask_from(question, &mut io::stdin().lock())
-    }
-
-    /// The same with an answer from somewhere else.
-    pub fn ask_from(&self, question: &str, answers: &mut dyn BufRead) -> bool {
+    /// Asks on stderr and reads an answer from stdin: whether it was yes. It is read by a thread of its own, so that an
+    /// interrupt is heard meanwhile; the end of the process is the end of that thread, too.
+    pub async fn ask(&self, question: &str) -> bool {
         let theme = self.talk_theme();
         self.push(true, &format!("{} [y/N] ", theme.paint(Tone::Strong, &theme.clean(question))));
-        let mut answer = String::new();
-        let heard = answers.read_line(&mut answer).unwrap_or(0);
-        if heard == 0 {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let heard = io::stdin().read_line(&mut answer).unwrap_or(0);
+            tell.send(if heard == 0 { None } else { Some(answer) })
+        });
+        let Ok(Some(answer)) = told.await else {
             self.push(true, "\n");
-        }
+            return false;
+        };
         matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 

@@ -173,11 +173,20 @@ fn ctrl_c_leaves_it_running_and_says_so() {
 #[test]
 fn ctrl_c_at_the_question_changes_nothing() {
     let demo = Cluster::demo("documented", 40);
-    let mut terminal = Terminal::start(&demo, &format!("rebalance apply {DOCUMENTED}"), &[]);
-    terminal.until("[y/N]");
-    terminal.types("\u{3}");
-    until("its end", || terminal.child.try_wait().expect("a child of ours").is_some());
+    let interrupted = |arguments: &str| {
+        let mut terminal = Terminal::start(&demo, arguments, &[]);
+        terminal.until("[y/N]");
+        terminal.types("\u{3}");
+        let (code, screen) = terminal.end();
+        assert_eq!(code, 130, "{arguments}\n{screen}");
+        assert!(screen.contains("\nerror: interrupted: nothing was changed"), "{arguments}\n{screen}");
+    };
+    interrupted(&format!("rebalance apply {DOCUMENTED}"));
     assert_eq!(demo.rebalances(), []);
+    interrupted("upgrade apply emqx --image emqx/emqx-enterprise:5.8.7");
+    demo.running(SLOW);
+    interrupted("rebalance stop");
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance");
 }
 
 #[test]

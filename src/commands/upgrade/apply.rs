@@ -52,7 +52,7 @@ pub(super) async fn carry_out(
         return Ok(Exit::Reached);
     }
     if write.dry_run == DryRun::None {
-        decide::confirm(hands, write, &question(&gathered, &prepared, verb))?;
+        decide::confirm(hands, write, &question(&gathered, &prepared, verb)).await?;
         again(hands, &mut gathered).await?;
         prepared = prepare(hands, &gathered, wish).await?;
         if prepared.plan.decision != Decision::Go
