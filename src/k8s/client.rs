@@ -6,11 +6,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kube::client::{ClientBuilder, ConfigExt};
 use kube::config::{
     AuthInfo, Cluster as NamedServer, Context, ExecConfig, ExecInteractiveMode, KubeConfigOptions,
     Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
+use tower::buffer::BufferLayer;
 
 use super::api::Api;
 use super::clock::ServerClock;
@@ -92,8 +94,7 @@ impl Connect {
                 (proxy.host(), proxy.port().map_or_else(String::new, |port| format!(":{port}")));
             let _ = write!(server, " (through the proxy {host}{port})");
         }
-        let client =
-            Client::try_from(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
+        let client = build(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
         let api = Api { client, clock: ServerClock::new(), server, timeout };
         Ok(Connection { api, context, namespace })
     }
@@ -273,6 +274,21 @@ impl Connect {
             user.impersonate_groups = Some(self.impersonate_groups.clone());
         }
     }
+}
+
+/// Requests that may wait for a token.
+const WAITING: usize = 1024;
+
+/// kube's own client; but where a login command gives a token, it is run once. kube would run it three times: to see whether it
+/// gives a certificate, when that runs out, and for the token.
+fn build(mut config: Config) -> kube::Result<Client> {
+    if config.auth_info.exec.is_none() {
+        return Client::try_from(config);
+    }
+    let Some(token) = config.auth_layer()? else { return Client::try_from(config) };
+    config.auth_info.exec = None;
+    let service = ClientBuilder::try_from(config)?;
+    Ok(service.with_layer(&BufferLayer::new(WAITING)).with_layer(&token).build())
 }
 
 #[expect(

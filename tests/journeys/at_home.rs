@@ -140,7 +140,7 @@ fn a_login_command_gives_the_credentials() {
     let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"viewer"}}"#;
     let login = demo.file(
         "login",
-        &format!("test \"$SAID\" = well || {{ echo you are logged out >&2; exit 3; }}\ncase $KUBERNETES_EXEC_INFO in *ExecCredential*) echo '{answer}' ;; esac\n"),
+        &format!("echo $SAID >>\"$HOME/logins\"\ntest \"$SAID\" = well || {{ echo you are logged out >&2; exit 3; }}\ncase $KUBERNETES_EXEC_INFO in *ExecCredential*) echo '{answer}' ;; esac\n"),
     );
     let exec = |said: &str| {
         format!(
@@ -152,6 +152,9 @@ fn a_login_command_gives_the_credentials() {
     let good = kubeconfig(&demo, "good.yaml", &server, "", &exec("well"));
     demo.run(&format!("status --kubeconfig {good}")).exits(0).says("secrets").shows("10,000 connections");
     assert!(gateway.heard().contains("authorization: bearer viewer\r\n"));
+    // It may take a second, or a browser: once is enough.
+    let logins = std::fs::read_to_string(demo.home.join("logins")).expect("it was run");
+    assert_eq!(logins, "well\n");
     let bad = kubeconfig(&demo, "bad.yaml", &server, "", &exec("badly"));
     demo.run(&format!("status --kubeconfig {bad}")).fails(1).says("status: 3: you are logged out");
     // A token that was typed stands instead of it.
