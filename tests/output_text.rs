@@ -523,8 +523,6 @@ fn talk_goes_to_stderr_and_a_notice_is_said_once() {
         printer.problem(
             &Problem::new("cannot read EMQX mq/emqx", "it is gone\nand more").hint("kubectl emqx status"),
         );
-        assert!(printer.ask_from("Go on?", &mut "yes\n".as_bytes()));
-        assert!(!printer.ask_from("Go on?", &mut "".as_bytes()));
     });
     insta::assert_snapshot!(text, @r"
         data�[31m
@@ -534,7 +532,6 @@ fn talk_goes_to_stderr_and_a_notice_is_said_once() {
         next: kubectl emqx rebalance plan emqx
         error: cannot read EMQX mq/emqx: it is gone and more
         hint: kubectl emqx status
-        Go on? [y/N] Go on? [y/N]
     ");
 }
 

@@ -46,10 +46,9 @@ pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(),
     tokio::select! {
         biased;
         () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").exit(Exit::Interrupted)),
-        yes = hands.printer.ask(question) => match yes {
-            true => Ok(()),
-            false => Err(Problem::refused("not confirmed", "nothing was changed")),
-        },
+        yes = hands.printer.ask(question) => {
+            if yes { Ok(()) } else { Err(Problem::refused("not confirmed", "nothing was changed")) }
+        }
     }
 }
 
