@@ -9,7 +9,7 @@ use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
     ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, News, Node, Object,
-    Requests, Stage, UpdateSpec, World,
+    Owner, Requests, Stage, UpdateSpec, World,
 };
 
 /// A ready cluster of this version, changed, with so many nodes of EMQX `running`.
@@ -144,6 +144,21 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         it.core_revisions.update = Some("b".into());
     });
     assert_eq!(blocked(&two), ["upgrade-running"]);
+    let (mut lagging, object) = world(v2, "5.10.1", |it| {
+        it.core_revisions.current = Some("a".into());
+        it.core_revisions.update = Some("b".into());
+    });
+    lagging.apply(mk::is_pod(mk::pod("emqx-core-b-0", |pod| {
+        pod.owner =
+            Some(Owner { kind: "StatefulSet".into(), name: "emqx-core-b".into(), uid: "uid-b".into() });
+        pod.revision = Some("b".into());
+        pod.ready = true;
+    })));
+    let late = check(&lagging, &object, &Ask::new(to()), &[], false);
+    assert_eq!(blocked(&late), ["upgrade-running"]);
+    let finding = &late.iter().find(|it| it.id == "upgrade-running").expect("it is there");
+    assert!(finding.message.contains("in its status"), "the pods are through: {finding:?}");
+    assert!(finding.hint.as_deref().is_some_and(|hint| !hint.contains("undo")), "{finding:?}");
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
     let load = Load {
         evacuations: vec![Evacuation {

@@ -142,8 +142,21 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
 /// An upgrade is under way already.
 fn under_way(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
-    let two = Sides::of(check.world, &instance.id).is_some_and(|sides| sides.two());
+    let sides = Sides::of(check.world, &instance.id);
+    let two = sides.as_ref().is_some_and(Sides::two);
+    // The pods are through before the operator's status says so (`verified.md`, moments that look done and are not): a
+    // template changed now would meet an operator that takes the old revision for the present one.
+    let through = sides.is_some_and(|sides| {
+        let (ready, wanted) = sides.ready();
+        sides.answered && sides.old.is_empty() && wanted > 0 && ready >= wanted
+    });
     (two || instance.upgrading()).then(|| {
+        if through {
+            let text =
+                "all pods are new and ready, but the operator has not ended the upgrade in its status yet";
+            return blocked("upgrade-running", text.to_owned())
+                .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
+        }
         let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
         let third = match instance.api {
             ApiVersion::V3beta1 => "",
