@@ -246,7 +246,6 @@ pub fn run(what: &Loop<'_>) -> Outcome {
     flight.push(0, what.delay.saturating_add(1));
     let mut outcome = Outcome::default();
     let number = what.donors.len();
-
     loop {
         let (pool, same) = flight.front();
         let recipients_mean = recipients.mean_after(u128::from(pool));
@@ -258,7 +257,6 @@ pub fn run(what: &Loop<'_>) -> Outcome {
             flight.pop(1);
             break;
         }
-
         // Those that are down at the recipients' mean lose nothing from here on: it only grows.
         while let Some(least) = donors.least()
             && evicted(least, recipients_mean, rate) == 0
@@ -267,8 +265,8 @@ pub fn run(what: &Loop<'_>) -> Outcome {
         }
         let Some(least) = donors.least() else { break };
 
-        let rounds;
-        let loss;
+        let (rounds, loss);
+        let mut steady = false; // What comes back is what is cut: every round is like the one before.
         if least < rate {
             // The last clients of some donors: they lose what they have, the others the full rate.
             let mut emptied = 0_u128;
@@ -283,6 +281,7 @@ pub fn run(what: &Loop<'_>) -> Outcome {
             rounds = 1;
         } else {
             loss = add(0, u128::from(rate) * donors.active as u128);
+            steady = flight.0.len() == 1 && pool == loss;
             // The same holds in round `i` (from 0) of this run?
             let same_in = |i: u64| {
                 let gone = u128::from(rate) * u128::from(i);
@@ -293,7 +292,7 @@ pub fn run(what: &Loop<'_>) -> Outcome {
                     && evicted(least - gone as u64, recipients_mean, rate) == rate
             };
             // Everything in it is monotone, so the last such round is found by halving.
-            let (mut good, mut bad) = (0, same.min(least / rate));
+            let (mut good, mut bad) = (0, if steady { least / rate } else { same.min(least / rate) });
             while good + 1 < bad {
                 let middle = good + (bad - good) / 2;
                 if same_in(middle) { good = middle } else { bad = middle }
@@ -303,8 +302,10 @@ pub fn run(what: &Loop<'_>) -> Outcome {
         }
         donors.sum -= u128::from(loss) * u128::from(rounds);
         recipients.land(pool, rounds);
-        flight.pop(rounds);
-        flight.push(loss, rounds);
+        if !steady {
+            flight.pop(rounds);
+            flight.push(loss, rounds);
+        }
         outcome.rounds += rounds;
         outcome.moved = add(outcome.moved, u128::from(loss) * u128::from(rounds));
         outcome.most_evicted = outcome.most_evicted.max(loss);

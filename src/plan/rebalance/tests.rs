@@ -173,3 +173,18 @@ proptest! {
         prop_assert_eq!(plan.total_seconds, plan.phases.iter().map(|phase| phase.seconds).sum::<u64>());
     }
 }
+
+#[test]
+fn rounds_without_number_are_jumped_over_without_a_delay_too() {
+    use crate::plan::eviction::{Landing, Loop, run};
+    let outcome = run(&Loop {
+        donors: &[1_000_000_000_000_000],
+        recipients: &[0],
+        rate: 1,
+        threshold: crate::plan::rules::Threshold { abs: 1000.0, rel: 1.1 },
+        delay: 0,
+        landing: Landing::Even,
+    });
+    assert!(outcome.rounds > 400_000_000_000_000, "{}", outcome.rounds);
+    assert_eq!(outcome.donors[0] + outcome.recipients[0], 1_000_000_000_000_000);
+}
