@@ -25,9 +25,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
             let key = (one.id.namespace.clone(), item.name.clone());
             let Some(object) = one.world.rebalances.get(&key).map(|seen| &seen.value) else { continue };
             if let Some(why) = keeps(object, &item, one.world.load.is_some()) {
-                if object.phase != Phase::Processing {
-                    hands.printer.talk(&format!("{} stays: {why}", object.name));
-                }
+                hands.printer.talk(&format!("{} stays: {why}", object.name));
                 continue;
             }
             let ended = object.completed.or(object.failed).or(object.created);
@@ -103,6 +101,7 @@ fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'stat
         // Failed by readiness says nothing of EMQX: only EMQX can tell that it is over.
         Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
         Phase::Completed | Phase::Failed => None,
-        _ => Some("it is not over"),
+        // EMQX is done before the operator looks again.
+        _ => Some("the operator has not written that it is over"),
     }
 }
