@@ -12,6 +12,7 @@ use crate::plan::tape::{Operations, Tape, Told};
 use crate::seam::Moment;
 
 /// Tells a recording's operations.
+#[derive(Clone)]
 pub struct Teller {
     world: World,
     operations: Operations,

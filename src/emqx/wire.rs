@@ -93,6 +93,9 @@ fn names(value: &Value, key: &str) -> Vec<NodeName> {
 /// One node. A stopped core has three fields; v4 gives `{node,error}` for one that did not answer.
 fn node(value: &Value) -> Option<Node> {
     let state = text(value, "node_status");
+    let is = |wanted: &str| state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(wanted));
+    // Who is stopped holds nothing; who did not answer holds nobody knows what.
+    let nothing = (is("stopped") && value.get("error").is_none()).then_some(0);
     Some(Node {
         // 5.0.0 named a stopped node in `name`.
         name: text(value, "node").or_else(|| text(value, "name"))?.into(),
@@ -103,10 +106,9 @@ fn node(value: &Value) -> Option<Node> {
             Some("replicant") => Some(Role::Replicant),
             _ => None,
         },
-        running: state.is_some_and(|state| state.eq_ignore_ascii_case("running"))
-            && value.get("error").is_none(),
-        connections: number(value, "live_connections"),
-        sessions: number(value, "connections"),
+        running: is("running") && value.get("error").is_none(),
+        connections: number(value, "live_connections").or(nothing),
+        sessions: number(value, "connections").or(nothing),
         version: text(value, "version"),
         edition: text(value, "edition"),
         memory_used: match value.get("memory_used") {
@@ -175,7 +177,7 @@ mod tests {
         let nodes = nodes(&v5).expect("a list");
         let counts: Vec<_> =
             nodes.iter().map(|node| (node.running, node.connections, node.sessions)).collect();
-        assert_eq!(counts, [(true, Some(0), Some(120)), (true, None, Some(7)), (false, None, None)]);
+        assert_eq!(counts, [(true, Some(0), Some(120)), (true, None, Some(7)), (false, Some(0), Some(0))]);
     }
 
     #[test]

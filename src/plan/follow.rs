@@ -26,8 +26,8 @@ mod run;
 
 pub use run::Run;
 
-use endings::{conclude, lost, word};
-use run::{Baseline, absorb_object, begin, continues, enter, forecast, resume, settle};
+use endings::{conclude, cut_short, lost, unseen, word};
+use run::{Baseline, absorb_object, begin, continues, enter, forecast, own, owns, resume, settle};
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
@@ -129,7 +129,7 @@ impl Follower {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if run.ended.is_some() {
-                let verdict = conclude(run, now);
+                let verdict = cut_short(run, now).unwrap_or_else(|| conclude(run, now));
                 settle(run, verdict, now, &mut events);
             } else if run.entry.is_some() {
                 let verdict = run.standing();
@@ -141,11 +141,8 @@ impl Follower {
                 };
                 settle(run, (verdict, reason), now, &mut events);
             } else {
-                let reason = match world.load {
-                    Some(_) => "the operator has not told EMQX to start",
-                    None => "EMQX cannot be asked",
-                };
-                settle(run, (Verdict::Unknown, reason.to_owned()), now, &mut events);
+                let verdict = unseen(run, world.load.is_some());
+                settle(run, verdict, now, &mut events);
             }
         }
         events
@@ -166,6 +163,19 @@ impl Follower {
             }
             let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
             if let Some(run) = self.runs.iter_mut().find(|run| of(run)) {
+                absorb_object(run, object, now, events);
+                continue;
+            }
+            // EMQX's entry may be heard before its object is.
+            let owns = |run: &Run| {
+                run.object.is_none()
+                    && run.open()
+                    && run.ended.is_none()
+                    && run.entry.as_ref().is_some_and(|entry| owns(object, entry))
+                    && self.asked.iter().all(|(name, _)| *name != run.name)
+            };
+            if let Some(run) = self.runs.iter_mut().find(|run| owns(run)) {
+                own(run, object);
                 absorb_object(run, object, now, events);
                 continue;
             }
@@ -304,8 +314,7 @@ impl Follower {
         !self.asked.iter().any(|(name, _)| *name == ours) && self.runs.iter().any(pending)
     }
 
-    /// The object behind an entry that was there before we looked: one that was processed and whose copy of EMQX's
-    /// states names the same coordinator, or one that is `Processing` without states; the newest of them.
+    /// The object behind an entry that was there before we looked; the newest of several.
     fn orphan(&self, world: &World, entry: &RunningRebalance) -> Option<Rebalance> {
         let taken = |object: &Rebalance| {
             self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
@@ -314,12 +323,7 @@ impl Follower {
             .rebalances
             .values()
             .map(|seen| &seen.value)
-            .filter(|object| self.concerns(object) && !taken(object) && object.processed)
-            .filter(|object| object.phase != Phase::Completed)
-            .filter(|object| match object.states.first() {
-                Some(state) => state.coordinator == entry.coordinator,
-                None => true,
-            })
+            .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry))
             .max_by_key(|object| object.started.or(object.created))
             .cloned()
     }

@@ -54,6 +54,12 @@ pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
     }
 }
 
+/// Why nobody can tell yet: clients were missing at the end, and less than [`RETURN_SECONDS`] passed.
+pub fn not_back(lost: Option<u64>, since: u64) -> String {
+    let lost = plural(lost.unwrap_or(0), "client");
+    format!("it ended, and {lost} had not come back {since} s later; what came then is not known")
+}
+
 /// What recipients have more than at the start.
 pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections)?.iter().sum::<u64>());

@@ -27,7 +27,7 @@ impl Looks for Follower {
 }
 
 /// Who looks at every kind of operation: rebalances, upgrades, evacuations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operations {
     /// Rebalances.
     pub rebalances: Follower,

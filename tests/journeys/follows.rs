@@ -319,3 +319,26 @@ fn what_was_recorded_replays_to_the_same_verdict_and_holds_no_secret() {
     demo.run(&format!("rebalance watch --record {shown}")).fails(1);
     assert_eq!(std::fs::read_to_string(&record).expect("it is there"), text);
 }
+
+#[test]
+fn what_was_recorded_of_a_bad_end_replays_to_the_same_word_and_figures() {
+    let gentle = "--conn-evict-rate 100 --wait-health-check 10 --wait-takeover 10";
+    for (scenario, strategy, verdict, exit) in
+        [("coordinator-crash", DOCUMENTED, "coordinatorLost", 4), ("sticky-balancer", gentle, "uneven", 7)]
+    {
+        let demo = Cluster::demo(scenario, 40);
+        let record = demo.home.join("run.jsonl");
+        let shown = record.display();
+        let ran = demo
+            .run(&format!("rebalance apply --yes --watch -o jsonl --record {shown} {strategy}"))
+            .exits(exit)
+            .verdict(verdict);
+        let again = alone(&format!("replay {shown} -o jsonl"));
+        let last = |ran: &Ran| ran.events().last().expect("a verdict").clone();
+        let (live, replayed) = (last(&ran), last(&again));
+        for key in ["name", "verdict", "movedConnections", "lostClients", "lostSessions", "percent", "nodes"]
+        {
+            assert_eq!(replayed[key], live[key], "{scenario}: {key}\n{live}\n{replayed}");
+        }
+    }
+}

@@ -8,6 +8,8 @@
     reason = "tests read and write files"
 )]
 
+mod every_line;
 mod laws;
 mod stories;
 mod tale;
+mod upgrades;

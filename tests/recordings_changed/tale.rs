@@ -8,6 +8,7 @@ use kubectl_emqx::app::Wire;
 use kubectl_emqx::commands::replay::Teller;
 use kubectl_emqx::model::{Event, Verdict};
 use kubectl_emqx::replay::Recording;
+use kubectl_emqx::seam::Moment;
 use serde_json::{Value, json};
 
 pub(crate) const REBALANCES: [&str; 3] =
@@ -136,6 +137,12 @@ impl Tale {
         json!({"t": at, "from": "kubernetes", "event": "MODIFIED", "object": object})
     }
 
+    /// What each line tells.
+    pub(crate) fn moments(&self) -> Vec<Moment> {
+        let lines: Vec<String> = self.0.iter().map(Value::to_string).collect();
+        moments(&lines.join("\n"))
+    }
+
     pub(crate) fn told(&self) -> Vec<Event> {
         let lines: Vec<String> = self.0.iter().map(Value::to_string).collect();
         told(&lines.join("\n")).0
@@ -146,14 +153,28 @@ impl Tale {
     }
 }
 
-/// What is told of a file with this content, and how many lines could not be read. Nothing, where it cannot be opened.
-pub(crate) fn told(text: &str) -> (Vec<Event>, usize) {
+/// The lines of a file with this content that can be read.
+fn moments(text: &str) -> Vec<Moment> {
+    let (path, recording) = open(text);
+    let moments = recording.into_iter().flatten().filter_map(Result::ok).collect();
+    std::fs::remove_file(path).expect("it is removed");
+    moments
+}
+
+fn open(text: &str) -> (PathBuf, Option<Recording>) {
     static FILES: AtomicU32 = AtomicU32::new(0);
     let file = format!("changed-{}.jsonl", FILES.fetch_add(1, Ordering::Relaxed));
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
     std::fs::write(&path, text).expect("it is written");
+    let recording = Recording::open(&path, Rc::new(Wire)).ok();
+    (path, recording)
+}
+
+/// What is told of a file with this content, and how many lines could not be read. Nothing, where it cannot be opened.
+pub(crate) fn told(text: &str) -> (Vec<Event>, usize) {
+    let (path, recording) = open(text);
     let (mut events, mut unread) = (Vec::new(), 0);
-    if let Ok(recording) = Recording::open(&path, Rc::new(Wire)) {
+    if let Some(recording) = recording {
         let mut teller = Teller::default();
         for moment in recording {
             match moment {

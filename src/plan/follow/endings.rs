@@ -54,6 +54,27 @@ fn counted(run: &Run, ended: Timestamp) -> bool {
     run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
 }
 
+/// What is said of one that is over in EMQX when nobody listens any longer, before its clients had the time to come back.
+pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+    let since = seconds_between(run.ended?, now);
+    let early = since < judge::RETURN_SECONDS && judge::missing(run.start.as_ref(), &run.counts);
+    early.then(|| (Verdict::Unknown, judge::not_back(judge::lost(run.start.as_ref(), &run.counts), since)))
+}
+
+/// What is said of one whose entry was never seen when nobody listens any longer.
+pub(super) fn unseen(run: &Run, heard: bool) -> (Verdict, String) {
+    let object = run.object.as_ref().filter(|_| !run.object_gone);
+    let asked = if heard { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
+    match object.map(|object| (&object.phase, object.phase.text().unwrap_or_default())) {
+        Some((Phase::Processing, says)) => (Verdict::Running, format!("the operator says {says}; {asked}")),
+        Some((Phase::Pending, _)) if heard => {
+            (Verdict::Unknown, "the operator has not told EMQX to start".to_owned())
+        }
+        Some((Phase::Pending, _)) | None => (Verdict::Unknown, asked.to_owned()),
+        Some((_, says)) => (Verdict::Unknown, format!("the object says {says}, but {asked}")),
+    }
+}
+
 /// The verdict, if there is one by now.
 pub(super) fn word(
     run: &Run,

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::super::judge::RETURN_SECONDS;
+use super::super::judge::{RETURN_SECONDS, not_back};
 use super::run::Run;
 use super::sides::Sides;
 use super::words;
@@ -51,6 +51,12 @@ pub(super) fn word(run: &Run, world: &World, now: Timestamp) -> Option<(Verdict,
     }
     let whole = run.lost_clients().is_none_or(|lost| lost == 0);
     (whole || since >= LANDING_SECONDS).then(|| conclude(run, world, now))
+}
+
+/// What is said of one that is over when nobody listens any longer, before its clients had the time to come back.
+pub(super) fn cut_short(run: &Run, since: u64) -> Option<(Verdict, String)> {
+    let early = run.missing() && since < RETURN_SECONDS;
+    early.then(|| (Verdict::Unknown, not_back(run.lost_clients(), since)))
 }
 
 /// The verdict of one that is over.

@@ -101,7 +101,11 @@ impl Evacuations {
             }
         }
         // What an upgrade took over (its run began later) is its own.
-        self.runs.retain(|run| run.verdict.is_some() || !ours.contains(&run.entry.node));
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
+        {
+            let reason = "it goes on as a part of the upgrade".to_owned();
+            run.settle((Verdict::Running, reason), now, &mut events);
+        }
         forget(&mut self.runs, |run| run.verdict.is_some());
         events
     }
@@ -197,7 +201,8 @@ impl Emptied {
         let nodes = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
         let runs = nodes.iter().any(|node| node.running && node.name == self.entry.node);
         let holds = self.holds.unwrap_or_default();
-        let empty = self.entry.stage == Stage::Prohibiting;
+        // `prohibiting` may last a fifth of a second only.
+        let empty = self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(Holds::nothing);
         match (runs, empty) {
             (true, _) => (
                 Verdict::Stopped,

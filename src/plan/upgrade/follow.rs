@@ -129,7 +129,8 @@ impl Upgrades {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             let verdict = match run.ended {
-                Some(_) => ending::conclude(run, world, now),
+                Some(ended) => ending::cut_short(run, seconds_between(ended, now))
+                    .unwrap_or_else(|| ending::conclude(run, world, now)),
                 None => (run.standing(), ending::goes_on(run)),
             };
             settle(run, verdict, now, &mut events);

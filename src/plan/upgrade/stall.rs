@@ -26,7 +26,8 @@ pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) 
     let still = seconds_between(run.moved.max(run.step_since), now);
     // What a flipping step makes look new is no progress either.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
-    if still < LEAST_SECONDS {
+    // Where pods cannot be listed, nobody knows how far it is.
+    if still < LEAST_SECONDS || (sides.old.is_empty() && sides.new.is_empty() && sides.answered) {
         return None;
     }
     let (limit, cause) = expected(run, sides, world)?;

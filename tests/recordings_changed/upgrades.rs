@@ -1,0 +1,114 @@
+//! Upgrades of the real operator of which there is no recording, made of those there are.
+
+use kubectl_emqx::model::{Operation, Verdict};
+use serde_json::{Value, json};
+
+use super::tale::{STATUS, Tale, answers, reason, second, verdicts};
+
+#[test]
+fn without_rates_loaded_pods_are_deleted_all_the_same() {
+    let mut tale = Tale::read("v1beta4-bluegreen-operator-2.2");
+    for line in tale.0.iter_mut().filter(|line| line["object"]["kind"] == "EmqxEnterprise") {
+        let strategy = &mut line["object"]["spec"]["blueGreenUpdate"]["evacuationStrategy"];
+        *strategy = json!({"waitTakeover": 5});
+    }
+    let events = tale.told();
+    assert_eq!(verdicts(&events), [("upgrade/emqx-ee".to_owned(), Verdict::Upgraded)]);
+    assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients cut"));
+}
+
+#[test]
+fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
+    // Somebody left the first old replicant in `prohibiting`; the operator removes that pod first.
+    let node = "emqx@10.244.0.11";
+    let mut tale = Tale::read("v2-bluegreen-operator-2.3");
+    tale.0.retain(|line| line["object"]["kind"] != "Rebalance");
+    let gone = tale.0.iter().position(|line| second(line) > 40.0).expect("the first is removed");
+    for (place, line) in tale.0.iter_mut().enumerate().filter(|(_, line)| answers(line, STATUS)) {
+        let body = &mut line["body"];
+        body["rebalances"] = json!([]);
+        if place < gone {
+            body["evacuations"] = json!([{"node": node, "state": "prohibiting", "session_recipients": [],
+                "connection_eviction_rate": 100, "session_eviction_rate": 100, "connection_goal": 0, "session_goal": 0,
+                "stats": {"initial_connected": 800, "current_connected": 0, "initial_sessions": 800, "current_sessions": 0}}]);
+        }
+    }
+    let events = tale.told();
+    let upgrade: Vec<Verdict> = events
+        .iter()
+        .filter(|event| event.operation == Operation::Upgrade)
+        .filter_map(|event| event.verdict)
+        .collect();
+    assert_eq!(upgrade, [Verdict::Upgraded], "{:?}", verdicts(&events));
+    let by_hand = format!("evacuation/{node}");
+    let told = verdicts(&events).into_iter().filter(|(name, _)| *name == by_hand).count();
+    assert_eq!(told, 1, "{:?}", verdicts(&events));
+}
+
+#[test]
+fn a_third_image_whose_set_is_not_seen_is_not_called_upgraded() {
+    // The image is changed once more when some old pods are gone, and the operator does not come to it.
+    for (name, at, kind) in [
+        ("v1beta4-bluegreen-operator-2.2", 70.0, "EmqxEnterprise"),
+        ("v2-bluegreen-operator-2.3", 60.0, "EMQX"),
+    ] {
+        let mut tale = Tale::read(name);
+        for line in tale.0.iter_mut().filter(|line| second(line) > at && line["object"]["kind"] == kind) {
+            let text =
+                line.to_string().replace("4.4.24", "4.4.25").replace("emqx/emqx:5.10.2", "emqx/emqx:5.10.3");
+            *line = serde_json::from_str(&text).expect("JSON");
+        }
+        let events = tale.told();
+        let upgrade: Vec<Verdict> = events
+            .iter()
+            .filter(|event| event.operation == Operation::Upgrade)
+            .filter_map(|event| event.verdict)
+            .collect();
+        let open = |verdict: &Verdict| {
+            matches!(verdict, Verdict::Running | Verdict::StillRunning | Verdict::Stalled)
+        };
+        assert!(upgrade.len() == 1 && upgrade.iter().all(open), "{name}: {upgrade:?}");
+    }
+}
+
+#[test]
+fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
+    let text = Tale::text("v2-bluegreen-operator-2.3").replace("apps.emqx.io/v2\"", "apps.emqx.io/v3beta1\"");
+    assert!(text.contains("apps.emqx.io/v3beta1"));
+    let verdicts = Tale::parse(&text).verdicts();
+    let upgrade: Vec<&Verdict> = verdicts
+        .iter()
+        .filter(|(name, _)| name.starts_with("upgrade/"))
+        .map(|(_, verdict)| verdict)
+        .collect();
+    assert!(upgrade.len() <= 1 && !upgrade.contains(&&Verdict::Failed), "{verdicts:?}");
+}
+
+#[test]
+fn a_stopped_coordinator_holds_nothing_and_its_rebalance_is_lost() {
+    // Its node stops in mid-run: EMQX lists it with three fields, and its clients come back everywhere.
+    let mut tale = Tale::read("v2beta1-rebalance-operator-2.2").until(50.0);
+    let mut nodes = tale.0.iter().rfind(|line| answers(line, "/nodes")).expect("nodes").clone();
+    nodes["t"] = 50.5.into();
+    let rows = nodes["body"].as_array_mut().expect("a list");
+    let share = rows[0]["live_connections"].as_u64().expect("a count") / 3;
+    rows[0] = json!({"node": rows[0]["node"], "node_status": "stopped", "role": "core"});
+    for row in &mut rows[1..] {
+        for key in ["live_connections", "connections"] {
+            let count: u64 = row[key].as_u64().expect("a count");
+            row[key] = Value::from(count + share);
+        }
+    }
+    tale.insert(nodes);
+    tale.insert(
+        json!({"t": 50.6, "from": "emqx", "get": "/api/v5/load_rebalance/global_status", "status": 200,
+        "body": {"evacuations": [], "purges": [], "rebalances": []}}),
+    );
+    tale.insert(
+        json!({"t": 100.0, "from": "emqx", "get": "/api/v5/load_rebalance/global_status", "status": 200,
+        "body": {"evacuations": [], "purges": null, "rebalances": []}}),
+    );
+    let events = tale.told();
+    let why = reason(&events, "golden");
+    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::CoordinatorLost)], "{why}");
+}
