@@ -244,6 +244,32 @@ fn the_plan_follows_the_keys_and_is_applied_after_a_typed_word() {
 }
 
 #[test]
+fn every_finding_of_a_plan_can_be_read_to_its_end() {
+    for (width, height) in SIZES {
+        let mut bench = idle();
+        bench.keys("p Tab");
+        let Some(Ok((plan, ..))) = &bench.state.forecast else { panic!("a plan") };
+        let findings = plan.findings.clone();
+        assert!(findings.len() > 1, "{findings:?}");
+        let mut read = String::new();
+        for _ in &findings {
+            let screen = bench.screen(width, height);
+            read.extend(screen.lines().flat_map(|line| [line.trim(), " "]));
+            bench.keys("j");
+        }
+        for finding in &findings {
+            assert!(read.contains(&finding.message), "{width}x{height}: {} in {read}", finding.message);
+            assert!(finding.hint.as_ref().is_none_or(|hint| read.contains(hint)), "{width}x{height}: {read}");
+        }
+        // Meanwhile no value changes; and back.
+        bench.types("9").keys("l Enter Esc");
+        assert!(
+            bench.screen(width, height).contains("PLAN") && bench.state.form.strategy == setup().strategy
+        );
+    }
+}
+
+#[test]
 fn a_refusal_is_told_with_its_reason() {
     let mut bench = Bench::of(setup(), documented(0, &[2500, 2500, 2500, 2500], &nothing()));
     bench.keys("p a");

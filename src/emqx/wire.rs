@@ -72,12 +72,16 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
+/// Beyond this a number is no count but nonsense, and sums of it would not fit.
+const MOST: u64 = 1_000_000_000_000_000;
+
 fn number(value: &Value, key: &str) -> Option<u64> {
     let value = value.get(key)?;
     value
         .as_u64()
         .or_else(|| value.as_f64().filter(|it| it.is_finite() && *it >= 0.0).map(|it| it as u64))
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+        .filter(|number| *number <= MOST)
 }
 
 fn mean(value: &Value, key: &str) -> Option<f64> {
@@ -94,8 +98,6 @@ fn names(value: &Value, key: &str) -> Vec<NodeName> {
 fn node(value: &Value) -> Option<Node> {
     let state = text(value, "node_status");
     let is = |wanted: &str| state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(wanted));
-    // Who is stopped holds nothing; who did not answer holds nobody knows what.
-    let nothing = (is("stopped") && value.get("error").is_none()).then_some(0);
     Some(Node {
         // 5.0.0 named a stopped node in `name`.
         name: text(value, "node").or_else(|| text(value, "name"))?.into(),
@@ -107,8 +109,9 @@ fn node(value: &Value) -> Option<Node> {
             _ => None,
         },
         running: is("running") && value.get("error").is_none(),
-        connections: number(value, "live_connections").or(nothing),
-        sessions: number(value, "connections").or(nothing),
+        stopped: is("stopped") && value.get("error").is_none(),
+        connections: number(value, "live_connections"),
+        sessions: number(value, "connections"),
         version: text(value, "version"),
         edition: text(value, "edition"),
         memory_used: match value.get("memory_used") {
@@ -177,7 +180,7 @@ mod tests {
         let nodes = nodes(&v5).expect("a list");
         let counts: Vec<_> =
             nodes.iter().map(|node| (node.running, node.connections, node.sessions)).collect();
-        assert_eq!(counts, [(true, Some(0), Some(120)), (true, None, Some(7)), (false, Some(0), Some(0))]);
+        assert_eq!(counts, [(true, Some(0), Some(120)), (true, None, Some(7)), (false, None, None)]);
     }
 
     #[test]

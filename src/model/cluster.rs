@@ -40,6 +40,8 @@ pub struct Node {
     pub role: Option<Role>,
     /// Whether EMQX says that it runs.
     pub running: bool,
+    /// Whether EMQX says that it is stopped, and so holds nothing; one that does not answer may hold anything.
+    pub stopped: bool,
     /// Live clients.
     pub connections: Option<u64>,
     /// Sessions, live or not.

@@ -14,7 +14,9 @@ pub struct Counts(pub BTreeMap<NodeName, (Option<u64>, Option<u64>)>);
 impl Counts {
     /// Of these nodes.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
-        Self(nodes.into_iter().map(|node| (node.name.clone(), (node.connections, node.sessions))).collect())
+        let held = |node: &Node, count: Option<u64>| count.or(node.stopped.then_some(0));
+        let counts = |node: &Node| (held(node, node.connections), held(node, node.sessions));
+        Self(nodes.into_iter().map(|node| (node.name.clone(), counts(node))).collect())
     }
 
     /// The live clients of one node.

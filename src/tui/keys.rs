@@ -174,6 +174,7 @@ pub const BINDINGS: &[Binding] = &[
     key(&["PageUp", "Ctrl-b"], Command::PageUp, EVERYWHERE, "a page up", None),
     key(&["PageDown", "Ctrl-f"], Command::PageDown, EVERYWHERE, "a page down", None),
     key(&["Tab"], Command::Focus, ONE, "to the notices, and back", None),
+    key(&["Tab"], Command::Focus, &[Place::Plan], "every finding in full, and back", Some("findings")),
     key(&["w"], Command::Wide, &[Place::Table], "all columns, or those that fit", None),
     with(Needs::Live, key(&["r"], Command::Refresh, EVERYWHERE, "ask EMQX now", None)),
     with(Needs::Live, key(&["+", "="], Command::More, LISTS, "ask EMQX more often", None)),

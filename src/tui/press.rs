@@ -34,7 +34,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         filter(state, key);
         return Vec::new();
     }
-    if state.page == Page::Plan && form(state, key) {
+    if state.page == Page::Plan && !state.notices && form(state, key) {
         return Vec::new();
     }
     if let Some(command) = command(key, state.page, |needs| state.can(needs)) {
@@ -244,7 +244,13 @@ fn back(state: &mut State) {
 }
 
 fn go_by(state: &mut State, steps: isize) {
-    if state.notices && state.page != Page::Plan {
+    if state.notices && state.page == Page::Plan {
+        let plan = state.forecast.as_ref().and_then(|forecast| forecast.as_ref().ok());
+        let most = plan.map_or(0, |(plan, ..)| plan.findings.len()).saturating_sub(1);
+        state.back = state.back.saturating_add_signed(steps).min(most);
+        return;
+    }
+    if state.notices {
         // Up is into the past.
         let most = state.here().map_or(0, |cluster| cluster.log.len()).saturating_sub(1);
         state.back = state.back.saturating_add_signed(steps.saturating_neg()).min(most);
@@ -321,6 +327,9 @@ fn pace(state: &mut State, faster: bool) -> Vec<Effect> {
 }
 
 fn sideways(state: &mut State, right: bool) -> Vec<Effect> {
+    if state.page == Page::Plan && state.notices {
+        return Vec::new();
+    }
     if state.page == Page::Plan {
         state.form.change(right);
         state.foresee();
@@ -387,10 +396,16 @@ fn ask_apply(state: &mut State) {
         ),
         "The counts are looked at again before it is created.".to_owned(),
     ];
-    says.extend(plan.findings.iter().take(3).map(|finding| format!("! {}", finding.message)));
+    says.extend(plan.findings.iter().take(ASKED).map(|finding| format!("! {}", finding.message)));
+    if let Some(more @ 1..) = plan.findings.len().checked_sub(ASKED) {
+        says.push(format!("! {} more: Esc, then Tab shows all", plural(more as u64, "finding")));
+    }
     let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
     state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
 }
+
+/// Findings beside the question.
+const ASKED: usize = 3;
 
 fn ask_stop(state: &mut State) {
     if state.doing.is_some() {

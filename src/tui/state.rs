@@ -181,7 +181,7 @@ pub struct State {
     pub top: Cell<usize>,
     /// Lines of a page, as the view found them.
     pub lines: Cell<usize>,
-    /// Whether the keys move the notices.
+    /// Whether the keys move the notices; on the plan page, its findings.
     pub notices: bool,
     /// How many notices are scrolled over.
     pub back: usize,

@@ -178,3 +178,17 @@ fn other_names_and_counts_are_told_in_the_same_way() {
     assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::Balanced)]);
     assert_eq!(events.last().and_then(|event| event.moved_connections), Some(23_400));
 }
+
+#[test]
+fn numbers_that_are_no_counts_are_not_known() {
+    for absurd in ["1e308", "18446744073709551615", "-1", "\"many\""] {
+        let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
+        for line in tale.0.iter_mut().filter(|line| super::tale::answers(line, NODES)) {
+            for node in line["body"].as_array_mut().expect("nodes") {
+                node["connections"] = serde_json::from_str(absurd).expect("JSON");
+                node["live_connections"] = node["connections"].clone();
+            }
+        }
+        assert_eq!(tale.verdicts(), [("golden".to_owned(), Verdict::Unknown)], "{absurd}");
+    }
+}

@@ -27,7 +27,11 @@ pub(super) fn number(value: &Value, path: &[&str]) -> Option<u64> {
         .as_u64()
         .or_else(|| value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).map(|it| it as u64))
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
+        .filter(|number| *number <= MOST)
 }
+
+/// Beyond this a number is no count and no time but nonsense, and sums of it would not fit.
+const MOST: u64 = 1_000_000_000_000_000;
 
 /// The decimal at a path, written as a number or (as thresholds are) as text.
 pub(super) fn decimal(value: &Value, path: &[&str]) -> Option<f64> {

@@ -228,6 +228,7 @@ fn node(node: &Value, api: ApiVersion, role: Option<Role>) -> Option<Node> {
             _ => role,
         },
         running,
+        stopped: false,
         connections,
         sessions,
         version: text(node, &["version"]),

@@ -150,6 +150,7 @@ pub(super) fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
 /// stands still.
 fn stalled(run: &Run, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
+    run.counts.each(&entry.donors, Counts::connections)?;
     let strategy = run.strategy.clone().unwrap_or_default();
     let step = match entry.stage {
         Stage::WaitHealthCheck => strategy.wait_health_check_seconds,

@@ -55,18 +55,15 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     };
     let x = pen.put(x, 1, width, word, tone) + 2;
     pen.put(x, 1, width - x - 1, &plan.reason, Tone::Plain);
+    if state.notices {
+        findings(state, plan, backend, &mut pen.part(1, 2, width - 2, bottom.saturating_sub(2)));
+        return;
+    }
     let mut y = fields(&state.form, plan, backend.map(|it| it.0), pen, 2 + usize::from(!narrow), bottom);
     y += usize::from(!narrow);
     let mut below = vec![(summary(state, plan), Tone::Strong)];
-    let mark = |severity| match severity {
-        Severity::Blocked => Tone::Bad,
-        Severity::Warning => Tone::Warning,
-        Severity::Info => Tone::Plain,
-    };
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
-    if let Some((backend, why)) = backend {
-        below.push((format!("through {}: {why}", backend.as_str()), Tone::Faint));
-    }
+    below.extend(way(backend));
     // The summary and two findings are always in sight.
     let rows = bottom.saturating_sub(y + below.len().min(3)).min(plan.nodes.len());
     let shown = if rows < plan.nodes.len() { rows.saturating_sub(1) } else { rows };
@@ -92,6 +89,43 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
         } else {
             y += line.wrapped(0, 0, most, text, *tone);
         }
+    }
+}
+
+fn mark(severity: Severity) -> Tone {
+    match severity {
+        Severity::Blocked => Tone::Bad,
+        Severity::Warning => Tone::Warning,
+        Severity::Info => Tone::Plain,
+    }
+}
+
+/// Who would drive it, and why.
+fn way(backend: Option<(Backend, &String)>) -> Option<(String, Tone)> {
+    backend.map(|(backend, why)| (format!("through {}: {why}", backend.as_str()), Tone::Faint))
+}
+
+/// Every finding to its end, with what to do about it; the keys move it.
+fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &String)>, pen: &mut Pen<'_>) {
+    let (width, height) = (pen.width(), pen.height());
+    let above = if state.back > 0 { format!(", {} above", state.back) } else { String::new() };
+    let text = format!("FINDINGS ({}{above})  Tab back", plan.findings.len());
+    let mut y = 1;
+    pen.put(0, 0, width, &text, Tone::Strong);
+    for finding in plan.findings.iter().skip(state.back) {
+        y = pen.wrapped(
+            0,
+            y,
+            height.saturating_sub(y),
+            &format!("! {}", finding.message),
+            mark(finding.severity),
+        );
+        if let Some(hint) = &finding.hint {
+            y = pen.wrapped(2, y, height.saturating_sub(y), &format!("hint: {hint}"), Tone::Plain);
+        }
+    }
+    if let Some((text, tone)) = way(backend) {
+        pen.wrapped(0, y, height.saturating_sub(y), &text, tone);
     }
 }
 
