@@ -20,6 +20,11 @@ pub(super) fn heard(world: &World) -> bool {
         && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
 }
 
+/// Until when it is known how it goes: EMQX's last word, where it can be asked.
+pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
+    world.nodes.as_ref().filter(|_| heard(world)).map_or(now, |nodes| nodes.at)
+}
+
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
 pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World) -> bool {
     let (ready, wanted) = run.ready;

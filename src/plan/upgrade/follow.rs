@@ -37,6 +37,9 @@ const STALE_WORD_SECONDS: u64 = 20;
 /// For so many seconds after it was written down an upgrade without a new set is one that begins.
 const ANSWER_SECONDS: u64 = 600;
 
+/// After so many seconds in which nothing was heard (a laptop slept, a network was gone) a stall is looked for anew.
+const DEAF_SECONDS: u64 = 40;
+
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrades {
@@ -48,6 +51,8 @@ pub struct Upgrades {
     focus: Option<InstanceId>,
     images: BTreeMap<InstanceId, Option<String>>,
     seen_nodes: Option<Timestamp>,
+    /// Until when it was known how it goes.
+    known: Option<Timestamp>,
 }
 
 impl Upgrades {
@@ -72,6 +77,11 @@ impl Upgrades {
         let nodes = world.nodes.as_ref().map(|seen| seen.at);
         let counted = nodes > self.seen_nodes;
         self.seen_nodes = nodes.max(self.seen_nodes);
+        let known = ending::known_until(world, now);
+        let before = self.known.replace(known).unwrap_or(known);
+        if seconds_between(before, known) > DEAF_SECONDS {
+            self.runs.iter_mut().filter(|run| run.verdict.is_none()).for_each(|run| run.moved = known);
+        }
         let ids = match &self.focus {
             Some(id) => vec![id.clone()],
             None => world.ids(),

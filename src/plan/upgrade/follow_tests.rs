@@ -244,6 +244,24 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
 }
 
 #[test]
+fn while_nothing_is_heard_nothing_is_called_stalled() {
+    let mut follower = Upgrades::new(None);
+    let mut stalled = |world: &World, now: i64| {
+        let events = follower.observe(world, mk::at(now));
+        events.iter().any(|event| event.verdict == Some(Verdict::Stalled))
+    };
+    let emptying = Scene::up(2).empties(2, "evicting_conns");
+    for (at, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, emptying.clone())] {
+        assert!(!stalled(&scene.world(at), at));
+    }
+    // Nothing new for five minutes, then all at once, and only then a minute of standing still.
+    let last = emptying.world(20);
+    assert!((20..320).all(|now| !stalled(&last, now)));
+    let first = (320..500).find(|now| stalled(&emptying.world(*now), *now));
+    assert!(first.is_some_and(|first| (380..400).contains(&first)), "{first:?}");
+}
+
+#[test]
 fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
     let down = |change: fn(&mut Pod)| {
         Scene::up(-700).with(|scene| {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::super::words::short;
 use super::ask::undoing;
+use super::ending::known_until;
 use super::pace::{LOOP_SECONDS, Pace};
 use super::run::{Run, Step, evacuations};
 use super::sides::Sides;
@@ -23,6 +24,8 @@ const GRACE_SECONDS: u64 = 30;
 
 /// Why it stalls, if it does.
 pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<String> {
+    // While nothing is heard, nobody knows whether it stands still.
+    let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
     // What a flipping step makes look new is no progress either.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
