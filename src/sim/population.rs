@@ -40,9 +40,14 @@ fn uid(words: &str) -> String {
     )
 }
 
+/// What a pod takes to start, here as later in the run.
+const BOOT: SignedDuration = SignedDuration::from_secs(2);
+
 struct Maker<'a> {
     scenario: &'a Scenario,
     born: String,
+    /// When the containers of its pods were ready.
+    started: String,
 }
 
 /// All objects, those first that others point to. On a real API server the namespace may exist already, the sets make
@@ -50,7 +55,8 @@ struct Maker<'a> {
 pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     let now = emqx.clock().now();
     let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);
-    let maker = Maker { scenario, born: rfc3339(born) };
+    let started = born.checked_add(BOOT).unwrap_or(born);
+    let maker = Maker { scenario, born: rfc3339(born), started: rfc3339(started) };
     let members = scenario.members();
     let mut objects: Vec<Value> = ["default", "kube-system", scenario.namespace.as_str(), OPERATOR_NAMESPACE]
         .iter()
@@ -455,7 +461,7 @@ impl Maker<'_> {
         }
         conditions.extend([
             condition("PodScheduled", "True"),
-            condition("ContainersReady", up),
+            json!({ "type": "ContainersReady", "status": up, "lastProbeTime": null, "lastTransitionTime": self.started }),
             condition("Ready", up),
         ]);
         let state = if member.stopped {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, Way};
-use super::pace::{self, GUARD_SECONDS, Holds, Pace};
+use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, Holds, Pace, boot};
 use super::sides::{Member, Sides, sort};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
@@ -103,14 +103,22 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
     // Whatever runs now is what will be old.
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
-    let pace = settled.pace(instance);
-    let (seconds, total, reason) = match (instance.api, settled.way) {
+    let known = boot(members.iter().map(|member| member.pod));
+    let pace = Pace { boot: known.unwrap_or(BOOT_SECONDS), ..settled.pace(instance) };
+    let (seconds, total, mut reason) = match (instance.api, settled.way) {
         (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &pace, settled),
         (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &pace),
-        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members),
+        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &pace),
         (ApiVersion::V3beta1, _) => rolling(&members, &pace, settled),
         (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &pace),
     };
+    // Elsewhere the old pods go while the new ones run already.
+    if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
+        reason.push_str(&match known {
+            Some(seconds) => format!("; a pod starts in {seconds} s, as it last did"),
+            None => format!("; {BOOT_SECONDS} s are assumed for the start of a pod"),
+        });
+    }
     plan.total_seconds = total;
     plan.reason = reason;
     plan.steps = members
@@ -200,23 +208,20 @@ fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
 }
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.
-fn restarts(members: &[Member<'_>]) -> Times {
-    let seconds = vec![RESTART_SECONDS; members.len()];
+fn restarts(members: &[Member<'_>], pace: &Pace) -> Times {
+    let seconds = vec![pace.boot; members.len()];
     let reason = format!(
         "{} replaced one after another, each cutting its clients",
         plural(members.len() as u64, "pod")
     );
-    (seconds, RESTART_SECONDS * members.len() as u64, reason)
+    (seconds, pace.boot * members.len() as u64, reason)
 }
-
-/// What a pod is taken to need until it is ready again; nobody knows.
-const RESTART_SECONDS: u64 = 30;
 
 /// v3beta1: cores one at a time, replicants within their budget (`emqx-facts.md` 2.5).
 fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
     let turn = |member: &Member<'_>| {
         let empty = settled.update.disabled || holds(member).sessions == 0;
-        if empty { RESTART_SECONDS } else { pace.drain(holds(member)) + RESTART_SECONDS }
+        if empty { pace.boot } else { pace.drain(holds(member)) + pace.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let replicant =

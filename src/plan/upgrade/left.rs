@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::progress::percent;
-use super::pace::{self, GUARD_SECONDS, LOOP_SECONDS, Pace};
+use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, Pace, boot};
 use super::run::{Run, Step, evacuations};
 use super::sides::{Member, Sides};
 use crate::model::human::seconds_between;
@@ -31,7 +31,10 @@ impl Run {
         if sides.old.is_empty() {
             return (self.step != Step::NewPods).then_some(1);
         }
-        let pace = Pace::of(sides.instance);
+        // New pods have just started: what they took is what the next ones will take.
+        let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
+        let known = pods(&sides.new).or_else(|| pods(&sides.old));
+        let pace = Pace { boot: known.unwrap_or(BOOT_SECONDS), ..Pace::of(sides.instance) };
         let standing: Vec<&Member<'_>> =
             sides.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
         if standing.iter().any(|member| member.holds.is_none()) {

@@ -1,7 +1,8 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults (`emqx-facts.md` 1.5 to
 //! 1.8, 2.2 to 2.5, 4.7), and what the operators were seen to need (`verified.md` 13 to 16).
 
-use crate::model::{ApiVersion, Instance, Stage};
+use crate::model::human::seconds_between;
+use crate::model::{ApiVersion, Instance, Pod, Stage};
 
 /// The operator of v1beta4 looks every so many seconds, and removes one pod a look (`verified.md` 16).
 pub const LOOP_SECONDS: u64 = 20;
@@ -32,6 +33,27 @@ pub struct Pace {
     pub wait_takeover: u64,
     /// Sessions moved a second.
     pub sess_evict_rate: Option<u64>,
+    /// Seconds that a pod takes to start.
+    pub boot: u64,
+}
+
+/// What a pod is taken to need until it is ready, where none tells how long it took.
+pub const BOOT_SECONDS: u64 = 30;
+
+/// Seconds that these pods took to start when they last did: from their place on a machine until their containers were ready;
+/// the median of those that tell. The gate of the operators comes after it, and moves later for other reasons.
+pub fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
+    let since = |pod: &Pod, kind: &str| {
+        pod.conditions.iter().find(|it| it.kind == kind && it.holds()).and_then(|it| it.since)
+    };
+    let took = |pod: &'a Pod| {
+        let seconds = seconds_between(since(pod, "PodScheduled")?, since(pod, "ContainersReady")?);
+        // Hours later is another start of the container in the same pod.
+        (1..=3600).contains(&seconds).then_some(seconds)
+    };
+    let mut told: Vec<u64> = pods.into_iter().filter_map(took).collect();
+    told.sort_unstable();
+    told.get(told.len() / 2).copied()
 }
 
 /// What a node holds.
@@ -79,6 +101,7 @@ impl Pace {
                 conn_evict_rate: update.conn_evict_rate,
                 wait_takeover: takeover(update.wait_takeover.unwrap_or(0)),
                 sess_evict_rate: update.sess_evict_rate,
+                boot: BOOT_SECONDS,
             },
             ApiVersion::V2beta1 => {
                 // The defaults of the waits sit on the whole block: one that is there in part loses them.
@@ -90,6 +113,7 @@ impl Pace {
                     conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
                     wait_takeover: takeover(update.wait_takeover.unwrap_or_else(|| whole(10))),
                     sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+                    boot: BOOT_SECONDS,
                 }
             }
             ApiVersion::V2 | ApiVersion::V3beta1 => Self {
@@ -99,6 +123,7 @@ impl Pace {
                 conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
                 wait_takeover: update.wait_takeover.unwrap_or(10),
                 sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+                boot: BOOT_SECONDS,
             },
         }
     }
@@ -153,8 +178,8 @@ impl Pace {
             ApiVersion::V1beta4 => LOOP_SECONDS,
             ApiVersion::V2beta1 => 2,
             ApiVersion::V2 => 1,
-            // The pod comes back before the next goes; how long EMQX needs to boot nobody knows.
-            ApiVersion::V3beta1 => 30,
+            // The pod comes back before the next goes.
+            ApiVersion::V3beta1 => self.boot,
         }
     }
 
@@ -244,6 +269,31 @@ mod tests {
     }
 
     #[test]
+    fn pods_start_as_they_last_did() {
+        let started = |ready: Option<i64>| {
+            mk::pod("p", |it| {
+                let condition = |kind: &str, at: i64| crate::model::Condition {
+                    kind: kind.into(),
+                    status: "True".into(),
+                    since: Some(mk::at(at)),
+                    ..Default::default()
+                };
+                it.conditions = vec![condition("PodScheduled", 10)];
+                it.conditions.extend(ready.map(|ready| condition("ContainersReady", ready)));
+            })
+        };
+        let boots = |ready: &[Option<i64>]| {
+            let pods: Vec<Pod> = ready.iter().map(|ready| started(*ready)).collect();
+            boot(&pods)
+        };
+        assert_eq!(boots(&[Some(22), Some(52), Some(25), None]), Some(15), "the median");
+        // Started anew a day later, at once, not yet.
+        assert_eq!(boots(&[Some(90_000), Some(10), None]), None);
+        let slow = Pace { boot: 45, ..pace(ApiVersion::V3beta1, UpdateSpec::default()) };
+        assert_eq!(slow.turn(Holds::default()), 45);
+    }
+
+    #[test]
     fn a_small_rate_is_shared_in_groups() {
         let of =
             |rate| Pace { conn_evict_rate: Some(rate), ..pace(ApiVersion::V1beta4, UpdateSpec::default()) };
@@ -263,6 +313,7 @@ mod tests {
             conn_evict_rate: Some(200),
             wait_takeover: 5,
             sess_evict_rate: Some(200),
+            boot: BOOT_SECONDS,
         };
         assert_eq!(pace.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
         assert_eq!(pace.left(&Stage::EvictingConns, 9, Holds { connections: 200, sessions: 260 }), 1 + 5 + 1);
