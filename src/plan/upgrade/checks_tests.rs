@@ -159,6 +159,8 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
     let finding = &late.iter().find(|it| it.id == "upgrade-running").expect("it is there");
     assert!(finding.message.contains("in its status"), "the pods are through: {finding:?}");
     assert!(finding.hint.as_deref().is_some_and(|hint| !hint.contains("undo")), "{finding:?}");
+    let same = Ask::new(image("emqx/emqx-enterprise:5.10.1"));
+    assert_eq!(blocked(&check(&lagging, &object, &same, &[], false)), [""; 0], "it is so already");
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
     let load = Load {
         evacuations: vec![Evacuation {

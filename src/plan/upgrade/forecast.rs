@@ -80,8 +80,9 @@ impl UpgradePlan {
 /// The plan for one cluster as it is now; `None` when it is not known.
 pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<UpgradePlan> {
     let sides = Sides::of(world, id)?;
-    // One that is under way to this very image is no nothing: the checks name it.
-    let under_way = sides.two() || sides.instance.upgrading();
+    // One that is under way to this very image is no nothing: the checks name it. Where the pods are through it is, although the
+    // operator's status does not say so yet.
+    let under_way = (sides.two() || sides.instance.upgrading()) && !sides.through();
     let Sides { instance, groups, old, new, .. } = sides;
     let mut plan = UpgradePlan {
         instance: id.clone(),
@@ -114,10 +115,10 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
     };
     // Elsewhere the old pods go while the new ones run already.
     if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
-        reason.push_str(&match known {
-            Some(seconds) => format!("; a pod starts in {seconds} s, as it last did"),
-            None => format!("; {BOOT_SECONDS} s are assumed for the start of a pod"),
-        });
+        reason = match known {
+            Some(seconds) => format!("{reason}; a pod starts in {seconds} s, as it last did"),
+            None => format!("{reason}; {BOOT_SECONDS} s are assumed for the start of a pod"),
+        };
     }
     plan.total_seconds = total;
     plan.reason = reason;

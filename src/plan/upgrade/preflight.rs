@@ -144,13 +144,12 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
     let sides = Sides::of(check.world, &instance.id);
     let two = sides.as_ref().is_some_and(Sides::two);
-    // The pods are through before the operator's status says so (`verified.md`, moments that look done and are not): a
-    // template changed now would meet an operator that takes the old revision for the present one.
-    let through = sides.is_some_and(|sides| {
-        let (ready, wanted) = sides.ready();
-        sides.answered && sides.old.is_empty() && wanted > 0 && ready >= wanted
-    });
+    let through = sides.as_ref().is_some_and(Sides::through);
+    if through && instance.image.as_deref() == Some(check.settled.to.as_str()) {
+        return None;
+    }
     (two || instance.upgrading()).then(|| {
+        // A template changed now would meet an operator that takes the old revision for the present one.
         if through {
             let text =
                 "all pods are new and ready, but the operator has not ended the upgrade in its status yet";

@@ -105,6 +105,13 @@ impl<'a> Sides<'a> {
         named || (!self.old.is_empty() && !self.new_sets.is_empty())
     }
 
+    /// Whether the pods are through: none is old, and all are ready. The operator's status says so a moment later
+    /// (`verified.md`, moments that look done and are not).
+    pub fn through(&self) -> bool {
+        let (ready, wanted) = self.ready();
+        self.answered && self.old.is_empty() && wanted > 0 && ready >= wanted
+    }
+
     /// The pod of a node.
     pub fn pod(&self, node: &NodeName) -> Option<&'a PodName> {
         let of = |member: &&Member<'a>| member.node.as_ref() == Some(node);
