@@ -336,3 +336,23 @@ fn problems_name_the_line_and_do_not_end_the_recording() {
     assert!(empty.hint.is_some());
     assert!(Recording::open("/nowhere/at/all", Rc::new(Wire)).is_err());
 }
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test looks at the file")]
+fn the_same_answer_again_leaves_no_more_than_its_time() {
+    use kubectl_emqx::replay::Recorder;
+    use kubectl_emqx::seam::Tap;
+    let file = std::env::temp_dir().join(format!("kubectl-emqx-again-{}.jsonl", std::process::id()));
+    let recorder = Recorder::create(&file).expect("it is new");
+    let at = |seconds: i64| jiff::Timestamp::from_second(1_800_000_000 + seconds).expect("a time");
+    for seconds in [0, 0, 30] {
+        recorder.emqx(at(seconds), "/api/v5/nodes", 200, &serde_json::json!([]));
+    }
+    let text = std::fs::read_to_string(&file).expect("it is written");
+    let moments: Vec<f64> =
+        Recording::open(&file, Rc::new(Wire)).expect("it opens").map(|it| it.expect("a line").t).collect();
+    std::fs::remove_file(&file).expect("it is removed");
+    assert_eq!(moments, [0.0, 0.0, 30.0], "{text}");
+    assert_eq!(text.matches("/api/v5/nodes").count(), 1, "{text}");
+    assert!(text.ends_with("{\"from\":\"clock\",\"t\":30.0}\n"), "{text}");
+}

@@ -26,8 +26,14 @@ struct State {
     answers: BTreeMap<String, (u16, Value)>,
     /// The version of each object: a list that is made again brings nothing new.
     versions: BTreeMap<String, String>,
+    /// The second of the last line.
+    last: f64,
     failure: Option<String>,
 }
+
+/// Seconds after the last line, from which an answer that is the same again leaves a line that says only when: without it the
+/// last half minute of a recording, in which clients may come back, would be missing.
+const AGAIN: f64 = 1.0;
 
 impl Recorder {
     /// Writes to a new file; one that exists is left alone.
@@ -51,6 +57,7 @@ impl Recorder {
             begin: None,
             answers: BTreeMap::new(),
             versions: BTreeMap::new(),
+            last: 0.0,
             failure: None,
         };
         Self { state: RefCell::new(state) }
@@ -77,6 +84,7 @@ impl State {
         if self.failure.is_some() {
             return;
         }
+        self.last = line["t"].as_f64().unwrap_or(self.last);
         if let Err(error) = writeln!(self.out, "{line}").and_then(|()| self.out.flush()) {
             self.failure = Some(error.to_string());
         }
@@ -101,11 +109,14 @@ impl Tap for Recorder {
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
         let mut state = self.state.borrow_mut();
         let answer = (status, body.clone());
+        let t = state.t(at);
         if state.answers.get(path) == Some(&answer) {
+            if t - state.last >= AGAIN {
+                state.write(&json!({"t": t, "from": "clock"}));
+            }
             return;
         }
         state.answers.insert(path.to_owned(), answer);
-        let t = state.t(at);
         state.write(&json!({"t": t, "from": "emqx", "get": path, "status": status, "body": body}));
     }
 }

@@ -140,7 +140,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let variables = [("KUBECTL_EMQX_COLOR", "never"), ("KUBECTL_EMQX_NAMESPACE", "default")];
     assert_eq!(run(plane, &none, &variables, &args, None).await.ok(), INSTANCE);
     let out = run(plane, &admin, &[], &["status", "--request-timeout", "1ms"], None).await;
-    refused(&out, 1, &["does not answer: no answer within 0.001 s"]);
+    refused(&out, 1, &["does not answer: no answer"]);
 
     let secrets = [token, files["client-key-data"].to_string(), emqx.emqx.key().secret.clone()];
     for level in ["error", "warn", "info", "debug", "trace"] {
