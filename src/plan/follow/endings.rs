@@ -89,8 +89,14 @@ pub(super) fn word(
             return None;
         }
         let verdict = conclude(run, now);
-        // The last that were cut are on their way back: a bad word waits for them.
-        let early = since < LANDING_SECONDS;
+        // The last that were cut are on their way back: a bad word waits for them. And who stops one tells EMQX first and
+        // deletes the object then: while the operator still calls it running, that may be about to be seen.
+        let stopping = verdict.0 == Verdict::CoordinatorLost
+            && run
+                .object
+                .as_ref()
+                .is_some_and(|object| !run.object_gone && object.phase == Phase::Processing);
+        let early = since < if stopping { judge::STOP_SECONDS } else { LANDING_SECONDS };
         return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
     }
     if run.entry.is_some() {

@@ -117,6 +117,22 @@ fn a_delete_while_processing_is_a_stop() {
 }
 
 #[test]
+fn a_delete_that_follows_its_end_is_a_stop_too() {
+    // EMQX is told first, and the object deleted when that is proved.
+    let mut tale = until_evicting();
+    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
+    tale.asked(25, &[3263, 3263, 3264, 210], Load::default());
+    assert_eq!(tale.verdict(), None);
+    tale.object(26, Phase::Processing, |it| it.deleting = Some(mk::at(26)));
+    assert_eq!(tale.verdict(), Some(Verdict::Stopped));
+    // Nobody deletes it.
+    let mut tale = until_evicting();
+    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
+    tale.asked(27, &[3263, 3263, 3264, 210], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
+}
+
+#[test]
 fn a_delete_that_does_not_stop_emqx_is_still_running() {
     let mut tale = until_evicting();
     tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
