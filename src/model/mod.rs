@@ -23,7 +23,10 @@ pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
-pub use rebalance::{FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, Strategy};
+pub use rebalance::{
+    FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, STOPPED_BY_ANNOTATION, StopMark, Strategy,
+    TOUCHED_ANNOTATION,
+};
 pub use refusal::Refusal;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
 pub use world::{Changes, Hearing, World};

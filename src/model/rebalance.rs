@@ -87,6 +87,35 @@ impl Phase {
 /// The annotation in which `apply` leaves what was planned, to judge the end by.
 pub const PLAN_ANNOTATION: &str = "cli.emqx.io/plan";
 
+/// The annotation that our `stop` writes on an object before EMQX is called, so that other clients that follow the
+/// rebalance report `stopped`.
+pub const STOPPED_BY_ANNOTATION: &str = "cli.emqx.io/stopped-by";
+
+/// The annotation whose change makes the operator reconcile a Rebalance again: operators 2.2 and 2.3 return without
+/// requeueing while EMQX is not Ready, and any change of the object starts the next pass.
+pub const TOUCHED_ANNOTATION: &str = "cli.emqx.io/touched";
+
+/// Who stopped a rebalance, and when: the value of [`STOPPED_BY_ANNOTATION`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopMark {
+    /// The field manager of the client that stopped it.
+    pub by: String,
+    /// When, by the API server's clock.
+    pub time: Timestamp,
+}
+
+impl StopMark {
+    /// Parses the annotation; `None` for text of another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The annotation's text.
+    pub fn text(&self) -> String {
+        serde_json::json!({"by": self.by, "time": self.time.to_string()}).to_string()
+    }
+}
+
 /// The field manager and the user agent of everything we write.
 pub const FIELD_MANAGER: &str = "kubectl-emqx";
 
@@ -129,4 +158,6 @@ pub struct Rebalance {
     pub failed: Option<Timestamp>,
     /// What `apply` left in [`PLAN_ANNOTATION`], unread.
     pub plan: Option<String>,
+    /// Who stopped it with our `stop`.
+    pub stopped_by: Option<StopMark>,
 }

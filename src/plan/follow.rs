@@ -13,6 +13,7 @@
 use jiff::Timestamp;
 
 use super::memory::forget;
+use super::ownership::owns;
 use super::progress::Counts;
 use super::words;
 use crate::model::human::seconds_between;
@@ -27,7 +28,7 @@ mod run;
 pub use run::Run;
 
 use endings::{conclude, cut_short, lost, unseen, word};
-use run::{Baseline, absorb_object, begin, continues, enter, forecast, own, owns, resume, settle};
+use run::{Baseline, absorb_object, begin, continues, enter, forecast, own, resume, settle};
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
@@ -171,7 +172,7 @@ impl Follower {
                 run.object.is_none()
                     && run.open()
                     && run.ended.is_none()
-                    && run.entry.as_ref().is_some_and(|entry| owns(object, entry))
+                    && run.entry.as_ref().is_some_and(|entry| owns(object, entry, now))
                     && self.asked.iter().all(|(name, _)| *name != run.name)
             };
             if let Some(run) = self.runs.iter_mut().find(|run| owns(run)) {
@@ -279,7 +280,7 @@ impl Follower {
                 settled = false;
                 continue;
             }
-            let object = self.orphan(world, entry);
+            let object = self.orphan(world, entry, now);
             if let Some(object) = &object {
                 self.past.retain(|uid| *uid != object.uid);
             }
@@ -315,7 +316,7 @@ impl Follower {
     }
 
     /// The object behind an entry that was there before we looked; the newest of several.
-    fn orphan(&self, world: &World, entry: &RunningRebalance) -> Option<Rebalance> {
+    fn orphan(&self, world: &World, entry: &RunningRebalance, now: Timestamp) -> Option<Rebalance> {
         let taken = |object: &Rebalance| {
             self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
         };
@@ -323,7 +324,7 @@ impl Follower {
             .rebalances
             .values()
             .map(|seen| &seen.value)
-            .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry))
+            .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry, now))
             .max_by_key(|object| object.started.or(object.created))
             .cloned()
     }

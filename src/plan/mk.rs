@@ -154,6 +154,7 @@ pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebal
         completed: None,
         failed: None,
         plan: None,
+        stopped_by: None,
     };
     change(&mut rebalance);
     fact(0, News::Is(Object::Rebalance(Box::new(rebalance))))

@@ -9,6 +9,7 @@ mod memory;
 #[cfg(test)]
 pub(crate) mod mk;
 pub mod next;
+pub mod ownership;
 pub mod picture;
 pub mod preflight;
 pub mod progress;
@@ -20,4 +21,5 @@ pub mod rules;
 pub mod status;
 pub mod tape;
 pub mod upgrade;
+pub mod waiting;
 pub mod words;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::ownership::owns;
 use super::picture::{Picture, SourceState};
 use super::rebalance::{self, Finding, Participant, RebalancePlan, Return, Severity, forecast};
 use super::results::Backend;
@@ -178,11 +179,7 @@ pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Op
     let objects = world.rebalances_of(&instance.id);
     if let Some(load) = &world.load {
         let entry = load.value.rebalances.first()?;
-        let copied = |it: &&&Rebalance| {
-            it.processed
-                && it.phase != Phase::Completed
-                && it.states.first().is_none_or(|state| state.coordinator == entry.coordinator)
-        };
+        let copied = |it: &&&Rebalance| owns(it, entry, load.at);
         let values: Vec<&Rebalance> = objects.iter().map(|seen| &seen.value).collect();
         let object = values.iter().rfind(copied);
         return Some(

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::field::{Head, at, conditions, decimal, list, number, text, texts, time};
 use crate::model::{
-    InstanceKind, NodeName, PLAN_ANNOTATION, Phase, Rebalance, RunningRebalance, Stage, Strategy,
+    InstanceKind, NodeName, PLAN_ANNOTATION, Phase, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
+    Stage, StopMark, Strategy,
 };
 
 pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
@@ -27,6 +28,8 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
         started: time(object, &["status", "startedTime"]),
         completed: time(object, &["status", "completedTime"]),
         plan: text(object, &["metadata", "annotations", PLAN_ANNOTATION]),
+        stopped_by: text(object, &["metadata", "annotations", STOPPED_BY_ANNOTATION])
+            .and_then(|text| StopMark::parse(&text)),
         finalizers: texts(object, &["metadata", "finalizers"]),
         namespace: head.namespace,
         name: head.name,
@@ -138,6 +141,18 @@ mod tests {
         assert_eq!(read.phase, Phase::Unknown("Paused".to_owned()));
         assert_eq!(read.states.len(), 1);
         assert_eq!(read.states[0].stage, Stage::Unknown("resting".to_owned()));
+    }
+
+    #[test]
+    fn the_mark_of_our_stop_is_read_and_other_text_in_its_place_is_not() {
+        let of = |mark: &str| {
+            let object = json!({"metadata": {"name": "r", "annotations": {"cli.emqx.io/stopped-by": mark}}});
+            read(&object, "v2beta1").expect("a Rebalance").stopped_by
+        };
+        let mark =
+            StopMark { by: "kubectl-emqx".to_owned(), time: "2026-01-01T00:00:20Z".parse().expect("a time") };
+        assert_eq!(of(&mark.text()), Some(mark));
+        assert_eq!(of("somebody"), None);
     }
 
     #[test]

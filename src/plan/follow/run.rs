@@ -307,14 +307,6 @@ pub(super) fn begin(
     }
 }
 
-/// Whether an object may be the one behind an entry: it was processed, and its copy of EMQX's states names the same
-/// coordinator, or is not there.
-pub(super) fn owns(object: &Rebalance, entry: &RunningRebalance) -> bool {
-    object.processed
-        && object.phase != Phase::Completed
-        && object.states.first().is_none_or(|state| state.coordinator == entry.coordinator)
-}
-
 /// Gives a run its object, which came after its entry. It keeps the name under which it was told of.
 pub(super) fn own(run: &mut Run, object: &Rebalance) {
     run.strategy = Some(object.strategy.clone());

@@ -1,0 +1,52 @@
+//! A Rebalance object that no operator has picked up: it runs nothing now, and starts as soon as an operator reconciles it.
+
+use jiff::Timestamp;
+
+use crate::model::human::{duration, seconds_between};
+use crate::model::{Phase, Rebalance};
+
+/// Seconds after its creation from which an object without a status is reported as waiting. A running operator writes the
+/// first status within a second (operators 2.2 and 2.3).
+pub const REPORTED_AFTER_SECONDS: u64 = 30;
+
+/// Seconds below which the age is written in seconds alone.
+const PLAIN_SECONDS: u64 = 600;
+
+/// For how many seconds the object has waited for an operator; `None` when an operator has written its status, or when it
+/// is being deleted. An object without a creation time has waited 0 seconds.
+pub fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
+    let waits = object.phase == Phase::Pending && !object.processed && object.deleting.is_none();
+    waits.then(|| object.created.map_or(0, |created| seconds_between(created, now)))
+}
+
+/// `waiting for the operator (150s)`.
+pub fn message(seconds: u64) -> String {
+    let age = if seconds < PLAIN_SECONDS { format!("{seconds}s") } else { duration(seconds) };
+    format!("waiting for the operator ({age})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{News, Object};
+    use crate::plan::mk;
+
+    fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
+        match mk::rebalance("golden", phase, change).news {
+            News::Is(Object::Rebalance(object)) => *object,
+            other => panic!("not a Rebalance: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_an_object_without_a_status_waits_and_its_age_is_written_in_seconds() {
+        let of = |phase, change: fn(&mut Rebalance)| seconds(&object(phase, change), mk::at(150));
+        assert_eq!(of(Phase::Pending, |_| ()), Some(150));
+        assert_eq!(of(Phase::Pending, |it| it.created = None), Some(0));
+        assert_eq!(of(Phase::Pending, |it| it.deleting = Some(mk::at(1))), None);
+        assert_eq!(of(Phase::Processing, |_| ()), None);
+        assert_eq!(of(Phase::Failed, |_| ()), None);
+        assert_eq!(message(150), "waiting for the operator (150s)");
+        assert_eq!(message(5400), "waiting for the operator (90m)");
+    }
+}
