@@ -70,7 +70,7 @@ fn status() -> Status {
         percent: None,
         eta_seconds: None,
         verdict: Verdict::CoordinatorLost,
-        reason: "so it is".into(),
+        message: "so it is".into(),
         sources: Sources {
             kubernetes: ok(),
             pods: SourceAge { state: SourceState::Forbidden, age_seconds: None, why: Some("no".into()) },
@@ -96,7 +96,7 @@ fn status_json() -> Value {
            "operator": {"line": "2.2", "silentSeconds": null}, "edition": null, "versions": ["5.8.6"],
            "nodes": [node_json()], "totals": {"connections": null, "sessions": 7, "nodes": 1, "serving": 0},
            "operation": "none", "phase": null, "percent": null, "etaSeconds": null, "verdict": "coordinatorLost",
-           "reason": "so it is",
+           "message": "so it is",
            "sources": {"kubernetes": ok, "pods": {"state": "forbidden", "ageSeconds": null}, "endpoints": ok, "emqx": ok}})
 }
 
@@ -143,7 +143,7 @@ fn the_documented_plan_is_the_one_of_the_contract_to_the_letter() {
         ("instance", Value::Null),
         ("decision", json!("go")),
         (
-            "reason",
+            "message",
             json!(
                 "donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1"
             ),
@@ -191,7 +191,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
         instance: instance(),
         phase: Some("Failed".into()),
         verdict: Verdict::NothingToDo,
-        reason: "r".into(),
+        message: "r".into(),
         started_time: Some(at("2026-11-23T10:10:00Z")),
         duration_seconds: None,
         backend: Backend::Rebalance,
@@ -201,7 +201,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
     assert_eq!(
         document(|printer, output| printer.rebalances(std::slice::from_ref(&item), output, now)),
         json!({"apiVersion": "cli.emqx.io/v1alpha1", "kind": "RebalanceList", "items": [
-            {"name": "emqx-1", "instance": instance_json(), "phase": "Failed", "verdict": "nothingToDo", "reason": "r",
+            {"name": "emqx-1", "instance": instance_json(), "phase": "Failed", "verdict": "nothingToDo", "message": "r",
              "startedTime": "2026-11-23T10:10:00Z", "durationSeconds": null, "backend": "rebalance"}]})
     );
     let applied =
@@ -217,13 +217,13 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
         instance: instance(),
         backend: Backend::Emqx,
         verdict: Verdict::Stopped,
-        reason: "r".into(),
+        message: "r".into(),
         proof: vec!["p".into()],
     };
     assert_eq!(
         document(|printer, output| printer.stopped(&stopped, output)),
         json!({"apiVersion": "cli.emqx.io/v1alpha1", "kind": "Stopped", "name": "n", "instance": instance_json(),
-               "backend": "emqx", "verdict": "stopped", "reason": "r", "proof": ["p"]})
+               "backend": "emqx", "verdict": "stopped", "message": "r", "proof": ["p"]})
     );
     let cluster =
         ClusterVersion { instance: instance(), api: Some(ApiVersion::V2), versions: vec!["5.8.6".into()] };
@@ -275,7 +275,7 @@ fn an_event_is_one_line() {
                "name": "emqx-1", "operation": "rebalance", "phase": "evictConnections",
                "nodes": [{"node": "emqx@10.0.0.7", "connections": 3013, "sessions": null, "part": "donor", "state": null}],
                "movedConnections": 960, "percent": 41, "etaSeconds": 57, "lostClients": 0, "lostSessions": null,
-               "landingRatio": 0.99, "message": "m\u{1b}", "verdict": null, "reason": null})
+               "landingRatio": 0.99, "message": "m\u{1b}", "verdict": null})
     );
 }
 

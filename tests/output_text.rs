@@ -66,7 +66,7 @@ fn status() -> Status {
         percent: None,
         eta_seconds: None,
         verdict: Verdict::Idle,
-        reason: "uneven: 3 nodes hold everything, core-…-3 is empty".into(),
+        message: "uneven: 3 nodes hold everything, core-…-3 is empty".into(),
         sources: Sources { kubernetes: ok(), pods: ok(), endpoints: ok(), emqx: ok() },
     }
 }
@@ -88,7 +88,7 @@ fn running() -> Status {
     status.verdict = Verdict::StillRunning;
     status.percent = Some(41);
     status.eta_seconds = Some(57);
-    status.reason = "emqx-1: the operator says Failed, EMQX goes on (evicting_conns)".into();
+    status.message = "emqx-1: the operator says Failed, EMQX goes on (evicting_conns)".into();
     status.sources.pods = heard(SourceState::Forbidden, None, Some("may not list pods\u{1b}[2J in mq"));
     status.sources.emqx = heard(SourceState::Stale, Some(40), None);
     status
@@ -384,7 +384,7 @@ fn items() -> Vec<RebalanceItem> {
         instance: instance(),
         phase: phase.map(str::to_owned),
         verdict,
-        reason: reason.into(),
+        message: reason.into(),
         started_time: Some(at("2026-11-23T10:10:00Z")),
         duration_seconds: Some(98),
         backend: Backend::Rebalance,
@@ -443,7 +443,7 @@ fn what_was_stopped_is_proved() {
         instance: instance(),
         backend: Backend::Rebalance,
         verdict: Verdict::Stopped,
-        reason: "by you, 1,200 of 2,340 clients moved".into(),
+        message: "by you, 1,200 of 2,340 clients moved".into(),
         proof: vec!["EMQX lists no rebalance".into(), "3 donors are back in the Service".into()],
     };
     insta::assert_snapshot!(plainly(|printer| printer.stopped(&stopped, Output::Text)), @r"

@@ -389,7 +389,7 @@ fn a_plan_has_the_keys_that_are_promised() {
         "strategy",
         "guarded",
         "decision",
-        "reason",
+        "message",
         "steps",
         "totalSeconds",
         "findings",

@@ -153,7 +153,7 @@ fn settled(
         hands,
         &intent.write,
         plan.decision,
-        &plan.reason,
+        &plan.message,
         &plan.findings,
         format!("will not rebalance {}", gathered.id),
     )

@@ -36,7 +36,7 @@ pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outco
     let now = hands.clock.now();
     if follow.stream == Stream::Text {
         let is = status(&gathered.world, &gathered.id, now);
-        hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.reason));
+        hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.message));
     }
     let scope = gather::exact(hands, &gathered.id, Want::ALL);
     let mut objects = hands.kubernetes.follow(&scope).fuse();

@@ -47,7 +47,7 @@ fn next(hands: &Hands, status: &Status) {
     match (status.operation, status.verdict) {
         (Operation::Rebalance, _) => hands.printer.next(&format!("kubectl emqx rebalance watch {name}")),
         (Operation::Upgrade, _) => hands.printer.next(&format!("kubectl emqx upgrade watch {name}")),
-        (Operation::None, Verdict::Idle) if status.reason.starts_with("uneven") => {
+        (Operation::None, Verdict::Idle) if status.message.starts_with("uneven") => {
             hands.printer.next(&format!("kubectl emqx rebalance plan {name}"));
         }
         _ => {}

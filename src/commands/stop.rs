@@ -318,7 +318,7 @@ impl Stopping<'_> {
             backend,
             // We stopped it: whatever is missing now was cut before, and is on its way.
             verdict: if verdict == Verdict::ClientsMissing { Verdict::Stopped } else { verdict },
-            reason,
+            message: reason,
             proof: self.proof.clone(),
         };
         self.hands.printer.stopped(&stopped, self.intent.output);

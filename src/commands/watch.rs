@@ -175,7 +175,7 @@ pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Re
     if status.verdict == Verdict::Idle {
         return Ok(format!("nothing runs in {id}, as far as its Service tells: EMQX was not asked"));
     }
-    Err(Problem::new(format!("cannot tell whether anything runs in {id}"), status.reason).hint(REACH_EMQX))
+    Err(Problem::new(format!("cannot tell whether anything runs in {id}"), status.message).hint(REACH_EMQX))
 }
 
 /// `rebalance watch`.

@@ -36,7 +36,17 @@ pub enum Verdict {
     Uneven,
     /// It ended, and more than 2 % of the clients did not come back.
     ClientsMissing,
-    /// Nobody can tell.
+    /// The means are outside the thresholds the other way round: recipients hold more than donors.
+    Overshot,
+    /// A participant stopped running between start and end.
+    NodesLost,
+    /// An object that no operator has picked up.
+    Waiting,
+    /// The image was changed again by someone else before the upgrade ended.
+    Superseded,
+    /// The node is empty and refuses clients.
+    Evacuated,
+    /// The sources do not decide it.
     Unknown,
 }
 
@@ -57,6 +67,11 @@ impl Verdict {
             Self::Stalled => "stalled",
             Self::Uneven => "uneven",
             Self::ClientsMissing => "clientsMissing",
+            Self::Overshot => "overshot",
+            Self::NodesLost => "nodesLost",
+            Self::Waiting => "waiting",
+            Self::Superseded => "superseded",
+            Self::Evacuated => "evacuated",
             Self::Unknown => "unknown",
         }
     }
@@ -68,24 +83,33 @@ impl Verdict {
             Self::StillRunning => "still running",
             Self::CoordinatorLost => "coordinator lost",
             Self::ClientsMissing => "clients missing",
+            Self::NodesLost => "nodes lost",
             other => other.as_str(),
         }
     }
 
     /// Whether an operation with this verdict is over.
     pub fn final_word(self) -> bool {
-        !matches!(self, Self::Running | Self::StillRunning)
+        !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
     }
 
     /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are what was
-    /// asked only for the one who asked for it; [`Verdict::exit_for`] knows.
+    /// asked only for the one who asked for it.
     pub fn exit(self) -> Exit {
         match self {
-            Self::Idle | Self::Balanced | Self::Upgraded | Self::NothingToDo => Exit::Reached,
+            Self::Idle | Self::Balanced | Self::Upgraded | Self::NothingToDo | Self::Evacuated => {
+                Exit::Reached
+            }
             Self::Unknown => Exit::Error,
             Self::Failed | Self::CoordinatorLost | Self::Stalled => Exit::Failed,
-            Self::Running | Self::StillRunning => Exit::TimedOut,
-            Self::Uneven | Self::Stopped | Self::ClientsMissing | Self::Reverted => Exit::NotAsAsked,
+            Self::Running | Self::StillRunning | Self::Waiting => Exit::TimedOut,
+            Self::Uneven
+            | Self::Overshot
+            | Self::Stopped
+            | Self::ClientsMissing
+            | Self::NodesLost
+            | Self::Superseded
+            | Self::Reverted => Exit::NotAsAsked,
         }
     }
 }
@@ -103,6 +127,8 @@ pub enum Operation {
     Upgrade,
     /// One node is emptied.
     Evacuation,
+    /// All nodes refuse clients and disconnect those that they hold.
+    Purge,
 }
 
 impl Operation {
@@ -113,6 +139,7 @@ impl Operation {
             Self::Rebalance => "rebalance",
             Self::Upgrade => "upgrade",
             Self::Evacuation => "evacuation",
+            Self::Purge => "purge",
         }
     }
 }
@@ -205,7 +232,8 @@ pub struct Event {
     pub message: String,
     /// How it ended; on the last event only.
     pub verdict: Option<Verdict>,
-    /// Why it is judged so.
+    /// The judgement without its verdict; `message` holds both.
+    #[serde(skip)]
     pub reason: Option<String>,
 }
 

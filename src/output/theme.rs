@@ -29,12 +29,20 @@ impl Tone {
     pub fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Idle | Verdict::NothingToDo => Self::Plain,
-            Verdict::Balanced | Verdict::Upgraded => Self::Good,
+            Verdict::Balanced | Verdict::Upgraded | Verdict::Evacuated => Self::Good,
             Verdict::Running | Verdict::StillRunning => Self::Busy,
-            Verdict::Stopped | Verdict::Reverted | Verdict::Uneven | Verdict::Unknown => Self::Warning,
-            Verdict::Failed | Verdict::CoordinatorLost | Verdict::Stalled | Verdict::ClientsMissing => {
-                Self::Bad
-            }
+            Verdict::Stopped
+            | Verdict::Reverted
+            | Verdict::Superseded
+            | Verdict::Uneven
+            | Verdict::Overshot
+            | Verdict::Waiting
+            | Verdict::Unknown => Self::Warning,
+            Verdict::Failed
+            | Verdict::CoordinatorLost
+            | Verdict::NodesLost
+            | Verdict::Stalled
+            | Verdict::ClientsMissing => Self::Bad,
         }
     }
 

@@ -254,7 +254,7 @@ pub fn never_started(
         };
         let plan = forecast(None, start, strategy, Return::default());
         if plan.decision == Decision::NothingToDo {
-            return (Verdict::NothingToDo, format!("no work was needed: {} ({failure})", plan.reason));
+            return (Verdict::NothingToDo, format!("no work was needed: {} ({failure})", plan.message));
         }
     }
     match refusal {

@@ -415,7 +415,7 @@ mod tests {
         let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Refused);
-        assert!(plan.reason.contains("coordinator/emqx@emqx-core-0"), "{}", plan.reason);
+        assert!(plan.message.contains("coordinator/emqx@emqx-core-0"), "{}", plan.message);
     }
 
     #[test]
@@ -423,7 +423,7 @@ mod tests {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
         world.apply(mk::rebalance("golden", Phase::Failed, |it| it.processed = true));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
-        assert_eq!(plan.reason, "a rebalance is already running: golden");
+        assert_eq!(plan.message, "a rebalance is already running: golden");
     }
 
     #[test]
@@ -431,7 +431,7 @@ mod tests {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
         world.apply(mk::rebalance("old", Phase::Completed, |it| it.deleting = Some(mk::at(0))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some("old"));
-        assert!(plan.reason.contains("is still being deleted"), "{}", plan.reason);
+        assert!(plan.message.contains("is still being deleted"), "{}", plan.message);
     }
 
     #[test]

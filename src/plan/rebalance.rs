@@ -177,7 +177,7 @@ pub struct RebalancePlan {
     /// What it comes to.
     pub decision: Decision,
     /// Why.
-    pub reason: String,
+    pub message: String,
     /// Every node that takes part.
     pub nodes: Vec<PlannedNode>,
     /// The means.
@@ -213,7 +213,7 @@ impl RebalancePlan {
             && self.decision != Decision::Refused
         {
             self.decision = Decision::Refused;
-            self.reason.clone_from(&finding.message);
+            self.message.clone_from(&finding.message);
         }
     }
 }
@@ -249,7 +249,7 @@ pub fn forecast(
         instance,
         strategy: strategy.clone(),
         decision: Decision::NothingToDo,
-        reason: String::new(),
+        message: String::new(),
         nodes: nodes
             .iter()
             .zip(&gives)
@@ -276,7 +276,7 @@ pub fn forecast(
     };
 
     if takers.is_empty() {
-        plan.reason = match nodes.len() {
+        plan.message = match nodes.len() {
             0 => "no node takes part".to_owned(),
             1 => "one node alone has nowhere to move clients to".to_owned(),
             _ => format!(
@@ -285,13 +285,13 @@ pub fn forecast(
                 average(means.0)
             ),
         };
-        plan.findings.push(nothing(&plan.reason, None));
+        plan.findings.push(nothing(&plan.message, None));
         return plan;
     }
     if conn.holds(means.0, means.1) && sess.holds(session_means.0, session_means.1) {
         let (text, hint) = why_within(means, conn, session_means, sess);
-        plan.reason = text;
-        plan.findings.push(nothing(&plan.reason, hint.clone()));
+        plan.message = text;
+        plan.findings.push(nothing(&plan.message, hint.clone()));
         if let Some(finding) = blind(&counts, strategy, hint) {
             plan.findings.push(finding);
         }
@@ -316,7 +316,7 @@ pub fn forecast(
         landing: Landing::Even,
     });
     settle(&mut plan, nodes, &gives, &moving, &shifting);
-    plan.reason = why_go(means, conn, session_means, &moving, takers.len());
+    plan.message = why_go(means, conn, session_means, &moving, takers.len());
     plan.findings.extend(warnings(means, &givers, &takers, strategy, conn, &moving));
     plan
 }

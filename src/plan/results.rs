@@ -71,7 +71,7 @@ pub struct Status {
     /// How it stands.
     pub verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub message: String,
     /// The sources.
     pub sources: Sources,
 }
@@ -123,7 +123,7 @@ pub struct RebalanceItem {
     /// How it stands, or how it ended.
     pub verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub message: String,
     /// When it started.
     pub started_time: Option<Timestamp>,
     /// How long it took, or takes so far.
@@ -160,7 +160,7 @@ pub struct Stopped {
     /// How it stands.
     pub verdict: Verdict,
     /// Why it is said so.
-    pub reason: String,
+    pub message: String,
     /// What was seen that proves it.
     pub proof: Vec<String>,
 }

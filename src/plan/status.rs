@@ -60,7 +60,7 @@ pub fn status_with(world: &World, id: &InstanceId, operations: &Operations, now:
         percent: doing.percent,
         eta_seconds: doing.eta_seconds,
         verdict: doing.verdict,
-        reason: doing.reason,
+        message: doing.reason,
         sources: Sources {
             kubernetes: source(Source::Kubernetes).unwrap_or_else(absent),
             pods: source(Source::Pods).unwrap_or_else(absent),
@@ -266,14 +266,14 @@ mod tests {
     fn an_uneven_idle_cluster_is_called_so() {
         let status = of(&world(&[3333, 3333, 3334, 0], Some(Load::default())));
         assert_eq!((status.verdict, status.operation), (Verdict::Idle, Operation::None));
-        assert_eq!(status.reason, "uneven: 3 nodes hold everything, emqx-core-3 is empty");
+        assert_eq!(status.message, "uneven: 3 nodes hold everything, emqx-core-3 is empty");
         assert_eq!(status.totals.connections, Some(10_000));
         assert_eq!(status.nodes[0].share, Some(0.3333));
     }
 
     #[test]
     fn one_empty_node_among_many_full_ones_is_not_called_even() {
-        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).reason;
+        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).message;
         let mut many = [1000; 12];
         many[11] = 0;
         assert_eq!(reason(&many), "uneven: 11 nodes hold everything, emqx-core-11 is empty");
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_handful_of_clients_is_counted_and_neither_called_none_nor_uneven() {
-        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).reason;
+        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).message;
         assert_eq!(reason(&[3, 0, 0, 0]), "3 clients on 4 nodes");
         assert_eq!(reason(&[1, 0]), "1 client on 2 nodes");
         assert_eq!(reason(&[0, 0]), "no clients");
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!((status.operation, status.verdict), (Operation::Rebalance, Verdict::StillRunning));
         assert_eq!(status.phase.as_deref(), Some("evictConnections"));
         assert!(status.eta_seconds.is_some_and(|eta| eta > 40), "{status:?}");
-        assert!(status.reason.contains("golden: the operator says Failed"), "{}", status.reason);
+        assert!(status.message.contains("golden: the operator says Failed"), "{}", status.message);
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         ));
         let status = of(&world);
         assert_eq!(status.verdict, Verdict::Unknown);
-        assert_eq!(status.reason, "cannot get the key");
+        assert_eq!(status.message, "cannot get the key");
         assert_eq!(status.totals.connections, None);
         let json = serde_json::to_value(&status).expect("json");
         assert_eq!(json["totals"]["connections"], serde_json::Value::Null);

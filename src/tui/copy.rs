@@ -22,7 +22,7 @@ fn clusters(state: &State, theme: Theme) -> String {
     for id in state.listed() {
         let Some(board) = state.clusters.get(id).and_then(|cluster| cluster.board.as_ref()) else { continue };
         let status = &board.status;
-        let line = format!("{id}: {}, {}", status.verdict.words(), status.reason);
+        let line = format!("{id}: {}, {}", status.verdict.words(), status.message);
         text.push_str(&theme.clean(&line));
         text.push('\n');
     }
@@ -36,7 +36,7 @@ fn table(state: &State, theme: Theme) -> String {
         "{}: {} {}, {} connections, {} sessions",
         status.instance,
         status.verdict.words(),
-        status.reason,
+        status.message,
         count_or_unknown(status.totals.connections),
         count_or_unknown(status.totals.sessions)
     ));

@@ -375,11 +375,11 @@ fn ask_apply(state: &mut State) {
     match plan.decision {
         Decision::Go => {}
         Decision::NothingToDo => {
-            let text = format!("nothing to do: {}", plan.reason);
+            let text = format!("nothing to do: {}", plan.message);
             return state.say(Tone::Plain, text);
         }
         Decision::Refused => {
-            let text = format!("refused: {}", plan.reason);
+            let text = format!("refused: {}", plan.message);
             return state.say(Tone::Bad, text);
         }
     }

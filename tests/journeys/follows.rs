@@ -45,12 +45,10 @@ fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
     let end = |ran: &Ran| {
         let mut last = ran.events().pop().expect("a verdict");
         // How long it took is the one figure that may differ, by the second in which each looked.
-        let reason = last["reason"].as_str().expect("a reason").to_owned();
+        let reason = last["message"].as_str().expect("a reason").to_owned();
         let known: Vec<&str> = reason.split(", ").filter(|part| !part.ends_with(" s")).collect();
-        last["reason"] = known.join(", ").into();
-        for key in ["time", "message"] {
-            last[key].take();
-        }
+        last["message"] = known.join(", ").into();
+        last["time"].take();
         last
     };
     assert_eq!(end(&again), end(&ran), "live and again\n{ran}\n{again}");
@@ -213,7 +211,7 @@ fn one_that_emqx_refused_is_failed_with_the_reason() {
     assert_eq!(foreign(&demo, "second", &spec("EmqxEnterprise", "emqx-ee", 10)), 201);
     until("the operator tried", || demo.rebalance("second")["status"]["phase"] == "Failed");
     let ran = demo.run("rebalance watch second -o jsonl").exits(4).verdict("failed");
-    let reason = ran.events().last().expect("a verdict")["reason"].as_str().expect("a reason").to_owned();
+    let reason = ran.events().last().expect("a verdict")["message"].as_str().expect("a reason").to_owned();
     assert!(reason.contains("nodes") || reason.contains("already"), "EMQX's reason\n{reason}");
 }
 
@@ -241,7 +239,7 @@ fn an_emqx_that_falls_silent_leaves_the_verdict_unknown() {
     watch.until("\"type\":\"progress\"");
     demo.faults().emqx_answers(Some(Answer::Error));
     let ran = watch.end().exits(1).verdict("unknown");
-    assert!(ran.events().last().expect("a verdict")["reason"].to_string().contains("EMQX"), "{ran}");
+    assert!(ran.events().last().expect("a verdict")["message"].to_string().contains("EMQX"), "{ran}");
 }
 
 #[test]

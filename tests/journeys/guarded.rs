@@ -90,7 +90,7 @@ fn unguarded_the_operator_does_what_it_does_and_that_is_said_before_and_after() 
     let ran = ran.says("this operator deletes a pod in the second it starts to empty it");
     let last = ran.events().pop().expect("a verdict");
     assert!(last["lostSessions"].as_u64().is_some_and(|lost| lost > 0), "{ran}");
-    assert!(last["reason"].to_string().contains("cut when loaded pods were deleted"), "{ran}");
+    assert!(last["message"].to_string().contains("cut when loaded pods were deleted"), "{ran}");
 }
 
 #[cfg(unix)]

@@ -77,7 +77,7 @@ impl Ran {
         let events = self.events();
         let last = events.last().unwrap_or_else(|| panic!("no events\n{self}"));
         assert_eq!((&last["type"], &last["verdict"]), (&"verdict".into(), &verdict.into()), "{self}");
-        assert!(last["reason"].is_string(), "{self}");
+        assert!(last["message"].is_string(), "{self}");
         self
     }
 }

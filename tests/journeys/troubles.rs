@@ -82,7 +82,7 @@ fn a_coordinator_that_hangs_is_a_stall_and_can_be_stopped() {
     demo.faults().hang_coordinators();
     let ran = watch.end().exits(4).verdict("stalled");
     let last = ran.events().last().expect("a verdict").clone();
-    assert!(last["reason"].as_str().is_some_and(|why| why.contains("no count has changed")), "{ran}");
+    assert!(last["message"].as_str().is_some_and(|why| why.contains("no count has changed")), "{ran}");
     assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "EMQX lists it still");
     demo.run("rebalance stop --yes --timeout 20s").exits(0).shows("stopped");
     assert_eq!(demo.run("status -o json").json()["operation"], "none");

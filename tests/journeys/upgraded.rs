@@ -224,6 +224,6 @@ fn on_v3beta1_pods_are_replaced_in_place_and_back_again() {
 fn one_that_does_not_go_on_is_stalled_with_its_cause() {
     let demo = Cluster::demo("upgrade-stuck", 20);
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes -o jsonl")).exits(4).verdict("stalled");
-    let reason = ran.events().pop().expect("a verdict")["reason"].to_string();
+    let reason = ran.events().pop().expect("a verdict")["message"].to_string();
     assert!(reason.contains("finds no node to run on"), "{reason}");
 }

@@ -173,7 +173,7 @@ pub fn verdict(output: &Output, wanted: &str, code: i32) -> String {
     for event in &events {
         assert_eq!((&event["apiVersion"], &event["kind"]), (&"cli.emqx.io/v1alpha1".into(), &"Event".into()));
     }
-    last["reason"].as_str().unwrap_or_default().to_owned()
+    last["message"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The exit code, and words on stderr.

@@ -154,7 +154,7 @@ impl Prepared {
     ) -> Result<Option<Exit>, Problem> {
         let plan = &self.plan;
         hands.printer.talk_upgrade_plan(plan, hands.clock.now());
-        decide::decided(hands, write, plan.decision, &plan.reason, &plan.findings, refused)
+        decide::decided(hands, write, plan.decision, &plan.message, &plan.findings, refused)
     }
 }
 

@@ -41,7 +41,7 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
             started,
             item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
             item.backend.as_str().into(),
-            item.reason.as_str().into(),
+            item.message.as_str().into(),
         ]);
         table.row(cells);
     }
@@ -53,9 +53,9 @@ pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
     let word = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
     let mut text = format!("{}: {word}", theme.clean(&stopped.name));
-    if !stopped.reason.is_empty() {
+    if !stopped.message.is_empty() {
         text.push_str(", ");
-        text.push_str(&theme.clean(&stopped.reason));
+        text.push_str(&theme.clean(&stopped.message));
     }
     text.push('\n');
     for proof in &stopped.proof {

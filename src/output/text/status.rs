@@ -62,9 +62,9 @@ fn verdict(status: &Status, theme: Theme) -> String {
     if let Some(eta) = status.eta_seconds {
         put!(text, ", {} to go", duration(eta));
     }
-    if !status.reason.is_empty() {
+    if !status.message.is_empty() {
         text.push_str(if status.operation == Operation::None { ", " } else { ": " });
-        text.push_str(&theme.clean(&status.reason));
+        text.push_str(&theme.clean(&status.message));
     }
     text
 }
@@ -212,7 +212,7 @@ pub fn several(clusters: &[Status], layout: Layout) -> String {
             number(status.totals.sessions),
             format!("{}{percent}", status.operation.as_str()).into(),
             Cell::toned(status.verdict.words(), Tone::of(status.verdict)),
-            status.reason.as_str().into(),
+            status.message.as_str().into(),
         ]);
         table.row(cells);
     }

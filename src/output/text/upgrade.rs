@@ -33,7 +33,7 @@ pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Lay
     put!(text, "{way}\n\n");
     text.push_str(&steps(plan, layout));
     let (word, tone) = decision(plan.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.reason));
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
     if !plan.steps.is_empty() {
         let up = match plan.strategy {
             Way::BlueGreen => "once the new pods are up (how long images are pulled nobody knows)",

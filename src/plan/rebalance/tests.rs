@@ -35,7 +35,7 @@ fn v1_the_documented_run_is_forecast_exactly() {
     assert_eq!(after(&plan), [2553, 2553, 2554, 2340]);
     assert_eq!(plan.moves.peak_reconnects_per_second, 30);
     assert_eq!(
-        plan.reason,
+        plan.message,
         "donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1"
     );
     assert_eq!(plan.findings.iter().map(|f| f.id).collect::<Vec<_>>(), ["few-recipients"]);

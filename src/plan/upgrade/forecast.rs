@@ -47,7 +47,7 @@ pub struct UpgradePlan {
     /// What it comes to.
     pub decision: Decision,
     /// Why.
-    pub reason: String,
+    pub message: String,
     /// Old pods, in the order in which they go; empty when there is nothing to do.
     pub steps: Vec<PlannedStep>,
     /// Seconds from the moment the new pods are up to the moment the last old one is gone.
@@ -66,7 +66,7 @@ impl UpgradePlan {
             && self.decision == Decision::Go
         {
             self.decision = Decision::Refused;
-            self.reason.clone_from(&finding.message);
+            self.message.clone_from(&finding.message);
         }
     }
 
@@ -91,14 +91,14 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
         strategy: settled.way,
         guarded: settled.guarded,
         decision: Decision::Go,
-        reason: String::new(),
+        message: String::new(),
         steps: Vec::new(),
         total_seconds: 0,
         findings: Vec::new(),
     };
     if settled.from.as_deref() == Some(settled.to.as_str()) && !under_way {
         plan.decision = Decision::NothingToDo;
-        plan.reason = format!("{} runs {} already", id.name, settled.to);
+        plan.message = format!("{} runs {} already", id.name, settled.to);
         return Some(plan);
     }
     // Whatever runs now is what will be old.
@@ -121,7 +121,7 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
         };
     }
     plan.total_seconds = total;
-    plan.reason = reason;
+    plan.message = reason;
     plan.steps = members
         .iter()
         .zip(seconds)

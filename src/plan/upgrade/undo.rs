@@ -96,7 +96,7 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
         Undo::Upgrade | Undo::InPlace => {}
         Undo::Third { back, forward } => {
             plan.total_seconds = *back;
-            plan.reason = format!(
+            plan.message = format!(
                 "a third set is made, and the older ones are emptied one after another: about {}; going on would take about {}",
                 duration(*back),
                 duration(*forward)
@@ -107,7 +107,7 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
             plan.total_seconds = 0;
             "nothing is empty yet: the template is put back, what empties old pods is stopped, they stay, and the new ones are \
              emptied into them"
-                .clone_into(&mut plan.reason);
+                .clone_into(&mut plan.message);
             plan.findings.push(Finding::new(
                 "second-set-stays",
                 Severity::Info,
@@ -119,11 +119,11 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
             plan.steps.clear();
             plan.total_seconds = 0;
             plan.decision = Decision::Refused;
-            plan.reason = format!(
+            plan.message = format!(
                 "{why}, and from there this operator is not known to find back: it may empty the first set again and again"
             );
             plan.findings.push(
-                Finding::new("no-way-back", Severity::Blocked, plan.reason.clone())
+                Finding::new("no-way-back", Severity::Blocked, plan.message.clone())
                     .hint(format!("go forward: kubectl emqx upgrade watch {}", plan.instance.name)),
             );
         }

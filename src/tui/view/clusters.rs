@@ -93,7 +93,7 @@ fn verdict(status: &Status) -> String {
     let word = words::verdict(status.verdict, "").trim_end_matches([':', ' ']).to_owned();
     let percent = status.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
     match status.operation {
-        Operation::None => format!("{word}, {}", status.reason),
-        operation => format!("{} {word}{percent}: {}", operation.as_str(), status.reason),
+        Operation::None => format!("{word}, {}", status.message),
+        operation => format!("{} {word}{percent}: {}", operation.as_str(), status.message),
     }
 }

@@ -132,12 +132,13 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
                     (format!("{words}, EMQX goes on"), Tone::Warning)
                 }
                 (None, Some(run)) => (run.name.clone(), Tone::Plain),
-                (None, None) => (status.reason.clone(), Tone::Plain),
+                (None, None) => (status.message.clone(), Tone::Plain),
             };
             ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
         }
-        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
-        Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.reason.clone(), Tone::Plain),
+        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
+        Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
+        Operation::Purge => ("PURGING".to_owned(), Tone::Warning, status.message.clone(), Tone::Plain),
         Operation::None => {
             if let Some((verdict, reason)) = ended(board) {
                 let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
@@ -157,8 +158,8 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
                 Verdict::Idle => "IDLE".to_owned(),
                 other => other.as_str().to_uppercase(),
             };
-            let tone = if status.reason.starts_with("uneven") { Tone::Warning } else { verdict };
-            (word, tone, status.reason.clone(), Tone::Plain)
+            let tone = if status.message.starts_with("uneven") { Tone::Warning } else { verdict };
+            (word, tone, status.message.clone(), Tone::Plain)
         }
     }
 }

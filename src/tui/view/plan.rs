@@ -54,7 +54,7 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
         Decision::Refused => ("refused", Tone::Bad),
     };
     let x = pen.put(x, 1, width, word, tone) + 2;
-    pen.put(x, 1, width - x - 1, &plan.reason, Tone::Plain);
+    pen.put(x, 1, width - x - 1, &plan.message, Tone::Plain);
     if state.notices {
         findings(state, plan, backend, &mut pen.part(1, 2, width - 2, bottom.saturating_sub(2)));
         return;

@@ -86,7 +86,7 @@ fn steps(board: &Board) -> Vec<Step> {
     }
     match board.status.operation {
         Operation::Evacuation => board.evacuations.first().map(evacuation).unwrap_or_default(),
-        Operation::Rebalance | Operation::Upgrade | Operation::None => Vec::new(),
+        Operation::Rebalance | Operation::Upgrade | Operation::Purge | Operation::None => Vec::new(),
     }
 }
 
