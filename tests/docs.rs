@@ -14,6 +14,8 @@ use std::process::Command;
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::Problem;
 
+#[path = "docs/evidence.rs"]
+mod evidence;
 #[path = "docs/page.rs"]
 mod page;
 #[path = "docs/shell.rs"]

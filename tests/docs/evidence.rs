@@ -1,0 +1,65 @@
+//! Every fact that code, tests and pages cite by id stands on a page of `docs/evidence`, once, and every recording that these
+//! pages name is in the repository.
+
+use std::collections::BTreeSet;
+
+use super::{files, pages, root, text};
+
+const PAGES: [&str; 2] = ["docs/evidence/operator-behaviour.md", "docs/evidence/emqx.md"];
+
+/// The ids that follow a `[` in this text: `OP-15`, `EMQX-7`.
+fn ids(text: &str) -> Vec<String> {
+    text.split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(']'))
+        .map(|(id, _)| id)
+        .filter(|id| {
+            let number = id.strip_prefix("OP-").or_else(|| id.strip_prefix("EMQX-"));
+            number
+                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The ids of the rows of a page: a row starts with its id in a code span.
+fn defined(page: &str) -> Vec<String> {
+    text(page)
+        .lines()
+        .filter(|line| line.starts_with("| `["))
+        .filter_map(|line| ids(line).into_iter().next())
+        .collect()
+}
+
+#[test]
+fn every_cited_fact_stands_once_on_a_page_of_evidence() {
+    let all: Vec<String> = PAGES.into_iter().flat_map(defined).collect();
+    let known: BTreeSet<&String> = all.iter().collect();
+    assert_eq!(known.len(), all.len(), "an id stands twice: {all:?}");
+    assert!(known.len() > 50, "{known:?}");
+    let mut sources: Vec<(String, String)> = pages();
+    for folder in
+        ["src", "tests", "benches", "crates"].into_iter().filter(|folder| root().join(folder).is_dir())
+    {
+        sources.extend(files(folder, ".rs").into_iter().map(|name| (name.clone(), text(&name))));
+    }
+    let unknown: Vec<String> = sources
+        .iter()
+        .flat_map(|(name, text)| ids(text).into_iter().map(move |id| (name, id)))
+        .filter(|(_, id)| !known.contains(id))
+        .map(|(name, id)| format!("{name}: [{id}]"))
+        .collect();
+    assert!(unknown.is_empty(), "cited, but on no page of docs/evidence:\n{}", unknown.join("\n"));
+}
+
+#[test]
+fn every_recording_that_the_evidence_names_is_in_the_repository() {
+    let mut named = 0;
+    for page in PAGES {
+        for name in text(page).split('`').filter(|word| word.ends_with(".jsonl")) {
+            assert!(root().join("tests/data/recorded").join(name).is_file(), "{page}: {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}
