@@ -1,5 +1,5 @@
 //! Everything the view knows: the world, each cluster with its follower and history, and where the user is. Changed by
-//! [`super::update`] only; read by [`super::view`].
+//! [`mod@super::update`] only; read by [`super::view`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
