@@ -2,6 +2,7 @@
 //! pages name is in the repository.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::{files, pages, root, text};
 
@@ -56,7 +57,10 @@ fn every_cited_fact_stands_once_on_a_page_of_evidence() {
 fn every_recording_that_the_evidence_names_is_in_the_repository() {
     let mut named = 0;
     for page in PAGES {
-        for name in text(page).split('`').filter(|word| word.ends_with(".jsonl")) {
+        for name in text(page)
+            .split('`')
+            .filter(|word| Path::new(word).extension().is_some_and(|ending| ending == "jsonl"))
+        {
             assert!(root().join("tests/data/recorded").join(name).is_file(), "{page}: {name}");
             named += 1;
         }
