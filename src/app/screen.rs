@@ -290,6 +290,7 @@ impl Acts for Doing {
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), strategy.clone()),
+                session_move_ms: crate::plan::rules::SESSION_MOVE_MS,
                 backend: match backend {
                     Asked::Auto => BackendChoice::Auto,
                     Asked::Rebalance => BackendChoice::Rebalance,

@@ -337,6 +337,8 @@ pub struct Plan {
     pub reconnect_delay: u64,
     /// Where it comes back.
     pub lb: LoadBalancer,
+    /// Milliseconds that EMQX takes to move one session.
+    pub session_move_ms: u64,
     /// By which way.
     pub backend: BackendChoice,
     /// The form.
@@ -443,6 +445,8 @@ pub enum Then {
 pub struct Apply {
     /// What.
     pub source: ApplySource,
+    /// Milliseconds that EMQX takes to move one session.
+    pub session_move_ms: u64,
     /// By which way.
     pub backend: BackendChoice,
     /// How it is changed.

@@ -18,13 +18,15 @@ use crate::model::{InstanceKind, OperatorLine, Strategy};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
 /// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
-pub const APPLY_CHECKS: [&str; 11] = [
+pub const APPLY_CHECKS: [&str; 13] = [
     "evacuation-running",
     "instance-not-ready",
     "no-permission",
     "operator-will-report-failed",
     "few-recipients",
     "overshoot",
+    "coarse-rate",
+    "session-round-too-long",
     "threshold-blind",
     "short-health-check",
     "kind-lost",
@@ -128,6 +130,7 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
         strategy: strategy(&args.strategy),
         reconnect_delay: args.reconnect_delay.unwrap_or(0),
         lb: args.lb,
+        session_move_ms: args.session_move_ms,
         backend: args.backend.backend,
         output,
     })
@@ -246,7 +249,8 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let skip = skippable(args.skip.skip_check, &APPLY_CHECKS, &FIRM)?;
     let write = write(args.write);
     let then = then(args.watch, args.output, args.follow, write.dry_run, global)?;
-    Ok(Apply { source, backend: args.backend.backend, write, skip, then })
+    let session_move_ms = args.session_move_ms;
+    Ok(Apply { source, session_move_ms, backend: args.backend.backend, write, skip, then })
 }
 
 fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {

@@ -127,9 +127,9 @@ async fn again(
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Live, String), Problem> {
+    let back = Return { session_move_ms: intent.session_move_ms, ..Return::default() };
     let mut live =
-        live(hands, gathered, &wanted.strategy, Return::default(), intent.backend, Some(name), &intent.skip)
-            .await?;
+        live(hands, gathered, &wanted.strategy, back, intent.backend, Some(name), &intent.skip).await?;
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {

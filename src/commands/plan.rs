@@ -19,7 +19,9 @@ pub const WANT: Want = Want { events: true, ..Want::REBALANCE };
 /// Plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan) -> Option<RebalancePlan> {
     let PlanSource::Numbers { connections, sessions } = &plan.source else { return None };
-    Some(forecast(None, &numbered(connections, Some(sessions)), &plan.strategy, back(plan)))
+    let mut forecast = forecast(None, &numbered(connections, Some(sessions)), &plan.strategy, back(plan));
+    forecast.judge(Vec::new());
+    Some(forecast)
 }
 
 fn back(plan: &Plan) -> Return {
@@ -28,7 +30,7 @@ fn back(plan: &Plan) -> Return {
         LoadBalancer::Least => Landing::Least,
         LoadBalancer::One => Landing::One,
     };
-    Return { delay: plan.reconnect_delay, landing }
+    Return { delay: plan.reconnect_delay, landing, session_move_ms: plan.session_move_ms }
 }
 
 /// The choice on the command line, in the words of `plan`.

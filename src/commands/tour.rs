@@ -8,6 +8,7 @@ use crate::cli::intent::{
 use crate::model::Strategy;
 use crate::model::image::Image;
 use crate::model::upgrade::{Ask, Wanted};
+use crate::plan::rules::SESSION_MOVE_MS;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
 pub fn documented() -> Strategy {
@@ -83,6 +84,7 @@ pub async fn run(hands: &Hands) -> Outcome {
         strategy: documented(),
         reconnect_delay: 0,
         lb: crate::cli::intent::LoadBalancer::Even,
+        session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
         output: Output::Text,
     };
@@ -90,6 +92,7 @@ pub async fn run(hands: &Hands) -> Outcome {
     says(hands, &format!("rebalance apply {flags} --watch --yes"));
     let apply = Apply {
         source: ApplySource::Instance(None, documented()),
+        session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
         write: write(),
         skip: Vec::new(),

@@ -9,10 +9,14 @@ use std::collections::VecDeque;
 
 use super::rules::{Threshold, evicted};
 
+/// How long a round lasts, in milliseconds.
+const ROUND_MS: u128 = 1000;
+
 /// Where evicted clients come back; what EMQX cannot decide and the load balancer does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Landing {
-    /// Equally over the recipients, the remainder one each from the first.
+    /// Round robin over the recipients, in the order in which they are listed; the turn is remembered from one round to
+    /// the next.
     #[default]
     Even,
     /// One after another to the recipient with the fewest, the first of equals.
@@ -36,6 +40,8 @@ pub struct Loop<'a> {
     pub delay: u64,
     /// Where they come back.
     pub landing: Landing,
+    /// Milliseconds from the last judgement of this loop until the donors accept clients again.
+    pub donors_open_after_ms: u128,
 }
 
 /// How the loop ends.
@@ -49,14 +55,52 @@ pub struct Outcome {
     pub peak: u64,
     /// The most that is evicted in one round.
     pub most_evicted: u64,
+    /// The most that one donor loses in one round.
+    pub most_by_one: u64,
+    /// The most that one donor loses in a round, summed over all rounds.
+    pub most_by_one_sum: u128,
     /// What each donor holds at the end.
     pub donors: Vec<u64>,
-    /// What each recipient holds when all have come back.
+    /// What each recipient holds when all have come back that do so before the donors are open again.
     pub recipients: Vec<u64>,
+    /// Clients that come back after that: they go to all nodes, donors too.
+    pub late: u128,
+    /// The most that come back so late in one second.
+    pub late_peak: u64,
     /// The donors' mean at the last judgement.
     pub donors_mean: f64,
     /// The recipients' mean at the last judgement.
     pub recipients_mean: f64,
+}
+
+impl Outcome {
+    /// How long these rounds take if they move sessions, in milliseconds: a round waits a second, and each donor moves
+    /// its sessions one after another (EMQX 5.4, 5.8 and 5.10 took about 1 ms for each on loopback).
+    pub fn session_ms(&self, move_ms: u64) -> u128 {
+        u128::from(self.rounds)
+            .saturating_mul(ROUND_MS)
+            .saturating_add(self.most_by_one_sum.saturating_mul(u128::from(move_ms)))
+    }
+
+    /// The longest of these rounds if they move sessions, in milliseconds.
+    pub fn longest_session_round_ms(&self, move_ms: u64) -> u128 {
+        if self.rounds == 0 {
+            return 0;
+        }
+        ROUND_MS + u128::from(self.most_by_one) * u128::from(move_ms)
+    }
+
+    fn lose(&mut self, by_one: u64, rounds: u64) {
+        self.most_by_one = self.most_by_one.max(by_one);
+        self.most_by_one_sum += u128::from(by_one) * u128::from(rounds);
+    }
+}
+
+/// What each of `number` nodes gets of `clients` by a round robin that starts at the first.
+pub fn round_robin(clients: u128, number: usize) -> impl Iterator<Item = u128> {
+    let nodes = number.max(1) as u128;
+    let (each, rest) = (clients / nodes, clients % nodes);
+    (0..number as u128).map(move |place| each + u128::from(place < rest))
 }
 
 fn mean_of(sum: u128, number: usize) -> f64 {
@@ -87,6 +131,11 @@ impl Donors {
         let start = order.iter().map(|&index| counts[index]).collect();
         let sum = counts.iter().map(|&count| u128::from(count)).sum();
         Self { order, start, active: counts.len(), lost: 0, rest: vec![0; counts.len()], sum }
+    }
+
+    /// What the fullest holds, if it still loses clients.
+    fn fullest(&self) -> u64 {
+        if self.active == 0 { 0 } else { self.start[0] - self.lost }
     }
 
     /// What the emptiest of those that still lose clients holds.
@@ -140,17 +189,13 @@ struct Recipients<'a> {
     landing: Landing,
     sum: u128,
     landed: u128,
-    /// What everybody got (`Even`).
-    each: u128,
-    /// What the first `n` got on top, by `n`.
-    first: Vec<u128>,
     peak: u64,
 }
 
 impl<'a> Recipients<'a> {
     fn new(start: &'a [u64], landing: Landing) -> Self {
         let sum = start.iter().map(|&count| u128::from(count)).sum();
-        Self { start, landing, sum, landed: 0, each: 0, first: vec![0; start.len() + 1], peak: 0 }
+        Self { start, landing, sum, landed: 0, peak: 0 }
     }
 
     fn mean_after(&self, more: u128) -> f64 {
@@ -164,11 +209,7 @@ impl<'a> Recipients<'a> {
         let number = self.start.len() as u64;
         let all = u128::from(pool) * u128::from(rounds);
         match self.landing {
-            Landing::Even => {
-                self.each += u128::from(pool / number) * u128::from(rounds);
-                self.first[(pool % number) as usize] += u128::from(rounds);
-                self.peak = self.peak.max(pool.div_ceil(number));
-            }
+            Landing::Even => self.peak = self.peak.max(pool.div_ceil(number)),
             Landing::One => self.peak = self.peak.max(pool),
             // Pools never grow and recipients only fill up, so the first that comes back is the worst to bear.
             Landing::Least if self.landed == 0 => {
@@ -185,13 +226,8 @@ impl<'a> Recipients<'a> {
     fn counts(&self) -> Vec<u64> {
         match self.landing {
             Landing::Even => {
-                let mut counts = vec![0; self.start.len()];
-                let mut extra = 0;
-                for place in (0..self.start.len()).rev() {
-                    extra += self.first[place + 1];
-                    counts[place] = add(self.start[place], self.each + extra);
-                }
-                counts
+                let shares = round_robin(self.landed, self.start.len());
+                self.start.iter().zip(shares).map(|(&count, share)| add(count, share)).collect()
             }
             Landing::Least => fill(self.start, self.landed),
             Landing::One => {
@@ -265,6 +301,7 @@ pub fn run(what: &Loop<'_>) -> Outcome {
         }
         let Some(least) = donors.least() else { break };
 
+        let fullest = donors.fullest();
         let (rounds, loss);
         let mut steady = false; // What comes back is what is cut: every round is like the one before.
         if least < rate {
@@ -277,6 +314,7 @@ pub fn run(what: &Loop<'_>) -> Outcome {
                 donors.retire(0);
             }
             loss = add(0, emptied + u128::from(rate) * donors.active as u128);
+            outcome.lose(fullest.min(rate), 1);
             donors.lost = donors.lost.saturating_add(rate);
             rounds = 1;
         } else {
@@ -298,6 +336,7 @@ pub fn run(what: &Loop<'_>) -> Outcome {
                 if same_in(middle) { good = middle } else { bad = middle }
             }
             rounds = good + 1;
+            outcome.lose(rate, rounds);
             donors.lost += rate * rounds;
         }
         donors.sum -= u128::from(loss) * u128::from(rounds);
@@ -310,8 +349,17 @@ pub fn run(what: &Loop<'_>) -> Outcome {
         outcome.moved = add(outcome.moved, u128::from(loss) * u128::from(rounds));
         outcome.most_evicted = outcome.most_evicted.max(loss);
     }
+    // One pool a second from here on: the first comes back in the second of the last judgement.
+    let mut before_open =
+        u64::try_from(what.donors_open_after_ms / ROUND_MS).unwrap_or(u64::MAX).saturating_add(1);
     for (pool, rounds) in flight.0 {
-        recipients.land(pool, rounds);
+        let early = rounds.min(before_open);
+        before_open -= early;
+        recipients.land(pool, early);
+        if early < rounds {
+            outcome.late += u128::from(pool) * u128::from(rounds - early);
+            outcome.late_peak = outcome.late_peak.max(pool);
+        }
     }
     outcome.peak = recipients.peak;
     outcome.donors = donors.counts();
@@ -328,13 +376,14 @@ pub(crate) fn stepped(what: &Loop<'_>) -> Outcome {
     let mut recipients = what.recipients.to_vec();
     let mut flight: VecDeque<u64> = (0..=what.delay).map(|_| 0).collect();
     let mut outcome = Outcome::default();
-    let land = |recipients: &mut Vec<u64>, pool: u64, peak: &mut u64| {
+    let mut turn = 0;
+    let mut land = |recipients: &mut Vec<u64>, pool: u64, peak: &mut u64| {
         let before = recipients.clone();
         match what.landing {
             Landing::Even => {
-                let number = recipients.len() as u64;
-                for (place, count) in recipients.iter_mut().enumerate() {
-                    *count += pool / number + u64::from((place as u64) < pool % number);
+                for _ in 0..pool {
+                    recipients[turn] += 1;
+                    turn = (turn + 1) % recipients.len();
                 }
             }
             Landing::Least => {
@@ -362,19 +411,27 @@ pub(crate) fn stepped(what: &Loop<'_>) -> Outcome {
         if what.threshold.holds(outcome.donors_mean, outcome.recipients_mean) {
             break;
         }
-        let mut loss = 0;
+        let (mut loss, mut most) = (0, 0);
         for own in &mut donors {
             let cut = evicted(*own, outcome.recipients_mean, what.rate);
             *own -= cut;
             loss += cut;
+            most = most.max(cut);
         }
+        outcome.most_by_one = outcome.most_by_one.max(most);
+        outcome.most_by_one_sum += u128::from(most);
         flight.push_back(loss);
         outcome.rounds += 1;
         outcome.moved += loss;
         outcome.most_evicted = outcome.most_evicted.max(loss);
     }
-    for pool in flight {
-        land(&mut recipients, pool, &mut outcome.peak);
+    for (second, pool) in flight.into_iter().enumerate() {
+        if second as u128 * ROUND_MS > what.donors_open_after_ms {
+            outcome.late += u128::from(pool);
+            outcome.late_peak = outcome.late_peak.max(pool);
+        } else {
+            land(&mut recipients, pool, &mut outcome.peak);
+        }
     }
     (outcome.donors, outcome.recipients) = (donors, recipients);
     outcome
@@ -394,6 +451,7 @@ mod tests {
             threshold: Threshold { abs: 100.0, rel: 1.1 },
             delay: 0,
             landing: Landing::Even,
+            donors_open_after_ms: 0,
         }
     }
 
@@ -417,6 +475,7 @@ mod tests {
             threshold: Threshold { abs: 1000.0, rel: 1.1 },
             delay: 3,
             landing: Landing::Least,
+            donors_open_after_ms: 10_000,
         });
         assert!(outcome.rounds > 50_000, "{}", outcome.rounds);
         let before: u64 = donors.iter().sum::<u64>() + 500;
@@ -438,6 +497,7 @@ mod tests {
             rel in 1.001_f64..2.0,
             delay in 0_u64..6,
             landing in landings(),
+            donors_open_after_ms in 0_u128..6000,
         ) {
             let gives = crate::plan::rules::donors(&counts);
             let side = |wanted: bool| -> Vec<u64> {
@@ -446,7 +506,7 @@ mod tests {
             let (donors, recipients) = (side(true), side(false));
             let what = Loop {
                 donors: &donors, recipients: &recipients, rate,
-                threshold: Threshold { abs: abs as f64, rel }, delay, landing,
+                threshold: Threshold { abs: abs as f64, rel }, delay, landing, donors_open_after_ms,
             };
             prop_assert_eq!(run(&what), stepped(&what));
         }
@@ -460,17 +520,18 @@ mod tests {
             rel in 0.0_f64..1e3,
             delay in 0_u64..100_000,
             landing in landings(),
+            donors_open_after_ms in 0_u128..100_000_000,
         ) {
             let wide = |counts: &[u32]| -> Vec<u64> { counts.iter().map(|&count| u64::from(count)).collect() };
             let (donors, recipients) = (wide(&donors), wide(&recipients));
             let outcome = run(&Loop {
                 donors: &donors, recipients: &recipients, rate,
-                threshold: Threshold { abs, rel }, delay, landing,
+                threshold: Threshold { abs, rel }, delay, landing, donors_open_after_ms,
             });
             let sum = |counts: &[u64]| counts.iter().sum::<u64>();
             prop_assert_eq!(
-                sum(&outcome.donors) + sum(&outcome.recipients),
-                sum(&donors) + sum(&recipients)
+                u128::from(sum(&outcome.donors) + sum(&outcome.recipients)) + outcome.late,
+                u128::from(sum(&donors) + sum(&recipients))
             );
             prop_assert_eq!(sum(&donors) - sum(&outcome.donors), outcome.moved);
         }
@@ -491,6 +552,7 @@ mod tests {
             let rounds = |rate| run(&Loop {
                 donors: &donors, recipients: &recipients, rate,
                 threshold: Threshold { abs: 10.0, rel: 1.05 }, delay: 0, landing: Landing::Even,
+                donors_open_after_ms: 0,
             }).rounds;
             prop_assert!(rounds(rate + more) <= rounds(rate) + 1);
             prop_assert!(rounds(rate * 2) <= rounds(rate));

@@ -36,6 +36,7 @@ pub fn goals(of: &Run) -> Option<Goals> {
             threshold,
             delay: 0,
             landing: Landing::Even,
+            donors_open_after_ms: 0,
         }))
     };
     // A start that was seen too early or too late would promise fewer rounds than there are left.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::ownership::owns;
 use super::picture::{Picture, SourceState};
-use super::rebalance::{self, Finding, Participant, RebalancePlan, Return, Severity, forecast};
+use super::rebalance::{
+    self, Finding, Participant, RebalancePlan, Return, Severity, forecast, session_round_too_long,
+};
 use super::results::Backend;
 use super::status::{OLD_SECONDS, old_word};
 use crate::error::Problem;
@@ -35,9 +37,10 @@ pub struct Check<'a> {
 /// The nodes that would take part, with their counts; a problem when a count is not known.
 pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
     let name = &picture.instance.name;
-    picture
-        .participants()
-        .into_iter()
+    // EMQX and load balancers list nodes bytewise by name: this order decides who gets a remainder.
+    let mut rows = picture.participants();
+    rows.sort_by(|a, b| a.node.as_str().as_bytes().cmp(b.node.as_str().as_bytes()));
+    rows.into_iter()
         .map(|row| {
             let Some(connections) = row.connections else {
                 return Err(Problem::new(
@@ -114,6 +117,7 @@ pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
         found.extend(will_report_failed(check, plan.total_seconds));
         found.extend(short_health_check(check, &plan.strategy));
         found.extend(version_defect(check, plan));
+        found.extend(newest_version(check).and_then(|version| session_round_too_long(plan, version)));
     }
     found.extend(status_old(check));
     found
@@ -346,6 +350,12 @@ fn version_defect(check: &Check<'_>, plan: &RebalancePlan) -> Option<Finding> {
         Severity::Warning,
         format!("EMQX {text}: {what}; fixed in {}.{}.{}", fixed.0, fixed.1, fixed.2),
     ))
+}
+
+/// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.
+fn newest_version(check: &Check<'_>) -> Option<(u64, u64)> {
+    let versions = check.picture.nodes.iter().filter_map(|row| parse_version(row.version.as_deref()?));
+    versions.map(|(major, minor, _)| (major, minor)).max()
 }
 
 fn parse_version(text: &str) -> Option<(u64, u64, u64)> {

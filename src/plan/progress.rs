@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::eviction::{Landing, Loop, run};
 use super::rebalance::thresholds;
-use super::rules::mean;
+use super::rules::{SESSION_MOVE_MS, mean};
 use crate::model::{Node, NodeName, Stage, Strategy};
 
 /// Connections and sessions of every node at one moment. `None` is not known.
@@ -96,6 +96,7 @@ pub fn remaining(
             threshold: conn,
             delay: 0,
             landing: Landing::Even,
+            donors_open_after_ms: 0,
         });
         outcome.rounds
     } else {
@@ -103,7 +104,7 @@ pub fn remaining(
     };
     // Sessions are the lesser part of the forecast: where they are not told, they are left out.
     let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline);
-    let session_rounds = match (offline(donors), offline(recipients)) {
+    let (session_rounds, session_ms) = match (offline(donors), offline(recipients)) {
         (Some(donors), Some(recipients)) => {
             let outcome = run(&Loop {
                 donors: &donors,
@@ -112,10 +113,11 @@ pub fn remaining(
                 threshold: sess,
                 delay: 0,
                 landing: Landing::Even,
+                donors_open_after_ms: 0,
             });
-            outcome.rounds
+            (outcome.rounds, outcome.session_ms(SESSION_MOVE_MS))
         }
-        _ => 0,
+        _ => (0, 0),
     };
     let wait = |length: u64, at: u8| match order.cmp(&at) {
         std::cmp::Ordering::Less => length,
@@ -125,7 +127,7 @@ pub fn remaining(
     let seconds = wait(strategy.wait_health_check_seconds, 0)
         .saturating_add(rounds)
         .saturating_add(wait(strategy.wait_takeover_seconds, 2))
-        .saturating_add(session_rounds);
+        .saturating_add(u64::try_from(session_ms.div_ceil(1000)).unwrap_or(u64::MAX));
     Some(Remaining { rounds, session_rounds, seconds })
 }
 

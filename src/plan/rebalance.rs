@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::eviction::{Landing, Loop, Outcome, run};
-use super::rules::{Threshold, donors, mean};
+use super::eviction::{Landing, Loop, Outcome, round_robin, run};
+use super::rules::{SESSION_MOVE_MS, Threshold, donors, mean};
 use crate::model::human::{average, plural};
 
 use crate::model::verdict::{two_decimals, two_decimals_or_null};
@@ -12,6 +12,7 @@ use crate::model::{InstanceId, NodeName, Part, PodName, Strategy};
 
 mod warnings;
 
+pub use warnings::session_round_too_long;
 use warnings::{blind, warnings};
 
 /// A node that takes part, with what it holds now.
@@ -34,13 +35,22 @@ impl Participant {
     }
 }
 
-/// What EMQX cannot know: when and where evicted clients come back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What neither EMQX nor its counts tell: when and where evicted clients come back, and how long a session takes to
+/// move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Return {
     /// Rounds after the one in which they were cut, before they count again.
     pub delay: u64,
     /// Where they land.
     pub landing: Landing,
+    /// Milliseconds that EMQX takes to move one session.
+    pub session_move_ms: u64,
+}
+
+impl Default for Return {
+    fn default() -> Self {
+        Self { delay: 0, landing: Landing::default(), session_move_ms: SESSION_MOVE_MS }
+    }
 }
 
 /// What the plan comes to.
@@ -190,6 +200,18 @@ pub struct RebalancePlan {
     pub total_seconds: u64,
     /// What the checks found.
     pub findings: Vec<Finding>,
+    /// The session rounds, for the checks that need to know the version of EMQX.
+    #[serde(skip)]
+    pub session_rounds: SessionRounds,
+}
+
+/// How long the rounds of the session phase last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionRounds {
+    /// The longest of them, in milliseconds; 0 when there is none.
+    pub longest_ms: u128,
+    /// Milliseconds for each session that one donor moves.
+    pub move_ms: u64,
 }
 
 impl RebalancePlan {
@@ -226,7 +248,7 @@ pub fn thresholds(strategy: &Strategy) -> (Threshold, Threshold) {
     )
 }
 
-/// Forecasts a rebalance of these nodes, in this order.
+/// Forecasts a rebalance of these nodes, in this order. Its findings are not judged yet: [`RebalancePlan::judge`].
 pub fn forecast(
     instance: Option<InstanceId>,
     nodes: &[Participant],
@@ -273,6 +295,7 @@ pub fn forecast(
         phases: Vec::new(),
         total_seconds: 0,
         findings: Vec::new(),
+        session_rounds: SessionRounds::default(),
     };
 
     if takers.is_empty() {
@@ -299,6 +322,18 @@ pub fn forecast(
     }
 
     plan.decision = Decision::Go;
+    let (offline_givers, offline_takers) =
+        (side(true, Participant::offline), side(false, Participant::offline));
+    let shifting = run(&Loop {
+        donors: &offline_givers,
+        recipients: &offline_takers,
+        rate: strategy.sess_evict_rate,
+        threshold: sess,
+        delay: 0,
+        landing: Landing::Even,
+        donors_open_after_ms: 0,
+    });
+    let session_ms = shifting.session_ms(back.session_move_ms);
     let moving = run(&Loop {
         donors: &givers,
         recipients: &takers,
@@ -306,19 +341,22 @@ pub fn forecast(
         threshold: conn,
         delay: back.delay,
         landing: back.landing,
+        donors_open_after_ms: u128::from(strategy.wait_takeover_seconds) * 1000 + session_ms,
     });
-    let shifting = run(&Loop {
-        donors: &side(true, Participant::offline),
-        recipients: &side(false, Participant::offline),
-        rate: strategy.sess_evict_rate,
-        threshold: sess,
-        delay: 0,
-        landing: Landing::Even,
-    });
-    settle(&mut plan, nodes, &gives, &moving, &shifting);
+    plan.session_rounds = SessionRounds {
+        longest_ms: shifting.longest_session_round_ms(back.session_move_ms),
+        move_ms: back.session_move_ms,
+    };
+    settle(&mut plan, nodes, &gives, &moving, &shifting, seconds(session_ms));
     plan.message = why_go(means, conn, session_means, &moving, takers.len());
-    plan.findings.extend(warnings(means, &givers, &takers, strategy, conn, &moving));
+    let found = warnings(&plan, means, &moving, &shifting);
+    plan.findings.extend(found);
     plan
+}
+
+/// Whole seconds, rounded up.
+fn seconds(milliseconds: u128) -> u64 {
+    u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 fn part(gives: bool) -> Part {
@@ -332,37 +370,44 @@ fn settle(
     gives: &[bool],
     moving: &Outcome,
     shifting: &Outcome,
+    session_seconds: u64,
 ) {
     let mut after = [
         (moving.recipients.iter(), shifting.recipients.iter()),
         (moving.donors.iter(), shifting.donors.iter()),
     ];
-    for (planned, (node, gives)) in plan.nodes.iter_mut().zip(nodes.iter().zip(gives)) {
+    let late = round_robin(moving.late, nodes.len());
+    for ((planned, (node, gives)), late) in plan.nodes.iter_mut().zip(nodes.iter().zip(gives)).zip(late) {
         let (connections, offline) = &mut after[usize::from(*gives)];
-        planned.connections_after = connections.next().copied().unwrap_or(node.connections);
+        let connections = connections.next().copied().unwrap_or(node.connections);
+        planned.connections_after = connections.saturating_add(u64::try_from(late).unwrap_or(u64::MAX));
         planned.sessions_after =
-            planned.connections_after + offline.next().copied().unwrap_or(node.offline());
+            planned.connections_after.saturating_add(offline.next().copied().unwrap_or(node.offline()));
     }
-    plan.averages.donors_after = mean(moving.donors.iter().copied());
-    plan.averages.recipients_after = Some(mean(moving.recipients.iter().copied()));
+    let mean_after = |part| {
+        let nodes = plan.nodes.iter().filter(|node| node.part == Some(part));
+        mean(nodes.map(|node| node.connections_after))
+    };
+    (plan.averages.donors_after, plan.averages.recipients_after) =
+        (mean_after(Part::Donor), Some(mean_after(Part::Recipient)));
     plan.moves = Moves {
         rounds: moving.rounds,
         connections: moving.moved,
         session_rounds: shifting.rounds,
         sessions: shifting.moved,
-        peak_reconnects_per_second: moving.peak,
+        peak_reconnects_per_second: moving.peak.max(moving.late_peak.div_ceil(nodes.len().max(1) as u64)),
     };
-    plan.phases = phases(&plan.strategy, moving.rounds, shifting.rounds);
+    plan.phases = phases(&plan.strategy, moving.rounds, session_seconds);
     plan.total_seconds = plan.phases.iter().fold(0, |total: u64, phase| total.saturating_add(phase.seconds));
 }
 
-/// The phases of a rebalance with so many rounds.
-pub fn phases(strategy: &Strategy, rounds: u64, session_rounds: u64) -> Vec<PlannedPhase> {
+/// The phases of a rebalance with this number of connection rounds and seconds of session rounds.
+fn phases(strategy: &Strategy, rounds: u64, session_seconds: u64) -> Vec<PlannedPhase> {
     vec![
         PlannedPhase { name: "waitHealthCheck", seconds: strategy.wait_health_check_seconds },
         PlannedPhase { name: "evictConnections", seconds: rounds },
         PlannedPhase { name: "waitTakeover", seconds: strategy.wait_takeover_seconds },
-        PlannedPhase { name: "evictSessions", seconds: session_rounds },
+        PlannedPhase { name: "evictSessions", seconds: session_seconds },
     ]
 }
 

@@ -16,6 +16,12 @@ use std::time::Duration;
 use super::coordinator::{Evacuation, Rebalance};
 use super::scenario::{Api, Balancer, Role, Scenario};
 
+const SECOND: Duration = Duration::from_secs(1);
+/// How long a core that starts again is in no list.
+const RESTART: Duration = Duration::from_secs(2);
+/// How many sets of open nodes a balancer remembers its turn for.
+const TURNS: usize = 8;
+
 /// One EMQX node.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -29,6 +35,10 @@ pub struct Node {
     pub role: Role,
     /// Whether it runs; a stopped core stays in the list with nothing but its name.
     pub running: bool,
+    /// Whether its process is suspended: it answers nobody, and whoever asks it waits.
+    pub frozen: bool,
+    /// When it will run again after a restart; until then nobody lists it, neither as running nor as stopped.
+    pub back_at: Option<Duration>,
     /// Whether it has left the cluster for good: nobody lists it any more. Its index stays its own.
     pub gone: bool,
     /// Whether the Service leads clients here; whoever keeps the endpoints says so.
@@ -60,6 +70,8 @@ struct Flight {
 enum Landing {
     /// The load balancer sends them to these nodes, as long as one of them takes clients.
     Among(Vec<usize>),
+    /// To any node that serves clients then.
+    Anywhere,
     /// They know one address only.
     Home(usize),
 }
@@ -83,15 +95,25 @@ pub struct Broker {
     /// In the order in which EMQX lists them.
     pub nodes: Vec<Node>,
     /// Indices of `nodes`, bytewise by name: the order in which remainders are given out.
-    by_name: Vec<usize>,
+    pub(super) by_name: Vec<usize>,
     pub(super) now: Duration,
     pub(super) rebalances: Vec<Rebalance>,
     pub(super) evacuations: Vec<Evacuation>,
     flights: Vec<Flight>,
     /// What clients have suffered.
     pub tally: Tally,
-    /// Evacuations on the disks of nodes that do not run: 3.x keeps a core's disk, so that they outlive a restart.
+    /// Evacuations on the disks of nodes that do not run: they outlive a restart. A pod that is replaced loses its disk,
+    /// but for the cores of 3.x.
     saved: Vec<Evacuation>,
+    /// Whose turn it is among nodes that clients are sent to, by these nodes; the latest last.
+    turns: Vec<(Vec<usize>, usize)>,
+    /// Sessions that are being moved.
+    pub(super) moves: Vec<super::sessions::Moving>,
+    /// The state of the generator that picks a recipient for each session.
+    pub(super) random: u64,
+    /// How long one session takes to move.
+    pub(super) session_move: Duration,
+    pub(super) purges: Vec<super::purge::Purge>,
     balancer: Balancer,
     reconnect: Duration,
     /// Coordinators die this long after their start.
@@ -110,6 +132,8 @@ impl Broker {
                 version: scenario.version.clone(),
                 role: member.role,
                 running: !member.stopped,
+                frozen: false,
+                back_at: None,
                 gone: false,
                 in_service: true,
                 connections: if member.stopped { 0 } else { member.connections },
@@ -128,6 +152,11 @@ impl Broker {
             flights: Vec::new(),
             tally: Tally::default(),
             saved: Vec::new(),
+            turns: Vec::new(),
+            moves: Vec::new(),
+            random: 0x9e37_79b9_7f4a_7c15,
+            session_move: Duration::from_millis(scenario.session_move_ms),
+            purges: Vec::new(),
             balancer: scenario.load_balancer,
             reconnect: Duration::from_secs(scenario.reconnect_delay + 1),
             crash_after: scenario.coordinator_crash(),
@@ -161,6 +190,8 @@ impl Broker {
                 version: String::new(),
                 role,
                 running: false,
+                frozen: false,
+                back_at: None,
                 gone: false,
                 in_service: false,
                 connections: 0,
@@ -173,11 +204,6 @@ impl Broker {
         pod.clone_into(&mut found.pod);
         version.clone_into(&mut found.version);
         found.gone = false;
-        if let Some(at) = self.saved.iter().position(|evacuation| evacuation.node == node) {
-            let mut evacuation = self.saved.remove(at);
-            evacuation.resume(self.now);
-            self.evacuations.push(evacuation);
-        }
         if known.is_none() {
             self.by_name = self.in_name_order(&(0..self.nodes.len()).collect::<Vec<_>>());
         }
@@ -186,10 +212,10 @@ impl Broker {
 
     /// EMQX in a pod has ended, and the node leaves the cluster for good.
     pub fn leave(&mut self, node: usize) {
-        if self.api == Api::V3beta1 && self.nodes[node].role == Role::Core {
-            self.saved.extend(self.evacuations.iter().find(|evacuation| evacuation.node == node).cloned());
-        }
         self.set_running(node, false);
+        if !(self.api == Api::V3beta1 && self.nodes[node].role == Role::Core) {
+            self.saved.retain(|evacuation| evacuation.node != node);
+        }
         self.nodes[node].gone = true;
         self.nodes[node].in_service = false;
     }
@@ -202,7 +228,66 @@ impl Broker {
 
     /// What `availability_check` says: whether a load balancer should send clients here.
     pub fn available(&self, node: usize) -> bool {
-        self.nodes.get(node).is_some_and(|node| node.running) && !self.agent_on(node)
+        self.nodes.get(node).is_some_and(|node| node.running)
+            && !self.agent_on(node)
+            && self.purges.is_empty()
+    }
+
+    /// What the eviction agent of a node that is on answers to another coordinator.
+    pub(super) fn agent_refusal(&self, node: usize) -> &'static str {
+        let led = self.rebalances.iter().any(|rebalance| rebalance.donors.contains(&node));
+        if led { "invalid_coordinator" } else { "eviction_agent_busy" }
+    }
+
+    /// Whether this EMQX limits how long a coordinator waits for a round: 5.9 and later.
+    pub fn has_rpc_timeouts(&self) -> bool {
+        self.at_least(5, 9)
+    }
+
+    /// Whether the version with which the cluster began is this one or later.
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
+    }
+
+    /// The nodes that run.
+    pub(super) fn running_nodes(&self) -> Vec<usize> {
+        self.members().filter(|(_, node)| node.running).map(|(node, _)| node).collect()
+    }
+
+    /// Suspends a node's process, or lets it continue.
+    pub fn set_frozen(&mut self, node: usize, frozen: bool) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.frozen = frozen;
+        }
+    }
+
+    /// Whether a call that asks every node hangs, as one of them does not answer.
+    pub fn cluster_hangs(&self) -> bool {
+        self.members().any(|(_, node)| node.running && node.frozen)
+    }
+
+    /// Whether a coordinator is inside a session round, in which it does not answer.
+    pub fn coordinator_busy(&self) -> bool {
+        self.rebalances.iter().any(|rebalance| rebalance.busy_until > self.now)
+    }
+
+    /// Whether the node leads a rebalance.
+    pub fn leads(&self, node: usize) -> bool {
+        self.rebalances.iter().any(|rebalance| rebalance.coordinator == node)
+    }
+
+    /// Whether the node is a donor.
+    pub fn donates(&self, node: usize) -> bool {
+        self.rebalances.iter().any(|rebalance| rebalance.donors.contains(&node))
+    }
+
+    /// Starts a stopped node again. For 2 s it is neither listed as running nor as stopped (seen on EMQX 5.4.1, 5.8.11).
+    pub fn restart(&mut self, node: usize) {
+        let now = self.now;
+        if let Some(node) = self.nodes.get_mut(node).filter(|node| !node.running && !node.gone) {
+            node.back_at = Some(now + RESTART);
+        }
     }
 
     /// Works off everything that is due until `now`, in order of time.
@@ -211,11 +296,15 @@ impl Broker {
             let flights = self.flights.iter().map(|flight| flight.due);
             let rebalances = self.rebalances.iter().map(|rebalance| rebalance.due(self.crash_after));
             let evacuations = self.evacuations.iter().filter_map(|evacuation| evacuation.next);
-            let Some(next) = flights.chain(rebalances).chain(evacuations).min().filter(|&next| next <= now)
-            else {
-                break;
-            };
+            let moves = self.moves.iter().map(|moving| moving.next);
+            let restarts = self.nodes.iter().filter_map(|node| node.back_at);
+            let purges = self.purges.iter().map(|purge| purge.next);
+            let all = flights.chain(rebalances).chain(evacuations).chain(moves).chain(restarts).chain(purges);
+            let Some(next) = all.min().filter(|&next| next <= now) else { break };
             self.now = self.now.max(next);
+            self.step_restarts();
+            self.step_moves();
+            self.step_purges();
             self.land_due();
             self.step_rebalances();
             self.step_evacuations();
@@ -236,6 +325,32 @@ impl Broker {
             return;
         }
         self.fly(clients, Landing::Among(targets.to_vec()));
+    }
+
+    /// Nodes that stop and nodes that are back.
+    fn step_restarts(&mut self) {
+        let now = self.now;
+        let back = |node: &Node| node.back_at.is_some_and(|at| at <= now);
+        while let Some(node) = self.nodes.iter().position(back) {
+            self.set_running(node, true);
+        }
+    }
+
+    /// A rebalance with these recipients has ended: its clients that would come back only now go to all nodes.
+    pub(super) fn reopen(&mut self, recipients: &[usize]) {
+        let now = self.now;
+        for flight in &mut self.flights {
+            // A flight is due a second after its clients are back at the earliest.
+            let back = flight.due.saturating_sub(SECOND);
+            if back > now && matches!(&flight.to, Landing::Among(targets) if targets == recipients) {
+                flight.to = Landing::Anywhere;
+            }
+        }
+    }
+
+    /// The next clients go to the first of the nodes that are open, whoever was last.
+    pub(super) fn forget_turns(&mut self) {
+        self.turns.clear();
     }
 
     fn fly(&mut self, clients: u64, to: Landing) {
@@ -265,6 +380,7 @@ impl Broker {
         let due: Vec<Flight> = due;
         for flight in due {
             match flight.to {
+                Landing::Anywhere => self.land(flight.clients, &[]),
                 Landing::Home(node) if self.available(node) => self.nodes[node].connections += flight.clients,
                 Landing::Home(node) => self.nodes[node].away += flight.clients,
                 Landing::Among(targets) => self.land(flight.clients, &targets),
@@ -284,9 +400,26 @@ impl Broker {
             return;
         }
         match self.balancer {
-            Balancer::Even | Balancer::Sticky => self.spread(clients, &open),
+            Balancer::Even | Balancer::Sticky => self.round_robin(clients, open),
             Balancer::One => self.nodes[open[0]].connections += clients,
             Balancer::Least => self.fill(clients, &open),
+        }
+    }
+
+    /// One after another, beginning with the node whose turn it is: the balancer remembers it as long as the same nodes
+    /// are open.
+    fn round_robin(&mut self, clients: u64, open: Vec<usize>) {
+        let number = open.len();
+        let known = self.turns.iter().position(|(nodes, _)| *nodes == open);
+        let turn = known.map_or(0, |at| self.turns.remove(at).1);
+        let shares = crate::plan::eviction::round_robin(u128::from(clients), number);
+        for (place, share) in shares.enumerate() {
+            self.nodes[open[(turn + place) % number]].connections += u64::try_from(share).unwrap_or(u64::MAX);
+        }
+        let rest = usize::try_from(clients % number as u64).unwrap_or(0);
+        self.turns.push((open, (turn + rest) % number));
+        if self.turns.len() > TURNS {
+            self.turns.remove(0);
         }
     }
 
@@ -317,7 +450,7 @@ impl Broker {
 
     /// Whether a client that the load balancer sends on its way ends up here.
     fn takes(&self, node: usize) -> bool {
-        self.available(node) && self.nodes[node].in_service
+        self.available(node) && self.nodes[node].in_service && !self.nodes[node].frozen
     }
 
     /// Who serves clients: replicants if the cluster has any, else cores.
@@ -343,18 +476,6 @@ impl Broker {
         sorted
     }
 
-    /// Moves offline sessions at once, pooled and evenly.
-    pub(super) fn move_sessions(&mut self, moved: u64, targets: &[usize]) {
-        let targets = self.in_name_order(targets);
-        if targets.is_empty() {
-            return;
-        }
-        let number = targets.len() as u64;
-        for (place, &node) in targets.iter().enumerate() {
-            self.nodes[node].offline += moved / number + u64::from((place as u64) < moved % number);
-        }
-    }
-
     /// Clients between two nodes at this moment, and those that wait for a node that refuses them.
     pub fn in_flight(&self) -> u64 {
         self.flights.iter().map(|flight| flight.clients).sum::<u64>()
@@ -364,18 +485,36 @@ impl Broker {
     /// Stops or starts a node from outside. Its clients look for another one.
     pub fn set_running(&mut self, node: usize, running: bool) {
         let Some(found) = self.nodes.get_mut(node) else { return };
+        if !running {
+            found.back_at = None;
+        }
         if found.running == running {
             return;
         }
         found.running = running;
+        found.frozen = false;
+        found.back_at = None;
         if running {
+            if let Some(at) = self.saved.iter().position(|evacuation| evacuation.node == node) {
+                let mut evacuation = self.saved.remove(at);
+                let others =
+                    self.running_nodes().into_iter().filter(|&other| other != node).collect::<Vec<_>>();
+                evacuation.resume(self.now, self.in_name_order(&others));
+                self.evacuations.push(evacuation);
+            }
             self.welcome(node);
             return;
         }
         let clients = std::mem::take(&mut found.connections);
         self.tally.lost_sessions += std::mem::take(&mut found.offline);
         self.tally.cuts += clients;
-        self.evacuations.retain(|evacuation| evacuation.node != node);
+        let (lost, kept) = std::mem::take(&mut self.evacuations)
+            .into_iter()
+            .partition(|evacuation: &Evacuation| evacuation.node == node);
+        self.evacuations = kept;
+        self.saved.retain(|evacuation| evacuation.node != node);
+        self.saved.extend::<Vec<_>>(lost);
+        self.moves.retain(|moving| moving.node != node);
         self.node_lost(node);
         let targets = self.serving();
         if clients > 0 {

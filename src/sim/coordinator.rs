@@ -11,10 +11,13 @@
 use std::time::Duration;
 
 use super::broker::Broker;
+pub use super::refusal::Refusal;
 use super::scenario::Api;
 use crate::plan::rules::{Threshold, donors, evicted, mean};
 
 const TICK: Duration = Duration::from_secs(1);
+/// How long a coordinator waits for its donors when the start does not name another time.
+const RPC_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an evacuation waits when no node takes its sessions.
 const NO_TARGET: Duration = Duration::from_secs(30);
 
@@ -35,6 +38,10 @@ pub struct RebalanceOrder {
     pub conn: Threshold,
     /// When sessions are even enough.
     pub sess: Threshold,
+    /// How long the coordinator waits for a round that evicts connections; EMQX 5.9 and later.
+    pub conn_timeout: Duration,
+    /// How long the coordinator waits for a round that moves sessions; EMQX 5.9 and later.
+    pub sess_timeout: Duration,
 }
 
 impl Default for RebalanceOrder {
@@ -48,6 +55,8 @@ impl Default for RebalanceOrder {
             wait_takeover: Duration::from_mins(1),
             conn: threshold,
             sess: threshold,
+            conn_timeout: RPC_TIMEOUT,
+            sess_timeout: RPC_TIMEOUT,
         }
     }
 }
@@ -72,47 +81,6 @@ impl Default for EvacuationOrder {
         let RebalanceOrder { conn_rate, sess_rate, wait_health_check, wait_takeover, .. } =
             RebalanceOrder::default();
         Self { conn_rate, sess_rate, wait_health_check, wait_takeover, migrate_to: None }
-    }
-}
-
-/// Why EMQX does not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// 400 `BAD_REQUEST` with this message.
-    Bad(String),
-    /// 400 `NOT_FOUND`: nodes that are down or whose agent is on.
-    Unavailable(Vec<String>),
-    /// 404 `NOT_FOUND`: the node in the path does not run.
-    NoNode(String),
-    /// 503 `RPC_ERROR`: the coordinator crashed.
-    Rpc(String),
-}
-
-impl Refusal {
-    fn on(node: &str, why: &str) -> Self {
-        Self::Bad(format!("error on node '{node}': {why}"))
-    }
-
-    /// EMQX's message.
-    pub fn message(&self) -> String {
-        match self {
-            Self::Bad(text) | Self::Rpc(text) => text.clone(),
-            Self::NoNode(node) => format!("Node not found: {node}"),
-            Self::Unavailable(nodes) => {
-                let quoted: Vec<String> = nodes.iter().map(|node| format!("'{node}'")).collect();
-                format!("Nodes unavailable: [{}]", quoted.join(","))
-            }
-        }
-    }
-
-    /// v5's HTTP status and code.
-    pub fn code(&self) -> (u16, &'static str) {
-        match self {
-            Self::Bad(_) => (400, "BAD_REQUEST"),
-            Self::Unavailable(_) => (400, "NOT_FOUND"),
-            Self::NoNode(_) => (404, "NOT_FOUND"),
-            Self::Rpc(_) => (503, "RPC_ERROR"),
-        }
     }
 }
 
@@ -154,12 +122,17 @@ pub struct Rebalance {
     pub order: RebalanceOrder,
     /// Where it is.
     pub state: RebalanceState,
-    /// Donors' and recipients' mean connections at the last round of the connection phase.
+    /// Donors' and recipients' mean connections at the last round that evicted; a round that only ended the phase
+    /// is not stored.
     pub conn_means: Option<(f64, f64)>,
     /// The same of offline sessions.
     pub sess_means: Option<(f64, f64)>,
     /// Rounds that evicted connections.
     pub rounds: u64,
+    /// Until when the coordinator waits for its donors to move the sessions of a round: it answers nobody meanwhile.
+    pub(super) busy_until: Duration,
+    /// When the coordinator crashes, because a round lasts longer than it waits.
+    gives_up: Option<Duration>,
     initial: Vec<(usize, u64, u64)>,
     started: Duration,
     next: Duration,
@@ -168,7 +141,8 @@ pub struct Rebalance {
 impl Rebalance {
     /// When something happens to it next, by itself or by a coordinator that dies `crash` after its start.
     pub(super) fn due(&self, crash: Option<Duration>) -> Duration {
-        crash.map_or(self.next, |crash| self.next.min(self.started + crash))
+        let next = self.gives_up.map_or(self.next, |end| self.next.min(end));
+        crash.map_or(next, |crash| next.min(self.started + crash))
     }
 
     /// A donor's connections and sessions at the start.
@@ -224,10 +198,14 @@ pub struct Evacuation {
 }
 
 impl Evacuation {
-    /// After a restart: without another health wait, and with any other node as the place for sessions.
-    pub(super) fn resume(&mut self, now: Duration) {
+    /// After a restart, from what the disk keeps: the two rates, the wait for takeovers, and the server reference. The
+    /// nodes for the sessions are not kept; `others` are all that there are. The node has no clients yet, so that all
+    /// its numbers are 0 and nothing is evicted.
+    pub(super) fn resume(&mut self, now: Duration, others: Vec<usize>) {
         self.state = EvacuationState::EvictingConns;
         self.order.migrate_to = None;
+        self.targets = others;
+        (self.initial, self.current) = ((0, 0), (0, 0));
         self.next = Some(now);
     }
 }
@@ -255,15 +233,17 @@ impl Broker {
     }
 
     fn named(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
+        // EMQX collects the names one by one in front of each other, so that they come out reversed.
         let unknown: Vec<String> = names
             .iter()
+            .rev()
             .filter(|name| self.find(name).is_none())
             .map(|name| format!("<<\"{name}\">>"))
             .collect();
         if !unknown.is_empty() {
             return Err(Refusal::Bad(format!("Invalid nodes: [{}]", unknown.join(","))));
         }
-        let nodes: Vec<usize> = names.iter().filter_map(|name| self.find(name)).collect();
+        let nodes: Vec<usize> = names.iter().rev().filter_map(|name| self.find(name)).collect();
         let closed: Vec<String> = nodes
             .iter()
             .filter(|&&node| !self.available(node))
@@ -277,7 +257,7 @@ impl Broker {
         let leader = self.path_node(coordinator)?;
         let nodes = match &order.nodes {
             Some(names) => self.named(names)?,
-            None => (0..self.nodes.len()).filter(|&node| self.nodes[node].running).collect(),
+            None => self.in_name_order(&self.running_nodes()),
         };
         if self.rebalances.iter().any(|rebalance| rebalance.coordinator == leader) {
             return Err(Refusal::on(coordinator, "already_started"));
@@ -302,11 +282,19 @@ impl Broker {
         if even {
             return Err(Refusal::on(coordinator, "nothing_to_balance"));
         }
-        if givers.iter().any(|&node| self.agent_on(node)) {
-            return Err(Refusal::Rpc(format!(
-                "RPC error on node '{coordinator}': {{bad_results,[{{error,eviction_agent_busy}}]}}"
-            )));
+        let busy: Vec<(String, &'static str)> = givers
+            .iter()
+            .filter(|&&node| self.agent_on(node))
+            .map(|&node| (self.nodes[node].name.clone(), self.agent_refusal(node)))
+            .collect();
+        if !busy.is_empty() {
+            return Err(Refusal::Rpc {
+                node: coordinator.to_owned(),
+                results: self.has_rpc_timeouts(),
+                donors: busy,
+            });
         }
+        self.forget_turns();
         let initial = givers
             .iter()
             .map(|&node| (node, self.nodes[node].connections, self.nodes[node].sessions()))
@@ -319,6 +307,8 @@ impl Broker {
             conn_means: None,
             sess_means: None,
             rounds: 0,
+            busy_until: Duration::ZERO,
+            gives_up: None,
             initial,
             started: self.now,
             next: self.now + order.wait_health_check,
@@ -355,6 +345,7 @@ impl Broker {
     }
 
     fn release(&mut self, ended: &Rebalance) {
+        self.reopen(&ended.recipients);
         for &donor in &ended.donors {
             if self.available(donor) {
                 self.welcome(donor);
@@ -382,7 +373,8 @@ impl Broker {
         let targets = match &order.migrate_to {
             Some(names) => self.named(names)?,
             None => {
-                (0..self.nodes.len()).filter(|&other| other != node && self.nodes[other].running).collect()
+                let others = self.running_nodes().into_iter().filter(|&other| other != node);
+                self.in_name_order(&others.collect::<Vec<_>>())
             }
         };
         if self.evacuations.iter().any(|evacuation| evacuation.node == node) {
@@ -429,7 +421,12 @@ impl Broker {
         let mut place = 0;
         while place < running.len() {
             let rebalance = &mut running[place];
-            let crashed = self.crash_after.is_some_and(|crash| rebalance.started + crash <= now);
+            // A frozen participant holds everything up: the coordinator waits for it.
+            if rebalance.next <= now && self.waits_for_frozen(rebalance) {
+                rebalance.next = now + TICK;
+            }
+            let crashed = self.crash_after.is_some_and(|crash| rebalance.started + crash <= now)
+                || rebalance.gives_up.is_some_and(|end| end <= now);
             if crashed || (rebalance.next <= now && !self.step_rebalance(rebalance)) {
                 ended.push(running.remove(place));
             } else {
@@ -452,7 +449,6 @@ impl Broker {
             let count = |node: &usize| self.nodes[*node].connections;
             let gives = mean(rebalance.donors.iter().map(count));
             let takes = mean(rebalance.recipients.iter().map(count));
-            rebalance.conn_means = Some((gives, takes));
             if rebalance.order.conn.holds(gives, takes) {
                 rebalance.state = RebalanceState::WaitTakeover;
                 rebalance.next = now + rebalance.order.wait_takeover;
@@ -460,6 +456,7 @@ impl Broker {
                     return true;
                 }
             } else {
+                rebalance.conn_means = Some((gives, takes));
                 rebalance.rounds += 1;
                 for &donor in &rebalance.donors {
                     let lost = evicted(self.nodes[donor].connections, takes, rebalance.order.conn_rate);
@@ -473,19 +470,27 @@ impl Broker {
         let count = |node: &usize| self.nodes[*node].offline;
         let gives = mean(rebalance.donors.iter().map(count));
         let takes = mean(rebalance.recipients.iter().map(count));
-        rebalance.sess_means = Some((gives, takes));
         if rebalance.order.sess.holds(gives, takes) {
             return false;
         }
-        let mut moved = 0;
-        for &donor in &rebalance.donors {
-            let lost = evicted(self.nodes[donor].offline, takes, rebalance.order.sess_rate);
-            self.nodes[donor].offline -= lost;
-            moved += lost;
+        rebalance.sess_means = Some((gives, takes));
+        let moves: Vec<(usize, u64)> = rebalance
+            .donors
+            .iter()
+            .map(|&donor| (donor, evicted(self.nodes[donor].offline, takes, rebalance.order.sess_rate)))
+            .collect();
+        let lasts = self.move_sessions(&moves, &rebalance.recipients);
+        rebalance.busy_until = now + lasts;
+        if self.has_rpc_timeouts() && lasts > rebalance.order.sess_timeout {
+            rebalance.gives_up = Some(now + rebalance.order.sess_timeout);
         }
-        self.move_sessions(moved, &rebalance.recipients);
-        rebalance.next = now + TICK;
+        rebalance.next = now + lasts + TICK;
         true
+    }
+
+    fn waits_for_frozen(&self, rebalance: &Rebalance) -> bool {
+        let nodes = rebalance.donors.iter().chain(&rebalance.recipients);
+        nodes.chain([&rebalance.coordinator]).any(|&node| self.nodes[node].frozen)
     }
 
     pub(super) fn step_evacuations(&mut self) {
@@ -504,6 +509,10 @@ impl Broker {
     fn step_evacuation(&mut self, evacuation: &mut Evacuation) {
         let now = self.now;
         let node = evacuation.node;
+        if self.nodes[node].frozen {
+            evacuation.next = Some(now + TICK);
+            return;
+        }
         if evacuation.state == EvacuationState::WaitingHealthCheck {
             evacuation.state = EvacuationState::EvictingConns;
         }
@@ -536,9 +545,8 @@ impl Broker {
             return;
         }
         let moved = self.nodes[node].offline.min(evacuation.order.sess_rate);
-        self.nodes[node].offline -= moved;
-        self.move_sessions(moved, &targets);
-        evacuation.next = Some(now + TICK);
+        let lasts = self.move_sessions(&[(node, moved)], &targets);
+        evacuation.next = Some(now + lasts + TICK);
     }
 
     /// Who would take part if an operator started a rebalance: replicants if there are any, else cores.

@@ -16,6 +16,27 @@ pub struct Key {
     pub secret: String,
     /// Whether it may only read.
     pub viewer: bool,
+    /// What it is limited to; EMQX 5.10 and later.
+    pub scope: Option<Scope>,
+}
+
+/// What a key of EMQX 5.10 and later may be limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Statistics.
+    Monitoring,
+    /// Nodes, cluster and rebalance.
+    ClusterOperations,
+}
+
+impl Scope {
+    /// Whether a path that begins with this part is within it (seen on EMQX 5.10.4).
+    pub fn covers(self, first: &str) -> bool {
+        match self {
+            Self::Monitoring => matches!(first, "stats" | "monitor_current"),
+            Self::ClusterOperations => matches!(first, "nodes" | "cluster" | "load_rebalance"),
+        }
+    }
 }
 
 /// The pretend EMQX cluster; clones are the same cluster.
@@ -37,14 +58,24 @@ impl Emqx {
             Api::V1beta4 => ("emqx_operator_controller", SECRET_V4),
             _ => ("emqx-operator-controller", SECRET),
         };
-        let key =
-            |key: &str, secret: &str, viewer| Key { key: key.to_owned(), secret: secret.to_owned(), viewer };
+        let key = |key: &str, secret: &str, viewer| Key {
+            key: key.to_owned(),
+            secret: secret.to_owned(),
+            viewer,
+            scope: None,
+        };
+        let scoped = |name: &str, scope| Key { scope: Some(scope), ..key(name, SECRET_SCOPED, false) };
         Self(Arc::new(Inner {
             clock,
             api: scenario.api,
             broker: Mutex::new(Broker::new(scenario)),
             answer: Mutex::new(None),
-            keys: vec![key(name, secret, false), key("viewer", "viewer-may-only-look-4Kd9", true)],
+            keys: vec![
+                key(name, secret, false),
+                key("viewer", "viewer-may-only-look-4Kd9", true),
+                scoped("monitoring", Scope::Monitoring),
+                scoped("cluster-operations", Scope::ClusterOperations),
+            ],
         }))
     }
 
@@ -76,6 +107,11 @@ impl Emqx {
         &self.0.keys[1]
     }
 
+    /// A key that is limited to this scope; not in the Secret.
+    pub fn scoped_key(&self, scope: Scope) -> &Key {
+        &self.0.keys[if scope == Scope::Monitoring { 2 } else { 3 }]
+    }
+
     /// The key with this name and secret.
     pub(super) fn known(&self, key: &str, secret: &str) -> Option<&Key> {
         self.0.keys.iter().find(|known| known.key == key && known.secret == secret)
@@ -94,4 +130,5 @@ impl Emqx {
 
 /// Random-looking, and the same each time: these open nothing but the pretend cluster.
 const SECRET: &str = "Zq7wT1nX4cVbR9sLk2PdJf6HgYmE8aUo";
+const SECRET_SCOPED: &str = "mR7bX2kVq9TzL4nPcW6sYd1HfJ8gEa3U";
 const SECRET_V4: &str = "uX3kQ9vTzB1nM7cLpR5sWd8FhJ2gYe6AiKoN4bVtCxZqEwHrUyGmSaDfPjLk0T3v";

@@ -88,13 +88,44 @@ impl Faults {
     pub fn set_node_running(&self, name: &str, running: bool) -> bool {
         let pod = self.0.emqx.with(|broker| {
             let index = broker.in_pod(name).or_else(|| broker.find(name))?;
-            broker.set_running(index, running);
+            if running {
+                broker.restart(index);
+            } else {
+                broker.set_running(index, false);
+            }
             Some(broker.nodes[index].pod.clone())
         });
         if let Some(pod) = &pod {
             self.mark_containers(pod, running);
         }
         pod.is_some()
+    }
+
+    /// Does this with a node, named by its pod or by itself. `false` when there is none.
+    fn with_node(&self, name: &str, act: impl FnOnce(&mut super::broker::Broker, usize)) -> bool {
+        self.0.emqx.with(|broker| {
+            let index = broker.in_pod(name).or_else(|| broker.find(name));
+            index.map(|index| act(broker, index)).is_some()
+        })
+    }
+
+    /// Suspends a node's process, or lets it continue. `false` when there is no such node.
+    pub fn set_node_frozen(&self, name: &str, frozen: bool) -> bool {
+        self.with_node(name, |broker, node| broker.set_frozen(node, frozen))
+    }
+
+    /// Begins a purge of all sessions, led by this node. `false` when there is no such node.
+    pub fn start_purge(&self, name: &str, rate: u64) -> bool {
+        self.with_node(name, |broker, node| {
+            if let Err(refusal) = broker.start_purge(node, rate) {
+                tracing::warn!(refusal = refusal.message(), "the purge of the scenario does not start");
+            }
+        })
+    }
+
+    /// Ends every purge.
+    pub fn stop_purges(&self) {
+        self.0.emqx.with(super::broker::Broker::stop_purges);
     }
 
     /// A stopped node's container is no longer ready; the kubelet makes the rest of it.
@@ -164,6 +195,10 @@ impl Faults {
             Fault::EmqxRecovers => self.emqx_answers(None),
             Fault::StopNode(name) => drop(self.set_node_running(name, false)),
             Fault::StartNode(name) => drop(self.set_node_running(name, true)),
+            Fault::FreezeNode(name) => drop(self.set_node_frozen(name, true)),
+            Fault::ThawNode(name) => drop(self.set_node_frozen(name, false)),
+            Fault::StartPurge { node, rate } => drop(self.start_purge(node, *rate)),
+            Fault::StopPurge => self.stop_purges(),
             Fault::StopOperator => self.set_operator_alive(false),
             Fault::DeleteObject(object) => drop(self.delete_object(object)),
         }

@@ -21,18 +21,36 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
+use super::broker::Broker;
 use super::clock::http_date;
 use super::coordinator::Refusal;
-use super::emqx::Emqx;
+use super::emqx::{Emqx, Key};
 use super::rest_bodies as bodies;
+use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
 
 /// No body of EMQX's API is longer.
 const BODY_LIMIT: usize = 1 << 20;
 const HUGE: usize = 50_000_000;
 
-/// An answer: status and JSON; `None` is an empty body.
-type Reply = (u16, Option<Value>);
+/// How often a request that waits looks whether it can be answered.
+const WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+/// EMQX's web server on a path that it does not know.
+const NOT_FOUND: &str =
+    "<html><head><title>404 - NOT FOUND</title></head><body><h1>404 - NOT FOUND</h1></body></html>";
+
+/// What is in an answer.
+enum Body {
+    Empty,
+    Json(Value),
+    /// `application/json` by its header, and none.
+    Broken(String),
+    Html(&'static str),
+    Text(String),
+}
+
+/// An answer: status and body.
+type Reply = (u16, Body);
 
 /// Serves one connection as the node with this index, until the peer closes it.
 pub async fn serve_stream<S>(stream: S, emqx: Emqx, node: usize)
@@ -73,19 +91,61 @@ async fn answer(request: Request<Incoming>, emqx: &Emqx, node: usize) -> Respons
     }
     let path = decode(head.uri.path());
     let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (status, json) = match body {
-        Ok(body) => route(emqx, node, &head.method, &path, authorization, &body),
+    while emqx.with(|broker| hangs(broker, node, &head.method, &path)) {
+        tokio::time::sleep(WAIT).await;
+    }
+    let request = Asked {
+        node,
+        method: &head.method,
+        path: &path,
+        query: head.uri.query().unwrap_or_default(),
+        authorization,
+    };
+    let (status, body) = match body {
+        Ok(body) => route(emqx, &request, &body),
         Err(_) => error(413, "BAD_REQUEST", "the body is too long"),
     };
-    if path == "/status" {
-        let text = format!(
-            "Node {} is started\nemqx is running",
-            emqx.with(|broker| broker.nodes[node].name.clone())
-        );
-        return respond(emqx, status, "text/plain", Bytes::from(text));
+    let (kind, bytes) = match body {
+        Body::Empty => ("application/json", Bytes::new()),
+        Body::Json(json) => ("application/json", Bytes::from(json.to_string())),
+        Body::Broken(text) => ("application/json", Bytes::from(text)),
+        Body::Html(text) => ("text/html", Bytes::from_static(text.as_bytes())),
+        Body::Text(text) => ("text/plain", Bytes::from(text)),
+    };
+    respond(emqx, status, kind, bytes)
+}
+
+/// A request, as far as it is known before its body.
+struct Asked<'a> {
+    node: usize,
+    method: &'a Method,
+    path: &'a str,
+    query: &'a str,
+    authorization: Option<&'a str>,
+}
+
+/// Whether the answer has to wait: a frozen node answers nothing, and nobody who asks it does (seen on EMQX 5.10.4);
+/// a coordinator in a session round answers no question about its rebalance.
+fn hangs(broker: &Broker, node: usize, method: &Method, path: &str) -> bool {
+    if broker.nodes[node].frozen {
+        return true;
     }
-    let bytes = json.map_or_else(Bytes::new, |json| Bytes::from(json.to_string()));
-    respond(emqx, status, "application/json", bytes)
+    let rest = path.strip_prefix("/api/v5/").or_else(|| path.strip_prefix("/api/v4/")).unwrap_or_default();
+    let parts: Vec<&str> = rest.split('/').collect();
+    let of_all = matches!(
+        parts[..],
+        ["nodes", ..] | ["stats" | "monitor_current"] | ["load_rebalance", "global_status"]
+    );
+    let of_coordinator = match parts[..] {
+        ["load_rebalance", "global_status"] => true,
+        ["load_rebalance", "status"] => broker.donates(node),
+        ["load_rebalance", name, "start" | "stop"] => {
+            method == Method::POST && broker.find(name).is_some_and(|node| broker.leads(node))
+        }
+        _ => false,
+    };
+    let starts = method == Method::POST && matches!(parts[..], ["load_rebalance", _, "start"]);
+    ((of_all || starts) && broker.cluster_hangs()) || (of_coordinator && broker.coordinator_busy())
 }
 
 fn respond(emqx: &Emqx, status: u16, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
@@ -128,7 +188,7 @@ async fn faulty(fault: &Answer, emqx: &Emqx) -> Response<Full<Bytes>> {
 }
 
 fn error(status: u16, code: &str, message: &str) -> Reply {
-    (status, Some(json!({ "code": code, "message": message })))
+    (status, Body::Json(json!({ "code": code, "message": message })))
 }
 
 /// `%40` to `@` and so on; what is no escape stays as it is.
@@ -153,36 +213,57 @@ pub(super) fn decode(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn route(
-    emqx: &Emqx,
-    node: usize,
-    method: &Method,
-    path: &str,
-    authorization: Option<&str>,
-    body: &[u8],
-) -> Reply {
-    let base = if emqx.api() == Api::V1beta4 { "/api/v4/" } else { "/api/v5/" };
+/// Which methods a path of EMQX 5 knows; `None` for an unknown path.
+fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
+    const GET: &[Method] = &[Method::GET];
+    const POST: &[Method] = &[Method::POST];
+    Some(match parts {
+        ["nodes" | "stats" | "cluster" | "monitor_current"]
+        | ["nodes", _]
+        | ["load_rebalance", "global_status" | "status" | "availability_check"] => GET,
+        ["ds", "sites" | "storages"] if broker.at_least(5, 5) => GET,
+        ["load_rebalance", _, "start" | "stop"] | ["load_rebalance", _, "evacuation", "start" | "stop"] => {
+            POST
+        }
+        _ => return None,
+    })
+}
+
+fn route(emqx: &Emqx, asked: &Asked<'_>, body: &[u8]) -> Reply {
+    let Asked { node, method, path, query, authorization } = *asked;
+    let v4 = emqx.api() == Api::V1beta4;
+    let base = if v4 { "/api/v4/" } else { "/api/v5/" };
     if path == "/status" || path == "/api/v5/status" {
-        return (200, None);
+        return status(emqx, node, query);
     }
-    let Some(rest) = path.strip_prefix(base) else {
-        return error(404, "NOT_FOUND", "Request Path Not Found");
+    let unknown = || {
+        if v4 { error(404, "NOT_FOUND", "Request Path Not Found") } else { (404, Body::Html(NOT_FOUND)) }
     };
+    let Some(rest) = path.strip_prefix(base) else { return unknown() };
     let parts: Vec<&str> = rest.split('/').collect();
+    if !v4 {
+        match emqx.with(|broker| methods(broker, &parts)) {
+            None => return unknown(),
+            Some(known) if !known.contains(method) => return (405, Body::Empty),
+            Some(_) => {}
+        }
+    }
     // Free of authentication since 5.4.0 and 4.4.24; what is older is not pretended.
     if parts == ["load_rebalance", "availability_check"] {
         return if emqx.with(|broker| broker.available(node)) {
-            (200, Some(json!({})))
+            (200, Body::Json(json!({})))
         } else {
             error(503, "NODE_EVACUATING", "Node Evacuating")
         };
     }
-    let viewer = match authenticate(emqx, authorization) {
-        Ok(viewer) => viewer,
+    let key = match authenticate(emqx, authorization) {
+        Ok(key) => key,
         Err(reply) => return reply,
     };
-    if method == Method::POST && viewer {
-        return error(403, "UNAUTHORIZED_ROLE", "You don't have permission to access this resource");
+    let forbidden = (method == Method::POST && key.viewer)
+        || key.scope.is_some_and(|scope| !scope.covers(parts.first().copied().unwrap_or_default()));
+    if forbidden {
+        return error(403, "UNAUTHORIZED_ROLE", "This API Key don't have permission to access this resource");
     }
     if method == Method::GET {
         return read(emqx, node, &parts);
@@ -193,13 +274,27 @@ fn route(
     write(emqx, &parts, body)
 }
 
-fn authenticate(emqx: &Emqx, authorization: Option<&str>) -> Result<bool, Reply> {
+/// `GET /status`: a text, or the same as JSON.
+fn status(emqx: &Emqx, node: usize, query: &str) -> Reply {
+    emqx.with(|broker| {
+        let name = &broker.nodes[node].name;
+        if query != "format=json" {
+            return (200, Body::Text(format!("Node {name} is started\nemqx is running")));
+        }
+        let mut status = json!({ "node_name": name, "broker_status": "started", "app_status": "running" });
+        if broker.at_least(5, 10) {
+            status["cluster"] = json!("emqxcl");
+        } else if !broker.at_least(5, 5) {
+            status["rel_vsn"] = json!(broker.version);
+        }
+        (200, Body::Json(status))
+    })
+}
+
+fn authenticate<'a>(emqx: &'a Emqx, authorization: Option<&str>) -> Result<&'a Key, Reply> {
     let refuse = |code: &str, message: &str| Err(error(401, code, message));
     let Some(header) = authorization else {
-        return refuse(
-            "AUTHORIZATION_HEADER_ERROR",
-            "Support authorization: basic/bearer token. Or use the API key in the basic auth",
-        );
+        return refuse("AUTHORIZATION_HEADER_ERROR", "Support authorization: basic/bearer ");
     };
     let pair = header
         .split_once(' ')
@@ -210,15 +305,15 @@ fn authenticate(emqx: &Emqx, authorization: Option<&str>) -> Result<bool, Reply>
         return refuse("BAD_TOKEN", "Get a new token and try again");
     };
     match emqx.known(key, secret) {
-        Some(key) => Ok(key.viewer),
+        Some(key) => Ok(key),
         None => refuse("BAD_API_KEY_OR_SECRET", "Check api_key/api_secret"),
     }
 }
 
 fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
     let v4 = emqx.api() == Api::V1beta4;
-    let wrap = |value: Value| (200, Some(if v4 { json!({ "code": 0, "data": value }) } else { value }));
-    let plain = |value: Value| (200, Some(value));
+    let wrap = |value: Value| (200, Body::Json(if v4 { json!({ "code": 0, "data": value }) } else { value }));
+    let plain = |value: Value| (200, Body::Json(value));
     let missing = |name: &str| refused(v4, &Refusal::NoNode(name.to_owned()));
     emqx.with(|broker| match parts {
         ["nodes"] => wrap(bodies::nodes(broker)),
@@ -231,6 +326,7 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
         ["load_rebalance", "status"] => plain(bodies::local_status(broker, node)),
         ["cluster"] if !v4 => plain(bodies::cluster(broker, node)),
         ["monitor_current"] if !v4 => plain(bodies::monitor(broker)),
+        ["ds", _] if !v4 => error(404, "NOT_FOUND", "Durable storage is disabled"),
         _ => error(404, "NOT_FOUND", "Request Path Not Found"),
     })
 }
@@ -238,7 +334,7 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
 /// EMQX's refusal in the form of its API: v4 says 200 and puts a code into the body.
 fn refused(v4: bool, refusal: &Refusal) -> Reply {
     if v4 {
-        return (200, Some(json!({ "code": 400, "message": refusal.message() })));
+        return (200, Body::Json(json!({ "code": 400, "message": refusal.message() })));
     }
     let (status, code) = refusal.code();
     error(status, code, &refusal.message())
@@ -248,24 +344,24 @@ fn write(emqx: &Emqx, parts: &[&str], body: &[u8]) -> Reply {
     let v4 = emqx.api() == Api::V1beta4;
     let body = if body.is_empty() { json!({}) } else { serde_json::from_slice(body).unwrap_or(Value::Null) };
     let Value::Object(body) = body else {
-        return refused(v4, &Refusal::Bad("Bad JSON body".to_owned()));
+        return refused(v4, &Refusal::Bad("Invalid json message received".to_owned()));
     };
+    let timeouts = emqx.with(|broker| broker.has_rpc_timeouts());
     let done = match parts {
-        ["load_rebalance", name, "start"] => bodies::rebalance_order(&body, emqx.api(), &version(emqx))
+        ["load_rebalance", name, "start"] => orders::rebalance_order(&body, emqx.api(), timeouts)
             .and_then(|order| emqx.with(|broker| broker.start_rebalance(name, order))),
         ["load_rebalance", name, "stop"] => emqx.with(|broker| broker.stop_rebalance(name)),
-        ["load_rebalance", name, "evacuation", "start"] => bodies::evacuation_order(&body, emqx.api())
+        ["load_rebalance", name, "evacuation", "start"] => orders::evacuation_order(&body, emqx.api())
             .and_then(|order| emqx.with(|broker| broker.start_evacuation(name, order))),
         ["load_rebalance", name, "evacuation", "stop"] => emqx.with(|broker| broker.stop_evacuation(name)),
         _ => return error(404, "NOT_FOUND", "Request Path Not Found"),
     };
     match done {
-        Ok(()) if v4 => (200, Some(json!({ "data": [], "code": 0 }))),
-        Ok(()) => (200, Some(json!({}))),
-        Err(refusal) => refused(v4, &refusal),
+        Ok(()) if v4 => (200, Body::Json(json!({ "data": [], "code": 0 }))),
+        Ok(()) => (200, Body::Json(json!({}))),
+        Err(refusal) => match refusal.crash(emqx.with(|broker| broker.at_least(5, 5))).filter(|_| !v4) {
+            Some(text) => (500, Body::Broken(text)),
+            None => refused(v4, &refusal),
+        },
     }
-}
-
-fn version(emqx: &Emqx) -> String {
-    emqx.with(|broker| broker.version.clone())
 }

@@ -143,8 +143,21 @@ pub enum Fault {
     EmqxRecovers,
     /// A node (by its EMQX name or its pod's name) stops.
     StopNode(String),
-    /// A stopped node runs again.
+    /// A stopped node starts again.
     StartNode(String),
+    /// A node's process is suspended: it answers nobody, and EMQX's calls to all nodes hang.
+    FreezeNode(String),
+    /// A frozen node continues.
+    ThawNode(String),
+    /// A purge of all sessions begins, as by EMQX's command line: led by this node, so many sessions a second.
+    StartPurge {
+        /// The node, by its EMQX name or its pod's name.
+        node: String,
+        /// Sessions a second.
+        rate: u64,
+    },
+    /// The purge is ended.
+    StopPurge,
     /// The operator falls silent.
     StopOperator,
     /// An object is deleted: `plural/name` in the scenario's namespace.
@@ -269,6 +282,7 @@ impl Strategy {
             wait_takeover: Duration::from_secs(self.wait_takeover),
             conn: Threshold { abs: self.abs_conn_threshold as f64, rel: self.rel_conn_threshold },
             sess: Threshold { abs: self.abs_sess_threshold as f64, rel: self.rel_sess_threshold },
+            ..RebalanceOrder::default()
         }
     }
 }
@@ -336,6 +350,9 @@ pub struct Scenario {
     /// When they come back: this many rounds later than the next.
     #[serde(default)]
     pub reconnect_delay: u64,
+    /// How long EMQX takes to move one session, in milliseconds.
+    #[serde(default = "session_move_ms")]
+    pub session_move_ms: u64,
     /// The nodes.
     pub nodes: Vec<NodeGroup>,
     /// Put over the instance's own `spec` (a merge patch).
@@ -391,6 +408,10 @@ pub enum NewPods {
     Pending,
     /// EMQX ends again and again.
     CrashLoop,
+}
+
+fn session_move_ms() -> u64 {
+    crate::plan::rules::SESSION_MOVE_MS
 }
 
 fn namespace() -> String {

@@ -14,8 +14,8 @@ use super::{MANAGER, Shared, to_object, to_value};
 use crate::sim::clock::{Worker, rfc3339};
 use crate::sim::coordinator::Refusal;
 use crate::sim::instance;
-use crate::sim::rest_bodies;
 use crate::sim::scenario::{Answer, Api, Line};
+use crate::sim::{rest_bodies, rest_orders};
 
 const FINALIZER: &str = "apps.emqx.io/finalizer";
 /// While `Processing`.
@@ -300,8 +300,7 @@ impl Pass<'_> {
         }
         body.insert("nodes".to_owned(), json!(nodes));
         let started = self.shared.emqx.with(|broker| {
-            let version = broker.version.clone();
-            let order = rest_bodies::rebalance_order(&body, api, &version)?;
+            let order = rest_orders::rebalance_order(&body, api, broker.has_rpc_timeouts())?;
             broker.start_rebalance(&coordinator, order)
         });
         Ok(started.map_err(|refusal| self.words(api, &coordinator, instance, &refusal)))
@@ -323,8 +322,12 @@ impl Pass<'_> {
         let pod = instance["coreNodes"][0]["podName"].as_str().unwrap_or_default();
         let (address, port) = (&self.shared.core_address, api.port());
         let message = Value::String(refusal.message());
+        let response = match refusal.crash(self.shared.emqx.with(|broker| broker.at_least(5, 5))) {
+            Some(text) => text,
+            None => format!("{{\"code\": \"{code}\", \"message\": {message}}}"),
+        };
         format!(
-            "error accessing {pod} API http://{address}:{port}/api/v5/load_rebalance/{coordinator}/start: HTTP {status}, response: {{\"code\": \"{code}\", \"message\": {message}}}"
+            "error accessing {pod} API http://{address}:{port}/api/v5/load_rebalance/{coordinator}/start: HTTP {status}, response: {response}"
         )
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::events::{Events, Told};
 use super::picture::{image, name, set_image};
 use super::{MANAGER, Shared, to_object};
-use crate::sim::rest_bodies;
+use crate::sim::rest_orders;
 
 /// One deed.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
         }
         Deed::Evacuate { node, body, ignore } => {
             let started = shared.emqx.with(|broker| {
-                let order = rest_bodies::evacuation_order(&body, broker.api)?;
+                let order = rest_orders::evacuation_order(&body, broker.api)?;
                 broker.start_evacuation(&node, order)
             });
             return match started {
