@@ -22,8 +22,8 @@ pub(super) fn nodes(broker: &Broker) -> Value {
         })
     };
     // A stopped replicant is in no list.
-    let stopped = listed(false)
-        .filter(|&index| broker.api != Api::V1beta4 && broker.nodes[index].role == Role::Core);
+    let stopped =
+        listed(false).filter(|&index| broker.api != Api::V1beta4 && broker.nodes[index].role == Role::Core);
     listed(true).chain(stopped).map(|index| node(broker, index)).collect()
 }
 
