@@ -200,7 +200,7 @@ pub(super) struct PlanArgs {
     /// Where evicted clients come back
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(super) lb: LoadBalancer,
-    /// Milliseconds that EMQX takes to move one session: about 1 without a network, more with one
+    /// Milliseconds that EMQX takes to move one session
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=60_000), default_value_t = SESSION_MOVE_MS)]
     pub(super) session_move_ms: u64,
     #[command(flatten)]
@@ -247,7 +247,7 @@ pub(super) struct ApplyArgs {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
     pub(super) output: Option<ApplyForm>,
-    /// Milliseconds that EMQX takes to move one session: about 1 without a network, more with one
+    /// Milliseconds that EMQX takes to move one session
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=60_000), default_value_t = SESSION_MOVE_MS)]
     pub(super) session_move_ms: u64,
     #[command(flatten)]
