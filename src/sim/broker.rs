@@ -11,6 +11,7 @@
 //! the returning clients land first, then the coordinators judge; that is "what is evicted in round *t* is back before
 //! round *t+1+delay* is judged". The state machines are in [`super::coordinator`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::coordinator::{Evacuation, Rebalance};
@@ -35,8 +36,6 @@ pub struct Node {
     pub role: Role,
     /// Whether it runs; a stopped core stays in the list with nothing but its name.
     pub running: bool,
-    /// Whether its process is suspended: it answers nobody, and whoever asks it waits.
-    pub frozen: bool,
     /// When it will run again after a restart; until then nobody lists it, neither as running nor as stopped.
     pub back_at: Option<Duration>,
     /// Whether it has left the cluster for good: nobody lists it any more. Its index stays its own.
@@ -102,6 +101,8 @@ pub struct Broker {
     flights: Vec<Flight>,
     /// What clients have suffered.
     pub tally: Tally,
+    /// Nodes whose process is suspended: they answer nobody, and whoever asks them waits.
+    frozen: BTreeSet<usize>,
     /// Evacuations on the disks of nodes that do not run: they outlive a restart. A pod that is replaced loses its disk,
     /// but for the cores of 3.x.
     saved: Vec<Evacuation>,
@@ -132,7 +133,6 @@ impl Broker {
                 version: scenario.version.clone(),
                 role: member.role,
                 running: !member.stopped,
-                frozen: false,
                 back_at: None,
                 gone: false,
                 in_service: true,
@@ -151,6 +151,7 @@ impl Broker {
             evacuations: Vec::new(),
             flights: Vec::new(),
             tally: Tally::default(),
+            frozen: BTreeSet::new(),
             saved: Vec::new(),
             turns: Vec::new(),
             moves: Vec::new(),
@@ -190,7 +191,6 @@ impl Broker {
                 version: String::new(),
                 role,
                 running: false,
-                frozen: false,
                 back_at: None,
                 gone: false,
                 in_service: false,
@@ -257,14 +257,21 @@ impl Broker {
 
     /// Suspends a node's process, or lets it continue.
     pub fn set_frozen(&mut self, node: usize, frozen: bool) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.frozen = frozen;
+        if frozen {
+            self.frozen.insert(node);
+        } else {
+            self.frozen.remove(&node);
         }
+    }
+
+    /// Whether a node's process is suspended.
+    pub fn is_frozen(&self, node: usize) -> bool {
+        self.frozen.contains(&node)
     }
 
     /// Whether a call that asks every node hangs, as one of them does not answer.
     pub fn cluster_hangs(&self) -> bool {
-        self.members().any(|(_, node)| node.running && node.frozen)
+        self.members().any(|(index, node)| node.running && self.is_frozen(index))
     }
 
     /// Whether a coordinator is inside a session round, in which it does not answer.
@@ -450,7 +457,7 @@ impl Broker {
 
     /// Whether a client that the load balancer sends on its way ends up here.
     fn takes(&self, node: usize) -> bool {
-        self.available(node) && self.nodes[node].in_service && !self.nodes[node].frozen
+        self.available(node) && self.nodes[node].in_service && !self.is_frozen(node)
     }
 
     /// Who serves clients: replicants if the cluster has any, else cores.
@@ -492,8 +499,8 @@ impl Broker {
             return;
         }
         found.running = running;
-        found.frozen = false;
         found.back_at = None;
+        self.frozen.remove(&node);
         if running {
             if let Some(at) = self.saved.iter().position(|evacuation| evacuation.node == node) {
                 let mut evacuation = self.saved.remove(at);

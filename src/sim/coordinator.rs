@@ -370,12 +370,11 @@ impl Broker {
     /// Starts the evacuation of a node.
     pub fn start_evacuation(&mut self, name: &str, order: EvacuationOrder) -> Result<(), Refusal> {
         let node = self.path_node(name)?;
-        let targets = match &order.migrate_to {
-            Some(names) => self.named(names)?,
-            None => {
-                let others = self.running_nodes().into_iter().filter(|&other| other != node);
-                self.in_name_order(&others.collect::<Vec<_>>())
-            }
+        let targets = if let Some(names) = &order.migrate_to {
+            self.named(names)?
+        } else {
+            let others = self.running_nodes().into_iter().filter(|&other| other != node);
+            self.in_name_order(&others.collect::<Vec<_>>())
         };
         if self.evacuations.iter().any(|evacuation| evacuation.node == node) {
             return Err(Refusal::on(name, "already_started"));
@@ -490,7 +489,7 @@ impl Broker {
 
     fn waits_for_frozen(&self, rebalance: &Rebalance) -> bool {
         let nodes = rebalance.donors.iter().chain(&rebalance.recipients);
-        nodes.chain([&rebalance.coordinator]).any(|&node| self.nodes[node].frozen)
+        nodes.chain([&rebalance.coordinator]).any(|&node| self.is_frozen(node))
     }
 
     pub(super) fn step_evacuations(&mut self) {
@@ -509,7 +508,7 @@ impl Broker {
     fn step_evacuation(&mut self, evacuation: &mut Evacuation) {
         let now = self.now;
         let node = evacuation.node;
-        if self.nodes[node].frozen {
+        if self.is_frozen(node) {
             evacuation.next = Some(now + TICK);
             return;
         }

@@ -127,7 +127,7 @@ struct Asked<'a> {
 /// Whether the answer has to wait: a frozen node answers nothing, and nobody who asks it does (seen on EMQX 5.10.4);
 /// a coordinator in a session round answers no question about its rebalance.
 fn hangs(broker: &Broker, node: usize, method: &Method, path: &str) -> bool {
-    if broker.nodes[node].frozen {
+    if broker.is_frozen(node) {
         return true;
     }
     let rest = path.strip_prefix("/api/v5/").or_else(|| path.strip_prefix("/api/v4/")).unwrap_or_default();
