@@ -12,7 +12,7 @@ use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
-use crate::emqx::{EmqxBrokers, KeyFile};
+use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect};
 use crate::model::form::Output;
@@ -252,12 +252,15 @@ async fn hands_as(
     }
     let clock = Rc::new(cluster.clock());
     let credentials: Rc<dyn Credentials> = match &global.emqx.key_file {
-        Some(path) => Rc::new(KeyFile::new(path)),
+        Some(path) => Rc::new(KeyFile::open(path)?),
         None => Rc::new(cluster.clone()),
     };
-    let EmqxAccess { url, ca, insecure, .. } = &global.emqx;
+    let EmqxAccess { url, key_file, ca, insecure } = &global.emqx;
+    for warning in check_access(url.as_slice(), key_file.as_deref(), ca.as_deref())? {
+        printer.notice(&warning);
+    }
     let mut brokers = if let Some(url) = url {
-        EmqxBrokers::at(&url.to_string(), credentials, clock.clone(), ca.clone(), *insecure)?
+        EmqxBrokers::at(url.clone(), credentials, clock.clone(), ca.clone(), *insecure)
     } else {
         let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
         EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)

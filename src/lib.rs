@@ -6,6 +6,7 @@
 //! floor 3   cli   output     words in, words out; output also draws the small inline progress
 //! floor 3   k8s   emqx   sim   replay   the outside: two clients, a pretend server, a recording
 //! floor 2   plan   seam      decisions; and the traits through which the outside is known and changed
+//! floor 2   files  tls       files read with limits and created private; which certificates are trusted
 //! floor 1   model   error    nouns; import nothing of ours
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod commands;
 pub mod emqx;
 pub mod error;
+pub mod files;
 pub mod k8s;
 pub mod model;
 pub mod output;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("app", 5),
     ("commands", 4),
     ("tui", 4),
@@ -17,21 +17,23 @@ const FLOORS: [(&str, u8); 14] = [
     ("replay", 3),
     ("plan", 2),
     ("seam", 2),
+    ("files", 2),
     ("model", 1),
     ("error", 1),
     ("main", 6),
 ];
 
 /// What a room may name of the floors below it, where that is less than all of them.
-const LESS: [(&str, &[&str]); 10] = [
+const LESS: [(&str, &[&str]); 11] = [
     ("commands", &["cli", "output", "plan", "seam", "model", "error"]),
     ("tui", &["output", "plan", "seam", "model", "error"]),
     ("cli", &["model", "error"]),
     ("output", &["plan", "model", "error"]),
-    ("k8s", &["seam", "model", "error"]),
-    ("emqx", &["seam", "model", "error"]),
-    ("sim", &["plan", "model", "error"]),
-    ("replay", &["seam", "model", "error"]),
+    ("k8s", &["seam", "files", "model", "error"]),
+    ("emqx", &["seam", "files", "model", "error"]),
+    ("sim", &["plan", "files", "model", "error"]),
+    ("replay", &["seam", "files", "model", "error"]),
+    ("files", &[]),
     ("plan", &["model", "error"]),
     ("seam", &["model", "error"]),
 ];

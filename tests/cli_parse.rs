@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kubectl_emqx::cli::intent::{
-    Apply, ApplySource, BackendChoice, Color, Connection, DryRun, EmqxUrl, Filter, InstanceName, Intent,
-    Level, ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
+    Apply, ApplySource, BackendChoice, Color, Connection, DryRun, Filter, InstanceName, Intent, Level,
+    ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
 };
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
-use kubectl_emqx::model::{InstanceKind, OperatorLine, Strategy};
+use kubectl_emqx::model::{EmqxUrl, InstanceKind, OperatorLine, Strategy};
 
 #[path = "cli_parse/upgrade.rs"]
 mod upgrade;
@@ -283,10 +283,10 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
           leave one of them out
         $ status --emqx-url localhost:18083
         `localhost:18083` is no value for --emqx-url: it does not begin with http:// or https://
-          for instance https://emqx.example.com:18084
+          for instance https://emqx.example.com:18084 (EMQX 4: port 8081)
         $ status --emqx-url http://key:secret@localhost
-        `(a URL with a secret)` is no value for --emqx-url: a secret in a URL is seen by everybody on this machine
-          put key:secret into a file and name it with --api-key-file
+        `(a URL with a secret)` is no value for --emqx-url: a secret in a URL can be read by every user of this machine
+          put key:secret into a file and pass it with --api-key-file
         $ status --emqx-url http://localhost --emqx-ca ca.crt
         --emqx-ca is of no use: --emqx-url begins with http://, where nothing is verified
           use https://

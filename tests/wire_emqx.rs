@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use kubectl_emqx::emqx::{EmqxBrokers, KeyFile};
 use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::{
-    ApiPort, Fact, InstanceId, InstanceKind, Link, News, NodeName, PodName, Source, Strategy, Target, World,
+    ApiPort, EmqxUrl, Fact, InstanceId, InstanceKind, Link, News, NodeName, PodName, Source, Strategy,
+    Target, World,
 };
 use kubectl_emqx::seam::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Later, Tunnel};
 use serde_json::json;
@@ -433,6 +434,10 @@ async fn an_evacuation_that_is_refused_is_explained_in_both_versions() {
     assert_eq!(broker(&[("a", port)]).0.stop_evacuation(&node).await, Ok(false));
 }
 
+fn at(url: &str) -> EmqxUrl {
+    EmqxUrl::parse(url).expect("a good URL")
+}
+
 #[tokio::test]
 async fn at_a_url_the_version_is_found_by_asking() {
     for v4 in [false, true] {
@@ -442,14 +447,14 @@ async fn at_a_url_the_version_is_found_by_asking() {
         })
         .await;
         let url = format!("http://127.0.0.1:{port}");
-        let brokers =
-            EmqxBrokers::at(&url, Rc::new(Key(Ok(()))), Rc::new(Local), None, false).expect("a good URL");
+        let brokers = EmqxBrokers::at(at(&url), Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
         // The target guesses wrong on purpose.
         let broker = brokers.broker(target(&[], !v4));
         assert!(World::of(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
     }
-    let brokers = EmqxBrokers::at("http://127.0.0.1:9", Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-    let facts = brokers.expect("a good URL").broker(target(&[], false)).read().await.expect("never fails");
+    let brokers =
+        EmqxBrokers::at(at("http://127.0.0.1:9"), Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+    let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
     assert_eq!(said(&facts), "EMQX at http://127.0.0.1:9 does not answer: connection refused");
 }
 
@@ -457,8 +462,7 @@ async fn at_a_url_the_version_is_found_by_asking() {
 async fn https_towards_http_is_explained() {
     let (port, _) = serve(good).await;
     let url = format!("https://127.0.0.1:{port}");
-    let brokers =
-        EmqxBrokers::at(&url, Rc::new(Key(Ok(()))), Rc::new(Local), None, true).expect("a good URL");
+    let brokers = EmqxBrokers::at(at(&url), Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
     let brokers = brokers.with_patience(Duration::from_millis(500));
     let said = said(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
     assert!(said.contains("does not answer"), "{said}");
@@ -486,11 +490,14 @@ async fn a_key_file_gives_its_first_line() {
         [("k:s\nother", Some(("k", "s"))), ("k:s:t", Some(("k", "s:t"))), ("ks", None), ("", None)]
     {
         std::fs::write(&path, text).expect("it is written");
-        let key = KeyFile::new(&path).key(&id, false).await.ok();
+        let key = match KeyFile::open(&path) {
+            Ok(file) => file.key(&id, false).await.ok(),
+            Err(_) => None,
+        };
         assert_eq!(key.as_ref().map(|key| (key.key.as_str(), key.secret.as_str())), expected, "{text}");
     }
     std::fs::remove_file(&path).expect("it is removed");
-    assert!(KeyFile::new(&path).key(&id, false).await.is_err());
+    assert!(KeyFile::open(&path).is_err());
 }
 
 #[tokio::test]

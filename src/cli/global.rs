@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::intent::{Color, EmqxUrl, Level};
+use super::intent::{Color, Level};
 use super::value;
+use crate::model::EmqxUrl;
 
 /// Under which heading kubectl's own flags stand in the help.
 const CLUSTER: &str = "Cluster (as in kubectl)";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::complete::Candidate;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
-use crate::model::{InstanceKind, NodeName, OperatorLine, Strategy};
+use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, Strategy};
 
 /// One call of the program.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,28 +101,6 @@ pub struct EmqxAccess {
     pub ca: Option<PathBuf>,
     /// Whether certificates go unverified.
     pub insecure: bool,
-}
-
-/// Where EMQX's API is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmqxUrl {
-    /// Whether it is https.
-    pub tls: bool,
-    /// The host, IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for EmqxUrl {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(out, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(out, "{scheme}://{}:{}", self.host, self.port)
-        }
-    }
 }
 
 /// What is logged, and where.

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::intent::{EmqxUrl, InstanceName, OperationName};
+use super::intent::{InstanceName, OperationName};
 use crate::model::image::Image;
 use crate::model::jsonpath::Template;
-use crate::model::{InstanceKind, NodeName};
+use crate::model::{EmqxUrl, InstanceKind, NodeName};
 
 /// Why a value cannot be used, and what could be typed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,37 +171,7 @@ pub(super) fn speed(text: &str) -> Result<f64, Bad> {
 
 /// Where EMQX's API is: scheme, host, port.
 pub(super) fn emqx_url(text: &str) -> Result<EmqxUrl, Bad> {
-    let bad = |why: &str| Bad::new(why).hint("for instance https://emqx.example.com:18084");
-    let (scheme, rest) =
-        text.trim().split_once("://").ok_or_else(|| bad("it does not begin with http:// or https://"))?;
-    let tls = match scheme.to_ascii_lowercase().as_str() {
-        "http" => false,
-        "https" => true,
-        _ => return Err(bad("EMQX's API speaks http or https only")),
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains('@') {
-        return Err(Bad::new("a secret in a URL is seen by everybody on this machine")
-            .hint("put key:secret into a file and name it with --api-key-file"));
-    }
-    if authority.contains(['/', '?', '#']) {
-        return Err(bad("it is scheme, host and port only; the path is found by asking"));
-    }
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':').or(port.is_empty().then_some(""))),
-        None => authority.rsplit_once(':').map_or((authority, Some("")), |(host, port)| (host, Some(port))),
-    };
-    let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | ':');
-    if host.is_empty() || !host.chars().all(good) {
-        return Err(bad("it has no host"));
-    }
-    let port = match port {
-        Some("") => Some(if tls { 443 } else { 80 }),
-        Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0),
-        None => None,
-    };
-    let port = port.ok_or_else(|| bad("the port is not a number from 1 to 65535"))?;
-    Ok(EmqxUrl { tls, host: host.to_owned(), port })
+    EmqxUrl::parse(text).map_err(|(why, hint)| Bad::new(why).hint(hint))
 }
 
 /// Whether this can be the name of an object in Kubernetes.
@@ -334,26 +304,6 @@ mod tests {
         for text in ["1.0", "0.9", "-1", "NaN", "inf", "1e3", "", "x"] {
             assert!(relative(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_url_is_scheme_host_and_port() {
-        let url = |tls, host: &str, port| Ok(EmqxUrl { tls, host: host.to_owned(), port });
-        assert_eq!(emqx_url("http://localhost:18083"), url(false, "localhost", 18083));
-        assert_eq!(emqx_url("https://emqx.example.com/"), url(true, "emqx.example.com", 443));
-        assert_eq!(emqx_url("http://[::1]:1"), url(false, "::1", 1));
-        for text in [
-            "localhost:18083",
-            "ftp://a",
-            "http://",
-            "http://a:0",
-            "http://a:b",
-            "http://a/api/v5",
-            "http://[::1",
-        ] {
-            assert!(emqx_url(text).is_err(), "{text}");
-        }
-        assert!(emqx_url("http://key:secret@host").expect_err("a secret").hint.is_some());
     }
 
     #[test]

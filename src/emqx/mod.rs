@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::error::Problem;
-use crate::model::Target;
+use crate::model::{EmqxUrl, Target};
 use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
 
 mod client;
@@ -23,10 +22,10 @@ mod reach;
 mod tls;
 pub mod wire;
 
-pub use reach::KeyFile;
+pub use reach::{KeyFile, check_access};
 
 use client::{Client, Shared};
-use reach::{Address, Way};
+use reach::Way;
 
 /// Makes brokers that all go the same way.
 pub struct EmqxBrokers {
@@ -58,20 +57,13 @@ impl EmqxBrokers {
     /// Brokers that go straight to `--emqx-url`; whether it is v4 or v5 is found by asking, whatever the target
     /// says.
     pub fn at(
-        url: &str,
+        url: EmqxUrl,
         credentials: Rc<dyn Credentials>,
         clock: Rc<dyn Clock>,
         ca: Option<PathBuf>,
         insecure: bool,
-    ) -> Result<Self, Problem> {
-        let address = Address::parse(url)?;
-        Ok(Self {
-            way: Way::Url { address, ca, insecure },
-            credentials,
-            clock,
-            tap: None,
-            patience: http::PATIENCE,
-        })
+    ) -> Self {
+        Self { way: Way::Url { url, ca, insecure }, credentials, clock, tap: None, patience: http::PATIENCE }
     }
 
     /// The same, with another limit for one request than 10 s: `--request-timeout`.

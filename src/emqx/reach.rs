@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::Uri;
 use tokio::net::TcpStream;
 
 use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
-use crate::model::{InstanceId, PodName, Target};
+use crate::files;
+use crate::model::{EmqxUrl, InstanceId, PodName, Target};
 use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
 
 /// The way to EMQX.
@@ -19,40 +19,7 @@ pub(super) enum Way {
     /// Port-forward, with the CA of `--emqx-ca` if there is one.
     Pods { tunnel: Rc<dyn Tunnel>, ca: Option<PathBuf>, insecure: bool },
     /// `--emqx-url`.
-    Url { address: Address, ca: Option<PathBuf>, insecure: bool },
-}
-
-/// A URL reduced to what is needed of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) tls: bool,
-}
-
-impl Address {
-    /// Reads `--emqx-url`: scheme, host and port, nothing behind.
-    pub(super) fn parse(url: &str) -> Result<Self, Problem> {
-        let wrong = |why: &str| {
-            Problem::usage(format!("--emqx-url {url} cannot be used"), why)
-                .hint("--emqx-url http://HOST:18083 (EMQX 4: port 8081)")
-        };
-        let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(wrong("it must begin with http:// or https://")),
-        };
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(wrong("a key does not belong into a URL; use --api-key-file"));
-        }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(wrong("it must end after the port; /api/v5 or /api/v4 is found by asking"));
-        }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
-        let port = uri.port_u16().unwrap_or(if tls { 18084 } else { 18083 });
-        Ok(Self { host: host.to_owned(), port, tls })
-    }
+    Url { url: EmqxUrl, ca: Option<PathBuf>, insecure: bool },
 }
 
 impl Way {
@@ -99,9 +66,8 @@ impl Way {
                 }
                 Ok((bytes, format!("localhost:{}", port.port)))
             }
-            Self::Url { address, ca, insecure } => {
-                let host = address.host.trim_start_matches('[').trim_end_matches(']');
-                let stream = TcpStream::connect((host, address.port)).await.map_err(|error| {
+            Self::Url { url, ca, insecure } => {
+                let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| {
                     Lost::Unsent(match error.kind() {
                         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
                         _ => error.to_string(),
@@ -109,11 +75,11 @@ impl Way {
                 })?;
                 let _ = stream.set_nodelay(true);
                 let mut bytes: Box<dyn Bytes> = Box::new(stream);
-                if address.tls {
+                if url.tls {
                     let trust = if *insecure { Trust::Anything } else { Trust::Full };
-                    bytes = secure(trust, ca.as_deref(), &address.host, bytes).await?;
+                    bytes = secure(trust, ca.as_deref(), &url.host, bytes).await?;
                 }
-                Ok((bytes, format!("{}:{}", address.host, address.port)))
+                Ok((bytes, url.authority()))
             }
         }
     }
@@ -121,10 +87,7 @@ impl Way {
     /// Where it leads, for messages.
     pub(super) fn name(&self, target: &Target, pod: Option<&PodName>) -> String {
         match (self, pod) {
-            (Self::Url { address, .. }, _) => {
-                let scheme = if address.tls { "https" } else { "http" };
-                format!("EMQX at {scheme}://{}:{}", address.host, address.port)
-            }
+            (Self::Url { url, .. }, _) => format!("EMQX at {url}"),
             (Self::Pods { .. }, Some(pod)) => {
                 format!("EMQX in pod {}/{pod} (port {})", target.instance.namespace, target.port.port)
             }
@@ -147,56 +110,70 @@ async fn secure(
     tls::wrap(&connector, host, bytes).await.map_err(Lost::Unsent)
 }
 
-/// The key from `--api-key-file`: its first line is `key:secret`. Read when it is needed.
+/// The key from `--api-key-file`: its first line is `key:secret`.
 pub struct KeyFile {
     path: PathBuf,
+    /// What was read at first: a pipe, as of `<(…)`, can be read only once.
+    first: ApiKey,
 }
 
 impl KeyFile {
-    /// A file that is not read so far.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+    /// Reads the file; one that is missing or holds no key is an error.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Problem> {
+        let path = path.into();
+        let first = read_key(&path)?;
+        Ok(Self { path, first })
     }
+}
 
-    #[allow(clippy::disallowed_methods, reason = "the user's own key file, read where it is needed")]
-    fn read(&self) -> Result<ApiKey, Problem> {
-        let what = format!("cannot use --api-key-file {}", self.path.display());
-        let text =
-            std::fs::read_to_string(&self.path).map_err(|error| Problem::new(&what, error.to_string()))?;
-        let line = text.lines().next().unwrap_or_default().trim();
-        match line.split_once(':') {
-            Some((key, secret)) if !key.is_empty() && !secret.is_empty() => {
-                Ok(ApiKey { key: key.to_owned(), secret: secret.to_owned() })
-            }
-            _ => Err(Problem::new(what, "its first line is not of the form key:secret")),
-        }
+fn read_key(path: &Path) -> Result<ApiKey, Problem> {
+    let what = format!("cannot use --api-key-file {}", path.display());
+    let hint = "the file's first line is key:secret, as EMQX shows them under System, API Key";
+    let text = files::read_text(path).map_err(|error| Problem::new(&what, error.to_string()).hint(hint))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    let Some((key, secret)) =
+        line.split_once(':').filter(|(key, secret)| !key.is_empty() && !secret.is_empty())
+    else {
+        return Err(Problem::new(what, "its first line is not of the form key:secret").hint(hint));
+    };
+    if line.chars().any(char::is_control) {
+        return Err(Problem::new(what, "its first line has control characters in it").hint(hint));
     }
+    Ok(ApiKey { key: key.to_owned(), secret: secret.to_owned() })
 }
 
 impl Credentials for KeyFile {
     fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> Later<'a, ApiKey> {
-        Box::pin(std::future::ready(self.read()))
+        // The file may have been replaced since, as when a Secret that is mounted changes.
+        let key = if self.path.is_file() { read_key(&self.path) } else { Ok(self.first.clone()) };
+        Box::pin(std::future::ready(key))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_scheme_host_and_port() {
-        let address = |host: &str, port, tls| Some(Address { host: host.to_owned(), port, tls });
-        for (url, expected) in [
-            ("http://emqx.mq:18083", address("emqx.mq", 18083, false)),
-            ("https://emqx.mq", address("emqx.mq", 18084, true)),
-            ("http://[::1]:8081/", address("[::1]", 8081, false)),
-            ("emqx.mq:18083", None),
-            ("http://key:secret@emqx.mq", None),
-            ("http://emqx.mq/api/v5", None),
-            ("mqtt://emqx.mq:1883", None),
-            ("", None),
-        ] {
-            assert_eq!(Address::parse(url).ok(), expected, "{url}");
-        }
+/// What should be known about how EMQX is reached, before it is asked: an error where a file cannot be used, else
+/// warnings.
+pub fn check_access(
+    urls: &[EmqxUrl],
+    key_file: Option<&Path>,
+    ca: Option<&Path>,
+) -> Result<Vec<String>, Problem> {
+    if let Some(ca) = ca {
+        tls::connector(Trust::Full, Some(ca))?;
     }
+    let mut warnings = Vec::new();
+    if let Some(path) = key_file.filter(|path| files::others_may_read(path)) {
+        warnings.push(format!(
+            "other users of this machine can read the key file {}: chmod 600 {0}",
+            path.display()
+        ));
+    }
+    let open: Vec<_> =
+        urls.iter().filter(|url| !url.tls && !url.is_loopback()).map(EmqxUrl::to_string).collect();
+    if !open.is_empty() {
+        warnings.push(format!(
+            "the key for EMQX's API is sent unencrypted to {}: use https:// where EMQX serves it",
+            open.join(", ")
+        ));
+    }
+    Ok(warnings)
 }

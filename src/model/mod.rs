@@ -13,6 +13,7 @@ pub mod pod;
 pub mod rebalance;
 pub mod refusal;
 pub mod upgrade;
+pub mod url;
 pub mod verdict;
 pub mod world;
 
@@ -28,5 +29,6 @@ pub use rebalance::{
     TOUCHED_ANNOTATION,
 };
 pub use refusal::Refusal;
+pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
 pub use world::{Changes, Hearing, World};

@@ -1,0 +1,195 @@
+//! Files of the user: read with a limit, in any encoding that editors and shells write; and created so that only
+//! the user can read them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tokio_rustls::rustls::crypto::ring;
+
+/// The largest file read as a whole: a kubeconfig, a manifest, a scenario, a key or a certificate, in bytes.
+pub const LARGEST_FILE: u64 = 16 << 20;
+
+/// The longest line of a recording, in bytes: an object of Kubernetes has at most 3 MB, EMQX's answer 16 MB.
+pub const LONGEST_LINE: u64 = 32 << 20;
+
+/// Reads a whole file, a pipe or `/dev/fd/N`, of at most [`LARGEST_FILE`] bytes.
+#[expect(clippy::disallowed_methods, reason = "this is where files are read")]
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_from(File::open(path)?)
+}
+
+/// Reads all of a stream of at most [`LARGEST_FILE`] bytes.
+pub fn read_from(stream: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other(format!("it is larger than {} MB", LARGEST_FILE >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole file as text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    text(&read(path)?)
+}
+
+/// Reads all of a stream as text.
+pub fn read_text_from(stream: impl Read) -> io::Result<String> {
+    text(&read_from(stream)?)
+}
+
+/// Text in UTF-8 with or without a byte-order mark, or in UTF-16 with one, as PowerShell writes it. The mark is dropped.
+pub fn text(bytes: &[u8]) -> io::Result<String> {
+    let not_text = |why| io::Error::new(io::ErrorKind::InvalidData, format!("it is not text: {why}"));
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units)
+            .ok()
+            .filter(|_| bytes.len().is_multiple_of(2))
+            .ok_or_else(|| not_text("not valid UTF-16"))
+    };
+    match bytes {
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => std::str::from_utf8(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes))
+            .map(str::to_owned)
+            .map_err(|_| not_text("not valid UTF-8")),
+    }
+}
+
+/// Creates a file that only its owner can read and write; one that exists is an error of the kind `AlreadyExists`.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    private().create_new(true).open(path)
+}
+
+/// Writes a file that only its owner can read and write. One that exists is an error of the kind `AlreadyExists`, unless
+/// `force`; then it is replaced, its mode too.
+pub fn write_private(path: &Path, contents: &[u8], force: bool) -> io::Result<()> {
+    open_private(path, force)?.write_all(contents)
+}
+
+/// Opens a file for writing as [`write_private`] does.
+pub fn open_private(path: &Path, force: bool) -> io::Result<File> {
+    match create_private(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && force => {
+            let file = private().truncate(true).open(path)?;
+            // A terminal, a pipe or `/dev/null` has no mode of ours.
+            #[cfg(unix)]
+            if file.metadata()?.is_file() {
+                use std::os::unix::fs::PermissionsExt as _;
+                file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+            }
+            Ok(file)
+        }
+        other => other,
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options
+}
+
+/// Makes a new folder in the system's folder for temporary files; only its owner can enter it, and its name cannot be
+/// guessed.
+pub fn private_folder(prefix: &str) -> io::Result<PathBuf> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    let mut last = io::Error::other("no free name");
+    for _ in 0..16 {
+        let folder = std::env::temp_dir().join(format!("{prefix}{}", random_word()?));
+        // `create` is atomic and refuses whatever exists, a link too.
+        match builder.create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+/// A word of 128 random bits that cannot be guessed: 32 hexadecimal digits.
+pub fn random_word() -> io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+/// Whether users other than the owner may read a regular file; `false` where the system has no such modes.
+pub fn others_may_read(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o044 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_in_every_encoding_that_editors_write() {
+        let words = "größe: 1\n";
+        let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(words.encode_utf16()).flat_map(unit).collect()
+        };
+        for bytes in [
+            words.as_bytes().to_vec(),
+            format!("\u{feff}{words}").into_bytes(),
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+        ] {
+            assert_eq!(text(&bytes).expect("text"), words);
+        }
+        for bytes in [&b"\xff\xfea"[..], b"\xff\xfe\x00\xd8", b"\xe4"] {
+            assert!(text(bytes).is_err(), "{bytes:?}");
+        }
+        assert_eq!(text(b"").expect("empty"), "");
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_an_error_that_names_the_limit() {
+        let error = read_from(io::repeat(b'a')).expect_err("endless");
+        assert_eq!(error.to_string(), "it is larger than 16 MB");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn private_files_and_folders_can_be_read_by_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| std::fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+        let folder = private_folder("kubectl-emqx-test-").expect("a folder");
+        assert_eq!(mode(&folder), 0o700);
+        let file = folder.join("file");
+        write_private(&file, b"one", false).expect("written");
+        assert_eq!(mode(&file), 0o600);
+        assert!(!others_may_read(&file));
+        let kind = write_private(&file, b"two", false).expect_err("it exists").kind();
+        assert_eq!(kind, io::ErrorKind::AlreadyExists);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("changed");
+        assert!(others_may_read(&file));
+        write_private(&file, b"2", true).expect("replaced");
+        assert_eq!((std::fs::read(&file).expect("read"), mode(&file)), (b"2".to_vec(), 0o600));
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+}
