@@ -20,11 +20,12 @@ use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
-use crate::seam::{Credentials, Tap, Translate, Tunnel};
+use crate::seam::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
 use crate::sim;
 
 mod screen;
 mod shell;
+mod standalone;
 mod upgrade;
 
 /// Runs the program: the process's arguments and environment in, its exit code out.
@@ -93,7 +94,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 printer.manifest(&manifest?, generate.output);
                 return Ok(Exit::Reached);
             }
-            commands::generate::run(&hands(&global, printer, None).await?, &generate).await
+            {
+                let hands = hands_in_kubernetes(&global, printer, None, crate::model::FIELD_MANAGER).await?;
+                commands::generate::run(&hands, &generate).await
+            }
         }
         Verb::Status(read) => commands::read::show(&hands(&global, printer, None).await?, &read).await,
         Verb::Nodes(read) => commands::read::nodes(&hands(&global, printer, None).await?, &read).await,
@@ -163,7 +167,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         }
         Verb::List(list) => commands::list::run(&hands(&global, printer, None).await?, &list).await,
         Verb::Prune(prune) => {
-            let hands = hands_as(&global, printer, None, &prune.write.field_manager).await?;
+            let hands = hands_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
         Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
@@ -246,24 +250,66 @@ async fn hands_as(
     tap: Option<Rc<dyn Tap>>,
     manager: &str,
 ) -> Result<Hands, Problem> {
-    let mut cluster = Cluster::connect(&connect(&global.connect)).await?.with_field_manager(manager);
-    if let Some(tap) = &tap {
-        cluster = cluster.with_tap(tap.clone());
-    }
-    let clock = Rc::new(cluster.clock());
-    let credentials: Rc<dyn Credentials> = match &global.emqx.key_file {
-        Some(path) => Rc::new(KeyFile::open(path)?),
-        None => Rc::new(cluster.clone()),
-    };
-    let EmqxAccess { url, key_file, ca, insecure } = &global.emqx;
-    for warning in check_access(url.as_slice(), key_file.as_deref(), ca.as_deref())? {
+    connected(global, printer, tap, manager, true).await
+}
+
+/// The same for commands that change objects of Kubernetes: an address of EMQX is not enough.
+async fn hands_in_kubernetes(
+    global: &Global,
+    printer: Rc<Printer>,
+    tap: Option<Rc<dyn Tap>>,
+    manager: &str,
+) -> Result<Hands, Problem> {
+    connected(global, printer, tap, manager, false).await
+}
+
+async fn connected(
+    global: &Global,
+    printer: Rc<Printer>,
+    tap: Option<Rc<dyn Tap>>,
+    manager: &str,
+    standalone: bool,
+) -> Result<Hands, Problem> {
+    let EmqxAccess { urls, ca, insecure, key_file } = &global.emqx;
+    for warning in check_access(urls, key_file.as_deref(), ca.as_deref())? {
         printer.notice(&warning);
     }
-    let mut brokers = if let Some(url) = url {
-        EmqxBrokers::at(url.clone(), credentials, clock.clone(), ca.clone(), *insecure)
-    } else {
-        let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
-        EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
+    // Without a key of its own an EMQX can only be asked with the operator's Secret, which is in Kubernetes.
+    let standalone = standalone && !urls.is_empty() && key_file.is_some();
+    let cluster = match Cluster::connect(&connect(&global.connect)).await {
+        Ok(cluster) => {
+            let cluster = cluster.with_field_manager(manager);
+            Some(match &tap {
+                Some(tap) => cluster.with_tap(tap.clone()),
+                None => cluster,
+            })
+        }
+        Err(problem) if standalone && !chosen(&global.connect) => {
+            if !problem.why.starts_with(crate::k8s::NO_KUBECONFIG) {
+                printer.notice(&format!("Kubernetes is not used: {problem}"));
+            }
+            None
+        }
+        Err(problem) if !urls.is_empty() && key_file.is_none() => {
+            return Err(problem.hint("add --api-key-file FILE: --emqx-url then works without Kubernetes"));
+        }
+        Err(problem) => return Err(problem),
+    };
+    let clock: Rc<dyn Clock> = match &cluster {
+        Some(cluster) => Rc::new(cluster.clock()),
+        None => Rc::new(standalone::Local),
+    };
+    let credentials: Rc<dyn Credentials> = match (key_file, &cluster) {
+        (Some(path), _) => Rc::new(KeyFile::open(path)?),
+        (None, Some(cluster)) => Rc::new(cluster.clone()),
+        (None, None) => return Err(Problem::usage("--emqx-url needs --api-key-file", "")),
+    };
+    let mut brokers = match &cluster {
+        Some(cluster) if urls.is_empty() => {
+            let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
+            EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
+        }
+        _ => EmqxBrokers::at(urls.clone(), credentials, clock.clone(), ca.clone(), *insecure),
     };
     if let Some(limit) = global.connect.request_timeout {
         brokers = brokers.with_patience(limit);
@@ -271,16 +317,32 @@ async fn hands_as(
     if let Some(tap) = tap {
         brokers = brokers.with_tap(tap);
     }
+    let brokers: Rc<dyn Brokers> = Rc::new(brokers);
+    let context = cluster.as_ref().and_then(|cluster| cluster.context().map(str::to_owned));
+    let namespace = cluster.as_ref().map(|cluster| cluster.namespace().to_owned()).unwrap_or_default();
+    let kubernetes: Rc<dyn Kubernetes> = match cluster {
+        Some(cluster) if !standalone => Rc::new(cluster),
+        cluster => Rc::new(standalone::Standalone::new(cluster, brokers.clone(), clock.clone())),
+    };
     Ok(Hands {
-        context: cluster.context().map(str::to_owned),
-        namespace: cluster.namespace().to_owned(),
-        kubernetes: Rc::new(cluster),
-        brokers: Rc::new(brokers),
+        context,
+        namespace,
+        kubernetes,
+        brokers,
         clock,
         answers: std::io::stdin().is_terminal(),
         printer,
         interrupt: Rc::new(interrupted),
     })
+}
+
+/// Whether a cluster was named on the command line: then it must be there.
+fn chosen(flags: &Connection) -> bool {
+    flags.kubeconfig.is_some()
+        || flags.context.is_some()
+        || flags.cluster.is_some()
+        || flags.user.is_some()
+        || flags.server.is_some()
 }
 
 fn connect(flags: &Connection) -> Connect {

@@ -257,6 +257,10 @@ pub trait Broker {
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool>;
     /// Whether a node accepts clients, asked of that very pod over a connection of its own.
     fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
+    /// The same of a node: through its pod, or at the address at which that node itself answers.
+    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool>;
+    /// The name of EMQX's own cluster; `None` where its version does not report one.
+    fn cluster_name(&self) -> Later<'_, Option<String>>;
 }
 
 /// Makes a [`Broker`] for a target; what `app` hands to the verbs.

@@ -476,7 +476,7 @@ fn emqx_can_be_reached_by_url() {
     let emqx = meant("status --emqx-url https://emqx.example.com:8443 --api-key-file key --emqx-ca ca.crt")
         .global
         .emqx;
-    assert_eq!(emqx.url, Some(EmqxUrl { tls: true, host: "emqx.example.com".into(), port: 8443 }));
+    assert_eq!(emqx.urls, [EmqxUrl { tls: true, host: "emqx.example.com".into(), port: 8443 }]);
     assert_eq!(emqx.key_file.as_deref(), Some(std::path::Path::new("key")));
 }
 
@@ -608,6 +608,6 @@ fn a_bad_variable_is_named_and_one_that_does_not_fit_stays_out() {
     assert_eq!(apply.source, ApplySource::File(ManifestFile::Path("x.yaml".into())));
     assert!(apply.write.yes, "what fits is kept");
     let url = [("KUBECTL_EMQX_EMQX_URL", "http://localhost:18083")];
-    assert_eq!(parse_with("demo", &url).expect("fine").global.emqx.url, None);
-    assert!(parse_with("status", &url).expect("fine").global.emqx.url.is_some());
+    assert_eq!(parse_with("demo", &url).expect("fine").global.emqx.urls, []);
+    assert!(parse_with("status", &url).expect("fine").global.emqx.urls.len() == 1);
 }

@@ -447,13 +447,13 @@ async fn at_a_url_the_version_is_found_by_asking() {
         })
         .await;
         let url = format!("http://127.0.0.1:{port}");
-        let brokers = EmqxBrokers::at(at(&url), Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+        let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
         // The target guesses wrong on purpose.
         let broker = brokers.broker(target(&[], !v4));
         assert!(World::of(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
     }
     let brokers =
-        EmqxBrokers::at(at("http://127.0.0.1:9"), Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+        EmqxBrokers::at(vec![at("http://127.0.0.1:9")], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
     assert_eq!(said(&facts), "EMQX at http://127.0.0.1:9 does not answer: connection refused");
 }
@@ -462,7 +462,7 @@ async fn at_a_url_the_version_is_found_by_asking() {
 async fn https_towards_http_is_explained() {
     let (port, _) = serve(good).await;
     let url = format!("https://127.0.0.1:{port}");
-    let brokers = EmqxBrokers::at(at(&url), Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
+    let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
     let brokers = brokers.with_patience(Duration::from_millis(500));
     let said = said(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
     assert!(said.contains("does not answer"), "{said}");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 
 use super::screen::{self, Looked, Recordings};
-use super::{hands_as, recorder};
+use super::{hands_in_kubernetes, recorder};
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::upgrade::watch::{self, Meant};
@@ -28,11 +28,11 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
             Some(follow) => recorder(follow)?,
             None => None,
         };
-        let hands = hands_as(global, printer, record, &manager).await?;
+        let hands = hands_in_kubernetes(global, printer, record, &manager).await?;
         return commands::upgrade::run(&hands, upgrade).await;
     };
     let recordings = Recordings::of(&follow)?;
-    let hands = hands_as(global, printer, Some(recordings.clone()), &manager).await?;
+    let hands = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
     let name = match &mut upgrade {
         Upgrade::Plan(_) | Upgrade::Generate(_) => None,
         Upgrade::Watch(watch) => watch.instance.clone(),

@@ -82,9 +82,10 @@ pub(super) struct ConnectArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = EMQX)]
 pub(super) struct EmqxArgs {
-    /// Go to this URL (scheme, host, port) instead of through a port-forward
+    /// EMQX's address (scheme, host, port) instead of a port-forward; with --api-key-file it also works without Kubernetes
+    /// (repeatable: the next one is used when one stops answering)
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", value_parser = value::emqx_url)]
-    pub(super) emqx_url: Option<EmqxUrl>,
+    pub(super) emqx_url: Vec<EmqxUrl>,
     /// Take `key:secret` from the first line of this file instead of from the operator's Secret
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub(super) api_key_file: Option<PathBuf>,

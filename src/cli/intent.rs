@@ -93,8 +93,8 @@ impl std::fmt::Debug for Secret {
 /// How EMQX's API is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmqxAccess {
-    /// A given URL; else by port-forward to a pod.
-    pub url: Option<EmqxUrl>,
+    /// Given URLs, in the order in which they are tried; none: by port-forward to a pod.
+    pub urls: Vec<EmqxUrl>,
     /// A file with `key:secret`; else the operator's Secret.
     pub key_file: Option<PathBuf>,
     /// A CA to trust besides the system's.

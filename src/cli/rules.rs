@@ -109,9 +109,7 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
             "leave one of them out",
         ));
     }
-    if let (Some(url), Some(_)) = (&args.emqx_url, &args.emqx_ca)
-        && !url.tls
-    {
+    if args.emqx_ca.is_some() && !args.emqx_url.is_empty() && args.emqx_url.iter().all(|url| !url.tls) {
         return Err(usage(
             "--emqx-ca is of no use",
             "--emqx-url begins with http://, where nothing is verified",
@@ -119,7 +117,7 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
         ));
     }
     Ok(EmqxAccess {
-        url: args.emqx_url,
+        urls: args.emqx_url,
         key_file: args.api_key_file,
         ca: args.emqx_ca,
         insecure: args.emqx_insecure,
@@ -153,7 +151,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         Verb::Version(version) => version.filter.all_namespaces,
         _ => false,
     };
-    if several && emqx.url.is_some() {
+    if several && !emqx.urls.is_empty() {
         return Err(usage(
             "--emqx-url does not fit to several clusters",
             "one URL leads to one EMQX",

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use super::explain::{Failure, NOT_EMQX, failure};
 use super::http::{Answer, Connection, Lost, no_answer};
 use super::order;
-use super::reach::Way;
+use super::reach::{Door, Way};
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::{Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     patience: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<Connection>>,
-    /// Which of the pods is the one to go through.
+    /// Which of the pods or addresses is the one to go through.
     pod: Cell<usize>,
     key: RefCell<Option<ApiKey>>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
@@ -87,14 +87,13 @@ impl Shared {
         shared
     }
 
-    fn current_pod(&self) -> Option<&PodName> {
-        let pods = &self.target.pods;
-        (!pods.is_empty()).then(|| &pods[self.pod.get() % pods.len()])
+    fn current_door(&self) -> Door {
+        self.way.door(&self.target, self.pod.get())
     }
 
     /// Where it leads at the moment, for messages.
     fn name(&self) -> String {
-        self.way.name(&self.target, self.current_pod())
+        self.way.name(&self.target, &self.current_door())
     }
 
     async fn key(&self) -> Result<ApiKey, Problem> {
@@ -118,7 +117,7 @@ impl Shared {
                 Some(connection) => connection,
                 None => self
                     .way
-                    .open(&self.target, self.current_pod(), self.patience)
+                    .open(&self.target, &self.current_door(), self.patience)
                     .await
                     .map_err(|lost| self.next_pod(lost))?,
             };
@@ -241,9 +240,48 @@ impl Shared {
         }
     }
 
-    /// Through how many pods a single question is tried. A URL is one way.
+    /// Whether whoever answers there accepts clients, over a connection of its own: the kept one leads to another node.
+    async fn available(&self, door: &Door, what: &str) -> Result<bool, Problem> {
+        let failed = |lost: Lost| Problem::new(what, lost.why());
+        let key = self.key().await?;
+        let v4 = self.is_v4().await.map_err(|failed| Self::problem(what.to_owned(), failed))?;
+        let mut connection = self.way.open(&self.target, door, self.patience).await.map_err(failed)?;
+        let path = format!("/api/{}/load_rebalance/availability_check", if v4 { "v4" } else { "v5" });
+        // A given address gets the key, which EMQX before 5.4 wants; an address that was worked out does not.
+        let given = match door {
+            Door::Address(address) => self.way.gives(address),
+            Door::Pod(_) | Door::None => true,
+        };
+        let key = given.then_some(&key);
+        let answer = connection.ask(&Method::GET, &path, key, None).await.map_err(failed)?;
+        match answer.status {
+            200 => Ok(true),
+            503 => Ok(false),
+            _ => Err(failure(answer.status, &answer.body)
+                .map_or_else(|| Problem::new(what, "EMQX gave no clear answer"), |it| it.problem(what))),
+        }
+    }
+
+    /// The address at which this very node answers: one that was given, or the node's own host with the same port. The
+    /// node's name in `/status`, which needs no key, decides.
+    async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
+        for address in self.way.addresses_for(node) {
+            let door = Door::Address(address.clone());
+            let patience = self.patience.min(AT_A_NODE);
+            let Ok(mut connection) = self.way.open(&self.target, &door, patience).await else { continue };
+            let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await;
+            let name =
+                answer.ok().and_then(|answer| Some(answer.body.get("node_name")?.as_str()?.to_owned()));
+            if name.as_deref() == Some(node.as_str()) {
+                return Some(address);
+            }
+        }
+        None
+    }
+
+    /// Through how many pods or addresses a single question is tried.
     fn tries(&self) -> usize {
-        self.target.pods.len().clamp(1, TRIES)
+        self.way.doors(&self.target).clamp(1, TRIES)
     }
 
     /// The fact that EMQX is lost.
@@ -335,6 +373,9 @@ impl Shared {
 /// Pods that a single question is tried through.
 const TRIES: usize = 3;
 
+/// How long one address may take to tell which node answers there.
+const AT_A_NODE: Duration = Duration::from_secs(3);
+
 /// After this part of the patience a pod counts as silent, and another one is asked beside it.
 const SILENT: u32 = 3;
 
@@ -421,27 +462,43 @@ impl Broker for Client {
 
     fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool> {
         Box::pin(async move {
-            let shared = &self.shared;
             let what = format!("cannot ask pod {pod} whether it accepts clients");
-            if matches!(shared.way, Way::Url { .. }) {
+            if matches!(self.shared.way, Way::Url { .. }) {
                 return Err(Problem::new(what, "--emqx-url leads to one address, not to each pod"));
             }
-            let failed = |lost: Lost| Problem::new(&what, lost.why());
-            let key = shared.key().await?;
-            // A connection of its own: the kept one leads to another pod.
-            let mut connection =
-                shared.way.open(&shared.target, Some(pod), shared.patience).await.map_err(failed)?;
-            let root = if shared.target.v4 { "v4" } else { "v5" };
-            let path = format!("/api/{root}/load_rebalance/availability_check");
-            let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.map_err(failed)?;
-            match answer.status {
-                200 => Ok(true),
-                503 => Ok(false),
-                _ => Err(failure(answer.status, &answer.body).map_or_else(
-                    || Problem::new(&what, "EMQX gave no clear answer"),
-                    |it| it.problem(&what),
-                )),
+            self.shared.available(&Door::Pod(pod.clone()), &what).await
+        })
+    }
+
+    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool> {
+        Box::pin(async move {
+            let what = format!("cannot ask {node} whether it accepts clients");
+            let door = match (&self.shared.way, pod) {
+                (Way::Pods { .. }, Some(pod)) => Door::Pod(pod.clone()),
+                (Way::Pods { .. }, None) => {
+                    return Err(Problem::new(what, "its pod is not known"));
+                }
+                (Way::Url { .. }, _) => match self.shared.door_of(node).await {
+                    Some(address) => Door::Address(address),
+                    None => {
+                        return Err(Problem::new(what, "no address leads to that node itself")
+                            .hint("give the node's own address with one more --emqx-url"));
+                    }
+                },
+            };
+            self.shared.available(&door, &what).await
+        })
+    }
+
+    fn cluster_name(&self) -> Later<'_, Option<String>> {
+        Box::pin(async move {
+            let what = "cannot ask EMQX for the name of its cluster";
+            let failed = |failed| Shared::problem(what.to_owned(), failed);
+            if self.shared.is_v4().await.map_err(failed)? {
+                return Ok(None);
             }
+            let answer = self.shared.ask(&Method::GET, "/api/v5/cluster", None).await.map_err(failed)?;
+            Ok(answer.body.get("name").and_then(Value::as_str).map(str::to_owned))
         })
     }
 }

@@ -54,16 +54,22 @@ impl EmqxBrokers {
         }
     }
 
-    /// Brokers that go straight to `--emqx-url`; whether it is v4 or v5 is found by asking, whatever the target
-    /// says.
+    /// Brokers that go straight to the addresses of `--emqx-url`, to the next one when one does not answer; whether EMQX
+    /// speaks v4 or v5 is found by asking, whatever the target says.
     pub fn at(
-        url: EmqxUrl,
+        urls: Vec<EmqxUrl>,
         credentials: Rc<dyn Credentials>,
         clock: Rc<dyn Clock>,
         ca: Option<PathBuf>,
         insecure: bool,
     ) -> Self {
-        Self { way: Way::Url { url, ca, insecure }, credentials, clock, tap: None, patience: http::PATIENCE }
+        Self {
+            way: Way::Url { addresses: urls, ca, insecure },
+            credentials,
+            clock,
+            tap: None,
+            patience: http::PATIENCE,
+        }
     }
 
     /// The same, with another limit for one request than 10 s: `--request-timeout`.

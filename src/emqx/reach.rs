@@ -10,7 +10,7 @@ use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
 use crate::files;
-use crate::model::{EmqxUrl, InstanceId, PodName, Target};
+use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
 use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
 
 /// The way to EMQX.
@@ -18,8 +18,20 @@ use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
 pub(super) enum Way {
     /// Port-forward, with the CA of `--emqx-ca` if there is one.
     Pods { tunnel: Rc<dyn Tunnel>, ca: Option<PathBuf>, insecure: bool },
-    /// `--emqx-url`.
-    Url { url: EmqxUrl, ca: Option<PathBuf>, insecure: bool },
+    /// `--emqx-url`: the addresses in the order in which they are tried; never empty.
+    Url { addresses: Vec<EmqxUrl>, ca: Option<PathBuf>, insecure: bool },
+}
+
+/// Through what one connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// A pod, by port-forward.
+    Pod(PodName),
+    /// An address of `--emqx-url`.
+    Address(EmqxUrl),
+    /// There is no pod that could be asked.
+    None,
+}
 }
 
 impl Way {
@@ -32,14 +44,50 @@ impl Way {
         }
     }
 
-    /// Opens a connection; `pod` is the one to go through.
+    /// Through how many addresses or pods one question can be asked.
+    pub(super) fn doors(&self, target: &Target) -> usize {
+        match self {
+            Self::Pods { .. } => target.pods.len(),
+            Self::Url { addresses, .. } => addresses.len(),
+        }
+    }
+
+    /// The pod or the address with this number; numbers start again after the last one.
+    pub(super) fn door(&self, target: &Target, number: usize) -> Door {
+        match self {
+            Self::Pods { .. } if target.pods.is_empty() => Door::None,
+            Self::Pods { .. } => Door::Pod(target.pods[number % target.pods.len()].clone()),
+            Self::Url { addresses, .. } if addresses.is_empty() => Door::None,
+            Self::Url { addresses, .. } => Door::Address(addresses[number % addresses.len()].clone()),
+        }
+    }
+
+    /// Whether the user gave this address.
+    pub(super) fn gives(&self, address: &EmqxUrl) -> bool {
+        matches!(self, Self::Url { addresses, .. } if addresses.contains(address))
+    }
+
+    /// The addresses at which a node may answer itself: those that were given, and the host in the node's name.
+    pub(super) fn addresses_for(&self, node: &NodeName) -> Vec<EmqxUrl> {
+        let Self::Url { addresses, .. } = self else { return Vec::new() };
+        let mut all = addresses.clone();
+        if let Some(first) = addresses.first() {
+            let own = EmqxUrl { host: node.host().to_owned(), ..first.clone() };
+            if node.as_str().contains('@') && !all.contains(&own) {
+                all.push(own);
+            }
+        }
+        all
+    }
+
+    /// Opens a connection through one pod or address.
     pub(super) async fn open(
         &self,
         target: &Target,
-        pod: Option<&PodName>,
+        door: &Door,
         patience: Duration,
     ) -> Result<Connection, Lost> {
-        let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, pod)).await {
+        let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, door)).await {
             Ok(result) => result?,
             Err(_) => return Err(Lost::Unsent(format!("no connection within {} s", patience.as_secs_f64()))),
         };
@@ -47,10 +95,9 @@ impl Way {
     }
 
     /// The bytes, and the name of the far side.
-    async fn bytes(&self, target: &Target, pod: Option<&PodName>) -> Result<(Box<dyn Bytes>, String), Lost> {
-        match self {
-            Self::Pods { tunnel, ca, insecure } => {
-                let pod = pod.ok_or_else(no_pod)?;
+    async fn bytes(&self, target: &Target, door: &Door) -> Result<(Box<dyn Bytes>, String), Lost> {
+        match (self, door) {
+            (Self::Pods { tunnel, ca, insecure }, Door::Pod(pod)) => {
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
                 let mut bytes = opening.map_err(|problem| match problem.cause {
@@ -66,7 +113,7 @@ impl Way {
                 }
                 Ok((bytes, format!("localhost:{}", port.port)))
             }
-            Self::Url { url, ca, insecure } => {
+            (Self::Url { ca, insecure, .. }, Door::Address(url)) => {
                 let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| {
                     Lost::Unsent(match error.kind() {
                         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
@@ -81,17 +128,18 @@ impl Way {
                 }
                 Ok((bytes, url.authority()))
             }
+            _ => Err(no_pod()),
         }
     }
 
     /// Where it leads, for messages.
-    pub(super) fn name(&self, target: &Target, pod: Option<&PodName>) -> String {
-        match (self, pod) {
-            (Self::Url { url, .. }, _) => format!("EMQX at {url}"),
-            (Self::Pods { .. }, Some(pod)) => {
+    pub(super) fn name(&self, target: &Target, door: &Door) -> String {
+        match door {
+            Door::Address(url) => format!("EMQX at {url}"),
+            Door::Pod(pod) => {
                 format!("EMQX in pod {}/{pod} (port {})", target.instance.namespace, target.port.port)
             }
-            (Self::Pods { .. }, None) => target.instance.to_string(),
+            Door::None => target.instance.to_string(),
         }
     }
 }

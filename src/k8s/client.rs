@@ -74,6 +74,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How every problem of connecting begins.
 pub(super) const WHAT: &str = "cannot connect to a cluster";
 
+/// How the reason begins where no kubeconfig names any cluster.
+pub const NO_KUBECONFIG: &str = "there is no kubeconfig";
+
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
     pub(super) async fn open(&self) -> Result<Connection, Problem> {
@@ -117,7 +120,7 @@ impl Connect {
                 config.proxy_url = proxy(&config.cluster_url, &variable);
                 return Ok((config, None));
             }
-            return Err(Problem::new(WHAT, format!("there is no kubeconfig: {place} holds no cluster"))
+            return Err(Problem::new(WHAT, format!("{NO_KUBECONFIG}: {place} holds no cluster"))
                 .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
         }
         let (kubeconfig, context) = self.overridden(&kubeconfig, &place)?;

@@ -36,7 +36,7 @@ mod tunnel;
 mod watch;
 pub mod wire;
 
-pub use client::Connect;
+pub use client::{Connect, NO_KUBECONFIG};
 pub use clock::ServerClock;
 pub use kubeconfig::Entry;
 

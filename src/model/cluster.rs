@@ -199,8 +199,10 @@ pub struct Target {
 pub struct Instance {
     /// Kind, namespace, name.
     pub id: InstanceId,
-    /// The API version it was read from.
+    /// The API version it was read from; without meaning where it is standalone.
     pub api: ApiVersion,
+    /// Whether no object of Kubernetes stands behind it: EMQX alone is known, by its address.
+    pub standalone: bool,
     /// Its uid.
     pub uid: String,
     /// The version of the object, to see whether anything changed.
@@ -246,6 +248,36 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// An EMQX cluster that no object of Kubernetes describes.
+    pub fn without_kubernetes(id: InstanceId) -> Self {
+        Self {
+            id,
+            api: ApiVersion::V2,
+            standalone: true,
+            uid: String::new(),
+            resource_version: String::new(),
+            generation: 0,
+            created: None,
+            deleting: None,
+            image: None,
+            cores: None,
+            replicants: None,
+            conditions: Vec::new(),
+            nodes: Vec::new(),
+            core_revisions: Revisions::default(),
+            replicant_revisions: Revisions::default(),
+            evacuations: Vec::new(),
+            blue_green: None,
+            api_port: None,
+            managed_by: Vec::new(),
+            update: UpdateSpec::default(),
+            image_parts: None,
+            requests: Requests::default(),
+            durable_sessions: false,
+            notes: std::collections::BTreeMap::new(),
+        }
+    }
+
     /// Whether the operator's Rebalance controller would call it ready: `Running` on v1beta4, else `Ready`.
     pub fn ready(&self) -> bool {
         let wanted = if self.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };

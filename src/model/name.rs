@@ -130,7 +130,8 @@ impl fmt::Display for InstanceKind {
 pub struct InstanceId {
     /// The kind.
     pub kind: InstanceKind,
-    /// The namespace.
+    /// The namespace; empty (in JSON `null`) where no Kubernetes is behind it.
+    #[serde(serialize_with = "empty_as_null")]
     pub namespace: String,
     /// The name.
     pub name: String,
@@ -138,8 +139,15 @@ pub struct InstanceId {
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            return write!(out, "{} {}", self.kind, self.name);
+        }
         write!(out, "{} {}/{}", self.kind, self.namespace, self.name)
     }
+}
+
+fn empty_as_null<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    if text.is_empty() { serializer.serialize_none() } else { serializer.serialize_str(text) }
 }
 
 /// Which version of the operator's API an object was read from.

@@ -32,6 +32,7 @@ pub(crate) fn instance(api: ApiVersion) -> Instance {
     Instance {
         id: id(api),
         api,
+        standalone: false,
         uid: "instance".into(),
         resource_version: "1".into(),
         generation: 1,

@@ -203,7 +203,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
     Picture {
         instance: id.clone(),
-        api: instance.map(|instance| instance.api),
+        api: instance.filter(|instance| !instance.standalone).map(|instance| instance.api),
         operator: world.served.operator,
         operator_silent: operator_silent(world, id, now),
         edition: edition.or_else(|| enterprise_by_kind(instance)),

@@ -71,6 +71,9 @@ pub fn backend(asked: Asked, served: &Served, instance: &Instance) -> Result<(Ba
 
 /// Whether an operator is there that takes a Rebalance of this instance; the reason either way.
 fn object_served(served: &Served, instance: &Instance) -> Result<String, String> {
+    if instance.standalone {
+        return Err("Kubernetes has no EMQX object for it".to_owned());
+    }
     if served.version_of("rebalances").is_none() {
         return Err(match served.operator {
             OperatorLine::Three => "operator 3.x has no Rebalance kind".to_owned(),

@@ -29,6 +29,7 @@ pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance
     Ok(Instance {
         id: InstanceId { kind, namespace: head.namespace, name: head.name },
         api,
+        standalone: false,
         uid: head.uid,
         resource_version: head.resource_version,
         generation: number(object, &["metadata", "generation"]).unwrap_or(0),

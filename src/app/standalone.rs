@@ -1,0 +1,272 @@
+//! Kubernetes as far as there is one, for commands that reach EMQX by `--emqx-url`: where Kubernetes has no object for that
+//! EMQX, an instance without any Kubernetes behind it stands for it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::error::{Cause, Problem};
+use crate::k8s::Cluster;
+use crate::model::{
+    ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, News, Object, PodName, Rebalance, Served,
+    Source, Target,
+};
+use crate::seam::{
+    AppliedObject, Brokers, Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, driven,
+};
+
+/// The name of an EMQX that does not report one.
+const UNNAMED: &str = "emqx";
+
+/// The resource under which a Kubernetes that cannot be reached is listed among the sources.
+const RESOURCE: &str = "emqxes";
+
+/// Kubernetes for an EMQX that is reached by its address.
+pub(super) struct Standalone {
+    cluster: Option<Cluster>,
+    brokers: Rc<dyn Brokers>,
+    clock: Rc<dyn Clock>,
+    /// Whether the instance without Kubernetes is in use: the first read decides, and it stays.
+    alone: Cell<bool>,
+    name: RefCell<Option<String>>,
+    unreachable: RefCell<Option<String>>,
+}
+
+impl Standalone {
+    /// `cluster` is `None` where no kubeconfig names one.
+    pub(super) fn new(cluster: Option<Cluster>, brokers: Rc<dyn Brokers>, clock: Rc<dyn Clock>) -> Self {
+        Self {
+            alone: Cell::new(cluster.is_none()),
+            cluster,
+            brokers,
+            clock,
+            name: RefCell::new(None),
+            unreachable: RefCell::new(None),
+        }
+    }
+
+    /// The cluster, while it has an object for this EMQX.
+    fn used(&self) -> Option<&Cluster> {
+        self.cluster.as_ref().filter(|_| !self.alone.get())
+    }
+
+    /// The name of EMQX's own cluster; asked once.
+    async fn name(&self) -> String {
+        let known = self.name.borrow().clone();
+        if let Some(name) = known {
+            return name;
+        }
+        let target = Target {
+            instance: id(UNNAMED),
+            pods: Vec::new(),
+            hidden: None,
+            port: ApiPort { port: 18_083, tls: false },
+            v4: false,
+        };
+        let name = self.brokers.broker(target).cluster_name().await.ok().flatten();
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.to_owned());
+        *self.name.borrow_mut() = Some(name.clone());
+        name
+    }
+
+    fn fact(&self, news: News) -> Fact {
+        Fact { at: self.clock.now(), news }
+    }
+
+    /// The facts about the instance without Kubernetes, if the scope includes it.
+    async fn facts(&self, scope: &Scope) -> Vec<Fact> {
+        let name = self.name().await;
+        let fits = scope.instance.as_ref().is_none_or(|(kind, wanted)| {
+            *wanted == name && kind.is_none_or(|kind| kind == InstanceKind::Emqx)
+        });
+        let mut facts = Vec::new();
+        if let Some(why) = &*self.unreachable.borrow() {
+            let link = Link::Unreachable(format!("Kubernetes is not used: {why}"));
+            facts.push(self.fact(News::Link(Source::Kubernetes, RESOURCE, link)));
+        }
+        if scope.want.instances && fits {
+            let instance = Instance::without_kubernetes(id(&name));
+            facts.push(self.fact(News::Is(Object::Instance(Box::new(instance)))));
+        }
+        facts
+    }
+
+    fn none<T: 'static>(what: &str) -> Later<'static, T> {
+        let problem = Problem::new(format!("cannot {what}"), "Kubernetes has no EMQX object for this EMQX")
+            .hint("--backend emqx uses EMQX's own API");
+        Box::pin(std::future::ready(Err(problem)))
+    }
+}
+
+fn id(name: &str) -> InstanceId {
+    InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: name.to_owned() }
+}
+
+impl Kubernetes for Standalone {
+    fn served(&self) -> Later<'_, Served> {
+        Box::pin(async move {
+            let Some(cluster) = &self.cluster else { return Ok(Served::default()) };
+            match cluster.served().await {
+                Ok(served) => Ok(served),
+                Err(problem) => {
+                    *self.unreachable.borrow_mut() = Some(problem.to_string());
+                    self.alone.set(true);
+                    Ok(Served::default())
+                }
+            }
+        })
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>> {
+        Box::pin(async move {
+            let Some(cluster) = self.used() else { return Ok(self.facts(scope).await) };
+            let found = cluster.read(scope).await?;
+            let any = found
+                .iter()
+                .any(|fact| matches!(fact.news, News::Is(Object::Instance(_)) if scope.want.instances));
+            if any || !scope.want.instances {
+                return Ok(found);
+            }
+            let mut own = self.facts(scope).await;
+            if own.is_empty() {
+                return Ok(found);
+            }
+            self.alone.set(true);
+            let forbidden = found
+                .into_iter()
+                .find(|fact| matches!(&fact.news, News::Link(Source::Kubernetes, _, Link::Forbidden(_))));
+            let place = cluster.namespace();
+            let notice = format!("no EMQX object in namespace {place}: only EMQX's own API is used");
+            own.push(forbidden.unwrap_or_else(|| {
+                self.fact(News::Link(Source::Kubernetes, RESOURCE, Link::Absent(notice)))
+            }));
+            Ok(own)
+        })
+    }
+
+    fn namespaces(&self) -> Later<'_, Vec<String>> {
+        match self.used() {
+            Some(cluster) => cluster.namespaces(),
+            None => Box::pin(std::future::ready(Ok(Vec::new()))),
+        }
+    }
+
+    fn follow(&self, scope: &Scope) -> FactStream {
+        if let Some(cluster) = self.used() {
+            return cluster.follow(scope);
+        }
+        let name = self.name.borrow().clone().unwrap_or_else(|| UNNAMED.to_owned());
+        let instances = scope.want.instances;
+        let at = self.clock.now();
+        let once = driven(1, move |facts| async move {
+            if instances {
+                let instance = Instance::without_kubernetes(id(&name));
+                let news = News::Is(Object::Instance(Box::new(instance)));
+                let _ = facts.send(Fact { at, news }).await;
+            }
+        });
+        // A live source never ends.
+        Box::pin(once.chain(futures::stream::pending()))
+    }
+
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>> {
+        match self.used() {
+            Some(cluster) => Box::pin(async move {
+                match cluster.rebalance(namespace, name).await {
+                    // Without the kind there is no object of that name.
+                    Err(problem) if problem.cause != Cause::Forbidden && self.read_alone().await => {
+                        tracing::debug!(%problem, "no Rebalance is read");
+                        Ok(None)
+                    }
+                    other => other,
+                }
+            }),
+            None => Box::pin(std::future::ready(Ok(None))),
+        }
+    }
+
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created> {
+        match self.used() {
+            Some(cluster) => cluster.create_rebalance(manifest, dry_run),
+            None => Self::none("create a Rebalance"),
+        }
+    }
+
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.delete_rebalance(rebalance, dry_run),
+            None => Self::none("delete a Rebalance"),
+        }
+    }
+
+    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>> {
+        match self.used() {
+            Some(cluster) => cluster.object(id),
+            None => Self::none("read the EMQX object"),
+        }
+    }
+
+    fn apply_instance<'a>(
+        &'a self,
+        change: &'a Value,
+        force: bool,
+        dry_run: DryRun,
+    ) -> Later<'a, AppliedObject> {
+        match self.used() {
+            Some(cluster) => cluster.apply_instance(change, force, dry_run),
+            None => Self::none("change the EMQX object"),
+        }
+    }
+
+    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject> {
+        match self.used() {
+            Some(cluster) => cluster.remove_fields(object, fields),
+            None => Self::none("change the EMQX object"),
+        }
+    }
+
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.set_gate(namespace, pod, serving),
+            None => Self::none("change a pod"),
+        }
+    }
+
+    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {
+        match self.used() {
+            Some(cluster) => cluster.may(rights),
+            None => Box::pin(std::future::ready(Ok(vec![None; rights.len()]))),
+        }
+    }
+}
+
+impl Standalone {
+    /// Whether Kubernetes has no object for this EMQX; reads the instances where that is not decided yet.
+    async fn read_alone(&self) -> bool {
+        let Some(cluster) = self.used() else { return true };
+        let scope = Scope {
+            namespace: Some(cluster.namespace().to_owned()),
+            want: crate::seam::Want { instances: true, ..Default::default() },
+            ..Scope::default()
+        };
+        let _ = self.served().await;
+        let _ = self.read(&scope).await;
+        self.alone.get()
+    }
+}
+
+/// Now, by this machine, where no server reports its time.
+pub(super) struct Local;
+
+impl Clock for Local {
+    fn now(&self) -> Timestamp {
+        super::now()
+    }
+
+    fn speed(&self) -> f64 {
+        1.0
+    }
+}
