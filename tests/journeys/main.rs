@@ -16,6 +16,7 @@ mod plans;
 mod ran;
 mod reads;
 mod rights;
+mod standalone;
 mod stops;
 mod terminals;
 mod troubles;

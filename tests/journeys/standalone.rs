@@ -1,0 +1,124 @@
+//! EMQX without Kubernetes: every command by EMQX's address and a key alone.
+
+use serde_json::Value;
+
+use crate::bench::{Cluster, Going, Ran, program, until};
+
+/// A simulated EMQX of which only the REST API is used.
+pub(crate) struct Emqx {
+    cluster: Cluster,
+    key: String,
+}
+
+impl Emqx {
+    pub(crate) fn of(scenario: &str, speed: f64) -> Self {
+        let cluster = Cluster::faulty(scenario, speed);
+        let key = cluster.parts().emqx.key().clone();
+        let key = cluster.file("key", &format!("{}:{}\n", key.key, key.secret));
+        Self { cluster, key }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.cluster.parts().emqx_url
+    }
+
+    /// Starts the program without any kubeconfig.
+    pub(crate) fn start(&self, arguments: &str) -> Going {
+        self.start_at(arguments, self.url())
+    }
+
+    pub(crate) fn start_at(&self, arguments: &str, urls: &str) -> Going {
+        let urls: Vec<String> = urls.split(' ').map(|url| format!("--emqx-url {url}")).collect();
+        let all = format!("{arguments} {} --api-key-file {}", urls.join(" "), self.key);
+        let words: Vec<&str> = all.split_whitespace().collect();
+        Going::start(program(&self.cluster.home, &words), None)
+    }
+
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &str) -> Ran {
+        self.start(arguments).end()
+    }
+
+    pub(crate) fn node(&self, number: usize) -> String {
+        self.cluster.parts().emqx.with(|broker| broker.nodes[number].name.clone())
+    }
+}
+
+const QUICK: &str = "--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
+
+#[test]
+fn reads_show_emqx_alone_and_leave_out_what_kubernetes_would_know() {
+    let emqx = Emqx::of("documented", 1.0);
+    let ran = emqx.run("status -o json").exits(0);
+    assert_eq!(ran.err, "", "{ran}");
+    let status = ran.json();
+    assert_eq!(status["instance"]["name"], "emqxcl", "{ran}");
+    assert_eq!((&status["instance"]["namespace"], &status["api"]), (&Value::Null, &"none".into()), "{ran}");
+    for source in ["kubernetes", "pods", "endpoints"] {
+        assert_eq!(status["sources"][source]["state"], "absent", "{source}\n{ran}");
+    }
+    assert_eq!(status["sources"]["emqx"]["state"], "ok", "{ran}");
+    assert_eq!((&status["operation"], &status["totals"]["connections"]), (&"none".into(), &10_000.into()));
+    assert_eq!(status["nodes"][0]["serving"], Value::Null);
+    emqx.run("nodes").exits(0).shows("3,333");
+    emqx.run("status emqxcl").exits(0).shows("emqxcl");
+    emqx.run("status no-such").fails(1).says("no-such");
+    emqx.run("rebalance list").exits(0);
+    let plan = emqx.run(&format!("rebalance plan -o json {QUICK}")).exits(0).json();
+    assert_eq!(plan["decision"], "go", "{plan:#}");
+    emqx.run("watch --plain --timeout 1s").exits(0).says("watching EMQX emqxcl");
+}
+
+#[test]
+fn what_needs_kubernetes_is_refused_with_the_reason() {
+    let emqx = Emqx::of("documented", 1.0);
+    emqx.run("rebalance apply --backend rebalance --yes").fails(1).says("no EMQX object");
+    emqx.run("upgrade plan --image emqx/emqx:5.8.7").fails(1).says("kubeconfig");
+    emqx.run("rebalance prune --yes").fails(1).says("kubeconfig");
+    let ran = emqx.run("rebalance apply --yes --dry-run=server").fails(2);
+    assert!(ran.err.contains("--dry-run=server"), "{ran}");
+}
+
+#[test]
+fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
+    let emqx = Emqx::of("documented", 1.0);
+    let record = emqx.cluster.home.join("record.jsonl");
+    let slow = "--conn-evict-rate 5 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
+    let started = emqx.run(&format!("rebalance apply --yes {slow}")).exits(0);
+    let name = started.out.trim().to_owned();
+    assert!(name.starts_with("coordinator/emqx@"), "{started}");
+    let listed = emqx.run("rebalance list -o json").exits(0).json();
+    assert_eq!(listed["items"][0]["name"], name.as_str(), "{listed:#}");
+    emqx.run("rebalance apply --yes").fails(6).says("already");
+    let mut watch = emqx.start(&format!("rebalance watch -o jsonl --record {}", record.display()));
+    watch.until("evict");
+    let stopped = emqx.run("rebalance stop --yes").exits(0);
+    assert!(stopped.out.contains("stopped by you"), "{stopped}");
+    watch.end().verdict("stopped");
+    let text = std::fs::read_to_string(&record).expect("a recording");
+    assert!(text.contains("global_status") && !text.contains("Authorization"), "{text}");
+    until("nothing runs", || emqx.run("status -o json").json()["operation"] == "none");
+}
+
+#[test]
+fn a_rebalance_is_followed_to_balanced_and_the_next_address_is_used_when_one_is_dead() {
+    let emqx = Emqx::of("documented", 1.0);
+    let urls = format!("http://127.0.0.1:9 {}", emqx.url());
+    let ran = emqx.start_at(&format!("rebalance apply --yes --watch -o jsonl {QUICK}"), &urls).end();
+    ran.exits(0).verdict("balanced");
+}
+
+#[test]
+fn beside_a_kubernetes_without_the_kinds_emqx_is_shown_and_the_reason_is_given() {
+    let emqx = Emqx::of("documented", 1.0);
+    // A namespace in which Kubernetes has no EMQX object.
+    let arguments = format!("status -o json -n other --emqx-url {} --api-key-file {}", emqx.url(), emqx.key);
+    let ran = emqx.cluster.run(&arguments).exits(0).says("only EMQX's own API is used");
+    let status = ran.json();
+    assert_eq!(status["instance"]["name"], "emqxcl", "{ran}");
+    assert_eq!(status["sources"]["kubernetes"]["state"], "absent", "{ran}");
+    // Where there is an object, it is used as before.
+    let arguments = format!("status -o json --emqx-url {} --api-key-file {}", emqx.url(), emqx.key);
+    let status = emqx.cluster.run(&arguments).exits(0).json();
+    assert_eq!((&status["instance"]["name"], &status["api"]), (&"emqx".into(), &"v2beta1".into()));
+}
