@@ -38,10 +38,6 @@ impl Emqx {
     pub(crate) fn run(&self, arguments: &str) -> Ran {
         self.start(arguments).end()
     }
-
-    pub(crate) fn node(&self, number: usize) -> String {
-        self.cluster.parts().emqx.with(|broker| broker.nodes[number].name.clone())
-    }
 }
 
 const QUICK: &str = "--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
