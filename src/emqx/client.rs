@@ -17,7 +17,7 @@ use super::order;
 use super::reach::{Door, Way};
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
+use crate::model::{EmqxUrl, Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
 use crate::seam::{
     ApiKey, Broker, Clock, Credentials, Evacuate, FactStream, Later, Tap, back_off, driven, jitter,
 };

@@ -32,7 +32,6 @@ pub(super) enum Door {
     /// There is no pod that could be asked.
     None,
 }
-}
 
 impl Way {
     /// Whether there is a way at all. Where there is none nothing is asked for, least of all a Secret.

@@ -15,6 +15,12 @@ impl Emqx {
         let cluster = Cluster::faulty(scenario, speed);
         let key = cluster.parts().emqx.key().clone();
         let key = cluster.file("key", &format!("{}:{}\n", key.key, key.secret));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&key, private).expect("a file of ours");
+        }
         Self { cluster, key }
     }
 
