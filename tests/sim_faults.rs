@@ -153,6 +153,24 @@ async fn the_operator_survives_a_restart_of_the_api_server_and_forgets_nothing_w
 }
 
 #[tokio::test]
+async fn an_operator_that_dies_in_mid_run_leaves_the_simulated_cluster_at_work() {
+    // Its next look at the object is due while it is dead.
+    let text = "name: lost\napi: v2beta1\nnodes: [{connections: 3333}, {connections: 3333}, {connections: 3334}, {}]\n\
+                faults:\n- {at: 25, fault: stopOperator}\n- {at: 200, fault: startOperator}\n";
+    let running = serve(Scenario::from_yaml(text).unwrap(), 0.0).await;
+    let client = client(&running).await;
+    running.clock().advance(Duration::from_secs(22)).await;
+    create(&client, "r").await;
+    let advanced = running.clock().advance(Duration::from_secs(150));
+    tokio::time::timeout(Duration::from_secs(60), advanced).await.expect("time passes without an operator");
+    assert_eq!(phase(&running, "r"), "Processing", "nobody writes anything else");
+    assert!(running.emqx().with(|broker| broker.rebalances().is_empty()), "EMQX came to the end");
+    running.clock().advance(Duration::from_secs(40)).await;
+    assert_eq!(phase(&running, "r"), "Completed", "the operator reconciles it when it is back");
+    running.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_stopped_node_ends_the_rebalance_and_its_pod_is_not_ready() {
     let running = serve(Scenario::built_in("documented").unwrap(), 0.0).await;
     let client = client(&running).await;

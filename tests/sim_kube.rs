@@ -8,8 +8,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams, WatchEvent,
-    WatchParams,
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    PostParams, WatchEvent, WatchParams,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -335,8 +335,34 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     let dying = running.faults().object("rebalances", "slow").unwrap();
     assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(dying["metadata"]["generation"], 2);
+    // EMQX ends it and the instance is Ready again, but the operator has returned without requeueing: only another
+    // change of the object brings it back.
     running.clock().advance(Duration::from_mins(10)).await;
-    assert_eq!(running.faults().object("rebalances", "slow"), None, "gone once the instance is ready again");
+    let ready = running.faults().object("emqxes", "emqx").unwrap();
+    assert_eq!(ready["status"]["conditions"][0]["type"], "Ready");
+    let dying = running.faults().object("rebalances", "slow").unwrap();
+    assert_eq!(dying["metadata"]["finalizers"], json!(["apps.emqx.io/finalizer"]));
+    let touch = json!({ "metadata": { "annotations": { "example.com/touched": "now" } } });
+    api.patch("slow", &PatchParams::default(), &Patch::Merge(touch)).await.unwrap();
+    running.clock().advance(Duration::from_secs(1)).await;
+    assert_eq!(running.faults().object("rebalances", "slow"), None, "freed by a mere annotation");
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_delete_while_emqx_answers_errors_removes_the_object_and_stops_nothing() {
+    let running = standing("documented-v1beta4").await;
+    let client = client(&running, "demo").await;
+    let api = rebalances(&client);
+    api.create(&PostParams::default(), &rebalance("r", Some("EmqxEnterprise"), "emqx-ee")).await.unwrap();
+    running.clock().advance(Duration::from_secs(7)).await;
+    assert!(running.faults().object("rebalances", "r").unwrap()["status"]["rebalanceStates"].is_array());
+    running.faults().emqx_answers(Some(kubectl_emqx::sim::scenario::Answer::Error));
+    api.delete("r", &DeleteParams::default()).await.unwrap();
+    running.clock().advance(Duration::from_secs(2)).await;
+    assert_eq!(running.faults().object("rebalances", "r"), None);
+    running.faults().emqx_answers(None);
+    assert!(runs(&running), "EMQX was not stopped");
     running.shutdown().await;
 }
 

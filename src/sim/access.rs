@@ -9,8 +9,17 @@ use serde_json::{Value, json};
 use super::resources::Resource;
 
 /// The users: token and user name are the same word.
-pub(super) const USERS: [&str; 7] =
-    ["admin", "viewer", "no-secrets", "no-endpoints", "no-pods", "no-gates", "nobody"];
+pub(super) const USERS: [&str; 9] = [
+    "admin",
+    "viewer",
+    "no-secrets",
+    "no-endpoints",
+    "no-pods",
+    "no-gates",
+    "no-patch",
+    "no-rebalances",
+    "nobody",
+];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +52,9 @@ impl User {
             "no-endpoints" => wish.resource != "endpointslices",
             "no-pods" => wish.resource != "pods",
             "no-gates" => reads || (wish.resource, wish.sub) != ("pods", "status"),
+            // All but marking and touching a Rebalance.
+            "no-patch" => (wish.verb, wish.resource) != ("patch", "rebalances"),
+            "no-rebalances" => wish.resource != "rebalances",
             _ => false,
         }
     }
@@ -125,6 +137,10 @@ mod tests {
         assert!(!may("no-pods", "list", "pods", ""));
         assert!(may("no-gates", "patch", "emqxes", ""));
         assert!(!may("no-gates", "patch", "pods", "status"));
+        assert!(may("no-patch", "delete", "rebalances", "") && !may("no-patch", "patch", "rebalances", ""));
+        assert!(
+            may("no-rebalances", "list", "emqxes", "") && !may("no-rebalances", "list", "rebalances", "")
+        );
         assert!(!may("nobody", "list", "emqxes", ""));
         assert_eq!(User::of(Some("Bearer unknown"), Some("admin")), None);
         assert_eq!(User::of(None, None), None);

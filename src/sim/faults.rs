@@ -200,6 +200,7 @@ impl Faults {
             Fault::StartPurge { node, rate } => drop(self.start_purge(node, *rate)),
             Fault::StopPurge => self.stop_purges(),
             Fault::StopOperator => self.set_operator_alive(false),
+            Fault::StartOperator => self.set_operator_alive(true),
             Fault::DeleteObject(object) => drop(self.delete_object(object)),
         }
     }

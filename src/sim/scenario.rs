@@ -160,6 +160,8 @@ pub enum Fault {
     StopPurge,
     /// The operator falls silent.
     StopOperator,
+    /// A silent operator works again.
+    StartOperator,
     /// An object is deleted: `plural/name` in the scenario's namespace.
     DeleteObject(String),
 }

@@ -1,6 +1,7 @@
 //! The controller of Rebalance objects, step by step as the real one (`rebalance_controller.go` of 2.2 and 2.3), with
 //! its traps: the readiness gate before everything else, the `Completed` that only means "nothing runs", the delete
-//! that hangs while the instance is not ready or before the first states were stored.
+//! that hangs (while the instance is not ready, until somebody changes the object; before the first states were stored,
+//! with growing pauses), and the stop call whose failure is ignored.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -72,9 +73,11 @@ pub(super) async fn run(shared: &Shared, changes: &Changes, mut worker: Worker) 
             }
         }
         if !shared.alive() {
-            // A dead operator forgets nothing: it looks again now and then.
+            // A dead operator forgets nothing: what was due is due when it lives again. A time in the past would make
+            // this loop run without a pause, and with it the whole simulated cluster would hang.
             for entry in entries.values_mut() {
                 entry.echo = Some(now + Duration::from_secs(1));
+                entry.due = entry.due.map(|due| due.max(now + Duration::from_secs(1)));
             }
             continue;
         }
@@ -150,8 +153,9 @@ impl Pass<'_> {
         let api = if enterprise { Api::V1beta4 } else { shared.api };
         // Before deletion and before the phase: the readiness trap, and the delete that hangs.
         if !instance::is_ready(api, &status) {
-            self.fail_before(&mut object, &format!("{title} {wanted} is not ready")).await?;
-            return if dying { Err("deleted while the instance is not ready".to_owned()) } else { Ok(None) };
+            // It returns without requeueing, an object that is being deleted too: only another change of the object
+            // brings the next pass.
+            return self.fail_before(&mut object, &format!("{title} {wanted} is not ready")).await;
         }
         if dying {
             return self.stop(object).await;
@@ -187,8 +191,10 @@ impl Pass<'_> {
         if object["status"]["phase"] == "Processing" {
             let coordinator = object["status"]["rebalanceStates"][0]["coordinator_node"].as_str();
             let coordinator = coordinator.ok_or("panic: index out of range [0] with length 0")?;
-            // Whatever EMQX says to it is ignored.
-            let _ = self.shared.emqx.with(|broker| broker.stop_rebalance(coordinator));
+            // The answer is ignored: where EMQX answers errors, the object goes and the rebalance continues.
+            if self.shared.emqx.answer().is_none() {
+                let _ = self.shared.emqx.with(|broker| broker.stop_rebalance(coordinator));
+            }
         }
         self.release(object).await
     }
