@@ -181,6 +181,17 @@ pub trait Kubernetes {
     fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created>;
     /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
     fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool>;
+    /// Deletes a Rebalance, if it still is exactly as it was read: by its uid and its resourceVersion, so that an operator
+    /// that has begun to work on it meanwhile is noticed.
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion>;
+    /// Writes an annotation on a Rebalance, if it still is the one with this uid; without a value it is removed. `false`
+    /// when that one is gone.
+    fn annotate_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        key: &'a str,
+        value: Option<&'a str>,
+    ) -> Later<'a, bool>;
     /// An instance as the server has it, `managedFields` included; `None` when it is gone.
     fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>>;
     /// Server-side apply of an instance's fields as our field manager; with `force` fields of other managers are taken
@@ -198,6 +209,17 @@ pub trait Kubernetes {
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
     /// Whether these are allowed; `None` where even that may not be asked.
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
+}
+
+/// What became of a delete that is for one version of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The object is deleted, or will be when its finalizers are gone.
+    Accepted,
+    /// The object was changed since it was read: nothing was done.
+    Changed,
+    /// There is no such object any more.
+    Gone,
 }
 
 /// What the server made of a manifest.

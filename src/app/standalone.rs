@@ -15,7 +15,8 @@ use crate::model::{
     Source, Target,
 };
 use crate::seam::{
-    AppliedObject, Brokers, Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, driven,
+    AppliedObject, Brokers, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope,
+    driven,
 };
 
 /// The name of an EMQX that does not report one.
@@ -199,6 +200,25 @@ impl Kubernetes for Standalone {
         match self.used() {
             Some(cluster) => cluster.delete_rebalance(rebalance, dry_run),
             None => Self::none("delete a Rebalance"),
+        }
+    }
+
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion> {
+        match self.used() {
+            Some(cluster) => cluster.delete_unchanged(rebalance),
+            None => Self::none("delete a Rebalance"),
+        }
+    }
+
+    fn annotate_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        key: &'a str,
+        value: Option<&'a str>,
+    ) -> Later<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.annotate_rebalance(rebalance, key, value),
+            None => Self::none("annotate a Rebalance"),
         }
     }
 

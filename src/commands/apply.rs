@@ -14,7 +14,7 @@ use crate::plan::rebalance::{Decision, RebalancePlan, Return};
 use crate::plan::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::tape::{Looks, Operations};
-use crate::plan::{picture, reach};
+use crate::plan::{ownership, picture, reach};
 use crate::seam;
 
 /// What is to be made, before a name is known.
@@ -294,8 +294,17 @@ async fn stay(
     Following { want, timeout: follow.timeout, ..following }.run(hands).await
 }
 
-/// What runs already in what was gathered; for the other verbs.
+/// What runs already in what was gathered, else what an operator has yet to start; for the other commands.
 pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
+    let waiting = || {
+        let waiting = ownership::waiting(&gathered.world, &gathered.id, hands.clock.now());
+        waiting.first().map(|object| object.name.clone())
+    };
+    runs(hands, gathered).or_else(waiting)
+}
+
+/// What runs already in what was gathered.
+pub fn runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     let instance = gathered.instance().ok()?;
     let picture = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
     let (backend, _) = reach::backend(reach::Asked::Auto, &gathered.world.served, instance).ok()?;

@@ -192,11 +192,28 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 
 /// The pictures of several; EMQX of all of them is asked at the same time.
 pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<Gathered>, Problem> {
+    Ok(all(hands, filter, want, None).await?.1)
+}
+
+/// The same with what was listed in Kubernetes: objects are there whether or not the instance that they name is. Without
+/// the resource `needed` the caller does nothing: that is printed by its problem, and not here.
+pub async fn all(
+    hands: &Hands,
+    filter: &Filter,
+    want: Want,
+    needed: Option<&str>,
+) -> Result<(World, Vec<Gathered>), Problem> {
     let (shared, notices) = listed(hands, &wide_scope(hands, filter, want)).await?;
-    let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
-    tell(hands, &notices, problem.as_ref());
+    let nothing = shared.ids().is_empty() && shared.rebalances.is_empty();
+    let problem = blind(&shared, "EMQX clusters").filter(|_| nothing);
+    let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
+    let missing = missing.map(|why| Problem::new("", why));
+    tell(hands, &notices, problem.as_ref().or(missing.as_ref()));
     if let Some(problem) = problem {
         return Err(problem);
+    }
+    if missing.is_some() {
+        return Ok((shared, Vec::new()));
     }
     let mut found = Vec::new();
     for id in shared.ids() {
@@ -207,7 +224,14 @@ pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<G
     for (gathered, facts) in found.iter_mut().zip(answers) {
         take(hands, &mut gathered.world, facts?);
     }
-    Ok(found)
+    Ok((shared, found))
+}
+
+/// Why a resource of Kubernetes could not be listed; `None` when it was.
+pub fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
+    let hearings = world.hearings.iter();
+    let mut of = hearings.filter(|((_, name), _)| *name == resource).map(|(_, hearing)| &hearing.link);
+    of.find(|link| matches!(link, Link::Forbidden(_) | Link::Unreachable(_)))
 }
 
 /// Asks EMQX again.

@@ -1,20 +1,29 @@
-//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off: the operator's to
-//! do, and may never come.
+//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
+//! operator's to do. Operators 2.2 and 2.3 look at a deleted object once, return without requeueing while EMQX is not
+//! Ready, and look again only when the object changes.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::Hands;
-use crate::error::Problem;
-use crate::model::{Instance, Rebalance};
-use crate::seam::Right;
+use super::gather;
+use crate::error::{Cause, Problem};
+use crate::model::{Instance, InstanceId, Rebalance, TOUCHED_ANNOTATION, World};
+use crate::seam::{Right, Want};
 
 /// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
+
+/// Between two looks at the instance, and at least between two touches of one object.
+const LOOK_AT_INSTANCE: Duration = Duration::from_secs(1);
+const TOUCH_AGAIN: Duration = Duration::from_secs(5);
+
+/// The permission that marking and touching an object need, as it is printed.
+pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 
 /// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
 /// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
@@ -28,7 +37,8 @@ pub(super) async fn allowed(
 ) -> Result<(), Problem> {
     let right = |name| Right { name, ..Right::of_rebalance("delete", namespace) };
     let refused = async |rights: &[Right]| {
-        hands.kubernetes.may(rights).await.is_ok_and(|answers| answers.contains(&Some(false)))
+        let answers = hands.kubernetes.may(rights).await;
+        answers.is_ok_and(|answers| answers.contains(&Some(false)))
     };
     if !refused(&[right(None)]).await {
         return Ok(());
@@ -41,6 +51,13 @@ pub(super) async fn allowed(
         return Err(Problem::refused(what, why).hint(way));
     }
     Ok(())
+}
+
+/// Whether this object may be patched; `true` where that cannot be asked.
+pub(super) async fn may_touch(hands: &Hands, object: &Rebalance) -> bool {
+    let right = Right { name: Some(object.name.clone()), ..Right::of_rebalance("patch", &object.namespace) };
+    let answers = hands.kubernetes.may(&[right]).await;
+    !answers.is_ok_and(|answers| answers.contains(&Some(false)))
 }
 
 /// Waits for the end of a deleted object, until then at the latest; gives back one that is still there.
@@ -59,12 +76,79 @@ pub(super) async fn lingers(
     }
 }
 
+/// The instance that an object is for as it is now; `None` when there is none, or none that may be read.
+async fn instance(hands: &Hands, id: &InstanceId) -> Result<Option<Instance>, Problem> {
+    let want = Want { instances: true, ..Want::default() };
+    let facts = hands.kubernetes.read(&gather::exact(hands, id, want)).await?;
+    Ok(World::of(facts).instance(id).cloned())
+}
+
+/// The id of the instance that an object is for.
+pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
+    InstanceId {
+        kind: object.instance_kind,
+        namespace: object.namespace.clone(),
+        name: object.instance_name.clone(),
+    }
+}
+
+/// Waits until the operator would take the finalizer of this object off; `false` when that has not come in time.
+pub(super) async fn ready(hands: &Hands, object: &Rebalance, until: Instant) -> Result<bool, Problem> {
+    loop {
+        if instance(hands, &instance_of(object)).await?.is_none_or(|instance| instance.ready()) {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        sleep(LOOK_AT_INSTANCE).await;
+    }
+}
+
+/// Frees a deleted object that is still there: waits until EMQX is Ready and changes an annotation of ours, so that the
+/// operator looks at it again. `None` when it is gone, else why it stays.
+pub(super) async fn freed(
+    hands: &Hands,
+    object: &Rebalance,
+    until: Instant,
+) -> Result<Option<String>, Problem> {
+    let id = instance_of(object);
+    let mut touched: Option<Instant> = None;
+    let mut refused: Option<String> = None;
+    loop {
+        let here = hands.kubernetes.rebalance(&object.namespace, &object.name).await?;
+        let Some(here) = here.filter(|here| here.uid == object.uid) else { return Ok(None) };
+        let ready = instance(hands, &id).await?.is_none_or(|instance| instance.ready());
+        let again = touched.is_none_or(|touched| touched.elapsed() >= TOUCH_AGAIN);
+        if ready && again && refused.is_none() {
+            let value = hands.clock.now().to_string();
+            match hands.kubernetes.annotate_rebalance(&here, TOUCHED_ANNOTATION, Some(&value)).await {
+                Ok(_) => touched = Some(Instant::now()),
+                Err(problem) if problem.cause == Cause::Forbidden => refused = Some(problem.why),
+                Err(problem) => refused = Some(problem.to_string()),
+            }
+        }
+        if Instant::now() >= until || refused.is_some() && ready {
+            return Ok(Some(why(&here, ready, touched.is_some(), refused.as_deref())));
+        }
+        sleep(LOOK_AT_INSTANCE).await;
+    }
+}
+
 /// Why a deleted object stays.
-pub(super) fn why(object: &Rebalance, instance: Option<&Instance>) -> String {
-    let why = if instance.is_some_and(Instance::ready) {
-        "the operator has not taken its finalizer off; is it running?"
-    } else {
-        "the operator takes its finalizer off only when the EMQX is ready again"
-    };
-    format!("{why} (finalizers: {})", object.finalizers.join(", "))
+fn why(object: &Rebalance, ready: bool, touched: bool, refused: Option<&str>) -> String {
+    let finalizers = format!("(finalizers: {})", object.finalizers.join(", "));
+    match refused {
+        _ if !ready => format!(
+            "the operator takes its finalizer off only when EMQX is Ready again and the object changes then {finalizers}"
+        ),
+        Some(refused) => format!(
+            "the operator looks at it again only when the object changes, and kubectl emqx cannot change it: {refused} \
+             {finalizers}"
+        ),
+        None if touched => {
+            format!("the operator has not taken its finalizer off; is it running? {finalizers}")
+        }
+        None => format!("the operator has not looked at it again so far {finalizers}"),
+    }
 }

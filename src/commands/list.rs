@@ -1,30 +1,39 @@
 //! `rebalance list`, and bare `rebalance`: running and past ones, each with a verdict.
 
+use std::time::Duration;
+
+use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::gather::{self, Gathered};
+use super::gone::instance_of;
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
-use crate::error::Exit;
+use crate::error::{Exit, Problem};
 use crate::model::human::seconds_between;
-use crate::model::{Phase, Rebalance, Verdict};
+use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
 use crate::plan::follow::{Follower, Run};
-use crate::plan::judge;
 use crate::plan::progress::Counts;
 use crate::plan::results::{Backend, RebalanceItem};
 use crate::plan::words::contradiction;
+use crate::plan::{judge, ownership, waiting};
 use crate::seam::Want;
 
 /// What is looked at.
 const WANT: Want = Want { endpoints: false, ..Want::REBALANCE };
 
+/// Between two requests to EMQX about an object that says Processing and that EMQX does not list.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// `rebalance list`.
 pub async fn run(hands: &Hands, intent: &List) -> Outcome {
-    let gathered = gather::several(hands, &intent.filter, WANT).await?;
+    let (listed, mut gathered) = gather::all(hands, &intent.filter, WANT, None).await?;
+    ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     let mut items: Vec<RebalanceItem> = gathered.iter().flat_map(|it| of(it, now)).collect();
-    if let Some(first) = gathered.first() {
-        items.extend(strays(first, &gathered, now));
+    // Behind a selector an instance may be there and not be listed.
+    if intent.filter.labels.is_none() && intent.filter.fields.is_none() {
+        items.extend(strays(&listed, now).into_iter().map(|(_, item)| item));
     }
     items.retain(|item| match intent.backend {
         BackendChoice::Auto => true,
@@ -32,7 +41,11 @@ pub async fn run(hands: &Hands, intent: &List) -> Outcome {
         BackendChoice::Emqx => item.backend == Backend::Emqx,
     });
     items.sort_by(|one, other| one.started_time.cmp(&other.started_time).then(one.name.cmp(&other.name)));
-    hands.printer.rebalances(&items, intent.output, now);
+    let people = matches!(intent.output, Output::Text | Output::Wide);
+    // What may not be listed is not "none": a notice has named the permission that is missing.
+    if !(items.is_empty() && people && gather::unlisted(&listed, "rebalances").is_some()) {
+        hands.printer.rebalances(&items, intent.output, now);
+    }
     if intent.bare && intent.output == Output::Text {
         hint(hands, &items);
     }
@@ -45,6 +58,24 @@ fn hint(hands: &Hands, items: &[RebalanceItem]) {
         Some(item) => format!("kubectl emqx rebalance watch {}", item.name),
         None => "kubectl emqx rebalance plan".to_owned(),
     });
+}
+
+/// Asks EMQX again where an object says Processing and EMQX does not list it: one answer is not the end.
+pub(super) async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
+    let now = hands.clock.now();
+    let doubtful = |it: &&mut Gathered| {
+        let objects = it.world.rebalances_of(&it.id);
+        it.world
+            .load
+            .as_ref()
+            .is_some_and(|load| objects.iter().any(|seen| ownership::not_run(&seen.value, &load.value, now)))
+    };
+    let asked = gathered.iter_mut().filter(doubtful).map(async |it| {
+        tokio::time::sleep(ASK_AGAIN).await;
+        gather::refresh_objects(hands, it).await?;
+        gather::refresh(hands, it).await
+    });
+    join_all(asked).await.into_iter().collect()
 }
 
 /// The rebalances of one instance.
@@ -60,6 +91,11 @@ pub fn of(gathered: &Gathered, now: Timestamp) -> Vec<RebalanceItem> {
             let object = &seen.value;
             let run =
                 follower.runs.iter().find(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
+            if let Some((verdict, reason)) = not_started(world, object, now) {
+                let since = object.started.or(object.created);
+                let seconds = since.map(|since| seconds_between(since, now));
+                return item(&gathered.id, object, verdict, reason, seconds);
+            }
             match run {
                 Some(run) => running(gathered, object, run, now),
                 None => past(gathered, object, counts.as_ref(), now),
@@ -96,16 +132,16 @@ fn running(gathered: &Gathered, object: &Rebalance, run: &Run, now: Timestamp) -
         };
         (verdict, reason)
     });
-    item(gathered, object, verdict, reason, object.started.map(|started| seconds_between(started, now)))
+    item(&gathered.id, object, verdict, reason, object.started.map(|started| seconds_between(started, now)))
 }
 
 fn past(gathered: &Gathered, object: &Rebalance, counts: Option<&Counts>, now: Timestamp) -> RebalanceItem {
     let (verdict, reason, duration) = judge::past(object, counts, now);
-    item(gathered, object, verdict, reason, duration)
+    item(&gathered.id, object, verdict, reason, duration)
 }
 
 fn item(
-    gathered: &Gathered,
+    id: &InstanceId,
     object: &Rebalance,
     verdict: Verdict,
     reason: String,
@@ -113,7 +149,7 @@ fn item(
 ) -> RebalanceItem {
     RebalanceItem {
         name: object.name.clone(),
-        instance: gathered.id.clone(),
+        instance: id.clone(),
         phase: object.phase.text().map(str::to_owned),
         verdict,
         message: reason,
@@ -124,27 +160,51 @@ fn item(
     }
 }
 
-/// Objects whose instance is not there: a lost kind, a wrong name. They are over, or never began.
-fn strays(any: &Gathered, all: &[Gathered], now: Timestamp) -> Vec<RebalanceItem> {
-    let known = |object: &Rebalance| {
-        all.iter().any(|it| {
-            it.id.namespace == object.namespace
-                && it.id.name == object.instance_name
-                && it.id.kind == object.instance_kind
-        })
-    };
-    any.world
-        .rebalances
-        .values()
-        .map(|seen| &seen.value)
-        .filter(|object| !known(object))
+/// What is said of an object that EMQX does not run although it is not over: it waits for an operator, or says Processing
+/// on its own.
+fn not_started(world: &World, object: &Rebalance, now: Timestamp) -> Option<(Verdict, String)> {
+    if let Some(seconds) = waiting::seconds(object, now) {
+        return Some((waiting::verdict(seconds), waiting::message(seconds)));
+    }
+    let load = &world.load.as_ref()?.value;
+    ownership::not_run(object, load, now).then(|| (Verdict::Unknown, ownership::not_run_message().to_owned()))
+}
+
+/// Objects whose instance is not there: it was deleted, the kind is lost, or the name is wrong.
+pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, RebalanceItem)> {
+    let objects = world.rebalances.values().map(|seen| &seen.value);
+    objects
+        .filter(|object| world.instance_of(object).is_none())
         .map(|object| {
-            let (verdict, reason, duration) = judge::past(object, None, now);
-            let mut item = item(any, object, verdict, reason, duration);
-            item.instance.kind = object.instance_kind;
-            item.instance.namespace.clone_from(&object.namespace);
-            item.instance.name.clone_from(&object.instance_name);
-            item
+            let id = instance_of(object);
+            let (verdict, reason) = stray(world, object, &id, now);
+            (object, item(&id, object, verdict, reason, None))
         })
         .collect()
+}
+
+fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> (Verdict, String) {
+    let unlisted = gather::unlisted(world, id.kind.plural()).and_then(Link::why);
+    let other = InstanceKind::ALL
+        .into_iter()
+        .find(|kind| *kind != id.kind && world.instance(&InstanceId { kind: *kind, ..id.clone() }).is_some());
+    let missing = match (unlisted, other) {
+        (Some(why), _) => format!("whether {id} exists is not known: {why}"),
+        (None, Some(kind)) => {
+            format!("there is no {id}, but {kind} {}: the object names another kind", id.name)
+        }
+        (None, None) => format!("there is no {id}"),
+    };
+    if let Some(seconds) = waiting::seconds(object, now) {
+        return (waiting::verdict(seconds), format!("{}; {missing}", waiting::message(seconds)));
+    }
+    match object.phase {
+        Phase::Failed if !object.processed => {
+            judge::never_started(object.failure.as_deref(), &object.strategy, None, false)
+        }
+        Phase::Processing if unlisted.is_none() => {
+            (Verdict::Failed, format!("the instance was deleted: {missing}"))
+        }
+        _ => (Verdict::Unknown, format!("not followed; {missing}")),
+    }
 }

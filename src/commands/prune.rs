@@ -8,34 +8,53 @@ use super::gone::{self, GONE_WITHIN};
 use super::list;
 use super::{Hands, Outcome};
 use crate::cli::intent::{DryRun, Filter, Output, Prune};
-use crate::error::Exit;
+use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural, seconds_between};
-use crate::model::{Instance, Phase, Rebalance};
+use crate::model::{Phase, Rebalance, World};
 use crate::plan::results::RebalanceItem;
 use crate::seam::{self, Want};
 
 /// `rebalance prune`.
 pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     let want = Want { endpoints: false, ..Want::REBALANCE };
-    let gathered = gather::several(hands, &Filter::default(), want).await?;
+    let (listed, mut gathered) = gather::all(hands, &Filter::default(), want, Some("rebalances")).await?;
+    if let Some(link) = gather::unlisted(&listed, "rebalances") {
+        // What may not be listed is not "none".
+        let what = format!("cannot prune in namespace {}", hands.namespace);
+        let problem = Problem::new(what, link.why().unwrap_or_default());
+        return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
+    }
+    list::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
-    let mut doomed: Vec<(Rebalance, Option<&Instance>)> = Vec::new();
+    let mut doomed: Vec<Rebalance> = Vec::new();
+    let mut hanging: Vec<Rebalance> = Vec::new();
+    let mut judged: Vec<(&Rebalance, Option<&'static str>)> = Vec::new();
     for one in &gathered {
         for item in list::of(one, now) {
             let key = (one.id.namespace.clone(), item.name.clone());
             let Some(object) = one.world.rebalances.get(&key).map(|seen| &seen.value) else { continue };
-            if let Some(why) = keeps(object, &item, one.world.load.is_some()) {
-                hands.printer.talk(&format!("{} stays: {why}", object.name));
-                continue;
-            }
-            let ended = object.completed.or(object.failed).or(object.created);
-            let age = ended.map(|ended| seconds_between(ended, now));
-            if age.is_some_and(|age| age >= intent.older_than.as_secs()) {
-                doomed.push((object.clone(), one.instance().ok()));
-            }
+            judged.push((object, keeps(object, &item, one.world.load.is_some())));
         }
     }
-    if doomed.is_empty() {
+    for (object, item) in list::strays(&listed, now) {
+        judged.push((object, keeps_stray(&listed, object, &item)));
+    }
+    for (object, keeps) in judged {
+        if object.deleting.is_some() {
+            hanging.push(object.clone());
+            continue;
+        }
+        if let Some(why) = keeps {
+            hands.printer.talk(&format!("{} stays: {why}", object.name));
+            continue;
+        }
+        let ended = object.completed.or(object.failed).or(object.created);
+        let age = ended.map(|ended| seconds_between(ended, now));
+        if age.is_some_and(|age| age >= intent.older_than.as_secs()) {
+            doomed.push(object.clone());
+        }
+    }
+    if doomed.is_empty() && hanging.is_empty() {
         hands.printer.talk(&match intent.older_than.as_secs() {
             0 => "nothing to prune: no Rebalance is over".to_owned(),
             seconds => format!("nothing to prune: no Rebalance ended more than {} ago", duration(seconds)),
@@ -44,39 +63,55 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     }
     let dry = intent.write.dry_run;
     let way = "kubectl emqx rebalance list shows those that are over";
-    let names = doomed.iter().map(|(object, _)| &object.name);
-    gone::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
+    let names = doomed.iter().map(|object| &object.name);
+    if !doomed.is_empty() {
+        gone::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
+    }
     if dry == DryRun::None {
-        for (object, _) in &doomed {
+        for object in &doomed {
             hands.printer.talk(&format!("  {}", object.name));
         }
-        confirm(
-            hands,
-            &intent.write,
-            &format!("Delete {}?", plural(doomed.len() as u64, "finished Rebalance")),
-        )
-        .await?;
+        for object in &hanging {
+            hands.printer.talk(&format!("  {} (it is being deleted already)", object.name));
+        }
+        let all = doomed.len() + hanging.len();
+        confirm(hands, &intent.write, &format!("Delete {}?", plural(all as u64, "finished Rebalance")))
+            .await?;
     }
     if let Some(reason) = &intent.write.reason {
         hands.printer.talk(&format!("reason: {reason}"));
     }
+    if dry == DryRun::None {
+        doomed = ready(hands, doomed).await?;
+    }
     if dry != DryRun::Client {
         let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
-        for (object, _) in &doomed {
+        for object in &doomed {
             hands.kubernetes.delete_rebalance(object, how).await?;
         }
     }
     // All were asked to go before the first is waited for: together they get the time of one.
     let until = Instant::now() + GONE_WITHIN;
-    for (object, instance) in &doomed {
+    let (count, free_until) = (doomed.len(), until + GONE_WITHIN);
+    for (place, object) in doomed.iter().chain(&hanging).enumerate() {
+        let before = place >= count;
+        if before && dry != DryRun::None {
+            hands.printer.talk(&format!("{} stays: it is being deleted already", object.name));
+            continue;
+        }
+        // One that was deleted before hangs already: it is touched at once.
+        let until = if before { Instant::now() } else { until };
         let here = if dry == DryRun::None { gone::lingers(hands, object, until).await? } else { None };
-        if let Some(here) = &here {
-            let why = gone::why(here, *instance);
+        let stays = match &here {
+            Some(here) => gone::freed(hands, here, free_until.min(Instant::now() + GONE_WITHIN)).await?,
+            None => None,
+        };
+        if let Some(why) = &stays {
             hands.printer.talk(&format!("{} is terminating: {why}", object.name));
         }
         let name = format!("rebalance.apps.emqx.io/{}", object.name);
         let note = match dry {
-            DryRun::None if here.is_some() => "terminating",
+            DryRun::None if stays.is_some() => "terminating",
             DryRun::None => "deleted",
             DryRun::Client => "deleted (dry run)",
             DryRun::Server => "deleted (server dry run)",
@@ -89,10 +124,49 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     Ok(Exit::Reached)
 }
 
+/// Those whose finalizer the operator takes off: it does so only while EMQX is Ready, which is waited for a little.
+async fn ready(hands: &Hands, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
+    let until = Instant::now() + GONE_WITHIN;
+    let mut ready = Vec::with_capacity(doomed.len());
+    for object in doomed {
+        if object.finalizers.is_empty() || gone::ready(hands, &object, until).await? {
+            ready.push(object);
+        } else {
+            hands.printer.talk(&format!(
+                "{} stays: EMQX is not Ready, so that the operator would not take its finalizer off and a delete would hang",
+                object.name
+            ));
+        }
+    }
+    Ok(ready)
+}
+
+/// Why an object whose instance is not listed stays, if it must.
+fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Option<&'static str> {
+    let id = gone::instance_of(object);
+    if gather::unlisted(world, id.kind.plural()).is_some() {
+        return Some("whether its EMQX exists is not known: it may still run");
+    }
+    match object.phase {
+        Phase::Completed => None,
+        Phase::Failed if !object.processed => None,
+        // Its EMQX is deleted, and with it what it ran, unless pods of it are left.
+        Phase::Failed | Phase::Processing if gather::unlisted(world, "pods").is_some() => {
+            Some("its EMQX is deleted, but whether pods of it still run is not known")
+        }
+        Phase::Failed | Phase::Processing => {
+            let mut pods = world.pods_of(&id);
+            pods.next().map(|_| "its EMQX is deleted, but pods of it still run: EMQX may still rebalance")
+        }
+        _ if item.verdict.final_word() => Some("the operator has not written that it is over"),
+        _ => Some("no operator has picked it up so far: kubectl emqx rebalance stop deletes it"),
+    }
+}
+
 /// Why an object stays, if it must: it runs, or may.
 fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'static str> {
-    if object.deleting.is_some() {
-        return Some("it is being deleted already");
+    if object.phase == Phase::Pending {
+        return Some("no operator has picked it up so far: kubectl emqx rebalance stop deletes it");
     }
     if !item.verdict.final_word() {
         return Some("it is running");

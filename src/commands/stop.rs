@@ -1,28 +1,56 @@
-//! `rebalance stop`: EMQX is told, then it is proved, then the object is deleted; and never is anything waited for for
-//! ever.
+//! `rebalance stop`: the object is marked, EMQX is told, it is verified, then the object is deleted; and never is anything
+//! waited for without a limit.
 
 use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::decide::confirm;
 use super::gather::{self, Gathered};
 use super::gone::{self, GONE_WITHIN, LOOK};
-use super::watch::{Meant, REACH_EMQX, driven, meant, nothing, over};
+use super::watch::{REACH_EMQX, over};
 use super::{Hands, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
-use crate::error::{Exit, Problem};
-use crate::model::{NodeName, Phase, PodName, Rebalance, RunningRebalance, Source, Verdict};
+use crate::error::{Cause, Exit, Problem};
+use crate::model::{
+    FIELD_MANAGER, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
+    Source, StopMark, Verdict,
+};
 use crate::plan::follow::Follower;
-use crate::plan::judge;
-use crate::plan::picture::picture;
+use crate::plan::picture::{SourceState, picture};
 use crate::plan::progress::Counts;
 use crate::plan::results::{Backend, Stopped};
 use crate::plan::words::short;
+use crate::plan::{judge, ownership, waiting};
+use crate::seam::{self, Deletion, Want};
+
+mod target;
+
+use target::Target;
 
 /// Donors that are asked one by one at the most.
 const ASKED: usize = 8;
 
 /// How long after a delete without EMQX it is looked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Between two requests to an EMQX that answers errors.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// After the delete of an object that was never picked up, EMQX is asked again after this time: an operator that had read
+/// the object just before may start it.
+const STARTS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Seconds by the server's clock for which an object that says Processing may be in no entry of EMQX's: the operator
+/// writes the phase first, and one answer without the entry is not the end.
+const UNLISTED_SECONDS: f64 = 10.0;
+
+/// Seconds after which an object with the operator's finalizer and without a status is one that it left behind.
+const LEFT_BEHIND_SECONDS: u64 = 30;
+
+/// Donors are asked whether they accept clients; where they cannot be, the endpoints tell within this time: the
+/// operators open the gates 0.4 s to 16 s after the end.
+const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of what is stopped.
 struct Stopping<'a> {
@@ -31,21 +59,39 @@ struct Stopping<'a> {
     gathered: Gathered,
     name: String,
     proof: Vec<String>,
+    until: Instant,
+    /// Whether the object may be marked, and touched if its delete hangs.
+    may_patch: bool,
+}
+
+/// How that which is to be stopped stands.
+enum Standing {
+    /// EMQX runs it.
+    Runs(RunningRebalance),
+    /// No operator has picked it up, for so many seconds.
+    Waits(Rebalance, u64),
+    /// The operator has begun, and EMQX does not list it so far, or no more.
+    Unlisted(Rebalance),
+    /// It is over in EMQX.
+    Over,
 }
 
 /// `rebalance stop`.
 pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
-    let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
-    let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
-        let nothing = nothing(hands, &gathered, intent.backend)?;
-        hands.printer.talk(&format!("{nothing}: there is nothing to stop"));
-        return Ok(unchanged(intent));
+    let (gathered, name) = match target::resolve(hands, intent).await? {
+        Target::One(gathered, name) => (gathered, name),
+        Target::Nothing(why) => {
+            hands.printer.talk(&why);
+            return Ok(unchanged(intent));
+        }
     };
-    let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new() };
+    let until = Instant::now() + intent.timeout;
+    let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new(), until, may_patch: true };
     // That it is over is only believed of one who knows: EMQX, or a phase that proves it.
     let heard = stopping.gathered.world.load.is_some();
     if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
+        && !stopping.object().is_some_and(ownership::left_by_a_stop)
     {
         let name = &stopping.name;
         hands
@@ -53,14 +99,13 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
             .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
         return Ok(unchanged(intent));
     }
-    let limit = intent.timeout;
     let mut interrupt: Interrupt = (hands.interrupt)();
     tokio::select! {
         biased;
-        outcome = stopping.stop(limit) => outcome,
+        outcome = stopping.stop() => outcome,
         () = &mut interrupt => Err(Problem::new(
             "interrupted",
-            "what was asked of EMQX and Kubernetes so far stays asked",
+            "what was requested of EMQX and Kubernetes so far stays requested",
         )
         .hint("kubectl emqx rebalance list shows what still runs")
         .exit(Exit::Interrupted)),
@@ -78,26 +123,65 @@ impl Stopping<'_> {
     }
 
     fn entry(&self) -> Option<RunningRebalance> {
-        let load = self.gathered.world.load.as_ref()?;
-        let coordinator = self.object().and_then(|it| it.states.first()).map(|it| it.coordinator.clone());
-        let entries = &load.value.rebalances;
-        let same = |entry: &&RunningRebalance| {
-            format!("coordinator/{}", entry.coordinator) == self.name
-                || coordinator.as_ref().is_none_or(|node| *node == entry.coordinator)
+        let running = ownership::running(&self.gathered.world, &self.gathered.id);
+        let found = running.into_iter().find(|(name, entry)| {
+            *name == self.name || format!("coordinator/{}", entry.coordinator) == self.name
+        });
+        found.map(|(_, entry)| entry)
+    }
+
+    fn standing(&self) -> Standing {
+        if let Some(entry) = self.entry() {
+            return Standing::Runs(entry);
+        }
+        let Some(object) = self.object() else { return Standing::Over };
+        let Some(seconds) = waiting::seconds(object, self.hands.clock.now()) else {
+            let begun = object.phase == Phase::Processing && object.deleting.is_none();
+            return if begun { Standing::Unlisted(object.clone()) } else { Standing::Over };
         };
-        entries.iter().find(same).cloned()
+        // The operator's finalizer without a status: it is between its two writes, or died there.
+        if object.finalizers.is_empty() || seconds >= LEFT_BEHIND_SECONDS {
+            Standing::Waits(object.clone(), seconds)
+        } else {
+            Standing::Unlisted(object.clone())
+        }
     }
 
     fn hears_emqx(&self) -> bool {
         self.gathered.world.load.is_some()
-            && crate::plan::picture::SourceState::Ok
+            && SourceState::Ok
                 == picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now())
                     .source(Source::Emqx)
     }
 
-    async fn stop(&mut self, limit: Duration) -> Outcome {
+    /// Why EMQX cannot be asked.
+    fn deaf(&self) -> Option<String> {
+        let now = self.hands.clock.now();
+        let picture = picture(&self.gathered.world, &self.gathered.id, now);
+        picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
+    }
+
+    /// Whether EMQX is silent to us because we lack a permission or a key: the operator may reach it all the same.
+    fn may_not_ask(&self) -> bool {
+        let of_emqx =
+            |source: Source, link: &Link| source == Source::Emqx && matches!(link, Link::Forbidden(_));
+        self.gathered.world.hearings.iter().any(|((source, _), hearing)| of_emqx(*source, &hearing.link))
+    }
+
+    async fn look(&mut self) -> Result<(), Problem> {
+        gather::refresh_objects(self.hands, &mut self.gathered).await?;
+        gather::refresh(self.hands, &mut self.gathered).await
+    }
+
+    async fn stop(&mut self) -> Outcome {
         let object_only = self.intent.backend == BackendChoice::Rebalance;
-        let blind = if self.hears_emqx() && !object_only { None } else { Some(self.blind()?) };
+        let waits = matches!(self.standing(), Standing::Waits(..));
+        let asked = self.hears_emqx() && !object_only;
+        if !asked && !waits && !object_only && !self.may_not_ask() {
+            self.await_emqx().await?;
+        }
+        let asked = self.hears_emqx() && !object_only;
+        let blind = if asked || waits { None } else { Some(self.blind()?) };
         // EMQX stopped and its object left behind is half a stop.
         let deletes = self.object().is_some_and(|it| it.deleting.is_none());
         if deletes && self.intent.backend != BackendChoice::Emqx {
@@ -108,23 +192,36 @@ impl Stopping<'_> {
             );
             gone::allowed(self.hands, &self.gathered.id.namespace, [&self.name], what, way).await?;
         }
+        if !waits {
+            self.ask_about_marks().await;
+        }
         if self.intent.write.dry_run != DryRun::None {
-            let steps = match (self.entry().filter(|_| blind.is_none()), self.object()) {
-                (Some(entry), Some(_)) => {
-                    format!("tell {} to stop, prove it, delete the object", entry.coordinator)
-                }
-                (Some(entry), None) => format!("tell {} to stop, prove it", entry.coordinator),
-                (None, _) => "delete the object".to_owned(),
-            };
+            let steps = self.steps(blind.is_some());
             self.hands.printer.talk(&format!("would stop {}: {steps}", self.name));
             self.hands.printer.line(&format!("{} (dry run)", self.label()));
             return Ok(Exit::Reached);
         }
         confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))
             .await?;
+        self.until = Instant::now() + self.intent.timeout;
         match blind {
-            None => self.through_emqx(limit).await,
-            Some((object, why)) => self.without_emqx(object, why, limit).await,
+            None => self.with_emqx().await,
+            Some((object, why)) => self.without_emqx(object, why).await,
+        }
+    }
+
+    fn steps(&self, blind: bool) -> String {
+        match (self.standing(), self.object()) {
+            (Standing::Runs(entry), Some(_)) if !blind => {
+                format!("tell {} to stop, verify that it stopped, delete the object", entry.coordinator)
+            }
+            (Standing::Runs(entry), None) if !blind => {
+                format!("tell {} to stop, verify that it stopped", entry.coordinator)
+            }
+            (Standing::Waits(_, seconds), _) => {
+                format!("delete the object, which is {}", waiting::message(seconds))
+            }
+            _ => "delete the object".to_owned(),
         }
     }
 
@@ -136,24 +233,162 @@ impl Stopping<'_> {
         }
     }
 
-    async fn through_emqx(&mut self, limit: Duration) -> Outcome {
+    /// EMQX answers errors, or does not answer: what the operator asks of it fails as well, so that a delete of the object
+    /// would leave the rebalance running.
+    async fn await_emqx(&mut self) -> Result<(), Problem> {
+        let mut told = false;
+        while !self.hears_emqx() && !self.may_not_ask() {
+            let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+            if Instant::now() >= self.until {
+                return Err(self.not_stopped(why));
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
+            }
+            sleep(ASK_AGAIN).await;
+            gather::refresh(self.hands, &mut self.gathered).await?;
+        }
+        Ok(())
+    }
+
+    /// It is not stopped: what is left as it was, and how to try again.
+    fn not_stopped(&self, why: String) -> Problem {
+        let kept = if self.object().is_some() { "; the object and its plan are kept" } else { "" };
+        Problem::new(format!("{} is not stopped", self.name), format!("{why}{kept}"))
+            .hint(format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name))
+            .exit(Exit::TimedOut)
+    }
+
+    async fn with_emqx(&mut self) -> Outcome {
+        let unlisted = Duration::from_secs_f64(UNLISTED_SECONDS / self.hands.clock.speed().max(0.1));
+        let mut since: Option<Instant> = None;
+        loop {
+            match self.standing() {
+                Standing::Runs(entry) => return self.through_emqx(entry).await,
+                Standing::Waits(object, seconds) => {
+                    if let Some(exit) = self.before_it_starts(object, seconds).await? {
+                        return Ok(exit);
+                    }
+                }
+                Standing::Over => return self.clean_up().await,
+                Standing::Unlisted(object) => {
+                    let since = *since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= unlisted {
+                        if let Some(exit) = self.unlisted(object).await? {
+                            return Ok(exit);
+                        }
+                    }
+                }
+            }
+            if Instant::now() >= self.until {
+                return Err(
+                    self.not_stopped("the operator has begun, and EMQX does not list it so far".to_owned())
+                );
+            }
+            sleep(LOOK).await;
+            self.look().await?;
+        }
+    }
+
+    /// No operator has picked it up: the object is deleted in the version that was read, and EMQX is asked whether it
+    /// started anything. `None` when an operator was faster.
+    async fn before_it_starts(&mut self, object: Rebalance, seconds: u64) -> Result<Option<Exit>, Problem> {
         let label = self.label();
-        let began = tokio::time::Instant::now();
-        let mut follower = Follower::new(Some(self.gathered.id.clone()));
-        follower.observe(&self.gathered.world, self.hands.clock.now());
-        let Some(entry) = self.started(began, limit).await? else {
-            // It was over before it could be stopped; whatever is left is an object that is over.
+        let before = self.coordinators();
+        match self.hands.kubernetes.delete_unchanged(&object).await? {
+            Deletion::Changed => return Ok(None),
+            Deletion::Gone => self.proof.push("the object was gone already".to_owned()),
+            Deletion::Accepted => {
+                self.proof.push(format!("the object is deleted; it was {}", waiting::message(seconds)));
+            }
+        }
+        self.leave(&object).await?;
+        sleep(STARTS_WITHIN).await;
+        gather::refresh(self.hands, &mut self.gathered).await?;
+        if self.hears_emqx() {
+            let load = self.gathered.world.load.as_ref();
+            let entries = load.map(|load| load.value.rebalances.clone()).unwrap_or_default();
+            // The operator read the object just before it was deleted, and started it.
+            if let Some(entry) = entries.into_iter().find(|entry| !before.contains(&entry.coordinator)) {
+                return self.through_emqx(entry).await.map(Some);
+            }
+            self.proof.push("EMQX started nothing".to_owned());
+        } else {
+            let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+            self.proof.push(format!("not verified: that EMQX started nothing, because {why}"));
+        }
+        let message = format!("deleted before an operator started it: it was {}", waiting::message(seconds));
+        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        Ok(Some(Exit::Reached))
+    }
+
+    /// Who conducts a rebalance.
+    fn coordinators(&self) -> Vec<NodeName> {
+        let load = self.gathered.world.load.as_ref();
+        let entries = load.map(|load| load.value.rebalances.as_slice()).unwrap_or_default();
+        entries.iter().map(|entry| entry.coordinator.clone()).collect()
+    }
+
+    /// An object that says Processing, and no entry of EMQX's for a while. `None` while the operator has not written a
+    /// status.
+    async fn unlisted(&mut self, object: Rebalance) -> Result<Option<Exit>, Problem> {
+        if object.phase != Phase::Processing {
+            return Ok(None);
+        }
+        let conducts = self.coordinators();
+        if let Some(state) = object.states.iter().find(|state| conducts.contains(&state.coordinator)) {
+            let node = &state.coordinator;
+            return Err(Problem::refused(
+                format!("will not delete {}", self.name),
+                format!(
+                    "EMQX does not run it, but {node} conducts another rebalance, which the operator would stop when the \
+                     object is deleted"
+                ),
+            )
+            .hint(format!("kubectl emqx rebalance stop coordinator/{node} stops that one")));
+        }
+        let label = self.label();
+        self.proof.push("EMQX does not run it".to_owned());
+        self.mark().await;
+        self.delete().await?;
+        let message = "EMQX does not run it; the object said Processing".to_owned();
+        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        Ok(Some(Exit::Reached))
+    }
+
+    /// It is over in EMQX: what is left is an object that an earlier stop did not get rid of, if anything.
+    async fn clean_up(&mut self) -> Outcome {
+        let left = self.object().filter(|object| ownership::left_by_a_stop(object)).cloned();
+        let Some(object) = left else {
             self.hands.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
             return Ok(unchanged(self.intent));
         };
-        let told = self.gathered.broker.stop(&entry.coordinator).await?;
-        self.hands.printer.talk(&if told {
-            format!("told {} to stop", entry.coordinator)
-        } else {
-            format!("{} says that it conducts none any more", entry.coordinator)
-        });
-        self.prove_no_entry(&entry.coordinator, began, limit).await?;
-        self.prove_donors(&entry.donors, began, limit).await;
+        if self.intent.backend == BackendChoice::Emqx {
+            self.hands.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
+            return Ok(unchanged(self.intent));
+        }
+        let label = self.label();
+        self.proof.push("EMQX does not run it".to_owned());
+        self.delete().await?;
+        let message = match &object.stopped_by {
+            Some(mark) => format!("stopped by {} before; its object was still there", mark.by),
+            None => "EMQX does not run it; its deletion had not come to its end".to_owned(),
+        };
+        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        Ok(Exit::Reached)
+    }
+
+    async fn through_emqx(&mut self, entry: RunningRebalance) -> Outcome {
+        let label = self.label();
+        let mut follower = Follower::new(Some(self.gathered.id.clone()));
+        follower.observe(&self.gathered.world, self.hands.clock.now());
+        self.mark().await;
+        if let Err(problem) = self.tell(&entry.coordinator).await {
+            self.unmark().await;
+            return Err(problem);
+        }
+        self.verify_no_entry(&entry.coordinator).await?;
+        self.verify_donors(&entry.donors).await?;
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
         self.delete().await?;
         follower.we_stopped(&self.name);
@@ -164,128 +399,229 @@ impl Stopping<'_> {
         Ok(Exit::Reached)
     }
 
-    /// EMQX's entry. An object that was just made may not have one so far, and must not be deleted before it has: the
-    /// operator's stop would miss it.
-    async fn started(
-        &mut self,
-        began: tokio::time::Instant,
-        limit: Duration,
-    ) -> Result<Option<RunningRebalance>, Problem> {
-        loop {
-            if let Some(entry) = self.entry() {
-                return Ok(Some(entry));
-            }
-            let waits = self.object().is_some_and(|object| {
-                object.deleting.is_none() && matches!(object.phase, Phase::Pending | Phase::Processing)
-            });
-            if !waits {
-                return Ok(None);
-            }
-            if began.elapsed() >= limit {
-                return Err(Problem::new(
-                    format!("{} was not stopped", self.name),
-                    "the operator has not told EMQX to start it so far, so there is nothing that could be stopped",
-                )
-                .hint(format!("kubectl emqx rebalance stop {} again, as soon as it runs", self.name))
-                .exit(Exit::TimedOut));
-            }
-            tokio::time::sleep(LOOK).await;
-            gather::refresh_objects(self.hands, &mut self.gathered).await?;
-            gather::refresh(self.hands, &mut self.gathered).await?;
+    /// Reports once, before anything is done, that the object cannot be marked.
+    async fn ask_about_marks(&mut self) {
+        let Some(object) = self.object().cloned() else { return };
+        self.may_patch = gone::may_touch(self.hands, &object).await;
+        if !self.may_patch {
+            self.hands.printer.notice(&format!(
+                "{} cannot be marked as stopped, nor freed if its delete hangs: you may not patch it (needs {}); who follows \
+                 it may report coordinatorLost",
+                self.name,
+                gone::PATCH
+            ));
         }
     }
 
-    async fn prove_no_entry(
-        &mut self,
-        coordinator: &NodeName,
-        began: tokio::time::Instant,
-        limit: Duration,
-    ) -> Result<(), Problem> {
+    /// Writes on the object who stops it, so that other clients that follow it report `stopped`. Without the permission it
+    /// is stopped all the same.
+    async fn mark(&self) {
+        let Some(object) = self.object().filter(|_| self.may_patch) else { return };
+        let mark = StopMark { by: FIELD_MANAGER.to_owned(), time: self.hands.clock.now() };
+        let kubernetes = &self.hands.kubernetes;
+        let marked = kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, Some(&mark.text())).await;
+        if let Err(problem) = marked {
+            self.hands.printer.notice(&format!(
+                "{} is not marked as stopped: {problem}; who follows it may report coordinatorLost",
+                self.name
+            ));
+        }
+    }
+
+    /// Takes the mark back: it was not stopped.
+    async fn unmark(&self) {
+        let Some(object) = self.object().filter(|_| self.may_patch) else { return };
+        let removed = self.hands.kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, None).await;
+        if let Err(problem) = removed {
+            self.hands.printer.notice(&format!(
+                "{} keeps its mark {STOPPED_BY_ANNOTATION} although it was not stopped: {problem}",
+                self.name
+            ));
+        }
+    }
+
+    /// Tells EMQX's coordinator to stop; again and again while it answers errors, up to the limit.
+    async fn tell(&mut self, coordinator: &NodeName) -> Result<(), Problem> {
+        let mut told = false;
+        loop {
+            let problem = match self.gathered.broker.stop(coordinator).await {
+                Ok(true) => {
+                    self.hands.printer.talk(&format!("told {coordinator} to stop"));
+                    return Ok(());
+                }
+                Ok(false) => {
+                    let text = format!("{coordinator} reports that it conducts none any more");
+                    self.hands.printer.talk(&text);
+                    return Ok(());
+                }
+                Err(problem) => problem,
+            };
+            if problem.cause == Cause::Forbidden {
+                return Err(problem);
+            }
+            let why = if problem.why.is_empty() { problem.what } else { problem.why };
+            if Instant::now() >= self.until {
+                return Err(self.not_stopped(why));
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
+            }
+            sleep(ASK_AGAIN).await;
+        }
+    }
+
+    async fn verify_no_entry(&mut self, coordinator: &NodeName) -> Result<(), Problem> {
         loop {
             gather::refresh(self.hands, &mut self.gathered).await?;
-            let load = self.gathered.world.load.as_ref();
-            let runs = load.is_some_and(|load| {
-                load.value.rebalances.iter().any(|entry| entry.coordinator == *coordinator)
-            });
-            if !runs && self.hears_emqx() {
-                self.proof.push("EMQX's global_status lists no rebalance".to_owned());
+            let conducts = self.coordinators();
+            let hears = self.hears_emqx();
+            if hears && !conducts.contains(coordinator) {
+                self.proof.push(match conducts.as_slice() {
+                    [] => "EMQX's global_status lists no rebalance".to_owned(),
+                    others => format!(
+                        "EMQX's global_status no longer lists the rebalance of {coordinator}; {} still runs",
+                        others
+                            .iter()
+                            .map(|node| format!("coordinator/{node}"))
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    ),
+                });
                 return Ok(());
             }
-            if began.elapsed() >= limit {
-                return Err(Problem::new(
-                    format!("EMQX was told to stop {}, and still runs it", self.name),
-                    format!("{coordinator} has not ended it within {} s", limit.as_secs()),
-                )
-                .hint(format!("kubectl emqx rebalance stop {} --timeout 5m", self.name))
-                .exit(Exit::TimedOut));
+            if Instant::now() >= self.until {
+                let limit = self.intent.timeout.as_secs();
+                let (what, why) = if hears {
+                    ("still runs it", format!("{coordinator} has not ended it within {limit} s"))
+                } else {
+                    let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+                    ("has not answered whether it did", why)
+                };
+                return Err(Problem::new(format!("EMQX was told to stop {}, and {what}", self.name), why)
+                    .hint(format!("kubectl emqx rebalance stop {} --timeout 5m", self.name))
+                    .exit(Exit::TimedOut));
             }
-            tokio::time::sleep(LOOK).await;
+            sleep(LOOK).await;
         }
     }
 
-    /// Donors accept clients again: by the endpoints, or asked one by one.
-    async fn prove_donors(&mut self, donors: &[NodeName], began: tokio::time::Instant, limit: Duration) {
+    /// Donors accept clients again: asked one by one, or by the endpoints.
+    async fn verify_donors(&mut self, donors: &[NodeName]) -> Result<(), Problem> {
         let now = self.hands.clock.now();
         let picture = picture(&self.gathered.world, &self.gathered.id, now);
         let pods: Vec<(NodeName, Option<PodName>)> = donors
             .iter()
             .map(|node| (node.clone(), picture.node(node).and_then(|row| row.pod.clone())))
-            .take(ASKED)
             .collect();
-        let mut unproved = Vec::new();
-        let mut proved = 0;
-        for (node, pod) in pods {
-            let Some(pod) = pod else {
-                unproved.push(format!("{} has no pod that could be asked", short(&node)));
+        let mut accepting = 0;
+        let mut open: Vec<(NodeName, String)> = Vec::new();
+        for (place, (node, pod)) in pods.into_iter().enumerate() {
+            let label = pod.as_ref().map_or_else(|| short(&node), PodName::as_str).to_owned();
+            if place >= ASKED {
+                open.push((node, format!("{label} was not asked")));
                 continue;
-            };
+            }
             loop {
-                match self.gathered.broker.available(&pod).await {
+                match self.gathered.broker.accepts_clients(&node, pod.as_ref()).await {
                     Ok(true) => {
-                        proved += 1;
+                        accepting += 1;
                         break;
                     }
-                    Ok(false) if began.elapsed() < limit => tokio::time::sleep(LOOK).await,
+                    Ok(false) if Instant::now() < self.until => sleep(LOOK).await,
                     Ok(false) => {
-                        unproved.push(format!("{pod} still refuses clients"));
+                        open.push((node, format!("{label} still refuses clients")));
                         break;
                     }
                     Err(problem) => {
-                        unproved.push(format!("{pod} could not be asked ({problem})"));
+                        open.push((node, format!("{label} could not be asked ({problem})")));
                         break;
                     }
                 }
             }
         }
-        if proved > 0 {
-            self.proof.push(format!("{proved} of {} donors asked: they accept clients", donors.len()));
+        if accepting > 0 {
+            self.proof.push(format!("{accepting} of {} donors asked: they accept clients", donors.len()));
         }
-        for text in unproved {
-            self.proof.push(format!("not proved: {text}"));
+        let until = self.until.min(Instant::now() + SERVES_WITHIN);
+        let serve = self.serving(&mut open, until).await?;
+        if serve > 0 {
+            self.proof.push(format!("{serve} of {} donors serve clients, by the endpoints", donors.len()));
         }
+        self.proof.extend(open.into_iter().map(|(_, text)| format!("not verified: {text}")));
+        Ok(())
+    }
+
+    /// Takes those out of `open` that serve clients by the endpoints, as they are or become until then; how many.
+    async fn serving(
+        &mut self,
+        open: &mut Vec<(NodeName, String)>,
+        until: Instant,
+    ) -> Result<usize, Problem> {
+        let all = open.len();
+        while !open.is_empty() {
+            let want = Want { pods: true, endpoints: true, instances: true, ..Want::default() };
+            gather::relist(self.hands, &mut self.gathered, want).await?;
+            let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
+            let serves = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
+            let known = open.iter().any(|(node, _)| serves(node).is_some());
+            open.retain(|(node, _)| serves(node) != Some(true));
+            if !known || Instant::now() >= until {
+                break;
+            }
+            if !open.is_empty() {
+                sleep(ASK_AGAIN).await;
+            }
+        }
+        Ok(all - open.len())
     }
 
     /// Deletes the object; one that does not go is called what it is.
     async fn delete(&mut self) -> Result<(), Problem> {
         let Some(object) = self.object().cloned() else { return Ok(()) };
         if self.intent.backend == BackendChoice::Emqx {
-            self.proof.push("the object stays, as asked with --backend emqx".to_owned());
+            self.proof.push("the object stays, as requested with --backend emqx".to_owned());
             return Ok(());
         }
-        if object.deleting.is_none()
-            && !self.hands.kubernetes.delete_rebalance(&object, crate::seam::DryRun::No).await?
-        {
-            self.proof.push("the object was gone already".to_owned());
-            return Ok(());
+        if object.deleting.is_none() {
+            // One that is deleted while EMQX is not Ready hangs until somebody changes it, which we may not.
+            if !object.finalizers.is_empty()
+                && !self.may_patch
+                && !gone::ready(self.hands, &object, self.until).await?
+            {
+                self.proof.push(format!(
+                    "the object stays: EMQX is not Ready, so that a delete would hang, and you may not patch it (needs \
+                     {}); kubectl emqx rebalance stop {} deletes it later",
+                    gone::PATCH,
+                    self.name
+                ));
+                return Ok(());
+            }
+            let deleted = self.hands.kubernetes.delete_rebalance(&object, seam::DryRun::No).await;
+            let deleted = deleted.map_err(|problem| {
+                let what = format!("EMQX does not run {} any more, but its object is not deleted", self.name);
+                let hint = format!("kubectl emqx rebalance stop {} again deletes it", self.name);
+                Problem { why: problem.to_string(), what, ..problem }.hint(hint)
+            })?;
+            if !deleted {
+                self.proof.push("the object was gone already".to_owned());
+                return Ok(());
+            }
         }
-        let until = tokio::time::Instant::now() + GONE_WITHIN;
-        let Some(here) = gone::lingers(self.hands, &object, until).await? else {
-            self.proof.push("the object is deleted".to_owned());
-            return Ok(());
+        self.leave(&object).await
+    }
+
+    /// Waits until a deleted object is gone; one that hangs is touched once EMQX is Ready.
+    async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
+        let soon = Instant::now() + if object.deleting.is_none() { GONE_WITHIN } else { Duration::ZERO };
+        let stays = match gone::lingers(self.hands, object, soon).await? {
+            None => None,
+            Some(here) => gone::freed(self.hands, &here, self.until).await?,
         };
         gather::refresh_objects(self.hands, &mut self.gathered).await?;
-        let why = gone::why(&here, self.gathered.instance().ok());
-        self.proof.push(format!("the object is terminating: {why}; nothing runs in EMQX"));
+        self.proof.push(match stays {
+            None => "the object is deleted".to_owned(),
+            Some(why) => format!("the object is terminating: {why}; EMQX does not run it"),
+        });
         Ok(())
     }
 
@@ -364,16 +700,36 @@ impl Stopping<'_> {
         Ok((object, why))
     }
 
-    async fn without_emqx(&mut self, object: Rebalance, why: String, limit: Duration) -> Outcome {
+    async fn without_emqx(&mut self, object: Rebalance, why: String) -> Outcome {
         let label = self.label();
+        self.mark().await;
         self.delete().await?;
-        tokio::time::sleep(LOOK_AGAIN.min(limit)).await;
+        sleep(LOOK_AGAIN.min(self.intent.timeout)).await;
         gather::refresh_objects(self.hands, &mut self.gathered).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
         self.proof.push(format!("not proved: that EMQX stopped, for {why}"));
-        let (verdict, reason, exit) = if gone {
+        // The operator ignores a failed stop call. Donors that are led clients again are not evicted any more.
+        let mut open: Vec<(NodeName, String)> = object
+            .states
+            .iter()
+            .flat_map(|state| &state.donors)
+            .map(|node| (node.clone(), String::new()))
+            .collect();
+        let donors = open.len();
+        let until = self.until.min(Instant::now() + SERVES_WITHIN);
+        let serve = self.serving(&mut open, until).await?;
+        if serve > 0 {
+            self.proof.push(format!("{serve} of {donors} donors serve clients, by the endpoints"));
+        }
+        let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
+        let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
+        let out = open.iter().filter(|(node, _)| outside(node)).count();
+        let (verdict, reason, exit) = if gone && out == 0 {
             let reason = "the operator let the object go, which it does after telling EMQX to stop; EMQX was not asked";
             (Verdict::Stopped, reason, Exit::Reached)
+        } else if gone {
+            let reason = "the object is gone, but donors are still out of the Service: EMQX may still run it";
+            (Verdict::Unknown, reason, Exit::Error)
         } else {
             let reason = "the object is still there, and EMQX cannot be asked whether it stopped";
             (Verdict::Unknown, reason, Exit::Error)

@@ -7,11 +7,11 @@ use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source, Verdict};
-use crate::plan::judge;
 use crate::plan::progress::Counts;
 use crate::plan::status::status;
 use crate::plan::tape::Operations;
 use crate::plan::words;
+use crate::plan::{judge, ownership};
 use crate::seam::Want;
 
 /// What to do where EMQX cannot be asked.
@@ -119,7 +119,8 @@ async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
         let knows =
             gathered.world.nodes.as_ref().is_some_and(|nodes| nodes.value.iter().any(|it| &it.name == node));
         if runs {
-            let name = super::apply::what_runs(hands, &gathered);
+            let all = ownership::running(&gathered.world, &gathered.id);
+            let name = all.into_iter().find(|(_, entry)| &entry.coordinator == node).map(|(name, _)| name);
             return Ok(Meant { gathered, name });
         }
         if knows {
@@ -139,7 +140,12 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
         return None;
     }
-    if super::apply::what_runs(hands, gathered).as_deref() == Some(name) {
+    let runs = if gathered.world.load.is_some() {
+        ownership::running(&gathered.world, &gathered.id).iter().any(|(running, _)| running == name)
+    } else {
+        super::apply::runs(hands, gathered).as_deref() == Some(name)
+    };
+    if runs {
         return None;
     }
     let counts = gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
@@ -156,7 +162,7 @@ pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
         BackendChoice::Auto => true,
         BackendChoice::Rebalance => object,
         BackendChoice::Emqx => {
-            gathered.world.load.as_ref().is_some_and(|load| !load.value.rebalances.is_empty())
+            ownership::running(&gathered.world, &gathered.id).iter().any(|(running, _)| running == name)
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Exit, Problem};
 use crate::model::{Link, Refusal};
 
 /// What is said of an answer that is none of EMQX's.
@@ -95,8 +95,8 @@ impl Failure {
     pub(super) fn problem(&self, what: impl Into<String>) -> Problem {
         let problem = Problem::new(what, self.why());
         match self.status {
-            401 => problem.hint("give a key of your own with --emqx-url URL --api-key-file FILE; EMQX lists its keys under System, API Key"),
-            403 => problem.hint("use a key with the role administrator (and the scope cluster_operations)"),
+            401 => problem.cause(Cause::Forbidden).hint("give a key of your own with --emqx-url URL --api-key-file FILE; EMQX lists its keys under System, API Key"),
+            403 => problem.cause(Cause::Forbidden).hint("use a key with the role administrator (and the scope cluster_operations)"),
             404 if self.refusal().is_none() => problem
                 .hint("rebalance needs EMQX 4.4.12, 5.0.4 enterprise, or any 5.9 and later"),
             _ => match self.refusal() {

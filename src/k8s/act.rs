@@ -1,17 +1,17 @@
-//! What is changed: a Rebalance is created or deleted, never anything else; and whether we may.
+//! What is changed of Rebalances: one is created or deleted, or gets an annotation of ours; and whether we may.
 
 use futures::future::join_all;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::encode;
+use super::api::{Form, encode};
 use super::explain::Trouble;
 use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
 use crate::model::{Object, ObjectKind, Rebalance};
-use crate::seam::{Created, DryRun, Right};
+use crate::seam::{Created, Deletion, DryRun, Right};
 
 /// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
 /// an EMQX.
@@ -116,24 +116,66 @@ pub(super) async fn create_rebalance(
     Ok(Created { rebalance: read(&answer.body)?, object: answer.body, warnings: answer.warnings })
 }
 
+/// Sends a delete with these preconditions; `Err` with the problem that a person is shown.
+async fn delete(
+    cluster: &Cluster,
+    rebalance: &Rebalance,
+    preconditions: Value,
+    dry_run: DryRun,
+) -> Result<Deletion, Problem> {
+    let path = path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name));
+    let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": preconditions});
+    if dry_run == DryRun::Server {
+        options["dryRun"] = json!(["All"]);
+    }
+    match cluster.api.call(Method::DELETE, &path, Some(&options)).await {
+        Ok(_) => Ok(Deletion::Accepted),
+        Err(Trouble::Refused { code: 404, .. }) => Ok(Deletion::Gone),
+        Err(Trouble::Refused { code: 409, .. }) => Ok(Deletion::Changed),
+        Err(trouble) => {
+            let what = format!("cannot delete Rebalance {}/{}", rebalance.namespace, rebalance.name);
+            Err(trouble.problem(what, &needs("delete")))
+        }
+    }
+}
+
 pub(super) async fn delete_rebalance(
     cluster: &Cluster,
     rebalance: &Rebalance,
     dry_run: DryRun,
 ) -> Result<bool, Problem> {
-    let path = path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name));
-    let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
-        "preconditions": {"uid": rebalance.uid}});
-    if dry_run == DryRun::Server {
-        options["dryRun"] = json!(["All"]);
-    }
-    match cluster.api.call(Method::DELETE, &path, Some(&options)).await {
+    let deleted = delete(cluster, rebalance, json!({"uid": rebalance.uid}), dry_run).await?;
+    // Another uid: the object that was meant is gone.
+    Ok(deleted == Deletion::Accepted)
+}
+
+pub(super) async fn delete_unchanged(cluster: &Cluster, rebalance: &Rebalance) -> Result<Deletion, Problem> {
+    let exact = json!({"uid": rebalance.uid, "resourceVersion": rebalance.resource_version});
+    delete(cluster, rebalance, exact, DryRun::No).await
+}
+
+pub(super) async fn annotate_rebalance(
+    cluster: &Cluster,
+    rebalance: &Rebalance,
+    key: &str,
+    value: Option<&str>,
+) -> Result<bool, Problem> {
+    let path = format!(
+        "{}?fieldManager={}",
+        path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name)),
+        encode(&cluster.field_manager)
+    );
+    // The uid of a patch is compared with the object's: another object of this name is left alone.
+    let change = json!({"metadata": {"uid": rebalance.uid, "annotations": {key: value}}});
+    match cluster.api.patch(&path, Form::Merge, &change).await {
         Ok(_) => Ok(true),
-        // 409: the name has another uid by now, so that the one that was meant is gone.
         Err(Trouble::Refused { code: 404 | 409, .. }) => Ok(false),
+        // A real API server calls another uid invalid, because the field is immutable.
+        Err(Trouble::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
         Err(trouble) => {
-            let what = format!("cannot delete Rebalance {}/{}", rebalance.namespace, rebalance.name);
-            Err(trouble.problem(what, &needs("delete")))
+            let what = format!("cannot annotate Rebalance {}/{}", rebalance.namespace, rebalance.name);
+            Err(trouble.problem(what, &needs("patch")))
         }
     }
 }

@@ -18,7 +18,9 @@ use serde_json::Value;
 
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, PodName, Rebalance, Served};
-use crate::seam::{AppliedObject, Clock, Created, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap};
+use crate::seam::{
+    AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
+};
 
 mod act;
 mod api;
@@ -168,6 +170,19 @@ impl Kubernetes for Cluster {
 
     fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
         Box::pin(act::delete_rebalance(self, rebalance, dry_run))
+    }
+
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion> {
+        Box::pin(act::delete_unchanged(self, rebalance))
+    }
+
+    fn annotate_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        key: &'a str,
+        value: Option<&'a str>,
+    ) -> Later<'a, bool> {
+        Box::pin(act::annotate_rebalance(self, rebalance, key, value))
     }
 
     fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::model::human::seconds_between;
-use crate::model::{Load, NodeName, Phase, Rebalance, RunningRebalance, Stage};
+use crate::model::{InstanceId, Load, NodeName, Phase, Rebalance, RunningRebalance, Stage, World};
 
 /// Seconds by which a wait may last longer than requested, for the operator's and our own delays between two requests.
 const WAIT_SLACK_SECONDS: u64 = 60;
@@ -59,6 +59,33 @@ fn waits_too_long(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) 
     entry.stage == Stage::WaitHealthCheck && began.is_some_and(|began| seconds_between(began, now) > limit)
 }
 
+/// What runs in EMQX, by name: of each entry the object that owns it (the one that began last), or `coordinator/NODE`.
+pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)> {
+    let Some(load) = &world.load else { return Vec::new() };
+    let mut free: Vec<&Rebalance> = world.rebalances_of(id).into_iter().map(|seen| &seen.value).collect();
+    free.sort_by_key(|object| object.started.or(object.created));
+    let mut found = Vec::new();
+    for entry in &load.value.rebalances {
+        let owner =
+            free.iter().rposition(|object| owns(object, entry, load.at)).map(|place| free.remove(place));
+        let name =
+            owner.map_or_else(|| format!("coordinator/{}", entry.coordinator), |object| object.name.clone());
+        found.push((name, entry.clone()));
+    }
+    found
+}
+
+/// The objects of an instance that no operator has picked up, oldest first.
+pub fn waiting<'a>(world: &'a World, id: &'a InstanceId, now: Timestamp) -> Vec<&'a Rebalance> {
+    let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
+    objects.filter(|object| super::waiting::seconds(object, now).is_some()).collect()
+}
+
+/// Whether a stop of this object began and did not come to its end: our stop has marked it, or it is being deleted.
+pub fn left_by_a_stop(object: &Rebalance) -> bool {
+    object.stopped_by.is_some() || object.deleting.is_some()
+}
+
 /// Whether the object says Processing while EMQX lists nothing that it can have started.
 pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))
@@ -73,7 +100,7 @@ pub fn not_run_message() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{News, Object};
+    use crate::model::{ApiVersion, News, Object};
     use crate::plan::mk;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
@@ -140,6 +167,24 @@ mod tests {
             &entry("wait_takeover"),
             mk::at(1)
         ));
+    }
+
+    #[test]
+    fn two_rebalances_on_disjoint_nodes_have_a_name_each() {
+        let mut load = mk::load("evicting_conns");
+        let mut other = entry("evicting_conns");
+        other.coordinator = mk::core(7);
+        other.donors = vec![mk::core(7)];
+        other.recipients = vec![mk::core(8)];
+        load.rebalances.push(other);
+        let mut world = World::of([mk::fact(0, News::Load(load))]);
+        world.apply(mk::rebalance("golden", Phase::Failed, |it| {
+            it.processed = true;
+            it.states = vec![entry("evicting_conns")];
+        }));
+        let names: Vec<String> =
+            running(&world, &mk::id(ApiVersion::V2beta1)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["golden".to_owned(), format!("coordinator/{}", mk::core(7))]);
     }
 
     #[test]

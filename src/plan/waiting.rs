@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::{duration, seconds_between};
-use crate::model::{Phase, Rebalance};
+use crate::model::{Phase, Rebalance, Verdict};
 
 /// Seconds after its creation from which an object without a status is reported as waiting. A running operator writes the
 /// first status within a second (operators 2.2 and 2.3).
@@ -17,6 +17,11 @@ const PLAIN_SECONDS: u64 = 600;
 pub fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
     let waits = object.phase == Phase::Pending && !object.processed && object.deleting.is_none();
     waits.then(|| object.created.map_or(0, |created| seconds_between(created, now)))
+}
+
+/// `waiting` for one that has waited long enough to be reported, `running` before: an operator may be about to start it.
+pub fn verdict(seconds: u64) -> Verdict {
+    if seconds >= REPORTED_AFTER_SECONDS { Verdict::Waiting } else { Verdict::Running }
 }
 
 /// `waiting for the operator (150s)`.
@@ -46,6 +51,7 @@ mod tests {
         assert_eq!(of(Phase::Pending, |it| it.deleting = Some(mk::at(1))), None);
         assert_eq!(of(Phase::Processing, |_| ()), None);
         assert_eq!(of(Phase::Failed, |_| ()), None);
+        assert_eq!((verdict(29), verdict(30)), (Verdict::Running, Verdict::Waiting));
         assert_eq!(message(150), "waiting for the operator (150s)");
         assert_eq!(message(5400), "waiting for the operator (90m)");
     }

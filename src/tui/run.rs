@@ -18,7 +18,7 @@ use super::msg::{Done, Effect, Msg};
 use super::player::Player;
 use super::state::State;
 use super::terminal::{Screen, lost};
-use super::update::{update, verdict};
+use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::words;
@@ -325,7 +325,9 @@ impl Loop {
                 _ => problem,
             }
         };
+        let stopped = judged && stopped_here(&self.state, wanted);
         match left {
+            Left::Quit | Left::TimedOut if stopped => Ok(Exit::Reached),
             Left::Interrupted => Err(goes_on("interrupted".to_owned(), Exit::Interrupted)),
             Left::TimedOut => match (&running, verdict) {
                 (Some(name), _) => {

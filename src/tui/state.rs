@@ -203,6 +203,8 @@ pub struct State {
     pub said: Option<(Tone, String, Timestamp)>,
     /// What is being done.
     pub doing: Option<String>,
+    /// What was stopped from here, verified: it ended as requested.
+    pub stopped: Vec<String>,
     /// Whether the first lists are in.
     pub ready: bool,
     /// Where the recording stands.
@@ -246,6 +248,7 @@ impl State {
             recording: None,
             said: None,
             doing: None,
+            stopped: Vec::new(),
             ready: false,
             tape: Tape::default(),
             spare: Operations::all(),

@@ -380,6 +380,7 @@ fn finish(state: &mut State, done: Done) {
                         }
                     }
                     state.say(Tone::Good, format!("stopped {name}"));
+                    state.stopped.push(name);
                 }
                 Err(problem) => {
                     if let Some(cluster) = cluster {
@@ -412,6 +413,13 @@ fn finish(state: &mut State, done: Done) {
         }
         Done::Failed(problem) => complain(state, &problem),
     }
+}
+
+/// Whether what is followed was stopped from here: then the view comes to what was requested, whatever else its verdict
+/// adds.
+pub fn stopped_here(state: &State, name: Option<&str>) -> bool {
+    let last = || state.here()?.operations.rebalances.runs.last().map(|run| run.name.as_str());
+    name.or_else(last).is_some_and(|name| state.stopped.iter().any(|stopped| stopped == name))
 }
 
 /// Whether what is followed is over, and how.

@@ -251,6 +251,16 @@ impl Cluster {
         &self.parts().faults
     }
 
+    /// A demo in a process of its own ends on SIGTERM.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn ends_when_told(mut self) {
+        let server = self.server.take().expect("it runs in a process of its own");
+        server.signal("TERM");
+        let ran = server.end();
+        assert!(ran.code.is_none_or(|code| code == 0 || code == 130 || code == 143), "{ran}");
+    }
+
     /// The program pointed at this cluster.
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let words: Vec<&str> = arguments.split_whitespace().collect();

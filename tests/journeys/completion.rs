@@ -79,7 +79,10 @@ fn names_come_from_the_cluster_that_the_words_mean() {
     is(&["status", "--namespace=default", ""], &[]);
     is(&["status", "-n", "m"], &["mq"]);
     is(&["status", "--namespace=m"], &["mq"]);
-    is(&["nodes", "--context", "no-"], &["no-secrets", "no-endpoints", "no-pods", "no-gates"]);
+    is(
+        &["nodes", "--context", "no-"],
+        &["no-secrets", "no-endpoints", "no-pods", "no-gates", "no-patch", "no-rebalances"],
+    );
     is(&["nodes", "--user=view"], &["viewer"]);
     is(&["demo", "documented-v2"], &["documented-v2beta1", "documented-v2"]);
     is(&["upgrade", "--image", ""], &["emqx/emqx-enterprise:5.8.6"]);

@@ -22,3 +22,4 @@ mod terminals;
 mod troubles;
 mod upgraded;
 mod upgrades;
+mod waiting;

@@ -33,7 +33,7 @@ pub async fn one_namespace(plane: &ControlPlane) {
     }
 }
 
-/// A cluster and a Rebalance that may be got by their names only, the one be patched and the other deleted.
+/// A cluster and a Rebalance that may be got by their names only, the one be patched and the other patched and deleted.
 pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let all = ["get", "list"];
     let (namespace, instance) = (enterprise.namespace(), enterprise.scenario.instance.as_str());
@@ -42,7 +42,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let kubeconfig = plane.kubeconfig_for("narrow");
     let rules = [
         one("emqxenterprises", instance, &["get", "patch"]),
-        one("rebalances", "mine", &["get", "delete"]),
+        one("rebalances", "mine", &["get", "delete", "patch"]),
         one("secrets", "emqx-ee-bootstrap-user", &["get"]),
         every("pods", &all),
         every("pods/portforward", &["get", "create"]),

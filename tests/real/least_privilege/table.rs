@@ -404,6 +404,7 @@ fn driving() -> Vec<Verb> {
                 endpoints(&[]),
                 ask(Refused(6), words::NOT_STOPPED),
                 acting("delete rebalances"),
+                each(&["patch rebalances"], Act, POORER, words::UNMARKED),
             ],
         ),
         verb(
@@ -424,7 +425,7 @@ fn driving() -> Vec<Verb> {
             &["rebalance", "prune", "--yes", "--dry-run=server"],
             [
                 kinds(REFUSED),
-                each(&["list rebalances"], View, POORER, words::NOT_PRUNED),
+                each(&["list rebalances"], View, REFUSED, words::NOT_PRUNED),
                 pods(Poorer(&["/0"]), words::STAYS),
                 ask(Poorer(&["/0"]), words::STAYS),
                 acting("delete rebalances"),

@@ -7,7 +7,12 @@ pub const MEANT: Words = ["refused, if it is the kind that is meant", "如果它
 pub const LEFT_OUT: Words = ["clusters of that kind are left out", "略去该 kind 的集群"];
 pub const BY_EMQX_ALONE: Words = ["what runs is known by EMQX alone", "正在运行什么，只有 EMQX 知道"];
 pub const NOT_FOUND: Words = ["refused: what is named is not found", "被拒绝：找不到所指的对象"];
-pub const NOT_PRUNED: Words = ["nothing is found", "什么都找不到"];
+pub const NOT_PRUNED: Words =
+    ["refused: which objects are over is not known", "被拒绝：不知道哪些对象已经结束"];
+pub const UNMARKED: Words = [
+    "the object is not marked as stopped, and is not freed if its delete hangs: who follows it may report `coordinatorLost`",
+    "对象不会被标记为已停止，删除卡住时也不会被释放：跟踪它的人可能看到 `coordinatorLost`",
+];
 pub const PODS: Words = ["pods are not known, and EMQX is not asked", "不知道有哪些 Pod，也不询问 EMQX"];
 pub const UNASKED: Words = ["refused: EMQX cannot be asked", "被拒绝：无法询问 EMQX"];
 pub const UNKNOWN: Words = [

@@ -1,0 +1,110 @@
+//! What is to be stopped: one rebalance by its name, or what runs or waits in an instance.
+
+use crate::cli::intent::{BackendChoice, OperationName, Stop};
+use crate::commands::gather::Gathered;
+use crate::commands::watch::{self, Meant, meant};
+use crate::commands::{Hands, apply};
+use crate::error::Problem;
+use crate::model::{Instance, Phase, PodName, Rebalance};
+use crate::plan::ownership;
+use crate::plan::picture::picture;
+use crate::plan::words::short;
+
+/// What was found.
+pub(super) enum Target {
+    /// This one, by its name.
+    One(Gathered, String),
+    /// None, and in which sense.
+    Nothing(String),
+}
+
+/// Finds what is to be stopped. Two that can be meant are a usage error.
+pub(super) async fn resolve(hands: &Hands, intent: &Stop) -> Result<Target, Problem> {
+    let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
+    let named = match (&intent.operation, &name) {
+        (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
+        (Some(OperationName::Coordinator(_)), Some(_)) => true,
+        _ => false,
+    };
+    let of_instance = !matches!(intent.operation, Some(OperationName::Coordinator(_)));
+    let candidates = match name {
+        Some(name) if named => vec![name],
+        _ if of_instance => candidates(hands, &gathered),
+        _ => Vec::new(),
+    };
+    let candidates: Vec<String> =
+        candidates.into_iter().filter(|name| watch::driven(&gathered, name, intent.backend)).collect();
+    match candidates.as_slice() {
+        [] => Ok(Target::Nothing(nothing(hands, &gathered, intent.backend)?)),
+        [one] => Ok(Target::One(gathered, one.clone())),
+        [one, ..] => Err(Problem::usage(
+            format!("{} has {} rebalances that can be stopped", gathered.id, candidates.len()),
+            candidates.join(", "),
+        )
+        .hint(format!("name one of them: kubectl emqx rebalance stop {one}"))),
+    }
+}
+
+/// What can be stopped in an instance: what runs, what an operator would start as soon as it works again, else what an
+/// earlier stop has left.
+fn candidates(hands: &Hands, gathered: &Gathered) -> Vec<String> {
+    let (world, id) = (&gathered.world, &gathered.id);
+    let mut found: Vec<String> = if world.load.is_some() {
+        ownership::running(world, id).into_iter().map(|(name, _)| name).collect()
+    } else {
+        apply::runs(hands, gathered).into_iter().collect()
+    };
+    let waiting = ownership::waiting(world, id, hands.clock.now());
+    found.extend(waiting.into_iter().map(|object| object.name.clone()));
+    if found.is_empty() {
+        let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
+        let left =
+            |object: &&Rebalance| ownership::left_by_a_stop(object) || object.phase == Phase::Processing;
+        found.extend(objects.filter(left).map(|object| object.name.clone()));
+    }
+    found
+}
+
+/// In which sense nothing can be stopped, with what runs instead and the command that stops it.
+fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result<String, Problem> {
+    let others = others(hands, gathered);
+    if others.is_empty() {
+        return Ok(format!("{}: there is nothing to stop", watch::nothing(hands, gathered, backend)?));
+    }
+    Ok(format!("no rebalance runs in {}, but {}", gathered.id, others.join("; ")))
+}
+
+/// Other operations of an instance, each with the command that stops it.
+fn others(hands: &Hands, gathered: &Gathered) -> Vec<String> {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let instance = gathered.instance().ok();
+    let load = gathered.world.load.as_ref().map(|load| &load.value);
+    let name = &gathered.id.name;
+    let mut found = Vec::new();
+    if instance.is_some_and(Instance::upgrading) {
+        found.push(format!("an upgrade does; kubectl emqx upgrade undo {name} rolls it back"));
+    } else {
+        let evacuations = match (load, instance) {
+            (Some(load), _) => load.evacuations.as_slice(),
+            (None, Some(instance)) => instance.evacuations.as_slice(),
+            (None, None) => &[],
+        };
+        found.extend(evacuations.iter().map(|evacuation| {
+            format!(
+                "{} is being evacuated ({}); kubectl emqx evacuate stop {} stops that",
+                short(&evacuation.node),
+                evacuation.state,
+                evacuation.node
+            )
+        }));
+    }
+    for node in load.into_iter().flat_map(|load| &load.purges) {
+        let pod = picture.node(node).and_then(|row| row.pod.as_ref()).map_or("POD", PodName::as_str);
+        found.push(format!(
+            "a purge of {} does; kubectl exec -n {} {pod} -c emqx -- emqx ctl rebalance stop stops it",
+            short(node),
+            gathered.id.namespace
+        ));
+    }
+    found
+}
