@@ -9,7 +9,6 @@
 //! ```
 
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,6 +22,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
+
+pub mod host;
 
 /// Something that is known later, or a [`Problem`].
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
@@ -69,15 +70,15 @@ pub fn back_off(failures: u32) -> Duration {
 
 /// Up to a tenth less or more, so that many of us do not ask in step.
 pub fn jitter(pause: Duration) -> Duration {
-    let random = RandomState::new().hash_one(pause) % 1000;
+    let random = host::random() % 1000;
     pause.mul_f64(0.9 + random as f64 / 5000.0)
 }
 
-/// What time it is by the server's clock; "now" of ages and ETAs.
+/// The time by which everything is dated: the server's time at the first answer, and from there on elapsed local time.
 pub trait Clock {
-    /// Now.
+    /// Now. Differences of two values are elapsed local time, whatever the server's clock does meanwhile.
     fn now(&self) -> Timestamp;
-    /// How many of the server's seconds pass in one of ours: 1, but for a pretend cluster in a hurry.
+    /// Seconds of this clock in one second of this machine: 1, but for a demo that runs faster.
     fn speed(&self) -> f64;
 }
 

@@ -67,7 +67,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["Instant::now"],
-        &["k8s", "emqx", "sim", "replay", "app", "commands", "tui/run.rs"],
+        &["k8s", "emqx", "sim", "replay", "app", "commands", "tui/run.rs", "seam/host.rs"],
         "time is a value everywhere else; commands and the screen's loop hold limits of the clock on the wall",
     ),
     (

@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because a
 //! port-forward does not pass that end on (`control-plane.md` 3); with a limit for time and for size.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use crate::seam::{self, ApiKey};
+use crate::seam::{self, ApiKey, host};
 
 /// Ten thousand nodes fit in a third of this.
 pub(super) const LARGEST_ANSWER: usize = 16 << 20;
@@ -63,8 +63,8 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
     patience: Duration,
-    /// When the last answer came over it; `None` before the first one.
-    used: Option<Instant>,
+    /// When the last answer came over it, by [`host::elapsed`]; `None` before the first one.
+    used: Option<Duration>,
 }
 
 impl Connection {
@@ -95,7 +95,7 @@ impl Connection {
     /// Whether it was idle for so long that EMQX may have closed it. A port-forward would not tell, and a `start`
     /// would be lost in it.
     pub(super) fn is_stale(&self) -> bool {
-        self.used.is_some_and(|used| used.elapsed() > LONGEST_IDLE)
+        self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > LONGEST_IDLE)
     }
 
     /// One request and its answer.
@@ -162,7 +162,7 @@ impl Connection {
             })?
             .to_bytes();
         tracing::debug!(%method, path, status, bytes = bytes.len(), "EMQX answered");
-        self.used = Some(Instant::now());
+        self.used = Some(host::elapsed());
         Ok(Answer { status, body: parse(status, &bytes)? })
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT, WARNING};
+use hyper::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WARNING};
 use hyper::{Method, Request, StatusCode};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
@@ -166,9 +166,7 @@ impl Api {
         let request =
             request.body(body).map_err(|error| Trouble::Nonsense(format!("bad request {path}: {error}")))?;
         let response = self.client.send(request).await.map_err(|error| Trouble::of(&self.server, &error))?;
-        if let Some(date) = response.headers().get(DATE).and_then(|value| value.to_str().ok()) {
-            self.clock.observe(date);
-        }
+        self.clock.observe(response.headers());
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -1,14 +1,21 @@
-//! What time it is by the API server, from the `Date` header of its answers. That cures a laptop clock that is
-//! off, and it is how a pretend cluster can run its days in minutes.
+//! The time by which everything is dated. It begins at the API server's `Date`, so that the ages of the server's objects
+//! are right although this machine's clock may be off; from there on it is elapsed local time. So a `Date` that jumps, two
+//! servers that disagree, and a machine that slept change no duration.
+//!
+//! The demo runs faster than real time and reports its virtual clock in a header of its own, [`DEMO_CLOCK`].
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+use hyper::header::{DATE, HeaderMap};
 use jiff::{SignedDuration, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
-use crate::seam::Clock;
+use crate::seam::{Clock, host};
 
-/// The server's clock; clones share it. Before any answer it is the local clock.
+/// The demo's header: `time=<RFC 3339>; speed=<virtual seconds a second>`. A speed of 0 is a clock that stands.
+const DEMO_CLOCK: &str = "x-emqx-demo-clock";
+
+/// The clock; clones share it. Before any answer it is this machine's time of day.
 #[derive(Clone, Debug, Default)]
 pub struct ServerClock {
     state: Arc<Mutex<Option<State>>>,
@@ -16,47 +23,30 @@ pub struct ServerClock {
 
 #[derive(Clone, Debug)]
 struct State {
-    /// The first date and when it came: speed is measured from here, so that it gets better with time.
-    first: (Timestamp, Moment),
-    /// What time we take it for, and since when.
-    here: (Timestamp, Instant),
+    /// What time we take it for, and the elapsed local time to which that belongs.
+    here: (Timestamp, Duration),
+    /// Virtual seconds a second. Only the demo's header changes it.
     speed: f64,
-    /// The latest time ever told: now never runs backwards.
-    told: Timestamp,
+    /// Whether the demo's header dates everything, so that `Date` is not needed.
+    demo: bool,
+    /// Seconds by which `Date` may still move the clock, and when that was computed.
+    budget: (f64, Duration),
+    /// The latest time ever given: now never runs backwards.
+    latest: Timestamp,
 }
 
-/// A moment by both local clocks: the monotonic one sleeps with the laptop, the other one does not.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    instant: Instant,
-    system: SystemTime,
-}
-
-impl Moment {
-    fn now() -> Self {
-        Self { instant: Instant::now(), system: SystemTime::now() }
-    }
-
-    /// The longer of the two, so that an hour asleep is not taken for a server in a hurry.
-    fn since(self, earlier: Self) -> Duration {
-        let slept = self.system.duration_since(earlier.system).unwrap_or_default();
-        self.instant.saturating_duration_since(earlier.instant).max(slept)
-    }
-}
-
-/// Speed is believed only after so long; before, the whole seconds of `Date` say too little.
-const BASELINE: Duration = Duration::from_secs(2);
-
-/// No less time is taken for the measure, so that one late answer makes no mad speed.
-const SHORTEST: Duration = Duration::from_millis(500);
-
-/// And earlier only after so many of the server's seconds: more than an answer that came late makes of them.
-const HURRY: f64 = 8.0;
-
-/// How far `Date` and our reckoning may differ before we follow it: its own resolution is a second, and an answer
-/// takes a moment to arrive.
+/// `Date` holds whole seconds: D means a moment from D up to one second later.
 const RESOLUTION: f64 = 1.0;
+
+/// Seconds that an answer may take to arrive before its `Date` counts as behind.
 const TRAVEL: f64 = 0.25;
+
+/// Seconds of difference from which on `Date` is distrusted: the drift of two clocks between two answers is far below it.
+const DISTRUST: f64 = 2.0;
+
+/// Seconds by which two clocks may drift apart in one second; `Date` moves the clock by no more than that, and by no more
+/// than one second at once.
+const DRIFT: f64 = 0.001;
 
 impl ServerClock {
     /// A clock that knows nothing so far.
@@ -64,63 +54,62 @@ impl ServerClock {
         Self::default()
     }
 
-    /// Takes the value of a `Date` header in; anything that is no date is ignored.
-    pub fn observe(&self, date: &str) {
-        if let Some(date) = parse_http_date(date) {
-            self.observe_at(date, Moment::now());
+    /// Takes in when an answer was made; a header that is no date is ignored.
+    pub(super) fn observe(&self, headers: &HeaderMap) {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let local = host::elapsed();
+        if let Some((time, speed)) = text(DEMO_CLOCK).and_then(parse_demo_clock) {
+            self.observe_demo(time, speed, local);
+        } else if let Some(date) = text(DATE.as_str()).and_then(parse_http_date) {
+            self.observe_date(date, local);
         }
     }
 
-    fn observe_at(&self, date: Timestamp, moment: Moment) {
+    fn observe_demo(&self, time: Timestamp, speed: f64, local: Duration) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = guard.as_mut() else {
-            *guard =
-                Some(State { first: (date, moment), here: (date, moment.instant), speed: 1.0, told: date });
-            return;
-        };
-        let reckoned = state.reckon(moment.instant);
-        state.measure(date, moment);
-        let ahead = seconds(reckoned, date);
-        // `Date` D means a moment from D up to a second later: within that, our reckoning is the finer one.
-        let here = if ahead < 0.0 {
-            date
-        } else if ahead > RESOLUTION + TRAVEL * state.speed {
-            date + SignedDuration::from_millis(999)
-        } else {
-            reckoned
-        };
-        state.here = (here, moment.instant);
+        let latest = guard.as_ref().filter(|state| state.demo).map_or(time, |state| state.latest);
+        *guard = Some(State { here: (time, local), speed, demo: true, budget: (0.0, local), latest });
     }
 
-    fn now_at(&self, instant: Instant) -> Option<Timestamp> {
+    fn observe_date(&self, date: Timestamp, local: Duration) {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = guard.as_mut() else {
+            let budget = (RESOLUTION, local);
+            *guard = Some(State { here: (date, local), speed: 1.0, demo: false, budget, latest: date });
+            return;
+        };
+        if !state.demo {
+            state.correct(date, local);
+        }
+    }
+
+    fn now_at(&self, local: Duration) -> Option<Timestamp> {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = guard.as_mut()?;
-        state.told = state.told.max(state.reckon(instant));
-        Some(state.told)
+        state.latest = state.latest.max(state.reckon(local));
+        Some(state.latest)
     }
 }
 
 impl State {
-    fn reckon(&self, instant: Instant) -> Timestamp {
-        let passed = instant.saturating_duration_since(self.here.1).as_secs_f64() * self.speed;
-        add(self.here.0, passed)
+    fn reckon(&self, local: Duration) -> Timestamp {
+        add(self.here.0, local.saturating_sub(self.here.1).as_secs_f64() * self.speed)
     }
 
-    fn measure(&mut self, date: Timestamp, moment: Moment) {
-        let local = moment.since(self.first.1);
-        let moved = seconds(date, self.first.0);
-        if local < BASELINE && moved - local.as_secs_f64() < HURRY {
+    /// Follows `Date` by the drift of two clocks and no further.
+    fn correct(&mut self, date: Timestamp, local: Duration) {
+        let reckoned = self.reckon(local);
+        let ahead = reckoned.duration_since(date).as_secs_f64();
+        let error = if ahead < 0.0 { -ahead } else { (RESOLUTION + TRAVEL - ahead).min(0.0) };
+        if error.abs() > DISTRUST {
             return;
         }
-        let local = local.max(SHORTEST);
-        // A second is taken off, because that much is the rounding of the two dates.
-        let sure = (moved - RESOLUTION) / local.as_secs_f64();
-        self.speed = if sure >= 1.5 { (moved / local.as_secs_f64()).round() } else { 1.0 };
+        let passed = local.saturating_sub(self.budget.1).as_secs_f64();
+        let budget = (self.budget.0 + passed * DRIFT).min(RESOLUTION);
+        let step = error.clamp(-budget, budget);
+        self.budget = (budget - step.abs(), local);
+        self.here = (add(reckoned, step), local);
     }
-}
-
-fn seconds(later: Timestamp, earlier: Timestamp) -> f64 {
-    later.duration_since(earlier).as_secs_f64()
 }
 
 fn add(time: Timestamp, seconds: f64) -> Timestamp {
@@ -134,9 +123,23 @@ fn parse_http_date(text: &str) -> Option<Timestamp> {
     Some(zoned.timestamp())
 }
 
+fn parse_demo_clock(text: &str) -> Option<(Timestamp, f64)> {
+    let (mut time, mut speed) = (None, None);
+    for part in text.split(';') {
+        match part.trim().split_once('=')? {
+            ("time", value) => time = value.parse().ok(),
+            ("speed", value) => {
+                speed = value.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
+            }
+            _ => {}
+        }
+    }
+    Some((time?, speed?))
+}
+
 impl Clock for ServerClock {
     fn now(&self) -> Timestamp {
-        self.now_at(Instant::now()).unwrap_or_else(Timestamp::now)
+        self.now_at(host::elapsed()).unwrap_or_else(Timestamp::now)
     }
 
     fn speed(&self) -> f64 {
@@ -148,72 +151,114 @@ impl Clock for ServerClock {
 mod tests {
     use super::*;
 
-    /// A clock whose server started at `2026-01-01T00:00:00.3Z` and runs `speed` times as fast, asked at these
-    /// local milliseconds.
-    fn run(speed: f64, at: &[u64]) -> (ServerClock, Moment, Vec<f64>) {
+    const HOUR: i64 = 3600;
+
+    fn origin() -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().expect("a time")
+    }
+
+    /// What a clock gives for answers at these local milliseconds; `date` makes the server's seconds of the local ones.
+    fn run(at: &[u64], date: impl Fn(usize, f64) -> f64) -> Vec<f64> {
         let clock = ServerClock::new();
-        let begin = Moment::now();
-        let origin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let told = at
-            .iter()
-            .map(|millis| {
-                let passed = Duration::from_millis(*millis);
-                let moment = Moment { instant: begin.instant + passed, system: begin.system + passed };
-                let date = (0.3 + passed.as_secs_f64() * speed).floor();
-                clock.observe_at(add(origin, date), moment);
-                seconds(clock.now_at(moment.instant).expect("it knows"), origin)
+        let begin = Duration::from_secs(1000);
+        at.iter()
+            .enumerate()
+            .map(|(index, millis)| {
+                let local = Duration::from_millis(*millis);
+                let whole = date(index, local.as_secs_f64()).floor();
+                clock.observe_date(add(origin(), whole), begin + local);
+                let now = clock.now_at(begin + local).expect("it knows");
+                now.duration_since(origin()).as_secs_f64()
             })
-            .collect();
-        (clock, begin, told)
+            .collect()
     }
 
     #[test]
-    fn a_usual_server_runs_at_speed_one_however_its_seconds_fall() {
+    fn whole_seconds_of_date_move_the_clock_by_less_than_a_second_and_a_quarter() {
         for step in [100, 333, 700, 950, 1100, 2050] {
             let at: Vec<u64> = (0..40).map(|index| index * step).collect();
-            let (clock, _, told) = run(1.0, &at);
-            assert!((clock.speed() - 1.0).abs() < f64::EPSILON, "step {step}: {}", clock.speed());
-            assert!(told.is_sorted(), "{told:?}");
-            let last = at.last().copied().unwrap_or_default() as f64 / 1000.0;
-            assert!((told.last().copied().unwrap_or_default() - last).abs() < 1.1, "{told:?}");
+            let given = run(&at, |_, local| 0.3 + local);
+            assert!(given.is_sorted(), "{given:?}");
+            for (millis, given) in at.iter().zip(&given) {
+                assert!((given - *millis as f64 / 1000.0).abs() < 1.3, "step {step}: {given}");
+            }
         }
     }
 
     #[test]
-    fn a_server_in_a_hurry_is_noticed_soon() {
-        let at: Vec<u64> = (0..30).map(|index| index * 150).collect();
-        let (clock, begin, told) = run(20.0, &at);
-        assert!((clock.speed() - 20.0).abs() < f64::EPSILON, "{}", clock.speed());
-        assert!(told.is_sorted(), "{told:?}");
-        let later = clock.now_at(begin.instant + Duration::from_millis(29 * 150 + 1000)).expect("it knows");
-        assert!(
-            (seconds(later, "2026-01-01T00:00:00Z".parse().expect("a time")) - 107.0).abs() < 3.0,
-            "{later}"
-        );
+    fn a_date_that_jumps_by_an_hour_either_way_changes_no_duration() {
+        let at: Vec<u64> = (0..120).map(|index| index * 1000).collect();
+        for jump in [HOUR, -HOUR] {
+            let given = run(&at, |index, local| 0.5 + local + if index > 30 { jump as f64 } else { 0.0 });
+            let passed = given[119] - given[10];
+            assert!((passed - 109.0).abs() < 0.2, "jump {jump}: {passed}");
+        }
     }
 
     #[test]
-    fn a_laptop_that_slept_is_no_server_in_a_hurry() {
+    fn two_servers_two_minutes_apart_change_no_duration() {
+        let at: Vec<u64> = (0..120).map(|index| index * 1000).collect();
+        for first in [0.0, 120.0] {
+            let given = run(&at, |index, local| {
+                let other = if index % 2 == 0 { first } else { 120.0 - first };
+                0.5 + local + other
+            });
+            let passed = given[119] - given[10];
+            assert!((passed - 109.0).abs() < 0.2, "{passed}");
+        }
+    }
+
+    #[test]
+    fn an_hour_asleep_is_an_hour() {
+        let given = run(&[0, 10_000, 3_610_000], |_, local| 0.5 + local);
+        assert!((given[2] - given[1] - 3600.0).abs() < 1.3, "{given:?}");
+    }
+
+    #[test]
+    fn drift_between_two_clocks_is_followed() {
+        let at: Vec<u64> = (0..50_000).map(|index| index * 5000).collect();
+        let given = run(&at, |_, local| local * 1.0002);
+        let last = given.last().copied().unwrap_or_default();
+        assert!((last - 49_999.0 * 5.0 * 1.0002).abs() < 1.3, "{last}");
+    }
+
+    #[test]
+    fn the_demo_states_time_and_speed_and_its_date_is_ignored() {
         let clock = ServerClock::new();
-        let begin = Moment::now();
-        let origin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
-        clock.observe_at(origin, begin);
-        let awake = Duration::from_secs(10);
-        let woken = Moment { instant: begin.instant + awake, system: begin.system + Duration::from_hours(1) };
-        clock.observe_at(add(origin, 3600.0), woken);
-        assert!((clock.speed() - 1.0).abs() < f64::EPSILON);
-        assert_eq!(clock.now_at(woken.instant), Some(add(origin, 3600.0)));
+        let mut headers = HeaderMap::new();
+        let mut observe = |demo: Option<&str>, date: &str| {
+            headers.clear();
+            if let Some(demo) = demo {
+                headers.insert(DEMO_CLOCK, demo.parse().expect("a header"));
+            }
+            headers.insert(DATE, date.parse().expect("a header"));
+            clock.observe(&headers);
+        };
+        observe(Some("time=2026-01-01T00:00:00.5Z; speed=20"), "Thu, 01 Jan 2026 01:00:00 GMT");
+        assert!((clock.speed() - 20.0).abs() < f64::EPSILON);
+        observe(None, "Thu, 01 Jan 2026 01:00:00 GMT");
+        let local = host::elapsed();
+        let now = clock.now_at(local).expect("it knows");
+        assert!(now.duration_since(origin()).as_secs_f64() < 60.0, "{now}");
+        let later = clock.now_at(local + Duration::from_secs(3)).expect("it knows");
+        assert!((later.duration_since(now).as_secs_f64() - 60.0).abs() < 0.001);
+        assert_eq!(parse_demo_clock("time=2026-01-01T00:00:00Z; speed=-1"), None);
+        assert_eq!(parse_demo_clock("speed"), None);
     }
 
     #[test]
     fn now_never_runs_backwards_and_nonsense_is_ignored() {
         let clock = ServerClock::new();
-        clock.observe("yesterday");
-        assert_eq!(clock.now_at(Instant::now()), None);
-        clock.observe("Sun, 06 Nov 1994 08:49:37 GMT");
+        let observe = |date: &str| {
+            let headers = HeaderMap::from_iter([(DATE, date.parse().expect("a header"))]);
+            clock.observe(&headers);
+        };
+        observe("yesterday");
+        assert_eq!(clock.now_at(host::elapsed()), None);
+        observe("Sun, 06 Nov 1994 08:49:37 GMT");
         let first = clock.now();
         assert!(first.to_string().starts_with("1994-11-06T08:49:37"), "{first}");
-        clock.observe("Sun, 06 Nov 1994 08:49:17 GMT");
+        observe("Sun, 06 Nov 1994 08:49:17 GMT");
         assert!(clock.now() >= first);
     }
 }

@@ -23,12 +23,13 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::access::{User, Wish};
-use super::clock::http_date;
+use super::clock::{DEMO_CLOCK, http_date};
 use super::emqx::Emqx;
 use super::forward;
 use super::patch;
@@ -77,7 +78,11 @@ pub(super) async fn serve(listener: TcpListener, server: Server) {
     }
 }
 
-async fn connection(stream: TokioIo<tokio::net::TcpStream>, server: Server) {
+/// Serves one connection over any stream until the peer closes it, or every connection is cut.
+pub(super) async fn connection<S>(stream: TokioIo<S>, server: Server)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut cut = server.cut_all.clone();
     cut.mark_unchanged();
     let service = hyper::service::service_fn(move |request| {
@@ -86,6 +91,7 @@ async fn connection(stream: TokioIo<tokio::net::TcpStream>, server: Server) {
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).with_upgrades();
     tokio::select! {
+        biased;
         ended = served => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection to the pretend API server ended");
@@ -388,8 +394,12 @@ impl Server {
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        if let Ok(date) = http_date(self.verbs.store.clock.now()).parse() {
+        let clock = &self.verbs.store.clock;
+        if let Ok(date) = http_date(clock.now()).parse() {
             response.headers_mut().insert(DATE, date);
+        }
+        if let Ok(header) = clock.header().parse() {
+            response.headers_mut().insert(HeaderName::from_static(DEMO_CLOCK), header);
         }
         response
     }

@@ -60,6 +60,11 @@ impl Clock {
         Self::start(Timestamp::now(), (speed > 0.0).then_some(speed))
     }
 
+    /// A clock that runs as fast as tokio's, from `origin`: a paused runtime makes a simulation of it.
+    pub fn running_from(origin: Timestamp) -> Self {
+        Self::start(origin, Some(1.0))
+    }
+
     /// A clock that stands at `origin` until it is [advanced](Clock::advance).
     pub fn standing_at(origin: Timestamp) -> Self {
         Self::start(origin, None)
@@ -313,6 +318,16 @@ impl Raiser {
             seat.notify.notify_one();
             state.busy += 1;
         }
+    }
+}
+
+/// The header in which the demo reports its virtual clock; `Date` has whole seconds and no speed.
+pub(crate) const DEMO_CLOCK: &str = "x-emqx-demo-clock";
+
+impl Clock {
+    /// The value of [`DEMO_CLOCK`] at this moment.
+    pub(crate) fn header(&self) -> String {
+        format!("time={}; speed={}", self.now(), self.speed().unwrap_or(0.0))
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn serve(upgrade: OnUpgrade, target: Target, mut cut: watch::Re
     let Ok(upgraded) = upgrade.await else { return };
     cut.mark_unchanged();
     tokio::select! {
+        biased;
         () = run(upgraded, target) => {}
         // The socket is dropped without a word, as when a node dies.
         _ = cut.changed() => {}
@@ -77,6 +78,7 @@ async fn run(upgraded: Upgraded, target: Target) {
     }
     loop {
         tokio::select! {
+            biased;
             message = incoming.next() => match message {
                 Some(Ok(Message::Binary(bytes))) if !bytes.is_empty() => {
                     let place = usize::from(bytes[0]) / 2;

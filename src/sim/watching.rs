@@ -110,6 +110,7 @@ impl Watch {
             }
             let until = if self.request.bookmarks { self.ends.min(self.bookmark) } else { self.ends };
             tokio::select! {
+                biased;
                 changed = self.news.changed() => {
                     if changed.is_err() {
                         return None;
