@@ -67,6 +67,19 @@ impl Cluster {
         })
     }
 
+    /// A cluster that is reached by this client. `server` names it in messages.
+    pub fn of_client(client: kube::Client, server: &str, namespace: &str) -> Self {
+        let (clock, server) = (ServerClock::new(), server.to_owned());
+        Self {
+            api: api::Api { client, clock, server, timeout: None },
+            context: None,
+            namespace: namespace.to_owned(),
+            field_manager: crate::model::FIELD_MANAGER.to_owned(),
+            tap: None,
+            served: Rc::default(),
+        }
+    }
+
     /// The same, and everything that comes from it is shown to a recorder.
     #[must_use]
     pub fn with_tap(mut self, tap: Rc<dyn Tap>) -> Self {

@@ -2,6 +2,9 @@
 //! It brings the broker up to the clock's now before anybody looks.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::broker::Broker;
 use super::clock::Clock;
@@ -39,6 +42,32 @@ impl Scope {
     }
 }
 
+/// A request for EMQX's REST API, before it is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The index of the node that was asked.
+    pub node: usize,
+    /// The method.
+    pub method: &'a str,
+    /// The path, decoded.
+    pub path: &'a str,
+}
+
+/// How one request is answered instead of truly.
+#[derive(Clone)]
+pub enum Odd {
+    /// Never.
+    Never,
+    /// Truly, after a pause of virtual time.
+    Late(Duration),
+    /// With this status and this body.
+    Instead(u16, String),
+    /// Truly, but for what this does to the body.
+    Changed(Arc<dyn Fn(&mut Value) + Send + Sync>),
+}
+
+type Intercept = Arc<dyn Fn(&Question<'_>) -> Option<Odd> + Send + Sync>;
+
 /// The pretend EMQX cluster; clones are the same cluster.
 #[derive(Clone)]
 pub struct Emqx(Arc<Inner>);
@@ -48,6 +77,7 @@ struct Inner {
     api: Api,
     broker: Mutex<Broker>,
     answer: Mutex<Option<Answer>>,
+    intercept: Mutex<Option<Intercept>>,
     keys: Vec<Key>,
 }
 
@@ -70,6 +100,7 @@ impl Emqx {
             api: scenario.api,
             broker: Mutex::new(Broker::new(scenario)),
             answer: Mutex::new(None),
+            intercept: Mutex::new(None),
             keys: vec![
                 key(name, secret, false),
                 key("viewer", "viewer-may-only-look-4Kd9", true),
@@ -120,6 +151,17 @@ impl Emqx {
     /// How it answers instead of truly.
     pub fn answer(&self) -> Option<Answer> {
         self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Decides about every request before it is answered.
+    pub fn intercept(&self, decide: impl Fn(&Question<'_>) -> Option<Odd> + Send + Sync + 'static) {
+        *self.0.intercept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(decide));
+    }
+
+    /// What was decided about a request.
+    pub(super) fn odd(&self, asked: &Question<'_>) -> Option<Odd> {
+        let decide = self.0.intercept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        decide.and_then(|decide| decide(asked))
     }
 
     /// Makes it answer like this from now on; `None` is truly.

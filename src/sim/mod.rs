@@ -31,6 +31,7 @@ mod instance;
 mod kubelet;
 mod lives;
 mod managed;
+pub mod memory;
 pub mod operator;
 #[cfg(test)]
 mod outcome_tests;

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use super::broker::Broker;
 use super::clock::http_date;
 use super::coordinator::Refusal;
-use super::emqx::{Emqx, Key};
+use super::emqx::{Emqx, Key, Odd, Question};
 use super::rest_bodies as bodies;
 use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
@@ -90,6 +90,15 @@ async fn answer(request: Request<Incoming>, emqx: &Emqx, node: usize) -> Respons
         return faulty(&fault, emqx).await;
     }
     let path = decode(head.uri.path());
+    let odd = emqx.odd(&Question { node, method: head.method.as_str(), path: &path });
+    match &odd {
+        Some(Odd::Never) => return std::future::pending().await,
+        Some(Odd::Late(pause)) => emqx.clock().sleep(*pause).await,
+        Some(Odd::Instead(status, body)) => {
+            return respond(emqx, *status, "application/json", Bytes::from(body.clone()));
+        }
+        Some(Odd::Changed(_)) | None => {}
+    }
     let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     while emqx.with(|broker| hangs(broker, node, &head.method, &path)) {
         tokio::time::sleep(WAIT).await;
@@ -104,6 +113,13 @@ async fn answer(request: Request<Incoming>, emqx: &Emqx, node: usize) -> Respons
     let (status, body) = match body {
         Ok(body) => route(emqx, &request, &body),
         Err(_) => error(413, "BAD_REQUEST", "the body is too long"),
+    };
+    let body = match (odd, body) {
+        (Some(Odd::Changed(change)), Body::Json(mut json)) => {
+            change(&mut json);
+            Body::Json(json)
+        }
+        (_, body) => body,
     };
     let (kind, bytes) = match body {
         Body::Empty => ("application/json", Bytes::new()),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,7 +18,7 @@ use super::operator::{self, Operator};
 use super::population;
 use super::resources::Registry;
 use super::rest;
-use super::scenario::{Scenario, ScenarioError};
+use super::scenario::{Fault, Scenario, ScenarioError};
 use super::schema::Schemas;
 use super::store::Store;
 use super::verbs::Verbs;
@@ -75,59 +76,87 @@ pub struct Running {
 /// Starts a pretend cluster on loopback; it answers when this returns.
 pub async fn serve(options: Options) -> Result<Running, SimError> {
     let Options { scenario, speed, kubeconfig_out } = options;
-    let table = faults::timetable(&scenario)?;
     let clock = Clock::new(speed);
-    let emqx = Emqx::new(&scenario, clock.clone());
-    let registry = Registry::new(scenario.api.line());
-    let schemas = Schemas::new(scenario.api.line());
-    let store = Store::new(clock.clone(), registry);
-    {
-        let mut locked = store.lock();
-        for object in schemas.definitions(&store.registry) {
-            locked.seed(object);
-        }
-        for object in population::objects(&scenario, &emqx) {
-            locked.seed(object);
-        }
-        locked.take_dirty();
-    }
-    let faults = Faults::new(&scenario, emqx.clone(), store.clone());
-    let server = Server {
-        verbs: Verbs { store: store.clone(), schemas: Arc::new(schemas) },
-        emqx: emqx.clone(),
-        cut_all: faults.all_cut(),
-        cut_forwards: faults.forwards_cut(),
-    };
+    let parts = Parts::new(&scenario, &clock)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
     let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
     let (kubeconfig, folder) =
         write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
-    let kubelet = Kubelet::new(store.clone(), emqx.clone(), scenario.clone());
-    let kubelet_worker = clock.worker();
-    store.set_kubelet(kubelet_worker.raiser());
     let client = kube::Client::try_from(admin(&url)?)?;
-    let plural = scenario.api.plural();
-    let operator = Operator::new(operator::Options {
-        client,
-        emqx: emqx.clone(),
-        scenario,
-        alive: faults.operator_alive(),
-    });
-    // The operator hears of a change over a socket: time must not pass it by.
-    let (rebalances, instances) = operator.seen();
-    for (plural, seen) in [("rebalances", rebalances), (plural, instances)] {
-        if let Some(resource) = store.registry.index(plural) {
-            let store = store.clone();
-            clock.add_gate(move || seen.load(Ordering::SeqCst) >= store.lock().newest(resource));
+    let (emqx, faults) = (parts.emqx.clone(), parts.faults.clone());
+    let mut tasks = vec![tokio::spawn(apiserver::serve(listener, parts.server()))];
+    tasks.extend(parts.run(scenario, &clock, client));
+    Ok(Running { url, kubeconfig, folder, emqx, faults, tasks: Mutex::new(tasks) })
+}
+
+/// A cluster that is put together and not yet at work.
+pub(super) struct Parts {
+    pub(super) emqx: Emqx,
+    pub(super) faults: Faults,
+    verbs: Verbs,
+    table: Vec<(Duration, Fault)>,
+}
+
+impl Parts {
+    pub(super) fn new(scenario: &Scenario, clock: &Clock) -> Result<Self, SimError> {
+        let table = faults::timetable(scenario)?;
+        let emqx = Emqx::new(scenario, clock.clone());
+        let registry = Registry::new(scenario.api.line());
+        let schemas = Schemas::new(scenario.api.line());
+        let store = Store::new(clock.clone(), registry);
+        {
+            let mut locked = store.lock();
+            for object in schemas.definitions(&store.registry) {
+                locked.seed(object);
+            }
+            for object in population::objects(scenario, &emqx) {
+                locked.seed(object);
+            }
+            locked.take_dirty();
+        }
+        let faults = Faults::new(scenario, emqx.clone(), store.clone());
+        let verbs = Verbs { store, schemas: Arc::new(schemas) };
+        Ok(Self { emqx, faults, verbs, table })
+    }
+
+    /// The API server of it.
+    pub(super) fn server(&self) -> Server {
+        Server {
+            verbs: self.verbs.clone(),
+            emqx: self.emqx.clone(),
+            cut_all: self.faults.all_cut(),
+            cut_forwards: self.faults.forwards_cut(),
         }
     }
-    let tasks = vec![
-        tokio::spawn(apiserver::serve(listener, server)),
-        tokio::spawn(kubelet.run(kubelet_worker)),
-        tokio::spawn(operator.run()),
-        tokio::spawn(faults::run(clock.worker(), faults.clone(), table)),
-    ];
-    Ok(Running { url, kubeconfig, folder, emqx, faults, tasks: Mutex::new(tasks) })
+
+    /// Sets kubelet, operator and timetable to work; `client` is the operator's way to the API server.
+    pub(super) fn run(self, scenario: Scenario, clock: &Clock, client: kube::Client) -> Vec<JoinHandle<()>> {
+        let Self { emqx, faults, verbs, table } = self;
+        let store = verbs.store;
+        let kubelet = Kubelet::new(store.clone(), emqx.clone(), scenario.clone());
+        let kubelet_worker = clock.worker();
+        store.set_kubelet(kubelet_worker.raiser());
+        let plural = scenario.api.plural();
+        let operator = Operator::new(operator::Options {
+            client,
+            emqx,
+            scenario,
+            alive: faults.operator_alive(),
+        });
+        // The operator hears of a change over a socket: time must not pass it by.
+        let (rebalances, instances) = operator.seen();
+        for (plural, seen) in [("rebalances", rebalances), (plural, instances)] {
+            if let Some(resource) = store.registry.index(plural) {
+                let store = store.clone();
+                clock.add_gate(move || seen.load(Ordering::SeqCst) >= store.lock().newest(resource));
+            }
+        }
+        vec![
+            tokio::spawn(kubelet.run(kubelet_worker)),
+            tokio::spawn(operator.run()),
+            tokio::spawn(faults::run(clock.worker(), faults, table)),
+        ]
+    }
 }
 
 /// The operator's own way in.
