@@ -7,14 +7,20 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Source, Strategy, Target, World,
+    ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
+    StopMark, Strategy, TOUCHED_ANNOTATION, Target, World,
 };
-use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, Evacuate, Kubernetes, Right, Scope, Want};
+use kubectl_emqx::seam::{
+    Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, Right, Scope, Want,
+};
 use kubectl_emqx::sim::{Options, Running, Scenario, serve};
 use serde_json::json;
 
 async fn demo(name: &str, speed: f64) -> (Running, Cluster) {
-    let scenario = Scenario::built_in(name).expect("the scenario is known");
+    demo_of(Scenario::built_in(name).expect("the scenario is known"), speed).await
+}
+
+async fn demo_of(scenario: Scenario, speed: f64) -> (Running, Cluster) {
     let running = serve(Options { scenario, speed, kubeconfig_out: None }).await.expect("it is served");
     let connect = Connect { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connect::default() };
     let cluster = Cluster::connect(&connect).await.expect("it connects");
@@ -127,6 +133,38 @@ async fn a_rebalance_is_created_found_and_deleted() {
         name: None,
     }];
     assert_eq!(cluster.may(&rights).await, Ok(vec![Some(true)]));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rebalance_is_marked_and_deleted_as_it_was_read() {
+    let scenario =
+        "name: quiet\napi: v2beta1\noperatorAlive: false\nnodes: [{connections: 10}, {connections: 0}]\n";
+    let (running, cluster) = demo_of(Scenario::from_yaml(scenario).expect("a scenario"), 1.0).await;
+    let mark =
+        StopMark { by: "kubectl-emqx".to_owned(), time: "2026-11-23T10:00:00Z".parse().expect("a time") };
+    let read = async || cluster.rebalance("mq", "marked").await.expect("it can be asked");
+    let made =
+        cluster.create_rebalance(&manifest("marked"), DryRun::No).await.expect("it is created").rebalance;
+    let key = STOPPED_BY_ANNOTATION;
+    assert_eq!(cluster.annotate_rebalance(&made, key, Some(&mark.text())).await, Ok(true));
+    let marked = read().await.expect("it is there");
+    assert_eq!((&marked.stopped_by, &marked.plan), (&Some(mark), &made.plan));
+    // Another object of this name is neither marked nor deleted.
+    let other = Rebalance { uid: "00000000-0000-0000-0000-000000000000".to_owned(), ..marked.clone() };
+    assert_eq!(cluster.annotate_rebalance(&other, TOUCHED_ANNOTATION, Some("now")).await, Ok(false));
+    assert_eq!(cluster.delete_unchanged(&other).await, Ok(Deletion::Changed));
+    assert_eq!(read().await.as_ref(), Some(&marked));
+    // It was changed since it was made: the version that was read first is not deleted.
+    assert_eq!(cluster.delete_unchanged(&made).await, Ok(Deletion::Changed));
+    assert_eq!(cluster.annotate_rebalance(&made, key, None).await, Ok(true));
+    let bare = read().await.expect("it is there");
+    assert_eq!(bare.stopped_by, None);
+    assert_eq!(cluster.delete_unchanged(&marked).await, Ok(Deletion::Changed));
+    assert_eq!(cluster.delete_unchanged(&bare).await, Ok(Deletion::Accepted));
+    assert_eq!(cluster.delete_unchanged(&bare).await, Ok(Deletion::Gone));
+    assert_eq!(cluster.annotate_rebalance(&bare, key, Some("now")).await, Ok(false));
+    assert_eq!(read().await, None);
     running.shutdown().await;
 }
 

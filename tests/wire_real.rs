@@ -18,9 +18,12 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, InstanceId, InstanceKind, Link, OperatorLine, PodName, Source, Target, World,
+    ApiPort, InstanceId, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
+    StopMark, TOUCHED_ANNOTATION, Target, World,
 };
-use kubectl_emqx::seam::{Broker, Brokers, Clock, DryRun, FactStream, Kubernetes, Right, Scope, Want};
+use kubectl_emqx::seam::{
+    Broker, Brokers, Clock, Deletion, DryRun, FactStream, Kubernetes, Right, Scope, Want,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -81,6 +84,7 @@ async fn the_client_and_a_real_api_server() {
     populate(&plane).await;
     both_sides_are_read(&plane).await;
     objects_are_written(&plane).await;
+    objects_are_marked_and_deleted_as_they_were_read(&plane).await;
     users_see_what_they_may(&plane).await;
     a_follow_survives_a_restart(&plane).await;
 
@@ -262,6 +266,52 @@ async fn objects_are_written(plane: &ControlPlane) {
     assert_eq!(cluster.delete_rebalance(&found, DryRun::Server).await, Ok(true));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
     assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(false));
+}
+
+async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) {
+    let cluster = connect(&plane.admin_kubeconfig()).await;
+    let mark =
+        StopMark { by: "kubectl-emqx".to_owned(), time: "2026-11-23T10:00:00Z".parse().expect("a time") };
+    let read = async || cluster.rebalance(plane.namespace(), "marked").await.expect("it can be asked");
+    let made = cluster
+        .create_rebalance(&rebalance(plane, "marked", true), DryRun::No)
+        .await
+        .expect("it is created")
+        .rebalance;
+    let key = STOPPED_BY_ANNOTATION;
+    assert_eq!(cluster.annotate_rebalance(&made, key, Some(&mark.text())).await, Ok(true));
+    let marked = read().await.expect("it is there");
+    assert_eq!((&marked.stopped_by, &marked.plan), (&Some(mark), &made.plan));
+    // Another object of this name is neither marked nor deleted.
+    let other = Rebalance { uid: "00000000-0000-0000-0000-000000000000".to_owned(), ..marked.clone() };
+    assert_eq!(cluster.annotate_rebalance(&other, TOUCHED_ANNOTATION, Some("now")).await, Ok(false));
+    assert_eq!(cluster.delete_unchanged(&other).await, Ok(Deletion::Changed));
+    assert_eq!(read().await.as_ref(), Some(&marked));
+    // It was changed since it was made: the version that was read first is not deleted.
+    assert_eq!(cluster.delete_unchanged(&made).await, Ok(Deletion::Changed));
+    assert_eq!(cluster.annotate_rebalance(&made, key, None).await, Ok(true));
+    let bare = read().await.expect("it is there");
+    assert_eq!(bare.stopped_by, None);
+    assert_eq!(cluster.delete_unchanged(&marked).await, Ok(Deletion::Changed));
+    assert_eq!(cluster.delete_unchanged(&bare).await, Ok(Deletion::Accepted));
+    assert_eq!(cluster.delete_unchanged(&bare).await, Ok(Deletion::Gone));
+    assert_eq!(cluster.annotate_rebalance(&bare, key, Some("now")).await, Ok(false));
+    assert_eq!(read().await, None);
+    // One that is being deleted is changed all the same, which is what makes an operator look at it again.
+    let mut held = rebalance(plane, "marked", true);
+    held["metadata"]["finalizers"] = json!(["apps.emqx.io/finalizer"]);
+    let held = cluster.create_rebalance(&held, DryRun::No).await.expect("it is created").rebalance;
+    assert_eq!(cluster.delete_rebalance(&held, DryRun::No).await, Ok(true));
+    let dying = read().await.expect("its finalizer holds it");
+    assert!(dying.deleting.is_some());
+    assert_eq!(cluster.annotate_rebalance(&dying, TOUCHED_ANNOTATION, Some("now")).await, Ok(true));
+    let touched = read().await.expect("it is still there");
+    assert_ne!(touched.resource_version, dying.resource_version);
+    let free = r#"{"metadata":{"finalizers":null}}"#;
+    let namespace = plane.namespace();
+    let patch = ["patch", "rebalance", "marked", "-n", namespace, "--type=merge", "-p", free];
+    plane.kubectl(&patch).await.ok();
+    assert_eq!(read().await, None);
 }
 
 async fn users_see_what_they_may(plane: &ControlPlane) {
