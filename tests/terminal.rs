@@ -56,6 +56,31 @@ fn a_running_one_is_stopped_after_a_typed_word() {
 }
 
 #[test]
+fn a_followed_rebalance_that_is_stopped_from_the_view_ends_with_exit_0() {
+    let cluster = Cluster::serve("documented", "10");
+    let mut view = Session::open(
+        &cluster.kubeconfig,
+        &[
+            "rebalance",
+            "apply",
+            "--yes",
+            "--watch",
+            "--full",
+            "--conn-evict-rate",
+            "1",
+            "--abs-conn-threshold",
+            "100",
+        ],
+    );
+    view.sees("REBALANCING");
+    view.types("x");
+    view.sees("Type emqx and press Enter");
+    // Left at once: the view closes when the stop is verified.
+    view.types("emqx\rq");
+    view.ends(0);
+}
+
+#[test]
 fn ctrl_c_and_signals_leave_a_whole_terminal() {
     let cluster = Cluster::serve("documented", "1");
     let mut view = Session::open(&cluster.kubeconfig, &["watch"]);

@@ -21,6 +21,7 @@ use super::terminal::{Screen, lost};
 use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
+use crate::output::theme::Tone;
 use crate::plan::words;
 
 /// Between two frames that no key asked for.
@@ -75,6 +76,7 @@ pub async fn open(opening: Opening) -> Result<Exit, Problem> {
         asked: None,
         pending: Vec::new(),
         leave: None,
+        closing: false,
         redraw: false,
     };
     let left = {
@@ -94,6 +96,8 @@ struct Loop {
     /// What is to be done outside.
     pending: Vec<Effect>,
     leave: Option<Left>,
+    /// Whether it is left as soon as a stop is verified.
+    closing: bool,
     redraw: bool,
 }
 
@@ -231,7 +235,17 @@ impl Loop {
                 feed.watch();
                 self.send(Msg::Ready(now));
             }
-            Late::Done(done) => self.send(Msg::Done(done)),
+            Late::Done(done) => {
+                let stopped = matches!(&done, Done::Stopped(_, Ok(_)));
+                self.send(Msg::Done(done));
+                if std::mem::take(&mut self.closing) {
+                    if stopped {
+                        self.leave = Some(Left::Quit);
+                    } else {
+                        self.closing = self.state.stopping();
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -245,6 +259,12 @@ impl Loop {
     fn outside(&mut self, screen: &mut Screen) -> Result<(), Problem> {
         for effect in std::mem::take(&mut self.pending) {
             match effect {
+                // A stop that is left in the middle would leave the object behind: the view closes when it is verified.
+                Effect::Quit if self.state.stopping() && !self.closing => {
+                    self.closing = true;
+                    let text = "the view closes when the stop is verified; q again leaves at once";
+                    self.state.say(Tone::Warning, text);
+                }
                 Effect::Quit => self.leave = Some(Left::Quit),
                 Effect::Interrupt => self.leave = Some(Left::Interrupted),
                 Effect::Suspend => {

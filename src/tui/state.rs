@@ -404,6 +404,11 @@ impl State {
         self.here()?.operations.rebalances.running().map(|run| run.name.clone())
     }
 
+    /// Whether a stop is under way that was asked for here.
+    pub fn stopping(&self) -> bool {
+        self.doing.as_ref().is_some_and(|doing| doing.starts_with("stopping "))
+    }
+
     /// The name of whatever goes on in the open cluster, a rebalance or an upgrade.
     pub fn going(&self) -> Option<String> {
         let upgrades = &self.here()?.operations.upgrades;

@@ -267,6 +267,29 @@ fn stop_of_a_rebalance_during_an_evacuation_names_what_runs_and_the_command_that
 }
 
 #[test]
+fn stop_of_a_rebalance_during_a_purge_names_what_runs_and_the_command_that_stops_it() {
+    let demo = Cluster::faulty("documented", 20.0);
+    let pod = "emqx-core-66c88f5c8-1";
+    assert!(demo.faults().start_purge(pod, 10));
+    let ran = demo.run("rebalance stop emqx --yes").exits(0);
+    assert!(ran.err.contains("a purge of"), "{ran}");
+    assert!(
+        ran.err.contains(&format!("kubectl exec -n mq {pod} -c emqx -- emqx ctl rebalance stop")),
+        "{ran}"
+    );
+}
+
+#[test]
+fn stop_of_a_rebalance_during_an_upgrade_names_it_and_the_command_that_rolls_it_back() {
+    let demo = Cluster::demo("upgrade-v2beta1", 20);
+    demo.run("upgrade apply --image emqx/emqx-enterprise:5.8.7 --yes").exits(0);
+    until("the operator upgrades", || demo.run("status -o json").json()["operation"] == "upgrade");
+    let ran = demo.run("rebalance stop --yes").exits(0);
+    assert!(ran.err.contains("an upgrade does"), "{ran}");
+    assert!(ran.err.contains("kubectl emqx upgrade undo emqx"), "{ran}");
+}
+
+#[test]
 fn objects_whose_instance_does_not_exist_are_listed_and_pruned() {
     let demo = Cluster::faulty("documented", 20.0);
     let name = demo.running(SLOW);
