@@ -167,7 +167,8 @@ pub(super) enum RebalanceVerbArgs {
     Watch(WatchArgs),
     /// Stop one for real, and prove it
     ///
-    /// Tells EMQX, proves that nothing is evicted any more, and then removes the object.
+    /// Tells EMQX, verifies that nothing is evicted any more, and then removes the object; one that no operator has picked
+    /// up is removed before it starts. EMQX that answers errors is asked again until --timeout, and nothing is removed.
     #[command(verbatim_doc_comment, after_help = help::STOP)]
     Stop(StopArgs),
     /// Running and past ones, with verdict and duration

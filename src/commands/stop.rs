@@ -239,7 +239,7 @@ impl Stopping<'_> {
         let mut told = false;
         while !self.hears_emqx() && !self.may_not_ask() {
             let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
-            if Instant::now() >= self.until {
+            if Instant::now() >= self.until || self.intent.write.dry_run != DryRun::None {
                 return Err(self.not_stopped(why));
             }
             if !std::mem::replace(&mut told, true) {
@@ -254,8 +254,14 @@ impl Stopping<'_> {
     /// It is not stopped: what is left as it was, and how to try again.
     fn not_stopped(&self, why: String) -> Problem {
         let kept = if self.object().is_some() { "; the object and its plan are kept" } else { "" };
+        let mut hint = format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name);
+        if self.object().is_some_and(|object| object.phase == Phase::Processing) {
+            hint.push_str(
+                "; if the operator reaches EMQX and only kubectl emqx does not: --backend rebalance",
+            );
+        }
         Problem::new(format!("{} is not stopped", self.name), format!("{why}{kept}"))
-            .hint(format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name))
+            .hint(hint)
             .exit(Exit::TimedOut)
     }
 
@@ -383,18 +389,22 @@ impl Stopping<'_> {
         let mut follower = Follower::new(Some(self.gathered.id.clone()));
         follower.observe(&self.gathered.world, self.hands.clock.now());
         self.mark().await;
-        if let Err(problem) = self.tell(&entry.coordinator).await {
+        let told = self.tell(&entry.coordinator).await;
+        // Not stopped, or not by us.
+        if !matches!(told, Ok(true)) {
             self.unmark().await;
-            return Err(problem);
         }
+        let ours = told?;
         self.verify_no_entry(&entry.coordinator).await?;
         self.verify_donors(&entry.donors).await?;
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
         self.delete().await?;
-        follower.we_stopped(&self.name);
+        if ours {
+            follower.we_stopped(&self.name);
+        }
         gather::refresh(self.hands, &mut self.gathered).await?;
         follower.observe(&self.gathered.world, self.hands.clock.now());
-        let (verdict, reason) = self.judged(&follower, &entry);
+        let (verdict, reason) = self.judged(&follower, &entry, ours);
         self.say(&label, backend, verdict, reason);
         Ok(Exit::Reached)
     }
@@ -440,19 +450,20 @@ impl Stopping<'_> {
         }
     }
 
-    /// Tells EMQX's coordinator to stop; again and again while it answers errors, up to the limit.
-    async fn tell(&mut self, coordinator: &NodeName) -> Result<(), Problem> {
+    /// Tells EMQX's coordinator to stop; again and again while it answers errors, up to the limit. `false` when it ran none
+    /// any more.
+    async fn tell(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
         let mut told = false;
         loop {
             let problem = match self.gathered.broker.stop(coordinator).await {
                 Ok(true) => {
                     self.hands.printer.talk(&format!("told {coordinator} to stop"));
-                    return Ok(());
+                    return Ok(true);
                 }
                 Ok(false) => {
                     let text = format!("{coordinator} reports that it conducts none any more");
                     self.hands.printer.talk(&text);
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(problem) => problem,
             };
@@ -625,7 +636,7 @@ impl Stopping<'_> {
         Ok(())
     }
 
-    fn judged(&self, follower: &Follower, entry: &RunningRebalance) -> (Verdict, String) {
+    fn judged(&self, follower: &Follower, entry: &RunningRebalance, ours: bool) -> (Verdict, String) {
         if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
             return (verdict, reason);
         }
@@ -634,11 +645,11 @@ impl Stopping<'_> {
         judge::end(&judge::Ending {
             donors: &entry.donors,
             recipients: &entry.recipients,
-            strategy: None,
+            strategy: self.object().map(|object| &object.strategy),
             start: None,
             now: &now,
-            through_takeover: false,
-            stopped: Some("you".to_owned()),
+            through_takeover: entry.stage.order().is_some_and(|order| order >= 2),
+            stopped: ours.then(|| "you".to_owned()),
             seconds: None,
         })
     }
