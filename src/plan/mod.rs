@@ -1,10 +1,12 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
+pub mod assessment;
 pub mod eviction;
 pub mod follow;
 pub mod goal;
 pub mod judge;
 pub mod manifest;
+pub mod membership;
 mod memory;
 #[cfg(test)]
 pub(crate) mod mk;
@@ -18,6 +20,7 @@ pub mod rebalance;
 pub mod record;
 pub mod results;
 pub mod rules;
+pub mod spread;
 pub mod status;
 pub mod tape;
 pub mod upgrade;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::follow::Run;
 use super::goal::Goals;
+use super::membership::{Membership, lasting};
 use super::picture::NodeRow;
 use super::words::short;
 use crate::model::human::{count, duration, plural, seconds_between};
@@ -61,15 +62,18 @@ pub fn wait_left(run: &Run, now: Timestamp) -> Option<(u64, u64)> {
 pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
     let evacuations = evacuations(around.world, around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
-    if let Some(evacuation) = evacuations.iter().find(|it| it.node == row.node) {
+    let Some(node) = &row.node else {
+        return vec![absent(row, around.now)];
+    };
+    if let Some(evacuation) = evacuations.iter().find(|it| it.node == *node) {
         return evacuating(evacuation, row, upgrading);
     }
     if let Some(run) = around.run.filter(|run| run.ended.is_none() && run.entry.is_some()) {
-        if run.donors().contains(&row.node) {
-            return giving(run, &row.node, around);
+        if run.donors().contains(node) {
+            return giving(run, node, around);
         }
-        if run.recipients().contains(&row.node) {
-            return receiving(&row.node, around);
+        if run.recipients().contains(node) {
+            return receiving(node, around);
         }
         return vec!["takes no part in what goes on".to_owned()];
     }
@@ -89,6 +93,21 @@ pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
         return vec!["EMQX calls it stopped".to_owned()];
     }
     vec!["nothing is to happen to it".to_owned()]
+}
+
+/// What is known of a pod that EMQX does not list.
+fn absent(row: &NodeRow, now: Timestamp) -> String {
+    let lasting = lasting(row.since, now);
+    let reason = row.pod_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    match row.membership {
+        Some(Membership::NotInCluster) => format!("EMQX does not list this pod as a node{lasting}"),
+        Some(Membership::Starting) => format!("its container does not run{lasting}{reason}"),
+        Some(Membership::Unschedulable) => {
+            format!("Kubernetes has not found a node for it{lasting}{reason}")
+        }
+        Some(Membership::Terminating) => format!("its deletion was requested{lasting}"),
+        _ => "EMQX has not reported whether it lists this pod as a node".to_owned(),
+    }
 }
 
 fn waits(run: &Run, now: Timestamp) -> String {

@@ -7,17 +7,19 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::membership::{Known, Membership, finished, standing};
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
     Role, RunningRebalance, Source, World,
 };
 
-/// One EMQX node, joined. `None` is "not known", never 0.
+/// One EMQX node, or one pod that is not an EMQX node, joined. `None` is "not known", never 0.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeRow {
-    /// The node.
-    pub node: NodeName,
+    /// The node; `None` for a pod that EMQX does not list.
+    pub node: Option<NodeName>,
     /// Its pod.
     pub pod: Option<PodName>,
     /// Its StatefulSet or ReplicaSet.
@@ -44,8 +46,30 @@ pub struct NodeRow {
     pub state: Option<String>,
     /// EMQX's version.
     pub version: Option<String>,
+    /// How it belongs to the EMQX cluster.
+    pub membership: Option<Membership>,
+    /// Why the pod does not run, as Kubernetes names it: `Unschedulable`, `ImagePullBackOff`.
+    pub pod_reason: Option<String>,
+    /// Since when the membership is what it is; `None` for members, and where it is not known.
+    pub since: Option<Timestamp>,
     /// Where the counts come from.
     pub source: Source,
+}
+
+impl NodeRow {
+    /// The row as people call it: the pod's name, else the node's address or its first label.
+    pub fn label(&self) -> &str {
+        match (&self.pod, &self.node) {
+            (Some(pod), _) => pod.as_str(),
+            (None, Some(node)) => super::words::short(node),
+            (None, None) => "?",
+        }
+    }
+
+    /// Whether EMQX lists the node as stopped and no pod fits it: what a scale-down leaves in EMQX's list.
+    pub fn left_over(&self) -> bool {
+        self.membership == Some(Membership::Stopped) && self.pod.is_none()
+    }
 }
 
 /// All nodes together.
@@ -55,7 +79,7 @@ pub struct Totals {
     pub connections: Option<u64>,
     /// Sessions.
     pub sessions: Option<u64>,
-    /// EMQX nodes.
+    /// EMQX nodes, without stopped ones that have no pod.
     pub nodes: usize,
     /// Nodes that the Service leads new clients to.
     pub serving: Option<usize>,
@@ -118,8 +142,10 @@ pub struct Picture {
     pub edition: Option<String>,
     /// The versions that run, each once.
     pub versions: Vec<String>,
-    /// The nodes, bytewise by name.
+    /// The nodes, bytewise by name; then the pods that are not EMQX nodes, by name.
     pub nodes: Vec<NodeRow>,
+    /// Where the EMQX that answered is another one than that of this instance: why. Nothing of its answer is used then.
+    pub wrong_emqx: Option<String>,
     /// All of them together.
     pub totals: Totals,
     /// The sources, in the order of [`Source::ALL`].
@@ -129,7 +155,7 @@ pub struct Picture {
 impl Picture {
     /// A node by name.
     pub fn node(&self, name: &NodeName) -> Option<&NodeRow> {
-        self.nodes.iter().find(|row| &row.node == name)
+        self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
     }
 
     /// The nodes that would take part in a rebalance, as the operator and we choose them: the running replicants where
@@ -155,43 +181,56 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     let instance = world.instance(id);
     let pods = Pods::of(world, id);
     let serving = Serving::of(world, id);
-    let from_emqx = world.nodes.as_ref().map(|seen| &seen.value);
     let reported: &[Node] = instance.map(|instance| instance.nodes.as_slice()).unwrap_or_default();
-    let (nodes, source): (&[Node], Source) = match from_emqx {
-        Some(nodes) => (nodes, Source::Emqx),
-        None => (reported, Source::Kubernetes),
-    };
-    let parts = Parts::of(world, id, instance);
     let told: BTreeMap<&NodeName, &Node> = reported.iter().map(|node| (&node.name, node)).rev().collect();
+    let from_emqx = world.nodes.as_ref().map(|seen| seen.value.as_slice());
+    let wrong_emqx = from_emqx.and_then(|nodes| another(id, nodes, &pods, &told));
+    let (nodes, source): (&[Node], Source) = match from_emqx {
+        Some(nodes) if wrong_emqx.is_none() => (nodes, Source::Emqx),
+        _ => (reported, Source::Kubernetes),
+    };
+    let known = Known {
+        pods: !pods.names.is_empty()
+            || world.hearings.get(&(Source::Pods, "pods")).is_some_and(|hearing| hearing.link == Link::Up),
+        emqx: source == Source::Emqx,
+    };
+    let parts = if wrong_emqx.is_none() { Parts::of(world, id, instance) } else { Parts::none() };
 
-    let mut rows: Vec<NodeRow> = nodes
-        .iter()
-        .map(|node| {
-            let told = told.get(&node.name).copied();
-            let pod = pods.find(node, told);
-            let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
-            let (part, state) = parts.find(&node.name);
-            NodeRow {
-                node: node.name.clone(),
-                pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
-                set: pod.and_then(|pod| pod.owner.as_ref()).map(|owner| owner.name.clone()),
-                revision: pod.and_then(|pod| pod.revision.clone()),
-                role: role.unwrap_or(Role::Core),
-                running: node.running,
-                ready: pod.map(|pod| pod.ready),
-                serving: pod.and_then(|pod| serving.tells(pod)),
-                connections: node.connections,
-                sessions: node.sessions,
-                share: None,
-                part,
-                state,
-                version: node.version.clone(),
-                source,
-            }
-        })
-        .collect();
-    rows.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+    let mut rows: Vec<NodeRow> = Vec::with_capacity(nodes.len());
+    let mut joined: BTreeSet<&str> = BTreeSet::new();
+    for node in nodes {
+        let told = told.get(&node.name).copied();
+        let pod = pods.find(node, told);
+        joined.extend(pod.map(|pod| pod.uid.as_str()));
+        let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
+        let (part, state) = parts.find(&node.name);
+        let standing = standing(Some(node), pod, known);
+        // A stopped node holds nothing; one that does not answer may hold anything.
+        let held = |count: Option<u64>| count.or(node.stopped.then_some(0));
+        rows.push(NodeRow {
+            node: Some(node.name.clone()),
+            pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
+            set: pod.and_then(|pod| pod.owner.as_ref()).map(|owner| owner.name.clone()),
+            revision: pod.and_then(|pod| pod.revision.clone()),
+            role: role.unwrap_or(Role::Core),
+            running: node.running,
+            ready: pod.map(|pod| pod.ready),
+            serving: pod.and_then(|pod| serving.tells(pod)),
+            connections: held(node.connections),
+            sessions: held(node.sessions),
+            share: None,
+            part,
+            state,
+            version: node.version.clone().filter(|_| node.running),
+            membership: standing.membership,
+            pod_reason: standing.reason,
+            since: standing.since,
+            source,
+        });
+    }
+    rows.sort_by(|one, other| one.node.cmp(&other.node));
     rows.dedup_by(|one, other| one.node == other.node);
+    rows.extend(pods_alone(&pods, &joined, &serving, known));
 
     let totals = totals(&rows);
     if let Some(all) = totals.connections.filter(|all| *all > 0) {
@@ -209,9 +248,67 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
         edition: edition.or_else(|| enterprise_by_kind(instance)),
         versions: versions.into_iter().collect(),
         nodes: rows,
+        wrong_emqx,
         totals,
         sources: Source::ALL.into_iter().map(|source| (source, source_age(world, source, now))).collect(),
     }
+}
+
+/// The pods that no node in the list fits. One that will never run again is left out: its controller makes another.
+fn pods_alone(
+    pods: &Pods<'_>,
+    joined: &BTreeSet<&str>,
+    serving: &Serving,
+    known: Known,
+) -> impl Iterator<Item = NodeRow> {
+    let alone = |pod: &&Pod| !joined.contains(pod.uid.as_str()) && !finished(pod);
+    let row = |pod: &Pod| {
+        let standing = standing(None, Some(pod), known);
+        NodeRow {
+            node: None,
+            pod: Some(pod.name.clone()),
+            set: pod.owner.as_ref().map(|owner| owner.name.clone()),
+            revision: pod.revision.clone(),
+            role: pod.role.unwrap_or(Role::Core),
+            running: false,
+            ready: Some(pod.ready),
+            serving: serving.tells(pod),
+            connections: None,
+            sessions: None,
+            share: None,
+            part: None,
+            state: None,
+            version: None,
+            membership: standing.membership,
+            pod_reason: standing.reason,
+            since: standing.since,
+            source: Source::Pods,
+        }
+    };
+    pods.names.values().copied().filter(alone).map(row).collect::<Vec<_>>().into_iter()
+}
+
+/// Why the EMQX that answered is not that of this instance: no node that it lists fits a pod of the instance, or a node
+/// that the operator found.
+fn another(
+    id: &InstanceId,
+    nodes: &[Node],
+    pods: &Pods<'_>,
+    told: &BTreeMap<&NodeName, &Node>,
+) -> Option<String> {
+    let first = nodes.first()?;
+    let fits = |node: &Node| {
+        let told = told.get(&node.name).copied();
+        told.is_some() || pods.find(node, told).is_some()
+    };
+    if pods.names.values().all(|pod| finished(pod)) || nodes.iter().any(fits) {
+        return None;
+    }
+    let who = match nodes.len() {
+        1 => format!("its node {} fits no pod of it", first.name),
+        many => format!("none of its {many} nodes ({}, …) fits a pod of it", first.name),
+    };
+    Some(format!("the EMQX that answered is not that of {id}: {who}"))
 }
 
 fn enterprise_by_kind(instance: Option<&Instance>) -> Option<String> {
@@ -240,7 +337,7 @@ fn totals(rows: &[NodeRow]) -> Totals {
     Totals {
         connections: sum(|row| row.connections),
         sessions: sum(|row| row.sessions),
-        nodes: rows.len(),
+        nodes: rows.iter().filter(|row| row.node.is_some() && !row.left_over()).count(),
         serving: told.then_some(serving),
     }
 }
@@ -331,6 +428,10 @@ impl Serving {
 struct Parts<'a>(BTreeMap<&'a NodeName, (Part, Option<&'a str>)>);
 
 impl<'a> Parts<'a> {
+    fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
     fn of(world: &'a World, id: &InstanceId, instance: Option<&'a Instance>) -> Self {
         if let Some(load) = &world.load {
             return Self::listed(&load.value.rebalances, &load.value.evacuations);

@@ -42,10 +42,10 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
     rows.sort_by(|a, b| a.node.as_str().as_bytes().cmp(b.node.as_str().as_bytes()));
     rows.into_iter()
         .map(|row| {
-            let Some(connections) = row.connections else {
+            let (Some(node), Some(connections)) = (&row.node, row.connections) else {
                 return Err(Problem::new(
                     format!("cannot plan a rebalance of {}", picture.instance),
-                    format!("the live connections of {} are not known", row.node),
+                    format!("the live connections of {} are not known", row.label()),
                 )
                 .hint(match picture.source(Source::Emqx) {
                     SourceState::Forbidden => {
@@ -56,7 +56,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
                 }));
             };
             Ok(Participant {
-                node: row.node.clone(),
+                node: node.clone(),
                 pod: row.pod.clone(),
                 connections,
                 sessions: row.sessions.unwrap_or(connections).max(connections),
@@ -152,7 +152,7 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
         .nodes
         .iter()
         .filter(|row| !row.running && (!replicants || row.role == crate::model::Role::Replicant))
-        .map(|row| &row.node)
+        .filter_map(|row| row.node.as_ref())
         .collect();
     if let Some(first) = stopped.first()
         && check.backend == Backend::Rebalance

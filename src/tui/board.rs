@@ -1,7 +1,7 @@
 //! What the view shows of one cluster, worked out once when something changed and not in every frame: the status that all
 //! faces share, a row per EMQX node and per pod without one, in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
@@ -13,7 +13,9 @@ use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::follow::Run;
 use crate::plan::goal::{Goals, goals};
+use crate::plan::membership::Membership;
 use crate::plan::next::{evacuations, seconds_left, wait_left};
+use crate::plan::picture::NodeRow;
 use crate::plan::results::Status;
 use crate::plan::rules::mean;
 use crate::plan::status::status_with;
@@ -199,7 +201,7 @@ impl Board {
                 }
                 _ => None,
             };
-            state(row, &evacuations, waits, world, id);
+            state(row, &evacuations, waits);
         }
         let names = shorten(Some(&id.name), rows.iter().map(label), theme);
         for (row, name) in rows.iter_mut().zip(names) {
@@ -322,46 +324,54 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> 
         .map(|node| (&node.name, node))
         .rev()
         .collect();
-    let mut of_node: BTreeSet<&str> = BTreeSet::new();
     let mut rows: Vec<Row> = Vec::with_capacity(status.nodes.len());
     for node in &status.nodes {
-        if let Some(pod) = &node.pod {
-            of_node.insert(pod.as_str());
-        }
         rows.push(Row {
-            key: node.node.as_str().to_owned(),
-            node: Some(node.node.clone()),
+            key: match (&node.node, &node.pod) {
+                (Some(node), _) => node.as_str().to_owned(),
+                (None, pod) => pod.as_ref().map(|pod| pod.as_str().to_owned()).unwrap_or_default(),
+            },
+            node: node.node.clone(),
             pod: node.pod.clone(),
             set: node.set.clone(),
             role: Some(node.role),
             ready: node.ready,
             serving: node.serving,
             part: node.part,
-            state: if node.running { node.state.clone().unwrap_or_default() } else { "stopped".to_owned() },
-            tone: if node.running { Tone::Plain } else { Tone::Bad },
+            state: standing(node).0,
+            tone: standing(node).1,
             connections: node.connections,
             sessions: node.sessions,
             share: node.share,
             version: node.version.clone(),
-            memory: nodes.get(&node.node).and_then(|node| node.memory_used.clone()),
-            ..Row::default()
-        });
-    }
-    // Pods that are no EMQX node so far, or not any more.
-    for pod in world.pods_of(id).filter(|pod| !of_node.contains(pod.name.as_str())) {
-        let set = pod.owner.as_ref().map(|owner| owner.name.clone());
-        rows.push(Row {
-            key: pod.name.as_str().to_owned(),
-            pod: Some(pod.name.clone()),
-            set,
-            role: pod.role,
-            ready: Some(pod.ready),
-            state: "no node".to_owned(),
-            tone: Tone::Warning,
+            memory: node.node.as_ref().and_then(|node| nodes.get(node)).and_then(|node| node.memory_used.clone()),
             ..Row::default()
         });
     }
     rows
+}
+
+/// The state of a row by its membership, and what it means.
+fn standing(row: &NodeRow) -> (String, Tone) {
+    match row.membership {
+        Some(Membership::Member) | None => match (row.running, &row.node) {
+            (true, _) => (row.state.clone().unwrap_or_default(), Tone::Plain),
+            (false, Some(_)) => ("stopped".to_owned(), Tone::Bad),
+            (false, None) => (String::new(), Tone::Plain),
+        },
+        Some(membership) => {
+            // The reason that Kubernetes gives for a pod is worth more than the word for it.
+            let words = membership.words();
+            let state = row.pod_reason.clone().filter(|_| membership != Membership::Stopped);
+            let known = row.pod_reason.is_some();
+            let tone = match membership {
+                Membership::Terminating => Tone::Warning,
+                Membership::Starting if !known => Tone::Warning,
+                _ => Tone::Bad,
+            };
+            (state.unwrap_or_else(|| words.to_owned()), tone)
+        }
+    }
 }
 
 /// Old or new, and the order in which the old ones go.
@@ -381,19 +391,16 @@ fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
 }
 
 /// The state in a word or two, with the seconds left where a wait is known.
-fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, world: &World, id: &InstanceId) {
-    let pod = row.pod.as_ref().and_then(|pod| {
-        let key = (id.namespace.clone(), pod.as_str().to_owned());
-        world.pods.get(&key).map(|seen| &seen.value)
-    });
+fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>) {
     match row.part {
+        // What is wrong with a participant is worth more than its part.
+        _ if row.tone == Tone::Bad => {}
         Some(Part::Evacuating) => {
             row.tone = Tone::Warning;
             let evacuation = evacuations.iter().find(|it| Some(&it.node) == row.node.as_ref());
             if let Some(left) = evacuation.and_then(|it| seconds_left(it, row.connections)) {
                 row.state = format!("{} {}", row.state, crate::model::human::duration(left));
             }
-            return;
         }
         Some(part @ Part::Donor) => {
             row.tone = Tone::Warning;
@@ -408,26 +415,4 @@ fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, world: &
         }
         None => {}
     }
-    let Some(trouble) = pod.and_then(trouble) else { return };
-    if row.part.is_none() || row.tone == Tone::Bad {
-        row.state = trouble.0;
-        row.tone = trouble.1;
-    }
-}
-
-/// What is wrong with a pod, if anything is.
-fn trouble(pod: &Pod) -> Option<(String, Tone)> {
-    if pod.deleting.is_some() {
-        return Some(("terminating".to_owned(), Tone::Warning));
-    }
-    if let Some(waiting) = &pod.waiting {
-        return Some((waiting.clone(), Tone::Bad));
-    }
-    if pod.phase != "Running" && !pod.phase.is_empty() {
-        return Some((pod.phase.to_lowercase(), Tone::Warning));
-    }
-    if !pod.containers_ready {
-        return Some(("starting".to_owned(), Tone::Warning));
-    }
-    None
 }

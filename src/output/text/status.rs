@@ -2,10 +2,11 @@
 
 use super::{Layout, number, word, yes_no};
 use crate::model::human::{count_or_unknown, duration, plural, share};
-use crate::model::{InstanceId, Operation, OperatorLine, Part};
+use crate::model::{InstanceId, NodeName, Operation, OperatorLine, Part};
 use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
+use crate::plan::membership::Membership;
 use crate::plan::picture::{NodeRow, SourceState};
 use crate::plan::results::{Nodes, Status};
 
@@ -74,8 +75,12 @@ fn rows(status: &Status, layout: Layout) -> Table {
     if layout.wide {
         return all_columns(&[(&status.instance, nodes.as_slice())], layout, false);
     }
-    let busy =
-        status.operation != Operation::None || nodes.iter().any(|row| row.part.is_some() || !row.running);
+    let odd = |row: &NodeRow| {
+        row.part.is_some()
+            || (!row.running && row.node.is_some())
+            || !matches!(row.membership, None | Some(Membership::Member))
+    };
+    let busy = status.operation != Operation::None || nodes.iter().any(odd);
     let mut table = Table::new().words("NODE").words("ROLE").words("READY").words("SERVING");
     table = table.numbers("CONNECTIONS").numbers("SESSIONS").numbers("SHARE");
     if busy {
@@ -95,15 +100,7 @@ fn rows(status: &Status, layout: Layout) -> Table {
 
 /// Nodes by their pods' names where known, shortened to what differs.
 pub fn short_names(instance: Option<&InstanceId>, rows: &[NodeRow], theme: Theme) -> Vec<String> {
-    shorten(instance.map(|id| id.name.as_str()), rows.iter().map(name), theme)
-}
-
-fn name(row: &NodeRow) -> &str {
-    match &row.pod {
-        Some(pod) => pod.as_str(),
-        None if row.node.ip().is_some() => row.node.host(),
-        None => row.node.first_label(),
-    }
+    shorten(instance.map(|id| id.name.as_str()), rows.iter().map(NodeRow::label), theme)
 }
 
 fn numbers(row: &NodeRow) -> [Cell; 3] {
@@ -120,7 +117,16 @@ fn part(row: &NodeRow) -> Cell {
 }
 
 fn state(row: &NodeRow) -> Cell {
-    if row.running { word(row.state.as_deref()) } else { Cell::toned("stopped", Tone::Bad) }
+    match row.membership {
+        _ if row.running && row.state.is_some() => word(row.state.as_deref()),
+        None | Some(Membership::Member) if row.running || row.node.is_none() => "-".into(),
+        None | Some(Membership::Member) => Cell::toned("stopped", Tone::Bad),
+        Some(membership) => {
+            let tone = if membership == Membership::Terminating { Tone::Warning } else { Tone::Bad };
+            let reason = row.pod_reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            Cell::toned(format!("{}{reason}", membership.words()), tone)
+        }
+    }
 }
 
 /// The nodes of one cluster or of several.
@@ -159,11 +165,11 @@ fn all_columns<N: AsRef<[NodeRow]> + ?Sized>(
             }
             let pod = row.pod.as_ref().map(crate::model::PodName::as_str);
             if layout.wide {
-                cells.push(row.node.as_str().into());
+                cells.push(word(row.node.as_ref().map(NodeName::as_str)));
                 cells.push(word(pod));
             } else {
                 // Without a pod the node's own name says at least which one it is.
-                cells.push(pod.unwrap_or(row.node.as_str()).into());
+                cells.push(word(pod.or(row.node.as_ref().map(NodeName::as_str))));
             }
             cells.push(word(row.set.as_deref()));
             if layout.wide {

@@ -13,6 +13,7 @@ use super::{chart, foot, head, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
 use crate::model::{Pod, Source};
 use crate::output::theme::Tone;
+use crate::plan::picture::NodeRow;
 use crate::plan::next::{Around, next};
 use crate::tui::board::{Board, Group, Row};
 use crate::tui::history::Which;
@@ -123,9 +124,13 @@ fn facts(state: &State, board: &Board, row: &Row, pen: &mut Pen<'_>, tall: bool)
     y
 }
 
+/// The row of the status that this row shows.
+fn of<'a>(board: &'a Board, row: &Row) -> Option<&'a NodeRow> {
+    board.status.nodes.iter().find(|it| it.node == row.node && (it.node.is_some() || it.pod == row.pod))
+}
+
 fn sentences(state: &State, board: &Board, row: &Row) -> Vec<String> {
-    let node = row.node.as_ref().and_then(|node| board.status.nodes.iter().find(|it| it.node == *node));
-    let Some(node) = node else {
+    let Some(node) = of(board, row) else {
         return vec!["EMQX does not know this pod as a node".to_owned()];
     };
     let around = Around {
@@ -159,7 +164,7 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
             None => source.as_str().to_owned(),
         }
     };
-    let node = row.node.as_ref().and_then(|node| board.status.nodes.iter().find(|it| it.node == *node));
+    let node = of(board, row);
     let counts = node.map_or(Source::Emqx, |node| node.source);
     let text = |value: Option<&str>| value.unwrap_or("?").to_owned();
     let yes = |value: Option<bool>| match value {

@@ -1,0 +1,596 @@
+//! One assessment of one instance at one moment: health, membership, what runs, the verdict with its message, what is not
+//! known, and the command to type next. Every output of the program uses this function, and none judges for itself.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::follow::Run;
+use super::membership::{Membership, lasting};
+use super::picture::{NodeRow, Picture, SourceState, picture};
+use super::preflight;
+use super::rules::mean;
+use super::spread::{Spread, uneven};
+use super::tape::Operations;
+use super::upgrade::run::Run as Upgrade;
+use super::upgrade::words as upgrade_words;
+use super::words::{contradiction, flight, missing, short};
+use crate::model::human::{average, count, duration, plural, seconds_between};
+use crate::model::{
+    ApiVersion, Evacuation, Instance, InstanceId, Link, Load, Operation, Phase, Source, Verdict, World,
+};
+
+/// How many rows are named one by one in a message.
+const NAMED: usize = 3;
+
+/// For so many seconds a last answer of EMQX still counts after its link was lost: one failed request is no outage.
+const CURRENT_SECONDS: u64 = 20;
+
+/// An object that no operator has picked up for so many seconds is reported as `waiting`.
+const WAITING_SECONDS: u64 = 30;
+
+/// The condition of the instance, as the operator last wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// The type of the condition that describes it best; `None` where the operator has written none.
+    pub condition: Option<String>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// What is wrong, in words; `None` for an instance that is ready.
+    #[serde(skip)]
+    pub problem: Option<String>,
+}
+
+/// How the nodes that are wanted, the pods and EMQX's list of nodes fit together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MembershipSummary {
+    /// Nodes that are wanted; `None` where neither the custom resource nor its sets say so.
+    pub expected: Option<u64>,
+    /// Nodes that EMQX lists as running and that fit a pod; `None` where EMQX's list is not known.
+    pub member: Option<u64>,
+    /// What does not fit, a sentence each.
+    pub discrepancies: Vec<String>,
+    /// What is worth a warning and changes no verdict: nodes that a scale-down left in EMQX's list.
+    #[serde(skip)]
+    pub left_over: Vec<String>,
+}
+
+/// One operation that runs, or waits for the operator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus {
+    /// What kind of operation.
+    pub operation: Operation,
+    /// Its name: the object's, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `purge/NODE`.
+    pub name: String,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// Work done, of all work.
+    pub percent: Option<u8>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// The same as a sentence.
+    pub message: String,
+}
+
+impl OperationStatus {
+    fn new(operation: Operation, name: impl Into<String>, verdict: Verdict, message: impl Into<String>) -> Self {
+        Self {
+            operation,
+            name: name.into(),
+            phase: None,
+            percent: None,
+            eta_seconds: None,
+            verdict,
+            message: message.into(),
+        }
+    }
+}
+
+/// What is known of one instance at one moment, judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// Nodes, pods, sources.
+    pub picture: Picture,
+    /// Its condition.
+    pub health: Health,
+    /// Its nodes against its pods.
+    pub membership: MembershipSummary,
+    /// What runs; the first is the one that the verdict is about.
+    pub operations: Vec<OperationStatus>,
+    /// The verdict about the first operation, else about the instance.
+    pub verdict: Verdict,
+    /// Why.
+    pub message: String,
+    /// Whether clients are spread unevenly over nodes that are all members.
+    pub uneven: bool,
+    /// EMQX was not asked, and all nodes serve: nothing suggests that an operation runs.
+    pub quiet: bool,
+    /// The command to type next.
+    pub next: Option<String>,
+}
+
+/// Judges one instance. `operations` are followers that have observed the world up to this moment.
+pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Assessment {
+    let picture = picture(world, id, now);
+    let instance = world.instance(id);
+    let health = instance.map(|instance| health(instance, now)).unwrap_or_default();
+    let membership = membership(world, instance, &picture, now);
+    let load = current_load(world, &picture, now);
+    let running = running(world, instance, &picture, operations, load, now);
+    let (uneven, spread) = spread(&picture);
+    let quiet = running.is_empty() && load.is_none() && quiet(instance, &picture);
+    let (verdict, message) = match running.first() {
+        Some(first) => (first.verdict, first.message.clone()),
+        None => idle(world, &picture, &health, &membership, load.is_some(), quiet, &spread),
+    };
+    let sound = membership.discrepancies.is_empty() && verdict == Verdict::Idle;
+    let uneven = uneven && sound;
+    let mut assessment = Assessment {
+        picture,
+        health,
+        membership,
+        operations: running,
+        verdict,
+        message,
+        uneven,
+        quiet,
+        next: None,
+    };
+    assessment.next = next(&assessment, world, instance);
+    assessment
+}
+
+/// The command that follows from it. A plan is named only where no check refuses it.
+fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<String> {
+    let name = &of.picture.instance.name;
+    match of.operations.first() {
+        Some(first) => match first.operation {
+            Operation::Rebalance if of.operations.len() > 1 => {
+                Some(format!("kubectl emqx rebalance watch {}", first.name))
+            }
+            Operation::Rebalance => Some(format!("kubectl emqx rebalance watch {name}")),
+            Operation::Upgrade => Some(format!("kubectl emqx upgrade watch {name}")),
+            Operation::None | Operation::Evacuation | Operation::Purge => None,
+        },
+        None if of.uneven => {
+            let refused = preflight::obstacles(world, instance?, &of.picture);
+            refused.is_empty().then(|| format!("kubectl emqx rebalance plan {name}"))
+        }
+        None => None,
+    }
+}
+
+/// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
+pub fn current_load<'w>(world: &'w World, picture: &Picture, now: Timestamp) -> Option<&'w Load> {
+    let load = world.load.as_ref().filter(|_| picture.wrong_emqx.is_none())?;
+    let fresh = seconds_between(load.at, now) <= CURRENT_SECONDS;
+    let heard = |resource: &'static str| {
+        world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| match hearing.link {
+            Link::Up => true,
+            Link::Unreachable(_) => fresh,
+            Link::Forbidden(_) | Link::Absent(_) => false,
+        })
+    };
+    (heard("nodes") && heard("load_rebalance")).then_some(&load.value)
+}
+
+/// The condition that describes an instance best: the one by which it is ready, else the one that says why not.
+fn health(instance: &Instance, now: Timestamp) -> Health {
+    let wanted = if instance.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
+    let holds = |kind: &str| instance.conditions.iter().find(|it| it.kind == kind && it.holds());
+    if let Some(deleting) = instance.deleting {
+        return Health {
+            condition: instance.state().map(str::to_owned),
+            since: Some(deleting),
+            problem: Some(format!("the instance is being deleted{}", lasting(Some(deleting), now))),
+        };
+    }
+    if let Some(ready) = holds(wanted) {
+        return Health { condition: Some(ready.kind.clone()), since: ready.since, problem: None };
+    }
+    // The conditions of 3.x are independent of each other: the one that progresses tells more than the first.
+    let progressing = instance.conditions.iter().find(|it| {
+        it.holds() && (it.kind.ends_with("Progressing") || it.kind.ends_with("Updating") || it.kind == "Paused")
+    });
+    let first = instance.conditions.iter().find(|it| it.holds());
+    let found = if instance.api == ApiVersion::V3beta1 { progressing } else { first.or(progressing) };
+    match found.or_else(|| instance.conditions.iter().find(|it| it.kind == wanted)) {
+        Some(it) if it.holds() => Health {
+            condition: Some(it.kind.clone()),
+            since: it.since,
+            problem: Some(format!("not ready: {}{}", it.kind, lasting(it.since, now))),
+        },
+        Some(it) => Health {
+            condition: None,
+            since: it.since,
+            problem: Some(format!("not ready: {} is {}{}", it.kind, it.status, lasting(it.since, now))),
+        },
+        None => Health {
+            condition: None,
+            since: None,
+            problem: Some(match instance.created {
+                Some(created) => format!(
+                    "not ready: the operator has written no condition since the instance was created {} ago",
+                    duration(seconds_between(created, now))
+                ),
+                None => "not ready: the operator has written no condition".to_owned(),
+            }),
+        },
+    }
+}
+
+/// How many nodes are wanted: by the custom resource, else by its status.
+fn expected(instance: &Instance) -> Option<u64> {
+    let of = |spec: Option<u64>, status: u64| spec.or((status > 0).then_some(status));
+    let cores = of(instance.cores, instance.core_revisions.replicas)?;
+    Some(cores + of(instance.replicants, instance.replicant_revisions.replicas).unwrap_or(0))
+}
+
+fn membership(
+    world: &World,
+    instance: Option<&Instance>,
+    picture: &Picture,
+    now: Timestamp,
+) -> MembershipSummary {
+    let is = |membership: Membership| {
+        move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over()
+    };
+    let rows = |membership| picture.nodes.iter().filter(is(membership)).collect::<Vec<_>>();
+    let expected = instance.and_then(expected);
+    let members = rows(Membership::Member);
+    let mut summary = MembershipSummary {
+        expected,
+        member: (world.nodes.is_some() && picture.wrong_emqx.is_none()).then_some(members.len() as u64),
+        discrepancies: picture.wrong_emqx.iter().cloned().collect(),
+        left_over: Vec::new(),
+    };
+    for row in rows(Membership::NotInCluster) {
+        let serving = if row.serving == Some(true) { " and serves clients" } else { "" };
+        let lasting = lasting(row.since, now);
+        summary.discrepancies.push(format!(
+            "{} runs{serving}, and EMQX does not list it as a node{lasting}",
+            row.label()
+        ));
+    }
+    for row in rows(Membership::Foreign) {
+        let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
+        summary.discrepancies.push(format!("EMQX lists {node}, which fits no pod of {}", picture.instance));
+    }
+    let why = |row: &NodeRow| row.pod_reason.clone();
+    for row in rows(Membership::Stopped) {
+        let reason = why(row).map(|reason| format!(" ({reason})")).unwrap_or_default();
+        summary.discrepancies.push(format!(
+            "{} is stopped in EMQX{}{reason}",
+            row.label(),
+            lasting(row.since, now)
+        ));
+    }
+    for row in rows(Membership::Unschedulable) {
+        let reason = why(row).unwrap_or_else(|| "Unschedulable".to_owned());
+        summary.discrepancies.push(format!("{}: {reason}{}", row.label(), lasting(row.since, now)));
+    }
+    for row in rows(Membership::Starting) {
+        let reason = why(row).unwrap_or_else(|| "starting".to_owned());
+        summary.discrepancies.push(format!("{}: {reason}{}", row.label(), lasting(row.since, now)));
+    }
+    for row in rows(Membership::Terminating) {
+        summary.discrepancies.push(format!("{} is terminating{}", row.label(), lasting(row.since, now)));
+    }
+    summary.discrepancies.extend(too_few(world, picture, expected));
+    for row in picture.nodes.iter().filter(|row| row.left_over()) {
+        let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
+        summary.left_over.push(node);
+    }
+    summary
+}
+
+/// Wanted nodes that neither a pod nor a node of EMQX stands for.
+fn too_few(world: &World, picture: &Picture, expected: Option<u64>) -> Option<String> {
+    let wanted = expected?;
+    let counts = |row: &&NodeRow| {
+        !row.left_over()
+            && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
+    };
+    let there = picture.nodes.iter().filter(counts).count() as u64;
+    // Nothing is listed at all where neither pods nor EMQX could be asked.
+    let listed = world.nodes.is_some() || picture.nodes.iter().any(|row| row.pod.is_some());
+    let known = listed && picture.wrong_emqx.is_none();
+    (known && there < wanted).then(|| {
+        let lacking = wanted - there;
+        format!(
+            "{} of {} wanted {} no pod",
+            count(lacking),
+            plural(wanted, "node"),
+            if lacking == 1 { "has" } else { "have" }
+        )
+    })
+}
+
+/// A warning about nodes that EMQX lists as stopped and that have no pod, and how to remove them from its list.
+pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
+    let first = summary.left_over.first()?;
+    let others = match summary.left_over.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    let is = if summary.left_over.len() == 1 { "is" } else { "are" };
+    Some((
+        format!("{first}{others} {is} stopped in EMQX and {is} without a pod: left after a scale-down"),
+        format!("emqx ctl cluster force-leave {first}, in any running EMQX pod"),
+    ))
+}
+
+/// What runs, the one first that the verdict is about.
+fn running(
+    world: &World,
+    instance: Option<&Instance>,
+    picture: &Picture,
+    operations: &Operations,
+    load: Option<&Load>,
+    now: Timestamp,
+) -> Vec<OperationStatus> {
+    let silence = (load.is_none() && world.load.is_some()).then(|| silence(world, picture, now));
+    let mut found = Vec::new();
+    let open = || operations.rebalances.runs.iter().filter(|run| run.verdict.is_none());
+    found.extend(open().filter(|run| run.entry.is_some()).map(|run| rebalancing(run, silence.as_deref())));
+    let upgrade = operations.upgrades.running(&picture.instance);
+    found.extend(upgrade.map(|run| upgrading(run, picture, now)));
+    if upgrade.is_none() {
+        // During an upgrade the operator evacuates: that is a part of it.
+        let entries: &[Evacuation] = match (load, instance) {
+            (Some(load), _) => &load.evacuations,
+            (None, Some(instance)) => &instance.evacuations,
+            (None, None) => &[],
+        };
+        found.extend(entries.iter().map(|entry| evacuating(entry, picture)));
+    }
+    for node in load.iter().flat_map(|load| &load.purges) {
+        found.push(OperationStatus::new(
+            Operation::Purge,
+            format!("purge/{node}"),
+            Verdict::Running,
+            format!("{} purges its sessions: all nodes refuse clients until the purge ends", short(node)),
+        ));
+    }
+    found.extend(open().filter(|run| run.entry.is_none()).filter_map(|run| without_entry(run, load, now)));
+    if found.is_empty() && load.is_none() {
+        found.extend(by_service(world, instance, picture));
+    }
+    found
+}
+
+/// How long EMQX has not been heard, in words.
+fn silence(world: &World, picture: &Picture, now: Timestamp) -> String {
+    let heard = world.load.as_ref().map(|load| load.at);
+    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
+    match why {
+        Some(why) => format!("EMQX has not answered for {since}: {why}"),
+        None => format!("EMQX has not answered for {since}"),
+    }
+}
+
+fn rebalancing(run: &Run, silence: Option<&str>) -> OperationStatus {
+    let name = &run.name;
+    let state = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
+    let mut is = OperationStatus::new(Operation::Rebalance, name.clone(), run.standing(), String::new());
+    if run.ended.is_some() {
+        is.verdict = Verdict::Running;
+        is.percent = Some(run.percent);
+        is.message = format!("{name}: EMQX does not list it any more; its end is being verified");
+        return is;
+    }
+    if let Some(silence) = silence {
+        let processing = run.object.as_ref().is_some_and(|object| object.phase == Phase::Processing);
+        is.verdict = if processing { Verdict::Running } else { Verdict::Unknown };
+        is.message = format!("{name}: {silence}; before that it was in {state}");
+        return is;
+    }
+    is.phase = run.entry.as_ref().map(|entry| entry.stage.phase().to_owned());
+    is.percent = run.left.map(|_| run.percent);
+    is.eta_seconds = run.left.map(|left| left.seconds);
+    is.message = match is.verdict {
+        Verdict::StillRunning => {
+            format!("{name}: {}, EMQX goes on ({state})", contradiction(run.object.as_ref()))
+        }
+        _ => format!("{name}: {state}"),
+    };
+    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
+    if super::judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
+        is.message.extend(missing(run).map(|missing| format!(", {missing}")));
+    }
+    is
+}
+
+fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatus {
+    let mut is =
+        OperationStatus::new(Operation::Upgrade, run.name.clone(), run.standing(), upgrade_words::standing(run));
+    is.phase = Some(run.step.phase().to_owned());
+    is.percent = Some(run.percent);
+    is.eta_seconds = run.seconds;
+    // Pods that cannot start are the cause of what stands still.
+    let stuck: Vec<&NodeRow> = picture
+        .nodes
+        .iter()
+        .filter(|row| matches!(row.membership, Some(Membership::Starting | Membership::Unschedulable)))
+        .filter(|row| row.pod_reason.as_deref().is_some_and(hinders))
+        .collect();
+    if let Some(first) = stuck.first() {
+        let reason = first.pod_reason.as_deref().unwrap_or_default();
+        if !is.message.contains(reason) {
+            let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
+            is.message.push_str(&format!(
+                "; {}{more}: {reason}{}",
+                first.label(),
+                lasting(first.since, now)
+            ));
+        }
+        is.eta_seconds = None;
+    }
+    is
+}
+
+/// Whether a pod with this reason does not start by itself: what every start passes through is left out.
+fn hinders(reason: &str) -> bool {
+    !matches!(reason, "ContainerCreating" | "PodInitializing" | "ContainersNotReady" | "ContainersNotInitialized")
+}
+
+fn evacuating(entry: &Evacuation, picture: &Picture) -> OperationStatus {
+    let label = picture.node(&entry.node).map_or_else(|| short(&entry.node), NodeRow::label);
+    let mut is = OperationStatus::new(
+        Operation::Evacuation,
+        format!("evacuation/{}", entry.node),
+        Verdict::Running,
+        format!("{label} refuses clients: evacuation, {}", entry.state),
+    );
+    is.phase = Some(entry.stage.phase().to_owned());
+    is
+}
+
+/// An object that is not final and that EMQX does not list, or may not.
+fn without_entry(run: &Run, load: Option<&Load>, now: Timestamp) -> Option<OperationStatus> {
+    let object = run.object.as_ref().filter(|object| object.deleting.is_none())?;
+    let name = &run.name;
+    let is = |verdict, message: String| {
+        Some(OperationStatus::new(Operation::Rebalance, name.clone(), verdict, message))
+    };
+    match (&object.phase, load) {
+        (Phase::Pending, _) => {
+            let seconds = object.created.map_or(0, |created| seconds_between(created, now));
+            let verdict = if seconds < WAITING_SECONDS { Verdict::Running } else { Verdict::Waiting };
+            is(verdict, format!("{name}: waiting for the operator ({seconds}s)"))
+        }
+        (Phase::Processing, None) => {
+            is(Verdict::Running, format!("{name}: the operator reports Processing; EMQX was not asked"))
+        }
+        (Phase::Processing, Some(_)) if run.ended.is_none() => {
+            is(Verdict::Unknown, format!("{name}: the operator reports Processing; EMQX does not list it"))
+        }
+        _ => None,
+    }
+}
+
+/// EMQX cannot be asked, and an object that failed had donors that are still out of the Service.
+fn by_service(world: &World, instance: Option<&Instance>, picture: &Picture) -> Option<OperationStatus> {
+    let name = preflight::running_name(world, instance?, picture)?;
+    let why = not_asked(picture);
+    let message =
+        format!("{name} says Failed, its donors are still out of the Service: EMQX may go on; {why}");
+    Some(OperationStatus::new(Operation::Rebalance, name, Verdict::Unknown, message))
+}
+
+/// Why EMQX's answer is missing.
+fn not_asked(picture: &Picture) -> String {
+    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    why.unwrap_or_else(|| "EMQX was not asked".to_owned())
+}
+
+/// A donor leaves the Service within the operator's next loop: where all nodes serve, none is one.
+fn quiet(instance: Option<&Instance>, picture: &Picture) -> bool {
+    let ready = instance.is_some_and(Instance::ready);
+    let participants = picture.participants();
+    ready && !participants.is_empty() && participants.iter().all(|row| row.serving == Some(true))
+}
+
+/// The verdict where nothing is known to run.
+fn idle(
+    world: &World,
+    picture: &Picture,
+    health: &Health,
+    membership: &MembershipSummary,
+    answered: bool,
+    quiet: bool,
+    spread: &str,
+) -> (Verdict, String) {
+    let mut parts: Vec<String> = Vec::new();
+    let discrepancies = &membership.discrepancies;
+    if !discrepancies.is_empty() {
+        let mut text = discrepancies.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+        if discrepancies.len() > NAMED {
+            text = format!("{text}; and {} more", discrepancies.len() - NAMED);
+        }
+        parts.push(text);
+    }
+    parts.extend(health.problem.clone());
+    if picture.wrong_emqx.is_some() {
+        return (Verdict::Unknown, parts.join("; "));
+    }
+    if !answered {
+        // Why nothing is known of EMQX is worth more than what the pods show: both are said.
+        let absent = picture.source(Source::Emqx) == SourceState::Absent || world.load.is_none();
+        parts.push(if absent { not_asked(picture) } else { silence(world, picture, picture.now) });
+        if quiet {
+            parts.push("all nodes serve clients".to_owned());
+        }
+        return (Verdict::Unknown, parts.join("; "));
+    }
+    if !discrepancies.is_empty() {
+        parts.push("nothing runs in EMQX".to_owned());
+        return (Verdict::Unknown, parts.join("; "));
+    }
+    parts.push(spread.to_owned());
+    (Verdict::Idle, parts.join("; "))
+}
+
+/// Whether clients are spread unevenly over the nodes that should serve them, and how, in one phrase.
+fn spread(picture: &Picture) -> (bool, String) {
+    let rows: Vec<&NodeRow> = picture.participants();
+    let known: Vec<(&NodeRow, u64)> = rows.iter().filter_map(|row| Some((*row, row.connections?))).collect();
+    if known.len() < rows.len() || known.is_empty() {
+        let text = match rows.len() {
+            0 => "no EMQX node is running",
+            _ => "live connections are not known",
+        };
+        return (false, text.to_owned());
+    }
+    let connections: Vec<u64> = known.iter().map(|(_, count)| *count).collect();
+    let sessions: Vec<u64> = known.iter().map(|(row, count)| row.sessions.unwrap_or(*count)).collect();
+    let all: u64 = connections.iter().sum();
+    if all == 0 && sessions.iter().sum::<u64>() == 0 {
+        return (false, "no clients".to_owned());
+    }
+    let Some(spread) = Spread::of(&connections).filter(|_| known.len() > 1) else {
+        return (false, "one node".to_owned());
+    };
+    if !uneven(&connections, &sessions) {
+        // Too few to be even or uneven.
+        if all < known.len() as u64 {
+            return (false, format!("{} on {}", plural(all, "client"), plural(known.len() as u64, "node")));
+        }
+        return (false, "even".to_owned());
+    }
+    let empty: Vec<&NodeRow> = known.iter().filter(|(_, count)| *count == 0).map(|(row, _)| *row).collect();
+    let full = (known.len() - empty.len()) as u64;
+    let hold = if full == 1 { "holds" } else { "hold" };
+    let text = match empty.as_slice() {
+        _ if all == 0 || !(spread.uneven() || would_move(&connections)) => {
+            let most = sessions.iter().max().copied().unwrap_or(0);
+            let usual = average(mean(sessions.iter().copied()));
+            format!("uneven: one node holds {} sessions, {usual} on average", count(most))
+        }
+        [] => {
+            let (row, held) = known[spread.farthest];
+            format!(
+                "uneven: {} holds {}, {} on average",
+                row.label(),
+                plural(held, "client"),
+                average(spread.mean)
+            )
+        }
+        [one] => format!("uneven: {} {hold} everything, {} is empty", plural(full, "node"), one.label()),
+        many => format!("uneven: {} {hold} everything, {} are empty", plural(full, "node"), many.len()),
+    };
+    (true, text)
+}
+
+/// Whether EMQX would move connections by its default thresholds.
+fn would_move(connections: &[u64]) -> bool {
+    super::spread::would_start(connections, connections, &crate::model::Strategy::default())
+}
+
+#[cfg(test)]
+mod tests;

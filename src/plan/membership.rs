@@ -1,0 +1,253 @@
+//! Membership: the pods of a cluster held against the list of nodes that EMQX reports.
+//!
+//! A pod can run and serve clients without being a node of the cluster (a split brain, a node that was removed from the
+//! cluster), and EMQX can list nodes that have no pod. Counts are complete only where every row is a member.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::human::{duration, seconds_between};
+use crate::model::{Node, Pod};
+
+/// How a node or a pod belongs to the EMQX cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Membership {
+    /// EMQX lists the node as running.
+    Member,
+    /// The pod runs, and EMQX does not list it.
+    NotInCluster,
+    /// EMQX lists the node, and the node does not run.
+    Stopped,
+    /// The pod does not run yet, or does not run again.
+    Starting,
+    /// Kubernetes has found no node for the pod.
+    Unschedulable,
+    /// The deletion of the pod was requested.
+    Terminating,
+    /// EMQX lists the node as running, and no pod of the instance fits it.
+    Foreign,
+}
+
+impl Membership {
+    /// As it is written in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::NotInCluster => "notInCluster",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Unschedulable => "unschedulable",
+            Self::Terminating => "terminating",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// In words, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotInCluster => "not in cluster",
+            other => other.as_str(),
+        }
+    }
+}
+
+/// The membership of one row, with the reason that the pod gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// How it belongs to the cluster; `None` is not known.
+    pub membership: Option<Membership>,
+    /// The pod's reason: `Unschedulable`, `ImagePullBackOff`, `CrashLoopBackOff`.
+    pub reason: Option<String>,
+    /// Since when; `None` is not known, and for members.
+    pub since: Option<Timestamp>,
+}
+
+/// Which sources a row can be judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whether the pods of the instance could be listed.
+    pub pods: bool,
+    /// Whether the list of nodes is EMQX's own; else it is the operator's copy, which may be old.
+    pub emqx: bool,
+}
+
+/// Judges one row: the node as EMQX (or the operator) lists it, and the pod that fits it.
+pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: Known) -> Standing {
+    let Some(pod) = pod else { return without_pod(node, known) };
+    let (reason, since) = trouble(pod);
+    let is = |membership, since| Standing { membership, reason: reason.clone(), since };
+    if pod.deleting.is_some() {
+        return Standing { membership: Some(Membership::Terminating), reason: None, since: pod.deleting };
+    }
+    match node {
+        Some(node) if known.emqx && node.running => Standing { reason, ..member() },
+        Some(_) if known.emqx => is(Some(Membership::Stopped), not_ready_since(pod)),
+        _ if unschedulable(pod) => is(Some(Membership::Unschedulable), since),
+        _ if !up(pod) => is(Some(Membership::Starting), since),
+        Some(node) if node.running => member(),
+        Some(_) => is(Some(Membership::Stopped), not_ready_since(pod)),
+        // The operator lists nodes when it looks, every 30 s: a pod that it does not list may be new.
+        None if !known.emqx => is(None, None),
+        None => Standing {
+            membership: Some(Membership::NotInCluster),
+            reason: None,
+            since: changed(pod, &["ContainersReady", "Ready"]).or(pod.created),
+        },
+    }
+}
+
+fn member() -> Standing {
+    Standing { membership: Some(Membership::Member), reason: None, since: None }
+}
+
+fn without_pod(node: Option<&Node>, known: Known) -> Standing {
+    let membership = match node {
+        None => None,
+        Some(node) if !node.running && (known.emqx || !known.pods) => Some(Membership::Stopped),
+        Some(_) if known.pods && known.emqx => Some(Membership::Foreign),
+        // The copy of the operator names a pod that is gone, or a node that was stopped.
+        Some(_) if known.pods => None,
+        Some(_) => Some(Membership::Member),
+    };
+    Standing { membership, reason: None, since: None }
+}
+
+/// Whether the pod is one that EMQX can have joined the cluster from: its containers are ready.
+fn up(pod: &Pod) -> bool {
+    pod.containers_ready && (pod.phase == "Running" || pod.phase.is_empty())
+}
+
+/// Whether the pod will never run again: evicted by the kubelet, or finished. Its controller makes another one.
+pub fn finished(pod: &Pod) -> bool {
+    matches!(pod.phase.as_str(), "Failed" | "Succeeded")
+}
+
+fn unschedulable(pod: &Pod) -> bool {
+    pod.conditions.iter().any(|it| it.kind == "PodScheduled" && it.status == "False")
+}
+
+/// Why the pod does not run, and since when.
+fn trouble(pod: &Pod) -> (Option<String>, Option<Timestamp>) {
+    if let Some(condition) =
+        pod.conditions.iter().find(|it| it.kind == "PodScheduled" && it.status == "False")
+    {
+        let reason = if condition.reason.is_empty() { "Unschedulable" } else { &condition.reason };
+        return (Some(reason.to_owned()), condition.since.or(pod.created));
+    }
+    let since = not_ready_since(pod).or(pod.created);
+    if let Some(waiting) = &pod.waiting {
+        return (Some(waiting.clone()), since);
+    }
+    if up(pod) {
+        return (None, None);
+    }
+    let reason = pod
+        .conditions
+        .iter()
+        .find(|it| it.kind == "ContainersReady" && it.status == "False" && !it.reason.is_empty())
+        .map(|it| it.reason.clone());
+    (reason, since)
+}
+
+/// Since when the containers of the pod are not ready.
+fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
+    let not = |kind: &str| pod.conditions.iter().find(|it| it.kind == kind && it.status == "False")?.since;
+    not("ContainersReady").or_else(|| not("Ready"))
+}
+
+fn changed(pod: &Pod, kinds: &[&str]) -> Option<Timestamp> {
+    kinds.iter().find_map(|kind| pod.conditions.iter().find(|it| it.kind == *kind)?.since)
+}
+
+/// `for 12m`, empty where that is not known.
+pub fn lasting(since: Option<Timestamp>, now: Timestamp) -> String {
+    since.map(|since| format!(" for {}", duration(seconds_between(since, now)))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mk;
+    use super::*;
+    use crate::model::Condition;
+
+    const BOTH: Known = Known { pods: true, emqx: true };
+
+    fn condition(kind: &str, status: &str, reason: &str, since: i64) -> Condition {
+        Condition {
+            kind: kind.into(),
+            status: status.into(),
+            reason: reason.into(),
+            since: Some(mk::at(since)),
+            ..Condition::default()
+        }
+    }
+
+    fn of(node: Option<&Node>, pod: Option<&Pod>) -> (Option<Membership>, Option<String>, Option<Timestamp>) {
+        let Standing { membership, reason, since } = standing(node, pod, BOTH);
+        (membership, reason, since)
+    }
+
+    #[test]
+    fn a_ready_pod_that_emqx_does_not_list_is_not_in_the_cluster() {
+        let pod = mk::pod("emqx-core-1", |pod| {
+            pod.conditions = vec![condition("ContainersReady", "True", "", 7)];
+        });
+        assert_eq!(of(None, Some(&pod)), (Some(Membership::NotInCluster), None, Some(mk::at(7))));
+    }
+
+    #[test]
+    fn a_pod_that_does_not_run_has_the_reason_that_kubernetes_gives() {
+        let pending = mk::pod("emqx-core-1", |pod| {
+            (pod.phase, pod.ready, pod.containers_ready) = ("Pending".into(), false, false);
+            pod.conditions = vec![condition("PodScheduled", "False", "Unschedulable", 5)];
+        });
+        let unschedulable = (Some(Membership::Unschedulable), Some("Unschedulable".to_owned()), Some(mk::at(5)));
+        assert_eq!(of(None, Some(&pending)), unschedulable);
+        for reason in ["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError"] {
+            let pod = mk::pod("emqx-core-1", |pod| {
+                (pod.ready, pod.containers_ready) = (false, false);
+                pod.waiting = Some(reason.to_owned());
+                pod.conditions = vec![condition("ContainersReady", "False", "ContainersNotReady", 9)];
+            });
+            let expected = (Some(Membership::Starting), Some(reason.to_owned()), Some(mk::at(9)));
+            assert_eq!(of(None, Some(&pod)), expected);
+        }
+    }
+
+    #[test]
+    fn a_node_that_emqx_lists_and_that_does_not_run_is_stopped_with_and_without_a_pod() {
+        let stopped = Node { name: mk::core(1), stopped: true, ..Node::default() };
+        assert_eq!(of(Some(&stopped), None).0, Some(Membership::Stopped));
+        let pod = mk::pod("emqx-core-1", |pod| {
+            (pod.ready, pod.containers_ready) = (false, false);
+            pod.waiting = Some("CrashLoopBackOff".to_owned());
+        });
+        let (membership, reason, _) = of(Some(&stopped), Some(&pod));
+        assert_eq!((membership, reason.as_deref()), (Some(Membership::Stopped), Some("CrashLoopBackOff")));
+    }
+
+    #[test]
+    fn a_running_node_without_a_pod_is_foreign_only_where_pods_are_known() {
+        let running = &mk::nodes(&[5])[0];
+        assert_eq!(of(Some(running), None).0, Some(Membership::Foreign));
+        let blind = standing(Some(running), None, Known { pods: false, emqx: true });
+        assert_eq!(blind.membership, Some(Membership::Member));
+    }
+
+    #[test]
+    fn without_the_list_of_emqx_a_running_pod_is_neither_in_nor_out() {
+        let pod = mk::pod("emqx-core-1", |_| ());
+        let copy = Known { pods: true, emqx: false };
+        assert_eq!(standing(None, Some(&pod), copy).membership, None);
+        assert_eq!(standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy).membership, Some(Membership::Member));
+    }
+
+    #[test]
+    fn a_pod_whose_deletion_was_requested_is_terminating_whatever_emqx_lists() {
+        let pod = mk::pod("emqx-core-0", |pod| pod.deleting = Some(mk::at(3)));
+        let expected = (Some(Membership::Terminating), None, Some(mk::at(3)));
+        assert_eq!(of(Some(&mk::nodes(&[5])[0]), Some(&pod)), expected);
+        assert_eq!(of(None, Some(&pod)), expected);
+    }
+}
