@@ -6,6 +6,8 @@ use kubectl_emqx::model::{
     Source, Strategy, Verdict,
 };
 use kubectl_emqx::output::{Printer, Terminal};
+use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
+use kubectl_emqx::plan::membership::Membership;
 use kubectl_emqx::plan::picture::{NodeRow, SourceAge, SourceState, Totals};
 use kubectl_emqx::plan::rebalance::{RebalancePlan, Return, forecast, numbered};
 use kubectl_emqx::plan::results::{
@@ -37,7 +39,7 @@ fn instance() -> InstanceId {
 
 fn row() -> NodeRow {
     NodeRow {
-        node: "emqx@10.0.0.7".into(),
+        node: Some("emqx@10.0.0.7".into()),
         pod: None,
         set: None,
         revision: None,
@@ -51,6 +53,9 @@ fn row() -> NodeRow {
         part: Some(Part::Donor),
         state: Some("evicting_conns".into()),
         version: Some("5.8.6".into()),
+        membership: Some(Membership::Member),
+        pod_reason: None,
+        since: None,
         source: Source::Emqx,
     }
 }
@@ -77,13 +82,25 @@ fn status() -> Status {
             endpoints: ok(),
             emqx: ok(),
         },
+        health: Health { condition: Some("Ready".into()), since: None, problem: None },
+        membership: MembershipSummary {
+            expected: Some(2),
+            member: Some(1),
+            discrepancies: vec!["1 of 2 wanted nodes has no pod".into()],
+            left_over: Vec::new(),
+        },
+        operations: Vec::new(),
+        uneven: false,
+        quiet: false,
+        next: None,
     }
 }
 
 fn node_json() -> Value {
     json!({"node": "emqx@10.0.0.7", "pod": null, "set": null, "revision": null, "role": "replicant", "running": true,
            "ready": null, "serving": false, "connections": null, "sessions": 7, "share": 0.3333, "part": "donor",
-           "state": "evicting_conns", "version": "5.8.6", "source": "emqx"})
+           "state": "evicting_conns", "version": "5.8.6", "membership": "member", "podReason": null,
+           "since": null, "source": "emqx"})
 }
 
 fn instance_json() -> Value {
@@ -96,7 +113,8 @@ fn status_json() -> Value {
            "operator": {"line": "2.2", "silentSeconds": null}, "edition": null, "versions": ["5.8.6"],
            "nodes": [node_json()], "totals": {"connections": null, "sessions": 7, "nodes": 1, "serving": 0},
            "operation": "none", "phase": null, "percent": null, "etaSeconds": null, "verdict": "coordinatorLost",
-           "message": "so it is",
+           "message": "so it is", "health": {"condition": "Ready", "since": null}, "operations": [],
+           "membership": {"expected": 2, "member": 1, "discrepancies": ["1 of 2 wanted nodes has no pod"]},
            "sources": {"kubernetes": ok, "pods": {"state": "forbidden", "ageSeconds": null}, "endpoints": ok, "emqx": ok}})
 }
 
@@ -243,7 +261,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
 #[test]
 fn an_event_is_one_line() {
     let node = EventNode {
-        node: "emqx@10.0.0.7".into(),
+        node: Some("emqx@10.0.0.7".into()),
         connections: Some(3013),
         sessions: None,
         part: Some(Part::Donor),

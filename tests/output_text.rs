@@ -8,6 +8,8 @@ use kubectl_emqx::model::{
     Source, Strategy, Verdict,
 };
 use kubectl_emqx::output::{Printer, Terminal};
+use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
+use kubectl_emqx::plan::membership::Membership;
 use kubectl_emqx::plan::picture::{NodeRow, SourceAge, SourceState, Totals};
 use kubectl_emqx::plan::rebalance::{Finding, RebalancePlan, Return, Severity, forecast, numbered};
 use kubectl_emqx::plan::results::{
@@ -29,7 +31,7 @@ fn instance() -> InstanceId {
 fn row(number: usize, connections: Option<u64>) -> NodeRow {
     let pod = format!("emqx-core-669d4cf5c8-{number}");
     NodeRow {
-        node: NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local")),
+        node: Some(NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local"))),
         pod: Some(pod.as_str().into()),
         set: Some("emqx-core-669d4cf5c8".into()),
         revision: Some("669d4cf5c8".into()),
@@ -43,6 +45,9 @@ fn row(number: usize, connections: Option<u64>) -> NodeRow {
         part: None,
         state: None,
         version: Some("5.8.6".into()),
+        membership: Some(Membership::Member),
+        pod_reason: None,
+        since: None,
         source: Source::Emqx,
     }
 }
@@ -67,7 +72,13 @@ fn status() -> Status {
         eta_seconds: None,
         verdict: Verdict::Idle,
         message: "uneven: 3 nodes hold everything, core-…-3 is empty".into(),
+        health: Health::default(),
+        membership: MembershipSummary::default(),
+        operations: Vec::new(),
         sources: Sources { kubernetes: ok(), pods: ok(), endpoints: ok(), emqx: ok() },
+        uneven: true,
+        quiet: false,
+        next: None,
     }
 }
 

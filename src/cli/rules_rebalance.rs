@@ -18,11 +18,15 @@ use crate::model::{InstanceKind, OperatorLine, Strategy};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
 /// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
-pub const APPLY_CHECKS: [&str; 13] = [
+pub const APPLY_CHECKS: [&str; 17] = [
+    "emqx-not-asked",
     "evacuation-running",
     "instance-not-ready",
+    "membership",
     "no-permission",
     "operator-will-report-failed",
+    "purge-running",
+    "recipients-not-serving",
     "few-recipients",
     "overshoot",
     "coarse-rate",
@@ -38,7 +42,14 @@ pub const APPLY_CHECKS: [&str; 13] = [
 pub(super) const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 
 /// Checks that exist, and cannot be skipped.
-const FIRM: [&str; 4] = ["nothing-to-balance", "already-running", "name-taken", "too-few-nodes"];
+const FIRM: [&str; 6] = [
+    "nothing-to-balance",
+    "already-running",
+    "name-taken",
+    "no-rebalance-api",
+    "too-few-nodes",
+    "wrong-emqx",
+];
 
 /// What `rebalance` means.
 pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Problem> {

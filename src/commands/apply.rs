@@ -180,7 +180,10 @@ fn label(backend: Backend, name: &str, gathered: &Gathered) -> String {
 fn coordinator(gathered: &Gathered) -> Option<NodeName> {
     let instance = gathered.instance().ok()?;
     let now = jiff::Timestamp::UNIX_EPOCH;
-    picture::picture(&gathered.world, &instance.id, now).participants().first().and_then(|row| row.node.clone())
+    picture::picture(&gathered.world, &instance.id, now)
+        .participants()
+        .first()
+        .and_then(|row| row.node.clone())
 }
 
 /// EMQX is not driven blindly: while it cannot be heard, nobody knows what runs in it already.

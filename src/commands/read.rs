@@ -4,6 +4,7 @@ use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{Output, Read, Selection};
 use crate::error::{Exit, Problem};
+use crate::plan::assessment::left_over;
 use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
 use crate::seam::Want;
@@ -28,6 +29,9 @@ pub async fn show(hands: &Hands, read: &Read) -> Outcome {
         if let Some(silence) = operator_silence(status) {
             hands.printer.notice(&silence);
         }
+        if let Some((what, way)) = left_over(&status.membership) {
+            hands.printer.notice(&format!("{what}; remove with: {way}"));
+        }
     }
     if many {
         hands.printer.statuses(&found, read.output);
@@ -42,15 +46,8 @@ pub async fn show(hands: &Hands, read: &Read) -> Outcome {
 
 /// What a user would type next.
 fn next(hands: &Hands, status: &Status) {
-    use crate::model::{Operation, Verdict};
-    let name = &status.instance.name;
-    match (status.operation, status.verdict) {
-        (Operation::Rebalance, _) => hands.printer.next(&format!("kubectl emqx rebalance watch {name}")),
-        (Operation::Upgrade, _) => hands.printer.next(&format!("kubectl emqx upgrade watch {name}")),
-        (Operation::None, Verdict::Idle) if status.message.starts_with("uneven") => {
-            hands.printer.next(&format!("kubectl emqx rebalance plan {name}"));
-        }
-        _ => {}
+    if let Some(next) = &status.next {
+        hands.printer.next(next);
     }
 }
 

@@ -6,7 +6,7 @@ use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source, Verdict};
+use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
 use crate::plan::progress::Counts;
 use crate::plan::status::status;
 use crate::plan::tape::Operations;
@@ -178,7 +178,7 @@ pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Re
         return Ok(format!("nothing runs in {id}"));
     }
     let status = status(&gathered.world, id, hands.clock.now());
-    if status.verdict == Verdict::Idle {
+    if status.quiet {
         return Ok(format!("nothing runs in {id}, as far as its Service tells: EMQX was not asked"));
     }
     Err(Problem::new(format!("cannot tell whether anything runs in {id}"), status.message).hint(REACH_EMQX))

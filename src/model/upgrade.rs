@@ -5,13 +5,14 @@ use serde::Serialize;
 use super::image::Image;
 
 /// The checks that can be skipped by name. What cannot work is not a matter of opinion.
-pub const SKIPPABLE: [&str; 7] = [
+pub const SKIPPABLE: [&str; 8] = [
     "downgrade",
     "evacuation-running",
     "field-conflict",
     "instance-not-ready",
     "no-evacuation",
     "rebalance-running",
+    "recipients-not-serving",
     "too-many-pods",
 ];
 

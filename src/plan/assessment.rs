@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::follow::Run;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
-use super::preflight;
 use super::rules::mean;
 use super::spread::{Spread, uneven};
 use super::tape::Operations;
 use super::upgrade::run::Run as Upgrade;
 use super::upgrade::words as upgrade_words;
 use super::words::{contradiction, flight, missing, short};
+use super::{ownership, preflight, waiting};
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Load, Operation, Phase, Source, Verdict, World,
@@ -24,9 +24,6 @@ const NAMED: usize = 3;
 
 /// For so many seconds a last answer of EMQX still counts after its link was lost: one failed request is no outage.
 const CURRENT_SECONDS: u64 = 20;
-
-/// An object that no operator has picked up for so many seconds is reported as `waiting`.
-const WAITING_SECONDS: u64 = 30;
 
 /// The condition of the instance, as the operator last wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,7 +74,12 @@ pub struct OperationStatus {
 }
 
 impl OperationStatus {
-    fn new(operation: Operation, name: impl Into<String>, verdict: Verdict, message: impl Into<String>) -> Self {
+    fn new(
+        operation: Operation,
+        name: impl Into<String>,
+        verdict: Verdict,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             operation,
             name: name.into(),
@@ -179,7 +181,7 @@ pub fn current_load<'w>(world: &'w World, picture: &Picture, now: Timestamp) -> 
 }
 
 /// The condition that describes an instance best: the one by which it is ready, else the one that says why not.
-fn health(instance: &Instance, now: Timestamp) -> Health {
+pub fn health(instance: &Instance, now: Timestamp) -> Health {
     let wanted = if instance.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
     let holds = |kind: &str| instance.conditions.iter().find(|it| it.kind == kind && it.holds());
     if let Some(deleting) = instance.deleting {
@@ -194,7 +196,8 @@ fn health(instance: &Instance, now: Timestamp) -> Health {
     }
     // The conditions of 3.x are independent of each other: the one that progresses tells more than the first.
     let progressing = instance.conditions.iter().find(|it| {
-        it.holds() && (it.kind.ends_with("Progressing") || it.kind.ends_with("Updating") || it.kind == "Paused")
+        it.holds()
+            && (it.kind.ends_with("Progressing") || it.kind.ends_with("Updating") || it.kind == "Paused")
     });
     let first = instance.conditions.iter().find(|it| it.holds());
     let found = if instance.api == ApiVersion::V3beta1 { progressing } else { first.or(progressing) };
@@ -230,15 +233,15 @@ fn expected(instance: &Instance) -> Option<u64> {
     Some(cores + of(instance.replicants, instance.replicant_revisions.replicas).unwrap_or(0))
 }
 
-fn membership(
+/// Holds the nodes that are wanted, the pods and EMQX's list against each other.
+pub fn membership(
     world: &World,
     instance: Option<&Instance>,
     picture: &Picture,
     now: Timestamp,
 ) -> MembershipSummary {
-    let is = |membership: Membership| {
-        move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over()
-    };
+    let is =
+        |membership: Membership| move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over();
     let rows = |membership| picture.nodes.iter().filter(is(membership)).collect::<Vec<_>>();
     let expected = instance.and_then(expected);
     let members = rows(Membership::Member);
@@ -251,10 +254,9 @@ fn membership(
     for row in rows(Membership::NotInCluster) {
         let serving = if row.serving == Some(true) { " and serves clients" } else { "" };
         let lasting = lasting(row.since, now);
-        summary.discrepancies.push(format!(
-            "{} runs{serving}, and EMQX does not list it as a node{lasting}",
-            row.label()
-        ));
+        summary
+            .discrepancies
+            .push(format!("{} runs{serving}, and EMQX does not list it as a node{lasting}", row.label()));
     }
     for row in rows(Membership::Foreign) {
         let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -292,8 +294,7 @@ fn membership(
 fn too_few(world: &World, picture: &Picture, expected: Option<u64>) -> Option<String> {
     let wanted = expected?;
     let counts = |row: &&NodeRow| {
-        !row.left_over()
-            && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
+        !row.left_over() && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
     };
     let there = picture.nodes.iter().filter(counts).count() as u64;
     // Nothing is listed at all where neither pods nor EMQX could be asked.
@@ -301,12 +302,14 @@ fn too_few(world: &World, picture: &Picture, expected: Option<u64>) -> Option<St
     let known = listed && picture.wrong_emqx.is_none();
     (known && there < wanted).then(|| {
         let lacking = wanted - there;
-        format!(
-            "{} of {} wanted {} no pod",
-            count(lacking),
-            plural(wanted, "node"),
-            if lacking == 1 { "has" } else { "have" }
-        )
+        let one = lacking == 1;
+        let what = match picture.nodes.iter().any(|row| row.pod.is_some()) {
+            true if one => "has no pod",
+            true => "have no pod",
+            false if one => "is not in EMQX's list of nodes",
+            false => "are not in EMQX's list of nodes",
+        };
+        format!("{} of {} wanted nodes {what}", count(lacking), count(wanted))
     })
 }
 
@@ -335,7 +338,9 @@ fn running(
 ) -> Vec<OperationStatus> {
     let silence = (load.is_none() && world.load.is_some()).then(|| silence(world, picture, now));
     let mut found = Vec::new();
-    let open = || operations.rebalances.runs.iter().filter(|run| run.verdict.is_none());
+    // What another EMQX runs is none of this instance's.
+    let ours = picture.wrong_emqx.is_none();
+    let open = || operations.rebalances.runs.iter().filter(move |run| run.verdict.is_none() && ours);
     found.extend(open().filter(|run| run.entry.is_some()).map(|run| rebalancing(run, silence.as_deref())));
     let upgrade = operations.upgrades.running(&picture.instance);
     found.extend(upgrade.map(|run| upgrading(run, picture, now)));
@@ -357,7 +362,7 @@ fn running(
         ));
     }
     found.extend(open().filter(|run| run.entry.is_none()).filter_map(|run| without_entry(run, load, now)));
-    if found.is_empty() && load.is_none() {
+    if found.is_empty() && world.load.is_none() {
         found.extend(by_service(world, instance, picture));
     }
     found
@@ -407,8 +412,12 @@ fn rebalancing(run: &Run, silence: Option<&str>) -> OperationStatus {
 }
 
 fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatus {
-    let mut is =
-        OperationStatus::new(Operation::Upgrade, run.name.clone(), run.standing(), upgrade_words::standing(run));
+    let mut is = OperationStatus::new(
+        Operation::Upgrade,
+        run.name.clone(),
+        run.standing(),
+        upgrade_words::standing(run),
+    );
     is.phase = Some(run.step.phase().to_owned());
     is.percent = Some(run.percent);
     is.eta_seconds = run.seconds;
@@ -423,11 +432,7 @@ fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatu
         let reason = first.pod_reason.as_deref().unwrap_or_default();
         if !is.message.contains(reason) {
             let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
-            is.message.push_str(&format!(
-                "; {}{more}: {reason}{}",
-                first.label(),
-                lasting(first.since, now)
-            ));
+            is.message.push_str(&format!("; {}{more}: {reason}{}", first.label(), lasting(first.since, now)));
         }
         is.eta_seconds = None;
     }
@@ -436,7 +441,10 @@ fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatu
 
 /// Whether a pod with this reason does not start by itself: what every start passes through is left out.
 fn hinders(reason: &str) -> bool {
-    !matches!(reason, "ContainerCreating" | "PodInitializing" | "ContainersNotReady" | "ContainersNotInitialized")
+    !matches!(
+        reason,
+        "ContainerCreating" | "PodInitializing" | "ContainersNotReady" | "ContainersNotInitialized"
+    )
 }
 
 fn evacuating(entry: &Evacuation, picture: &Picture) -> OperationStatus {
@@ -460,15 +468,16 @@ fn without_entry(run: &Run, load: Option<&Load>, now: Timestamp) -> Option<Opera
     };
     match (&object.phase, load) {
         (Phase::Pending, _) => {
-            let seconds = object.created.map_or(0, |created| seconds_between(created, now));
-            let verdict = if seconds < WAITING_SECONDS { Verdict::Running } else { Verdict::Waiting };
-            is(verdict, format!("{name}: waiting for the operator ({seconds}s)"))
+            let seconds = waiting::seconds(object, now)?;
+            let picked_up_late = seconds >= waiting::REPORTED_AFTER_SECONDS;
+            let verdict = if picked_up_late { Verdict::Waiting } else { Verdict::Running };
+            is(verdict, format!("{name}: {}", waiting::message(seconds)))
         }
         (Phase::Processing, None) => {
             is(Verdict::Running, format!("{name}: the operator reports Processing; EMQX was not asked"))
         }
         (Phase::Processing, Some(_)) if run.ended.is_none() => {
-            is(Verdict::Unknown, format!("{name}: the operator reports Processing; EMQX does not list it"))
+            is(Verdict::Unknown, format!("{name}: {}", ownership::not_run_message()))
         }
         _ => None,
     }
@@ -518,6 +527,16 @@ fn idle(
     parts.extend(health.problem.clone());
     if picture.wrong_emqx.is_some() {
         return (Verdict::Unknown, parts.join("; "));
+    }
+    if let Some(why) = preflight::cluster::lacks_api(world, picture).filter(|_| !answered)
+        && world.nodes.is_some()
+        && discrepancies.is_empty()
+        && matches!(picture.source(Source::Emqx), SourceState::Ok | SourceState::Absent)
+    {
+        // Where there is no rebalance API, no rebalance runs.
+        parts.push(spread.to_owned());
+        parts.push(why);
+        return (Verdict::Idle, parts.join("; "));
     }
     if !answered {
         // Why nothing is known of EMQX is worth more than what the pods show: both are said.

@@ -202,7 +202,8 @@ mod tests {
             (pod.phase, pod.ready, pod.containers_ready) = ("Pending".into(), false, false);
             pod.conditions = vec![condition("PodScheduled", "False", "Unschedulable", 5)];
         });
-        let unschedulable = (Some(Membership::Unschedulable), Some("Unschedulable".to_owned()), Some(mk::at(5)));
+        let unschedulable =
+            (Some(Membership::Unschedulable), Some("Unschedulable".to_owned()), Some(mk::at(5)));
         assert_eq!(of(None, Some(&pending)), unschedulable);
         for reason in ["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError"] {
             let pod = mk::pod("emqx-core-1", |pod| {
@@ -240,7 +241,10 @@ mod tests {
         let pod = mk::pod("emqx-core-1", |_| ());
         let copy = Known { pods: true, emqx: false };
         assert_eq!(standing(None, Some(&pod), copy).membership, None);
-        assert_eq!(standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy).membership, Some(Membership::Member));
+        assert_eq!(
+            standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy).membership,
+            Some(Membership::Member)
+        );
     }
 
     #[test]

@@ -132,6 +132,8 @@ pub struct SourceAge {
 pub struct Picture {
     /// The cluster.
     pub instance: InstanceId,
+    /// The moment.
+    pub now: Timestamp,
     /// The API version of its custom resource; `None` when it could not be read.
     pub api: Option<ApiVersion>,
     /// The operator line.
@@ -242,6 +244,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
     Picture {
         instance: id.clone(),
+        now,
         api: instance.filter(|instance| !instance.standalone).map(|instance| instance.api),
         operator: world.served.operator,
         operator_silent: operator_silent(world, id, now),

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use super::assessment;
 use super::ownership::owns;
 use super::picture::{Picture, SourceState};
+use super::reach;
 use super::rebalance::{
     self, Finding, Participant, RebalancePlan, Return, Severity, forecast, session_round_too_long,
 };
 use super::results::Backend;
 use super::status::{OLD_SECONDS, old_word};
 use crate::error::Problem;
-use crate::model::human::plural;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
+
+pub mod cluster;
 
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
 /// (`verified.md` 1, 2: 20 to 35 s on 2.2).
@@ -91,8 +94,10 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
     let participants = match participants(picture) {
         Ok(participants) => participants,
         // A running one explains better than a missing count why there is nothing to plan.
+        // So does a cluster that is another one, or that is not whole.
         Err(problem) => match running(&check) {
             Some(_) => Vec::new(),
+            None if explained(&check) => Vec::new(),
             None => return Err(problem),
         },
     };
@@ -107,10 +112,9 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
 /// What the checks find for this plan. A blocked finding refuses it.
 pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(too_few_nodes(check));
-    found.extend(not_ready(check));
-    found.extend(already_running(check));
-    found.extend(evacuation_running(check));
+    found.extend(of_cluster(check));
+    found.extend(cluster::few_recipients(check.picture, &plan.findings));
+    found.extend(cluster::old_node_list(check));
     found.extend(name_taken(check));
     found.extend(no_permission(check));
     if plan.total_seconds > 0 {
@@ -120,6 +124,40 @@ pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
         found.extend(newest_version(check).and_then(|version| session_round_too_long(plan, version)));
     }
     found.extend(status_old(check));
+    found
+}
+
+/// Whether the cluster itself explains why counts are missing.
+fn explained(check: &Check<'_>) -> bool {
+    let found = cluster::membership_findings(check.world, check.instance, check.picture);
+    check.picture.wrong_emqx.is_some() || found.iter().any(|finding| finding.severity == Severity::Blocked)
+}
+
+/// What the checks find that does not depend on what is planned.
+fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
+    let Check { world, instance, picture, .. } = *check;
+    let mut found = Vec::new();
+    found.extend(cluster::wrong_emqx(picture));
+    found.extend(too_few_nodes(check).filter(|_| picture.wrong_emqx.is_none()));
+    found.extend(already_running(check));
+    found.extend(evacuation_running(check));
+    found.extend(purge_running(check));
+    found.extend(cluster::membership_findings(world, instance, picture));
+    found.extend(not_ready(check));
+    found.extend(cluster::recipients_not_serving(instance, picture));
+    found.extend(cluster::no_rebalance_api(world, picture));
+    found.extend(cluster::not_asked(world, picture));
+    found
+}
+
+/// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
+pub fn obstacles(world: &World, instance: &Instance, picture: &Picture) -> Vec<Finding> {
+    let Ok((backend, _)) = reach::backend(reach::Asked::Auto, &world.served, instance) else {
+        return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
+    };
+    let check = Check { world, instance, picture, backend, name: None, allowed: None };
+    let mut found = of_cluster(&check);
+    found.retain(|finding| finding.severity == Severity::Blocked);
     found
 }
 
@@ -145,28 +183,12 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
     if instance.upgrading() {
         return Some(blocked(format!("{} is being upgraded: two revisions run", instance.id)));
     }
-    // A participant that EMQX lists as stopped: the operator would pass it on, and EMQX refuse the start.
-    let replicants = check.picture.nodes.iter().any(|row| row.role == crate::model::Role::Replicant);
-    let stopped: Vec<&NodeName> = check
-        .picture
-        .nodes
-        .iter()
-        .filter(|row| !row.running && (!replicants || row.role == crate::model::Role::Replicant))
-        .filter_map(|row| row.node.as_ref())
-        .collect();
-    if let Some(first) = stopped.first()
-        && check.backend == Backend::Rebalance
-    {
-        return Some(blocked(format!(
-            "{} {} stopped ({first}): the operator would name it as a participant, and EMQX refuse the start",
-            plural(stopped.len() as u64, "node"),
-            if stopped.len() == 1 { "is" } else { "are" }
-        )));
-    }
     if check.backend == Backend::Rebalance && !instance.ready() && running(check).is_none() {
-        let state = instance.state().unwrap_or("no condition is true");
+        let health = assessment::health(instance, check.picture.now);
+        let why = health.problem.unwrap_or_default();
+        let why = why.strip_prefix("not ready: ").unwrap_or(&why);
         return Some(blocked(format!(
-            "{} is not ready ({state}): the operator would fail the rebalance at once",
+            "{} is not ready ({why}): the operator would fail the rebalance at once",
             instance.id
         )));
     }
@@ -232,12 +254,8 @@ fn already_running(check: &Check<'_>) -> Option<Finding> {
 fn evacuation_running(check: &Check<'_>) -> Option<Finding> {
     let load = check.world.load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
-    let what = if let Some(evacuation) = evacuations.first() {
-        format!("{} is being evacuated ({})", evacuation.node, evacuation.state)
-    } else {
-        let purge = load?.purges.first()?;
-        format!("{purge} is being purged")
-    };
+    let evacuation = evacuations.first()?;
+    let what = format!("{} is being evacuated ({})", evacuation.node, evacuation.state);
     Some(
         Finding::new(
             "evacuation-running",
@@ -245,6 +263,19 @@ fn evacuation_running(check: &Check<'_>) -> Option<Finding> {
             format!("{what}: EMQX would call that node unavailable and refuse the start"),
         )
         .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
+    )
+}
+
+/// A purge disconnects everybody, and every node refuses clients while it lasts (seen on EMQX 5.10.4).
+fn purge_running(check: &Check<'_>) -> Option<Finding> {
+    let purge = check.world.load.as_ref()?.value.purges.first()?;
+    Some(
+        Finding::new(
+            "purge-running",
+            Severity::Blocked,
+            format!("{purge} purges its sessions: all nodes refuse clients until the purge ends"),
+        )
+        .hint(format!("kubectl emqx status {}", check.instance.id.name)),
     )
 }
 
@@ -463,7 +494,7 @@ mod tests {
         nodes[3].connections = None;
         world.apply(mk::fact(1, News::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
-        assert_eq!(plan.findings[0].id, "instance-not-ready");
+        assert_eq!(plan.findings[0].id, "membership");
 
         world.apply(mk::fact(2, News::Nodes(Vec::new())));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);

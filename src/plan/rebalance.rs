@@ -224,7 +224,15 @@ impl RebalancePlan {
     /// Adds what the checks found; a blocked finding refuses a plan that would go. One that would do nothing is refused
     /// only for what makes its own counts doubtful: whether the instance is ready, or the name free, does not matter then.
     pub fn judge(&mut self, findings: Vec<Finding>) {
-        const DOUBTFUL: [&str; 3] = ["already-running", "evacuation-running", "too-few-nodes"];
+        const DOUBTFUL: [&str; 7] = [
+            "already-running",
+            "emqx-not-asked",
+            "evacuation-running",
+            "membership",
+            "purge-running",
+            "too-few-nodes",
+            "wrong-emqx",
+        ];
         self.findings.extend(findings);
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let idle = self.decision == Decision::NothingToDo;

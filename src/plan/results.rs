@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::assessment::{Health, MembershipSummary, OperationStatus};
 use super::picture::{NodeRow, SourceAge, Totals};
 use crate::model::{ApiVersion, InstanceId, Operation, OperatorLine, Source, Verdict};
 
@@ -72,8 +73,23 @@ pub struct Status {
     pub verdict: Verdict,
     /// Why.
     pub message: String,
+    /// The condition of the instance.
+    pub health: Health,
+    /// Its nodes against its pods.
+    pub membership: MembershipSummary,
+    /// What runs, one by one; the first is the one that the verdict is about.
+    pub operations: Vec<OperationStatus>,
     /// The sources.
     pub sources: Sources,
+    /// Whether clients are spread unevenly over nodes that are all members.
+    #[serde(skip)]
+    pub uneven: bool,
+    /// EMQX was not asked, and all nodes serve: nothing suggests that an operation runs.
+    #[serde(skip)]
+    pub quiet: bool,
+    /// The command to type next.
+    #[serde(skip)]
+    pub next: Option<String>,
 }
 
 #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]

@@ -2,38 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::follow::{Follower, Run};
-use super::picture::{NodeRow, Picture, SourceState, picture};
-use super::preflight::running_name;
+use super::assessment::{Assessment, assess};
+use super::picture::{SourceAge, SourceState};
 use super::results::{OperatorStatus, Sources, Status};
-use super::rules::mean;
 use super::tape::{Looks, Operations};
-use super::upgrade::words;
-use super::words::{contradiction, flight, missing, short};
-use crate::model::human::{duration, plural};
-use crate::model::{InstanceId, Operation, Phase, PodName, Source, Verdict, World};
-
-/// With fewer clients a node on average, an empty one tells nothing.
-const SPARSE: f64 = 10.0;
-
-/// Above the mean by this factor, a node is what a person calls fuller than the others.
-const UNEVEN: f64 = 1.25;
-
-/// What is going on, in the words of a [`Status`].
-struct Doing {
-    operation: Operation,
-    phase: Option<String>,
-    percent: Option<u8>,
-    eta_seconds: Option<u64>,
-    verdict: Verdict,
-    reason: String,
-}
-
-impl Doing {
-    fn new(operation: Operation, verdict: Verdict, reason: impl Into<String>) -> Self {
-        Self { operation, phase: None, percent: None, eta_seconds: None, verdict, reason: reason.into() }
-    }
-}
+use crate::model::human::duration;
+use crate::model::{InstanceId, Operation, Source, World};
 
 /// Looks at one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
@@ -44,174 +18,42 @@ pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
 
 /// The same by followers that have looked for a while, and so know more of the start.
 pub fn status_with(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Status {
-    let picture = picture(world, id, now);
-    let doing = doing(world, &picture, operations);
-    let source = |source| picture.sources.get(&source).cloned();
-    let absent = || super::picture::SourceAge { state: SourceState::Absent, age_seconds: None, why: None };
-    Status {
-        instance: id.clone(),
-        api: picture.api,
-        operator: OperatorStatus { line: picture.operator, silent_seconds: picture.operator_silent },
-        edition: picture.edition.clone(),
-        versions: picture.versions.clone(),
-        totals: picture.totals.clone(),
-        operation: doing.operation,
-        phase: doing.phase,
-        percent: doing.percent,
-        eta_seconds: doing.eta_seconds,
-        verdict: doing.verdict,
-        message: doing.reason,
-        sources: Sources {
-            kubernetes: source(Source::Kubernetes).unwrap_or_else(absent),
-            pods: source(Source::Pods).unwrap_or_else(absent),
-            endpoints: source(Source::Endpoints).unwrap_or_else(absent),
-            emqx: source(Source::Emqx).unwrap_or_else(absent),
-        },
-        nodes: picture.nodes,
-    }
+    Status::from(assess(world, id, operations, now))
 }
 
-fn doing(world: &World, picture: &Picture, operations: &Operations) -> Doing {
-    let follower = &operations.rebalances;
-    if let Some(run) = follower.running().filter(|run| run.entry.is_some()) {
-        return rebalancing(run);
-    }
-    let instance = world.instance(&picture.instance);
-    let evacuations = match (&world.load, instance) {
-        (Some(load), _) => load.value.evacuations.clone(),
-        (None, Some(instance)) => instance.evacuations.clone(),
-        (None, None) => Vec::new(),
-    };
-    if let Some(run) = operations.upgrades.running(&picture.instance) {
-        return Doing {
-            phase: Some(run.step.phase().to_owned()),
-            percent: Some(run.percent),
-            eta_seconds: run.seconds,
-            ..Doing::new(Operation::Upgrade, run.standing(), words::standing(run))
-        };
-    }
-    if let Some(evacuation) = evacuations.first() {
-        let more = match evacuations.len() {
-            1 => String::new(),
-            more => format!(" and {} more", more - 1),
-        };
-        let pod = picture.node(&evacuation.node).and_then(|row| row.pod.as_ref());
-        let label = pod.map_or_else(|| short(&evacuation.node), PodName::as_str);
-        let mut doing = Doing::new(
-            Operation::Evacuation,
-            Verdict::Running,
-            format!("{label}{more} refuses clients: evacuation, {}", evacuation.state),
-        );
-        doing.phase = Some(evacuation.stage.phase().to_owned());
-        return doing;
-    }
-    if world.load.is_none() {
-        return by_others(world, picture, follower);
-    }
-    Doing::new(Operation::None, Verdict::Idle, spread(picture))
-}
-
-fn rebalancing(run: &Run) -> Doing {
-    let verdict = run.standing();
-    let stage = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
-    let name = &run.name;
-    let mut reason = match verdict {
-        Verdict::StillRunning => {
-            format!("{name}: {}, EMQX goes on ({stage})", contradiction(run.object.as_ref()))
+impl From<Assessment> for Status {
+    fn from(of: Assessment) -> Self {
+        let picture = of.picture;
+        let source = |source| picture.sources.get(&source).cloned();
+        let absent = || SourceAge { state: SourceState::Absent, age_seconds: None, why: None };
+        let first = of.operations.first();
+        Self {
+            api: picture.api,
+            operator: OperatorStatus { line: picture.operator, silent_seconds: picture.operator_silent },
+            operation: first.map_or(Operation::None, |first| first.operation),
+            phase: first.and_then(|first| first.phase.clone()),
+            percent: first.and_then(|first| first.percent),
+            eta_seconds: first.and_then(|first| first.eta_seconds),
+            verdict: of.verdict,
+            message: of.message,
+            health: of.health,
+            membership: of.membership,
+            sources: Sources {
+                kubernetes: source(Source::Kubernetes).unwrap_or_else(absent),
+                pods: source(Source::Pods).unwrap_or_else(absent),
+                endpoints: source(Source::Endpoints).unwrap_or_else(absent),
+                emqx: source(Source::Emqx).unwrap_or_else(absent),
+            },
+            uneven: of.uneven,
+            quiet: of.quiet,
+            next: of.next,
+            operations: of.operations,
+            instance: picture.instance,
+            edition: picture.edition,
+            versions: picture.versions,
+            totals: picture.totals,
+            nodes: picture.nodes,
         }
-        _ => format!("{name}: {stage}"),
-    };
-    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
-    if super::judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
-        reason.extend(missing(run).map(|missing| format!(", {missing}")));
-    }
-    Doing {
-        operation: Operation::Rebalance,
-        phase: run.entry.as_ref().map(|entry| entry.stage.phase().to_owned()),
-        percent: run.left.map(|_| run.percent),
-        eta_seconds: run.left.map(|left| left.seconds),
-        verdict,
-        reason,
-    }
-}
-
-/// EMQX cannot be asked: what the object and the endpoints say, if that decides it.
-fn by_others(world: &World, picture: &Picture, follower: &Follower) -> Doing {
-    let why = picture
-        .sources
-        .get(&Source::Emqx)
-        .and_then(|age| age.why.clone())
-        .unwrap_or_else(|| "EMQX was not asked".to_owned());
-    if let Some(run) = follower.running()
-        && run.object.as_ref().is_some_and(|object| object.phase == Phase::Processing)
-    {
-        return Doing::new(
-            Operation::Rebalance,
-            Verdict::Running,
-            format!("{}: the operator says Processing; EMQX was not asked", run.name),
-        );
-    }
-    let ready = world.instance(&picture.instance).is_some_and(crate::model::Instance::ready);
-    let all_serve = picture.participants().iter().all(|row| row.serving == Some(true));
-    if ready && all_serve && !picture.nodes.is_empty() {
-        // A donor is taken out of the Service within the operator's next loop: where all serve, none is one.
-        return Doing::new(Operation::None, Verdict::Idle, spread(picture));
-    }
-    // The same donors still out of it, and an object that only says Failed: `plan` refuses for it, so it has to be seen.
-    if let Some(instance) = world.instance(&picture.instance)
-        && let Some(name) = running_name(world, instance, picture)
-    {
-        let reason =
-            format!("{name} says Failed, its donors are still out of the Service: EMQX may go on; {why}");
-        return Doing::new(Operation::Rebalance, Verdict::Unknown, reason);
-    }
-    Doing::new(Operation::None, Verdict::Unknown, why)
-}
-
-/// How clients are spread, in one phrase.
-fn spread(picture: &Picture) -> String {
-    let rows: Vec<&NodeRow> = picture.participants();
-    let known: Vec<(&NodeRow, u64)> = rows.iter().filter_map(|row| Some((*row, row.connections?))).collect();
-    if known.len() < rows.len() || known.is_empty() {
-        return match rows.len() {
-            0 => "no EMQX node is running".to_owned(),
-            _ => "live connections are not known".to_owned(),
-        };
-    }
-    let average = mean(known.iter().map(|(_, count)| *count));
-    let all: u64 = known.iter().map(|(_, count)| *count).sum();
-    match all {
-        0 => return "no clients".to_owned(),
-        // Too few to be even or uneven.
-        few if few < known.len() as u64 => {
-            return format!("{} on {}", plural(few, "client"), plural(known.len() as u64, "node"));
-        }
-        _ => {}
-    }
-    let most = known.iter().map(|(_, count)| *count).max().unwrap_or(0) as f64;
-    if known.len() == 1 {
-        return "one node".to_owned();
-    }
-    // Where there are only a few clients, some nodes have none.
-    let empty: Vec<&NodeRow> = known.iter().filter(|(_, count)| *count == 0).map(|(row, _)| *row).collect();
-    if most <= average * UNEVEN && (empty.is_empty() || average < SPARSE) {
-        return "even".to_owned();
-    }
-    let full = known.len() - empty.len();
-    match empty.as_slice() {
-        [] => format!("uneven: the fullest node holds {:.1} times the average", most / average),
-        [one] => format!(
-            "uneven: {} {} everything, {} is empty",
-            plural(full as u64, "node"),
-            if full == 1 { "holds" } else { "hold" },
-            one.pod.as_ref().map_or_else(|| short(&one.node), PodName::as_str)
-        ),
-        many => format!(
-            "uneven: {} {} everything, {} are empty",
-            plural(full as u64, "node"),
-            if full == 1 { "holds" } else { "hold" },
-            many.len()
-        ),
     }
 }
 
@@ -246,11 +88,12 @@ pub fn old_word(silent: u64) -> String {
 mod tests {
     use super::super::mk;
     use super::*;
-    use crate::model::{ApiVersion, Link, Load, News, Object};
+    use crate::model::{ApiVersion, Link, Load, News, Object, Phase, Verdict};
 
     fn world(connections: &[u64], load: Option<Load>) -> World {
         let mut world =
             World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
+        world.instances.values_mut().for_each(|seen| seen.value.cores = None);
         world.apply(mk::fact(0, News::Nodes(mk::nodes(connections))));
         if let Some(load) = load {
             world.apply(mk::fact(0, News::Load(load)));
@@ -277,7 +120,7 @@ mod tests {
         let mut many = [1000; 12];
         many[11] = 0;
         assert_eq!(reason(&many), "uneven: 11 nodes hold everything, emqx-core-11 is empty");
-        assert_eq!(reason(&[3, 2, 2, 2, 2, 0]), "uneven: 5 nodes hold everything, emqx-core-5 is empty");
+        assert_eq!(reason(&[3, 2, 2, 2, 2, 0]), "even");
         assert_eq!(reason(&[2, 2, 2, 2, 2, 2, 2, 2, 2, 0]), "even");
         assert_eq!(reason(&[100, 105, 95]), "even");
     }

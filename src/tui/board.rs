@@ -174,7 +174,7 @@ impl Board {
         let recent = |ended: Option<Timestamp>| {
             ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)
         };
-        let last = || follower.runs.last().filter(|run| recent(run.ended));
+        let last = || follower.runs.iter().filter(|run| recent(run.ended)).max_by_key(|run| run.ended);
         let run = follower.running().or_else(last).cloned();
         let last = || operations.upgrades.last(id).filter(|run| recent(run.ended));
         let upgrade = operations.upgrades.running(id).or_else(last).cloned();
@@ -315,7 +315,7 @@ fn label(row: &Row) -> &str {
 }
 
 fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> Vec<Row> {
-    let Sources { world, id, .. } = sources;
+    let Sources { world, .. } = sources;
     let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
         .nodes
         .iter()
@@ -344,7 +344,11 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> 
             sessions: node.sessions,
             share: node.share,
             version: node.version.clone(),
-            memory: node.node.as_ref().and_then(|node| nodes.get(node)).and_then(|node| node.memory_used.clone()),
+            memory: node
+                .node
+                .as_ref()
+                .and_then(|node| nodes.get(node))
+                .and_then(|node| node.memory_used.clone()),
             ..Row::default()
         });
     }

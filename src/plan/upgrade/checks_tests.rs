@@ -154,6 +154,8 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         pod.revision = Some("b".into());
         pod.ready = true;
     })));
+    let listed = "emqx@emqx-core-b-0.emqx-headless.mq.svc.cluster.local".into();
+    lagging.apply(mk::fact(1, News::Nodes(vec![Node { name: listed, ..mk::nodes(&[100]).remove(0) }])));
     let late = check(&lagging, &object, &Ask::new(to()), &[], false);
     assert_eq!(blocked(&late), ["upgrade-running"]);
     let finding = &late.iter().find(|it| it.id == "upgrade-running").expect("it is there");

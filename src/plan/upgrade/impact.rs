@@ -167,9 +167,9 @@ fn durable(check: &Check<'_>) -> Option<Finding> {
 /// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped (`emqx-facts.md` 2.3).
 fn domain(check: &Check<'_>) -> Option<Finding> {
     let cores = check.picture.nodes.iter().filter(|row| row.role == Role::Core);
-    let elsewhere = cores.filter_map(|row| row.node.as_ref()).find(|node| {
-        node.host().contains(".svc.") && !node.host().ends_with(".svc.cluster.local")
-    })?;
+    let elsewhere = cores
+        .filter_map(|row| row.node.as_ref())
+        .find(|node| node.host().contains(".svc.") && !node.host().ends_with(".svc.cluster.local"))?;
     (check.instance.api == ApiVersion::V2beta1).then(|| {
         warning(
             "cluster-domain",

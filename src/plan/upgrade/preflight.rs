@@ -1,7 +1,7 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
 use super::super::picture::Picture;
-use super::super::preflight::running_name;
+use super::super::preflight::{cluster, running_name};
 use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
 use super::ask::{Ask, Settled, Way};
@@ -55,6 +55,10 @@ pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     found.extend(way(check));
     found.extend(versions::findings(check));
     let under_way = under_way(check);
+    if under_way.is_none() {
+        found.extend(cluster::wrong_emqx(check.picture));
+        found.extend(cluster::nowhere_to_go(check.instance, check.picture, &[]));
+    }
     // What is under way explains better why it is not ready.
     found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
     found.extend(under_way);

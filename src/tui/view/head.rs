@@ -124,6 +124,13 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
         return (word.to_owned(), tone, headline, Tone::Plain);
     }
     match status.operation {
+        Operation::Rebalance if status.verdict == Verdict::Waiting || status.phase.is_none() => {
+            let word = match status.verdict {
+                Verdict::Unknown => "UNKNOWN",
+                _ => "WAITING",
+            };
+            (word.to_owned(), Tone::of(status.verdict), status.message.clone(), Tone::Plain)
+        }
         Operation::Rebalance => {
             let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
             let (headline, tone) = match (contradiction, &board.run) {
@@ -138,9 +145,11 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
         }
         Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
         Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
-        Operation::Purge => ("PURGING".to_owned(), Tone::Warning, status.message.clone(), Tone::Plain),
+        Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
         Operation::None => {
-            if let Some((verdict, reason)) = ended(board) {
+            // What is wrong now precedes how something ended.
+            let sound = status.membership.discrepancies.is_empty();
+            if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
                 let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
@@ -152,13 +161,10 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
                 return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
             }
             let word = match status.verdict {
-                Verdict::Idle if status.sources.emqx.state == SourceState::Unreachable => {
-                    "WAS IDLE".to_owned()
-                }
                 Verdict::Idle => "IDLE".to_owned(),
                 other => other.as_str().to_uppercase(),
             };
-            let tone = if status.message.starts_with("uneven") { Tone::Warning } else { verdict };
+            let tone = if status.uneven { Tone::Warning } else { verdict };
             (word, tone, status.message.clone(), Tone::Plain)
         }
     }

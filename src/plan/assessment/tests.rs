@@ -1,0 +1,225 @@
+use super::super::mk;
+use super::*;
+use crate::model::{
+    ApiVersion, Condition, Fact, Load, News, Node, NodeName, Object, OperatorLine, Phase, Pod, Served,
+};
+use crate::plan::tape::Looks;
+
+const API: ApiVersion = ApiVersion::V2beta1;
+
+fn pods(count: usize) -> Vec<Fact> {
+    (0..count).map(|number| mk::is_pod(mk::pod(&format!("emqx-core-{number}"), |_| ()))).collect()
+}
+
+fn is(instance: Instance) -> Fact {
+    mk::fact(0, News::Is(Object::Instance(Box::new(instance))))
+}
+
+/// Four pods; EMQX lists nodes with these connections, and moves nothing.
+fn world(connections: &[u64]) -> World {
+    let mut world = World::of(pods(4));
+    let kinds = vec![("rebalances".to_owned(), "v2beta1".to_owned())];
+    world.apply(mk::fact(
+        0,
+        News::Served(Served { operator: OperatorLine::Two2, kinds, ..Served::default() }),
+    ));
+    world.apply(is(mk::instance(API)));
+    world.apply(mk::fact(0, News::Nodes(mk::nodes(connections))));
+    world.apply(mk::fact(0, News::Load(Load::default())));
+    world
+}
+
+fn change(world: &mut World, pod: &str, change: impl FnOnce(&mut Pod)) {
+    world.apply(mk::is_pod(mk::pod(pod, change)));
+}
+
+fn of(world: &World) -> Assessment {
+    let id = mk::id(API);
+    let mut operations = Operations::of(&id);
+    operations.observe(world, mk::at(5));
+    assess(world, &id, &operations, mk::at(5))
+}
+
+#[test]
+fn three_pods_that_emqx_does_not_list_are_named_and_nothing_is_called_idle_or_even() {
+    let is = of(&world(&[3333]));
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.starts_with("emqx-core-1 runs, and EMQX does not list it"), "{}", is.message);
+    assert!(
+        is.message.contains("emqx-core-3") && is.message.ends_with("nothing runs in EMQX"),
+        "{}",
+        is.message
+    );
+    assert_eq!((is.membership.expected, is.membership.member), (Some(4), Some(1)));
+    assert_eq!(is.membership.discrepancies.len(), 3);
+    assert_eq!(is.next, None);
+}
+
+#[test]
+fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
+    let mut world = world(&[1000, 1000, 1000]);
+    let mut nodes = mk::nodes(&[1000, 1000, 1000, 0]);
+    nodes[3] = Node { name: mk::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
+    world.apply(mk::fact(1, News::Nodes(nodes)));
+    let is = of(&world);
+    assert_eq!((is.verdict, is.picture.totals.connections), (Verdict::Unknown, Some(3000)));
+    assert!(is.message.starts_with("emqx-core-3 is stopped in EMQX"), "{}", is.message);
+    assert_eq!(is.picture.versions, ["5.8.6"]);
+}
+
+#[test]
+fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+    let left = NodeName::from("emqx@emqx-core-old-1.emqx-headless.mq.svc.cluster.local");
+    nodes.push(Node { name: left, stopped: true, version: Some("5.8.5".into()), ..Node::default() });
+    world.apply(mk::fact(1, News::Nodes(nodes)));
+    let is = of(&world);
+    assert_eq!((is.verdict, is.uneven, is.picture.totals.nodes), (Verdict::Idle, true, 4));
+    assert_eq!(is.membership.discrepancies, Vec::<String>::new());
+    let (what, way) = left_over(&is.membership).expect("a warning");
+    assert!(what.contains("emqx-core-old-1") && way.contains("force-leave"), "{what}; {way}");
+    assert_eq!(is.next.as_deref(), Some("kubectl emqx rebalance plan emqx"));
+    assert_eq!(is.picture.versions, ["5.8.6"]);
+}
+
+#[test]
+fn pods_that_cannot_start_are_named_with_their_reason() {
+    let mut world = world(&[1000, 1000, 1000]);
+    change(&mut world, "emqx-core-3", |pod| {
+        (pod.phase, pod.ready, pod.containers_ready) = ("Pending".into(), false, false);
+        pod.conditions = vec![Condition {
+            kind: "PodScheduled".into(),
+            status: "False".into(),
+            reason: "Unschedulable".into(),
+            since: Some(mk::at(-55)),
+            ..Condition::default()
+        }];
+    });
+    let is = of(&world);
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.starts_with("emqx-core-3: Unschedulable for 60s"), "{}", is.message);
+}
+
+#[test]
+fn fewer_pods_than_wanted_are_no_even_cluster() {
+    let mut world = World::of(pods(3));
+    world.apply(is(mk::instance(API)));
+    world.apply(mk::fact(0, News::Nodes(mk::nodes(&[10, 10, 10]))));
+    world.apply(mk::fact(0, News::Load(Load::default())));
+    let is = of(&world);
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.starts_with("1 of 4 wanted nodes has no pod"), "{}", is.message);
+}
+
+#[test]
+fn the_answer_of_another_emqx_is_not_used() {
+    let mut world = world(&[1]);
+    let nodes =
+        vec![Node { name: "emqx@10.9.9.9".into(), running: true, connections: Some(77), ..Node::default() }];
+    world.apply(mk::fact(1, News::Nodes(nodes)));
+    world.apply(mk::fact(1, News::Load(mk::load("evicting_conns"))));
+    let is = of(&world);
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
+    assert_eq!(is.picture.totals.connections, None);
+}
+
+#[test]
+fn an_instance_that_is_not_ready_says_so_first_and_suggests_no_plan_that_would_be_refused() {
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    let mut instance = mk::instance(API);
+    instance.conditions = vec![Condition {
+        kind: "CoreNodesProgressing".into(),
+        status: "True".into(),
+        since: Some(mk::at(5 - 720)),
+        ..Condition::default()
+    }];
+    world.apply(is(instance.clone()));
+    let found = of(&world);
+    assert_eq!(found.verdict, Verdict::Idle);
+    assert!(
+        found.message.starts_with("not ready: CoreNodesProgressing for 12m; uneven"),
+        "{}",
+        found.message
+    );
+    assert_eq!((found.next, found.health.condition.as_deref()), (None, Some("CoreNodesProgressing")));
+    instance.conditions.clear();
+    world.apply(is(instance));
+    let found = of(&world);
+    assert!(
+        found.message.starts_with("not ready: the operator has written no condition"),
+        "{}",
+        found.message
+    );
+}
+
+#[test]
+fn a_recipient_that_does_not_serve_makes_the_plan_not_worth_naming() {
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    change(&mut world, "emqx-core-3", |pod| pod.ready = false);
+    assert_eq!(of(&world).next, None);
+}
+
+#[test]
+fn idle_is_said_only_when_emqx_answered() {
+    let mut world = World::of(pods(4));
+    world.apply(is(mk::instance(API)));
+    world.apply(mk::fact(0, News::Nodes(mk::nodes(&[10, 10, 10, 10]))));
+    let refused = "this key lacks the scope: EMQX refuses (403)";
+    world.apply(mk::fact(0, News::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into()))));
+    let is = of(&world);
+    assert_eq!((is.verdict, is.message.as_str()), (Verdict::Unknown, refused));
+}
+
+#[test]
+fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
+    let mut world = world(&[10, 10, 10, 10]);
+    let why = "no answer within 10s";
+    world.apply(mk::fact(2, News::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    assert_eq!(of(&world).verdict, Verdict::Idle, "one failed request is no outage");
+    let id = mk::id(API);
+    let mut operations = Operations::of(&id);
+    operations.observe(&world, mk::at(5));
+    let is = assess(&world, &id, &operations, mk::at(65));
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.contains("EMQX has not answered for 65s"), "{}", is.message);
+}
+
+#[test]
+fn a_purge_is_an_operation() {
+    let mut world = world(&[10, 10, 10, 10]);
+    world.apply(mk::fact(1, News::Load(Load { purges: vec![mk::core(2)], ..Load::default() })));
+    let is = of(&world);
+    assert_eq!((is.verdict, is.operations[0].operation), (Verdict::Running, Operation::Purge));
+    assert!(is.message.contains("all nodes refuse clients"), "{}", is.message);
+}
+
+#[test]
+fn two_rebalances_on_disjoint_nodes_are_both_listed() {
+    let mut world = world(&[10, 10, 10, 10]);
+    let mut load = mk::load("evicting_conns");
+    let mut other = load.rebalances[0].clone();
+    load.rebalances[0].donors = vec![mk::core(0)];
+    load.rebalances[0].recipients = vec![mk::core(1)];
+    other.coordinator = mk::core(2);
+    other.donors = vec![mk::core(2)];
+    load.rebalances.push(other);
+    world.apply(mk::fact(1, News::Load(load)));
+    let is = of(&world);
+    let names: Vec<&str> = is.operations.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(is.next.is_some_and(|next| next.contains("coordinator/")));
+}
+
+#[test]
+fn an_object_that_no_operator_has_picked_up_is_waiting_after_30_seconds() {
+    let mut world = world(&[10, 10, 10, 10]);
+    world.apply(mk::rebalance("golden", Phase::Pending, |it| {
+        it.started = None;
+        it.created = Some(mk::at(-145));
+    }));
+    let is = of(&world);
+    assert_eq!(is.verdict, Verdict::Waiting);
+    assert_eq!(is.message, "golden: waiting for the operator (150s)");
+}

@@ -1,0 +1,220 @@
+//! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is there, where
+//! clients can go, and whether EMQX can do what is asked of it.
+
+use super::super::assessment::{current_load, left_over, membership};
+use super::super::membership::Membership;
+use super::super::picture::{NodeRow, Picture, SourceState};
+use super::super::rebalance::{Finding, Severity};
+use super::super::results::Backend;
+use super::super::rules::donors;
+use super::Check;
+use super::parse_version;
+use crate::model::human::plural;
+use crate::model::{Instance, Link, NodeName, Source, World};
+
+/// How many rows are named one by one.
+const NAMED: usize = 3;
+
+/// The EMQX that answered is another one: its counts and its answers must not be used.
+pub fn wrong_emqx(picture: &Picture) -> Option<Finding> {
+    let why = picture.wrong_emqx.as_ref()?;
+    Some(
+        Finding::new("wrong-emqx", Severity::Blocked, why.clone())
+            .hint("check --emqx-url, or leave it away: then EMQX is asked through the pods of the instance"),
+    )
+}
+
+/// What does not fit between the nodes that are wanted, the pods and EMQX's list; a node that a scale-down left in the list
+/// is a warning.
+pub fn membership_findings(world: &World, instance: &Instance, picture: &Picture) -> Vec<Finding> {
+    let summary = membership(world, Some(instance), picture, picture.now);
+    let mut found = Vec::new();
+    if picture.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
+        let mut text = summary.discrepancies.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+        if summary.discrepancies.len() > NAMED {
+            text = format!("{text}; and {} more", summary.discrepancies.len() - NAMED);
+        }
+        found.push(
+            Finding::new("membership", Severity::Blocked, text)
+                .hint(format!("kubectl emqx nodes {}", instance.id.name)),
+        );
+    }
+    if let Some((what, way)) = left_over(&summary) {
+        found.push(Finding::new("membership", Severity::Warning, what).hint(way));
+    }
+    found
+}
+
+/// Whether new clients are led to this node: by the Service, and where that is not known by its pod.
+fn serves(row: &NodeRow) -> Option<bool> {
+    row.serving.or(row.ready)
+}
+
+/// The nodes that would receive clients in a rebalance, by EMQX's own split.
+fn recipients(picture: &Picture) -> Vec<&NodeRow> {
+    let rows: Vec<(&NodeRow, u64)> =
+        picture.participants().into_iter().filter_map(|row| Some((row, row.connections?))).collect();
+    let counts: Vec<u64> = rows.iter().map(|(_, count)| *count).collect();
+    rows.into_iter().zip(donors(&counts)).filter(|(_, gives)| !gives).map(|((row, _), _)| row).collect()
+}
+
+/// Recipients that no client is led to: what donors disconnect would have nowhere to go.
+pub fn recipients_not_serving(instance: &Instance, picture: &Picture) -> Option<Finding> {
+    let recipients = recipients(picture);
+    let closed: Vec<&NodeRow> = recipients.iter().copied().filter(|row| serves(row) == Some(false)).collect();
+    let name = &instance.id.name;
+    if let Some(first) = closed.first() {
+        let many = closed.len() > 1;
+        let more = if many { format!(" and {} more", closed.len() - 1) } else { String::new() };
+        let (does, is) = if many { ("do", "are") } else { ("does", "is") };
+        let how = if first.serving.is_some() { "is not in the Service" } else { "is not ready" };
+        return Some(
+            Finding::new(
+                "recipients-not-serving",
+                Severity::Blocked,
+                format!(
+                    "{}{more} {is} to receive clients and {does} not serve any ({} {how}): evicted clients could not \
+                     reconnect there",
+                    first.label(),
+                    first.label(),
+                ),
+            )
+            .hint(format!("kubectl emqx nodes {name}; kubectl describe pod {}", first.label())),
+        );
+    }
+    let blind = [Source::Endpoints, Source::Pods]
+        .iter()
+        .all(|source| !matches!(picture.source(*source), SourceState::Ok | SourceState::Absent));
+    let unknown = recipients.iter().any(|row| serves(row).is_none());
+    (blind && unknown).then(|| {
+        Finding::new(
+            "recipients-not-serving",
+            Severity::Info,
+            "whether the recipients serve clients is not known: neither endpoints nor pods can be listed",
+        )
+        .hint("needs list on endpointslices.discovery.k8s.io, or on pods")
+    })
+}
+
+/// Fewer than a third of all participants receive and serve.
+pub fn few_recipients(picture: &Picture, found: &[Finding]) -> Option<Finding> {
+    let recipients = recipients(picture);
+    let serving = recipients.iter().filter(|row| serves(row) != Some(false)).count();
+    let all = picture.participants().len();
+    let already = found.iter().any(|finding| finding.id == "few-recipients");
+    (!recipients.is_empty() && !already && serving * 3 < all).then(|| {
+        Finding::new(
+            "few-recipients",
+            Severity::Warning,
+            format!(
+                "only {serving} of {} receive and serve new clients meanwhile",
+                plural(all as u64, "node")
+            ),
+        )
+        .hint("a lower --conn-evict-rate spreads the reconnects over more time")
+    })
+}
+
+/// Nobody can go anywhere when these nodes are emptied: none of the others serves. For upgrades (with no node named, all
+/// that serve now) and evacuations.
+pub fn nowhere_to_go(instance: &Instance, picture: &Picture, leaving: &[NodeName]) -> Option<Finding> {
+    let stays = |row: &&NodeRow| row.running && row.node.as_ref().is_some_and(|node| !leaving.contains(node));
+    let others: Vec<&NodeRow> = picture.nodes.iter().filter(stays).collect();
+    let closed = !others.is_empty() && others.iter().all(|row| serves(row) == Some(false));
+    closed.then(|| {
+        let which = if leaving.is_empty() { "no node" } else { "no other node" };
+        Finding::new(
+            "recipients-not-serving",
+            Severity::Blocked,
+            format!(
+                "{which} of {} serves clients: evicted clients could not reconnect anywhere",
+                instance.id
+            ),
+        )
+        .hint(format!(
+            "kubectl get endpointslices -n {}; kubectl emqx nodes {}",
+            instance.id.namespace, instance.id.name
+        ))
+    })
+}
+
+/// Why this EMQX cannot rebalance, as far as its version and its answer say so.
+pub fn lacks_api(world: &World, picture: &Picture) -> Option<String> {
+    let open = picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
+    let versions = picture.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
+    for (text, version) in versions {
+        if open && version < (5, 9, 0) {
+            return Some(format!("EMQX open source {text} cannot rebalance: it can from 5.9 on"));
+        }
+        if version < (4, 4, 12) || ((5, 0, 0)..(5, 0, 4)).contains(&version) {
+            return Some(format!("EMQX {text} cannot rebalance: it can from 4.4.12 and 5.0.4 on"));
+        }
+    }
+    let answer = world.hearings.get(&(Source::Emqx, "load_rebalance"))?;
+    match &answer.link {
+        Link::Absent(why) if !why.is_empty() && picture.wrong_emqx.is_none() => Some(why.clone()),
+        _ => None,
+    }
+}
+
+/// EMQX has no rebalance API.
+pub fn no_rebalance_api(world: &World, picture: &Picture) -> Option<Finding> {
+    let why = lacks_api(world, picture)?;
+    Some(
+        Finding::new("no-rebalance-api", Severity::Blocked, why)
+            .hint("upgrade EMQX first: kubectl emqx upgrade plan"),
+    )
+}
+
+/// What EMQX runs could not be asked.
+pub fn not_asked(world: &World, picture: &Picture) -> Option<Finding> {
+    if current_load(world, picture, picture.now).is_some()
+        || picture.wrong_emqx.is_some()
+        || lacks_api(world, picture).is_some()
+    {
+        return None;
+    }
+    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Some(
+        Finding::new(
+            "emqx-not-asked",
+            Severity::Blocked,
+            format!("what EMQX runs is not known{why}"),
+        )
+        .hint("let EMQX be asked (--emqx-url and --api-key-file, or get secrets and get,create pods/portforward), or --skip-check emqx-not-asked"),
+    )
+}
+
+/// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
+/// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
+pub fn old_node_list(check: &Check<'_>) -> Option<Finding> {
+    if check.backend != Backend::Rebalance || check.picture.wrong_emqx.is_some() {
+        return None;
+    }
+    check.world.nodes.as_ref()?;
+    let listed: Vec<&NodeName> =
+        check.instance.nodes.iter().filter(|node| node.running).map(|node| &node.name).collect();
+    if listed.is_empty() {
+        return None;
+    }
+    let runs = |row: &&NodeRow| row.running && row.membership != Some(Membership::Foreign);
+    let running: Vec<&NodeName> =
+        check.picture.nodes.iter().filter(runs).filter_map(|row| row.node.as_ref()).collect();
+    let gone = listed.iter().find(|node| !running.contains(node));
+    let new = running.iter().find(|node| !listed.contains(node));
+    let text = match (gone, new) {
+        (Some(node), _) => format!(
+            "the custom resource still lists {node}, which does not run in EMQX: the operator would name it, and EMQX \
+             refuse the start with Invalid nodes"
+        ),
+        (None, Some(node)) => {
+            format!("the custom resource does not list {node} yet: the operator would leave it out")
+        }
+        (None, None) => return None,
+    };
+    Some(
+        Finding::new("status-old", Severity::Warning, text)
+            .hint("the operator refreshes its list every 30 s: try again then, or use --backend emqx"),
+    )
+}
