@@ -261,7 +261,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
 #[test]
 fn an_event_is_one_line() {
     let node = EventNode {
-        node: Some("emqx@10.0.0.7".into()),
+        node: "emqx@10.0.0.7".into(),
         connections: Some(3013),
         sessions: None,
         part: Some(Part::Donor),

@@ -182,6 +182,9 @@ pub fn current_load<'w>(world: &'w World, picture: &Picture, now: Timestamp) -> 
 
 /// The condition that describes an instance best: the one by which it is ready, else the one that says why not.
 pub fn health(instance: &Instance, now: Timestamp) -> Health {
+    if instance.standalone {
+        return Health::default();
+    }
     let wanted = if instance.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
     let holds = |kind: &str| instance.conditions.iter().find(|it| it.kind == kind && it.holds());
     if let Some(deleting) = instance.deleting {

@@ -42,7 +42,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
     let name = &picture.instance.name;
     // EMQX and load balancers list nodes bytewise by name: this order decides who gets a remainder.
     let mut rows = picture.participants();
-    rows.sort_by(|a, b| a.node.as_str().as_bytes().cmp(b.node.as_str().as_bytes()));
+    rows.sort_by(|one, other| one.node.cmp(&other.node));
     rows.into_iter()
         .map(|row| {
             let (Some(node), Some(connections)) = (&row.node, row.connections) else {
