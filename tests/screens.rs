@@ -134,7 +134,10 @@ fn old_and_lost_sources_say_so() {
     let lost =
         News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
     bench.learn(76, vec![Fact { at: at(76), news: lost }]);
-    assert!(bench.screen(80, 24).contains("WAS IDLE"), "nobody knows whether it still is");
+    assert!(
+        bench.screen(80, 24).contains("UNKNOWN  EMQX has not answered"),
+        "an old answer is no answer now"
+    );
     insta::assert_snapshot!("lost", bench.screen(80, 24));
     bench.learn(80, documented(80, &UNEVEN, &nothing()));
     let screen = bench.screen(80, 24);

@@ -25,6 +25,9 @@ const NAMED: usize = 3;
 /// For so many seconds a last answer of EMQX still counts after its link was lost: one failed request is no outage.
 const CURRENT_SECONDS: u64 = 20;
 
+/// EMQX is asked every 10 s while nothing runs: an answer that is older was the last of several that did not come.
+const SILENT_SECONDS: u64 = 60;
+
 /// The condition of the instance, as the operator last wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -169,10 +172,11 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
 pub fn current_load<'w>(world: &'w World, picture: &Picture, now: Timestamp) -> Option<&'w Load> {
     let load = world.load.as_ref().filter(|_| picture.wrong_emqx.is_none())?;
-    let fresh = seconds_between(load.at, now) <= CURRENT_SECONDS;
+    let age = seconds_between(load.at, now);
+    let fresh = age <= CURRENT_SECONDS;
     let heard = |resource: &'static str| {
         world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| match hearing.link {
-            Link::Up => true,
+            Link::Up => age <= SILENT_SECONDS,
             Link::Unreachable(_) => fresh,
             Link::Forbidden(_) | Link::Absent(_) => false,
         })

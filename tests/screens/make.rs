@@ -166,7 +166,9 @@ pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
 
 pub(crate) fn cluster(seconds: i64, pods: &[String], counts: &[u64], load: &Value) -> Vec<Fact> {
     let mut facts = heard(at(seconds));
-    facts.extend(kubernetes(seconds, "LISTED", &instance("mq", "emqx", "one")));
+    let mut object = instance("mq", "emqx", "one");
+    object["spec"]["coreTemplate"]["spec"]["replicas"] = json!(pods.len());
+    facts.extend(kubernetes(seconds, "LISTED", &object));
     for pod in pods {
         facts.extend(kubernetes(seconds, "LISTED", &self::pod(pod, true)));
     }
