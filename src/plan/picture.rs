@@ -207,8 +207,6 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
         let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
         let (part, state) = parts.find(&node.name);
         let standing = standing(Some(node), pod, known);
-        // A stopped node holds nothing; one that does not answer may hold anything.
-        let held = |count: Option<u64>| count.or(node.stopped.then_some(0));
         rows.push(NodeRow {
             node: Some(node.name.clone()),
             pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
@@ -218,8 +216,8 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
             running: node.running,
             ready: pod.map(|pod| pod.ready),
             serving: pod.and_then(|pod| serving.tells(pod)),
-            connections: held(node.connections),
-            sessions: held(node.sessions),
+            connections: node.connections,
+            sessions: node.sessions,
             share: None,
             part,
             state,

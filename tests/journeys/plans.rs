@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys};
 
 const PLAN: &str =
-    "apiVersion kind instance strategy decision reason nodes averages moves phases totalSeconds findings";
+    "apiVersion kind instance strategy decision message nodes averages moves phases totalSeconds findings";
 
 /// Every key of a plan.
 #[track_caller]

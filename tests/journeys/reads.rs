@@ -7,7 +7,7 @@ use crate::bench::{Cluster, alone, harmless, keys};
 pub(crate) const NODE: &str = "node pod set revision role running ready serving connections sessions share part state \
                                version source";
 pub(crate) const STATUS: &str = "apiVersion kind instance api operator edition versions nodes totals operation phase \
-                                 percent etaSeconds verdict reason sources";
+                                 percent etaSeconds verdict message health membership operations sources";
 pub(crate) const API_VERSION: &str = "cli.emqx.io/v1alpha1";
 
 fn counts(nodes: &Value) -> Vec<u64> {
@@ -210,7 +210,7 @@ fn bare_rebalance_lists_and_says_what_to_type_next() {
     assert!(ran.err.contains(&format!("kubectl emqx rebalance watch {name}")), "{ran}");
     let list = demo.run("rebalance list -o json").exits(0).json();
     let item = &list["items"][0];
-    keys(item, "name instance phase verdict reason startedTime durationSeconds backend");
+    keys(item, "name instance phase verdict message startedTime durationSeconds backend");
     assert_eq!(item["name"], name.as_str());
     assert_eq!(item["backend"], "rebalance");
     assert!(["running", "stillRunning"].contains(&item["verdict"].as_str().expect("a verdict")), "{item}");
