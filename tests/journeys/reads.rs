@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::bench::{Cluster, alone, harmless, keys};
 
 pub(crate) const NODE: &str = "node pod set revision role running ready serving connections sessions share part state \
-                               version source";
+                               version membership podReason since source";
 pub(crate) const STATUS: &str = "apiVersion kind instance api operator edition versions nodes totals operation phase \
                                  percent etaSeconds verdict message health membership operations sources";
 pub(crate) const API_VERSION: &str = "cli.emqx.io/v1alpha1";
