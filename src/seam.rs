@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
 
 pub mod host;
 
@@ -113,14 +113,23 @@ pub struct Want {
     pub endpoints: bool,
     /// Events.
     pub events: bool,
+    /// What we store about instances.
+    pub states: bool,
 }
 
 impl Want {
     /// Everything.
-    pub const ALL: Self =
-        Self { instances: true, rebalances: true, pods: true, sets: true, endpoints: true, events: true };
+    pub const ALL: Self = Self {
+        instances: true,
+        rebalances: true,
+        pods: true,
+        sets: true,
+        endpoints: true,
+        events: true,
+        states: true,
+    };
     /// What a rebalance is judged by.
-    pub const REBALANCE: Self = Self { sets: false, events: false, ..Self::ALL };
+    pub const REBALANCE: Self = Self { sets: false, events: false, states: false, ..Self::ALL };
 }
 
 /// Whether the server only pretends.
@@ -155,13 +164,21 @@ impl Right {
         Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace, name: None }
     }
 
-    /// What an upgrade writes in Kubernetes: the instance, and (where a guard empties pods) their readiness gates.
-    pub fn of_upgrade(id: &InstanceId) -> [Self; 2] {
+    /// What an upgrade writes in Kubernetes: the instance; where a guard empties pods their readiness gates; and our
+    /// ConfigMap, which is created once and patched afterwards.
+    pub fn of_upgrade(id: &InstanceId) -> [Self; 4] {
         let patch = |group, resource, name| {
             let namespace = id.namespace.clone();
             Self { verb: "patch", group, resource, namespace, name }
         };
-        [patch("apps.emqx.io", id.kind.plural(), Some(id.name.clone())), patch("", "pods/status", None)]
+        let state = Some(crate::model::operation_state::state_name(id));
+        let create = Self { verb: "create", ..patch("", "configmaps", None) };
+        [
+            patch("apps.emqx.io", id.kind.plural(), Some(id.name.clone())),
+            patch("", "pods/status", None),
+            create,
+            patch("", "configmaps", state),
+        ]
     }
 }
 
@@ -206,6 +223,16 @@ pub trait Kubernetes {
     /// Takes fields (JSON pointers) out of an instance, whoever owns them, if it still is as `object` was read: an apply
     /// takes away only what nobody else owns.
     fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject>;
+    /// Stores a text under a key of our ConfigMap of an instance, which is created when it is not there; other keys stay.
+    fn store_state<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        dry_run: DryRun,
+    ) -> Later<'a, ()>;
+    /// Scales a StatefulSet; `false` when there is none of that name.
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
     /// Whether these are allowed; `None` where even that may not be asked.

@@ -1,5 +1,6 @@
 //! An instance, whole, and the few ways in which it is changed; and the readiness gate of a pod.
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
@@ -7,7 +8,8 @@ use super::api::{Answer, Form, encode};
 use super::explain::Trouble;
 use super::wire::GROUP;
 use crate::error::Problem;
-use crate::model::{InstanceId, InstanceKind, PodName};
+use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::model::{Instance, InstanceId, InstanceKind, PodName};
 use crate::seam::{AppliedObject, DryRun};
 
 /// The readiness gate by which the operators lead clients to a pod, or away from it.
@@ -181,6 +183,63 @@ pub(super) async fn set_gate(
             let place = if serving { "into" } else { "out of" };
             let what = format!("cannot take pod {namespace}/{pod} {place} the Service");
             Err(trouble.problem(what, "verb patch on pods/status"))
+        }
+    }
+}
+
+pub(super) async fn store_state(
+    cluster: &Cluster,
+    instance: &Instance,
+    key: &str,
+    text: &str,
+    dry_run: DryRun,
+) -> Result<(), Problem> {
+    let id = &instance.id;
+    let (namespace, name) = (&id.namespace, state_name(id));
+    let what = format!("cannot store the state of the upgrade in ConfigMap {namespace}/{name}");
+    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let query = format!("fieldManager={}{dry}", encode(&cluster.field_manager));
+    let collection = format!("/api/v1/namespaces/{}/configmaps", encode(namespace));
+    let (label, ours) = STATE_LABEL;
+    let owner = json!({"apiVersion": format!("{GROUP}/{}", instance.api), "kind": id.kind.as_str(), "name": id.name,
+        "uid": instance.uid, "controller": false, "blockOwnerDeletion": false});
+    // With labels and owner: an instance that was made again under its name takes the ConfigMap over.
+    let body = json!({"metadata": {"labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}});
+    let one = format!("{collection}/{}?{query}", encode(&name));
+    let patched = cluster.api.patch(&one, Form::Merge, &body).await;
+    match patched {
+        Ok(_) => return Ok(()),
+        Err(trouble) if trouble.is_absent() => {}
+        Err(trouble) => return Err(trouble.problem(what, "verb patch on configmaps")),
+    }
+    let mut whole = body;
+    whole["apiVersion"] = json!("v1");
+    whole["kind"] = json!("ConfigMap");
+    whole["metadata"]["name"] = json!(name);
+    whole["metadata"]["namespace"] = json!(namespace);
+    let made = cluster.api.call(Method::POST, &format!("{collection}?{query}"), Some(&whole)).await;
+    made.map(drop).map_err(|trouble| trouble.problem(what, "verb create on configmaps"))
+}
+
+pub(super) async fn scale_set(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    replicas: u64,
+) -> Result<bool, Problem> {
+    let path = format!(
+        "/apis/apps/v1/namespaces/{}/statefulsets/{}/scale?fieldManager={}",
+        encode(namespace),
+        encode(name),
+        encode(&cluster.field_manager)
+    );
+    let body = json!({"spec": {"replicas": replicas}});
+    match cluster.api.patch(&path, Form::Merge, &body).await {
+        Ok(_) => Ok(true),
+        Err(trouble) if trouble.is_absent() => Ok(false),
+        Err(trouble) => {
+            let what = format!("cannot scale StatefulSet {namespace}/{name} to {replicas}");
+            Err(trouble.problem(what, "verb patch on statefulsets/scale"))
         }
     }
 }

@@ -5,7 +5,7 @@
 //!                                     ├─ discovery.rs   what is served
 //!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
 //!                                     ├─ act.rs         a Rebalance: create, delete; may
-//!                                     ├─ change.rs      an instance: read whole, apply, take fields away; a pod's gate
+//!                                     ├─ change.rs      an instance: read whole, apply, take fields away; our ConfigMap; a pod's gate
 //!                                     ├─ tunnel.rs      port-forward
 //!                                     └─ secret.rs      the key for EMQX
 //! ```
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, PodName, Rebalance, Served};
+use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::seam::{
     AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
 };
@@ -213,6 +213,20 @@ impl Kubernetes for Cluster {
 
     fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject> {
         Box::pin(change::remove(self, object, fields))
+    }
+
+    fn store_state<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        dry_run: DryRun,
+    ) -> Later<'a, ()> {
+        Box::pin(change::store_state(self, instance, key, text, dry_run))
+    }
+
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool> {
+        Box::pin(change::scale_set(self, namespace, name, replicas))
     }
 
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::api::{Api, encode};
 use super::explain::Trouble;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
-use crate::model::{InstanceKind, ObjectKind, Served, Source};
+use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::model::{InstanceId, InstanceKind, ObjectKind, Served, Source};
 use crate::seam::Scope;
 use hyper::Method;
 use serde::Deserialize;
@@ -71,6 +72,7 @@ impl Resource {
             ObjectKind::Event => (Source::Kubernetes, "Event"),
             ObjectKind::Rebalance => (Source::Kubernetes, "Rebalance"),
             ObjectKind::Instance => (Source::Kubernetes, "EMQX"),
+            ObjectKind::State => (Source::Kubernetes, "ConfigMap"),
         };
         Self {
             kind,
@@ -241,13 +243,14 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
         None => (None, None),
     };
     let kinds = InstanceKind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
-    let mut event_kinds = Vec::new();
+    let (mut event_kinds, mut served_kinds) = (Vec::new(), Vec::new());
     for kind in kinds {
         let fallbacks: &[&str] =
             if kind == InstanceKind::Emqx { &["v3beta1", "v2", "v2beta1"] } else { &["v1beta4"] };
         let versions = version(kind.plural(), fallbacks);
         if !versions.is_empty() {
             event_kinds.push((kind.as_str(), name));
+            served_kinds.push(kind);
         }
         for version in versions.iter().filter(|_| scope.want.instances) {
             let mut fields: Vec<String> = name.iter().map(|name| format!("metadata.name={name}")).collect();
@@ -284,6 +287,21 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
     }
     if scope.want.endpoints {
         found.push(made(ObjectKind::Slice, "endpointslices", "discovery.k8s.io", "v1"));
+    }
+    if scope.want.states {
+        let states = || Resource::new(ObjectKind::State, "configmaps", "", "v1");
+        match name {
+            // By name, so that a role may be limited to these ConfigMaps.
+            Some(name) => found.extend(served_kinds.iter().map(|kind| {
+                let id =
+                    InstanceId { kind: *kind, namespace: String::new(), name: name.to_owned() };
+                Resource { fields: Some(format!("metadata.name={}", state_name(&id))), ..states() }
+            })),
+            None => {
+                let (label, ours) = STATE_LABEL;
+                found.push(Resource { labels: Some(format!("{label}={ours}")), ..states() });
+            }
+        }
     }
     if scope.want.events {
         // Selectors know no "or": one list per kind that speaks, instead of every event of the namespace.
@@ -339,6 +357,7 @@ mod tests {
                 format!("/apis/apps/v1/namespaces/mq/statefulsets?{mine}"),
                 format!("/apis/apps/v1/namespaces/mq/replicasets?{mine}"),
                 format!("/apis/discovery.k8s.io/v1/namespaces/mq/endpointslices?{mine}"),
+                "/api/v1/namespaces/mq/configmaps?&fieldSelector=metadata.name%3Dkubectl-emqx-emqx-emqx".to_owned(),
                 "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DEMQX%2CinvolvedObject.name%3Demqx"
                     .to_owned(),
                 "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DRebalance".to_owned(),

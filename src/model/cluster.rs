@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::load::Evacuation;
 use super::name::{ApiVersion, InstanceId, NodeName, PodName};
+use super::operation_state::GuardState;
 
 /// The role of a node in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -243,7 +244,9 @@ pub struct Instance {
     pub requests: Requests,
     /// Whether durable sessions are switched on in its configuration.
     pub durable_sessions: bool,
-    /// Our own annotations (`cli.emqx.io/…`), by key.
+    /// What is stored about its upgrade: in our ConfigMap, else in annotations of an earlier version.
+    pub guard: Option<GuardState>,
+    /// Annotations that an earlier version of ours left (`cli.emqx.io/…`), by key.
     pub notes: std::collections::BTreeMap<String, String>,
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::cluster::{Instance, Node};
 use super::load::Load;
 use super::name::OperatorLine;
+use super::operation_state::OperationState;
 use super::pod::{Event, Pod, Set, Slice};
 use super::rebalance::Rebalance;
 
@@ -87,6 +88,8 @@ pub enum ObjectKind {
     Slice,
     /// Event.
     Event,
+    /// The ConfigMap with what we store about an instance.
+    State,
 }
 
 /// An object, in our nouns.
@@ -104,6 +107,8 @@ pub enum Object {
     Slice(Box<Slice>),
     /// An event.
     Event(Box<Event>),
+    /// What we store about an instance.
+    State(Box<OperationState>),
 }
 
 /// What the API group serves.

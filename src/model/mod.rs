@@ -9,6 +9,7 @@ pub mod image;
 pub mod jsonpath;
 pub mod load;
 pub mod name;
+pub mod operation_state;
 pub mod pod;
 pub mod rebalance;
 pub mod refusal;
@@ -23,6 +24,7 @@ pub use cluster::{
 pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
+pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
 pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
 pub use rebalance::{
     FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, STOPPED_BY_ANNOTATION, StopMark, Strategy,

@@ -8,6 +8,7 @@ use super::cluster::{Instance, Node};
 use super::fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
 use super::load::Load;
 use super::name::{InstanceId, InstanceKind};
+use super::operation_state::{GuardState, OperationState};
 use super::pod::{Event, Pod, Set, SetKind, Slice};
 use super::rebalance::Rebalance;
 
@@ -51,6 +52,8 @@ pub struct World {
     pub slices: BTreeMap<Key, Seen<Slice>>,
     /// Events.
     pub events: BTreeMap<Key, Seen<Event>>,
+    /// What we store about instances.
+    pub states: BTreeMap<InstanceId, Seen<OperationState>>,
     /// EMQX's list of nodes.
     pub nodes: Option<Seen<Vec<Node>>>,
     /// What EMQX moves.
@@ -141,7 +144,12 @@ impl World {
 
     fn is(&mut self, object: Object, at: Timestamp) -> bool {
         match object {
-            Object::Instance(instance) => put(&mut self.instances, instance.id.clone(), *instance, at),
+            Object::Instance(mut instance) => {
+                if let Some(stored) = self.stored(&instance) {
+                    instance.guard = Some(stored);
+                }
+                put(&mut self.instances, instance.id.clone(), *instance, at)
+            }
             Object::Rebalance(rebalance) => {
                 let key = (rebalance.namespace.clone(), rebalance.name.clone());
                 if let Some(old) = self.rebalances.get(&key)
@@ -163,6 +171,12 @@ impl World {
             }
             Object::Event(event) => {
                 put(&mut self.events, (event.namespace.clone(), event.name.clone()), *event, at)
+            }
+            Object::State(state) => {
+                let id = state.instance.clone();
+                let different = put(&mut self.states, id.clone(), *state, at);
+                self.restate(&id);
+                different
             }
         }
     }
@@ -188,6 +202,12 @@ impl World {
             Object::Set(set) => self.sets.remove(&(set.kind, (set.namespace.clone(), set.name))).is_some(),
             Object::Slice(slice) => self.slices.remove(&(slice.namespace.clone(), slice.name)).is_some(),
             Object::Event(event) => self.events.remove(&(event.namespace.clone(), event.name)).is_some(),
+            Object::State(state) => {
+                let here = self.states.get(&state.instance).is_some_and(|seen| seen.value.uid == state.uid);
+                let gone = here && self.states.remove(&state.instance).is_some();
+                self.restate(&state.instance);
+                gone
+            }
         }
     }
 
@@ -219,6 +239,26 @@ impl World {
             }
             ObjectKind::Slice => !keep(&mut self.slices, |it| uids.contains(&it.uid)).is_empty(),
             ObjectKind::Event => !keep(&mut self.events, |it| uids.contains(&it.uid)).is_empty(),
+            ObjectKind::State => {
+                let gone = keep(&mut self.states, |it| uids.contains(&it.uid));
+                gone.iter().for_each(|seen| self.restate(&seen.value.instance));
+                !gone.is_empty()
+            }
+        }
+    }
+
+    /// What our ConfigMap stores about an instance, if this very instance owns it.
+    fn stored(&self, instance: &Instance) -> Option<GuardState> {
+        let state = self.states.get(&instance.id).map(|seen| &seen.value);
+        state.filter(|state| state.owner == instance.uid).and_then(|state| state.guard.clone())
+    }
+
+    fn restate(&mut self, id: &InstanceId) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let stored = self.stored(&instance.value);
+        let guard = stored.or_else(|| GuardState::of_notes(&instance.value.notes));
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.value.guard = guard;
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn instance(api: ApiVersion) -> Instance {
         image_parts: None,
         requests: Requests::default(),
         durable_sessions: false,
+        guard: None,
         notes: BTreeMap::new(),
     }
 }

@@ -195,7 +195,8 @@ impl Server {
         if place.plural == "pods" && place.sub == "portforward" {
             return self.port_forward(&mut request, &place, &query);
         }
-        let known_sub = place.sub.is_empty() || (place.sub == "status" && resource.status);
+        let scaled = place.sub == "scale" && verb == "patch" && resource.group == "apps";
+        let known_sub = place.sub.is_empty() || (place.sub == "status" && resource.status) || scaled;
         if !known_sub || (resource.namespaced && place.namespace.is_none() && !place.name.is_empty()) {
             return self.failed(&Failure::no_path());
         }

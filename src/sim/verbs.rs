@@ -215,6 +215,7 @@ impl Verbs {
                 return Err(Failure::not_found(self.store.registry.get(spaces), &namespace));
             }
         }
+        copy_annotations(&resource, &mut object);
         self.schemas.webhook(&resource, None, &object)?;
         let uid = locked.new_uid();
         let now = locked.now();
@@ -252,6 +253,16 @@ impl Verbs {
     }
 
     pub(super) fn patch(&self, call: &Call, kind: Kind, change: &Value) -> Done {
+        if call.sub == "scale" {
+            let object = Call { sub: String::new(), ..call.clone() };
+            let replicas = json!({ "spec": { "replicas": change["spec"]["replicas"] } });
+            let (code, set, warnings) = self.patch(&object, kind, &replicas)?;
+            let scale = json!({
+                "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": { "name": call.name },
+                "spec": { "replicas": set["spec"]["replicas"] },
+            });
+            return Ok((code, scale, warnings));
+        }
         let resource = self.described(call);
         let mut locked = self.store.lock();
         let Some(old) = locked.get(&Self::key(call)) else {
@@ -342,6 +353,7 @@ impl Verbs {
                     None => drop(object.as_object_mut().and_then(|map| map.remove("status"))),
                 }
             }
+            copy_annotations(&resource, &mut object);
             self.schemas.webhook(&resource, Some(old), &object)?;
             if resource.status && object["spec"] != old["spec"] {
                 let generation = old["metadata"]["generation"].as_u64().unwrap_or(1);
@@ -434,6 +446,22 @@ impl Verbs {
             json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }),
             Vec::new(),
         ))
+    }
+}
+
+/// What the mutating webhook of operator 2.2 does to a v1beta4 object (`defaultLabelsAndAnnotations`): every annotation but
+/// kubectl's own is copied into the pod template and into the Service, and is never taken out of them again.
+fn copy_annotations(resource: &Resource, object: &mut Value) {
+    if resource.group != GROUP || resource.versions[0] != "v1beta4" {
+        return;
+    }
+    let annotations = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    for (key, value) in annotations {
+        if key != "kubectl.kubernetes.io/last-applied-configuration" {
+            for template in ["template", "serviceTemplate"] {
+                object["spec"][template]["metadata"]["annotations"][&key] = value.clone();
+            }
+        }
     }
 }
 

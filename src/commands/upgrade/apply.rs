@@ -9,14 +9,16 @@ use crate::commands::face::Face;
 use crate::commands::gather::{self, Gathered};
 use crate::commands::{Hands, Outcome, decide};
 use crate::error::{Exit, Problem};
-use crate::model::Verdict;
+use crate::model::operation_state::GUARD_KEY;
+use crate::model::{ApiVersion, GuardState, Verdict};
 use crate::model::human::{duration, plural};
 use crate::plan::rebalance::Decision;
 use crate::plan::results::Applied;
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::change::edit;
 use crate::plan::upgrade::forecast::UpgradePlan;
-use crate::seam::{self, Want};
+use crate::plan::upgrade::owners::leftover_notes;
+use crate::seam::{self, AppliedObject, Want};
 
 /// `upgrade apply`.
 pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
@@ -67,7 +69,7 @@ pub(super) async fn carry_out(
     let edit = edit(gathered.instance()?, &prepared.settled);
     let dry = write.dry_run == DryRun::Server;
     let how = if dry { seam::DryRun::Server } else { seam::DryRun::No };
-    let applied = hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await?;
+    let applied = change(hands, &gathered, &prepared, how).await?;
     for warning in &applied.warnings {
         hands.printer.notice(warning);
     }
@@ -75,7 +77,7 @@ pub(super) async fn carry_out(
     if dry {
         return Ok(Exit::Reached);
     }
-    gather::relist(hands, &mut gathered, Want { instances: true, ..Want::default() }).await?;
+    gather::relist(hands, &mut gathered, Want { instances: true, states: true, ..Want::default() }).await?;
     let guarded = prepared.settled.guarded;
     match then {
         Then::Leave(_) => {
@@ -97,6 +99,52 @@ pub(super) async fn carry_out(
             })
         }
     }
+}
+
+/// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
+async fn change(
+    hands: &Hands,
+    gathered: &Gathered,
+    prepared: &Prepared,
+    how: seam::DryRun,
+) -> Result<AppliedObject, Problem> {
+    let instance = gathered.instance()?;
+    let stored = hands.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
+    match stored {
+        // Whoever watches later does not know the start; nothing else depends on it.
+        Err(problem) if !prepared.settled.guarded => {
+            hands.printer.notice(&format!("{problem}; a later watch does not know how it began"));
+        }
+        other => other?,
+    }
+    if let Some(claim) = prepared.claim.as_ref().filter(|_| how == seam::DryRun::No) {
+        hands.kubernetes.apply_instance(claim, true, how).await?;
+    }
+    let applied = match hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await {
+        Ok(applied) => applied,
+        Err(problem) => {
+            if how == seam::DryRun::No {
+                let before = instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
+                // The change's own failure is what counts.
+                let _ = hands.kubernetes.store_state(instance, GUARD_KEY, &before.text(), how).await;
+            }
+            return Err(problem);
+        }
+    };
+    let left = leftover_notes(&applied.object);
+    if how == seam::DryRun::No && !left.is_empty() {
+        if instance.api == ApiVersion::V1beta4 {
+            hands.printer.notice(&format!(
+                "{} on {} were left by an earlier version and belong to another manager too: they are part of the pod \
+                 template, so take them out of your manifest together with the next upgrade",
+                left.join(", "),
+                gathered.id
+            ));
+        } else {
+            hands.kubernetes.remove_fields(&applied.object, &left).await?;
+        }
+    }
+    Ok(applied)
 }
 
 /// Follows it to its verdict; `guarded` is as whom a guard writes.

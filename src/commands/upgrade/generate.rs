@@ -10,13 +10,13 @@ use crate::seam::Want;
 
 /// `upgrade generate`.
 pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
-    let want = Want { instances: true, ..Want::default() };
+    let want = Want { instances: true, states: true, ..Want::default() };
     let (world, id) = gather::chosen(hands, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let settled = Settled::of(instance, &intent.ask)?;
-    let change = body(instance, &settled, Hold::Held, None);
+    let change = body(instance, &settled, Hold::Held);
     let manifest = match intent.form {
         ChangeForm::Patch => change,
         ChangeForm::Kustomize => kustomize(&change),

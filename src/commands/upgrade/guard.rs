@@ -11,9 +11,11 @@ use crate::commands::Hands;
 use crate::commands::face::Face;
 use crate::commands::gather::Gathered;
 use crate::error::{Cause, Exit, Problem};
+use crate::model::GuardState;
 use crate::model::human::{duration, seconds_between};
+use crate::model::operation_state::GUARD_KEY;
 use crate::plan::upgrade::ask::Settled;
-use crate::plan::upgrade::change::{Hold, UpgradeRecord, body};
+use crate::plan::upgrade::change::{Hold, body, state};
 use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, next};
 use crate::plan::upgrade::owners::{left_behind, owners};
 use crate::plan::upgrade::preflight::FieldOwner;
@@ -104,6 +106,16 @@ impl Guard {
 
     /// What does not work is tried again for a while, unless a right is missing.
     fn failed(&mut self, hands: &Hands, face: &mut Face, act: &Act, problem: Problem) -> Result<(), Problem> {
+        if let (Act::RemoveSet(set), Cause::Forbidden) = (act, problem.cause) {
+            let text = format!(
+                "{problem}; the set that was given up is empty: kubectl scale statefulset {set} --replicas=0 removes it"
+            );
+            if self.needs.as_ref() != Some(&text) {
+                face.notice(hands, &text);
+                self.needs = Some(text);
+            }
+            return Ok(());
+        }
         if let (Act::SetGate { .. }, Cause::Forbidden) = (act, problem.cause) {
             self.means.gates = false;
             face.notice(
@@ -137,23 +149,35 @@ impl Guard {
                 gathered.broker.evacuate(node, &order).await.map(|_| ())
             }
             Act::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
+            Act::RemoveSet(set) => {
+                hands.kubernetes.scale_set(&gathered.id.namespace, set, 0).await.map(|_| ())
+            }
+            Act::Forget => self.store(hands, gathered, &GuardState { version: 1, ..GuardState::default() }).await,
             Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
             Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,
             Act::Wait(_) | Act::Needs(_) | Act::Done => Ok(()),
         }
     }
 
+    async fn store(&self, hands: &Hands, gathered: &Gathered, state: &GuardState) -> Result<(), Problem> {
+        let instance = gathered.instance()?;
+        hands.kubernetes.store_state(instance, GUARD_KEY, &state.text(), DryRun::No).await
+    }
+
     /// Changes the delay: an apply by the same manager, with all that it owns.
     async fn apply(&self, hands: &Hands, gathered: &Gathered, hold: Hold) -> Result<(), Problem> {
         let instance = gathered.instance()?;
         let Some(settled) = Settled::resumed(instance) else { return Ok(()) };
-        let record = UpgradeRecord::read(instance).filter(|_| hold != Hold::Own);
-        let change = body(instance, &settled, hold, record.as_ref());
+        let change = body(instance, &settled, hold);
         let object = hands.kubernetes.object(&gathered.id).await?.unwrap_or_default();
         // What a person's kubectl wrote of it (a generated patch) is ours to go on with; what a tool keeps is not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
         let applied = hands.kubernetes.apply_instance(&change, force, DryRun::No).await?;
+        if hold == Hold::Own {
+            let reason = instance.guard.as_ref().and_then(|guard| guard.reason.clone());
+            self.store(hands, gathered, &state(instance, &settled, hold, None, reason)).await?;
+        }
         let left = left_behind(&applied.object, &change);
         if hold == Hold::Own && !left.is_empty() {
             hands.kubernetes.remove_fields(&applied.object, &left).await?;

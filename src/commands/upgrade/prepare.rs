@@ -9,14 +9,14 @@ use crate::commands::gather::{self, Gathered};
 use crate::commands::{Hands, decide};
 use crate::error::{Exit, Problem};
 use crate::model::upgrade::Ask;
-use crate::model::{Instance, World};
+use crate::model::{GuardState, Instance, World};
 use crate::plan::picture::picture;
 use crate::plan::progress::Counts;
 use crate::plan::rebalance::skip;
-use crate::plan::upgrade::ask::{REASON_NOTE, Settled};
-use crate::plan::upgrade::change::{Hold, UpgradeRecord, body, edit};
+use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::change::{Hold, UpgradeRecord, body, edit, state};
 use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
-use crate::plan::upgrade::owners::owners;
+use crate::plan::upgrade::owners::{claim, owners};
 use crate::plan::upgrade::preflight::{Check, FieldOwner, findings};
 use crate::plan::upgrade::undo::{self, Undo};
 use crate::seam::{Right, Want};
@@ -46,6 +46,10 @@ pub(super) struct Prepared {
     pub(super) plan: UpgradePlan,
     /// The fields that are to be applied.
     pub(super) change: Value,
+    /// What is stored about it first.
+    pub(super) state: GuardState,
+    /// What is applied before, so that the change takes away what an earlier version left on the object.
+    pub(super) claim: Option<Value>,
     /// People whose fields are taken over.
     pub(super) people: Vec<FieldOwner>,
     /// Whether other managers' fields are taken over.
@@ -73,16 +77,15 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
         return Err(Problem::new(format!("{} is gone", gathered.id), ""));
     };
     let record = record(world, instance, &settled, wish.back, now);
-    let mut noted = instance.clone();
-    if let Some(reason) = wish.reason {
-        noted.notes.insert(REASON_NOTE.to_owned(), reason.to_owned());
-    }
-    let change = body(&noted, &settled, Hold::Held, Some(&record));
+    let state = state(instance, &settled, Hold::Held, Some(record), wish.reason.map(str::to_owned));
+    let change = body(instance, &settled, Hold::Held);
     // Who owns what is told by the object alone; without it the apply itself tells.
     let object = hands.kubernetes.object(&gathered.id).await;
     let unread =
         object.as_ref().err().map(|problem| format!("{problem}: who else keeps its fields is not known"));
-    let owners = owners(&object.ok().flatten().unwrap_or_default(), &change, wish.manager);
+    let object = object.ok().flatten().unwrap_or_default();
+    let owners = owners(&object, &change, wish.manager);
+    let claim = claim(&object, &change);
     let check = Check {
         world,
         instance,
@@ -92,6 +95,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
         owners: &owners,
         force: wish.force,
         allowed: right(0),
+        stores: [right(2), right(3)],
     };
     let mut found = findings(&check);
     match wish.back {
@@ -108,7 +112,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     plan.judge(found);
     let force = wish.force || !owners.is_empty();
     let people = owners.into_iter().filter(FieldOwner::is_person).collect();
-    Ok(Prepared { settled, plan, change, people, force, unread })
+    Ok(Prepared { settled, plan, change, state, claim, people, force, unread })
 }
 
 /// What is written down with the change, for whoever sees the end.

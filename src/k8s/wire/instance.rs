@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::field::{Head, at, conditions, flag, list, number, text, texts, time};
 use super::hocon;
 use crate::model::{
-    ApiPort, ApiVersion, BlueGreen, Evacuation, ImageParts, Instance, InstanceId, InstanceKind, Node,
+    ApiPort, ApiVersion, BlueGreen, Evacuation, GuardState, ImageParts, Instance, InstanceId, InstanceKind, Node,
     NodeName, PodName, Requests, Revisions, Role, Stage, UpdateSpec,
 };
 
@@ -60,6 +60,7 @@ pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance
         image_parts: v1beta4.then(|| at(object, &IMAGE_V1BETA4)).flatten().map(image_parts),
         requests: requests(object, api),
         durable_sessions: durable_sessions(object, api),
+        guard: GuardState::of_notes(&notes(object)),
         notes: notes(object),
     })
 }

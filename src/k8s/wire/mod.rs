@@ -18,6 +18,7 @@ mod hocon;
 mod instance;
 mod pod;
 mod rebalance;
+mod state;
 
 use field::text;
 
@@ -44,6 +45,11 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
         ("", "Pod") => pod::pod(value).map(|it| Object::Pod(Box::new(it))),
         ("apps", "StatefulSet" | "ReplicaSet") => pod::set(value, &kind).map(|it| Object::Set(Box::new(it))),
         ("discovery.k8s.io", "EndpointSlice") => pod::slice(value).map(|it| Object::Slice(Box::new(it))),
+        ("", "ConfigMap") => match state::read(value) {
+            Some(state) => return Ok(Some(Object::State(Box::new(state)))),
+            // Another one's ConfigMap.
+            None => return Ok(None),
+        },
         ("" | "events.k8s.io", "Event") => event::read(value).map(|it| Object::Event(Box::new(it))),
         _ => return Ok(None),
     };
@@ -86,5 +92,6 @@ pub fn kind_of(object: &Object) -> ObjectKind {
         },
         Object::Slice(_) => ObjectKind::Slice,
         Object::Event(_) => ObjectKind::Event,
+        Object::State(_) => ObjectKind::State,
     }
 }

@@ -1,11 +1,13 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
-use super::change::UpgradeRecord;
+use super::change::HOLD_SECONDS;
 use super::pace::Pace;
 use crate::error::Problem;
 use crate::model::image::{self, Image, Version};
 pub use crate::model::upgrade::{Ask, Manner, Wanted, Way};
-use crate::model::{ApiVersion, ImageParts, Instance, InstanceKind, UpdateSpec};
+use crate::model::{
+    ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
+};
 
 /// EMQX's own rates, for a block that says none (`emqx_node_rebalance.hrl`).
 const EMQX_RATE: u64 = 500;
@@ -89,11 +91,18 @@ impl Settled {
         })
     }
 
-    /// What was settled, for whoever goes on with a guarded upgrade that somebody began: what the object and our
-    /// annotations on it say. `None` where there is nothing of ours to go on with.
+    /// The settings of a guarded upgrade that was begun earlier, by the object and by what is stored about it. `None` where
+    /// there is nothing to continue: no delay is held, or the image was changed since and the delay with it.
     pub fn resumed(instance: &Instance) -> Option<Self> {
         let record = UpgradeRecord::read(instance);
-        instance.notes.get(DELAY_NOTE)?;
+        let delayed = instance.update.initial_delay == Some(HOLD_SECONDS);
+        let target = record.as_ref().is_none_or(|record| Some(&record.to) == instance.image.as_ref());
+        let held = hold(instance).is_some() && (target || delayed);
+        // A delay of a year that nothing is stored about: the ConfigMap was deleted, or a generated change was applied.
+        let adopted = delayed && instance.api == ApiVersion::V1beta4;
+        if !held && !adopted {
+            return None;
+        }
         Some(Self {
             from: record.as_ref().and_then(|record| record.from.clone()),
             to: instance.image.clone()?,
@@ -123,30 +132,27 @@ impl Settled {
     }
 }
 
-/// The annotation that keeps the user's own delay while ours holds the operator: its seconds, or `none`.
-pub const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
-
-/// The annotation that keeps how old pods are to be emptied: `together` or `one-by-one`; or that none is any more: `undo`.
-pub const MANNER_NOTE: &str = "cli.emqx.io/guard";
+/// The delay that is held, as it is stored.
+pub fn hold(instance: &Instance) -> Option<&HoldState> {
+    instance.guard.as_ref()?.hold.as_ref()
+}
 
 /// Whether a guard takes one old pod after another.
 pub fn one_by_one(instance: &Instance) -> bool {
-    instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "one-by-one")
+    hold(instance).is_some_and(|hold| hold.manner == HoldManner::OneByOne)
 }
-
-/// The annotation that keeps why, in the user's own words.
-pub const REASON_NOTE: &str = "cli.emqx.io/reason";
 
 /// Whether a guarded upgrade is being turned back: the pods that were old stay.
 pub fn undoing(instance: &Instance) -> bool {
-    instance.notes.get(MANNER_NOTE).is_some_and(|manner| manner == "undo")
+    hold(instance).is_some_and(|hold| hold.manner == HoldManner::Undo)
 }
 
 /// The delay as the user wrote it, also while ours stands in its place.
 pub fn own_delay(instance: &Instance) -> Option<u64> {
-    match instance.notes.get(DELAY_NOTE) {
-        Some(kept) => kept.parse().ok(),
-        None => instance.update.initial_delay,
+    match hold(instance) {
+        Some(hold) => hold.own_delay_seconds,
+        // What the own delay was before a held one of which nothing is stored is not known.
+        None => instance.update.initial_delay.filter(|delay| *delay != HOLD_SECONDS),
     }
 }
 

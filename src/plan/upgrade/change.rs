@@ -5,55 +5,14 @@
 //! An apply by the same manager takes away what it leaves out: every body here holds all that we own, with the delay of its
 //! moment.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::ask::{DELAY_NOTE, MANNER_NOTE, REASON_NOTE, Settled, Way, own_delay};
-use crate::model::{ApiVersion, Instance, UpdateSpec};
+use super::ask::{Settled, Way, own_delay};
+pub use crate::model::UpgradeRecord;
+use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
 
 /// The delay by which the operator of v1beta4 is held: a year (`verified.md` 16).
 pub const HOLD_SECONDS: u64 = 31_536_000;
-
-/// The annotation with what was planned, so that the end can be judged by whoever watches it.
-pub const RECORD_NOTE: &str = "cli.emqx.io/upgrade";
-
-/// What `apply` leaves in the annotation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UpgradeRecord {
-    /// The form of this record; 1.
-    pub version: u32,
-    /// When it was applied.
-    pub time: Timestamp,
-    /// The image that ran.
-    pub from: Option<String>,
-    /// The image that was wanted.
-    pub to: String,
-    /// Whether only the version was meant (v1beta4).
-    #[serde(default)]
-    pub version_only: bool,
-    /// Live clients at the start.
-    pub connections: Option<u64>,
-    /// Sessions at the start.
-    pub sessions: Option<u64>,
-    /// The edit that the user's own manifest needs, for whoever sees the end.
-    #[serde(default)]
-    pub edit: Vec<String>,
-}
-
-impl UpgradeRecord {
-    /// The record in an object's notes; `None` when there is none of ours.
-    pub fn read(instance: &Instance) -> Option<Self> {
-        let text = instance.notes.get(RECORD_NOTE)?;
-        serde_json::from_str(text).ok().filter(|record: &Self| record.version == 1)
-    }
-
-    /// As it goes into the annotation.
-    pub fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
 
 /// How the operator of v1beta4 is kept while an upgrade goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,31 +25,40 @@ pub enum Hold {
     Own,
 }
 
-/// The body of the apply. `record` stays as long as the upgrade goes on.
-pub fn body(instance: &Instance, settled: &Settled, hold: Hold, record: Option<&UpgradeRecord>) -> Value {
+/// What is stored about the change, in our ConfigMap: the delay that is held, and the record, for as long as the upgrade is
+/// not over.
+pub fn state(
+    instance: &Instance,
+    settled: &Settled,
+    hold: Hold,
+    record: Option<UpgradeRecord>,
+    reason: Option<String>,
+) -> GuardState {
+    let held = settled.guarded && hold != Hold::Own;
+    GuardState {
+        version: 1,
+        hold: held.then(|| HoldState {
+            own_delay_seconds: own_delay(instance),
+            manner: match (settled.undo, settled.one_by_one) {
+                (true, _) => HoldManner::Undo,
+                (false, true) => HoldManner::OneByOne,
+                (false, false) => HoldManner::Together,
+            },
+        }),
+        upgrade: record.filter(|_| hold != Hold::Own),
+        reason,
+    }
+}
+
+/// The body of the apply. It writes no annotation: the webhook of operator 2.2 would copy it into the pod template.
+/// Annotations that an earlier version left are part of the template already: they are taken away with the change of the
+/// image, which makes a new template in any case, and stay as they are in every apply after it.
+pub fn body(instance: &Instance, settled: &Settled, hold: Hold) -> Value {
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), json!(instance.id.name));
     metadata.insert("namespace".to_owned(), json!(instance.id.namespace));
-    let mut notes = Map::new();
-    let held = settled.guarded && hold != Hold::Own;
-    if held {
-        let own = own_delay(instance).map_or("none".to_owned(), |seconds| seconds.to_string());
-        notes.insert(DELAY_NOTE.to_owned(), json!(own));
-        let manner = match (settled.undo, settled.one_by_one) {
-            (true, _) => "undo",
-            (false, true) => "one-by-one",
-            (false, false) => "together",
-        };
-        notes.insert(MANNER_NOTE.to_owned(), json!(manner));
-    }
-    if let Some(record) = record {
-        notes.insert(RECORD_NOTE.to_owned(), json!(record.text()));
-    }
-    if let Some(reason) = instance.notes.get(REASON_NOTE) {
-        notes.insert(REASON_NOTE.to_owned(), json!(reason));
-    }
-    if !notes.is_empty() {
-        metadata.insert("annotations".to_owned(), Value::Object(notes));
+    if hold != Hold::Held && !instance.notes.is_empty() {
+        metadata.insert("annotations".to_owned(), json!(instance.notes));
     }
     json!({
         "apiVersion": format!("apps.emqx.io/{}", instance.api),
@@ -238,7 +206,7 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
 /// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next apply of the old
 /// file rolls back.
 pub fn edit(instance: &Instance, settled: &Settled) -> Vec<String> {
-    let change = body(instance, settled, Hold::Own, None);
+    let change = body(instance, settled, Hold::Own);
     let mut lines = Vec::new();
     lines_of(&change["spec"], "spec", &mut lines);
     let was = |path: &str| -> Option<String> {

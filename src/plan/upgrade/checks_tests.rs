@@ -63,6 +63,7 @@ fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], f
         owners,
         force,
         allowed: None,
+        stores: [None; 2],
     })
 }
 

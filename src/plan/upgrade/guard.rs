@@ -9,18 +9,20 @@
 //! ```
 //!
 //! [`next`] looks at the world and says what to do now. It remembers nothing, so that it goes on from any point: after
-//! Ctrl-C, a kill, on another laptop. What it must know beside the world stands in the object's annotations. Until the delay
+//! Ctrl-C, a kill, on another laptop. What it must know beside the world is stored in our ConfigMap. Until the delay
 //! is taken back, old pods are merely held: an interruption loses nothing.
 
 use jiff::Timestamp;
 
 use super::super::words::short;
-use super::ask::{DELAY_NOTE, one_by_one, undoing};
+use super::ask::{hold, one_by_one, undoing};
 use super::pace::Pace;
 use super::sides::{Member, Sides};
 use super::{ending, words};
 use crate::model::human::{plural, seconds_between};
-use crate::model::{ApiVersion, Evacuation, InstanceId, NodeName, PodName, Seen, Stage, World};
+use crate::model::{
+    ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
+};
 
 /// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
 const SETTLE_SECONDS: u64 = 4;
@@ -56,10 +58,14 @@ pub enum Act {
         /// The node.
         node: NodeName,
     },
+    /// Scale the set that an undo leaves to 0: it is empty.
+    RemoveSet(String),
     /// Let the operator remove what is empty: this delay takes the place of ours.
     ReleaseDelay(u64),
-    /// Put the user's own delay back (`None`: there was none), and take our annotations away.
+    /// Put the user's own delay back (`None`: there was none), and end what is stored about the upgrade.
     RestoreDelay(Option<u64>),
+    /// End what is stored about the upgrade, and change nothing of the object: the image was changed by someone else.
+    Forget,
     /// Nothing; why.
     Wait(String),
     /// Nothing that we may do: somebody else has to, and what.
@@ -92,14 +98,19 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
     if instance.deleting.is_some() {
         return wait(format!("{id} is being deleted: nothing is emptied any more"));
     }
-    let kept = instance.notes.get(DELAY_NOTE);
+    let kept = hold(instance);
     let pace = Pace::of(instance);
     let over = sides.answered && sides.old.is_empty() && ready(&sides);
     if over && EndsWith(&sides).proved(world) {
         return match kept {
-            Some(own) => vec![Act::RestoreDelay(own.parse().ok())],
+            Some(_) if deserted(instance) && !pace.held() => vec![Act::Forget],
+            Some(hold) => vec![Act::RestoreDelay(hold.own_delay_seconds)],
+            None if pace.held() => vec![Act::RestoreDelay(None)],
             None => vec![Act::Done],
         };
+    }
+    if deserted(instance) {
+        return abandon(world, &sides, &pace);
     }
     if undoing(instance) {
         return back(world, &sides, means, &pace, now);
@@ -114,6 +125,10 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
             plural(left, "old pod"),
             if left == 1 { "is" } else { "are" }
         ));
+    }
+    let gates = reopened(world, &sides);
+    if !gates.is_empty() {
+        return if means.gates { gates } else { vec![Act::Needs(closed(&sides, &gates))] };
     }
     if sides.took_over().is_none() {
         let (up, wanted) = sides.ready();
@@ -140,7 +155,85 @@ fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Times
     let Some(_) = fresh(world.nodes.as_ref(), within, now) else {
         return wait("EMQX does not say what its nodes hold");
     };
+    if let Some(entry) = load.rebalances.first() {
+        return vec![Act::Needs(format!(
+            "a rebalance runs (coordinator {}), and EMQX refuses an evacuation beside it: kubectl emqx rebalance stop \
+             coordinator/{} ends it, then this continues; the old pods are held meanwhile",
+            short(&entry.coordinator),
+            entry.coordinator
+        ))];
+    }
     empty(sides, &load.evacuations, pace)
+}
+
+/// Whether another client changed the image since the delay was held.
+pub fn deserted(instance: &Instance) -> bool {
+    let record = UpgradeRecord::read(instance).filter(|_| hold(instance).is_some());
+    record.is_some_and(|record| instance.image.is_some() && Some(&record.to) != instance.image.as_ref())
+}
+
+/// The image was changed by someone else: the pods of the revision that is wanted now serve again, because it was this guard
+/// that took them out of the Service, and nothing else is touched.
+fn abandon(world: &World, sides: &Sides<'_>, pace: &Pace) -> Vec<Act> {
+    let acts = reopen(world, sides);
+    if !acts.is_empty() {
+        return acts;
+    }
+    if !pace.held() {
+        return vec![Act::Forget];
+    }
+    vec![Act::Needs(superseded(sides.instance))]
+}
+
+/// What to do after someone else changed the image in the middle of a guarded upgrade.
+pub fn superseded(instance: &Instance) -> String {
+    let record = UpgradeRecord::read(instance);
+    let to = record.map_or_else(String::new, |record| record.to);
+    let name = &instance.id.name;
+    let held = if Pace::of(instance).held() {
+        format!(
+            "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the way back, and \
+             kubectl emqx upgrade apply {name} --image {to} goes forward"
+        )
+    } else {
+        format!(
+            "go forward with kubectl emqx upgrade apply {name} --image {to} --skip-check upgrade-running, and put {to} into the \
+             manifest that was applied"
+        )
+    };
+    let image = instance.image.as_deref().unwrap_or("another image");
+    format!("the image was changed to {image} by someone else while old pods were held for {to}; {held}")
+}
+
+/// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again
+/// after the new set was up.
+fn reopened(world: &World, sides: &Sides<'_>) -> Vec<Act> {
+    if sides.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
+        return Vec::new();
+    }
+    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuated = |member: &Member<'_>| evacuations.iter().any(|it| Some(&it.node) == member.node.as_ref());
+    sides
+        .new
+        .iter()
+        .filter(|member| member.running && member.pod.containers_ready && member.pod.deleting.is_none())
+        .filter(|member| member.pod.gated && member.pod.on_serving != Some(true) && !evacuated(member))
+        .map(|member| Act::SetGate { pod: member.pod.name.clone(), serving: true })
+        .collect()
+}
+
+/// The same where gates may not be written.
+fn closed(sides: &Sides<'_>, gates: &[Act]) -> String {
+    let pod = gates.iter().find_map(|act| match act {
+        Act::SetGate { pod, .. } => Some(pod.as_str()),
+        _ => None,
+    });
+    format!(
+        "{} runs, but its gate apps.emqx.io/on-serving is closed and the operator, whose delay is held, does not open it: \
+         allow patch on pods/status in namespace {}",
+        pod.unwrap_or("a new pod"),
+        sides.instance.id.namespace
+    )
 }
 
 fn ready(sides: &Sides<'_>) -> bool {
@@ -337,7 +430,7 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
 
 /// On the way back what was started is stopped, and the second set is emptied into the first. The operator scales the first
 /// up again and leaves the second alone; with two sets and without a delay it would empty the first, which is the older one
-/// (`emqx-facts.md` 2.2). So it stays held until the second is gone, and taking that away is nobody's but the user's.
+/// (`emqx-facts.md` 2.2). So it stays held until the second is empty, and is scaled to 0 by us.
 fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {
@@ -350,11 +443,11 @@ fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timest
     }
     let acts = leave(world, sides, means, pace, now);
     if acts.iter().any(|act| matches!(act, Act::ReleaseDelay(_))) {
-        return vec![Act::Needs(format!(
-            "the set that was given up is empty: take it away with kubectl scale statefulset {} -n {} --replicas=0",
-            sets.join(" "),
-            sides.instance.id.namespace
-        ))];
+        let left = |set: &&str| {
+            sides.groups.iter().any(|group| group.name == **set && group.wanted.is_none_or(|wanted| wanted > 0))
+        };
+        let removed: Vec<Act> = sets.into_iter().filter(left).map(|set| Act::RemoveSet(set.to_owned())).collect();
+        return if removed.is_empty() { wait("the pods of the other set terminate") } else { removed };
     }
     acts
 }
@@ -369,7 +462,7 @@ fn reopen(world: &World, sides: &Sides<'_>) -> Vec<Act> {
         {
             acts.push(Act::StopEvacuation { node: node.clone() });
         }
-        if member.pod.gated && member.pod.on_serving == Some(false) {
+        if member.pod.gated && member.pod.on_serving != Some(true) && member.pod.containers_ready {
             acts.push(Act::SetGate { pod: member.pod.name.clone(), serving: true });
         }
     }

@@ -7,8 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{DELAY_NOTE, MANNER_NOTE};
-use super::change::{HOLD_SECONDS, RECORD_NOTE};
+use super::change::HOLD_SECONDS;
 use super::preflight::FieldOwner;
 
 /// Whoever owns a field that `change` would give another value: what a server-side apply by `own` would collide with.
@@ -83,21 +82,72 @@ fn named(keys: &Map<String, Value>) -> String {
     keys.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
-/// What is ours alone in meaning, is not in `change`, and is there all the same after it was applied: our annotations, and
-/// a delay of our making. As JSON pointers. They stay when somebody else wrote them as well (a dump of the object that was
-/// applied again), and the next upgrade would take them for its own.
+/// The places where an annotation of an earlier version can be: the object's own, and those into which the webhook of operator
+/// 2.2 copies it.
+const NOTED: [&str; 3] = [
+    "/metadata/annotations",
+    "/spec/template/metadata/annotations",
+    "/spec/serviceTemplate/metadata/annotations",
+];
+
+fn is_ours(key: &str) -> bool {
+    key.starts_with("cli.emqx.io/")
+}
+
+/// Annotations of an earlier version on an object, as JSON pointers.
+pub fn leftover_notes(object: &Value) -> Vec<String> {
+    let mut left = Vec::new();
+    for place in NOTED {
+        let annotations = object.pointer(place).and_then(Value::as_object);
+        let ours = annotations.into_iter().flat_map(|map| map.keys()).filter(|key| is_ours(key));
+        left.extend(ours.map(|key| format!("{place}/{}", key.replace('/', "~1"))));
+    }
+    left
+}
+
+/// An apply that changes nothing and makes us an owner of all that `change` writes and of what an earlier version left, as
+/// both are now: an apply takes away only what its manager owns. `None` where nothing was left.
+pub fn claim(object: &Value, change: &Value) -> Option<Value> {
+    let left = leftover_notes(object);
+    if left.is_empty() {
+        return None;
+    }
+    let mut claim = json!({"apiVersion": change["apiVersion"], "kind": change["kind"],
+        "metadata": {"name": change["metadata"]["name"], "namespace": change["metadata"]["namespace"]}});
+    claim["spec"] = present(&change["spec"], &object["spec"]).unwrap_or_else(|| json!({}));
+    for pointer in &left {
+        let mut at = &mut claim;
+        for key in pointer.split('/').skip(1) {
+            at = &mut at[key.replace("~1", "/").replace("~0", "~")];
+        }
+        *at = object.pointer(pointer).cloned().unwrap_or_default();
+    }
+    Some(claim)
+}
+
+/// The values that the fields of `change` have now; fields that are not there are left out.
+fn present(change: &Value, now: &Value) -> Option<Value> {
+    match change.as_object().filter(|map| !map.is_empty()) {
+        None => (!now.is_null()).then(|| now.clone()),
+        Some(map) => {
+            let found: Map<String, Value> = map
+                .iter()
+                .filter_map(|(key, value)| Some((key.clone(), present(value, now.get(key)?)?)))
+                .collect();
+            (!found.is_empty()).then_some(Value::Object(found))
+        }
+    }
+}
+
+/// A delay of our making that is not in `change` and is there all the same after it was applied, because another manager
+/// owns it as well (a dump of the object that was applied again). As JSON pointers.
 pub fn left_behind(object: &Value, change: &Value) -> Vec<String> {
-    let note = |note: &str| format!("/metadata/annotations/{}", note.replace('/', "~1"));
-    let ours = |at: &String| object.pointer(at).is_some() && change.pointer(at).is_none();
-    let mut left: Vec<String> =
-        [DELAY_NOTE, MANNER_NOTE, RECORD_NOTE].into_iter().map(note).filter(ours).collect();
     let delay = "/spec/blueGreenUpdate/initialDelaySeconds".to_owned();
     // 0 is what the operator is released with; without the field it means the same.
     let made = [json!(HOLD_SECONDS), json!(0)];
-    if ours(&delay) && object.pointer(&delay).is_some_and(|value| made.contains(value)) {
-        left.push(delay);
-    }
-    left
+    let ours = change.pointer(&delay).is_none()
+        && object.pointer(&delay).is_some_and(|value| made.contains(value));
+    if ours { vec![delay] } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -179,20 +229,32 @@ mod tests {
     #[test]
     fn only_what_we_made_is_left_behind_and_only_if_the_change_does_not_hold_it() {
         let object = |delay: u64| {
-            json!({"metadata": {"annotations": {DELAY_NOTE: "none", RECORD_NOTE: "{}", "mine": "x"}},
-                "spec": {"blueGreenUpdate": {"initialDelaySeconds": delay}}})
+            json!({"metadata": {"annotations": {"mine": "x"}}, "spec": {"blueGreenUpdate": {"initialDelaySeconds": delay}}})
         };
-        let change =
-            json!({"metadata": {"annotations": {RECORD_NOTE: "{}"}}, "spec": {"blueGreenUpdate": {}}});
-        let note = "/metadata/annotations/cli.emqx.io~1initial-delay-seconds";
+        let change = json!({"spec": {"blueGreenUpdate": {}}});
         let delay = "/spec/blueGreenUpdate/initialDelaySeconds";
-        assert_eq!(left_behind(&object(HOLD_SECONDS), &change), [note, delay]);
-        assert_eq!(
-            left_behind(&object(30), &change),
-            [note],
-            "a delay that somebody set meanwhile is theirs"
-        );
+        assert_eq!(left_behind(&object(HOLD_SECONDS), &change), [delay]);
+        assert_eq!(left_behind(&object(30), &change), [""; 0], "a delay that the user set meanwhile is theirs");
         let own = json!({"spec": {"blueGreenUpdate": {"initialDelaySeconds": 0}}});
-        assert_eq!(left_behind(&object(0), &own).len(), 2, "the notes, not the delay that is wanted");
+        assert_eq!(left_behind(&object(0), &own), [""; 0], "a delay that is part of the change stays");
+    }
+
+    #[test]
+    fn what_an_earlier_version_left_is_claimed_as_it_is_so_that_the_change_takes_it_away() {
+        let object = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
+            "metadata": {"name": "ee", "namespace": "mq", "annotations": {"cli.emqx.io/guard": "undo", "mine": "x"}},
+            "spec": {"replicas": 4, "template": {"metadata": {"annotations": {"cli.emqx.io/guard": "together", "a": "b"}},
+                "spec": {"emqxContainer": {"image": {"version": "4.4.19"}}}}}});
+        let change = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
+            "metadata": {"name": "ee", "namespace": "mq"}, "spec": {"template": {"spec": {"emqxContainer": {"image":
+                {"version": "4.4.24"}}}}, "blueGreenUpdate": {"initialDelaySeconds": 9}}});
+        assert_eq!(
+            claim(&object, &change),
+            Some(json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
+                "metadata": {"name": "ee", "namespace": "mq", "annotations": {"cli.emqx.io/guard": "undo"}},
+                "spec": {"template": {"metadata": {"annotations": {"cli.emqx.io/guard": "together"}},
+                    "spec": {"emqxContainer": {"image": {"version": "4.4.19"}}}}}}))
+        );
+        assert_eq!(claim(&json!({"metadata": {"annotations": {"mine": "x"}}}), &change), None);
     }
 }

@@ -7,6 +7,7 @@ use super::super::words::short;
 use super::ask::{Ask, Settled, Way};
 use super::sides::Sides;
 use super::{impact, versions, words};
+use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
 
 /// From this many pods on, names as text are no longer in the order of their numbers (`emqx-facts.md` 2.2).
@@ -47,6 +48,8 @@ pub struct Check<'a> {
     pub force: bool,
     /// Whether the object may be patched; `None` when that could not be asked.
     pub allowed: Option<bool>,
+    /// Whether our ConfigMap may be created and patched; `None` when that could not be asked.
+    pub stores: [Option<bool>; 2],
 }
 
 /// What the checks find. A blocked finding refuses the upgrade.
@@ -68,6 +71,8 @@ pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     found.extend(owned(check));
     found.extend(managed(check));
     found.extend(no_permission(check));
+    found.extend(cannot_store(check));
+    found.extend(left_by_earlier_version(check));
     found.extend(impact::findings(check));
     found
 }
@@ -289,6 +294,50 @@ fn managed(check: &Check<'_>) -> Option<Finding> {
             check.instance.id.name, check.settled.to
         )),
     )
+}
+
+/// A guarded upgrade that is interrupted is continued by what is stored about it.
+fn cannot_store(check: &Check<'_>) -> Option<Finding> {
+    let verbs: Vec<&str> = ["create", "patch"]
+        .into_iter()
+        .zip(check.stores)
+        .filter(|(_, allowed)| *allowed == Some(false))
+        .map(|(verb, _)| verb)
+        .collect();
+    (check.settled.guarded && !verbs.is_empty()).then(|| {
+        let id = &check.instance.id;
+        blocked(
+            "no-permission",
+            format!(
+                "you may not {} configmaps in namespace {}: the state of a guarded upgrade is stored in ConfigMap {}",
+                verbs.join(" or "),
+                id.namespace,
+                state_name(id)
+            ),
+        )
+        .hint("ask for the permission to create and patch configmaps")
+    })
+}
+
+/// Annotations of an earlier version go away with the change of the image.
+fn left_by_earlier_version(check: &Check<'_>) -> Option<Finding> {
+    let notes: Vec<&str> = check.instance.notes.keys().map(String::as_str).collect();
+    (!notes.is_empty()).then(|| {
+        let why = if check.instance.api == ApiVersion::V1beta4 {
+            "; this operator copies annotations into the pod template, so that removing them alone would start an upgrade"
+        } else {
+            ""
+        };
+        Finding::new(
+            "earlier-annotations",
+            Severity::Info,
+            format!(
+                "{}, left by an earlier version of kubectl emqx, {} removed in the same change{why}",
+                notes.join(", "),
+                if notes.len() == 1 { "is" } else { "are" }
+            ),
+        )
+    })
 }
 
 fn no_permission(check: &Check<'_>) -> Option<Finding> {

@@ -4,6 +4,7 @@
 use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, undoing};
 use super::change::UpgradeRecord;
+use super::guard::deserted;
 use super::forecast::{UpgradePlan, turn_back};
 use super::pace::Holds;
 use super::sides::{Member, Sides};
@@ -33,6 +34,13 @@ pub enum Undo {
 /// The image to go back to: that of the newest other set, else the one that was written down.
 pub fn target(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
+    // The image was changed back by someone else while old pods are held: that way back is to be finished.
+    if deserted(instance)
+        && let Some(record) = UpgradeRecord::read(instance)
+        && record.from == instance.image
+    {
+        return record.from;
+    }
     let other = |image: &String| Some(image) != instance.image.as_ref();
     let mut sets: Vec<_> =
         world.sets_of(id).filter_map(|set| Some((set.created, set.image.clone().filter(other)?))).collect();
@@ -111,8 +119,8 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
             plan.findings.push(Finding::new(
                 "second-set-stays",
                 Severity::Info,
-                "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until you \
-                 take the second one away, when that is empty (the command is told then); then its own delay comes back",
+                "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until the \
+                 second one is empty; then kubectl emqx scales that set to 0 and restores the operator's own delay",
             ));
         }
         Undo::Never(why) => {

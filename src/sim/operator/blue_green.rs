@@ -11,7 +11,9 @@
 use serde_json::{Map, Value, json};
 
 use super::deeds::Deed;
-use super::picture::{Picture, another, dying, image, name, ready, text, wanted, wanted_image};
+use super::picture::{
+    Picture, another, dying, image, name, ready, template_annotations, text, wanted, wanted_image,
+};
 use crate::sim::clock::rfc3339;
 use crate::sim::instance::{RoleView, SetView};
 use crate::sim::scenario::{Api, Role, hash};
@@ -76,16 +78,25 @@ pub(super) fn change(picture: &Picture) -> Option<Deed> {
     let spec = &picture.object["spec"];
     let image_wanted = wanted_image(Api::V1beta4, spec);
     let replicas = spec["replicas"].as_u64().unwrap_or(3);
-    let known = picture.sets_of(Role::Core).rfind(|set| image(set) == image_wanted);
+    // Anything in the pod template counts; what can differ here are its image and its annotations.
+    let annotations = template_annotations(&spec["template"]);
+    let fits = |set: &&Value| {
+        image(set) == image_wanted && template_annotations(&set["spec"]["template"]) == annotations
+    };
+    let known = picture.sets_of(Role::Core).rfind(fits);
     if let Some(set) = known {
         return (wanted(set) != replicas).then(|| Deed::Scale { set: set.clone(), to: replicas });
     }
     let model = picture.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
     if spec["blueGreenUpdate"].is_null() {
-        return Some(Deed::Image { set: model.clone(), image: image_wanted });
+        return Some(Deed::Template { set: model.clone(), image: image_wanted, annotations });
     }
-    let hash = hash(&image_wanted);
-    let set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
+    let hash = match annotations.as_object() {
+        Some(map) if !map.is_empty() => hash(&format!("{image_wanted} {annotations}")),
+        _ => hash(&image_wanted),
+    };
+    let mut set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
+    set["spec"]["template"]["metadata"]["annotations"] = annotations;
     Some(Deed::Create(set))
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Deed {
     Scale { set: Value, to: u64 },
     /// Puts another image into a set's template.
     Image { set: Value, image: String },
+    /// Puts another image and other annotations into a set's template.
+    Template { set: Value, image: String, annotations: Value },
     /// Annotates a pod.
     Annotate { pod: String, key: &'static str, value: &'static str },
     /// Deletes a pod.
@@ -81,6 +83,12 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
             debug_assert!(image(&set) != wanted, "the template has that image already");
             let mut template = set["spec"]["template"].clone();
             set_image(&mut template, &wanted);
+            (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
+        }
+        Deed::Template { set, image: wanted, annotations } => {
+            let mut template = set["spec"]["template"].clone();
+            set_image(&mut template, &wanted);
+            template["metadata"]["annotations"] = annotations;
             (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
         }
         Deed::Annotate { pod, key, value } => {

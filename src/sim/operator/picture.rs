@@ -187,6 +187,12 @@ pub(super) fn wanted_image(api: Api, spec: &Value) -> String {
     format!("{registry}{slash}{repository}:{}{}{}", part("prefix"), part("version"), part("suffix"))
 }
 
+/// The annotations of a pod template; where there are none, an empty object.
+pub(super) fn template_annotations(template: &Value) -> Value {
+    let annotations = template["metadata"]["annotations"].as_object();
+    json!(annotations.cloned().unwrap_or_default())
+}
+
 /// Another set like this one, of its own name and with another image.
 pub(super) fn another(set: &Value, name: &str, hash: &str, image: &str, replicas: u64) -> Value {
     let mut metadata = json!({

@@ -1,0 +1,155 @@
+//! What the plugin stores about the operations of one instance: a ConfigMap of the same namespace that the custom resource
+//! owns. Annotations would not do: the webhook of operator 2.2 copies every annotation of an `EmqxEnterprise` into its pod
+//! template, so that each of ours was a new template, and started an upgrade.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::cluster::Instance;
+use super::name::InstanceId;
+
+/// The label by which the plugin finds its own ConfigMaps.
+pub const STATE_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-emqx");
+
+/// The ConfigMap's key with the state of an upgrade. Other keys of the same ConfigMap belong to other features.
+pub const GUARD_KEY: &str = "guard.json";
+
+/// The name of an instance's ConfigMap.
+pub fn state_name(id: &InstanceId) -> String {
+    format!("kubectl-emqx-{}-{}", id.kind.singular(), id.name)
+}
+
+/// The annotation in which earlier versions stored the user's own delay: its seconds, or `none`.
+pub const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
+
+/// The annotation in which earlier versions stored how old pods are emptied: `together`, `one-by-one`, `undo`.
+pub const MANNER_NOTE: &str = "cli.emqx.io/guard";
+
+/// The annotation in which earlier versions stored what was planned.
+pub const RECORD_NOTE: &str = "cli.emqx.io/upgrade";
+
+/// The annotation in which earlier versions stored the user's reason.
+pub const REASON_NOTE: &str = "cli.emqx.io/reason";
+
+/// How old pods are emptied while the operator's delay is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HoldManner {
+    /// All together, sharing the rate.
+    #[default]
+    Together,
+    /// One after another.
+    OneByOne,
+    /// The upgrade is undone: the pods that were old stay.
+    Undo,
+}
+
+/// The operator's delay is held, and what it was before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldState {
+    /// The user's own delay; `None` where the object had none.
+    pub own_delay_seconds: Option<u64>,
+    /// How old pods are emptied.
+    #[serde(default)]
+    pub manner: HoldManner,
+}
+
+/// What was planned, so that the end can be judged by whoever follows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpgradeRecord {
+    /// The form of this record; 1.
+    pub version: u32,
+    /// When it was applied.
+    pub time: Timestamp,
+    /// The image that ran.
+    pub from: Option<String>,
+    /// The target image.
+    pub to: String,
+    /// Whether only the version was given (v1beta4).
+    #[serde(default)]
+    pub version_only: bool,
+    /// Live clients at the start.
+    pub connections: Option<u64>,
+    /// Sessions at the start.
+    pub sessions: Option<u64>,
+    /// The edit that the user's own manifest needs, for whoever sees the end.
+    #[serde(default)]
+    pub edit: Vec<String>,
+}
+
+impl UpgradeRecord {
+    /// The record of an instance; `None` when there is none of ours.
+    pub fn read(instance: &Instance) -> Option<Self> {
+        instance.guard.as_ref()?.upgrade.clone()
+    }
+
+    /// Whether it is the record of an undo in mid-upgrade: the image it goes back to is the one it began with.
+    pub fn is_undo(&self) -> bool {
+        self.from.as_ref() == Some(&self.to)
+    }
+}
+
+/// The state of an upgrade (`guard.json`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardState {
+    /// The form; 1.
+    pub version: u32,
+    /// The delay that is held; `None` when the operator has the user's own.
+    #[serde(default)]
+    pub hold: Option<HoldState>,
+    /// What was planned; `None` once it has ended.
+    #[serde(default)]
+    pub upgrade: Option<UpgradeRecord>,
+    /// Why, in the user's own words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl GuardState {
+    /// The state of `guard.json`; `None` when it is of another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|state: &Self| state.version == 1)
+    }
+
+    /// As it is stored.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The state that an earlier version stored in annotations; `None` where there are none.
+    pub fn of_notes(notes: &BTreeMap<String, String>) -> Option<Self> {
+        let hold = notes.get(DELAY_NOTE).map(|delay| HoldState {
+            own_delay_seconds: delay.parse().ok(),
+            manner: match notes.get(MANNER_NOTE).map(String::as_str) {
+                Some("undo") => HoldManner::Undo,
+                Some("one-by-one") => HoldManner::OneByOne,
+                _ => HoldManner::Together,
+            },
+        });
+        let upgrade = notes
+            .get(RECORD_NOTE)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .filter(|record: &UpgradeRecord| record.version == 1);
+        let reason = notes.get(REASON_NOTE).cloned();
+        let any = hold.is_some() || upgrade.is_some() || reason.is_some();
+        any.then_some(Self { version: 1, hold, upgrade, reason })
+    }
+}
+
+/// The ConfigMap, as far as this version reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationState {
+    /// The instance that owns it.
+    pub instance: InstanceId,
+    /// The uid of that instance: another instance of the same name is another one.
+    pub owner: String,
+    /// The ConfigMap's own uid.
+    pub uid: String,
+    /// The state of an upgrade.
+    pub guard: Option<GuardState>,
+}
