@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::super::mk;
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
-use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize};
+use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize, state};
 use crate::model::image::Image;
-use crate::model::{ApiVersion, ImageParts, Instance, UpdateSpec};
+use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
 
 fn enterprise(update: UpdateSpec) -> Instance {
     let mut instance = mk::instance(ApiVersion::V1beta4);
@@ -35,24 +35,26 @@ fn v1beta4_holds_the_operator_and_keeps_the_own_delay_beside() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
     let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
     assert_eq!(
-        body(&instance, &settled, Hold::Held, None),
+        body(&instance, &settled, Hold::Held),
         json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
-            "metadata": {"name": "emqx", "namespace": "mq", "annotations": {
-                "cli.emqx.io/initial-delay-seconds": "5", "cli.emqx.io/guard": "together"}},
+            "metadata": {"name": "emqx", "namespace": "mq"},
             "spec": {"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}},
                 "blueGreenUpdate": {"initialDelaySeconds": 31_536_000,
                     "evacuationStrategy": {"connEvictRate": 500, "sessEvictRate": 500, "waitTakeover": 60}}}})
     );
-    let released = body(&instance, &settled, Hold::Released, None);
+    let released = body(&instance, &settled, Hold::Released);
     assert_eq!(released["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 0);
-    assert!(released["metadata"]["annotations"].is_object(), "until the end it can be gone on with");
-    let own = body(&instance, &settled, Hold::Own, None);
+    let stored = |hold| state(&instance, &settled, hold, None, None).hold;
+    let held = HoldState { own_delay_seconds: Some(5), manner: HoldManner::Together };
+    assert_eq!(stored(Hold::Held), Some(held.clone()));
+    assert_eq!(stored(Hold::Released), Some(held), "until the end it can be continued");
+    assert_eq!(stored(Hold::Own), None);
+    let own = body(&instance, &settled, Hold::Own);
     assert_eq!(own["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
-    assert!(own["metadata"].get("annotations").is_none());
     // Whoever had no delay gets none: an apply takes away what it leaves out.
     let without = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
     let own =
-        body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), Hold::Own, None);
+        body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), Hold::Own);
     assert!(own["spec"]["blueGreenUpdate"].get("initialDelaySeconds").is_none());
 }
 
@@ -72,20 +74,15 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
         sessions: Some(3440),
         edit: Vec::new(),
     };
-    let applied = body(&instance, &first, Hold::Held, Some(&record));
-    // The object as the server has it after that apply.
-    let notes = applied["metadata"]["annotations"].as_object().expect("annotations");
-    instance.notes = notes
-        .iter()
-        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
-        .collect();
+    let applied = body(&instance, &first, Hold::Held);
+    instance.guard = Some(state(&instance, &first, Hold::Held, Some(record.clone()), None));
     instance.image = Some(first.to.clone());
     instance.image_parts.clone_from(&first.parts);
     instance.update = UpdateSpec { initial_delay: Some(31_536_000), ..first.update.clone() };
     let again = Settled::resumed(&instance).expect("there is something to go on with");
     assert_eq!(again, first);
     assert_eq!(UpgradeRecord::read(&instance), Some(record.clone()));
-    assert_eq!(body(&instance, &again, Hold::Held, Some(&record)), applied);
+    assert_eq!(body(&instance, &again, Hold::Held), applied);
     assert_eq!(
         fields(&applied),
         [
@@ -98,21 +95,40 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
             "spec.template.spec.emqxContainer.image.version"
         ]
     );
-    instance.notes.clear();
+    let mut other = instance.clone();
+    other.image = Some("emqx/emqx-ee:4.4.21".into());
+    assert!(Settled::resumed(&other).is_some(), "the delay is still held");
+    other.update.initial_delay = Some(5);
+    assert_eq!(Settled::resumed(&other), None, "somebody else changed image and delay");
+    instance.guard = None;
+    let adopted = Settled::resumed(&instance).expect("a delay of a year is ours, whatever became of its ConfigMap");
+    assert_eq!(adopted.update.initial_delay, None);
+    instance.update.initial_delay = Some(5);
     assert_eq!(Settled::resumed(&instance), None);
+}
+
+#[test]
+fn no_change_writes_an_annotation_and_those_of_an_earlier_version_go_with_the_image_only() {
+    let mut instance = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
+    instance.notes.insert("cli.emqx.io/guard".into(), "together".into());
+    let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
+    let annotations = |hold| body(&instance, &settled, hold)["metadata"].get("annotations").cloned();
+    assert_eq!(annotations(Hold::Held), None);
+    let kept = Some(json!({"cli.emqx.io/guard": "together"}));
+    assert_eq!(annotations(Hold::Released), kept, "taking them away later would be another template");
+    assert_eq!(annotations(Hold::Own), kept);
 }
 
 #[test]
 fn unguarded_and_rolling_write_no_annotation_and_no_delay_of_ours() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
     let bare = settled(&instance, Wanted::Version("4.4.24".into()), |ask| ask.manner = Manner::Unguarded);
-    let body_bare = body(&instance, &bare, Hold::Held, None);
+    let body_bare = body(&instance, &bare, Hold::Held);
     assert_eq!(body_bare["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
-    assert!(body_bare["metadata"].get("annotations").is_none());
     let without = enterprise(UpdateSpec::default());
     let rolling = settled(&without, Wanted::Version("4.4.24".into()), |ask| ask.way = Some(Way::Rolling));
     assert_eq!(
-        body(&without, &rolling, Hold::Held, None)["spec"],
+        body(&without, &rolling, Hold::Held)["spec"],
         json!({"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}}})
     );
 }
@@ -123,7 +139,7 @@ fn the_others_write_the_image_and_the_whole_strategy() {
     instance.update = UpdateSpec { present: true, wait_takeover: Some(7), ..UpdateSpec::default() };
     let to = || image("emqx/emqx-enterprise:5.8.7");
     let spec = |instance: &Instance| {
-        body(instance, &settled(instance, to(), |_| {}), Hold::Held, None)["spec"].clone()
+        body(instance, &settled(instance, to(), |_| {}), Hold::Held)["spec"].clone()
     };
     assert_eq!(
         spec(&instance),
@@ -145,7 +161,7 @@ fn the_whole_object_the_patch_and_the_edit() {
         ..UpdateSpec::default()
     });
     let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
-    let change = body(&instance, &settled, Hold::Own, None);
+    let change = body(&instance, &settled, Hold::Own);
     let object = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise", "metadata": {"name": "emqx",
         "namespace": "mq", "uid": "u", "resourceVersion": "7", "managedFields": [], "annotations": {
             "kubectl.kubernetes.io/last-applied-configuration": "{}"}},

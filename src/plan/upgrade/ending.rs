@@ -9,7 +9,7 @@ use super::run::Run;
 use super::sides::Sides;
 use super::words;
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{Link, Source, Verdict, World};
+use crate::model::{Link, Node, Seen, Source, Verdict, World};
 
 /// Seconds after the end in which clients that were cut last come back, before a number is called final.
 const LANDING_SECONDS: u64 = 3;
@@ -18,6 +18,25 @@ const LANDING_SECONDS: u64 = 3;
 pub(super) fn heard(world: &World) -> bool {
     world.nodes.is_some()
         && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
+}
+
+/// Seconds after which an answer says nothing about now, once EMQX stopped answering.
+const BLIND_SECONDS: u64 = 10;
+
+/// Whether EMQX cannot be asked and its last answer is too old to judge by.
+pub(super) fn blind(world: &World, now: Timestamp) -> bool {
+    let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > BLIND_SECONDS;
+    world.nodes.as_ref().is_some_and(old) && !heard(world)
+}
+
+/// Why EMQX cannot be asked, and since when.
+pub(super) fn unheard(world: &World) -> String {
+    let hearing = world.hearings.get(&(Source::Emqx, "nodes"));
+    let why = hearing.and_then(|hearing| hearing.link.why()).unwrap_or("EMQX does not answer");
+    match &world.nodes {
+        Some(nodes) => format!("no answer of EMQX since {} UTC ({why})", nodes.at.strftime("%H:%M:%S")),
+        None => why.to_owned(),
+    }
 }
 
 /// Until when it is known how it goes: EMQX's last word, where it can be asked.
@@ -77,7 +96,11 @@ pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, St
         return (Verdict::ClientsMissing, reason);
     }
     let image = run.to.as_deref().unwrap_or("the new template");
-    let asked = if heard(world) { "" } else { " (EMQX could not be asked)" };
+    let asked = match &run.blind {
+        Some(why) => format!(" ({why})"),
+        None if heard(world) => String::new(),
+        None => " (EMQX could not be asked)".to_owned(),
+    };
     let nodes = plural(run.ready.1, "node");
     let does = if run.ready.1 == 1 { "runs and serves" } else { "run and serve" };
     let reason = format!("{nodes} of {image} {does}{asked}; {tail}");

@@ -37,6 +37,9 @@ const STALE_WORD_SECONDS: u64 = 20;
 /// For so many seconds after it was written down an upgrade without a new set is one that begins.
 const ANSWER_SECONDS: u64 = 600;
 
+/// Our own undo is observed within so many seconds after the image that it changed.
+const STORED_SECONDS: u64 = 3;
+
 /// After so many seconds in which nothing was heard (a laptop slept, a network was gone) a stall is looked for anew.
 const DEAF_SECONDS: u64 = 40;
 
@@ -61,9 +64,9 @@ impl Upgrades {
         Self { focus, ..Self::default() }
     }
 
-    /// The upgrade that goes on in a cluster, if one does.
+    /// The upgrade of a cluster that is not over: it moves, or it is stalled.
     pub fn running(&self, id: &InstanceId) -> Option<&Run> {
-        self.runs.iter().find(|run| &run.id == id && run.verdict.is_none())
+        self.runs.iter().find(|run| &run.id == id && (run.verdict.is_none() || stalled(run)))
     }
 
     /// The last upgrade of a cluster that was seen.
@@ -92,7 +95,10 @@ impl Upgrades {
             if !open && self.images.get(id) == known && sides::quiet(world, id) {
                 continue;
             }
-            let Some(sides) = Sides::of(world, id) else { continue };
+            let Some(mut sides) = Sides::of(world, id) else { continue };
+            if ending::blind(world, now) {
+                sides.forget_counts();
+            }
             let image = sides.instance.image.clone();
             let before = self.images.insert(id.clone(), image.clone());
             let changed = before.as_ref().is_some_and(|before| before.is_some() && *before != image);
@@ -227,6 +233,10 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
         key: String::new(),
         removed: None,
         contradicted: None,
+        changed: None,
+        blind: None,
+        trouble: None,
+        work: None,
     }
 }
 
@@ -244,7 +254,13 @@ fn absorb(
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    turn(run, sides, now, events);
+    match turn(run, sides, now, events) {
+        Turn::On => {}
+        Turn::Unsure => return,
+        Turn::Superseded(reason) => return settle(run, (Verdict::Superseded, reason), now, events),
+    }
+    run.blind = ending::blind(world, now).then(|| ending::unheard(world));
+    run.trouble = stall::trouble(sides);
     know(run, sides, world, now, events);
     run.ready = sides.ready();
     let holding = Pace::of(sides.instance).held();
@@ -298,20 +314,45 @@ fn resume(
     }
 }
 
-/// The image was changed again on the way.
-fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+/// What a change of the image in the middle of an upgrade is.
+enum Turn {
+    /// There was none, or the upgrade continues with the new target.
+    On,
+    /// Our own undo is stored before the image changes, but may be observed after it.
+    Unsure,
+    /// Another client changed it.
+    Superseded(String),
+}
+
+/// The image was changed again. The undo of ours continues this run, and so does a change back where the operator itself
+/// drains the newer set; any other change ends it.
+fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
     let image = &sides.instance.image;
     if *image == run.to || image.is_none() {
-        return;
+        run.changed = None;
+        return Turn::On;
     }
+    let back = *image == run.from;
+    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == image.as_ref());
+    let undo = record.is_some_and(|record| record.is_undo());
+    let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
+    if !undo && (!back || guarded) {
+        let since = *run.changed.get_or_insert(now);
+        if back && seconds_between(since, now) < STORED_SECONDS {
+            return Turn::Unsure;
+        }
+        return Turn::Superseded(words::superseded(run, sides));
+    }
+    run.changed = None;
     run.to.clone_from(image);
     run.turned = true;
-    let back = run.to == run.from;
     let message = words::turned(run, back);
     events.push(run.event(now, EventType::Notice, message));
     run.asked = Some(now);
+    run.began = now;
     run.started = None;
     run.moved = now;
+    Turn::On
 }
 
 /// What is known of old pods.
@@ -336,7 +377,8 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
             }
             continue;
         }
-        known.holds = member.holds.or(known.holds);
+        // What an old pod held before EMQX stopped answering says nothing about now.
+        known.holds = if run.blind.is_some() { None } else { member.holds.or(known.holds) };
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == known.node.as_ref());
         match (entry, &known.stage) {
             (Some(entry), Some((stage, _, _))) if *stage == entry.stage => {}
@@ -440,7 +482,7 @@ fn judge(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Opt
 }
 
 fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-    if verdict.0.final_word() && verdict.0 != Verdict::Stalled {
+    if verdict.0.final_word() && !matches!(verdict.0, Verdict::Stalled | Verdict::Superseded) {
         run.percent = 100;
     }
     run.verdict = Some(verdict.clone());

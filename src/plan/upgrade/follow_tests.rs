@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::super::mk;
-use super::change::{RECORD_NOTE, UpgradeRecord};
+use super::change::UpgradeRecord;
 use super::follow::Upgrades;
 use crate::model::{
-    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, Instance, InstanceId, Link,
+    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance, InstanceId, Link,
     Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, UpdateSpec, Verdict,
     World,
 };
@@ -29,7 +29,7 @@ struct Scene {
     evacuations: Vec<(NodeName, &'static str)>,
     pods: BTreeMap<String, fn(&mut Pod)>,
     events: Vec<ClusterEvent>,
-    notes: BTreeMap<String, String>,
+    record: Option<UpgradeRecord>,
     deaf: bool,
     gone: bool,
 }
@@ -53,7 +53,7 @@ impl Scene {
             evacuations: Vec::new(),
             pods: BTreeMap::new(),
             events: Vec::new(),
-            notes: BTreeMap::new(),
+            record: None,
             deaf: false,
             gone: false,
         }
@@ -89,7 +89,8 @@ impl Scene {
         instance.cores = Some(3);
         instance.core_revisions.current = Some(self.revisions.0.into());
         instance.core_revisions.update = Some(self.revisions.1.into());
-        instance.notes.clone_from(&self.notes);
+        let state = |record| GuardState { version: 1, upgrade: Some(record), ..GuardState::default() };
+        instance.guard = self.record.clone().map(state);
         instance.update = UpdateSpec {
             present: true,
             initial_delay: Some(5),
@@ -328,10 +329,13 @@ fn an_evacuation_that_does_not_go_on_is_named() {
             about: "emqx".into(),
             reason: "NodeEvacuation".into(),
             count: 80,
+            last: Some(mk::at(60)),
             ..ClusterEvent::default()
         });
     });
-    assert!(stalls(again, 120).contains("again and again (80 times)"));
+    assert!(stalls(again.clone(), 120).contains("again and again (80 times)"));
+    let earlier = again.with(|scene| scene.events[0].last = Some(mk::at(-600)));
+    assert!(!stalls(earlier, 120).contains("80 times"), "an event from before the upgrade explains nothing of it");
     let waiting = Scene::up(3).empties(2, "waiting_health_check");
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
     assert_eq!(last(&events).0, Verdict::Running, "three times 60 s are not over");
@@ -401,7 +405,7 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
         edit: Vec::new(),
     };
     let late = Scene::up(3).empties(2, "evicting_conns").with(|it| {
-        it.notes.insert(RECORD_NOTE.into(), record.text());
+        it.record = Some(record.clone());
     });
     let events = told(&[(50, late.clone()), (60, done())], 100);
     assert!(events[0].message.contains("from emqx/emqx-enterprise:5.8.6 to emqx/emqx-enterprise:5.8.7"));

@@ -15,7 +15,7 @@
 use jiff::Timestamp;
 
 use super::super::words::short;
-use super::ask::{hold, one_by_one, undoing};
+use super::ask::{Settled, hold, one_by_one, undoing};
 use super::pace::Pace;
 use super::sides::{Member, Sides};
 use super::{ending, words};
@@ -166,6 +166,17 @@ fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Times
     empty(sides, &load.evacuations, pace)
 }
 
+/// What is left to do of a guarded upgrade that nobody continues, for the status of an instance.
+pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
+    let instance = world.instance(id)?;
+    let closed = deserted(instance);
+    Settled::resumed(instance).map(|_| ()).or(closed.then_some(()))?;
+    Some(format!(
+        "not finished: the operator's delay is held by kubectl emqx; kubectl emqx upgrade watch {} finishes the upgrade",
+        id.name
+    ))
+}
+
 /// Whether another client changed the image since the delay was held.
 pub fn deserted(instance: &Instance) -> bool {
     let record = UpgradeRecord::read(instance).filter(|_| hold(instance).is_some());
@@ -182,27 +193,24 @@ fn abandon(world: &World, sides: &Sides<'_>, pace: &Pace) -> Vec<Act> {
     if !pace.held() {
         return vec![Act::Forget];
     }
-    vec![Act::Needs(superseded(sides.instance))]
+    let to = UpgradeRecord::read(sides.instance).map_or_else(String::new, |record| record.to);
+    vec![Act::Needs(way_out(sides.instance, &to))]
 }
 
-/// What to do after someone else changed the image in the middle of a guarded upgrade.
-pub fn superseded(instance: &Instance) -> String {
-    let record = UpgradeRecord::read(instance);
-    let to = record.map_or_else(String::new, |record| record.to);
+/// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
+pub fn way_out(instance: &Instance, to: &str) -> String {
     let name = &instance.id.name;
-    let held = if Pace::of(instance).held() {
+    if Pace::of(instance).held() {
         format!(
             "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the way back, and \
              kubectl emqx upgrade apply {name} --image {to} goes forward"
         )
     } else {
         format!(
-            "go forward with kubectl emqx upgrade apply {name} --image {to} --skip-check upgrade-running, and put {to} into the \
-             manifest that was applied"
+            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back; go \
+             forward with kubectl emqx upgrade apply {name} --image {to}, and put {to} into the manifest that was applied"
         )
-    };
-    let image = instance.image.as_deref().unwrap_or("another image");
-    format!("the image was changed to {image} by someone else while old pods were held for {to}; {held}")
+    }
 }
 
 /// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::progress::percent;
+use super::ask::one_by_one;
 use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, Pace, boot};
 use super::run::{Run, Step, evacuations};
 use super::sides::{Member, Sides};
@@ -18,13 +18,37 @@ impl Run {
     pub(super) fn forecast(&mut self, sides: &Sides<'_>, world: &World, now: Timestamp) {
         let left = self.left(sides, world, now);
         let before = match (self.started, self.step) {
-            (None, Step::NewPods) => NEW_PODS_SECONDS.saturating_sub(seconds_between(self.began, now)),
+            (None, Step::NewPods) => {
+                let (ready, wanted) = self.ready;
+                NEW_PODS_SECONDS * (wanted.max(1) - ready.min(wanted)) / wanted.max(1)
+            }
             _ => 0,
         };
-        if let Some(left) = left {
-            self.percent = percent(seconds_between(self.began, now), before + left, self.percent);
+        let (gone, total) = self.places();
+        match (left, self.work) {
+            (Some(left), work) => {
+                let rest = before + left;
+                let work = *self.work.insert(work.unwrap_or(NEW_PODS_SECONDS + left + self.before_us(sides, left)).max(rest));
+                self.percent = done(work, rest, self.percent);
+            }
+            // Clients are unknown: every old pod that is removed counts the same.
+            (None, Some(work)) if self.blind.is_some() && total > 0 => {
+                let rest = work * (total - gone) as u64 / total as u64;
+                self.percent = done(work, rest, self.percent);
+            }
+            _ => {}
         }
         self.seconds = left.filter(|_| self.step != Step::NewPods);
+    }
+
+    /// Seconds of work that were done before this run was first seen, by the pods that are gone already.
+    fn before_us(&self, sides: &Sides<'_>, left: u64) -> u64 {
+        let standing = sides.old.len() as u64;
+        let wanted = sides.instance.cores.unwrap_or(0) + sides.instance.replicants.unwrap_or(0);
+        if standing == 0 || self.told.contains("fresh") {
+            return 0;
+        }
+        left * wanted.saturating_sub(standing) / standing
     }
 
     fn left(&self, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<u64> {
@@ -56,7 +80,7 @@ impl Run {
         if self.api == ApiVersion::V1beta4 {
             let guarded = self.holding || self.held || evacuations.iter().any(|it| is_old(sides, &it.node));
             if guarded {
-                return Some(self.guarded_left(&standing, &pace, &drain, now));
+                return Some(self.guarded_left(sides, &standing, &pace, &drain, now));
             }
             return Some(self.unguarded_left(count, &pace, now));
         }
@@ -84,20 +108,23 @@ impl Run {
     /// A guard empties all old nodes together, then the operator removes them one by one.
     fn guarded_left(
         &self,
+        sides: &Sides<'_>,
         standing: &[&Member<'_>],
         pace: &Pace,
         drain: &impl Fn(&Member<'_>, &Pace) -> Option<u64>,
         now: Timestamp,
     ) -> u64 {
         let count = standing.len() as u64;
-        let shared = pace.shared(count);
+        let one_by_one = one_by_one(sides.instance);
+        let shared = if one_by_one { *pace } else { pace.shared(count) };
         let mut emptying = 0;
         for member in standing {
             let left = drain(member, pace).unwrap_or_else(|| {
                 let since = self.started.map_or(0, |started| seconds_between(started, now));
                 shared.drain(member.holds.unwrap_or_default()) + GUARD_SECONDS.saturating_sub(since)
             });
-            emptying = emptying.max(left);
+            // One after another takes the sum, all together the longest.
+            emptying = if one_by_one { emptying + left } else { emptying.max(left) };
         }
         let release = u64::from(self.holding);
         match self.removed {
@@ -120,6 +147,12 @@ impl Run {
         let first = gap(gone).saturating_sub(seconds_between(removed, now));
         if count == 0 { 1 } else { first + (gone + 1..gone + count).map(gap).sum::<u64>() + 1 }
     }
+}
+
+/// Percent of the work that is done; it never falls, and is 100 only with a verdict.
+fn done(work: u64, rest: u64, before: u8) -> u8 {
+    let percent = work.saturating_sub(rest) * 100 / work.max(1);
+    before.max(u8::try_from(percent.min(99)).unwrap_or(99))
 }
 
 fn is_old(sides: &Sides<'_>, node: &NodeName) -> bool {

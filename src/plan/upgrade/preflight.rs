@@ -5,7 +5,7 @@ use super::super::preflight::{cluster, running_name};
 use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
 use super::ask::{Ask, Settled, Way};
-use super::sides::Sides;
+use super::sides::{Group, Sides};
 use super::{impact, versions, words};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
@@ -164,6 +164,17 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
                 "all pods are new and ready, but the operator has not ended the upgrade in its status yet";
             return blocked("upgrade-running", text.to_owned())
                 .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
+        }
+        let again = sides.as_ref().is_some_and(|sides| {
+            let fits = |group: &&Group| group.image.as_deref() == Some(check.settled.to.as_str());
+            sides.groups.iter().filter(fits).any(|group| group.wanted.is_some_and(|wanted| wanted > 0))
+        });
+        if again && instance.api == ApiVersion::V1beta4 && check.settled.guarded {
+            let text = format!(
+                "the set of {} is there already: this operator finds it again, and the upgrade continues with it",
+                check.settled.to
+            );
+            return warning("upgrade-running", text);
         }
         let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
         let third = match instance.api {

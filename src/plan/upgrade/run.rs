@@ -9,8 +9,8 @@ use super::ask::one_by_one;
 use super::pace::Holds;
 use super::sides::{Member, Sides};
 use crate::model::{
-    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
-    Verdict, World,
+    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, Link, Load, NodeName, Operation, Part,
+    Seen, Source, Stage, Verdict, World,
 };
 
 /// Where an upgrade stands.
@@ -141,6 +141,14 @@ pub struct Run {
     pub(super) removed: Option<Timestamp>,
     /// When the object said that all is well while old pods were left.
     pub(super) contradicted: Option<Timestamp>,
+    /// When the image was seen to be another one, as long as it is not known who changed it.
+    pub(super) changed: Option<Timestamp>,
+    /// Why EMQX cannot be asked, while its last answer is too old: clients are unknown.
+    pub blind: Option<String>,
+    /// What is wrong with a new pod.
+    pub trouble: Option<String>,
+    /// Seconds of work of the whole upgrade, by the forecast when it was first known.
+    pub(super) work: Option<u64>,
 }
 
 impl Run {
@@ -160,18 +168,20 @@ impl Run {
 
     /// Clients fewer than at the start.
     pub fn lost_clients(&self) -> Option<u64> {
-        Some(self.start.connections?.saturating_sub(self.counts.all_connections()?))
+        let now = self.counts.all_connections().filter(|_| self.blind.is_none())?;
+        Some(self.start.connections?.saturating_sub(now))
     }
 
     /// Sessions fewer than at the start.
     pub fn lost_sessions(&self) -> Option<u64> {
-        Some(self.start.sessions?.saturating_sub(self.counts.all_sessions()?))
+        let now = self.counts.all_sessions().filter(|_| self.blind.is_none())?;
+        Some(self.start.sessions?.saturating_sub(now))
     }
 
     /// Whether more clients are missing than come and go.
     pub fn missing(&self) -> bool {
         match (self.start.connections, self.counts.all_connections()) {
-            (Some(before), Some(now)) => (now as f64) < before as f64 * super::super::judge::PRESENT,
+            (Some(before), Some(now)) if self.blind.is_none() => (now as f64) < before as f64 * super::super::judge::PRESENT,
             _ => false,
         }
     }
@@ -185,7 +195,7 @@ impl Run {
             operation: Operation::Upgrade,
             phase: (!over).then(|| self.step.phase().to_owned()),
             nodes: self.nodes.clone(),
-            moved_connections: Some(self.arrived),
+            moved_connections: self.blind.is_none().then_some(self.arrived),
             percent: Some(self.percent),
             eta_seconds: self.seconds.filter(|_| !over),
             lost_clients: self.lost_clients(),
@@ -292,7 +302,11 @@ impl Run {
 
 /// What is being evacuated: EMQX's word, else the operator's copy of it.
 pub(super) fn evacuations<'w>(world: &'w World, sides: &'w Sides<'_>) -> &'w [Evacuation] {
-    match &world.load {
+    let up = |_: &&Seen<Load>| {
+        let hearing = world.hearings.get(&(Source::Emqx, "load_rebalance"));
+        hearing.is_none_or(|hearing| hearing.link == Link::Up)
+    };
+    match world.load.as_ref().filter(up) {
         Some(load) => &load.value.evacuations,
         None => &sides.instance.evacuations,
     }

@@ -97,6 +97,15 @@ impl<'a> Sides<'a> {
         Some(Self { instance, groups, new_sets, old, new, answered })
     }
 
+    /// EMQX has not answered for a while: what its nodes hold is not known, and which run is the operator's copy.
+    pub fn forget_counts(&mut self) {
+        let copy = &self.instance.nodes;
+        for member in self.old.iter_mut().chain(&mut self.new) {
+            member.holds = None;
+            member.running = copy.iter().any(|node| node.running && Some(&node.name) == member.node.as_ref());
+        }
+    }
+
     /// Whether two revisions run, or are to run: what an upgrade looks like to one who did not see it begin.
     pub fn two(&self) -> bool {
         let object = self.instance;

@@ -46,7 +46,7 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
     match run.step {
         Step::NewPods => {
             if !sides.answered && sides.new.is_empty() {
-                return Some((LEAST_SECONDS, silent(sides, world, "it has not made a new set")));
+                return Some((LEAST_SECONDS, silent(run, sides, world, "it has not made a new set")));
             }
             match trouble(sides) {
                 Some(cause) => Some((LEAST_SECONDS, cause)),
@@ -65,7 +65,7 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
                 ApiVersion::V1beta4 => LOOP_SECONDS + pace.delay,
                 _ => pace.delay.max(LOOP_SECONDS),
             };
-            Some((three(step), silent(sides, world, "the next old pod is not touched")))
+            Some((three(step), silent(run, sides, world, "the next old pod is not touched")))
         }
         Step::Emptying => emptying(run, sides, world, &pace),
         Step::Removing => {
@@ -87,6 +87,10 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
 }
 
 fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<(u64, String)> {
+    if let Some(why) = &run.blind {
+        let text = format!("no old pod was removed; {why}, so that what is left on the old pods is unknown");
+        return Some((PULL_SECONDS, text));
+    }
     let busy = run.evacuating(sides);
     let (member, stage) = busy.iter().min_by_key(|(_, stage)| *stage)?;
     let name = &member.pod.name;
@@ -126,6 +130,7 @@ fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<
                 .values()
                 .map(|seen| &seen.value)
                 .filter(|event| event.namespace == run.id.namespace && event.about == run.id.name)
+                .filter(|event| event.last.is_some_and(|last| last >= run.began))
                 .find(|event| event.reason == "NodeEvacuation" && event.count > 10);
             match again {
                 Some(event) if holds.sessions > 0 => (
@@ -136,7 +141,7 @@ fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<
                         count(event.count)
                     ),
                 ),
-                _ => (limit, silent(sides, world, &format!("{name} is empty and is not removed"))),
+                _ => (limit, silent(run, sides, world, &format!("{name} is empty and is not removed"))),
             }
         }
         Stage::Unknown(text) => (LEAST_SECONDS, format!("{name} stays in {text}")),
@@ -144,7 +149,7 @@ fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<
 }
 
 /// What is wrong with a new pod.
-fn trouble(sides: &Sides<'_>) -> Option<String> {
+pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
     let pods = || sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready);
     let image = |pod: &Pod| pod.image.clone().unwrap_or_else(|| "its image".to_owned());
     for pod in pods() {
@@ -188,7 +193,7 @@ fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
 }
 
 /// The operator does nothing; with its last complaint, if it made one.
-fn silent(sides: &Sides<'_>, world: &World, what: &str) -> String {
+fn silent(run: &Run, sides: &Sides<'_>, world: &World, what: &str) -> String {
     let id = &sides.instance.id;
     let complaint = world
         .events
@@ -196,9 +201,14 @@ fn silent(sides: &Sides<'_>, world: &World, what: &str) -> String {
         .map(|seen| &seen.value)
         .filter(|event| event.namespace == id.namespace && event.about == id.name)
         .filter(|event| matches!(event.reason.as_str(), "ReconcilerFailed" | "ReconcileError"))
+        // An event from before this upgrade explains nothing of it.
+        .filter(|event| event.last.is_some_and(|last| last.as_second() >= run.began.as_second()))
         .max_by_key(|event| event.last);
     match complaint {
         Some(event) => format!("the operator is stuck ({what}); it says: {}", event.message),
-        None => format!("the operator is silent: {what}"),
+        None => match &run.blind {
+            Some(why) => format!("{what}; {why}, and the operator may not be able to ask EMQX either"),
+            None => format!("the operator is silent: {what}"),
+        },
     }
 }

@@ -6,7 +6,7 @@ use super::pace::Holds;
 use super::run::{Known, Run, Step};
 use super::sides::Sides;
 use crate::model::human::{count, plural};
-use crate::model::{ApiVersion, NodeName, PodName, Stage};
+use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
 
 /// An image as people say it: its tag where both have the same name, else all of it.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -37,7 +37,9 @@ pub fn timeline(run: &Run) -> (&'static [&'static str], usize) {
 pub fn facts(run: &Run) -> Vec<String> {
     let (gone, total) = run.places();
     let mut facts = vec![format!("{gone} of {} gone", plural(total as u64, "old pod"))];
-    if let Some(now) = run.counts.all_connections() {
+    if run.blind.is_some() {
+        facts.push("clients unknown".to_owned());
+    } else if let Some(now) = run.counts.all_connections() {
         facts.push(format!("{} connected", count(now)));
         match run.lost_clients().filter(|_| run.missing()) {
             Some(lost) => facts.push(format!("{} on their way or missing", count(lost))),
@@ -57,8 +59,14 @@ pub fn facts(run: &Run) -> Vec<String> {
 
 /// One that goes on, in one sentence.
 pub fn standing(run: &Run) -> String {
-    let said = if run.contradicted.is_some() { "the operator says that it is ready; " } else { "" };
-    format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts(run).join(", "))
+    if let Some((Verdict::Stalled, reason)) = &run.verdict {
+        return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
+    }
+    let said = if run.contradicted.is_some() { "the operator reports Ready; " } else { "" };
+    let mut facts = facts(run);
+    facts.extend(run.trouble.clone());
+    facts.extend(run.blind.clone());
+    format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts.join(", "))
 }
 
 /// The first line.
@@ -68,7 +76,7 @@ pub fn created(run: &Run) -> String {
 }
 
 fn seconds(run: &Run) -> String {
-    run.seconds.map(|left| format!(", {left} s to go")).unwrap_or_default()
+    run.seconds.filter(|left| *left > 0).map(|left| format!(", {left} s to go")).unwrap_or_default()
 }
 
 /// A step was entered. `None` where there is nothing to say.
@@ -193,6 +201,22 @@ pub fn turned(run: &Run, back: bool) -> String {
     }
 }
 
+/// Another client changed the image before the upgrade was over.
+pub fn superseded(run: &Run, sides: &Sides<'_>) -> String {
+    let (gone, total) = run.places();
+    let to = run.to.as_deref().unwrap_or("the new template");
+    let image = sides.instance.image.as_deref().unwrap_or("another image");
+    let mut text = format!(
+        "the image was changed from {to} to {image} by another client after {gone} of {} had been removed",
+        plural(total as u64, "old pod")
+    );
+    if run.api == ApiVersion::V1beta4 && run.held {
+        text.push_str("; ");
+        text.push_str(&super::guard::way_out(sides.instance, to));
+    }
+    text
+}
+
 /// A third set.
 pub fn third(sets: usize) -> String {
     format!("{sets} sets run at once: the oldest is emptied first")
@@ -208,7 +232,7 @@ pub fn progress(run: &Run) -> String {
         .filter(|known| known.gone.is_none() && !known.deleting)
         .map(|known| known.holds.map(|holds| holds.connections))
         .sum();
-    if let Some(on_old) = on_old {
+    if let Some(on_old) = on_old.filter(|_| run.blind.is_none()) {
         text.push_str(
             &[", ", &count(run.arrived), " clients on new pods, ", &count(on_old), " on old"].concat(),
         );
@@ -222,7 +246,9 @@ pub fn progress(run: &Run) -> String {
 /// How it ended, in numbers.
 pub fn tail(run: &Run, seconds: u64) -> String {
     let mut parts = Vec::new();
-    if let Some(now) = run.counts.all_connections() {
+    if run.blind.is_some() {
+        parts.push("clients unknown".to_owned());
+    } else if let Some(now) = run.counts.all_connections() {
         let missing = match run.lost_clients() {
             Some(0) => ", none missing".to_owned(),
             Some(lost) => format!(", {} missing", count(lost)),
