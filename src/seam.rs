@@ -166,7 +166,7 @@ impl Right {
 
     /// What an upgrade writes in Kubernetes: the instance; where a guard empties pods their readiness gates; and our
     /// ConfigMap, which is created once and patched afterwards.
-    pub fn of_upgrade(id: &InstanceId) -> [Self; 4] {
+    pub fn of_upgrade(id: &InstanceId) -> [Self; 5] {
         let patch = |group, resource, name| {
             let namespace = id.namespace.clone();
             Self { verb: "patch", group, resource, namespace, name }
@@ -178,6 +178,7 @@ impl Right {
             patch("", "pods/status", None),
             create,
             patch("", "configmaps", state),
+            patch("apps", "statefulsets/scale", None),
         ]
     }
 }

@@ -42,7 +42,7 @@ async fn instance(plane: &ControlPlane, cluster: &Cluster, name: &str) -> (Insta
     let scope = Scope {
         namespace: Some(plane.namespace().to_owned()),
         instance: Some((None, name.to_owned())),
-        want: Want { instances: true, ..Want::default() },
+        want: Want { instances: true, states: true, ..Want::default() },
         ..Scope::default()
     };
     let world = World::of(cluster.read(&scope).await.expect("it is read"));

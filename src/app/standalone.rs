@@ -248,6 +248,26 @@ impl Kubernetes for Standalone {
         }
     }
 
+    fn store_state<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        dry_run: DryRun,
+    ) -> Later<'a, ()> {
+        match self.used() {
+            Some(cluster) => cluster.store_state(instance, key, text, dry_run),
+            None => Self::none("store the state of an upgrade"),
+        }
+    }
+
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.scale_set(namespace, name, replicas),
+            None => Self::none("scale a StatefulSet"),
+        }
+    }
+
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.set_gate(namespace, pod, serving),

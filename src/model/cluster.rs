@@ -277,6 +277,7 @@ impl Instance {
             image_parts: None,
             requests: Requests::default(),
             durable_sessions: false,
+            guard: None,
             notes: std::collections::BTreeMap::new(),
         }
     }

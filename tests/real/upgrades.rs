@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, RECORD_NOTE};
+use kubectl_emqx::plan::upgrade::change::HOLD_SECONDS;
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
@@ -108,7 +108,7 @@ pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     arrived(cluster, &old, 80).await;
     let now = object(cluster).await;
     assert_eq!(now["spec"]["image"], image);
-    assert_eq!(notes(&now), [RECORD_NOTE], "what was planned, for whoever looks later");
+    assert_eq!(notes(&now), [""; 0], "nothing of ours is on the object");
     assert_eq!(
         now["spec"]["updateStrategy"]["evacuationStrategy"],
         json!({"connEvictRate": 20, "sessEvictRate": 20, "waitTakeover": 2})

@@ -2,9 +2,10 @@
 
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
+use kubectl_emqx::model::operation_state::GUARD_KEY;
 use kubectl_emqx::model::{ApiVersion, FIELD_MANAGER};
 use kubectl_emqx::plan::upgrade::ask::{Settled, Way};
-use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full, kustomize};
+use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full, kustomize, state};
 use kubectl_emqx::plan::upgrade::owners::{left_behind, owners};
 use kubectl_emqx::seam::{DryRun, Kubernetes};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
     for way in ways {
         let settled = settled(&instance, image, *way);
         for hold in [Hold::Held, Hold::Released, Hold::Own] {
-            let change = body(&instance, &settled, hold, Some(&record(&settled)));
+            let change = body(&instance, &settled, hold);
             let applied = cluster.apply_instance(&change, true, DryRun::Server).await;
             let applied = applied.unwrap_or_else(|problem| panic!("{way:?} {hold:?}: {problem}"));
             assert_eq!(applied.warnings, Vec::<String>::new(), "{way:?} {hold:?}");
@@ -95,8 +96,9 @@ async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: Hold) -
     let (instance, _) = instance(plane, cluster, name).await;
     let settled = Settled::resumed(&instance)
         .unwrap_or_else(|| settled(&instance, "emqx/emqx-ee:4.4.24", Some(Way::BlueGreen)));
-    let record = (hold != Hold::Own).then(|| record(&settled));
-    let change = body(&instance, &settled, hold, record.as_ref());
+    let stored = state(&instance, &settled, hold, Some(record(&settled)), None);
+    cluster.store_state(&instance, GUARD_KEY, &stored.text(), DryRun::No).await.expect("it is stored");
+    let change = body(&instance, &settled, hold);
     let stored = cluster.apply_instance(&change, true, DryRun::No).await.expect("it is stored").object;
     let left = left_behind(&stored, &change);
     if left.is_empty() {
@@ -154,7 +156,7 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
     kubectl_apply(plane, &dump, &["--server-side", "--force-conflicts"]).await;
 
     let (now, _) = instance(plane, &cluster, "dumped").await;
-    let change = body(&now, &Settled::resumed(&now).expect("ours"), Hold::Own, None);
+    let change = body(&now, &Settled::resumed(&now).expect("ours"), Hold::Own);
     let applied = cluster.apply_instance(&change, true, DryRun::Server).await.expect("it is valid").object;
     assert_eq!(
         applied["spec"]["blueGreenUpdate"]["initialDelaySeconds"],
@@ -168,7 +170,7 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
         let notes = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
         notes.into_iter().map(|(key, _)| key).filter(|key| key.starts_with("cli.")).collect::<Vec<_>>()
     };
-    assert_eq!((notes(&held).len(), notes(&after).len()), (3, 0));
+    assert_eq!((notes(&held).len(), notes(&after).len()), (0, 0));
 }
 
 /// What the preflight says of owners is what the server would say, field by field.
@@ -178,7 +180,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
 
     kubectl_apply(plane, &emqx("v2beta1", "mine"), &[]).await;
     let (mine, object) = instance(plane, &cluster, "mine").await;
-    let change = body(&mine, &settled(&mine, image, None), Hold::Own, None);
+    let change = body(&mine, &settled(&mine, image, None), Hold::Own);
     let found = owners(&object, &change, FIELD_MANAGER);
     assert!(found.iter().all(kubectl_emqx::plan::upgrade::preflight::FieldOwner::is_person), "{found:?}");
     refused_for(&cluster, &change, &found).await;
@@ -195,7 +197,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let patch = r#"{"spec":{"updateStrategy":{"initialDelaySeconds":33}}}"#;
     plane.kubectl(&["patch", "emqx", "kept", "--type=merge", "-p", patch]).await.ok();
     let (kept, object) = instance(plane, &cluster, "kept").await;
-    let mut change = body(&kept, &settled(&kept, image, None), Hold::Own, None);
+    let mut change = body(&kept, &settled(&kept, image, None), Hold::Own);
     change["spec"]["updateStrategy"]["initialDelaySeconds"] = json!(34);
     let found = owners(&object, &change, FIELD_MANAGER);
     let fields = |manager: &str| {

@@ -96,6 +96,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
         force: wish.force,
         allowed: right(0),
         stores: [right(2), right(3)],
+        scales: right(4),
     };
     let mut found = findings(&check);
     match wish.back {

@@ -64,6 +64,7 @@ fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], f
         force,
         allowed: None,
         stores: [None; 2],
+        scales: None,
     })
 }
 

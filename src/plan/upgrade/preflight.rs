@@ -50,6 +50,8 @@ pub struct Check<'a> {
     pub allowed: Option<bool>,
     /// Whether our ConfigMap may be created and patched; `None` when that could not be asked.
     pub stores: [Option<bool>; 2],
+    /// Whether StatefulSets may be scaled; `None` when that could not be asked.
+    pub scales: Option<bool>,
 }
 
 /// What the checks find. A blocked finding refuses the upgrade.
@@ -73,6 +75,7 @@ pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     found.extend(no_permission(check));
     found.extend(cannot_store(check));
     found.extend(left_by_earlier_version(check));
+    found.extend(cannot_scale(check));
     found.extend(impact::findings(check));
     found
 }
@@ -327,6 +330,19 @@ fn cannot_store(check: &Check<'_>) -> Option<Finding> {
             ),
         )
         .hint("ask for the permission to create and patch configmaps")
+    })
+}
+
+/// An undo scales the set that it emptied to 0.
+fn cannot_scale(check: &Check<'_>) -> Option<Finding> {
+    let namespace = &check.instance.id.namespace;
+    (check.settled.guarded && check.scales == Some(false)).then(|| {
+        warning(
+            "no-scale",
+            format!(
+                "you may not patch statefulsets/scale in namespace {namespace}: an undo would leave the empty set to kubectl scale"
+            ),
+        )
     })
 }
 

@@ -104,7 +104,7 @@ pub fn group(resource: &str) -> &'static str {
     match resource {
         "rebalances" => "apps.emqx.io",
         kind if KINDS.contains(&kind) => "apps.emqx.io",
-        "statefulsets" | "replicasets" => "apps",
+        "statefulsets" | "replicasets" | "statefulsets/scale" => "apps",
         "endpointslices" => "discovery.k8s.io",
         _ => "",
     }
@@ -184,6 +184,15 @@ fn sets() -> Vec<Need> {
     each(&["list statefulsets", "list replicasets"], View, POORER, words::SETS)
 }
 
+/// What we store about an upgrade.
+fn states() -> Vec<Need> {
+    each(&["list configmaps"], View, POORER, words::STATES)
+}
+
+fn storing(without: Without, lacks: Words) -> Vec<Need> {
+    each(&["create configmaps", "patch configmaps"], Upgrade, without, lacks)
+}
+
 /// EMQX's own word: all three rights, or none of it.
 fn ask(without: Without, lacks: Words) -> Vec<Need> {
     each(&["get secrets", "get pods/portforward", "create pods/portforward"], Ask, without, lacks)
@@ -195,15 +204,24 @@ fn watching(rights: &[&'static str]) -> Vec<Need> {
 }
 
 const JUDGED: [&str; 4] = ["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"];
-const WATCHED: [&str; 3] = ["watch events", "watch statefulsets", "watch replicasets"];
+const WATCHED: [&str; 4] =
+    ["watch events", "watch statefulsets", "watch replicasets", "watch configmaps"];
 
 fn acting(right: &'static str) -> Vec<Need> {
     each(&[right], Act, Refused(6), words::BEFORE)
 }
 
 /// What an upgrade is judged by.
-fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 6] {
-    [rebalances(), pods(without, lacks), endpoints(&[]), events(), sets(), ask(POORER, words::COUNTS)]
+fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 7] {
+    [
+        rebalances(),
+        pods(without, lacks),
+        endpoints(&[]),
+        events(),
+        sets(),
+        states(),
+        ask(POORER, words::COUNTS),
+    ]
 }
 
 /// What a change of the instance takes.
@@ -277,6 +295,7 @@ fn looking() -> Vec<Verb> {
                 endpoints(&["/nodes/0/serving"]),
                 events(),
                 sets(),
+                states(),
                 counts(&["/nodes/0/source"]),
             ],
         ),
@@ -303,6 +322,7 @@ fn looking() -> Vec<Verb> {
                 endpoints(&[]),
                 events(),
                 sets(),
+                states(),
                 counts(&[]),
                 watching(&JUDGED),
                 watching(&WATCHED),
@@ -453,7 +473,12 @@ fn upgrades() -> Vec<Verb> {
             "upgrade apply",
             When::Idle,
             &["upgrade", "apply", IMAGE, "--dry-run=server", "-o", "json"],
-            [kinds(REFUSED), judged(), changing("get emqxes", "patch emqxes").concat()],
+            [
+                kinds(REFUSED),
+                judged(),
+                changing("get emqxes", "patch emqxes").concat(),
+                storing(POORER, words::NOT_STORED),
+            ],
         ),
         verb(
             "upgrade apply --blue-green",
@@ -464,6 +489,8 @@ fn upgrades() -> Vec<Verb> {
                 judged(),
                 changing("get emqxenterprises", "patch emqxenterprises").concat(),
                 each(&["patch pods/status"], Upgrade, Foretold(0), words::GATES),
+                each(&["patch statefulsets/scale"], Upgrade, Foretold(0), words::SCALE),
+                storing(Refused(6), words::BEFORE),
             ],
         ),
         verb(
@@ -480,6 +507,7 @@ fn upgrades() -> Vec<Verb> {
                 kinds(REFUSED),
                 upgrading(Refused(6), words::HOW_FAR).concat(),
                 changing("get emqxes", "patch emqxes").concat(),
+                storing(POORER, words::NOT_STORED),
             ],
         ),
     ]
