@@ -142,9 +142,13 @@ impl Following {
             };
             if let Some((word, since)) = &last_word {
                 let verdict = word.verdict.unwrap_or(Verdict::Unknown);
-                // What ended as it should leaves something to tidy up; what did not is left as it is, held.
+                // What ended as it should leaves something to tidy up, and so does what another client ended: pods that
+                // the guard took out of the Service. What failed is left as it is, held.
                 let tidies = self.guard.is_some() && !over && since.elapsed() < TIDY;
-                let well = matches!(verdict, Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing);
+                let well = matches!(
+                    verdict,
+                    Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing | Verdict::Superseded
+                );
                 if !(tidies && well) {
                     self.face.event(hands, word);
                     // What was said stands above the picture, which is left as it was at the end.
@@ -177,6 +181,9 @@ impl Following {
                 if let Some(notice) = self.gathered.world.apply(fact).notice {
                     self.face.notice(hands, &notice);
                 }
+            }
+            if self.gathered.move_along(hands) {
+                emqx = self.gathered.broker.follow(POLL).fuse();
             }
         }
     }

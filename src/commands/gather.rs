@@ -7,7 +7,7 @@ use futures::future::join_all;
 use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, World};
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, Target, World};
 use crate::plan::reach;
 use crate::seam::{Broker, Scope, Want};
 
@@ -22,9 +22,24 @@ pub struct Gathered {
     pub world: World,
     /// EMQX's API.
     pub broker: Rc<dyn Broker>,
+    /// Through which pods it is asked.
+    pub target: Target,
 }
 
 impl Gathered {
+    /// Asks EMQX through another pod when the one that is asked goes away, or when an upgrade brought one that stays; `true`
+    /// when it does so from now on.
+    pub fn move_along(&mut self, hands: &Hands) -> bool {
+        let Some(instance) = self.world.instance(&self.id) else { return false };
+        let target = reach::target(&self.world, instance);
+        if !reach::moved(&self.target, &target) {
+            return false;
+        }
+        self.broker = hands.brokers.broker(target.clone());
+        self.target = target;
+        true
+    }
+
     /// The custom resource.
     pub fn instance(&self) -> Result<&Instance, Problem> {
         self.world.instance(&self.id).ok_or_else(|| Problem::new(format!("{} is gone", self.id), ""))
@@ -180,10 +195,11 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 /// The whole picture of the one instance that is meant, EMQX included.
 pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
     let (mut world, id) = chosen(hands, name, want).await?;
-    let broker = hands.brokers.broker(reach::target(&world, instance(&world, &id)?));
+    let target = reach::target(&world, instance(&world, &id)?);
+    let broker = hands.brokers.broker(target.clone());
     let facts = broker.read().await?;
     take(hands, &mut world, facts);
-    Ok(Gathered { id, world, broker })
+    Ok(Gathered { id, world, broker, target })
 }
 
 fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Problem> {
@@ -217,8 +233,9 @@ pub async fn all(
     }
     let mut found = Vec::new();
     for id in shared.ids() {
-        let broker = hands.brokers.broker(reach::target(&shared, instance(&shared, &id)?));
-        found.push(Gathered { id, world: shared.clone(), broker });
+        let target = reach::target(&shared, instance(&shared, &id)?);
+        let broker = hands.brokers.broker(target.clone());
+        found.push(Gathered { id, world: shared.clone(), broker, target });
     }
     let answers = join_all(found.iter().map(|it| it.broker.read())).await;
     for (gathered, facts) in found.iter_mut().zip(answers) {

@@ -1,6 +1,7 @@
 //! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
 
 use super::results::Backend;
+use super::upgrade::sides::Sides;
 use crate::error::Problem;
 use crate::model::{
     ApiPort, ApiVersion, Instance, InstanceKind, Link, OperatorLine, Pod, Role, Served, Source, Target, World,
@@ -19,7 +20,15 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         .pods_of(&instance.id)
         .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
         .collect();
-    pods.sort_by_key(|pod| (!pod.containers_ready, pod.created, pod.name.clone()));
+    // In an upgrade the old pods go away: new ones come first, as soon as EMQX lists them as running.
+    let sides = Sides::of(world, &instance.id).filter(Sides::two);
+    let stays = |pod: &Pod| {
+        let new = sides.as_ref().is_none_or(|sides| {
+            sides.new.iter().any(|member| member.running && member.pod.uid == pod.uid)
+        });
+        new && pod.containers_ready
+    };
+    pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));
     let default = ApiPort { port: if v4 { V4_PORT } else { V5_PORT }, tls: false };
     let port = match instance.api {
         // 3.x names the container port; what the configuration says is only where that is not told.
@@ -36,6 +45,18 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         hidden,
         port: port.unwrap_or(default),
         v4,
+    }
+}
+
+/// Whether EMQX is to be asked through another pod: the one that is asked goes away, or an upgrade brought a better one.
+pub fn moved(present: &Target, target: &Target) -> bool {
+    match (present.pods.first(), target.pods.first()) {
+        (Some(asked), Some(better)) => {
+            let gone = !target.pods.contains(asked);
+            gone || !present.pods.contains(better)
+        }
+        (None, Some(_)) => true,
+        _ => false,
     }
 }
 
@@ -97,6 +118,7 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
 mod tests {
     use super::super::mk;
     use super::*;
+    use crate::model::{News, Node, Object, Owner, Set};
 
     fn served(operator: OperatorLine, rebalance: bool) -> Served {
         let kinds = if rebalance { vec![("rebalances".into(), "v2beta1".into())] } else { Vec::new() };
@@ -125,6 +147,51 @@ mod tests {
         let old = mk::instance(ApiVersion::V1beta4);
         let (driven, _) = backend(Asked::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
         assert_eq!(driven, Backend::Emqx);
+    }
+
+    #[test]
+    fn in_an_upgrade_emqx_is_asked_through_a_new_pod_as_soon_as_emqx_lists_it() {
+        let mut emqx = mk::instance(ApiVersion::V2beta1);
+        (emqx.core_revisions.current, emqx.core_revisions.update) = (Some("a".into()), Some("b".into()));
+        let world = |running: bool| {
+            let mut world = World::new();
+            world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(emqx.clone())))));
+            for revision in ["a", "b"] {
+                let set = Set {
+                    namespace: "mq".into(),
+                    name: format!("emqx-core-{revision}"),
+                    uid: revision.into(),
+                    instance: Some("emqx".into()),
+                    replicas: 1,
+                    revision: Some(revision.into()),
+                    ..Set::default()
+                };
+                world.apply(mk::fact(0, News::Is(Object::Set(Box::new(set)))));
+                world.apply(mk::is_pod(mk::pod(&format!("emqx-core-{revision}-0"), |pod| {
+                    pod.containers_ready = true;
+                    pod.owner = Some(Owner {
+                        kind: "StatefulSet".into(),
+                        name: format!("emqx-core-{revision}"),
+                        uid: revision.into(),
+                    });
+                })));
+            }
+            let node = |revision: &str| Node {
+                name: format!("emqx@emqx-core-{revision}-0.emqx-headless.mq.svc.cluster.local").into(),
+                running: true,
+                ..Node::default()
+            };
+            let nodes = if running { vec![node("a"), node("b")] } else { vec![node("a")] };
+            world.apply(mk::fact(1, News::Nodes(nodes)));
+            world
+        };
+        let before = target(&world(false), &emqx);
+        assert_eq!(before.pods[0].as_str(), "emqx-core-a-0", "a new pod may not be in the cluster yet");
+        let after = target(&world(true), &emqx);
+        assert_eq!(after.pods[0].as_str(), "emqx-core-b-0");
+        assert!(!moved(&before, &before));
+        let late = Target { pods: before.pods[..1].to_vec(), ..before.clone() };
+        assert!(moved(&late, &after));
     }
 
     #[test]

@@ -26,6 +26,17 @@ fn is_tidy(demo: &Cluster) {
     assert_eq!(object["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5, "{object:#}");
     let notes = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     assert!(!notes.keys().any(|key| key.starts_with("cli.emqx.io/")), "{notes:?}");
+    let template = object["spec"]["template"]["metadata"]["annotations"].to_string();
+    assert!(!template.contains("cli.emqx.io/"), "{template}");
+}
+
+/// What is stored about the upgrade.
+fn stored(demo: &Cluster) -> (Value, Value) {
+    let path = "/api/v1/namespaces/mq/configmaps/kubectl-emqx-emqxenterprise-emqx-ee";
+    let (code, map) = demo.api("GET", path, "");
+    assert_eq!(code, 200, "{map:#}");
+    let text = map["data"]["guard.json"].as_str().expect("guard.json").to_owned();
+    (map, serde_json::from_str(&text).expect("JSON"))
 }
 
 /// It ended with every client and every session.
@@ -142,6 +153,10 @@ fn an_interrupt_leaves_old_pods_held_and_says_so() {
     // Whoever only looks changes nothing.
     demo.run("upgrade watch --read-only --timeout 1s").exits(5).says("held");
     assert_eq!(pods(&demo), 8);
+    let (map, state) = stored(&demo);
+    assert_eq!(state["hold"], json!({"ownDelaySeconds": 5, "manner": "together"}));
+    let owner = &map["metadata"]["ownerReferences"][0];
+    assert_eq!((&owner["kind"], &owner["controller"]), (&json!("EmqxEnterprise"), &json!(false)), "{map:#}");
     demo.run("upgrade undo --yes").fails(6).says("go forward: kubectl emqx upgrade watch emqx-ee");
     let ran = demo.run("upgrade watch -o jsonl").exits(0).verdict("upgraded");
     is_whole(&ran);
@@ -156,37 +171,15 @@ fn before_anything_is_empty_there_is_a_way_back() {
     first.until("disconnecting clients");
     first.signal("INT");
     first.end().exits(130);
-    let mut back = demo.start("upgrade undo emqx-ee --yes -o jsonl");
-    back.until("take it away with kubectl scale statefulset");
-    assert_eq!(
-        (pods(&demo), object(&demo)["spec"]["blueGreenUpdate"]["initialDelaySeconds"].as_u64()),
-        (8, Some(31_536_000))
-    );
-    let nodes = demo.run("nodes -o json").json();
-    let of = |version: &str| -> u64 {
-        let items = nodes["items"].as_array().expect("nodes").iter();
-        items.filter(|node| node["version"] == version).filter_map(|node| node["connections"].as_u64()).sum()
-    };
-    assert_eq!((of("4.4.19"), of("4.4.24")), (3200, 0), "{nodes:#}");
-    // What the message says, done.
-    let err = back.err();
-    let name = err
-        .split("kubectl scale statefulset ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next())
-        .expect("a name");
-    let path = format!("/apis/apps/v1/namespaces/mq/statefulsets/{name}");
-    loop {
-        let mut set = demo.api("GET", &path, "").1;
-        set["spec"]["replicas"] = json!(0);
-        match demo.api("PUT", &path, &set.to_string()).0 {
-            409 => {}
-            code => break assert_eq!(code, 200),
-        }
-    }
-    let ran = back.end().exits(0).verdict("reverted");
+    let ran = demo.run("upgrade undo emqx-ee --yes -o jsonl").exits(0).verdict("reverted");
+    let ran = ran.never_says("kubectl scale statefulset");
     is_whole(&ran);
     is_tidy(&demo);
+    let nodes = demo.run("nodes -o json").json();
+    let items = nodes["items"].as_array().expect("nodes");
+    let clients: u64 = items.iter().filter_map(|node| node["connections"].as_u64()).sum();
+    assert_eq!((items.len(), clients), (4, 3200), "{nodes:#}");
+    assert!(items.iter().all(|node| node["version"] == "4.4.19"), "{nodes:#}");
     assert_eq!(object(&demo)["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"], "4.4.19");
     assert_eq!(pods(&demo), 4);
 }
@@ -204,4 +197,44 @@ fn fields_of_people_are_taken_over_and_those_of_tools_are_not() {
     ran.says("kubectl-client-side-apply wrote").says("argocd-controller, which will write it back");
     let strategy = object(&demo)["spec"]["blueGreenUpdate"]["evacuationStrategy"].clone();
     assert_eq!(strategy["connEvictRate"], 400);
+}
+
+#[cfg(unix)]
+#[test]
+fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the_old_pods_serve_again() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --conn-evict-rate 20 --yes -o jsonl"));
+    first.until("disconnecting clients");
+    let mut back = object(&demo);
+    back["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.19");
+    back["metadata"]["resourceVersion"] = Value::Null;
+    assert_eq!(demo.api("PUT", &format!("{PATH}?fieldManager=kubectl-client-side-apply"), &back.to_string()).0, 200);
+    let ran = first.end().exits(7).verdict("superseded");
+    ran.says("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.19").never_says("image.version: 4.4.24  (was");
+    let pods = demo.api("GET", "/api/v1/namespaces/mq/pods", "").1;
+    for pod in pods["items"].as_array().expect("pods") {
+        let conditions = pod["status"]["conditions"].as_array().expect("conditions");
+        let gate = conditions.iter().find(|it| it["type"] == "apps.emqx.io/on-serving").expect("a gate");
+        assert_eq!(gate["status"], "True", "{}", pod["metadata"]["name"]);
+    }
+    demo.run("status").exits(0).shows("the operator's delay is held by kubectl emqx");
+    // The way out that it names.
+    let ran = demo.run("upgrade undo emqx-ee --yes -o jsonl").exits(0).verdict("reverted");
+    is_whole(&ran);
+    is_tidy(&demo);
+}
+
+#[test]
+fn a_new_pod_that_restarts_while_the_operator_sleeps_is_put_into_the_service_by_the_guard() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --conn-evict-rate 20 --yes -o jsonl"));
+    first.until("disconnecting clients");
+    let pods = demo.api("GET", "/api/v1/namespaces/mq/pods", "").1;
+    let new = pods["items"].as_array().expect("pods").iter().find(|pod| {
+        pod["spec"]["containers"][0]["image"].as_str().is_some_and(|image| image.ends_with("4.4.24"))
+    });
+    let name = new.expect("a new pod")["metadata"]["name"].as_str().expect("a name").to_owned();
+    assert_eq!(demo.api("DELETE", &format!("/api/v1/namespaces/mq/pods/{name}"), "").0, 200);
+    first.end().exits(0).verdict("upgraded");
+    is_tidy(&demo);
 }
