@@ -116,7 +116,8 @@ impl Following {
         let mut last_word: Option<(Event, Instant)> = None;
         let mut heard: Vec<Fact> = Vec::new();
         loop {
-            if let Some(word) = self.observe(hands) {
+            // What begins after the verdict is another operation.
+            if let Some(word) = self.observe(hands, last_word.is_some()) {
                 last_word.get_or_insert((word, Instant::now()));
             }
             let over = match &mut self.guard {
@@ -189,11 +190,11 @@ impl Following {
     }
 
     /// Shows what became different; gives back the last word, which is shown when everything is done.
-    fn observe(&mut self, hands: &Hands) -> Option<Event> {
+    fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
         let mut last = None;
         for event in self.operations.observe(&self.gathered.world, now) {
-            if event.name != self.name {
+            if event.name != self.name || judged {
                 continue;
             }
             // An object that was made again under this name may come to its end while the first one goes on in EMQX.

@@ -8,7 +8,7 @@ use crate::bench::{Cluster, Ran, harmless, keys, until};
 const NEXT: &str = "--image emqx/emqx-enterprise:5.8.7";
 
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds lostClients \
-                     lostSessions landingRatio message verdict reason";
+                     lostSessions landingRatio message verdict";
 
 /// The events of an upgrade: each whole, the percent never falling, and the last with the verdict.
 #[track_caller]

@@ -33,6 +33,11 @@ pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
             "with this the operator removes nothing: once it is applied, empty the old pods and let it go on with the command \
              below; what it prints at its end belongs into the repository",
         );
+        if let Some(own) = settled.update.initial_delay {
+            hands.printer.talk(&format!(
+                "the object's own spec.blueGreenUpdate.initialDelaySeconds ({own}) is not in this change: write it back afterwards"
+            ));
+        }
         hands.printer.next(&format!("kubectl emqx upgrade watch {}", id.name));
     }
     Ok(Exit::Reached)

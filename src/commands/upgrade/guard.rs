@@ -16,7 +16,7 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::{Hold, body, state};
-use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, next};
+use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, deserted, next};
 use crate::plan::upgrade::owners::{left_behind, owners};
 use crate::plan::upgrade::preflight::FieldOwner;
 use crate::seam::{DryRun, Evacuate};
@@ -69,9 +69,14 @@ impl Guard {
                 Act::Done => return Ok(true),
                 Act::Wait(why) => self.wait(hands, face, why, now),
                 Act::Needs(what) => {
+                    // Another client took over: what is left is the user's decision.
+                    let left = gathered.instance().is_ok_and(deserted);
                     if self.needs.as_ref() != Some(&what) {
                         face.notice(hands, &what);
                         self.needs = Some(what);
+                    }
+                    if left {
+                        return Ok(true);
                     }
                 }
                 act => {
