@@ -109,7 +109,7 @@ fn percent_never_goes_backwards_and_a_hundred_comes_with_the_verdict() {
         let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
         assert!(percents.is_sorted(), "{name}: {percents:?}");
         assert!(percents[..percents.len() - 1].iter().all(|percent| *percent < 100), "{name}");
-        assert_eq!(percents.last(), Some(if name == UNDO { &67 } else { &100 }), "{name}");
+        assert_eq!(percents.last(), Some(if name == UNDO { &58 } else { &100 }), "{name}");
     }
 }
 
@@ -262,6 +262,15 @@ fn on_v2_replicants_go_first_in_ascending_order_and_empty_cores_go_without_a_wor
     let (verdict, _, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,230 clients, none missing, no session lost"), "{reason}");
+}
+
+#[test]
+fn an_undo_that_the_plugin_recorded_ends_reverted_as_it_did_live() {
+    let told = told("v2beta1-undo-by-plugin-operator-2.2");
+    let (verdict, _, reason) = verdict(&told);
+    assert_eq!(verdict, Verdict::Reverted, "{reason}");
+    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    assert!(percents.is_sorted(), "{percents:?}");
 }
 
 #[test]
