@@ -67,6 +67,20 @@ pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World) -> bool {
     !old_runs && sides.new.iter().all(|member| member.running)
 }
 
+/// Whether pods, sets and the operator report the end: only new pods, all ready, the object is ready and lists new nodes only.
+pub(super) fn reported_over(run: &Run, sides: &Sides<'_>) -> bool {
+    let instance = sides.instance;
+    let (ready, wanted) = sides.ready();
+    let new = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));
+    run.started.is_some()
+        && sides.through()
+        && ready >= wanted
+        && instance.ready()
+        && !instance.upgrading()
+        && !instance.nodes.is_empty()
+        && instance.nodes.iter().all(|node| new(&node.name))
+}
+
 /// The verdict of one that is over, once it can be given.
 pub(super) fn word(run: &Run, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);

@@ -144,6 +144,15 @@ impl Upgrades {
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            let sides = Sides::of(world, &run.id);
+            if run.ended.is_none() && sides.is_some_and(|sides| ending::reported_over(run, &sides)) {
+                // The pod that was asked went away with the old set, and the source ended before another one was.
+                run.ended = Some(now);
+                run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
+                let verdict = ending::conclude(run, world, now);
+                settle(run, verdict, now, &mut events);
+                continue;
+            }
             let verdict = match run.ended {
                 Some(ended) => ending::cut_short(run, seconds_between(ended, now))
                     .unwrap_or_else(|| ending::conclude(run, world, now)),
