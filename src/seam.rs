@@ -21,7 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target};
+use crate::model::{
+    Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
+};
 
 pub mod host;
 

@@ -204,7 +204,8 @@ pub(super) async fn store_state(
     let owner = json!({"apiVersion": format!("{GROUP}/{}", instance.api), "kind": id.kind.as_str(), "name": id.name,
         "uid": instance.uid, "controller": false, "blockOwnerDeletion": false});
     // With labels and owner: an instance that was made again under its name takes the ConfigMap over.
-    let body = json!({"metadata": {"labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}});
+    let body =
+        json!({"metadata": {"labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}});
     let one = format!("{collection}/{}?{query}", encode(&name));
     let patched = cluster.api.patch(&one, Form::Merge, &body).await;
     match patched {

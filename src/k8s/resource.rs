@@ -293,8 +293,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
         match name {
             // By name, so that a role may be limited to these ConfigMaps.
             Some(name) => found.extend(served_kinds.iter().map(|kind| {
-                let id =
-                    InstanceId { kind: *kind, namespace: String::new(), name: name.to_owned() };
+                let id = InstanceId { kind: *kind, namespace: String::new(), name: name.to_owned() };
                 Resource { fields: Some(format!("metadata.name={}", state_name(&id))), ..states() }
             })),
             None => {

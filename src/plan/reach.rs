@@ -23,9 +23,9 @@ pub fn target(world: &World, instance: &Instance) -> Target {
     // In an upgrade the old pods go away: new ones come first, as soon as EMQX lists them as running.
     let sides = Sides::of(world, &instance.id).filter(Sides::two);
     let stays = |pod: &Pod| {
-        let new = sides.as_ref().is_none_or(|sides| {
-            sides.new.iter().any(|member| member.running && member.pod.uid == pod.uid)
-        });
+        let new = sides
+            .as_ref()
+            .is_none_or(|sides| sides.new.iter().any(|member| member.running && member.pod.uid == pod.uid));
         new && pod.containers_ready
     };
     pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));

@@ -208,7 +208,10 @@ fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the
     let mut back = object(&demo);
     back["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.19");
     back["metadata"]["resourceVersion"] = Value::Null;
-    assert_eq!(demo.api("PUT", &format!("{PATH}?fieldManager=kubectl-client-side-apply"), &back.to_string()).0, 200);
+    assert_eq!(
+        demo.api("PUT", &format!("{PATH}?fieldManager=kubectl-client-side-apply"), &back.to_string()).0,
+        200
+    );
     let ran = first.end().exits(7).verdict("superseded");
     let ran = ran.shows("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.19");
     ran.never_says("image.version: 4.4.24  (was");

@@ -78,7 +78,10 @@ fn the_guarded_change_holds_the_operator() {
     let ran = demo.run("upgrade generate --version 4.4.24 --blue-green --conn-evict-rate 200").exits(0);
     let patch: serde_json::Value = serde_yaml::from_str(&ran.out).expect("YAML");
     assert_eq!(patch["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 31_536_000);
-    assert!(patch["metadata"].get("annotations").is_none(), "the operator would copy it into the pod template");
+    assert!(
+        patch["metadata"].get("annotations").is_none(),
+        "the operator would copy it into the pod template"
+    );
     ran.says("kubectl emqx upgrade watch emqx-ee");
     let ran = demo.run("upgrade generate --version 4.4.24 --blue-green --unguarded").exits(0);
     ran.never_says("31536000").never_says("upgrade watch");

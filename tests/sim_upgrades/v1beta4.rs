@@ -236,7 +236,11 @@ async fn a_third_template_on_the_way_supersedes_the_first_and_goes_through_three
     let verdicts: Vec<Verdict> = told.iter().filter_map(|it| it.event.verdict).collect();
     assert_eq!(verdicts, [Verdict::Superseded, Verdict::Upgraded]);
     let first = told.iter().find(|it| it.event.verdict.is_some()).unwrap();
-    assert!(first.event.message.contains("4.4.24") && first.event.message.contains("4.4.25"), "{:?}", first.event);
+    assert!(
+        first.event.message.contains("4.4.24") && first.event.message.contains("4.4.25"),
+        "{:?}",
+        first.event
+    );
     let (verdict, _, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("4.4.25"), "{reason}");

@@ -9,9 +9,9 @@ use crate::commands::face::Face;
 use crate::commands::gather::{self, Gathered};
 use crate::commands::{Hands, Outcome, decide};
 use crate::error::{Exit, Problem};
+use crate::model::human::{duration, plural};
 use crate::model::operation_state::GUARD_KEY;
 use crate::model::{ApiVersion, GuardState, Verdict};
-use crate::model::human::{duration, plural};
 use crate::plan::rebalance::Decision;
 use crate::plan::results::Applied;
 use crate::plan::tape::{Looks, Operations};
@@ -124,7 +124,8 @@ async fn change(
         Ok(applied) => applied,
         Err(problem) => {
             if how == seam::DryRun::No {
-                let before = instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
+                let before =
+                    instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
                 // The change's own failure is what counts.
                 let _ = hands.kubernetes.store_state(instance, GUARD_KEY, &before.text(), how).await;
             }

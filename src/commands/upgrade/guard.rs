@@ -157,7 +157,9 @@ impl Guard {
             Act::RemoveSet(set) => {
                 hands.kubernetes.scale_set(&gathered.id.namespace, set, 0).await.map(|_| ())
             }
-            Act::Forget => self.store(hands, gathered, &GuardState { version: 1, ..GuardState::default() }).await,
+            Act::Forget => {
+                self.store(hands, gathered, &GuardState { version: 1, ..GuardState::default() }).await
+            }
             Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
             Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,
             Act::Wait(_) | Act::Needs(_) | Act::Done => Ok(()),

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::field::{Head, at, conditions, flag, list, number, text, texts, time};
 use super::hocon;
 use crate::model::{
-    ApiPort, ApiVersion, BlueGreen, Evacuation, GuardState, ImageParts, Instance, InstanceId, InstanceKind, Node,
-    NodeName, PodName, Requests, Revisions, Role, Stage, UpdateSpec,
+    ApiPort, ApiVersion, BlueGreen, Evacuation, GuardState, ImageParts, Instance, InstanceId, InstanceKind,
+    Node, NodeName, PodName, Requests, Revisions, Role, Stage, UpdateSpec,
 };
 
 pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance, String> {

@@ -53,8 +53,7 @@ fn v1beta4_holds_the_operator_and_keeps_the_own_delay_beside() {
     assert_eq!(own["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
     // Whoever had no delay gets none: an apply takes away what it leaves out.
     let without = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
-    let own =
-        body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), Hold::Own);
+    let own = body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), Hold::Own);
     assert!(own["spec"]["blueGreenUpdate"].get("initialDelaySeconds").is_none());
 }
 
@@ -101,7 +100,8 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     other.update.initial_delay = Some(5);
     assert_eq!(Settled::resumed(&other), None, "somebody else changed image and delay");
     instance.guard = None;
-    let adopted = Settled::resumed(&instance).expect("a delay of a year is ours, whatever became of its ConfigMap");
+    let adopted =
+        Settled::resumed(&instance).expect("a delay of a year is ours, whatever became of its ConfigMap");
     assert_eq!(adopted.update.initial_delay, None);
     instance.update.initial_delay = Some(5);
     assert_eq!(Settled::resumed(&instance), None);
@@ -138,9 +138,8 @@ fn the_others_write_the_image_and_the_whole_strategy() {
     let mut instance = mk::instance(ApiVersion::V2beta1);
     instance.update = UpdateSpec { present: true, wait_takeover: Some(7), ..UpdateSpec::default() };
     let to = || image("emqx/emqx-enterprise:5.8.7");
-    let spec = |instance: &Instance| {
-        body(instance, &settled(instance, to(), |_| {}), Hold::Held)["spec"].clone()
-    };
+    let spec =
+        |instance: &Instance| body(instance, &settled(instance, to(), |_| {}), Hold::Held)["spec"].clone();
     assert_eq!(
         spec(&instance),
         json!({"image": "emqx/emqx-enterprise:5.8.7", "updateStrategy": {"type": "Recreate", "initialDelaySeconds": 10,

@@ -7,9 +7,9 @@ use super::super::mk;
 use super::change::UpgradeRecord;
 use super::follow::Upgrades;
 use crate::model::{
-    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance, InstanceId, Link,
-    Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, UpdateSpec, Verdict,
-    World,
+    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,
+    InstanceId, Link, Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage,
+    UpdateSpec, Verdict, World,
 };
 
 const OLD: &str = "emqx/emqx-enterprise:5.8.6";
@@ -335,7 +335,10 @@ fn an_evacuation_that_does_not_go_on_is_named() {
     });
     assert!(stalls(again.clone(), 120).contains("again and again (80 times)"));
     let earlier = again.with(|scene| scene.events[0].last = Some(mk::at(-600)));
-    assert!(!stalls(earlier, 120).contains("80 times"), "an event from before the upgrade explains nothing of it");
+    assert!(
+        !stalls(earlier, 120).contains("80 times"),
+        "an event from before the upgrade explains nothing of it"
+    );
     let waiting = Scene::up(3).empties(2, "waiting_health_check");
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
     assert_eq!(last(&events).0, Verdict::Running, "three times 60 s are not over");

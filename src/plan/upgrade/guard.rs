@@ -452,9 +452,13 @@ fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timest
     let acts = leave(world, sides, means, pace, now);
     if acts.iter().any(|act| matches!(act, Act::ReleaseDelay(_))) {
         let left = |set: &&str| {
-            sides.groups.iter().any(|group| group.name == **set && group.wanted.is_none_or(|wanted| wanted > 0))
+            sides
+                .groups
+                .iter()
+                .any(|group| group.name == **set && group.wanted.is_none_or(|wanted| wanted > 0))
         };
-        let removed: Vec<Act> = sets.into_iter().filter(left).map(|set| Act::RemoveSet(set.to_owned())).collect();
+        let removed: Vec<Act> =
+            sets.into_iter().filter(left).map(|set| Act::RemoveSet(set.to_owned())).collect();
         return if removed.is_empty() { wait("the pods of the other set terminate") } else { removed };
     }
     acts

@@ -28,7 +28,9 @@ impl Run {
         match (left, self.work) {
             (Some(left), work) => {
                 let rest = before + left;
-                let work = *self.work.insert(work.unwrap_or(NEW_PODS_SECONDS + left + self.before_us(sides, left)).max(rest));
+                let work = *self
+                    .work
+                    .insert(work.unwrap_or(NEW_PODS_SECONDS + left + self.before_us(sides, left)).max(rest));
                 self.percent = done(work, rest, self.percent);
             }
             // Clients are unknown: every old pod that is removed counts the same.

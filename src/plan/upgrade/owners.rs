@@ -145,8 +145,8 @@ pub fn left_behind(object: &Value, change: &Value) -> Vec<String> {
     let delay = "/spec/blueGreenUpdate/initialDelaySeconds".to_owned();
     // 0 is what the operator is released with; without the field it means the same.
     let made = [json!(HOLD_SECONDS), json!(0)];
-    let ours = change.pointer(&delay).is_none()
-        && object.pointer(&delay).is_some_and(|value| made.contains(value));
+    let ours =
+        change.pointer(&delay).is_none() && object.pointer(&delay).is_some_and(|value| made.contains(value));
     if ours { vec![delay] } else { Vec::new() }
 }
 
@@ -228,13 +228,15 @@ mod tests {
 
     #[test]
     fn only_what_we_made_is_left_behind_and_only_if_the_change_does_not_hold_it() {
-        let object = |delay: u64| {
-            json!({"metadata": {"annotations": {"mine": "x"}}, "spec": {"blueGreenUpdate": {"initialDelaySeconds": delay}}})
-        };
+        let object = |delay: u64| json!({"metadata": {"annotations": {"mine": "x"}}, "spec": {"blueGreenUpdate": {"initialDelaySeconds": delay}}});
         let change = json!({"spec": {"blueGreenUpdate": {}}});
         let delay = "/spec/blueGreenUpdate/initialDelaySeconds";
         assert_eq!(left_behind(&object(HOLD_SECONDS), &change), [delay]);
-        assert_eq!(left_behind(&object(30), &change), [""; 0], "a delay that the user set meanwhile is theirs");
+        assert_eq!(
+            left_behind(&object(30), &change),
+            [""; 0],
+            "a delay that the user set meanwhile is theirs"
+        );
         let own = json!({"spec": {"blueGreenUpdate": {"initialDelaySeconds": 0}}});
         assert_eq!(left_behind(&object(0), &own), [""; 0], "a delay that is part of the change stays");
     }

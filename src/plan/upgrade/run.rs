@@ -181,7 +181,9 @@ impl Run {
     /// Whether more clients are missing than come and go.
     pub fn missing(&self) -> bool {
         match (self.start.connections, self.counts.all_connections()) {
-            (Some(before), Some(now)) if self.blind.is_none() => (now as f64) < before as f64 * super::super::judge::PRESENT,
+            (Some(before), Some(now)) if self.blind.is_none() => {
+                (now as f64) < before as f64 * super::super::judge::PRESENT
+            }
             _ => false,
         }
     }

@@ -8,8 +8,8 @@ use super::change::HOLD_SECONDS;
 use super::follow::Upgrades;
 use super::guard::{self, Act, FRESH_SECONDS, Means};
 use crate::model::{
-    ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance, Load, News, Node, NodeName, Object,
-    Owner, Pod, Set, SetKind, Stage, UpdateSpec, Verdict, World,
+    ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,
+    Load, News, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, UpdateSpec, Verdict, World,
 };
 
 const OLD: &str = "emqx-old";
@@ -103,8 +103,11 @@ impl Pretend {
         instance.image = Some(if begun { "emqx/emqx-ee:4.4.24" } else { "emqx/emqx-ee:4.4.20" }.to_owned());
         instance.cores = Some(self.size);
         instance.update = UpdateSpec { initial_delay: Some(self.delay), ..self.update.clone() };
-        instance.guard =
-            self.hold.clone().map(|hold| GuardState { version: 1, hold: Some(hold), ..GuardState::default() });
+        instance.guard = self.hold.clone().map(|hold| GuardState {
+            version: 1,
+            hold: Some(hold),
+            ..GuardState::default()
+        });
         instance.blue_green = self.started.map(|started| BlueGreen {
             origin: Some(OLD.to_owned()),
             current: Some(NEW.to_owned()),

@@ -4,8 +4,8 @@
 use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, undoing};
 use super::change::UpgradeRecord;
-use super::guard::deserted;
 use super::forecast::{UpgradePlan, turn_back};
+use super::guard::deserted;
 use super::pace::Holds;
 use super::sides::{Member, Sides};
 use crate::model::human::{duration, plural};

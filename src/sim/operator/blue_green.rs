@@ -95,7 +95,8 @@ pub(super) fn change(picture: &Picture) -> Option<Deed> {
         Some(map) if !map.is_empty() => hash(&format!("{image_wanted} {annotations}")),
         _ => hash(&image_wanted),
     };
-    let mut set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
+    let mut set =
+        another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
     set["spec"]["template"]["metadata"]["annotations"] = annotations;
     Some(Deed::Create(set))
 }

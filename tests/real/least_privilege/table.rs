@@ -204,8 +204,7 @@ fn watching(rights: &[&'static str]) -> Vec<Need> {
 }
 
 const JUDGED: [&str; 4] = ["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"];
-const WATCHED: [&str; 4] =
-    ["watch events", "watch statefulsets", "watch replicasets", "watch configmaps"];
+const WATCHED: [&str; 4] = ["watch events", "watch statefulsets", "watch replicasets", "watch configmaps"];
 
 fn acting(right: &'static str) -> Vec<Need> {
     each(&[right], Act, Refused(6), words::BEFORE)

@@ -44,10 +44,11 @@ pub const GATES: Words = [
     "the plan says so: old pods stay in the Service while they are emptied",
     "计划会说明：旧 Pod 在清空时仍留在 Service 中",
 ];
-pub const STATES: Words =
-    ["what is stored about an upgrade is not known", "不知道所存储的升级信息"];
-pub const NOT_STORED: Words =
-    ["a later `upgrade watch` does not know how the upgrade began", "之后的 `upgrade watch` 不知道升级如何开始"];
+pub const STATES: Words = ["what is stored about an upgrade is not known", "不知道所存储的升级信息"];
+pub const NOT_STORED: Words = [
+    "a later `upgrade watch` does not know how the upgrade began",
+    "之后的 `upgrade watch` 不知道升级如何开始",
+];
 pub const SCALE: Words = [
     "the plan says so: an undo leaves the empty set to `kubectl scale`",
     "计划会说明：回滚后空的 StatefulSet 需用 `kubectl scale` 缩为 0",
