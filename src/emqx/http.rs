@@ -17,6 +17,9 @@ use crate::seam::{self, ApiKey, host};
 /// Ten thousand nodes fit in a third of this.
 pub(super) const LARGEST_ANSWER: usize = 16 << 20;
 
+/// As much of a failure's text as is kept: the reason stands at its start.
+const LONGEST_TEXT: usize = 16 << 10;
+
 /// EMQX asks all its nodes before it answers, and waits up to 5 s for each; a slower one is as good as lost.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -176,14 +179,18 @@ fn too_large() -> Lost {
     Lost::Useless(format!("the answer is larger than {} MB", LARGEST_ANSWER >> 20))
 }
 
-/// The JSON within an answer. A failure may have any body: its status says enough.
+/// The JSON within an answer. A failure may have any body: EMQX itself sends text of some kB as `application/json` when
+/// a start meets a node that another rebalance holds ([EMQX-41]). Such a text is kept as a JSON text, cut short.
 fn parse(status: u16, bytes: &[u8]) -> Result<Value, Lost> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
     }
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
-        Err(_) if !(200..300).contains(&status) => Ok(Value::Null),
+        Err(_) if !(200..300).contains(&status) => {
+            let start = &bytes[..bytes.len().min(LONGEST_TEXT)];
+            Ok(Value::String(String::from_utf8_lossy(start).into_owned()))
+        }
         Err(_) => {
             let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
             let what = if start == Some(&b'<') { "a web page" } else { "no JSON" };

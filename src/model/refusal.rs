@@ -16,6 +16,8 @@ pub enum Refusal {
     InvalidNodes,
     /// A donor cannot be evacuated as well.
     AgentBusy,
+    /// The eviction agent of a donor belongs to another rebalance (or to an evacuation), so that the coordinator crashed.
+    NodeHeld,
     /// The coordinator, or the node to evacuate, does not run.
     NodeNotFound,
     /// A node did not answer another one.
@@ -43,6 +45,10 @@ impl Refusal {
             Self::AlreadyStarted
         } else if has("not_started") {
             Self::NotStarted
+        } else if has("invalid_coordinator")
+            || has("eviction_agent_busy") && (has("bad_nodes") || has("bad_results") || has("RPC error"))
+        {
+            Self::NodeHeld
         } else if has("eviction_agent_busy") {
             Self::AgentBusy
         } else if has("Nodes unavailable") || has("nodes_unavailable") || has("unavailable nodes") {
@@ -81,6 +87,9 @@ impl Refusal {
             }
             Self::InvalidNodes => "EMQX does not know one of the nodes by that name",
             Self::AgentBusy => "the node is a donor of a running rebalance, so it cannot be evacuated",
+            Self::NodeHeld => {
+                "another rebalance or evacuation holds this node, so EMQX could not start a second one with it"
+            }
             Self::NodeNotFound => "EMQX says that the node does not run",
             Self::RpcFailed => "an EMQX node did not answer the one that asked it",
             Self::BadParameter => "EMQX does not accept one of the values",
@@ -102,7 +111,7 @@ impl Refusal {
             Self::NothingToBalance | Self::NoReason => {
                 Some("kubectl emqx rebalance plan says what would make it start")
             }
-            Self::AlreadyStarted | Self::NodesUnavailable | Self::AgentBusy => {
+            Self::AlreadyStarted | Self::NodesUnavailable | Self::AgentBusy | Self::NodeHeld => {
                 Some("kubectl emqx status shows what runs; kubectl emqx rebalance stop ends it")
             }
             Self::InvalidNodes | Self::NodeNotFound | Self::RpcFailed => {
@@ -137,6 +146,12 @@ mod tests {
             ("Invalid nodes: [<<\"emqx@x\">>]", Refusal::InvalidNodes),
             ("Node not found: emqx@x", Refusal::NodeNotFound),
             ("RPC error on node 'emqx@a': bad_results", Refusal::RpcFailed),
+            (
+                "Unsupported code 'RPC_ERROR', message <<\"RPC error on node 'emqx@b': {'EXIT',\n {{{bad_nodes,\n \
+                 [{'emqx@a',\n {error,invalid_coordinator}}",
+                Refusal::NodeHeld,
+            ),
+            ("RPC error: {bad_results,[{'emqx@a',{error,eviction_agent_busy}}]}", Refusal::NodeHeld),
             ("EMQX emqx is not ready", Refusal::NotReady),
             ("EMQX Enterprise emqx-ee is not found", Refusal::NotFound),
             ("Only enterprise edition can be rebalanced", Refusal::NotEnterprise),

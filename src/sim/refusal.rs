@@ -69,10 +69,11 @@ impl Refusal {
     pub fn crash(&self, later: bool) -> Option<String> {
         let Self::Rpc { .. } = self else { return None };
         let word = if later { "Unsupported code" } else { "not support code" };
-        let gap = format!("\n{:290}", "");
+        // The term is printed twice, so that its line breaks and quotes are written out.
+        let inner = self.message().replace('"', "\\\"").replace('\n', "\\n");
         Some(format!(
-            "{word} 'RPC_ERROR', message <<\"{}\">>,{gap}['NOT_FOUND',{gap}'BAD_REQUEST']",
-            self.message()
+            "{word} 'RPC_ERROR', message <<\"{inner}\">>, schema def ['NOT_FOUND',\n{:2100}'BAD_REQUEST']",
+            ""
         ))
     }
 

@@ -237,6 +237,7 @@ fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
         ["nodes" | "stats" | "cluster" | "monitor_current"]
         | ["nodes", _]
         | ["load_rebalance", "global_status" | "status" | "availability_check"] => GET,
+        ["cluster", "topology"] => GET,
         ["ds", "sites" | "storages"] if broker.at_least(5, 5) => GET,
         ["load_rebalance", _, "start" | "stop"] | ["load_rebalance", _, "evacuation", "start" | "stop"] => {
             POST
@@ -340,6 +341,7 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
         ["stats"] => wrap(bodies::stats(broker)),
         ["load_rebalance", "global_status"] => plain(bodies::global_status(broker)),
         ["load_rebalance", "status"] => plain(bodies::local_status(broker, node)),
+        ["cluster", "topology"] if !v4 => plain(bodies::topology(broker)),
         ["cluster"] if !v4 => plain(bodies::cluster(broker, node)),
         ["monitor_current"] if !v4 => plain(bodies::monitor(broker)),
         ["ds", _] if !v4 => error(404, "NOT_FOUND", "Durable storage is disabled"),

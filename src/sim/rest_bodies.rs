@@ -87,6 +87,25 @@ pub(super) fn cluster(broker: &Broker, node: usize) -> Value {
     json!({ "name": "emqxcl", "nodes": running, "self": broker.nodes[node].name })
 }
 
+/// `GET /cluster/topology`: the cores, and which replicants hold on to each.
+pub(super) fn topology(broker: &Broker) -> Value {
+    let of = |role| {
+        let members = broker.members().filter(move |(_, node)| node.running && node.role == role);
+        members.map(|(_, node)| node.name.as_str())
+    };
+    let cores: Vec<&str> = of(Role::Core).collect();
+    let mut replicants = of(Role::Replicant).collect::<Vec<_>>();
+    cores
+        .iter()
+        .enumerate()
+        .map(|(place, core)| {
+            let share = replicants.len() / (cores.len() - place);
+            let own: Vec<&str> = replicants.drain(..share).collect();
+            json!({ "core_node": core, "replicant_nodes": own })
+        })
+        .collect()
+}
+
 pub(super) fn monitor(broker: &Broker) -> Value {
     let sum = |count: fn(&super::broker::Node) -> u64| broker.nodes.iter().map(count).sum::<u64>();
     json!({
