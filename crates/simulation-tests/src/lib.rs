@@ -1,0 +1,28 @@
+//! Seeded runs of the real client code on a simulated cluster, on virtual time. An oracle that sees every client and every
+//! node compares what the product prints with what happened. It is written from the rules of EMQX and Kubernetes and shares
+//! no code that judges with the product.
+//!
+//! ```text
+//! seed ─► case (cluster, operation, faults) ─► run (virtual time) ─► record ─► oracle ─► findings ─► shrink
+//! ```
+
+pub mod case;
+pub mod kept;
+pub mod oracle;
+mod port;
+mod product;
+mod random;
+pub mod run;
+pub mod shrink;
+pub mod truth;
+
+pub use case::{Breadth, Case};
+pub use oracle::{Finding, judge};
+pub use port::Write;
+pub use product::Line;
+pub use run::{Record, run};
+
+/// Runs a case and judges it.
+pub fn findings(case: &Case) -> Result<Vec<Finding>, String> {
+    run(case).map(|record| judge(&record))
+}

@@ -1,0 +1,174 @@
+//! Runs seeds for as long as one likes, and replays one.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use simulation_tests::kept::{self, Kept};
+use simulation_tests::shrink::shrink;
+use simulation_tests::{Breadth, Case, findings, judge, run};
+
+const HELP: &str = "\
+cargo run -p simulation-tests -- --seed N            one seed: every line that was printed, and what is wrong
+cargo run -p simulation-tests -- --case FILE         the same for a kept case
+cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --from N), with a report
+
+  --narrow       only a rebalance by an object on v2beta1 and v2, with at most one of six faults
+  --upgrades     upgrades, with every fault
+  --from N       the first seed
+  --keep         writes the first case of each kind of fault into crates/simulation-tests/known
+  --quiet        with --seed or --case: only what is wrong
+";
+
+#[derive(Default)]
+struct Options {
+    seed: Option<u64>,
+    case: Option<String>,
+    seeds: Option<u64>,
+    from: u64,
+    narrow: bool,
+    upgrades: bool,
+    keep: bool,
+    quiet: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+        match word.as_str() {
+            "--seed" => options.seed = Some(number(value()?)?),
+            "--case" => options.case = Some(value()?),
+            "--seeds" => options.seeds = Some(number(value()?)?),
+            "--from" => options.from = number(value()?)?,
+            "--narrow" => options.narrow = true,
+            "--upgrades" => options.upgrades = true,
+            "--keep" => options.keep = true,
+            "--quiet" => options.quiet = true,
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    Ok(options)
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn main() -> ExitCode {
+    let outcome = options().and_then(|options| {
+        let breadth = match (options.narrow, options.upgrades) {
+            (true, _) => Breadth::Narrow,
+            (_, true) => Breadth::Upgrades,
+            _ => Breadth::Wide,
+        };
+        if let Some(seed) = options.seed {
+            return replay(&Case::of(seed, breadth), options.quiet);
+        }
+        if let Some(path) = &options.case {
+            return replay(&read(path)?, options.quiet);
+        }
+        match options.seeds {
+            Some(number) => many(&options, breadth, number),
+            None => Err(HELP.to_owned()),
+        }
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            say(&text);
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that was named")]
+fn read(path: &str) -> Result<Case, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    serde_json::from_str::<Kept>(&text).map(|kept| kept.case).map_err(|error| format!("{path}: {error}"))
+}
+
+/// One case with all that was printed.
+fn replay(case: &Case, quiet: bool) -> Result<bool, String> {
+    say(&format!("seed {}: {}", case.seed, case.summary()));
+    let record = run(case)?;
+    if !quiet {
+        for line in &record.lines {
+            let stream = if line.out { " " } else { "!" };
+            say(&format!("{:8.2} {}{stream} {}", line.at, line.process, line.text));
+        }
+        for (at, fault) in &record.faults {
+            say(&format!("{at:8.2} fault {}", serde_json::to_string(fault).unwrap_or_default()));
+        }
+        for history in record.truth.histories() {
+            let end = history.end.map_or("the limit".to_owned(), |end| format!("{end:.2}"));
+            say(&format!("a rebalance ran from {:.2} to {end}, last {}", history.start, history.run.state));
+        }
+        for process in &record.processes {
+            say(&format!(
+                "{:?} from {:.2} to {:?}: exit {:?}",
+                process.arguments.join(" "),
+                process.started,
+                process.ended,
+                process.exit
+            ));
+        }
+    }
+    let found = judge(&record);
+    for finding in &found {
+        say(&format!("WRONG {}: {}", finding.rule, finding.what));
+    }
+    say(if found.is_empty() { "nothing is wrong" } else { "" });
+    Ok(found.is_empty())
+}
+
+struct Kind {
+    seeds: u64,
+    first: u64,
+    after: u64,
+    what: String,
+}
+
+/// Many seeds, and a report of the kinds of faults.
+fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String> {
+    let began = Instant::now();
+    let mut kinds: BTreeMap<String, Kind> = BTreeMap::new();
+    let mut failed = 0_u64;
+    for seed in options.from..options.from + number {
+        let case = Case::of(seed, breadth);
+        let found = findings(&case)?;
+        failed += u64::from(!found.is_empty());
+        for finding in &found {
+            let kind = kinds.entry(finding.rule.clone()).or_insert_with(|| {
+                let fewer = shrink(&case, std::slice::from_ref(finding));
+                say(&format!("seed {seed}: {}\n  {}\n  {}", finding.rule, finding.what, fewer.summary()));
+                if options.keep {
+                    let kept = Kept { rule: finding.rule.clone(), what: finding.what.clone(), case: fewer };
+                    match kept::write(&kept::known(), &kept) {
+                        Ok(path) => say(&format!("  {}", path.display())),
+                        Err(error) => say(&error),
+                    }
+                }
+                Kind { seeds: 0, first: seed, after: seed - options.from + 1, what: finding.what.clone() }
+            });
+            kind.seeds += 1;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    say(&format!(
+        "\n{number} seeds in {seconds:.1} s ({:.1} a second), {failed} failed, {} kinds of faults:",
+        number as f64 / seconds.max(0.001),
+        kinds.len()
+    ));
+    for (rule, kind) in &kinds {
+        say(&format!(
+            "{:>6} seeds, first {} (after {}): {rule}\n       {}",
+            kind.seeds, kind.first, kind.after, kind.what
+        ));
+    }
+    Ok(kinds.is_empty())
+}

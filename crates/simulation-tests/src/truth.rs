@@ -1,0 +1,176 @@
+//! What really happened: every node and every run of EMQX, four times a virtual second.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use kubectl_emqx::sim::emqx::Emqx;
+use kubectl_emqx::sim::scenario::Role;
+
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(250);
+
+/// One node at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// EMQX's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it is a core.
+    pub core: bool,
+    /// Whether it runs and is part of the cluster.
+    pub alive: bool,
+    /// Live clients.
+    pub connections: u64,
+    /// Sessions of clients that are away.
+    pub offline: u64,
+}
+
+/// One rebalance at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Indices of nodes.
+    pub coordinator: usize,
+    /// Who gives.
+    pub donors: Vec<usize>,
+    /// Who receives.
+    pub recipients: Vec<usize>,
+    /// EMQX's name of the state.
+    pub state: &'static str,
+    /// Absolute and relative threshold, of connections and of sessions.
+    pub thresholds: [(f64, f64); 2],
+}
+
+/// One moment.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// Seconds since the start.
+    pub at: f64,
+    /// The nodes; indices stay the same.
+    pub nodes: Vec<Node>,
+    /// Clients between two nodes.
+    pub in_flight: u64,
+    /// Rebalances.
+    pub runs: Vec<Run>,
+    /// Evacuated nodes and their states.
+    pub evacuations: Vec<(usize, &'static str)>,
+    /// Disconnections so far.
+    pub cuts: u64,
+    /// Sessions that went down with their nodes so far.
+    pub lost_sessions: u64,
+}
+
+impl Moment {
+    /// Live clients of all nodes.
+    pub fn live(&self) -> u64 {
+        self.nodes.iter().map(|node| node.connections).sum()
+    }
+}
+
+/// A rebalance from its start to its end.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// As it was last seen.
+    pub run: Run,
+    /// Seconds.
+    pub start: f64,
+    /// Seconds; none while it runs.
+    pub end: Option<f64>,
+}
+
+/// Everything that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    /// In order of time.
+    pub moments: Vec<Moment>,
+}
+
+impl Truth {
+    /// The last moment at or before a time.
+    pub fn at(&self, at: f64) -> Option<&Moment> {
+        let after = self.moments.partition_point(|moment| moment.at <= at);
+        self.moments.get(after.saturating_sub(1))
+    }
+
+    /// The moments within a span.
+    pub fn within(&self, from: f64, to: f64) -> impl Iterator<Item = &Moment> {
+        self.moments.iter().filter(move |moment| moment.at >= from && moment.at <= to)
+    }
+
+    /// Every rebalance, in order of their starts.
+    pub fn histories(&self) -> Vec<History> {
+        let mut all: Vec<History> = Vec::new();
+        for moment in &self.moments {
+            for history in all.iter_mut().filter(|history| history.end.is_none()) {
+                let same = |run: &&Run| {
+                    run.coordinator == history.run.coordinator && run.donors == history.run.donors
+                };
+                match moment.runs.iter().find(same) {
+                    Some(run) => history.run = run.clone(),
+                    None => history.end = Some(moment.at),
+                }
+            }
+            for run in &moment.runs {
+                let known = all.iter().any(|history| {
+                    history.end.is_none()
+                        && history.run.coordinator == run.coordinator
+                        && history.run.donors == run.donors
+                });
+                if !known {
+                    all.push(History { run: run.clone(), start: moment.at, end: None });
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Looks at EMQX for ever.
+pub(crate) async fn record(emqx: Emqx, truth: Rc<RefCell<Truth>>) {
+    loop {
+        truth.borrow_mut().moments.push(moment(&emqx));
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+fn moment(emqx: &Emqx) -> Moment {
+    let at = emqx.clock().elapsed().as_secs_f64();
+    emqx.with(|broker| Moment {
+        at,
+        nodes: broker
+            .nodes
+            .iter()
+            .map(|node| Node {
+                name: node.name.clone(),
+                version: node.version.clone(),
+                core: node.role == Role::Core,
+                alive: node.running && !node.gone,
+                connections: node.connections,
+                offline: node.offline,
+            })
+            .collect(),
+        in_flight: broker.in_flight(),
+        runs: broker
+            .rebalances()
+            .iter()
+            .map(|run| Run {
+                coordinator: run.coordinator,
+                donors: run.donors.clone(),
+                recipients: run.recipients.clone(),
+                state: run.state.name(),
+                thresholds: [
+                    (run.order.conn.abs, run.order.conn.rel),
+                    (run.order.sess.abs, run.order.sess.rel),
+                ],
+            })
+            .collect(),
+        evacuations: broker
+            .evacuations()
+            .iter()
+            .map(|evacuation| (evacuation.node, evacuation.state.name()))
+            .collect(),
+        cuts: broker.tally.cuts,
+        lost_sessions: broker.tally.lost_sessions,
+    })
+}

@@ -1,0 +1,89 @@
+//! A fixed budget of seeds, every case that failed once, and the list of faults that are not fixed yet.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+
+use simulation_tests::kept;
+use simulation_tests::{Breadth, Case, findings};
+
+/// Seeds that are run each time: about 20 s of a test build on two cores.
+const NARROW: u64 = 8;
+const WIDE: u64 = 24;
+
+/// The rules whose faults are known and not fixed yet.
+fn known_rules() -> BTreeSet<String> {
+    kept::cases(&kept::known())
+        .expect("the cases can be read")
+        .into_iter()
+        .map(|(_, kept)| kept.rule)
+        .collect()
+}
+
+fn budget(breadth: Breadth, number: u64) {
+    let known = known_rules();
+    let mut new = Vec::new();
+    for seed in 0..number {
+        for finding in findings(&Case::of(seed, breadth)).expect("the case can be run") {
+            let flag = if breadth == Breadth::Narrow { " --narrow" } else { "" };
+            let text = format!(
+                "seed {seed}: {}: {}\n  cargo run -p simulation-tests -- --seed {seed}{flag}",
+                finding.rule, finding.what
+            );
+            if known.contains(&finding.rule) {
+                let _ = writeln!(std::io::stderr(), "KNOWN FAULT, not fixed yet: {text}");
+            } else {
+                new.push(text);
+            }
+        }
+    }
+    assert!(new.is_empty(), "the product is wrong:\n{}", new.join("\n"));
+}
+
+#[test]
+fn narrow_seeds_find_nothing_new() {
+    budget(Breadth::Narrow, NARROW);
+}
+
+#[test]
+fn wide_seeds_find_nothing_new() {
+    budget(Breadth::Wide, WIDE);
+}
+
+#[test]
+fn cases_that_failed_once_pass() {
+    let mut wrong = Vec::new();
+    for (file, kept) in kept::cases(&kept::kept()).expect("the cases can be read") {
+        let found = findings(&kept.case).expect("the case can be run");
+        if found.iter().any(|finding| finding.rule == kept.rule) {
+            wrong
+                .push(format!("cargo run -p simulation-tests -- --case crates/simulation-tests/kept/{file}"));
+        }
+    }
+    assert!(wrong.is_empty(), "faults are back:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_list_of_known_faults_only_shrinks() {
+    let mut fixed = Vec::new();
+    for (file, kept) in kept::cases(&kept::known()).expect("the cases can be read") {
+        let found = findings(&kept.case).expect("the case can be run");
+        if found.iter().any(|finding| finding.rule == kept.rule) {
+            let _ = writeln!(std::io::stderr(), "KNOWN FAULT, not fixed yet: {}: {}", kept.rule, kept.what);
+        } else {
+            fixed.push(format!("git mv crates/simulation-tests/known/{file} crates/simulation-tests/kept/"));
+        }
+    }
+    assert!(fixed.is_empty(), "fixed faults are still listed as known; move them:\n{}", fixed.join("\n"));
+}
+
+#[test]
+fn equal_seeds_print_equal_lines_at_equal_times() {
+    for seed in 0..3 {
+        let case = Case::of(seed, Breadth::Wide);
+        let lines = || {
+            let record = simulation_tests::run(&case).expect("the case can be run");
+            record.lines.into_iter().map(|line| (format!("{:.3}", line.at), line.text)).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(), lines(), "seed {seed}");
+    }
+}
