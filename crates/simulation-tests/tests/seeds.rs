@@ -7,8 +7,8 @@ use simulation_tests::kept;
 use simulation_tests::{Breadth, Case, findings};
 
 /// Seeds that are run each time: about 20 s of a test build on two cores.
-const NARROW: u64 = 8;
-const WIDE: u64 = 24;
+const NARROW: u64 = 6;
+const WIDE: u64 = 12;
 
 /// The rules whose faults are known and not fixed yet.
 fn known_rules() -> BTreeSet<String> {
