@@ -179,7 +179,7 @@ pub async fn outputs(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         &["nodes", "-A"],
         &["version"],
         &["rebalance", "list"],
-        &["rebalance", "plan", "--abs-conn-threshold=1"],
+        &["rebalance", "plan", "--abs-conn-threshold=1", "--conn-evict-rate=5"],
     ];
     for args in reads {
         let form = async |form: &str| program.run(&[args, &["-o", form]].concat()).await.ok();
@@ -224,11 +224,11 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let before = versions().await;
     let image = "--image=emqx/emqx-enterprise:5.10.2";
     let (client, server) = ("--dry-run=client", "--dry-run=server");
-    let gap = "--abs-conn-threshold=1";
+    let (gap, rate) = ("--abs-conn-threshold=1", "--conn-evict-rate=5");
     let tries: [(&[&str], &str); 9] = [
-        (&["rebalance", "apply", gap, client], "(dry run)\n"),
-        (&["rebalance", "apply", gap, server], "(server dry run)\n"),
-        (&["rebalance", "apply", gap, client, "--backend=emqx"], "(dry run)\n"),
+        (&["rebalance", "apply", gap, rate, client], "(dry run)\n"),
+        (&["rebalance", "apply", gap, rate, server], "(server dry run)\n"),
+        (&["rebalance", "apply", gap, rate, client, "--backend=emqx"], "(dry run)\n"),
         (&["rebalance", "prune", client], ""),
         (&["rebalance", "prune", server], ""),
         (&["upgrade", "apply", "emqx", image, client], "(dry run)\n"),

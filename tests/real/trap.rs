@@ -23,8 +23,16 @@ pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
     RealCluster::start(plane, EMQX).await
 }
 
-fn apply(wait: &str) -> [&str; 6] {
-    ["rebalance", "apply", "--yes", "--abs-conn-threshold=1", "--abs-sess-threshold=1", wait]
+fn apply(wait: &str) -> [&str; 7] {
+    [
+        "rebalance",
+        "apply",
+        "--yes",
+        "--conn-evict-rate=5",
+        "--abs-conn-threshold=1",
+        "--abs-sess-threshold=1",
+        wait,
+    ]
 }
 
 /// An object that says Failed and is deleted: the delete hangs, EMQX goes on, and only `stop` stops it.
@@ -45,7 +53,7 @@ pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let item = &list["items"][0];
     assert_eq!((&item["phase"], &item["verdict"]), (&json!("Failed"), &json!("stillRunning")), "{list}");
     // Under the old name, or under a new one: not beside it.
-    let manifest = program.run(&["rebalance", "generate", "--name", &name]).await.ok();
+    let manifest = program.run(&["rebalance", "generate", "--name", &name, "--conn-evict-rate=5"]).await.ok();
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(&manifest)).await;
     refused(&out, 6, &[&name]);
     refused(&program.run(&apply("--wait-health-check=1")).await, 6, &["already running", &name]);

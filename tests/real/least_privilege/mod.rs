@@ -164,10 +164,11 @@ async fn judged(emqx: &RealCluster<'_>, name: &str) {
 }
 
 /// One that does not end while it is looked at.
-const SLOW: [&str; 6] = [
+const SLOW: [&str; 7] = [
     "rebalance",
     "apply",
     "--yes",
+    "--conn-evict-rate=5",
     "--abs-conn-threshold=1",
     "--abs-sess-threshold=1",
     "--wait-health-check=120",
@@ -181,7 +182,7 @@ const QUICK: [&str; 9] = [
     "--watch",
     "--abs-conn-threshold=1",
     "--abs-sess-threshold=1",
-    "--conn-evict-rate=100",
+    "--conn-evict-rate=5",
     "--wait-health-check=1",
     "--wait-takeover=4",
 ];

@@ -63,7 +63,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
             "{said:?}"
         );
     };
-    let plan = ["rebalance", "plan", &named, "--abs-conn-threshold=1", "-o", "name"];
+    let plan = ["rebalance", "plan", &named, "--abs-conn-threshold=1", "--conn-evict-rate=5", "-o", "name"];
     let upgrade =
         ["upgrade", "apply", &named, "--version=4.4.20", "--blue-green", "--dry-run=server", "-o", "name"];
     for args in [&["status", &named, "-o", "json"][..], &["nodes", &named], &upgrade] {
@@ -85,8 +85,14 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
         &["emqxenterprises.apps.emqx.io \"other\" is forbidden"],
     );
 
-    let manifest =
-        ["rebalance", "generate", "--name=mine", "--abs-conn-threshold=1", "--wait-health-check=120"];
+    let manifest = [
+        "rebalance",
+        "generate",
+        "--name=mine",
+        "--abs-conn-threshold=1",
+        "--conn-evict-rate=5",
+        "--wait-health-check=120",
+    ];
     let manifest = admin.run(&manifest).await.ok();
     admin.run_with(&["rebalance", "apply", "-f", "-", "--yes"], Some(&manifest)).await.ok();
     let runs = async || if enterprise.idle() { Err(String::from("idle")) } else { Ok(()) };

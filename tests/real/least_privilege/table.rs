@@ -346,7 +346,7 @@ fn planning() -> Vec<Verb> {
         verb(
             "rebalance plan",
             When::Idle,
-            &["rebalance", "plan", "--abs-conn-threshold=1", "-o", "json"],
+            &["rebalance", "plan", "--abs-conn-threshold=1", "--conn-evict-rate=5", "-o", "json"],
             [
                 kinds(REFUSED),
                 rebalances(),
@@ -361,7 +361,15 @@ fn planning() -> Vec<Verb> {
         verb(
             "rebalance apply",
             When::Idle,
-            &["rebalance", "apply", "--abs-conn-threshold=1", "--dry-run=server", "-o", "json"],
+            &[
+                "rebalance",
+                "apply",
+                "--abs-conn-threshold=1",
+                "--conn-evict-rate=5",
+                "--dry-run=server",
+                "-o",
+                "json",
+            ],
             [
                 kinds(REFUSED),
                 rebalances(),
@@ -379,6 +387,7 @@ fn planning() -> Vec<Verb> {
                 "rebalance",
                 "apply",
                 "--abs-conn-threshold=1",
+                "--conn-evict-rate=5",
                 "--backend=emqx",
                 "--dry-run=client",
                 "-o",
