@@ -220,8 +220,7 @@ pub async fn all(
     needed: Option<&str>,
 ) -> Result<(World, Vec<Gathered>), Problem> {
     let (shared, notices) = listed(hands, &wide_scope(hands, filter, want)).await?;
-    let nothing = shared.ids().is_empty() && shared.rebalances.is_empty();
-    let problem = blind(&shared, "EMQX clusters").filter(|_| nothing);
+    let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
     let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
     let missing = missing.map(|why| Problem::new("", why));
     tell(hands, &notices, problem.as_ref().or(missing.as_ref()));
