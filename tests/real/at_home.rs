@@ -252,11 +252,11 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert_eq!((out.code, edits.len()), (Some(1), 2), "{}{}", out.stdout, out.stderr);
     assert_eq!([format!("-{}", image(was)), format!("+{}", image("5.10.2"))], [*edits[0], *edits[1]]);
 
-    let manifest = ["rebalance", "generate", "--name=ours", gap, "--wait-health-check=100"];
+    let manifest = ["rebalance", "generate", "--name=ours", gap, rate, "--wait-health-check=100"];
     let manifest = program.run(&manifest).await.ok();
     let apply = ["rebalance", "apply", "-f", "-", "--yes", "--field-manager=me"];
     program.run_with(&apply, Some(&manifest)).await.ok();
-    let theirs = manifest.replace("connEvictRate: 500", "connEvictRate: 1");
+    let theirs = manifest.replace("connEvictRate: 5", "connEvictRate: 1");
     let out = plane.kubectl_as(&admin, &["apply", "--server-side", "-f", "-"], Some(&theirs)).await;
     assert!(out.code == Some(1) && out.stderr.contains("conflict with \"me\""), "{}", out.stderr);
     program.run(&["rebalance", "stop", "ours", "--yes"]).await.ok();
