@@ -82,8 +82,8 @@ pub(super) struct ConnectArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = EMQX)]
 pub(super) struct EmqxArgs {
-    /// EMQX's address (scheme, host, port) instead of a port-forward; with --api-key-file it also works without Kubernetes
-    /// (repeatable: the next one is used when one stops answering)
+    /// EMQX's address (scheme, host, port) instead of a port-forward; with --api-key-file also without Kubernetes
+    /// (repeatable)
     #[arg(long, global = true, hide_short_help = true, value_name = "URL", value_parser = value::emqx_url)]
     pub(super) emqx_url: Vec<EmqxUrl>,
     /// Take `key:secret` from the first line of this file instead of from the operator's Secret

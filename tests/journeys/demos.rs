@@ -95,6 +95,10 @@ fn every_recording_of_the_real_operators_replays() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recorded");
     for entry in std::fs::read_dir(data).expect("the recordings") {
         let path = entry.expect("a file").path();
+        // Those of EMQX alone hold exchanges, not lines that `replay` reads; `tests/emqx_recordings` turns them into such.
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("emqx-")) {
+            continue;
+        }
         let shown = path.display();
         let events = alone(&format!("replay {shown} -o jsonl")).exits(0).events();
         let verdicts: Vec<&str> = events.iter().filter_map(|it| it["verdict"].as_str()).collect();

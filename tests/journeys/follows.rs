@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};
 
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds \
-                     lostClients lostSessions landingRatio message verdict reason";
+                     lostClients lostSessions landingRatio message verdict";
 
 /// Every event of a stream is as the contract has it, and they follow one another as they should.
 #[track_caller]

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::bench::{Cluster, keys};
 
 const PLAN: &str =
-    "apiVersion kind instance from to strategy guarded decision reason steps totalSeconds findings";
+    "apiVersion kind instance from to strategy guarded decision message steps totalSeconds findings";
 
 /// The image after the one that runs.
 const NEXT: &str = "--image emqx/emqx-enterprise:5.8.7";
