@@ -11,6 +11,7 @@ use super::order::{Order, SortBy};
 use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
+use crate::plan::evacuation::follow::Emptied;
 use crate::plan::follow::Run;
 use crate::plan::goal::{Goals, goals};
 use crate::plan::membership::Membership;
@@ -20,7 +21,6 @@ use crate::plan::results::Status;
 use crate::plan::rules::mean;
 use crate::plan::status::status_with;
 use crate::plan::tape::Operations;
-use crate::plan::upgrade::evacuation::Emptied;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::sides::Sides;
 

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::super::evacuation::follow::Evacuations;
 use super::change::UpgradeRecord;
-use super::evacuation::Evacuations;
 use super::run::{Best, Known, Run, Start, Step, evacuations};
 use super::sides::{self, Sides};
 use super::tell::tell;

@@ -21,7 +21,6 @@ mod change_tests;
 #[cfg(test)]
 mod checks_tests;
 mod ending;
-pub mod evacuation;
 pub mod follow;
 #[cfg(test)]
 mod follow_tests;

@@ -1,0 +1,427 @@
+//! The checks before an evacuation: what refuses it, and what to think of.
+
+use super::super::picture::{Picture, SourceState};
+use super::super::rebalance::{self, Finding, Severity};
+use super::super::words::short;
+use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
+use crate::error::Problem;
+use crate::model::human::plural;
+use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
+
+/// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
+pub const SKIPPABLE: [&str; 7] = [
+    "durable-sessions",
+    "evacuation-running",
+    "few-recipients",
+    "instance-not-ready",
+    "operator-ends-evacuation",
+    "recipients-not-serving",
+    "version-defect",
+];
+
+/// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.
+pub const FIRM: [&str; 5] =
+    ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
+
+/// The forecast for these nodes as the cluster is now, with what the checks find.
+pub fn plan(
+    world: &World,
+    picture: &Picture,
+    nodes: &[NodeName],
+    settings: &Settings,
+    skip: &[String],
+) -> Result<EvacuationPlan, Problem> {
+    let id = &picture.instance;
+    let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
+    let heard =
+        picture.source(Source::Emqx) == SourceState::Ok && world.load.is_some() && world.nodes.is_some();
+    if !heard {
+        let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+        return Err(Problem::new(
+            format!("cannot plan an evacuation of {id}"),
+            why.unwrap_or_else(|| "EMQX does not answer".to_owned()),
+        )
+        .hint("let EMQX be reached: --emqx-url and --api-key-file, or the permissions that `kubectl emqx status` names"));
+    }
+    known_targets(world, settings, nodes)?;
+    let running: Vec<_> = nodes.iter().filter_map(|node| counted(world, picture, node)).collect();
+    let to = recipients(world, picture, nodes, settings);
+    let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
+    let mut found = findings(world, picture, instance, nodes, settings, &to);
+    rebalance::skip(&mut found, skip);
+    plan.judge(found);
+    Ok(plan)
+}
+
+/// EMQX waits for load balancers from 5.1 on.
+fn waits_for_health_check(world: &World, instance: &Instance) -> bool {
+    if instance.api == ApiVersion::V1beta4 {
+        return false;
+    }
+    let nodes = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    !nodes
+        .iter()
+        .filter_map(|node| node.version.as_deref())
+        .any(|version| version.starts_with("4.") || version.starts_with("5.0."))
+}
+
+/// `--migrate-to` has to name nodes of this cluster, and others than those that are evacuated.
+fn known_targets(world: &World, settings: &Settings, nodes: &[NodeName]) -> Result<(), Problem> {
+    let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    for target in &settings.migrate_to {
+        if nodes.contains(target) {
+            return Err(Problem::usage(
+                format!("--migrate-to names {target}, which is evacuated"),
+                "its sessions have to go to another node",
+            )
+            .hint("leave --migrate-to out: then every other running node takes sessions"));
+        }
+        if !all.iter().any(|node| node.name == *target) {
+            return Err(Problem::new(format!("--migrate-to: there is no EMQX node {target}"), "")
+                .hint("kubectl emqx nodes lists the nodes"));
+        }
+    }
+    Ok(())
+}
+
+fn findings(
+    world: &World,
+    picture: &Picture,
+    instance: &Instance,
+    nodes: &[NodeName],
+    settings: &Settings,
+    to: &Recipients,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(not_running(world, nodes));
+    found.extend(already_running(world, nodes));
+    found.extend(stopped_targets(world, settings));
+    found.extend(too_few(picture, to, nodes));
+    found.extend(others_evacuated(world, picture, to));
+    found.extend(not_serving(picture, to));
+    found.extend(not_ready(instance));
+    found.extend(operator_ends_it(world, instance));
+    found.extend(durable_sessions(world, instance));
+    found
+}
+
+fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(id, Severity::Blocked, message)
+}
+
+fn not_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
+    let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let down = nodes.iter().find(|name| !all.iter().any(|node| node.name == **name && node.running))?;
+    Some(
+        blocked("node-not-running", format!("EMQX node {down} does not run: there is nothing to evacuate"))
+            .hint("kubectl emqx nodes shows which nodes run"),
+    )
+}
+
+fn already_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
+    let load = &world.load.as_ref()?.value;
+    if let Some(purge) = load.purges.first() {
+        return Some(blocked(
+            "purge-running",
+            format!("EMQX purges its sessions (on {purge}): all nodes refuse clients"),
+        ));
+    }
+    if let Some(entry) = load.evacuations.iter().find(|entry| nodes.contains(&entry.node)) {
+        let message = format!("{} is being evacuated already ({})", entry.node, entry.state);
+        return Some(
+            blocked("already-running", message).hint(format!("kubectl emqx evacuate watch {}", entry.node)),
+        );
+    }
+    let entry = load.rebalances.first()?;
+    let part = nodes.iter().find_map(|node| {
+        (entry.donors.contains(node).then_some((node, "a donor")))
+            .or(entry.recipients.contains(node).then_some((node, "a recipient")))
+    });
+    let role = part.map_or_else(String::new, |(node, part)| format!(", in which {} is {part}", short(node)));
+    Some(
+        blocked(
+            "already-running",
+            format!(
+                "EMQX runs a rebalance, coordinated by {}{role}: its clients would be disconnected twice",
+                entry.coordinator
+            ),
+        )
+        .hint(format!("kubectl emqx rebalance stop coordinator/{}", entry.coordinator)),
+    )
+}
+
+fn too_few(picture: &Picture, to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
+    if !to.clients.is_empty() && !to.sessions.is_empty() {
+        return None;
+    }
+    let running = picture.participants().len();
+    let message = if to.clients.is_empty() && nodes.len() >= running {
+        format!(
+            "no EMQX node would remain: {} of {running} that serve clients would be evacuated",
+            nodes.len().min(running)
+        )
+    } else if to.clients.is_empty() {
+        "no other EMQX node can take the clients: the others are donors, or being evacuated".to_owned()
+    } else {
+        "no other EMQX node can take the sessions".to_owned()
+    };
+    Some(blocked("too-few-nodes", message).hint("kubectl emqx nodes shows which nodes serve clients"))
+}
+
+fn stopped_targets(world: &World, settings: &Settings) -> Option<Finding> {
+    let all = &world.nodes.as_ref()?.value;
+    let down = |name: &&NodeName| all.iter().any(|node| node.name == **name && !node.running);
+    let target = settings.migrate_to.iter().find(down)?;
+    Some(blocked("migrate-to", format!("--migrate-to names {target}, which does not run: EMQX would refuse")))
+}
+
+/// Other nodes that are evacuated: fewer than half of the nodes would serve clients.
+fn others_evacuated(world: &World, picture: &Picture, to: &Recipients) -> Option<Finding> {
+    let load = &world.load.as_ref()?.value;
+    let first = load.evacuations.first()?;
+    let running = picture.participants().len();
+    let remain = to.clients.len();
+    let message = format!(
+        "{} being evacuated already ({}): {remain} of {} would take clients",
+        if load.evacuations.len() == 1 {
+            "another node is".to_owned()
+        } else {
+            format!("{} nodes are", load.evacuations.len())
+        },
+        short(&first.node),
+        plural(running as u64, "node"),
+    );
+    let severity = if remain * 2 < running { Severity::Blocked } else { Severity::Warning };
+    Some(
+        Finding::new("evacuation-running", severity, message)
+            .hint(format!("kubectl emqx evacuate stop {} lets that node serve again", first.node)),
+    )
+}
+
+/// The Service leads clients to none of the recipients.
+fn not_serving(picture: &Picture, to: &Recipients) -> Option<Finding> {
+    let serving = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
+    let known = to.clients.iter().all(|it| serving(&it.node) == Some(false));
+    (known && !to.clients.is_empty()).then(|| {
+        blocked("recipients-not-serving", "the Service leads clients to none of the other nodes")
+            .hint(format!("kubectl emqx nodes {}", picture.instance.name))
+    })
+}
+
+fn not_ready(instance: &Instance) -> Option<Finding> {
+    if instance.standalone {
+        return None;
+    }
+    let message = if instance.deleting.is_some() {
+        format!("{} is being deleted", instance.id)
+    } else if instance.upgrading() {
+        format!("{} is being upgraded: the operator evacuates its nodes itself", instance.id)
+    } else {
+        return None;
+    };
+    Some(blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", instance.id.name)))
+}
+
+/// Operator 3.x stops every evacuation of a node that is up to date at its next reconcile.
+fn operator_ends_it(world: &World, instance: &Instance) -> Option<Finding> {
+    let paused = instance.conditions.iter().any(|it| it.kind == "Paused" && it.holds());
+    let ends = world.served.operator == OperatorLine::Three
+        && instance.api == ApiVersion::V3beta1
+        && !instance.standalone
+        && !paused;
+    ends.then(|| {
+        let message = "operator 3.x ends an evacuation that it did not start, at its next reconcile";
+        let id = &instance.id;
+        blocked("operator-ends-evacuation", message).hint(format!(
+            "pause the operator first: kubectl annotate emqx {} -n {} apps.emqx.io/paused=true; remove the annotation afterwards",
+            id.name, id.namespace
+        ))
+    })
+}
+
+/// Durable sessions cannot be moved by an evacuation, which then never ends.
+fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
+    let nodes = &world.nodes.as_ref()?.value;
+    let offline: Vec<u64> = nodes
+        .iter()
+        .filter(|node| node.running)
+        .filter_map(|node| Some(node.sessions?.saturating_sub(node.connections?)))
+        .collect();
+    let same = offline.len() > 1 && offline[0] > 0 && offline.iter().all(|number| *number == offline[0]);
+    if !instance.durable_sessions && !same {
+        return None;
+    }
+    let why = if instance.durable_sessions {
+        "durable sessions are enabled".to_owned()
+    } else {
+        format!(
+            "every node counts the same {} without a client, as durable sessions are counted",
+            plural(offline[0], "session")
+        )
+    };
+    Some(
+        Finding::new(
+            "durable-sessions",
+            Severity::Warning,
+            format!("{why}: an evacuation cannot move them and may stay in evicting_sessions for ever"),
+        )
+        .hint("evacuate stop ends it; the clients have moved by then"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::mk;
+    use super::super::super::picture::picture;
+    use super::super::super::rebalance::Decision;
+    use super::*;
+    use crate::model::{Condition, Evacuation, Load, News, Object, Stage};
+
+    fn node(number: usize) -> NodeName {
+        mk::nodes(&[0; 6])[number].name.clone()
+    }
+
+    fn entry(number: usize) -> Evacuation {
+        Evacuation {
+            node: node(number),
+            stage: Stage::EvictingConns,
+            state: "evicting_conns".into(),
+            recipients: Vec::new(),
+            conn_evict_rate: Some(10),
+            sess_evict_rate: Some(10),
+            initial_connections: Some(10),
+            connections: Some(5),
+            initial_sessions: Some(10),
+            sessions: Some(10),
+        }
+    }
+
+    fn world(api: ApiVersion, counts: &[u64], load: Load) -> World {
+        let mut world = World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api)))))]);
+        world.apply(mk::fact(0, News::Nodes(mk::nodes(counts))));
+        world.apply(mk::fact(0, News::Load(load)));
+        world
+    }
+
+    fn planned(
+        world: &World,
+        api: ApiVersion,
+        nodes: &[usize],
+        settings: &Settings,
+        skip: &[&str],
+    ) -> EvacuationPlan {
+        let nodes: Vec<NodeName> = nodes.iter().map(|number| node(*number)).collect();
+        let skip: Vec<String> = skip.iter().map(|id| (*id).to_owned()).collect();
+        plan(world, &picture(world, &mk::id(api), mk::at(1)), &nodes, settings, &skip).expect("a plan")
+    }
+
+    fn refused(plan: &EvacuationPlan) -> Option<&str> {
+        let blocked = |it: &&Finding| it.severity == Severity::Blocked;
+        (plan.decision == Decision::Refused)
+            .then(|| plan.findings.iter().find(blocked).map_or("", |it| it.id))
+    }
+
+    #[test]
+    fn one_of_several_nodes_can_be_evacuated() {
+        let world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
+        assert_eq!((refused(&plan), plan.recipients.len()), (None, 2));
+        assert_eq!(plan.recipients[0].connections_after, 150);
+    }
+
+    #[test]
+    fn the_last_node_all_nodes_and_the_only_node_are_refused_and_cannot_be_skipped() {
+        for (counts, nodes) in [(&[100_u64][..], &[0_usize][..]), (&[1, 2, 3], &[0, 1, 2])] {
+            let world = world(ApiVersion::V2, counts, Load::default());
+            let plan = planned(&world, ApiVersion::V2, nodes, &Settings::default(), &["evacuation-running"]);
+            assert_eq!(refused(&plan), Some("too-few-nodes"));
+        }
+        let load = Load { evacuations: vec![entry(1), entry(2)], ..Load::default() };
+        let world = world(ApiVersion::V2, &[1, 0, 0], load);
+        assert_eq!(
+            refused(&planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[])),
+            Some("too-few-nodes")
+        );
+    }
+
+    #[test]
+    fn a_node_of_a_running_rebalance_is_refused_also_as_a_recipient() {
+        let world = world(ApiVersion::V2, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
+        for number in [0, 3] {
+            let plan = planned(&world, ApiVersion::V2, &[number], &Settings::default(), &[]);
+            assert_eq!(refused(&plan), Some("already-running"), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_second_evacuation_is_refused_where_fewer_than_half_of_the_nodes_would_remain() {
+        let load = Load { evacuations: vec![entry(1)], ..Load::default() };
+        let few = world(ApiVersion::V2, &[1, 1, 1], load.clone());
+        assert_eq!(
+            refused(&planned(&few, ApiVersion::V2, &[0], &Settings::default(), &[])),
+            Some("evacuation-running")
+        );
+        let plan = planned(&few, ApiVersion::V2, &[0], &Settings::default(), &["evacuation-running"]);
+        assert_eq!(refused(&plan), None);
+        let many = world(ApiVersion::V2, &[1, 1, 1, 1], load.clone());
+        assert_eq!(refused(&planned(&many, ApiVersion::V2, &[0], &Settings::default(), &[])), None);
+        assert_eq!(
+            refused(&planned(&many, ApiVersion::V2, &[1], &Settings::default(), &[])),
+            Some("already-running")
+        );
+    }
+
+    #[test]
+    fn operator_3_would_end_it_unless_it_is_paused() {
+        let mut world = world(ApiVersion::V3beta1, &[1, 1, 1], Load::default());
+        world.served.operator = OperatorLine::Three;
+        let plan = planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[]);
+        assert_eq!(refused(&plan), Some("operator-ends-evacuation"));
+        assert!(
+            plan.findings
+                .iter()
+                .any(|it| it.hint.as_deref().is_some_and(|hint| hint.contains("apps.emqx.io/paused=true")))
+        );
+        let mut instance = mk::instance(ApiVersion::V3beta1);
+        instance.conditions.push(Condition {
+            kind: "Paused".into(),
+            status: "True".into(),
+            ..Condition::default()
+        });
+        world.apply(mk::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        assert_eq!(refused(&planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[])), None);
+    }
+
+    #[test]
+    fn sessions_cannot_go_to_the_node_itself_to_an_unknown_or_to_a_stopped_one() {
+        let mut nodes = mk::nodes(&[1, 1, 1]);
+        nodes[2].running = false;
+        nodes[2].stopped = true;
+        let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
+        world.apply(mk::fact(1, News::Nodes(nodes)));
+        let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
+        let picture = picture(&world, &mk::id(ApiVersion::V2), mk::at(2));
+        let of = |settings: &Settings| plan(&world, &picture, &[node(0)], settings, &[]);
+        assert_eq!(of(&to(node(0))).expect_err("itself").exit, crate::error::Exit::Usage);
+        assert_eq!(of(&to("emqx@nowhere".into())).expect_err("unknown").exit, crate::error::Exit::Error);
+        assert_eq!(refused(&of(&to(node(2))).expect("a plan")), Some("migrate-to"));
+        assert_eq!(refused(&of(&to(node(1))).expect("a plan")), None);
+        let down = plan(&world, &picture, &[node(2)], &Settings::default(), &[]).expect("a plan");
+        assert_eq!(refused(&down), Some("node-not-running"));
+    }
+
+    #[test]
+    fn durable_sessions_are_named() {
+        let mut nodes = mk::nodes(&[5, 6, 7]);
+        nodes.iter_mut().for_each(|node| node.sessions = node.connections.map(|own| own + 40));
+        let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
+        world.apply(mk::fact(1, News::Nodes(nodes)));
+        let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
+        assert_eq!(refused(&plan), None);
+        assert!(
+            plan.findings
+                .iter()
+                .any(|it| it.id == "durable-sessions" && it.message.contains("same 40 sessions"))
+        );
+    }
+}

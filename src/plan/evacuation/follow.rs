@@ -1,0 +1,491 @@
+//! Follows evacuations of single nodes that are part of no upgrade: those that `evacuate start` or another client began.
+//!
+//! EMQX's entry is all there is. It reaches `prohibiting`, in which the node is empty and refuses clients until the
+//! evacuation is stopped; it vanishes when it is stopped or when its node goes down. EMQX restores an evacuation from disk
+//! when its node starts again, without `migrate_to`, and with counts of 0 (seen on EMQX 5.8.11).
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::super::memory::forget;
+use super::super::upgrade::pace::{Holds, Pace};
+use super::super::upgrade::words::doing;
+use super::super::words::{short, verdict};
+use crate::model::human::{count, plural, seconds_between};
+use crate::model::{
+    Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
+    World,
+};
+
+/// Seconds for which an entry must be missing from EMQX's answers before its evacuation counts as stopped, where no cause
+/// is seen.
+const MISSING_SECONDS: u64 = 10;
+
+/// Seconds without any progress in a round of one second after which an evacuation is called stalled.
+const STALLED_SECONDS: u64 = 60;
+
+/// A node that started less than this many seconds ago may have restored its evacuation from disk.
+const RESTARTED_SECONDS: u64 = 1800;
+
+/// One evacuation.
+#[derive(Clone, Debug)]
+pub struct Emptied {
+    /// `evacuation/NODE`.
+    pub name: String,
+    /// EMQX's entry.
+    pub entry: Evacuation,
+    /// When it was first seen.
+    pub began: Timestamp,
+    /// What is on the node.
+    pub holds: Option<Holds>,
+    /// What was on it at the start.
+    pub start: Option<Holds>,
+    /// How it was requested, where we did.
+    pub pace: Option<Pace>,
+    /// Whether EMQX restored it from disk when its node started again.
+    pub restored: bool,
+    /// How far.
+    pub percent: u8,
+    /// Seconds to the end, where that can be known.
+    pub seconds: Option<u64>,
+    /// How it ended, and why.
+    pub verdict: Option<(Verdict, String)>,
+    /// Since when it is in its stage.
+    since: Timestamp,
+    /// When the node last held something else.
+    moved: Timestamp,
+    /// Since when EMQX's answers have not listed it.
+    missing: Option<Timestamp>,
+    /// Milliseconds for which the node was up, and when that was reported.
+    uptime: Option<(u64, Timestamp)>,
+    /// Whether the entry of a run with a verdict is still listed: then it is no new evacuation.
+    listed: bool,
+}
+
+/// Follows evacuations.
+#[derive(Clone, Debug, Default)]
+pub struct Evacuations {
+    /// Those that are running and the last that are over, in the order in which they began.
+    pub runs: Vec<Emptied>,
+    requested: Vec<(NodeName, Pace)>,
+    stopped: BTreeSet<NodeName>,
+    seen: Option<Timestamp>,
+}
+
+impl Evacuations {
+    /// Remembers how we requested one, before its entry is seen.
+    pub fn asked(&mut self, node: NodeName, pace: Pace) {
+        self.requested.push((node, pace));
+    }
+
+    /// Remembers that we stopped one: its end is not asked for twice.
+    pub fn we_stopped(&mut self, node: NodeName) {
+        self.stopped.insert(node);
+    }
+
+    /// The run of this name (`evacuation/NODE`) that was seen last.
+    pub fn run(&self, name: &str) -> Option<&Emptied> {
+        self.runs.iter().rfind(|run| run.name == name)
+    }
+
+    /// Takes in how the world is now. `ours` are the nodes of upgrades.
+    pub fn observe(
+        &mut self,
+        world: &World,
+        focus: Option<&InstanceId>,
+        ours: &BTreeSet<NodeName>,
+        now: Timestamp,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        let copied = || -> Vec<Evacuation> {
+            let of = |id: &InstanceId| focus.is_none_or(|focus| focus == id);
+            let instances = world.instances.iter().filter(|(id, _)| of(id));
+            instances.flat_map(|(_, seen)| seen.value.evacuations.clone()).collect()
+        };
+        let (entries, at) = match &world.load {
+            Some(load) => (load.value.evacuations.clone(), load.at),
+            None => (copied(), now),
+        };
+        // Each answer of EMQX is taken once: entries vanish with the next answer, not with the next fact.
+        if self.seen.is_some_and(|seen| at <= seen) {
+            return events;
+        }
+        self.seen = Some(at);
+        for run in &mut self.runs {
+            let here = entries.iter().any(|entry| entry.node == run.entry.node);
+            if run.verdict.is_some() {
+                run.listed &= here;
+            } else if !here {
+                let known = self.stopped.contains(&run.entry.node);
+                run.absent(world, known, at, now, &mut events);
+            }
+        }
+        for entry in entries.iter().filter(|entry| !ours.contains(&entry.node)) {
+            let same = |run: &Emptied| run.entry.node == entry.node;
+            if self.runs.iter().any(|run| same(run) && run.verdict.is_some() && run.listed) {
+                continue;
+            }
+            let open = self.runs.iter().position(|run| run.verdict.is_none() && same(run));
+            let place = open.unwrap_or_else(|| {
+                let asked = self.requested.iter().position(|(node, _)| *node == entry.node);
+                let pace = asked.map(|place| self.requested.remove(place).1);
+                let lost = self.runs.iter().any(|run| {
+                    same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
+                });
+                let run = Emptied::begin(entry, pace, lost, world, now);
+                let restored = if run.restored {
+                    ", which EMQX restored from disk after the node restarted"
+                } else {
+                    ""
+                };
+                let message = format!("evacuation of {}{restored}", short(&entry.node));
+                events.push(run.event(now, EventType::Created, message));
+                self.stopped.remove(&entry.node);
+                self.runs.push(run);
+                self.runs.len() - 1
+            });
+            if let Some(run) = self.runs.get_mut(place) {
+                run.absorb(entry, world, open.is_none(), now, &mut events);
+            }
+        }
+        // What an upgrade took over (its run began later) is its own.
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
+        {
+            let reason = "it continues as a part of the upgrade".to_owned();
+            run.settle((Verdict::Running, reason), now, &mut events);
+        }
+        forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);
+        events
+    }
+
+    /// The source is over.
+    pub fn finish(&mut self, now: Timestamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            let reason = format!("{} is still being evacuated", short(&run.entry.node));
+            run.settle((Verdict::Running, reason), now, &mut events);
+        }
+        events
+    }
+}
+
+fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
+    world.nodes.as_ref()?.value.iter().find(|node| node.name == *name)
+}
+
+impl Emptied {
+    fn begin(entry: &Evacuation, pace: Option<Pace>, again: bool, world: &World, now: Timestamp) -> Self {
+        let start = match (entry.initial_connections, entry.initial_sessions) {
+            (Some(connections), Some(sessions)) => Some(Holds { connections, sessions }),
+            _ => None,
+        };
+        let uptime = node(world, &entry.node).and_then(|node| node.uptime_millis);
+        Self {
+            name: format!("evacuation/{}", entry.node),
+            entry: entry.clone(),
+            began: now,
+            holds: start,
+            start,
+            pace,
+            restored: again || restored(entry, uptime),
+            percent: 0,
+            seconds: None,
+            verdict: None,
+            since: now,
+            moved: now,
+            missing: None,
+            uptime: None,
+            listed: true,
+        }
+    }
+
+    fn absorb(
+        &mut self,
+        entry: &Evacuation,
+        world: &World,
+        first: bool,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
+        self.missing = None;
+        if self.lost(world, now, events) {
+            return;
+        }
+        let entered = first || entry.stage != self.entry.stage;
+        if entered {
+            self.since = now;
+        }
+        let counted = (self.entry.connections, self.entry.sessions);
+        self.entry = entry.clone();
+        let holds = node(world, &entry.node)
+            .and_then(|node| Some((node.connections?, node.sessions?)))
+            .or_else(|| Some((entry.connections?, entry.sessions?)))
+            .map(|(connections, sessions)| Holds { connections, sessions });
+        let moved = holds.is_some() && holds != self.holds;
+        if entered || moved || counted != (entry.connections, entry.sessions) {
+            self.moved = now;
+        }
+        self.holds = holds.or(self.holds);
+        self.forecast(now);
+        if entered && entry.stage != Stage::Prohibiting {
+            let left = self.seconds.map(|left| format!(", {} to go", plural(left, "second")));
+            let message =
+                format!("{}: {}{}", short(&entry.node), doing(&entry.stage), left.unwrap_or_default());
+            events.push(self.event(now, EventType::Phase, message));
+        } else if moved {
+            let holds = self.holds.unwrap_or_default();
+            let message = format!(
+                "{} %: {} and {} remain on {}",
+                self.percent,
+                plural(holds.connections, "client"),
+                plural(holds.sessions, "session"),
+                short(&entry.node)
+            );
+            events.push(self.event(now, EventType::Progress, message));
+        }
+        if entry.stage == Stage::Prohibiting {
+            self.settle((Verdict::Evacuated, self.emptied()), now, events);
+        } else if let Some(why) = self.stalled(world, now) {
+            self.settle((Verdict::Stalled, why), now, events);
+        }
+    }
+
+    /// The node is empty, as far as EMQX counts.
+    fn emptied(&self) -> String {
+        let moved = match self.start {
+            _ if self.restored => ", which EMQX restored from disk after the node restarted".to_owned(),
+            Some(start) => format!(
+                "; {} and {} were on it",
+                plural(start.connections, "client"),
+                plural(start.sessions, "session")
+            ),
+            None => String::new(),
+        };
+        let rest = self.holds.filter(|holds| !holds.nothing()).map(|holds| {
+            format!("; EMQX still counts {} there", plural(holds.connections.max(holds.sessions), "session"))
+        });
+        format!(
+            "{} is empty and refuses clients{moved}{}; kubectl emqx evacuate stop {} lets it serve again",
+            short(&self.entry.node),
+            rest.unwrap_or_default(),
+            self.entry.node
+        )
+    }
+
+    /// Whether its node went down, or restarted: then it is over, and how is settled.
+    fn lost(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) -> bool {
+        let here = node(world, &self.entry.node);
+        let seen = world.nodes.as_ref().map_or(now, |nodes| nodes.at);
+        let uptime = here.filter(|node| node.running).and_then(|node| node.uptime_millis);
+        let restarted = match (uptime, self.uptime) {
+            // A second or two less is how EMQX rounds, and how long the answer took.
+            (Some(now), Some((before, _))) => now.saturating_add(2_000) < before,
+            _ => false,
+        };
+        let down = here.is_some_and(|node| node.stopped);
+        if down || restarted {
+            let end = self.gone(if restarted { "restarted" } else { "stopped running" });
+            self.settle(end, now, events);
+            // The entry that EMQX restores is another evacuation.
+            self.listed = false;
+            return true;
+        }
+        if let Some(uptime) = uptime {
+            self.uptime = Some((uptime, seen));
+        }
+        false
+    }
+
+    /// How one ended whose node went down.
+    fn gone(&self, how: &str) -> (Verdict, String) {
+        let label = short(&self.entry.node);
+        let holds = self.holds.unwrap_or_default();
+        if self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(Holds::nothing) {
+            return (Verdict::Evacuated, format!("{label} was empty, and {how}"));
+        }
+        if holds.connections > 0 || self.holds.is_none() {
+            let clients = match self.holds {
+                Some(holds) => plural(holds.connections, "client"),
+                None => "an unknown number of clients".to_owned(),
+            };
+            let message = format!(
+                "{label} {how} in {} with {clients} connected, which were disconnected at once; EMQX restores the \
+                 evacuation from disk when the node starts again",
+                self.entry.state
+            );
+            return (Verdict::NodesLost, message);
+        }
+        let message = format!(
+            "{label} {how} in {} before {} were moved",
+            self.entry.state,
+            plural(holds.sessions, "session")
+        );
+        (Verdict::Failed, message)
+    }
+
+    /// EMQX's answer does not list it.
+    fn absent(
+        &mut self,
+        world: &World,
+        stopped: bool,
+        at: Timestamp,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
+        if self.lost(world, now, events) {
+            return;
+        }
+        let since = *self.missing.get_or_insert(at);
+        if node(world, &self.entry.node).is_none() && world.nodes.is_some() {
+            // A core that starts again is in no list for about two seconds; a replicant that stopped stays away.
+            if seconds_between(since, at) >= 2 {
+                let end = self.gone("left the cluster");
+                self.settle(end, now, events);
+                self.listed = false;
+            }
+            return;
+        }
+        if !stopped && seconds_between(since, at) < MISSING_SECONDS {
+            return;
+        }
+        let clients = self
+            .holds
+            .map_or_else(String::new, |holds| format!("; {} on it", plural(holds.connections, "client")));
+        let who = if stopped { "you stopped it" } else { "it was stopped" };
+        let message = format!("{who} in {}{clients}, and the node accepts clients again", self.entry.state);
+        self.settle((Verdict::Stopped, message), now, events);
+        self.listed = false;
+    }
+
+    /// Why nothing has moved for a long time, if nothing has.
+    fn stalled(&self, world: &World, now: Timestamp) -> Option<String> {
+        let spent = seconds_between(self.moved, now);
+        let limit = match self.entry.stage {
+            Stage::EvictingConns | Stage::EvictingSessions => STALLED_SECONDS,
+            Stage::WaitHealthCheck => (self.pace.as_ref()?.wait_health_check * 3).max(STALLED_SECONDS),
+            Stage::WaitTakeover => (self.pace.as_ref()?.wait_takeover * 3).max(STALLED_SECONDS),
+            Stage::Prohibiting | Stage::Unknown(_) => return None,
+        };
+        if spent < limit {
+            return None;
+        }
+        let label = short(&self.entry.node);
+        let why = match self.entry.stage {
+            Stage::EvictingSessions if self.entry.recipients.is_empty() => {
+                "no other node can take sessions; EMQX tries again every 30 s".to_owned()
+            }
+            Stage::EvictingSessions => match residue(world, &self.entry) {
+                Some(rest) => format!(
+                    "the same {} are counted on every node: durable sessions, which no evacuation can move",
+                    plural(rest, "session")
+                ),
+                None => format!(
+                    "{} remain; durable sessions cannot be moved by an evacuation",
+                    plural(self.holds.map_or(0, |holds| holds.sessions), "session")
+                ),
+            },
+            _ => format!("EMQX reports {}", self.entry.state),
+        };
+        Some(format!("nothing moved on {label} for {spent}s: {why}"))
+    }
+
+    fn forecast(&mut self, now: Timestamp) {
+        let (Some(holds), Some(start)) = (self.holds, self.start) else { return };
+        let rounds = |number: u64, rate: Option<u64>| match rate {
+            Some(rate) if rate > 0 => number.div_ceil(rate),
+            _ => number,
+        };
+        let (conn, sess) = (self.entry.conn_evict_rate, self.entry.sess_evict_rate);
+        let (check, takeover) =
+            self.pace.as_ref().map_or((0, 0), |pace| (pace.wait_health_check, pace.wait_takeover));
+        let order = self.entry.stage.order().unwrap_or(0);
+        let spent = seconds_between(self.since, now);
+        let wait = |length: u64, at: u8| match order.cmp(&at) {
+            std::cmp::Ordering::Less => length,
+            std::cmp::Ordering::Equal => length.saturating_sub(spent),
+            std::cmp::Ordering::Greater => 0,
+        };
+        let whole = check + rounds(start.connections, conn) + takeover + rounds(start.offline(), sess);
+        let evicting = if order <= 1 { rounds(holds.connections, conn) } else { 0 };
+        let moving = if order <= 3 { rounds(holds.offline(), sess) } else { 0 };
+        let left = wait(check, 0) + evicting + wait(takeover, 2) + moving;
+        let done = u128::from(whole.saturating_sub(left)) * 100 / u128::from(whole.max(1));
+        self.percent = (done.min(99) as u8).max(self.percent);
+        // EMQX does not report how long it waits: without that the end is not known before the last wait is over.
+        self.seconds = (self.pace.is_some() || order >= 3).then_some(left);
+    }
+
+    fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+        if word.0.final_word() {
+            self.percent = 100;
+        }
+        self.verdict = Some(word.clone());
+        let mut event = self.event(now, EventType::Verdict, verdict(word.0, &word.1));
+        event.verdict = Some(word.0);
+        event.reason = Some(word.1);
+        events.push(event);
+    }
+
+    /// How it stands, in one sentence.
+    pub fn message(&self) -> String {
+        if let Some((_, why)) = &self.verdict {
+            return why.clone();
+        }
+        let holds = self.holds.map_or_else(String::new, |holds| {
+            format!(", {} and {} remain", count(holds.connections), plural(holds.sessions, "session"))
+        });
+        let restored =
+            if self.restored { "; EMQX restored it from disk after the node restarted" } else { "" };
+        format!("{}{holds}{restored}", doing(&self.entry.stage))
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        let over = self.verdict.is_some();
+        Event {
+            time: now,
+            kind,
+            name: self.name.clone(),
+            operation: Operation::Evacuation,
+            phase: (!over).then(|| self.entry.stage.phase().to_owned()),
+            nodes: vec![EventNode {
+                node: self.entry.node.clone(),
+                connections: self.holds.map(|holds| holds.connections),
+                sessions: self.holds.map(|holds| holds.sessions),
+                part: Some(Part::Evacuating),
+                state: (!over).then(|| self.entry.state.clone()),
+            }],
+            moved_connections: self
+                .start
+                .zip(self.holds)
+                .map(|(start, holds)| start.connections.saturating_sub(holds.connections)),
+            percent: Some(self.percent),
+            eta_seconds: self.seconds.filter(|_| !over),
+            lost_clients: None,
+            lost_sessions: None,
+            landing_ratio: None,
+            message,
+            verdict: None,
+            reason: None,
+        }
+    }
+}
+
+/// Whether EMQX restored this evacuation from disk: it then counts from 0, and its node started not long ago.
+pub fn restored(entry: &Evacuation, uptime_millis: Option<u64>) -> bool {
+    entry.initial_connections == Some(0)
+        && entry.initial_sessions == Some(0)
+        && entry.stage != Stage::WaitHealthCheck
+        && uptime_millis.is_some_and(|millis| millis / 1000 < RESTARTED_SECONDS)
+}
+
+/// The number of sessions that remain on an evacuated node and are counted on every other node of the same kind as well:
+/// from EMQX 5.8 on each node counts the cluster's disconnected durable sessions.
+pub fn residue(world: &World, entry: &Evacuation) -> Option<u64> {
+    let rest = entry.sessions.filter(|rest| *rest > 0)?;
+    let nodes = &world.nodes.as_ref()?.value;
+    let others: Vec<&Node> = nodes.iter().filter(|node| node.running && node.name != entry.node).collect();
+    let offline = |node: &Node| Some(node.sessions?.saturating_sub(node.connections?));
+    (!others.is_empty() && others.iter().all(|node| offline(node).is_some_and(|number| number >= rest)))
+        .then_some(rest)
+}
