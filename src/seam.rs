@@ -287,6 +287,8 @@ pub struct Evacuate {
     pub wait_health_check: Option<u64>,
     /// Where sessions go; empty is to all other nodes.
     pub migrate_to: Vec<NodeName>,
+    /// Where MQTT 5 clients are sent: `HOST:PORT`.
+    pub redirect_to: Option<String>,
 }
 
 /// EMQX's own API, of one cluster.

@@ -57,7 +57,7 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
         }
         // Who may not list namespaces still has those of the kubeconfig.
         Names::Namespaces => known(Entry::Namespace)?,
-        Names::Instances | Names::Operations | Names::Images => {}
+        Names::Instances | Names::Operations | Names::Nodes | Names::Images => {}
     }
     let (silent, ..) = Printer::captured(Look::default(), Terminal::default());
     let runtime = tokio::runtime::Builder::new_current_thread()

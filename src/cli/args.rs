@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::args_evacuate::EvacuateArgs;
 use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
@@ -65,6 +66,11 @@ pub(super) enum VerbArgs {
     /// Without a verb: what runs and what ran, and what to type next.
     #[command(verbatim_doc_comment, after_help = help::REBALANCE)]
     Rebalance(RebalanceArgs),
+    /// Empty EMQX nodes: plan, start, follow, stop
+    ///
+    /// An evacuated node moves its clients and sessions to the other nodes and refuses new clients until it is stopped.
+    #[command(verbatim_doc_comment, after_help = help::EVACUATE)]
+    Evacuate(EvacuateArgs),
     /// A new image: plan, start, guard, follow, turn back
     ///
     /// Without a verb: the same as `upgrade apply --watch`.

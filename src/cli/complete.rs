@@ -214,6 +214,7 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
 fn checks(path: &[&str]) -> &'static [&'static str] {
     match path {
         ["upgrade", ..] => &SKIPPABLE,
+        ["evacuate", ..] => &crate::plan::evacuation::checks::SKIPPABLE,
         ["rebalance", "stop"] => &STOP_CHECKS,
         _ => &APPLY_CHECKS,
     }
@@ -228,6 +229,8 @@ fn names(arg: &Arg) -> Option<Names> {
         Some("cluster") => Names::Clusters,
         Some("user") => Names::Users,
         Some("image" | "to") => Names::Images,
+        Some("migrate-to") => Names::Nodes,
+        None if arg.get_id() == "targets" => Names::Nodes,
         None if kind == TypeId::of::<InstanceName>() => Names::Instances,
         None if kind == TypeId::of::<OperationName>() => Names::Operations,
         None if arg.get_id() == "scenario" => Names::Scenarios,

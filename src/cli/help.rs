@@ -49,6 +49,45 @@ Examples:
   kubectl emqx rebalance plan emqx
   kubectl emqx rebalance apply emqx --conn-evict-rate 10 --watch";
 
+/// Of `evacuate`.
+pub(super) const EVACUATE: &str = "\
+Examples:
+  kubectl emqx evacuate list
+  kubectl emqx evacuate start emqx-core-0 --conn-evict-rate 50 --watch
+  kubectl emqx evacuate stop emqx-core-0";
+
+/// Of `evacuate start`.
+pub(super) const EVACUATE_START: &str = "\
+Examples:
+  kubectl emqx evacuate start emqx-core-0 --dry-run=client
+  kubectl emqx evacuate start emqx-core-0 --conn-evict-rate 50 --watch
+  kubectl emqx evacuate start emqx@10.0.0.7 --wait-health-check 30s --redirect-to mqtt.example.com:1883
+  kubectl emqx evacuate start emqx@10.0.0.7 --emqx-url http://10.0.0.8:18083 --api-key-file key";
+
+/// Of `evacuate stop`.
+pub(super) const EVACUATE_STOP: &str = "\
+Examples:
+  kubectl emqx evacuate stop
+  kubectl emqx evacuate stop emqx-core-0 --yes";
+
+/// Of `evacuate status`.
+pub(super) const EVACUATE_STATUS: &str = "\
+Examples:
+  kubectl emqx evacuate status
+  kubectl emqx evacuate status emqx-core-0 -o json";
+
+/// Of `evacuate watch`.
+pub(super) const EVACUATE_WATCH: &str = "\
+Examples:
+  kubectl emqx evacuate watch emqx-core-0
+  kubectl emqx evacuate watch -o jsonl --record evacuation.jsonl";
+
+/// Of `evacuate list`.
+pub(super) const EVACUATE_LIST: &str = "\
+Examples:
+  kubectl emqx evacuate list
+  kubectl emqx evacuate list -A -o json";
+
 /// Of `rebalance plan`.
 pub(super) const PLAN: &str = "\
 Examples:

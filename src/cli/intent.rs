@@ -1,5 +1,6 @@
 //! What is meant: checked, complete, with defaults filled in. After this no code asks whether a flag was given.
 
+pub mod evacuate;
 pub mod upgrade;
 
 use std::path::PathBuf;
@@ -150,6 +151,8 @@ pub enum Verb {
     Prune(Prune),
     /// `upgrade` and its verbs.
     Upgrade(upgrade::Upgrade),
+    /// `evacuate` and its subcommands.
+    Evacuate(evacuate::Evacuate),
     /// `watch`.
     View(View),
     /// `replay`.
@@ -210,6 +213,8 @@ pub enum Names {
     Instances,
     /// Of Rebalances, and of the EMQX nodes that conduct one without an object.
     Operations,
+    /// Of EMQX nodes, by their pods.
+    Nodes,
     /// Of the images that EMQX clusters in the namespace run or ran.
     Images,
     /// Of what the demo can play.

@@ -8,6 +8,7 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_evacuate;
 mod args_upgrade;
 pub mod complete;
 mod environment;
@@ -18,6 +19,7 @@ mod help;
 pub mod intent;
 mod problem;
 mod rules;
+mod rules_evacuate;
 mod rules_rebalance;
 mod rules_shared;
 mod rules_upgrade;

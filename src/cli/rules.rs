@@ -11,6 +11,7 @@ use super::intent::{
     Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
     Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
+use super::rules_evacuate::evacuate;
 use super::rules_rebalance::rebalance;
 use super::rules_shared::{follow, stream};
 use super::rules_upgrade::upgrade;
@@ -28,6 +29,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Nodes(args) => Verb::Nodes(read(args)?),
         VerbArgs::Watch(args) => Verb::View(view(args, &global)?),
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
+        VerbArgs::Evacuate(args) => Verb::Evacuate(evacuate(args, &global)?),
         VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
@@ -148,6 +150,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         Verb::Status(read) | Verb::Nodes(read) => matches!(read.selection, Selection::Many(_)),
         Verb::View(view) => matches!(view.selection, Selection::Many(_)),
         Verb::List(list) => list.filter.all_namespaces,
+        Verb::Evacuate(super::intent::evacuate::Evacuate::Show(show)) => show.filter.all_namespaces,
         Verb::Version(version) => version.filter.all_namespaces,
         _ => false,
     };

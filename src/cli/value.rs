@@ -231,6 +231,33 @@ pub(super) fn operation(text: &str) -> Result<OperationName, Bad> {
     }
 }
 
+/// An EMQX node by its own name, or by its pod's (also `pod/NAME`).
+pub(super) fn target(text: &str) -> Result<String, Bad> {
+    let name = text.strip_prefix("pod/").or_else(|| text.strip_prefix("pods/")).unwrap_or(text);
+    let bad = |letter: char| {
+        letter.is_control() || letter.is_whitespace() || matches!(letter, '/' | ',' | '\'' | '"')
+    };
+    if name.is_empty() || name.len() > 512 || name.chars().any(bad) {
+        return Err(Bad::new("it is neither the name of an EMQX node nor of a pod")
+            .hint("emqx@HOST as `kubectl emqx nodes -o wide` shows it, or the name of its pod"));
+    }
+    Ok(name.to_owned())
+}
+
+/// A server reference: one or more `HOST:PORT`, with blanks between.
+pub(super) fn redirect(text: &str) -> Result<String, Bad> {
+    let good = |part: &str| {
+        part.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !host.contains(['/', '@'])
+        })
+    };
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    if parts.is_empty() || !parts.iter().all(|part| good(part)) || text.chars().any(char::is_control) {
+        return Err(Bad::new("a server reference is HOST:PORT").hint("--redirect-to mqtt.example.com:1883"));
+    }
+    Ok(parts.join(" "))
+}
+
 /// An image.
 pub(super) fn image(text: &str) -> Result<Image, Bad> {
     Image::parse(text).map_err(|problem| Bad { why: problem.why, hint: problem.hint })

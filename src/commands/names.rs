@@ -23,6 +23,12 @@ pub async fn find(hands: &Hands, names: Names, word: &str, tell: &dyn Fn(Candida
         }
         Names::Instances => instances(&look(hands, Want::default()).await?, word, tell),
         Names::Operations => operations(hands, word, tell).await?,
+        Names::Nodes => {
+            let world = look(hands, Want { pods: true, ..Want::default() }).await?;
+            for id in world.ids() {
+                world.pods_of(&id).for_each(|pod| tell(Candidate::new(pod.name.as_str(), "EMQX node")));
+            }
+        }
         Names::Images => {
             let world = look(hands, Want { pods: true, sets: true, ..Want::default() }).await?;
             images(&world).for_each(tell);

@@ -49,6 +49,9 @@ pub(super) fn evacuation(order: &Evacuate, v4: bool) -> Value {
     if !order.migrate_to.is_empty() {
         body["migrate_to"] = json!(order.migrate_to);
     }
+    if let Some(redirect) = &order.redirect_to {
+        body["redirect_to"] = json!(redirect);
+    }
     body
 }
 

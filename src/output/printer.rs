@@ -17,8 +17,11 @@ use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
+use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::rebalance::RebalancePlan;
-use crate::plan::results::{Applied, Backend, Nodes, RebalanceItem, Status, Stopped, Version};
+use crate::plan::results::{
+    Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, Version,
+};
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// Where the words go.
@@ -449,6 +452,25 @@ impl Printer {
             || applied.name.clone(),
             |_| theme.clean(&format!("{}{note}", applied.name)) + "\n",
         );
+    }
+
+    /// The plan of an evacuation, beside the data.
+    pub fn talk_evacuation(&self, plan: &EvacuationPlan) {
+        let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
+        self.push(true, &text::evacuation::plan(plan, layout));
+    }
+
+    /// Evacuations: one document for one node, a list for several.
+    pub fn evacuations(&self, items: &[EvacuationItem], output: Output) {
+        let name = |item: &EvacuationItem| format!("evacuation/{}", item.node);
+        match (items, &output) {
+            ([], Output::Text | Output::Wide) => self.talk("no EMQX node is being evacuated"),
+            ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
+                self.result("Evacuation", one, output, || name(one), |_| String::new());
+            }
+            _ => self
+                .results("Evacuation", items, output, name, |layout| text::evacuation::list(items, layout)),
+        }
     }
 
     /// What `stop` did.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::assessment::{Health, MembershipSummary, OperationStatus};
 use super::picture::{NodeRow, SourceAge, Totals};
-use crate::model::{ApiVersion, InstanceId, Operation, OperatorLine, Source, Verdict};
+use crate::model::{ApiVersion, InstanceId, NodeName, Operation, OperatorLine, PodName, Source, Verdict};
 
 /// The operator, in a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -179,6 +179,38 @@ pub struct Stopped {
     pub message: String,
     /// What was seen that proves it.
     pub proof: Vec<String>,
+}
+
+/// The evacuation of one node: `evacuate status`, an item of `evacuate list`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvacuationItem {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The node.
+    pub node: NodeName,
+    /// Its pod.
+    pub pod: Option<PodName>,
+    /// EMQX's own word for its stage; `None` when it is not evacuated.
+    pub state: Option<String>,
+    /// Live clients at the start.
+    pub initial_connections: Option<u64>,
+    /// Live clients now.
+    pub connections: Option<u64>,
+    /// Sessions at the start.
+    pub initial_sessions: Option<u64>,
+    /// Sessions now.
+    pub sessions: Option<u64>,
+    /// Where EMQX moves sessions to.
+    pub recipients: Vec<NodeName>,
+    /// How far it is.
+    pub percent: Option<u8>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// Why.
+    pub message: String,
 }
 
 /// The versions in play: `version`.

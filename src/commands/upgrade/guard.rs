@@ -150,6 +150,7 @@ impl Guard {
                     wait_takeover: Some(*wait_takeover).filter(|seconds| *seconds > 0),
                     wait_health_check: None,
                     migrate_to: migrate_to.clone(),
+                    redirect_to: None,
                 };
                 gathered.broker.evacuate(node, &order).await.map(|_| ())
             }

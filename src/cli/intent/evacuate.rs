@@ -1,0 +1,70 @@
+//! `evacuate` and its subcommands.
+
+use std::time::Duration;
+
+use super::{Filter, Follow, Output, Then, Write};
+use crate::plan::evacuation::Settings;
+
+/// A node by its own name, by its pod's name, or by its pod's name alone in the node's name.
+pub type Target = String;
+
+/// `evacuate` with all it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evacuate {
+    /// `evacuate start`.
+    Start(Start),
+    /// `evacuate stop`.
+    Stop(Stop),
+    /// `evacuate status` (of these nodes), `evacuate list` (of whatever runs).
+    Show(Show),
+    /// `evacuate watch`.
+    Watch(Watch),
+}
+
+/// `evacuate start`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The nodes.
+    pub targets: Vec<Target>,
+    /// What is requested of EMQX.
+    pub settings: Settings,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// What comes next.
+    pub then: Then,
+}
+
+/// `evacuate stop`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    /// The nodes; none: the only one that is evacuated.
+    pub targets: Vec<Target>,
+    /// How it is changed.
+    pub write: Write,
+    /// How long the verification may take.
+    pub timeout: Duration,
+    /// The form.
+    pub output: Output,
+}
+
+/// `evacuate status`, `evacuate list`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Show {
+    /// The nodes; none: every evacuation that runs.
+    pub targets: Vec<Target>,
+    /// In which namespaces and clusters, without targets.
+    pub filter: Filter,
+    /// The form.
+    pub output: Output,
+}
+
+/// `evacuate watch`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// The nodes; none: every evacuation that runs.
+    pub targets: Vec<Target>,
+    /// How.
+    pub follow: Follow,
+}

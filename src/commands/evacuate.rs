@@ -1,0 +1,489 @@
+//! `evacuate`: empty EMQX nodes through EMQX's own API, follow it, stop it.
+
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+
+use super::face::Face;
+use super::gather::{self, Gathered};
+use super::{Hands, Interrupt, Outcome, decide};
+use crate::cli::intent::evacuate::{Evacuate, Show, Start, Watch};
+use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then};
+use crate::error::{Exit, Problem};
+use crate::model::human::{count, duration};
+use crate::model::{ApiVersion, EventType, NodeName, Verdict};
+use crate::plan::evacuation::checks;
+use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::{EvacuationPlan, Settings};
+use crate::plan::picture::picture;
+use crate::plan::rebalance::Decision;
+use crate::plan::results::{Applied, Backend, EvacuationItem};
+use crate::plan::tape::{Looks, Operations};
+use crate::plan::upgrade::pace::Pace;
+use crate::seam::{self, Want};
+
+mod stop;
+
+/// How often EMQX is asked, by the server's clock.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Facts that are taken in before the next refresh.
+const BURST: usize = 4096;
+
+/// `evacuate` and its subcommands.
+pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
+    match intent {
+        Evacuate::Start(start) => self::start(hands, start).await,
+        Evacuate::Stop(stop) => stop::run(hands, stop).await,
+        Evacuate::Show(show) => self::show(hands, show).await,
+        Evacuate::Watch(watch) => self::watch(hands, watch).await,
+    }
+}
+
+/// The name of an evacuation in outputs.
+fn name(node: &NodeName) -> String {
+    format!("evacuation/{node}")
+}
+
+/// The cluster that has all of these nodes, and their names in EMQX.
+async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeName>), Problem> {
+    let all = gather::several(hands, &Filter::default(), Want::REBALANCE).await?;
+    let mut unheard: Option<String> = None;
+    let mut known: Vec<String> = Vec::new();
+    let mut best: Option<(usize, String)> = None;
+    for gathered in all {
+        let heard = gathered.world.hearings.get(&(crate::model::Source::Emqx, "nodes"));
+        unheard = unheard.or_else(|| heard.and_then(|it| it.link.why()).map(str::to_owned));
+        let mut nodes: Vec<NodeName> = Vec::new();
+        let mut missing = None;
+        for target in targets {
+            match resolve(&gathered, hands, target) {
+                Some(node) if nodes.contains(&node) => {}
+                Some(node) => nodes.push(node),
+                None => missing = missing.or(Some(target.clone())),
+            }
+        }
+        match missing {
+            None => return Ok((gathered, nodes)),
+            Some(missing) if best.as_ref().is_none_or(|(most, _)| nodes.len() > *most) => {
+                best = Some((nodes.len(), missing));
+            }
+            Some(_) => {}
+        }
+        let rows = picture(&gathered.world, &gathered.id, hands.clock.now()).nodes;
+        known.extend(
+            rows.iter().map(|row| {
+                row.pod.as_ref().map_or_else(|| row.node.to_string(), |pod| pod.as_str().to_owned())
+            }),
+        );
+    }
+    let missing = best.map_or_else(|| targets.join(", "), |(_, missing)| missing);
+    let place =
+        if hands.namespace.is_empty() { String::new() } else { format!(" in namespace {}", hands.namespace) };
+    if let Some(why) = unheard {
+        return Err(Problem::new(format!("cannot find the EMQX node {missing}{place}"), why)
+            .hint("kubectl emqx status names what is missing"));
+    }
+    let why = match known.len() {
+        0 => String::new(),
+        1..=8 => format!("its nodes are {}", known.join(", ")),
+        many => format!("its {many} nodes are {}, …", known[..8].join(", ")),
+    };
+    Err(Problem::new(format!("there is no EMQX node or EMQX pod {missing}{place}"), why)
+        .hint("kubectl emqx nodes lists the nodes and their pods"))
+}
+
+/// The node that is meant: by its own name, by its pod, or by the first part of its host.
+fn resolve(gathered: &Gathered, hands: &Hands, target: &str) -> Option<NodeName> {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let listed = || nodes.iter().map(|node| &node.name);
+    if let Some(node) = listed().find(|node| node.as_str() == target) {
+        return Some(node.clone());
+    }
+    let pod = |node: &&NodeName| {
+        picture.node(node).and_then(|row| row.pod.as_ref()).is_some_and(|pod| pod.as_str() == target)
+    };
+    listed()
+        .find(pod)
+        .or_else(|| listed().find(|node| node.host() == target || node.first_label() == target))
+        .cloned()
+}
+
+/// `evacuate start`.
+async fn start(hands: &Hands, intent: &Start) -> Outcome {
+    let (mut gathered, nodes) = find(hands, &intent.targets).await?;
+    let settings = settings(hands, &gathered, &intent.settings)?;
+    let planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    hands.printer.talk_evacuation(&planned);
+    let what = format!("will not evacuate {}", labels(&planned, &nodes));
+    decide::decided(
+        hands,
+        &intent.write,
+        planned.decision,
+        &planned.message,
+        &planned.findings,
+        what.clone(),
+    )?;
+    if intent.write.dry_run != DryRun::None {
+        made(hands, intent, &nodes, planned, " (dry run)");
+        return Ok(Exit::Reached);
+    }
+    decide::confirm(hands, &intent.write, &question(&planned, &nodes)).await?;
+
+    // Time passed while the user read: counts and other operations are read again.
+    gather::relist(hands, &mut gathered, Want::REBALANCE).await?;
+    gather::refresh(hands, &mut gathered).await?;
+    let fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    if fresh.decision != Decision::Go {
+        decide::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
+    }
+    let order = seam::Evacuate {
+        conn_evict_rate: settings.conn_evict_rate,
+        sess_evict_rate: settings.sess_evict_rate,
+        wait_takeover: Some(settings.wait_takeover_seconds),
+        wait_health_check: waits(&fresh).then_some(settings.wait_health_check_seconds),
+        migrate_to: settings.migrate_to.clone(),
+        redirect_to: settings.redirect_to.clone(),
+    };
+    let mut operations = Operations::of(&gathered.id);
+    operations.observe(&gathered.world, hands.clock.now());
+    for (place, node) in nodes.iter().enumerate() {
+        let started = gathered.broker.evacuate(node, &order).await.and_then(|started| {
+            if started {
+                return Ok(());
+            }
+            Err(Problem::refused(
+                format!("cannot evacuate {node}"),
+                "another client started its evacuation meanwhile",
+            )
+            .hint(format!("kubectl emqx evacuate watch {node}")))
+        });
+        if let Err(problem) = started {
+            for done in &nodes[..place] {
+                hands.printer.notice(&format!(
+                    "the evacuation of {done} was started: kubectl emqx evacuate stop {done}"
+                ));
+            }
+            return Err(problem);
+        }
+        operations.upgrades.evacuations.asked(node.clone(), pace(&settings, waits(&fresh)));
+    }
+    if let Some(reason) = &intent.write.reason {
+        hands.printer.talk(&format!("reason: {reason}"));
+    }
+    made(hands, intent, &nodes, fresh, "");
+    match &intent.then {
+        Then::Leave(_) => {
+            hands.printer.next(&format!("kubectl emqx evacuate watch {}", words(&nodes)));
+            Ok(Exit::Reached)
+        }
+        Then::Follow(follow) => self::follow(hands, gathered, operations, &nodes, follow, false).await,
+    }
+}
+
+/// Whether this EMQX waits for load balancers.
+fn waits(plan: &EvacuationPlan) -> bool {
+    plan.settings.wait_health_check_seconds == 0 || plan.phases.first().is_some_and(|phase| phase.seconds > 0)
+}
+
+/// `--migrate-to` may name pods: EMQX takes nodes.
+fn settings(hands: &Hands, gathered: &Gathered, asked: &Settings) -> Result<Settings, Problem> {
+    let mut settings = asked.clone();
+    for target in &mut settings.migrate_to {
+        let Some(node) = resolve(gathered, hands, target.as_str()) else {
+            return Err(Problem::new(
+                format!("--migrate-to: there is no EMQX node or EMQX pod {target}"),
+                "",
+            )
+            .hint("kubectl emqx nodes lists the nodes and their pods"));
+        };
+        *target = node;
+    }
+    Ok(settings)
+}
+
+fn plan(
+    hands: &Hands,
+    gathered: &Gathered,
+    nodes: &[NodeName],
+    settings: &Settings,
+    skip: &[String],
+) -> Result<EvacuationPlan, Problem> {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    checks::plan(&gathered.world, &picture, nodes, settings, skip)
+}
+
+fn labels(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
+    let label = |node: &NodeName| {
+        let planned = plan.nodes.iter().find(|it| it.node == *node);
+        planned.and_then(|it| it.pod.as_ref()).map_or_else(|| node.to_string(), |pod| pod.as_str().to_owned())
+    };
+    nodes.iter().map(label).collect::<Vec<_>>().join(", ")
+}
+
+fn words(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn question(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
+    let clients: u64 = plan.nodes.iter().map(|node| node.connections).sum();
+    format!(
+        "Evacuate {} of {}: disconnect {} clients over {}?",
+        labels(plan, nodes),
+        plan.instance,
+        count(clients),
+        duration(plan.total_seconds)
+    )
+}
+
+fn pace(settings: &Settings, health_check: bool) -> Pace {
+    Pace {
+        api: ApiVersion::V2,
+        delay: 0,
+        wait_health_check: if health_check { settings.wait_health_check_seconds } else { 0 },
+        conn_evict_rate: Some(settings.conn_evict_rate),
+        wait_takeover: settings.wait_takeover_seconds,
+        sess_evict_rate: Some(settings.sess_evict_rate),
+        boot: 0,
+    }
+}
+
+/// Prints what was started.
+fn made(hands: &Hands, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan, note: &str) {
+    let names: Vec<String> = nodes.iter().map(name).collect();
+    if let Then::Leave(output) = &intent.then
+        && !matches!(output, Output::Text | Output::Name | Output::Wide)
+    {
+        let instance = plan.instance.clone();
+        let applied = Applied { name: names.join(" "), instance, backend: Some(Backend::Emqx), plan };
+        hands.printer.applied(&applied, output.clone(), note);
+        return;
+    }
+    if matches!(&intent.then, Then::Follow(follow) if follow.stream == Stream::Jsonl) {
+        return;
+    }
+    for name in names {
+        hands.printer.line(&format!("{name}{note}"));
+    }
+}
+
+/// `evacuate status`, `evacuate list`.
+async fn show(hands: &Hands, intent: &Show) -> Outcome {
+    let found: Vec<(Gathered, Vec<NodeName>)> = if intent.targets.is_empty() {
+        let all = gather::several(hands, &intent.filter, Want::REBALANCE).await?;
+        all.into_iter().map(|it| (it, Vec::new())).collect()
+    } else {
+        vec![find(hands, &intent.targets).await?]
+    };
+    let mut items = Vec::new();
+    for (gathered, nodes) in &found {
+        let mut operations = Operations::of(&gathered.id);
+        operations.observe(&gathered.world, hands.clock.now());
+        heard(gathered, hands)?;
+        let runs = &operations.upgrades.evacuations.runs;
+        let listed = |node: &NodeName| item(gathered, hands, node, runs);
+        if nodes.is_empty() {
+            let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+            items.extend(entries.map(|entry| listed(&entry.node)));
+        } else {
+            items.extend(nodes.iter().map(listed));
+        }
+    }
+    hands.printer.evacuations(&items, intent.output.clone());
+    Ok(Exit::Reached)
+}
+
+/// That nothing runs is only concluded from EMQX's own answer.
+fn heard(gathered: &Gathered, hands: &Hands) -> Result<(), Problem> {
+    if gathered.world.load.is_some() {
+        return Ok(());
+    }
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let why = picture.sources.get(&crate::model::Source::Emqx).and_then(|age| age.why.clone());
+    Err(Problem::new(
+        format!("cannot tell which nodes of {} are evacuated", gathered.id),
+        why.unwrap_or_else(|| "EMQX does not answer".to_owned()),
+    )
+    .hint(super::watch::REACH_EMQX))
+}
+
+fn item(gathered: &Gathered, hands: &Hands, node: &NodeName, runs: &[Emptied]) -> EvacuationItem {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let pod = picture.node(node).and_then(|row| row.pod.clone());
+    let instance = gathered.id.clone();
+    let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+    let entry = entries.into_iter().find(|entry| entry.node == *node);
+    let counts = gathered.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    let run = runs.iter().rfind(|run| run.entry.node == *node);
+    match (entry, run) {
+        (Some(entry), run) => EvacuationItem {
+            instance,
+            node: node.clone(),
+            pod,
+            state: Some(entry.state.clone()),
+            initial_connections: entry.initial_connections,
+            connections: counts.and_then(|it| it.connections).or(entry.connections),
+            initial_sessions: entry.initial_sessions,
+            sessions: counts.and_then(|it| it.sessions).or(entry.sessions),
+            recipients: entry.recipients.clone(),
+            percent: run.map(|run| run.percent),
+            eta_seconds: run.filter(|run| run.verdict.is_none()).and_then(|run| run.seconds),
+            verdict: run
+                .and_then(|run| run.verdict.as_ref())
+                .map_or(Verdict::Running, |(verdict, _)| *verdict),
+            message: run.map_or_else(|| entry.state.clone(), Emptied::message),
+        },
+        (None, _) => EvacuationItem {
+            instance,
+            node: node.clone(),
+            pod,
+            state: None,
+            initial_connections: None,
+            connections: counts.and_then(|it| it.connections),
+            initial_sessions: None,
+            sessions: counts.and_then(|it| it.sessions),
+            recipients: Vec::new(),
+            percent: None,
+            eta_seconds: None,
+            verdict: Verdict::Idle,
+            message: "the node is not being evacuated".to_owned(),
+        },
+    }
+}
+
+/// `evacuate watch`.
+async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
+    let (gathered, nodes) =
+        if intent.targets.is_empty() { running(hands).await? } else { find(hands, &intent.targets).await? };
+    heard(&gathered, hands)?;
+    let evacuated = |node: &NodeName| {
+        gathered
+            .world
+            .load
+            .as_ref()
+            .is_some_and(|load| load.value.evacuations.iter().any(|it| it.node == *node))
+    };
+    let (here, idle): (Vec<NodeName>, Vec<NodeName>) = nodes.into_iter().partition(evacuated);
+    for node in &idle {
+        hands.printer.talk(&format!("{node} is not being evacuated"));
+    }
+    if here.is_empty() {
+        if idle.is_empty() {
+            hands.printer.talk("no EMQX node is being evacuated");
+        }
+        return Ok(Exit::Reached);
+    }
+    let operations = Operations::of(&gathered.id);
+    follow(hands, gathered, operations, &here, &intent.follow, true).await
+}
+
+/// The cluster in which evacuations run, and the nodes: of several clusters the user has to name the nodes.
+async fn running(hands: &Hands) -> Result<(Gathered, Vec<NodeName>), Problem> {
+    let all = gather::several(hands, &Filter::default(), Want::REBALANCE).await?;
+    let nodes = |it: &Gathered| -> Vec<NodeName> {
+        let entries = it.world.load.iter().flat_map(|load| &load.value.evacuations);
+        entries.map(|entry| entry.node.clone()).collect()
+    };
+    let busy = all.iter().filter(|it| !nodes(it).is_empty()).count();
+    if busy > 1 {
+        return Err(Problem::usage(
+            format!("evacuations run in {busy} EMQX clusters"),
+            "one cluster is followed at a time",
+        )
+        .hint("name the nodes: kubectl emqx evacuate list shows them"));
+    }
+    let place = all.iter().position(|it| !nodes(it).is_empty());
+    let unheard = all.iter().position(|it| it.world.load.is_none());
+    let chosen = place.or(unheard).unwrap_or(0);
+    match all.into_iter().nth(chosen) {
+        Some(gathered) => {
+            let nodes = nodes(&gathered);
+            Ok((gathered, nodes))
+        }
+        None => Err(Problem::new(format!("there is no EMQX cluster in namespace {}", hands.namespace), "")
+            .hint("kubectl emqx status -A lists every one that you may see")),
+    }
+}
+
+/// Follows these evacuations until each has a verdict; the exit is that of the worst one.
+async fn follow(
+    hands: &Hands,
+    mut gathered: Gathered,
+    mut operations: Operations,
+    nodes: &[NodeName],
+    follow: &Follow,
+    data: bool,
+) -> Outcome {
+    let names: Vec<String> = nodes.iter().map(name).collect();
+    let want = if follow.record.is_some() { Want::ALL } else { Want::REBALANCE };
+    let scope = gather::exact(hands, &gathered.id, want);
+    let mut face = Face::of(hands, follow, data);
+    let mut objects = hands.kubernetes.follow(&scope).fuse();
+    let mut emqx = gathered.broker.follow(POLL).fuse();
+    let mut interrupt: Interrupt = (hands.interrupt)();
+    let limit = follow.timeout;
+    let mut out_of_time = std::pin::pin!(async move {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    });
+    let beat = Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0));
+    let mut beat = tokio::time::interval(beat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut verdicts: std::collections::BTreeMap<String, Verdict> = std::collections::BTreeMap::new();
+    let left = |what: &str, verdicts: &std::collections::BTreeMap<String, Verdict>| {
+        let open: Vec<&str> =
+            nodes.iter().filter(|node| !verdicts.contains_key(&name(node))).map(NodeName::as_str).collect();
+        Problem::new(what, format!("EMQX continues to evacuate {}", open.join(", "))).hint(format!(
+            "kubectl emqx evacuate watch {0}, or kubectl emqx evacuate stop {0}",
+            open.join(" ")
+        ))
+    };
+    loop {
+        for event in operations.observe(&gathered.world, hands.clock.now()) {
+            if !names.contains(&event.name) || verdicts.contains_key(&event.name) {
+                continue;
+            }
+            if event.kind == EventType::Verdict
+                && let Some(verdict) = event.verdict
+            {
+                verdicts.insert(event.name.clone(), verdict);
+            }
+            face.event(hands, &event);
+        }
+        if verdicts.len() == names.len() {
+            face.finish();
+            let worst = verdicts.values().copied().max_by_key(|verdict| verdict.exit().code());
+            return Ok(worst.map_or(Exit::Reached, Verdict::exit));
+        }
+        if hands.printer.closed() {
+            return Ok(Exit::Reached);
+        }
+        let first = tokio::select! {
+            biased;
+            () = &mut interrupt => {
+                face.finish();
+                return Err(left("interrupted", &verdicts).exit(Exit::Interrupted));
+            }
+            () = &mut out_of_time => {
+                face.finish();
+                return Err(left("timed out", &verdicts).exit(Exit::TimedOut));
+            }
+            Some(fact) = objects.next() => Some(fact),
+            Some(fact) = emqx.next() => Some(fact),
+            _ = beat.tick() => None,
+        };
+        let mut facts: Vec<_> = first.into_iter().collect();
+        while facts.len() < BURST {
+            let Some(Some(fact)) = emqx.next().now_or_never() else { break };
+            facts.push(fact);
+        }
+        for fact in facts {
+            if let Some(notice) = gathered.world.apply(fact).notice {
+                face.notice(hands, &notice);
+            }
+        }
+    }
+}

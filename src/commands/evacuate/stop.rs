@@ -1,0 +1,200 @@
+//! `evacuate stop`: EMQX is asked to stop, and then it is verified that the node serves again.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::gather::{self, Gathered};
+use super::super::{Hands, Interrupt, Outcome, decide};
+use super::{find, heard, name, running};
+use crate::cli::intent::DryRun;
+use crate::cli::intent::evacuate::Stop;
+use crate::error::{Exit, Problem};
+use crate::model::human::plural;
+use crate::model::{NodeName, PodName, Source, Verdict};
+use crate::plan::picture::{SourceState, picture};
+use crate::plan::results::{Backend, Stopped};
+use crate::seam::Want;
+
+/// Between two requests of the verification.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// `evacuate stop`.
+pub(super) async fn run(hands: &Hands, intent: &Stop) -> Outcome {
+    let (mut gathered, nodes) = if intent.targets.is_empty() {
+        let (gathered, nodes) = running(hands).await?;
+        if nodes.len() > 1 {
+            return Err(Problem::usage(
+                format!("{} of {} are evacuated", plural(nodes.len() as u64, "node"), gathered.id),
+                nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", "),
+            )
+            .hint(format!("name one of them: kubectl emqx evacuate stop {}", nodes[0])));
+        }
+        (gathered, nodes)
+    } else {
+        find(hands, &intent.targets).await?
+    };
+    heard(&gathered, hands)?;
+    let (here, idle): (Vec<NodeName>, Vec<NodeName>) =
+        nodes.into_iter().partition(|node| entry(&gathered, node).is_some());
+    for node in &idle {
+        hands.printer.talk(&format!("{node} is not being evacuated"));
+    }
+    if here.is_empty() {
+        hands.printer.talk("there is nothing to stop");
+        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+    }
+    let label = here.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    if intent.write.dry_run != DryRun::None {
+        for node in &here {
+            hands.printer.line(&format!("{} (dry run)", name(node)));
+        }
+        return Ok(Exit::Reached);
+    }
+    let question = format!("Stop the evacuation of {label} of {}?", gathered.id);
+    decide::confirm(hands, &intent.write, &question).await?;
+    let mut interrupt: Interrupt = (hands.interrupt)();
+    tokio::select! {
+        biased;
+        outcome = all(hands, intent, &mut gathered, &here) => outcome,
+        () = &mut interrupt => Err(Problem::new("interrupted", "what EMQX was asked so far stays asked")
+            .hint("kubectl emqx evacuate list shows what still runs")
+            .exit(Exit::Interrupted)),
+    }
+}
+
+fn entry(gathered: &Gathered, node: &NodeName) -> Option<(String, Option<u64>)> {
+    let load = &gathered.world.load.as_ref()?.value;
+    let entry = load.evacuations.iter().find(|it| it.node == *node)?;
+    let counts = gathered.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    Some((entry.state.clone(), counts.and_then(|it| it.connections)))
+}
+
+async fn all(hands: &Hands, intent: &Stop, gathered: &mut Gathered, nodes: &[NodeName]) -> Outcome {
+    let began = Instant::now();
+    let mut stopped = Vec::new();
+    for node in nodes {
+        let (state, clients) = entry(gathered, node).unwrap_or_default();
+        let ours = gathered.broker.stop_evacuation(node).await?;
+        let mut proof = Vec::new();
+        gone(hands, gathered, node, began, intent.timeout).await?;
+        proof.push("EMQX's global_status does not list the evacuation".to_owned());
+        accepts(hands, gathered, node, began, intent.timeout, &mut proof).await?;
+        serves(hands, gathered, node, began, intent.timeout, &mut proof).await?;
+        let who = if ours { "you stopped it" } else { "another client stopped it meanwhile" };
+        let mut message = format!("{who} in {state}");
+        if let Some(clients) = clients {
+            message.push_str(&format!("; {} remained on the node", plural(clients, "client")));
+        }
+        if let Some(reason) = &intent.write.reason {
+            message.push_str(&format!(" (reason: {reason})"));
+        }
+        stopped.push(Stopped {
+            name: name(node),
+            instance: gathered.id.clone(),
+            backend: Backend::Emqx,
+            verdict: Verdict::Stopped,
+            message,
+            proof,
+        });
+    }
+    for one in &stopped {
+        hands.printer.stopped(one, intent.output.clone());
+    }
+    Ok(Exit::Reached)
+}
+
+/// EMQX's own list is the first proof.
+async fn gone(
+    hands: &Hands,
+    gathered: &mut Gathered,
+    node: &NodeName,
+    began: Instant,
+    limit: Duration,
+) -> Result<(), Problem> {
+    loop {
+        gather::refresh(hands, gathered).await?;
+        let up =
+            picture(&gathered.world, &gathered.id, hands.clock.now()).source(Source::Emqx) == SourceState::Ok;
+        if up && entry(gathered, node).is_none() {
+            return Ok(());
+        }
+        if began.elapsed() >= limit {
+            return Err(still(node, "EMQX still lists it", limit));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn still(node: &NodeName, why: &str, limit: Duration) -> Problem {
+    Problem::new(
+        format!("EMQX was asked to stop the evacuation of {node}, which could not be verified"),
+        format!("{why} after {}s", limit.as_secs()),
+    )
+    .hint(format!("kubectl emqx evacuate stop {node} --timeout 5m"))
+    .exit(Exit::TimedOut)
+}
+
+fn pod(hands: &Hands, gathered: &Gathered, node: &NodeName) -> Option<PodName> {
+    picture(&gathered.world, &gathered.id, hands.clock.now()).node(node).and_then(|row| row.pod.clone())
+}
+
+/// The node's own availability check.
+async fn accepts(
+    hands: &Hands,
+    gathered: &Gathered,
+    node: &NodeName,
+    began: Instant,
+    limit: Duration,
+    proof: &mut Vec<String>,
+) -> Result<(), Problem> {
+    let pod = pod(hands, gathered, node);
+    loop {
+        match gathered.broker.accepts_clients(node, pod.as_ref()).await {
+            Ok(true) => {
+                proof.push("the node's availability check passes".to_owned());
+                return Ok(());
+            }
+            Ok(false) if began.elapsed() >= limit => {
+                return Err(still(node, "its availability check still fails", limit));
+            }
+            Ok(false) => sleep(LOOK).await,
+            Err(problem) => {
+                proof.push(format!("not verified: {problem}"));
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The Service's endpoints, where there are any.
+async fn serves(
+    hands: &Hands,
+    gathered: &mut Gathered,
+    node: &NodeName,
+    began: Instant,
+    limit: Duration,
+    proof: &mut Vec<String>,
+) -> Result<(), Problem> {
+    loop {
+        let now = hands.clock.now();
+        let serving = picture(&gathered.world, &gathered.id, now).node(node).and_then(|row| row.serving);
+        match serving {
+            None => return Ok(()),
+            Some(true) => {
+                proof.push("the Service leads clients to the node".to_owned());
+                return Ok(());
+            }
+            Some(false) if began.elapsed() >= limit => {
+                proof.push(format!(
+                    "not verified: the Service does not lead clients to the node after {}s",
+                    limit.as_secs()
+                ));
+                return Ok(());
+            }
+            Some(false) => {}
+        }
+        sleep(LOOK).await;
+        gather::relist(hands, gathered, Want::REBALANCE).await?;
+    }
+}
