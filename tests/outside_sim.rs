@@ -226,6 +226,7 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
             wait_takeover: Some(5),
             wait_health_check: Some(5),
             migrate_to: vec![nodes[1].clone()],
+            redirect_to: None,
         };
         assert_eq!(broker.stop_evacuation(&nodes[0]).await, Ok(false));
         assert_eq!(broker.evacuate(&nodes[0], &order).await, Ok(true));

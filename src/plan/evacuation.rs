@@ -163,10 +163,9 @@ pub fn forecast(
         let busy: Vec<u64> = left.iter().copied().filter(|own| *own > 0).collect();
         let same = busy.iter().map(|own| own / rate).min().unwrap_or(0).max(1);
         let round: u64 = left.iter().map(|own| rate.min(*own)).sum();
-        for (place, part) in round_robin(u128::from(round), number).enumerate() {
-            let part = u64::try_from(part).unwrap_or(u64::MAX);
-            peak[place] = peak[place].max(part);
-        }
+        // The remainder of a round goes to another recipient each second.
+        let most = round.div_ceil(number as u64);
+        peak.iter_mut().for_each(|peak| *peak = (*peak).max(most));
         for own in &mut left {
             *own = own.saturating_sub(rate.saturating_mul(same));
         }

@@ -6,6 +6,7 @@ mod bench;
 #[cfg(unix)]
 mod completion;
 mod demos;
+mod evacuates;
 mod expected;
 mod follows;
 mod gateway;

@@ -12,8 +12,21 @@ pub(crate) struct Emqx {
 
 impl Emqx {
     pub(crate) fn of(scenario: &str, speed: f64) -> Self {
+        Self::with(scenario, speed, |emqx| emqx.key().clone())
+    }
+
+    /// The same with a key that may only read.
+    pub(crate) fn viewing(scenario: &str, speed: f64) -> Self {
+        Self::with(scenario, speed, |emqx| emqx.viewer_key().clone())
+    }
+
+    fn with(
+        scenario: &str,
+        speed: f64,
+        key: fn(&kubectl_emqx::sim::emqx::Emqx) -> kubectl_emqx::sim::emqx::Key,
+    ) -> Self {
         let cluster = Cluster::faulty(scenario, speed);
-        let key = cluster.parts().emqx.key().clone();
+        let key = key(&cluster.parts().emqx);
         let key = cluster.file("key", &format!("{}:{}\n", key.key, key.secret));
         #[cfg(unix)]
         {
@@ -22,6 +35,20 @@ impl Emqx {
             std::fs::set_permissions(&key, private).expect("a file of ours");
         }
         Self { cluster, key }
+    }
+
+    pub(crate) fn node(&self, number: usize) -> String {
+        self.cluster.parts().emqx.with(|broker| broker.nodes[number].name.clone())
+    }
+
+    /// The node goes down at once, with its clients.
+    pub(crate) fn down(&self, name: &str) {
+        assert!(self.cluster.faults().set_node_running(name, false), "a node");
+    }
+
+    /// The node starts again.
+    pub(crate) fn up(&self, name: &str) {
+        assert!(self.cluster.faults().set_node_running(name, true), "a node");
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -1,0 +1,166 @@
+//! Evacuations of single nodes: beside Kubernetes of every API version, and without it.
+
+use crate::bench::{Cluster, until};
+use crate::ran::keys;
+use crate::standalone::Emqx;
+
+const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";
+const SLOW: &str = "--conn-evict-rate 1 --wait-health-check 1 --wait-takeover 1";
+
+/// The first node that holds clients: its name, and its pod's.
+fn busy(cluster: &Cluster) -> (String, String) {
+    let nodes = cluster.run("nodes -o json").exits(0).json();
+    let items = nodes["items"].as_array().expect("rows").clone();
+    let row = items.iter().find(|row| row["connections"].as_u64() > Some(0)).expect("a node with clients");
+    let text = |key: &str| row[key].as_str().expect("a name").to_owned();
+    (text("node"), text("pod"))
+}
+
+#[test]
+fn a_node_is_evacuated_to_its_verdict_and_serves_again_after_stop_on_every_api_version() {
+    for scenario in ["documented-v1beta4", "documented-v2beta1", "documented-v2", "documented-v3beta1"] {
+        let demo = Cluster::demo(scenario, 10);
+        let (node, pod) = busy(&demo);
+        let skip = if scenario.ends_with("v3beta1") { "--skip-check operator-ends-evacuation" } else { "" };
+        if !skip.is_empty() {
+            demo.run(&format!("evacuate start {pod} --yes")).fails(6).says("apps.emqx.io/paused");
+        }
+        let ran =
+            demo.run(&format!("evacuate start {pod} {QUICK} {skip} --yes --watch -o jsonl --timeout 60s"));
+        assert_eq!(ran.code, Some(0), "{scenario}\n{ran}");
+        let ran = ran.verdict("evacuated");
+        let last = ran.events().pop().expect("a verdict");
+        assert_eq!((&last["operation"], &last["percent"]), (&"evacuation".into(), &100.into()), "{ran}");
+        let status = demo.run(&format!("evacuate status {node} -o json")).exits(0).json();
+        assert_eq!(
+            (&status["kind"], &status["state"]),
+            (&"Evacuation".into(), &"prohibiting".into()),
+            "{status:#}"
+        );
+        assert_eq!(
+            (&status["verdict"], &status["connections"]),
+            (&"evacuated".into(), &0.into()),
+            "{status:#}"
+        );
+        let stopped = demo.run(&format!("evacuate stop {pod} --yes -o json")).exits(0).json();
+        assert_eq!(
+            (&stopped["kind"], &stopped["verdict"]),
+            (&"Stopped".into(), &"stopped".into()),
+            "{stopped:#}"
+        );
+        let proof = stopped["proof"].to_string();
+        assert!(proof.contains("availability check passes"), "{scenario}: {proof}");
+        assert!(proof.contains("the Service leads clients to the node"), "{scenario}: {proof}");
+        demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        demo.run(&format!("evacuate stop {pod} --yes")).exits(0).says("not being evacuated");
+        demo.run(&format!("evacuate stop {pod} --yes --error-unchanged")).exits(3);
+    }
+}
+
+#[test]
+fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stopped() {
+    let emqx = Emqx::of("documented", 1.0);
+    let node = emqx.node(0);
+    let started = emqx.run(&format!("evacuate start {node} {SLOW} --yes")).exits(0);
+    assert_eq!(started.out.trim(), format!("evacuation/{node}"));
+    let mut one = emqx.start(&format!("evacuate watch {node} -o jsonl"));
+    let mut other = emqx.start("evacuate watch --plain");
+    one.until("evictConnections");
+    other.until("clients");
+    emqx.run(&format!("evacuate start {node} --yes")).fails(6).says("already");
+    let list = emqx.run("evacuate list -o json").exits(0).json();
+    keys(
+        &list,
+        "apiVersion kind connections etaSeconds initialConnections initialSessions instance message node percent pod \
+         recipients sessions state verdict",
+    );
+    let stopped = emqx.run("evacuate stop --yes").exits(0);
+    assert!(stopped.out.contains("the node's availability check passes"), "{stopped}");
+    let ran = one.end();
+    assert_eq!(ran.code, Some(7), "{ran}");
+    ran.verdict("stopped");
+    let ran = other.end();
+    assert_eq!(ran.code, Some(7), "{ran}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_the_evacuation_running_and_says_how_to_go_on() {
+    let emqx = Emqx::of("documented", 1.0);
+    let node = emqx.node(0);
+    let mut watch = emqx.start(&format!("evacuate start {node} {SLOW} --yes --watch"));
+    watch.until("evacuation of ");
+    watch.signal("INT");
+    let ran = watch.end();
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(ran.err.contains(&format!("kubectl emqx evacuate stop {node}")), "{ran}");
+    until("it evicts", || emqx.run("evacuate status -o json").json()["state"] == "evicting_conns");
+    let ran = emqx.run(&format!("evacuate watch {node} --timeout 1s")).exits(5);
+    assert!(ran.err.contains("continues to evacuate"), "{ran}");
+}
+
+#[test]
+fn a_node_that_restarts_with_clients_is_lost_and_its_restored_evacuation_is_named() {
+    let emqx = Emqx::of("documented", 1.0);
+    let node = emqx.node(0);
+    let mut watch = emqx.start(&format!("evacuate start {node} {SLOW} --yes --watch -o jsonl"));
+    watch.until("evictConnections");
+    emqx.down(&node);
+    let ran = watch.end();
+    assert_eq!(ran.code, Some(7), "{ran}");
+    let ran = ran.verdict("nodesLost");
+    assert!(ran.out.contains("clients connected"), "{ran}");
+    emqx.up(&node);
+    until("the evacuation is restored", || emqx.run("evacuate list").out.contains(&node));
+    let status = emqx.run(&format!("evacuate status {node} -o json")).exits(0).json();
+    assert_eq!(status["initialConnections"], 0, "{status:#}");
+    assert!(status["message"].to_string().contains("restored"), "{status:#}");
+}
+
+#[test]
+fn what_must_not_be_evacuated_is_refused_with_the_reason() {
+    let emqx = Emqx::of("documented", 1.0);
+    let nodes: Vec<String> = (0..4).map(|number| emqx.node(number)).collect();
+    let start = |flags: &str| emqx.run(&format!("evacuate start {flags}"));
+    start("no-such-pod --yes").fails(1).says("no EMQX node or EMQX pod no-such-pod");
+    start(&format!("{} --yes", nodes.join(" "))).fails(6).says("no EMQX node would remain");
+    start(&format!("{} --yes --skip-check too-few-nodes", nodes.join(" ")))
+        .fails(2)
+        .says("cannot be skipped");
+    start(&format!("{} --yes --conn-evict-rate 0", nodes[0])).fails(2).says("--conn-evict-rate");
+    start(&format!("{} --yes --sess-evict-rate 0", nodes[0])).fails(2).says("--sess-evict-rate");
+    start(&format!("{0} --yes --migrate-to {0}", nodes[0])).fails(2).says("--migrate-to");
+    start(&format!("{} --yes --migrate-to emqx@nowhere", nodes[0])).fails(1).says("emqx@nowhere");
+    start(&format!("{} --yes --redirect-to nowhere", nodes[0])).fails(2).says("HOST:PORT");
+    start(&format!("{} --yes --dry-run=server", nodes[0])).fails(2).says("--dry-run");
+    start(&nodes[0]).fails(6).says("--yes");
+    let dry = start(&format!("{} --dry-run=client", nodes[0])).exits(0);
+    assert!(dry.err.contains("reconnect, at most") && dry.out.contains("(dry run)"), "{dry}");
+    let applied = start(&format!("{} --dry-run=client -o json", nodes[0])).exits(0).json();
+    assert_eq!(applied["plan"]["recipients"].as_array().map(Vec::len), Some(3), "{applied:#}");
+    emqx.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    // A second one that would leave fewer than half.
+    start(&format!("{} {SLOW} --yes", nodes[0])).exits(0);
+    start(&format!("{} {} {SLOW} --yes", nodes[1], nodes[2])).fails(6).says("1 of 4 nodes");
+    start(&format!("{} {} {SLOW} --yes --skip-check evacuation-running", nodes[1], nodes[2])).exits(0);
+    emqx.run("evacuate stop --yes").fails(2).says("3 nodes");
+    emqx.run(&format!("rebalance apply --yes")).fails(6);
+    for node in &nodes[..3] {
+        emqx.run(&format!("evacuate stop {node} --yes")).exits(0);
+    }
+    // A node of a rebalance, donor or recipient.
+    emqx.run("rebalance apply --yes --conn-evict-rate 1 --abs-conn-threshold 100").exits(0);
+    for node in [&nodes[0], &nodes[3]] {
+        start(&format!("{node} --yes")).fails(6).says("rebalance");
+    }
+}
+
+#[test]
+fn a_key_that_may_only_read_cannot_evacuate() {
+    let emqx = Emqx::viewing("documented", 1.0);
+    let node = emqx.node(0);
+    emqx.run("evacuate list").exits(0);
+    let ran = emqx.run(&format!("evacuate start {node} {SLOW} --yes")).fails(1);
+    assert!(ran.err.contains("administrator"), "{ran}");
+    emqx.run("evacuate list").exits(0).says("no EMQX node");
+}
