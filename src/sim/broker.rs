@@ -38,6 +38,8 @@ pub struct Node {
     pub running: bool,
     /// When it will run again after a restart; until then nobody lists it, neither as running nor as stopped.
     pub back_at: Option<Duration>,
+    /// When it started; `None`: long before the scenario began.
+    pub started: Option<Duration>,
     /// Whether it has left the cluster for good: nobody lists it any more. Its index stays its own.
     pub gone: bool,
     /// Whether the Service leads clients here; whoever keeps the endpoints says so.
@@ -134,6 +136,7 @@ impl Broker {
                 role: member.role,
                 running: !member.stopped,
                 back_at: None,
+                started: None,
                 gone: false,
                 in_service: true,
                 connections: if member.stopped { 0 } else { member.connections },
@@ -192,6 +195,7 @@ impl Broker {
                 role,
                 running: false,
                 back_at: None,
+                started: None,
                 gone: false,
                 in_service: false,
                 connections: 0,
@@ -500,6 +504,9 @@ impl Broker {
         }
         found.running = running;
         found.back_at = None;
+        if running {
+            found.started = Some(self.now);
+        }
         self.frozen.remove(&node);
         if running {
             if let Some(at) = self.saved.iter().position(|evacuation| evacuation.node == node) {

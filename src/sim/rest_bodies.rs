@@ -32,7 +32,8 @@ pub(super) fn node(broker: &Broker, index: usize) -> Value {
     if !node.running {
         return json!({ "node": node.name, "node_status": "stopped", "role": node.role.name() });
     }
-    let uptime = UPTIME + broker.now;
+    let uptime =
+        node.started.map_or_else(|| UPTIME + broker.now, |started| broker.now.saturating_sub(started));
     if broker.api == Api::V1beta4 {
         let seconds = uptime.as_secs();
         let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
