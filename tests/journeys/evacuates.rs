@@ -164,3 +164,72 @@ fn a_key_that_may_only_read_cannot_evacuate() {
     assert!(ran.err.contains("administrator"), "{ran}");
     emqx.run("evacuate list").exits(0).says("no EMQX node");
 }
+
+/// A recording of the real EMQX in the form that `--record` writes: `at` is the unix second at which it began.
+fn recorded(name: &str) -> (String, std::path::PathBuf) {
+    let home = crate::bench::folder();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(name);
+    let text = std::fs::read_to_string(path).expect("a recording");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let begin = lines[0]["time"].as_f64().expect("a time");
+    let at = jiff::Timestamp::from_second(begin as i64).expect("a time");
+    let mut out = format!("{}\n", serde_json::json!({"t": 0, "from": "clock", "at": at.to_string()}));
+    for line in lines.iter().filter(|line| line["who"] == "poll" && line["status"].is_u64()) {
+        let path = line["path"].as_str().unwrap_or_default();
+        if !path.ends_with("/nodes") && !path.ends_with("/global_status") || line["status"] != 200 {
+            continue;
+        }
+        let t = line["time"].as_f64().expect("a time") - begin;
+        let one =
+            serde_json::json!({"t": t, "from": "emqx", "get": path, "status": 200, "body": line["body"]});
+        out.push_str(&format!("{one}\n"));
+    }
+    let file = home.join("recording.jsonl");
+    std::fs::write(&file, out).expect("a file");
+    (file.display().to_string(), home)
+}
+
+#[test]
+fn the_real_emqx_5_4_empties_a_node_as_forecast_and_every_output_says_so() {
+    let (file, home) = recorded("emqx-5.4-evacuation.jsonl");
+    let ran = crate::bench::alone(&format!("replay {file} -o jsonl")).exits(0);
+    let events = ran.events();
+    let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).cloned().collect::<Vec<_>>();
+    let phases: Vec<String> = of("phase").iter().map(|event| event["phase"].to_string()).collect();
+    assert_eq!(
+        phases,
+        ["\"waitHealthCheck\"", "\"evictConnections\"", "\"waitTakeover\"", "\"evictSessions\""],
+        "{ran}"
+    );
+    let verdicts = of("verdict");
+    assert_eq!(verdicts[0]["verdict"], "evacuated", "{ran}");
+    assert_eq!(verdicts[0]["movedConnections"], 500, "{ran}");
+    let mut before = 0;
+    for event in &events {
+        let percent = event["percent"].as_u64().expect("a number");
+        assert!(percent >= before && (percent < 100 || event["type"] == "verdict"), "{ran}");
+        before = percent;
+    }
+    // Rates 60 and 40, waits 6 s and 8 s, 500 clients, 150 sessions without a client: 28 s are forecast.
+    let time = |event: &serde_json::Value| {
+        event["time"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time").as_second()
+    };
+    let took = time(&verdicts[0]) - time(&of("created")[0]);
+    assert!((26..=30).contains(&took), "{took} s\n{ran}");
+    let text = crate::bench::alone(&format!("replay {file}")).exits(0);
+    assert!(text.out.contains("evacuated") && text.out.contains("500 clients"), "{text}");
+    let _ = std::fs::remove_dir_all(home);
+}
+
+#[test]
+fn the_real_emqx_5_8_restores_an_evacuation_from_disk_after_its_node_was_lost() {
+    let (file, home) = recorded("emqx-5.8-evacuation-restart.jsonl");
+    let ran = crate::bench::alone(&format!("replay {file} -o jsonl")).exits(0);
+    let verdicts: Vec<_> = ran.events().into_iter().filter(|event| event["type"] == "verdict").collect();
+    let words: Vec<&str> = verdicts.iter().filter_map(|event| event["verdict"].as_str()).collect();
+    assert_eq!(words, ["nodesLost", "evacuated"], "{ran}");
+    assert!(verdicts[0]["message"].to_string().contains("clients connected"), "{ran}");
+    assert!(verdicts[1]["message"].to_string().contains("restored from disk"), "{ran}");
+    let _ = std::fs::remove_dir_all(home);
+}
