@@ -71,11 +71,12 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
             Some(_) => {}
         }
         let rows = picture(&gathered.world, &gathered.id, hands.clock.now()).nodes;
-        known.extend(
-            rows.iter().map(|row| {
-                row.pod.as_ref().map_or_else(|| row.node.to_string(), |pod| pod.as_str().to_owned())
-            }),
-        );
+        known.extend(rows.iter().map(|row| {
+            row.pod.as_ref().map_or_else(
+                || row.node.as_ref().map(ToString::to_string).unwrap_or_default(),
+                |pod| pod.as_str().to_owned(),
+            )
+        }));
     }
     let missing = best.map_or_else(|| targets.join(", "), |(_, missing)| missing);
     let place =

@@ -264,7 +264,7 @@ pub fn recipients(world: &World, picture: &Picture, nodes: &[NodeName], settings
     let clients = picture
         .participants()
         .into_iter()
-        .filter_map(|row| counted(world, picture, &row.node))
+        .filter_map(|row| counted(world, picture, row.node.as_ref()?))
         .filter(|it| !busy(&it.node))
         .collect();
     let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
