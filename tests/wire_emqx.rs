@@ -524,3 +524,18 @@ async fn silent_pods_cost_together_what_one_costs() {
     assert_eq!(*pods.opened.borrow(), ["a", "b", "c"]);
     assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
+    let (port, _) =
+        serve(|line: &str| if line.contains("global_status") { Reply::Silence } else { good(line) }).await;
+    let (broker, _) = patient(&[("a", port)], Duration::from_millis(200));
+    let begun = std::time::Instant::now();
+    let facts = broker.read().await.expect("facts");
+    assert!(begun.elapsed() >= Duration::from_millis(400), "twice the usual time: {:?}", begun.elapsed());
+    assert!(matches!(&facts[0].news, News::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
+    let News::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].news else {
+        panic!("{facts:?}")
+    };
+    assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");
+}

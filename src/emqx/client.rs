@@ -35,6 +35,8 @@ pub(super) struct Shared {
     /// Which of the pods or addresses is the one to go through.
     pod: Cell<usize>,
     key: RefCell<Option<ApiKey>>,
+    /// Whether the list of nodes came in this round, so that EMQX answers.
+    nodes_answered: Cell<bool>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
     v4: Cell<Option<bool>>,
 }
@@ -67,6 +69,7 @@ impl Shared {
             connection: Mutex::new(None),
             pod: Cell::new(0),
             key: RefCell::new(None),
+            nodes_answered: Cell::new(false),
             v4: Cell::new(v4),
         }
     }
@@ -123,7 +126,12 @@ impl Shared {
             };
             let idle = connection.was_used();
             let repeatable = *method == Method::GET;
-            match connection.ask(method, path, Some(&key), body).await {
+            let patience = if path.ends_with(STATUS) && self.nodes_answered.get() {
+                self.patience * STATUS_PATIENCE
+            } else {
+                self.patience
+            };
+            match connection.ask_within(patience, method, path, Some(&key), body).await {
                 Ok(answer) => {
                     if answer.status == 401 {
                         // The Secret may have been written anew since.
@@ -187,17 +195,34 @@ impl Shared {
     /// Nodes, then what is being moved: one round.
     async fn round(&self) -> Result<Vec<Fact>, Failed> {
         let mut facts = Vec::new();
+        self.nodes_answered.set(false);
         for path in [NODES, STATUS] {
-            let answer = self.get(path).await?;
-            facts.extend(wire::facts(self.clock.now(), path, answer.status, &answer.body));
+            match self.get(path).await {
+                Ok(answer) => facts.extend(wire::facts(self.clock.now(), path, answer.status, &answer.body)),
+                Err(Failed::Lost(Lost::Unanswered(why))) if path == STATUS && self.nodes_answered.get() => {
+                    facts.push(self.status_silent(&why));
+                }
+                Err(failed) => return Err(failed),
+            }
+            self.nodes_answered.set(true);
         }
         Ok(facts)
+    }
+
+    /// The fact that EMQX lists its nodes but not what is being moved: inside a session round its coordinator answers
+    /// nobody, for up to 15 s ([EMQX-8]).
+    fn status_silent(&self, why: &str) -> Fact {
+        let link = Link::Unreachable(format!(
+            "EMQX lists its nodes but does not report what it moves ({why}): a long session round may be running"
+        ));
+        Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "load_rebalance", link) }
     }
 
     /// One round from whichever of the pods answers first. The next one is asked when one fails, and beside one that
     /// is silent; all of them together get no more time than one alone.
     async fn first_round(&self) -> Result<Vec<Fact>, Fact> {
         let first = self.pod.get();
+        self.nodes_answered.set(false);
         let others: Vec<Self> = (1..self.tries()).map(|later| self.beside(later)).collect();
         let name = self.name();
         let ask = |shared| async move {
@@ -205,6 +230,9 @@ impl Shared {
             (shared.pod.get(), shared.round().await.map_err(|failed| (shared.lost(&failed, &name), failed)))
         };
         let mut asked = FuturesUnordered::from_iter([ask(self)]);
+        // A question that has its list of nodes ends by itself.
+        let waits_for_status = |shared: &Self| shared.nodes_answered.get();
+        let beside = &others;
         let mut others = others.iter();
         let give_up = tokio::time::sleep(self.patience);
         let mut silent = std::pin::pin!(tokio::time::sleep(self.patience / SILENT));
@@ -231,7 +259,7 @@ impl Shared {
                     asked.extend(others.next().map(ask));
                     silent.as_mut().reset(tokio::time::Instant::now() + self.patience / SILENT);
                 }
-                () = &mut give_up => {
+                () = &mut give_up, if !waits_for_status(self) && !beside.iter().any(waits_for_status) => {
                     self.pod.set(first.wrapping_add(1));
                     let failed = Failed::Lost(Lost::Unanswered(no_answer(self.patience)));
                     return Err(self.lost(&failed, &name));
@@ -369,6 +397,10 @@ impl Shared {
         }
     }
 }
+
+/// What is being moved may take this many times the usual time to be reported, where the nodes were listed at once:
+/// a session round of EMQX 5.9 and later lasts up to 15 s, and earlier ones have no limit.
+const STATUS_PATIENCE: u32 = 2;
 
 /// Pods that a single question is tried through.
 const TRIES: usize = 3;

@@ -101,7 +101,7 @@ impl Connection {
         self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > LONGEST_IDLE)
     }
 
-    /// One request and its answer.
+    /// One request and its answer, within the usual time.
     pub(super) async fn ask(
         &mut self,
         method: &Method,
@@ -109,7 +109,18 @@ impl Connection {
         key: Option<&ApiKey>,
         body: Option<&Value>,
     ) -> Result<Answer, Lost> {
-        let patience = self.patience;
+        self.ask_within(self.patience, method, path, key, body).await
+    }
+
+    /// One request and its answer, within this time.
+    pub(super) async fn ask_within(
+        &mut self,
+        patience: Duration,
+        method: &Method,
+        path: &str,
+        key: Option<&ApiKey>,
+        body: Option<&Value>,
+    ) -> Result<Answer, Lost> {
         match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
             Err(_) => Err(Lost::Unanswered(no_answer(patience))),
