@@ -249,7 +249,7 @@ async fn every_bad_answer_is_a_sentence_and_never_a_panic() {
             "does not accept this key",
         ),
         ("401 without a body", http("401 Unauthorized", ""), "does not accept this key"),
-        ("403", http("403 Forbidden", "{\"code\":\"UNAUTHORIZED_ROLE\"}"), "may only look"),
+        ("403", http("403 Forbidden", "{\"code\":\"UNAUTHORIZED_ROLE\"}"), "may only read"),
         ("500", http("500 Internal Server Error", "<html>oops"), "answered 500"),
         ("404", http("404 Not Found", ""), "(404)"),
         ("v4's failure", http("200 OK", "{\"code\":101,\"message\":\"badrpc\"}"), "badrpc"),

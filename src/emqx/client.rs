@@ -259,7 +259,12 @@ impl Shared {
                     asked.extend(others.next().map(ask));
                     silent.as_mut().reset(tokio::time::Instant::now() + self.patience / SILENT);
                 }
-                () = &mut give_up, if !waits_for_status(self) && !beside.iter().any(waits_for_status) => {
+                () = &mut give_up => {
+                    if waits_for_status(self) || beside.iter().any(waits_for_status) {
+                        let later = tokio::time::Instant::now() + self.patience * STATUS_PATIENCE;
+                        give_up.as_mut().reset(later);
+                        continue;
+                    }
                     self.pod.set(first.wrapping_add(1));
                     let failed = Failed::Lost(Lost::Unanswered(no_answer(self.patience)));
                     return Err(self.lost(&failed, &name));

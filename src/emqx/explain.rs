@@ -146,7 +146,7 @@ impl Failure {
                 )
             }
             _ if self.web_page => {
-                format!("a web page came back with status {}, not an answer of EMQX's API", self.status)
+                format!("the address answered {} with a web page, which is not EMQX's API", self.status)
             }
             _ => {
                 let said = if self.message.is_empty() {
@@ -378,7 +378,7 @@ mod tests {
         let long = read(500, &"x y ".repeat(5000));
         assert!(long.message.chars().count() <= LONGEST_MESSAGE + 1);
         let page = read(404, "<html><head><title>404 - NOT FOUND</title></head></html>");
-        assert_eq!(page.why(), "a web page came back with status 404, not an answer of EMQX's API");
+        assert_eq!(page.why(), "the address answered 404 with a web page, which is not EMQX's API");
         assert_eq!(read(503, "<html>upstream</html>").refusal(), None);
         assert!(failure(200, &json!("a text")).is_some(), "no success of EMQX's is a bare text");
     }
