@@ -8,6 +8,7 @@ mod completion;
 mod demos;
 mod evacuates;
 mod expected;
+mod field;
 mod follows;
 mod gateway;
 mod guarded;
