@@ -304,9 +304,7 @@ impl Stopping<'_> {
         match self.hands.kubernetes.delete_unchanged(&object).await? {
             Deletion::Changed => return Ok(None),
             Deletion::Gone => self.proof.push("the object was gone already".to_owned()),
-            Deletion::Accepted => {
-                self.proof.push(format!("the object is deleted; it was {}", waiting::message(seconds)));
-            }
+            Deletion::Accepted => {}
         }
         self.leave(&object).await?;
         sleep(STARTS_WITHIN).await;

@@ -46,6 +46,15 @@ fn an_object_that_no_operator_picks_up_is_listed_as_waiting_and_not_as_nothing()
     let message = list["items"][0]["message"].as_str().expect("a message");
     assert!(message.starts_with("waiting for the operator ("), "{message}");
     demo.run("rebalance list").exits(0).shows("waiting for the operator (");
+    let status = demo.run("status -o json").exits(0).json();
+    assert_eq!(
+        (&status["operation"], &status["verdict"]),
+        (&"rebalance".into(), &"waiting".into()),
+        "{status:#}"
+    );
+    assert!(status["message"].to_string().contains("waiting for the operator ("), "{status:#}");
+    demo.run("status").exits(0).shows("waiting for the operator (");
+    demo.run(&format!("rebalance watch {name} --timeout 1s")).exits(5);
     let again = demo.run(&format!("rebalance apply --yes {SLOW}")).fails(6);
     assert!(again.err.contains(&name), "{again}");
     demo.run("rebalance prune --yes").exits(0).says(&format!("{name} stays: no operator has picked it up"));
