@@ -19,45 +19,71 @@ pub const STATUS: &str = "load_rebalance/global_status";
 /// too.
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
     let path = path.split('?').next().unwrap_or_default();
-    let (resource, news): (&'static str, fn(&Value) -> Option<News>) = if path.ends_with(STATUS) {
+    let (resource, news): (&'static str, fn(&Value) -> Result<News, String>) = if path.ends_with(STATUS) {
         ("load_rebalance", |body| load(body).map(News::Load))
     } else if path.ends_with("/nodes") || path == NODES {
         ("nodes", |body| nodes(body).map(News::Nodes))
     } else {
         return Vec::new();
     };
+    if status == 0 {
+        // Recordings write a request without an answer so.
+        let why = body.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
+        let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
+        return vec![Fact { at, news: News::Link(Source::Emqx, resource, link) }];
+    }
     let news = match explain::failure(status, body) {
-        None => news(body).unwrap_or_else(|| {
-            News::Link(
-                Source::Emqx,
-                resource,
-                Link::Unreachable(format!("cannot ask EMQX: {}", explain::NOT_EMQX)),
-            )
+        None => news(body).unwrap_or_else(|wrong| {
+            let why = format!("cannot ask EMQX: {wrong}");
+            News::Link(Source::Emqx, resource, Link::Unreachable(why))
         }),
         Some(failure) => News::Link(Source::Emqx, resource, failure.link(resource)),
     };
     vec![Fact { at, news }]
 }
 
-/// The nodes; `None` when this is no list of nodes.
-pub fn nodes(body: &Value) -> Option<Vec<Node>> {
-    Some(payload(body).as_array()?.iter().filter_map(node).collect())
+/// The nodes. A list with an entry that names no node is refused as a whole: a node that is left out of it would look
+/// like one that does not run.
+///
+/// # Errors
+/// What is wrong with the shape of the answer.
+pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
+    let rows = payload(body).as_array().ok_or_else(|| explain::NOT_EMQX.to_owned())?;
+    let nodes: Option<Vec<Node>> = rows.iter().map(node).collect();
+    nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())
 }
 
-/// What is being moved; `None` when this is no such answer.
-pub fn load(body: &Value) -> Option<Load> {
+/// What is being moved. Only an answer of the right shape counts: both lists are there, and each entry names its node.
+/// Anything else must not be taken for "nothing runs".
+///
+/// # Errors
+/// What is wrong with the shape of the answer.
+pub fn load(body: &Value) -> Result<Load, String> {
     // v4 sends these calls without its envelope; one with it is read as well.
-    let object = payload(body).as_object()?;
-    let list =
-        |key: &str| object.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter();
+    let object = payload(body).as_object().ok_or_else(|| explain::NOT_EMQX.to_owned())?;
     if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
-        return None;
+        return Err(explain::NOT_EMQX.to_owned());
     }
-    Some(Load {
-        rebalances: list("rebalances").filter_map(rebalance).collect(),
-        evacuations: list("evacuations").filter_map(evacuation).collect(),
-        purges: list("purges").filter_map(|purge| text(purge, "node")).map(NodeName::from).collect(),
+    Ok(Load {
+        rebalances: entries(object.get("rebalances"), "rebalances", rebalance)?,
+        evacuations: entries(object.get("evacuations"), "evacuations", evacuation)?,
+        // EMQX before 5.2 has no purges.
+        purges: match object.get("purges") {
+            None | Some(Value::Null) => Vec::new(),
+            purges => entries(purges, "purges", |purge| text(purge, "node").map(NodeName::from))?,
+        },
     })
+}
+
+/// The entries of one list of the status.
+fn entries<T>(list: Option<&Value>, key: &str, read: fn(&Value) -> Option<T>) -> Result<Vec<T>, String> {
+    let wrong = |is: &str| format!("EMQX's answer has an unexpected shape: `{key}` {is}");
+    let list = match list {
+        None => return Err(wrong("is missing")),
+        Some(Value::Null) => return Err(wrong("is null")),
+        Some(list) => list.as_array().ok_or_else(|| wrong("is not a list"))?,
+    };
+    list.iter().map(|entry| read(entry).ok_or_else(|| wrong("has an entry without `node`"))).collect()
 }
 
 /// What v4 wraps in `{"code":0,"data":…}` and v5 sends bare.
@@ -176,7 +202,7 @@ mod tests {
         let v5 = json!([{"node": "emqx@a", "node_status": "running", "role": "core", "connections": 120, "live_connections": 0,
             "uptime": 5, "memory_used": "1.02G", "load1": "0.3"},
             {"node": "emqx@b", "node_status": "running", "connections": 7},
-            {"node": "emqx@gone", "node_status": "stopped", "role": "core"}, 5, {"role": "core"}]);
+            {"node": "emqx@gone", "node_status": "stopped", "role": "core"}]);
         let nodes = nodes(&v5).expect("a list");
         let counts: Vec<_> =
             nodes.iter().map(|node| (node.running, node.connections, node.sessions)).collect();
@@ -194,12 +220,12 @@ mod tests {
             (Some(800), Some(860), None)
         );
         assert!(nodes[0].running && !nodes[1].running);
-        assert_eq!(super::nodes(&json!({"code": 0, "data": {}})), None);
+        assert!(super::nodes(&json!({"code": 0, "data": {}})).is_err());
     }
 
     #[test]
     fn goals_are_those_of_the_phase_and_unknown_states_are_carried() {
-        let body = json!({"evacuations": [{"node": "emqx@e", "state": "napping", "stats": {"current_connected": 3}}, {}],
+        let body = json!({"evacuations": [{"node": "emqx@e", "state": "napping", "stats": {"current_connected": 3}}],
             "purges": [{"node": "emqx@p"}], "rebalances": [
             {"node": "emqx@a", "state": "evicting_conns", "donors": ["emqx@a"], "recipients": [], "connection_goal": "750.0", "donor_conn_avg": 2933.5},
             {"coordinator_node": "emqx@b", "state": "evicting_sessions", "connection_goal": 1.0, "donor_sess_avg": 9.0, "disconnected_session_goal": 2}]});
@@ -212,7 +238,47 @@ mod tests {
         assert_eq!(load.evacuations[0].stage, Stage::Unknown("napping".to_owned()));
         assert_eq!(load.evacuations[0].connections, Some(3));
         assert_eq!(load.purges.len(), 1);
-        assert_eq!(super::load(&json!({"status": "disabled"})), None);
+        assert!(super::load(&json!({"status": "disabled"})).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_never_taken_for_nothing_runs() {
+        for (body, wrong) in [
+            (json!({"rebalances": null, "evacuations": []}), "`rebalances` is null"),
+            (json!({"evacuations": []}), "`rebalances` is missing"),
+            (json!({"rebalances": []}), "`evacuations` is missing"),
+            (json!({"rebalances": {}, "evacuations": []}), "`rebalances` is not a list"),
+            (json!({"rebalances": [{"state": "evicting_conns"}], "evacuations": []}), "without `node`"),
+            (json!({"rebalances": [7], "evacuations": []}), "without `node`"),
+            (json!({"rebalances": [], "evacuations": [{}]}), "without `node`"),
+            (json!({"rebalances": [], "evacuations": [], "purges": 3}), "`purges` is not a list"),
+            (json!([]), "not EMQX's API"),
+            (json!(null), "not EMQX's API"),
+        ] {
+            let why = load(&body).expect_err("a wrong shape");
+            assert!(why.contains(wrong), "{body}: {why}");
+            let facts = facts(Timestamp::UNIX_EPOCH, STATUS, 200, &body);
+            assert!(matches!(facts[0].news, News::Link(_, "load_rebalance", Link::Unreachable(_))), "{body}");
+        }
+        for body in [
+            json!({"rebalances": [], "evacuations": []}),
+            json!({"rebalances": [], "evacuations": [], "purges": null}),
+            json!({"code": 0, "data": {"rebalances": [], "evacuations": []}}),
+        ] {
+            assert_eq!(load(&body), Ok(Load::default()), "{body}");
+        }
+        for body in [json!([{"role": "core"}]), json!([{"node": "emqx@a"}, 5]), json!({"x": 1})] {
+            assert!(nodes(&body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_recorded_without_an_answer_is_no_answer() {
+        let facts = facts(Timestamp::UNIX_EPOCH, "/api/v5/nodes", 0, &json!("connection refused"));
+        let News::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].news else {
+            panic!("{facts:?}");
+        };
+        assert_eq!(why, "EMQX does not answer: connection refused");
     }
 
     #[test]
