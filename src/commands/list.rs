@@ -136,7 +136,8 @@ fn running(gathered: &Gathered, object: &Rebalance, run: &Run, now: Timestamp) -
 }
 
 fn past(gathered: &Gathered, object: &Rebalance, counts: Option<&Counts>, now: Timestamp) -> RebalanceItem {
-    let (verdict, reason, duration) = judge::past(object, counts, now);
+    let began_since = judge::began_since(&gathered.world, object);
+    let (verdict, reason, duration) = judge::past(object, counts, now, began_since);
     item(&gathered.id, object, verdict, reason, duration)
 }
 

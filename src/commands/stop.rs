@@ -640,16 +640,8 @@ impl Stopping<'_> {
         }
         let now =
             self.gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
-        judge::end(&judge::Ending {
-            donors: &entry.donors,
-            recipients: &entry.recipients,
-            strategy: self.object().map(|object| &object.strategy),
-            start: None,
-            now: &now,
-            through_takeover: entry.stage.order().is_some_and(|order| order >= 2),
-            stopped: ours.then(|| "you".to_owned()),
-            seconds: None,
-        })
+        let strategy = self.object().map(|object| &object.strategy);
+        judge::stopped(entry, strategy, &now, ours.then_some("you"))
     }
 
     fn say(&self, label: &str, backend: Backend, verdict: Verdict, reason: String) {

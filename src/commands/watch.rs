@@ -150,7 +150,8 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     }
     let counts = gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| gathered.world.load.is_some());
-    let (verdict, reason, _) = judge::past(object, counts.as_ref(), hands.clock.now());
+    let began_since = judge::began_since(&gathered.world, object);
+    let (verdict, reason, _) = judge::past(object, counts.as_ref(), hands.clock.now(), began_since);
     Some((verdict, reason))
 }
 

@@ -54,7 +54,8 @@ pub fn goals(of: &Run) -> Option<Goals> {
         )
     };
     let means = (mean(donors.iter().copied()), mean(recipients.iter().copied()));
-    let names = entry.donors.iter().chain(&entry.recipients).cloned();
+    let runs = |node: &&NodeName| of.counts.0.contains_key(*node);
+    let names = entry.donors.iter().chain(&entry.recipients).filter(runs).cloned();
     Some(Goals {
         nodes: names.zip(donors.into_iter().chain(recipients)).collect(),
         donors: means.0,

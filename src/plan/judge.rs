@@ -1,15 +1,19 @@
-//! The verdict of a rebalance that EMQX no longer runs: numbers and what was seen in, a word and the reason out. No
-//! phase of the operator's decides alone.
+//! The verdict of a rebalance that EMQX no longer runs, from counts and from what was seen. No phase of the operator's
+//! decides alone, and nothing is concluded from counts that are not those of its end.
 
 use jiff::Timestamp;
 
+use super::follow::LostNode;
 use super::progress::Counts;
 use super::rebalance::{Decision, Participant, Return, forecast, holding, thresholds};
 use super::record::PlanRecord;
 use super::rules::Threshold;
+use super::words::utc;
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
-use crate::model::{NodeName, Part, Phase, Rebalance, Strategy, Verdict};
+use crate::model::{
+    InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
+};
 
 /// Live clients below this share of those at the start count as missing.
 pub const PRESENT: f64 = 0.98;
@@ -20,6 +24,13 @@ pub const RETURN_SECONDS: u64 = 30;
 /// An end within so many seconds of a delete while `Processing` is a stop: the operator tells EMQX at once.
 pub const STOP_SECONDS: u64 = 6;
 
+/// Seconds after its end in which a rebalance that nobody followed can be judged by the present counts.
+pub const PAST_SECONDS: u64 = 120;
+
+/// Where the thresholds are not known: above this factor, recipients hold more than the donors by more than a last round
+/// explains.
+const REVERSED: f64 = 1.1;
+
 /// What was seen of a rebalance that is over.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
@@ -27,18 +38,35 @@ pub struct Ending<'a> {
     pub donors: &'a [NodeName],
     /// Who received.
     pub recipients: &'a [NodeName],
-    /// What was asked; `None` for one that somebody else started in EMQX.
+    /// What was asked; `None` for one that someone else started in EMQX.
     pub strategy: Option<&'a Strategy>,
     /// Counts at the start; `None` when it was not seen.
     pub start: Option<&'a Counts>,
-    /// Counts now.
+    /// Since when is counted, where that is not its start.
+    pub counted_since: Option<Timestamp>,
+    /// Counts at its end, with the clients that came back since.
+    pub at_end: &'a Counts,
+    /// The last counts.
     pub now: &'a Counts,
-    /// Whether it came as far as `wait_takeover`.
-    pub through_takeover: bool,
+    /// The stage in which it was last seen.
+    pub stage: Option<&'a Stage>,
+    /// Whether it was in `wait_takeover` for as long as it has to be there.
+    pub waited: bool,
+    /// From when to when EMQX did not answer, where it ended meanwhile.
+    pub unheard: Option<(Timestamp, Timestamp)>,
+    /// Nodes that stopped running meanwhile.
+    pub lost: &'a [LostNode],
     /// Who stopped it, if somebody did.
     pub stopped: Option<String>,
     /// How long it ran.
     pub seconds: Option<u64>,
+}
+
+impl Ending<'_> {
+    /// Whether all connections that EMQX wanted to move were moved: it came to the wait after it.
+    fn through_takeover(&self) -> bool {
+        self.stage.and_then(Stage::order).is_some_and(|order| order >= 2)
+    }
 }
 
 /// Clients fewer than at the start; `None` when either is not known.
@@ -72,21 +100,55 @@ pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option
     Some(sum(start?)?.saturating_sub(sum(now)?))
 }
 
-/// Whether the means are within the thresholds, for connections and for sessions without a client; and how the rule
-/// for connections reads.
-fn within(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<(bool, Option<String>)> {
+/// Sessions without a client that recipients have more than at the start.
+pub fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
+    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline)?.iter().sum::<u64>());
+    Some(sum(now)?.saturating_sub(sum(start?)?))
+}
+
+/// How the means at the end stand to the thresholds.
+#[derive(Clone, Debug)]
+struct Balance {
+    /// Whether donors hold no more than the thresholds allow, connections and sessions without a client.
+    within: bool,
+    /// Whether recipients hold more than the thresholds allow, of what was moved.
+    reversed: Option<&'static str>,
+    /// How the rule for connections reads.
+    rule: Option<String>,
+}
+
+fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Balance> {
     let (donors, recipients) = (ending.donors, ending.recipients);
-    let means = ending.now.means(donors, recipients, Counts::connections)?;
-    let holds = holding(means, conn);
-    let sessions =
-        ending.now.means(donors, recipients, Counts::offline).is_none_or(|(d, r)| sess.holds(d, r));
-    Some((holds.is_some() && sessions, holds))
+    let means = ending.at_end.means(donors, recipients, Counts::connections)?;
+    let rule = holding(means, conn);
+    let sessions = ending.at_end.means(donors, recipients, Counts::offline);
+    // Only what was moved can have been moved too far. Where the start is not known, all that may have been is judged.
+    let moved = arrived(ending.start, ending.at_end, recipients).is_none_or(|moved| moved > 0);
+    let moved_sessions = match arrived_sessions(ending.start, ending.at_end, recipients) {
+        Some(moved) => moved > 0,
+        None => ending.stage == Some(&Stage::EvictingSessions),
+    };
+    let reversed = if moved && !conn.holds(means.1, means.0) {
+        Some("connections")
+    } else if moved_sessions && sessions.is_some_and(|(donors, recipients)| !sess.holds(recipients, donors)) {
+        Some("sessions")
+    } else {
+        None
+    };
+    let within = rule.is_some() && sessions.is_none_or(|(donors, recipients)| sess.holds(donors, recipients));
+    Some(Balance { within, reversed, rule })
+}
+
+/// Whether one that came to its end is within its thresholds, both ways; `None` where that cannot be known.
+pub fn reached(ending: &Ending<'_>) -> Option<bool> {
+    let (conn, sess) = thresholds(ending.strategy?);
+    balance(ending, conn, sess).map(|it| it.within && it.reversed.is_none())
 }
 
 /// `donors 2,553.33, recipient 2,340`.
 fn standing(ending: &Ending<'_>) -> String {
     let who = if ending.recipients.len() == 1 { "recipient" } else { "recipients" };
-    match ending.now.means(ending.donors, ending.recipients, Counts::connections) {
+    match ending.at_end.means(ending.donors, ending.recipients, Counts::connections) {
         Some((donors, recipients)) => format!("donors {}, {who} {}", average(donors), average(recipients)),
         None => "counts are not known".to_owned(),
     }
@@ -95,13 +157,18 @@ fn standing(ending: &Ending<'_>) -> String {
 /// `; 2,340 clients moved, none missing, 98 s`, as far as it is known.
 fn tail(ending: &Ending<'_>) -> String {
     let mut parts = Vec::new();
-    if let Some(moved) = arrived(ending.start, ending.now, ending.recipients) {
-        parts.push(format!("{} moved", plural(moved, "client")));
+    let moved = arrived(ending.start, ending.at_end, ending.recipients);
+    let sessions = arrived_sessions(ending.start, ending.at_end, ending.recipients).filter(|moved| *moved > 0);
+    let sessions = sessions.filter(|_| ending.stage == Some(&Stage::EvictingSessions) || moved == Some(0));
+    let since = ending.counted_since.map(|since| format!(" since {}", utc(since))).unwrap_or_default();
+    if let Some(moved) = moved.filter(|moved| *moved > 0 || sessions.is_none()) {
+        parts.push(format!("{} moved{since}", plural(moved, "client")));
     }
-    match lost(ending.start, ending.now) {
+    parts.extend(sessions.map(|moved| format!("{} moved{since}", plural(moved, "session"))));
+    match lost(ending.start, ending.at_end) {
         Some(0) => parts.push("none missing".to_owned()),
         // What the last round cut has not had time to come back.
-        Some(lost) if !ending.through_takeover => {
+        Some(lost) if !ending.through_takeover() => {
             parts.push(format!("{} on their way or missing", count(lost)));
         }
         Some(lost) => parts.push(format!("{} missing", count(lost))),
@@ -114,18 +181,23 @@ fn tail(ending: &Ending<'_>) -> String {
 /// Judges the end: the first rule that fits.
 pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     let tail = tail(ending);
+    if !ending.lost.is_empty() {
+        return (Verdict::NodesLost, nodes_lost(ending));
+    }
     if missing(ending.start, ending.now) {
         let lost = lost(ending.start, ending.now).unwrap_or(0);
         let before = ending.start.and_then(Counts::all_connections).unwrap_or(0);
         let gone = gone(ending.start, ending.now, ending.donors).unwrap_or(0);
         let arrived = arrived(ending.start, ending.now, ending.recipients).unwrap_or(0);
+        let since = ending.counted_since.map(|since| format!(" (counted since {})", utc(since)));
         return (
             Verdict::ClientsMissing,
             format!(
-                "{} of {} clients are missing after the end: donors lost {}, recipients gained {}; does the load balancer \
+                "{} of {} clients are missing after the end{}: donors lost {}, recipients gained {}; does the load balancer \
                  lead them to the recipients?",
                 count(lost),
                 count(before),
+                since.unwrap_or_default(),
                 count(gone),
                 count(arrived)
             ),
@@ -135,79 +207,106 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     if let Some(who) = &ending.stopped {
         return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}"));
     }
-    let Some(strategy) = ending.strategy else {
-        let counted = ending.now.means(ending.donors, ending.recipients, Counts::connections).is_some();
-        return if !counted {
-            (Verdict::Unknown, uncounted(ending))
-        } else if ending.through_takeover && no_better(ending) {
-            (
-                Verdict::Uneven,
-                format!(
-                    "it came to its end, but {standing} is no better than what EMQX found to balance{tail}"
-                ),
-            )
-        } else if ending.through_takeover {
-            (
-                Verdict::Balanced,
-                format!(
-                    "{standing}; EMQX came to the end of it by thresholds that are known to EMQX only{tail}"
-                ),
-            )
-        } else {
-            unplanned(ending, &standing, &tail)
-        };
-    };
+    let Some(strategy) = ending.strategy else { return unplanned(ending, &standing, &tail) };
     let (conn, sess) = thresholds(strategy);
-    match within(ending, conn, sess) {
-        None => (Verdict::Unknown, uncounted(ending)),
-        Some((true, holds)) => {
-            (Verdict::Balanced, format!("{standing} ({}){tail}", marks(&holds.unwrap_or_default())))
-        }
-        Some((false, _)) if ending.through_takeover => (
-            Verdict::Uneven,
-            format!("it came to its end, but {standing} is not within the thresholds{tail}"),
-        ),
-        Some((false, _)) => (
-            Verdict::CoordinatorLost,
-            format!(
-                "EMQX dropped it before its goal: its coordinator went away, or it was stopped by someone else; \
-                 {standing}{tail}"
-            ),
-        ),
+    let Some(balance) = balance(ending, conn, sess) else { return (Verdict::Unknown, uncounted(ending)) };
+    if let Some(what) = balance.reversed {
+        let reason = format!(
+            "{standing}: more {what} were moved than the thresholds allow, and the recipients now hold too many{tail}"
+        );
+        return (Verdict::Overshot, reason);
     }
+    if balance.within {
+        let rule = marks(&balance.rule.unwrap_or_default());
+        return (Verdict::Balanced, format!("{standing} ({rule}){tail}"));
+    }
+    if let Some((from, to)) = ending.unheard {
+        let reason = format!(
+            "EMQX did not answer from {} to {}, and no longer runs it: how it ended is not known; {standing}{tail}",
+            utc(from),
+            utc(to)
+        );
+        return (Verdict::Unknown, reason);
+    }
+    if ending.stage == Some(&Stage::WaitTakeover) && ending.waited {
+        let reason = format!("it came to its end, but {standing} is not within the thresholds{tail}");
+        return (Verdict::Uneven, reason);
+    }
+    let seen = ending.stage.map(|stage| format!(" (last seen in {})", stage.phase())).unwrap_or_default();
+    let reason = format!(
+        "EMQX dropped it before its goal{seen}: its coordinator went away, or it was stopped by someone else; {standing}{tail}"
+    );
+    (Verdict::CoordinatorLost, reason)
 }
 
-/// One that somebody started in EMQX, with thresholds we cannot know, and that vanished on the way.
-fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
-    let (conn, sess) = thresholds(&Strategy::default());
-    match within(ending, conn, sess) {
-        Some((true, _)) => (Verdict::Balanced, format!("{standing}, within EMQX's default thresholds{tail}")),
-        Some((false, _)) => (
-            Verdict::CoordinatorLost,
-            format!(
-                "EMQX dropped it before wait_takeover, or it was stopped by someone else; {standing}{tail}"
-            ),
-        ),
-        None => (Verdict::Unknown, uncounted(ending)),
-    }
-}
-
-/// Whether the end is not within any thresholds by which EMQX can have begun: the donors hold no less than at the start,
-/// the recipients no more, and EMQX's defaults are no reason for it to have looked at sessions only.
-fn no_better(ending: &Ending<'_>) -> bool {
-    let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, Counts::connections);
-    let (conn, _) = thresholds(&Strategy::default());
-    let (Some((donors, recipients)), Some((gave, got))) = (means(ending.now), ending.start.and_then(means))
-    else {
-        return false;
+/// Which nodes were lost, when, and with how many clients; the rest of it after that.
+fn nodes_lost(ending: &Ending<'_>) -> String {
+    let nodes: Vec<String> = ending.lost.iter().map(LostNode::short).collect();
+    let back = match lost(ending.start, ending.now) {
+        Some(0) => "; all clients are back".to_owned(),
+        Some(lost) => format!("; {} clients fewer than at the start", count(lost)),
+        None => String::new(),
     };
-    donors >= gave && recipients <= got && holding((donors, recipients), conn).is_none()
+    let seconds = ending.seconds.map(|seconds| format!(", {seconds} s")).unwrap_or_default();
+    format!("{}; {}{back}{seconds}", nodes.join(", "), standing(ending))
+}
+
+/// One that someone else started in EMQX, whose thresholds are not known: EMQX's defaults judge nothing. What EMQX itself
+/// decided does: it leaves `evicting_conns` only when its own thresholds hold.
+fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
+    let means = |counts: &Counts, of: fn(&Counts, &NodeName) -> Option<u64>| {
+        counts.means(ending.donors, ending.recipients, of)
+    };
+    let Some((donors, recipients)) = means(ending.at_end, Counts::connections) else {
+        return (Verdict::Unknown, uncounted(ending));
+    };
+    if no_better(ending) {
+        let reason = format!("{standing} is no better than what EMQX found to balance{tail}");
+        return (Verdict::Uneven, reason);
+    }
+    let even = |(donors, recipients): (f64, f64)| recipients <= (donors * REVERSED).max(donors + 1.0);
+    let sessions = means(ending.at_end, Counts::offline);
+    let over = match ending.stage {
+        // Nothing was left for the session phase to do, or it would have been seen.
+        Some(Stage::WaitTakeover) => sessions.is_none_or(|(donors, recipients)| donors <= recipients),
+        Some(Stage::EvictingSessions) => {
+            sessions.is_some_and(|(donors, recipients)| donors <= recipients && even((donors, recipients)))
+        }
+        _ => false,
+    };
+    if over && even((donors, recipients)) && ending.unheard.is_none() {
+        let reason = format!("{standing}; EMQX came to the end of it by thresholds that only EMQX knows{tail}");
+        return (Verdict::Balanced, reason);
+    }
+    let seen = ending.stage.map(|stage| format!(", last seen in {},", stage.phase())).unwrap_or_default();
+    let unheard = ending.unheard.map(|(from, to)| {
+        format!("; EMQX did not answer from {} to {}", utc(from), utc(to))
+    });
+    let reason = format!(
+        "EMQX no longer runs it{seen} and its thresholds are not known: it came to its end, its coordinator went away, or it \
+         was stopped by someone else{}; {standing}{tail}",
+        unheard.unwrap_or_default()
+    );
+    (Verdict::Unknown, reason)
+}
+
+/// Whether neither donors fell nor recipients rose, in connections and in sessions without a client.
+fn no_better(ending: &Ending<'_>) -> bool {
+    if ending.counted_since.is_some() {
+        return false;
+    }
+    let no_better = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+        let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, of);
+        let before = ending.start.and_then(means);
+        before.zip(means(ending.at_end)).map(|((gave, got), (donors, recipients))| donors >= gave && recipients <= got)
+    };
+    no_better(Counts::connections) == Some(true) && no_better(Counts::offline).unwrap_or(true)
 }
 
 /// Nobody can tell how it ended.
 fn uncounted(ending: &Ending<'_>) -> String {
-    let what = if ending.through_takeover { "it came to its end" } else { "EMQX no longer runs it" };
-    format!("{what}, but EMQX does not tell what its nodes hold")
+    let what = if ending.waited { "it came to its end" } else { "EMQX no longer runs it" };
+    format!("{what}, but the counts of its nodes at its end are not known")
 }
 
 /// Thousands marks in a rule: `2553.33 <= 2340.00 x 1.1` becomes `2,553.33 <= 2,340 x 1.1`.
@@ -263,8 +362,42 @@ pub fn never_started(
     }
 }
 
+/// Whether anything began on the cluster of this object since, as far as that can be seen now.
+pub fn began_since(world: &World, object: &Rebalance) -> bool {
+    let id = InstanceId {
+        kind: object.instance_kind,
+        namespace: object.namespace.clone(),
+        name: object.instance_name.clone(),
+    };
+    let began = |it: &Rebalance| it.started.or(it.created);
+    let others = world.rebalances_of(&id).into_iter().map(|seen| &seen.value);
+    let later = others.filter(|it| it.uid != object.uid).any(|it| began(it) >= began(object));
+    let load = world.load.as_ref().is_some_and(|load| {
+        let load = &load.value;
+        !load.rebalances.is_empty() || !load.evacuations.is_empty() || !load.purges.is_empty()
+    });
+    later || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
+}
+
+/// When a rebalance that nobody followed ended: the earliest and the latest time that fits. The operator reports the end
+/// only of those that it calls `Completed`; for the others there is the forecast of the one who started it.
+fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    if let Some(completed) = object.completed {
+        return Some((completed, completed));
+    }
+    let failed = object.failed?;
+    let expected = record.expected_end.max(failed);
+    Some(if expected <= now { (expected, expected) } else { (failed, now) })
+}
+
 /// A rebalance of the past, by what the object and its annotation tell, with the counts of now. EMQX does not run it.
-pub fn past(object: &Rebalance, now: Option<&Counts>, at: Timestamp) -> (Verdict, String, Option<u64>) {
+/// Counts of now are those of its end for [`PAST_SECONDS`] only, and if nothing began since.
+pub fn past(
+    object: &Rebalance,
+    now: Option<&Counts>,
+    at: Timestamp,
+    began_since: bool,
+) -> (Verdict, String, Option<u64>) {
     let duration = match (object.started, object.completed, object.failed) {
         (Some(started), Some(completed), _) => Some(seconds_between(started, completed)),
         _ => None,
@@ -276,47 +409,73 @@ pub fn past(object: &Rebalance, now: Option<&Counts>, at: Timestamp) -> (Verdict
             never_started(object.failure.as_deref(), &object.strategy, start.as_deref(), false);
         return (verdict, reason, None);
     }
+    let unknown = |why: &str| (Verdict::Unknown, format!("not followed: {why}"), duration);
     let Some(record) = record else {
-        let reason = "it was not created by kubectl emqx: nothing tells what the counts were at its start";
-        return (Verdict::Unknown, reason.to_owned(), duration);
+        return unknown("it was not created by kubectl emqx, and the counts at its start are not known");
     };
     let Some(now) = now else {
-        return (
-            Verdict::Unknown,
-            "EMQX cannot be asked, and the phase alone proves nothing".to_owned(),
-            duration,
-        );
+        return unknown("EMQX cannot be asked, and the phase alone is no evidence");
+    };
+    if began_since {
+        return unknown("something else began since, and the counts at its end are not known");
+    }
+    let Some((first, last)) = ended(object, &record, at).filter(|(first, _)| {
+        seconds_between(*first, at) <= PAST_SECONDS
+    }) else {
+        return unknown("the counts at its end are not known");
     };
     let side = |wanted: Part| -> Vec<NodeName> {
         record.parts().into_iter().filter(|(_, part)| *part == wanted).map(|(node, _)| node.clone()).collect()
     };
     let (donors, recipients) = (side(Part::Donor), side(Part::Recipient));
-    if donors.iter().chain(&recipients).all(|node| !now.0.contains_key(node)) {
-        return (Verdict::Unknown, "the nodes that took part are gone".to_owned(), duration);
+    if donors.iter().chain(&recipients).any(|node| !now.0.contains_key(node)) {
+        return unknown("not all of the nodes that took part are running");
     }
-    let start = Counts(
-        record
-            .nodes
-            .iter()
-            .map(|(node, connections, sessions)| (node.clone(), (Some(*connections), Some(*sessions))))
-            .collect(),
-    );
-    // It went through `wait_takeover` if it was not over long before its time; a tenth is what natural churn moves.
-    let ended = object.completed.unwrap_or(at);
+    let start = record.counts();
+    if missing(Some(&start), now) && seconds_between(last, at) < RETURN_SECONDS {
+        let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
+        return (Verdict::Unknown, reason, duration);
+    }
+    // It came to the end of `wait_takeover` if it was not over long before its time; a tenth is what natural churn moves.
     let planned = seconds_between(record.time, record.expected_end);
-    let ran = seconds_between(record.time, ended);
+    let ran = seconds_between(record.time, last);
+    let waited = ran + object.strategy.wait_takeover_seconds >= planned - planned / 10;
     let ending = Ending {
         donors: &donors,
         recipients: &recipients,
-        strategy: Some(&record.strategy),
+        strategy: Some(&object.strategy),
         start: Some(&start),
+        counted_since: None,
+        at_end: now,
         now,
-        through_takeover: ran + record.strategy.wait_takeover_seconds >= planned - planned / 10,
+        stage: waited.then_some(&Stage::WaitTakeover),
+        waited,
+        unheard: None,
+        lost: &[],
         stopped: None,
         seconds: duration,
     };
     let (verdict, reason) = end(&ending);
     (verdict, reason, duration)
+}
+
+/// How one stands that was stopped, by the counts of now.
+pub fn stopped(entry: &RunningRebalance, now: &Counts, who: &str) -> (Verdict, String) {
+    end(&Ending {
+        donors: &entry.donors,
+        recipients: &entry.recipients,
+        strategy: None,
+        start: None,
+        counted_since: None,
+        at_end: now,
+        now,
+        stage: Some(&entry.stage),
+        waited: false,
+        unheard: None,
+        lost: &[],
+        stopped: Some(who.to_owned()),
+        seconds: None,
+    })
 }
 
 #[cfg(test)]
@@ -352,17 +511,85 @@ mod tests {
         through_takeover: bool,
         stopped: Option<&str>,
     ) -> (Verdict, String) {
+        let stage = if through_takeover { Stage::WaitTakeover } else { Stage::EvictingConns };
+        judged_in(strategy, &counts(&[3333, 3333, 3334, 0]), &counts(now), &stage, stopped)
+    }
+
+    fn judged_in(
+        strategy: Option<&Strategy>,
+        start: &Counts,
+        now: &Counts,
+        stage: &Stage,
+        stopped: Option<&str>,
+    ) -> (Verdict, String) {
         let (donors, recipients) = (nodes(0, 3), nodes(3, 4));
         end(&Ending {
             donors: &donors,
             recipients: &recipients,
             strategy,
-            start: Some(&counts(&[3333, 3333, 3334, 0])),
-            now: &counts(now),
-            through_takeover,
+            start: Some(start),
+            counted_since: None,
+            at_end: now,
+            now,
+            stage: Some(stage),
+            waited: *stage == Stage::WaitTakeover,
+            unheard: None,
+            lost: &[],
             stopped: stopped.map(str::to_owned),
             seconds: Some(98),
         })
+    }
+
+    /// Live clients and sessions without a client of each node.
+    fn holding_sessions(of: &[(u64, u64)]) -> Counts {
+        let row = |(place, (live, offline)): (usize, &(u64, u64))| {
+            (NodeName::from(format!("n{place}")), (Some(*live), Some(live + offline)))
+        };
+        Counts(of.iter().enumerate().map(row).collect())
+    }
+
+    #[test]
+    fn too_much_that_was_moved_is_overshot_and_not_balanced() {
+        let (verdict, reason) = judged(&[1000, 1000, 1000, 7000], true, None);
+        assert_eq!(verdict, Verdict::Overshot);
+        assert!(reason.contains("connections"), "{reason}");
+        let start = holding_sessions(&[(100, 9000), (100, 0), (100, 0), (100, 0)]);
+        let end = holding_sessions(&[(100, 0), (100, 0), (100, 0), (100, 9000)]);
+        let (verdict, reason) = judged_in(Some(&strategy()), &start, &end, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Overshot, "{reason}");
+        // Recipients that held more sessions from the start were not overshot by it.
+        let start = holding_sessions(&[(3333, 0), (3333, 0), (3334, 0), (0, 9000)]);
+        let end = holding_sessions(&[(2553, 0), (2553, 0), (2554, 0), (2340, 9000)]);
+        assert_eq!(judged_in(Some(&strategy()), &start, &end, &Stage::WaitTakeover, None).0, Verdict::Balanced);
+    }
+
+    #[test]
+    fn one_that_vanished_while_it_moved_sessions_is_lost_and_not_uneven() {
+        let start = holding_sessions(&[(100, 9000), (100, 9000), (100, 9000), (100, 0)]);
+        let end = holding_sessions(&[(100, 7000), (100, 7000), (100, 7000), (100, 6000)]);
+        let strategy = Strategy { abs_sess_threshold: 100, ..strategy() };
+        let of = |stage: Stage| judged_in(Some(&strategy), &start, &end, &stage, None);
+        assert_eq!(of(Stage::EvictingSessions).0, Verdict::CoordinatorLost);
+        assert_eq!(of(Stage::WaitTakeover).0, Verdict::Uneven);
+        let (verdict, reason) = judged_in(None, &start, &end, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+    }
+
+    #[test]
+    fn a_run_that_moved_only_sessions_says_so() {
+        let start = holding_sessions(&[(100, 1000), (100, 1000), (100, 1000), (100, 0)]);
+        let end = holding_sessions(&[(100, 667), (100, 667), (100, 666), (100, 1000)]);
+        let (verdict, reason) = judged_in(Some(&Strategy::default()), &start, &end, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Balanced);
+        assert!(reason.contains("; 1,000 sessions moved, none missing"), "{reason}");
+    }
+
+    #[test]
+    fn without_its_thresholds_one_that_vanished_on_its_way_is_unknown_whatever_the_defaults_say() {
+        let (verdict, reason) = judged_by(None, &[3000, 3000, 3000, 1000], false, None);
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        let (verdict, _) = judged_by(None, &[2553, 2553, 2554, 2340], false, None);
+        assert_eq!(verdict, Verdict::Unknown);
     }
 
     #[test]
@@ -464,8 +691,35 @@ mod tests {
                 .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
                 .collect(),
         );
-        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(2000));
+        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(200), false);
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
         assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
+        // The counts of now are those of its end for two minutes, and if nothing began since.
+        assert_eq!(past(&object, Some(&now), mk::at(198 + 121), false).0, Verdict::Unknown);
+        let (verdict, reason, _) = past(&object, Some(&now), mk::at(200), true);
+        assert_eq!(verdict, Verdict::Unknown);
+        assert!(reason.starts_with("not followed: something else began since"), "{reason}");
+    }
+
+    #[test]
+    fn a_forged_plan_does_not_change_the_thresholds_of_the_object() {
+        let before = super::super::rebalance::numbered(&[3333, 3333, 3334, 0], None);
+        let forged = Strategy { abs_conn_threshold: 1_000_000, ..strategy() };
+        let mut plan = forecast(None, &before, &strategy(), Return::default());
+        plan.strategy = forged;
+        let record = PlanRecord::of(&plan, mk::at(0)).text();
+        let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Completed, |it| {
+            it.processed = true;
+            it.plan = Some(record);
+            it.completed = Some(mk::at(100));
+        })
+        .news
+        else {
+            panic!("a Rebalance")
+        };
+        let at_end = [3173, 3173, 3174, 480];
+        let counts = before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
+        let (verdict, reason, _) = past(&object, Some(&Counts(counts.collect())), mk::at(110), false);
+        assert_ne!(verdict, Verdict::Balanced, "{reason}");
     }
 }

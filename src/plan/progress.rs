@@ -12,11 +12,11 @@ use crate::model::{Node, NodeName, Stage, Strategy};
 pub struct Counts(pub BTreeMap<NodeName, (Option<u64>, Option<u64>)>);
 
 impl Counts {
-    /// Of these nodes.
+    /// Of these nodes. One that EMQX reports as stopped holds nothing and is left out, as one that EMQX no longer lists.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
-        let held = |node: &Node, count: Option<u64>| count.or(node.stopped.then_some(0));
-        let counts = |node: &Node| (held(node, node.connections), held(node, node.sessions));
-        Self(nodes.into_iter().map(|node| (node.name.clone(), counts(node))).collect())
+        let counts = |node: &Node| (node.connections, node.sessions);
+        let running = nodes.into_iter().filter(|node| !node.stopped);
+        Self(running.map(|node| (node.name.clone(), counts(node))).collect())
     }
 
     /// The live clients of one node.
@@ -45,23 +45,24 @@ impl Counts {
         self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
-    /// What each of these nodes holds, by `of`; `None` when one does not tell, or nobody was asked. A node that is gone
-    /// holds nothing.
+    /// What each of these nodes holds, by `of`; nodes that do not run are left out. `None` when the count of one is not
+    /// known, or nothing is known at all.
     pub fn each(&self, nodes: &[NodeName], of: impl Fn(&Self, &NodeName) -> Option<u64>) -> Option<Vec<u64>> {
         if self.0.is_empty() {
             return None;
         }
-        nodes.iter().map(|node| if self.0.contains_key(node) { of(self, node) } else { Some(0) }).collect()
+        nodes.iter().filter(|node| self.0.contains_key(node)).map(|node| of(self, node)).collect()
     }
 
-    /// The means of donors and recipients, by `of`.
+    /// The means of the donors and of the recipients that run, by `of`; `None` where no node of one side runs.
     pub fn means(
         &self,
         donors: &[NodeName],
         recipients: &[NodeName],
         of: impl Fn(&Self, &NodeName) -> Option<u64> + Copy,
     ) -> Option<(f64, f64)> {
-        Some((mean(self.each(donors, of)?), mean(self.each(recipients, of)?)))
+        let side = |nodes| self.each(nodes, of).filter(|counts| !counts.is_empty()).map(mean);
+        Some((side(donors)?, side(recipients)?))
     }
 }
 
@@ -131,6 +132,14 @@ pub fn remaining(
     Some(Remaining { rounds, session_rounds, seconds })
 }
 
+/// How far, in percent, by the work that is left of the whole forecast: it stands still while the work does, never falls
+/// below `before`, and 100 comes with a verdict only.
+pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
+    let total = total.max(1);
+    let now = (u128::from(total.saturating_sub(remaining)) * 100 / u128::from(total)) as u8;
+    now.min(99).max(before)
+}
+
 /// How far, in percent: elapsed of the whole, never below what was said before, and 100 only with a verdict.
 pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
     let whole = elapsed.saturating_add(remaining).max(1);
@@ -170,6 +179,29 @@ mod tests {
         assert_eq!(left(&Stage::EvictingConns, 78, &end), Some(10));
         assert_eq!(left(&Stage::WaitTakeover, 7, &end), Some(3));
         assert_eq!(left(&Stage::Unknown("later".into()), 0, &end), None);
+    }
+
+    #[test]
+    fn work_that_stands_still_leaves_the_percentage_where_it_is() {
+        assert_eq!(work_done(98, 98, 0), 0);
+        assert_eq!(work_done(98, 49, 0), 50);
+        assert_eq!(work_done(98, 60, 50), 50);
+        assert_eq!(work_done(98, 0, 50), 99);
+        assert_eq!(work_done(0, 0, 0), 0);
+    }
+
+    #[test]
+    fn means_are_over_the_nodes_that_run() {
+        let nodes = [
+            Node { name: "a".into(), running: true, connections: Some(680), ..Node::default() },
+            Node { name: "b".into(), stopped: true, ..Node::default() },
+            Node { name: "d".into(), running: true, connections: Some(1040), ..Node::default() },
+        ];
+        let counts = Counts::of(&nodes);
+        let (donors, recipients) = (["a", "b", "c"].map(NodeName::from), ["d"].map(NodeName::from));
+        assert_eq!(counts.means(&donors, &recipients, Counts::connections), Some((680.0, 1040.0)));
+        assert_eq!(counts.means(&donors[1..], &recipients, Counts::connections), None);
+        assert_eq!(counts.each(&donors, Counts::connections), Some(vec![680]));
     }
 
     #[test]

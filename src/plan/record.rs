@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::progress::Counts;
 use super::rebalance::{Participant, RebalancePlan};
 use super::rules::donors;
 use crate::model::{NodeName, Part, Strategy};
@@ -19,7 +20,7 @@ pub struct PlanRecord {
     pub time: Timestamp,
     /// When it should be over.
     pub expected_end: Timestamp,
-    /// What was asked.
+    /// What was asked. A verdict goes by the spec of the object instead, which nobody can forge in an annotation.
     pub strategy: Strategy,
     /// Who takes part, with connections and sessions at the start.
     pub nodes: Vec<(NodeName, u64, u64)>,
@@ -68,6 +69,14 @@ impl PlanRecord {
             sessions: *sessions,
         };
         self.nodes.iter().map(row).collect()
+    }
+
+    /// The counts at the start.
+    pub fn counts(&self) -> Counts {
+        let row = |(node, connections, sessions): &(NodeName, u64, u64)| {
+            (node.clone(), (Some(*connections), Some(*sessions)))
+        };
+        Counts(self.nodes.iter().map(row).collect())
     }
 
     /// All live clients at the start.

@@ -16,6 +16,11 @@ pub fn short(node: &NodeName) -> &str {
     if node.ip().is_some() { node.host() } else { node.first_label() }
 }
 
+/// A time of day in a sentence: `10:02:03 UTC`.
+pub fn utc(at: Timestamp) -> String {
+    format!("{} UTC", crate::model::human::clock(at, &jiff::tz::TimeZone::UTC))
+}
+
 /// What is said of an operation that is left while it goes on: what is held by us, and how to go on by hand.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let goes_on = format!("{name} goes on in the cluster; nothing was held by us");

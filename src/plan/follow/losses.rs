@@ -1,0 +1,145 @@
+//! Nodes that stop running while a rebalance runs: named, with when and with the clients that they held.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::model::human::{plural, seconds_between};
+use crate::model::{Node, NodeName, Role, RunningRebalance, Seen};
+use crate::plan::words::{short, utc};
+
+/// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to so many
+/// seconds after the end may have stopped before it.
+const SKEW_SECONDS: u64 = 2;
+
+/// A node that stopped running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostNode {
+    /// Which.
+    pub node: NodeName,
+    /// What it did in the rebalance: `donor`, `recipient`, `coordinator`, `core`.
+    pub part: &'static str,
+    /// When EMQX first reported that it does not run.
+    pub at: Timestamp,
+    /// The live clients that it held when it was last seen running.
+    pub held: Option<u64>,
+    /// Whether it was only seen that it had started again.
+    pub restarted: bool,
+}
+
+impl LostNode {
+    /// `emqx-core-1 (donor) stopped running at 10:02:03 UTC with 680 clients on it`.
+    pub fn sentence(&self, label: &str) -> String {
+        let how = if self.restarted { "restarted" } else { "stopped running" };
+        let held = self.held.map(|held| format!(" with {} on it", plural(held, "client")));
+        format!("{label} ({}) {how} at {}{}", self.part, utc(self.at), held.unwrap_or_default())
+    }
+
+    /// The same with the short name of the node.
+    pub fn short(&self) -> String {
+        self.sentence(short(&self.node))
+    }
+}
+
+/// A node that runs, as it was last seen.
+#[derive(Clone, Debug)]
+struct Alive {
+    at: Timestamp,
+    connections: Option<u64>,
+    uptime_millis: Option<u64>,
+    /// The first list that did not have it.
+    unlisted: Option<Timestamp>,
+}
+
+/// Watches the nodes of one rebalance.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    alive: BTreeMap<NodeName, Alive>,
+    seen: Option<Timestamp>,
+    /// Those that stopped running, in the order in which it was seen.
+    pub(super) lost: Vec<LostNode>,
+}
+
+impl Losses {
+    /// Takes EMQX's list in; gives the nodes that do not run any more. `ended` is when the entry was first missing: what
+    /// stops later has nothing to do with it.
+    pub(super) fn observe(
+        &mut self,
+        nodes: &Seen<Vec<Node>>,
+        entry: &RunningRebalance,
+        ended: Option<Timestamp>,
+    ) -> Vec<LostNode> {
+        if self.seen.is_some_and(|seen| nodes.at <= seen) {
+            return Vec::new();
+        }
+        self.seen = Some(nodes.at);
+        let mut fresh = Vec::new();
+        for node in &nodes.value {
+            let Some(part) = part(entry, &node.name, node.role) else { continue };
+            if node.stopped {
+                self.lose(&node.name, part, nodes.at, ended, false, &mut fresh);
+            } else if node.running {
+                let before = self.alive.get(&node.name);
+                let younger = before
+                    .and_then(|before| before.uptime_millis.zip(node.uptime_millis))
+                    .is_some_and(|(before, now)| now < before);
+                if younger {
+                    self.lose(&node.name, part, nodes.at, ended, true, &mut fresh);
+                }
+                let alive = Alive {
+                    at: nodes.at,
+                    connections: node.connections,
+                    uptime_millis: node.uptime_millis,
+                    unlisted: None,
+                };
+                self.alive.insert(node.name.clone(), alive);
+            }
+        }
+        let listed = |name: &NodeName| nodes.value.iter().any(|node| node.name == *name);
+        let unlisted: Vec<NodeName> = self.alive.keys().filter(|name| !listed(name)).cloned().collect();
+        for name in unlisted {
+            let Some(alive) = self.alive.get_mut(&name) else { continue };
+            // One list without it may be a slip of the node that answered; with the entry gone too, or twice, it is not.
+            let first = alive.unlisted.replace(alive.unlisted.unwrap_or(nodes.at));
+            if let Some(at) = first.or(ended.map(|_| nodes.at)) {
+                let part = part(entry, &name, None).unwrap_or("core");
+                self.lose(&name, part, at, ended, false, &mut fresh);
+            }
+        }
+        self.lost.extend(fresh.iter().cloned());
+        fresh
+    }
+
+    fn lose(
+        &mut self,
+        node: &NodeName,
+        part: &'static str,
+        at: Timestamp,
+        ended: Option<Timestamp>,
+        restarted: bool,
+        fresh: &mut Vec<LostNode>,
+    ) {
+        // One that did not run when the rebalance was first seen is no loss of it.
+        let Some(alive) = self.alive.remove(node) else { return };
+        let after = ended.is_some_and(|ended| {
+            alive.at > ended && seconds_between(ended, alive.at) >= SKEW_SECONDS
+        });
+        if !after {
+            fresh.push(LostNode { node: node.clone(), part, at, held: alive.connections, restarted });
+        }
+    }
+}
+
+/// What a node does in a rebalance; `None` for a replicant that takes no part.
+fn part(entry: &RunningRebalance, node: &NodeName, role: Option<Role>) -> Option<&'static str> {
+    let coordinates = entry.coordinator == *node;
+    Some(match (entry.donors.contains(node), entry.recipients.contains(node)) {
+        (true, _) if coordinates => "donor and coordinator",
+        (true, _) => "donor",
+        (_, true) if coordinates => "recipient and coordinator",
+        (_, true) => "recipient",
+        _ if coordinates => "coordinator",
+        _ if role == Some(Role::Core) => "core",
+        _ => return None,
+    })
+}
