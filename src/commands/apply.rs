@@ -223,7 +223,7 @@ async fn create(
     gathered: Gathered,
     live: Live,
     name: &str,
-    operations: Operations,
+    mut operations: Operations,
 ) -> Outcome {
     let operator = gathered.world.served.operator;
     let object = match &wanted.written {
@@ -249,7 +249,9 @@ async fn create(
     if dry {
         return Ok(Exit::Reached);
     }
-    stay(hands, intent, gathered, operations, created.rebalance.name, plan).await
+    let name = created.rebalance.name.clone();
+    operations.rebalances.created(created.rebalance);
+    stay(hands, intent, gathered, operations, name, plan).await
 }
 
 async fn start(

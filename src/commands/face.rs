@@ -21,7 +21,7 @@ use crate::plan::words::{self, contradiction};
 const MARKS: u8 = 25;
 
 /// Seconds after which a line comes in any case.
-const QUIET_SECONDS: i64 = 60;
+const QUIET_SECONDS: i64 = 30;
 
 /// Which progress is worth a line.
 #[derive(Clone, Debug, Default)]

@@ -13,6 +13,7 @@ use super::{Hands, Interrupt};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Verdict};
+use crate::plan::follow::{Run, RunKey};
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::words;
 use crate::seam::Want;
@@ -56,12 +57,14 @@ pub struct Following {
     pub guard: Option<Guard>,
     /// What is watched meanwhile.
     pub want: Want,
+    /// Which of the rebalances of this name is followed.
+    followed: Option<RunKey>,
 }
 
 impl Following {
     /// One that only looks.
     pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
-        Self { gathered, operations, name, face, timeout: None, guard: None, want: Want::ALL }
+        Self { gathered, operations, name, face, timeout: None, guard: None, want: Want::ALL, followed: None }
     }
 
     /// What a rebalance is judged by; all of it where it is recorded, because a recording is for whatever may be asked
@@ -189,18 +192,32 @@ impl Following {
         }
     }
 
+<<<<<<< HEAD
     /// Shows what became different; gives back the last word, which is shown when everything is done.
     fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
         let mut last = None;
         for event in self.operations.observe(&self.gathered.world, now) {
             if event.name != self.name || judged {
+=======
+    /// Shows what became different; gives back the verdict, which is shown when everything is done.
+    fn observe(&mut self, hands: &Hands) -> Option<Event> {
+        let now: Timestamp = hands.clock.now();
+        let mut last = None;
+        let events = self.operations.observe(&self.gathered.world, now);
+        // The name may be created again in mid-run: that is another operation. The one that was followed first counts.
+        if self.followed.is_none() {
+            self.followed = self.operations.rebalances.run(&self.name).map(Run::key);
+        }
+        for event in events {
+            if event.name != self.name {
+>>>>>>> 3cea687 (plan: confirm ends, name lost nodes, report what is waited for)
                 continue;
             }
-            // An object that was made again under this name may come to its end while the first one goes on in EMQX.
-            let goes_on = self.operations.rebalances.run(&self.name).is_some_and(|run| run.verdict.is_none());
+            let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
+            let goes_on = run.is_some_and(|run| run.verdict.is_none());
             if event.kind == EventType::Verdict && !goes_on {
-                last = Some(event);
+                last.get_or_insert(event);
             } else {
                 self.face.event(hands, &event);
             }

@@ -372,11 +372,25 @@ impl Shared {
         }
     }
 
+    /// The next question goes over a fresh connection, and to another core where there is one: an answer that no longer
+    /// lists a rebalance is checked by someone else.
+    async fn ask_another(&self) {
+        *self.connection.lock().await = None;
+        self.pod.set(self.pod.get().wrapping_add(1));
+    }
+
     async fn poll(self: Rc<Self>, every: Duration, facts: Sender<Fact>) {
         let mut failures = 0_u32;
+        let mut listed: Vec<NodeName> = Vec::new();
         loop {
             let pause = match self.first_round().await {
                 Ok(round) => {
+                    if let Some(now) = coordinators(&round) {
+                        if listed.iter().any(|coordinator| !now.contains(coordinator)) {
+                            self.ask_another().await;
+                        }
+                        listed = now;
+                    }
                     // A key that is refused is read anew each time: not more often than it can help.
                     let refused = round
                         .iter()
@@ -406,6 +420,14 @@ impl Shared {
 /// What is being moved may take this many times the usual time to be reported, where the nodes were listed at once:
 /// a session round of EMQX 5.9 and later lasts up to 15 s, and earlier ones have no limit.
 const STATUS_PATIENCE: u32 = 2;
+
+/// Who coordinates the rebalances that EMQX lists; `None` when it did not list them.
+fn coordinators(round: &[Fact]) -> Option<Vec<NodeName>> {
+    round.iter().find_map(|fact| match &fact.news {
+        News::Load(load) => Some(load.rebalances.iter().map(|entry| entry.coordinator.clone()).collect()),
+        _ => None,
+    })
+}
 
 /// Pods that a single question is tried through.
 const TRIES: usize = 3;

@@ -10,6 +10,8 @@
 //!                 └──► verdict      (no object: coordinator/NODE)
 //! ```
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::memory::forget;
@@ -18,20 +20,27 @@ use super::progress::Counts;
 use super::words;
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventType, InstanceId, Phase, Rebalance, RunningRebalance, Seen, Strategy, Verdict, World,
+    Event, EventType, InstanceId, Link, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source, Strategy,
+    Verdict, World,
 };
 use crate::plan::judge;
 
 mod endings;
+mod losses;
+mod report;
 mod run;
 
-pub use run::Run;
+pub use losses::LostNode;
+pub use run::{Run, RunKey};
 
-use endings::{conclude, cut_short, lost, unseen, word};
+use endings::{CONFIRM_SECONDS, cause_seen, conclude, cut_short, lost, unconfirmed, unheard, unseen, word};
 use run::{Baseline, absorb_object, begin, continues, enter, forecast, own, resume, settle};
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
+
+/// Seconds after which a list that does not have the object that we created is believed.
+const UNLISTED_SECONDS: u64 = 30;
 
 /// What passes between two looks counts for at most so many seconds without a word: a laptop that slept, or a clock that
 /// was put right, has not listened in vain.
@@ -46,6 +55,10 @@ pub struct Follower {
     focus: Option<InstanceId>,
     /// What we asked EMQX for ourselves, by name: no source but us knows it.
     asked: Vec<(String, Strategy)>,
+    /// Objects that we created and no run has so far.
+    made: Vec<Rebalance>,
+    /// The instances that were seen, with their uids.
+    instances: BTreeMap<InstanceId, String>,
     /// The object that is asked for by its name.
     wanted: Option<String>,
     /// Objects that are past: over when they were first seen and not asked for, or over long ago.
@@ -77,6 +90,11 @@ impl Follower {
         named().find(|run| run.verdict.is_none()).or_else(|| named().next_back())
     }
 
+    /// The run with this key.
+    pub fn keyed(&self, key: &RunKey) -> Option<&Run> {
+        self.runs.iter().find(|run| run.key() == *key)
+    }
+
     /// The run that goes on, if one does.
     pub fn running(&self) -> Option<&Run> {
         self.runs.iter().find(|run| run.verdict.is_none())
@@ -85,6 +103,12 @@ impl Follower {
     /// Remembers that we stopped it, so that its end is judged so.
     pub fn we_stopped(&mut self, name: &str) {
         self.runs.iter_mut().filter(|run| run.name == name).for_each(|run| run.stopped_by_us = true);
+    }
+
+    /// Follows an object that we have just created, whichever source reports it first: a list may be late, refused, or
+    /// answered from an old cache.
+    pub fn created(&mut self, object: Rebalance) {
+        self.made.push(object);
     }
 
     /// Remembers what EMQX itself is asked for under this name, before its entry is seen.
@@ -97,6 +121,7 @@ impl Follower {
         let mut events = Vec::new();
         let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
         self.silent += passed.min(LONGEST_LOOK);
+        self.absorb_ours(world, now, &mut events);
         self.absorb_objects(world, now, &mut events);
         let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
         let nodes = world.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
@@ -109,8 +134,11 @@ impl Follower {
                 self.seen_load = Some(load.at);
             }
         }
+        self.absorb_losses(world, now, &mut events);
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
+        self.deleted_instances(world, now, &mut events);
+        self.report(world, now, &mut events);
         self.forget(world);
         self.began = true;
         events
@@ -130,7 +158,8 @@ impl Follower {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if run.ended.is_some() {
-                let verdict = cut_short(run, now).unwrap_or_else(|| conclude(run, now));
+                let open = unconfirmed(run, now).or_else(|| cut_short(run, now));
+                let verdict = open.unwrap_or_else(|| conclude(run, now));
                 settle(run, verdict, now, &mut events);
             } else if run.entry.is_some() {
                 let verdict = run.standing();
@@ -173,7 +202,7 @@ impl Follower {
                     && run.open()
                     && run.ended.is_none()
                     && run.entry.as_ref().is_some_and(|entry| owns(object, entry, now))
-                    && self.asked.iter().all(|(name, _)| *name != run.name)
+                    && !run.direct
             };
             if let Some(run) = self.runs.iter_mut().find(|run| owns(run)) {
                 own(run, object);
@@ -196,7 +225,14 @@ impl Follower {
                 absorb_object(run, object, now, events);
             }
         }
+        let listed = world.hearings.get(&(Source::Kubernetes, "rebalances"));
+        let listed = listed.filter(|hearing| hearing.link == Link::Up).and_then(|hearing| hearing.heard);
         for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
+            // A list that was made before, or comes from an old cache, does not have it.
+            let late = listed.is_none_or(|listed| seconds_between(run.began, listed) < UNLISTED_SECONDS);
+            if run.unlisted && late {
+                continue;
+            }
             let Some(object) = &run.object else { continue };
             let key = (object.namespace.clone(), object.name.clone());
             let here = world.rebalances.get(&key).is_some_and(|seen| seen.value.uid == object.uid);
@@ -213,6 +249,73 @@ impl Follower {
         }
     }
 
+    /// What we created or started ourselves is followed from then on, under the name that was printed.
+    fn absorb_ours(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        for object in std::mem::take(&mut self.made) {
+            let known =
+                self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
+            if known {
+                continue;
+            }
+            let mut run = begin(Some(&object), None, world, now, true);
+            run.unlisted = true;
+            events.push(run.event(now, EventType::Created, words::created(&run.name, Some(&object), false)));
+            self.runs.push(run);
+        }
+        for (name, strategy) in std::mem::take(&mut self.asked) {
+            // Its entry may have been seen before EMQX's answer to the start.
+            if let Some(run) = self.runs.iter_mut().find(|run| run.name == name && run.verdict.is_none()) {
+                run.strategy.get_or_insert(strategy);
+                continue;
+            }
+            let mut run = begin(None, None, world, now, true);
+            (run.name, run.strategy, run.direct) = (name, Some(strategy), true);
+            events.push(run.event(now, EventType::Created, words::created(&run.name, None, true)));
+            self.runs.push(run);
+        }
+    }
+
+    /// Nodes that stopped running, named once.
+    fn absorb_losses(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        let Some(nodes) = &world.nodes else { return };
+        for run in self.runs.iter_mut().filter(|run| run.open()) {
+            let Some(entry) = &run.entry else { continue };
+            for lost in run.losses.observe(nodes, entry, run.ended) {
+                let message = lost.sentence(run.label(&lost.node));
+                events.push(run.event(now, EventType::Notice, message));
+            }
+            if run.ended.is_some() && !run.confirmed {
+                run.confirmed = cause_seen(run, now);
+            }
+        }
+    }
+
+    /// An instance that was deleted has no operation any more.
+    fn deleted_instances(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        let only = (self.instances.len() == 1).then(|| self.instances.keys().next().cloned()).flatten();
+        let gone = |id: &InstanceId| {
+            let known = self.instances.get(id);
+            known.is_some_and(|uid| world.instance(id).is_none_or(|instance| instance.uid != *uid))
+        };
+        for run in self.runs.iter_mut().filter(|run| run.open()) {
+            let of_object = run.object.as_ref().map(|object| InstanceId {
+                kind: object.instance_kind,
+                namespace: object.namespace.clone(),
+                name: object.instance_name.clone(),
+            });
+            let id = of_object.or_else(|| self.focus.clone()).or_else(|| only.clone());
+            if id.as_ref().is_some_and(gone) {
+                // What it held is gone with it.
+                (run.left, run.percent) = (None, 0);
+                run.entry = None;
+                run.counts = Counts::default();
+                settle(run, (Verdict::Failed, "the instance was deleted".to_owned()), now, events);
+            }
+        }
+        self.instances =
+            world.instances.iter().map(|(id, seen)| (id.clone(), seen.value.uid.clone())).collect();
+    }
+
     fn absorb_counts(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         let Some(nodes) = run::counted(world, now) else { return };
         let counts = Counts::of(&nodes.value);
@@ -223,6 +326,9 @@ impl Follower {
                 run.counts = counts.clone();
                 run.moved = now;
                 resume(run, now, events);
+            }
+            if run.ended.is_some() {
+                land(&mut run.at_end, &counts);
             }
             match &mut run.baseline {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
@@ -244,7 +350,7 @@ impl Follower {
     ) -> bool {
         let mut settled = true;
         let mut fresh: Vec<&RunningRebalance> = entries.iter().collect();
-        for run in self.runs.iter_mut().filter(|run| run.open() && run.ended.is_none()) {
+        for run in self.runs.iter_mut().filter(|run| run.open() && !run.confirmed) {
             let Some(old) = &run.entry else { continue };
             let same =
                 fresh.iter().position(|entry| entry.coordinator == old.coordinator && continues(old, entry));
@@ -253,24 +359,42 @@ impl Follower {
                 if entry.stage != old.stage {
                     resume(run, now, events);
                 }
+                if let Some(ended) = run.ended.take() {
+                    run.unheard = None;
+                    let message = words::listed_again(ended);
+                    events.push(run.event(now, EventType::Notice, message));
+                }
                 enter(run, entry, now, events);
+            } else if let Some(ended) = run.ended {
+                // Another one on its coordinator proves that it is over.
+                let replaced = fresh.iter().any(|entry| entry.coordinator == old.coordinator);
+                run.confirmed =
+                    replaced || seconds_between(ended, now) >= CONFIRM_SECONDS || cause_seen(run, now);
             } else {
                 resume(run, now, events);
+                run.unheard = unheard(run, now);
                 run.ended = Some(now);
+                run.at_end = run.counts.clone();
+                let replaced = fresh
+                    .iter()
+                    .any(|entry| run.entry.as_ref().is_some_and(|old| entry.coordinator == old.coordinator));
+                run.confirmed = replaced || cause_seen(run, now);
+            }
+        }
+        if !fresh.is_empty() {
+            for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_some()) {
+                run.overtaken = true;
             }
         }
         for entry in fresh {
             let mine = |run: &&mut Run| {
-                run.verdict.is_none()
-                    && run.entry.is_none()
-                    && run.ended.is_none()
-                    && run.object.as_ref().is_some_and(|object| {
-                        object.processed
-                            && object.states.first().is_none_or(|it| it.coordinator == entry.coordinator)
-                    })
+                let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
+                let object =
+                    run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
+                free && (object || (run.direct && run.name == format!("coordinator/{}", entry.coordinator)))
             };
             // The object that was told to start last is the one whose entry appears now.
-            let run = self.runs.iter_mut().filter(mine).max_by_key(|run| run.began);
+            let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 run.close_baseline(entry, now);
                 enter(run, entry.clone(), now, events);
@@ -286,13 +410,12 @@ impl Follower {
             }
             let mut run = begin(object.as_ref(), Some(entry), world, now, self.began);
             run.close_baseline(entry, now);
-            let ours = self.asked.iter().position(|(name, _)| *name == run.name);
-            if let Some(ours) = ours {
-                run.strategy = Some(self.asked.remove(ours).1);
-            }
             if self.began {
-                let message = words::created(&run.name, run.object.as_ref(), ours.is_some());
+                let message = words::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
+            }
+            if let Some(since) = run.counted_since {
+                events.push(run.event(now, EventType::Notice, words::counted_since(since)));
             }
             if let Some(object) = &object {
                 absorb_object(&mut run, object, now, events);
@@ -305,14 +428,13 @@ impl Follower {
 
     /// The operator tells EMQX first and writes `Processing` after it: between the two an entry seems to be nobody's.
     fn may_be_of_a_pending_one(&self, entry: &RunningRebalance, now: Timestamp) -> bool {
-        let ours = format!("coordinator/{}", entry.coordinator);
         let pending = |run: &Run| {
             run.verdict.is_none()
                 && run.entry.is_none()
                 && seconds_between(run.began, now) < PENDING_SECONDS
                 && run.object.as_ref().is_some_and(|it| it.phase == Phase::Pending && it.deleting.is_none())
         };
-        !self.asked.iter().any(|(name, _)| *name == ours) && self.runs.iter().any(pending)
+        self.runs.iter().any(pending) && !entry.coordinator.as_str().is_empty()
     }
 
     /// The object behind an entry that was there before we looked; the newest of several.
@@ -369,10 +491,22 @@ impl Follower {
                 settle(run, verdict, now, events);
                 continue;
             }
-            if let Some(verdict) = word(run, heard, others, now) {
+            let began_since = run.object.as_ref().is_some_and(|object| judge::began_since(world, object));
+            if let Some(verdict) = word(run, heard, others, began_since, now) {
                 settle(run, verdict, now, events);
             }
         }
+    }
+}
+
+/// Takes later counts in where clients only came back: a node that lost some has lost them to something else.
+fn land(at_end: &mut Counts, now: &Counts) {
+    let fell = |(node, (before, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
+        let now = now.connections(node);
+        before.is_some_and(|before| now.is_some_and(|now| now + 1 + before / 50 < before))
+    };
+    if !at_end.0.iter().any(fell) {
+        *at_end = now.clone();
     }
 }
 

@@ -158,7 +158,8 @@ fn standing(ending: &Ending<'_>) -> String {
 fn tail(ending: &Ending<'_>) -> String {
     let mut parts = Vec::new();
     let moved = arrived(ending.start, ending.at_end, ending.recipients);
-    let sessions = arrived_sessions(ending.start, ending.at_end, ending.recipients).filter(|moved| *moved > 0);
+    let sessions =
+        arrived_sessions(ending.start, ending.at_end, ending.recipients).filter(|moved| *moved > 0);
     let sessions = sessions.filter(|_| ending.stage == Some(&Stage::EvictingSessions) || moved == Some(0));
     let since = ending.counted_since.map(|since| format!(" since {}", utc(since))).unwrap_or_default();
     if let Some(moved) = moved.filter(|moved| *moved > 0 || sessions.is_none()) {
@@ -275,13 +276,13 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
         _ => false,
     };
     if over && even((donors, recipients)) && ending.unheard.is_none() {
-        let reason = format!("{standing}; EMQX came to the end of it by thresholds that only EMQX knows{tail}");
+        let reason =
+            format!("{standing}; EMQX came to the end of it by thresholds that only EMQX knows{tail}");
         return (Verdict::Balanced, reason);
     }
     let seen = ending.stage.map(|stage| format!(", last seen in {},", stage.phase())).unwrap_or_default();
-    let unheard = ending.unheard.map(|(from, to)| {
-        format!("; EMQX did not answer from {} to {}", utc(from), utc(to))
-    });
+    let unheard =
+        ending.unheard.map(|(from, to)| format!("; EMQX did not answer from {} to {}", utc(from), utc(to)));
     let reason = format!(
         "EMQX no longer runs it{seen} and its thresholds are not known: it came to its end, its coordinator went away, or it \
          was stopped by someone else{}; {standing}{tail}",
@@ -298,7 +299,9 @@ fn no_better(ending: &Ending<'_>) -> bool {
     let no_better = |of: fn(&Counts, &NodeName) -> Option<u64>| {
         let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, of);
         let before = ending.start.and_then(means);
-        before.zip(means(ending.at_end)).map(|((gave, got), (donors, recipients))| donors >= gave && recipients <= got)
+        before
+            .zip(means(ending.at_end))
+            .map(|((gave, got), (donors, recipients))| donors >= gave && recipients <= got)
     };
     no_better(Counts::connections) == Some(true) && no_better(Counts::offline).unwrap_or(true)
 }
@@ -419,9 +422,9 @@ pub fn past(
     if began_since {
         return unknown("something else began since, and the counts at its end are not known");
     }
-    let Some((first, last)) = ended(object, &record, at).filter(|(first, _)| {
-        seconds_between(*first, at) <= PAST_SECONDS
-    }) else {
+    let Some((_, last)) =
+        ended(object, &record, at).filter(|(first, _)| seconds_between(*first, at) <= PAST_SECONDS)
+    else {
         return unknown("the counts at its end are not known");
     };
     let side = |wanted: Part| -> Vec<NodeName> {
@@ -459,21 +462,27 @@ pub fn past(
     (verdict, reason, duration)
 }
 
-/// How one stands that was stopped, by the counts of now.
-pub fn stopped(entry: &RunningRebalance, now: &Counts, who: &str) -> (Verdict, String) {
+/// How one stands that EMQX no longer runs after a stop, by the counts of now. `who` stopped it; `None` where it ended by
+/// itself before.
+pub fn stopped(
+    entry: &RunningRebalance,
+    strategy: Option<&Strategy>,
+    now: &Counts,
+    who: Option<&str>,
+) -> (Verdict, String) {
     end(&Ending {
         donors: &entry.donors,
         recipients: &entry.recipients,
-        strategy: None,
+        strategy,
         start: None,
         counted_since: None,
         at_end: now,
         now,
         stage: Some(&entry.stage),
-        waited: false,
+        waited: entry.stage == Stage::WaitTakeover,
         unheard: None,
         lost: &[],
-        stopped: Some(who.to_owned()),
+        stopped: who.map(str::to_owned),
         seconds: None,
     })
 }
@@ -560,7 +569,10 @@ mod tests {
         // Recipients that held more sessions from the start were not overshot by it.
         let start = holding_sessions(&[(3333, 0), (3333, 0), (3334, 0), (0, 9000)]);
         let end = holding_sessions(&[(2553, 0), (2553, 0), (2554, 0), (2340, 9000)]);
-        assert_eq!(judged_in(Some(&strategy()), &start, &end, &Stage::WaitTakeover, None).0, Verdict::Balanced);
+        assert_eq!(
+            judged_in(Some(&strategy()), &start, &end, &Stage::WaitTakeover, None).0,
+            Verdict::Balanced
+        );
     }
 
     #[test]
@@ -579,7 +591,8 @@ mod tests {
     fn a_run_that_moved_only_sessions_says_so() {
         let start = holding_sessions(&[(100, 1000), (100, 1000), (100, 1000), (100, 0)]);
         let end = holding_sessions(&[(100, 667), (100, 667), (100, 666), (100, 1000)]);
-        let (verdict, reason) = judged_in(Some(&Strategy::default()), &start, &end, &Stage::EvictingSessions, None);
+        let (verdict, reason) =
+            judged_in(Some(&Strategy::default()), &start, &end, &Stage::EvictingSessions, None);
         assert_eq!(verdict, Verdict::Balanced);
         assert!(reason.contains("; 1,000 sessions moved, none missing"), "{reason}");
     }
@@ -718,7 +731,8 @@ mod tests {
             panic!("a Rebalance")
         };
         let at_end = [3173, 3173, 3174, 480];
-        let counts = before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
+        let counts =
+            before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
         let (verdict, reason, _) = past(&object, Some(&Counts(counts.collect())), mk::at(110), false);
         assert_ne!(verdict, Verdict::Balanced, "{reason}");
     }

@@ -63,6 +63,27 @@ fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
     }
 }
 
+/// EMQX does not answer while a rebalance runs.
+pub fn silent(since: Timestamp, why: Option<&str>) -> String {
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("EMQX has not answered since {}{why}; waiting until it answers again", utc(since))
+}
+
+/// EMQX answers again.
+pub fn heard_again(since: Timestamp, until: Timestamp) -> String {
+    format!("EMQX answers again; from {} to {} its state was not known", utc(since), utc(until))
+}
+
+/// One answer did not list a rebalance that still runs.
+pub fn listed_again(at: Timestamp) -> String {
+    format!("still running: EMQX lists it again, which it did not at {}", utc(at))
+}
+
+/// The start was not seen and is not recorded.
+pub fn counted_since(since: Timestamp) -> String {
+    format!("already running when first seen: clients are counted from {} on, not from its start", utc(since))
+}
+
 /// What stood still, and was called stalled, moves again.
 pub const RESUMED: &str = "it goes on after all";
 

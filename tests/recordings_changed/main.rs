@@ -10,6 +10,7 @@
 
 mod every_line;
 mod laws;
+mod real_emqx;
 mod stories;
 mod tale;
 mod upgrades;

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use super::run::Run;
-use crate::model::human::seconds_between;
+use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict};
 use crate::plan::judge::{self, Ending};
 use crate::plan::progress::Counts;
+use crate::plan::words::utc;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;
@@ -20,33 +21,98 @@ const DEAF_SECONDS: u64 = 30;
 /// A stall is no progress for three times the expected step, and at least this long.
 const STALL_SECONDS: u64 = 60;
 
-/// Seconds without a word of EMQX's after which nobody knows any more how one that ran then stands.
-const LOST_SECONDS: u64 = 180;
+/// Seconds without an answer of EMQX after which it cannot be determined how one stands that ran then. EMQX itself drops
+/// a node that is frozen or cut off after 120 to 150 s, and answers again.
+const LOST_SECONDS: u64 = 600;
 
-pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
+/// A second answer without its entry confirms the end when it comes so many seconds after the first.
+pub(super) const CONFIRM_SECONDS: u64 = 10;
+
+/// A mark of our stop is the cause of an end that comes at most so many seconds later; later only of an object that is
+/// being deleted.
+const MARKED_SECONDS: u64 = 60;
+
+/// EMQX was not heard at its end, when its entry was last seen so many seconds before it was first missing. A session
+/// round may last 15 s, in which the list of rebalances is not answered.
+const UNHEARD_SECONDS: u64 = 20;
+
+/// Seconds by which a poll may miss the beginning and the end of a wait.
+const POLL_SECONDS: u64 = 2;
+
+/// Seconds in which EMQX lists what it was asked to start, if it does at all.
+const STARTED_SECONDS: u64 = 30;
+
+/// Who stopped it, where that is seen.
+pub(super) fn stopped(run: &Run, now: Timestamp) -> Option<String> {
     let ended = run.ended.unwrap_or(now);
+    if run.stopped_by_us {
+        return Some("you".to_owned());
+    }
+    let object = run.object.as_ref();
+    if let Some(mark) = object.and_then(|object| object.stopped_by.as_ref()) {
+        let near = seconds_between(mark.time, ended) <= MARKED_SECONDS;
+        if near || object.is_some_and(|object| object.deleting.is_some()) {
+            return Some("another client (kubectl emqx rebalance stop)".to_owned());
+        }
+    }
     // It ended at some time after it was last seen: EMQX may not have been heard meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
         seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
     });
-    let stopped = if run.stopped_by_us {
-        Some("you".to_owned())
-    } else if near {
-        Some("the deletion of its object".to_owned())
-    } else {
-        None
+    near.then(|| "the deletion of its object".to_owned())
+}
+
+/// Whether it was in `wait_takeover` for as long as it has to be there.
+fn waited(run: &Run) -> bool {
+    let Some(entry) = run.entry.as_ref().filter(|entry| entry.stage == Stage::WaitTakeover) else {
+        return false;
     };
-    let uncounted = Counts::default();
-    judge::end(&Ending {
+    let _ = entry;
+    let Some(strategy) = &run.strategy else { return true };
+    let spent = seconds_between(run.stage_since, run.ended.unwrap_or(run.seen));
+    spent + POLL_SECONDS >= strategy.wait_takeover_seconds
+}
+
+/// Whether the cause of its end is seen, so that no second answer is needed.
+pub(super) fn cause_seen(run: &Run, now: Timestamp) -> bool {
+    let Some(entry) = &run.entry else { return false };
+    let last = entry.stage == Stage::EvictingSessions || waited(run);
+    let fresh = run.ended.is_some_and(|ended| counted(run, ended));
+    !run.losses.lost.is_empty()
+        || stopped(run, now).is_some()
+        || (last && fresh && run.strategy.is_some() && judge::reached(&ending(run, now)) == Some(true))
+}
+
+fn ending<'a>(run: &'a Run, now: Timestamp) -> Ending<'a> {
+    let ended = run.ended.unwrap_or(now);
+    Ending {
         donors: run.donors(),
         recipients: run.recipients(),
         strategy: run.strategy.as_ref(),
         start: run.start.as_ref(),
-        now: if counted(run, ended) { &run.counts } else { &uncounted },
-        through_takeover: run.through_takeover,
-        stopped,
+        counted_since: run.counted_since,
+        at_end: &run.at_end,
+        // Of what another operation moved since it is not known whose clients are missing.
+        now: if run.overtaken { &run.at_end } else { &run.counts },
+        stage: run.entry.as_ref().map(|entry| &entry.stage),
+        waited: waited(run),
+        unheard: run.unheard,
+        lost: &run.losses.lost,
+        stopped: stopped(run, now),
         seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
-    })
+    }
+}
+
+pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
+    let uncounted = Counts::default();
+    let known = counted(run, run.ended.unwrap_or(now));
+    let ending = ending(run, now);
+    judge::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
+}
+
+/// The end of the silence in which it ended, if EMQX was not heard then.
+pub(super) fn unheard(run: &Run, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    (seconds_between(run.seen, now) > UNHEARD_SECONDS).then_some((run.seen, now))
 }
 
 /// Whether the counts that are known are those of its end.
@@ -54,10 +120,26 @@ fn counted(run: &Run, ended: Timestamp) -> bool {
     run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
 }
 
+/// What is said of one whose end is not confirmed when nobody listens any longer.
+pub(super) fn unconfirmed(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+    let ended = run.ended.filter(|_| !run.confirmed)?;
+    // With nothing left to do it is at its goal, whatever a second answer would say.
+    let done = run.strategy.is_none() && waited(run) && conclude(run, now).0 == Verdict::Balanced;
+    (!done).then(|| {
+        let since = plural(seconds_between(ended, now), "second");
+        let reason =
+            format!("EMQX no longer listed it, and {since} later nothing was known to confirm that it ended");
+        (Verdict::Unknown, reason)
+    })
+}
+
 /// What is said of one that is over in EMQX when nobody listens any longer, before its clients had the time to come back.
 pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
-    let early = since < judge::RETURN_SECONDS && judge::missing(run.start.as_ref(), &run.counts);
+    let early = since < judge::RETURN_SECONDS
+        && run.losses.lost.is_empty()
+        && !run.overtaken
+        && judge::missing(run.start.as_ref(), &run.counts);
     early.then(|| (Verdict::Unknown, judge::not_back(judge::lost(run.start.as_ref(), &run.counts), since)))
 }
 
@@ -80,12 +162,17 @@ pub(super) fn word(
     run: &Run,
     heard: Option<Timestamp>,
     others: bool,
+    began_since: bool,
     now: Timestamp,
 ) -> Option<(Verdict, String)> {
     if let Some(ended) = run.ended {
         let since = seconds_between(ended, now);
-        let open = judge::missing(run.start.as_ref(), &run.counts) || !counted(run, ended);
-        if open && since < judge::RETURN_SECONDS {
+        if !run.confirmed {
+            return None;
+        }
+        let missing = judge::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
+        let open = missing || !counted(run, ended);
+        if open && run.losses.lost.is_empty() && since < judge::RETURN_SECONDS {
             return None;
         }
         let verdict = conclude(run, now);
@@ -101,6 +188,13 @@ pub(super) fn word(
     }
     if run.entry.is_some() {
         return stalled(run, heard?);
+    }
+    if run.direct && run.object.is_none() {
+        let answered = heard.is_some_and(|heard| seconds_between(run.began, heard) >= STARTED_SECONDS);
+        return answered.then(|| {
+            let reason = format!("EMQX accepted the start, but did not list it within {STARTED_SECONDS} s");
+            (Verdict::Unknown, reason)
+        });
     }
     let object = run.object.as_ref()?;
     if object.phase == Phase::Failed && !object.processed {
@@ -120,7 +214,8 @@ pub(super) fn word(
     }
     match heard.filter(|heard| seconds_between(*heard, now) < DEAF_SECONDS) {
         // EMQX can be asked and runs nothing of it: it was over before it was seen.
-        Some(heard) => (heard >= run.moved).then(|| conclude_unseen(run, object, now)),
+        Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
+            .then(|| conclude_unseen(run, object, now, began_since)),
         None if seconds_between(run.moved, now) >= DEAF_SECONDS => Some((
             Verdict::Unknown,
             format!(
@@ -133,11 +228,11 @@ pub(super) fn word(
 }
 
 /// One whose entry was never seen, although EMQX was asked: too short, or over before we came.
-fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp) -> (Verdict, String) {
+fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp, began_since: bool) -> (Verdict, String) {
     if run.stopped_by_us || run.deleted.is_some() {
         return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
-    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now);
+    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now, began_since);
     if verdict == Verdict::Unknown {
         let reason = format!("EMQX does not run it, and was not seen to: {reason}");
         return (verdict, reason);
@@ -148,7 +243,11 @@ fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp) -> (Verdict, S
 /// One that ran when EMQX was last heard, long ago.
 pub(super) fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| run.ended.is_none() && silent >= LOST_SECONDS)?;
-    let why = format!("EMQX has not answered for {silent} s; when it last did, it was in {}", entry.state);
+    let why = format!(
+        "EMQX has not answered since {}, for {silent} s; when it last did, the rebalance was in {}",
+        utc(run.seen),
+        entry.state
+    );
     Some((Verdict::Unknown, why))
 }
 

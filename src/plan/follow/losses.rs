@@ -121,9 +121,8 @@ impl Losses {
     ) {
         // One that did not run when the rebalance was first seen is no loss of it.
         let Some(alive) = self.alive.remove(node) else { return };
-        let after = ended.is_some_and(|ended| {
-            alive.at > ended && seconds_between(ended, alive.at) >= SKEW_SECONDS
-        });
+        let after =
+            ended.is_some_and(|ended| alive.at > ended && seconds_between(ended, alive.at) >= SKEW_SECONDS);
         if !after {
             fresh.push(LostNode { node: node.clone(), part, at, held: alive.connections, restarted });
         }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
     Event, EventNode, EventType, Node, NodeName, Operation, Part, Phase, PodName, Rebalance, Role,
     RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
-use crate::plan::judge;
-use crate::plan::progress::{Counts, Remaining, percent, remaining};
+use crate::plan::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::rebalance::Participant;
 use crate::plan::record::PlanRecord;
 use crate::plan::words;
+use crate::plan::{judge, waiting};
 
 /// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
 /// and entries are asked one after the other.
@@ -54,10 +55,30 @@ pub struct Run {
     pub left: Option<Remaining>,
     /// How far.
     pub percent: u8,
-    /// Whether it came as far as `wait_takeover`.
-    pub through_takeover: bool,
+    /// The forecast of the whole, in seconds, by what was known at its first sight.
+    total: Option<u64>,
     /// When EMQX's entry vanished.
     pub ended: Option<Timestamp>,
+    /// Whether its end is certain: a second answer says the same, or the cause is seen.
+    pub confirmed: bool,
+    /// From when to when EMQX did not answer, where it ended meanwhile.
+    pub(super) unheard: Option<(Timestamp, Timestamp)>,
+    /// Counts at its end, with the clients that came back since.
+    pub(super) at_end: Counts,
+    /// When something else began on the cluster after its end: counts from then on are not its own.
+    pub(super) overtaken: bool,
+    /// Nodes that stopped running meanwhile.
+    pub(super) losses: Losses,
+    /// Since when is counted, where its start was not seen and is not recorded.
+    pub counted_since: Option<Timestamp>,
+    /// We created it, and no list has shown it so far: it is not deleted because a list does not have it.
+    pub(super) unlisted: bool,
+    /// We started it in EMQX, without an object.
+    pub(super) direct: bool,
+    /// When something was last reported of it.
+    pub(super) reported: Timestamp,
+    /// Since when EMQX does not answer, once that is reported.
+    pub(super) silent_since: Option<Timestamp>,
     /// How it ended, and why.
     pub verdict: Option<(Verdict, String)>,
     /// Set by the one who stops it.
@@ -70,6 +91,10 @@ pub struct Run {
     pub(super) moved: Timestamp,
     /// When its entry was last seen.
     pub(super) seen: Timestamp,
+    /// When it was last looked at.
+    pub(super) observed: Timestamp,
+    /// When it was first looked at.
+    first_seen: Timestamp,
     /// The pods of nodes that are named by an address, which nobody knows by heart.
     pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
@@ -81,6 +106,9 @@ pub struct Run {
     recorded: Option<Counts>,
     pub(super) baseline: Baseline,
 }
+
+/// Which rebalance a run is, when the name is used again: the name, and when it was first seen.
+pub type RunKey = (String, Timestamp);
 
 /// Whether the counts that come are still those of the start.
 #[derive(Clone, Debug)]
@@ -94,6 +122,11 @@ pub(super) enum Baseline {
 }
 
 impl Run {
+    /// Which of the rebalances of its name it is.
+    pub fn key(&self) -> RunKey {
+        (self.name.clone(), self.first_seen)
+    }
+
     /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
@@ -101,8 +134,15 @@ impl Run {
             None if self.entry.is_some() && self.ended.is_none() && self.contradicted() => {
                 Verdict::StillRunning
             }
+            None if self.entry.is_none() => self.waits().map_or(Verdict::Running, waiting::verdict),
             None => Verdict::Running,
         }
+    }
+
+    /// For how many seconds its object has waited for an operator, when something was last observed.
+    pub(super) fn waits(&self) -> Option<u64> {
+        let object = self.object.as_ref().filter(|_| !self.object_gone && !self.unlisted)?;
+        waiting::seconds(object, self.observed)
     }
 
     /// Whether the object says that it is over, or is on its way out, while EMQX goes on.
@@ -210,7 +250,12 @@ pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool 
         (Some(old), Some(new)) => new >= old,
         _ => true,
     };
-    forwards && old.donors == new.donors && old.recipients == new.recipients
+    let same = |one: &[NodeName], other: &[NodeName]| {
+        let set = |nodes: &[NodeName]| nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+        set(one) == set(other)
+    };
+    // The order of a list means nothing.
+    forwards && same(&old.donors, &new.donors) && same(&old.recipients, &new.recipients)
 }
 
 /// EMQX's nodes, unless it last told them too long ago.
@@ -254,13 +299,23 @@ pub(super) fn begin(
     let nodes = counted(world, now);
     let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
+    // A record that contradicts EMQX about who gives is not of this rebalance.
+    let record = record.filter(|record| {
+        let gives = |node: &NodeName| {
+            entry.is_none_or(|entry| entry.donors.is_empty() || entry.donors.contains(node))
+        };
+        record.parts().into_iter().all(|(node, part)| part != Part::Donor || gives(node))
+    });
     let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
-    // What was written down at the start, over what is seen of nodes that take no part.
+    // What was recorded at the start. Of a node that took no part what it holds now is taken for what it held then, unless
+    // it may have been added since: its clients came from the others.
     let recorded = record.as_ref().map(|record| {
         let mut start = counts.clone();
-        for (node, connections, sessions) in &record.nodes {
-            start.0.insert(node.clone(), (Some(*connections), Some(*sessions)));
+        let all = nodes.map(|seen| seen.value.as_slice()).unwrap_or_default();
+        for node in all.iter().filter(|node| !older_than(node, record.time, now)) {
+            start.0.insert(node.name.clone(), (Some(0), Some(0)));
         }
+        start.0.extend(record.counts().0);
         start
     });
     let before = match (participants(nodes), &record) {
@@ -268,6 +323,8 @@ pub(super) fn begin(
         (seen, _) => seen,
     };
     let start = if at_start && nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
+    let joined = !at_start && start.is_none() && nodes.is_some() && entry.is_some();
+    let start = if joined { Some(counts.clone()) } else { start };
     let told = object.and_then(|object| object.started.or(object.created));
     let name = match (object, entry) {
         (Some(object), _) => object.name.clone(),
@@ -289,14 +346,26 @@ pub(super) fn begin(
         stage_since: now,
         left: None,
         percent: 0,
-        through_takeover: false,
+        total: None,
         ended: None,
+        confirmed: false,
+        unheard: None,
+        at_end: Counts::default(),
+        overtaken: false,
+        losses: Losses::default(),
+        counted_since: joined.then_some(now),
+        unlisted: false,
+        direct: false,
+        reported: now,
+        silent_since: None,
         verdict: None,
         stopped_by_us: false,
         deleted: None,
         object_gone: false,
         moved: now,
         seen: now,
+        observed: now,
+        first_seen: now,
         pods: addressed(world),
         told_failed: false,
         told_astray: false,
@@ -305,6 +374,11 @@ pub(super) fn begin(
         recorded,
         baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
     }
+}
+
+/// Whether a node has run since before this time, as far as EMQX reports its uptime.
+fn older_than(node: &Node, time: Timestamp, now: Timestamp) -> bool {
+    node.uptime_millis.is_some_and(|uptime| uptime / 1000 >= seconds_between(time, now))
 }
 
 /// Gives a run its object, which came after its entry. It keeps the name under which it was told of.
@@ -323,6 +397,7 @@ pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, e
     if run.deleted.is_none() && object.deleting.is_some() && object.phase == Phase::Processing {
         run.deleted = Some(now);
     }
+    run.unlisted = false;
     let processed = object.processed;
     run.object = Some(object.clone());
     if !processed || run.verdict.is_some() {
@@ -341,7 +416,6 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
     let before = run.entry.replace(entry);
     let Some(entry) = &run.entry else { return };
     run.seen = now;
-    run.through_takeover |= entry.stage.order().is_some_and(|order| order >= 2);
     let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
     if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
         run.counts.0.clear();
@@ -383,7 +457,9 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
     let in_stage = seconds_between(run.stage_since, now);
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, &entry.donors, &entry.recipients);
     if let Some(left) = run.left {
-        run.percent = percent(seconds_between(run.began, now), left.seconds, run.percent);
+        let spent = if run.begin_known { seconds_between(run.began, now) } else { 0 };
+        let total = *run.total.get_or_insert(spent.saturating_add(left.seconds));
+        run.percent = work_done(total, left.seconds, run.percent);
     }
 }
 
@@ -396,10 +472,16 @@ pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
 }
 
 pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-    if verdict.0.final_word() && verdict.0 != Verdict::Stalled && run.entry.is_some() {
+    if verdict.0.final_word()
+        && !matches!(verdict.0, Verdict::Stalled | Verdict::Unknown)
+        && run.entry.is_some()
+    {
         run.percent = 100;
     }
     let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));
+    if verdict.0 == Verdict::Unknown {
+        (event.percent, event.eta_seconds) = (None, None);
+    }
     event.verdict = Some(verdict.0);
     event.reason = Some(verdict.1.clone());
     run.verdict = Some(verdict);

@@ -105,6 +105,8 @@ fn coordinator_lost_although_the_object_says_completed() {
     assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
     tale.object(30, Phase::Completed, |it| it.completed = Some(mk::at(30)));
     tale.asked(31, &[3173, 3173, 3174, 480], Load::default());
+    assert_eq!(tale.verdict(), None, "one answer without it is not the end");
+    tale.asked(38, &[3173, 3173, 3174, 480], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
 }
 
@@ -128,7 +130,7 @@ fn a_delete_that_follows_its_end_is_a_stop_too() {
     // Nobody deletes it.
     let mut tale = until_evicting();
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
-    tale.asked(27, &[3263, 3263, 3264, 210], Load::default());
+    tale.asked(31, &[3263, 3263, 3264, 210], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
 }
 
@@ -233,12 +235,14 @@ fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
         late.look(at);
     }
     late.asked(7, &END, Load::default());
+    late.asked(18, &END, Load::default());
     late.look(20);
     assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
     // It began before our eyes.
     tale.asked(5, &START, mk::load("wait_health_check"));
     tale.asked(6, &END, mk::load("wait_takeover"));
     tale.asked(7, &END, Load::default());
+    tale.asked(18, &END, Load::default());
     tale.look(20);
     assert!(reason(&tale).ends_with("2 s"), "{}", reason(&tale));
 }
@@ -249,6 +253,8 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     tale.asked(3, &START, mk::load("wait_health_check"));
     tale.asked(91, &END, mk::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
+    assert_eq!(tale.verdict(), None, "its thresholds are not known, so a second answer is needed");
+    tale.asked(112, &END, Load::default());
     let run = tale.follower.runs.last().expect("a run");
     assert_eq!(run.name, format!("coordinator/{}", mk::core(0)));
     assert_eq!(run.verdict.as_ref().map(|it| it.0), Some(Verdict::Balanced));
@@ -328,7 +334,7 @@ fn a_gap_in_what_is_heard_is_no_stall() {
 #[test]
 fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
     let mut tale = until_evicting();
-    for second in 14..400 {
+    for second in 14..700 {
         tale.look(second);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Unknown));
@@ -362,4 +368,166 @@ fn percent_rises_only() {
     let tale = until_evicting();
     let percents: Vec<u8> = tale.events.iter().filter_map(|event| event.percent).collect();
     assert!(percents.is_sorted(), "{percents:?}");
+}
+
+#[test]
+fn one_answer_that_does_not_list_it_ends_nothing() {
+    let mut tale = until_evicting();
+    tale.asked(20, &[3263, 3263, 3264, 200], Load::default());
+    tale.asked(21, &[3253, 3253, 3254, 230], mk::load("evicting_conns"));
+    assert_eq!(tale.verdict(), None);
+    assert_eq!(tale.follower.runs.len(), 1);
+    assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("still running")));
+    // Cut off right after such an answer, it is not known how it stands.
+    tale.asked(22, &[3243, 3243, 3244, 260], Load::default());
+    let last = tale.follower.finish(&tale.world, mk::at(22));
+    assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::Unknown));
+    assert_eq!(last.last().and_then(|event| event.percent), None);
+}
+
+#[test]
+fn the_order_of_donors_means_nothing() {
+    let mut tale = until_evicting();
+    let mut turned = mk::load("evicting_conns");
+    turned.rebalances[0].donors.reverse();
+    tale.asked(20, &[3263, 3263, 3264, 200], turned);
+    assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
+}
+
+/// EMQX's answers when core 1 has stopped running.
+fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
+    let mut nodes = mk::nodes(connections);
+    nodes[1] = crate::model::Node { name: mk::core(1), stopped: true, ..crate::model::Node::default() };
+    tale.world.apply(mk::fact(at, News::Nodes(nodes)));
+    tale.world.apply(mk::fact(at, News::Load(load)));
+    tale.look(at);
+}
+
+#[test]
+fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
+    let mut tale = until_evicting();
+    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], Load::default());
+    let told = tale.messages(EventType::Notice);
+    assert!(told[0].contains("(donor) stopped running at 10:00:20 UTC with 3,323 clients on it"), "{told:?}");
+    without_core_1(&mut tale, 23, &[3263, 0, 3264, 3473], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
+    // It starts again and all is even in the end: still lost.
+    let mut tale = until_evicting();
+    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], mk::load("evicting_conns"));
+    tale.asked(30, &[2500, 2500, 2500, 2500], mk::load("wait_takeover"));
+    tale.asked(40, &[2500, 2500, 2500, 2500], Load::default());
+    tale.asked(51, &[2500, 2500, 2500, 2500], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
+}
+
+#[test]
+fn a_node_that_stops_after_the_end_is_no_loss_of_the_rebalance() {
+    let mut tale = until_evicting();
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(93, &END, Load::default());
+    tale.asked(96, &END, Load::default());
+    without_core_1(&mut tale, 100, &END, Load::default());
+    without_core_1(&mut tale, 104, &END, Load::default());
+    assert_ne!(tale.verdict(), Some(Verdict::NodesLost));
+}
+
+#[test]
+fn what_runs_two_at_once_is_two_rebalances_each_with_its_own_end() {
+    let mut tale = Tale::of(&START);
+    let two = |first: bool, state: &str| {
+        let mut load = mk::load(state);
+        let mut other = load.rebalances[0].clone();
+        (load.rebalances[0].donors, load.rebalances[0].recipients) = (vec![mk::core(0)], vec![mk::core(3)]);
+        (other.coordinator, other.donors, other.recipients) =
+            (mk::core(1), vec![mk::core(1)], vec![mk::core(2)]);
+        load.rebalances.push(other);
+        load.rebalances.retain(|entry| first || entry.coordinator == mk::core(1));
+        load
+    };
+    tale.asked(3, &START, two(true, "wait_health_check"));
+    tale.asked(4, &START, two(true, "evicting_conns"));
+    tale.asked(5, &START, two(false, "evicting_conns"));
+    tale.asked(16, &START, two(false, "evicting_conns"));
+    tale.asked(20, &START, two(false, "evicting_conns"));
+    let over: Vec<bool> = tale.follower.runs.iter().map(|run| run.verdict.is_some()).collect();
+    assert_eq!(over, [true, false]);
+}
+
+#[test]
+fn a_follower_reports_at_least_every_thirty_seconds_also_when_nothing_moves() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |it| it.created = Some(mk::at(1)));
+    for second in 2..200 {
+        tale.look(second);
+    }
+    let times: Vec<i64> =
+        tale.events.iter().map(|event| event.time.as_second() - mk::at(0).as_second()).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 30) && times.last() >= Some(&170), "{times:?}");
+    assert!(tale.messages(EventType::Progress).iter().any(|it| it.starts_with("waiting for the operator (")));
+    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Waiting));
+}
+
+#[test]
+fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
+    let mut tale = until_evicting();
+    for second in 14..120 {
+        tale.look(second);
+    }
+    tale.asked(120, &[3000, 3000, 3000, 1000], Load::default());
+    tale.asked(131, &[3000, 3000, 3000, 1000], Load::default());
+    let told = tale.messages(EventType::Notice);
+    assert!(told[0].starts_with("EMQX has not answered since 10:00:13 UTC"), "{told:?}");
+    assert!(told.iter().any(|it| it.contains("from 10:00:13 UTC to 10:02:00 UTC")), "{told:?}");
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown), "how it ended was not seen");
+}
+
+#[test]
+fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
+    let mut tale = until_evicting();
+    let instance = mk::instance(ApiVersion::V2beta1);
+    tale.world.apply(mk::fact(15, News::Gone(Object::Instance(Box::new(instance)))));
+    tale.look(15);
+    assert_eq!(tale.verdict(), Some(Verdict::Failed));
+    let last = tale.events.last().expect("a verdict");
+    assert!(
+        last.message.contains("the instance was deleted") && last.percent.is_none() && last.nodes.is_empty()
+    );
+}
+
+#[test]
+fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
+    let mut tale = Tale::of(&START);
+    let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Pending, |_| {}).news else {
+        panic!("a Rebalance")
+    };
+    tale.follower.created(*object);
+    tale.look(1);
+    tale.asked(3, &START, mk::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    assert_eq!(tale.follower.runs.len(), 1);
+    assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
+}
+
+#[test]
+fn a_direct_run_is_never_credited_to_an_old_object() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Failed, |it| it.processed = true);
+    tale.follower.asked(format!("coordinator/{}", mk::core(0)), mk::strategy());
+    tale.look(2);
+    tale.asked(3, &START, mk::load("wait_health_check"));
+    let run = tale.follower.running().expect("it runs");
+    assert!(run.name.starts_with("coordinator/") && run.object.is_none() && run.entry.is_some());
+}
+
+#[test]
+fn percent_stands_still_while_no_client_moves() {
+    let mut tale = until_evicting();
+    tale.asked(20, &[3263, 3263, 3264, 180], mk::load("evicting_conns"));
+    let before = tale.follower.running().map(|run| run.percent);
+    for second in 21..60 {
+        tale.asked(second, &[3263, 3263, 3264, 180], mk::load("evicting_conns"));
+    }
+    assert_eq!(tale.follower.running().map(|run| run.percent), before);
 }
