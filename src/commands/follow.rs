@@ -58,7 +58,7 @@ pub struct Following {
     /// What is watched meanwhile.
     pub want: Want,
     /// Which of the rebalances of this name is followed.
-    followed: Option<RunKey>,
+    pub followed: Option<RunKey>,
 }
 
 impl Following {
@@ -192,16 +192,8 @@ impl Following {
         }
     }
 
-<<<<<<< HEAD
-    /// Shows what became different; gives back the last word, which is shown when everything is done.
-    fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
-        let now: Timestamp = hands.clock.now();
-        let mut last = None;
-        for event in self.operations.observe(&self.gathered.world, now) {
-            if event.name != self.name || judged {
-=======
     /// Shows what became different; gives back the verdict, which is shown when everything is done.
-    fn observe(&mut self, hands: &Hands) -> Option<Event> {
+    fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
         let mut last = None;
         let events = self.operations.observe(&self.gathered.world, now);
@@ -210,8 +202,7 @@ impl Following {
             self.followed = self.operations.rebalances.run(&self.name).map(Run::key);
         }
         for event in events {
-            if event.name != self.name {
->>>>>>> 3cea687 (plan: confirm ends, name lost nodes, report what is waited for)
+            if event.name != self.name || judged {
                 continue;
             }
             let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
