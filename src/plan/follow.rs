@@ -328,7 +328,7 @@ impl Follower {
                 resume(run, now, events);
             }
             if run.ended.is_some() {
-                land(&mut run.at_end, &counts);
+                land(&mut run.at_end, &counts, run.start.as_ref());
             }
             match &mut run.baseline {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
@@ -499,13 +499,16 @@ impl Follower {
     }
 }
 
-/// Takes later counts in where clients only came back: a node that lost some has lost them to something else.
-fn land(at_end: &mut Counts, now: &Counts) {
+/// Takes later counts in where clients only came back: a node that lost some has lost them to something else, and more
+/// clients than at the start are others.
+fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
     let fell = |(node, (before, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
         let now = now.connections(node);
         before.is_some_and(|before| now.is_some_and(|now| now + 1 + before / 50 < before))
     };
-    if !at_end.0.iter().any(fell) {
+    let totals = start.and_then(Counts::all_connections).zip(now.all_connections());
+    let others = totals.is_some_and(|(before, now)| now > before + before / 50 + 1);
+    if !others && !at_end.0.iter().any(fell) {
         *at_end = now.clone();
     }
 }

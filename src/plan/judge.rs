@@ -269,7 +269,12 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
     let sessions = means(ending.at_end, Counts::offline);
     let over = match ending.stage {
         // Nothing was left for the session phase to do, or it would have been seen.
-        Some(Stage::WaitTakeover) => sessions.is_none_or(|(donors, recipients)| donors <= recipients),
+        Some(Stage::WaitTakeover) => sessions.is_none_or(|(donors, recipients)| {
+            let moved = arrived_sessions(ending.start, ending.at_end, ending.recipients);
+            let clients = ending.at_end.all_connections().unwrap_or(0);
+            donors <= recipients
+                && (even((donors, recipients)) || moved.is_some_and(|moved| moved <= clients / 50))
+        }),
         Some(Stage::EvictingSessions) => {
             sessions.is_some_and(|(donors, recipients)| donors <= recipients && even((donors, recipients)))
         }

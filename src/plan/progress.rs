@@ -135,7 +135,9 @@ pub fn remaining(
 /// How far, in percent, by the work that is left of the whole forecast: it stands still while the work does, never falls
 /// below `before`, and 100 comes with a verdict only.
 pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
-    let total = total.max(1);
+    if total == 0 {
+        return before;
+    }
     let now = (u128::from(total.saturating_sub(remaining)) * 100 / u128::from(total)) as u8;
     now.min(99).max(before)
 }

@@ -85,7 +85,7 @@ fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
 }
 
 #[test]
-fn a_stopped_coordinator_holds_nothing_and_its_rebalance_is_lost() {
+fn a_stopped_coordinator_holds_nothing_and_is_named_as_a_lost_node() {
     // Its node stops in mid-run: EMQX lists it with three fields, and its clients come back everywhere.
     let mut tale = Tale::read("v2beta1-rebalance-operator-2.2").until(50.0);
     let mut nodes = tale.0.iter().rfind(|line| answers(line, "/nodes")).expect("nodes").clone();
@@ -110,5 +110,5 @@ fn a_stopped_coordinator_holds_nothing_and_its_rebalance_is_lost() {
     );
     let events = tale.told();
     let why = reason(&events, "golden");
-    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::CoordinatorLost)], "{why}");
+    assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::NodesLost)], "{why}");
 }

@@ -107,6 +107,18 @@ pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     let uncounted = Counts::default();
     let known = counted(run, run.ended.unwrap_or(now));
     let ending = ending(run, now);
+    if run.overtaken
+        && ending.lost.is_empty()
+        && ending.stopped.is_none()
+        && judge::missing(run.start.as_ref(), &run.at_end)
+    {
+        let lost = judge::lost(run.start.as_ref(), &run.at_end).unwrap_or(0);
+        let reason = format!(
+            "it ended, and {} had not come back when something else began on the cluster",
+            plural(lost, "client")
+        );
+        return (Verdict::Unknown, reason);
+    }
     judge::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
 }
 
