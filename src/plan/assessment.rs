@@ -439,7 +439,8 @@ fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatu
         let reason = first.pod_reason.as_deref().unwrap_or_default();
         if !is.message.contains(reason) {
             let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
-            is.message.push_str(&format!("; {}{more}: {reason}{}", first.label(), lasting(first.since, now)));
+            is.message =
+                format!("{}; {}{more}: {reason}{}", is.message, first.label(), lasting(first.since, now));
         }
         is.eta_seconds = None;
     }
