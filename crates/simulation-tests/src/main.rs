@@ -21,6 +21,7 @@ cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --fro
   --quiet        with --seed or --case: only what is wrong
 ";
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Default)]
 struct Options {
     seed: Option<u64>,

@@ -17,7 +17,7 @@ pub fn shrink(case: &Case, found: &[Finding]) -> Case {
         }
     }
     let mut plain = best.clone();
-    plain.balancer = "even".to_owned();
+    "even".clone_into(&mut plain.balancer);
     plain.reconnect_delay = 0;
     if plain != best && same(&plain, found) {
         best = plain;
