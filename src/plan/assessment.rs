@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::upgrade::guard::unfinished;
 use super::follow::Run;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
@@ -128,9 +129,12 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
     let running = running(world, instance, &picture, operations, load, now);
     let (uneven, spread) = spread(&picture);
     let quiet = running.is_empty() && load.is_none() && quiet(instance, &picture);
-    let (verdict, message) = match running.first() {
-        Some(first) => (first.verdict, first.message.clone()),
-        None => idle(world, &picture, &health, &membership, load.is_some(), quiet, &spread),
+    let unfinished = if running.is_empty() { unfinished(world, id) } else { None };
+    let held = unfinished.is_some();
+    let (verdict, message) = match (running.first(), unfinished) {
+        (Some(first), _) => (first.verdict, first.message.clone()),
+        (None, Some(unfinished)) => (Verdict::Running, unfinished),
+        (None, None) => idle(world, &picture, &health, &membership, load.is_some(), quiet, &spread),
     };
     let sound = membership.discrepancies.is_empty() && verdict == Verdict::Idle;
     let uneven = uneven && sound;
@@ -145,7 +149,11 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
         quiet,
         next: None,
     };
-    assessment.next = next(&assessment, world, instance);
+    assessment.next = if held {
+        Some(format!("kubectl emqx upgrade watch {}", id.name))
+    } else {
+        next(&assessment, world, instance)
+    };
     assessment
 }
 

@@ -161,10 +161,12 @@ fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
     demo.run("upgrade undo").fails(6).says("--to IMAGE");
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
     // The operator says a moment later than we that nothing is under way any more.
-    until("the operator's word", || demo.run("upgrade undo --dry-run=client").code == Some(0));
-    let ran = demo.run("upgrade undo --dry-run=client").exits(0);
+    let older = "upgrade undo --skip-check downgrade";
+    until("the operator's word", || demo.run(&format!("{older} --dry-run=client")).code == Some(0));
+    demo.run("upgrade undo --yes").fails(6).says("older than");
+    let ran = demo.run(&format!("{older} --dry-run=client")).exits(0);
     ran.says("from emqx/emqx-enterprise:5.8.7 to emqx/emqx-enterprise:5.8.6").says("go: 2 old pods");
-    demo.run("upgrade undo --yes").exits(0).says("upgraded: 2 nodes of emqx/emqx-enterprise:5.8.6");
+    demo.run(&format!("{older} --yes")).exits(0).says("upgraded: 2 nodes of emqx/emqx-enterprise:5.8.6");
     demo.run("upgrade undo --to emqx/emqx-enterprise:5.8.6 --yes").exits(0).says("nothing to do");
 }
 

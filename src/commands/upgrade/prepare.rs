@@ -101,8 +101,8 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     let mut found = findings(&check);
     match wish.back {
         None => {}
-        // An image from before is an older one: that is what was asked for.
-        Some(Undo::Upgrade) => found.retain(|finding| finding.id != "downgrade"),
+        // After the end it is an upgrade like any other, also where its image is an older one.
+        Some(Undo::Upgrade) => {}
         Some(_) => found.retain(|finding| BACK.contains(&finding.id)),
     }
     if let Some(back) = wish.back {

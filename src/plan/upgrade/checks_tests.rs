@@ -97,6 +97,20 @@ fn nothing_speaks_against_a_plain_upgrade() {
 }
 
 #[test]
+fn a_paused_instance_of_3x_is_not_upgraded() {
+    let pause = |instance: &mut Instance| {
+        instance.conditions.push(Condition {
+            kind: "Paused".into(),
+            status: "True".into(),
+            ..Condition::default()
+        });
+    };
+    let findings = found(ApiVersion::V3beta1, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause);
+    assert_eq!(blocked(&findings), ["paused"]);
+    assert_eq!(blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause)), [""; 0]);
+}
+
+#[test]
 fn v1beta4_takes_versions_of_its_range_only() {
     for (to, why) in [
         ("emqx/emqx-ee:latest", "`latest`"),

@@ -141,6 +141,17 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
             id.name
         )));
     }
+    if instance.api == ApiVersion::V3beta1
+        && instance.conditions.iter().any(|condition| condition.kind == "Paused" && condition.holds())
+    {
+        let (kind, name) = (instance.id.kind.singular(), &instance.id.name);
+        return Some(
+            blocked("paused", format!("{} is paused: its operator changes nothing", instance.id)).hint(format!(
+                "kubectl annotate {kind} -n {} {name} apps.emqx.io/paused-",
+                instance.id.namespace
+            )),
+        );
+    }
     if instance.ready() {
         return None;
     }
