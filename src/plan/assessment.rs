@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::upgrade::guard::unfinished;
 use super::follow::Run;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
 use super::rules::mean;
 use super::spread::{Spread, uneven};
 use super::tape::Operations;
+use super::upgrade::guard::unfinished;
 use super::upgrade::run::Run as Upgrade;
 use super::upgrade::words as upgrade_words;
 use super::words::{contradiction, flight, missing, short};

@@ -107,7 +107,10 @@ fn a_paused_instance_of_3x_is_not_upgraded() {
     };
     let findings = found(ApiVersion::V3beta1, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause);
     assert_eq!(blocked(&findings), ["paused"]);
-    assert_eq!(blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause)), [""; 0]);
+    assert_eq!(
+        blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause)),
+        [""; 0]
+    );
 }
 
 #[test]

@@ -146,10 +146,9 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
     {
         let (kind, name) = (instance.id.kind.singular(), &instance.id.name);
         return Some(
-            blocked("paused", format!("{} is paused: its operator changes nothing", instance.id)).hint(format!(
-                "kubectl annotate {kind} -n {} {name} apps.emqx.io/paused-",
-                instance.id.namespace
-            )),
+            blocked("paused", format!("{} is paused: its operator changes nothing", instance.id)).hint(
+                format!("kubectl annotate {kind} -n {} {name} apps.emqx.io/paused-", instance.id.namespace),
+            ),
         );
     }
     if instance.ready() {
