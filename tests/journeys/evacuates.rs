@@ -199,7 +199,13 @@ fn the_real_emqx_5_4_empties_a_node_as_forecast_and_every_output_says_so() {
     let phases: Vec<String> = of("phase").iter().map(|event| event["phase"].to_string()).collect();
     assert_eq!(
         phases,
-        ["\"waitHealthCheck\"", "\"evictConnections\"", "\"waitTakeover\"", "\"evictSessions\""],
+        [
+            "\"waitHealthCheck\"",
+            "\"evictConnections\"",
+            "\"waitTakeover\"",
+            "\"evictSessions\"",
+            "\"prohibiting\""
+        ],
         "{ran}"
     );
     let verdicts = of("verdict");

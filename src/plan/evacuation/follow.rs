@@ -228,7 +228,7 @@ impl Emptied {
         }
         self.holds = holds.or(self.holds);
         self.forecast(now);
-        if entered && entry.stage != Stage::Prohibiting {
+        if entered {
             let left = self.seconds.map(|left| format!(", {} to go", plural(left, "second")));
             let message =
                 format!("{}: {}{}", short(&entry.node), doing(&entry.stage), left.unwrap_or_default());

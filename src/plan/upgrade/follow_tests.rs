@@ -476,14 +476,18 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
         events.iter().filter(|it| it.kind == EventType::Phase).filter_map(|it| it.phase.as_deref()).collect();
     assert_eq!(phases, ["waitHealthCheck", "evictConnections", "prohibiting"]);
     let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Stopped);
-    assert!(reason.contains("stopped in prohibiting"), "{reason}");
-    let goes_on = told(&scenes[..4], 15);
+    assert_eq!(
+        verdict,
+        Verdict::Evacuated,
+        "an empty node that refuses clients is the end of its evacuation"
+    );
+    assert!(reason.contains("is empty and refuses clients"), "{reason}");
+    let goes_on = told(&scenes[..3], 8);
     assert_eq!(last(&goes_on).0, Verdict::Running);
     let lost = [
         (0, Scene::rest()),
         (1, at("evicting_conns")),
         (5, Scene::rest().with(|it| it.sides[0].2 = vec![150])),
     ];
-    assert_eq!(last(&told(&lost, 9)).0, Verdict::Failed);
+    assert_eq!(last(&told(&lost, 9)).0, Verdict::NodesLost);
 }
