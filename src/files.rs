@@ -145,6 +145,11 @@ pub fn others_may_read(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[expect(clippy::disallowed_methods, reason = "what was written is read as any other program would")]
+    fn bytes(file: &Path) -> Vec<u8> {
+        std::fs::read(file).expect("read")
+    }
+
     use super::*;
 
     #[test]
@@ -189,7 +194,7 @@ mod tests {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("changed");
         assert!(others_may_read(&file));
         write_private(&file, b"2", true).expect("replaced");
-        assert_eq!((std::fs::read(&file).expect("read"), mode(&file)), (b"2".to_vec(), 0o600));
+        assert_eq!((bytes(&file), mode(&file)), (b"2".to_vec(), 0o600));
         std::fs::remove_dir_all(folder).expect("removed");
     }
 }

@@ -1,6 +1,7 @@
 //! The simulated EMQX answers as the real EMQX 5.4.1, 5.8.11 and 5.10.4 answered (`tests/data/recorded/emqx-*`): the
 //! same requests in the same order get the same status, the same texts, and JSON of the same shape.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::disallowed_methods, reason = "recordings of the tests are read where they lie")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,17 +41,16 @@ impl Answer {
 
 impl Cluster {
     fn new(version: &str, counts: &[(u64, u64)], extra: &str) -> Self {
-        let nodes: String = counts
-            .iter()
-            .enumerate()
-            .map(|(place, (connections, offline))| {
+        let nodes: Vec<String> = (1..)
+            .zip(counts)
+            .map(|(number, (connections, offline))| {
                 format!(
-                    "- {{node: emqx@127.0.0.{}, connections: {connections}, offlineSessions: {offline}}}\n",
-                    place + 1
+                    "- {{node: emqx@127.0.0.{number}, connections: {connections}, offlineSessions: {offline}}}"
                 )
             })
             .collect();
-        let text = format!("name: recorded\napi: v2beta1\nversion: {version}\n{extra}nodes:\n{nodes}");
+        let nodes = nodes.join("\n");
+        let text = format!("name: recorded\napi: v2beta1\nversion: {version}\n{extra}nodes:\n{nodes}\n");
         let scenario = Scenario::from_yaml(&text).unwrap();
         let clock = Clock::standing_at("2026-11-26T12:00:00Z".parse().unwrap());
         Self { emqx: Emqx::new(&scenario, clock.clone()), clock }
@@ -349,7 +349,7 @@ async fn a_session_round_blocks_global_status_and_a_long_one_crashes_the_coordin
         let nodes = cluster.get(1, "/api/v5/nodes").await;
         nodes[0]["connections"].as_u64().unwrap()
     };
-    let (before, _) = (sessions().await, cluster.pass(5.0).await);
+    let (before, ()) = (sessions().await, cluster.pass(5.0).await);
     assert!(sessions().await + 4000 < before, "sessions move meanwhile");
     cluster.pass(9.2).await;
     assert_eq!(cluster.global().await["rebalances"], json!([]), "15 s are over");

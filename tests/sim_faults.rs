@@ -162,7 +162,7 @@ async fn an_operator_that_dies_in_mid_run_leaves_the_simulated_cluster_at_work()
     running.clock().advance(Duration::from_secs(22)).await;
     create(&client, "r").await;
     let advanced = running.clock().advance(Duration::from_secs(150));
-    tokio::time::timeout(Duration::from_secs(60), advanced).await.expect("time passes without an operator");
+    tokio::time::timeout(Duration::from_mins(1), advanced).await.expect("time passes without an operator");
     assert_eq!(phase(&running, "r"), "Processing", "nobody writes anything else");
     assert!(running.emqx().with(|broker| broker.rebalances().is_empty()), "EMQX came to the end");
     running.clock().advance(Duration::from_secs(40)).await;

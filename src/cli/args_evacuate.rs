@@ -18,7 +18,6 @@ pub(super) struct EvacuateArgs {
 
 /// The subcommands of `evacuate`.
 #[derive(Subcommand, Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it lives for a moment")]
 pub(super) enum EvacuateVerbArgs {
     /// Check, plan, ask, start
     ///

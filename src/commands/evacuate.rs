@@ -258,7 +258,7 @@ fn made(hands: &Hands, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan,
     {
         let instance = plan.instance.clone();
         let applied = Applied { name: names.join(" "), instance, backend: Some(Backend::Emqx), plan };
-        hands.printer.applied(&applied, output.clone(), note);
+        hands.printer.applied(&applied, *output, note);
         return;
     }
     if matches!(&intent.then, Then::Follow(follow) if follow.stream == Stream::Jsonl) {
@@ -291,7 +291,7 @@ async fn show(hands: &Hands, intent: &Show) -> Outcome {
             items.extend(nodes.iter().map(listed));
         }
     }
-    hands.printer.evacuations(&items, intent.output.clone());
+    hands.printer.evacuations(&items, intent.output);
     Ok(Exit::Reached)
 }
 

@@ -79,7 +79,7 @@ enum Standing {
 /// `rebalance stop`.
 pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let (gathered, name) = match target::resolve(hands, intent).await? {
-        Target::One(gathered, name) => (gathered, name),
+        Target::One(gathered, name) => (*gathered, name),
         Target::Nothing(why) => {
             hands.printer.talk(&why);
             return Ok(unchanged(intent));
@@ -240,7 +240,7 @@ impl Stopping<'_> {
         while !self.hears_emqx() && !self.may_not_ask() {
             let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             if Instant::now() >= self.until || self.intent.write.dry_run != DryRun::None {
-                return Err(self.not_stopped(why));
+                return Err(self.not_stopped(&why));
             }
             if !std::mem::replace(&mut told, true) {
                 self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
@@ -252,7 +252,7 @@ impl Stopping<'_> {
     }
 
     /// It is not stopped: what is left as it was, and how to try again.
-    fn not_stopped(&self, why: String) -> Problem {
+    fn not_stopped(&self, why: &str) -> Problem {
         let kept = if self.object().is_some() { "; the object and its plan are kept" } else { "" };
         let mut hint = format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name);
         if self.object().is_some_and(|object| object.phase == Phase::Processing) {
@@ -279,17 +279,15 @@ impl Stopping<'_> {
                 Standing::Over => return self.clean_up().await,
                 Standing::Unlisted(object) => {
                     let since = *since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= unlisted {
-                        if let Some(exit) = self.unlisted(object).await? {
-                            return Ok(exit);
-                        }
+                    if since.elapsed() >= unlisted
+                        && let Some(exit) = self.unlisted(object).await?
+                    {
+                        return Ok(exit);
                     }
                 }
             }
             if Instant::now() >= self.until {
-                return Err(
-                    self.not_stopped("the operator has begun, and EMQX does not list it so far".to_owned())
-                );
+                return Err(self.not_stopped("the operator has begun, and EMQX does not list it so far"));
             }
             sleep(LOOK).await;
             self.look().await?;
@@ -470,7 +468,7 @@ impl Stopping<'_> {
             }
             let why = if problem.why.is_empty() { problem.what } else { problem.why };
             if Instant::now() >= self.until {
-                return Err(self.not_stopped(why));
+                return Err(self.not_stopped(&why));
             }
             if !std::mem::replace(&mut told, true) {
                 self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));

@@ -96,7 +96,7 @@ impl Shared {
 
     /// Where it leads at the moment, for messages.
     fn name(&self) -> String {
-        self.way.name(&self.target, &self.current_door())
+        Way::name(&self.target, &self.current_door())
     }
 
     async fn key(&self) -> Result<ApiKey, Problem> {

@@ -282,6 +282,7 @@ mod tests {
     }
 
     /// What the real EMQX refused: request path, status and body, in the order in which it was recorded.
+    #[expect(clippy::disallowed_methods, reason = "a recording of the tests is read where it lies")]
     fn recorded(file: &str) -> Vec<(String, u16, Value)> {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(file);
         let text = std::fs::read_to_string(path).expect("the recording");

@@ -131,8 +131,8 @@ impl Way {
         }
     }
 
-    /// Where it leads, for messages.
-    pub(super) fn name(&self, target: &Target, door: &Door) -> String {
+    /// Where a door leads, for messages.
+    pub(super) fn name(target: &Target, door: &Door) -> String {
         match door {
             Door::Address(url) => format!("EMQX at {url}"),
             Door::Pod(pod) => {

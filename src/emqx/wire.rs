@@ -15,11 +15,14 @@ pub const NODES: &str = "nodes";
 /// Where it is told what is being moved.
 pub const STATUS: &str = "load_rebalance/global_status";
 
+/// Reads the body of an answer; the error names the shape that is wrong.
+type Reader = fn(&Value) -> Result<News, String>;
+
 /// The facts of a whole answer, by the end of its path: nodes, or what is being moved. A failure becomes a fact,
 /// too.
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
     let path = path.split('?').next().unwrap_or_default();
-    let (resource, news): (&'static str, fn(&Value) -> Result<News, String>) = if path.ends_with(STATUS) {
+    let (resource, news): (&'static str, Reader) = if path.ends_with(STATUS) {
         ("load_rebalance", |body| load(body).map(News::Load))
     } else if path.ends_with("/nodes") || path == NODES {
         ("nodes", |body| nodes(body).map(News::Nodes))

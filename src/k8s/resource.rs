@@ -290,16 +290,15 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
     }
     if scope.want.states {
         let states = || Resource::new(ObjectKind::State, "configmaps", "", "v1");
-        match name {
+        if let Some(name) = name {
             // By name, so that a role may be limited to these ConfigMaps.
-            Some(name) => found.extend(served_kinds.iter().map(|kind| {
+            found.extend(served_kinds.iter().map(|kind| {
                 let id = InstanceId { kind: *kind, namespace: String::new(), name: name.to_owned() };
                 Resource { fields: Some(format!("metadata.name={}", state_name(&id))), ..states() }
-            })),
-            None => {
-                let (label, ours) = STATE_LABEL;
-                found.push(Resource { labels: Some(format!("{label}={ours}")), ..states() });
-            }
+            }));
+        } else {
+            let (label, ours) = STATE_LABEL;
+            found.push(Resource { labels: Some(format!("{label}={ours}")), ..states() });
         }
     }
     if scope.want.events {

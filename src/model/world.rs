@@ -241,7 +241,9 @@ impl World {
             ObjectKind::Event => !keep(&mut self.events, |it| uids.contains(&it.uid)).is_empty(),
             ObjectKind::State => {
                 let gone = keep(&mut self.states, |it| uids.contains(&it.uid));
-                gone.iter().for_each(|seen| self.restate(&seen.value.instance));
+                for seen in &gone {
+                    self.restate(&seen.value.instance);
+                }
                 !gone.is_empty()
             }
         }

@@ -165,7 +165,9 @@ pub fn forecast(
         let round: u64 = left.iter().map(|own| rate.min(*own)).sum();
         // The remainder of a round goes to another recipient each second.
         let most = round.div_ceil(number as u64);
-        peak.iter_mut().for_each(|peak| *peak = (*peak).max(most));
+        for peak in &mut peak {
+            *peak = (*peak).max(most);
+        }
         for own in &mut left {
             *own = own.saturating_sub(rate.saturating_mul(same));
         }

@@ -236,8 +236,8 @@ fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
     Some(match parts {
         ["nodes" | "stats" | "cluster" | "monitor_current"]
         | ["nodes", _]
-        | ["load_rebalance", "global_status" | "status" | "availability_check"] => GET,
-        ["cluster", "topology"] => GET,
+        | ["load_rebalance", "global_status" | "status" | "availability_check"]
+        | ["cluster", "topology"] => GET,
         ["ds", "sites" | "storages"] if broker.at_least(5, 5) => GET,
         ["load_rebalance", _, "start" | "stop"] | ["load_rebalance", _, "evacuation", "start" | "stop"] => {
             POST

@@ -144,7 +144,7 @@ fn what_must_not_be_evacuated_is_refused_with_the_reason() {
     start(&format!("{} {} {SLOW} --yes", nodes[1], nodes[2])).fails(6).says("1 of 4 nodes");
     start(&format!("{} {} {SLOW} --yes --skip-check evacuation-running", nodes[1], nodes[2])).exits(0);
     emqx.run("evacuate stop --yes").fails(2).says("3 nodes");
-    emqx.run(&format!("rebalance apply --yes")).fails(6);
+    emqx.run("rebalance apply --yes").fails(6);
     for node in &nodes[..3] {
         emqx.run(&format!("evacuate stop {node} --yes")).exits(0);
     }
@@ -183,7 +183,8 @@ fn recorded(name: &str) -> (String, std::path::PathBuf) {
         let t = line["time"].as_f64().expect("a time") - begin;
         let one =
             serde_json::json!({"t": t, "from": "emqx", "get": path, "status": 200, "body": line["body"]});
-        out.push_str(&format!("{one}\n"));
+        out += &one.to_string();
+        out.push('\n');
     }
     let file = home.join("recording.jsonl");
     std::fs::write(&file, out).expect("a file");

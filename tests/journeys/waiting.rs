@@ -238,7 +238,9 @@ fn two_rebalances_at_once_are_listed_and_stopped_each_by_its_own_coordinator() {
     });
     let names = [format!("coordinator/{}", nodes[0]), format!("coordinator/{}", nodes[2])];
     let list = demo.run("rebalance list").exits(0);
-    names.iter().for_each(|name| assert!(list.out.contains(name), "{list}"));
+    for name in &names {
+        assert!(list.out.contains(name), "{list}");
+    }
     demo.run("rebalance stop emqx --yes").fails(2).says(&names[0]).says(&names[1]);
     let ran = demo.run(&format!("rebalance stop {} --yes", names[1])).exits(0);
     assert!(!ran.out.contains("lists no rebalance"), "{ran}");

@@ -345,7 +345,7 @@ impl Case {
             _ => "sticky",
         };
         let reconnect_delay =
-            if breadth != Breadth::Narrow { *choose("delay").pick(&[0, 0, 0, 0, 1, 3]) } else { 0 };
+            if breadth == Breadth::Narrow { 0 } else { *choose("delay").pick(&[0, 0, 0, 0, 1, 3]) };
         let faults = match breadth {
             Breadth::Narrow => narrow_faults(&mut choose("faults")),
             Breadth::Wide | Breadth::Upgrades => wide_faults(&mut choose("faults"), operation),

@@ -448,13 +448,14 @@ fn in_time(
             find(found, format!("an end is reported too late ({})", word.verdict), what);
         }
         Some(_) => {}
-        None => match (process.ended, process.exit) {
-            (Some(at), Some(exit)) => gave_up(record, history, at, exit, found),
-            _ => {
+        None => {
+            if let (Some(at), Some(exit)) = (process.ended, process.exit) {
+                gave_up(record, history, at, exit, found);
+            } else {
                 let what = format!("ended at {end:.1}s, known from {known:.1}s, never printed");
                 find(found, "an end is never reported", what);
             }
-        },
+        }
     }
 }
 

@@ -82,13 +82,10 @@ async fn all(hands: &Hands, intent: &Stop, gathered: &mut Gathered, nodes: &[Nod
         accepts(hands, gathered, node, began, intent.timeout, &mut proof).await?;
         serves(hands, gathered, node, began, intent.timeout, &mut proof).await?;
         let who = if ours { "you stopped it" } else { "another client stopped it meanwhile" };
-        let mut message = format!("{who} in {state}");
-        if let Some(clients) = clients {
-            message.push_str(&format!("; {} remained on the node", plural(clients, "client")));
-        }
-        if let Some(reason) = &intent.write.reason {
-            message.push_str(&format!(" (reason: {reason})"));
-        }
+        let remained = clients.map(|clients| format!("; {} remained on the node", plural(clients, "client")));
+        let reason = intent.write.reason.as_ref().map(|reason| format!(" (reason: {reason})"));
+        let message =
+            format!("{who} in {state}{}{}", remained.unwrap_or_default(), reason.unwrap_or_default());
         stopped.push(Stopped {
             name: name(node),
             instance: gathered.id.clone(),
@@ -99,7 +96,7 @@ async fn all(hands: &Hands, intent: &Stop, gathered: &mut Gathered, nodes: &[Nod
         });
     }
     for one in &stopped {
-        hands.printer.stopped(one, intent.output.clone());
+        hands.printer.stopped(one, intent.output);
     }
     Ok(Exit::Reached)
 }

@@ -13,7 +13,7 @@ use crate::plan::words::short;
 /// What was found.
 pub(super) enum Target {
     /// This one, by its name.
-    One(Gathered, String),
+    One(Box<Gathered>, String),
     /// None, and in which sense.
     Nothing(String),
 }
@@ -36,7 +36,7 @@ pub(super) async fn resolve(hands: &Hands, intent: &Stop) -> Result<Target, Prob
         candidates.into_iter().filter(|name| watch::driven(&gathered, name, intent.backend)).collect();
     match candidates.as_slice() {
         [] => Ok(Target::Nothing(nothing(hands, &gathered, intent.backend)?)),
-        [one] => Ok(Target::One(gathered, one.clone())),
+        [one] => Ok(Target::One(Box::new(gathered), one.clone())),
         [one, ..] => Err(Problem::usage(
             format!("{} has {} rebalances that can be stopped", gathered.id, candidates.len()),
             candidates.join(", "),

@@ -100,9 +100,8 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     };
     let mut found = findings(&check);
     match wish.back {
-        None => {}
-        // After the end it is an upgrade like any other, also where its image is an older one.
-        Some(Undo::Upgrade) => {}
+        // After the end an undo is an upgrade like any other, also where its image is an older one.
+        None | Some(Undo::Upgrade) => {}
         Some(_) => found.retain(|finding| BACK.contains(&finding.id)),
     }
     if let Some(back) = wish.back {

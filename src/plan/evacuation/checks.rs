@@ -413,7 +413,9 @@ mod tests {
     #[test]
     fn durable_sessions_are_named() {
         let mut nodes = mk::nodes(&[5, 6, 7]);
-        nodes.iter_mut().for_each(|node| node.sessions = node.connections.map(|own| own + 40));
+        for node in &mut nodes {
+            node.sessions = node.connections.map(|own| own + 40);
+        }
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
         world.apply(mk::fact(1, News::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);

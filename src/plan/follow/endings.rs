@@ -83,7 +83,7 @@ pub(super) fn cause_seen(run: &Run, now: Timestamp) -> bool {
         || (last && fresh && run.strategy.is_some() && judge::reached(&ending(run, now)) == Some(true))
 }
 
-fn ending<'a>(run: &'a Run, now: Timestamp) -> Ending<'a> {
+fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
     let ended = run.ended.unwrap_or(now);
     Ending {
         donors: run.donors(),

@@ -174,8 +174,7 @@ fn domain(check: &Check<'_>) -> Option<Finding> {
         warning(
             "cluster-domain",
             format!(
-                "the cluster's domain is not cluster.local ({}): operator 2.2 may remove cores without emptying them",
-                elsewhere
+                "the cluster's domain is not cluster.local ({elsewhere}): operator 2.2 may remove cores without emptying them"
             ),
         )
     })
