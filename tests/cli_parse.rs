@@ -78,6 +78,12 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         completion install
         demo
         demo serve
+        evacuate
+        evacuate list
+        evacuate start
+        evacuate status
+        evacuate stop
+        evacuate watch
         nodes
         rebalance
         rebalance apply
@@ -98,7 +104,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         version
         watch
     ");
-    for line in ["evacuate", "check", "report"] {
+    for line in ["drain", "check", "report"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }

@@ -214,7 +214,7 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
 fn checks(path: &[&str]) -> &'static [&'static str] {
     match path {
         ["upgrade", ..] => &SKIPPABLE,
-        ["evacuate", ..] => &crate::plan::evacuation::checks::SKIPPABLE,
+        ["evacuate", ..] => &crate::model::evacuation::SKIPPABLE,
         ["rebalance", "stop"] => &STOP_CHECKS,
         _ => &APPLY_CHECKS,
     }

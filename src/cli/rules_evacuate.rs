@@ -7,8 +7,7 @@ use super::rules::{filter, usage};
 use super::rules_shared::{follow, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::NodeName;
-use crate::plan::evacuation::Settings;
-use crate::plan::evacuation::checks::{FIRM, SKIPPABLE};
+use crate::model::evacuation::{FIRM, SKIPPABLE, Settings};
 
 /// What `evacuate` means.
 pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, Problem> {

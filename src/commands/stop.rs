@@ -257,7 +257,7 @@ impl Stopping<'_> {
         let mut hint = format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name);
         if self.object().is_some_and(|object| object.phase == Phase::Processing) {
             hint.push_str(
-                "; if the operator reaches EMQX and only kubectl emqx does not: --backend rebalance",
+                "; if the operator reaches EMQX and only this program does not: --backend rebalance",
             );
         }
         Problem::new(format!("{} is not stopped", self.name), format!("{why}{kept}"))

@@ -7,50 +7,12 @@ use super::eviction::round_robin;
 use super::picture::Picture;
 use super::rebalance::{Decision, Finding, PlannedPhase, Severity};
 use crate::model::human::{count, plural};
-use crate::model::{InstanceId, NodeName, PodName, World};
+use crate::model::{InstanceId, NodeName, PodName, SESSION_MOVE_MS, World};
+
+pub use crate::model::evacuation::Settings;
 
 pub mod checks;
 pub mod follow;
-
-/// Seconds that EMQX waits where nothing else is requested, before it evicts and for takeovers.
-pub const WAIT_SECONDS: u64 = 60;
-
-/// Clients or sessions a second that EMQX evicts where nothing else is requested.
-pub const RATE: u64 = 500;
-
-/// Milliseconds that EMQX takes to move one session to another node (about 1 on loopback, EMQX 5.4 and 5.8).
-const SESSION_MOVE_MS: u64 = 1;
-
-/// What is requested of EMQX.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Settings {
-    /// Clients disconnected a second.
-    pub conn_evict_rate: u64,
-    /// Sessions moved a second.
-    pub sess_evict_rate: u64,
-    /// Seconds for load balancers to notice.
-    pub wait_health_check_seconds: u64,
-    /// Seconds for clients to take their sessions over.
-    pub wait_takeover_seconds: u64,
-    /// Where sessions go; empty is to all other nodes.
-    pub migrate_to: Vec<NodeName>,
-    /// Where MQTT 5 clients are sent: the server reference of their DISCONNECT.
-    pub redirect_to: Option<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            conn_evict_rate: RATE,
-            sess_evict_rate: RATE,
-            wait_health_check_seconds: WAIT_SECONDS,
-            wait_takeover_seconds: WAIT_SECONDS,
-            migrate_to: Vec::new(),
-            redirect_to: None,
-        }
-    }
-}
 
 /// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]

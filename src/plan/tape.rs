@@ -85,6 +85,10 @@ const BEGINNING: f64 = 1.0;
 /// Seconds between two lines that are passed one by one; beyond, a recording has a hole, and what is in it is not known.
 pub const HOLE: i64 = 900;
 
+/// Seconds for which the last answers of a recording still hold: EMQX is asked about once a second, and an answer that is the
+/// same again leaves a line only when a second has passed.
+const HELD_SECONDS: i64 = 2;
+
 /// What one line of a recording tells.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -170,7 +174,9 @@ impl Tape {
         let Some(at) = self.last else { return Vec::new() };
         let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };
         self.began = true;
-        events.extend(follower.finish(world, at));
+        let until = at + SignedDuration::from_secs(HELD_SECONDS + 1);
+        events.extend(self.pass(&mut world.clone(), follower, until));
+        events.extend(follower.finish(world, self.last.unwrap_or(at)));
         events
     }
 }

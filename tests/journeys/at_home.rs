@@ -70,6 +70,7 @@ fn every_flag_of_our_own_has_a_variable_on_every_verb() {
         let words = ["kubectl-emqx"].into_iter().chain(path.split(' ')).chain(match path.as_str() {
             "replay" => Some("recording"),
             "completion" => Some("bash"),
+            "evacuate start" => Some("emqx-core-0"),
             _ => None,
         });
         // What it comes to does not matter: only which variables are looked up.

@@ -234,6 +234,7 @@ fn tls_that_does_not_fit_is_explained() {
         .fails(1)
         .says("/nowhere/a.crt cannot be read");
     demo.run(&format!("rebalance apply --yes {DOCUMENTED} --emqx-url https://127.0.0.1:1 --backend emqx"))
-        .fails(1);
+        .fails(6)
+        .says("connection refused");
     assert_eq!(demo.rebalances(), []);
 }

@@ -70,7 +70,7 @@ fn the_documented_plan_is_exact_with_and_without_a_cluster() {
 
 #[test]
 fn a_plan_of_numbers_contacts_nothing() {
-    let ran = alone("rebalance plan --counts 1200,1000,1000 --abs-conn-threshold 100 --kubeconfig /nowhere")
+    let ran = alone("rebalance plan --counts 1200,1000,1000 --abs-conn-threshold 100 --conn-evict-rate 20 --kubeconfig /nowhere")
         .exits(0);
     assert!(ran.out.contains("\ngo: "), "{ran}");
     alone("rebalance plan --counts 900,100,0").exits(0).shows("nothing to do");

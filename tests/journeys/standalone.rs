@@ -123,9 +123,10 @@ fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
     watch.until("evict");
     let stopped = emqx.run("rebalance stop --yes").exits(0);
     assert!(stopped.out.contains("stopped by you"), "{stopped}");
-    // EMQX reports no reason, and there is no object that would name one.
-    let watched = watch.end().verdict("coordinatorLost");
-    assert!(watched.out.contains("or it was stopped by someone else"), "{watched}");
+    // The watcher knows no strategy, and no donor had fallen far: it came to nothing, or its end cannot be judged.
+    let watched = watch.end();
+    let verdict = watched.events().last().expect("a verdict")["verdict"].clone();
+    assert!(verdict == "uneven" || verdict == "unknown", "{watched}");
     let text = std::fs::read_to_string(&record).expect("a recording");
     assert!(text.contains("global_status") && !text.contains("Authorization"), "{text}");
     until("nothing runs", || emqx.run("status -o json").json()["operation"] == "none");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Filter, Follow, Output, Then, Write};
-use crate::plan::evacuation::Settings;
+use crate::model::evacuation::Settings;
 
 /// A node by its own name, by its pod's name, or by its pod's name alone in the node's name.
 pub type Target = String;

@@ -8,21 +8,6 @@ use crate::error::Problem;
 use crate::model::human::plural;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
 
-/// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
-pub const SKIPPABLE: [&str; 7] = [
-    "durable-sessions",
-    "evacuation-running",
-    "few-recipients",
-    "instance-not-ready",
-    "operator-ends-evacuation",
-    "recipients-not-serving",
-    "version-defect",
-];
-
-/// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.
-pub const FIRM: [&str; 5] =
-    ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
-
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
     world: &World,

@@ -120,7 +120,7 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
                 "second-set-stays",
                 Severity::Info,
                 "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until the \
-                 second one is empty; then kubectl emqx scales that set to 0 and restores the operator's own delay",
+                 second one is empty; then this program scales that set to 0 and restores the operator's own delay",
             ));
         }
         Undo::Never(why) => {
