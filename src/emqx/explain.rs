@@ -84,8 +84,8 @@ fn quoted_code(text: &str) -> Option<String> {
 /// A text of EMQX's on one line and not too long. Erlang breaks long terms into lines, and of a call to several nodes
 /// only who failed and why is worth showing.
 fn words(text: &str) -> String {
-    // A term that was printed twice has its line breaks written out.
-    let text = text.replace("\\n", " ");
+    // A term that was printed twice has its line breaks written out; a binary is printed as `<<"text">>`, and only its text is worth showing.
+    let text = text.replace("\\n", " ").replace("<<\"", "").replace("\">>", "");
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(failed) = failed_nodes(&line) {
         return failed;
