@@ -79,8 +79,13 @@ fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
 
 #[test]
 fn evacuations_that_an_upgrade_takes_over_are_told_so() {
-    let moments = Tale::read("v1beta4-guarded-operator-2.2").moments();
-    let events = tell(&moments[168..]);
+    // The new set is heard of while the old nodes are being emptied; once they are empty they are `evacuated`.
+    let mut tale = Tale::read("v1beta4-guarded-operator-2.2");
+    let mut set = tale.0[166].clone();
+    assert_eq!(set["object"]["kind"], "StatefulSet");
+    set["t"] = 50.0.into();
+    tale.insert(set);
+    let events = tell(&tale.moments()[168..]);
     lawful(&events, "from the middle of the evacuations");
     let taken = events.iter().filter_map(|event| event.reason.as_deref());
     assert!(taken.filter(|reason| reason.contains("part of the upgrade")).count() > 1, "{events:#?}");
