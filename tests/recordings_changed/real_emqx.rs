@@ -58,6 +58,8 @@ fn right(name: &str) -> Vec<&'static [Verdict]> {
         "emqx-5.10-rest-node-is-coordinator-killed" => vec![&[NodesLost, Unknown]],
         "emqx-5.8-clients-missing" => vec![&[ClientsMissing]],
         "emqx-5.10-stopped-by-other" => vec![&[Unknown], &[Running]],
+        // The load balancer led clients back to the donors, and so EMQX moved too many: 533 against 800.
+        "emqx-5.4-balancer-does-not-skip-donors" => vec![&[Unknown]],
         // After the first, the clients of the next run replace those of the one before within seconds.
         "emqx-5.10-session-rpc-timeout" => {
             vec![&[Unknown], &[Unknown], &[Unknown], &[Unknown, Balanced], &[Unknown, Balanced]]
