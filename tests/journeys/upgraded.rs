@@ -83,8 +83,12 @@ fn in_text_the_name_is_the_data_and_the_story_is_talk() {
     ran.says("all 4 old pods left the Service at one moment")
         .says("emptying old pod 2 of 4")
         .says("upgraded: 4 nodes of emqx/emqx-enterprise:5.8.7 run and serve; 3,200 clients, none missing, no session lost");
+    // Not on the object: operators copy its annotations into pod templates.
     let object = demo.api("GET", "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx", "").1;
-    assert_eq!(object["metadata"]["annotations"]["cli.emqx.io/reason"], "evening");
+    assert_eq!(object["metadata"]["annotations"]["cli.emqx.io/reason"], Value::Null);
+    let map = demo.api("GET", "/api/v1/namespaces/mq/configmaps/kubectl-emqx-emqx-emqx", "").1;
+    let state: Value = map["data"]["guard.json"].as_str().expect("guard.json").parse().expect("JSON");
+    assert_eq!(state["reason"], "evening");
 }
 
 #[test]
