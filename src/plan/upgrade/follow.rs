@@ -339,6 +339,7 @@ fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event
     let image = &sides.instance.image;
     if *image == run.to || image.is_none() {
         run.changed = None;
+        finish_back(run, sides);
         return Turn::On;
     }
     let back = *image == run.from;
@@ -362,6 +363,20 @@ fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event
     run.started = None;
     run.moved = now;
     Turn::On
+}
+
+/// Another client had changed the image back before anybody looked, and now an undo of ours is stored to finish that: the
+/// image does not change any more.
+fn finish_back(run: &mut Run, sides: &Sides<'_>) {
+    if run.turned || run.told.contains("fresh") {
+        return;
+    }
+    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == run.to.as_ref());
+    let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
+    run.turned = true;
+    run.from = record.from;
+    run.start.connections = run.start.connections.or(record.connections);
+    run.start.sessions = run.start.sessions.or(record.sessions);
 }
 
 /// What is known of old pods.

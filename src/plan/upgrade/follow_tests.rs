@@ -423,6 +423,34 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
 }
 
 #[test]
+fn an_undo_that_finishes_what_another_client_began_is_reverted() {
+    let record = |to: &str| UpgradeRecord {
+        version: 1,
+        time: mk::at(0),
+        from: Some(OLD.into()),
+        to: to.into(),
+        version_only: false,
+        connections: Some(300),
+        sessions: Some(330),
+        edit: Vec::new(),
+    };
+    // The image was changed back before anybody looked; only what is stored changes then.
+    let back = |record: UpgradeRecord| {
+        Scene::rest().with(|it| {
+            it.sides.push(Side("b", NEW, vec![0]));
+            it.revisions = ("b", "a");
+            it.record = Some(record);
+        })
+    };
+    let scenes = [(50, back(record(NEW))), (52, back(record(OLD))), (60, Scene::rest())];
+    let events = told(&scenes, 70);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Reverted, "{reason}");
+    let end = events.last().expect("an end");
+    assert_eq!((end.lost_clients, end.lost_sessions), (Some(0), Some(0)), "{reason}");
+}
+
+#[test]
 fn without_emqx_pods_and_the_object_decide_and_it_says_so() {
     let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
     let scenes =
