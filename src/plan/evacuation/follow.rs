@@ -410,10 +410,13 @@ impl Emptied {
         let evicting = if order <= 1 { rounds(holds.connections, conn) } else { 0 };
         let moving = if order <= 3 { rounds(holds.offline(), sess) } else { 0 };
         let left = wait(check, 0) + evicting + wait(takeover, 2) + moving;
-        let done = u128::from(whole.saturating_sub(left)) * 100 / u128::from(whole.max(1));
+        // Before the first wait is over nothing is moved: clients and sessions that are fewer by then left by themselves.
+        let rest = if order == 0 { whole - check + wait(check, 0) } else { left };
+        let done = u128::from(whole.saturating_sub(rest)) * 100 / u128::from(whole.max(1));
         self.percent = (done.min(99) as u8).max(self.percent);
         // EMQX does not report how long it waits: without that the end is not known before the last wait is over.
-        self.seconds = (self.pace.is_some() || order >= 3).then_some(left);
+        // Nor is it where nothing remains and EMQX is not through yet.
+        self.seconds = (self.pace.is_some() || order >= 3).then_some(left).filter(|left| *left > 0);
     }
 
     fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {

@@ -14,7 +14,7 @@ use super::pen::Pen;
 use super::table::in_the_service;
 use super::timeline;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural};
-use crate::model::{Operation, OperatorLine, Verdict};
+use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::follow::Emptied;
 use crate::plan::follow::Run;
@@ -144,7 +144,16 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
         }
         Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
-        Operation::Evacuation => ("EVACUATING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
+        Operation::Evacuation => {
+            // An empty node that refuses clients stays in EMQX's list until its evacuation is stopped.
+            let through = board.evacuations.iter().all(|entry| entry.stage == Stage::Prohibiting);
+            let (word, tone) = if through && !board.evacuations.is_empty() {
+                ("EVACUATED", Tone::of(Verdict::Evacuated))
+            } else {
+                ("EVACUATING", Tone::Busy)
+            };
+            (word.to_owned(), tone, status.message.clone(), Tone::Plain)
+        }
         Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
         Operation::None => {
             // What is wrong now precedes how something ended.
