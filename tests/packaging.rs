@@ -133,6 +133,7 @@ fn roles() -> BTreeMap<String, BTreeSet<String>> {
 fn the_rights_are_for_what_the_program_asks() {
     let roles = roles();
     let readers = [
+        "configmaps",
         "emqxbrokers",
         "emqxenterprises",
         "emqxes",
@@ -151,10 +152,18 @@ fn the_rights_are_for_what_the_program_asks() {
         .collect();
     assert_eq!(roles["kubectl-emqx-view"], view, "who looks changes nothing and sees no Secret");
     let of = |name: &str| roles[name].iter().map(String::as_str).collect::<Vec<_>>();
-    assert_eq!(of("kubectl-emqx-act"), ["create rebalances", "delete rebalances"]);
+    assert_eq!(of("kubectl-emqx-act"), ["create rebalances", "delete rebalances", "patch rebalances"]);
     assert_eq!(
         of("kubectl-emqx-upgrade"),
-        ["patch emqxbrokers", "patch emqxenterprises", "patch emqxes", "patch pods/status"]
+        [
+            "create configmaps",
+            "patch configmaps",
+            "patch emqxbrokers",
+            "patch emqxenterprises",
+            "patch emqxes",
+            "patch pods/status",
+            "patch statefulsets/scale"
+        ]
     );
     assert_eq!(
         of("kubectl-emqx-ask-emqx"),
