@@ -225,6 +225,9 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let image = "--image=emqx/emqx-enterprise:5.10.2";
     let (client, server) = ("--dry-run=client", "--dry-run=server");
     let (gap, rate) = ("--abs-conn-threshold=1", "--conn-evict-rate=5");
+    // Older than what runs, which has to be wanted.
+    let older = ["upgrade", "undo", "emqx", "--to=emqx/emqx-enterprise:5.10.0", "--skip-check=downgrade"];
+    let (undo_client, undo_server) = ([&older[..], &[client]].concat(), [&older[..], &[server]].concat());
     let tries: [(&[&str], &str); 9] = [
         (&["rebalance", "apply", gap, rate, client], "(dry run)\n"),
         (&["rebalance", "apply", gap, rate, server], "(server dry run)\n"),
@@ -233,8 +236,8 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         (&["rebalance", "prune", server], ""),
         (&["upgrade", "apply", "emqx", image, client], "(dry run)\n"),
         (&["upgrade", "apply", "emqx", image, server], "(server dry run)\n"),
-        (&["upgrade", "undo", "emqx", "--to=emqx/emqx-enterprise:5.10.0", client], "(dry run)\n"),
-        (&["upgrade", "undo", "emqx", "--to=emqx/emqx-enterprise:5.10.0", server], "(server dry run)\n"),
+        (&undo_client, "(dry run)\n"),
+        (&undo_server, "(server dry run)\n"),
     ];
     for (args, ends) in tries {
         let out = program.run(args).await;
