@@ -43,6 +43,9 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let rules = [
         one("emqxenterprises", instance, &["get", "patch"]),
         one("rebalances", "mine", &["get", "delete", "patch"]),
+        one("configmaps", &format!("kubectl-emqx-emqxenterprise-{instance}"), &["list", "patch"]),
+        // What is made has no name yet to the API server.
+        every("configmaps", &["create"]),
         one("secrets", "emqx-ee-bootstrap-user", &["get"]),
         every("pods", &all),
         every("pods/portforward", &["get", "create"]),
