@@ -262,7 +262,7 @@ async fn on_v1beta4_the_phase_is_the_truth() {
     let (_, object) = until_phase(&running, "second", "Failed", 5).await;
     let message = object["status"]["conditions"][0]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("Failed to start rebalance: Nodes unavailable: ['emqx-ee@emqx-ee-0."),
+        message.starts_with("Failed to start rebalance: Nodes unavailable: ['emqx-ee@emqx-ee-"),
         "{message}"
     );
     let (seconds, object) = until_phase(&running, "good", "Completed", 150).await;

@@ -66,7 +66,6 @@ pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     // The operator had looked once and returned; it is touched as soon as EMQX is Ready.
     assert!(proof.contains("the object is deleted"), "{proof}");
     assert!(emqx.idle() && emqx.phase(&name).await.is_none());
-    // Who only watched saw it vanish before its goal.
-    let reason = verdict(&watched.end().await, "coordinatorLost", 4);
-    assert!(reason.contains("stopped by someone else"), "{reason}");
+    // Our stop marked the object first: another watcher reports that it was stopped.
+    verdict(&watched.end().await, "stopped", 7);
 }
