@@ -225,7 +225,7 @@ async fn both_sides_are_read(plane: &ControlPlane) {
     for (resource, hearing) in &world.hearings {
         assert_eq!(hearing.link, Link::Up, "{resource:?}");
     }
-    assert_eq!(world.hearings.len(), 8);
+    assert_eq!(world.hearings.len(), 9);
     assert_eq!((world.instances.len(), world.pods.len(), world.sets.len()), (1, 2, 1));
     assert!(world.pods.values().all(|seen| seen.value.ready && seen.value.on_serving == Some(true)));
     let slice = &world.slices.values().next().expect("the Service has one").value;

@@ -51,7 +51,7 @@ pub const NOT_STORED: Words = [
 ];
 pub const SCALE: Words = [
     "the plan says so: an undo leaves the empty set to `kubectl scale`",
-    "计划会说明：回滚后空的 StatefulSet 需用 `kubectl scale` 缩为 0",
+    "计划会说明：回滚后空的 StatefulSet 需用 `kubectl scale` 缩容",
 ];
 pub const UNOFFERED: Words =
     ["`<Tab>` does not offer what only it tells", "`<Tab>` 不提供只有它知道的候选项"];
