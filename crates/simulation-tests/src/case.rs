@@ -125,26 +125,26 @@ pub enum Fault {
     CoordinatorCrash,
     /// The coordinator hangs: the rebalance is listed and nothing moves.
     CoordinatorHang,
-    /// A node stops with its clients; it starts again after so many seconds, if ever.
+    /// A node stops with its clients; it starts again after this number of seconds, or never.
     NodeDown {
         /// Which.
         part: Part,
         /// Seconds.
         back: Option<f64>,
     },
-    /// EMQX does not answer, for so many seconds.
+    /// EMQX does not answer, for this number of seconds.
     EmqxSilent(f64),
-    /// One node does not answer, for so many seconds.
+    /// One node does not answer, for this number of seconds.
     NodeSilent(f64),
-    /// EMQX answers 500, for so many seconds.
+    /// EMQX answers 500, for this number of seconds.
     EmqxErrors(f64),
-    /// EMQX refuses the key, for so many seconds.
+    /// EMQX refuses the key, for this number of seconds.
     KeyRefused(f64),
-    /// EMQX answers a web page, for so many seconds.
+    /// EMQX answers a web page, for this number of seconds.
     EmqxHtml(f64),
     /// EMQX's answers are late by the first number of seconds, for the second.
     EmqxSlow(f64, f64),
-    /// So many answers of `global_status` are misshapen.
+    /// This number of answers of `global_status` has a wrong shape.
     Misshapen(Shape, u32),
     /// A stop through EMQX's API, by another client.
     StoppedByOther,
@@ -156,11 +156,11 @@ pub enum Fault {
     ApiRestart,
     /// Every connection to the API server is cut once.
     ApiCut,
-    /// The API server cannot be reached, for so many seconds.
+    /// The API server cannot be reached, for this number of seconds.
     ApiDown(f64),
-    /// The API server does not answer, for so many seconds.
+    /// The API server does not answer, for this number of seconds.
     ApiHang(f64),
-    /// Requests are answered with this status, for so many seconds.
+    /// Requests are answered with this status, for this number of seconds.
     ApiStatus {
         /// 401, 403, 410, 429, 500 or 503.
         code: u16,
@@ -177,7 +177,7 @@ pub enum Fault {
     DateJump(i64),
     /// Every other answer comes from a server whose clock is so many seconds ahead.
     TwoServers(i64),
-    /// The machine we run on sleeps for so many seconds.
+    /// The machine we run on sleeps for this number of seconds.
     Asleep(f64),
     /// Port-forwards are cut once.
     ForwardsCut,

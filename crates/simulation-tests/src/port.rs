@@ -70,7 +70,7 @@ impl Port {
         Self { door, clock, state: Arc::default() }
     }
 
-    /// Makes something go wrong for so many seconds.
+    /// Makes something go wrong for this number of seconds.
     pub(crate) fn trouble(&self, seconds: f64, trouble: Trouble) {
         let until = Instant::now() + Duration::from_secs_f64(seconds);
         self.locked(|state| state.troubles.push((until, trouble)));
