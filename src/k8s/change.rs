@@ -240,7 +240,7 @@ pub(super) async fn scale_set(
         Err(trouble) if trouble.is_absent() => Ok(false),
         Err(trouble) => {
             let what = format!("cannot scale StatefulSet {namespace}/{name} to {replicas}");
-            Err(trouble.problem(what, "verb patch on statefulsets/scale"))
+            Err(trouble.problem(what, "verb patch on statefulsets.apps/scale"))
         }
     }
 }

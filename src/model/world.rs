@@ -118,8 +118,16 @@ impl World {
                         Some(text.clone())
                     }
                 };
+                // One object is asked for by label and by name: the same permission is missing, in other words.
+                let known = source != Source::Emqx
+                    && matches!(link, Link::Forbidden(_))
+                    && self
+                        .hearings
+                        .get(&(source, resource))
+                        .is_some_and(|it| matches!(it.link, Link::Forbidden(_)));
                 let visible = self.hear(source, resource, link, at);
-                return Changes { visible, notice: notice.filter(|text| self.notices.insert(text.clone())) };
+                let notice = notice.filter(|text| self.notices.insert(text.clone()) && !known);
+                return Changes { visible, notice };
             }
             News::Unreadable(text) => {
                 let first = self.notices.insert(text.clone());
@@ -329,5 +337,34 @@ impl World {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forbidden(source: Source, text: &str) -> Fact {
+        let link = Link::Forbidden(text.to_owned());
+        Fact { at: Timestamp::UNIX_EPOCH, news: News::Link(source, "ConfigMap", link) }
+    }
+
+    #[test]
+    fn a_missing_permission_is_one_notice_however_often_it_is_met() {
+        let mut world = World::new();
+        let notices =
+            |world: &mut World, facts: [Fact; 2]| facts.map(|fact| world.apply(fact).notice.is_some());
+        let by_label = || forbidden(Source::Kubernetes, "cannot list configmaps");
+        let by_name = || forbidden(Source::Kubernetes, "cannot list configmaps: kubectl-emqx-emqx-emqx");
+        assert_eq!(notices(&mut world, [by_label(), by_name()]), [true, false]);
+        assert_eq!(notices(&mut world, [by_label(), by_name()]), [false, false]);
+    }
+
+    #[test]
+    fn emqx_that_cannot_be_asked_for_another_reason_is_another_notice() {
+        let mut world = World::new();
+        for text in ["cannot get secrets", "cannot create pods/portforward"] {
+            assert!(world.apply(forbidden(Source::Emqx, text)).notice.is_some(), "{text}");
+        }
     }
 }

@@ -65,7 +65,8 @@ fn every_verb_takes_kubectls_flags() {
 
 #[test]
 fn every_flag_of_our_own_has_a_variable_on_every_verb() {
-    for (path, verb) in verbs() {
+    // Where a subcommand is required, there is nothing to set without it.
+    for (path, verb) in verbs().into_iter().filter(|(_, verb)| !verb.is_subcommand_required_set()) {
         let asked: Mutex<BTreeSet<String>> = Mutex::default();
         let words = ["kubectl-emqx"].into_iter().chain(path.split(' ')).chain(match path.as_str() {
             "replay" => Some("recording"),

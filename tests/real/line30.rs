@@ -16,7 +16,7 @@ nodes:
 ";
 
 const STRATEGY: [&str; 6] = [
-    "--conn-evict-rate=10",
+    "--conn-evict-rate=5",
     "--sess-evict-rate=20",
     "--wait-health-check=1",
     "--wait-takeover=1",

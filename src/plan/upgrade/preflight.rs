@@ -350,7 +350,7 @@ fn cannot_scale(check: &Check<'_>) -> Option<Finding> {
         warning(
             "no-scale",
             format!(
-                "you may not patch statefulsets/scale in namespace {namespace}: an undo would leave the empty set to kubectl scale"
+                "you may not patch statefulsets.apps/scale in namespace {namespace}: an undo would leave the empty set to kubectl scale"
             ),
         )
     })

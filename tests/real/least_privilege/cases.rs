@@ -138,6 +138,13 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
             expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
             expect(notices(less).is_empty(), "a notice");
         }
+        Without::Blocked => {
+            expect(less.code == Some(6), "another exit");
+            let notices = notices(less);
+            expect(notices.len() == 1, "not one notice");
+            expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
+            expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
+        }
         Without::Unoffered(fewer) => {
             let value = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
             let of = |output: &Output| output.stdout.lines().map(value).collect::<BTreeSet<_>>();
@@ -152,9 +159,10 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
 /// Whether a sentence names verb and resource.
 fn names(sentence: &str, right: &str) -> bool {
     let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
-    let whole = match group(resource) {
-        "" => resource.to_owned(),
-        group => format!("{resource}.{group}"),
+    let whole = match (group(resource), resource.split_once('/')) {
+        ("", _) => resource.to_owned(),
+        (group, None) => format!("{resource}.{group}"),
+        (group, Some((resource, part))) => format!("{resource}.{group}/{part}"),
     };
     sentence.contains(verb) && sentence.contains(&whole)
 }

@@ -2,7 +2,7 @@
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Upgrade, View};
-use Without::{Foretold, Poorer, Refused, Unoffered};
+use Without::{Blocked, Foretold, Poorer, Refused, Unoffered};
 
 use super::words::{self, Words};
 use crate::control_plane::NAMESPACE;
@@ -41,6 +41,8 @@ pub enum Without {
     Refused(i32),
     /// The whole answer, which says with this exit that the right will be missing when it is needed.
     Foretold(i32),
+    /// The answer is a refusal with exit 6, which names the right, and so does one notice.
+    Blocked,
     /// Silence, and whether less is offered.
     Unoffered(bool),
 }
@@ -127,6 +129,7 @@ pub fn instead(right: &str) -> &'static [&'static str] {
             "get emqxbrokers",
         ],
         "list emqxes" => &["get emqxes"],
+        "list configmaps" => &["get configmaps"],
         _ => &[],
     }
 }
@@ -313,7 +316,7 @@ fn looking() -> Vec<Verb> {
         verb(
             "watch",
             When::Idle,
-            &["watch", "-o", "jsonl", "--timeout=3s"],
+            &["watch", "-o", "jsonl", "--timeout=6s"],
             [
                 kinds(REFUSED),
                 rebalances(),
@@ -350,10 +353,10 @@ fn planning() -> Vec<Verb> {
             [
                 kinds(REFUSED),
                 rebalances(),
-                pods(Poorer(&["/nodes/0/pod"]), words::PODS),
+                pods(Blocked, words::NO_PLAN),
                 endpoints(&[]),
                 events(),
-                ask(POORER, words::COUNTS),
+                ask(Blocked, words::NO_PLAN),
                 each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
             ],
         ),
@@ -373,10 +376,10 @@ fn planning() -> Vec<Verb> {
             [
                 kinds(REFUSED),
                 rebalances(),
-                pods(Poorer(&["/plan/nodes/0/pod"]), words::PODS),
+                pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
-                ask(POORER, words::COUNTS),
+                ask(Refused(6), words::UNASKED),
                 acting("create rebalances"),
             ],
         ),
@@ -396,10 +399,10 @@ fn planning() -> Vec<Verb> {
             [
                 kinds(REFUSED),
                 rebalances(),
-                pods(REFUSED, words::UNASKED),
+                pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
-                ask(REFUSED, words::UNASKED),
+                ask(Refused(6), words::UNASKED),
             ],
         ),
     ]
@@ -411,7 +414,7 @@ fn driving() -> Vec<Verb> {
         verb(
             "rebalance watch",
             When::Running,
-            &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=3s"],
+            &["rebalance", "watch", "{}", "-o", "jsonl", "--timeout=6s"],
             [
                 its_kind(),
                 named(),
@@ -476,7 +479,7 @@ fn upgrades() -> Vec<Verb> {
                 each(&["patch emqxes"], Upgrade, Foretold(6), words::FORETOLD),
             ],
         ),
-        verb("upgrade generate", When::Idle, &["upgrade", "generate", IMAGE], [kinds(REFUSED)]),
+        verb("upgrade generate", When::Idle, &["upgrade", "generate", IMAGE], [kinds(REFUSED), states()]),
         verb(
             "upgrade apply",
             When::Idle,
@@ -504,7 +507,7 @@ fn upgrades() -> Vec<Verb> {
         verb(
             "upgrade watch",
             When::Upgrading,
-            &["upgrade", "watch", "-o", "jsonl", "--timeout=3s"],
+            &["upgrade", "watch", "-o", "jsonl", "--timeout=6s"],
             [kinds(REFUSED), upgrading(POORER, words::PODS).concat(), watching(&JUDGED), watching(&WATCHED)],
         ),
         verb(
@@ -515,7 +518,8 @@ fn upgrades() -> Vec<Verb> {
                 kinds(REFUSED),
                 upgrading(Refused(6), words::HOW_FAR).concat(),
                 changing("get emqxes", "patch emqxes").concat(),
-                storing(POORER, words::NOT_STORED),
+                // What is undone was stored: its ConfigMap is there.
+                each(&["patch configmaps"], Upgrade, POORER, words::NOT_STORED),
             ],
         ),
     ]

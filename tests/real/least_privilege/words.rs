@@ -15,6 +15,8 @@ pub const UNMARKED: Words = [
 ];
 pub const PODS: Words = ["pods are not known, and EMQX is not asked", "不知道有哪些 Pod，也不询问 EMQX"];
 pub const UNASKED: Words = ["refused: EMQX cannot be asked", "被拒绝：无法询问 EMQX"];
+pub const NO_PLAN: Words =
+    ["the plan is refused, with exit 6: EMQX cannot be asked", "计划被拒绝，退出码 6：无法询问 EMQX"];
 pub const UNKNOWN: Words = [
     "EMQX is not asked: `unknown`, where the object does not decide it",
     "不询问 EMQX：对象不能决定时为 `unknown`",
