@@ -25,4 +25,5 @@ pub mod plan;
 pub mod replay;
 pub mod seam;
 pub mod sim;
+pub mod tls;
 pub mod tui;

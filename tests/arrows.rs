@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("app", 5),
     ("commands", 4),
     ("tui", 4),
@@ -18,22 +18,24 @@ const FLOORS: [(&str, u8); 15] = [
     ("plan", 2),
     ("seam", 2),
     ("files", 2),
+    ("tls", 2),
     ("model", 1),
     ("error", 1),
     ("main", 6),
 ];
 
 /// What a room may name of the floors below it, where that is less than all of them.
-const LESS: [(&str, &[&str]); 11] = [
+const LESS: [(&str, &[&str]); 12] = [
     ("commands", &["cli", "output", "plan", "seam", "model", "error"]),
     ("tui", &["output", "plan", "seam", "model", "error"]),
     ("cli", &["model", "error"]),
     ("output", &["plan", "model", "error"]),
-    ("k8s", &["seam", "files", "model", "error"]),
-    ("emqx", &["seam", "files", "model", "error"]),
+    ("k8s", &["seam", "files", "tls", "model", "error"]),
+    ("emqx", &["seam", "files", "tls", "model", "error"]),
     ("sim", &["plan", "files", "model", "error"]),
     ("replay", &["seam", "files", "model", "error"]),
     ("files", &[]),
+    ("tls", &[]),
     ("plan", &["model", "error"]),
     ("seam", &["model", "error"]),
 ];

@@ -8,8 +8,8 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::SelectArgs;
 use super::intent::{
-    Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log, Look, PlanSource,
-    Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
+    CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log,
+    Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
 use super::rules_evacuate::evacuate;
 use super::rules_rebalance::rebalance;
@@ -54,6 +54,24 @@ fn global(args: GlobalArgs) -> Result<Global, Problem> {
 }
 
 fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
+    // As for kubectl, an empty flag is one that was not given.
+    let set = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let file = |path: Option<std::path::PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+    let args = ConnectArgs {
+        context: set(args.context),
+        cluster: set(args.cluster),
+        user: set(args.user),
+        kubeconfig: file(args.kubeconfig),
+        server: set(args.server),
+        token: set(args.token),
+        impersonate: set(args.impersonate),
+        impersonate_groups: args.impersonate_groups.into_iter().filter(|it| !it.is_empty()).collect(),
+        certificate_authority: file(args.certificate_authority),
+        client_certificate: file(args.client_certificate),
+        client_key: file(args.client_key),
+        tls_server_name: set(args.tls_server_name),
+        ..args
+    };
     if args.impersonate.is_none() && !args.impersonate_groups.is_empty() {
         return Err(usage(
             "--as-group cannot stand alone",
@@ -245,12 +263,15 @@ fn demo_serve(args: ServeArgs, before: Option<f64>) -> Result<DemoServe, Problem
         scenario,
         speed: args.speed.or(before).unwrap_or(1.0),
         kubeconfig_out: args.kubeconfig_out,
+        force: args.force,
     })
 }
 
 fn completion(args: CompletionArgs) -> Result<Verb, Problem> {
     match (args.shell, args.verb) {
-        (None, Some(CompletionVerbArgs::Install(install))) => Ok(Verb::CompletionInstall(install.dir)),
+        (None, Some(CompletionVerbArgs::Install(install))) => {
+            Ok(Verb::CompletionInstall(CompletionInstall { folder: install.dir, force: install.force }))
+        }
         (Some(shell), None) => Ok(Verb::Completion(shell)),
         (Some(_), Some(_)) => Err(usage(
             "a shell does not go with `install`",

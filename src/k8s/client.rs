@@ -1,25 +1,35 @@
 //! From kubectl's flags and kubeconfig to a connection, with kubectl's precedence: the flag `--kubeconfig`, else the
-//! list in `KUBECONFIG` (files that do not exist are passed over, the first to say something wins), else
+//! list in `KUBECONFIG` (files that do not exist are passed over, the first entry of a name wins), else
 //! `~/.kube/config`, else the pod's own service account.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use kube::client::{ClientBuilder, ConfigExt};
-use kube::config::{
-    AuthInfo, Cluster as NamedServer, Context, ExecConfig, ExecInteractiveMode, KubeConfigOptions,
-    Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
-};
-use kube::{Client, Config};
-use tower::buffer::BufferLayer;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connection as Connected, HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt};
+use kube::config::{AuthInfo, Config};
+use kube::{Client, Error};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::ClientConfig;
+use tower::{BoxError, Layer, Service};
 
 use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::Trouble;
-use super::kubeconfig::{Entry, complete_url, explain, names, no_current_context, read, unknown_context};
-use super::proxy::proxy;
+use super::kubeconfig::{
+    ClusterEntry, Context, Entry, Kubeconfig, User, names, no_current_context, read, unknown_context,
+};
+use super::login::{Authorized, Command, Login, Relay, basic};
+use super::proxy::{Proxy, named, proxy};
 use crate::error::Problem;
+use crate::tls::{self, Trust};
 
 /// kubectl's flags for reaching a cluster.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +69,8 @@ pub struct Connect {
     /// Whether somebody is there who can be asked: standard input is a terminal. What is piped into us is not the login
     /// command's to read.
     pub terminal: bool,
+    /// Where a login command's messages go.
+    pub relay: Relay,
 }
 
 /// What came of the flags.
@@ -66,6 +78,8 @@ pub(super) struct Connection {
     pub(super) api: Api,
     pub(super) context: Option<String>,
     pub(super) namespace: String,
+    /// What the user should know about how the API server is reached.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A server that does not even accept a connection within this is not there.
@@ -77,29 +91,50 @@ pub(super) const WHAT: &str = "cannot connect to a cluster";
 /// How the reason begins where no kubeconfig names any cluster.
 pub const NO_KUBECONFIG: &str = "there is no kubeconfig";
 
+/// Everything that is needed to connect.
+struct Settings {
+    /// Without user information.
+    server: hyper::Uri,
+    context: Option<String>,
+    namespace: Option<String>,
+    cluster: ClusterEntry,
+    user: User,
+    /// What stood before the `@` of the address.
+    userinfo: Option<String>,
+    proxy: Option<Proxy>,
+}
+
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
     pub(super) async fn open(&self) -> Result<Connection, Problem> {
-        let (mut config, context) = self.config().await?;
+        let mut settings = self.settings()?;
         let timeout = self.request_timeout.filter(|timeout| !timeout.is_zero());
-        config.connect_timeout =
-            Some(timeout.map_or(CONNECT_PATIENCE, |timeout| timeout.min(CONNECT_PATIENCE)));
-        // Retries are ours: a create must never be repeated behind our back.
-        config.default_retry = false;
-        if let Some(namespace) = &self.namespace {
-            config.default_namespace.clone_from(namespace);
+        let namespace = self
+            .namespace
+            .clone()
+            .or_else(|| settings.namespace.clone())
+            .unwrap_or_else(|| "default".to_owned());
+        let mut warnings = Vec::new();
+        if settings.server.scheme_str() != Some("https") {
+            if settings.user.has_credentials() && (self.token.is_some() || !is_loopback(&settings.server)) {
+                warnings.push(format!(
+                    "no credentials are sent to {}: it is not https://",
+                    settings.server.to_string().trim_end_matches('/')
+                ));
+            }
+            // A file that is named and cannot be read is an error all the same, as for kubectl.
+            settings.user.identity()?;
+            // kubectl sends none either, not even whom to impersonate.
+            settings.user = User::default();
+            settings.userinfo = None;
         }
-        let namespace = config.default_namespace.clone();
-        let mut server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-        if let Some(proxy) = config.proxy_url.as_ref().and_then(hyper::Uri::authority) {
-            // Without what may stand before the `@`.
-            let (host, port) =
-                (proxy.host(), proxy.port().map_or_else(String::new, |port| format!(":{port}")));
-            let _ = write!(server, " (through the proxy {host}{port})");
+        let mut server = settings.server.to_string().trim_end_matches('/').to_owned();
+        if let Some(proxy) = &settings.proxy {
+            server = format!("{server} (through the proxy {})", proxy.shown);
         }
-        let client = build(config).map_err(|error| Trouble::of(&server, &error).problem(WHAT, ""))?;
+        let client = self.client(&settings, &namespace, timeout).await?;
         let api = Api { client, clock: ServerClock::new(), server, timeout };
-        Ok(Connection { api, context, namespace })
+        Ok(Connection { api, context: settings.context, namespace, warnings })
     }
 
     /// The names of one sort that the kubeconfig has.
@@ -107,32 +142,43 @@ impl Connect {
         self.read().map(|(kubeconfig, _)| names(kubeconfig, entry))
     }
 
-    async fn config(&self) -> Result<(Config, Option<String>), Problem> {
+    fn settings(&self) -> Result<Settings, Problem> {
         let (kubeconfig, place) = self.read()?;
         let nothing = kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty();
         if nothing && self.server.is_none() {
             if self.kubeconfig.is_none()
                 && self.context.is_none()
                 && self.cluster.is_none()
-                && let Ok(mut config) = Config::incluster()
+                && let Ok(config) = Config::incluster()
             {
-                self.own_identity(&mut config.auth_info);
-                config.proxy_url = proxy(&config.cluster_url, &variable);
-                return Ok((config, None));
+                return self.in_cluster(config);
             }
             return Err(Problem::new(WHAT, format!("{NO_KUBECONFIG}: {place} holds no cluster"))
                 .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
         }
-        let (kubeconfig, context) = self.overridden(&kubeconfig, &place)?;
-        let named = |it: &NamedCluster| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some());
-        let named = kubeconfig.clusters.iter().any(named);
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .map_err(|error| explain(&error, &place))?;
-        if !named {
-            config.proxy_url = proxy(&config.cluster_url, &variable);
-        }
-        Ok((config, context))
+        self.chosen(&kubeconfig, &place)
+    }
+
+    fn in_cluster(&self, config: Config) -> Result<Settings, Problem> {
+        let path = |path: PathBuf| path.display().to_string();
+        let mut cluster = ClusterEntry {
+            server: Some(config.cluster_url.to_string()),
+            ca_file: config.root_cert_file.map(path),
+            ..ClusterEntry::default()
+        };
+        let mut user = User { token_file: config.auth_info.token_file, ..User::default() };
+        self.override_server(&mut cluster);
+        self.own_identity(&mut user);
+        let proxy = proxy(&config.cluster_url, &variable)?;
+        Ok(Settings {
+            server: config.cluster_url,
+            context: None,
+            namespace: Some(config.default_namespace),
+            cluster,
+            user,
+            userinfo: None,
+            proxy,
+        })
     }
 
     /// The merged kubeconfig, and where it came from.
@@ -152,54 +198,100 @@ impl Connect {
         let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         let mut merged = Kubeconfig::default();
         for path in paths.iter().filter(|path| path.exists()) {
-            merged =
-                merged.merge(read(path)?).map_err(|error| explain(&error, &path.display().to_string()))?;
+            merged.merge(read(path)?);
         }
         Ok((merged, place))
     }
 
-    /// The kubeconfig reduced to the one context that is meant, with the flags on top.
-    fn overridden(
-        &self,
-        kubeconfig: &Kubeconfig,
-        place: &str,
-    ) -> Result<(Kubeconfig, Option<String>), Problem> {
-        let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
-        let chosen = self.context.clone().or(current);
+    /// The kubeconfig reduced to the one context that is used, with the flags on top.
+    fn chosen(&self, kubeconfig: &Kubeconfig, place: &str) -> Result<Settings, Problem> {
+        let chosen = self.context.clone().or_else(|| kubeconfig.current.clone());
         let context = match &chosen {
             Some(name) => {
-                let found = kubeconfig.contexts.iter().find(|context| &context.name == name);
-                let Some(found) = found else { return Err(unknown_context(name, kubeconfig, place)) };
-                found.context.clone().unwrap_or_default()
+                kubeconfig.context(name).ok_or_else(|| unknown_context(name, kubeconfig, place))??
             }
             None if self.server.is_some() || self.cluster.is_some() => Context::default(),
             None => return Err(no_current_context(kubeconfig, place)),
         };
-        let server_name = self.cluster.clone().unwrap_or_else(|| context.cluster.clone());
-        let mut server = kubeconfig
-            .clusters
-            .iter()
-            .find(|cluster| cluster.name == server_name)
-            .and_then(|cluster| cluster.cluster.clone());
-        if server.is_none() && self.server.is_none() {
-            return Err(Problem::new(WHAT, format!("{place} has no cluster \"{server_name}\""))
-                .hint("kubectl config get-clusters"));
-        }
-        self.override_server(server.get_or_insert_default());
-        if let Some(url) = server.as_mut().and_then(complete_url) {
-            return Err(Problem::new(WHAT, format!("\"{url}\" is no address of an API server"))
-                .hint("an address is https://HOST:PORT; kubectl config view shows the one in use"));
-        }
-        let user_name = self.user.clone().or_else(|| context.user.clone());
-        let found =
-            user_name.as_ref().and_then(|name| kubeconfig.auth_infos.iter().find(|user| &user.name == name));
-        if let (Some(name), None) = (&self.user, found) {
+        let server_name = self.cluster.clone().or(context.cluster).unwrap_or_default();
+        let mut cluster = match kubeconfig.cluster(&server_name) {
+            Some(cluster) => cluster?,
+            None if self.server.is_some() => ClusterEntry::default(),
+            None => {
+                return Err(Problem::new(WHAT, format!("{place} has no cluster \"{server_name}\""))
+                    .hint("kubectl config get-clusters"));
+            }
+        };
+        self.override_server(&mut cluster);
+        let (server, userinfo) = address(&cluster, place)?;
+        let user_name = self.user.clone().or(context.user);
+        let found = user_name.as_ref().and_then(|name| kubeconfig.user(name)).transpose()?;
+        if let (Some(name), None) = (&self.user, &found) {
             return Err(Problem::new(WHAT, format!("{place} has no user \"{name}\""))
                 .hint("kubectl config get-users"));
         }
-        let mut user = found.and_then(|user| user.auth_info.clone()).unwrap_or_default();
+        let mut user = found.unwrap_or_default();
         self.own_identity(&mut user);
-        if user.exec.as_ref().is_some_and(|exec| self.must_ask(exec)) {
+        let proxy = match &cluster.proxy {
+            Some(url) => Some(named(url, "the proxy-url of the kubeconfig")?),
+            None => proxy(&server, &variable)?,
+        };
+        let namespace = context.namespace;
+        Ok(Settings { server, context: chosen, namespace, cluster, user, userinfo, proxy })
+    }
+
+    fn override_server(&self, cluster: &mut ClusterEntry) {
+        if let Some(url) = &self.server {
+            cluster.server = Some(url.clone());
+        }
+        if let Some(path) = &self.certificate_authority {
+            cluster.ca_file = Some(path.display().to_string());
+            cluster.ca_data = None;
+        }
+        if let Some(name) = &self.tls_server_name {
+            cluster.tls_server_name = Some(name.clone());
+        }
+        if self.insecure_skip_tls_verify {
+            cluster.insecure = true;
+        }
+    }
+
+    fn own_identity(&self, user: &mut User) {
+        if let Some(token) = &self.token {
+            // A token on the command line stands instead of every other way to log in.
+            user.exec = None;
+            user.provider = None;
+            user.token_file = None;
+            user.username = None;
+            user.password = None;
+            user.token = Some(token.clone());
+        }
+        if let Some(path) = &self.client_certificate {
+            user.certificate_file = Some(path.display().to_string());
+            user.certificate_data = None;
+        }
+        if let Some(path) = &self.client_key {
+            user.key_file = Some(path.display().to_string());
+            user.key_data = None;
+        }
+        if let Some(name) = &self.impersonate {
+            user.impersonate = Some(name.clone());
+        }
+        if !self.impersonate_groups.is_empty() {
+            user.impersonate_groups.clone_from(&self.impersonate_groups);
+        }
+    }
+
+    /// The login command of a user, and whether it may ask.
+    fn command(
+        &self,
+        user: &User,
+        cluster: serde_json::Value,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Command>, Problem> {
+        let Some(exec) = user.exec.clone() else { return Ok(None) };
+        let mode = exec.interactive_mode.as_deref().unwrap_or("IfAvailable");
+        if mode == "Always" && !self.terminal && !self.silent {
             return Err(Problem::new(
                 WHAT,
                 "the login command of the kubeconfig has to ask (interactiveMode: Always), and standard input is no \
@@ -207,91 +299,269 @@ impl Connect {
             )
             .hint("log in on a terminal first, or give --token"));
         }
-        let name = chosen.clone().unwrap_or_else(|| "flags".to_owned());
-        let reduced = Kubeconfig {
-            clusters: vec![NamedCluster { name: name.clone(), cluster: server, ..NamedCluster::default() }],
-            auth_infos: vec![NamedAuthInfo {
-                name: name.clone(),
-                auth_info: Some(user),
-                ..NamedAuthInfo::default()
-            }],
-            contexts: vec![NamedContext {
-                name: name.clone(),
-                context: Some(Context { cluster: name.clone(), user: Some(name.clone()), ..context }),
-                ..NamedContext::default()
-            }],
-            current_context: Some(name),
-            ..Kubeconfig::default()
-        };
-        Ok((reduced, chosen))
+        let interactive = mode != "Never" && self.terminal && !self.silent;
+        let (silent, relay) = (self.silent, self.relay.clone());
+        Ok(Some(Command { exec, cluster, interactive, silent, timeout, relay }))
     }
 
-    fn override_server(&self, server: &mut NamedServer) {
-        if let Some(url) = &self.server {
-            server.server = Some(url.clone());
+    async fn client(
+        &self,
+        settings: &Settings,
+        namespace: &str,
+        timeout: Option<Duration>,
+    ) -> Result<Client, Problem> {
+        let Settings { cluster, user, .. } = settings;
+        let secure = settings.server.scheme_str() == Some("https");
+        let ca = if cluster.insecure { None } else { cluster.ca()? };
+        let command = self.command(user, cluster.info(ca.as_deref()), timeout)?;
+        let headers = impersonation(user)?;
+        let (login, given) = Login::open(user, command).await.map_err(|error| error.problem(WHAT))?;
+        let mut identity = if secure { user.identity()? } else { None };
+        if let Some((certificate, key)) = given {
+            identity = Some((certificate.into_bytes(), key.into_bytes()));
         }
-        if let Some(path) = &self.certificate_authority {
-            server.certificate_authority = Some(path.display().to_string());
-            server.certificate_authority_data = None;
+        let config = tls_config(ca.as_deref(), cluster.insecure, identity)?;
+        let mut stack = Config::new(settings.server.clone());
+        namespace.clone_into(&mut stack.default_namespace);
+        stack.headers = headers;
+        if let Some(userinfo) = settings.userinfo.as_deref().filter(|_| user.token.is_none()) {
+            let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+            stack.headers.push((hyper::header::AUTHORIZATION, basic(&decoded(name), &decoded(password))));
         }
-        if let Some(name) = &self.tls_server_name {
-            server.tls_server_name = Some(name.clone());
-        }
-        if self.insecure_skip_tls_verify {
-            server.insecure_skip_tls_verify = Some(true);
-        }
-    }
-
-    /// Whether a login command asks, and nobody is there.
-    fn must_ask(&self, exec: &ExecConfig) -> bool {
-        !self.silent && !self.terminal && exec.interactive_mode == Some(ExecInteractiveMode::Always)
-    }
-
-    fn own_identity(&self, user: &mut AuthInfo) {
-        if let Some(token) = &self.token {
-            // A token on the command line stands instead of every other way to log in.
-            user.exec = None;
-            user.auth_provider = None;
-            user.token_file = None;
-            user.username = None;
-            user.password = None;
-            user.token = Some(token.clone().into());
-        }
-        if let Some(exec) =
-            user.exec.as_mut().filter(|exec| self.silent || !self.terminal && !self.must_ask(exec))
+        // The ways to log in that client-go has given up (`auth-provider`) are kube's.
+        if let Some(provider) = &user.provider
+            && user.token.is_none()
         {
-            exec.interactive_mode = Some(ExecInteractiveMode::Never);
+            let provider = serde_json::from_value(provider.clone()).map_err(|_| {
+                Problem::new(WHAT, "the auth-provider of the kubeconfig is not valid")
+                    .hint("kubectl config view")
+            })?;
+            stack.auth_info = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
         }
-        if let Some(path) = &self.client_certificate {
-            user.client_certificate = Some(path.display().to_string());
-            user.client_certificate_data = None;
-        }
-        if let Some(path) = &self.client_key {
-            user.client_key = Some(path.display().to_string());
-            user.client_key_data = None;
-        }
-        if let Some(name) = &self.impersonate {
-            user.impersonate = Some(name.clone());
-        }
-        if !self.impersonate_groups.is_empty() {
-            user.impersonate_groups = Some(self.impersonate_groups.clone());
-        }
+        let patience = timeout.map_or(CONNECT_PATIENCE, |timeout| timeout.min(CONNECT_PATIENCE));
+        transport(settings, &stack, config, login, patience)
     }
 }
 
-/// Requests that may wait for a token.
-const WAITING: usize = 1024;
+/// The address of the API server, and what stands before its `@`. One without a scheme gets the one that client-go gives
+/// (`DefaultServerURL`).
+fn address(cluster: &ClusterEntry, place: &str) -> Result<(hyper::Uri, Option<String>), Problem> {
+    let Some(url) = cluster.server.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
+        return Err(Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
+            .hint("kubectl config set-cluster NAME --server=URL"));
+    };
+    let url = if url.contains("://") {
+        url.to_owned()
+    } else {
+        let secure = cluster.ca_file.is_some() || cluster.ca_data.is_some() || cluster.insecure;
+        format!("{}://{url}", if secure { "https" } else { "http" })
+    };
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let (userinfo, authority) = match authority.rsplit_once('@') {
+        Some((userinfo, authority)) => (Some(userinfo.to_owned()), authority),
+        None => (None, authority),
+    };
+    let bare = format!("{scheme}://{authority}{path}");
+    let parsed = bare.parse::<hyper::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            // `HOST:99999` parses as a host and no port.
+            && (uri.port_u16().is_some() || uri.authority().is_none_or(|it| it.as_str() == uri.host().unwrap_or_default()))
+    });
+    parsed.map(|uri| (uri, userinfo)).ok_or_else(|| {
+        Problem::new(WHAT, format!("\"{bare}\" is no address of an API server"))
+            .hint("an address is https://HOST:PORT; kubectl config view shows the one in use")
+    })
+}
 
-/// kube's own client; but where a login command gives a token, it is run once. kube would run it three times: to see whether it
-/// gives a certificate, when that runs out, and for the token.
-fn build(mut config: Config) -> kube::Result<Client> {
-    if config.auth_info.exec.is_none() {
-        return Client::try_from(config);
+/// What stands for one byte as `%40` in a URL.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = if *first == b'%' { tail.get(..2) } else { None };
+        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
     }
-    let Some(token) = config.auth_layer()? else { return Client::try_from(config) };
-    config.auth_info.exec = None;
-    let service = ClientBuilder::try_from(config)?;
-    Ok(service.with_layer(&BufferLayer::new(WAITING)).with_layer(&token).build())
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn is_loopback(uri: &hyper::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The headers of `--as` and its kin.
+fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
+    let mut headers = Vec::new();
+    let mut put = |name: &str, value: &str| -> Result<(), Problem> {
+        let pair =
+            HeaderName::try_from(name.to_ascii_lowercase()).ok().zip(HeaderValue::try_from(value).ok());
+        let pair = pair.ok_or_else(|| {
+            Problem::new(
+                WHAT,
+                format!("{name} cannot be sent: it has a line break or another control character in it"),
+            )
+            .hint("check --as, --as-group and the user in the kubeconfig")
+        })?;
+        headers.push(pair);
+        Ok(())
+    };
+    if let Some(name) = &user.impersonate {
+        put("Impersonate-User", name)?;
+    }
+    if let Some(uid) = &user.impersonate_uid {
+        put("Impersonate-Uid", uid)?;
+    }
+    for group in &user.impersonate_groups {
+        put("Impersonate-Group", group)?;
+    }
+    for (key, values) in &user.impersonate_extra {
+        let mut name = "Impersonate-Extra-".to_owned();
+        for byte in key.to_ascii_lowercase().bytes() {
+            // As client-go's `headerKeyEscape`: what a header's name may not hold is percent-encoded.
+            if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
+                name.push(byte as char);
+            } else {
+                name.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        for value in values {
+            put(&name, value)?;
+        }
+    }
+    Ok(headers)
+}
+
+/// TLS towards the API server.
+fn tls_config(
+    ca: Option<&[u8]>,
+    insecure: bool,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+) -> Result<ClientConfig, Problem> {
+    let wrong = |why: String| {
+        Problem::new(WHAT, format!("the certificates of the kubeconfig cannot be used: {why}"))
+            .hint("kubectl auth whoami; check the kubeconfig and the flags for certificates")
+    };
+    let roots = match ca {
+        _ if insecure => Vec::new(),
+        Some(pem) => {
+            let found = CertificateDer::pem_slice_iter(pem)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| wrong(format!("the certificate authority: {error}")))?;
+            if found.is_empty() {
+                return Err(wrong("the certificate authority holds no certificate".to_owned()));
+            }
+            found
+        }
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let trust = if insecure { Trust::Anything } else { Trust::Full };
+    let builder = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(tls::verifier(trust, roots));
+    let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
+    let chain = CertificateDer::pem_slice_iter(&certificate)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| wrong(format!("the client certificate: {error}")))?;
+    if chain.is_empty() {
+        return Err(wrong("the client certificate holds no certificate".to_owned()));
+    }
+    let key =
+        PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong(format!("the client key: {error}")))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
+}
+
+/// The way to the API server: a TCP connection, through a proxy where one is set, TLS, and the headers of every request.
+/// As kube's `ClientBuilder` does it, which takes no verifier of ours.
+fn transport(
+    settings: &Settings,
+    stack: &Config,
+    config: ClientConfig,
+    login: Arc<Login>,
+    patience: Duration,
+) -> Result<Client, Problem> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let config = Arc::new(config);
+    let name = settings.cluster.tls_server_name.as_deref();
+    let secure = |name: Option<&str>| -> Result<_, Problem> {
+        let mut builder = HttpsConnectorBuilder::new().with_tls_config((*config).clone()).https_or_http();
+        if let Some(name) = name {
+            let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+                Problem::new(WHAT, "the tls-server-name is no name of a host").hint("check --tls-server-name")
+            })?;
+            builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+        }
+        Ok(builder.enable_http1())
+    };
+    let stacked = |error: Error| Trouble::of("the API server", &error).problem(WHAT, "");
+    match &settings.proxy {
+        None => finish(secure(name)?.wrap_connector(tcp), stack, login, patience).map_err(stacked),
+        Some(proxy) => match proxy.scheme() {
+            "socks5" | "socks5h" => {
+                let mut socks = SocksV5::new(proxy.url.clone(), tcp);
+                if let Some(userinfo) = &proxy.userinfo {
+                    let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+                    socks = socks.with_auth(decoded(name), decoded(password));
+                }
+                finish(secure(name)?.wrap_connector(socks), stack, login, patience).map_err(stacked)
+            }
+            "https" => {
+                let inner = secure(None)?.wrap_connector(tcp);
+                let tunnel = authorised(Tunnel::new(proxy.url.clone(), inner), proxy);
+                finish(secure(name)?.wrap_connector(tunnel), stack, login, patience).map_err(stacked)
+            }
+            _ => {
+                let tunnel = authorised(Tunnel::new(proxy.url.clone(), tcp), proxy);
+                finish(secure(name)?.wrap_connector(tunnel), stack, login, patience).map_err(stacked)
+            }
+        },
+    }
+}
+
+fn authorised<C>(tunnel: Tunnel<C>, proxy: &Proxy) -> Tunnel<C> {
+    match &proxy.userinfo {
+        Some(userinfo) => {
+            let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+            tunnel.with_auth(basic(&decoded(name), &decoded(password)))
+        }
+        None => tunnel,
+    }
+}
+
+fn finish<C>(
+    connector: HttpsConnector<C>,
+    stack: &Config,
+    login: Arc<Login>,
+    patience: Duration,
+) -> kube::Result<Client>
+where
+    HttpsConnector<C>: Service<hyper::Uri> + Clone + Send + Sync + 'static,
+    <HttpsConnector<C> as Service<hyper::Uri>>::Response:
+        hyper::rt::Read + hyper::rt::Write + Connected + Send + Unpin + 'static,
+    <HttpsConnector<C> as Service<hyper::Uri>>::Future: Send + 'static,
+    <HttpsConnector<C> as Service<hyper::Uri>>::Error: Into<BoxError>,
+{
+    let mut connector = TimeoutConnector::new(connector);
+    connector.set_connect_timeout(Some(patience));
+    let client: hyper_util::client::legacy::Client<_, Body> =
+        hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let service = Authorized { inner: client, login };
+    let service = stack.extra_headers_layer()?.layer(service);
+    let service = stack.base_uri_layer().layer(service);
+    Ok(match stack.auth_layer()? {
+        Some(auth) => {
+            let service = tower::util::BoxCloneService::new(service);
+            Client::new(auth.layer(service), stack.default_namespace.clone())
+        }
+        None => Client::new(service, stack.default_namespace.clone()),
+    })
 }
 
 #[expect(
@@ -312,10 +582,7 @@ mod tests {
         contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
 
     /// The outcome with this text as the kubeconfig.
-    async fn outcome(
-        text: &str,
-        change: impl FnOnce(&mut Connect),
-    ) -> Result<(Config, Option<String>), Problem> {
+    fn outcome(text: &str, change: impl FnOnce(&mut Connect)) -> Result<Settings, Problem> {
         let path = std::env::temp_dir().join(format!(
             "kubectl-emqx-kubeconfig-{}-{:?}",
             std::process::id(),
@@ -324,68 +591,76 @@ mod tests {
         std::fs::write(&path, text).expect("it is written");
         let mut connect = Connect { kubeconfig: Some(path.clone()), ..Connect::default() };
         change(&mut connect);
-        let result = connect.config().await;
+        let result = connect.settings();
         std::fs::remove_file(&path).expect("it is removed");
         result
     }
 
-    #[tokio::test]
-    async fn flags_win_over_the_context() {
-        let (config, context) = outcome(TWO, |_| {}).await.expect("it is valid");
+    #[test]
+    fn flags_win_over_the_context() {
+        let one = outcome(TWO, |_| {}).expect("it is valid");
         assert_eq!(
-            (config.cluster_url.to_string().as_str(), context.as_deref()),
+            (one.server.to_string().as_str(), one.context.as_deref()),
             ("https://one:6443/", Some("one"))
         );
-        assert_eq!(config.default_namespace, "mq");
-        assert!(config.auth_info.token.is_some());
+        assert_eq!(one.namespace.as_deref(), Some("mq"));
+        assert!(one.user.token.is_some());
 
-        let (config, _) = outcome(TWO, |it| it.context = Some("two".to_owned())).await.expect("it is valid");
-        assert_eq!(config.cluster_url.to_string(), "http://two:8080/");
-        assert_eq!(config.default_namespace, "default");
+        let two = outcome(TWO, |it| it.context = Some("two".to_owned())).expect("it is valid");
+        assert_eq!((two.server.to_string().as_str(), two.namespace), ("http://two:8080/", None));
 
-        let (config, _) = outcome(TWO, |it| {
+        let mixed = outcome(TWO, |it| {
             it.cluster = Some("c2".to_owned());
             it.impersonate = Some("eve".to_owned());
             it.insecure_skip_tls_verify = true;
             it.tls_server_name = Some("name".to_owned());
-        })
-        .await
-        .expect("it is valid");
-        assert_eq!(config.cluster_url.to_string(), "http://two:8080/");
-        assert_eq!(config.auth_info.impersonate.as_deref(), Some("eve"));
-        assert!(config.accept_invalid_certs && config.tls_server_name.as_deref() == Some("name"));
+        });
+        let mixed = mixed.expect("it is valid");
+        assert_eq!(mixed.server.to_string(), "http://two:8080/");
+        assert_eq!(mixed.user.impersonate.as_deref(), Some("eve"));
+        assert!(mixed.cluster.insecure && mixed.cluster.tls_server_name.as_deref() == Some("name"));
 
-        let (config, context) =
-            outcome("", |it| it.server = Some("http://here:1".to_owned())).await.expect("enough");
-        assert_eq!((config.cluster_url.to_string().as_str(), context), ("http://here:1/", None));
-        let (config, _) = outcome("", |it| it.server = Some("here:1".to_owned())).await.expect("enough");
-        assert_eq!(config.cluster_url.to_string(), "http://here:1/");
+        for url in ["http://here:1", "here:1"] {
+            let bare = outcome("", |it| it.server = Some(url.to_owned())).expect("enough");
+            assert_eq!((bare.server.to_string().as_str(), bare.context), ("http://here:1/", None));
+        }
     }
 
-    #[tokio::test]
-    async fn every_broken_kubeconfig_is_explained() {
+    #[test]
+    fn a_password_in_an_address_is_taken_out_of_it() {
+        let it = outcome("", |it| it.server = Some("https://joe:hunter2@api:1/as/x".to_owned()));
+        let it = it.expect("enough");
+        assert_eq!(it.server.to_string(), "https://api:1/as/x");
+        assert_eq!(it.userinfo.as_deref(), Some("joe:hunter2"));
+        let bad = outcome("", |it| it.server = Some("https://joe:hunter2@a b".to_owned())).err();
+        assert!(!bad.expect("no address").to_string().contains("hunter2"));
+        assert_eq!(decoded("pa%40ss%zz%"), "pa@ss%zz%");
+    }
+
+    #[test]
+    fn every_broken_kubeconfig_is_explained() {
         let moon = |it: &mut Connect| it.context = Some("moon".to_owned());
-        let why = outcome(TWO, moon).await.expect_err("unknown").why;
+        let why = outcome(TWO, moon).err().expect("unknown").why;
         assert!(why.ends_with("has no context \"moon\"; it has one, two"), "{why}");
         let nobody = |it: &mut Connect| it.user = Some("nobody".to_owned());
-        assert!(outcome(TWO, nobody).await.expect_err("unknown").why.contains("no user \"nobody\""));
+        assert!(outcome(TWO, nobody).err().expect("unknown").why.contains("no user \"nobody\""));
         let cluster = |it: &mut Connect| it.cluster = Some("c3".to_owned());
-        assert!(outcome(TWO, cluster).await.expect_err("unknown").why.contains("no cluster \"c3\""));
+        assert!(outcome(TWO, cluster).err().expect("unknown").why.contains("no cluster \"c3\""));
         let currentless = TWO.replace("current-context: one", "current-context: ''");
         assert!(
             outcome(&currentless, |_| {})
-                .await
-                .expect_err("none")
+                .err()
+                .expect("none")
                 .why
                 .contains("no current context; it has one, two")
         );
-        let why = outcome("{ not yaml", |_| {}).await.expect_err("broken").why;
+        let why = outcome("{ not yaml", |_| {}).err().expect("broken").why;
         assert!(why.contains("is not valid"), "{why}");
         for url in ["hello world", "ftp://x", "http://"] {
-            let problem = outcome("", |it| it.server = Some(url.to_owned())).await.expect_err("no address");
+            let problem = outcome("", |it| it.server = Some(url.to_owned())).err().expect("no address");
             assert!(problem.why.contains("no address"), "{problem}");
         }
-        let why = outcome("", |_| {}).await.expect_err("empty").why;
+        let why = outcome("", |_| {}).err().expect("empty").why;
         assert!(why.contains("holds no cluster"), "{why}");
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn served(api: &Api) -> Result<Served, Problem> {
             served.operator = OperatorLine::None;
             return Ok(served);
         }
-        Err(trouble) if trouble.is_fatal() => return Err(trouble.problem(what, "")),
+        Err(trouble) if trouble.is_fatal() || trouble.is_away() => return Err(trouble.problem(what, "")),
         Err(_) => return Ok(served),
     };
     let names: Vec<String> = group["versions"]
@@ -51,6 +51,10 @@ pub(super) async fn served(api: &Api) -> Result<Served, Problem> {
     for (version, answer) in known.iter().zip(answers) {
         match answer {
             Ok(list) => served.kinds.extend(kinds(&list).map(|kind| (kind, version.to_string()))),
+            // Without this version a cluster would seem not to be there.
+            Err(trouble) if trouble.is_away() => {
+                return Err(trouble.problem(format!("cannot ask the cluster for {GROUP}/{version}"), ""));
+            }
             Err(_) => complete = false,
         }
     }

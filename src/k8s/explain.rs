@@ -2,9 +2,9 @@
 
 use std::error::Error as StdError;
 
-use kube::config::LoadDataError;
 use serde_json::Value;
 
+use super::login::LoginError;
 use crate::error::{Cause, Exit, Problem};
 
 /// A failed request.
@@ -62,6 +62,9 @@ impl Trouble {
         let mut causes = Vec::new();
         let mut next = Some(error);
         while let Some(cause) = next {
+            if let Some(error) = cause.downcast_ref::<LoginError>() {
+                return Self::Identity(error.why.clone());
+            }
             if let Some(error) = cause.downcast_ref::<kube::client::AuthError>() {
                 return Self::Identity(auth_sentence(error));
             }
@@ -135,9 +138,10 @@ impl Trouble {
             Self::Refused { code, message, .. } if message.is_empty() => {
                 format!("the API server answered {code}")
             }
-            Self::Refused { message, .. } => webhook_sentence(message)
+            Self::Refused { code, message, .. } => webhook_sentence(message)
                 .or_else(|| typed_sentence(message))
-                .unwrap_or_else(|| message.clone()),
+                .or_else(|| foreign_sentence(*code, message))
+                .unwrap_or_else(|| bounded(message)),
             Self::Owned(owners) => owned_sentence(owners),
             Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
             Self::Lost(text) | Self::Identity(text) | Self::Nonsense(text) => text.clone(),
@@ -148,7 +152,11 @@ impl Trouble {
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
         let problem = Problem::new(what, self.why()).cause(match self {
             Self::Lost(_) => Cause::Away,
-            Self::Refused { code: 403, message, .. } if !denied(message) => Cause::Forbidden,
+            Self::Refused { code: 403, message, .. }
+                if !denied(message) && !message.contains("exceeded quota") =>
+            {
+                Cause::Forbidden
+            }
             _ => Cause::Other,
         });
         match self {
@@ -165,6 +173,11 @@ impl Trouble {
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
             }
+            Self::Refused { code: 403, message, .. } if message.contains("exceeded quota") => {
+                problem.hint("the namespace's quota is used up: kubectl describe quota -n NAMESPACE")
+            }
+            Self::Refused { code: 300..=399, .. } => problem
+                .hint("kubectl cluster-info; is that the address of an API server, or is a proxy in between?"),
             Self::Refused { code: 403, message, .. } if message.contains(" cannot impersonate") => {
                 problem.hint("--as and --as-group need verb impersonate on users and groups")
             }
@@ -249,9 +262,11 @@ fn typed_sentence(message: &str) -> Option<String> {
 fn webhook_sentence(message: &str) -> Option<String> {
     if denied(message) {
         let (_, said) = message.split_once(" denied the request")?;
-        let said = said.trim_start_matches([':', ' ']);
-        let said = if said.is_empty() || said == "without explanation" { "it gives no reason" } else { said };
-        return Some(format!("the operator's webhook refuses it: {said}"));
+        let said = said.trim_start_matches([':', ' ', '\n']);
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said =
+            if said.is_empty() || said == "without explanation" { "it gives no reason" } else { &said };
+        return Some(format!("{} refuses it: {}", webhook_name(message), bounded(said)));
     }
     let rest = message.trim_start_matches("Internal error occurred: ");
     let away = rest.starts_with("failed calling webhook") || rest.starts_with("conversion webhook for");
@@ -260,6 +275,49 @@ fn webhook_sentence(message: &str) -> Option<String> {
         let cause = rest.rsplit(": ").next().unwrap_or(rest);
         format!("a webhook that the API server must ask does not answer ({cause})")
     })
+}
+
+/// Whose webhook it is, by its name: a policy engine's, or the operator's.
+fn webhook_name(message: &str) -> String {
+    let name = message.split('"').nth(1).unwrap_or_default();
+    for (part, owner) in [
+        ("kyverno", "Kyverno's policy"),
+        ("gatekeeper", "OPA Gatekeeper's policy"),
+        ("datree", "Datree's policy"),
+        ("kubewarden", "Kubewarden's policy"),
+    ] {
+        if name.contains(part) {
+            return format!("{owner} (webhook {name})");
+        }
+    }
+    if name.ends_with("emqx.io") || name.contains(".apps.emqx.io") {
+        "the operator's webhook".to_owned()
+    } else {
+        format!("the webhook {name}")
+    }
+}
+
+/// Letters of a server's sentence that are shown at the most.
+const MOST_LETTERS: usize = 600;
+
+/// A sentence of a server's, not longer than anybody reads.
+fn bounded(text: &str) -> String {
+    match text.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What is said of an answer with a status that no API server gives: of a login page, a proxy, a load balancer.
+fn foreign_sentence(code: u16, message: &str) -> Option<String> {
+    let page = message.trim_start().starts_with('<');
+    match code {
+        300..=399 => Some(format!(
+            "it redirects ({code}), which no API server does: a login page or a proxy answers there"
+        )),
+        _ if page => Some(format!("a web page answers there ({code}), not an API server")),
+        _ => None,
+    }
 }
 
 fn certificate_sentence(all: &str) -> Option<String> {
@@ -289,13 +347,10 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the last cause says: the others only repeat it with more in front. But a file is named by the one before.
+/// What the last cause says: the others only repeat it with more in front.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut here = error;
     while let Some(next) = here.source() {
-        if let Some(LoadDataError::ReadFile(io, path)) = here.downcast_ref() {
-            return format!("{} cannot be read: {io}", path.display());
-        }
         here = next;
     }
     here.to_string()
@@ -304,21 +359,12 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 fn auth_sentence(error: &kube::client::AuthError) -> String {
     use kube::client::AuthError as E;
     match error {
-        E::AuthExecStart(io) => format!("the login command of the kubeconfig cannot be started: {io}"),
-        // The command itself is left out: its arguments and environment may hold secrets.
-        E::AuthExecRun { out, .. } => {
-            let said = String::from_utf8_lossy(&out.stderr);
-            let said = said.lines().rev().find(|line| !line.trim().is_empty());
-            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            format!("the login command of the kubeconfig failed with {}{said}", out.status)
-        }
         E::AuthExecParse(_) | E::ExecPluginFailed | E::AuthExec(_) => {
             format!(
                 "the login command of the kubeconfig gave no credentials: {}",
                 first_line(&error.to_string())
             )
         }
-        E::ReadTokenFile(io, path) => format!("the token file {} cannot be read: {io}", path.display()),
         other => format!("the credentials of the kubeconfig cannot be used: {other}"),
     }
 }
@@ -383,7 +429,17 @@ mod tests {
         assert_eq!(problem.why, "the operator's webhook refuses it: image tag latest is not allowed");
         assert_eq!((problem.cause, problem.hint), (Cause::Other, None));
         let silent = refused(403, "admission webhook \"v.io\" denied the request without explanation");
-        assert_eq!(silent.why(), "the operator's webhook refuses it: it gives no reason");
+        assert_eq!(silent.why(), "the webhook v.io refuses it: it gives no reason");
+        let policy = refused(
+            400,
+            "admission webhook \"validate.kyverno.svc-fail\" denied the request: \n\nresource r was blocked due to the \
+             following policies \n\nowner:\n  check: 'label owner is required'\n",
+        );
+        assert!(
+            policy
+                .why()
+                .starts_with("Kyverno's policy (webhook validate.kyverno.svc-fail) refuses it: resource r")
+        );
 
         let away = "Internal error occurred: failed calling webhook \"v.io\": failed to call webhook: Post \
                     \"https://w.svc:443/validate?timeout=10s\": dial tcp 10.0.0.1:443: connect: connection refused";

@@ -1,74 +1,473 @@
-//! A kubeconfig: reading it, what can be wrong with it, and what to do about it.
+//! A kubeconfig: read as leniently as kubectl reads it. An empty string is "not set", an entry that is not used may be
+//! broken, and what is used is explained when it cannot be.
 
 use std::path::{Path, PathBuf};
 
-use kube::config::{Cluster as NamedServer, Kubeconfig, KubeconfigError, LoadDataError};
+use base64::Engine as _;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::client::WHAT;
 use crate::error::Problem;
+use crate::files;
 
-/// Reads a kubeconfig: all its documents, merged, and every file that it names relative to it, as kubectl does. kube's own
-/// reader would bring a second YAML parser's reading of it into the program, 230 kB.
-pub(super) fn read(path: &Path) -> Result<Kubeconfig, Problem> {
-    let place = path.display().to_string();
-    #[allow(clippy::disallowed_methods, reason = "kubectl's own file, read where it is used")]
-    let bytes = std::fs::read(path)
-        .map_err(|error| explain(&KubeconfigError::ReadConfig(error, path.to_owned()), &place))?;
-    let text = decode(&bytes).ok_or_else(|| invalid(&place, "it is not UTF-8"))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut merged = Kubeconfig::default();
-    for document in serde_yaml::Deserializer::from_str(text.trim_start_matches('\u{feff}')) {
-        let mut value = Value::deserialize(document).map_err(|error| invalid(&place, &error.to_string()))?;
-        if value.is_null() {
-            continue;
+/// A kubeconfig, or several merged: the first entry of a name counts. The entries are looked at when they are used.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kubeconfig {
+    pub(super) contexts: Vec<(String, Value)>,
+    pub(super) clusters: Vec<(String, Value)>,
+    pub(super) users: Vec<(String, Value)>,
+    pub(super) current: Option<String>,
+}
+
+impl Kubeconfig {
+    /// Adds what another one has that this one has not.
+    pub(super) fn merge(&mut self, other: Self) {
+        let add = |mine: &mut Vec<(String, Value)>, theirs: Vec<(String, Value)>| {
+            for (name, value) in theirs {
+                if !mine.iter().any(|(known, _)| *known == name) {
+                    mine.push((name, value));
+                }
+            }
+        };
+        add(&mut self.contexts, other.contexts);
+        add(&mut self.clusters, other.clusters);
+        add(&mut self.users, other.users);
+        self.current = self.current.take().or(other.current);
+    }
+
+    pub(super) fn context(&self, name: &str) -> Option<Result<Context, Problem>> {
+        find(&self.contexts, name).map(|value| {
+            let mut fields = Fields::of("context", name, value);
+            let context = Context {
+                cluster: fields.text("cluster"),
+                user: fields.text("user"),
+                namespace: fields.text("namespace"),
+            };
+            fields.end(context)
+        })
+    }
+
+    pub(super) fn cluster(&self, name: &str) -> Option<Result<ClusterEntry, Problem>> {
+        find(&self.clusters, name).map(|value| {
+            let mut fields = Fields::of("cluster", name, value);
+            let cluster = ClusterEntry {
+                server: fields.text("server"),
+                ca_file: fields.text("certificate-authority"),
+                ca_data: fields.text("certificate-authority-data"),
+                insecure: fields.flag("insecure-skip-tls-verify"),
+                tls_server_name: fields.text("tls-server-name"),
+                proxy: fields.text("proxy-url"),
+                exec_config: extension(value),
+            };
+            fields.end(cluster)
+        })
+    }
+
+    pub(super) fn user(&self, name: &str) -> Option<Result<User, Problem>> {
+        find(&self.users, name).map(|value| {
+            let mut fields = Fields::of("user", name, value);
+            let user = User {
+                username: fields.text("username"),
+                password: fields.text("password"),
+                token: fields.text("token"),
+                token_file: fields.text("tokenFile"),
+                certificate_file: fields.text("client-certificate"),
+                certificate_data: fields.text("client-certificate-data"),
+                key_file: fields.text("client-key"),
+                key_data: fields.text("client-key-data"),
+                impersonate: fields.text("as"),
+                impersonate_uid: fields.text("as-uid"),
+                impersonate_groups: fields.list("as-groups"),
+                impersonate_extra: fields.lists("as-user-extra"),
+                exec: value.get("exec").filter(|exec| !exec.is_null()).map(|exec| fields.exec(exec)),
+                provider: value.get("auth-provider").filter(|it| !it.is_null()).cloned(),
+            };
+            fields.end(user)
+        })
+    }
+}
+
+fn find<'a>(list: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
+    list.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// The configuration that a cluster holds for login commands (`client.authentication.k8s.io/exec`).
+fn extension(cluster: &Value) -> Value {
+    let all = cluster["extensions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ours = all.iter().find(|it| it["name"] == "client.authentication.k8s.io/exec");
+    ours.map_or(Value::Null, |it| it["extension"].clone())
+}
+
+/// A context.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Context {
+    pub(super) cluster: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) namespace: Option<String>,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClusterEntry {
+    pub(super) server: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) ca_data: Option<String>,
+    pub(super) insecure: bool,
+    pub(super) tls_server_name: Option<String>,
+    pub(super) proxy: Option<String>,
+    pub(super) exec_config: Value,
+}
+
+impl ClusterEntry {
+    /// The CA's PEM text; `None` leaves it to the system's roots.
+    pub(super) fn ca(&self) -> Result<Option<Vec<u8>>, Problem> {
+        pem("certificate authority", self.ca_data.as_deref(), self.ca_file.as_deref())
+    }
+
+    /// What a login command is told of the cluster (`provideClusterInfo`).
+    pub(super) fn info(&self, ca: Option<&[u8]>) -> Value {
+        let mut info = Map::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                info.insert(key.to_owned(), value);
+            }
+        };
+        put("server", self.server.clone().map(Value::from));
+        put("tls-server-name", self.tls_server_name.clone().map(Value::from));
+        put("insecure-skip-tls-verify", self.insecure.then_some(Value::Bool(true)));
+        let ca = ca.map(|ca| base64::engine::general_purpose::STANDARD.encode(ca).into());
+        put("certificate-authority-data", ca);
+        put("proxy-url", self.proxy.clone().map(Value::from));
+        put("config", Some(self.exec_config.clone()).filter(|config| !config.is_null()));
+        Value::Object(info)
+    }
+}
+
+/// A user.
+#[derive(Clone, Default)]
+pub(super) struct User {
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) token_file: Option<String>,
+    pub(super) certificate_file: Option<String>,
+    pub(super) certificate_data: Option<String>,
+    pub(super) key_file: Option<String>,
+    pub(super) key_data: Option<String>,
+    pub(super) impersonate: Option<String>,
+    pub(super) impersonate_uid: Option<String>,
+    pub(super) impersonate_groups: Vec<String>,
+    pub(super) impersonate_extra: Vec<(String, Vec<String>)>,
+    pub(super) exec: Option<Exec>,
+    pub(super) provider: Option<Value>,
+}
+
+impl User {
+    /// A client certificate and its key, both PEM.
+    pub(super) fn identity(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Problem> {
+        let certificate =
+            pem("client certificate", self.certificate_data.as_deref(), self.certificate_file.as_deref())?;
+        let key = pem("client key", self.key_data.as_deref(), self.key_file.as_deref())?;
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(lacks("client certificate", "client key")),
+            (None, Some(_)) => Err(lacks("client key", "client certificate")),
         }
-        resolve(&mut value, folder);
-        let config =
-            serde_json::from_value(value).map_err(|error| invalid(&place, &without_value(&error)))?;
-        merged = merged.merge(config).map_err(|error| explain(&error, &place))?;
+    }
+
+    /// Whether there is anything that must not be sent unencrypted.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.token.is_some()
+            || self.token_file.is_some()
+            || self.password.is_some()
+            || self.exec.is_some()
+            || self.provider.is_some()
+            || self.certificate_file.is_some()
+            || self.certificate_data.is_some()
+    }
+}
+
+fn lacks(one: &str, other: &str) -> Problem {
+    Problem::new(WHAT, format!("the kubeconfig has a {one} without a {other}"))
+        .hint("check the kubeconfig and the flags for certificates")
+}
+
+/// A login command.
+#[derive(Clone, Default)]
+pub(super) struct Exec {
+    pub(super) command: String,
+    pub(super) api_version: String,
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) install_hint: Option<String>,
+    pub(super) interactive_mode: Option<String>,
+    pub(super) provide_cluster_info: bool,
+}
+
+/// The fields of an entry; the first that is of another type is an error, without its value: it may be a secret.
+struct Fields<'a> {
+    kind: &'static str,
+    name: &'a str,
+    value: &'a Value,
+    wrong: Option<String>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(kind: &'static str, name: &'a str, value: &'a Value) -> Self {
+        Self { kind, name, value, wrong: None }
+    }
+
+    fn end<T>(self, entry: T) -> Result<T, Problem> {
+        match self.wrong {
+            None => Ok(entry),
+            Some(wrong) => Err(Problem::new(
+                WHAT,
+                format!("the {} \"{}\" of the kubeconfig is not valid: {wrong}", self.kind, self.name),
+            )
+            .hint("kubectl config view reads it the same way")),
+        }
+    }
+
+    fn text_of(&mut self, of: &Value, key: &str) -> Option<String> {
+        match &of[key] {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            _ => {
+                self.wrong.get_or_insert_with(|| format!("{key} should be a text"));
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        self.text_of(self.value, key)
+    }
+
+    fn flag_of(&mut self, of: &Value, key: &str) -> bool {
+        match &of[key] {
+            Value::Null => false,
+            Value::Bool(flag) => *flag,
+            _ => {
+                self.wrong.get_or_insert_with(|| format!("{key} should be true or false"));
+                false
+            }
+        }
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        self.flag_of(self.value, key)
+    }
+
+    fn list_of(&mut self, of: &Value, key: &str) -> Vec<String> {
+        let texts = match &of[key] {
+            Value::Null => return Vec::new(),
+            Value::Array(items) => {
+                items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            }
+            _ => None,
+        };
+        texts.unwrap_or_else(|| {
+            self.wrong.get_or_insert_with(|| format!("{key} should be a list of texts"));
+            Vec::new()
+        })
+    }
+
+    fn list(&mut self, key: &str) -> Vec<String> {
+        self.list_of(self.value, key)
+    }
+
+    fn lists(&mut self, key: &str) -> Vec<(String, Vec<String>)> {
+        match &self.value[key] {
+            Value::Null => Vec::new(),
+            Value::Object(fields) => {
+                let names: Vec<String> = fields.keys().cloned().collect();
+                let of = self.value[key].clone();
+                names.into_iter().map(|name| (name.clone(), self.list_of(&of, &name))).collect()
+            }
+            _ => {
+                self.wrong.get_or_insert_with(|| format!("{key} should be a map of lists"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn exec(&mut self, exec: &Value) -> Exec {
+        let mut env = Vec::new();
+        for pair in exec["env"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            if let Some(name) = self.text_of(pair, "name") {
+                let value = self.text_of(pair, "value").unwrap_or_default();
+                if !name.contains(['=', '\0']) && !value.contains('\0') {
+                    env.push((name, value));
+                }
+            }
+        }
+        let command = self.text_of(exec, "command").unwrap_or_else(|| {
+            self.wrong.get_or_insert_with(|| "exec has no command".to_owned());
+            String::new()
+        });
+        let api_version = self.text_of(exec, "apiVersion").unwrap_or_else(|| {
+            self.wrong.get_or_insert_with(|| "exec has no apiVersion".to_owned());
+            String::new()
+        });
+        let interactive_mode = self.text_of(exec, "interactiveMode");
+        if let Some(mode) = &interactive_mode
+            && !["Never", "IfAvailable", "Always"].contains(&mode.as_str())
+        {
+            self.wrong
+                .get_or_insert_with(|| "interactiveMode should be Never, IfAvailable or Always".to_owned());
+        }
+        Exec {
+            command,
+            api_version,
+            args: self.list_of(exec, "args"),
+            env,
+            install_hint: self.text_of(exec, "installHint"),
+            interactive_mode,
+            provide_cluster_info: self.flag_of(exec, "provideClusterInfo"),
+        }
+    }
+}
+
+/// PEM out of a field with base64, else out of a file. `None` when neither is set.
+fn pem(which: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Problem> {
+    let wrong =
+        |why: String| Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates");
+    if let Some(data) = data {
+        let bytes = decode_base64(data.as_bytes())
+            .ok_or_else(|| wrong(format!("the {which} in the kubeconfig is not base64")))?;
+        // A YAML parser that does not decode `!!binary` leaves base64 in base64.
+        let bytes = match decode_base64(&bytes) {
+            Some(inner) if !bytes.starts_with(b"-----") && inner.starts_with(b"-----") => inner,
+            _ => bytes,
+        };
+        return Ok(Some(bytes));
+    }
+    let Some(path) = file else { return Ok(None) };
+    let text = files::read_text(Path::new(path))
+        .map_err(|error| wrong(format!("the {which} {path} cannot be read: {error}")))?;
+    Ok(Some(text.into_bytes()))
+}
+
+/// Base64 with any white space in it, and with or without padding.
+fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text: Vec<u8> =
+        text.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').collect();
+    base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
+}
+
+/// Reads a kubeconfig: its documents, merged, and every file that it names relative to it, as kubectl does.
+pub(super) fn read(path: &Path) -> Result<Kubeconfig, Problem> {
+    use std::io::ErrorKind;
+    let place = path.display().to_string();
+    let text = files::read_text(path).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::NotFound => format!("the kubeconfig {place} does not exist"),
+            ErrorKind::PermissionDenied => format!("the kubeconfig {place} may not be read"),
+            _ => format!("the kubeconfig {place} cannot be read: {error}"),
+        };
+        Problem::new(WHAT, why).hint("check --kubeconfig and KUBECONFIG")
+    })?;
+    parse(&text, &place, path.parent().unwrap_or(Path::new("")))
+}
+
+fn parse(text: &str, place: &str, folder: &Path) -> Result<Kubeconfig, Problem> {
+    let mut merged = Kubeconfig::default();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let mut value = serde_yaml::Value::deserialize(document)
+            .map_err(|error| invalid(place, &where_only(&error.to_string())))?;
+        value.apply_merge().map_err(|error| invalid(place, &error.to_string()))?;
+        let value = plain(value);
+        match value {
+            Value::Null => {}
+            Value::Object(fields) => merged.merge(entries(&fields, place, folder)?),
+            _ => return Err(invalid(place, "it is not a map")),
+        }
     }
     Ok(merged)
 }
 
-/// Text as UTF-8, or as UTF-16 with its mark, as PowerShell writes it.
-fn decode(bytes: &[u8]) -> Option<String> {
-    let wide = |bytes: &[u8], of: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect();
-        String::from_utf16(&units).ok()
-    };
-    match bytes {
-        [0xFF, 0xFE, rest @ ..] => wide(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => wide(rest, u16::from_be_bytes),
-        _ => std::str::from_utf8(bytes).ok().map(str::to_owned),
+/// YAML as JSON: tags are dropped, keys become texts, numbers that JSON does not have become null.
+fn plain(value: serde_yaml::Value) -> Value {
+    use serde_yaml::Value as Yaml;
+    match value {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(flag) => Value::Bool(flag),
+        Yaml::Number(number) => number
+            .as_i64()
+            .map(Value::from)
+            .or_else(|| number.as_u64().map(Value::from))
+            .unwrap_or_else(|| json!(number.as_f64())),
+        Yaml::String(text) => Value::String(text),
+        Yaml::Sequence(items) => Value::Array(items.into_iter().map(plain).collect()),
+        Yaml::Mapping(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), plain(value))))
+                .collect(),
+        ),
+        Yaml::Tagged(tagged) => match (tagged.tag.to_string().contains("binary"), plain(tagged.value)) {
+            (true, Value::String(text)) => {
+                let decoded = decode_base64(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
+                Value::String(decoded.unwrap_or(text))
+            }
+            (_, value) => value,
+        },
     }
 }
 
+fn entries(fields: &Map<String, Value>, place: &str, folder: &Path) -> Result<Kubeconfig, Problem> {
+    let list = |key: &str, inner: &str| -> Result<Vec<(String, Value)>, Problem> {
+        let items = match fields.get(key) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(invalid(place, &format!("{key} should be a list"))),
+        };
+        let name = |item: &Value| item["name"].as_str().unwrap_or_default().to_owned();
+        let mut all: Vec<(String, Value)> = Vec::new();
+        for item in items {
+            let name = name(item);
+            if !all.iter().any(|(known, _)| *known == name) {
+                let mut value = item.get(inner).cloned().unwrap_or(Value::Null);
+                resolve(inner, &mut value, folder);
+                all.push((name, value));
+            }
+        }
+        Ok(all)
+    };
+    let current = fields.get("current-context").and_then(Value::as_str);
+    Ok(Kubeconfig {
+        contexts: list("contexts", "context")?,
+        clusters: list("clusters", "cluster")?,
+        users: list("users", "user")?,
+        current: current.filter(|name| !name.is_empty()).map(str::to_owned),
+    })
+}
+
 /// Makes relative paths absolute. A login command is one only with a separator in it; else it is looked for on the PATH.
-fn resolve(config: &mut Value, folder: &Path) {
+fn resolve(kind: &str, value: &mut Value, folder: &Path) {
     let absolute = |of: &mut Value, field: &str| {
         let path = of.get(field).and_then(Value::as_str).filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(path) = path.filter(|path| path.is_relative()) {
             of[field] = folder.join(path).display().to_string().into();
         }
     };
-    let each = |config: &mut Value, list: &str, what: &str, change: &dyn Fn(&mut Value)| {
-        let items = config.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
-        items.filter_map(|item| item.get_mut(what)).for_each(change);
-    };
-    each(config, "clusters", "cluster", &|cluster| absolute(cluster, "certificate-authority"));
-    each(config, "users", "user", &|user| {
-        for field in ["client-certificate", "client-key", "tokenFile"] {
-            absolute(user, field);
-        }
-        if let Some(exec) = user.get_mut("exec") {
-            let command = exec.get("command").and_then(Value::as_str);
-            if command.is_some_and(|command| command.contains(std::path::MAIN_SEPARATOR)) {
-                absolute(exec, "command");
+    match kind {
+        "cluster" => absolute(value, "certificate-authority"),
+        "user" => {
+            for field in ["client-certificate", "client-key", "tokenFile"] {
+                absolute(value, field);
+            }
+            if let Some(exec) = value.get_mut("exec") {
+                let command = exec.get("command").and_then(Value::as_str);
+                if command.is_some_and(|command| command.contains(std::path::MAIN_SEPARATOR)) {
+                    absolute(exec, "command");
+                }
             }
         }
-    });
+        _ => {}
+    }
 }
 
 fn invalid(place: &str, why: &str) -> Problem {
@@ -76,29 +475,16 @@ fn invalid(place: &str, why: &str) -> Problem {
         .hint("kubectl config view reads it the same way")
 }
 
-/// What is wrong, without the value itself: it may be a token.
-fn without_value(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rsplit_once(", expected ") {
-        Some((_, wanted)) => format!("a value in it should be {wanted}"),
-        None => text,
+/// What a YAML parser says, without pieces of the text: they may be a secret.
+fn where_only(error: &str) -> String {
+    match error.rsplit_once(" at line ") {
+        Some((_, place)) => {
+            let place: String =
+                place.chars().take_while(|it| it.is_ascii_alphanumeric() || *it == ' ').collect();
+            format!("it is not YAML (line {})", place.trim())
+        }
+        None => "it is not YAML".to_owned(),
     }
-}
-
-/// Gives an address without a scheme the one that client-go would (`DefaultServerURL`), because kube panics without
-/// one. Gives back an address that cannot be used.
-pub(super) fn complete_url(server: &mut NamedServer) -> Option<String> {
-    let url = server.server.as_mut()?;
-    if !url.contains("://") {
-        let secure = server.certificate_authority.is_some()
-            || server.certificate_authority_data.is_some()
-            || server.insecure_skip_tls_verify == Some(true);
-        *url = format!("{}://{url}", if secure { "https" } else { "http" });
-    }
-    let parsed = url.parse::<hyper::Uri>().ok();
-    let usable =
-        parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-    (!usable).then(|| url.clone())
 }
 
 /// What a kubeconfig has names for.
@@ -116,17 +502,20 @@ pub enum Entry {
 
 /// The names of one sort that a kubeconfig has.
 pub(super) fn names(kubeconfig: Kubeconfig, entry: Entry) -> Vec<String> {
-    let Kubeconfig { contexts, clusters, auth_infos, .. } = kubeconfig;
+    let only = |list: Vec<(String, Value)>| list.into_iter().map(|(name, _)| name).collect();
     match entry {
-        Entry::Context => contexts.into_iter().map(|it| it.name).collect(),
-        Entry::Cluster => clusters.into_iter().map(|it| it.name).collect(),
-        Entry::User => auth_infos.into_iter().map(|it| it.name).collect(),
-        Entry::Namespace => contexts.into_iter().filter_map(|it| it.context?.namespace).collect(),
+        Entry::Context => only(kubeconfig.contexts),
+        Entry::Cluster => only(kubeconfig.clusters),
+        Entry::User => only(kubeconfig.users),
+        Entry::Namespace => {
+            let namespace = |(_, value): (String, Value)| value["namespace"].as_str().map(str::to_owned);
+            kubeconfig.contexts.into_iter().filter_map(namespace).filter(|name| !name.is_empty()).collect()
+        }
     }
 }
 
 fn context_names(kubeconfig: &Kubeconfig) -> String {
-    let mut names: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
+    let mut names: Vec<_> = kubeconfig.contexts.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.join(", ")
 }
@@ -144,42 +533,6 @@ pub(super) fn no_current_context(kubeconfig: &Kubeconfig, place: &str) -> Proble
         .hint("kubectl config use-context NAME, or --context NAME")
 }
 
-pub(super) fn explain(error: &KubeconfigError, place: &str) -> Problem {
-    use std::io::ErrorKind;
-    match error {
-        KubeconfigError::ReadConfig(io, path) => {
-            let why = match io.kind() {
-                ErrorKind::NotFound => format!("the kubeconfig {} does not exist", path.display()),
-                ErrorKind::PermissionDenied => format!("the kubeconfig {} may not be read", path.display()),
-                _ => format!("the kubeconfig {} cannot be read: {io}", path.display()),
-            };
-            Problem::new(WHAT, why).hint("check --kubeconfig and KUBECONFIG")
-        }
-        KubeconfigError::MissingClusterUrl => {
-            Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
-                .hint("kubectl config set-cluster NAME --server=URL")
-        }
-        KubeconfigError::LoadCertificateAuthority(cause)
-        | KubeconfigError::LoadClientCertificate(cause)
-        | KubeconfigError::LoadClientKey(cause) => {
-            let which = match error {
-                KubeconfigError::LoadCertificateAuthority(_) => "certificate authority",
-                KubeconfigError::LoadClientCertificate(_) => "client certificate",
-                _ => "client key",
-            };
-            let why = match cause {
-                LoadDataError::ReadFile(io, path) => {
-                    format!("the {which} {} cannot be read: {io}", path.display())
-                }
-                LoadDataError::DecodeBase64(_) => format!("the {which} in the kubeconfig is not base64"),
-                LoadDataError::NoBase64DataOrFile => format!("the kubeconfig has no {which}"),
-            };
-            Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates")
-        }
-        other => Problem::new(WHAT, format!("the kubeconfig {place}: {other}")).hint("kubectl config view"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,59 +540,69 @@ mod tests {
     const TEXT: &str = "clusters:\n- name: one\n  cluster: {server: 'https://one', certificate-authority: pki/ca.crt}\n\
         users:\n- name: me\n  user:\n    client-certificate: /etc/me.crt\n    client-key: me.key\n    tokenFile: token\n    \
         exec: {command: bin/login, apiVersion: client.authentication.k8s.io/v1}\n\
-        ---\nusers:\n- {name: me, user: {token: lost}}\n- {name: you, user: {exec: {command: aws}}}\n---\n";
+        ---\nusers:\n- {name: me, user: {token: lost}}\n- {name: you, user: {exec: {command: aws, apiVersion: v}}}\n---\n";
 
-    fn read_as(name: &str, bytes: &[u8]) -> Result<Kubeconfig, Problem> {
-        let folder = std::env::temp_dir().join(format!("kubectl-emqx-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join("config");
-        std::fs::write(&path, bytes).expect("it is written");
-        let result = read(&path);
-        std::fs::remove_dir_all(&folder).expect("it is removed");
-        result
+    fn parsed(text: &str) -> Kubeconfig {
+        parse(text, "config", Path::new("/home/me/.kube")).expect("it is valid")
     }
 
     #[test]
-    fn documents_are_merged_and_files_found_beside_it() {
-        let config = read_as("documents", TEXT.as_bytes()).expect("it is valid");
-        let folder = std::env::temp_dir().join(format!("kubectl-emqx-documents-{}", std::process::id()));
-        let beside = |file: &str| Some(folder.join(file).display().to_string());
-        let cluster = config.clusters[0].cluster.as_ref().expect("a cluster");
-        assert_eq!(cluster.certificate_authority, beside("pki/ca.crt"));
-        let users: Vec<&str> = config.auth_infos.iter().map(|user| user.name.as_str()).collect();
-        assert_eq!(users, ["me", "you"]);
-        let [me, you] = [0, 1].map(|place| config.auth_infos[place].auth_info.as_ref().expect("a user"));
+    fn documents_are_merged_and_files_found_beside_the_kubeconfig() {
+        let config = parsed(TEXT);
+        let cluster = config.cluster("one").expect("known").expect("valid");
+        assert_eq!(cluster.ca_file.as_deref(), Some("/home/me/.kube/pki/ca.crt"));
+        assert_eq!(names(config.clone(), Entry::User), ["me", "you"]);
+        let [me, you] = ["me", "you"].map(|name| config.user(name).expect("known").expect("valid"));
         assert_eq!(
-            (&me.client_certificate, &me.client_key),
-            (&Some("/etc/me.crt".into()), &beside("me.key"))
+            (me.certificate_file.as_deref(), me.key_file.as_deref()),
+            (Some("/etc/me.crt"), Some("/home/me/.kube/me.key"))
         );
-        assert_eq!(me.token_file, beside("token"));
+        assert_eq!(me.token_file.as_deref(), Some("/home/me/.kube/token"));
         assert!(me.token.is_none(), "the first of a name counts");
-        let command =
-            |user: &kube::config::AuthInfo| user.exec.as_ref().and_then(|exec| exec.command.clone());
-        assert_eq!((command(me), command(you)), (beside("bin/login"), Some("aws".to_owned())));
+        let command = |user: &User| user.exec.as_ref().map(|exec| exec.command.clone());
+        assert_eq!(
+            (command(&me).as_deref(), command(&you).as_deref()),
+            (Some("/home/me/.kube/bin/login"), Some("aws"))
+        );
     }
 
     #[test]
-    fn files_of_windows_are_read_too() {
-        let text = "clusters:\n- {name: one, cluster: {server: 'https://one'}}\n";
-        let units = |of: fn(u16) -> [u8; 2]| {
-            "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(of).collect()
-        };
-        let files: [Vec<u8>; 3] =
-            [units(u16::to_le_bytes), units(u16::to_be_bytes), format!("\u{feff}{text}").into_bytes()];
-        for (place, bytes) in files.iter().enumerate() {
-            let config = read_as(&format!("windows-{place}"), bytes).expect("it is valid");
-            assert_eq!(config.clusters[0].name, "one");
+    fn an_empty_string_is_not_set_and_an_unused_broken_entry_does_not_matter() {
+        let config = parsed(
+            "current-context: ''\ncontexts:\n- {name: x, context: {cluster: c, user: u, namespace: ''}}\n- {context: {}}\n\
+             - {name: half, context: {user: 7}}\nclusters:\n- {name: c, cluster: {server: s, tls-server-name: ''}}\n- 5\n\
+             users:\n- {name: u, user: {token: t, client-key: '', tokenFile: ''}}\n- {name: bad, user: {token: 4711}}\n\
+             - {name: mode, user: {exec: {command: x, apiVersion: v, interactiveMode: Sometimes}}}\n",
+        );
+        assert!(config.current.is_none());
+        assert!(config.context("x").expect("known").expect("valid").namespace.is_none());
+        assert!(config.cluster("c").expect("known").expect("valid").tls_server_name.is_none());
+        let user = config.user("u").expect("known").expect("valid");
+        assert!(user.key_file.is_none() && user.token_file.is_none() && user.token.is_some());
+        let why = config.user("bad").expect("known").err().expect("a number").why;
+        assert!(why.contains("token should be a text") && !why.contains("4711"), "{why}");
+        assert!(config.user("mode").expect("known").is_err());
+        assert!(config.context("half").expect("known").is_err());
+    }
+
+    #[test]
+    fn merge_keys_wrapped_and_binary_base64_are_read() {
+        let config = parsed(
+            "x: &c {certificate-authority-data: LS0tLS1B}\nclusters:\n- {name: c, cluster: {<<: *c, server: s}}\n\
+             - name: w\n  cluster:\n    certificate-authority-data: |\n      LS0t\n      LS1B\n\
+             - name: b\n  cluster:\n    certificate-authority-data: !!binary |\n      TFMw\n      dExTMUI=\n",
+        );
+        for name in ["c", "w", "b"] {
+            let cluster = config.cluster(name).expect("known").expect("valid");
+            assert_eq!(cluster.ca().expect("valid"), Some(b"-----A".to_vec()), "{name}");
         }
-        assert!(read_as("latin", b"clusters: \xe4").expect_err("no text").why.contains("not UTF-8"));
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_secret() {
-        let why = read_as("token", b"users: [{name: me, user: {token: 4711}}]").expect_err("no string").why;
-        assert!(why.contains("a value in it should be a") && !why.contains("4711"), "{why}");
-        let why = read_as("nameless", b"users: [{user: {}}]").expect_err("no name").why;
-        assert!(why.contains("missing field `name`"), "{why}");
+    fn what_is_wrong_is_named_without_the_secret() {
+        for text in ["users: {name: hunter2}", "hunter2", "users: [{name: me, user: {token: 'hunter2}}]"] {
+            let why = parse(text, "config", Path::new("")).expect_err("not valid").why;
+            assert!(why.contains("is not valid") && !why.contains("hunter2"), "{why}");
+        }
     }
 }

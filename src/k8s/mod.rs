@@ -30,6 +30,7 @@ mod clock;
 mod discovery;
 mod explain;
 mod kubeconfig;
+mod login;
 mod proxy;
 mod read;
 mod resource;
@@ -41,6 +42,7 @@ pub mod wire;
 pub use client::{Connect, NO_KUBECONFIG};
 pub use clock::ServerClock;
 pub use kubeconfig::Entry;
+pub use login::Relay;
 
 /// A Kubernetes cluster; clones share connection, clock and what was discovered.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ pub struct Cluster {
     field_manager: String,
     tap: Option<Rc<dyn Tap>>,
     served: Rc<RefCell<Option<Served>>>,
+    warnings: Vec<String>,
 }
 
 impl Cluster {
@@ -64,6 +67,7 @@ impl Cluster {
             field_manager: crate::model::FIELD_MANAGER.to_owned(),
             tap: None,
             served: Rc::default(),
+            warnings: connection.warnings,
         })
     }
 
@@ -77,6 +81,7 @@ impl Cluster {
             field_manager: crate::model::FIELD_MANAGER.to_owned(),
             tap: None,
             served: Rc::default(),
+            warnings: Vec::new(),
         }
     }
 
@@ -107,6 +112,11 @@ impl Cluster {
     /// The name of the context; `None` within a pod or with `--server` alone.
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
+    }
+
+    /// What the user should know about how the API server is reached.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The API server's address, for messages.

@@ -6,13 +6,72 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
+use super::client::WHAT;
+use crate::error::Problem;
+
+/// A proxy.
+pub(super) struct Proxy {
+    /// Its address, without user information.
+    pub(super) url: Uri,
+    /// What stands before the `@`.
+    pub(super) userinfo: Option<String>,
+    /// Host and port, for messages.
+    pub(super) shown: String,
+}
+
+impl Proxy {
+    pub(super) fn scheme(&self) -> &str {
+        self.url.scheme_str().unwrap_or("http")
+    }
+}
+
+/// A proxy by its address; `origin` says where the address stands. The address is not repeated in an error: it may hold a
+/// password.
+pub(super) fn named(text: &str, origin: &str) -> Result<Proxy, Problem> {
+    let wrong = |why: &str| {
+        Problem::new(WHAT, format!("{origin} {why}"))
+            .hint("an address is http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; what is special in a password is written as %40")
+    };
+    let text = text.trim();
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    if !["http", "https", "socks5", "socks5h"].contains(&scheme.as_str()) {
+        return Err(wrong("is of a kind that is not supported"));
+    }
+    let (userinfo, place) = match rest.rsplit_once('@') {
+        Some((userinfo, place)) => (Some(userinfo.to_owned()), place),
+        None => (None, rest),
+    };
+    let place = place.split('/').next().unwrap_or_default();
+    let url: Uri = format!("{scheme}://{place}/").parse().map_err(|_| wrong("is not a valid address"))?;
+    let host = url.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host"))?;
+    if url.port_u16().is_none() && url.authority().is_some_and(|it| it.as_str() != host) {
+        return Err(wrong("has a port that is not a number from 1 to 65535"));
+    }
+    let shown = url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Ok(Proxy { url, userinfo, shown })
+}
+
 /// The proxy for this address, where one is set. `variable` looks up a variable of the environment.
-pub(super) fn proxy(server: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Option<Uri> {
+pub(super) fn proxy(
+    server: &Uri,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Proxy>, Problem> {
+    let Some((name, value)) = from_environment(server, variable) else { return Ok(None) };
+    named(&value, &format!("the proxy in {name}")).map(Some)
+}
+
+fn from_environment(
+    server: &Uri,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<(&'static str, String)> {
     let either = |name: &str| {
         variable(name).or_else(|| variable(&name.to_ascii_lowercase())).filter(|value| !value.is_empty())
     };
     let secure = server.scheme_str() == Some("https");
-    let named = either(if secure { "HTTPS_PROXY" } else { "HTTP_PROXY" })?;
+    let name = if secure { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+    let named = either(name)?;
     let host = server.host()?.trim_matches(['[', ']']).to_ascii_lowercase();
     let port = server.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let address: Option<IpAddr> = host.parse().ok();
@@ -22,8 +81,7 @@ pub(super) fn proxy(server: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> 
     {
         return None;
     }
-    let named = if named.contains("://") { named } else { format!("http://{named}") };
-    named.parse().ok()
+    Some((name, named))
 }
 
 /// Whether an entry of `NO_PROXY` is about this host: `*`, a network, an address, or a domain with all below it; one
@@ -69,7 +127,8 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        proxy(&server.parse().expect("an address"), &variable).map(|uri| uri.to_string())
+        let proxy = proxy(&server.parse().expect("an address"), &variable).expect("valid");
+        proxy.map(|proxy| proxy.url.to_string())
     }
 
     #[test]
@@ -79,6 +138,22 @@ mod tests {
         assert_eq!(through("http://api.example.com", &both).as_deref(), Some("http://plain:2/"));
         assert_eq!(through("http://api.example.com", &both[..1]), None);
         assert_eq!(through("https://api.example.com", &[("HTTPS_PROXY", "")]), None);
+    }
+
+    #[test]
+    fn a_proxys_password_is_in_no_text_whatever_is_in_it() {
+        let it = named("http://me:p@ss/w#rd@proxy:3128/", "x").ok();
+        let it = it.map(|it| (it.url.to_string(), it.userinfo, it.shown));
+        let expected =
+            ("http://proxy:3128/".to_owned(), Some("me:p@ss/w#rd".to_owned()), "proxy:3128".to_owned());
+        assert_eq!(it, Some(expected));
+        for text in
+            ["ftp://me:hunter2@p", "http://me:hunter2@", "http://me:hunter2@a b", "http://me:hunter2@p:port"]
+        {
+            let why =
+                named(text, "the proxy in HTTPS_PROXY").err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(why.contains("HTTPS_PROXY") && !why.contains("hunter2"), "{text}: {why}");
+        }
     }
 
     #[test]

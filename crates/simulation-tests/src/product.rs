@@ -99,6 +99,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         EmqxBrokers::through(Rc::new(cluster.clone()), Rc::new(cluster.clone()), clock.clone(), None, false);
     let hands = Hands {
         context: None,
+        server: None,
         namespace: "mq".to_owned(),
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),

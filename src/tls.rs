@@ -1,0 +1,330 @@
+//! TLS of both clients: ring, and the curve P-521, which ring does not have; and certificates judged as kubectl judges
+//! them: a server's certificate that is itself configured as a root is trusted, whether or not it is a CA.
+
+use std::sync::{Arc, OnceLock};
+
+use p521::ecdsa::signature::hazmat::PrehashVerifier;
+use p521::ecdsa::{DerSignature, Signature, VerifyingKey};
+use p521::pkcs8::DecodePrivateKey as _;
+use ring::digest;
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, PrivateKeyDer, ServerName,
+    SignatureVerificationAlgorithm, UnixTime, alg_id,
+};
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{
+    self, CryptoProvider, KeyProvider, WebPkiSupportedAlgorithms, verify_tls12_signature,
+    verify_tls13_signature,
+};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::sign::{Signer, SigningKey};
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureAlgorithm, SignatureScheme,
+};
+
+/// How a server's certificate is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Authority, dates and name.
+    Full,
+    /// Authority and dates.
+    AnyName,
+    /// Not at all.
+    Anything,
+}
+
+/// The cryptography of both clients.
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(with_p521())).clone()
+}
+
+/// ring's provider, and P-521 for signatures.
+fn with_p521() -> CryptoProvider {
+    const P521_ALL: [&dyn SignatureVerificationAlgorithm; 3] = [&P521_SHA512, &P521_SHA384, &P521_SHA256];
+    const P521_TLS: &[&dyn SignatureVerificationAlgorithm] = &[&P521_SHA512];
+    let mut provider = crypto::ring::default_provider();
+    let known = provider.signature_verification_algorithms;
+    let mut all = known.all.to_vec();
+    all.extend(P521_ALL);
+    let mut mapping = known.mapping.to_vec();
+    mapping.push((SignatureScheme::ECDSA_NISTP521_SHA512, P521_TLS));
+    // Once for the life of the process: the provider wants lists that live as long.
+    provider.signature_verification_algorithms =
+        WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() };
+    provider.key_provider = &Keys;
+    provider
+}
+
+/// An algorithm of P-521 with one hash.
+#[derive(Debug)]
+struct P521 {
+    signature: AlgorithmIdentifier,
+    hash: Hash,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+static P521_SHA256: P521 = P521 { signature: alg_id::ECDSA_SHA256, hash: Hash::Sha256 };
+static P521_SHA384: P521 = P521 { signature: alg_id::ECDSA_SHA384, hash: Hash::Sha384 };
+static P521_SHA512: P521 = P521 { signature: alg_id::ECDSA_SHA512, hash: Hash::Sha512 };
+
+/// The digest as a number of 64 bytes: a shorter one stands for the same number with zeros before it (SEC 1, 4.1.4).
+fn padded(hash: Hash, message: &[u8]) -> [u8; 64] {
+    let algorithm = match hash {
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    };
+    let digest = digest::digest(algorithm, message);
+    let mut number = [0; 64];
+    number[64 - digest.as_ref().len()..].copy_from_slice(digest.as_ref());
+    number
+}
+
+impl SignatureVerificationAlgorithm for P521 {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
+        let signature = Signature::from_der(signature).map_err(|_| InvalidSignature)?;
+        key.verify_prehash(&padded(self.hash, message), &signature).map_err(|_| InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        alg_id::ECDSA_P521
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.signature
+    }
+}
+
+/// Loads private keys for client certificates: ring's kinds, then P-521.
+#[derive(Debug)]
+struct Keys;
+
+impl KeyProvider for Keys {
+    fn load_private_key(&self, der: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        match crypto::ring::sign::any_supported_type(&der) {
+            Ok(key) => Ok(key),
+            Err(error) => {
+                let secret = match &der {
+                    PrivateKeyDer::Pkcs8(der) => p521::SecretKey::from_pkcs8_der(der.secret_pkcs8_der()).ok(),
+                    PrivateKeyDer::Sec1(der) => p521::SecretKey::from_sec1_der(der.secret_sec1_der()).ok(),
+                    _ => None,
+                };
+                let key = secret.map(|secret| p521::ecdsa::SigningKey::from(&secret)).ok_or(error)?;
+                Ok(Arc::new(P521Key(Arc::new(key))))
+            }
+        }
+    }
+}
+
+/// A private key on P-521.
+#[derive(Clone)]
+struct P521Key(Arc<p521::ecdsa::SigningKey>);
+
+impl std::fmt::Debug for P521Key {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("P521Key")
+    }
+}
+
+impl SigningKey for P521Key {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered.contains(&SignatureScheme::ECDSA_NISTP521_SHA512).then(|| Box::new(self.clone()) as _)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for P521Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        use p521::ecdsa::signature::hazmat::PrehashSigner as _;
+        let signature: Signature = self
+            .0
+            .sign_prehash(&padded(Hash::Sha512, message))
+            .map_err(|_| Error::General("signing failed".to_owned()))?;
+        let der: DerSignature = signature.to_der();
+        Ok(der.as_bytes().to_vec())
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP521_SHA512
+    }
+}
+
+/// Judges a server's certificate by these roots. Roots that cannot be parsed are left out; with none left a server's
+/// certificate is trusted only if it equals one of them.
+pub fn verifier(trust: Trust, roots: Vec<CertificateDer<'static>>) -> Arc<dyn ServerCertVerifier> {
+    let provider = provider();
+    if trust == Trust::Anything {
+        return Arc::new(Verifier { trust, chain: None, roots: Vec::new(), provider });
+    }
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build().ok();
+    Arc::new(Verifier { trust, chain, roots, provider })
+}
+
+/// Accepts what webpki accepts, and a server's certificate that equals a configured root.
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    roots: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Verifier {
+    fn judge(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // Go's crypto/x509 trusts a certificate that is in the pool of roots, whatever it may sign.
+        if self.roots.iter().any(|root| root == end_entity) {
+            in_its_dates(end_entity, now)?;
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            tokio_rustls::rustls::client::verify_server_name(&parsed, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        match &self.chain {
+            Some(chain) => chain.verify_server_cert(end_entity, intermediates, name, ocsp_response, now),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.trust == Trust::Anything {
+            return Ok(ServerCertVerified::assertion());
+        }
+        match self.judge(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The chain and the dates are judged before the name: the name is all that is wrong.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.trust == Trust::AnyName => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether now is within a certificate's dates. webpki does not show them.
+fn in_its_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let (begin, end) = dates(certificate).ok_or(CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < begin {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > end {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+/// `notBefore` and `notAfter` in seconds since 1970: `Certificate → TBSCertificate → [version], serialNumber, signature,
+/// issuer, validity` (RFC 5280, 4.1).
+fn dates(certificate: &[u8]) -> Option<(i64, i64)> {
+    const SEQUENCE: u8 = 0x30;
+    const VERSION: u8 = 0xA0;
+    let (tag, certificate, _) = element(certificate)?;
+    let (inner_tag, mut rest, _) = element(certificate)?;
+    if tag != SEQUENCE || inner_tag != SEQUENCE {
+        return None;
+    }
+    if rest.first() == Some(&VERSION) {
+        rest = element(rest)?.2;
+    }
+    for _ in 0..3 {
+        rest = element(rest)?.2;
+    }
+    let (_, validity, _) = element(rest)?;
+    let (begin_tag, begin, rest) = element(validity)?;
+    let (end_tag, end, _) = element(rest)?;
+    Some((time(begin_tag, begin)?, time(end_tag, end)?))
+}
+
+/// One DER element: its tag, its contents, and what follows it.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7F)).filter(|it| it.0.len() <= 4)?;
+        (digits.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+    };
+    let (contents, rest) = rest.split_at_checked(length)?;
+    Some((tag, contents, rest))
+}
+
+/// `UTCTime` (`YYMMDDhhmmssZ`) or `GeneralizedTime` (`YYYYMMDDhhmmssZ`).
+fn time(tag: u8, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let text = match tag {
+        0x17 if text.len() == 12 => {
+            let century = if text.get(..2)?.parse::<u8>().ok()? < 50 { "20" } else { "19" };
+            format!("{century}{text}")
+        }
+        0x18 if text.len() == 14 => text.to_owned(),
+        _ => return None,
+    };
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i8>().ok();
+    let year = text.get(..4)?.parse::<i16>().ok()?;
+    let civil = jiff::civil::DateTime::new(
+        year,
+        part(4, 6)?,
+        part(6, 8)?,
+        part(8, 10)?,
+        part(10, 12)?,
+        part(12, 14)?,
+        0,
+    );
+    Some(civil.ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+}
