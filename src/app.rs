@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,7 +16,8 @@ use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Exit, Problem};
-use crate::k8s::{Cluster, Connect};
+use crate::files;
+use crate::k8s::{Cluster, Connect, Relay};
 use crate::model::form::Output;
 use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
@@ -49,7 +51,12 @@ pub fn run() -> ExitCode {
 
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
     let printer = Rc::new(Printer::new(&intent.global.look, environment));
-    if let Err(problem) = logging(&intent.global.log) {
+    let force = match &intent.verb {
+        Verb::DemoServe(serve) => serve.force,
+        Verb::CompletionInstall(install) => install.force,
+        _ => false,
+    };
+    if let Err(problem) = logging(&intent.global.log, force) {
         printer.problem(&problem);
         return problem.exit;
     }
@@ -64,6 +71,7 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
     // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
     runtime.shutdown_background();
     let exit = match outcome {
+        Ok(Exit::Reached) if RECORDING_BROKEN.load(Ordering::Relaxed) => Exit::Error,
         Ok(exit) => exit,
         Err(problem) => {
             printer.problem(&problem);
@@ -220,7 +228,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             printer.print(cli::script(shell));
             Ok(Exit::Reached)
         }
-        Verb::CompletionInstall(folder) => shell::install(&printer, folder, environment),
+        Verb::CompletionInstall(install) => shell::install(&printer, install, environment),
         Verb::Complete(completing) => Ok(shell::complete(&printer, global, &completing)),
         Verb::DemoServe(serve) => {
             let scenario = match &serve.scenario {
@@ -233,6 +241,15 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     })?
                 }
             };
+            if let Some(path) = serve.kubeconfig_out.as_ref().filter(|_| !serve.force) {
+                foreign(path, sim::KUBECONFIG_BEGINS.as_bytes(), "a kubeconfig of the demo").map_err(
+                    |why| {
+                        Problem::new(format!("cannot write the kubeconfig {}", path.display()), why).hint(
+                            "choose another name for --kubeconfig-out, or overwrite the file with --force",
+                        )
+                    },
+                )?;
+            }
             let running = pretend(scenario, serve.speed, serve.kubeconfig_out).await?;
             printer.line(&format!("export KUBECONFIG={}", running.kubeconfig().display()));
             interrupted().await;
@@ -290,6 +307,9 @@ async fn connected(
     let standalone = standalone && !urls.is_empty() && key_file.is_some();
     let cluster = match Cluster::connect(&connect(&global.connect)).await {
         Ok(cluster) => {
+            for warning in cluster.warnings() {
+                printer.notice(warning);
+            }
             let cluster = cluster.with_field_manager(manager);
             Some(match &tap {
                 Some(tap) => cluster.with_tap(tap.clone()),
@@ -332,12 +352,14 @@ async fn connected(
     let brokers: Rc<dyn Brokers> = Rc::new(brokers);
     let context = cluster.as_ref().and_then(|cluster| cluster.context().map(str::to_owned));
     let namespace = cluster.as_ref().map(|cluster| cluster.namespace().to_owned()).unwrap_or_default();
+    let server = cluster.as_ref().map(|cluster| cluster.server().to_owned());
     let kubernetes: Rc<dyn Kubernetes> = match cluster {
         Some(cluster) if !standalone => Rc::new(cluster),
         cluster => Rc::new(standalone::Standalone::new(cluster, brokers.clone(), clock.clone())),
     };
     Ok(Hands {
         context,
+        server,
         namespace,
         kubernetes,
         brokers,
@@ -376,17 +398,34 @@ fn connect(flags: &Connection) -> Connect {
         namespace: flags.namespace.clone(),
         silent: flags.silent,
         terminal: std::io::stdin().is_terminal(),
+        relay: Relay(std::sync::Arc::new(|bytes| {
+            // Where nobody reads stderr, nobody misses it.
+            let _ = std::io::Write::write_all(&mut screen::Held, bytes);
+        })),
     }
+}
+
+/// Whether a recording could not be written to its end: the process then ends with 1, unless something worse is known.
+static RECORDING_BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// Warns once when a recording cannot be written any more, and keeps it for the end.
+fn broken(path: &std::path::Path) -> Box<dyn Fn(&str)> {
+    let path = path.display().to_string();
+    Box::new(move |why| {
+        RECORDING_BROKEN.store(true, Ordering::Relaxed);
+        let text = format!("notice: the recording {path} ends here: {why}\n");
+        // Where nobody reads stderr, nobody misses it.
+        let _ = std::io::Write::write_all(&mut screen::Held, text.as_bytes());
+    })
 }
 
 fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
     let Some(path) = &follow.record else { return Ok(None) };
-    Ok(Some(Rc::new(Recorder::create(path)?)))
+    Ok(Some(Rc::new(Recorder::create(path)?.on_failure(broken(path)))))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a file that the user named")]
 fn read_text(path: &std::path::Path, hint: &str) -> Result<String, Problem> {
-    std::fs::read_to_string(path).map_err(|error| {
+    files::read_text(path).map_err(|error| {
         Problem::new(format!("cannot read {}", path.display()), error.to_string()).hint(hint)
     })
 }
@@ -397,7 +436,7 @@ fn read_manifest(file: &ManifestFile) -> Result<(String, String), Problem> {
             let hint = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
             Ok((path.display().to_string(), read_text(path, hint)?))
         }
-        ManifestFile::Stdin => std::io::read_to_string(std::io::stdin())
+        ManifestFile::Stdin => files::read_text_from(std::io::stdin())
             .map(|text| ("stdin".to_owned(), text))
             .map_err(|error| Problem::new("cannot read stdin", error.to_string())),
     }
@@ -416,7 +455,7 @@ async fn pretend(
     speed: f64,
     kubeconfig_out: Option<std::path::PathBuf>,
 ) -> Result<sim::Running, Problem> {
-    sim::serve(sim::Options { scenario, speed, kubeconfig_out })
+    sim::serve_privately(sim::Options { scenario, speed, kubeconfig_out })
         .await
         .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()).hint(WRITABLE))
 }
@@ -441,7 +480,7 @@ fn interrupted() -> Interrupt {
 }
 
 /// Logs to stderr, or into a file; nothing without `-v`.
-fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
+fn logging(log: &crate::cli::intent::Log, force: bool) -> Result<(), Problem> {
     use crate::cli::intent::Level;
     use tracing_subscriber::filter::LevelFilter;
     let level = match log.level {
@@ -457,15 +496,36 @@ fn logging(log: &crate::cli::intent::Log) -> Result<(), Problem> {
     match &log.file {
         None => builder.with_writer(screen::Held::default).init(),
         Some(path) => {
-            #[expect(clippy::disallowed_methods, reason = "the log file that the user named")]
-            let file = std::fs::File::create(path).map_err(|error| {
-                Problem::new(format!("cannot write the log file {}", path.display()), error.to_string())
-                    .hint(WRITABLE)
-            })?;
+            let file = open_log(path, force)?;
             builder.with_writer(std::sync::Mutex::new(file)).init();
         }
     }
     Ok(())
+}
+
+/// How a log of ours begins: such a file is written anew, any other is left alone.
+const LOG_BEGINS: &[u8] = b"# log of kubectl emqx\n";
+
+/// Why a file may not be overwritten: it exists, is not empty, and does not begin as this program writes it.
+fn foreign(path: &std::path::Path, begins: &[u8], what: &str) -> Result<(), String> {
+    if path.is_file() && !files::begins_with(path, begins) {
+        return Err(format!("it exists and is not {what}"));
+    }
+    Ok(())
+}
+
+fn open_log(path: &std::path::Path, force: bool) -> Result<std::fs::File, Problem> {
+    let what = || format!("cannot write the log file {}", path.display());
+    if !force {
+        foreign(path, LOG_BEGINS, "a log of kubectl emqx").map_err(|why| {
+            Problem::new(what(), why).hint("choose another name for --log-file, or remove the file")
+        })?;
+    }
+    let opened = files::open_private(path, true).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, LOG_BEGINS)?;
+        Ok(file)
+    });
+    opened.map_err(|error| Problem::new(what(), error.to_string()).hint(WRITABLE))
 }
 
 /// The readers of both clients, for what was recorded: how a recording becomes facts.

@@ -58,6 +58,121 @@ pub fn text(bytes: &[u8]) -> io::Result<String> {
     }
 }
 
+/// Opens a file, a pipe or `/dev/fd/N` to be read from its beginning; `-` is stdin.
+#[expect(clippy::disallowed_methods, reason = "this is where files are read")]
+pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    Ok(Box::new(File::open(path)?))
+}
+
+/// Whether a file can be opened again and then gives the same: a pipe or a terminal cannot.
+pub fn is_regular(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|it| it.is_file())
+}
+
+/// Copies a stream into a new file that only its owner can read, in a folder of its own; gives the folder and the file.
+pub fn spooled(mut stream: impl Read) -> io::Result<(PathBuf, PathBuf)> {
+    let folder = private_folder("kubectl-emqx-")?;
+    let path = folder.join("stream");
+    create_private(&path).and_then(|mut file| io::copy(&mut stream, &mut file))?;
+    Ok((folder, path))
+}
+
+/// How a text is encoded, by its byte-order mark.
+#[derive(Clone, Copy)]
+enum Encoding {
+    Utf8,
+    Utf16(fn([u8; 2]) -> u16),
+}
+
+/// A stream of text as UTF-8 without a byte-order mark, whichever of the encodings of [`text`] it has.
+pub struct Utf8Stream<R> {
+    inner: R,
+    encoding: Option<Encoding>,
+    /// Bytes of the source that are not decoded yet: half a character at the most.
+    pending: Vec<u8>,
+    /// Bytes that were decoded and not read yet, and how many of them were read.
+    ready: Vec<u8>,
+    taken: usize,
+}
+
+impl<R: Read> Utf8Stream<R> {
+    /// Over a stream at its beginning.
+    pub fn new(inner: R) -> Self {
+        Self { inner, encoding: None, pending: Vec::new(), ready: Vec::new(), taken: 0 }
+    }
+
+    /// Reads the byte-order mark; what is none stays.
+    fn detect(&mut self) -> io::Result<Encoding> {
+        let mut first = Vec::new();
+        (&mut self.inner).take(3).read_to_end(&mut first)?;
+        let (encoding, length) = match first.as_slice() {
+            [0xFF, 0xFE, ..] => (Encoding::Utf16(u16::from_le_bytes), 2),
+            [0xFE, 0xFF, ..] => (Encoding::Utf16(u16::from_be_bytes), 2),
+            [0xEF, 0xBB, 0xBF] => (Encoding::Utf8, 3),
+            _ => (Encoding::Utf8, 0),
+        };
+        first.drain(..length);
+        match encoding {
+            Encoding::Utf8 => self.ready = first,
+            Encoding::Utf16(_) => self.pending = first,
+        }
+        Ok(encoding)
+    }
+
+    /// Decodes the next piece of UTF-16; `false` at the end.
+    fn decode(&mut self, unit: fn([u8; 2]) -> u16) -> io::Result<bool> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "it is not text: not valid UTF-16");
+        let mut piece = [0; 8192];
+        let length = self.inner.read(&mut piece)?;
+        self.pending.extend_from_slice(&piece[..length]);
+        let mut units: Vec<u16> = self.pending.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        // The second half of a pair comes with the next piece.
+        let open = units.last().is_some_and(|last| (0xD800..0xDC00).contains(last));
+        if open && length > 0 {
+            units.pop();
+        }
+        self.pending.drain(..units.len() * 2);
+        if length == 0 && !self.pending.is_empty() {
+            return Err(invalid());
+        }
+        self.ready = String::from_utf16(&units).map_err(|_| invalid())?.into_bytes();
+        self.taken = 0;
+        Ok(length > 0)
+    }
+}
+
+impl<R: Read> Read for Utf8Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let encoding = match self.encoding {
+            Some(encoding) => encoding,
+            None => {
+                let found = self.detect()?;
+                *self.encoding.insert(found)
+            }
+        };
+        loop {
+            let rest = self.ready.get(self.taken..).unwrap_or_default();
+            if !rest.is_empty() || buffer.is_empty() {
+                let length = rest.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&rest[..length]);
+                self.taken += length;
+                return Ok(length);
+            }
+            match encoding {
+                Encoding::Utf8 => return self.inner.read(buffer),
+                Encoding::Utf16(unit) => {
+                    if !self.decode(unit)? && self.ready.is_empty() {
+                        return Ok(0);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Creates a file that only its owner can read and write; one that exists is an error of the kind `AlreadyExists`.
 pub fn create_private(path: &Path) -> io::Result<File> {
     private().create_new(true).open(path)
@@ -84,6 +199,16 @@ pub fn open_private(path: &Path, force: bool) -> io::Result<File> {
         }
         other => other,
     }
+}
+
+/// Whether a file is empty or begins with these bytes.
+pub fn begins_with(path: &Path, bytes: &[u8]) -> bool {
+    let mut first = Vec::new();
+    let length = bytes.len() as u64;
+    let opened = OpenOptions::new().read(true).open(path);
+    opened
+        .and_then(|file| file.take(length).read_to_end(&mut first))
+        .is_ok_and(|_| first.is_empty() || first == bytes)
 }
 
 fn private() -> OpenOptions {
@@ -170,6 +295,39 @@ mod tests {
             assert!(text(bytes).is_err(), "{bytes:?}");
         }
         assert_eq!(text(b"").expect("empty"), "");
+    }
+
+    #[test]
+    fn a_stream_is_decoded_as_a_whole_file_is() {
+        let words = "größe: 1 \u{1f980}\n".repeat(3000);
+        let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}".encode_utf16().chain(words.encode_utf16()).flat_map(unit).collect()
+        };
+        /// Gives one byte at a time: every character is cut.
+        struct Slowly<'a>(&'a [u8]);
+        impl Read for Slowly<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let length = self.0.len().min(buffer.len()).min(1);
+                buffer[..length].copy_from_slice(&self.0[..length]);
+                self.0 = &self.0[length..];
+                Ok(length)
+            }
+        }
+        for bytes in [
+            words.as_bytes().to_vec(),
+            format!("\u{feff}{words}").into_bytes(),
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+        ] {
+            let (mut whole, mut slow) = (String::new(), String::new());
+            Utf8Stream::new(&bytes[..]).read_to_string(&mut whole).expect("text");
+            Utf8Stream::new(Slowly(&bytes)).read_to_string(&mut slow).expect("text");
+            assert!(whole == words && slow == words);
+        }
+        for bytes in [&b"\xff\xfea"[..], b"\xff\xfe\x00\xd8"] {
+            assert!(Utf8Stream::new(bytes).read_to_end(&mut Vec::new()).is_err(), "{bytes:?}");
+        }
+        assert_eq!(Utf8Stream::new(&b"a"[..]).read_to_end(&mut Vec::new()).expect("short"), 1);
     }
 
     #[test]

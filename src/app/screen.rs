@@ -16,6 +16,7 @@ use crate::cli::intent::{
 };
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
+use crate::files;
 use crate::model::{InstanceId, NodeName, Strategy};
 use crate::output::{Printer, Terminal};
 use crate::plan::reach::Asked;
@@ -104,7 +105,8 @@ pub(super) async fn live(
     let setup = Setup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
-        place: hands.context.clone().unwrap_or_default(),
+        place: hands.context.clone().or_else(|| hands.server.clone()).unwrap_or_default(),
+        server: hands.server.clone().unwrap_or_default(),
         read_only: follow.read_only,
         many: looked.id.is_none(),
         strategy: looked.ours.clone().unwrap_or(strategy),
@@ -132,6 +134,21 @@ pub(super) async fn live(
 
 /// Opens the view on a recording.
 pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, interrupt: Interrupt) -> Outcome {
+    // The view goes back to the beginning: what can be read only once is copied first.
+    let spool = if files::is_regular(&file) {
+        None
+    } else {
+        let copied = files::open(&file).and_then(files::spooled);
+        let (folder, copy) = copied.map_err(|error| {
+            Problem::new(format!("cannot read the recording {}", file.display()), error.to_string())
+                .hint("kubectl emqx rebalance watch --record FILE writes a recording")
+        })?;
+        Some((Spool(folder), copy))
+    };
+    let (_spool, file) = match spool {
+        None => (None, file),
+        Some((spool, copy)) => (Some(spool), copy),
+    };
     let begin = Recording::open(&file, Rc::new(Wire))?.begin();
     let open: OpenTape = Rc::new(move || {
         let recording = Recording::open(&file, Rc::new(Wire))?;
@@ -147,6 +164,7 @@ pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, inter
         theme: printer.theme(),
         zone: printer.zone().clone(),
         place: String::new(),
+        server: String::new(),
         read_only: true,
         many: false,
         strategy: Strategy::default(),
@@ -159,6 +177,15 @@ pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, inter
     let from = tui::hands::From::Tape(open);
     let _quiet = Quiet::begin();
     tui::open(Opening { setup, from, timeout: None, interrupt, judged: false }).await
+}
+
+/// A folder of ours that is removed at the end.
+struct Spool(PathBuf);
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What is logged while the screen is on; `None` while it is off.
@@ -221,7 +248,9 @@ impl Recordings {
     /// Recording into a file from the start, if one was asked for.
     pub(super) fn of(follow: &Follow) -> Result<Rc<Self>, Problem> {
         let file = match &follow.record {
-            Some(path) => Some((Recorder::create(path)?, path.display().to_string())),
+            Some(path) => {
+                Some((Recorder::create(path)?.on_failure(super::broken(path)), path.display().to_string()))
+            }
             None => None,
         };
         Ok(Rc::new(Self { file: RefCell::new(file) }))
@@ -246,7 +275,7 @@ impl Records for Recordings {
     fn begin(&self) -> Result<String, Problem> {
         let now = super::now();
         let name = now.strftime("emqx-%Y%m%d-%H%M%S.jsonl").to_string();
-        let recorder = Recorder::create(&name)?;
+        let recorder = Recorder::create(&name)?.on_failure(super::broken(std::path::Path::new(&name)));
         *self.file.borrow_mut() = Some((recorder, name.clone()));
         Ok(name)
     }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::{connect, hands};
 use crate::cli::complete::Candidate;
-use crate::cli::intent::{Completing, Look, Names};
+use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};
 use crate::commands::{self, Outcome};
 use crate::error::{Exit, Problem};
+use crate::files;
 use crate::k8s::Entry;
 use crate::output::{Printer, Terminal};
 use crate::sim::Scenario;
@@ -73,15 +74,22 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
 /// Writes the shim beside the program, or into a folder, and says what else kubectl needs.
 pub(super) fn install(
     printer: &Printer,
-    folder: Option<PathBuf>,
+    install: CompletionInstall,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Outcome {
     let path = environment("PATH").unwrap_or_default();
     let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let Some(folder) = folder.or_else(|| beside(&on_path)) else {
+    let Some(folder) = install.folder.or_else(|| beside(&on_path)) else {
         return Err(Problem::new("cannot tell where kubectl-emqx is", "").hint(ELSEWHERE));
     };
     let shim = folder.join(SHIM_NAME);
+    if shim.is_file() && !install.force && !ours(&shim) {
+        return Err(Problem::new(
+            format!("cannot write {}", shim.display()),
+            "it exists and was not written by kubectl emqx",
+        )
+        .hint("choose another folder with --dir DIR, or overwrite the file with --force"));
+    }
     write(&shim).map_err(|error| {
         Problem::new(format!("cannot write {}", shim.display()), error.to_string()).hint(ELSEWHERE)
     })?;
@@ -108,6 +116,11 @@ fn beside(on_path: &[PathBuf]) -> Option<PathBuf> {
     let found = || on_path.iter().find(|folder| folder.join(&called).is_file()).cloned();
     let own = || std::env::current_exe().ok()?.parent().map(Path::to_path_buf);
     folder.map(Path::to_path_buf).or_else(found).or_else(own)
+}
+
+/// Whether a file is a script of ours, of whatever version: it asks the program for names.
+fn ours(shim: &Path) -> bool {
+    files::read_text(shim).is_ok_and(|text| text.contains("kubectl-emqx") || text.trim().is_empty())
 }
 
 fn write(shim: &Path) -> std::io::Result<()> {

@@ -375,6 +375,9 @@ pub(super) struct ServeArgs {
     /// Write the kubeconfig here
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig_out: Option<PathBuf>,
+    /// Overwrite the file of --kubeconfig-out or --log-file whatever it holds
+    #[arg(long)]
+    pub(super) force: bool,
     /// Play a scenario of your own
     #[arg(long, value_name = "SCENARIO.yaml")]
     pub(super) file: Option<PathBuf>,
@@ -406,4 +409,7 @@ pub(super) struct InstallArgs {
     /// Into this folder [default: beside the program]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(super) dir: Option<PathBuf>,
+    /// Overwrite kubectl_complete-emqx, or the file of --log-file, whatever it holds
+    #[arg(long)]
+    pub(super) force: bool,
 }

@@ -165,10 +165,19 @@ pub enum Verb {
     Version(Version),
     /// `completion SHELL`.
     Completion(Shell),
-    /// `completion install`, into this folder; else beside the program.
-    CompletionInstall(Option<PathBuf>),
+    /// `completion install`.
+    CompletionInstall(CompletionInstall),
     /// What a shell asks while somebody types.
     Complete(Completing),
+}
+
+/// `completion install`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompletionInstall {
+    /// Into this folder; else beside the program.
+    pub folder: Option<PathBuf>,
+    /// Whether a file of another origin is overwritten.
+    pub force: bool,
 }
 
 /// A shell that can complete.
@@ -545,4 +554,6 @@ pub struct DemoServe {
     pub speed: f64,
     /// Where the kubeconfig goes; else into a temporary folder.
     pub kubeconfig_out: Option<PathBuf>,
+    /// Whether a file of another origin is overwritten.
+    pub force: bool,
 }

@@ -113,7 +113,8 @@ async fn planned(
     gathered: &Gathered,
     wanted: &Wanted,
 ) -> Result<(Live, String), Problem> {
-    let name = match wanted.written.as_ref().and_then(|written| written.name.clone()) {
+    let written = wanted.written.as_ref();
+    let name = match written.and_then(|it| it.name.clone().or_else(|| it.generate_name.clone())) {
         Some(name) => name,
         None => manifest::name(&gathered.id.name, hands.clock.now()),
     };
@@ -128,8 +129,10 @@ async fn again(
     name: &str,
 ) -> Result<(Live, String), Problem> {
     let back = Return { session_move_ms: intent.session_move_ms, ..Return::default() };
-    let mut live =
-        live(hands, gathered, &wanted.strategy, back, intent.backend, Some(name), &intent.skip).await?;
+    // The API server completes a `generateName`: there is no name yet that could be taken.
+    let generated = wanted.written.as_ref().is_some_and(|written| written.generate_name.is_some());
+    let taken = Some(name).filter(|_| !generated);
+    let mut live = live(hands, gathered, &wanted.strategy, back, intent.backend, taken, &intent.skip).await?;
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {

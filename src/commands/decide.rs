@@ -42,13 +42,23 @@ pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(),
         return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
             .hint("pass --yes to go ahead without a question"));
     }
+    let question = format!("{question}{}", cluster(hands));
     let mut interrupt = (hands.interrupt)();
     tokio::select! {
         biased;
         () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").exit(Exit::Interrupted)),
-        yes = hands.printer.ask(question) => {
+        yes = hands.printer.ask(&question) => {
             if yes { Ok(()) } else { Err(Problem::refused("not confirmed", "nothing was changed")) }
         }
+    }
+}
+
+/// Which cluster a question is about: the context and the API server.
+fn cluster(hands: &Hands) -> String {
+    match (&hands.context, &hands.server) {
+        (Some(context), Some(server)) => format!(" (context {context}, API server {server})"),
+        (None, Some(server)) => format!(" (API server {server})"),
+        _ => String::new(),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Hands {
     pub namespace: String,
     /// Where everything is said.
     pub printer: Rc<Printer>,
+    /// The API server's address, for messages; `None` without Kubernetes.
+    pub server: Option<String>,
     /// Whether stdin is a terminal: without one nobody can answer a question.
     pub answers: bool,
     /// Makes something that is over when the user interrupts.

@@ -24,6 +24,25 @@ use crate::plan::results::{
 };
 use crate::plan::upgrade::forecast::UpgradePlan;
 
+/// The most characters of one notice: texts of servers may be of any length.
+const LONGEST_NOTICE: usize = 1000;
+
+/// The most notices of one process. A recording can have thousands of lines that cannot be read.
+const MOST_NOTICES: usize = 40;
+
+/// The most characters of one error.
+const LONGEST_ERROR: usize = 4000;
+
+const NO_MORE_NOTICES: &str = "further notices are not shown";
+
+/// The beginning of a text with at most this many characters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Where the words go.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,19 +261,26 @@ impl Printer {
         self.push(true, &format!("{gap}{} {}\n", theme.paint(Tone::Faint, "next:"), theme.clean(command)));
     }
 
-    /// Something worth knowing; the same one is said once.
+    /// Something worth knowing; the same one is printed once, cut at [`LONGEST_NOTICE`], and at most [`MOST_NOTICES`].
     pub fn notice(&self, text: &str) {
-        if self.said.borrow_mut().insert(text.to_owned()) {
-            let theme = self.talk_theme();
-            self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(text)));
+        let text = shortened(text, LONGEST_NOTICE);
+        let count = self.said.borrow().len();
+        if count > MOST_NOTICES || !self.said.borrow_mut().insert(text.clone()) {
+            return;
         }
+        let theme = self.talk_theme();
+        let text = if count == MOST_NOTICES { NO_MORE_NOTICES.to_owned() } else { text };
+        self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(&text)));
     }
 
     /// What failed, why, and what to type next.
     pub fn problem(&self, problem: &Problem) {
         let theme = self.talk_theme();
-        let mut text =
-            format!("{} {}\n", theme.paint(Tone::Bad, "error:"), theme.clean(&problem.to_string()));
+        let mut text = format!(
+            "{} {}\n",
+            theme.paint(Tone::Bad, "error:"),
+            theme.clean(&shortened(&problem.to_string(), LONGEST_ERROR))
+        );
         if let Some(hint) = &problem.hint {
             put!(text, "{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint));
         }

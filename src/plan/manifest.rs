@@ -117,8 +117,10 @@ pub fn annotate(manifest: &mut Value, key: &str, text: &str) {
 /// What a manifest from a file asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
-    /// The name, or the beginning of one (`generateName`).
+    /// The name; `None` where it names none.
     pub name: Option<String>,
+    /// The beginning of a name that the API server completes (`generateName`); only without `name`, as in kubectl.
+    pub generate_name: Option<String>,
     /// The namespace it names.
     pub namespace: Option<String>,
     /// The kind it names; `None` where it names none.
@@ -153,8 +155,10 @@ pub fn written(object: Value, from: &str) -> Result<Written, Problem> {
         return Err(bad("spec.rebalanceStrategy is missing".to_owned()));
     };
     let strategy = read_strategy(given).map_err(bad)?;
+    let name = text("/metadata/name").filter(|name| !name.is_empty());
     Ok(Written {
-        name: text("/metadata/name"),
+        generate_name: text("/metadata/generateName").filter(|stem| !stem.is_empty() && name.is_none()),
+        name,
         namespace: text("/metadata/namespace"),
         instance_kind: text("/spec/instanceKind"),
         instance_name,
@@ -257,9 +261,13 @@ pub fn mended(
     let Some(metadata) = metadata.and_then(Value::as_object_mut) else {
         return Err(Problem::new("cannot use the manifest", "its metadata is not a map").exit(Exit::Error));
     };
-    metadata.insert("name".into(), json!(name));
+    if written.generate_name.is_some() {
+        metadata.remove("name");
+    } else {
+        metadata.insert("name".into(), json!(name));
+        metadata.remove("generateName");
+    }
     metadata.insert("namespace".into(), json!(instance.namespace));
-    metadata.remove("generateName");
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }

@@ -1,8 +1,7 @@
 //! Reading a recording, line by line, whatever its size.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::error::Problem;
+use crate::files::{self, LONGEST_LINE, Utf8Stream};
 use crate::model::Fact;
 use crate::seam::{Clock, FactStream, Moment, Translate, driven};
 
@@ -29,11 +29,14 @@ struct Line {
     at: Option<Timestamp>,
 }
 
+/// The text of a recording.
+type Lines = BufReader<Box<dyn Read>>;
+
 /// A recording, open at its beginning. As an iterator it gives every line's facts, or a problem that names the line;
 /// a line that cannot be read does not end it, but what cannot be read from disk does.
 pub struct Recording {
     path: PathBuf,
-    lines: BufReader<File>,
+    lines: Lines,
     translate: Rc<dyn Translate>,
     begin: Timestamp,
     line: usize,
@@ -71,11 +74,18 @@ impl Recording {
             Problem::new(format!("cannot read the recording {}", path.display()), error.to_string())
                 .hint("kubectl emqx rebalance watch --record FILE writes a recording")
         };
-        #[allow(clippy::disallowed_methods, reason = "a recording is a file")]
-        let file = File::open(&path).map_err(fail)?;
-        let mut lines = BufReader::new(file);
-        let begin = begin(&mut lines).map_err(fail)?;
-        lines.rewind().map_err(fail)?;
+        let open = || -> std::io::Result<Lines> {
+            Ok(BufReader::new(Box::new(Utf8Stream::new(files::open(&path)?))))
+        };
+        let mut lines = open().map_err(fail)?;
+        // A pipe is read once: what was looked through is kept.
+        let again = files::is_regular(&path);
+        let mut kept = if again { None } else { Some(Vec::new()) };
+        let begin = begin(&mut lines, &mut kept).map_err(fail)?;
+        let lines = match kept {
+            None => open().map_err(fail)?,
+            Some(kept) => BufReader::new(Box::new(std::io::Cursor::new(kept).chain(lines)) as Box<dyn Read>),
+        };
         let begin = begin.ok_or_else(|| {
             Problem::new(
                 format!("cannot use the recording {}", path.display()),
@@ -169,8 +179,13 @@ impl Iterator for Recording {
         while !self.over {
             let mut bytes = Vec::new();
             self.line += 1;
-            match self.lines.read_until(b'\n', &mut bytes) {
+            let read = (&mut self.lines).take(LONGEST_LINE).read_until(b'\n', &mut bytes);
+            match read {
                 Ok(0) => self.over = true,
+                Ok(length) if length as u64 == LONGEST_LINE && bytes.last() != Some(&b'\n') => {
+                    self.over = true;
+                    return Some(Err(self.problem(format!("it is longer than {} MB", LONGEST_LINE >> 20))));
+                }
                 Ok(_) => match std::str::from_utf8(&bytes) {
                     Ok(text) if text.trim().is_empty() => {}
                     Ok(text) => return Some(self.moment(text)),
@@ -190,19 +205,21 @@ fn after(time: Timestamp, seconds: f64) -> Timestamp {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| time.checked_add(it).ok()).unwrap_or(time)
 }
 
-fn begin(lines: &mut BufReader<File>) -> std::io::Result<Option<Timestamp>> {
+/// When it began. What is read is added to `kept`, of which there is at most [`LONGEST_LINE`].
+fn begin(lines: &mut Lines, kept: &mut Option<Vec<u8>>) -> std::io::Result<Option<Timestamp>> {
     let mut latest = None;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     for _ in 0..LOOKED_THROUGH {
-        text.clear();
-        match lines.read_line(&mut text) {
-            Ok(0) => break,
-            Ok(_) => {}
-            // Not UTF-8: the reader will say so, with the line.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => continue,
-            Err(error) => return Err(error),
+        bytes.clear();
+        let length = lines.take(LONGEST_LINE).read_until(b'\n', &mut bytes)?;
+        if let Some(kept) = kept.as_mut() {
+            kept.extend_from_slice(&bytes);
         }
-        let Ok(line) = serde_json::from_str::<Line>(&text) else { continue };
+        if length == 0 || kept.as_ref().is_some_and(|kept| kept.len() as u64 >= LONGEST_LINE) {
+            break;
+        }
+        // A line that cannot be read is reported later, with its number.
+        let Ok(line) = serde_json::from_slice::<Line>(&bytes) else { continue };
         if line.from == "clock"
             && let Some(at) = line.at
         {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
+use crate::files;
 use crate::seam::Tap;
 
 /// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so
@@ -29,6 +29,8 @@ struct State {
     /// The second of the last line.
     last: f64,
     failure: Option<String>,
+    /// Called once when writing fails.
+    on_failure: Option<Box<dyn Fn(&str)>>,
 }
 
 /// Seconds after the last line, from which an answer that is the same again leaves a line that says only when: without it the
@@ -39,7 +41,7 @@ impl Recorder {
     /// Writes to a new file; one that exists is left alone.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, Problem> {
         let path: PathBuf = path.as_ref().to_owned();
-        let file = File::options().write(true).create_new(true).open(&path).map_err(|error| {
+        let file = files::create_private(&path).map_err(|error| {
             let problem = Problem::new(format!("cannot record to {}", path.display()), error.to_string());
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 problem.hint("recordings are not overwritten: choose another name, or remove the file")
@@ -59,8 +61,16 @@ impl Recorder {
             versions: BTreeMap::new(),
             last: 0.0,
             failure: None,
+            on_failure: None,
         };
         Self { state: RefCell::new(state) }
+    }
+
+    /// The same, with something to call at once when writing fails.
+    #[must_use]
+    pub fn on_failure(self, call: Box<dyn Fn(&str)>) -> Self {
+        self.state.borrow_mut().on_failure = Some(call);
+        self
     }
 
     /// Why writing stopped, if it did (a full disk must not end what is being watched).
@@ -86,7 +96,11 @@ impl State {
         }
         self.last = line["t"].as_f64().unwrap_or(self.last);
         if let Err(error) = writeln!(self.out, "{line}").and_then(|()| self.out.flush()) {
-            self.failure = Some(error.to_string());
+            let why = crate::error::Problem::new("", error.to_string()).why;
+            if let Some(call) = &self.on_failure {
+                call(&why);
+            }
+            self.failure = Some(why);
         }
     }
 }

@@ -45,18 +45,19 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
     Some(out)
 }
 
-/// Annotations that repeat whole manifests or configurations.
-const REPEATS: [&str; 3] = [
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "apps.emqx.io/last-emqx-configuration",
-    "apps.emqx.io/last-applied",
+/// Annotations that are kept: ours, and what tells a revision. Any other may hold a manifest, a token or a password.
+const KEPT: [&str; 4] = [
+    "cli.emqx.io/",
+    "deployment.kubernetes.io/revision",
+    "apps.emqx.io/initial-delay-seconds",
+    "apps.emqx.io/instance-name",
 ];
 
 fn metadata(metadata: &mut Value) {
     let Some(metadata) = metadata.as_object_mut() else { return };
     metadata.remove("managedFields");
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.retain(|key, _| !REPEATS.contains(&key.as_str()));
+        annotations.retain(|key, _| KEPT.iter().any(|kept| key.starts_with(kept)));
     }
 }
 
@@ -108,7 +109,8 @@ mod tests {
     fn keys_and_configuration_stay_out() {
         let object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX",
             "metadata": {"name": "emqx", "managedFields": [1], "annotations": {
-                "apps.emqx.io/last-emqx-configuration": "hunter2", "team": "a"}},
+                "apps.emqx.io/last-emqx-configuration": "hunter2", "team.example/note": "hunter2",
+                "cli.emqx.io/plan": "{}"}},
             "spec": {"image": "emqx/emqx:5.8", "bootstrapAPIKeys": [{"key": "k", "secret": "hunter2"}],
                 "config": {"mode": "Merge", "data": "authn.password = hunter2"},
                 "coreTemplate": {"spec": {"replicas": 2, "env": [{"name": "P", "value": "hunter2"}]}}},
@@ -117,7 +119,7 @@ mod tests {
         let text = written.to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("\"replicas\":2"), "{text}");
-        assert!(written["metadata"]["annotations"]["team"].is_string());
+        assert_eq!(written["metadata"]["annotations"], json!({"cli.emqx.io/plan": "{}"}));
     }
 
     #[test]

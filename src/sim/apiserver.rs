@@ -51,6 +51,8 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Everything a request needs.
 #[derive(Clone)]
 pub(super) struct Server {
+    /// The first part of every path, without which nothing is served; `None` serves at the root.
+    pub(super) secret: Option<String>,
     pub(super) verbs: Verbs,
     pub(super) emqx: Emqx,
     /// A change cuts every connection.
@@ -154,10 +156,16 @@ impl Server {
         // Split before decoding: a name may hold an escaped slash.
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        if let ["healthz" | "livez" | "readyz", ..] = parts.as_slice() {
+        let parts = match (&self.secret, parts.as_slice()) {
+            (None, parts) => parts,
+            (Some(secret), [first, rest @ ..]) if first == secret => rest,
+            // Another user of this machine, who cannot read the kubeconfig.
+            _ => return self.failed(&Failure::no_path()),
+        };
+        if let ["healthz" | "livez" | "readyz", ..] = parts {
             return self.plain(200, "text/plain", Bytes::from_static(b"ok"));
         }
-        let (address, parts) = match parts.as_slice() {
+        let (address, parts) = match parts {
             ["as", user, rest @ ..] => (Some(*user), rest),
             rest => (None, rest),
         };

@@ -92,7 +92,7 @@ pub struct InMemory {
 pub fn start(scenario: Scenario, clock: &Clock) -> Result<InMemory, SimError> {
     let namespace = scenario.namespace.clone();
     let parts = Parts::new(&scenario, clock)?;
-    let door = Door { server: parts.server() };
+    let door = Door { server: parts.server(None) };
     let client = door.client("admin", &namespace);
     let (emqx, faults) = (parts.emqx.clone(), parts.faults.clone());
     let tasks = parts.run(scenario, clock, client);

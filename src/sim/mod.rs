@@ -57,4 +57,4 @@ mod workloads;
 
 pub use faults::Faults;
 pub use scenario::Scenario;
-pub use serve::{Options, Running, SimError, serve};
+pub use serve::{KUBECONFIG_BEGINS, Options, Running, SimError, serve, serve_privately};

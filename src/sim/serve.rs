@@ -1,7 +1,7 @@
 //! Puts the pretend cluster together and keeps it running.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::scenario::{Fault, Scenario, ScenarioError};
 use super::schema::Schemas;
 use super::store::Store;
 use super::verbs::Verbs;
+use crate::files;
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -40,6 +41,9 @@ pub enum SimError {
     /// No socket.
     #[error("cannot listen on 127.0.0.1: {0}")]
     Listen(#[source] std::io::Error),
+    /// No random numbers for the address.
+    #[error("cannot choose an address that cannot be guessed: {0}")]
+    Secret(#[source] std::io::Error),
     /// No kubeconfig.
     #[error("cannot write the kubeconfig {path}: {source}")]
     Kubeconfig {
@@ -75,16 +79,29 @@ pub struct Running {
 
 /// Starts a pretend cluster on loopback; it answers when this returns.
 pub async fn serve(options: Options) -> Result<Running, SimError> {
+    serve_under(options, None).await
+}
+
+/// The same under a path of 128 random bits: only a user who can read the kubeconfig can use the cluster.
+pub async fn serve_privately(options: Options) -> Result<Running, SimError> {
+    let secret = files::random_word().map_err(SimError::Secret)?;
+    serve_under(options, Some(secret)).await
+}
+
+async fn serve_under(options: Options, secret: Option<String>) -> Result<Running, SimError> {
     let Options { scenario, speed, kubeconfig_out } = options;
     let clock = Clock::new(speed);
     let parts = Parts::new(&scenario, &clock)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(SimError::Listen)?;
-    let url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
+    let mut url = format!("http://{}", listener.local_addr().map_err(SimError::Listen)?);
+    if let Some(secret) = &secret {
+        url = format!("{url}/{secret}");
+    }
     let (kubeconfig, folder) =
         write_kubeconfig(kubeconfig_out, &access::kubeconfig(&url, &scenario.namespace))?;
     let client = kube::Client::try_from(admin(&url)?)?;
     let (emqx, faults) = (parts.emqx.clone(), parts.faults.clone());
-    let mut tasks = vec![tokio::spawn(apiserver::serve(listener, parts.server()))];
+    let mut tasks = vec![tokio::spawn(apiserver::serve(listener, parts.server(secret)))];
     tasks.extend(parts.run(scenario, &clock, client));
     Ok(Running { url, kubeconfig, folder, emqx, faults, tasks: Mutex::new(tasks) })
 }
@@ -119,9 +136,10 @@ impl Parts {
         Ok(Self { emqx, faults, verbs, table })
     }
 
-    /// The API server of it.
-    pub(super) fn server(&self) -> Server {
+    /// The API server of it; `secret` is the first part of every path.
+    pub(super) fn server(&self, secret: Option<String>) -> Server {
         Server {
+            secret,
             verbs: self.verbs.clone(),
             emqx: self.emqx.clone(),
             cut_all: self.faults.all_cut(),
@@ -161,22 +179,20 @@ fn admin(url: &str) -> Result<kube::Config, SimError> {
     Ok(kube::Config::new(address))
 }
 
-/// Tells kubeconfigs of one process apart.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+/// The first line of a kubeconfig of the demo, by which a later demo recognises it.
+pub const KUBECONFIG_BEGINS: &str = "# kubeconfig of kubectl emqx demo\n";
 
 fn write_kubeconfig(wanted: Option<PathBuf>, text: &str) -> Result<(PathBuf, Option<PathBuf>), SimError> {
     let (path, folder) = if let Some(path) = wanted {
         (path, None)
     } else {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("kubectl-emqx-demo-{}-{number}", std::process::id()));
+        let folder = files::private_folder("kubectl-emqx-demo-")
+            .map_err(|source| SimError::Kubeconfig { path: std::env::temp_dir(), source })?;
         (folder.join("config"), Some(folder))
     };
     let failed = |source| SimError::Kubeconfig { path: path.clone(), source };
-    if let Some(folder) = &folder {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    std::fs::write(&path, text).map_err(failed)?;
+    let text = format!("{KUBECONFIG_BEGINS}{text}");
+    files::write_private(&path, text.as_bytes(), true).map_err(failed)?;
     Ok((path, folder))
 }
 
