@@ -214,6 +214,35 @@ fn hostile_names_stay_in_their_columns() {
 }
 
 #[test]
+fn the_head_names_the_context_and_the_api_server_at_every_width() {
+    let (context, server) = (
+        "arn:aws:eks:eu-west-1:123456789012:cluster/prod-eu-payments",
+        "https://0123456789ABCDEF0123456789ABCDEF.gr7.eu-west-1.eks.amazonaws.com",
+    );
+    let mut bench = idle();
+    bench.state.setup.place = context.to_owned();
+    bench.state.setup.server = server.to_owned();
+    let mut heads = String::new();
+    for width in [60, 80, 100, 132, 200] {
+        let screen = bench.screen(width, 24);
+        let head = screen.lines().next().expect("a head");
+        for end in ["@ arn", "ents (", "(012", "com)", " emqx"] {
+            assert!(head.contains(end), "{width}: {end}: {head}");
+        }
+        assert_eq!(head.contains(context), width == 200, "{head}");
+        heads.push_str(head.trim_end());
+        heads.push('\n');
+    }
+    insta::assert_snapshot!("heads", heads);
+    bench.state.setup.place = "prod".to_owned();
+    bench.state.setup.server = "https://api:6443".to_owned();
+    for width in [60, 80, 100] {
+        let screen = bench.screen(width, 24);
+        assert!(screen.lines().next().expect("a head").contains("@ prod (api:6443)"), "{screen}");
+    }
+}
+
+#[test]
 fn the_plan_follows_the_keys_and_is_applied_after_a_typed_word() {
     let mut bench = idle();
     bench.keys("p");

@@ -126,6 +126,8 @@ pub struct Setup {
     pub zone: TimeZone,
     /// What stands beside the namespace: the context.
     pub place: String,
+    /// The API server's address.
+    pub server: String,
     /// Whether nothing can be changed from here.
     pub read_only: bool,
     /// Whether there may be several clusters.

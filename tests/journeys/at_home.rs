@@ -103,6 +103,11 @@ fn target(demo: &Cluster) -> String {
     rest.split('/').next().unwrap_or_default().to_owned()
 }
 
+/// What a cluster of a kubeconfig says to trust the certificate of the tests.
+fn trusted() -> String {
+    format!(", certificate-authority: {}", data("tls/own-ca.crt"))
+}
+
 /// A kubeconfig for a server, with more for the cluster and the user, both as YAML in one line.
 fn kubeconfig(demo: &Cluster, name: &str, server: &str, cluster: &str, user: &str) -> String {
     let text = format!(
@@ -114,19 +119,97 @@ fn kubeconfig(demo: &Cluster, name: &str, server: &str, cluster: &str, user: &st
     demo.file(name, &text)
 }
 
+/// A folder of test data.
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An address with TLS in front of another one, by a certificate of the test data.
+fn secure(target: &str, certificate: &str) -> String {
+    let path = |kind: &str| std::path::PathBuf::from(data(&format!("tls/{certificate}.{kind}")));
+    format!("https://127.0.0.1:{}", crate::gateway::door(target, &path("crt"), &path("key")))
+}
+
+#[test]
+fn no_credentials_are_sent_over_plain_http() {
+    let demo = Cluster::faulty("documented", 40.0);
+    let gateway = Gateway::before(&target(&demo));
+    let server = format!("http://{}/as/viewer", gateway.address);
+    demo.run(&format!("status --server {server} --token admin --as alice"))
+        .exits(0)
+        .says("no credentials are sent");
+    let heard = gateway.heard();
+    assert!(!heard.contains("authorization") && !heard.contains("impersonate"), "{heard}");
+}
+
+#[test]
+fn certificates_are_accepted_as_kubectl_accepts_them() {
+    let demo = Cluster::faulty("documented", 40.0);
+    let target = target(&demo);
+    let status = |certificate: &str, ca: &str| {
+        let server = secure(&target, certificate);
+        let ca = data(&format!("tls/{ca}.crt"));
+        demo.run(&format!("status --server {server}/as/admin --certificate-authority {ca}"))
+    };
+    // A certificate that is its own CA; a leaf given as CA; one on P-521; one signed by an authority on P-521.
+    for (certificate, ca) in [("own-ca", "own-ca"), ("leaf", "leaf"), ("p521", "p521"), ("leaf", "authority")]
+    {
+        status(certificate, ca).exits(0).shows("10,000 connections");
+    }
+    status("leaf", "own-ca").fails(1).says("authority that is not known");
+    status("other-name", "other-name").fails(1).says("another name");
+}
+
+#[test]
+fn kubeconfigs_from_the_field_are_read_as_kubectl_reads_them() {
+    let demo = Cluster::faulty("documented", 40.0);
+    let server = secure(&target(&demo), "own-ca");
+    let ca = data("tls/own-ca.crt");
+    let kubectl = crate::completion::tool("kubectl");
+    for name in [
+        "emptycerts",
+        "emptyns",
+        "emptypaths",
+        "emptytlsname",
+        "other-nameless",
+        "other-nocluster",
+        "other-badexec",
+        "anchors",
+        "binary-ca",
+        "wrapped-ca",
+        "tokennl",
+        "fail",
+        "missing",
+        "gkereal",
+    ] {
+        let file = data(&format!("field/kubeconfig/{name}.kc"));
+        let common = format!("--kubeconfig {file} --server {server} --certificate-authority {ca}");
+        let ours = demo.run(&format!("version {common}"));
+        if let Some(kubectl) = &kubectl {
+            let mut command = Command::new(kubectl);
+            command.arg("get").arg("--raw=/version").args(common.split(' '));
+            let theirs = command.output().expect("kubectl runs");
+            let said = String::from_utf8_lossy(&theirs.stderr).into_owned();
+            assert_eq!(ours.code == Some(0), theirs.status.success(), "{name}\n{ours}\nkubectl: {said}");
+        }
+        assert_ne!(ours.code, Some(101), "{name}\n{ours}");
+    }
+}
+
 #[test]
 fn who_is_meant_reaches_the_api_server() {
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::faulty("documented", 40.0);
     let gateway = Gateway::before(&target(&demo));
-    let server = format!("http://{}", gateway.address);
-    demo.run(&format!("status --server {server} --token viewer")).exits(0).says("secrets");
+    let server = secure(&gateway.address, "own-ca");
+    let ca = format!("--certificate-authority {}", data("tls/own-ca.crt"));
+    demo.run(&format!("status --server {server} --token viewer {ca}")).exits(0).says("secrets");
     assert!(gateway.heard().contains("authorization: bearer viewer\r\n"), "{}", gateway.heard());
-    demo.run(&format!("status --server {server}/as/admin --as alice --as-group ops --as-group night"))
+    demo.run(&format!("status --server {server}/as/admin --as alice --as-group ops --as-group night {ca}"))
         .exits(0);
     for header in ["impersonate-user: alice", "impersonate-group: ops", "impersonate-group: night"] {
         assert!(gateway.heard().contains(&format!("{header}\r\n")), "{header}: {}", gateway.heard());
     }
-    let config = kubeconfig(&demo, "as.yaml", &format!("{server}/as/admin"), "", "as: bob");
+    let config = kubeconfig(&demo, "as.yaml", &format!("{server}/as/admin"), &trusted(), "as: bob");
     demo.run(&format!("status --kubeconfig {config}")).exits(0);
     assert!(gateway.heard().contains("impersonate-user: bob\r\n"));
     // Parts of other contexts: the kubeconfig of the demo has a cluster and a user of each name.
@@ -137,7 +220,7 @@ fn who_is_meant_reaches_the_api_server() {
 
 #[test]
 fn a_login_command_gives_the_credentials() {
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::faulty("documented", 40.0);
     let gateway = Gateway::before(&target(&demo));
     let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"viewer"}}"#;
     let login = demo.file(
@@ -150,14 +233,14 @@ fn a_login_command_gives_the_credentials() {
              env: [{{name: SAID, value: {said}}}], interactiveMode: Never}}"
         )
     };
-    let server = format!("http://{}", gateway.address);
-    let good = kubeconfig(&demo, "good.yaml", &server, "", &exec("well"));
+    let server = secure(&gateway.address, "own-ca");
+    let good = kubeconfig(&demo, "good.yaml", &server, &trusted(), &exec("well"));
     demo.run(&format!("status --kubeconfig {good}")).exits(0).says("secrets").shows("10,000 connections");
     assert!(gateway.heard().contains("authorization: bearer viewer\r\n"));
     // It may take a second, or a browser: once is enough.
     let logins = std::fs::read_to_string(demo.home.join("logins")).expect("it was run");
     assert_eq!(logins, "well\n");
-    let bad = kubeconfig(&demo, "bad.yaml", &server, "", &exec("badly"));
+    let bad = kubeconfig(&demo, "bad.yaml", &server, &trusted(), &exec("badly"));
     demo.run(&format!("status --kubeconfig {bad}")).fails(1).says("status: 3: you are logged out");
     // A token that was typed stands instead of it.
     demo.run(&format!("status --kubeconfig {bad} --token viewer")).exits(0);
@@ -170,7 +253,7 @@ fn a_login_command_gives_the_credentials() {
         let exec = format!(
             "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['{asks}'], interactiveMode: {mode}}}"
         );
-        kubeconfig(&demo, &format!("{mode}.yaml"), &server, "", &exec)
+        kubeconfig(&demo, &format!("{mode}.yaml"), &server, &trusted(), &exec)
     };
     let manifest = demo.run("rebalance generate").exits(0).out;
     let apply = |config: &str| {
@@ -183,7 +266,7 @@ fn a_login_command_gives_the_credentials() {
 
 #[test]
 fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::faulty("documented", 40.0);
     let named = Gateway::before(&target(&demo));
     // A name that no resolver knows: only the proxy can lead there.
     let server = "http://api.example.invalid:6443/as/admin";
@@ -225,7 +308,7 @@ fn in_a_pod_the_service_account_is_enough() {
     if !can.is_ok_and(|output| output.status.success()) {
         return skipped("right to mount within a namespace of one's own");
     }
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::faulty("documented", 40.0);
     let (key, certificate) = (demo.home.join("key.pem"), demo.home.join("ca.crt"));
     let made = Command::new(openssl)
         .args([
@@ -315,7 +398,7 @@ fn every_verb_that_writes_can_be_tried() {
 
 #[test]
 fn whose_change_it_is_reaches_the_api_server() {
-    let demo = Cluster::demo("documented", 40);
+    let demo = Cluster::faulty("documented", 40.0);
     let gateway = Gateway::before(&target(&demo));
     let server = format!("http://{}/as/admin", gateway.address);
     demo.run(&format!("rebalance apply --yes --server {server} --conn-evict-rate 1")).exits(0);

@@ -119,6 +119,11 @@ impl Going {
         assert!(status.success(), "the signal arrives");
     }
 
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ran {
@@ -295,8 +300,16 @@ impl Cluster {
 
     /// Asks the API server without our client: the status, and the body.
     pub(crate) fn api(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let address = self.url.strip_prefix("http://").expect("plain http");
-        let (address, prefix) = address.split_once('/').expect("a user's path");
+        Self::request(self.url.strip_prefix("http://").expect("plain http"), method, path, body)
+    }
+
+    /// Asks for a path behind an address, `127.0.0.1:1234/with/a/path`: the status, and the body.
+    pub(crate) fn ask(address: &str, path: &str) -> (u16, Value) {
+        Self::request(address, "GET", path, "")
+    }
+
+    fn request(address: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (address, prefix) = address.split_once('/').unwrap_or((address, ""));
         let stream = TcpStream::connect(address).expect("the API server listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         write!(

@@ -66,10 +66,9 @@ pub(crate) fn door(target: &str, certificate: &Path, key: &Path) -> u16 {
     let port = listener.local_addr().expect("an address").port();
     let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(key).expect("its key");
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(kubectl_emqx::tls::provider())
         .with_safe_default_protocol_versions()
-        .expect("ring knows them")
+        .expect("the provider has them")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .expect("they fit");

@@ -3,6 +3,7 @@
 
 mod at_home;
 mod bench;
+mod between;
 #[cfg(unix)]
 mod completion;
 mod demos;
@@ -12,6 +13,7 @@ mod field;
 mod follows;
 mod gateway;
 mod guarded;
+mod hostile;
 mod inputs;
 mod manners;
 mod plans;
@@ -25,3 +27,4 @@ mod troubles;
 mod upgraded;
 mod upgrades;
 mod waiting;
+mod ways_in;

@@ -20,7 +20,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    fn start(demo: &Cluster, arguments: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(demo: &Cluster, arguments: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(PROGRAM);
         command.args(arguments.split_whitespace());
         command.env_clear();
@@ -100,6 +100,39 @@ impl Terminal {
         assert!(!screen.bracketed_paste() && !screen.application_cursor());
         (code.expect("it ended").exit_code(), screen.contents())
     }
+}
+
+/// Starts the program on a terminal that is closed when this text was shown; gives the exit code.
+#[track_caller]
+pub(crate) fn closed_under(demo: &Cluster, arguments: &str, text: &str) -> u32 {
+    let mut command = CommandBuilder::new(PROGRAM);
+    command.args(arguments.split_whitespace());
+    command.env_clear();
+    command.cwd(&demo.home);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("TERM", "xterm-256color");
+    command.env("HOME", &demo.home);
+    command.env("KUBECONFIG", &demo.kubeconfig);
+    let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
+    let pair = native_pty_system().openpty(size).expect("a terminal");
+    let mut child = pair.slave.spawn_command(command).expect("the program starts");
+    drop(pair.slave);
+    let mut from = pair.master.try_clone_reader().expect("a reader");
+    let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&seen).contains(text) {
+        match from.read(&mut buffer) {
+            Ok(length @ 1..) => seen.extend_from_slice(&buffer[..length]),
+            _ => panic!("never shown: {text}\n{}", String::from_utf8_lossy(&seen)),
+        }
+    }
+    drop(from);
+    drop(pair.master);
+    let mut code = None;
+    until("its end", || {
+        code = child.try_wait().expect("a child of ours");
+        code.is_some()
+    });
+    code.expect("it ended").exit_code()
 }
 
 impl Drop for Terminal {

@@ -46,6 +46,7 @@ pub(crate) fn setup() -> Setup {
         theme: Theme { color: false, ascii: false },
         zone: TimeZone::UTC,
         place: "prod-eu".into(),
+        server: String::new(),
         read_only: false,
         many: false,
         strategy: strategy(),

@@ -8,7 +8,7 @@
 //! ```
 
 use jiff::SignedDuration;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::pen::Pen;
 use super::table::in_the_service;
@@ -50,9 +50,6 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     let mut left = vec![(id.name.clone(), Tone::Strong)];
     let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(", ") };
     left.push((format!(" {dot} EMQX {versions} {dot} {}", id.namespace), Tone::Plain));
-    if !state.setup.place.is_empty() && width >= 76 {
-        left.push((format!(" @ {}", state.setup.place), Tone::Plain));
-    }
     let operator = match status.operator.line {
         OperatorLine::None => "no operator".to_owned(),
         OperatorLine::Unknown => "operator ?".to_owned(),
@@ -68,13 +65,26 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     right.push((clock(state.shown_at(), &state.setup.zone), Tone::Plain));
     let wide = |right: &[(String, Tone)]| right.iter().map(|(text, _)| text.width() + 3).sum::<usize>();
     // Which cluster it is comes first; then how it is looked at.
-    let least = id.name.width().min(30) + 16;
+    let place = Place::of(state);
+    let least = id.name.width().min(30) + place.width(PLACE_LEAST).max(16);
     while right.len() > usual + 1 && wide(&right) + least > width {
         right.remove(usual);
     }
     let wide = wide(&right) - 2;
     let room = width.saturating_sub(wide + 2);
     let mut x = 1;
+    let taken = 1 + left.iter().map(|(text, _)| text.width()).sum::<usize>();
+    if !place.context.is_empty() {
+        // What stands before the place gives way to it, up to the cluster's name.
+        let most = room.saturating_sub(1 + id.name.width().min(30));
+        let given = room.saturating_sub(taken).max(place.width(PLACE_USUAL).min(most));
+        let text = place.text(given, pen.symbols().ellipsis);
+        let before = room.saturating_sub(text.width());
+        for (text, tone) in &left {
+            x = pen.put(x, 0, before.saturating_sub(x), text, *tone);
+        }
+        left = vec![(text, Tone::Plain)];
+    }
     for (text, tone) in &left {
         x = pen.put(x, 0, room.saturating_sub(x), text, *tone);
     }
@@ -82,6 +92,69 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     for (text, tone) in &right {
         x = pen.put(x, 0, width, text, *tone) + 3;
     }
+}
+
+/// The columns of the context, and of the API server, below which other parts of the first line give way.
+const PLACE_LEAST: usize = 14;
+
+/// The same on a narrow screen, where the time of the end gives way.
+const PLACE_NARROW: usize = 9;
+
+/// The same, below which only the version and the namespace give way.
+const PLACE_USUAL: usize = 24;
+
+/// Where the cluster is: the context, and the API server.
+struct Place<'a> {
+    context: &'a str,
+    server: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(state: &'a State) -> Self {
+        let (context, server) = (state.setup.place.as_str(), state.setup.server.as_str());
+        // Without a context the address stands in its place.
+        let server = if server == context { "" } else { server };
+        Self { context, server: server.strip_prefix("https://").unwrap_or(server) }
+    }
+
+    /// The columns that it takes with at most so many for each of its parts.
+    fn width(&self, each: usize) -> usize {
+        let part = |text: &str| if text.is_empty() { 0 } else { text.width().min(each) + 3 };
+        part(self.context) + part(self.server)
+    }
+
+    /// ` @ CONTEXT (SERVER)` in at most so many columns. Both ends of each part stay: they distinguish clusters.
+    fn text(&self, width: usize, ellipsis: &str) -> String {
+        if self.server.is_empty() {
+            return format!(" @ {}", middle(self.context, width.saturating_sub(3), ellipsis));
+        }
+        let both = width.saturating_sub(6);
+        let server = self.server.width().min((both / 2).max(both.saturating_sub(self.context.width())));
+        let context = middle(self.context, both - server, ellipsis);
+        format!(" @ {context} ({})", middle(self.server, server, ellipsis))
+    }
+}
+
+/// A text shortened in its middle: both ends stay.
+fn middle(text: &str, width: usize, ellipsis: &str) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let keep = width.saturating_sub(ellipsis.width());
+    let end = keep.div_ceil(2);
+    // Letters can take two columns.
+    let fitting = |letters: &mut dyn Iterator<Item = char>, columns: usize| -> Vec<char> {
+        let mut used = 0;
+        letters
+            .take_while(|letter| {
+                used += letter.width().unwrap_or(0);
+                used <= columns
+            })
+            .collect()
+    };
+    let begin: String = fitting(&mut text.chars(), keep - end).into_iter().collect();
+    let end: String = fitting(&mut text.chars().rev(), end).into_iter().rev().collect();
+    format!("{begin}{ellipsis}{end}")
 }
 
 /// Ways of looking that are not the usual one.
@@ -342,10 +415,23 @@ fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     if let Some(percent) = percent(board) {
         x = pen.put(x, 0, width, &format!("{percent} %"), Tone::Strong) + 2;
     }
-    if let Some(ends) = ends(state, board) {
-        pen.put(x, 0, width, &ends, Tone::Plain);
+    let mode = modes(state).into_iter().next();
+    let room = width.saturating_sub(mode.as_ref().map_or(1, |(text, _)| text.width() + 3));
+    let place = Place::of(state);
+    let least = if place.context.is_empty() { 0 } else { place.width(PLACE_NARROW) };
+    if let Some(ends) = ends(state, board).filter(|ends| x + ends.width() + least <= room) {
+        x = pen.put(x, 0, width, &ends, Tone::Plain);
     }
-    for (text, tone) in modes(state).into_iter().take(1) {
+    if least > 0 {
+        pen.put(
+            x,
+            0,
+            room.saturating_sub(x),
+            &place.text(room.saturating_sub(x), pen.symbols().ellipsis),
+            Tone::Plain,
+        );
+    }
+    if let Some((text, tone)) = mode {
         pen.right(0, 0, width - 1, &text, tone);
     }
     pen.put(1, 1, width - 1, &headline, headline_tone);
