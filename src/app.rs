@@ -100,7 +100,11 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         Verb::Generate(generate) => {
             let namespace = global.connect.namespace.as_deref();
             if let Some(manifest) = commands::generate::offline(&generate, namespace, now()) {
-                printer.manifest(&manifest?, generate.output);
+                let manifest = manifest?;
+                if let Some(line) = generate.line {
+                    commands::generate::report_kept(&printer, &generate, line);
+                }
+                printer.manifest(&manifest, generate.output);
                 return Ok(Exit::Reached);
             }
             {

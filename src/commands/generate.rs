@@ -7,6 +7,7 @@ use super::{Hands, Outcome};
 use crate::cli::intent::Generate;
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine};
+use crate::output::Printer;
 use crate::plan::manifest;
 use crate::seam::Want;
 
@@ -44,6 +45,13 @@ fn made(
     manifest::manifest(instance, &name, &intent.strategy, line)
 }
 
+/// Reports what of the request the operator line would not keep.
+pub fn report_kept(printer: &Printer, intent: &Generate, line: OperatorLine) {
+    if let Some(finding) = manifest::kept(&intent.strategy, line).1 {
+        printer.notice(&finding.message);
+    }
+}
+
 /// For the cluster at hand.
 pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let want = Want { instances: true, ..Want::default() };
@@ -58,6 +66,7 @@ pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let line = intent.line.unwrap_or(world.served.operator);
     let made = made(intent, &id, line, hands.clock.now())?;
     let manifest = if intent.line.is_none() { manifest::served_as(made, &world.served) } else { made };
+    report_kept(&hands.printer, intent, line);
     hands.printer.manifest(&manifest, intent.output);
     Ok(Exit::Reached)
 }

@@ -6,6 +6,7 @@ use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::Strategy;
 use crate::plan::eviction::Landing;
+use crate::plan::manifest;
 use crate::plan::picture::picture;
 use crate::plan::preflight::{self, Wish};
 use crate::plan::reach::{self, Asked};
@@ -81,8 +82,13 @@ pub async fn live(
         }
         Backend::Emqx => None,
     };
-    let wish = Wish { strategy, back, backend, name, allowed, skip };
-    let plan = preflight::plan(&gathered.world, &picture, wish)?;
+    let (strategy, dropped) = match backend {
+        Backend::Rebalance => manifest::kept(strategy, gathered.world.served.operator),
+        Backend::Emqx => (strategy.clone(), None),
+    };
+    let wish = Wish { strategy: &strategy, back, backend, name, allowed, skip };
+    let mut plan = preflight::plan(&gathered.world, &picture, wish)?;
+    plan.judge(dropped.into_iter().collect());
     Ok(Live { plan, backend, why })
 }
 

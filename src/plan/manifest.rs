@@ -37,8 +37,46 @@ fn fits_two3(text: &str) -> bool {
         && part.bytes().all(|digit| digit.is_ascii_digit())
 }
 
+/// Seconds that are written where a wait of 0 was requested and operator 2.3 would drop the zero. [OP-26]
+pub const SHORTEST_WAIT_SECONDS: u64 = 1;
+
+/// The strategy as a Rebalance of this operator line keeps it. Operator 2.3 drops zeros when it updates the object, and the
+/// default of the CRD (60 s) takes the place of a wait of 0 [OP-26]; where the line is not known the same is assumed. The
+/// finding names what differs from the request.
+pub fn kept(strategy: &Strategy, operator: OperatorLine) -> (Strategy, Option<Finding>) {
+    let mut kept = strategy.clone();
+    if operator == OperatorLine::Two2 {
+        return (kept, None);
+    }
+    let mut raised = Vec::new();
+    for (flag, seconds) in [
+        ("--wait-health-check", &mut kept.wait_health_check_seconds),
+        ("--wait-takeover", &mut kept.wait_takeover_seconds),
+    ] {
+        if *seconds == 0 {
+            *seconds = SHORTEST_WAIT_SECONDS;
+            raised.push(flag);
+        }
+    }
+    let finding = (!raised.is_empty()).then(|| {
+        Finding::new(
+            "zero-wait",
+            Severity::Warning,
+            format!(
+                "{} 0: operator {} drops zeros, and the default of 60 s takes their place; {SHORTEST_WAIT_SECONDS} s is written \
+                 instead",
+                raised.join(" 0 and "),
+                if operator == OperatorLine::Two3 { "2.3" } else { "2.3 (this operator's line is not known)" },
+            ),
+        )
+        .hint("--backend emqx keeps waits of 0")
+    });
+    (kept, finding)
+}
+
 /// The strategy as the object has it.
 fn strategy_value(strategy: &Strategy, operator: OperatorLine) -> Result<Value, Problem> {
+    let strategy = &kept(strategy, operator).0;
     let rel = |flag: &str, value: f64| -> Result<String, Problem> {
         let text = decimal(value);
         // Where the line is not known, the stricter form is asked for: it passes everywhere.
@@ -316,6 +354,29 @@ mod tests {
         let strategy = Strategy { rel_conn_threshold: 10.5, ..mk::strategy() };
         assert!(manifest(&id, "r", &strategy, OperatorLine::Two2).is_ok());
         assert_eq!(manifest(&id, "r", &strategy, OperatorLine::Two3).expect_err("refused").exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_wait_of_0_is_written_as_1_where_the_operator_drops_zeros() {
+        let id = mk::id(ApiVersion::V2);
+        let asked = Strategy { wait_health_check_seconds: 0, wait_takeover_seconds: 0, ..mk::strategy() };
+        let waits = |operator| {
+            let object = manifest(&id, "r", &asked, operator).expect("a manifest");
+            let strategy = &object["spec"]["rebalanceStrategy"];
+            (strategy["waitHealthCheck"].as_u64(), strategy["waitTakeover"].as_u64())
+        };
+        assert_eq!(waits(OperatorLine::Two3), (Some(1), Some(1)));
+        assert_eq!(waits(OperatorLine::Unknown), (Some(1), Some(1)));
+        assert_eq!(waits(OperatorLine::Two2), (Some(0), Some(0)));
+        let (strategy, finding) = kept(&asked, OperatorLine::Two3);
+        assert_eq!((strategy.wait_health_check_seconds, strategy.wait_takeover_seconds), (1, 1));
+        let finding = finding.expect("it is reported");
+        assert!(
+            finding.id == "zero-wait"
+                && finding.message.contains("--wait-health-check 0 and --wait-takeover 0"),
+            "{finding:?}"
+        );
+        assert_eq!(kept(&mk::strategy(), OperatorLine::Two3), (mk::strategy(), None));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::cli::intent::Manifest;
 use crate::cli::intent::upgrade::{ChangeForm, Generate};
 use crate::commands::{Hands, Outcome, gather};
 use crate::error::{Exit, Problem};
-use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::ask::{Settled, raised_waits};
 use crate::plan::upgrade::change::{Hold, body, full, kustomize};
 use crate::seam::Want;
 
@@ -16,6 +16,9 @@ pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let settled = Settled::of(instance, &intent.ask)?;
+    if let Some(message) = raised_waits(instance, &intent.ask) {
+        hands.printer.notice(&message);
+    }
     let change = body(instance, &settled, Hold::Held);
     let manifest = match intent.form {
         ChangeForm::Patch => change,

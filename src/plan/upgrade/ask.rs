@@ -1,5 +1,6 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
+use super::super::manifest::SHORTEST_WAIT_SECONDS;
 use super::change::HOLD_SECONDS;
 use super::pace::Pace;
 use crate::error::Problem;
@@ -58,7 +59,7 @@ impl Settled {
         let now = &instance.update;
         let rate = if v1beta4 { EMQX_RATE } else { OPERATOR_RATE };
         let takeover = if v1beta4 { 60 } else { 10 };
-        let update = UpdateSpec {
+        let mut update = UpdateSpec {
             present: true,
             evacuation: true,
             disabled: now.disabled,
@@ -78,6 +79,9 @@ impl Settled {
             max_unavailable: now.max_unavailable.clone(),
             max_surge: now.max_surge.clone(),
         };
+        for (_, seconds) in zero_waits(instance.api, &mut update) {
+            *seconds = SHORTEST_WAIT_SECONDS;
+        }
         Ok(Self {
             from: instance.image.clone(),
             to,
@@ -130,6 +134,41 @@ impl Settled {
             None => Image::parse(&self.to).ok()?.version(),
         }
     }
+}
+
+/// The waits of 0 of a `spec.updateStrategy` that operator 2.3 would drop, so that the defaults of the CRD return [OP-26]:
+/// their fields, and where they are stored.
+fn zero_waits(api: ApiVersion, update: &mut UpdateSpec) -> Vec<(&'static str, &mut u64)> {
+    let waits = [
+        ("initialDelaySeconds", &mut update.initial_delay),
+        ("waitTakeover", &mut update.wait_takeover),
+        ("waitHealthCheck", &mut update.wait_health_check),
+    ];
+    waits
+        .into_iter()
+        .filter(|_| api == ApiVersion::V2)
+        .filter_map(|(field, wait)| Some((field, wait.as_mut().filter(|seconds| **seconds == 0)?)))
+        .collect()
+}
+
+/// What is reported where 1 is written into `spec.updateStrategy` because operator 2.3 would drop the 0 that was requested, or
+/// that the object has now. [OP-26]
+pub fn raised_waits(instance: &Instance, ask: &Ask) -> Option<String> {
+    let mut update = UpdateSpec {
+        wait_takeover: ask.wait_takeover.or(instance.update.wait_takeover),
+        wait_health_check: ask.wait_health_check.or(instance.update.wait_health_check),
+        initial_delay: own_delay(instance),
+        ..UpdateSpec::default()
+    };
+    let fields: Vec<&str> =
+        zero_waits(instance.api, &mut update).into_iter().map(|(field, _)| field).collect();
+    (!fields.is_empty()).then(|| {
+        format!(
+            "spec.updateStrategy has 0 for {}: operator 2.3 drops zeros, and the default of the CRD takes their place; \
+             {SHORTEST_WAIT_SECONDS} s is written instead",
+            fields.join(", ")
+        )
+    })
 }
 
 /// The delay that is held, as it is stored.

@@ -4,7 +4,7 @@ use super::super::picture::Picture;
 use super::super::preflight::{cluster, running_name};
 use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
-use super::ask::{Ask, Settled, Way};
+use super::ask::{Ask, Settled, Way, raised_waits};
 use super::sides::{Group, Sides};
 use super::{impact, versions, words};
 use crate::model::operation_state::state_name;
@@ -76,6 +76,7 @@ pub fn findings(check: &Check<'_>) -> Vec<Finding> {
     found.extend(cannot_store(check));
     found.extend(left_by_earlier_version(check));
     found.extend(cannot_scale(check));
+    found.extend(raised_waits(check.instance, check.ask).map(|message| warning("zero-wait", message)));
     found.extend(impact::findings(check));
     found
 }

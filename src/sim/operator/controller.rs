@@ -215,6 +215,9 @@ impl Pass<'_> {
         let mut list = list.cloned().unwrap_or_default();
         list.push(json!(FINALIZER));
         object["metadata"]["finalizers"] = json!(list);
+        if self.shared.api.line() == Line::V2_3 {
+            drop_zero_waits(&mut object);
+        }
         self.replace(object).await
     }
 
@@ -395,6 +398,13 @@ fn participants(api: Api, instance: &Value) -> Vec<String> {
             nodes.sort();
             nodes
         }
+    }
+}
+
+/// Operator 2.3 writes the object without zeros, so that the API server sets the defaults of the CRD. [OP-26]
+fn drop_zero_waits(object: &mut Value) {
+    if let Some(strategy) = object["spec"]["rebalanceStrategy"].as_object_mut() {
+        strategy.retain(|field, value| !(field.starts_with("wait") && *value == 0));
     }
 }
 
