@@ -539,3 +539,34 @@ async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
     };
     assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");
 }
+
+#[tokio::test]
+async fn a_pod_that_answers_errors_does_not_keep_the_other_pods_from_being_asked() {
+    for answer in [
+        http("500 Internal Server Error", "{\"code\":\"INTERNAL_ERROR\",\"message\":\"x\"}"),
+        http("503 Service Unavailable", ""),
+        http("401 Unauthorized", ""),
+        http("200 OK", "<!DOCTYPE html><html>"),
+        http("200 OK", "{\"a\":1}"),
+    ] {
+        let (bad, _) = serve(move |_| Reply::Send(answer.clone())).await;
+        let (port, _) = serve(good).await;
+        let (broker, pods) = self::broker(&[("old", bad), ("new", port)]);
+        for _ in 0..2 {
+            let facts = broker.read().await.expect("never fails");
+            assert_eq!(said(&facts), "");
+            assert!(World::of(facts).load.is_some());
+        }
+        // What is asked next goes straight to the pod that answered.
+        assert_eq!(*pods.opened.borrow(), ["old", "new", "new"]);
+    }
+}
+
+#[tokio::test]
+async fn where_every_pod_answers_an_error_the_first_one_is_reported() {
+    let (first, _) = serve(|_| Reply::Send(http("401 Unauthorized", ""))).await;
+    let (second, _) = serve(|_| Reply::Send(http("500 Internal Server Error", ""))).await;
+    let (broker, _) = self::broker(&[("a", first), ("b", second), ("gone", 0)]);
+    let facts = broker.read().await.expect("never fails");
+    assert!(said(&facts).contains("does not accept this key"), "{}", said(&facts));
+}

@@ -32,7 +32,7 @@ impl Gathered {
     pub fn move_along(&mut self, hands: &Hands) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
         let target = reach::target(&self.world, instance);
-        if !reach::moved(&self.target, &target) {
+        if !reach::moved(&self.world, &self.target, &target) {
             return false;
         }
         self.broker = hands.brokers.broker(target.clone());

@@ -37,6 +37,8 @@ pub(super) struct Shared {
     key: RefCell<Option<ApiKey>>,
     /// Whether the list of nodes came in this round, so that EMQX answers.
     nodes_answered: Cell<bool>,
+    /// Whether the pod that was asked in this round answered with an error.
+    erred: Cell<bool>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
     v4: Cell<Option<bool>>,
 }
@@ -70,6 +72,7 @@ impl Shared {
             pod: Cell::new(0),
             key: RefCell::new(None),
             nodes_answered: Cell::new(false),
+            erred: Cell::new(false),
             v4: Cell::new(v4),
         }
     }
@@ -196,9 +199,17 @@ impl Shared {
     async fn round(&self) -> Result<Vec<Fact>, Failed> {
         let mut facts = Vec::new();
         self.nodes_answered.set(false);
+        self.erred.set(false);
         for path in [NODES, STATUS] {
             match self.get(path).await {
-                Ok(answer) => facts.extend(wire::facts(self.clock.now(), path, answer.status, &answer.body)),
+                Ok(answer) => {
+                    let read = wire::facts(self.clock.now(), path, answer.status, &answer.body);
+                    let nodes = read.iter().any(|fact| matches!(fact.news, News::Nodes(_)));
+                    // A build without the rebalance API answers 404 in every pod.
+                    let erred = if path == NODES { !nodes } else { answer.status >= 500 };
+                    self.erred.set(self.erred.get() || erred);
+                    facts.extend(read);
+                }
                 Err(Failed::Lost(Lost::Unanswered(why))) if path == STATUS && self.nodes_answered.get() => {
                     facts.push(self.status_silent(&why));
                 }
@@ -218,8 +229,9 @@ impl Shared {
         Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "load_rebalance", link) }
     }
 
-    /// One round from whichever of the pods answers first. The next one is asked when one fails, and beside one that
-    /// is silent; all of them together get no more time than one alone.
+    /// One round from whichever of the pods answers first. The next one is asked when one fails or answers an error, and
+    /// beside one that is silent; all of them together get no more time than one alone. Where all of them answer errors,
+    /// the first error is reported.
     async fn first_round(&self) -> Result<Vec<Fact>, Fact> {
         let first = self.pod.get();
         self.nodes_answered.set(false);
@@ -227,8 +239,10 @@ impl Shared {
         let name = self.name();
         let ask = |shared| async move {
             let name = Self::name(shared);
-            (shared.pod.get(), shared.round().await.map_err(|failed| (shared.lost(&failed, &name), failed)))
+            let round = shared.round().await.map_err(|failed| (shared.lost(&failed, &name), failed));
+            (shared.pod.get(), shared.erred.get(), round)
         };
+        let mut error: Option<Vec<Fact>> = None;
         let mut asked = FuturesUnordered::from_iter([ask(self)]);
         // A question that has its list of nodes ends by itself.
         let waits_for_status = |shared: &Self| shared.nodes_answered.get();
@@ -240,18 +254,30 @@ impl Shared {
         loop {
             tokio::select! {
                 biased;
-                Some((pod, answer)) = asked.next() => match answer {
+                Some((pod, erred, answer)) = asked.next() => match answer {
+                    Ok(facts) if erred => {
+                        error.get_or_insert(facts);
+                        match others.next() {
+                            Some(other) => asked.push(ask(other)),
+                            None if asked.is_empty() => return Ok(error.unwrap_or_default()),
+                            None => {}
+                        }
+                    }
                     Ok(facts) => {
-                        // What is asked next goes where an answer came from.
-                        self.pod.set(pod);
+                        // What is asked next goes where an answer came from, and not over the connection to another pod.
+                        if self.pod.replace(pod) != pod
+                            && let Ok(mut kept) = self.connection.try_lock()
+                        {
+                            *kept = None;
+                        }
                         return Ok(facts);
                     }
-                    Err((fact, Failed::Keyless(_) | Failed::Lost(Lost::Useless(_) | Lost::Forbidden(_)))) => {
+                    Err((fact, Failed::Keyless(_) | Failed::Lost(Lost::Forbidden(_)))) => {
                         return Err(fact);
                     }
                     Err((fact, Failed::Lost(_))) => match others.next() {
                         Some(other) => asked.push(ask(other)),
-                        None if asked.is_empty() => return Err(fact),
+                        None if asked.is_empty() => return error.ok_or(fact),
                         None => {}
                     },
                 },
@@ -266,6 +292,9 @@ impl Shared {
                         continue;
                     }
                     self.pod.set(first.wrapping_add(1));
+                    if let Some(error) = error {
+                        return Ok(error);
+                    }
                     let failed = Failed::Lost(Lost::Unanswered(no_answer(self.patience)));
                     return Err(self.lost(&failed, &name));
                 }

@@ -4,7 +4,8 @@ use super::results::Backend;
 use super::upgrade::sides::Sides;
 use crate::error::Problem;
 use crate::model::{
-    ApiPort, ApiVersion, Instance, InstanceKind, Link, OperatorLine, Pod, Role, Served, Source, Target, World,
+    ApiPort, ApiVersion, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod, PodName, Role, Served,
+    Source, Target, World,
 };
 
 /// The management API of EMQX 4, fixed in the operator.
@@ -49,15 +50,22 @@ pub fn target(world: &World, instance: &Instance) -> Target {
 }
 
 /// Whether EMQX is to be asked through another pod: the one that is asked goes away, or an upgrade brought a better one.
-pub fn moved(present: &Target, target: &Target) -> bool {
+pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
     match (present.pods.first(), target.pods.first()) {
         (Some(asked), Some(better)) => {
             let gone = !target.pods.contains(asked);
-            gone || !present.pods.contains(better)
+            gone || !present.pods.contains(better) || outlives(world, &target.instance, better, asked)
         }
         (None, Some(_)) => true,
         _ => false,
     }
+}
+
+/// Whether an upgrade removes the pod that is asked, and not the better one.
+fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -> bool {
+    let Some(sides) = Sides::of(world, id).filter(Sides::two) else { return false };
+    let old = |name: &PodName| sides.old.iter().any(|member| member.pod.name == *name);
+    old(asked) && !old(better)
 }
 
 /// What was asked for with `--backend`.
@@ -189,9 +197,11 @@ mod tests {
         assert_eq!(before.pods[0].as_str(), "emqx-core-a-0", "a new pod may not be in the cluster yet");
         let after = target(&world(true), &emqx);
         assert_eq!(after.pods[0].as_str(), "emqx-core-b-0");
-        assert!(!moved(&before, &before));
+        assert!(!moved(&world(false), &before, &before));
         let late = Target { pods: before.pods[..1].to_vec(), ..before.clone() };
-        assert!(moved(&late, &after));
+        assert!(moved(&world(true), &late, &after));
+        assert!(moved(&world(true), &before, &after), "the new pod was known, but not yet in the cluster");
+        assert!(!moved(&world(true), &after, &after));
     }
 
     #[test]

@@ -29,6 +29,16 @@ pub(super) fn blind(world: &World, now: Timestamp) -> bool {
     world.nodes.as_ref().is_some_and(old) && !heard(world)
 }
 
+/// Seconds after EMQX's last answer in which a new pod may answer in the place of an old one that was asked and removed.
+const ANSWER_AGAIN_SECONDS: u64 = 30;
+
+/// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
+fn may_answer(world: &World, now: Timestamp) -> bool {
+    let link = world.hearings.get(&(Source::Emqx, "nodes")).map(|hearing| &hearing.link);
+    let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= ANSWER_AGAIN_SECONDS;
+    matches!(link, Some(Link::Unreachable(_))) && world.nodes.as_ref().is_some_and(lately)
+}
+
 /// Why EMQX cannot be asked, and since when.
 pub(super) fn unheard(world: &World) -> String {
     let hearing = world.hearings.get(&(Source::Emqx, "nodes"));
@@ -45,13 +55,13 @@ pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
-pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World) -> bool {
+pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> bool {
     let (ready, wanted) = run.ready;
     if !sides.answered || !sides.old.is_empty() || wanted == 0 || ready < wanted {
         return false;
     }
     if !heard(world) {
-        return sides.instance.ready() && !sides.instance.upgrading();
+        return !may_answer(world, now) && sides.instance.ready() && !sides.instance.upgrading();
     }
     let Some(nodes) = &world.nodes else { return false };
     // EMQX is asked once a second: an answer from before the last pod was ready proves nothing.

@@ -494,7 +494,7 @@ fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
 
 /// The verdict, if there is one by now.
 fn judge(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
-    if ending::over(run, sides, world) {
+    if ending::over(run, sides, world, now) {
         run.ended.get_or_insert(now);
     } else {
         run.ended = None;

@@ -31,6 +31,8 @@ struct Scene {
     events: Vec<ClusterEvent>,
     record: Option<UpgradeRecord>,
     deaf: bool,
+    /// EMQX gave its last answer at this second.
+    unanswered_since: Option<i64>,
     gone: bool,
 }
 
@@ -55,6 +57,7 @@ impl Scene {
             events: Vec::new(),
             record: None,
             deaf: false,
+            unanswered_since: None,
             gone: false,
         }
     }
@@ -169,6 +172,10 @@ impl Scene {
         };
         if self.deaf {
             let link = Link::Forbidden("no key".into());
+            facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
+        } else if let Some(since) = self.unanswered_since {
+            facts.push(mk::fact(since, News::Nodes(nodes)));
+            let link = Link::Unreachable("connection refused".into());
             facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
         } else {
             facts.push(mk::fact(now, News::Nodes(nodes)));
@@ -458,6 +465,24 @@ fn without_emqx_pods_and_the_object_decide_and_it_says_so() {
     let (verdict, reason) = last(&told(&scenes, 70));
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("EMQX could not be asked"), "{reason}");
+}
+
+#[test]
+fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_removed() {
+    let unanswered = || done().with(|it| it.unanswered_since = Some(59));
+    let begin = || [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))];
+    let answered = [begin().to_vec(), vec![(60, unanswered()), (72, done())]].concat();
+    let (verdict, reason) = last(&told(&answered, 90));
+    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
+    assert!(!reason.contains("EMQX"), "{reason}");
+    // Where no pod answers, the upgrade ends all the same, and the verdict names what is not known.
+    let never = [begin().to_vec(), vec![(60, unanswered())]].concat();
+    let events = told(&never, 120);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
+    assert!(reason.contains("no answer of EMQX since"), "{reason}");
+    let end = events.iter().find(|event| event.verdict.is_some()).expect("an end").time;
+    assert_eq!(end, mk::at(90), "30 s after the last answer, and the seconds in which clients come back");
 }
 
 #[test]
