@@ -58,6 +58,8 @@ pub struct World {
     pub nodes: Option<Seen<Vec<Node>>>,
     /// What EMQX moves.
     pub load: Option<Seen<Load>>,
+    /// The last time in which EMQX reported in every answer that no rebalance runs: its first and its last answer.
+    pub idle: Option<(Timestamp, Timestamp)>,
     /// How each resource of each source can be heard.
     pub hearings: BTreeMap<(Source, &'static str), Hearing>,
     notices: BTreeSet<String>,
@@ -108,6 +110,11 @@ impl World {
             News::Load(load) => {
                 self.hear(Source::Emqx, "load_rebalance", Link::Up, at);
                 let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
+                if load.rebalances.is_empty() {
+                    let before = self.load.as_ref().is_some_and(|seen| seen.value.rebalances.is_empty());
+                    let since = self.idle.filter(|_| before).map_or(at, |(since, _)| since);
+                    self.idle = Some((since, at));
+                }
                 self.load = Some(Seen { value: load, at });
                 different
             }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::memory::forget;
-use super::ownership::owns;
+use super::ownership::{outlived, owns};
 use super::progress::Counts;
 use super::words;
 use crate::model::human::seconds_between;
@@ -447,6 +447,7 @@ impl Follower {
             .values()
             .map(|seen| &seen.value)
             .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry, now))
+            .filter(|object| !outlived(world, object, now))
             .max_by_key(|object| object.started.or(object.created))
             .cloned()
     }

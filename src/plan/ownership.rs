@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::record::PlanRecord;
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Load, NodeName, Phase, Rebalance, RunningRebalance, Stage, World};
 
@@ -26,6 +27,31 @@ pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> boo
     }
     // The operator copies every entry of EMQX's, those of other rebalances too.
     object.states.iter().any(|state| continued(state, entry))
+}
+
+/// Seconds in which EMQX has to report in every answer that nothing runs, before an object of an earlier time is not what runs
+/// later: one answer may be wrong.
+const IDLE_SECONDS: u64 = 10;
+
+/// A rebalance that lasts longer than so many times its plan, and [`OVERDUE_SECONDS`] more, is another one.
+const OVERDUE_FACTOR: u64 = 3;
+
+/// See [`OVERDUE_FACTOR`]. Clients that come back to donors, and a frozen node, make a rebalance last longer.
+const OVERDUE_SECONDS: u64 = 600;
+
+/// Whether what the object started is over, although the object does not say so: EMQX reported after its start that nothing
+/// runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is not that of the object.
+pub fn outlived(world: &World, object: &Rebalance, now: Timestamp) -> bool {
+    let Some(began) = object.started.or(object.created) else { return false };
+    let idle = world.idle.is_some_and(|(since, until)| {
+        began < since && until <= now && seconds_between(since, until) >= IDLE_SECONDS
+    });
+    let record = object.plan.as_deref().and_then(PlanRecord::read);
+    let overdue = record.is_some_and(|record| {
+        let planned = seconds_between(record.time, record.expected_end);
+        seconds_between(began, now) > planned.saturating_mul(OVERDUE_FACTOR).saturating_add(OVERDUE_SECONDS)
+    });
+    idle || overdue
 }
 
 /// Whether an entry is what became of a state that the operator copied.
@@ -66,8 +92,8 @@ pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)
     free.sort_by_key(|object| object.started.or(object.created));
     let mut found = Vec::new();
     for entry in &load.value.rebalances {
-        let owner =
-            free.iter().rposition(|object| owns(object, entry, load.at)).map(|place| free.remove(place));
+        let owns = |object: &&Rebalance| owns(object, entry, load.at) && !outlived(world, object, load.at);
+        let owner = free.iter().rposition(owns).map(|place| free.remove(place));
         let name =
             owner.map_or_else(|| format!("coordinator/{}", entry.coordinator), |object| object.name.clone());
         found.push((name, entry.clone()));
@@ -167,6 +193,36 @@ mod tests {
             &entry("wait_takeover"),
             mk::at(1)
         ));
+    }
+
+    #[test]
+    fn a_direct_rebalance_after_emqx_ran_nothing_is_not_that_of_the_failed_object() {
+        let failed = |plan: Option<String>| {
+            mk::rebalance("golden", Phase::Failed, |it| {
+                it.processed = true;
+                it.states = vec![entry("evicting_conns")];
+                it.plan = plan;
+            })
+        };
+        let id = mk::id(ApiVersion::V2beta1);
+        let name = |facts: Vec<crate::model::Fact>| running(&World::of(facts), &id).remove(0).0;
+        let load = |second: i64, load: Load| mk::fact(second, News::Load(load));
+        let runs = |second| load(second, mk::load("evicting_conns"));
+        let idle = |second| load(second, Load::default());
+        assert_eq!(name(vec![failed(None), runs(40)]), "golden");
+        assert_eq!(name(vec![failed(None), runs(40), idle(41), runs(42)]), "golden", "one odd answer");
+        let direct = format!("coordinator/{}", mk::core(0));
+        assert_eq!(name(vec![failed(None), runs(40), idle(60), idle(65), idle(71), runs(80)]), direct);
+        // One that looks only once goes by the plan.
+        let plan = crate::plan::rebalance::forecast(
+            None,
+            &crate::plan::rebalance::numbered(&[3333, 3333, 3334, 0], None),
+            &mk::strategy(),
+            crate::plan::rebalance::Return::default(),
+        );
+        let record = PlanRecord::of(&plan, mk::at(0)).text();
+        assert_eq!(name(vec![failed(Some(record.clone())), runs(800)]), "golden");
+        assert_eq!(name(vec![failed(Some(record)), runs(1000)]), direct);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::assessment;
-use super::ownership::owns;
+use super::ownership;
 use super::picture::{Picture, SourceState};
 use super::reach;
 use super::rebalance::{
@@ -12,7 +12,7 @@ use super::rebalance::{
 use super::results::Backend;
 use super::status::{OLD_SECONDS, old_word};
 use crate::error::Problem;
-use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Rebalance, Source, Strategy, World};
+use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World};
 
 pub mod cluster;
 
@@ -203,14 +203,8 @@ pub fn running(check: &Check<'_>) -> Option<String> {
 /// The same, for whoever has no plan.
 pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Option<String> {
     let objects = world.rebalances_of(&instance.id);
-    if let Some(load) = &world.load {
-        let entry = load.value.rebalances.first()?;
-        let copied = |it: &&&Rebalance| owns(it, entry, load.at);
-        let values: Vec<&Rebalance> = objects.iter().map(|seen| &seen.value).collect();
-        let object = values.iter().rfind(copied);
-        return Some(
-            object.map_or_else(|| format!("coordinator/{}", entry.coordinator), |it| it.name.clone()),
-        );
+    if world.load.is_some() {
+        return ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
     }
     // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
     let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));

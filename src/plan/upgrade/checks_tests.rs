@@ -330,3 +330,31 @@ fn a_version_alone_needs_an_object_that_holds_it_alone() {
     let problem = Settled::of(&instance, &Ask::new(Wanted::Version("5.10.2".into()))).expect_err("one piece");
     assert!(problem.hint.expect("a way").contains("--image"), "{}", problem.what);
 }
+
+#[test]
+fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
+    let zero = |api| {
+        let (world, instance) = world(api, "5.10.1", |it| it.update.initial_delay = Some(0));
+        let mut ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+        ask.wait_takeover = Some(0);
+        let settled = Settled::of(&instance, &ask).expect("it can be resolved");
+        let found = check(&world, &instance, &ask, &[], false);
+        let message = found.iter().find(|it| it.id == "zero-wait").map(|it| it.message.clone());
+        (message, settled.update.wait_takeover, settled.update.initial_delay)
+    };
+    let (message, takeover, delay) = zero(ApiVersion::V2);
+    let message = message.expect("it is reported");
+    assert!(message.contains("initialDelaySeconds, waitTakeover"), "{message}");
+    assert_eq!((takeover, delay), (Some(1), Some(1)));
+    assert_eq!(zero(ApiVersion::V2beta1), (None, Some(0), Some(0)), "operator 2.2 was not seen to drop them");
+}
+
+#[test]
+fn a_single_core_of_3x_is_replaced_with_its_clients_connected() {
+    let next = || image("emqx/emqx-enterprise:5.10.2");
+    let (mut world, instance) = world(ApiVersion::V3beta1, "5.10.1", |_| {});
+    world.apply(mk::fact(2, News::Nodes(mk::nodes(&[100]))));
+    let found = check(&world, &instance, &Ask::new(next()), &[], false);
+    let finding = found.iter().find(|it| it.id == "no-evacuation").expect("it is reported");
+    assert!(finding.message.contains("a single core without replicants"), "{}", finding.message);
+}

@@ -220,13 +220,12 @@ fn restarts(members: &[Member<'_>], pace: &Pace) -> Times {
 
 /// v3beta1: cores one at a time, replicants within their budget (`emqx-facts.md` 2.5).
 fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
+    let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
-        let empty = settled.update.disabled || holds(member).sessions == 0;
+        let empty = settled.update.disabled || alone || holds(member).sessions == 0;
         if empty { pace.boot } else { pace.drain(holds(member)) + pace.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
-    let replicant =
-        |member: &Member<'_>| member.pod.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet");
     let (replicants, cores): (Vec<_>, Vec<_>) =
         members.iter().zip(&seconds).partition(|(member, _)| replicant(member));
     let budget = budget(settled, replicants.len());
@@ -244,6 +243,16 @@ fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
         )
     };
     (seconds, total, reason)
+}
+
+fn replicant(member: &Member<'_>) -> bool {
+    member.pod.owner.as_ref().is_some_and(|owner| owner.kind == "ReplicaSet")
+}
+
+/// Whether there is one core and no replicant: operator 3.x replaces it without an evacuation, because its sessions have
+/// nowhere to go (source: the 3.x operator).
+fn nowhere_to_evacuate(members: &[Member<'_>]) -> bool {
+    members.len() == 1 && !replicant(&members[0])
 }
 
 /// How many replicants may change at once: what may be missing and what may be too much.
@@ -300,8 +309,11 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
     }
     let pace = Pace::of(sides.instance);
     let forward: u64 = sides.old.iter().map(|member| pace.turn(holds(member))).sum();
-    // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large.
-    let middle = sides.new.len() as u64;
+    // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large. Where there
+    // are replicants, the Service leads no client to a core ([OP-14]).
+    let replicants = sides.old.iter().chain(&sides.new).any(replicant);
+    let serves = |member: &&Member<'_>| replicant(member) == replicants;
+    let middle = sides.new.iter().filter(serves).count() as u64;
     let coming = |of: fn(Holds) -> u64| -> u64 {
         sides.old.iter().map(|member| of(holds(member))).sum::<u64>() / (2 * middle).max(1)
     };
@@ -311,6 +323,9 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
         .iter()
         .map(|member| {
             let now = holds(member);
+            if !serves(&member) {
+                return pace.turn(now);
+            }
             pace.turn(Holds { connections: now.connections + connections, sessions: now.sessions + sessions })
         })
         .sum();

@@ -26,13 +26,22 @@ pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
 fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
     let open = check.instance.id.kind == InstanceKind::EmqxBroker
         || check.picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
-    let rolled = check.instance.api == ApiVersion::V3beta1 && check.instance.update.disabled;
-    if !open && !rolled {
+    let three = check.instance.api == ApiVersion::V3beta1;
+    let rolled = three && check.instance.update.disabled;
+    let alone = three
+        && check.picture.nodes.len() == 1
+        && check.picture.nodes.iter().all(|row| row.role != Role::Replicant);
+    if !open && !rolled && !alone {
         return None;
     }
     let clients = check.picture.totals.connections.map_or("all".to_owned(), count);
-    let what =
-        if open { "open-source EMQX has no evacuation" } else { "evacuation is switched off in the object" };
+    let what = if open {
+        "open-source EMQX has no evacuation"
+    } else if rolled {
+        "evacuation is switched off in the object"
+    } else {
+        "a single core without replicants is replaced without an evacuation, because its sessions have nowhere to go"
+    };
     Some(warning(
         "no-evacuation",
         format!("{what}: {clients} clients are cut as their pods go, and sessions without a client are lost"),

@@ -25,6 +25,8 @@ pub mod follow;
 #[cfg(test)]
 mod follow_tests;
 pub mod forecast;
+#[cfg(test)]
+mod forecast_tests;
 pub mod guard;
 mod impact;
 mod left;

@@ -318,7 +318,7 @@ pub fn ordinal(name: &str) -> Option<u64> {
 }
 
 /// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
-/// first; but replicants on v2 by ascending names (`verified.md` 14), pods on v1beta4 by names as text (`emqx-facts.md`
+/// first; but replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x operator sorts each set by name) by ascending names, pods on v1beta4 by names as text (`emqx-facts.md`
 /// 2.2), and on v3beta1 one old core stays until the replicants are done (2.5).
 pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
     let place =
@@ -342,7 +342,7 @@ pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
     };
     old.sort_by(|one, other| {
         rank(one).cmp(&rank(other)).then_with(|| place(one).cmp(&place(other))).then_with(|| {
-            if replicant(one) && api == ApiVersion::V2 {
+            if replicant(one) && matches!(api, ApiVersion::V2 | ApiVersion::V3beta1) {
                 one.pod.name.cmp(&other.pod.name)
             } else if replicant(one) {
                 other.pod.name.cmp(&one.pod.name)
