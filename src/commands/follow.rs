@@ -15,6 +15,7 @@ use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Verdict};
 use crate::plan::follow::{Run, RunKey};
 use crate::plan::tape::{Looks, Operations};
+use crate::plan::upgrade::guard;
 use crate::plan::words;
 use crate::seam::Want;
 
@@ -33,6 +34,8 @@ const TIDY: Duration = Duration::from_mins(1);
 pub enum Ended {
     /// With a verdict.
     Verdict(Verdict),
+    /// With a verdict, but a guard could not restore the operator's own delay: why.
+    Held(Verdict, Option<Problem>),
     /// A guard had to tidy up after one that is over, and did.
     Tidied,
     /// Time ran out.
@@ -87,6 +90,7 @@ impl Following {
         self.face.finish();
         match ended? {
             Ended::Verdict(verdict) => Ok(Some(verdict)),
+            Ended::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
             Ended::Tidied => Ok(None),
             Ended::TimedOut => {
                 let name = &self.name;
@@ -126,16 +130,27 @@ impl Following {
             let over = match &mut self.guard {
                 None => false,
                 Some(guard) => {
-                    let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
-                    // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
-                    let over = loop {
-                        tokio::select! {
-                            biased;
-                            () = &mut interrupt => return Ok(Ended::Interrupted),
-                            () = &mut out_of_time => return Ok(Ended::TimedOut),
-                            over = &mut turn => break over?,
-                            Some(fact) = objects.next() => heard.push(fact),
-                            Some(fact) = emqx.next() => heard.push(fact),
+                    let over = {
+                        let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
+                        // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                        loop {
+                            tokio::select! {
+                                biased;
+                                () = &mut interrupt => return Ok(Ended::Interrupted),
+                                () = &mut out_of_time => return Ok(Ended::TimedOut),
+                                over = &mut turn => break over,
+                                Some(fact) = objects.next() => heard.push(fact),
+                                Some(fact) = emqx.next() => heard.push(fact),
+                            }
+                        }
+                    };
+                    let over = match (over, &last_word) {
+                        (Ok(over), _) => over,
+                        (Err(problem), None) => return Err(problem),
+                        // The operation is over, and what is left to do failed: both are reported.
+                        (Err(problem), Some((word, _))) => {
+                            self.face.event(hands, word);
+                            return Ok(Ended::Held(word.verdict.unwrap_or(Verdict::Unknown), Some(problem)));
                         }
                     };
                     if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
@@ -158,7 +173,16 @@ impl Following {
                     // What was said stands above the picture, which is left as it was at the end.
                     let now = hands.clock.now();
                     self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
-                    return Ok(Ended::Verdict(verdict));
+                    let kept = guard::unfinished(&self.gathered.world, &self.gathered.id);
+                    return Ok(match kept.filter(|_| self.guard.is_some()) {
+                        // An exit code of 0 would mean that nothing is left to do.
+                        Some(_) if verdict.exit() == Exit::Reached && !over => Ended::Held(verdict, None),
+                        Some(kept) => {
+                            self.face.notice(hands, &kept);
+                            Ended::Verdict(verdict)
+                        }
+                        None => Ended::Verdict(verdict),
+                    });
                 }
             }
             // The user first; then the wall clock; then what is new, unless something was heard already.
@@ -222,4 +246,18 @@ impl Following {
 pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
     let (why, hint) = words::left(&gathered.world, &gathered.id, name);
     Problem::new(what, why).hint(hint)
+}
+
+/// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod template would wait a
+/// year.
+fn held(gathered: &Gathered, verdict: Verdict, problem: Option<Problem>) -> Problem {
+    let name = &gathered.id.name;
+    let what = format!("{}, but the operator's delay is still held by kubectl emqx", verdict.words());
+    let why = problem.map_or_else(
+        || "the operator's own delay could not be restored in time".to_owned(),
+        |problem| problem.to_string(),
+    );
+    Problem::new(what, why)
+        .hint(format!("kubectl emqx upgrade watch {name} finishes it"))
+        .exit(Exit::TimedOut)
 }

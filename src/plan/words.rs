@@ -23,7 +23,7 @@ pub fn utc(at: Timestamp) -> String {
 
 /// What is said of an operation that is left while it goes on: what is held by us, and how to go on by hand.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
-    let goes_on = format!("{name} goes on in the cluster; nothing was held by us");
+    let goes_on = format!("{name} is still running in the cluster");
     let Some(instance) = name.strip_prefix("upgrade/") else {
         let hint = format!(
             "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"

@@ -197,7 +197,7 @@ fn ctrl_c_leaves_it_running_and_says_so() {
         let (code, screen) = terminal.end();
         assert_eq!(code, 130, "{screen}");
         let words: String = screen.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("goes on in the cluster"), "{screen}");
+        assert!(words.contains("is still running in the cluster"), "{screen}");
         assert!(words.replace(' ', "").contains(&format!("kubectlemqxrebalancestop{name}")), "{screen}");
     }
     assert_eq!(demo.run("status -o json").json()["operation"], "rebalance");

@@ -159,7 +159,9 @@ impl Guard {
                 hands.kubernetes.scale_set(&gathered.id.namespace, set, 0).await.map(|_| ())
             }
             Act::Forget => {
-                self.store(hands, gathered, &GuardState { version: 1, ..GuardState::default() }).await
+                // Why it was begun stays on record, as after an upgrade that ends by itself.
+                let reason = gathered.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
+                self.store(hands, gathered, &GuardState { version: 1, reason, ..GuardState::default() }).await
             }
             Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
             Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,

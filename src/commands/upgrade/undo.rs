@@ -4,9 +4,10 @@ use super::apply::carry_out;
 use super::prepare::Wish;
 use crate::cli::intent::upgrade::Undo as Intent;
 use crate::commands::{Hands, Outcome, gather};
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{Ask, Wanted};
+use crate::model::{InstanceId, Link, World};
 use crate::plan::upgrade::undo::{target, undo};
 use crate::seam::Want;
 
@@ -18,13 +19,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         Some(image) => image.clone(),
         None => match target(&gathered.world, id) {
             Some(image) => Image::parse(&image)?,
-            None => {
-                return Err(Problem::refused(
-                    format!("cannot turn back {id}"),
-                    "no other set is left that would tell the image before",
-                )
-                .hint(format!("kubectl emqx upgrade undo {} --to IMAGE", id.name)));
-            }
+            None => return Err(no_image(&gathered.world, id)),
         },
     };
     let Some(back) = undo(&gathered.world, id) else {
@@ -40,4 +35,23 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         back: Some(&back),
     };
     carry_out(hands, gathered, wish, &intent.write, &intent.then).await
+}
+
+/// Why the image before is not known. What may not be listed is not reported as none.
+fn no_image(world: &World, id: &InstanceId) -> Problem {
+    let what = format!("cannot turn back {id}");
+    let hint = format!("kubectl emqx upgrade undo {} --to IMAGE", id.name);
+    let of = ["statefulsets", "replicasets", "configmaps", "pods"];
+    let hidden = of.into_iter().find_map(|resource| gather::unlisted(world, resource));
+    match hidden {
+        Some(link) => {
+            let why = link.why().unwrap_or("they cannot be listed");
+            let problem = Problem::new(what, format!("the image before is not known: {why}"));
+            let forbidden = matches!(link, Link::Forbidden(_));
+            let problem = if forbidden { problem.cause(Cause::Forbidden) } else { problem };
+            problem.hint(hint)
+        }
+        None => Problem::refused(what, "no other set is left from which the image before could be read")
+            .hint(hint),
+    }
 }
