@@ -62,3 +62,26 @@ async fn an_evacuation_that_outlives_the_restart_of_a_core_is_stopped() {
     });
     assert_eq!((connections, lost), (1200, 0));
 }
+
+#[tokio::test]
+async fn a_replicant_that_was_being_evacuated_serves_again_after_the_image_is_put_back() {
+    let mut stage = Stage::built_in("upgrade-v3beta1").await;
+    stage.pass(2).await;
+    stage.change(json!({ "image": NEW })).await;
+    let evacuates = |stage: &Stage| {
+        stage.events(&["NodeEvacuation"]).iter().any(|it| it.contains("@10.244.") && it.ends_with("started"))
+    };
+    stage.until(600, evacuates).await;
+    stage.change(json!({ "image": "emqx/emqx-enterprise:5.10.1" })).await;
+    stage.pass(5).await;
+    let back = |stage: &Stage| {
+        let status = stage.status();
+        let ready = status["conditions"].as_array().unwrap().iter().find(|it| it["type"] == "Ready").unwrap();
+        ready["status"] == "True"
+            && status["coreNodes"].as_array().unwrap().iter().all(|it| it["version"] == "5.10.1")
+            && status["nodeEvacuations"].as_array().is_none_or(Vec::is_empty)
+    };
+    stage.until(900, back).await;
+    let events = stage.events(&["NodeEvacuation"]);
+    assert!(events.iter().any(|it| it.contains("@10.244.") && it.ends_with("stopped")), "{events:?}");
+}

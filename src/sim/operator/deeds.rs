@@ -21,6 +21,8 @@ pub(super) enum Deed {
     Template { set: Value, image: String, annotations: Value },
     /// Annotates a pod.
     Annotate { pod: String, key: &'static str, value: &'static str },
+    /// Removes an annotation from a pod.
+    Unannotate { pod: String, key: &'static str },
     /// Deletes a pod.
     Delete { pod: String },
     /// Asks EMQX to empty a node; what it answers may be ignored.
@@ -93,6 +95,9 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
         }
         Deed::Annotate { pod, key, value } => {
             (json!({ "metadata": { "annotations": { key: value } } }), ("", "Pod", "pods"), pod)
+        }
+        Deed::Unannotate { pod, key } => {
+            (json!({ "metadata": { "annotations": { key: null } } }), ("", "Pod", "pods"), pod)
         }
     };
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };

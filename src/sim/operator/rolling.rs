@@ -163,6 +163,20 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
     }
 }
 
+/// A replicant that was told to go, and whose set is the one that is wanted again, stays: its evacuation is stopped.
+fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
+    let mut deeds = Vec::new();
+    let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
+    if let Some(node) = node {
+        let message = format!("Node {} evacuation stopped", node.name);
+        deeds.push(Deed::Stop { node: node.name.clone() });
+        deeds.push(Deed::Tell { reason: "NodeEvacuation", message });
+    }
+    let told = [SCALING_DOWN, COST].into_iter().filter(|key| !pod["metadata"]["annotations"][*key].is_null());
+    deeds.extend(told.map(|key| Deed::Unannotate { pod: name(pod).to_owned(), key }));
+    deeds
+}
+
 /// The replicants' turn: the new set grows by what may be too many, old pods go by what may be missing.
 fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
     let total = wanted_replicants(picture);
@@ -187,6 +201,14 @@ fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
         .filter(|(_, pod)| !dying(pod))
         .collect();
     let goes = |pod: &Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
+    if old.is_empty() && present(new) == total {
+        return picture
+            .pods_of(new)
+            .into_iter()
+            .filter(|pod| goes(pod))
+            .flat_map(|pod| stays(picture, pod))
+            .collect();
+    }
     let new_nodes = picture.nodes_of(new);
     // First those that were told to go: emptied ones are removed.
     for (set, pod) in pods.iter().filter(|(_, pod)| goes(pod)) {
