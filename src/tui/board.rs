@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use super::order::{Order, SortBy};
+use crate::model::human::seconds_between;
 use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
@@ -162,7 +163,7 @@ pub struct Sources<'a> {
 }
 
 /// Beyond so many seconds a verdict is the past, and what the cluster is now comes first again.
-const VERDICT_SECONDS: i64 = 600;
+pub const VERDICT_SECONDS: u64 = 600;
 
 impl Board {
     /// Looks at one cluster.
@@ -172,9 +173,13 @@ impl Board {
         let status = status_with(world, id, operations, now);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
-            ended.is_none_or(|ended| now.duration_since(ended).as_secs() <= VERDICT_SECONDS)
+            ended.is_none_or(|ended| seconds_between(ended, now) <= VERDICT_SECONDS)
         };
-        let last = || follower.runs.iter().filter(|run| recent(run.ended)).max_by_key(|run| run.ended);
+        // One that EMQX never started has no end: it is as old as its beginning.
+        let last = || {
+            let ended = |run: &&Run| run.ended.or(run.verdict.is_some().then_some(run.began));
+            follower.runs.iter().filter(|run| recent(ended(run))).max_by_key(ended)
+        };
         let run = follower.running().or_else(last).cloned();
         let last = || operations.upgrades.last(id).filter(|run| recent(run.ended));
         let upgrade = operations.upgrades.running(id).or_else(last).cloned();

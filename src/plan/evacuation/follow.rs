@@ -49,6 +49,8 @@ pub struct Emptied {
     pub percent: u8,
     /// Seconds to the end, where that can be known.
     pub seconds: Option<u64>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
     /// How it ended, and why.
     pub verdict: Option<(Verdict, String)>,
     /// Since when it is in its stage.
@@ -191,6 +193,7 @@ impl Emptied {
             restored: again || restored(entry, uptime),
             percent: 0,
             seconds: None,
+            ended: None,
             verdict: None,
             since: now,
             moved: now,
@@ -423,6 +426,7 @@ impl Emptied {
         if word.0.final_word() {
             self.percent = 100;
         }
+        self.ended = Some(now);
         self.verdict = Some(word.clone());
         let mut event = self.event(now, EventType::Verdict, verdict(word.0, &word.1));
         event.verdict = Some(word.0);

@@ -7,22 +7,23 @@
 //!  32 of 78 rounds   30 moved/s   10,000 connected, none missing     ends 10:15:50
 //! ```
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::pen::Pen;
 use super::table::in_the_service;
 use super::timeline;
-use crate::model::human::{clock, count, count_or_unknown, duration, plural};
+use crate::model::human::{clock, count, count_or_unknown, duration, plural, seconds_between};
 use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::follow::Emptied;
 use crate::plan::follow::Run;
+use crate::plan::judge;
 use crate::plan::picture::SourceState;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::words as upgrade_words;
 use crate::plan::words;
-use crate::tui::board::Board;
+use crate::tui::board::{Board, VERDICT_SECONDS};
 use crate::tui::state::State;
 
 /// Before anything is known.
@@ -230,7 +231,10 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
         Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
         Operation::None => {
             // What is wrong now precedes how something ended.
-            let sound = status.membership.discrepancies.is_empty();
+            let sound = status.membership.discrepancies.is_empty() && status.verdict == Verdict::Idle;
+            if let Some(missing) = missing_since(board).filter(|_| sound) {
+                return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
+            }
             if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
                 let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
@@ -261,11 +265,50 @@ fn images(run: &Upgrade, arrow: &str) -> String {
     }
 }
 
+/// An operation that ended: when, how, why, and the clients after it.
+type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
+
+/// The operation that ended last; one that never began ended when it was created.
+fn last(board: &Board) -> Option<Past> {
+    let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
+        let (verdict, reason) = verdict.clone()?;
+        Some((ended.or(Some(began)), verdict, reason, clients))
+    };
+    let rebalance = board
+        .run
+        .as_ref()
+        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
+    let upgrade = board
+        .upgrade
+        .as_ref()
+        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
+    let recent =
+        |ended: Option<Timestamp>| ended.is_some_and(|at| seconds_between(at, board.now) <= VERDICT_SECONDS);
+    let emptied = board.emptied.iter().filter(|run| recent(run.ended));
+    let emptied = emptied.filter_map(|run| past(run.ended, run.began, &run.verdict, None));
+    rebalance.into_iter().chain(upgrade).chain(emptied).max_by_key(|(ended, ..)| *ended)
+}
+
 /// How what ended last ended.
 fn ended(board: &Board) -> Option<(Verdict, String)> {
-    let rebalance = board.run.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
-    let upgrade = board.upgrade.as_ref().and_then(|run| Some((run.ended, run.verdict.clone()?)));
-    rebalance.into_iter().chain(upgrade).max_by_key(|(ended, _)| *ended).map(|(_, verdict)| verdict)
+    let (_, verdict, reason, _) = last(board)?;
+    // A node that was evacuated and is in EMQX's list no more serves again: nothing is left to be known of it.
+    (verdict != Verdict::Evacuated).then_some((verdict, reason))
+}
+
+/// Clients that were there when the last operation ended and are not there now.
+fn missing_since(board: &Board) -> Option<String> {
+    let (_, verdict, reason, clients) = last(board)?;
+    let (before, now) = (clients?, board.status.totals.connections?);
+    let fewer = (now as f64) < before as f64 * judge::PRESENT;
+    (fewer && verdict != Verdict::ClientsMissing).then(|| {
+        format!(
+            "{} of {} clients that were connected at the end of the last operation; it ended {}",
+            count(now),
+            count(before),
+            words::verdict(verdict, &reason)
+        )
+    })
 }
 
 fn upgrade(board: &Board) -> Option<&Upgrade> {
