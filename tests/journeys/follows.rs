@@ -289,7 +289,11 @@ fn an_interrupt_leaves_it_running_and_says_so() {
         let mut watch = demo.start(&format!("rebalance watch -o {output}"));
         watch.until("evict");
         watch.signal("INT");
-        let ran = watch.end().exits(130).says("goes on").says(&format!("kubectl emqx rebalance stop {name}"));
+        let ran = watch
+            .end()
+            .exits(130)
+            .says("is still running in the cluster")
+            .says(&format!("kubectl emqx rebalance stop {name}"));
         harmless(&ran.out);
     }
     assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it goes on");

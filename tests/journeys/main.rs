@@ -22,6 +22,7 @@ mod reads;
 mod rights;
 mod standalone;
 mod stops;
+mod stuck;
 mod terminals;
 mod troubles;
 mod upgraded;

@@ -117,7 +117,7 @@ fn one_that_is_left_goes_on_and_is_picked_up_again() {
     let mut first = demo.start(&format!("upgrade emqx {NEXT} --yes"));
     first.until("emptying old pod 1 of 2");
     first.signal("INT");
-    first.end().exits(130).says("goes on").says("kubectl emqx upgrade watch emqx");
+    first.end().exits(130).says("is still running in the cluster").says("kubectl emqx upgrade watch emqx");
     let mut second = demo.start("upgrade watch emqx -o jsonl");
     second.until("\"phase\":\"emptying\"");
     second.signal("KILL");
