@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cli::intent::evacuate::Evacuate;
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
@@ -26,6 +25,7 @@ use crate::replay::{Recorder, Recording};
 use crate::seam::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
 use crate::sim;
 
+mod evacuate;
 mod screen;
 mod shell;
 mod standalone;
@@ -183,17 +183,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&hands, &prune).await
         }
-        Verb::Evacuate(evacuate) => {
-            let record = match &evacuate {
-                Evacuate::Watch(watch) => recorder(&watch.follow)?,
-                Evacuate::Start(start) => match &start.then {
-                    Then::Follow(follow) => recorder(follow)?,
-                    Then::Leave(_) => None,
-                },
-                Evacuate::Stop(_) | Evacuate::Show(_) => None,
-            };
-            commands::evacuate::run(&hands(&global, printer, record).await?, &evacuate).await
-        }
+        Verb::Evacuate(evacuate) => evacuate::run(&global, printer, evacuate).await,
         Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());

@@ -160,6 +160,7 @@ fn the_documented_plan_is_the_one_of_the_contract_to_the_letter() {
     for (key, value) in [
         ("instance", Value::Null),
         ("decision", json!("go")),
+        ("backend", json!("rebalance")),
         (
             "message",
             json!(

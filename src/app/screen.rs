@@ -38,8 +38,8 @@ pub(super) struct Looked {
     pub(super) id: Option<InstanceId>,
     /// Where to look.
     pub(super) scope: Scope,
-    /// The rebalance that is followed.
-    pub(super) wanted: Option<String>,
+    /// The operations that are followed; none: whatever runs.
+    pub(super) wanted: Vec<String>,
     /// Whether the exit is its verdict's.
     pub(super) judged: bool,
     /// What we asked EMQX for, where that was the way.
@@ -48,7 +48,8 @@ pub(super) struct Looked {
 
 /// Finds what is meant by `watch [NAME]`: an error comes before the terminal is taken.
 pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looked, Problem> {
-    let of = |id: Option<InstanceId>, scope| Looked { id, scope, wanted: None, judged: false, ours: None };
+    let of =
+        |id: Option<InstanceId>, scope| Looked { id, scope, wanted: Vec::new(), judged: false, ours: None };
     let name = match selection {
         Selection::Many(filter) => {
             return Ok(of(None, commands::gather::wide_scope(hands, filter, Want::ALL)));
@@ -90,7 +91,7 @@ pub(super) async fn followed(
     }
     let id = meant.gathered.id;
     let scope = one(&id);
-    Ok(Some(Looked { id: Some(id), scope, wanted: Some(name), judged: true, ours: None }))
+    Ok(Some(Looked { id: Some(id), scope, wanted: vec![name], judged: true, ours: None }))
 }
 
 /// Opens the view on a live cluster.
@@ -169,7 +170,7 @@ pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, inter
         many: false,
         strategy: Strategy::default(),
         backend: Asked::Auto,
-        wanted: None,
+        wanted: Vec::new(),
         ours: false,
         playback: Some(Playback { begin, paused: false, speed, over: false }),
         now: begin,
@@ -320,6 +321,7 @@ impl Acts for Doing {
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), strategy.clone()),
                 session_move_ms: crate::plan::rules::SESSION_MOVE_MS,
+                nodes: Vec::new(),
                 backend: match backend {
                     Asked::Auto => BackendChoice::Auto,
                     Asked::Rebalance => BackendChoice::Rebalance,
@@ -376,7 +378,7 @@ pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
     let wanted =
         begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
-    let looked = Looked { wanted, ours, ..looked };
+    let looked = Looked { wanted: wanted.into_iter().collect(), ours, ..looked };
     live(hands, looked, &Follow::default(), strategy, Rc::default()).await
 }
 
@@ -392,7 +394,7 @@ pub(super) async fn applied(hands: &Hands, apply: &Apply) -> Result<Option<Looke
     };
     let found = followed(hands, name.as_ref()).await?;
     Ok(found.map(|looked| {
-        let emqx = looked.wanted.as_ref().is_some_and(|name| name.starts_with("coordinator/"));
+        let emqx = looked.wanted.iter().any(|name| name.starts_with("coordinator/"));
         Looked { ours: ours.filter(|_| emqx), ..looked }
     }))
 }

@@ -92,7 +92,7 @@ async fn show(
     let id = gathered.id.clone();
     let looked = Looked {
         scope: screen::one(&id),
-        wanted: Some(format!("upgrade/{}", id.name)),
+        wanted: vec![format!("upgrade/{}", id.name)],
         judged: true,
         ours: None,
         id: Some(id.clone()),

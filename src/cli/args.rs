@@ -11,7 +11,8 @@ use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
 use super::groups::{
-    ApplyForm, BackendArgs, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
+    ApplyForm, BackendArgs, FollowArgs, NodesArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs,
+    StreamForm, WriteArgs,
 };
 use super::help;
 use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
@@ -213,6 +214,8 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) backend: BackendArgs,
     #[command(flatten)]
+    pub(super) nodes: NodesArgs,
+    #[command(flatten)]
     pub(super) output: OutputArgs,
     #[command(flatten)]
     pub(super) strategy: StrategyArgs,
@@ -259,6 +262,8 @@ pub(super) struct ApplyArgs {
     pub(super) session_move_ms: u64,
     #[command(flatten)]
     pub(super) backend: BackendArgs,
+    #[command(flatten)]
+    pub(super) nodes: NodesArgs,
     #[command(flatten)]
     pub(super) strategy: StrategyArgs,
     #[command(flatten)]

@@ -164,6 +164,14 @@ pub(super) struct BackendArgs {
     pub(super) backend: BackendChoice,
 }
 
+/// Which nodes take part.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct NodesArgs {
+    /// Only these EMQX nodes take part, by their own name or by their pod's; through EMQX's own API
+    #[arg(long, value_name = "NODE,…", value_delimiter = ',', value_parser = value::target)]
+    pub(super) nodes: Vec<String>,
+}
+
 /// What is asked of EMQX, by EMQX's own names and defaults.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Strategy")]

@@ -93,6 +93,7 @@ pub(super) const PLAN: &str = "\
 Examples:
   kubectl emqx rebalance plan emqx --conn-evict-rate 10
   kubectl emqx rebalance plan emqx --abs-conn-threshold 100 -o json
+  kubectl emqx rebalance plan emqx --nodes emqx-core-0,emqx-core-3
   kubectl emqx rebalance plan --counts 3333,3333,3334,0 --abs-conn-threshold 100";
 
 /// Of `rebalance generate`.

@@ -333,6 +333,8 @@ pub struct Plan {
     pub session_move_ms: u64,
     /// By which way.
     pub backend: BackendChoice,
+    /// The EMQX nodes or pods that take part; none: all.
+    pub nodes: Vec<String>,
     /// The form.
     pub output: Output,
 }
@@ -441,6 +443,8 @@ pub struct Apply {
     pub session_move_ms: u64,
     /// By which way.
     pub backend: BackendChoice,
+    /// The EMQX nodes or pods that take part; none: all.
+    pub nodes: Vec<String>,
     /// How it is changed.
     pub write: Write,
     /// Checks that do not refuse it.

@@ -6,7 +6,7 @@ use super::args::{
     ApplyArgs, GenerateArgs, ListArgs, PlanArgs, PruneArgs, RebalanceArgs, RebalanceVerbArgs, StopArgs,
     WatchArgs,
 };
-use super::groups::StrategyArgs;
+use super::groups::{NodesArgs, StrategyArgs};
 use super::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output,
     Plan, PlanSource, Prune, Stop, Verb, Watch,
@@ -42,11 +42,12 @@ pub const APPLY_CHECKS: [&str; 17] = [
 pub(super) const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 
 /// Checks that exist, and cannot be skipped.
-const FIRM: [&str; 6] = [
+const FIRM: [&str; 7] = [
     "nothing-to-balance",
     "already-running",
     "name-taken",
     "no-rebalance-api",
+    "node-not-running",
     "too-few-nodes",
     "wrong-emqx",
 ];
@@ -127,6 +128,13 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
                 "leave --backend out",
             ));
         }
+        (Some(_), _) if !args.nodes.nodes.is_empty() => {
+            return Err(usage(
+                "--nodes does not go with --counts",
+                "the numbers are those of the participants",
+                "leave the numbers of other nodes out",
+            ));
+        }
         (Some(_), _) if output == Output::Name => {
             return Err(usage(
                 "-o name does not go with --counts",
@@ -136,7 +144,9 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
         }
         (Some(counts), sessions) => numbers(counts.0, sessions.map(|sessions| sessions.0))?,
     };
+    let nodes = chosen(args.nodes, args.backend.backend)?;
     Ok(Plan {
+        nodes,
         source,
         strategy: strategy(&args.strategy),
         reconnect_delay: args.reconnect_delay.unwrap_or(0),
@@ -233,6 +243,31 @@ fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Pro
     Ok(())
 }
 
+/// The nodes that are to take part. A Rebalance object has no field for them: only EMQX's own API does.
+fn chosen(args: NodesArgs, backend: BackendChoice) -> Result<Vec<String>, Problem> {
+    if backend == BackendChoice::Rebalance && !args.nodes.is_empty() {
+        return Err(usage(
+            "--nodes does not go with --backend rebalance",
+            "a Rebalance object has no field for its participants",
+            "use --backend emqx",
+        ));
+    }
+    let mut nodes: Vec<String> = Vec::new();
+    for node in args.nodes {
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    if let [only] = nodes.as_slice() {
+        return Err(usage(
+            "--nodes names one node",
+            &format!("a rebalance moves clients between nodes, and {only} is alone"),
+            "name two nodes or more, or leave --nodes out",
+        ));
+    }
+    Ok(nodes)
+}
+
 fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let typed_strategy = args.strategy != StrategyArgs::default();
     let source = match (args.filename, args.name) {
@@ -250,18 +285,27 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
                 "change the manifest, or apply by name with the flags",
             ));
         }
+        (Some(_), None) if !args.nodes.nodes.is_empty() => {
+            return Err(usage(
+                "-f does not go with --nodes",
+                "a Rebalance object has no field for its participants",
+                "apply by name with --nodes and --backend emqx",
+            ));
+        }
         (Some(file), None) => ApplySource::File(manifest_file(file)?),
         (None, name) => {
             broker_has_none(name.as_ref())?;
             ApplySource::Instance(name, strategy(&args.strategy))
         }
     };
-    emqx_tries_nothing(args.backend.backend, args.write.dry_run)?;
+    let nodes = chosen(args.nodes, args.backend.backend)?;
+    let backend = if nodes.is_empty() { args.backend.backend } else { BackendChoice::Emqx };
+    emqx_tries_nothing(backend, args.write.dry_run)?;
     let skip = skippable(args.skip.skip_check, &APPLY_CHECKS, &FIRM)?;
     let write = write(args.write);
     let then = then(args.watch, args.output, args.follow, write.dry_run, global)?;
     let session_move_ms = args.session_move_ms;
-    Ok(Apply { source, session_move_ms, backend: args.backend.backend, write, skip, then })
+    Ok(Apply { source, session_move_ms, backend: args.backend.backend, nodes, write, skip, then })
 }
 
 fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {

@@ -3,7 +3,7 @@
 use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
-use super::plan::{Live, WANT, live};
+use super::plan::{Live, Planning, WANT, live};
 use super::{Hands, Outcome, decide};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
@@ -55,15 +55,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     heard(hands, &gathered, planned.backend)?;
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
-        done(
-            hands,
-            intent,
-            &gathered,
-            planned.backend,
-            &label(planned.backend, &name, &gathered),
-            plan,
-            " (dry run)",
-        );
+        done(hands, intent, &gathered, planned.backend, &label(&planned, &name), plan, " (dry run)");
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
@@ -131,8 +123,15 @@ async fn again(
     let back = Return { session_move_ms: intent.session_move_ms, ..Return::default() };
     // The API server completes a `generateName`: there is no name yet that could be taken.
     let generated = wanted.written.as_ref().is_some_and(|written| written.generate_name.is_some());
-    let taken = Some(name).filter(|_| !generated);
-    let mut live = live(hands, gathered, &wanted.strategy, back, intent.backend, taken, &intent.skip).await?;
+    let planning = Planning {
+        strategy: &wanted.strategy,
+        back,
+        choice: intent.backend,
+        nodes: &intent.nodes,
+        name: Some(name).filter(|_| !generated),
+        skip: &intent.skip,
+    };
+    let mut live = live(hands, gathered, planning).await?;
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {
@@ -171,22 +170,15 @@ fn question(live: &Live, id: &InstanceId) -> String {
     )
 }
 
-fn label(backend: Backend, name: &str, gathered: &Gathered) -> String {
-    match backend {
+/// The name of what the plan would start. EMQX's first participant coordinates, as the operator does it.
+fn label(live: &Live, name: &str) -> String {
+    match live.backend {
         Backend::Rebalance => format!("rebalance.apps.emqx.io/{name}"),
-        Backend::Emqx => coordinator(gathered)
-            .map_or_else(|| "coordinator/".to_owned(), |node| format!("coordinator/{node}")),
+        Backend::Emqx => {
+            let node = live.plan.nodes.first().map(|node| node.node.as_str()).unwrap_or_default();
+            format!("coordinator/{node}")
+        }
     }
-}
-
-/// Who conducts a rebalance that we start: the first participant, as the operator does it.
-fn coordinator(gathered: &Gathered) -> Option<NodeName> {
-    let instance = gathered.instance().ok()?;
-    let now = jiff::Timestamp::UNIX_EPOCH;
-    picture::picture(&gathered.world, &instance.id, now)
-        .participants()
-        .first()
-        .and_then(|row| row.node.clone())
 }
 
 /// EMQX is not driven blindly: while it cannot be heard, nobody knows what runs in it already.

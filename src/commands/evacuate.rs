@@ -22,6 +22,7 @@ use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::pace::Pace;
 use crate::seam::{self, Want};
 
+pub mod shown;
 mod stop;
 
 /// How often EMQX is asked, by the server's clock.
@@ -41,7 +42,7 @@ pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
 }
 
 /// The name of an evacuation in outputs.
-fn name(node: &NodeName) -> String {
+pub fn name(node: &NodeName) -> String {
     format!("evacuation/{node}")
 }
 
@@ -57,7 +58,7 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
         let mut nodes: Vec<NodeName> = Vec::new();
         let mut missing = None;
         for target in targets {
-            match resolve(&gathered, hands, target) {
+            match gather::node(&gathered, hands, target) {
                 Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => missing = missing.or(Some(target.clone())),
@@ -92,23 +93,6 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
     };
     Err(Problem::new(format!("there is no EMQX node or EMQX pod {missing}{place}"), why)
         .hint("kubectl emqx nodes lists the nodes and their pods"))
-}
-
-/// The node that is meant: by its own name, by its pod, or by the first part of its host.
-fn resolve(gathered: &Gathered, hands: &Hands, target: &str) -> Option<NodeName> {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
-    let listed = || nodes.iter().map(|node| &node.name);
-    if let Some(node) = listed().find(|node| node.as_str() == target) {
-        return Some(node.clone());
-    }
-    let pod = |node: &&NodeName| {
-        picture.node(node).and_then(|row| row.pod.as_ref()).is_some_and(|pod| pod.as_str() == target)
-    };
-    listed()
-        .find(pod)
-        .or_else(|| listed().find(|node| node.host() == target || node.first_label() == target))
-        .cloned()
 }
 
 /// `evacuate start`.
@@ -192,7 +176,7 @@ fn waits(plan: &EvacuationPlan) -> bool {
 fn settings(hands: &Hands, gathered: &Gathered, asked: &Settings) -> Result<Settings, Problem> {
     let mut settings = asked.clone();
     for target in &mut settings.migrate_to {
-        let Some(node) = resolve(gathered, hands, target.as_str()) else {
+        let Some(node) = gather::node(gathered, hands, target.as_str()) else {
             return Err(Problem::new(
                 format!("--migrate-to: there is no EMQX node or EMQX pod {target}"),
                 "",
@@ -353,10 +337,10 @@ fn item(gathered: &Gathered, hands: &Hands, node: &NodeName, runs: &[Emptied]) -
     }
 }
 
-/// `evacuate watch`.
-async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
+/// The cluster and the nodes among these that are being evacuated; what is not is told.
+pub async fn meant(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeName>), Problem> {
     let (gathered, nodes) =
-        if intent.targets.is_empty() { running(hands).await? } else { find(hands, &intent.targets).await? };
+        if targets.is_empty() { running(hands).await? } else { find(hands, targets).await? };
     heard(&gathered, hands)?;
     let evacuated = |node: &NodeName| {
         gathered
@@ -369,10 +353,16 @@ async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
     for node in &idle {
         hands.printer.talk(&format!("{node} is not being evacuated"));
     }
+    if here.is_empty() && idle.is_empty() {
+        hands.printer.talk("no EMQX node is being evacuated");
+    }
+    Ok((gathered, here))
+}
+
+/// `evacuate watch`.
+async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
+    let (gathered, here) = meant(hands, &intent.targets).await?;
     if here.is_empty() {
-        if idle.is_empty() {
-            hands.printer.talk("no EMQX node is being evacuated");
-        }
         return Ok(Exit::Reached);
     }
     let operations = Operations::of(&gathered.id);
@@ -443,7 +433,8 @@ async fn follow(
         ))
     };
     loop {
-        for event in operations.observe(&gathered.world, hands.clock.now()) {
+        let now = hands.clock.now();
+        for event in operations.observe(&gathered.world, now) {
             if !names.contains(&event.name) || verdicts.contains_key(&event.name) {
                 continue;
             }
@@ -453,6 +444,9 @@ async fn follow(
                 verdicts.insert(event.name.clone(), verdict);
             }
             face.event(hands, &event);
+        }
+        if let Some(open) = names.iter().find(|name| !verdicts.contains_key(*name)).or(names.last()) {
+            face.draw(hands, &gathered, &operations, open, now);
         }
         if verdicts.len() == names.len() {
             face.finish();

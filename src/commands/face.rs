@@ -153,6 +153,8 @@ impl Face {
             self.view(&picture, run, now, zone)
         } else if let Some(run) = operations.upgrade(name) {
             super::upgrade::shown::view(&gathered.world, &picture, run, &self.deltas, now, zone)
+        } else if let Some(run) = operations.evacuation(name) {
+            super::evacuate::shown::view(&picture, run, &self.deltas, now, zone)
         } else {
             return;
         };
@@ -271,19 +273,28 @@ pub fn about(picture: &Picture) -> InlineView {
 /// The four steps of a rebalance, and where it stands.
 fn timeline(run: &Run) -> Vec<InlineStep> {
     let Some(entry) = &run.entry else { return Vec::new() };
-    let strategy = run.strategy.as_ref();
+    let waits = run
+        .strategy
+        .as_ref()
+        .map(|strategy| [strategy.wait_health_check_seconds, strategy.wait_takeover_seconds]);
+    steps(&entry.stage, run.ended.is_some(), waits)
+}
+
+/// The four steps in which EMQX moves clients and sessions. `waits` are the seconds before and after the clients move,
+/// where they are known.
+pub fn steps(stage: &Stage, over: bool, waits: Option<[u64; 2]>) -> Vec<InlineStep> {
     let steps = [
-        ("wait", Stage::WaitHealthCheck, strategy.map(|strategy| strategy.wait_health_check_seconds)),
+        ("wait", Stage::WaitHealthCheck, waits.map(|[before, _]| before)),
         ("evict", Stage::EvictingConns, None),
-        ("takeover", Stage::WaitTakeover, strategy.map(|strategy| strategy.wait_takeover_seconds)),
+        ("takeover", Stage::WaitTakeover, waits.map(|[_, after]| after)),
         ("sessions", Stage::EvictingSessions, None),
     ];
-    let here = entry.stage.order();
+    let here = stage.order();
     steps
         .into_iter()
         .map(|(name, stage, seconds)| InlineStep {
             name: name.to_owned(),
-            when: match (run.ended.is_some(), stage.order().cmp(&here)) {
+            when: match (over, stage.order().cmp(&here)) {
                 (true, _) | (false, std::cmp::Ordering::Less) => When::Done,
                 (false, std::cmp::Ordering::Equal) => When::Now,
                 (false, std::cmp::Ordering::Greater) => When::Later,

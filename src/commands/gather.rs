@@ -7,7 +7,8 @@ use futures::future::join_all;
 use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, Target, World};
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeName, Target, World};
+use crate::plan::picture::picture;
 use crate::plan::reach;
 use crate::seam::{Broker, Scope, Want};
 
@@ -273,4 +274,21 @@ pub async fn relist(hands: &Hands, gathered: &mut Gathered, want: Want) -> Resul
 pub fn exact(hands: &Hands, id: &InstanceId, want: Want) -> Scope {
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
     Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
+}
+
+/// The EMQX node that is meant: by its own name, by its pod, or by the first part of its host.
+pub fn node(gathered: &Gathered, hands: &Hands, target: &str) -> Option<NodeName> {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let listed = || nodes.iter().map(|node| &node.name);
+    if let Some(node) = listed().find(|node| node.as_str() == target) {
+        return Some(node.clone());
+    }
+    let pod = |node: &&NodeName| {
+        picture.node(node).and_then(|row| row.pod.as_ref()).is_some_and(|pod| pod.as_str() == target)
+    };
+    listed()
+        .find(pod)
+        .or_else(|| listed().find(|node| node.host() == target || node.first_label() == target))
+        .cloned()
 }

@@ -4,7 +4,7 @@ use super::gather::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
-use crate::model::Strategy;
+use crate::model::{NodeName, Strategy};
 use crate::plan::eviction::Landing;
 use crate::plan::manifest;
 use crate::plan::picture::picture;
@@ -61,19 +61,34 @@ pub struct Live {
     pub why: String,
 }
 
-/// Plans for what was gathered. `name` is the name that an object would have.
-pub async fn live(
-    hands: &Hands,
-    gathered: &Gathered,
-    strategy: &Strategy,
-    back: Return,
-    choice: BackendChoice,
-    name: Option<&str>,
-    skip: &[String],
-) -> Result<Live, Problem> {
+/// What is planned for a cluster.
+pub struct Planning<'a> {
+    /// What is asked of EMQX.
+    pub strategy: &'a Strategy,
+    /// When and where evicted clients come back.
+    pub back: Return,
+    /// By which way.
+    pub choice: BackendChoice,
+    /// The nodes or pods that take part; none: all.
+    pub nodes: &'a [String],
+    /// The name that an object would have.
+    pub name: Option<&'a str>,
+    /// Checks that are skipped.
+    pub skip: &'a [String],
+}
+
+/// Plans for what was gathered.
+pub async fn live(hands: &Hands, gathered: &Gathered, planning: Planning<'_>) -> Result<Live, Problem> {
+    let Planning { strategy, back, choice, nodes, name, skip } = planning;
     let instance = gathered.instance()?;
-    let (backend, why) = reach::backend(asked(choice), &gathered.world.served, instance)?;
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
+        reach::backend(asked(choice), &gathered.world.served, instance)?
+    } else {
+        let (backend, _) = reach::backend(Asked::Emqx, &gathered.world.served, instance)?;
+        (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
+    };
+    let nodes = participants(hands, gathered, nodes)?;
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now()).among(&nodes);
     let allowed = match backend {
         Backend::Rebalance => {
             let right = Right::of_rebalance("create", &gathered.id.namespace);
@@ -92,13 +107,44 @@ pub async fn live(
     Ok(Live { plan, backend, why })
 }
 
+/// The EMQX nodes of `--nodes`, each once.
+fn participants(hands: &Hands, gathered: &Gathered, targets: &[String]) -> Result<Vec<NodeName>, Problem> {
+    let mut nodes: Vec<NodeName> = Vec::new();
+    for target in targets {
+        let node = gather::node(gathered, hands, target).ok_or_else(|| {
+            let why = if gathered.world.nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
+            Problem::new(format!("--nodes: {} has no EMQX node or EMQX pod {target}", gathered.id), why)
+                .hint(format!("kubectl emqx nodes {} lists the nodes and their pods", gathered.id.name))
+        })?;
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    match nodes.as_slice() {
+        [only] => Err(Problem::usage(
+            "--nodes names one node",
+            format!("{only}, more than once: a rebalance moves clients between nodes"),
+        )
+        .hint("name two nodes or more, or leave --nodes out")),
+        _ => Ok(nodes),
+    }
+}
+
 /// `rebalance plan` of a cluster.
 pub async fn run(hands: &Hands, plan: &Plan) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
     let gathered = gather::one(hands, name.as_ref(), WANT).await?;
-    let live = live(hands, &gathered, &plan.strategy, back(plan), plan.backend, None, &[]).await?;
+    let planning = Planning {
+        strategy: &plan.strategy,
+        back: back(plan),
+        choice: plan.backend,
+        nodes: &plan.nodes,
+        name: None,
+        skip: &[],
+    };
+    let live = live(hands, &gathered, planning).await?;
     hands.printer.plan(&live.plan, Some((live.backend, &live.why)), plan.output, Some(hands.clock.now()));
     Ok(exit(live.plan.decision))
 }

@@ -80,6 +80,7 @@ pub async fn run(hands: &Hands) -> Outcome {
     super::read::show(hands, &Read::default()).await?;
     says(hands, &format!("rebalance plan {flags}"));
     let plan = Plan {
+        nodes: Vec::new(),
         source: PlanSource::Cluster(None),
         strategy: documented(),
         reconnect_delay: 0,
@@ -94,6 +95,7 @@ pub async fn run(hands: &Hands) -> Outcome {
         source: ApplySource::Instance(None, documented()),
         session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
+        nodes: Vec::new(),
         write: write(),
         skip: Vec::new(),
         then: Then::Follow(Follow::default()),

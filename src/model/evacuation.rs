@@ -11,14 +11,13 @@ pub const WAIT_SECONDS: u64 = 60;
 pub const RATE: u64 = 500;
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
-pub const SKIPPABLE: [&str; 7] = [
+pub const SKIPPABLE: [&str; 6] = [
     "durable-sessions",
     "evacuation-running",
     "few-recipients",
     "instance-not-ready",
     "operator-ends-evacuation",
     "recipients-not-serving",
-    "version-defect",
 ];
 
 /// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.

@@ -165,3 +165,22 @@ pub struct Rebalance {
     /// Who stopped it with our `stop`.
     pub stopped_by: Option<StopMark>,
 }
+/// How a rebalance is, or would be, driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// Through an object for the operator.
+    Rebalance,
+    /// Through EMQX's own API.
+    Emqx,
+}
+
+impl Backend {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rebalance => "rebalance",
+            Self::Emqx => "emqx",
+        }
+    }
+}

@@ -148,6 +148,8 @@ pub struct Picture {
     pub nodes: Vec<NodeRow>,
     /// Where the EMQX that answered is another one than that of this instance: why. Nothing of its answer is used then.
     pub wrong_emqx: Option<String>,
+    /// The participants that the user chose for a rebalance; empty: all that EMQX would take.
+    pub chosen: Vec<NodeName>,
     /// All of them together.
     pub totals: Totals,
     /// The sources, in the order of [`Source::ALL`].
@@ -161,11 +163,22 @@ impl Picture {
     }
 
     /// The nodes that would take part in a rebalance, as the operator and we choose them: the running replicants where
-    /// there are any, else the running cores.
+    /// there are any, else the running cores; or those that the user chose.
     pub fn participants(&self) -> Vec<&NodeRow> {
+        if !self.chosen.is_empty() {
+            let chosen = |row: &&NodeRow| row.node.as_ref().is_some_and(|node| self.chosen.contains(node));
+            return self.nodes.iter().filter(|row| row.running).filter(chosen).collect();
+        }
         let of = |role| self.nodes.iter().filter(move |row| row.role == role && row.running);
         let replicants: Vec<_> = of(Role::Replicant).collect();
         if replicants.is_empty() { of(Role::Core).collect() } else { replicants }
+    }
+
+    /// The same picture for a rebalance of these nodes alone; none: of all.
+    #[must_use]
+    pub fn among(mut self, nodes: &[NodeName]) -> Self {
+        self.chosen = nodes.to_vec();
+        self
     }
 
     /// How a source stands.
@@ -241,6 +254,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     let versions: BTreeSet<String> = rows.iter().filter_map(|row| row.version.clone()).collect();
     let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
     Picture {
+        chosen: Vec::new(),
         instance: id.clone(),
         now,
         api: instance.filter(|instance| !instance.standalone).map(|instance| instance.api),

@@ -102,6 +102,7 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
         },
     };
     let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
+    plan.backend = backend;
     let mut found = findings(&check, &plan);
     rebalance::skip(&mut found, skip);
     rebalance::skip(&mut plan.findings, skip);
@@ -139,6 +140,7 @@ fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(cluster::wrong_emqx(picture));
     found.extend(too_few_nodes(check).filter(|_| picture.wrong_emqx.is_none()));
+    found.extend(chosen_down(check));
     found.extend(already_running(check));
     found.extend(evacuation_running(check));
     found.extend(purge_running(check));
@@ -159,6 +161,20 @@ pub fn obstacles(world: &World, instance: &Instance, picture: &Picture) -> Vec<F
     let mut found = of_cluster(&check);
     found.retain(|finding| finding.severity == Severity::Blocked);
     found
+}
+
+/// Of the nodes that were chosen: one that EMQX could not use.
+fn chosen_down(check: &Check<'_>) -> Option<Finding> {
+    let runs = |node: &NodeName| check.picture.node(node).is_some_and(|row| row.running);
+    let down = check.picture.chosen.iter().find(|node| !runs(node))?;
+    Some(
+        Finding::new(
+            "node-not-running",
+            Severity::Blocked,
+            format!("EMQX node {down} does not run: it cannot take part"),
+        )
+        .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
+    )
 }
 
 fn too_few_nodes(check: &Check<'_>) -> Option<Finding> {

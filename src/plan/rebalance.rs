@@ -8,7 +8,7 @@ use super::rules::{SESSION_MOVE_MS, Threshold, donors, mean};
 use crate::model::human::{average, plural};
 
 use crate::model::verdict::{two_decimals, two_decimals_or_null};
-use crate::model::{InstanceId, NodeName, Part, PodName, Strategy};
+use crate::model::{Backend, InstanceId, NodeName, Part, PodName, Strategy};
 
 mod warnings;
 
@@ -186,6 +186,8 @@ pub struct RebalancePlan {
     pub strategy: Strategy,
     /// What it comes to.
     pub decision: Decision,
+    /// What would drive it.
+    pub backend: Backend,
     /// Why.
     pub message: String,
     /// Every node that takes part.
@@ -224,11 +226,12 @@ impl RebalancePlan {
     /// Adds what the checks found; a blocked finding refuses a plan that would go. One that would do nothing is refused
     /// only for what makes its own counts doubtful: whether the instance is ready, or the name free, does not matter then.
     pub fn judge(&mut self, findings: Vec<Finding>) {
-        const DOUBTFUL: [&str; 7] = [
+        const DOUBTFUL: [&str; 8] = [
             "already-running",
             "emqx-not-asked",
             "evacuation-running",
             "membership",
+            "node-not-running",
             "purge-running",
             "too-few-nodes",
             "wrong-emqx",
@@ -279,6 +282,7 @@ pub fn forecast(
         instance,
         strategy: strategy.clone(),
         decision: Decision::NothingToDo,
+        backend: Backend::Rebalance,
         message: String::new(),
         nodes: nodes
             .iter()

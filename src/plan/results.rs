@@ -7,6 +7,8 @@ use super::assessment::{Health, MembershipSummary, OperationStatus};
 use super::picture::{NodeRow, SourceAge, Totals};
 use crate::model::{ApiVersion, InstanceId, NodeName, Operation, OperatorLine, PodName, Source, Verdict};
 
+pub use crate::model::Backend;
+
 /// The operator, in a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,26 +106,6 @@ pub struct Nodes {
     pub instance: InstanceId,
     /// Its nodes.
     pub items: Vec<NodeRow>,
-}
-
-/// How a rebalance is, or would be, driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// Through an object for the operator.
-    Rebalance,
-    /// Through EMQX's own API.
-    Emqx,
-}
-
-impl Backend {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rebalance => "rebalance",
-            Self::Emqx => "emqx",
-        }
-    }
 }
 
 /// One rebalance, running or past: an item of `rebalance list`.

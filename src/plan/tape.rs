@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::evacuation::follow::Emptied;
 use super::follow::{Follower, Run};
 use super::upgrade::follow::Upgrades;
 use super::upgrade::run::Run as Upgrade;
@@ -51,17 +52,29 @@ impl Operations {
         self.upgrades.runs.iter().rfind(|run| run.name == name)
     }
 
+    /// The evacuation of this name (`evacuation/NODE`) that was seen last.
+    pub fn evacuation(&self, name: &str) -> Option<&Emptied> {
+        self.upgrades.evacuations.run(name)
+    }
+
+    /// Whether an operation of this name was seen.
+    pub fn knows(&self, name: &str) -> bool {
+        self.rebalances.run(name).is_some() || self.upgrade(name).is_some() || self.evacuation(name).is_some()
+    }
+
     /// How the operation of this name ended, and why.
     pub fn verdict(&self, name: &str) -> Option<&(Verdict, String)> {
         let rebalance = self.rebalances.run(name).and_then(|run| run.verdict.as_ref());
-        rebalance.or_else(|| self.upgrade(name)?.verdict.as_ref())
+        let upgrade = || self.upgrade(name)?.verdict.as_ref();
+        rebalance.or_else(upgrade).or_else(|| self.evacuation(name)?.verdict.as_ref())
     }
 
     /// How the operation of this name stands.
     pub fn standing(&self, name: &str) -> Verdict {
         let rebalance = self.rebalances.run(name).map(Run::standing);
-        let standing = rebalance.or_else(|| Some(self.upgrade(name)?.standing()));
-        standing.unwrap_or(Verdict::Running)
+        let upgrade = || Some(self.upgrade(name)?.standing());
+        let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|(verdict, _)| *verdict);
+        rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
     }
 }
 

@@ -24,6 +24,12 @@ pub fn utc(at: Timestamp) -> String {
 /// What is said of an operation that is left while it goes on: what is held by us, and how to go on by hand.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let goes_on = format!("{name} is still running in the cluster");
+    if let Some(node) = name.strip_prefix("evacuation/") {
+        let hint = format!(
+            "kubectl emqx evacuate watch {node} follows it, kubectl emqx evacuate stop {node} stops it"
+        );
+        return (goes_on, hint);
+    }
     let Some(instance) = name.strip_prefix("upgrade/") else {
         let hint = format!(
             "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"

@@ -332,7 +332,7 @@ impl Loop {
 
     /// What the view comes to.
     fn close(self, left: Left, judged: bool) -> Result<Exit, Problem> {
-        let wanted = self.state.setup.wanted.as_deref();
+        let wanted = self.state.setup.wanted.as_slice();
         let running = self.state.going();
         let verdict = verdict(&self.state, wanted).filter(|_| judged);
         let goes_on = |what: String, exit: Exit| {

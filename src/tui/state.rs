@@ -18,6 +18,7 @@ use crate::model::{
     Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
 };
 use crate::output::theme::{Theme, Tone};
+use crate::plan::evacuation::follow::Emptied;
 use crate::plan::picture::picture;
 use crate::plan::reach::{Asked, target};
 use crate::plan::rebalance::RebalancePlan;
@@ -136,8 +137,8 @@ pub struct Setup {
     pub strategy: Strategy,
     /// Who would drive it.
     pub backend: Asked,
-    /// The rebalance that is looked for first.
-    pub wanted: Option<String>,
+    /// The operations that are looked for first, and judged; none: whatever runs.
+    pub wanted: Vec<String>,
     /// Whether we asked EMQX for it, with these values.
     pub ours: bool,
     /// A recording, and how it is played.
@@ -415,7 +416,11 @@ impl State {
     pub fn going(&self) -> Option<String> {
         let upgrades = &self.here()?.operations.upgrades;
         let upgrade = || Some(upgrades.running(self.open.as_ref()?)?.name.clone());
-        self.running().or_else(upgrade)
+        let evacuation = || {
+            let running = |run: &&Emptied| run.verdict.is_none();
+            Some(upgrades.evacuations.runs.iter().rfind(running)?.name.clone())
+        };
+        self.running().or_else(upgrade).or_else(evacuation)
     }
 
     /// Whether time alone changes what is shown every second.

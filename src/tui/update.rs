@@ -33,7 +33,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
                 state.open(only);
             }
             if state.setup.ours
-                && let Some(name) = state.setup.wanted.clone()
+                && let Some(name) = state.setup.wanted.first().cloned()
                 && let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id))
             {
                 cluster.operations.rebalances.asked(name, state.setup.strategy.clone());
@@ -417,18 +417,18 @@ fn finish(state: &mut State, done: Done) {
 
 /// Whether what is followed was stopped from here: then the view comes to what was requested, whatever else its verdict
 /// adds.
-pub fn stopped_here(state: &State, name: Option<&str>) -> bool {
+pub fn stopped_here(state: &State, names: &[String]) -> bool {
     let last = || state.here()?.operations.rebalances.runs.last().map(|run| run.name.as_str());
-    name.or_else(last).is_some_and(|name| state.stopped.iter().any(|stopped| stopped == name))
+    let name = names.first().map(String::as_str).or_else(last);
+    name.is_some_and(|name| state.stopped.iter().any(|stopped| stopped == name))
 }
 
-/// Whether what is followed is over, and how.
-pub fn verdict(state: &State, name: Option<&str>) -> Option<Verdict> {
+/// Whether what is followed is over, and how: of several the one that is not over, else the worst.
+pub fn verdict(state: &State, names: &[String]) -> Option<Verdict> {
     let operations = &state.here()?.operations;
-    let run = match name {
-        Some(name) if operations.upgrade(name).is_some() => return Some(operations.standing(name)),
-        Some(name) => operations.rebalances.run(name),
-        None => operations.rebalances.runs.last(),
-    };
-    Some(run?.standing())
+    if names.is_empty() {
+        return Some(operations.rebalances.runs.last()?.standing());
+    }
+    let standings = names.iter().filter(|name| operations.knows(name)).map(|name| operations.standing(name));
+    standings.max_by_key(|standing| (!standing.final_word(), standing.exit().code()))
 }

@@ -3,6 +3,8 @@
 use crate::bench::{Cluster, until};
 use crate::ran::keys;
 use crate::standalone::Emqx;
+#[cfg(unix)]
+use crate::terminals::Terminal;
 
 const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";
 const SLOW: &str = "--conn-evict-rate 1 --wait-health-check 1 --wait-takeover 1";
@@ -153,6 +155,41 @@ fn what_must_not_be_evacuated_is_refused_with_the_reason() {
     for node in [&nodes[0], &nodes[3]] {
         start(&format!("{node} --yes")).fails(6).says("rebalance");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_terminal_the_start_is_followed_in_place_and_the_watch_on_the_full_screen() {
+    let demo = Cluster::demo("documented", 20);
+    let (node, pod) = busy(&demo);
+    let flags = "--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 1";
+    let mut start = Terminal::start(&demo, &format!("evacuate start {pod} {flags} --yes --watch"), &[]);
+    start.until(&format!("EVACUATING {pod}"));
+    let mut full = Terminal::start(&demo, &format!("evacuate watch {pod}"), &[]);
+    full.until("q quit");
+    let (code, screen) = start.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("evacuated"), "{screen}");
+    assert_eq!(screen.matches(&format!("EVACUATING {pod}")).count(), 1, "redrawn in place\n{screen}");
+    full.until("EVACUATED");
+    full.types("q");
+    assert_eq!(full.end().0, 0, "the exit is that of the evacuation");
+    demo.run(&format!("evacuate stop {node} --yes")).exits(0);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_full_screen_that_is_left_before_the_verdict_says_what_goes_on() {
+    let demo = Cluster::demo("documented", 1);
+    let (node, pod) = busy(&demo);
+    let mut full = Terminal::start(&demo, &format!("evacuate start {pod} {SLOW} --yes --watch --full"), &[]);
+    full.until("q quit");
+    full.until("refuses clients");
+    full.types("q");
+    let (code, screen) = full.end();
+    assert_eq!(code, 130, "{screen}");
+    let words = screen.split_whitespace().collect::<String>();
+    assert!(words.contains(&format!("kubectlemqxevacuatestop{node}")), "{screen}");
 }
 
 #[test]

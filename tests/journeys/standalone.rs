@@ -154,3 +154,50 @@ fn beside_a_kubernetes_without_the_kinds_emqx_is_shown_and_the_reason_is_given()
     let status = emqx.cluster.run(&arguments).exits(0).json();
     assert_eq!((&status["instance"]["name"], &status["api"]), (&"emqx".into(), &"v2beta1".into()));
 }
+
+#[test]
+fn a_rebalance_of_chosen_nodes_is_planned_and_leaves_the_others_alone() {
+    let emqx = Emqx::of("documented", 20.0);
+    let nodes: Vec<String> = (0..4).map(|number| emqx.node(number)).collect();
+    let two = format!("--nodes {},{}", nodes[0], nodes[3]);
+    let plan = emqx.run(&format!("rebalance plan {two} {QUICK} -o json")).exits(0).json();
+    let planned: Vec<&str> =
+        plan["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["node"].as_str()).collect();
+    assert_eq!(planned, [nodes[0].as_str(), nodes[3].as_str()], "{plan:#}");
+    assert_eq!(plan["backend"], "emqx", "{plan:#}");
+    let connections = || -> Vec<u64> {
+        let rows = emqx.run("nodes -o json").exits(0).json();
+        let of = |node: &String| rows["items"].as_array()?.iter().find(|row| row["node"] == **node).cloned();
+        nodes.iter().map(|node| of(node).expect("a row")["connections"].as_u64().expect("a count")).collect()
+    };
+    let before = connections();
+    let ran = emqx.run(&format!("rebalance apply --yes --watch -o jsonl {two} {QUICK}"));
+    let ran = ran.verdict("balanced");
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let after = connections();
+    let expected: Vec<u64> = plan["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .filter_map(|it| it["connectionsAfter"].as_u64())
+        .collect();
+    assert_eq!([after[0], after[3]], [expected[0], expected[1]], "as planned: {plan:#}");
+    assert_eq!([after[1], after[2]], [before[1], before[2]], "the others keep their clients");
+}
+
+#[test]
+fn nodes_that_cannot_take_part_are_refused() {
+    let emqx = Emqx::of("documented", 1.0);
+    let nodes: Vec<String> = (0..4).map(|number| emqx.node(number)).collect();
+    emqx.run(&format!("rebalance plan --nodes {}", nodes[0])).fails(2).says("--nodes names one node");
+    let same = format!("{},{}", nodes[0], nodes[0].split('@').nth(1).expect("a host"));
+    emqx.run(&format!("rebalance plan --nodes {same}")).fails(2).says("--nodes names one node");
+    emqx.run(&format!("rebalance plan --nodes {},emqx@nowhere", nodes[0])).fails(1).says("emqx@nowhere");
+    let two = format!("{},{}", nodes[0], nodes[3]);
+    emqx.run(&format!("rebalance plan --nodes {two} --backend rebalance")).fails(2).says("--backend emqx");
+    emqx.run(&format!("rebalance apply --nodes {two} --yes --dry-run=server")).fails(2).says("--dry-run");
+    emqx.run(&format!("rebalance plan --nodes {two} --counts 1,2")).fails(2).says("--counts");
+    emqx.down(&nodes[3]);
+    let ran = emqx.run(&format!("rebalance plan --nodes {two} --abs-conn-threshold 1")).exits(6);
+    assert!(ran.out.contains("does not run") || ran.err.contains("does not run"), "{ran}");
+}

@@ -82,7 +82,7 @@ impl Terminal {
 
     /// Waits for the end: the exit code and the screen that is left.
     #[track_caller]
-    fn end(&mut self) -> (u32, String) {
+    pub(crate) fn end(&mut self) -> (u32, String) {
         let mut code = None;
         until("its end", || {
             code = self.child.try_wait().expect("a child of ours");

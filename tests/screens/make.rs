@@ -51,7 +51,7 @@ pub(crate) fn setup() -> Setup {
         many: false,
         strategy: strategy(),
         backend: Asked::Auto,
-        wanted: None,
+        wanted: Vec::new(),
         ours: false,
         playback: None,
         now: at(0),

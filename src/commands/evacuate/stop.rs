@@ -183,11 +183,7 @@ async fn serves(
                 return Ok(());
             }
             Some(false) if began.elapsed() >= limit => {
-                proof.push(format!(
-                    "not verified: the Service does not lead clients to the node after {}s",
-                    limit.as_secs()
-                ));
-                return Ok(());
+                return Err(still(node, "the Service does not lead clients to it", limit));
             }
             Some(false) => {}
         }

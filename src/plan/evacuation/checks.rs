@@ -1,6 +1,7 @@
 //! The checks before an evacuation: what refuses it, and what to think of.
 
 use super::super::picture::{Picture, SourceState};
+use super::super::preflight::cluster::nowhere_to_go;
 use super::super::rebalance::{self, Finding, Severity};
 use super::super::words::short;
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
@@ -83,7 +84,8 @@ fn findings(
     found.extend(stopped_targets(world, settings));
     found.extend(too_few(picture, to, nodes));
     found.extend(others_evacuated(world, picture, to));
-    found.extend(not_serving(picture, to));
+    found.extend(nowhere_to_go(instance, picture, nodes));
+    found.extend(few_recipients(to, nodes));
     found.extend(not_ready(instance));
     found.extend(operator_ends_it(world, instance));
     found.extend(durable_sessions(world, instance));
@@ -183,13 +185,13 @@ fn others_evacuated(world: &World, picture: &Picture, to: &Recipients) -> Option
     )
 }
 
-/// The Service leads clients to none of the recipients.
-fn not_serving(picture: &Picture, to: &Recipients) -> Option<Finding> {
-    let serving = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
-    let known = to.clients.iter().all(|it| serving(&it.node) == Some(false));
-    (known && !to.clients.is_empty()).then(|| {
-        blocked("recipients-not-serving", "the Service leads clients to none of the other nodes")
-            .hint(format!("kubectl emqx nodes {}", picture.instance.name))
+/// Fewer than a third of the nodes that serve clients take all of those that are evacuated.
+fn few_recipients(to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
+    let (few, all) = (to.clients.len(), to.clients.len() + nodes.len());
+    (few > 0 && few * 3 < all).then(|| {
+        let message = format!("{few} of {} would take all clients", plural(all as u64, "node"));
+        Finding::new("few-recipients", Severity::Warning, message)
+            .hint("a lower --conn-evict-rate spreads the reconnects over more time; or evacuate fewer nodes at once")
     })
 }
 
@@ -393,6 +395,19 @@ mod tests {
         assert_eq!(refused(&of(&to(node(1))).expect("a plan")), None);
         let down = plan(&world, &picture, &[node(2)], &Settings::default(), &[]).expect("a plan");
         assert_eq!(refused(&down), Some("node-not-running"));
+    }
+
+    #[test]
+    fn few_nodes_that_take_all_clients_are_a_warning() {
+        let world = world(ApiVersion::V2, &[100, 100, 100, 100], Load::default());
+        let found = |nodes: &[usize], skip: &[&str]| {
+            let plan = planned(&world, ApiVersion::V2, nodes, &Settings::default(), skip);
+            assert_eq!(refused(&plan), None);
+            plan.findings.iter().any(|it| it.id == "few-recipients")
+        };
+        assert!(found(&[0, 1, 2], &[]));
+        assert!(!found(&[0, 1, 2], &["few-recipients"]));
+        assert!(!found(&[0, 1], &[]));
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! `evacuate` and its subcommands: as lines, or on the full screen.
+
+use std::rc::Rc;
+
+use super::screen::{self, Looked, Recordings};
+use super::{hands, recorder};
+use crate::cli::intent::evacuate::Evacuate;
+use crate::cli::intent::{Follow, Global, Output, Then};
+use crate::commands::{self, Outcome};
+use crate::error::Exit;
+use crate::model::Strategy;
+use crate::output::Printer;
+
+/// Runs it.
+pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Evacuate) -> Outcome {
+    let follow = follow(&evacuate).cloned();
+    let Some(follow) = follow.filter(|follow| full(&evacuate, follow) && screen::fits(&printer)) else {
+        let record = match self::follow(&evacuate) {
+            Some(follow) => recorder(follow)?,
+            None => None,
+        };
+        return commands::evacuate::run(&hands(global, printer, record).await?, &evacuate).await;
+    };
+    let recordings = Recordings::of(&follow)?;
+    let hands = hands(global, printer, Some(recordings.clone())).await?;
+    let targets = match &mut evacuate {
+        Evacuate::Stop(_) | Evacuate::Show(_) => Vec::new(),
+        Evacuate::Watch(watch) => watch.targets.clone(),
+        Evacuate::Start(start) => {
+            start.then = Then::Leave(Output::Text);
+            start.targets.clone()
+        }
+    };
+    if matches!(evacuate, Evacuate::Start(_)) {
+        let exit = commands::evacuate::run(&hands, &evacuate).await?;
+        if exit != Exit::Reached {
+            return Ok(exit);
+        }
+    }
+    let (gathered, nodes) = commands::evacuate::meant(&hands, &targets).await?;
+    if nodes.is_empty() {
+        return Ok(Exit::Reached);
+    }
+    let looked = Looked {
+        scope: screen::one(&gathered.id),
+        wanted: nodes.iter().map(commands::evacuate::name).collect(),
+        judged: true,
+        ours: None,
+        id: Some(gathered.id),
+    };
+    screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
+}
+
+/// How it is followed, where it is.
+fn follow(evacuate: &Evacuate) -> Option<&Follow> {
+    match evacuate {
+        Evacuate::Watch(watch) => Some(&watch.follow),
+        Evacuate::Start(start) => match &start.then {
+            Then::Follow(follow) => Some(follow),
+            Then::Leave(_) => None,
+        },
+        Evacuate::Stop(_) | Evacuate::Show(_) => None,
+    }
+}
+
+/// Whether the full screen is meant: where it only follows, unless something smaller was asked for; else if it was.
+fn full(evacuate: &Evacuate, follow: &Follow) -> bool {
+    follow.full || (matches!(evacuate, Evacuate::Watch(_)) && !follow.inline)
+}
