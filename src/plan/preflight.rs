@@ -440,6 +440,29 @@ mod tests {
         plan
     }
 
+    #[test]
+    fn nodes_are_in_the_bytewise_order_of_their_names_which_decides_who_gets_the_remainder() {
+        let api = ApiVersion::V2beta1;
+        let nodes = [(0, 2), (2, 0), (10, 0)].map(|(number, connections)| crate::model::Node {
+            name: mk::core(number),
+            running: true,
+            connections: Some(connections),
+            sessions: Some(connections),
+            ..crate::model::Node::default()
+        });
+        let world = World::of([
+            mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api))))),
+            mk::fact(0, News::Nodes(nodes.to_vec())),
+        ]);
+        let participants = participants(&picture(&world, &mk::id(api), mk::at(1))).expect("counts");
+        let names: Vec<&NodeName> = participants.iter().map(|node| &node.node).collect();
+        assert_eq!(names, [&mk::core(0), &mk::core(10), &mk::core(2)]);
+        let strategy = Strategy { conn_evict_rate: 1, abs_conn_threshold: 1, ..mk::strategy() };
+        let plan = forecast(None, &participants, &strategy, Return::default());
+        let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
+        assert_eq!(after, [1, 1, 0], "the one client goes to core 10, not to core 2");
+    }
+
     fn ids(plan: &RebalancePlan) -> Vec<&str> {
         plan.findings.iter().map(|finding| finding.id).collect()
     }

@@ -56,7 +56,9 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     let tape = stage.tape("upgrade-v1beta4");
     let told = tape.told();
     let notices = messages(&told, EventType::Notice);
-    let clients = ["800 clients", "91", "clients", "1,28"];
+    // As many as in the recorded run [OP-15]: 800, 914, 1,068 and 1,282. EMQX's last answer about the third one came after
+    // the first 200 of its clients were evicted.
+    let clients = ["800 clients", "914 clients", "868 clients", "1,282 clients"];
     assert_eq!(notices.len(), 4, "{notices:?}");
     for ((notice, pod), clients) in notices.iter().zip((0..4).rev()).zip(clients) {
         assert!(notice.starts_with(&format!("{SET}-{pod} is deleted with ")), "{notice}");

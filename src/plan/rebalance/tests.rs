@@ -136,6 +136,46 @@ fn a_rate_that_jumps_over_the_goal_is_warned_of() {
 }
 
 #[test]
+fn a_plan_that_ends_more_uneven_than_it_begins_is_refused() {
+    let mut refused = plan(&[100, 100, 0], None, 10, 1.1, 100, 0);
+    assert_eq!(after(&refused), [0, 0, 200]);
+    let overshoot = refused.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
+    assert_eq!(overshoot.severity, Severity::Blocked);
+    assert!(overshoot.message.ends_with("more uneven than now"), "{}", overshoot.message);
+    refused.judge(Vec::new());
+    assert_eq!(refused.decision, Decision::Refused);
+    // As uneven as now, in the other direction: a warning.
+    let turned = plan(&[1000, 0], None, 10, 1.1, 1000, 0);
+    let overshoot = turned.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
+    assert_eq!((after(&turned), overshoot.severity), (vec![0, 1000], Severity::Warning));
+}
+
+#[test]
+fn a_session_round_that_emqx_may_abort_is_warned_of_from_5_9_on_with_a_rate_that_fits() {
+    let sessions = |rate: u64, move_ms: u64| {
+        let strategy = Strategy { sess_evict_rate: rate, ..Strategy::default() };
+        let counts = [100, 100, 100, 0];
+        let back = Return { session_move_ms: move_ms, ..Return::default() };
+        forecast(None, &numbered(&counts, Some(&[16_100, 16_100, 16_100, 0])), &strategy, back)
+    };
+    let plan = sessions(20_000, 1);
+    assert_eq!(session_round_too_long(&plan, (5, 8)), None, "before 5.9 a round has no limit");
+    let finding = session_round_too_long(&plan, (5, 9)).expect("17 s");
+    assert_eq!((finding.id, finding.severity), ("session-round-too-long", Severity::Warning));
+    assert!(
+        finding.message.contains("about 17 s") && finding.message.contains("when one takes 15 s"),
+        "{}",
+        finding.message
+    );
+    let hint = finding.hint.expect("a rate");
+    assert!(hint.starts_with("try --sess-evict-rate 4000"), "{hint}");
+    assert_eq!(session_round_too_long(&sessions(4_000, 1), (5, 10)), None);
+    // On a slow network the same rate is too much, and 9,000 sessions in 10 s are not.
+    assert!(session_round_too_long(&sessions(4_000, 3), (5, 10)).is_some());
+    assert_eq!(session_round_too_long(&sessions(9_000, 1), (5, 10)), None);
+}
+
+#[test]
 fn a_last_round_that_turns_a_small_gap_round_is_warned_of() {
     // Each round closes less than half of the first gap, and the third turns what is left of it round.
     let mut counts = [11_111; 100];

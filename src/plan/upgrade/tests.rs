@@ -46,6 +46,8 @@ struct Pretend {
     looks: i64,
     undone: bool,
     given_up: bool,
+    /// From and until when another client's rebalance runs in EMQX.
+    rebalance: Option<(i64, i64)>,
 }
 
 fn node(pod: &str) -> NodeName {
@@ -84,6 +86,7 @@ impl Pretend {
             looks: 0,
             undone: false,
             given_up: false,
+            rebalance: None,
         }
     }
 
@@ -180,6 +183,9 @@ impl Pretend {
                 });
             }
         }
+        if self.rebalance.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
+            load.rebalances = mk::load("evicting_conns").rebalances;
+        }
         facts.push(mk::fact(self.now, News::Nodes(nodes)));
         facts.push(mk::fact(self.now, News::Load(load)));
         World::of(facts)
@@ -202,6 +208,9 @@ impl Pretend {
                     assert_eq!(migrate_to.len() as u64, self.size);
                     let pod = self.pods.get_mut(on.first_label()).expect("it is there");
                     assert!(pod.evacuation.is_none(), "{on} is started twice");
+                    let beside =
+                        self.rebalance.is_some_and(|(from, until)| (from..until).contains(&self.now));
+                    assert!(!beside, "EMQX refuses an evacuation beside a rebalance");
                     pod.evacuation = Some((Stage::EvictingConns, self.now, conn_evict_rate, sess_evict_rate));
                 }
                 Act::StopEvacuation { node } => {
@@ -345,6 +354,27 @@ fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
     assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
     let last = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
     assert_eq!(last, [Act::Done]);
+}
+
+#[test]
+fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgrade_continues_after_it() {
+    let mut pretend = Pretend::new(4, 800, 60, 200);
+    pretend.rebalance = Some((10, 120));
+    let before = run(&mut pretend, MEANS, 60, |_| true);
+    let acts = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+    let [Act::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
+    let coordinator = mk::core(0);
+    assert!(
+        what.contains(&format!("kubectl emqx rebalance stop coordinator/{coordinator}"))
+            && what.contains("the old pods are held meanwhile"),
+        "{what}"
+    );
+    assert_eq!((pretend.cut, pretend.at_once, pretend.delay), (0, 0, HOLD_SECONDS));
+    assert_eq!(verdicts(&before), [], "{:?}", before.last());
+    let after = run(&mut pretend, MEANS, 240, |_| true);
+    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (3200, 0, 0));
+    assert_eq!(verdicts(&after), [Verdict::Upgraded], "{:?}", after.last());
+    assert_eq!((pretend.delay, &pretend.hold), (5, &None));
 }
 
 #[test]
