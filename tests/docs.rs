@@ -297,3 +297,57 @@ fn both_readmes_have_the_same_commands_figures_links_and_tables() {
     }
     assert_eq!(english.len(), chinese.len());
 }
+
+/// `session_move_ms` and `FreezeNode` as YAML has them.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default();
+    let mut text = first[..1].to_lowercase() + &first[1..];
+    text.extend(words.map(|word| word[..1].to_uppercase() + &word[1..]));
+    text
+}
+
+#[test]
+fn the_page_on_scenarios_has_every_key_and_every_fault_and_its_example_can_be_used() {
+    let (page, code) = (text("docs/scenarios.md"), code("src/sim/scenario.rs"));
+    let part = |from: &str| {
+        let begin = code.find(from).unwrap_or_else(|| panic!("{from}"));
+        let end = code[begin..].find("\n}").expect("its end");
+        code[begin..begin + end].to_owned()
+    };
+    let mut names = BTreeSet::new();
+    for of in [
+        "struct Scenario {",
+        "struct NodeGroup {",
+        "struct TimedFault {",
+        "struct Owner {",
+        "struct Expectation {",
+    ] {
+        let fields = part(of);
+        names.extend(fields.lines().filter_map(|line| {
+            let field = line.trim().strip_prefix("pub ")?.split_once(':')?.0.to_owned();
+            Some(camel(&field))
+        }));
+    }
+    for of in ["enum Fault {", "enum Answer {", "enum NewPods {", "enum Balancer {"] {
+        let variants = part(of);
+        names.extend(variants.lines().skip(1).filter_map(|line| {
+            let line = line
+                .strip_prefix("    ")
+                .filter(|line| line.starts_with(|first: char| first.is_uppercase()))?;
+            Some(camel(line.split(['(', ' ', ',', '{']).next()?))
+        }));
+    }
+    assert!(names.len() > 50, "{names:?}");
+    let words: BTreeSet<&str> =
+        page.split(|it: char| !it.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let missing: Vec<&String> = names.iter().filter(|name| !words.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "not in docs/scenarios.md: {missing:?}");
+    let example =
+        page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let scenario = kubectl_emqx::sim::Scenario::from_yaml(example).expect("the example can be used");
+    assert_eq!((scenario.session_move_ms, scenario.faults.len()), (1, 4));
+    for fault in &scenario.faults {
+        fault.fault.parse().expect("a fault");
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys};
+use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys, until};
 
 const PLAN: &str =
     "apiVersion kind instance strategy decision message nodes averages moves phases totalSeconds findings";
@@ -198,4 +198,38 @@ fn the_two_forms_of_the_manual_are_mended_and_said_so() {
         let ran = demo.run(&format!("rebalance apply -f {manifest} --yes")).fails(6);
         assert!(ran.err.contains("manual"), "{ran}");
     }
+}
+
+#[test]
+fn a_wait_of_0_is_planned_and_written_as_1_where_the_operator_would_bring_60_back() {
+    let demo = Cluster::demo("documented-v2", 40);
+    let flags = "--conn-evict-rate 1000 --abs-conn-threshold 100 --wait-health-check 0 --wait-takeover 0";
+    let plan = demo.run(&format!("rebalance plan {flags} -o json")).exits(0).json();
+    assert_eq!(
+        (&plan["strategy"]["waitHealthCheckSeconds"], &plan["strategy"]["waitTakeoverSeconds"]),
+        (&json!(1), &json!(1))
+    );
+    let finding = plan["findings"].as_array().expect("findings").iter().find(|it| it["id"] == "zero-wait");
+    assert!(finding.is_some_and(|it| it["message"].to_string().contains("drops zeros")), "{plan:#}");
+    let manifest = demo.run(&format!("rebalance generate {flags}")).exits(0).says("operator 2.3 drops zeros");
+    manifest.shows("waitHealthCheck: 1\n").shows("waitTakeover: 1\n");
+    let offline = demo.run(&format!("rebalance generate emqx --for-operator 2.2 {flags}")).exits(0);
+    offline.shows("waitTakeover: 0\n").never_says("drops zeros");
+    // EMQX itself takes 0.
+    let direct = demo.run(&format!("rebalance plan {flags} --backend emqx -o json")).exits(0).json();
+    assert_eq!(direct["strategy"]["waitTakeoverSeconds"], 0);
+    // What becomes of a 0 that is written all the same.
+    let object = json!({
+        "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": { "name": "zero" },
+        "spec": { "instanceName": "emqx", "rebalanceStrategy": {
+            "connEvictRate": 10, "waitHealthCheck": 0, "waitTakeover": 0, "absConnThreshold": 100, "relConnThreshold": "1.1",
+        } },
+    });
+    let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances";
+    assert_eq!(demo.api("POST", path, &object.to_string()).0, 201);
+    until("the operator's update", || {
+        demo.rebalance("zero")["spec"]["rebalanceStrategy"]["waitTakeover"] == 60
+    });
+    let strategy = demo.rebalance("zero")["spec"]["rebalanceStrategy"].clone();
+    assert_eq!(strategy["waitHealthCheck"], 60, "{strategy:#}");
 }

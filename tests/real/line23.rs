@@ -69,6 +69,15 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         assert!(!manifest.contains("instanceKind"), "{manifest}");
         plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await.ok();
     }
+    // Where a wait is absent, as the operator writes a 0, the API server sets 60: so 1 is written.
+    let zero = ["rebalance", "generate", "--wait-health-check=0", "--wait-takeover=0"];
+    let zero = program.run(&zero).await.ok();
+    assert!(zero.contains("waitHealthCheck: 1\n") && zero.contains("waitTakeover: 1\n"), "{zero}");
+    let absent: String = zero.lines().filter(|it| !it.contains("wait")).flat_map(|it| [it, "\n"]).collect();
+    let stored =
+        ["apply", "--dry-run=server", "-f", "-", "-o", "jsonpath={.spec.rebalanceStrategy.waitTakeover}"];
+    let stored = plane.kubectl_as(&plane.admin_kubeconfig(), &stored, Some(&absent)).await.ok();
+    assert_eq!(stored, "60");
     // The other line's is refused here, which is why there are two.
     let other = program.run(&["rebalance", "generate", "emqx", "--for-operator", "2.2"]).await.ok();
     let out = plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(&other)).await;
