@@ -213,7 +213,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     let hands = hands(&global, printer, None).await?;
                     screen::demo(&hands, commands::tour::documented()).await
                 }
-                (None, false) => commands::tour::run(&hands(&global, printer, None).await?).await,
+                (None, false) => {
+                    let hands = hands(&global, printer, None).await?;
+                    Box::pin(commands::tour::run(&hands)).await
+                }
             };
             running.shutdown().await;
             outcome

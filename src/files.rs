@@ -146,12 +146,11 @@ impl<R: Read> Utf8Stream<R> {
 
 impl<R: Read> Read for Utf8Stream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let encoding = match self.encoding {
-            Some(encoding) => encoding,
-            None => {
-                let found = self.detect()?;
-                *self.encoding.insert(found)
-            }
+        let encoding = if let Some(encoding) = self.encoding {
+            encoding
+        } else {
+            let found = self.detect()?;
+            *self.encoding.insert(found)
         };
         loop {
             let rest = self.ready.get(self.taken..).unwrap_or_default();
@@ -297,22 +296,23 @@ mod tests {
         assert_eq!(text(b"").expect("empty"), "");
     }
 
+    /// Gives one byte at a time: every character is cut.
+    struct Slowly<'a>(&'a [u8]);
+    impl Read for Slowly<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.0.len().min(buffer.len()).min(1);
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
     #[test]
     fn a_stream_is_decoded_as_a_whole_file_is() {
         let words = "größe: 1 \u{1f980}\n".repeat(3000);
         let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
             "\u{feff}".encode_utf16().chain(words.encode_utf16()).flat_map(unit).collect()
         };
-        /// Gives one byte at a time: every character is cut.
-        struct Slowly<'a>(&'a [u8]);
-        impl Read for Slowly<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let length = self.0.len().min(buffer.len()).min(1);
-                buffer[..length].copy_from_slice(&self.0[..length]);
-                self.0 = &self.0[length..];
-                Ok(length)
-            }
-        }
         for bytes in [
             words.as_bytes().to_vec(),
             format!("\u{feff}{words}").into_bytes(),

@@ -425,7 +425,7 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem>
             if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
                 name.push(byte as char);
             } else {
-                name.push_str(&format!("%{byte:02X}"));
+                name.extend(format!("%{byte:02X}").chars());
             }
         }
         for value in values {

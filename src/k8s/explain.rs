@@ -176,7 +176,7 @@ impl Trouble {
             Self::Refused { code: 403, message, .. } if message.contains("exceeded quota") => {
                 problem.hint("the namespace's quota is used up: kubectl describe quota -n NAMESPACE")
             }
-            Self::Refused { code: 300..=399, .. } => problem
+            Self::Refused { code: 300..=399, .. } | Self::Nonsense(_) => problem
                 .hint("kubectl cluster-info; is that the address of an API server, or is a proxy in between?"),
             Self::Refused { code: 403, message, .. } if message.contains(" cannot impersonate") => {
                 problem.hint("--as and --as-group need verb impersonate on users and groups")
@@ -191,9 +191,6 @@ impl Trouble {
             Self::Lost(_) => {
                 problem.hint("kubectl cluster-info; is it the right --context, and is the network up?")
             }
-            Self::Nonsense(_) => problem.hint(
-                "kubectl cluster-info; is that the address of an API server, or is a proxy in between?",
-            ),
             Self::Refused { message, .. } if message.starts_with("unable to parse") => {
                 problem.hint("as in -l app=emqx or -l 'tier in (a, b)'")
             }

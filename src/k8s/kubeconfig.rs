@@ -163,9 +163,12 @@ pub(super) struct User {
     pub(super) provider: Option<Value>,
 }
 
+/// A client certificate and its key, both PEM.
+type Identity = (Vec<u8>, Vec<u8>);
+
 impl User {
-    /// A client certificate and its key, both PEM.
-    pub(super) fn identity(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Problem> {
+    /// The client certificate and its key, where there are any.
+    pub(super) fn identity(&self) -> Result<Option<Identity>, Problem> {
         let certificate =
             pem("client certificate", self.certificate_data.as_deref(), self.certificate_file.as_deref())?;
         let key = pem("client key", self.key_data.as_deref(), self.key_file.as_deref())?;

@@ -21,9 +21,12 @@ use super::kubeconfig::{Exec, User};
 use crate::error::Problem;
 use crate::files;
 
+/// Takes the bytes that a login command writes.
+type Show = dyn Fn(&[u8]) + Send + Sync;
+
 /// Shows what a login command writes on stderr: a device code, a warning.
 #[derive(Clone)]
-pub struct Relay(pub Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct Relay(pub Arc<Show>);
 
 impl Default for Relay {
     fn default() -> Self {

@@ -30,8 +30,11 @@ struct State {
     last: f64,
     failure: Option<String>,
     /// Called once when writing fails.
-    on_failure: Option<Box<dyn Fn(&str)>>,
+    on_failure: Option<OnFailure>,
 }
+
+/// Is told why writing failed.
+pub(super) type OnFailure = Box<dyn Fn(&str)>;
 
 /// Seconds after the last line, from which an answer that is the same again leaves a line that says only when: without it the
 /// last half minute of a recording, in which clients may come back, would be missing.
@@ -68,7 +71,7 @@ impl Recorder {
 
     /// The same, with something to call at once when writing fails.
     #[must_use]
-    pub fn on_failure(self, call: Box<dyn Fn(&str)>) -> Self {
+    pub fn on_failure(self, call: OnFailure) -> Self {
         self.state.borrow_mut().on_failure = Some(call);
         self
     }

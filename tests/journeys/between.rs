@@ -44,12 +44,14 @@ impl Rule {
         all.iter()
             .map(|rule| {
                 let headers = rule["h"].as_object().into_iter().flatten();
+                let headers: Vec<String> =
+                    headers.map(|(name, value)| format!("{name}: {}\r\n", word(value))).collect();
                 Self {
                     method: word(&rule["m"]),
                     path: word(&rule["p"]),
                     times: usize::MAX,
                     status: rule["st"].as_u64().and_then(|it| u16::try_from(it).ok()).expect("a status"),
-                    headers: headers.map(|(name, value)| format!("{name}: {}\r\n", word(value))).collect(),
+                    headers: headers.concat(),
                     body: match &rule["body"] {
                         Value::String(text) => text.clone(),
                         other => other.to_string(),

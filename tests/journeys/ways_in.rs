@@ -139,8 +139,6 @@ fn manifests_scenarios_keys_and_kubeconfigs_are_read_in_every_encoding() {
     }
     let manifest = demo.run("rebalance generate --conn-evict-rate 10").exits(0).out;
     let config = std::fs::read_to_string(&demo.kubeconfig).expect("a kubeconfig");
-    let key = demo.parts().emqx.with(|_| ());
-    let () = key;
     let pair = {
         let key = demo.parts().emqx.key();
         format!("{}:{}\n", key.key, key.secret)
