@@ -39,8 +39,8 @@ pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(),
         return Ok(());
     }
     if !hands.answers {
-        return Err(Problem::refused("not confirmed", "stdin is no terminal, so nobody can be asked")
-            .hint("pass --yes to go ahead without a question"));
+        return Err(Problem::refused("confirmation required", "stdin is not a terminal")
+            .hint("pass --yes to continue without a question"));
     }
     let question = format!("{question}{}", cluster(hands));
     let mut interrupt = (hands.interrupt)();

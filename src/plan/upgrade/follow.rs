@@ -391,6 +391,7 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
             holds: None,
             stage: None,
             deleting: false,
+            again: false,
             gone: None,
         });
         known.node = member.node.clone().or(known.node.take());
@@ -410,13 +411,14 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
             (None, _) => known.stage = None,
         }
     }
+    restarted(run, sides);
     let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
     let new: BTreeSet<&str> = sides.new.iter().map(|member| member.pod.uid.as_str()).collect();
     // Pods that are wanted again are not old.
     run.known.retain(|uid, _| !new.contains(uid.as_str()));
     for (uid, known) in &mut run.known {
         if known.gone.is_none() && !here.contains(uid.as_str()) {
-            known.gone = Some(now);
+            known.gone = (!known.again).then_some(now);
             if !known.deleting {
                 known.deleting = true;
                 going.push(uid.clone());
@@ -426,6 +428,27 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
     for uid in going {
         run.removed = Some(now);
         loaded(run, &uid, sides, now, events);
+    }
+}
+
+/// Old pods that were deleted, or vanished, and that their sets make again: they are not removed, and the operator did nothing.
+fn restarted(run: &mut Run, sides: &Sides<'_>) {
+    if run.rolling {
+        return;
+    }
+    let stays = |member: &&super::sides::Member<'_>| member.pod.deleting.is_none();
+    // One that was made again has another uid, and takes the place of the first.
+    run.known.retain(|uid, known| {
+        !known.again
+            || !sides.old.iter().filter(stays).any(|member| {
+                member.pod.name.as_str() == known.pod && member.set == known.set && member.pod.uid != *uid
+            })
+    });
+    for (uid, known) in run.known.iter_mut().filter(|(_, known)| known.gone.is_none()) {
+        let there = sides.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
+        let others = sides.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
+        let wanted = sides.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
+        known.again = !there && wanted.is_some_and(|wanted| wanted > others);
     }
 }
 
@@ -469,7 +492,8 @@ fn contradict(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
 }
 
 fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
-    let removing = sides.old.iter().any(|member| member.pod.deleting.is_some());
+    let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
+    let removing = sides.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
     let begun = run.started.is_some() || run.turned || run.step > Step::NewPods;
     let evacuating = begun && !run.evacuating(sides).is_empty();
     let gone = run.places().0;

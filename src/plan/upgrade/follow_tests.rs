@@ -486,6 +486,31 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
 }
 
 #[test]
+fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operator_is_silent() {
+    let scene = |change: fn(&mut Pod)| {
+        let mut scene = Scene::up(3);
+        scene.pods.insert(name("a", 1), change);
+        scene
+    };
+    let scenes = [
+        (0, Scene::rest()),
+        (1, Scene::asked()),
+        (3, Scene::up(3)),
+        (40, scene(|pod| pod.deleting = Some(mk::at(40)))),
+        (45, scene(|pod| pod.uid = "made-again".into())),
+    ];
+    let events = told(&scenes, 100);
+    let stalled = events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("it is stalled");
+    assert_eq!(stalled.time, mk::at(3 + 60), "{}", stalled.message);
+    assert!(stalled.message.contains("the operator is silent"), "{}", stalled.message);
+    let phases: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
+    assert!(
+        !phases.iter().any(|message| message.contains("1 of 4") || message.contains("1 of 3")),
+        "{phases:#?}"
+    );
+}
+
+#[test]
 fn an_old_node_that_emqx_still_lists_is_not_the_end() {
     let still = done().with(|it| it.sides.insert(0, Side("a", OLD, vec![])));
     let mut follower = Upgrades::new(None);

@@ -199,7 +199,7 @@ fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
     let clients: u64 =
         cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
     let reason = format!(
-        "{} deleted as loaded as they are, one every {} to {} s: {} disconnections at once in all",
+        "{} deleted with their clients still connected, one every {} to {} s: {} disconnections at once in all",
         plural(pods, "old pod"),
         pace::LOOP_SECONDS,
         pace::LOOP_SECONDS + pace.delay,

@@ -155,8 +155,8 @@ fn capacity(check: &Check<'_>) -> Option<Finding> {
         "capacity",
         Severity::Info,
         format!(
-            "a second set beside the first: {} more until the old ones are gone; whether they fit anywhere, and whether the \
-             licence allows them, is beyond us",
+            "a second set runs beside the first until the old pods are deleted: check that the cluster has room, and the licence \
+             enough nodes, for {} more",
             parts.join(", ")
         ),
     ))

@@ -58,6 +58,8 @@ pub struct Known {
     pub stage: Option<(Stage, String, Timestamp)>,
     /// Whether its deletion was seen.
     pub deleting: bool,
+    /// Whether its set makes it again, because the set still wants as many pods: that is no removal.
+    pub again: bool,
     /// Whether it is gone, and when.
     pub gone: Option<Timestamp>,
 }
@@ -285,12 +287,14 @@ impl Run {
         best.up = best.up.max(sides.new.iter().filter(|member| member.pod.containers_ready).count());
         best.ready = best.ready.max(self.ready.0);
         best.gone = best.gone.max(self.places().0);
-        best.removing = best.removing.max(self.known.values().filter(|known| known.deleting).count());
-        for (uid, known) in self.known.iter().filter(|(_, known)| known.gone.is_none()) {
+        best.removing =
+            best.removing.max(self.known.values().filter(|known| known.deleting && !known.again).count());
+        for known in self.known.values().filter(|known| known.gone.is_none()) {
             let order =
                 known.stage.as_ref().and_then(|(stage, _, _)| stage.order()).map_or(0, |order| order + 1);
             let holds = known.holds.unwrap_or_default();
-            let reached = best.nodes.entry(uid.clone()).or_insert((order, holds.connections, holds.sessions));
+            let reached =
+                best.nodes.entry(known.pod.clone()).or_insert((order, holds.connections, holds.sessions));
             // Clients come to an old node until its turn: only an evacuated one gets emptier for good.
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));

@@ -154,7 +154,7 @@ fn moved(run: &Run, sides: &Sides<'_>) -> String {
             plural(old, "old pod")
         ),
         ApiVersion::V1beta4 => format!(
-            "{up}; {} in the Service, and will be deleted as loaded as they are{}",
+            "{up}; {} in the Service until deleted, with clients still connected{}",
             if old == 1 { "1 old pod stays".to_owned() } else { format!("{old} old pods stay") },
             seconds(run)
         ),
