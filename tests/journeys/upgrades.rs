@@ -122,7 +122,7 @@ fn the_same_image_is_nothing_to_do_and_nobody_to_ask_is_a_refusal() {
     assert_eq!(ran.out, "");
     demo.run(&format!("upgrade emqx {same} --yes --error-unchanged")).exits(3);
     demo.run(&format!("upgrade plan {same}")).exits(0).shows("nothing to do");
-    demo.run(&format!("upgrade emqx {NEXT}")).fails(6).says("nobody can be asked");
+    demo.run(&format!("upgrade emqx {NEXT}")).fails(6).says("stdin is not a terminal");
     demo.run_with(&format!("upgrade emqx {NEXT}"), "y\n").fails(6);
     assert_eq!(stored(&demo)["metadata"]["generation"], 1);
 }
