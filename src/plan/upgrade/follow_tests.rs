@@ -569,3 +569,42 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
     ];
     assert_eq!(last(&told(&lost, 9)).0, Verdict::NodesLost);
 }
+
+#[test]
+fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done() {
+    let mut follower = Upgrades::new(None);
+    let mut verdicts = Vec::new();
+    // At 1 s the operator has changed the template, and `updateRevision` is still the one of the running pods.
+    for (now, image) in [(0, OLD), (1, NEW), (2, NEW)] {
+        let mut instance = mk::instance(ApiVersion::V3beta1);
+        instance.image = Some(image.into());
+        instance.cores = Some(3);
+        let set = Set {
+            namespace: "mq".into(),
+            name: "emqx-core".into(),
+            uid: "emqx-core".into(),
+            instance: Some("emqx".into()),
+            replicas: 3,
+            present: 3,
+            image: Some(image.into()),
+            update_revision: Some("a".into()),
+            created: Some(mk::at(-3600)),
+            ..Set::default()
+        };
+        let is = |object: Object| mk::fact(now, News::Is(object));
+        let mut facts = vec![is(Object::Instance(Box::new(instance))), is(Object::Set(Box::new(set)))];
+        for number in 0..3 {
+            let pod = mk::pod(&format!("emqx-core-{number}"), |it| {
+                let (kind, name, uid) = ("StatefulSet".into(), "emqx-core".into(), "emqx-core".into());
+                it.owner = Some(Owner { kind, name, uid });
+                it.revision = Some("a".into());
+                it.image = Some(OLD.into());
+            });
+            facts.push(is(Object::Pod(Box::new(pod))));
+        }
+        facts.push(mk::fact(now, News::Nodes(mk::nodes(&[100, 100, 100]))));
+        let events = follower.observe(&World::of(facts), mk::at(now));
+        verdicts.extend(events.into_iter().filter_map(|event| event.verdict));
+    }
+    assert_eq!(verdicts, Vec::<Verdict>::new(), "no pod was replaced");
+}

@@ -84,10 +84,11 @@ impl<'a> Sides<'a> {
         let is_new = |member: &Member<'_>| {
             new_sets.contains(&member.set)
                 && match groups.iter().find(|group| group.name == member.set) {
-                    Some(Group { rolled: Some(rolled), kind: SetKind::StatefulSet, .. })
+                    Some(Group { rolled: Some(rolled), kind: SetKind::StatefulSet, image, .. })
                         if rolls(instance.api) =>
                     {
                         member.pod.revision.as_ref().is_none_or(|revision| revision == rolled)
+                            && !other_image(image.as_ref(), member.pod)
                     }
                     _ => true,
                 }
@@ -193,12 +194,21 @@ pub fn quiet(world: &World, id: &InstanceId) -> bool {
             // A pod of a set that wants none any more.
             None => true,
             Some(set) if rolls(instance.api) && set.kind == SetKind::StatefulSet => {
-                set.update_revision.is_some() && pod.revision.is_some() && set.update_revision != pod.revision
+                other_image(set.image.as_ref(), pod)
+                    || (set.update_revision.is_some()
+                        && pod.revision.is_some()
+                        && set.update_revision != pod.revision)
             }
             Some(_) => false,
         }
     };
     !world.pods_of(id).any(|pod| pod.owner.is_some() && old(pod))
+}
+
+/// Whether a pod runs another image than its StatefulSet's template. For a moment after the template was changed, until
+/// Kubernetes' controller has seen it, `updateRevision` is still that of the old pods.
+fn other_image(template: Option<&String>, pod: &Pod) -> bool {
+    template.zip(pod.image.as_ref()).is_some_and(|(template, image)| template != image)
 }
 
 /// Whether pods are replaced within one StatefulSet, and carry Kubernetes' own revision.
