@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Node, NodeName, Role, RunningRebalance, Seen};
+use crate::model::{Node, NodeName, RunningRebalance, Seen};
 use crate::plan::words::{short, utc};
 
 /// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to so many
@@ -17,7 +17,7 @@ const SKEW_SECONDS: u64 = 2;
 pub struct LostNode {
     /// Which.
     pub node: NodeName,
-    /// What it did in the rebalance: `donor`, `recipient`, `coordinator`, `core`.
+    /// What it did in the rebalance: `donor`, `recipient`, `coordinator`.
     pub part: &'static str,
     /// When EMQX first reported that it does not run.
     pub at: Timestamp,
@@ -75,7 +75,7 @@ impl Losses {
         self.seen = Some(nodes.at);
         let mut fresh = Vec::new();
         for node in &nodes.value {
-            let Some(part) = part(entry, &node.name, node.role) else { continue };
+            let Some(part) = part(entry, &node.name) else { continue };
             if node.stopped {
                 self.lose(&node.name, part, nodes.at, ended, false, &mut fresh);
             } else if node.running {
@@ -102,7 +102,7 @@ impl Losses {
             // One list without it may be a slip of the node that answered; with the entry gone too, or twice, it is not.
             let first = alive.unlisted.replace(alive.unlisted.unwrap_or(nodes.at));
             if let Some(at) = first.or(ended.map(|_| nodes.at)) {
-                let part = part(entry, &name, None).unwrap_or("core");
+                let Some(part) = part(entry, &name) else { continue };
                 self.lose(&name, part, at, ended, false, &mut fresh);
             }
         }
@@ -129,8 +129,8 @@ impl Losses {
     }
 }
 
-/// What a node does in a rebalance; `None` for a replicant that takes no part.
-fn part(entry: &RunningRebalance, node: &NodeName, role: Option<Role>) -> Option<&'static str> {
+/// What a node does in a rebalance; `None` for one that takes no part: where replicants are rebalanced, cores do not.
+fn part(entry: &RunningRebalance, node: &NodeName) -> Option<&'static str> {
     let coordinates = entry.coordinator == *node;
     Some(match (entry.donors.contains(node), entry.recipients.contains(node)) {
         (true, _) if coordinates => "donor and coordinator",
@@ -138,7 +138,6 @@ fn part(entry: &RunningRebalance, node: &NodeName, role: Option<Role>) -> Option
         (_, true) if coordinates => "recipient and coordinator",
         (_, true) => "recipient",
         _ if coordinates => "coordinator",
-        _ if role == Some(Role::Core) => "core",
         _ => return None,
     })
 }
