@@ -334,7 +334,10 @@ impl Follower {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
                     *before = run.start.replace(counts.clone());
                 }
-                Baseline::Until(until) if nodes.at <= *until => run.start = Some(counts.clone()),
+                // EMQX evicts nothing while it waits: fewer clients than a moment ago are clients that are missing.
+                Baseline::Until(until) if nodes.at <= *until && !fewer(&counts, run.start.as_ref()) => {
+                    run.start = Some(counts.clone());
+                }
                 _ => {}
             }
         }
@@ -512,6 +515,14 @@ fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
     if !others && !at_end.0.iter().any(fell) {
         *at_end = now.clone();
     }
+}
+
+/// Whether there are fewer connections than these, as far as both are known.
+fn fewer(now: &Counts, before: Option<&Counts>) -> bool {
+    before
+        .and_then(Counts::all_connections)
+        .zip(now.all_connections())
+        .is_some_and(|(before, now)| now < before)
 }
 
 #[cfg(test)]

@@ -221,6 +221,17 @@ fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_th
 }
 
 #[test]
+fn clients_that_leave_right_after_the_start_are_reported_missing() {
+    let mut tale = Tale::of(&START);
+    tale.object(2, Phase::Processing, |_| {});
+    tale.asked(3, &START, mk::load("wait_health_check"));
+    tale.asked(4, &[3133, 3133, 3134, 0], mk::load("wait_health_check"));
+    tale.asked(6, &[3133, 3133, 3134, 0], mk::load("wait_health_check"));
+    let run = tale.follower.running().expect("it runs");
+    assert_eq!(words::missing(run).as_deref(), Some("600 clients missing"));
+}
+
+#[test]
 fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
     let reason = |tale: &Tale| {
         let run = tale.follower.runs.last().expect("one ran");
@@ -418,6 +429,22 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
     tale.asked(40, &[2500, 2500, 2500, 2500], Load::default());
     tale.asked(51, &[2500, 2500, 2500, 2500], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
+}
+
+#[test]
+fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
+    let mut tale = Tale::of(&[3333, 3333, 3334, 0, 0]);
+    tale.object(2, Phase::Processing, |_| {});
+    tale.asked(3, &[3333, 3333, 3334, 0, 0], mk::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0, 0], mk::load("evicting_conns"));
+    let mut nodes = mk::nodes(&[2553, 2553, 2554, 2340, 0]);
+    nodes[4] = crate::model::Node { name: mk::core(4), stopped: true, ..crate::model::Node::default() };
+    for (at, load) in [(91, mk::load("wait_takeover")), (101, Load::default())] {
+        tale.world.apply(mk::fact(at, News::Nodes(nodes.clone())));
+        tale.world.apply(mk::fact(at, News::Load(load)));
+        tale.look(at);
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced));
 }
 
 #[test]
