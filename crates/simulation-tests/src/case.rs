@@ -5,8 +5,6 @@ use kubectl_emqx::sim::Scenario;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::random::Random;
-
 /// The API versions of the custom resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +35,24 @@ impl Api {
         if self == Self::V1beta4 { "emqx-ee" } else { "emqx" }
     }
 
+    /// The image before an upgrade.
+    pub fn previous_image(self) -> &'static str {
+        match self {
+            Self::V1beta4 => "emqx/emqx-ee:4.4.19",
+            Self::V2beta1 => "emqx/emqx-enterprise:5.8.6",
+            Self::V2 | Self::V3beta1 => "emqx/emqx-enterprise:5.10.1",
+        }
+    }
+
+    /// The image to which another client changes it during an upgrade.
+    pub fn third_image(self) -> &'static str {
+        match self {
+            Self::V1beta4 => "emqx/emqx-ee:4.4.25",
+            Self::V2beta1 => "emqx/emqx-enterprise:5.8.8",
+            Self::V2 | Self::V3beta1 => "emqx/emqx-enterprise:5.10.3",
+        }
+    }
+
     /// The image to which an upgrade goes.
     pub fn next_image(self) -> &'static str {
         match self {
@@ -65,8 +81,18 @@ pub enum Operation {
     Upgrade,
     /// Another client changes the image; we watch.
     OthersUpgrade,
-    /// An evacuation that another client starts in EMQX; `watch --plain` follows.
+    /// A rebalance by an object, and a second one when the first is over and clients have moved.
+    RebalanceTwice,
+    /// An object that another client creates; `watch` of the whole instance.
+    WatchInstance,
+    /// An evacuation that another client starts in EMQX; `status` again and again.
     OthersEvacuation,
+    /// `evacuate start --watch`.
+    Evacuation,
+    /// `evacuate start`, then `evacuate stop`.
+    StoppedEvacuation,
+    /// A purge that another client starts; `status` again and again.
+    OthersPurge,
     /// Nothing runs; `status` again and again.
     Status,
 }
@@ -103,6 +129,35 @@ pub enum Part {
     Core,
 }
 
+/// To which image another client changes an instance that is being upgraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Image {
+    /// The one before the upgrade.
+    Previous,
+    /// A third one.
+    Third,
+}
+
+/// What becomes of pods that are made while the cluster is at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NewPods {
+    /// They come up.
+    #[default]
+    Healthy,
+    /// No Kubernetes node has room for them.
+    Pending,
+    /// EMQX ends again and again.
+    CrashLoop,
+}
+
+impl NewPods {
+    fn healthy(&self) -> bool {
+        *self == Self::Healthy
+    }
+}
+
 /// Which requests for the API server a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -134,6 +189,10 @@ pub enum Fault {
     },
     /// EMQX does not answer, for this number of seconds.
     EmqxSilent(f64),
+    /// EMQX answers nobody, the operator neither, for this number of seconds.
+    EmqxAnswersNobody(f64),
+    /// EMQX answers everybody with 500, the operator too, for this number of seconds.
+    EmqxFailsForAll(f64),
     /// One node does not answer, for this number of seconds.
     NodeSilent(f64),
     /// EMQX answers 500, for this number of seconds.
@@ -185,6 +244,17 @@ pub enum Fault {
     PodKilled(Part),
     /// A pod is no longer ready although EMQX runs.
     PodNotReady(Part),
+    /// EMQX of a pod leaves the cluster, and the pod continues.
+    NotInCluster(Part),
+    /// The process of a node is suspended, for this number of seconds: calls that ask every node hang.
+    NodeFrozen {
+        /// Which.
+        part: Part,
+        /// Seconds.
+        seconds: f64,
+    },
+    /// Another client changes the image of an upgrade.
+    ImageChanged(Image),
     /// The operator does nothing, for so many seconds; none is for ever.
     OperatorDead(Option<f64>),
     /// Our process is killed, and so many seconds later `watch` is started.
@@ -207,6 +277,8 @@ impl Fault {
         match self {
             Self::EmqxSilent(seconds)
             | Self::NodeSilent(seconds)
+            | Self::EmqxAnswersNobody(seconds)
+            | Self::EmqxFailsForAll(seconds)
             | Self::EmqxErrors(seconds)
             | Self::KeyRefused(seconds)
             | Self::EmqxHtml(seconds)
@@ -215,6 +287,7 @@ impl Fault {
             | Self::ApiHang(seconds)
             | Self::ApiSlow(_, seconds)
             | Self::ApiStatus { seconds, .. }
+            | Self::NodeFrozen { seconds, .. }
             | Self::Asleep(seconds)
             | Self::Killed(seconds) => Some(*seconds),
             Self::OperatorDead(seconds) => *seconds,
@@ -231,6 +304,8 @@ impl Fault {
             self,
             Self::EmqxSilent(_)
                 | Self::NodeSilent(_)
+                | Self::EmqxAnswersNobody(_)
+                | Self::EmqxFailsForAll(_)
                 | Self::EmqxErrors(_)
                 | Self::KeyRefused(_)
                 | Self::EmqxHtml(_)
@@ -247,6 +322,8 @@ impl Fault {
                 | Self::Asleep(_)
                 | Self::Killed(_)
                 | Self::NodeDown { .. }
+                | Self::NodeFrozen { .. }
+                | Self::NotInCluster(_)
                 | Self::PodKilled(_)
         )
     }
@@ -312,6 +389,15 @@ pub struct Case {
     pub strategy: Strategy,
     /// Whether the output is read as lines for people rather than as JSON.
     pub text: bool,
+    /// What becomes of new pods.
+    #[serde(default, skip_serializing_if = "NewPods::healthy")]
+    pub new_pods: NewPods,
+    /// How long after the start of another client's operation ours comes, in seconds; none is 2 or 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<f64>,
+    /// How long after the start of a rebalance the operator's next pass is, in seconds; none is as measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_pass: Option<f64>,
     /// What goes wrong.
     pub faults: Vec<Timed>,
 }
@@ -323,46 +409,11 @@ pub enum Breadth {
     Narrow,
     /// Every operation but upgrades, every fault.
     Wide,
-    /// Upgrades, every fault. The operator's passes make them slower than the others by far.
+    /// Upgrades, every fault.
     Upgrades,
 }
 
 impl Case {
-    /// What a seed makes.
-    pub fn of(seed: u64, breadth: Breadth) -> Self {
-        let choose = |decision: &str| Random::of(seed, decision);
-        let (api, operation) = match breadth {
-            Breadth::Narrow => (*choose("api").pick(&[Api::V2beta1, Api::V2]), Operation::Rebalance),
-            Breadth::Wide => wide_operation(seed),
-            Breadth::Upgrades => upgrade_operation(seed),
-        };
-        let nodes = nodes(seed, api, operation);
-        let strategy = strategy(&mut choose("strategy"), &nodes, breadth);
-        let balancer = match (breadth, choose("balancer").below(12)) {
-            (Breadth::Narrow, _) | (_, 0..=7) => "even",
-            (_, 8 | 9) => "least",
-            (_, 10) => "one",
-            _ => "sticky",
-        };
-        let reconnect_delay =
-            if breadth == Breadth::Narrow { 0 } else { *choose("delay").pick(&[0, 0, 0, 0, 1, 3]) };
-        let faults = match breadth {
-            Breadth::Narrow => narrow_faults(&mut choose("faults")),
-            Breadth::Wide | Breadth::Upgrades => wide_faults(&mut choose("faults"), operation),
-        };
-        Self {
-            seed,
-            api,
-            operation,
-            nodes,
-            balancer: balancer.to_owned(),
-            reconnect_delay,
-            strategy,
-            text: breadth != Breadth::Narrow && choose("text").once_in(4),
-            faults,
-        }
-    }
-
     /// The simulated cluster of it.
     pub fn scenario(&self) -> Result<Scenario, String> {
         let nodes: Vec<_> = self
@@ -394,6 +445,7 @@ impl Case {
         let document = json!({
             "name": format!("seed {}", self.seed), "api": self.api.name(), "nodes": nodes,
             "loadBalancer": self.balancer, "reconnectDelay": self.reconnect_delay, "spec": spec,
+            "newPods": self.new_pods, "operatorLooksAfter": self.next_pass,
         });
         Scenario::from_yaml(&document.to_string()).map_err(|error| error.to_string())
     }
@@ -421,163 +473,5 @@ impl Case {
             counts.join("/"),
             self.balancer
         )
-    }
-}
-
-fn wide_operation(seed: u64) -> (Api, Operation) {
-    let api = *Random::of(seed, "api").pick(&[
-        Api::V2beta1,
-        Api::V2beta1,
-        Api::V2beta1,
-        Api::V2,
-        Api::V2,
-        Api::V2,
-        Api::V1beta4,
-        Api::V1beta4,
-        Api::V3beta1,
-    ]);
-    let operation = *Random::of(seed, "operation").pick(&[
-        Operation::Rebalance,
-        Operation::Rebalance,
-        Operation::Rebalance,
-        Operation::Rebalance,
-        Operation::DirectRebalance,
-        Operation::DirectRebalance,
-        Operation::OthersRebalance,
-        Operation::OthersDirectRebalance,
-        Operation::StoppedRebalance,
-        Operation::OthersEvacuation,
-        Operation::Status,
-    ]);
-    let operation = match operation {
-        Operation::Rebalance if api == Api::V3beta1 => Operation::DirectRebalance,
-        Operation::OthersRebalance if api == Api::V3beta1 => Operation::OthersDirectRebalance,
-        other => other,
-    };
-    (api, operation)
-}
-
-fn upgrade_operation(seed: u64) -> (Api, Operation) {
-    let api = *Random::of(seed, "api").pick(&[Api::V1beta4, Api::V2beta1, Api::V2, Api::V3beta1]);
-    let operation = *Random::of(seed, "operation").pick(&[Operation::Upgrade, Operation::OthersUpgrade]);
-    (api, operation)
-}
-
-fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
-    let mut random = Random::of(seed, "nodes");
-    let replicants = match api {
-        Api::V1beta4 => 0,
-        _ if random.once_in(2) => random.between(3, 5),
-        _ => 0,
-    };
-    let cores = if replicants > 0 { random.between(1, 3) } else { random.between(3, 5) };
-    let base = *random.pick(&[400, 1200, 3000]);
-    let mut nodes: Vec<Node> = (0..cores + replicants)
-        .map(|index| {
-            let replicant = index >= cores;
-            let serves = replicant || replicants == 0;
-            let spread = base / 10;
-            let connections = if serves { base - spread / 2 + random.below(spread + 1) } else { 0 };
-            let offline = if serves && random.once_in(4) { random.below(base / 4) } else { 0 };
-            Node { replicant, connections, offline }
-        })
-        .collect();
-    let even = matches!(
-        operation,
-        Operation::Upgrade | Operation::OthersUpgrade | Operation::OthersEvacuation | Operation::Status
-    );
-    if !even && let Some(last) = nodes.last_mut() {
-        // The one that was just added.
-        (last.connections, last.offline) = (random.below(base / 20 + 1), 0);
-    }
-    nodes
-}
-
-fn strategy(random: &mut Random, nodes: &[Node], breadth: Breadth) -> Strategy {
-    let serving: Vec<u64> = nodes.iter().map(|node| node.connections).filter(|&count| count > 0).collect();
-    let most = serving.iter().copied().max().unwrap_or(100);
-    // Ten to forty rounds.
-    let rate = (most / 4 / random.between(10, 40)).max(1);
-    let narrow = breadth == Breadth::Narrow;
-    Strategy {
-        conn_rate: rate,
-        sess_rate: rate.max(5),
-        wait_health_check: if narrow { 10 } else { *random.pick(&[1, 5, 10]) },
-        wait_takeover: if narrow { 10 } else { *random.pick(&[1, 5, 10]) },
-        abs: (most / 30).max(10),
-        rel: 1.1,
-    }
-}
-
-fn narrow_faults(random: &mut Random) -> Vec<Timed> {
-    let at = 8.0 + random.below(40) as f64;
-    let fault = match random.below(6) {
-        0 => return Vec::new(),
-        1 => Fault::CoordinatorCrash,
-        2 => Fault::NodeDown { part: *random.pick(&PARTS), back: None },
-        3 => Fault::EmqxSilent(20.0 + random.below(60) as f64),
-        4 => Fault::ApiRestart,
-        _ => Fault::Misshapen(Shape::Empty, 1),
-    };
-    vec![Timed { at, fault }]
-}
-
-const PARTS: [Part; 4] = [Part::Donor, Part::Recipient, Part::Coordinator, Part::Core];
-
-fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
-    let number = *random.pick(&[0, 1, 1, 1, 1, 2, 2, 3]);
-    let mut faults: Vec<Timed> = (0..number)
-        .map(|_| {
-            let at = if random.once_in(8) { random.below(4) as f64 } else { 4.0 + random.below(60) as f64 };
-            Timed { at, fault: wide_fault(random, operation) }
-        })
-        .collect();
-    faults.sort_by(|a, b| a.at.total_cmp(&b.at));
-    faults
-}
-
-fn wide_fault(random: &mut Random, operation: Operation) -> Fault {
-    let seconds = *random.pick(&[3.0, 12.0, 25.0, 70.0, 150.0]);
-    let part = *random.pick(&PARTS);
-    match random.below(31) {
-        0 => Fault::CoordinatorCrash,
-        1 => Fault::CoordinatorHang,
-        2 | 3 => Fault::NodeDown { part, back: None },
-        4 => Fault::NodeDown { part, back: Some(seconds) },
-        5 => Fault::EmqxSilent(seconds),
-        6 => Fault::NodeSilent(seconds),
-        7 => Fault::EmqxErrors(seconds),
-        8 => Fault::KeyRefused(seconds),
-        9 => Fault::EmqxHtml(seconds),
-        10 => Fault::EmqxSlow(*random.pick(&[0.5, 2.0, 6.0]), seconds),
-        11..=13 => {
-            let shapes =
-                [Shape::Empty, Shape::Null, Shape::Missing, Shape::NoList, Shape::BadEntry, Shape::Reordered];
-            Fault::Misshapen(*random.pick(&shapes), random.between(1, 2) as u32)
-        }
-        14 => Fault::StoppedByOther,
-        15 if matches!(operation, Operation::Rebalance | Operation::OthersRebalance) => Fault::ObjectDeleted,
-        16 => Fault::ClientsLeave(random.between(3, 12) as u32),
-        17 => Fault::ApiRestart,
-        18 => Fault::ApiCut,
-        19 => Fault::ApiDown(seconds),
-        20 => Fault::ApiHang(seconds),
-        21 | 22 => {
-            let requests = [Requests::All, Requests::Rebalances, Requests::Pods, Requests::Forwards];
-            Fault::ApiStatus {
-                code: *random.pick(&[401, 403, 410, 429, 500, 503]),
-                requests: *random.pick(&requests),
-                seconds,
-            }
-        }
-        23 => Fault::TooManyRequests(random.between(1, 3) as u32),
-        24 => Fault::ApiSlow(*random.pick(&[0.3, 2.0, 5.0]), seconds),
-        25 => Fault::DateJump(*random.pick(&[3600, -3600, 120, -30])),
-        26 => Fault::TwoServers(*random.pick(&[120, -120])),
-        27 => Fault::Asleep(*random.pick(&[30.0, 600.0, 3600.0])),
-        28 => Fault::PodKilled(part),
-        29 => Fault::OperatorDead(*random.pick(&[None, Some(30.0), Some(120.0)])),
-        30 => Fault::Killed(*random.pick(&[1.0, 20.0])),
-        _ => Fault::ForwardsCut,
     }
 }

@@ -17,6 +17,7 @@ cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --fro
   --narrow       only a rebalance by an object on v2beta1 and v2, with at most one of six faults
   --upgrades     upgrades, with every fault
   --from N       the first seed
+  --print        with --seed: prints the case as a file that can be kept
   --keep         writes the first case of each kind of fault into crates/simulation-tests/known
   --quiet        with --seed or --case: only what is wrong
 ";
@@ -32,6 +33,7 @@ struct Options {
     upgrades: bool,
     keep: bool,
     quiet: bool,
+    print: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -48,6 +50,7 @@ fn options() -> Result<Options, String> {
             "--narrow" => options.narrow = true,
             "--upgrades" => options.upgrades = true,
             "--keep" => options.keep = true,
+            "--print" => options.print = true,
             "--quiet" => options.quiet = true,
             other => return Err(format!("unknown argument {other}")),
         }
@@ -66,6 +69,12 @@ fn main() -> ExitCode {
             (_, true) => Breadth::Upgrades,
             _ => Breadth::Wide,
         };
+        if let (Some(seed), true) = (options.seed, options.print) {
+            let (rule, case) = ("any".to_owned(), Case::of(seed, breadth));
+            let kept = Kept { rule, what: case.summary(), case };
+            say(&serde_json::to_string_pretty(&kept).map_err(|error| error.to_string())?);
+            return Ok(true);
+        }
         if let Some(seed) = options.seed {
             return replay(&Case::of(seed, breadth), options.quiet);
         }

@@ -114,6 +114,8 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         Verb::Stop(stop) => commands::stop::run(&hands, &stop).await,
         Verb::Status(read) => commands::read::show(&hands, &read).await,
         Verb::View(view) => commands::lines::run(&hands, &view.selection, &view.follow).await,
+        Verb::List(list) => commands::list::run(&hands, &list).await,
+        Verb::Evacuate(evacuate) => commands::evacuate::run(&hands, &evacuate).await,
         Verb::Upgrade(upgrade) => commands::upgrade::run(&hands, upgrade).await,
         other => panic!("{other:?} is not simulated"),
     };

@@ -21,6 +21,8 @@ pub struct Node {
     pub core: bool,
     /// Whether it runs and is part of the cluster.
     pub alive: bool,
+    /// Whether clients are accepted and led to it.
+    pub serves: bool,
     /// Live clients.
     pub connections: u64,
     /// Sessions of clients that are away.
@@ -55,6 +57,8 @@ pub struct Moment {
     pub runs: Vec<Run>,
     /// Evacuated nodes and their states.
     pub evacuations: Vec<(usize, &'static str)>,
+    /// Whether sessions are purged.
+    pub purging: bool,
     /// Disconnections so far.
     pub cuts: u64,
     /// Sessions that went down with their nodes so far.
@@ -141,11 +145,13 @@ fn moment(emqx: &Emqx) -> Moment {
         nodes: broker
             .nodes
             .iter()
-            .map(|node| Node {
+            .enumerate()
+            .map(|(index, node)| Node {
                 name: node.name.clone(),
                 version: node.version.clone(),
                 core: node.role == Role::Core,
                 alive: node.running && !node.gone,
+                serves: node.in_service && !node.gone && broker.available(index),
                 connections: node.connections,
                 offline: node.offline,
             })
@@ -170,6 +176,7 @@ fn moment(emqx: &Emqx) -> Moment {
             .iter()
             .map(|evacuation| (evacuation.node, evacuation.state.name()))
             .collect(),
+        purging: !broker.purges().is_empty(),
         cuts: broker.tally.cuts,
         lost_sessions: broker.tally.lost_sessions,
     })

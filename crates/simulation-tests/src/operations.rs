@@ -1,0 +1,313 @@
+//! What is typed, in which order, and what other clients do meanwhile.
+
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::Method;
+use kubectl_emqx::sim::coordinator::{EvacuationOrder, RebalanceOrder};
+use serde_json::json;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::case::{Api, Operation};
+use crate::faults::REBALANCES;
+use crate::product;
+use crate::run::{Process, Stage};
+
+/// How often `status` is asked while another client's operation runs, and the pause between.
+const STATUSES: usize = 20;
+const BETWEEN: Duration = Duration::from_secs(4);
+
+/// How long `watch` of a whole instance runs: it does not end by itself.
+const WATCHED: f64 = 420.0;
+
+/// From the end of an operation to the `status` and the `list` that are asked for afterwards.
+const AFTERWARDS: Duration = Duration::from_secs(5);
+
+impl Stage {
+    /// One process, unless it is killed: then another one, that follows.
+    async fn process(&self, arguments: &[&str], again: &[&str]) {
+        self.process_until(arguments, again, None).await;
+    }
+
+    /// The same; it is ended after this number of seconds.
+    async fn process_until(&self, arguments: &[&str], again: &[&str], limit: Option<f64>) {
+        let mut arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let over = limit.map(|limit| self.now() + limit);
+        loop {
+            let number = self.started.borrow().len();
+            self.started.borrow_mut().push(Process {
+                arguments: arguments.clone(),
+                started: self.now(),
+                ended: None,
+                exit: None,
+            });
+            let mut running = Box::pin(product::run(number, &arguments, &self.port, &self.lines));
+            let mut awake = Box::pin(sleep_until(Instant::now()));
+            let mut tick = Box::pin(sleep(Duration::from_millis(100)));
+            let exit = poll_fn(|context| {
+                // Checks every 100 ms whether the process is to be killed or to sleep.
+                while tick.as_mut().poll(context).is_ready() {
+                    tick.as_mut().reset(Instant::now() + Duration::from_millis(100));
+                }
+                if self.killed.get().is_some() || over.is_some_and(|over| self.now() >= over) {
+                    return Poll::Ready(None);
+                }
+                if let Some(until) = self.asleep.get() {
+                    awake.as_mut().reset(until);
+                    if awake.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.asleep.set(None);
+                }
+                running.as_mut().poll(context).map(Some)
+            })
+            .await;
+            drop(running);
+            if let Some(process) = self.started.borrow_mut().get_mut(number) {
+                (process.ended, process.exit) = (Some(self.now()), exit);
+            }
+            let Some(pause) = self.killed.take() else { return };
+            sleep(Duration::from_secs_f64(pause)).await;
+            arguments = again.iter().map(|&word| word.to_owned()).collect();
+        }
+    }
+
+    /// Every process, and two seconds more, so that what is recorded covers the last line.
+    pub(crate) async fn product(&self) {
+        self.processes().await;
+        sleep(Duration::from_secs(2)).await;
+    }
+
+    async fn processes(&self) {
+        let form: &[&str] = if self.case.text { &[] } else { &["-o", "jsonl"] };
+        let instance = self.case.api.instance();
+        match self.case.operation {
+            Operation::Rebalance | Operation::DirectRebalance => self.rebalance(form).await,
+            Operation::RebalanceTwice => {
+                self.rebalance(form).await;
+                sleep(AFTERWARDS).await;
+                self.crowd();
+                self.rebalance(form).await;
+            }
+            Operation::StoppedRebalance => {
+                let apply = self.apply();
+                let apply: Vec<&str> = apply.iter().map(String::as_str).collect();
+                let watch = [&["rebalance", "watch"], form].concat();
+                self.process(&apply, &watch).await;
+                sleep(Duration::from_secs(20)).await;
+                self.process(&["rebalance", "stop", instance, "--yes"], &watch).await;
+                sleep(Duration::from_secs(10)).await;
+            }
+            Operation::OthersRebalance => {
+                self.create_object().await;
+                self.pause(3.0).await;
+                let watch = [&["rebalance", "watch"], form].concat();
+                self.process(&watch, &watch).await;
+            }
+            Operation::WatchInstance => {
+                self.create_object().await;
+                self.pause(3.0).await;
+                let watch = [&["watch", "--plain"], form].concat();
+                self.process_until(&watch, &watch, Some(WATCHED)).await;
+            }
+            Operation::OthersDirectRebalance => {
+                self.start_direct();
+                self.pause(2.0).await;
+                let watch = [&["rebalance", "watch"], form].concat();
+                self.process(&watch, &watch).await;
+            }
+            Operation::Upgrade => {
+                let words = ["upgrade", instance, "--image", self.case.api.next_image(), "--yes"];
+                let watch = [&["upgrade", "watch"], form].concat();
+                self.process(&[&words[..], form].concat(), &watch).await;
+            }
+            Operation::OthersUpgrade => {
+                self.begun_by_other.set(Some(self.now()));
+                self.set_image(self.case.api.next_image()).await;
+                self.pause(3.0).await;
+                let watch = [&["upgrade", "watch"], form].concat();
+                self.process(&watch, &watch).await;
+            }
+            Operation::Evacuation | Operation::StoppedEvacuation => self.evacuation(form).await,
+            Operation::OthersEvacuation => {
+                self.begun_by_other.set(Some(self.now()));
+                let order = self.evacuation_order();
+                self.emqx().with(|broker| {
+                    if let Some(name) = broker.participants().last().cloned() {
+                        let _ = broker.start_evacuation(&name, order);
+                    }
+                });
+                self.statuses(STATUSES).await;
+            }
+            Operation::OthersPurge => {
+                self.begun_by_other.set(Some(self.now()));
+                let rate = self.case.strategy.sess_rate * 4;
+                self.emqx().with(|broker| {
+                    let _ = broker.start_purge(0, rate);
+                });
+                self.statuses(STATUSES).await;
+            }
+            Operation::Status => self.statuses(STATUSES).await,
+        }
+        match self.case.operation {
+            Operation::OthersEvacuation | Operation::OthersPurge | Operation::Status => {}
+            _ => {
+                sleep(AFTERWARDS).await;
+                self.statuses(1).await;
+                if self.case.api != Api::V3beta1 {
+                    let list = ["rebalance", "list", "-o", "json"];
+                    self.process(&list, &list).await;
+                }
+            }
+        }
+    }
+
+    /// Until our process begins after another client's operation did.
+    async fn pause(&self, usual: f64) {
+        sleep(Duration::from_secs_f64(self.case.late.unwrap_or(usual))).await;
+    }
+
+    async fn statuses(&self, number: usize) {
+        let words = ["status", "-o", "json"];
+        for place in 0..number {
+            if place > 0 {
+                sleep(BETWEEN).await;
+            }
+            self.process(&words, &words).await;
+        }
+    }
+
+    /// `rebalance apply` with every number, without `--watch`.
+    fn apply(&self) -> Vec<String> {
+        let strategy = &self.case.strategy;
+        let numbers = [
+            ("--conn-evict-rate", strategy.conn_rate.to_string()),
+            ("--sess-evict-rate", strategy.sess_rate.to_string()),
+            ("--wait-health-check", strategy.wait_health_check.to_string()),
+            ("--wait-takeover", strategy.wait_takeover.to_string()),
+            ("--abs-conn-threshold", strategy.abs.to_string()),
+            ("--abs-sess-threshold", strategy.abs.to_string()),
+            ("--rel-conn-threshold", strategy.rel.to_string()),
+            ("--rel-sess-threshold", strategy.rel.to_string()),
+        ];
+        let words = ["rebalance", "apply", self.case.api.instance(), "--yes"];
+        let mut words: Vec<String> = words.map(str::to_owned).to_vec();
+        for (flag, value) in numbers {
+            words.extend([flag.to_owned(), value]);
+        }
+        if self.case.api == Api::V3beta1 || self.case.operation == Operation::DirectRebalance {
+            words.extend(["--backend", "emqx"].map(str::to_owned));
+        }
+        words
+    }
+
+    async fn rebalance(&self, form: &[&str]) {
+        let mut apply = self.apply();
+        apply.push("--watch".to_owned());
+        let mut apply: Vec<&str> = apply.iter().map(String::as_str).collect();
+        apply.extend(form);
+        self.process(&apply, &[&["rebalance", "watch"], form].concat()).await;
+    }
+
+    /// Clients move from the node with the fewest to the one with the most, so that a rebalance has something to do.
+    fn crowd(&self) {
+        self.emqx().with(|broker| {
+            let serving = broker.serving();
+            let least = serving.iter().copied().min_by_key(|&node| broker.nodes[node].connections);
+            let most = serving.iter().copied().max_by_key(|&node| broker.nodes[node].connections);
+            if let (Some(least), Some(most)) = (least, most) {
+                let clients = broker.nodes[least].connections;
+                broker.nodes[least].connections = 0;
+                broker.nodes[most].connections += clients;
+            }
+        });
+    }
+
+    /// Another client creates a Rebalance.
+    async fn create_object(&self) {
+        let (case, strategy) = (&self.case, &self.case.strategy);
+        let rel = json!(strategy.rel.to_string());
+        let mut object = json!({
+            "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+            "metadata": { "name": "others", "namespace": "mq" },
+            "spec": {
+                "instanceName": case.api.instance(),
+                "rebalanceStrategy": {
+                    "connEvictRate": strategy.conn_rate, "sessEvictRate": strategy.sess_rate,
+                    "waitHealthCheck": strategy.wait_health_check, "waitTakeover": strategy.wait_takeover,
+                    "absConnThreshold": strategy.abs, "relConnThreshold": rel,
+                    "absSessThreshold": strategy.abs, "relSessThreshold": rel,
+                },
+            },
+        });
+        if case.api != Api::V2 {
+            object["spec"]["instanceKind"] =
+                json!(if case.api == Api::V1beta4 { "EmqxEnterprise" } else { "EMQX" });
+        }
+        self.begun_by_other.set(Some(self.now()));
+        self.ask(Method::POST, REBALANCES, Some(("application/json", object))).await;
+    }
+
+    /// Another client starts a rebalance in EMQX.
+    fn start_direct(&self) {
+        let strategy = &self.case.strategy;
+        let mut order = RebalanceOrder {
+            conn_rate: strategy.conn_rate,
+            sess_rate: strategy.sess_rate,
+            wait_health_check: Duration::from_secs(strategy.wait_health_check),
+            wait_takeover: Duration::from_secs(strategy.wait_takeover),
+            ..RebalanceOrder::default()
+        };
+        for threshold in [&mut order.conn, &mut order.sess] {
+            (threshold.abs, threshold.rel) = (strategy.abs as f64, strategy.rel);
+        }
+        self.begun_by_other.set(Some(self.now()));
+        self.emqx().with(|broker| {
+            let nodes = broker.participants();
+            order.nodes = Some(nodes.clone());
+            if let Some(first) = nodes.first() {
+                let _ = broker.start_rebalance(first, order);
+            }
+        });
+    }
+
+    fn evacuation_order(&self) -> EvacuationOrder {
+        let strategy = &self.case.strategy;
+        EvacuationOrder {
+            conn_rate: strategy.conn_rate * 3,
+            sess_rate: strategy.sess_rate * 3,
+            wait_health_check: Duration::from_secs(strategy.wait_health_check),
+            wait_takeover: Duration::from_secs(strategy.wait_takeover),
+            ..EvacuationOrder::default()
+        }
+    }
+
+    /// `evacuate start` of the last node, followed to its end or stopped.
+    async fn evacuation(&self, form: &[&str]) {
+        let strategy = &self.case.strategy;
+        let target = self.emqx().with(|broker| broker.participants().last().cloned()).unwrap_or_default();
+        let numbers = [
+            (strategy.conn_rate * 3).to_string(),
+            (strategy.sess_rate * 3).to_string(),
+            strategy.wait_health_check.to_string(),
+            strategy.wait_takeover.to_string(),
+        ];
+        let mut start = vec!["evacuate", "start", target.as_str(), "--yes"];
+        let flags = ["--conn-evict-rate", "--sess-evict-rate", "--wait-health-check", "--wait-takeover"];
+        for (flag, value) in flags.iter().zip(&numbers) {
+            start.extend([*flag, value.as_str()]);
+        }
+        let watch = [&["evacuate", "watch", target.as_str()], form].concat();
+        if self.case.operation == Operation::Evacuation {
+            start.push("--watch");
+            start.extend(form);
+            self.process(&start, &watch).await;
+            return;
+        }
+        self.process(&start, &watch).await;
+        sleep(Duration::from_secs(12)).await;
+        self.process(&["evacuate", "stop", target.as_str(), "--yes"], &watch).await;
+        sleep(Duration::from_secs(10)).await;
+    }
+}

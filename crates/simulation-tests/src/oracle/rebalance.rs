@@ -1,0 +1,340 @@
+//! Rebalances: which verdicts are true, when they are due, and what a stop leaves behind.
+
+use std::collections::BTreeSet;
+
+use super::printed::{Printed, verdicts};
+use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, is_hidden, knowable, moved};
+use super::{Finding, find};
+use crate::case::{Fault, Operation};
+use crate::run::{LIMIT, Process, Record};
+use crate::truth::{History, Moment, Node, Truth};
+
+/// A follower prints at least this often, in seconds, with some seconds of tolerance for slow answers.
+const SILENCE: f64 = 45.0;
+
+/// A rebalance that ran for less, in seconds, may not have been listed to anybody.
+const SHORT: f64 = 2.0;
+
+fn mean(moment: &Moment, group: &[usize], of: impl Fn(&Node) -> u64) -> f64 {
+    let alive: Vec<f64> = group
+        .iter()
+        .map(|&node| &moment.nodes[node])
+        .filter(|node| node.alive)
+        .map(|node| of(node) as f64)
+        .collect();
+    if alive.is_empty() { 0.0 } else { alive.iter().sum::<f64>() / alive.len() as f64 }
+}
+
+/// EMQX's own comparison: the first mean may be larger by so much or by so many times.
+fn holds((abs, rel): (f64, f64), more: f64, less: f64) -> bool {
+    more <= less + abs || more <= less * rel
+}
+
+/// How the donors compare with the recipients at one moment: `balanced`, `uneven` or `overshot`.
+fn shape(moment: &Moment, history: &History) -> &'static str {
+    let run = &history.run;
+    let pairs = [
+        (
+            run.thresholds[0],
+            mean(moment, &run.donors, |node| node.connections),
+            mean(moment, &run.recipients, |node| node.connections),
+        ),
+        (
+            run.thresholds[1],
+            mean(moment, &run.donors, |node| node.offline),
+            mean(moment, &run.recipients, |node| node.offline),
+        ),
+    ];
+    if pairs.iter().any(|&(limits, donors, recipients)| !holds(limits, donors, recipients)) {
+        "uneven"
+    } else if !holds(pairs[0].0, pairs[0].2, pairs[0].1) {
+        "overshot"
+    } else {
+        "balanced"
+    }
+}
+
+/// The names of participants that did not run at some moment until then.
+pub(super) fn died(truth: &Truth, history: &History, until: f64) -> BTreeSet<String> {
+    let members = history.run.donors.iter().chain(&history.run.recipients).chain([&history.run.coordinator]);
+    let members: BTreeSet<usize> = members.copied().collect();
+    truth
+        .within(history.start, until)
+        .flat_map(|moment| members.iter().map(|&node| &moment.nodes[node]).filter(|node| !node.alive))
+        .map(|node| node.name.clone())
+        .collect()
+}
+
+/// Which verdicts may be printed at this time.
+pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSet<&'static str> {
+    let truth = &record.truth;
+    let mut may = BTreeSet::new();
+    let fired = |wanted: fn(&Fault) -> bool, from: f64, to: f64| {
+        record.faults.iter().any(|(when, fault)| wanted(fault) && *when >= from && *when <= to)
+    };
+    let Some(end) = history.end.filter(|&end| end <= at + 0.3) else {
+        // It runs. Nothing that is over may be printed, but a coordinator that hangs is stalled.
+        if !moved(truth, at - 60.0, at)
+            || fired(|fault| matches!(fault, Fault::CoordinatorHang), 0.0, at - 50.0)
+        {
+            may.insert("stalled");
+        }
+        if is_hidden(record, at - 40.0, at) {
+            may.insert("unknown");
+        }
+        if !died(truth, history, at).is_empty() {
+            may.insert("nodesLost");
+        }
+        return may;
+    };
+    if is_hidden(record, end - 5.0, at) || end - history.start < SHORT {
+        may.insert("unknown");
+    }
+    if !died(truth, history, end + 0.6).is_empty() {
+        may.insert("nodesLost");
+        return may;
+    }
+    let start = truth.at(history.start - 0.3).map_or(0, Moment::live) as f64;
+    let missing = |moment: &Moment| (moment.live() as f64) < start * 0.98;
+    let late: Vec<&Moment> = truth.within(end + 28.0, at).collect();
+    if late.iter().any(|moment| missing(moment)) {
+        may.insert("clientsMissing");
+        if late.iter().all(|moment| missing(moment)) && at >= end + 35.0 {
+            return may;
+        }
+    }
+    let after_death = fired(
+        |fault| matches!(fault, Fault::NodeDown { .. } | Fault::PodKilled(_) | Fault::NotInCluster(_)),
+        end - 1.0,
+        at,
+    );
+    if after_death {
+        may.insert("nodesLost");
+    }
+    let deleted = fired(|fault| matches!(fault, Fault::ObjectDeleted), history.start, end + 0.6);
+    let by_other = fired(|fault| matches!(fault, Fault::StoppedByOther), end - 1.0, end + 0.6);
+    let crashed = fired(|fault| matches!(fault, Fault::CoordinatorCrash), end - 1.0, end + 0.6);
+    let ordered = record.orders.iter().any(|(_, path)| path.ends_with("/stop"));
+    if deleted || ordered {
+        may.insert("stopped");
+    }
+    let shapes: BTreeSet<&str> = truth.within(end - 0.3, at).map(|moment| shape(moment, history)).collect();
+    if shapes.contains("balanced") {
+        may.insert("balanced");
+    }
+    if shapes.contains("overshot") {
+        may.insert("overshot");
+    }
+    let to_its_end = matches!(history.run.state, "wait_takeover" | "evicting_sessions");
+    if shapes.contains("uneven") {
+        if by_other || crashed || deleted {
+            may.insert("coordinatorLost");
+            if by_other {
+                may.insert("stopped");
+            }
+            if to_its_end {
+                may.insert("uneven");
+            }
+        } else {
+            may.insert("uneven");
+        }
+    }
+    // By another client without an object: the thresholds are not known.
+    if record.case.operation == Operation::OthersDirectRebalance {
+        may.extend(["unknown", "uneven"]);
+    }
+    may
+}
+
+/// The rebalance that a process follows: the last that began before a time and had not ended long before the process came.
+pub(super) fn history_of<'a>(all: &'a [History], process: &Process, at: f64) -> Option<&'a History> {
+    let began = || all.iter().filter(|history| history.start <= at);
+    began().rfind(|history| history.end.is_none_or(|end| end > process.started - 2.0)).or_else(|| {
+        // A watcher that came after the end follows what is past; an apply never does.
+        began().next_back().filter(|_| !process.writes())
+    })
+}
+
+/// `apply --watch`, `rebalance watch`, `watch`.
+pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
+    let histories = record.truth.histories();
+    let printed = verdicts(record);
+    for verdict in &printed {
+        let process = &record.processes[verdict.process];
+        let Some(history) = history_of(&histories, process, verdict.at) else {
+            never_started(verdict, found);
+            continue;
+        };
+        let may = acceptable(record, history, verdict.at);
+        if !may.contains(verdict.verdict.as_str()) {
+            let wanted: Vec<&str> = may.iter().copied().collect();
+            let wanted = if wanted.is_empty() { "it still runs".to_owned() } else { wanted.join(" or ") };
+            let rule = match history.end.filter(|end| *end <= verdict.at + 0.3) {
+                None => format!("{} while it runs", verdict.verdict),
+                Some(_) => format!("{} instead of {wanted}", verdict.verdict),
+            };
+            let what = format!(
+                "at {:.1}s: {} (it ran from {:.1}s to {})",
+                verdict.at,
+                verdict.message,
+                history.start,
+                history.end.map_or("the limit".to_owned(), |end| format!("{end:.1}s")),
+            );
+            find(found, rule, what);
+        }
+        if verdict.verdict == "nodesLost" {
+            lost_nodes_are_named(record, history, verdict, found);
+        }
+    }
+    for (number, process) in record.processes.iter().enumerate() {
+        // Verdicts in text are recognized by the exit code, which a process that is ended from outside does not have.
+        if !process.follows() || (record.case.text && process.exit.is_none()) {
+            continue;
+        }
+        let at = process.ended.unwrap_or(LIMIT);
+        let next = record.processes.get(number + 1).map_or(LIMIT, |next| next.started);
+        // A process that was killed hands over to the next one.
+        if process.exit.is_none() && record.processes.get(number + 1).is_some_and(Process::follows) {
+            continue;
+        }
+        if let Some(history) = history_of(&histories, process, at.min(next)) {
+            in_time(record, history, &printed, number, found);
+        }
+        silent(record, process.started, process.ended, number, found);
+    }
+}
+
+/// `nodesLost` names at least one node that was lost.
+fn lost_nodes_are_named(record: &Record, history: &History, verdict: &Printed, found: &mut Vec<Finding>) {
+    let lost = died(&record.truth, history, verdict.at);
+    let host = |name: &str| name.split_once('@').map_or(name, |(_, host)| host).to_owned();
+    let named = lost.iter().any(|name| {
+        let host = host(name);
+        let first = host.split('.').next().unwrap_or(&host).to_owned();
+        let address = host.parse::<std::net::Ipv4Addr>().is_ok();
+        verdict.message.contains(&host) || (!address && verdict.message.contains(&first))
+            // A node that is named by an address is printed by its pod.
+            || (address && verdict.message.contains("emqx"))
+    });
+    if !lost.is_empty() && !named {
+        let what = format!("at {:.1}s: {}; lost: {lost:?}", verdict.at, verdict.message);
+        find(found, "a lost node is not named", what);
+    }
+}
+
+/// A verdict on something that never ran.
+fn never_started(verdict: &Printed, found: &mut Vec<Finding>) {
+    let fine = ["nothingToDo", "failed", "unknown", "waiting", "stopped", "nodesLost", "running"];
+    if !fine.contains(&verdict.verdict.as_str()) {
+        let what = format!("at {:.1}s: {}", verdict.at, verdict.message);
+        find(found, format!("{} although nothing ever ran", verdict.verdict), what);
+    }
+}
+
+fn in_time(record: &Record, history: &History, printed: &[Printed], number: usize, found: &mut Vec<Finding>) {
+    let process = &record.processes[number];
+    let word = printed.iter().find(|verdict| verdict.process == number && verdict.at >= history.start);
+    let Some(end) = history.end else {
+        if let (None, Some(at), Some(exit)) = (word, process.ended, process.exit) {
+            gave_up(record, history, number, at, exit, found);
+        }
+        return;
+    };
+    let known = knowable(record, end.max(process.started));
+    let start = record.truth.at(history.start - 0.3).map_or(0, Moment::live) as f64;
+    let low =
+        record.truth.within(end, known + MISSING_IN_TIME).any(|moment| (moment.live() as f64) < start * 0.98);
+    let limit = known + if low { MISSING_IN_TIME } else { IN_TIME };
+    match word {
+        Some(word) if word.at > limit => {
+            let what = format!("ended at {end:.1}s, known from {known:.1}s, printed at {:.1}s", word.at);
+            find(found, format!("an end is reported too late ({})", word.verdict), what);
+        }
+        Some(_) => {}
+        None => match (process.ended, process.exit) {
+            (Some(at), Some(exit)) => gave_up(record, history, number, at, exit, found),
+            // Ended from outside before it was due.
+            (Some(at), None) if at < limit => {}
+            // It came after the end: `watch` of an instance reports what runs.
+            _ if end < process.started + ASKED_TWICE && process.begins(&["watch"]) => {}
+            _ => {
+                let what = format!("ended at {end:.1}s, known from {known:.1}s, never printed");
+                find(found, "an end is never reported", what);
+            }
+        },
+    }
+}
+
+/// A process that ended without a verdict, although it was to follow.
+fn gave_up(record: &Record, history: &History, number: usize, at: f64, exit: u8, found: &mut Vec<Finding>) {
+    let process = &record.processes[number];
+    let away = record.faults.iter().any(|(when, fault)| {
+        matches!(
+            fault,
+            Fault::ApiStatus { .. }
+                | Fault::ApiDown(_)
+                | Fault::ApiHang(_)
+                | Fault::TooManyRequests(_)
+                | Fault::ApiRestart
+                | Fault::ApiCut
+                | Fault::ApiSlow(..)
+                | Fault::KeyRefused(_)
+                | Fault::EmqxSilent(_)
+                | Fault::EmqxAnswersNobody(_)
+                | Fault::EmqxFailsForAll(_)
+                | Fault::EmqxErrors(_)
+                | Fault::EmqxHtml(_)
+                | Fault::EmqxSlow(..)
+                | Fault::NodeFrozen { .. }
+                | Fault::NodeSilent(_)
+        ) && *when <= history.start.max(process.started) + 3.0
+            && *when + fault.outage().unwrap_or(LIMIT) + 5.0 >= process.started
+    });
+    // What began while a source was away may be refused, and a process that came after the end finds nothing.
+    let late = history.end.is_some_and(|end| end <= process.started + 5.0);
+    if away || late || exit == 6 {
+        return;
+    }
+    let last = record.lines.iter().rfind(|line| line.process == number && !line.text.is_empty());
+    let last = last.map_or("", |line| line.text.as_str());
+    find(found, format!("following ends without a verdict (exit {exit})"), format!("at {at:.1}s: {last}"));
+}
+
+/// Followers print at least every 30 s.
+pub(super) fn silent(record: &Record, from: f64, to: Option<f64>, process: usize, found: &mut Vec<Finding>) {
+    // `watch` of an instance prints nothing while nothing runs.
+    if record.processes[process].begins(&["watch"]) {
+        return;
+    }
+    let mut last = from;
+    let to = to.unwrap_or(LIMIT);
+    let ours = record.lines.iter().filter(|line| line.process == process).map(|line| line.at);
+    for at in ours.chain([to]) {
+        let asleep = record.faults.iter().any(|(when, fault)| {
+            matches!(fault, Fault::Asleep(_)) && *when <= at && when + fault.outage().unwrap_or(0.0) >= last
+        });
+        if at - last > SILENCE && !asleep {
+            let words: Vec<&str> = record.processes[process].arguments.iter().map(String::as_str).collect();
+            let what = match words.first() {
+                Some(&"upgrade") => "the follower of an upgrade",
+                Some(&"evacuate") => "the follower of an evacuation",
+                _ => "a follower",
+            };
+            find(found, format!("{what} prints nothing for long"), format!("from {last:.1}s to {at:.1}s"));
+            return;
+        }
+        last = at;
+    }
+}
+
+/// After a stop that ended with 0 nothing runs.
+pub(super) fn stopped(record: &Record, found: &mut Vec<Finding>) {
+    let Some(process) = record.processes.iter().find(|process| process.begins(&["rebalance", "stop"])) else {
+        return;
+    };
+    let (Some(0), Some(ended)) = (process.exit, process.ended) else { return };
+    if let Some(moment) = record.truth.within(ended + 0.5, LIMIT).find(|moment| !moment.runs.is_empty()) {
+        let what = format!("stop ended at {ended:.1}s, it runs at {:.1}s", moment.at);
+        find(found, "stop leaves it running", what);
+    }
+}

@@ -1,0 +1,166 @@
+//! `status` and `rebalance list`, which are asked while something runs, while nothing does, and afterwards.
+
+use serde_json::Value;
+
+use super::rebalance::acceptable;
+use super::times::is_hidden;
+use super::{Finding, find};
+use crate::case::{Fault, Operation};
+use crate::run::{Process, Record};
+use crate::truth::Moment;
+
+/// How long before and after a command nothing may have begun or ended, in seconds, for its answer to be judged.
+const STEADY: f64 = 4.0;
+
+/// A spread that is called even is at most a quarter, or 100 clients; with some tolerance for clients on their way.
+const SURELY_UNEVEN: f64 = 0.32;
+const SURELY_EVEN: f64 = 0.18;
+
+fn document(record: &Record, number: usize) -> Option<Value> {
+    let lines = record.lines.iter().filter(|line| line.process == number && line.out);
+    let text: Vec<&str> = lines.map(|line| line.text.as_str()).collect();
+    serde_json::from_str(&text.join("\n")).ok()
+}
+
+/// What runs in EMQX: `rebalance`, `evacuation`, `purge` or nothing.
+fn runs(moment: &Moment) -> &'static str {
+    if !moment.runs.is_empty() {
+        "rebalance"
+    } else if !moment.evacuations.is_empty() {
+        "evacuation"
+    } else if moment.purging {
+        "purge"
+    } else {
+        "none"
+    }
+}
+
+/// What ran throughout a span; none where it changed.
+fn steady(record: &Record, from: f64, to: f64) -> Option<&'static str> {
+    let mut moments = record.truth.within(from, to);
+    let first = runs(moments.next()?);
+    moments.all(|moment| runs(moment) == first).then_some(first)
+}
+
+/// The largest deviation from the mean among the nodes that serve, and its share of the mean.
+fn spread(moment: &Moment) -> Option<(f64, f64)> {
+    let replicants = moment.nodes.iter().any(|node| !node.core && node.alive);
+    let serving = moment.nodes.iter().filter(|node| node.alive && node.core != replicants);
+    let counts: Vec<f64> = serving.map(|node| node.connections as f64).collect();
+    let mean = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
+    let most = counts.iter().map(|count| (count - mean).abs()).fold(0.0, f64::max);
+    (counts.len() > 1 && mean > 0.0).then_some((most, most / mean))
+}
+
+/// Every `status -o json`.
+pub(super) fn all(record: &Record, found: &mut Vec<Finding>) {
+    for (number, process) in record.processes.iter().enumerate() {
+        if process.begins(&["status"])
+            && let Some(status) = document(record, number)
+        {
+            one(record, process, &status, found);
+        }
+    }
+}
+
+fn one(record: &Record, process: &Process, status: &Value, found: &mut Vec<Finding>) {
+    let ended = process.ended.unwrap_or(process.started);
+    let Some(moment) = record.truth.at(process.started) else { return };
+    let verdict = status["verdict"].as_str().unwrap_or_default();
+    let operation = status["operation"].as_str().unwrap_or_default();
+    let message = status["message"].as_str().unwrap_or_default();
+    let printed = format!("at {ended:.1}s: {operation}, {verdict}, {message}");
+    let emqx = status["sources"]["emqx"]["state"].as_str().unwrap_or_default();
+    let quiet = ["idle", "even", "uneven", "nothingToDo", "balanced"].contains(&verdict);
+    let truly = steady(record, process.started - STEADY, ended + 0.5);
+    let hidden = is_hidden(record, process.started - 1.0, ended + 0.5);
+    if let Some(running) = truly.filter(|running| *running != "none")
+        && quiet
+        && operation == "none"
+        && emqx == "ok"
+        && !hidden
+    {
+        find(found, format!("{verdict} while a {running} runs"), printed.clone());
+    }
+    if truly == Some("none")
+        && emqx == "ok"
+        && !hidden
+        && ["rebalance", "evacuation", "purge"].contains(&operation)
+        && ["running", "stillRunning"].contains(&verdict)
+        && steady(record, process.started - 40.0, ended + 0.5) == Some("none")
+    {
+        find(found, format!("a {operation} is reported although none runs"), printed.clone());
+    }
+    if verdict == "idle" && !emqx.is_empty() && emqx != "ok" {
+        find(found, "idle although EMQX was not asked", format!("emqx is {emqx}, {printed}"));
+    }
+    let upgrade = matches!(record.case.operation, Operation::Upgrade | Operation::OthersUpgrade);
+    let dead = moment.nodes.iter().find(|node| !node.alive);
+    let dead_before = record
+        .truth
+        .at(process.started - 5.0)
+        .is_some_and(|before| before.nodes.iter().any(|node| !node.alive));
+    let replaced = record.faults.iter().any(|(_, fault)| matches!(fault, Fault::PodKilled(_)));
+    if let (Some(node), true, false) = (dead, dead_before, upgrade || replaced)
+        && ["idle", "even", "nothingToDo"].contains(&verdict)
+    {
+        find(
+            found,
+            format!("{verdict} although a node is down"),
+            format!("{} is down, {printed}", node.name),
+        );
+    }
+    let calm = record.truth.within(process.started - STEADY, ended + 0.5).all(|it| it.in_flight == 0);
+    if truly == Some("none")
+        && calm
+        && !hidden
+        && emqx == "ok"
+        && let Some((clients, share)) = spread(moment)
+    {
+        let what = format!("{clients:.0} clients, {:.0} % of the mean; {printed}", share * 100.0);
+        if verdict == "even" && share > SURELY_UNEVEN && clients > 130.0 {
+            find(found, "even although it is uneven", what);
+        } else if verdict == "uneven" && share < SURELY_EVEN && clients < 900.0 {
+            find(found, "uneven although it is even", what);
+        }
+    }
+}
+
+/// Every `rebalance list -o json`: a past rebalance has a verdict that was true at its end, or an unknown one.
+pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
+    for (number, process) in record.processes.iter().enumerate() {
+        if !process.begins(&["rebalance", "list"]) {
+            continue;
+        }
+        let Some(document) = document(record, number) else { continue };
+        let histories = record.truth.histories();
+        let items: Vec<&Value> = document["items"].as_array().into_iter().flatten().collect();
+        let ended = process.ended.unwrap_or(process.started);
+        let hidden = is_hidden(record, process.started - 1.0, ended + 0.5);
+        // Objects and histories are matched by their order, where there are as many of them.
+        if items.len() != histories.len() || hidden {
+            continue;
+        }
+        for (item, history) in items.iter().zip(&histories) {
+            let verdict = item["verdict"].as_str().unwrap_or_default();
+            let message = item["message"].as_str().unwrap_or_default();
+            let printed = format!("at {ended:.1}s: {verdict}, {message}");
+            let Some(end) = history.end.filter(|end| *end <= process.started - STEADY) else {
+                if history.end.is_none()
+                    && !["running", "stillRunning", "unknown", "stalled"].contains(&verdict)
+                {
+                    find(found, format!("the list has {verdict} while it runs"), printed);
+                }
+                continue;
+            };
+            let mut may = acceptable(record, history, ended);
+            may.extend(acceptable(record, history, end + 1.0));
+            // What was not followed to its end may be unknown.
+            may.insert("unknown");
+            if !may.contains(verdict) {
+                let wanted: Vec<&str> = may.iter().copied().collect();
+                find(found, format!("the list has {verdict} instead of {}", wanted.join(" or ")), printed);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What could be known when: spans in which a source was away, and moments in which nothing moved.
+
+use crate::run::{LIMIT, Record};
+use crate::truth::Truth;
+
+/// An end has to be reported within this many seconds after it can be known.
+pub(super) const IN_TIME: f64 = 45.0;
+
+/// The same where clients are missing, which is decided 30 s after the end.
+pub(super) const MISSING_IN_TIME: f64 = 75.0;
+
+/// A second answer that nothing runs comes this many seconds after the first.
+pub(super) const ASKED_TWICE: f64 = 12.0;
+
+/// The spans in which the product could not know what EMQX does.
+fn hidden(record: &Record) -> Vec<(f64, f64)> {
+    record
+        .faults
+        .iter()
+        .filter(|(_, fault)| fault.hides_emqx())
+        .map(|(at, fault)| (*at, at + fault.outage().unwrap_or(LIMIT) + 3.0))
+        .collect()
+}
+
+pub(super) fn is_hidden(record: &Record, from: f64, to: f64) -> bool {
+    hidden(record).iter().any(|(begin, end)| *begin <= to && *end >= from)
+}
+
+/// When an end at this time could be known at last.
+pub(super) fn knowable(record: &Record, end: f64) -> f64 {
+    let mut known = end + ASKED_TWICE;
+    let mut spans = hidden(record);
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (begin, over) in spans {
+        if begin <= known + IN_TIME && over > known - ASKED_TWICE {
+            known = known.max(over + ASKED_TWICE);
+        }
+    }
+    known
+}
+
+/// Whether any count or state changed in this span.
+pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
+    let mut moments = truth.within(from.max(0.0), to);
+    let Some(first) = moments.next() else { return true };
+    from < 0.0
+        || moments.any(|moment| {
+            moment.nodes != first.nodes
+                || moment.runs != first.runs
+                || moment.evacuations != first.evacuations
+                || moment.in_flight != first.in_flight
+        })
+}

@@ -1,0 +1,152 @@
+//! Upgrades: whether the verdict is true, when it is due, and what clients suffer.
+
+use super::printed::verdicts;
+use super::rebalance::silent;
+use super::times::{is_hidden, knowable, moved};
+use super::{Finding, find};
+use crate::case::{Api, Fault, Image, NewPods, Operation};
+use crate::run::{LIMIT, Record};
+use crate::truth::Moment;
+
+/// An end has to be reported within this many seconds after it can be known. The v1beta4 operator looks every 20 s, and
+/// missing clients are decided 30 s after the end.
+const IN_TIME: f64 = 100.0;
+
+fn tag(image: &str) -> &str {
+    image.rsplit(':').next().unwrap_or_default()
+}
+
+/// Whether only nodes of this version are left, as many as before, and all of them run and serve.
+fn all_are(record: &Record, moment: &Moment, version: &str) -> bool {
+    let members: Vec<_> = moment.nodes.iter().filter(|node| node.alive).collect();
+    let front =
+        if record.case.nodes.iter().any(|node| node.replicant) { |core: bool| !core } else { |core| core };
+    members.len() >= record.case.nodes.len()
+        && members.iter().all(|node| node.version == version)
+        && members.iter().filter(|node| front(node.core)).all(|node| node.serves)
+}
+
+/// `upgrade` and `upgrade watch`.
+pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
+    let api = record.case.api;
+    let fired = |wanted: fn(&Fault) -> bool, to: f64| {
+        record.faults.iter().any(|(when, fault)| wanted(fault) && *when <= to)
+    };
+    let printed = verdicts(record);
+    for verdict in &printed {
+        let at = verdict.at;
+        let what = format!("at {at:.1}s: {}", verdict.message);
+        let within = |version: &str, seconds: f64| {
+            record.truth.within(at - seconds, at + 0.3).any(|moment| all_are(record, moment, version))
+        };
+        let rule = match verdict.verdict.as_str() {
+            "upgraded" if !within(tag(api.next_image()), 6.0) => "upgraded although it is not done",
+            // What a fault moves is no progress.
+            "stalled" if moved(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
+                "an upgrade is stalled while it moves"
+            }
+            "superseded" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Third)), at) => {
+                "an upgrade is superseded although nobody changed the image"
+            }
+            "reverted" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Previous)), at) => {
+                "an upgrade is reverted although nobody changed the image back"
+            }
+            "failed" if record.case.new_pods == NewPods::Healthy => {
+                "an upgrade is failed although it continues"
+            }
+            "unknown" if !is_hidden(record, at - 90.0, at) => "the end of an upgrade is unknown",
+            "clientsMissing" => {
+                let start = record.truth.moments.first().map_or(0, Moment::live) as f64;
+                let low = |moment: &Moment| (moment.live() as f64) < start * 0.98;
+                if record.truth.within(at - 40.0, at).any(low) {
+                    continue;
+                }
+                "clientsMissing although all are there"
+            }
+            "nothingToDo"
+                if record.truth.at(at).is_some_and(|it| !all_are(record, it, tag(api.next_image()))) =>
+            {
+                "an upgrade has nothing to do although old nodes run"
+            }
+            _ => continue,
+        };
+        find(found, rule, what);
+    }
+    due(record, &printed, found);
+    suffered(record, found);
+    for (number, process) in record.processes.iter().enumerate().filter(|(_, process)| process.follows()) {
+        silent(record, process.started, process.ended, number, found);
+    }
+}
+
+/// Whether a fault changed what nodes hold in this span.
+fn struck(record: &Record, from: f64, to: f64) -> bool {
+    record.faults.iter().any(|(when, fault)| {
+        matches!(
+            fault,
+            Fault::NodeDown { .. }
+                | Fault::PodKilled(_)
+                | Fault::PodNotReady(_)
+                | Fault::NotInCluster(_)
+                | Fault::ClientsLeave(_)
+        ) && *when + fault.outage().unwrap_or(0.0) >= from
+            && *when <= to
+    })
+}
+
+/// The end is reported in time.
+fn due(record: &Record, printed: &[super::printed::Printed], found: &mut Vec<Finding>) {
+    let last = record.processes.iter().rposition(crate::run::Process::follows);
+    let Some(number) = last else { return };
+    let process = &record.processes[number];
+    let target = tag(record.case.api.next_image());
+    // From which moment on it is done.
+    let undone = record.truth.moments.iter().rposition(|moment| !all_are(record, moment, target));
+    let done = record.truth.moments.get(undone.map_or(0, |place| place + 1));
+    let Some(done) = done else { return };
+    let known = knowable(record, done.at.max(process.started));
+    let dead = record.faults.iter().any(|(_, fault)| matches!(fault, Fault::OperatorDead(_)));
+    let limit = known + IN_TIME;
+    match printed.iter().find(|verdict| verdict.process == number) {
+        Some(verdict) if verdict.at > limit && !dead => {
+            let what =
+                format!("done at {:.1}s, known from {known:.1}s, printed at {:.1}s", done.at, verdict.at);
+            find(found, format!("the end of an upgrade is reported too late ({})", verdict.verdict), what);
+        }
+        None if process.ended.is_none() && limit < LIMIT && !dead => {
+            find(found, "the end of an upgrade is never reported", format!("done at {:.1}s", done.at));
+        }
+        _ => {}
+    }
+}
+
+/// A guarded upgrade disconnects each client once and loses no session, unless something else does.
+fn suffered(record: &Record, found: &mut Vec<Finding>) {
+    let guarded = record.case.operation == Operation::Upgrade && record.case.api == Api::V1beta4;
+    let harmed = record.case.new_pods != NewPods::Healthy
+        || record.case.balancer == "sticky"
+        || record.faults.iter().any(|(_, fault)| {
+            matches!(
+                fault,
+                Fault::NodeDown { .. }
+                    | Fault::PodKilled(_)
+                    | Fault::PodNotReady(_)
+                    | Fault::NotInCluster(_)
+                    | Fault::ImageChanged(_)
+            )
+        });
+    let (Some(first), Some(last)) = (record.truth.moments.first(), record.truth.moments.last()) else {
+        return;
+    };
+    if !guarded || harmed {
+        return;
+    }
+    let clients = first.live();
+    if last.cuts > clients + clients / 50 {
+        let what = format!("{} disconnections for {clients} clients", last.cuts);
+        find(found, "a guarded upgrade disconnects clients more than once", what);
+    }
+    if last.lost_sessions > 0 {
+        find(found, "a guarded upgrade loses sessions", format!("{} sessions", last.lost_sessions));
+    }
+}

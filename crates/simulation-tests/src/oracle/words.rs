@@ -1,0 +1,78 @@
+//! Words in messages that can be compared with the clients and the nodes.
+
+use super::{Finding, find};
+use crate::run::Record;
+use crate::truth::Moment;
+
+/// The whole number that stands before these words, with its thousands separators.
+pub(super) fn number_before(text: &str, words: &str) -> Option<u64> {
+    let place = text.find(words)?;
+    let digits: String = text[..place]
+        .trim_end()
+        .chars()
+        .rev()
+        .take_while(|letter| letter.is_ascii_digit() || *letter == ',')
+        .filter(char::is_ascii_digit)
+        .collect();
+    digits.chars().rev().collect::<String>().parse().ok()
+}
+
+/// The least and the most clients that can be called those of the start, for a process.
+fn starts(record: &Record, process: usize) -> (u64, u64) {
+    let began = record.processes.get(process).map_or(0.0, |process| process.started);
+    let histories = record.truth.histories();
+    // What is missing is counted from the start of the operation; a watcher may have come later and say so.
+    let from = histories.iter().filter(|it| it.end.is_none_or(|end| end > began - 60.0)).map(|it| it.start);
+    let from = from.fold(began, f64::min).min(record.begun_by_other.unwrap_or(began));
+    let counts = record.truth.within(from - 1.0, began + 6.0).map(Moment::live);
+    let counts: Vec<u64> = counts.chain(record.truth.at(from).map(Moment::live)).collect();
+    (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
+}
+
+pub(super) fn are_true(record: &Record, found: &mut Vec<Finding>) {
+    let start = record.truth.moments.first().map_or(0, Moment::live);
+    for line in &record.lines {
+        let contains = |words: &str| line.text.contains(words);
+        if contains("none missing") || contains("no client is missing") {
+            let low = |at: f64| {
+                record.truth.at(at).is_some_and(|moment| {
+                    (moment.live() + moment.in_flight) as f64 + 0.5 < start as f64 * 0.97
+                })
+            };
+            if low(line.at) && low(line.at - 4.0) {
+                find(found, "none missing is not true", format!("at {:.1}s: {}", line.at, line.text));
+            }
+        }
+        if let Some(number) = number_before(&line.text, "clients missing").filter(|number| *number > 0) {
+            missing_clients_are_missing(record, line.at, line.process, number, &line.text, found);
+        }
+        if contains("no session lost") || contains("no session was lost") {
+            let lost = record.truth.at(line.at - 2.0).map_or(0, |moment| moment.lost_sessions);
+            if lost > 0 {
+                find(found, "no session lost is not true", format!("{lost} were: {}", line.text));
+            }
+        }
+    }
+}
+
+/// `35 clients missing`: as many were away within the last seconds, and not a fiftieth of all more.
+fn missing_clients_are_missing(
+    record: &Record,
+    at: f64,
+    process: usize,
+    number: u64,
+    text: &str,
+    found: &mut Vec<Finding>,
+) {
+    let (_, most) = starts(record, process);
+    let tolerance = most / 50 + 5;
+    // What was counted before an outage is old, and is reported with its age.
+    let seconds = 12.0;
+    let away = record.truth.within(at - seconds, at).map(|moment| most.saturating_sub(moment.live())).max();
+    let away = away.unwrap_or(0);
+    let hidden = super::times::is_hidden(record, at - seconds, at);
+    if !hidden && number > away + tolerance {
+        let what = format!("at {at:.1}s {number} are reported, {away} are: {text}");
+        find(found, "more clients are reported missing than are", what);
+    }
+}

@@ -1,0 +1,233 @@
+//! What a seed makes: each decision has a name, so that a new one leaves the others as they were.
+
+use crate::case::{
+    Api, Breadth, Case, Fault, Image, NewPods, Node, Operation, Part, Requests, Shape, Strategy, Timed,
+};
+use crate::random::Random;
+
+impl Case {
+    /// What a seed makes.
+    pub fn of(seed: u64, breadth: Breadth) -> Self {
+        let choose = |decision: &str| Random::of(seed, decision);
+        let (api, operation) = match breadth {
+            Breadth::Narrow => (*choose("api").pick(&[Api::V2beta1, Api::V2]), Operation::Rebalance),
+            Breadth::Wide => wide_operation(seed),
+            Breadth::Upgrades => upgrade_operation(seed),
+        };
+        let nodes = nodes(seed, api, operation);
+        let strategy = strategy(&mut choose("strategy"), &nodes, breadth);
+        let narrow = breadth == Breadth::Narrow;
+        let balancer = match (breadth, choose("balancer").below(12)) {
+            (Breadth::Narrow, _) | (_, 0..=7) => "even",
+            (_, 8 | 9) => "least",
+            (_, 10) => "one",
+            _ => "sticky",
+        };
+        let reconnect_delay = if narrow { 0 } else { *choose("delay").pick(&[0, 0, 0, 0, 1, 3]) };
+        let faults = if narrow {
+            narrow_faults(&mut choose("faults"))
+        } else {
+            wide_faults(&mut choose("faults"), operation)
+        };
+        let new_pods = match choose("new pods").below(8) {
+            0 if !narrow => NewPods::Pending,
+            1 if !narrow => NewPods::CrashLoop,
+            _ => NewPods::Healthy,
+        };
+        let late = *choose("late").pick(&[None, None, None, None, Some(8.0), Some(25.0), Some(60.0)]);
+        let next_pass = *choose("next pass").pick(&[None, None, None, Some(1.0), Some(8.0), Some(60.0)]);
+        Self {
+            seed,
+            api,
+            operation,
+            nodes,
+            balancer: balancer.to_owned(),
+            reconnect_delay,
+            strategy,
+            text: !narrow && choose("text").once_in(4),
+            new_pods,
+            late: late.filter(|_| !narrow),
+            next_pass: next_pass.filter(|_| !narrow),
+            faults,
+        }
+    }
+}
+
+fn wide_operation(seed: u64) -> (Api, Operation) {
+    let api = *Random::of(seed, "api").pick(&[
+        Api::V2beta1,
+        Api::V2beta1,
+        Api::V2beta1,
+        Api::V2,
+        Api::V2,
+        Api::V2,
+        Api::V1beta4,
+        Api::V1beta4,
+        Api::V3beta1,
+    ]);
+    let operation = *Random::of(seed, "operation").pick(&[
+        Operation::Rebalance,
+        Operation::Rebalance,
+        Operation::Rebalance,
+        Operation::Rebalance,
+        Operation::DirectRebalance,
+        Operation::DirectRebalance,
+        Operation::OthersRebalance,
+        Operation::OthersDirectRebalance,
+        Operation::StoppedRebalance,
+        Operation::RebalanceTwice,
+        Operation::WatchInstance,
+        Operation::OthersEvacuation,
+        Operation::Evacuation,
+        Operation::StoppedEvacuation,
+        Operation::OthersPurge,
+        Operation::Status,
+    ]);
+    let operation = match operation {
+        Operation::Rebalance if api == Api::V3beta1 => Operation::DirectRebalance,
+        Operation::OthersRebalance | Operation::WatchInstance if api == Api::V3beta1 => {
+            Operation::OthersDirectRebalance
+        }
+        other => other,
+    };
+    (api, operation)
+}
+
+fn upgrade_operation(seed: u64) -> (Api, Operation) {
+    let api = *Random::of(seed, "api").pick(&[Api::V1beta4, Api::V2beta1, Api::V2, Api::V3beta1]);
+    let operation = *Random::of(seed, "operation").pick(&[Operation::Upgrade, Operation::OthersUpgrade]);
+    (api, operation)
+}
+
+fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
+    let mut random = Random::of(seed, "nodes");
+    let replicants = match api {
+        Api::V1beta4 => 0,
+        _ if random.once_in(2) => random.between(3, 5),
+        _ => 0,
+    };
+    let cores = if replicants > 0 { random.between(1, 3) } else { random.between(3, 5) };
+    let base = *random.pick(&[400, 1200, 3000]);
+    let mut nodes: Vec<Node> = (0..cores + replicants)
+        .map(|index| {
+            let replicant = index >= cores;
+            let serves = replicant || replicants == 0;
+            let spread = base / 10;
+            let connections = if serves { base - spread / 2 + random.below(spread + 1) } else { 0 };
+            let offline = if serves && random.once_in(4) { random.below(base / 4) } else { 0 };
+            Node { replicant, connections, offline }
+        })
+        .collect();
+    let uneven = matches!(
+        operation,
+        Operation::Rebalance
+            | Operation::DirectRebalance
+            | Operation::OthersRebalance
+            | Operation::OthersDirectRebalance
+            | Operation::StoppedRebalance
+            | Operation::RebalanceTwice
+            | Operation::WatchInstance
+    );
+    if uneven && let Some(last) = nodes.last_mut() {
+        // The one that was just added.
+        (last.connections, last.offline) = (random.below(base / 20 + 1), 0);
+    }
+    nodes
+}
+
+fn strategy(random: &mut Random, nodes: &[Node], breadth: Breadth) -> Strategy {
+    let serving: Vec<u64> = nodes.iter().map(|node| node.connections).filter(|&count| count > 0).collect();
+    let most = serving.iter().copied().max().unwrap_or(100);
+    // Ten to forty rounds.
+    let rate = (most / 4 / random.between(10, 40)).max(1);
+    let narrow = breadth == Breadth::Narrow;
+    Strategy {
+        conn_rate: rate,
+        sess_rate: rate.max(5),
+        wait_health_check: if narrow { 10 } else { *random.pick(&[1, 5, 10]) },
+        wait_takeover: if narrow { 10 } else { *random.pick(&[1, 5, 10]) },
+        abs: (most / 30).max(10),
+        rel: 1.1,
+    }
+}
+
+fn narrow_faults(random: &mut Random) -> Vec<Timed> {
+    let at = 8.0 + random.below(40) as f64;
+    let fault = match random.below(6) {
+        0 => return Vec::new(),
+        1 => Fault::CoordinatorCrash,
+        2 => Fault::NodeDown { part: *random.pick(&PARTS), back: None },
+        3 => Fault::EmqxSilent(20.0 + random.below(60) as f64),
+        4 => Fault::ApiRestart,
+        _ => Fault::Misshapen(Shape::Empty, 1),
+    };
+    vec![Timed { at, fault }]
+}
+
+const PARTS: [Part; 4] = [Part::Donor, Part::Recipient, Part::Coordinator, Part::Core];
+
+fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
+    let number = *random.pick(&[0, 1, 1, 1, 1, 2, 2, 3]);
+    let mut faults: Vec<Timed> = (0..number)
+        .map(|_| {
+            let at = if random.once_in(8) { random.below(4) as f64 } else { 4.0 + random.below(60) as f64 };
+            Timed { at, fault: wide_fault(random, operation) }
+        })
+        .collect();
+    faults.sort_by(|a, b| a.at.total_cmp(&b.at));
+    faults
+}
+
+fn wide_fault(random: &mut Random, operation: Operation) -> Fault {
+    let seconds = *random.pick(&[3.0, 12.0, 25.0, 70.0, 150.0]);
+    let part = *random.pick(&PARTS);
+    match random.below(39) {
+        0 => Fault::CoordinatorCrash,
+        1 => Fault::CoordinatorHang,
+        2 | 3 => Fault::NodeDown { part, back: None },
+        4 => Fault::NodeDown { part, back: Some(seconds) },
+        5 => Fault::EmqxSilent(seconds),
+        6 => Fault::NodeSilent(seconds),
+        7 => Fault::EmqxErrors(seconds),
+        8 => Fault::KeyRefused(seconds),
+        9 => Fault::EmqxHtml(seconds),
+        10 => Fault::EmqxSlow(*random.pick(&[0.5, 2.0, 6.0]), seconds),
+        11..=13 => {
+            let shapes =
+                [Shape::Empty, Shape::Null, Shape::Missing, Shape::NoList, Shape::BadEntry, Shape::Reordered];
+            Fault::Misshapen(*random.pick(&shapes), random.between(1, 2) as u32)
+        }
+        14 => Fault::StoppedByOther,
+        15 if matches!(operation, Operation::Rebalance | Operation::OthersRebalance) => Fault::ObjectDeleted,
+        16 => Fault::ClientsLeave(random.between(3, 12) as u32),
+        17 => Fault::ApiRestart,
+        18 => Fault::ApiCut,
+        19 => Fault::ApiDown(seconds),
+        20 => Fault::ApiHang(seconds),
+        21 | 22 => {
+            let requests = [Requests::All, Requests::Rebalances, Requests::Pods, Requests::Forwards];
+            Fault::ApiStatus {
+                code: *random.pick(&[401, 403, 410, 429, 500, 503]),
+                requests: *random.pick(&requests),
+                seconds,
+            }
+        }
+        23 => Fault::TooManyRequests(random.between(1, 3) as u32),
+        24 => Fault::ApiSlow(*random.pick(&[0.3, 2.0, 5.0]), seconds),
+        25 => Fault::DateJump(*random.pick(&[3600, -3600, 120, -30])),
+        26 => Fault::TwoServers(*random.pick(&[120, -120])),
+        27 => Fault::Asleep(*random.pick(&[30.0, 600.0, 3600.0])),
+        28 => Fault::PodKilled(part),
+        29 => Fault::OperatorDead(*random.pick(&[None, Some(30.0), Some(120.0), Some(600.0)])),
+        30 => Fault::Killed(*random.pick(&[1.0, 20.0])),
+        31 | 32 => Fault::NodeFrozen { part, seconds },
+        36 => Fault::EmqxAnswersNobody(seconds),
+        37 => Fault::EmqxFailsForAll(seconds),
+        33 => Fault::NotInCluster(part),
+        34 => Fault::PodNotReady(part),
+        35 if matches!(operation, Operation::Upgrade | Operation::OthersUpgrade) => {
+            Fault::ImageChanged(*random.pick(&[Image::Previous, Image::Third]))
+        }
+        _ => Fault::ForwardsCut,
+    }
+}

@@ -1,0 +1,372 @@
+//! Every rule of the oracle finds a made-up wrong output, and finds nothing in a true one.
+
+use serde_json::{Value, json};
+use simulation_tests::case::{Fault, Operation, Part};
+use simulation_tests::run::{Process, Record};
+use simulation_tests::truth::{Moment, Node, Run, Truth};
+use simulation_tests::{Breadth, Case, Line, Write, judge};
+
+const BEGIN: f64 = 5.0;
+const END: f64 = 60.0;
+
+fn node(name: &str, connections: u64) -> Node {
+    Node {
+        name: format!("emqx@{name}.emqx-headless.mq.svc.cluster.local"),
+        version: "5.8.6".to_owned(),
+        core: true,
+        alive: true,
+        serves: true,
+        connections,
+        offline: 0,
+    }
+}
+
+fn moment(at: f64, connections: [u64; 4]) -> Moment {
+    let names = ["emqx-core-0", "emqx-core-1", "emqx-core-2", "emqx-core-3"];
+    Moment {
+        at,
+        nodes: names.iter().zip(connections).map(|(name, connections)| node(name, connections)).collect(),
+        in_flight: 0,
+        runs: Vec::new(),
+        evacuations: Vec::new(),
+        purging: false,
+        cuts: 0,
+        lost_sessions: 0,
+    }
+}
+
+/// A rebalance of 1000/1000/1000/0 from 5 s to 60 s that ends even, and a process that follows it.
+struct Story(Record);
+
+impl Story {
+    fn new() -> Self {
+        let mut case = Case::of(0, Breadth::Narrow);
+        case.faults.clear();
+        (case.operation, case.text) = (Operation::Rebalance, false);
+        case.api = simulation_tests::case::Api::V2beta1;
+        case.nodes.truncate(3);
+        let mut moments = Vec::new();
+        for step in 0..(400 * 4) {
+            let at = f64::from(step) / 4.0;
+            let runs = (BEGIN..END).contains(&at);
+            let done = ((at - 15.0).clamp(0.0, 25.0) * 10.0) as u64;
+            let mut one = moment(at, [1000 - done, 1000 - done, 1000 - done, 3 * done]);
+            if runs {
+                one.runs.push(Run {
+                    coordinator: 0,
+                    donors: vec![0, 1, 2],
+                    recipients: vec![3],
+                    state: if at < 50.0 { "evicting_conns" } else { "wait_takeover" },
+                    thresholds: [(50.0, 1.1), (50.0, 1.1)],
+                });
+            }
+            moments.push(one);
+        }
+        Self(Record {
+            case,
+            processes: Vec::new(),
+            lines: Vec::new(),
+            truth: Truth { moments },
+            faults: Vec::new(),
+            writes: Vec::new(),
+            orders: Vec::new(),
+            begun_by_other: None,
+        })
+    }
+
+    fn typed(mut self, words: &str, started: f64, ended: f64, exit: u8) -> Self {
+        let arguments = words.split(' ').map(str::to_owned).collect();
+        self.0.processes.push(Process { arguments, started, ended: Some(ended), exit: Some(exit) });
+        self
+    }
+
+    fn prints(mut self, at: f64, document: &Value) -> Self {
+        let process = self.0.processes.len().saturating_sub(1);
+        self.0.lines.push(Line { at, process, out: true, text: document.to_string() });
+        self
+    }
+
+    fn event(self, at: f64, kind: &str, percent: u64, verdict: Option<&str>, message: &str) -> Self {
+        self.prints(
+            at,
+            &json!({
+                "kind": "Event", "type": kind, "name": "emqx-1", "percent": percent, "verdict": verdict,
+                "message": message,
+            }),
+        )
+    }
+
+    /// `apply --watch` with a line every 20 s and this verdict.
+    fn follows(self, at: f64, verdict: &str, exit: u8, message: &str) -> Self {
+        let mut story = self.typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, at, exit);
+        for place in 0..((at / 20.0) as u64) {
+            story = story.event(place as f64 * 20.0, "progress", place, None, "goes on");
+        }
+        story.event(at, "verdict", 100, Some(verdict), message)
+    }
+
+    fn at(mut self, from: f64, to: f64, change: impl Fn(&mut Moment)) -> Self {
+        let within = |moment: &&mut Moment| moment.at >= from && moment.at < to;
+        self.0.truth.moments.iter_mut().filter(within).for_each(change);
+        self
+    }
+
+    fn fault(mut self, at: f64, fault: Fault) -> Self {
+        self.0.faults.push((at, fault));
+        self
+    }
+
+    fn operation(mut self, operation: Operation) -> Self {
+        self.0.case.operation = operation;
+        self
+    }
+
+    fn rules(&self) -> Vec<String> {
+        judge(&self.0).into_iter().map(|finding| finding.rule).collect()
+    }
+
+    #[track_caller]
+    fn is_true(&self) {
+        assert_eq!(judge(&self.0), [], "a true output");
+    }
+
+    #[track_caller]
+    fn breaks(&self, rule: &str) {
+        let rules = self.rules();
+        assert!(rules.iter().any(|it| it.starts_with(rule)), "{rule:?} is not among {rules:?}");
+    }
+}
+
+fn no_run(moment: &mut Moment) {
+    moment.runs.clear();
+}
+
+#[test]
+fn a_true_output_breaks_no_rule() {
+    Story::new().follows(63.0, "balanced", 0, "750 each, none missing").is_true();
+}
+
+#[test]
+fn a_verdict_while_it_runs_is_found() {
+    Story::new().follows(40.0, "balanced", 0, "").breaks("balanced while it runs");
+    Story::new().follows(40.0, "coordinatorLost", 4, "").breaks("coordinatorLost while it runs");
+    Story::new().follows(40.0, "stalled", 4, "").breaks("stalled while it runs");
+    Story::new().follows(40.0, "clientsMissing", 7, "").breaks("clientsMissing while it runs");
+}
+
+#[test]
+fn another_verdict_than_the_true_one_is_found() {
+    for (verdict, exit) in [("coordinatorLost", 4), ("uneven", 7), ("overshot", 7), ("clientsMissing", 7)] {
+        Story::new().follows(63.0, verdict, exit, "").breaks(&format!("{verdict} instead of balanced"));
+    }
+    Story::new().follows(63.0, "unknown", 1, "").breaks("unknown instead of balanced");
+}
+
+#[test]
+fn unknown_is_accepted_only_where_a_source_was_away() {
+    let away = || Story::new().fault(50.0, Fault::EmqxSilent(25.0));
+    away().follows(70.0, "unknown", 1, "EMQX has not answered since 50 s").is_true();
+    Story::new()
+        .fault(10.0, Fault::EmqxSilent(5.0))
+        .follows(70.0, "unknown", 1, "")
+        .breaks("unknown instead of balanced");
+}
+
+#[test]
+fn a_lost_node_forbids_balanced_and_has_to_be_named() {
+    let died = || {
+        Story::new()
+            .fault(50.0, Fault::NodeDown { part: Part::Donor, back: None })
+            .at(50.0, 400.0, |moment| (moment.nodes[1].alive, moment.nodes[1].connections) = (false, 0))
+            .at(50.0, 400.0, no_run)
+    };
+    died().follows(63.0, "balanced", 0, "").breaks("balanced instead of nodesLost");
+    died().follows(63.0, "nodesLost", 7, "emqx-core-1 stopped at 08:00:50 with 750 clients").is_true();
+    died().follows(63.0, "nodesLost", 7, "a node stopped").breaks("a lost node is not named");
+}
+
+#[test]
+fn an_end_that_is_reported_too_late_or_never_is_found() {
+    Story::new().follows(140.0, "balanced", 0, "").breaks("an end is reported too late");
+    let mut story = Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 399.0, 0);
+    story.0.processes[0].ended = None;
+    story.breaks("an end is never reported");
+    let mut gave_up = Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 30.0, 1);
+    gave_up.0.processes[0].ended = Some(30.0);
+    gave_up.breaks("following ends without a verdict");
+}
+
+#[test]
+fn a_follower_that_prints_nothing_for_long_is_found() {
+    let story = Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0);
+    story.event(63.0, "verdict", 100, Some("balanced"), "").breaks("a follower prints nothing for long");
+}
+
+#[test]
+fn percent_that_falls_or_is_full_too_early_is_found() {
+    let begun = || Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0);
+    begun()
+        .event(10.0, "progress", 40, None, "")
+        .event(12.0, "progress", 39, None, "")
+        .breaks("percent falls");
+    begun().event(30.0, "progress", 100, None, "").breaks("100 % before the verdict");
+}
+
+#[test]
+fn an_exit_code_that_does_not_fit_the_verdict_is_found() {
+    Story::new().follows(63.0, "balanced", 4, "").breaks("the exit code does not fit balanced");
+}
+
+#[test]
+fn words_about_clients_are_compared_with_the_clients() {
+    let fewer = || Story::new().at(20.0, 400.0, |moment| moment.nodes[0].connections -= 200);
+    fewer().follows(63.0, "balanced", 0, "none missing").breaks("none missing is not true");
+    let message = "2,900 clients at the start, 1,500 clients missing";
+    fewer().follows(95.0, "clientsMissing", 7, message).breaks("more clients are reported missing than are");
+    fewer().follows(95.0, "clientsMissing", 7, "200 clients missing").is_true();
+    Story::new()
+        .at(30.0, 400.0, |moment| moment.lost_sessions = 3)
+        .follows(63.0, "balanced", 0, "no session lost")
+        .breaks("no session lost is not true");
+}
+
+#[test]
+fn a_command_that_reads_and_writes_is_found() {
+    let watch =
+        || Story::new().operation(Operation::OthersRebalance).typed("rebalance watch -o jsonl", 0.0, 63.0, 0);
+    let mut story = watch();
+    let request = "POST /apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances".to_owned();
+    story.0.writes.push(Write { at: 10.0, request });
+    story.breaks("a command that reads has written");
+    let mut story = watch();
+    story.0.orders.push((10.0, "/api/v5/load_rebalance/emqx@a/stop".to_owned()));
+    story.breaks("a command that reads has given EMQX an order");
+}
+
+#[test]
+fn one_apply_that_creates_two_objects_is_found() {
+    let mut story = Story::new().follows(63.0, "balanced", 0, "");
+    for at in [1.0, 2.0] {
+        let request = "POST /apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances".to_owned();
+        story.0.writes.push(Write { at, request });
+    }
+    story.breaks("one apply creates two objects");
+}
+
+#[test]
+fn a_stop_that_leaves_something_running_is_found() {
+    let story = || Story::new().operation(Operation::StoppedRebalance);
+    story().typed("rebalance stop emqx --yes", 20.0, 30.0, 0).breaks("stop leaves it running");
+    story().at(28.0, 400.0, no_run).typed("rebalance stop emqx --yes", 20.0, 30.0, 0).is_true();
+    let emptied = || {
+        Story::new()
+            .operation(Operation::StoppedEvacuation)
+            .at(0.0, 400.0, no_run)
+            .at(5.0, 60.0, |moment| moment.evacuations.push((3, "evicting_conns")))
+    };
+    emptied()
+        .typed("evacuate stop emqx-core-3 --yes", 20.0, 30.0, 0)
+        .breaks("stop leaves an evacuation running");
+}
+
+#[test]
+fn an_evacuation_that_is_not_empty_is_not_evacuated() {
+    let emptied = |clients: u64| {
+        let state = if clients == 0 { "prohibiting" } else { "evicting_conns" };
+        Story::new()
+            .operation(Operation::Evacuation)
+            .at(0.0, 400.0, no_run)
+            .at(5.0, 400.0, move |moment| moment.evacuations.push((3, "evicting_conns")))
+            .at(40.0, 400.0, move |moment| {
+                moment.evacuations = vec![(3, state)];
+                moment.nodes[3].connections = clients;
+            })
+            .typed("evacuate start emqx-core-3 --yes --watch -o jsonl", 0.0, 42.0, 0)
+            .event(20.0, "progress", 30, None, "")
+            .event(42.0, "verdict", 100, Some("evacuated"), "")
+    };
+    emptied(0).is_true();
+    emptied(12).breaks("an evacuation is evacuated while it runs");
+}
+
+#[test]
+fn a_status_that_differs_from_what_runs_is_found() {
+    let status = |at: f64, verdict: &str, operation: &str| {
+        let document = json!({
+            "verdict": verdict, "operation": operation, "message": "", "sources": { "emqx": { "state": "ok" } },
+        });
+        Story::new()
+            .operation(Operation::Status)
+            .typed("status -o json", at, at + 0.5, 0)
+            .prints(at, &document)
+    };
+    status(30.0, "running", "rebalance").is_true();
+    status(30.0, "idle", "none").breaks("idle while a rebalance runs");
+    status(200.0, "even", "none").is_true();
+    status(200.0, "running", "rebalance").breaks("a rebalance is reported although none runs");
+    status(200.0, "uneven", "none").breaks("uneven although it is even");
+    let crowded = |moment: &mut Moment| moment.nodes[0].connections += 1500;
+    status(200.0, "even", "none").at(100.0, 400.0, crowded).breaks("even although it is uneven");
+    status(200.0, "even", "none")
+        .at(100.0, 400.0, |moment| moment.nodes[2].alive = false)
+        .breaks("even although a node is down");
+}
+
+#[test]
+fn a_list_with_a_verdict_that_was_not_true_is_found() {
+    let list = |verdict: &str| {
+        let document = json!({ "items": [{ "name": "emqx-1", "verdict": verdict, "message": "" }] });
+        Story::new().typed("rebalance list -o json", 90.0, 90.5, 0).prints(90.4, &document)
+    };
+    list("balanced").is_true();
+    list("unknown").is_true();
+    list("uneven").breaks("the list has uneven instead of");
+}
+
+fn upgraded(version: &'static str, cuts: u64, lost: u64) -> Story {
+    let mut story = Story::new().operation(Operation::Upgrade).at(0.0, 400.0, no_run);
+    story.0.case.api = simulation_tests::case::Api::V1beta4;
+    story.at(50.0, 400.0, move |moment| {
+        for node in &mut moment.nodes {
+            version.clone_into(&mut node.version);
+        }
+        (moment.cuts, moment.lost_sessions) = (cuts, lost);
+    })
+}
+
+fn verdict(story: Story, verdict: &str, exit: u8) -> Story {
+    let mut story =
+        story.typed("upgrade emqx-ee --image emqx/emqx-ee:4.4.24 --yes -o jsonl", 0.0, 61.0, exit);
+    for at in [10.0, 30.0, 50.0] {
+        story = story.event(at, "progress", at as u64, None, "");
+    }
+    story.event(61.0, "verdict", 100, Some(verdict), "")
+}
+
+#[test]
+fn an_upgrade_is_upgraded_only_when_every_node_is() {
+    verdict(upgraded("4.4.24", 3000, 0), "upgraded", 0).is_true();
+    verdict(upgraded("4.4.19", 0, 0), "upgraded", 0).breaks("upgraded although it is not done");
+    let serves = |moment: &mut Moment| moment.nodes[1].serves = false;
+    verdict(upgraded("4.4.24", 0, 0).at(50.0, 400.0, serves), "upgraded", 0)
+        .breaks("upgraded although it is not done");
+}
+
+#[test]
+fn an_upgrade_that_disconnects_twice_or_loses_sessions_is_found() {
+    verdict(upgraded("4.4.24", 4000, 0), "upgraded", 0)
+        .breaks("a guarded upgrade disconnects clients more than once");
+    verdict(upgraded("4.4.24", 3000, 5), "upgraded", 0).breaks("a guarded upgrade loses sessions");
+}
+
+#[test]
+fn an_upgrade_that_nobody_changed_is_neither_superseded_nor_reverted_nor_failed() {
+    let story = || upgraded("4.4.24", 3000, 0);
+    verdict(story(), "superseded", 7).breaks("an upgrade is superseded although nobody changed the image");
+    verdict(story(), "reverted", 7).breaks("an upgrade is reverted although nobody changed the image back");
+    verdict(story(), "failed", 4).breaks("an upgrade is failed although it continues");
+    verdict(story(), "unknown", 1).breaks("the end of an upgrade is unknown");
+    verdict(story(), "clientsMissing", 7).breaks("clientsMissing although all are there");
+    verdict(upgraded("4.4.19", 0, 0), "nothingToDo", 0)
+        .breaks("an upgrade has nothing to do although old nodes run");
+}
