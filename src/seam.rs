@@ -295,6 +295,8 @@ pub struct Evacuate {
 pub trait Broker {
     /// Nodes and what is being moved, once: never fails, a lost EMQX is a fact.
     fn read(&self) -> Later<'_, Vec<Fact>>;
+    /// The same over a fresh connection, and from another core where there is one.
+    fn read_again(&self) -> Later<'_, Vec<Fact>>;
     /// The same again and again, every so often by the server's clock.
     fn follow(&self, every: Duration) -> FactStream;
     /// Starts a rebalance with `coordinator` as its conductor and `nodes` as its participants.

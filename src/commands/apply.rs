@@ -45,6 +45,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     }
     let hands = &hands;
     let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
+    gather::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
     let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
     let says = |live: &Live| {
         hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());

@@ -210,7 +210,7 @@ impl Face {
             title: format!("REBALANCING {}", picture.instance.name),
             headline,
             tone,
-            percent: run.entry.is_some().then_some(run.percent),
+            percent: run.work_percent(),
             ends: run.left.filter(|_| run.ended.is_none()).map(|_| clock(end, zone)),
             timeline: timeline(run),
             facts: facts(run),

@@ -12,7 +12,7 @@ use super::upgrade::guard::Guard;
 use super::{Hands, Interrupt};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
-use crate::model::{Event, EventType, Fact, Verdict};
+use crate::model::{Event, EventType, Fact, Operation, Verdict};
 use crate::plan::follow::{Run, RunKey};
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::guard;
@@ -226,6 +226,11 @@ impl Following {
             self.followed = self.operations.rebalances.run(&self.name).map(Run::key);
         }
         for event in events {
+            // A purge disconnects the clients of the whole cluster, and so belongs to whatever is followed.
+            if event.operation == Operation::Purge {
+                self.face.event(hands, &event);
+                continue;
+            }
             if event.name != self.name || judged {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Getting a picture: discovery, lists, and EMQX, at the cost of what the verb shows.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::future::join_all;
 
@@ -9,7 +10,7 @@ use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
 use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeName, Target, World};
 use crate::plan::picture::picture;
-use crate::plan::reach;
+use crate::plan::{ownership, reach};
 use crate::seam::{Broker, Scope, Want};
 
 /// So many are named when none of them is meant.
@@ -256,6 +257,32 @@ pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Probl
     let facts = gathered.broker.read().await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
+}
+
+/// Between two requests to EMQX about a rebalance that another source suggests and that EMQX does not list, by the server's
+/// clock; EMQX may list it again at once.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// So many requests confirm that it ended: 10 s pass meanwhile.
+const CONFIRMING: u32 = 5;
+
+/// Asks EMQX again, over fresh connections, where another source suggests that a rebalance runs that EMQX does not list: one
+/// answer without it is not its end. Returns as soon as EMQX lists it.
+pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
+    let doubtful = |it: &Gathered| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
+    let asked = gathered.iter_mut().filter(|it| doubtful(it)).map(async |it| {
+        for _ in 0..CONFIRMING {
+            tokio::time::sleep(ASK_AGAIN.div_f64(hands.clock.speed().max(1.0))).await;
+            refresh_objects(hands, it).await?;
+            let facts = it.broker.read_again().await?;
+            take(hands, &mut it.world, facts);
+            if !doubtful(it) {
+                break;
+            }
+        }
+        Ok(())
+    });
+    join_all(asked).await.into_iter().collect()
 }
 
 /// Lists the instance and its rebalances again.

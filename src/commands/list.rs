@@ -1,34 +1,26 @@
 //! `rebalance list`, and bare `rebalance`: running and past ones, each with a verdict.
 
-use std::time::Duration;
-
-use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::gather::{self, Gathered};
 use super::gone::instance_of;
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
-use crate::error::{Exit, Problem};
-use crate::model::human::seconds_between;
+use crate::error::Exit;
 use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
-use crate::plan::follow::{Follower, Run};
-use crate::plan::progress::Counts;
-use crate::plan::results::{Backend, RebalanceItem};
-use crate::plan::words::contradiction;
-use crate::plan::{judge, ownership, waiting};
+use crate::plan::assessment::assess;
+use crate::plan::results::{Backend, RebalanceItem, items};
+use crate::plan::tape::{Looks as _, Operations};
+use crate::plan::{judge, waiting};
 use crate::seam::Want;
 
 /// What is looked at.
 const WANT: Want = Want { endpoints: false, ..Want::REBALANCE };
 
-/// Between two requests to EMQX about an object that says Processing and that EMQX does not list.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
 /// `rebalance list`.
 pub async fn run(hands: &Hands, intent: &List) -> Outcome {
     let (listed, mut gathered) = gather::all(hands, &intent.filter, WANT, None).await?;
-    ask_twice(hands, &mut gathered).await?;
+    gather::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     let mut items: Vec<RebalanceItem> = gathered.iter().flat_map(|it| of(it, now)).collect();
     // Behind a selector an instance may be there and not be listed.
@@ -60,115 +52,11 @@ fn hint(hands: &Hands, items: &[RebalanceItem]) {
     });
 }
 
-/// Asks EMQX again where an object says Processing and EMQX does not list it: one answer is not the end.
-pub(super) async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
-    let now = hands.clock.now();
-    let doubtful = |it: &&mut Gathered| {
-        let objects = it.world.rebalances_of(&it.id);
-        it.world
-            .load
-            .as_ref()
-            .is_some_and(|load| objects.iter().any(|seen| ownership::not_run(&seen.value, &load.value, now)))
-    };
-    let asked = gathered.iter_mut().filter(doubtful).map(async |it| {
-        tokio::time::sleep(ASK_AGAIN).await;
-        gather::refresh_objects(hands, it).await?;
-        gather::refresh(hands, it).await
-    });
-    join_all(asked).await.into_iter().collect()
-}
-
 /// The rebalances of one instance.
 pub fn of(gathered: &Gathered, now: Timestamp) -> Vec<RebalanceItem> {
-    let world = &gathered.world;
-    let mut follower = Follower::new(Some(gathered.id.clone()));
-    follower.observe(world, now);
-    let counts = world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).filter(|_| world.load.is_some());
-    let mut items: Vec<RebalanceItem> = world
-        .rebalances_of(&gathered.id)
-        .into_iter()
-        .map(|seen| {
-            let object = &seen.value;
-            let run =
-                follower.runs.iter().find(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
-            if let Some((verdict, reason)) = not_started(world, object, now) {
-                let since = object.started.or(object.created);
-                let seconds = since.map(|since| seconds_between(since, now));
-                return item(&gathered.id, object, verdict, reason, seconds);
-            }
-            match run {
-                Some(run) => running(gathered, object, run, now),
-                None => past(gathered, object, counts.as_ref(), now),
-            }
-        })
-        .collect();
-    for run in follower.runs.iter().filter(|run| run.object.is_none()) {
-        items.push(RebalanceItem {
-            name: run.name.clone(),
-            instance: gathered.id.clone(),
-            phase: None,
-            verdict: run.standing(),
-            message: run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default(),
-            started_time: None,
-            duration_seconds: None,
-            backend: Backend::Emqx,
-            terminating: false,
-        });
-    }
-    items
-}
-
-fn running(gathered: &Gathered, object: &Rebalance, run: &Run, now: Timestamp) -> RebalanceItem {
-    let (verdict, reason) = run.verdict.clone().unwrap_or_else(|| {
-        let verdict = run.standing();
-        let state = run.entry.as_ref().map(|entry| entry.state.clone());
-        let state = state.unwrap_or_else(|| match gathered.world.load {
-            Some(_) => "EMQX does not list it".to_owned(),
-            None => "EMQX was not asked".to_owned(),
-        });
-        let reason = match verdict {
-            Verdict::StillRunning => format!("{}, EMQX goes on ({state})", contradiction(Some(object))),
-            _ => state,
-        };
-        (verdict, reason)
-    });
-    item(&gathered.id, object, verdict, reason, object.started.map(|started| seconds_between(started, now)))
-}
-
-fn past(gathered: &Gathered, object: &Rebalance, counts: Option<&Counts>, now: Timestamp) -> RebalanceItem {
-    let began_since = judge::began_since(&gathered.world, object);
-    let (verdict, reason, duration) = judge::past(object, counts, now, began_since);
-    item(&gathered.id, object, verdict, reason, duration)
-}
-
-fn item(
-    id: &InstanceId,
-    object: &Rebalance,
-    verdict: Verdict,
-    reason: String,
-    duration_seconds: Option<u64>,
-) -> RebalanceItem {
-    RebalanceItem {
-        name: object.name.clone(),
-        instance: id.clone(),
-        phase: object.phase.text().map(str::to_owned),
-        verdict,
-        message: reason,
-        started_time: object.started.or(object.created.filter(|_| object.phase != Phase::Pending)),
-        duration_seconds,
-        backend: Backend::Rebalance,
-        terminating: object.deleting.is_some(),
-    }
-}
-
-/// What is said of an object that EMQX does not run although it is not over: it waits for an operator, or says Processing
-/// on its own.
-fn not_started(world: &World, object: &Rebalance, now: Timestamp) -> Option<(Verdict, String)> {
-    if let Some(seconds) = waiting::seconds(object, now) {
-        return Some((waiting::verdict(seconds), waiting::message(seconds)));
-    }
-    let load = &world.load.as_ref()?.value;
-    ownership::not_run(object, load, now).then(|| (Verdict::Unknown, ownership::not_run_message().to_owned()))
+    let mut operations = Operations::of(&gathered.id);
+    operations.observe(&gathered.world, now);
+    items(&assess(&gathered.world, &gathered.id, &operations, now))
 }
 
 /// Objects whose instance is not there: it was deleted, the kind is lost, or the name is wrong.
@@ -179,7 +67,7 @@ pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, Rebalanc
         .map(|object| {
             let id = instance_of(object);
             let (verdict, reason) = stray(world, object, &id, now);
-            (object, item(&id, object, verdict, reason, None))
+            (object, RebalanceItem::of_object(&id, object, verdict, reason, None))
         })
         .collect()
 }

@@ -135,7 +135,8 @@ pub async fn run(hands: &Hands, plan: &Plan) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
-    let gathered = gather::one(hands, name.as_ref(), WANT).await?;
+    let mut gathered = gather::one(hands, name.as_ref(), WANT).await?;
+    gather::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
     let planning = Planning {
         strategy: &plan.strategy,
         back: back(plan),

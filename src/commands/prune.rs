@@ -24,7 +24,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         let problem = Problem::new(what, link.why().unwrap_or_default());
         return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
     }
-    list::ask_twice(hands, &mut gathered).await?;
+    gather::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     let mut doomed: Vec<Rebalance> = Vec::new();
     let mut hanging: Vec<Rebalance> = Vec::new();

@@ -13,11 +13,12 @@ use crate::seam::Want;
 const STATUS: Want = Want::ALL;
 
 async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>, bool), Problem> {
-    let (gathered, many): (Vec<Gathered>, bool) = match &read.selection {
+    let (mut gathered, many): (Vec<Gathered>, bool) = match &read.selection {
         Selection::Only => (vec![gather::one(hands, None, want).await?], false),
         Selection::Named(name) => (vec![gather::one(hands, Some(name), want).await?], false),
         Selection::Many(filter) => (gather::several(hands, filter, want).await?, true),
     };
+    gather::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     Ok((gathered.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
 }

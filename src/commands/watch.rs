@@ -3,15 +3,16 @@
 use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
+use super::gone::instance_of;
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
-use crate::plan::progress::Counts;
+use crate::plan::assessment::assess;
+use crate::plan::ownership;
 use crate::plan::status::status;
-use crate::plan::tape::Operations;
+use crate::plan::tape::{Looks as _, Operations};
 use crate::plan::words;
-use crate::plan::{judge, ownership};
 use crate::seam::Want;
 
 /// What to do where EMQX cannot be asked.
@@ -140,19 +141,14 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
         return None;
     }
-    let runs = if gathered.world.load.is_some() {
-        ownership::running(&gathered.world, &gathered.id).iter().any(|(running, _)| running == name)
-    } else {
-        super::apply::runs(hands, gathered).as_deref() == Some(name)
-    };
-    if runs {
-        return None;
-    }
-    let counts = gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
-    let counts = counts.filter(|_| gathered.world.load.is_some());
-    let began_since = judge::began_since(&gathered.world, object);
-    let (verdict, reason, _) = judge::past(object, counts.as_ref(), hands.clock.now(), began_since);
-    Some((verdict, reason))
+    let now = hands.clock.now();
+    // The object may name another kind than the instance has.
+    let id = instance_of(object);
+    let mut operations = Operations::of(&id);
+    operations.observe(&gathered.world, now);
+    let assessed = assess(&gathered.world, &id, &operations, now);
+    let mut past = assessed.rebalances.into_iter().filter(|it| !it.open);
+    past.find(|it| it.name == name).map(|it| (it.verdict, it.message))
 }
 
 /// Whether what is meant is driven the way that is asked for: by an object, or in EMQX itself.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use hyper::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     erred: Cell<bool>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
     v4: Cell<Option<bool>>,
+    /// Since when calls to the whole cluster are not answered, although the node that is asked is alive.
+    hangs: Cell<Option<Timestamp>>,
 }
 
 /// How a request failed.
@@ -74,6 +77,7 @@ impl Shared {
             nodes_answered: Cell::new(false),
             erred: Cell::new(false),
             v4: Cell::new(v4),
+            hangs: Cell::new(None),
         }
     }
 
@@ -302,6 +306,55 @@ impl Shared {
         }
     }
 
+    /// One round; where no pod answers in time, why: a node that is frozen or cut off holds up every question about the
+    /// whole cluster on every node for up to 150 s, while each node answers for itself ([EMQX-21]).
+    async fn round_or_reason(&self) -> Result<Vec<Fact>, Fact> {
+        let asked = self.clock.now();
+        let lost = match self.first_round().await {
+            Ok(facts) => {
+                self.hangs.set(None);
+                return Ok(facts);
+            }
+            Err(lost) => lost,
+        };
+        let timed_out = matches!(&lost.news, News::Link(_, _, Link::Unreachable(why))
+            if why.ends_with(&no_answer(self.patience)));
+        let alive = if timed_out { self.answers_for_itself().await } else { None };
+        let Some(name) = alive else {
+            self.hangs.set(None);
+            return Err(lost);
+        };
+        let since = self.hangs.get().unwrap_or(asked);
+        self.hangs.set(Some(since));
+        let why = format!(
+            "cluster calls hang since {}: {name} answers for itself, but not for the cluster; one of its nodes is frozen or \
+             cut off",
+            since.strftime("%H:%M UTC")
+        );
+        Err(Fact { at: lost.at, news: News::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
+    }
+
+    /// The name of a door behind which EMQX answers a question that concerns one node alone, and needs no key.
+    async fn answers_for_itself(&self) -> Option<String> {
+        let doors =
+            (0..self.tries()).map(|later| self.way.door(&self.target, self.pod.get().wrapping_add(later)));
+        let asked = doors.map(|door| async move {
+            let patience = self.patience.min(AT_A_NODE);
+            let mut connection = self.way.open(&self.target, &door, patience).await.ok()?;
+            let answer = connection.ask(&Method::GET, "/status", None, None).await;
+            let alive = matches!(&answer, Ok(answer) if answer.status == 200)
+                || matches!(&answer, Err(Lost::Useless(_)));
+            alive.then(|| Way::name(&self.target, &door))
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        while let Some(name) = asked.next().await {
+            if name.is_some() {
+                return name;
+            }
+        }
+        None
+    }
+
     /// Whether whoever answers there accepts clients, over a connection of its own: the kept one leads to another node.
     async fn available(&self, door: &Door, what: &str) -> Result<bool, Problem> {
         let failed = |lost: Lost| Problem::new(what, lost.why());
@@ -402,7 +455,7 @@ impl Shared {
     }
 
     /// The next question goes over a fresh connection, and to another core where there is one: an answer that no longer
-    /// lists a rebalance is checked by someone else.
+    /// lists a rebalance, or lists it in an earlier stage, is checked there.
     async fn ask_another(&self) {
         *self.connection.lock().await = None;
         self.pod.set(self.pod.get().wrapping_add(1));
@@ -410,12 +463,16 @@ impl Shared {
 
     async fn poll(self: Rc<Self>, every: Duration, facts: Sender<Fact>) {
         let mut failures = 0_u32;
-        let mut listed: Vec<NodeName> = Vec::new();
+        let mut listed: Vec<(NodeName, Option<u8>)> = Vec::new();
         loop {
-            let pause = match self.first_round().await {
+            let pause = match self.round_or_reason().await {
                 Ok(round) => {
-                    if let Some(now) = coordinators(&round) {
-                        if listed.iter().any(|coordinator| !now.contains(coordinator)) {
+                    if let Some(now) = rebalances(&round) {
+                        let doubtful = |(node, stage): &(NodeName, Option<u8>)| {
+                            let same = now.iter().find(|(other, _)| other == node);
+                            same.is_none_or(|(_, now)| now < stage)
+                        };
+                        if listed.iter().any(doubtful) {
                             self.ask_another().await;
                         }
                         listed = now;
@@ -450,10 +507,13 @@ impl Shared {
 /// a session round of EMQX 5.9 and later lasts up to 15 s, and earlier ones have no limit.
 const STATUS_PATIENCE: u32 = 2;
 
-/// Who coordinates the rebalances that EMQX lists; `None` when it did not list them.
-fn coordinators(round: &[Fact]) -> Option<Vec<NodeName>> {
+/// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
+fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     round.iter().find_map(|fact| match &fact.news {
-        News::Load(load) => Some(load.rebalances.iter().map(|entry| entry.coordinator.clone()).collect()),
+        News::Load(load) => {
+            let entries = load.rebalances.iter();
+            Some(entries.map(|entry| (entry.coordinator.clone(), entry.stage.order())).collect())
+        }
         _ => None,
     })
 }
@@ -489,7 +549,14 @@ impl Client {
 
 impl Broker for Client {
     fn read(&self) -> Later<'_, Vec<Fact>> {
-        Box::pin(async move { Ok(self.shared.first_round().await.unwrap_or_else(|lost| vec![lost])) })
+        Box::pin(async move { Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost])) })
+    }
+
+    fn read_again(&self) -> Later<'_, Vec<Fact>> {
+        Box::pin(async move {
+            self.shared.ask_another().await;
+            Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost]))
+        })
     }
 
     fn follow(&self, every: Duration) -> FactStream {

@@ -4,21 +4,21 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::follow::Run;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
+use super::preflight;
 use super::rules::mean;
 use super::spread::{Spread, uneven};
 use super::tape::Operations;
 use super::upgrade::guard::unfinished;
-use super::upgrade::run::Run as Upgrade;
-use super::upgrade::words as upgrade_words;
-use super::words::{contradiction, flight, missing, short};
-use super::{ownership, preflight, waiting};
 use crate::model::human::{average, count, duration, plural, seconds_between};
-use crate::model::{
-    ApiVersion, Evacuation, Instance, InstanceId, Link, Load, Operation, Phase, Source, Verdict, World,
-};
+use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
+
+mod operations;
+mod rebalances;
+
+pub use operations::OperationStatus;
+pub use rebalances::RebalanceStatus;
 
 /// How many rows are named one by one in a message.
 const NAMED: usize = 3;
@@ -57,45 +57,6 @@ pub struct MembershipSummary {
     pub left_over: Vec<String>,
 }
 
-/// One operation that runs, or waits for the operator.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OperationStatus {
-    /// What kind of operation.
-    pub operation: Operation,
-    /// Its name: the object's, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `purge/NODE`.
-    pub name: String,
-    /// Its phase.
-    pub phase: Option<String>,
-    /// Work done, of all work.
-    pub percent: Option<u8>,
-    /// Seconds to its end.
-    pub eta_seconds: Option<u64>,
-    /// How it stands.
-    pub verdict: Verdict,
-    /// The same as a sentence.
-    pub message: String,
-}
-
-impl OperationStatus {
-    fn new(
-        operation: Operation,
-        name: impl Into<String>,
-        verdict: Verdict,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            operation,
-            name: name.into(),
-            phase: None,
-            percent: None,
-            eta_seconds: None,
-            verdict,
-            message: message.into(),
-        }
-    }
-}
-
 /// What is known of one instance at one moment, judged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
@@ -107,6 +68,8 @@ pub struct Assessment {
     pub membership: MembershipSummary,
     /// What runs; the first is the one that the verdict is about.
     pub operations: Vec<OperationStatus>,
+    /// Every rebalance of the instance: running, waiting, and past ones of which the object is there.
+    pub rebalances: Vec<RebalanceStatus>,
     /// The verdict about the first operation, else about the instance.
     pub verdict: Verdict,
     /// Why.
@@ -119,6 +82,50 @@ pub struct Assessment {
     pub next: Option<String>,
 }
 
+/// What an operation is judged by.
+#[derive(Clone, Copy)]
+struct Current<'a> {
+    world: &'a World,
+    instance: Option<&'a Instance>,
+    picture: &'a Picture,
+    /// EMQX's answer about what it moves, where it is current.
+    load: Option<&'a Load>,
+    now: Timestamp,
+}
+
+impl Current<'_> {
+    /// Why what EMQX runs is not known; `None` where it is.
+    fn unknown(&self) -> Option<String> {
+        if self.load.is_some() {
+            return None;
+        }
+        if let Some(wrong) = &self.picture.wrong_emqx {
+            return Some(wrong.clone());
+        }
+        Some(match self.world.load {
+            Some(_) => silence(self.world, self.picture, self.now),
+            None => not_asked(self.picture),
+        })
+    }
+}
+
+/// How long EMQX has not been heard, in words.
+fn silence(world: &World, picture: &Picture, now: Timestamp) -> String {
+    let heard = world.load.as_ref().map(|load| load.at);
+    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
+    match why {
+        Some(why) => format!("EMQX has not answered for {since}: {why}"),
+        None => format!("EMQX has not answered for {since}"),
+    }
+}
+
+/// Why EMQX's answer is missing.
+fn not_asked(picture: &Picture) -> String {
+    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    why.unwrap_or_else(|| "EMQX was not asked".to_owned())
+}
+
 /// Judges one instance. `operations` are followers that have observed the world up to this moment.
 pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Assessment {
     let picture = picture(world, id, now);
@@ -126,7 +133,9 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
     let health = instance.map(|instance| health(instance, now)).unwrap_or_default();
     let membership = membership(world, instance, &picture, now);
     let load = current_load(world, &picture, now);
-    let running = running(world, instance, &picture, operations, load, now);
+    let current = Current { world, instance, picture: &picture, load, now };
+    let rebalances = rebalances::all(&current, id, operations);
+    let running = operations::running(&current, operations, &rebalances);
     let (uneven, spread) = spread(&picture);
     let quiet = running.is_empty() && load.is_none() && quiet(instance, &picture);
     let unfinished = if running.is_empty() { unfinished(world, id) } else { None };
@@ -143,6 +152,7 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
         health,
         membership,
         operations: running,
+        rebalances,
         verdict,
         message,
         uneven,
@@ -340,178 +350,6 @@ pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
         format!("{first}{others} {is} stopped in EMQX and {is} without a pod: left after a scale-down"),
         format!("emqx ctl cluster force-leave {first}, in any running EMQX pod"),
     ))
-}
-
-/// What runs, the one first that the verdict is about.
-fn running(
-    world: &World,
-    instance: Option<&Instance>,
-    picture: &Picture,
-    operations: &Operations,
-    load: Option<&Load>,
-    now: Timestamp,
-) -> Vec<OperationStatus> {
-    let silence = (load.is_none() && world.load.is_some()).then(|| silence(world, picture, now));
-    let mut found = Vec::new();
-    // What another EMQX runs is none of this instance's.
-    let ours = picture.wrong_emqx.is_none();
-    let open = || operations.rebalances.runs.iter().filter(move |run| run.verdict.is_none() && ours);
-    found.extend(open().filter(|run| run.entry.is_some()).map(|run| rebalancing(run, silence.as_deref())));
-    let upgrade = operations.upgrades.running(&picture.instance);
-    found.extend(upgrade.map(|run| upgrading(run, picture, now)));
-    if upgrade.is_none() {
-        // During an upgrade the operator evacuates: that is a part of it.
-        let entries: &[Evacuation] = match (load, instance) {
-            (Some(load), _) => &load.evacuations,
-            (None, Some(instance)) => &instance.evacuations,
-            (None, None) => &[],
-        };
-        found.extend(entries.iter().map(|entry| evacuating(entry, picture)));
-    }
-    for node in load.iter().flat_map(|load| &load.purges) {
-        found.push(OperationStatus::new(
-            Operation::Purge,
-            format!("purge/{node}"),
-            Verdict::Running,
-            format!("{} purges its sessions: all nodes refuse clients until the purge ends", short(node)),
-        ));
-    }
-    found.extend(open().filter(|run| run.entry.is_none()).filter_map(|run| without_entry(run, load, now)));
-    if found.is_empty() && world.load.is_none() {
-        found.extend(by_service(world, instance, picture));
-    }
-    found
-}
-
-/// How long EMQX has not been heard, in words.
-fn silence(world: &World, picture: &Picture, now: Timestamp) -> String {
-    let heard = world.load.as_ref().map(|load| load.at);
-    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
-    let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
-    match why {
-        Some(why) => format!("EMQX has not answered for {since}: {why}"),
-        None => format!("EMQX has not answered for {since}"),
-    }
-}
-
-fn rebalancing(run: &Run, silence: Option<&str>) -> OperationStatus {
-    let name = &run.name;
-    let state = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
-    let mut is = OperationStatus::new(Operation::Rebalance, name.clone(), run.standing(), String::new());
-    if run.ended.is_some() {
-        is.verdict = Verdict::Running;
-        is.percent = Some(run.percent);
-        is.message = format!("{name}: EMQX does not list it any more; its end is being verified");
-        return is;
-    }
-    if let Some(silence) = silence {
-        let processing = run.object.as_ref().is_some_and(|object| object.phase == Phase::Processing);
-        is.verdict = if processing { Verdict::Running } else { Verdict::Unknown };
-        is.message = format!("{name}: {silence}; before that it was in {state}");
-        return is;
-    }
-    is.phase = run.entry.as_ref().map(|entry| entry.stage.phase().to_owned());
-    is.percent = run.left.map(|_| run.percent);
-    is.eta_seconds = run.left.map(|left| left.seconds);
-    is.message = match is.verdict {
-        Verdict::StillRunning => {
-            format!("{name}: {}, EMQX goes on ({state})", contradiction(run.object.as_ref()))
-        }
-        _ => format!("{name}: {state}"),
-    };
-    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
-    if super::judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
-        is.message.extend(missing(run).map(|missing| format!(", {missing}")));
-    }
-    is
-}
-
-fn upgrading(run: &Upgrade, picture: &Picture, now: Timestamp) -> OperationStatus {
-    let mut is = OperationStatus::new(
-        Operation::Upgrade,
-        run.name.clone(),
-        run.standing(),
-        upgrade_words::standing(run),
-    );
-    is.phase = Some(run.step.phase().to_owned());
-    is.percent = Some(run.percent);
-    is.eta_seconds = run.seconds;
-    // Pods that cannot start are the cause of what stands still.
-    let stuck: Vec<&NodeRow> = picture
-        .nodes
-        .iter()
-        .filter(|row| matches!(row.membership, Some(Membership::Starting | Membership::Unschedulable)))
-        .filter(|row| row.pod_reason.as_deref().is_some_and(hinders))
-        .collect();
-    if let Some(first) = stuck.first() {
-        let reason = first.pod_reason.as_deref().unwrap_or_default();
-        if !is.message.contains(reason) {
-            let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
-            is.message =
-                format!("{}; {}{more}: {reason}{}", is.message, first.label(), lasting(first.since, now));
-        }
-        is.eta_seconds = None;
-    }
-    is
-}
-
-/// Whether a pod with this reason does not start by itself: what every start passes through is left out.
-fn hinders(reason: &str) -> bool {
-    !matches!(
-        reason,
-        "ContainerCreating" | "PodInitializing" | "ContainersNotReady" | "ContainersNotInitialized"
-    )
-}
-
-fn evacuating(entry: &Evacuation, picture: &Picture) -> OperationStatus {
-    let label = picture.node(&entry.node).map_or_else(|| short(&entry.node), NodeRow::label);
-    let mut is = OperationStatus::new(
-        Operation::Evacuation,
-        format!("evacuation/{}", entry.node),
-        Verdict::Running,
-        format!("{label} refuses clients: evacuation, {}", entry.state),
-    );
-    is.phase = Some(entry.stage.phase().to_owned());
-    is
-}
-
-/// An object that is not final and that EMQX does not list, or may not.
-fn without_entry(run: &Run, load: Option<&Load>, now: Timestamp) -> Option<OperationStatus> {
-    let object = run.object.as_ref().filter(|object| object.deleting.is_none())?;
-    let name = &run.name;
-    let is = |verdict, message: String| {
-        Some(OperationStatus::new(Operation::Rebalance, name.clone(), verdict, message))
-    };
-    match (&object.phase, load) {
-        (Phase::Pending, _) => {
-            let seconds = waiting::seconds(object, now)?;
-            let picked_up_late = seconds >= waiting::REPORTED_AFTER_SECONDS;
-            let verdict = if picked_up_late { Verdict::Waiting } else { Verdict::Running };
-            is(verdict, format!("{name}: {}", waiting::message(seconds)))
-        }
-        (Phase::Processing, None) => {
-            is(Verdict::Running, format!("{name}: the operator reports Processing; EMQX was not asked"))
-        }
-        (Phase::Processing, Some(_)) if run.ended.is_none() => {
-            is(Verdict::Unknown, format!("{name}: {}", ownership::not_run_message()))
-        }
-        _ => None,
-    }
-}
-
-/// EMQX cannot be asked, and an object that failed had donors that are still out of the Service.
-fn by_service(world: &World, instance: Option<&Instance>, picture: &Picture) -> Option<OperationStatus> {
-    let name = preflight::running_name(world, instance?, picture)?;
-    let why = not_asked(picture);
-    let message =
-        format!("{name} says Failed, its donors are still out of the Service: EMQX may go on; {why}");
-    Some(OperationStatus::new(Operation::Rebalance, name, Verdict::Unknown, message))
-}
-
-/// Why EMQX's answer is missing.
-fn not_asked(picture: &Picture) -> String {
-    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
-    why.unwrap_or_else(|| "EMQX was not asked".to_owned())
 }
 
 /// A donor leaves the Service within the operator's next loop: where all nodes serve, none is one.

@@ -20,8 +20,8 @@ use super::progress::Counts;
 use super::words;
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventType, InstanceId, Link, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source, Strategy,
-    Verdict, World,
+    Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
+    Strategy, Verdict, World,
 };
 use crate::plan::judge;
 
@@ -33,8 +33,12 @@ mod run;
 pub use losses::LostNode;
 pub use run::{Run, RunKey};
 
-use endings::{CONFIRM_SECONDS, cause_seen, conclude, cut_short, lost, unconfirmed, unheard, unseen, word};
-use run::{Baseline, absorb_object, begin, continues, enter, forecast, own, resume, settle};
+use endings::{
+    CONFIRM_SECONDS, cause_seen, conclude, cut_short, lost, stopped, unconfirmed, unheard, unseen, word,
+};
+use run::{
+    Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
+};
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
@@ -130,7 +134,7 @@ impl Follower {
         self.absorb_counts(world, now, &mut events);
         if let Some(load) = load {
             self.silent = 0;
-            if self.absorb_load(&load.value.rebalances, world, now, &mut events) {
+            if self.absorb_load(load, world, now, &mut events) {
                 self.seen_load = Some(load.at);
             }
         }
@@ -199,7 +203,7 @@ impl Follower {
             // EMQX's entry may be heard before its object is.
             let owns = |run: &Run| {
                 run.object.is_none()
-                    && run.open()
+                    && run.is_open()
                     && run.ended.is_none()
                     && run.entry.as_ref().is_some_and(|entry| owns(object, entry, now))
                     && !run.direct
@@ -278,7 +282,7 @@ impl Follower {
     /// Nodes that stopped running, named once.
     fn absorb_losses(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         let Some(nodes) = &world.nodes else { return };
-        for run in self.runs.iter_mut().filter(|run| run.open()) {
+        for run in self.runs.iter_mut().filter(|run| run.is_open()) {
             let Some(entry) = &run.entry else { continue };
             for lost in run.losses.observe(nodes, entry, run.ended) {
                 let message = lost.sentence(run.label(&lost.node));
@@ -297,7 +301,7 @@ impl Follower {
             let known = self.instances.get(id);
             known.is_some_and(|uid| world.instance(id).is_none_or(|instance| instance.uid != *uid))
         };
-        for run in self.runs.iter_mut().filter(|run| run.open()) {
+        for run in self.runs.iter_mut().filter(|run| run.is_open()) {
             let of_object = run.object.as_ref().map(|object| InstanceId {
                 kind: object.instance_kind,
                 namespace: object.namespace.clone(),
@@ -320,7 +324,7 @@ impl Follower {
         let Some(nodes) = run::counted(world, now) else { return };
         let counts = Counts::of(&nodes.value);
         let newer = |run: &&mut Run| run.counted.is_none_or(|counted| nodes.at >= counted);
-        for run in self.runs.iter_mut().filter(|run| run.open()).filter(newer) {
+        for run in self.runs.iter_mut().filter(|run| run.is_open()).filter(newer) {
             run.counted = Some(nodes.at);
             if run.counts != counts {
                 run.counts = counts.clone();
@@ -346,18 +350,27 @@ impl Follower {
     /// Whether it is settled whose each entry is; if not, the same ones are looked at again.
     fn absorb_load(
         &mut self,
-        entries: &[RunningRebalance],
+        load: &Seen<Load>,
         world: &World,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) -> bool {
         let mut settled = true;
-        let mut fresh: Vec<&RunningRebalance> = entries.iter().collect();
-        for run in self.runs.iter_mut().filter(|run| run.open() && !run.confirmed) {
+        let mut fresh: Vec<&RunningRebalance> = load.value.rebalances.iter().collect();
+        for run in self.runs.iter_mut().filter(|run| run.is_open() && !run.confirmed) {
+            reopen(run, now, events);
             let Some(old) = &run.entry else { continue };
-            let same =
-                fresh.iter().position(|entry| entry.coordinator == old.coordinator && continues(old, entry));
-            if let Some(place) = same {
+            let same = fresh.iter().position(|entry| continues(old, entry));
+            let earlier = fresh.iter().position(|entry| same_nodes(old, entry));
+            let backwards = earlier.filter(|_| same.is_none() && run.ended.is_none());
+            if let Some(place) = backwards.filter(|_| stopped(run, now).is_none())
+                && *run.backwards.get_or_insert(load.at) == load.at
+            {
+                // One answer with an earlier stage is odd; the second is another rebalance on the same nodes.
+                fresh.remove(place);
+                run.seen = now;
+            } else if let Some(place) = same {
+                run.backwards = None;
                 let entry = fresh.remove(place).clone();
                 if entry.stage != old.stage {
                     resume(run, now, events);
@@ -376,7 +389,7 @@ impl Follower {
             } else {
                 resume(run, now, events);
                 run.unheard = unheard(run, now);
-                run.ended = Some(now);
+                run.ended = Some(run.backwards.take().unwrap_or(now));
                 run.at_end = run.counts.clone();
                 let replaced = fresh
                     .iter()

@@ -54,6 +54,8 @@ pub struct Ending<'a> {
     pub waited: bool,
     /// From when to when EMQX did not answer, where it ended meanwhile.
     pub unheard: Option<(Timestamp, Timestamp)>,
+    /// From when to when it was not seen, where that is as long as the rest of it was to take.
+    pub unseen: Option<(Timestamp, Timestamp)>,
     /// Nodes that stopped running meanwhile.
     pub lost: &'a [LostNode],
     /// Who stopped it, if somebody did.
@@ -231,6 +233,15 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     }
     if ending.stage == Some(&Stage::WaitTakeover) && ending.waited {
         let reason = format!("it came to its end, but {standing} is not within the thresholds{tail}");
+        return (Verdict::Uneven, reason);
+    }
+    if let Some((from, to)) = ending.unseen {
+        let reason = format!(
+            "it was not seen from {} to {}, in which it can have come to its end, but {standing} is not within the \
+             thresholds{tail}",
+            utc(from),
+            utc(to)
+        );
         return (Verdict::Uneven, reason);
     }
     let seen = ending.stage.map(|stage| format!(" (last seen in {})", stage.phase())).unwrap_or_default();
@@ -459,6 +470,7 @@ pub fn past(
         stage: waited.then_some(&Stage::WaitTakeover),
         waited,
         unheard: None,
+        unseen: None,
         lost: &[],
         stopped: None,
         seconds: duration,
@@ -486,6 +498,7 @@ pub fn stopped(
         stage: Some(&entry.stage),
         waited: entry.stage == Stage::WaitTakeover,
         unheard: None,
+        unseen: None,
         lost: &[],
         stopped: who.map(str::to_owned),
         seconds: None,
@@ -548,6 +561,7 @@ mod tests {
             stage: Some(stage),
             waited: *stage == Stage::WaitTakeover,
             unheard: None,
+            unseen: None,
             lost: &[],
             stopped: stopped.map(str::to_owned),
             seconds: Some(98),

@@ -72,8 +72,11 @@ pub struct Known {
     pub emqx: bool,
 }
 
+/// Seconds after its containers got ready in which a pod may join the EMQX cluster: until then it is starting.
+const JOIN_SECONDS: u64 = 30;
+
 /// Judges one row: the node as EMQX (or the operator) lists it, and the pod that fits it.
-pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: Known) -> Standing {
+pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: Known, now: Timestamp) -> Standing {
     let Some(pod) = pod else { return without_pod(node, known) };
     let (reason, since) = trouble(pod);
     let is = |membership, since| Standing { membership, reason: reason.clone(), since };
@@ -87,14 +90,24 @@ pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: Known) -> Standin
         _ if !up(pod) => is(Some(Membership::Starting), since),
         Some(node) if node.running => member(),
         Some(_) => is(Some(Membership::Stopped), not_ready_since(pod)),
-        // The operator lists nodes when it looks, every 30 s: a pod that it does not list may be new.
+        None if joining(pod, now) => is(Some(Membership::Starting), ready_since(pod)),
+        // The operator lists nodes every 30 s: what its list lacks for longer than that is not known.
         None if !known.emqx => is(None, None),
-        None => Standing {
-            membership: Some(Membership::NotInCluster),
-            reason: None,
-            since: changed(pod, &["ContainersReady", "Ready"]).or(pod.created),
-        },
+        // Since when EMQX does not list it is not known: the age of the pod is something else.
+        None => Standing { membership: Some(Membership::NotInCluster), reason: None, since: None },
     }
+}
+
+/// Whether the containers of the pod have been ready for so short a time that EMQX may not list its node yet.
+fn joining(pod: &Pod, now: Timestamp) -> bool {
+    ready_since(pod).is_some_and(|since| seconds_between(since, now) < JOIN_SECONDS)
+}
+
+/// Since when the containers of the pod are ready.
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    ["ContainersReady", "Ready"]
+        .iter()
+        .find_map(|kind| pod.conditions.iter().find(|it| it.kind == *kind && it.status == "True")?.since)
 }
 
 fn member() -> Standing {
@@ -156,10 +169,6 @@ fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
     not("ContainersReady").or_else(|| not("Ready"))
 }
 
-fn changed(pod: &Pod, kinds: &[&str]) -> Option<Timestamp> {
-    kinds.iter().find_map(|kind| pod.conditions.iter().find(|it| it.kind == *kind)?.since)
-}
-
 /// `for 12m`, empty where that is not known.
 pub fn lasting(since: Option<Timestamp>, now: Timestamp) -> String {
     since.map(|since| format!(" for {}", duration(seconds_between(since, now)))).unwrap_or_default()
@@ -184,7 +193,7 @@ mod tests {
     }
 
     fn of(node: Option<&Node>, pod: Option<&Pod>) -> (Option<Membership>, Option<String>, Option<Timestamp>) {
-        let Standing { membership, reason, since } = standing(node, pod, BOTH);
+        let Standing { membership, reason, since } = standing(node, pod, BOTH, mk::at(100));
         (membership, reason, since)
     }
 
@@ -193,7 +202,20 @@ mod tests {
         let pod = mk::pod("emqx-core-1", |pod| {
             pod.conditions = vec![condition("ContainersReady", "True", "", 7)];
         });
-        assert_eq!(of(None, Some(&pod)), (Some(Membership::NotInCluster), None, Some(mk::at(7))));
+        assert_eq!(of(None, Some(&pod)), (Some(Membership::NotInCluster), None, None));
+    }
+
+    #[test]
+    fn a_pod_that_just_got_ready_is_starting_until_emqx_had_the_time_to_list_it() {
+        let pod = mk::pod("emqx-core-1", |pod| {
+            pod.conditions = vec![condition("ContainersReady", "True", "", 80)];
+        });
+        for emqx in [true, false] {
+            let known = Known { pods: true, emqx };
+            let is = standing(None, Some(&pod), known, mk::at(109));
+            assert_eq!((is.membership, is.since), (Some(Membership::Starting), Some(mk::at(80))));
+        }
+        assert_eq!(standing(None, Some(&pod), BOTH, mk::at(110)).membership, Some(Membership::NotInCluster));
     }
 
     #[test]
@@ -232,7 +254,7 @@ mod tests {
     fn a_running_node_without_a_pod_is_foreign_only_where_pods_are_known() {
         let running = &mk::nodes(&[5])[0];
         assert_eq!(of(Some(running), None).0, Some(Membership::Foreign));
-        let blind = standing(Some(running), None, Known { pods: false, emqx: true });
+        let blind = standing(Some(running), None, Known { pods: false, emqx: true }, mk::at(100));
         assert_eq!(blind.membership, Some(Membership::Member));
     }
 
@@ -240,9 +262,9 @@ mod tests {
     fn without_the_list_of_emqx_a_running_pod_is_neither_in_nor_out() {
         let pod = mk::pod("emqx-core-1", |_| ());
         let copy = Known { pods: true, emqx: false };
-        assert_eq!(standing(None, Some(&pod), copy).membership, None);
+        assert_eq!(standing(None, Some(&pod), copy, mk::at(100)).membership, None);
         assert_eq!(
-            standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy).membership,
+            standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy, mk::at(100)).membership,
             Some(Membership::Member)
         );
     }

@@ -16,6 +16,7 @@ pub mod ownership;
 pub mod picture;
 pub mod preflight;
 pub mod progress;
+pub mod purges;
 pub mod reach;
 pub mod rebalance;
 pub mod record;

@@ -112,6 +112,24 @@ pub fn left_by_a_stop(object: &Rebalance) -> bool {
     object.stopped_by.is_some() || object.deleting.is_some()
 }
 
+/// The rebalance that another source than EMQX suggests, while EMQX lists none that it can be: an object says Processing, or
+/// says Failed and donors of it are out of the Service.
+pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
+    let load = &world.load.as_ref()?.value;
+    let objects = || world.rebalances_of(id).into_iter().map(|seen| &seen.value);
+    if let Some(object) = objects().find(|object| not_run(object, load, now)) {
+        return Some(object);
+    }
+    let failed = objects().rfind(|object| object.phase == Phase::Failed && object.processed)?;
+    if load.rebalances.iter().any(|entry| owns(failed, entry, now)) {
+        return None;
+    }
+    let picture = super::picture::picture(world, id, now);
+    let outside =
+        |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false) && row.running);
+    failed.states.iter().flat_map(|state| &state.donors).any(outside).then_some(failed)
+}
+
 /// Whether the object says Processing while EMQX lists nothing that it can have started.
 pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))

@@ -219,7 +219,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
         joined.extend(pod.map(|pod| pod.uid.as_str()));
         let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
         let (part, state) = parts.find(&node.name);
-        let standing = standing(Some(node), pod, known);
+        let standing = standing(Some(node), pod, known, now);
         rows.push(NodeRow {
             node: Some(node.name.clone()),
             pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
@@ -243,7 +243,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     }
     rows.sort_by(|one, other| one.node.cmp(&other.node));
     rows.dedup_by(|one, other| one.node == other.node);
-    rows.extend(pods_alone(&pods, &joined, &serving, known));
+    rows.extend(pods_alone(&pods, &joined, &serving, known, now));
 
     let totals = totals(&rows);
     if let Some(all) = totals.connections.filter(|all| *all > 0) {
@@ -275,10 +275,11 @@ fn pods_alone(
     joined: &BTreeSet<&str>,
     serving: &Serving,
     known: Known,
+    now: Timestamp,
 ) -> impl Iterator<Item = NodeRow> {
     let alone = |pod: &&Pod| !joined.contains(pod.uid.as_str()) && !finished(pod);
     let row = |pod: &Pod| {
-        let standing = standing(None, Some(pod), known);
+        let standing = standing(None, Some(pod), known, now);
         NodeRow {
             node: None,
             pod: Some(pod.name.clone()),
@@ -395,6 +396,17 @@ impl<'a> Pods<'a> {
             self.uids.get(uid).copied()
         })
     }
+}
+
+/// A node as the rows of a status name it: by its pod, else by its address or its first label.
+pub fn label(world: &World, node: &NodeName) -> String {
+    let pod = world.instances.iter().find_map(|(id, seen)| {
+        let told = seen.value.nodes.iter().find(|it| it.name == *node);
+        let known = Node { name: node.clone(), ..Node::default() };
+        let pod = Pods::of(world, id).find(&known, told).map(|pod| pod.name.clone());
+        pod.or_else(|| told?.pod.clone())
+    });
+    pod.map_or_else(|| super::words::short(node).to_owned(), |pod| pod.as_str().to_owned())
 }
 
 /// Who gets new clients, by the Service's endpoints.

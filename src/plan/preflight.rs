@@ -218,13 +218,13 @@ pub fn running(check: &Check<'_>) -> Option<String> {
 
 /// The same, for whoever has no plan.
 pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Option<String> {
-    let objects = world.rebalances_of(&instance.id);
-    if world.load.is_some() {
+    if assessment::current_load(world, picture, picture.now).is_some() {
         return ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
     }
     // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
     let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
-    objects
+    world
+        .rebalances_of(&instance.id)
         .iter()
         .map(|seen| &seen.value)
         .find(|it| match it.phase {

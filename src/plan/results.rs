@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::assessment::{Health, MembershipSummary, OperationStatus};
+use super::assessment::{Assessment, Health, MembershipSummary, OperationStatus, RebalanceStatus};
 use super::picture::{NodeRow, SourceAge, Totals};
-use crate::model::{ApiVersion, InstanceId, NodeName, Operation, OperatorLine, PodName, Source, Verdict};
+use crate::model::{
+    ApiVersion, InstanceId, NodeName, Operation, OperatorLine, Phase, PodName, Rebalance, Source, Verdict,
+};
 
 pub use crate::model::Backend;
 
@@ -131,6 +133,51 @@ pub struct RebalanceItem {
     /// Whether its deletion was asked for.
     #[serde(skip)]
     pub terminating: bool,
+}
+
+impl RebalanceItem {
+    /// One that has an object.
+    pub fn of_object(
+        id: &InstanceId,
+        object: &Rebalance,
+        verdict: Verdict,
+        message: String,
+        duration_seconds: Option<u64>,
+    ) -> Self {
+        Self {
+            name: object.name.clone(),
+            instance: id.clone(),
+            phase: object.phase.text().map(str::to_owned),
+            verdict,
+            message,
+            started_time: object.started.or(object.created.filter(|_| object.phase != Phase::Pending)),
+            duration_seconds,
+            backend: Backend::Rebalance,
+            terminating: object.deleting.is_some(),
+        }
+    }
+}
+
+/// The items of `rebalance list` for one instance.
+pub fn items(assessment: &Assessment) -> Vec<RebalanceItem> {
+    let id = &assessment.picture.instance;
+    let item = |is: &RebalanceStatus| match &is.object {
+        Some(object) => {
+            RebalanceItem::of_object(id, object, is.verdict, is.message.clone(), is.duration_seconds)
+        }
+        None => RebalanceItem {
+            name: is.name.clone(),
+            instance: id.clone(),
+            phase: None,
+            verdict: is.verdict,
+            message: is.message.clone(),
+            started_time: None,
+            duration_seconds: is.duration_seconds,
+            backend: Backend::Emqx,
+            terminating: false,
+        },
+    };
+    assessment.rebalances.iter().map(item).collect()
 }
 
 /// What `apply` did.

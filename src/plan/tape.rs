@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evacuation::follow::Emptied;
 use super::follow::{Follower, Run};
+use super::purges::Purges;
 use super::upgrade::follow::Upgrades;
 use super::upgrade::run::Run as Upgrade;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
@@ -34,17 +35,23 @@ pub struct Operations {
     pub rebalances: Follower,
     /// Upgrades, and evacuations beside them.
     pub upgrades: Upgrades,
+    /// Purges.
+    pub purges: Purges,
 }
 
 impl Operations {
     /// All of them, of every instance.
     pub fn all() -> Self {
-        Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None) }
+        Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None), purges: Purges::default() }
     }
 
     /// All of them, of one instance.
     pub fn of(id: &InstanceId) -> Self {
-        Self { rebalances: Follower::new(Some(id.clone())), upgrades: Upgrades::new(Some(id.clone())) }
+        Self {
+            rebalances: Follower::new(Some(id.clone())),
+            upgrades: Upgrades::new(Some(id.clone())),
+            purges: Purges::default(),
+        }
     }
 
     /// The upgrade of this name (`upgrade/NAME`) that was seen last.
@@ -82,6 +89,7 @@ impl Looks for Operations {
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = self.rebalances.observe(world, now);
         events.extend(self.upgrades.observe(world, now));
+        events.extend(self.purges.observe(world, now));
         events
     }
 

@@ -71,6 +71,9 @@ fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
 
 /// EMQX does not answer while a rebalance runs.
 pub fn silent(since: Timestamp, why: Option<&str>) -> String {
+    if let Some(why) = why.filter(|why| why.starts_with("cluster calls hang")) {
+        return format!("{why}; nothing is concluded until EMQX answers again");
+    }
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
     format!("EMQX has not answered since {}{why}; waiting until it answers again", utc(since))
 }
@@ -141,34 +144,24 @@ pub fn entered(run: &Run) -> String {
 
 /// Counts moved on.
 pub fn progress(run: &Run) -> String {
-    let mut text = format!("{} %", run.percent);
+    let mut parts = Vec::new();
     if let Some((donors, recipients)) = run.counts.means(run.donors(), run.recipients(), Counts::connections)
     {
         let many = |nodes: &[NodeName]| if nodes.len() == 1 { "" } else { "s" };
-        text.push_str(
-            &[
-                ": donor",
-                many(run.donors()),
-                " ",
-                &average(donors),
-                ", recipient",
-                many(run.recipients()),
-                " ",
-                &average(recipients),
-            ]
-            .concat(),
-        );
+        parts.push(format!("donor{} {}", many(run.donors()), average(donors)));
+        parts.push(format!("recipient{} {}", many(run.recipients()), average(recipients)));
     }
-    if let Some(missing) = missing(run) {
-        text.push_str(", ");
-        text.push_str(&missing);
-    }
+    parts.extend(missing(run));
     if let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < 0.9) {
-        text.push_str(", ");
-        text.push_str(&share(ratio));
-        text.push_str(" of the evicted arrived");
+        parts.push(format!("{} of the evicted arrived", share(ratio)));
     }
-    text
+    let parts = parts.join(", ");
+    match run.work_percent() {
+        Some(percent) if parts.is_empty() => format!("{percent} %"),
+        Some(percent) => format!("{percent} %: {parts}"),
+        None if parts.is_empty() => "still running".to_owned(),
+        None => parts,
+    }
 }
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.

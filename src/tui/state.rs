@@ -306,11 +306,17 @@ impl State {
             load: self.world.load.take(),
             hearings: self.world.hearings.extract_if(.., |(source, _), _| *source == Source::Emqx).collect(),
         };
-        if let Some(cluster) = self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
-            cluster.word = left;
-        }
+        // A recording may have EMQX's first answers before its cluster: they are of the cluster that comes.
+        let early = match self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
+            Some(cluster) => {
+                cluster.word = left;
+                None
+            }
+            None => Some(left),
+        };
         let cluster = self.clusters.entry(id.clone()).or_insert_with(|| Cluster::new(id));
-        let word = std::mem::take(&mut cluster.word);
+        let own = std::mem::take(&mut cluster.word);
+        let word = early.filter(|_| own.nodes.is_none() && own.load.is_none()).unwrap_or(own);
         self.world.nodes = word.nodes;
         self.world.load = word.load;
         self.world.hearings.extend(word.hearings);

@@ -10,6 +10,7 @@
 
 mod every_line;
 mod laws;
+mod one_answer;
 mod real_emqx;
 mod stories;
 mod tale;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::tale::{STATUS, Tale, answers, second};
 
 /// The recordings in which something runs.
-const ALL: [&str; 11] = [
+pub(crate) const ALL: [&str; 11] = [
     "emqx-5.10-rest-node-is-coordinator-killed",
     "emqx-5.10-session-rpc-timeout",
     "emqx-5.10-stopped-by-other",
@@ -36,7 +36,7 @@ fn answers_of(name: &str, who: impl Fn(&Value) -> bool) -> Tale {
     tale
 }
 
-fn polled(name: &str) -> Tale {
+pub(crate) fn polled(name: &str) -> Tale {
     answers_of(name, |line| line["who"] == "poll")
 }
 

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::super::memory::forget;
+use super::super::picture::label;
 use super::super::upgrade::pace::{Holds, Pace};
 use super::super::upgrade::words::doing;
-use super::super::words::{short, verdict};
+use super::super::words::verdict;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
@@ -33,6 +34,8 @@ const RESTARTED_SECONDS: u64 = 1800;
 pub struct Emptied {
     /// `evacuation/NODE`.
     pub name: String,
+    /// Its node as the rows of a status name it.
+    pub label: String,
     /// EMQX's entry.
     pub entry: Evacuation,
     /// When it was first seen.
@@ -109,6 +112,10 @@ impl Evacuations {
             Some(load) => (load.value.evacuations.clone(), load.at),
             None => (copied(), now),
         };
+        // The list of nodes comes on its own: a node that went down is seen at once.
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+            run.lost(world, now, &mut events);
+        }
         // Each answer of EMQX is taken once: entries vanish with the next answer, not with the next fact.
         if self.seen.is_some_and(|seen| at <= seen) {
             return events;
@@ -141,7 +148,7 @@ impl Evacuations {
                 } else {
                     ""
                 };
-                let message = format!("evacuation of {}{restored}", short(&entry.node));
+                let message = format!("evacuation of {}{restored}", run.label);
                 events.push(run.event(now, EventType::Created, message));
                 self.stopped.remove(&entry.node);
                 self.runs.push(run);
@@ -165,7 +172,7 @@ impl Evacuations {
     pub fn finish(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            let reason = format!("{} is still being evacuated", short(&run.entry.node));
+            let reason = format!("{} is still being evacuated", run.label);
             run.settle((Verdict::Running, reason), now, &mut events);
         }
         events
@@ -185,6 +192,7 @@ impl Emptied {
         let uptime = node(world, &entry.node).and_then(|node| node.uptime_millis);
         Self {
             name: format!("evacuation/{}", entry.node),
+            label: label(world, &entry.node),
             entry: entry.clone(),
             began: now,
             holds: start,
@@ -233,8 +241,7 @@ impl Emptied {
         self.forecast(now);
         if entered {
             let left = self.seconds.map(|left| format!(", {} to go", plural(left, "second")));
-            let message =
-                format!("{}: {}{}", short(&entry.node), doing(&entry.stage), left.unwrap_or_default());
+            let message = format!("{}: {}{}", self.label, doing(&entry.stage), left.unwrap_or_default());
             events.push(self.event(now, EventType::Phase, message));
         } else if moved {
             let holds = self.holds.unwrap_or_default();
@@ -243,7 +250,7 @@ impl Emptied {
                 self.percent,
                 plural(holds.connections, "client"),
                 plural(holds.sessions, "session"),
-                short(&entry.node)
+                self.label
             );
             events.push(self.event(now, EventType::Progress, message));
         }
@@ -270,7 +277,7 @@ impl Emptied {
         });
         format!(
             "{} is empty and refuses clients{moved}{}; kubectl emqx evacuate stop {} lets it serve again",
-            short(&self.entry.node),
+            self.label,
             rest.unwrap_or_default(),
             self.entry.node
         )
@@ -302,7 +309,7 @@ impl Emptied {
 
     /// How one ended whose node went down.
     fn gone(&self, how: &str) -> (Verdict, String) {
-        let label = short(&self.entry.node);
+        let label = &self.label;
         let holds = self.holds.unwrap_or_default();
         if self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(Holds::nothing) {
             return (Verdict::Evacuated, format!("{label} was empty, and {how}"));
@@ -373,7 +380,7 @@ impl Emptied {
         if spent < limit {
             return None;
         }
-        let label = short(&self.entry.node);
+        let label = &self.label;
         let why = match self.entry.stage {
             Stage::EvictingSessions if self.entry.recipients.is_empty() => {
                 "no other node can take sessions; EMQX tries again every 30 s".to_owned()

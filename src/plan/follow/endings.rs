@@ -7,6 +7,7 @@ use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict};
 use crate::plan::judge::{self, Ending};
 use crate::plan::progress::Counts;
+use crate::plan::waiting;
 use crate::plan::words::utc;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
@@ -97,6 +98,10 @@ fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
         stage: run.entry.as_ref().map(|entry| &entry.stage),
         waited: waited(run),
         unheard: run.unheard,
+        unseen: run.ended.map(|ended| (run.seen, ended)).filter(|(seen, ended)| {
+            let rest = run.left.map(|left| left.seconds);
+            rest.is_some_and(|rest| seconds_between(*seen, *ended) >= rest)
+        }),
         lost: &run.losses.lost,
         stopped: stopped(run, now),
         seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
@@ -157,12 +162,15 @@ pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> 
 
 /// What is said of one whose entry was never seen when nobody listens any longer.
 pub(super) fn unseen(run: &Run, heard: bool) -> (Verdict, String) {
+    if let Some(seconds) = run.waits() {
+        return (waiting::verdict(seconds), waiting::message(seconds));
+    }
     let object = run.object.as_ref().filter(|_| !run.object_gone);
     let asked = if heard { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
     match object.map(|object| (&object.phase, object.phase.text().unwrap_or_default())) {
         Some((Phase::Processing, says)) => (Verdict::Running, format!("the operator says {says}; {asked}")),
         Some((Phase::Pending, _)) if heard => {
-            (Verdict::Unknown, "the operator has not told EMQX to start".to_owned())
+            (Verdict::Unknown, "the operator has not requested the start from EMQX".to_owned())
         }
         Some((Phase::Pending, _)) | None => (Verdict::Unknown, asked.to_owned()),
         Some((_, says)) => (Verdict::Unknown, format!("the object says {says}, but {asked}")),

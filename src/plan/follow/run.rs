@@ -51,6 +51,8 @@ pub struct Run {
     pub(super) counted: Option<Timestamp>,
     /// When the present stage was entered, as far as that was seen.
     pub stage_since: Timestamp,
+    /// Whether that was seen, or follows from the object.
+    stage_seen: bool,
     /// What is left.
     pub left: Option<Remaining>,
     /// How far.
@@ -59,6 +61,8 @@ pub struct Run {
     total: Option<u64>,
     /// When EMQX's entry vanished.
     pub ended: Option<Timestamp>,
+    /// When EMQX first reported an earlier stage than before: another rebalance, or one odd answer.
+    pub(super) backwards: Option<Timestamp>,
     /// Whether its end is certain: a second answer says the same, or the cause is seen.
     pub confirmed: bool,
     /// From when to when EMQX did not answer, where it ended meanwhile.
@@ -158,9 +162,27 @@ impl Run {
         self.pods.get(node).map_or_else(|| words::short(node), PodName::as_str)
     }
 
-    /// Whether its last word is not told: it is not judged, or stood still when it was.
-    pub(super) fn open(&self) -> bool {
-        self.verdict.as_ref().is_none_or(|(verdict, _)| *verdict == Verdict::Stalled)
+    /// Whether it may still come to another verdict: it is not judged, or made no progress when it was, or EMQX could not
+    /// be asked for a long time.
+    pub fn is_open(&self) -> bool {
+        let lost = || self.entry.is_some() && self.ended.is_none();
+        self.verdict.as_ref().is_none_or(|(verdict, _)| match verdict {
+            Verdict::Stalled => true,
+            Verdict::Unknown => lost(),
+            _ => false,
+        })
+    }
+
+    /// Work done, of all work; `None` where how much there was at its start is not known, or nothing was seen of it.
+    pub fn work_percent(&self) -> Option<u8> {
+        let over =
+            self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.final_word()) && self.percent == 100;
+        (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
+    }
+
+    /// When it began, where that is known.
+    pub fn began_at(&self) -> Option<Timestamp> {
+        self.begin_known.then_some(self.began)
     }
 
     /// The donors.
@@ -210,7 +232,7 @@ impl Run {
             nodes,
             moved_connections: judge::arrived(self.start.as_ref(), &self.counts, self.recipients())
                 .filter(|_| self.entry.is_some()),
-            percent: self.entry.is_some().then_some(self.percent),
+            percent: self.work_percent(),
             eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),
             lost_clients: lost(Counts::all_connections),
             lost_sessions: lost(Counts::all_sessions),
@@ -250,12 +272,19 @@ pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool 
         (Some(old), Some(new)) => new >= old,
         _ => true,
     };
+    forwards && same_nodes(old, new)
+}
+
+/// Whether both have the same coordinator, donors and recipients.
+pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool {
     let same = |one: &[NodeName], other: &[NodeName]| {
         let set = |nodes: &[NodeName]| nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
         set(one) == set(other)
     };
     // The order of a list means nothing.
-    forwards && same(&old.donors, &new.donors) && same(&old.recipients, &new.recipients)
+    old.coordinator == new.coordinator
+        && same(&old.donors, &new.donors)
+        && same(&old.recipients, &new.recipients)
 }
 
 /// EMQX's nodes, unless it last told them too long ago.
@@ -344,10 +373,12 @@ pub(super) fn begin(
         counts,
         counted: nodes.map(|seen| seen.at),
         stage_since: now,
+        stage_seen: false,
         left: None,
         percent: 0,
         total: None,
         ended: None,
+        backwards: None,
         confirmed: false,
         unheard: None,
         at_end: Counts::default(),
@@ -425,8 +456,10 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
         return;
     }
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
+    let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
     // One that was under way when we came: the object tells when its first wait began.
     run.stage_since = if before.is_none() && wait { run.began } else { now };
+    run.stage_seen = before.is_some() || fresh;
     run.moved = now;
     forecast(run, now);
     let message = words::entered(run);
@@ -454,11 +487,27 @@ fn astray(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
 
 pub(super) fn forecast(run: &mut Run, now: Timestamp) {
     let (Some(entry), Some(strategy)) = (&run.entry, &run.strategy) else { return };
+    // The spec of the object may be edited in mid-run, without effect.
+    let strategy = &Strategy {
+        conn_evict_rate: entry.conn_evict_rate.unwrap_or(strategy.conn_evict_rate),
+        sess_evict_rate: entry.sess_evict_rate.unwrap_or(strategy.sess_evict_rate),
+        ..strategy.clone()
+    };
+    let (donors, recipients) = (&entry.donors, &entry.recipients);
     let in_stage = seconds_between(run.stage_since, now);
-    run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, &entry.donors, &entry.recipients);
-    if let Some(left) = run.left {
-        let spent = if run.begin_known { seconds_between(run.began, now) } else { 0 };
-        let total = *run.total.get_or_insert(spent.saturating_add(left.seconds));
+    // Since when it waits for takeovers only a history shows.
+    let shown = entry.stage != Stage::WaitTakeover || run.stage_seen;
+    run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
+    let Some(left) = run.left else { return };
+    let begin = run.start.as_ref().filter(|_| run.counted_since.is_none());
+    if let Some(begin) = begin.filter(|_| run.total.is_none() || !matches!(run.baseline, Baseline::Closed)) {
+        let whole = remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients);
+        run.total = whole.map(|whole| whole.seconds);
+    }
+    if run.total.is_none() && run.begin_known {
+        run.total = Some(seconds_between(run.began, now).saturating_add(left.seconds));
+    }
+    if let Some(total) = run.total {
         run.percent = work_done(total, left.seconds, run.percent);
     }
 }
@@ -471,6 +520,14 @@ pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
     }
 }
 
+/// EMQX answers again about one that was given up because EMQX could not be asked for a long time.
+pub(super) fn reopen(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
+    if run.ended.is_none() && run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Unknown).is_some() {
+        run.moved = now;
+        events.push(run.event(now, EventType::Notice, words::heard_again(run.seen, now)));
+    }
+}
+
 pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
     if verdict.0.final_word()
         && !matches!(verdict.0, Verdict::Stalled | Verdict::Unknown)
@@ -478,12 +535,12 @@ pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, 
     {
         run.percent = 100;
     }
+    run.verdict = Some(verdict.clone());
     let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));
     if verdict.0 == Verdict::Unknown {
         (event.percent, event.eta_seconds) = (None, None);
     }
     event.verdict = Some(verdict.0);
-    event.reason = Some(verdict.1.clone());
-    run.verdict = Some(verdict);
+    event.reason = Some(verdict.1);
     events.push(event);
 }

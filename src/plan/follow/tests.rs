@@ -558,3 +558,65 @@ fn percent_stands_still_while_no_client_moves() {
     }
     assert_eq!(tale.follower.running().map(|run| run.percent), before);
 }
+
+#[test]
+fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends() {
+    for heard in [true, false] {
+        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        if heard {
+            tale.asked(0, &START, Load::default());
+        }
+        tale.look(0);
+        tale.object(1, Phase::Pending, |it| it.created = Some(mk::at(1)));
+        tale.look(60);
+        let last = tale.follower.finish(&tale.world, mk::at(60));
+        let last = last.last().expect("a last event");
+        assert_eq!(last.verdict, Some(Verdict::Waiting), "{}", last.message);
+        assert!(last.message.contains("waiting for the operator (59s)"), "{}", last.message);
+    }
+}
+
+#[test]
+fn one_answer_with_an_earlier_stage_is_not_another_rebalance_and_two_are() {
+    let mut tale = until_evicting();
+    tale.asked(20, &[3263, 3263, 3264, 180], mk::load("wait_health_check"));
+    // The same answer may be read twice.
+    tale.look(20);
+    tale.asked(21, &[3253, 3253, 3254, 210], mk::load("evicting_conns"));
+    assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
+    tale.asked(22, &[3253, 3253, 3254, 240], mk::load("wait_health_check"));
+    tale.asked(23, &[3253, 3253, 3254, 240], mk::load("wait_health_check"));
+    assert_eq!(tale.follower.runs.len(), 2);
+    tale.look(40);
+    assert_eq!(tale.follower.runs[0].ended, Some(mk::at(22)));
+    assert!(tale.follower.runs[1].verdict.is_none() && tale.follower.runs[1].entry.is_some());
+}
+
+#[test]
+fn after_an_outage_of_more_than_ten_minutes_the_same_rebalance_is_followed_further() {
+    let mut tale = until_evicting();
+    for second in 14..700 {
+        tale.look(second);
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown));
+    tale.asked(700, &[2563, 2563, 2564, 2310], mk::load("evicting_conns"));
+    assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
+    assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("EMQX answers again")));
+}
+
+#[test]
+fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_its_end() {
+    let ended_at = |at: i64| {
+        let mut tale = until_evicting();
+        tale.asked(85, &[2573, 2573, 2574, 2250], mk::load("evicting_conns"));
+        // Other clients came to the donors meanwhile.
+        tale.asked(at, &[2900, 2900, 2900, 2250], Load::default());
+        tale.asked(at + 11, &[2900, 2900, 2900, 2250], Load::default());
+        tale.look(at + 40);
+        tale.follower.runs[0].verdict.clone().expect("it is over")
+    };
+    assert_eq!(ended_at(90).0, Verdict::CoordinatorLost);
+    let (verdict, reason) = ended_at(100);
+    assert_eq!(verdict, Verdict::Uneven, "{reason}");
+    assert!(reason.contains("not seen from 10:01:25 UTC to 10:01:40 UTC"), "{reason}");
+}

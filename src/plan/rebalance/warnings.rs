@@ -5,23 +5,22 @@ use crate::model::human::{average, count, plural};
 use crate::model::{Part, Strategy};
 use crate::plan::eviction::Outcome;
 use crate::plan::rules::{Threshold, mean};
+use crate::plan::spread::Spread;
 
 /// Uneven by eye, yet within thresholds that nobody chose: the default of 1000 hides small clusters.
 pub(super) fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {
     let default = Strategy::default();
     let untouched = strategy.abs_conn_threshold == default.abs_conn_threshold
         && (strategy.rel_conn_threshold - default.rel_conn_threshold).abs() < f64::EPSILON;
-    let usual = mean(counts.iter().copied());
-    let most = counts.iter().copied().max().unwrap_or(0);
-    // A quarter above the mean is what a person calls uneven at a glance.
-    (untouched && usual >= 1.0 && most as f64 > usual * 1.25).then(|| Finding {
+    let spread = Spread::of(counts).filter(|spread| untouched && spread.uneven())?;
+    Some(Finding {
         id: "threshold-blind",
         severity: Severity::Warning,
         message: format!(
-            "uneven by eye (the fullest node holds {} of {} on average), but within the default thresholds: a \
-             difference under 1,000 connections does not count",
-            count(most),
-            average(usual)
+            "uneven by eye (a node holds {} of {} on average), but within the default thresholds: a difference under \
+             1,000 connections does not count",
+            count(counts[spread.farthest]),
+            average(spread.mean)
         ),
         hint,
     })

@@ -105,7 +105,10 @@ impl Upgrades {
             let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
             let place = match open {
                 Some(place) => place,
-                None if changed || ((sides.two() || awaited(&sides, now)) && !self.judged(id, &sides)) => {
+                None if changed
+                    || ((sides.two() || sides.requested() || awaited(&sides, now))
+                        && !self.judged(id, &sides)) =>
+                {
                     let run = begin(&sides, world, before.filter(|_| changed).flatten(), changed, now);
                     events.push(run.event(now, EventType::Created, words::created(&run)));
                     self.runs.push(run);
@@ -233,7 +236,7 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
         turned,
         ended: None,
         verdict: None,
-        asked: fresh.then_some(now),
+        asked: (fresh || sides.requested()).then_some(now),
         nodes: Vec::new(),
         best: Best::default(),
         moved: now,

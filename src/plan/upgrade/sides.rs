@@ -115,6 +115,22 @@ impl<'a> Sides<'a> {
         named || (!self.old.is_empty() && !self.new_sets.is_empty())
     }
 
+    /// Whether another image is requested than that of the sets of all pods: for 0.2 s after the change, on v1beta4 for 15 s,
+    /// nothing else shows the upgrade.
+    pub fn requested(&self) -> bool {
+        let image = |member: &Member<'_>| {
+            let set = self.groups.iter().find(|group| group.name == member.set && group.wanted.is_some());
+            set.and_then(|group| group.image.as_ref())
+        };
+        let other = |member: &Member<'_>| {
+            image(member).is_some_and(|image| Some(image) != self.instance.image.as_ref())
+        };
+        self.instance.image.is_some()
+            && self.new.is_empty()
+            && !self.old.is_empty()
+            && self.old.iter().all(other)
+    }
+
     /// Whether the pods are through: none is old, and all are ready. The operator's status says so a moment later
     /// (`verified.md`, moments that look done and are not).
     pub fn through(&self) -> bool {

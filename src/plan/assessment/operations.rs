@@ -1,0 +1,182 @@
+//! What runs in an instance: rebalances, an upgrade, evacuations, purges; the one first that the verdict is about.
+
+use serde::Serialize;
+
+use super::super::membership::{Membership, lasting};
+use super::super::picture::NodeRow;
+use super::super::tape::Operations;
+use super::super::upgrade::run::Run as Upgrade;
+use super::super::upgrade::words as upgrade_words;
+use super::super::words::short;
+use super::Current;
+use super::rebalances::RebalanceStatus;
+use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};
+
+/// One operation that runs, or waits for the operator.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus {
+    /// What kind of operation.
+    pub operation: Operation,
+    /// Its name: the object's, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `purge/NODE`.
+    pub name: String,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// Work done, of all work.
+    pub percent: Option<u8>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// The same as a sentence.
+    pub message: String,
+}
+
+impl OperationStatus {
+    fn new(
+        operation: Operation,
+        name: impl Into<String>,
+        verdict: Verdict,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            operation,
+            name: name.into(),
+            phase: None,
+            percent: None,
+            eta_seconds: None,
+            verdict,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<&RebalanceStatus> for OperationStatus {
+    fn from(of: &RebalanceStatus) -> Self {
+        Self {
+            phase: of.phase.clone(),
+            percent: of.percent,
+            eta_seconds: of.eta_seconds,
+            ..Self::new(Operation::Rebalance, &of.name, of.verdict, format!("{}: {}", of.name, of.message))
+        }
+    }
+}
+
+/// What runs, the one first that the verdict is about.
+pub(super) fn running(
+    current: &Current<'_>,
+    operations: &Operations,
+    rebalances: &[RebalanceStatus],
+) -> Vec<OperationStatus> {
+    let Current { instance, picture, load, .. } = *current;
+    let open = || rebalances.iter().filter(|it| it.open);
+    let mut found: Vec<OperationStatus> = open().filter(|it| it.listed).map(OperationStatus::from).collect();
+    let upgrade = operations.upgrades.running(&picture.instance);
+    found.extend(upgrade.map(|run| upgrading(run, current)));
+    if upgrade.is_none() {
+        // During an upgrade the operator evacuates: that is a part of it.
+        let entries: &[Evacuation] = match (load, instance) {
+            (Some(load), _) => &load.evacuations,
+            (None, Some(instance)) => &instance.evacuations,
+            (None, None) => &[],
+        };
+        // An old node that EMQX still lists although its pod is removed is not evacuated any more.
+        let removed = |entry: &&Evacuation| {
+            let row = picture.node(&entry.node);
+            row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over())
+        };
+        let entries = entries.iter().filter(|entry| !removed(entry));
+        found.extend(entries.map(|entry| evacuating(entry, current, operations)));
+    }
+    let purges = load.map(|load| load.purges.as_slice()).unwrap_or_default();
+    found.extend(purges.iter().map(|node| purging(node, current)));
+    found.extend(open().filter(|it| !it.listed).map(OperationStatus::from));
+    found
+}
+
+fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
+    let mut is = OperationStatus::new(
+        Operation::Upgrade,
+        run.name.clone(),
+        run.standing(),
+        upgrade_words::standing(run),
+    );
+    is.phase = Some(run.step.phase().to_owned());
+    is.percent = Some(run.percent);
+    is.eta_seconds = run.seconds;
+    // Pods that cannot start are the cause of what stands still.
+    let stuck: Vec<&NodeRow> = current
+        .picture
+        .nodes
+        .iter()
+        .filter(|row| matches!(row.membership, Some(Membership::Starting | Membership::Unschedulable)))
+        .filter(|row| row.pod_reason.as_deref().is_some_and(hinders))
+        .collect();
+    if let Some(first) = stuck.first() {
+        let reason = first.pod_reason.as_deref().unwrap_or_default();
+        if !is.message.contains(reason) {
+            let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
+            is.message = format!(
+                "{}; {}{more}: {reason}{}",
+                is.message,
+                first.label(),
+                lasting(first.since, current.now)
+            );
+        }
+        is.eta_seconds = None;
+    }
+    is
+}
+
+/// Whether a pod with this reason does not start by itself: what every start passes through is left out.
+fn hinders(reason: &str) -> bool {
+    !matches!(
+        reason,
+        "ContainerCreating" | "PodInitializing" | "ContainersNotReady" | "ContainersNotInitialized"
+    )
+}
+
+/// A node as the rows of the status name it.
+fn label<'a>(node: &'a NodeName, current: &Current<'a>) -> &'a str {
+    current.picture.node(node).map_or_else(|| short(node), NodeRow::label)
+}
+
+fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &Operations) -> OperationStatus {
+    let name = format!("evacuation/{}", entry.node);
+    let run = operations.upgrades.evacuations.run(&name);
+    let mut is = OperationStatus::new(
+        Operation::Evacuation,
+        name,
+        match run.and_then(|run| run.verdict.as_ref()) {
+            Some((verdict, _)) => *verdict,
+            None if entry.stage == Stage::Prohibiting => Verdict::Evacuated,
+            None => Verdict::Running,
+        },
+        format!("{} refuses clients: evacuation, {}", label(&entry.node, current), entry.state),
+    );
+    is.phase = Some(entry.stage.phase().to_owned());
+    let Some(run) = run else { return is };
+    if run.restored {
+        is.message.push_str("; EMQX restored it from disk after the node restarted");
+    }
+    match &run.verdict {
+        None => {
+            is.percent = run.start.is_some().then_some(run.percent);
+            is.eta_seconds = run.seconds;
+        }
+        Some((_, why)) => is.message.clone_from(why),
+    }
+    is
+}
+
+fn purging(node: &NodeName, current: &Current<'_>) -> OperationStatus {
+    OperationStatus::new(
+        Operation::Purge,
+        format!("purge/{node}"),
+        Verdict::Running,
+        format!(
+            "{} purges its sessions: all nodes refuse clients until the purge ends",
+            label(node, current)
+        ),
+    )
+}

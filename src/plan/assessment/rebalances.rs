@@ -1,0 +1,182 @@
+//! Every rebalance of an instance at one moment: those that EMQX lists, those that wait for an operator, and past ones.
+
+use crate::model::human::seconds_between;
+use crate::model::{InstanceId, Phase, Rebalance, Verdict};
+
+use super::super::follow::Run;
+use super::super::progress::Counts;
+use super::super::tape::Operations;
+use super::super::words::{contradiction, flight, missing};
+use super::super::{judge, ownership, preflight, waiting};
+use super::Current;
+
+/// One rebalance, judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebalanceStatus {
+    /// The object's name, or `coordinator/NODE`.
+    pub name: String,
+    /// The object in its last version; `None` for one that EMQX runs without an object.
+    pub object: Option<Rebalance>,
+    /// Whether it runs, may run, or waits for an operator.
+    pub open: bool,
+    /// Whether EMQX lists it, or listed it when it was last asked.
+    pub listed: bool,
+    /// EMQX's stage.
+    pub phase: Option<String>,
+    /// Work done, of all work.
+    pub percent: Option<u8>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+    /// How it stands, or how it ended.
+    pub verdict: Verdict,
+    /// The same as a sentence, without the name.
+    pub message: String,
+    /// Seconds that it took, or has taken so far.
+    pub duration_seconds: Option<u64>,
+}
+
+impl RebalanceStatus {
+    fn new(name: &str, object: Option<&Rebalance>, verdict: Verdict, message: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            object: object.cloned(),
+            open: false,
+            listed: false,
+            phase: None,
+            percent: None,
+            eta_seconds: None,
+            verdict,
+            message,
+            duration_seconds: None,
+        }
+    }
+
+    /// One that runs, may run, or waits.
+    fn open(self) -> Self {
+        Self { open: true, ..self }
+    }
+}
+
+/// The rebalances of an instance: first those that EMQX lists, then objects, oldest first.
+pub(super) fn all(current: &Current<'_>, id: &InstanceId, operations: &Operations) -> Vec<RebalanceStatus> {
+    let of = |run: &&Run| {
+        run.object
+            .as_ref()
+            .is_none_or(|object| object.instance_name == id.name && object.namespace == id.namespace)
+    };
+    // What another EMQX runs is none of this instance's.
+    let runs: Vec<&Run> = match current.picture.wrong_emqx {
+        None => operations.rebalances.runs.iter().filter(of).collect(),
+        Some(_) => Vec::new(),
+    };
+    let entered = |run: &&&Run| run.is_open() && run.entry.is_some();
+    let mut found: Vec<RebalanceStatus> =
+        runs.iter().filter(entered).map(|run| running(run, current)).collect();
+    let listed: Vec<&Run> = runs.iter().filter(entered).copied().collect();
+    for seen in current.world.rebalances_of(id) {
+        let object = &seen.value;
+        let is = |run: &&Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+        if listed.iter().any(|run| is(&run)) {
+            continue;
+        }
+        let run = runs.iter().copied().find(|run| is(&run));
+        found.push(without_entry(object, run, current));
+    }
+    found
+}
+
+/// One that EMQX lists, or did when it was last asked.
+fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
+    let state = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
+    let mut is = RebalanceStatus::new(&run.name, run.object.as_ref(), run.standing(), String::new()).open();
+    is.listed = true;
+    is.duration_seconds = run
+        .object
+        .as_ref()
+        .and_then(|object| object.started)
+        .map(|started| seconds_between(started, current.now));
+    if run.ended.is_some() {
+        is.verdict = Verdict::Running;
+        is.percent = run.work_percent();
+        "EMQX does not list it any more; its end is being verified".clone_into(&mut is.message);
+        return is;
+    }
+    if let Some(unknown) = current.unknown() {
+        let processing = run.object.as_ref().is_some_and(|object| object.phase == Phase::Processing);
+        is.verdict = if processing { Verdict::Running } else { Verdict::Unknown };
+        is.message = format!("{unknown}; before that it was in {state}");
+        return is;
+    }
+    is.phase = run.entry.as_ref().map(|entry| entry.stage.phase().to_owned());
+    is.percent = run.left.and_then(|_| run.work_percent());
+    is.eta_seconds = run.left.map(|left| left.seconds);
+    is.message = match (is.verdict, &run.verdict) {
+        (Verdict::StillRunning, _) => {
+            format!("{}, EMQX goes on ({state})", contradiction(run.object.as_ref()))
+        }
+        (_, Some((_, why))) => {
+            is.eta_seconds = None;
+            why.clone()
+        }
+        _ => state,
+    };
+    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
+    if judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
+        is.message.extend(missing(run).map(|missing| format!(", {missing}")));
+    }
+    is
+}
+
+/// An object that EMQX does not list, or of which that is not known.
+fn without_entry(object: &Rebalance, run: Option<&Run>, current: &Current<'_>) -> RebalanceStatus {
+    let of = |verdict, message| {
+        let is = RebalanceStatus::new(&object.name, Some(object), verdict, message);
+        let since = object.started.or(object.created);
+        let duration_seconds = since.map(|since| seconds_between(since, current.now));
+        RebalanceStatus { duration_seconds, ..is }
+    };
+    if let Some(seconds) = waiting::seconds(object, current.now) {
+        return of(waiting::verdict(seconds), waiting::message(seconds)).open();
+    }
+    let ended = run.and_then(|run| Some((run, run.verdict.clone()?)));
+    match (&object.phase, current.load) {
+        _ if ended.is_some() => {}
+        (Phase::Processing, None) => {
+            let why = match (&current.picture.wrong_emqx, current.world.load.is_some()) {
+                (None, false) => "EMQX was not asked".to_owned(),
+                _ => current.unknown().unwrap_or_default(),
+            };
+            let is = of(Verdict::Running, format!("the operator reports Processing; {why}"));
+            return RebalanceStatus { open: object.deleting.is_none(), ..is };
+        }
+        (Phase::Processing, Some(_)) => {
+            let is = of(Verdict::Unknown, ownership::not_run_message().to_owned());
+            let open = object.deleting.is_none() && run.is_some_and(|run| run.ended.is_none());
+            return RebalanceStatus { open, ..is };
+        }
+        (Phase::Failed, None) if current.world.load.is_none() => {
+            // EMQX cannot be asked, and an object that failed had donors that are still out of the Service.
+            let name = current
+                .instance
+                .and_then(|instance| preflight::running_name(current.world, instance, current.picture));
+            if name.as_deref() == Some(object.name.as_str()) {
+                let why = current.unknown().unwrap_or_default();
+                let message = format!(
+                    "the object says Failed, its donors are still out of the Service: EMQX may go on; {why}"
+                );
+                return of(Verdict::Unknown, message).open();
+            }
+        }
+        _ => {}
+    }
+    if let Some((run, (verdict, message))) = ended {
+        let end = run.ended.unwrap_or(current.now);
+        let duration_seconds = run.began_at().map(|began| seconds_between(began, end));
+        return RebalanceStatus { duration_seconds, ..of(verdict, message) };
+    }
+    let counts = current.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
+    let counts = counts.filter(|_| current.load.is_some());
+    let began_since = judge::began_since(current.world, object);
+    let (verdict, message, duration_seconds) = judge::past(object, counts.as_ref(), current.now, began_since);
+    RebalanceStatus { duration_seconds, ..of(verdict, message) }
+}

@@ -1,0 +1,99 @@
+//! Purges: a node of EMQX disconnects its clients and drops their sessions, and all nodes refuse clients meanwhile.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::picture::label;
+use crate::model::human::seconds_between;
+use crate::model::{Event, EventType, NodeName, Operation, World};
+
+/// Seconds for which a purge must be missing from EMQX's answers before it counts as over.
+const MISSING_SECONDS: u64 = 10;
+
+/// Reports the begin and the end of purges.
+#[derive(Clone, Debug, Default)]
+pub struct Purges {
+    /// Each node that purges, with the time since which EMQX's answers have not listed it.
+    runs: BTreeMap<NodeName, Option<Timestamp>>,
+    seen: Option<Timestamp>,
+}
+
+impl Purges {
+    /// Takes EMQX's last answer in; gives what has changed.
+    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let Some(load) = world.load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))
+        else {
+            return Vec::new();
+        };
+        self.seen = Some(load.at);
+        let mut events = Vec::new();
+        for node in &load.value.purges {
+            if self.runs.insert(node.clone(), None).is_none() {
+                let message =
+                    format!("{}: all nodes refuse clients until the purge ends", sentence(world, node));
+                events.push(event(node, now, EventType::Created, Some("purging"), message));
+            }
+        }
+        self.runs.retain(|node, missing| {
+            if load.value.purges.contains(node) {
+                return true;
+            }
+            let since = *missing.get_or_insert(load.at);
+            let over = seconds_between(since, load.at) >= MISSING_SECONDS;
+            if over {
+                let message = format!("the purge of {} is over", label(world, node));
+                events.push(event(node, now, EventType::Notice, None, message));
+            }
+            !over
+        });
+        events
+    }
+}
+
+fn sentence(world: &World, node: &NodeName) -> String {
+    format!("{} purges its sessions", label(world, node))
+}
+
+fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, message: String) -> Event {
+    Event {
+        time: now,
+        kind,
+        name: format!("purge/{node}"),
+        operation: Operation::Purge,
+        phase: phase.map(str::to_owned),
+        nodes: Vec::new(),
+        moved_connections: None,
+        percent: None,
+        eta_seconds: None,
+        lost_clients: None,
+        lost_sessions: None,
+        landing_ratio: None,
+        message,
+        verdict: None,
+        reason: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Load, News};
+    use crate::plan::mk;
+
+    #[test]
+    fn a_purge_is_reported_once_and_over_only_when_it_is_missing_for_ten_seconds() {
+        let mut world = World::new();
+        let mut purges = Purges::default();
+        let mut look = |at: i64, nodes: Vec<NodeName>| -> Vec<String> {
+            world.apply(mk::fact(at, News::Load(Load { purges: nodes, ..Load::default() })));
+            purges.observe(&world, mk::at(at)).into_iter().map(|event| event.message).collect()
+        };
+        let first = look(1, vec![mk::core(2)]);
+        assert_eq!(first, ["emqx-core-2 purges its sessions: all nodes refuse clients until the purge ends"]);
+        assert!(look(2, vec![mk::core(2)]).is_empty());
+        assert!(look(3, Vec::new()).is_empty() && look(4, vec![mk::core(2)]).is_empty());
+        assert!(look(5, Vec::new()).is_empty() && look(14, Vec::new()).is_empty());
+        assert_eq!(look(15, Vec::new()), ["the purge of emqx-core-2 is over"]);
+    }
+}
