@@ -75,11 +75,11 @@ pub(super) fn all(current: &Current<'_>, id: &InstanceId, operations: &Operation
     let listed: Vec<&Run> = runs.iter().filter(entered).copied().collect();
     for seen in current.world.rebalances_of(id) {
         let object = &seen.value;
-        let is = |run: &&Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
-        if listed.iter().any(|run| is(&run)) {
+        let is = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+        if listed.iter().any(|run| is(run)) {
             continue;
         }
-        let run = runs.iter().copied().find(|run| is(&run));
+        let run = runs.iter().copied().find(|run| is(run));
         found.push(without_entry(object, run, current));
     }
     found
