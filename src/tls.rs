@@ -328,3 +328,95 @@ fn time(tag: u8, text: &[u8]) -> Option<i64> {
     );
     Some(civil.ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls_pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    fn certificate(name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(format!("{}/tests/data/tls/{name}.crt", env!("CARGO_MANIFEST_DIR")))
+            .expect("a certificate")
+    }
+
+    fn judged(trust: Trust, root: &str, server: &str, name: &str, seconds: u64) -> Result<(), Error> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let verifier = verifier(trust, vec![certificate(root)]);
+        verifier.verify_server_cert(&certificate(server), &[], &name, &[], now).map(|_| ())
+    }
+
+    /// Within the dates of the certificates: 2027.
+    const NOW: u64 = 1_800_000_000;
+
+    #[test]
+    fn a_certificate_that_equals_a_root_is_accepted_by_its_name_and_within_its_dates() {
+        for (root, server) in
+            [("own-ca", "own-ca"), ("leaf", "leaf"), ("p521", "p521"), ("authority", "leaf")]
+        {
+            assert!(judged(Trust::Full, root, server, "localhost", NOW).is_ok(), "{root} {server}");
+            assert!(judged(Trust::Full, root, server, "127.0.0.1", NOW).is_ok(), "{root} {server}");
+            let other = judged(Trust::Full, root, server, "example.org", NOW);
+            assert!(other.is_err(), "{root} {server}: another name");
+            assert!(judged(Trust::AnyName, root, server, "example.org", NOW).is_ok(), "{root} {server}");
+            for seconds in [0, 1_700_000_000, 6_000_000_000] {
+                for trust in [Trust::Full, Trust::AnyName] {
+                    let out = judged(trust, root, server, "localhost", seconds);
+                    assert!(out.is_err(), "{root} {server}: out of its dates at {seconds}");
+                }
+            }
+        }
+        assert!(judged(Trust::Full, "own-ca", "leaf", "localhost", NOW).is_err(), "another authority");
+        assert!(judged(Trust::AnyName, "own-ca", "other-name", "other.example", NOW).is_err());
+        assert!(judged(Trust::Anything, "own-ca", "other-name", "x", 0).is_ok());
+    }
+
+    #[test]
+    fn a_key_on_p521_signs_what_its_certificate_verifies_and_nothing_else() {
+        let path = format!("{}/tests/data/tls/p521.key", env!("CARGO_MANIFEST_DIR"));
+        let key = PrivateKeyDer::from_pem_file(path).expect("a key");
+        let key = provider().key_provider.load_private_key(key).expect("P-521 is known");
+        assert!(key.choose_scheme(&[SignatureScheme::ED25519]).is_none());
+        let signer = key.choose_scheme(&[SignatureScheme::ECDSA_NISTP521_SHA512]).expect("its scheme");
+        let mut signature = signer.sign(b"message").expect("signed");
+        let certificate = certificate("p521");
+        let parsed = webpki_key(&certificate);
+        assert!(P521_SHA512.verify_signature(&parsed, b"message", &signature).is_ok());
+        assert!(P521_SHA512.verify_signature(&parsed, b"massage", &signature).is_err());
+        assert!(P521_SHA384.verify_signature(&parsed, b"message", &signature).is_err());
+        let last = signature.len() - 1;
+        signature[last] ^= 1;
+        assert!(P521_SHA512.verify_signature(&parsed, b"message", &signature).is_err());
+        assert!(P521_SHA512.verify_signature(&parsed, b"message", b"").is_err());
+        assert!(P521_SHA512.verify_signature(b"", b"message", &signature).is_err());
+    }
+
+    /// The public point within a certificate on P-521: `04`, and two numbers of 66 bytes.
+    fn webpki_key(certificate: &[u8]) -> Vec<u8> {
+        let mark = [0x03, 0x81, 0x86, 0x00, 0x04];
+        let at = certificate.windows(mark.len()).position(|bytes| bytes == mark).expect("a key on P-521");
+        certificate[at + 4..at + 4 + 133].to_vec()
+    }
+
+    #[test]
+    fn every_truncation_of_a_certificate_has_no_dates_and_no_panic() {
+        let whole = certificate("leaf");
+        let (begin, end) = dates(&whole).expect("dates");
+        assert!(begin < 1_800_000_000 && end > 4_000_000_000);
+        for length in 0..whole.len() {
+            assert_eq!(dates(&whole[..length]), None, "{length}");
+            let mut changed = whole.to_vec();
+            changed[length] ^= 0x80;
+            let _ = dates(&changed);
+        }
+        assert_eq!(time(0x17, b"491231235959Z"), Some(2_524_607_999));
+        assert_eq!(time(0x17, b"500101000000Z"), Some(-631_152_000));
+        assert_eq!(time(0x18, b"20261127000000Z"), Some(1_795_737_600));
+        for text in [&b"20261127000000"[..], b"20261332000000Z", b"", b"Z", "2026112700000öZ".as_bytes()] {
+            assert_eq!((time(0x17, text), time(0x18, text)), (None, None));
+        }
+    }
+}

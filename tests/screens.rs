@@ -3,6 +3,8 @@
 
 #[path = "screens/make.rs"]
 mod make;
+#[path = "screens/panics.rs"]
+mod panics;
 #[path = "screens/picture.rs"]
 mod picture;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::intent::{Color, Level};
 use super::value;
@@ -44,7 +44,7 @@ pub(super) struct ConnectArgs {
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]
     pub(super) user: Option<String>,
     /// The kubeconfig file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_parser = value::file(), value_hint = ValueHint::FilePath)]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Address and port of the API server
     #[arg(short, long, global = true, hide_short_help = true, value_name = "URL")]
@@ -59,13 +59,13 @@ pub(super) struct ConnectArgs {
     #[arg(long = "as-group", id = "as-group", global = true, hide_short_help = true, value_name = "GROUP")]
     pub(super) impersonate_groups: Vec<String>,
     /// File with the CA of the API server
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = value::file(), value_hint = ValueHint::FilePath)]
     pub(super) certificate_authority: Option<PathBuf>,
     /// File with a client certificate
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = value::file(), value_hint = ValueHint::FilePath)]
     pub(super) client_certificate: Option<PathBuf>,
     /// File with the key of the client certificate
-    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE", value_parser = value::file(), value_hint = ValueHint::FilePath)]
     pub(super) client_key: Option<PathBuf>,
     /// Name to expect in the API server's certificate
     #[arg(long, global = true, hide_short_help = true, value_name = "NAME")]

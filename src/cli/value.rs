@@ -2,12 +2,20 @@
 //! back why it cannot be read and what would do.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::intent::{InstanceName, OperationName};
 use crate::model::image::Image;
 use crate::model::jsonpath::Template;
 use crate::model::{EmqxUrl, InstanceKind, NodeName};
+
+/// The path of a file for a flag of kubectl's: an empty one is not set, as in kubectl.
+pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
 
 /// Why a value cannot be used, and what could be typed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]

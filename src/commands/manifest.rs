@@ -45,6 +45,17 @@ mod tests {
         assert!(read("f", &format!("---\n{GOOD}\n---\n")).is_ok());
     }
 
+    proptest::proptest! {
+        /// Budget: 256 cases of any text put into a manifest.
+        #[test]
+        fn no_text_makes_it_panic(at in 0..GOOD.len(), text in "[\\PC\\n\t:{}&*<!-]{0,12}", cut in 0..20_usize) {
+            let mut manifest = GOOD.to_owned();
+            manifest.replace_range(at..(at + cut).min(GOOD.len()), &text);
+            let _ = read("f", &manifest);
+            let _ = read("f", &text);
+        }
+    }
+
     #[test]
     fn anything_else_is_refused_in_words() {
         let why = |text: &str| read("f.yaml", text).expect_err("refused").why;

@@ -343,19 +343,14 @@ impl Connect {
     }
 }
 
-/// The address of the API server, and what stands before its `@`. One without a scheme gets the one that client-go gives
-/// (`DefaultServerURL`).
+/// The address of the API server, and what stands before its `@`. One without a scheme is http, whatever CA stands
+/// beside it: kubectl looks at the CA only where the address is https.
 fn address(cluster: &ClusterEntry, place: &str) -> Result<(hyper::Uri, Option<String>), Problem> {
     let Some(url) = cluster.server.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
         return Err(Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
             .hint("kubectl config set-cluster NAME --server=URL"));
     };
-    let url = if url.contains("://") {
-        url.to_owned()
-    } else {
-        let secure = cluster.ca_file.is_some() || cluster.ca_data.is_some() || cluster.insecure;
-        format!("{}://{url}", if secure { "https" } else { "http" })
-    };
+    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let (userinfo, authority) = match authority.rsplit_once('@') {

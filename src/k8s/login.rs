@@ -499,4 +499,38 @@ mod tests {
         }
         assert!(bearer("größe").is_ok());
     }
+
+    const GIVEN: &str = r#"{"kind":"ExecCredential","apiVersion":"v","status":{"token":"t","expirationTimestamp":"2099-01-01T00:00:00Z","clientCertificateData":"c","clientKeyData":"k"}}"#;
+
+    #[test]
+    fn a_credential_is_read_and_anything_else_is_refused() {
+        let given = credential(GIVEN.as_bytes(), "v").map_err(|_| ()).expect("a credential");
+        assert!(given.header.is_some() && given.identity.is_some() && given.expires.is_some());
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "kind: ExecCredential",
+            "\u{0}",
+            "kind: ExecCredential\nstatus: {token: ''}",
+        ] {
+            assert!(credential(text.as_bytes(), "v").is_err(), "{text}");
+        }
+        let wrong = GIVEN.replace("2099-01-01T00:00:00Z", "tomorrow");
+        assert!(credential(wrong.as_bytes(), "v").is_err());
+    }
+
+    proptest::proptest! {
+        /// Budget: 256 cases of any text put into a credential.
+        #[test]
+        fn no_output_of_a_login_helper_makes_it_panic(at in 0..GIVEN.len(), text in "[\\PC\\n{}\":,]{0,12}", cut in 0..40_usize) {
+            let mut given = GIVEN.to_owned();
+            given.replace_range(at..(at + cut).min(GIVEN.len()), &text);
+            let _ = credential(given.as_bytes(), "v");
+            let _ = credential(text.as_bytes(), "v");
+            let _ = bearer(&text);
+            let _ = basic(&text, &text);
+        }
+    }
 }

@@ -33,6 +33,7 @@ impl Screen {
     }
 
     fn on(&mut self) -> Result<(), Problem> {
+        show_the_cursor_on_a_panic();
         let terminal = ratatui::try_init().map_err(|error| lost(&error))?;
         self.terminal = Some(terminal);
         self.keys = Some(EventStream::new());
@@ -105,6 +106,19 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.off();
     }
+}
+
+/// ratatui's hook leaves the alternate screen and the raw mode; the cursor comes back when its terminal is dropped, which a
+/// panic that aborts does not do.
+fn show_the_cursor_on_a_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = execute!(io::stdout(), Show);
+            usual(panic);
+        }));
+    });
 }
 
 /// The terminal does not work any more.

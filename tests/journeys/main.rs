@@ -1,6 +1,7 @@
 //! Journeys of the built program: every verb and every exit code as a user meets them, against the pretend cluster.
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
+mod as_kubectl;
 mod at_home;
 mod bench;
 mod between;
