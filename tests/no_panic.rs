@@ -267,7 +267,8 @@ proptest! {
                 _ => lines.swap(at, length / 2),
             }
         }
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut text = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        text.push('\n');
         replayed(text.as_bytes());
     }
 
@@ -440,7 +441,7 @@ proptest! {
         runtime.block_on(async {
             let clock = sim::clock::Clock::new(0.0);
             let Ok(_running) = sim::memory::start(scenario, &clock) else { return };
-            let _ = tokio::time::timeout(Duration::from_secs(20), clock.advance(Duration::from_secs(120))).await;
+            let _ = tokio::time::timeout(Duration::from_secs(20), clock.advance(Duration::from_mins(2))).await;
         });
         prop_assert_eq!(PANICS.load(Ordering::SeqCst), before, "a task of the simulation panicked");
     }

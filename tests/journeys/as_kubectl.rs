@@ -113,7 +113,8 @@ fn base64(bytes: &[u8]) -> String {
 
 /// Lines of 64 characters, with their breaks as YAML escapes.
 fn wrapped(text: &str) -> String {
-    text.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line))).collect()
+    let lines = text.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line)));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// One kubeconfig: its name, whether the cluster is reached, the cluster, the user, and what else stands in the file. `CA`
@@ -278,13 +279,14 @@ fn kubeconfig(bench: &Bench, (_, _, cluster, user, more): Row) -> String {
         }
         None => top = format!("{more}\n"),
     }
-    text.push_str(&top);
-    text.push_str(&format!(
-        "contexts:\n- {{name: x, context: {{cluster: c, user: u, namespace: ''}}}}\n{}",
-        extra[0]
-    ));
-    text.push_str(&format!("clusters:\n- name: c\n  cluster: {cluster}\n{}", extra[1]));
-    text.push_str(&format!("users:\n- name: u\n  user: {user}\n{}", extra[2]));
+    let [contexts, clusters, users] = extra;
+    text += &top;
+    text += "contexts:\n- {name: x, context: {cluster: c, user: u, namespace: ''}}\n";
+    text += &contexts;
+    let clusters = format!("clusters:\n- name: c\n  cluster: {cluster}\n{clusters}");
+    let users = format!("users:\n- name: u\n  user: {user}\n{users}");
+    text += &clusters;
+    text += &users;
     // kubectl takes no path where there is no scheme; the token says who asks.
     let bare = bench.server.trim_start_matches("https://").trim_end_matches("/as/admin");
     let text = text

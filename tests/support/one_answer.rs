@@ -151,8 +151,8 @@ impl Outputs {
 
     /// Whether another operation of this name has begun since one ended.
     fn again(&self, name: &str) -> bool {
-        let runs = self.operations.rebalances.runs.iter().filter(|run| run.name == name);
-        runs.clone().count() > 1 && runs.last().is_some_and(|run| run.verdict.is_none())
+        let mut runs = self.operations.rebalances.runs.iter().filter(|run| run.name == name);
+        runs.clone().count() > 1 && runs.next_back().is_some_and(|run| run.verdict.is_none())
     }
 
     /// A command that sees this moment alone, against one that has followed.

@@ -153,6 +153,7 @@ pub enum NewPods {
 }
 
 impl NewPods {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn healthy(&self) -> bool {
         *self == Self::Healthy
     }
