@@ -188,8 +188,8 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     let demo = Cluster::faulty("balanced", 20.0);
     demo.faults().set_operator_alive(false);
     assert_eq!(foreign(&demo, "needless", &spec("EMQX", "emqx", 10)), 201);
-    let mut watch = demo.start("rebalance watch needless -o jsonl -v debug");
-    watch.until("rebalances?watch=true");
+    let mut watch = demo.start("rebalance watch needless -o jsonl");
+    watch.until("waiting for the operator");
     demo.faults().set_operator_alive(true);
     watch.end().exits(0).verdict("nothingToDo");
     assert_eq!(demo.rebalance("needless")["status"]["phase"], "Failed");

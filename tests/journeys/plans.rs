@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys, until};
 
-const PLAN: &str =
-    "apiVersion kind instance strategy decision message nodes averages moves phases totalSeconds findings";
+const PLAN: &str = "apiVersion kind instance strategy decision backend message nodes averages moves phases totalSeconds findings";
 
 /// Every key of a plan.
 #[track_caller]

@@ -85,7 +85,10 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).fails(6);
     let status = demo.run("status -o json --context no-secrets").exits(0).json();
     assert_eq!((&status["operation"], &status["verdict"]), (&"rebalance".into(), &"unknown".into()));
-    assert!(status["message"].to_string().contains(&format!("{name} says Failed, its donors")), "{status:#}");
+    assert!(
+        status["message"].to_string().contains(&format!("{name}: the object says Failed, its donors")),
+        "{status:#}"
+    );
     demo.run("rebalance watch nowhere").fails(1).says("nowhere in namespace mq, and there is no EMQX");
     // Nor can one who may not ask EMQX follow it: that is said, not waited for.
     let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);

@@ -11,7 +11,7 @@ use super::run::{Run, Step, evacuations};
 use super::sides::Sides;
 use super::words;
 use crate::model::human::{count, duration, plural, seconds_between};
-use crate::model::{ApiVersion, Pod, Stage, World};
+use crate::model::{ApiVersion, Hearing, Link, Pod, Source, Stage, World};
 
 /// At least this long.
 const LEAST_SECONDS: u64 = 60;
@@ -180,6 +180,11 @@ pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
 
 /// Somebody else's evacuation: the operators look at the first of the list only (`emqx-facts.md` 6.2, 16).
 fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
+    // While EMQX does not answer, its last list is no evidence.
+    let heard = |hearing: &Hearing| hearing.link == Link::Up;
+    if world.load.is_some() && !world.hearings.get(&(Source::Emqx, "load_rebalance")).is_some_and(heard) {
+        return None;
+    }
     let first = evacuations(world, sides).first()?;
     let ours = sides.old.iter().any(|member| member.node.as_ref() == Some(&first.node));
     (!ours).then(|| {

@@ -51,7 +51,7 @@ pub async fn login_command(plane: &ControlPlane) {
 
     let path = kubeconfig(plane, "broken", &exec("cat", &["/nowhere/credential"]));
     let out = Program::of(plane, &path, plane.namespace()).run(&["status"]).await;
-    refused(&out, 1, &["the login command of the kubeconfig failed", "No such file", "hint: "]);
+    refused(&out, 1, &["the login command cat of the kubeconfig failed", "No such file", "hint: "]);
 }
 
 /// The rights are those of the other one, also for the port-forward, and so is the name in the API server's own log.
