@@ -387,7 +387,7 @@ fn nothing_to_do_says_what_would_make_it_start() {
         nothing to do: within the thresholds: 900.00 <= 0.00 + 1000
           hint: it would start with --abs-conn-threshold 899 or less
 
-        warning: uneven by eye (a node holds 900 of 600 on average), but within the default thresholds: a difference under 1,000 connections does not count (threshold-blind)
+        warning: uneven by eye (a node holds 0 of 600 on average), but within the default thresholds: a difference under 1,000 connections does not count (threshold-blind)
           hint: it would start with --abs-conn-threshold 899 or less
     ");
 }

@@ -291,7 +291,7 @@ pub async fn login_commands(plane: &ControlPlane) {
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), INSTANCE), "{mode}: {}", out.stderr);
     }
     let out = run(plane, &exec("wrong.yaml", "x", "IfAvailable"), &[], &["status"], piped).await;
-    refused(&out, 1, &["the login command of the kubeconfig failed", "called wrongly", "hint: "]);
+    refused(&out, 1, &["the login command sh of the kubeconfig failed", "called wrongly", "hint: "]);
     let out = run(plane, &exec("asks.yaml", "d", "Always"), &[], &["status"], piped).await;
     refused(&out, 1, &["has to ask", "standard input is no terminal", "hint: "]);
 }
