@@ -48,10 +48,11 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
             if !sides.answered && sides.new.is_empty() {
                 return Some((LEAST_SECONDS, silent(run, sides, world, "it has not made a new set")));
             }
-            match trouble(sides) {
-                Some(cause) => Some((LEAST_SECONDS, cause)),
-                None => Some((PULL_SECONDS, "new pods are not ready".to_owned())),
+            if let Some(cause) = trouble(sides) {
+                return Some((LEAST_SECONDS, cause));
             }
+            let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+            Some((PULL_SECONDS, format!("new pods are not ready{unknown}")))
         }
         // Held by us or by somebody: nothing is expected to happen.
         _ if run.holding && run.evacuating(sides).iter().all(|(_, stage)| **stage == Stage::Prohibiting) => {
