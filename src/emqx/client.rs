@@ -324,6 +324,12 @@ impl Shared {
             self.hangs.set(None);
             return Err(lost);
         };
+        // What was in the way may be over by now: a node that answers again has a cluster that answers.
+        let again = tokio::time::timeout(self.patience.min(AT_A_NODE), self.first_round());
+        if let Ok(Ok(facts)) = again.await {
+            self.hangs.set(None);
+            return Ok(facts);
+        }
         let since = self.hangs.get().unwrap_or(asked);
         self.hangs.set(Some(since));
         let why = format!(

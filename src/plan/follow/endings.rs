@@ -63,14 +63,14 @@ pub(super) fn stopped(run: &Run, now: Timestamp) -> Option<String> {
     near.then(|| "the deletion of its object".to_owned())
 }
 
-/// Whether it was in `wait_takeover` for as long as it has to be there.
+/// Whether it can have been in `wait_takeover` for as long as it has to be there: it was entered at some time after it was
+/// last seen in the stage before.
 fn waited(run: &Run) -> bool {
-    let Some(entry) = run.entry.as_ref().filter(|entry| entry.stage == Stage::WaitTakeover) else {
+    if run.entry.as_ref().is_none_or(|entry| entry.stage != Stage::WaitTakeover) {
         return false;
-    };
-    let _ = entry;
+    }
     let Some(strategy) = &run.strategy else { return true };
-    let spent = seconds_between(run.stage_since, run.ended.unwrap_or(run.seen));
+    let spent = seconds_between(run.stage_after, run.ended.unwrap_or(run.seen));
     spent + POLL_SECONDS >= strategy.wait_takeover_seconds
 }
 

@@ -51,6 +51,8 @@ pub struct Run {
     pub(super) counted: Option<Timestamp>,
     /// When the present stage was entered, as far as that was seen.
     pub stage_since: Timestamp,
+    /// When it was last seen in the stage before: the present one was entered after that.
+    pub(super) stage_after: Timestamp,
     /// Whether that was seen, or follows from the object.
     stage_seen: bool,
     /// What is left.
@@ -373,6 +375,7 @@ pub(super) fn begin(
         counts,
         counted: nodes.map(|seen| seen.at),
         stage_since: now,
+        stage_after: now,
         stage_seen: false,
         left: None,
         percent: 0,
@@ -446,6 +449,7 @@ pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, e
 pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
     let before = run.entry.replace(entry);
     let Some(entry) = &run.entry else { return };
+    let seen_before = run.seen;
     run.seen = now;
     let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
     if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
@@ -459,6 +463,7 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
     let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
     // One that was under way when we came: the object tells when its first wait began.
     run.stage_since = if before.is_none() && wait { run.began } else { now };
+    run.stage_after = if before.is_none() { run.stage_since } else { seen_before };
     run.stage_seen = before.is_some() || fresh;
     run.moved = now;
     forecast(run, now);

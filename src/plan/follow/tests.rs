@@ -99,6 +99,26 @@ fn balanced_although_the_object_says_failed() {
 }
 
 #[test]
+fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
+    // The wait of 10 s began at any time after 85 s, and EMQX does not list it at 96 s.
+    let mut tale = until_evicting();
+    tale.asked(85, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(91, &[3323, 3323, 3324, 0], mk::load("wait_takeover"));
+    tale.asked(96, &START, Load::default());
+    tale.asked(107, &START, Load::default());
+    tale.asked(140, &START, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Uneven));
+    // With answers that are close to each other it ended too early.
+    let mut tale = until_evicting();
+    tale.asked(90, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(91, &[3323, 3323, 3324, 0], mk::load("wait_takeover"));
+    tale.asked(93, &START, Load::default());
+    tale.asked(104, &START, Load::default());
+    tale.asked(140, &START, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
+}
+
+#[test]
 fn coordinator_lost_although_the_object_says_completed() {
     let mut tale = until_evicting();
     tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
