@@ -276,18 +276,23 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn text_is_read_in_every_encoding_that_editors_write() {
-        let words = "größe: 1\n";
+    /// The same words in every encoding that is read.
+    fn encoded(words: &str) -> [Vec<u8>; 4] {
         let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
             "\u{feff}".encode_utf16().chain(words.encode_utf16()).flat_map(unit).collect()
         };
-        for bytes in [
+        [
             words.as_bytes().to_vec(),
             format!("\u{feff}{words}").into_bytes(),
             utf16(u16::to_le_bytes),
             utf16(u16::to_be_bytes),
-        ] {
+        ]
+    }
+
+    #[test]
+    fn text_is_read_in_every_encoding_that_editors_write() {
+        let words = "größe: 1\n";
+        for bytes in encoded(words) {
             assert_eq!(text(&bytes).expect("text"), words);
         }
         for bytes in [&b"\xff\xfea"[..], b"\xff\xfe\x00\xd8", b"\xe4"] {
@@ -310,15 +315,7 @@ mod tests {
     #[test]
     fn a_stream_is_decoded_as_a_whole_file_is() {
         let words = "größe: 1 \u{1f980}\n".repeat(3000);
-        let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
-            "\u{feff}".encode_utf16().chain(words.encode_utf16()).flat_map(unit).collect()
-        };
-        for bytes in [
-            words.as_bytes().to_vec(),
-            format!("\u{feff}{words}").into_bytes(),
-            utf16(u16::to_le_bytes),
-            utf16(u16::to_be_bytes),
-        ] {
+        for bytes in encoded(&words) {
             let (mut whole, mut slow) = (String::new(), String::new());
             Utf8Stream::new(&bytes[..]).read_to_string(&mut whole).expect("text");
             Utf8Stream::new(Slowly(&bytes)).read_to_string(&mut slow).expect("text");

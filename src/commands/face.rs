@@ -232,22 +232,11 @@ impl Face {
         now: Timestamp,
     ) {
         self.inline = None;
+        let (name, message) = (name.to_owned(), message.to_owned());
         let event = Event {
-            time: now,
-            kind: EventType::Verdict,
-            name: name.to_owned(),
-            operation: Operation::Rebalance,
-            phase: None,
-            nodes: Vec::new(),
-            moved_connections: None,
-            percent: None,
-            eta_seconds: None,
-            lost_clients: None,
-            lost_sessions: None,
-            landing_ratio: None,
-            message: message.to_owned(),
             verdict: Some(verdict),
             reason: Some(reason.to_owned()),
+            ..Event::of(now, EventType::Verdict, Operation::Rebalance, name, message)
         };
         self.event(hands, &event);
     }

@@ -237,6 +237,29 @@ pub struct Event {
     pub reason: Option<String>,
 }
 
+impl Event {
+    /// One of which nothing is known but its words.
+    pub fn of(time: Timestamp, kind: EventType, operation: Operation, name: String, message: String) -> Self {
+        Self {
+            time,
+            kind,
+            name,
+            operation,
+            phase: None,
+            nodes: Vec::new(),
+            moved_connections: None,
+            percent: None,
+            eta_seconds: None,
+            lost_clients: None,
+            lost_sessions: None,
+            landing_ratio: None,
+            message,
+            verdict: None,
+            reason: None,
+        }
+    }
+}
+
 /// Averages and ratios leave with two decimals.
 pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((value * 100.0).round() / 100.0)

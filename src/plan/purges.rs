@@ -56,23 +56,8 @@ fn sentence(world: &World, node: &NodeName) -> String {
 }
 
 fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, message: String) -> Event {
-    Event {
-        time: now,
-        kind,
-        name: format!("purge/{node}"),
-        operation: Operation::Purge,
-        phase: phase.map(str::to_owned),
-        nodes: Vec::new(),
-        moved_connections: None,
-        percent: None,
-        eta_seconds: None,
-        lost_clients: None,
-        lost_sessions: None,
-        landing_ratio: None,
-        message,
-        verdict: None,
-        reason: None,
-    }
+    let phase = phase.map(str::to_owned);
+    Event { phase, ..Event::of(now, kind, Operation::Purge, format!("purge/{node}"), message) }
 }
 
 #[cfg(test)]

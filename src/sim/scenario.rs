@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::coordinator::RebalanceOrder;
@@ -400,7 +400,7 @@ fn owner() -> Owner {
 }
 
 /// What becomes of pods that are made while the cluster is at work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NewPods {
     /// They come up, if their image is one that exists.

@@ -2,6 +2,7 @@
 //! can be kept when the seeds come to mean something else.
 
 use kubectl_emqx::sim::Scenario;
+pub use kubectl_emqx::sim::scenario::NewPods;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -139,24 +140,9 @@ pub enum Image {
     Third,
 }
 
-/// What becomes of pods that are made while the cluster is at work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum NewPods {
-    /// They come up.
-    #[default]
-    Healthy,
-    /// No Kubernetes node has room for them.
-    Pending,
-    /// EMQX ends again and again.
-    CrashLoop,
-}
-
-impl NewPods {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn healthy(&self) -> bool {
-        *self == Self::Healthy
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn healthy(new_pods: &NewPods) -> bool {
+    *new_pods == NewPods::Healthy
 }
 
 /// Which requests for the API server a fault hits.
@@ -190,7 +176,7 @@ pub enum Fault {
     },
     /// EMQX does not answer, for this number of seconds.
     EmqxSilent(f64),
-    /// EMQX answers nobody, the operator neither, for this number of seconds.
+    /// EMQX answers neither us nor the operator, for this number of seconds.
     EmqxAnswersNobody(f64),
     /// EMQX answers everybody with 500, the operator too, for this number of seconds.
     EmqxFailsForAll(f64),
@@ -391,7 +377,7 @@ pub struct Case {
     /// Whether the output is read as lines for people rather than as JSON.
     pub text: bool,
     /// What becomes of new pods.
-    #[serde(default, skip_serializing_if = "NewPods::healthy")]
+    #[serde(default, skip_serializing_if = "healthy")]
     pub new_pods: NewPods,
     /// How long after the start of another client's operation ours comes, in seconds; none is 2 or 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]

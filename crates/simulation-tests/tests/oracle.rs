@@ -362,8 +362,9 @@ fn an_upgrade_that_disconnects_twice_or_loses_sessions_is_found() {
 #[test]
 fn an_upgrade_that_nobody_changed_is_neither_superseded_nor_reverted_nor_failed() {
     let story = || upgraded("4.4.24", 3000, 0);
-    verdict(story(), "superseded", 7).breaks("an upgrade is superseded although nobody changed the image");
-    verdict(story(), "reverted", 7).breaks("an upgrade is reverted although nobody changed the image back");
+    verdict(story(), "superseded", 7).breaks("an upgrade is superseded although no client changed the image");
+    verdict(story(), "reverted", 7)
+        .breaks("an upgrade is reverted although no client changed the image back");
     verdict(story(), "failed", 4).breaks("an upgrade is failed although it continues");
     verdict(story(), "unknown", 1).breaks("the end of an upgrade is unknown");
     verdict(story(), "clientsMissing", 7).breaks("clientsMissing although all are there");

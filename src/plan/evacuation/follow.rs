@@ -457,10 +457,6 @@ impl Emptied {
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
         let over = self.verdict.is_some();
         Event {
-            time: now,
-            kind,
-            name: self.name.clone(),
-            operation: Operation::Evacuation,
             phase: (!over).then(|| self.entry.stage.phase().to_owned()),
             nodes: vec![EventNode {
                 node: self.entry.node.clone(),
@@ -475,12 +471,7 @@ impl Emptied {
                 .map(|(start, holds)| start.connections.saturating_sub(holds.connections)),
             percent: Some(self.percent),
             eta_seconds: self.seconds.filter(|_| !over),
-            lost_clients: None,
-            lost_sessions: None,
-            landing_ratio: None,
-            message,
-            verdict: None,
-            reason: None,
+            ..Event::of(now, kind, Operation::Evacuation, self.name.clone(), message)
         }
     }
 }

@@ -25,7 +25,7 @@ fn mean(moment: &Moment, group: &[usize], of: impl Fn(&Node) -> u64) -> f64 {
     if alive.is_empty() { 0.0 } else { alive.iter().sum::<f64>() / alive.len() as f64 }
 }
 
-/// EMQX's own comparison: the first mean may be larger by so much or by so many times.
+/// EMQX's own comparison: the first mean may exceed the second by `abs`, or by the factor `rel`.
 fn holds((abs, rel): (f64, f64), more: f64, less: f64) -> bool {
     more <= less + abs || more <= less * rel
 }

@@ -46,10 +46,10 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
                 "an upgrade is stalled while it moves"
             }
             "superseded" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Third)), at) => {
-                "an upgrade is superseded although nobody changed the image"
+                "an upgrade is superseded although no client changed the image"
             }
             "reverted" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Previous)), at) => {
-                "an upgrade is reverted although nobody changed the image back"
+                "an upgrade is reverted although no client changed the image back"
             }
             "failed" if record.case.new_pods == NewPods::Healthy => {
                 "an upgrade is failed although it continues"
