@@ -15,6 +15,9 @@ use crate::program::notices;
 /// alone, so they do that beside each other and beside the rest.
 const AT_ONCE: usize = 12;
 
+/// So many completions at a time.
+const COMPLETING_AT_ONCE: usize = 4;
+
 /// The name of the user who tries a verb: with all its rights, or short of one.
 fn name(verb: usize, short_of: Option<usize>) -> String {
     format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
@@ -53,8 +56,12 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
             .await
     };
     let at_once = waiting.len().max(1);
+    // Completion gives up after a short time: it is tried when the many that wait are over.
+    let (completing, quick): (Vec<_>, Vec<_>) =
+        quick.into_iter().partition(|(_, verb, _)| verb.args.first() == Some(&"__complete"));
     let (mut outputs, others) = futures::join!(trials(waiting, at_once), trials(quick, AT_ONCE));
     outputs.extend(others);
+    outputs.extend(trials(completing, COMPLETING_AT_ONCE).await);
     let of = |index, short_of| {
         let found = outputs.iter().find(|(key, _)| *key == (index, short_of));
         &found.expect("every one was run").1
