@@ -163,10 +163,9 @@ fn trouble(pod: &Pod) -> (Option<String>, Option<Timestamp>) {
     (reason, since)
 }
 
-/// Since when the containers of the pod are not ready.
+/// Since when the containers of the pod are not ready. `Ready` says less: its gates also take a donor out of the Service.
 fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
-    let not = |kind: &str| pod.conditions.iter().find(|it| it.kind == kind && it.status == "False")?.since;
-    not("ContainersReady").or_else(|| not("Ready"))
+    pod.conditions.iter().find(|it| it.kind == "ContainersReady" && it.status == "False")?.since
 }
 
 /// `for 12m`, empty where that is not known.
@@ -195,6 +194,14 @@ mod tests {
     fn of(node: Option<&Node>, pod: Option<&Pod>) -> (Option<Membership>, Option<String>, Option<Timestamp>) {
         let Standing { membership, reason, since } = standing(node, pod, BOTH, mk::at(100));
         (membership, reason, since)
+    }
+
+    #[test]
+    fn a_donor_that_left_the_service_earlier_is_not_stopped_since_then() {
+        let gated = Pod { conditions: vec![condition("Ready", "False", "", 10)], ..Pod::default() };
+        assert_eq!(not_ready_since(&gated), None);
+        let down = [condition("Ready", "False", "", 10), condition("ContainersReady", "False", "", 80)];
+        assert_eq!(not_ready_since(&Pod { conditions: down.to_vec(), ..Pod::default() }), Some(mk::at(80)));
     }
 
     #[test]
