@@ -261,7 +261,7 @@ impl Printer {
         self.push(true, &format!("{gap}{} {}\n", theme.paint(Tone::Faint, "next:"), theme.clean(command)));
     }
 
-    /// Something worth knowing; the same one is printed once, cut at [`LONGEST_NOTICE`], and at most [`MOST_NOTICES`].
+    /// Something worth knowing; the same one is printed once, each to a limit of length, and all to a limit of number.
     pub fn notice(&self, text: &str) {
         let text = shortened(text, LONGEST_NOTICE);
         let count = self.said.borrow().len();
