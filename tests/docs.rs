@@ -1,5 +1,5 @@
-//! The pages that people read are true: commands parse, links lead somewhere, recorded output is what the program prints, the
-//! dictionary has every word of the code, and the two READMEs tell the same.
+//! The pages that people read are correct: commands parse, links have a target, recorded output is what the program prints, the
+//! dictionary has every identifier of the code, and each Chinese page has the commands and figures of its English twin.
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,6 +20,8 @@ mod evidence;
 mod page;
 #[path = "docs/shell.rs"]
 mod shell;
+#[path = "docs/twins.rs"]
+mod twins;
 
 use page::{anchor, links, parts, spans};
 use shell::{BLANK, commands, ours, without_expressions};
@@ -237,65 +239,6 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
         .filter(|id| !checks.contains(id))
         .collect();
     assert!(stale.is_empty(), "in docs/states.md, and no check of ours: {stale:?}");
-}
-
-/// One section of a README, as far as it must be the same in every language.
-#[derive(Debug, PartialEq)]
-struct Section {
-    blocks: Vec<Vec<String>>,
-    code: Vec<String>,
-    links: Vec<String>,
-    numbers: Vec<String>,
-    cells: Vec<usize>,
-}
-
-fn section(text: &str) -> Section {
-    let (blocks, prose) = parts(text);
-    let (mut code, rest) = spans(&prose);
-    let mut links: Vec<String> =
-        links(&prose).into_iter().map(|link| link.replace("README.zh-CN.md", "README.md")).collect();
-    // What a link leads to is compared as a link.
-    let mut texts = rest.split("](");
-    let mut shown = texts.next().unwrap_or_default().to_owned();
-    shown.extend(texts.map(|part| part.split_once(')').map_or(part, |(_, rest)| rest)));
-    let mut numbers: Vec<String> = shown
-        .split(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ','))
-        .map(|number| number.trim_matches(['.', ',']).to_owned())
-        .filter(|number| !number.is_empty())
-        .collect();
-    for list in [&mut code, &mut links, &mut numbers] {
-        list.sort();
-    }
-    let without_comment = |line: &String| line.split("  #").next().unwrap_or_default().trim_end().to_owned();
-    Section {
-        blocks: blocks.iter().map(|block| block.lines.iter().map(without_comment).collect()).collect(),
-        code,
-        links,
-        numbers,
-        cells: prose
-            .lines()
-            .filter(|line| line.starts_with('|'))
-            .map(|line| line.matches('|').count())
-            .collect(),
-    }
-}
-
-#[test]
-fn both_readmes_have_the_same_commands_figures_links_and_tables() {
-    let (english, chinese) = (text("README.md"), text("README.zh-CN.md"));
-    let sections = |text: &str| text.split("\n## ").map(str::to_owned).collect::<Vec<_>>();
-    let (english, chinese) = (sections(&english), sections(&chinese));
-    for (one, other) in english.iter().zip(&chinese) {
-        let heading = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-        assert_eq!(
-            section(one),
-            section(other),
-            "README.md, {}, differs from README.zh-CN.md, {}: what changes in one changes in both",
-            heading(one),
-            heading(other)
-        );
-    }
-    assert_eq!(english.len(), chinese.len());
 }
 
 /// `session_move_ms` and `FreezeNode` as YAML has them.

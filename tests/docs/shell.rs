@@ -49,6 +49,13 @@ pub(crate) fn commands(shell: &str) -> Vec<Vec<String>> {
 
 /// The words behind `kubectl emqx`, where a command is one of ours; before it may stand a prompt, a key of YAML, a variable.
 pub(crate) fn ours(words: &[String]) -> Option<Vec<String>> {
+    // From these sources: `cargo run [-q] -- status`.
+    if let ["cargo", "run", rest @ ..] = &words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        && let Some(place) = rest.iter().position(|word| *word == "--")
+        && rest[..place].iter().all(|word| *word == "-q")
+    {
+        return Some(words[place + 3..].to_vec());
+    }
     let place = words.iter().position(|word| matches!(word.as_str(), "kubectl" | "kubectl-emqx"))?;
     let before = |word: &String| {
         matches!(word.as_str(), "$" | "-" | "run:" | "if" | "then" | "!" | "next:") || word.contains('=')
@@ -92,6 +99,10 @@ fn a_command_is_found_in_shell_yaml_and_output() {
     assert_eq!(
         found("kubectl emqx replay \\\n  a.jsonl > b.txt; kubectl-emqx nodes"),
         ["replay a.jsonl", "nodes"]
+    );
+    assert_eq!(
+        found("cargo run -- demo; cargo run -q -- status; cargo run -p other -- demo"),
+        ["demo", "status"]
     );
     assert_eq!(found("kubectl get pods; hint: kubectl emqx is no command here"), [""; 0]);
 }

@@ -4,7 +4,7 @@ mod audit;
 mod cases;
 mod identities;
 mod narrow;
-mod readme;
+mod permissions;
 mod shipped;
 mod table;
 mod users;

@@ -1,4 +1,4 @@
-//! The table: for each verb the rights that it needs, and what it is worth without each. README is made from it, the shipped
+//! The table: for each verb the rights that it needs, and what it is worth without each. `docs/permissions.md` is made from it, the shipped
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Upgrade, View};
@@ -54,7 +54,7 @@ pub struct Need {
     pub right: &'static str,
     pub layer: Layer,
     pub without: Without,
-    /// The same in README's words.
+    /// What is missing, in the words of `docs/permissions.md`.
     pub lacks: Words,
 }
 
@@ -91,7 +91,7 @@ pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
 /// One verb.
 #[derive(Clone, Debug)]
 pub struct Verb {
-    /// As README names it.
+    /// As `docs/permissions.md` names it.
     pub name: &'static str,
     pub when: When,
     /// How it is tried, so that it can be tried often. `{}` is the name of what runs.

@@ -1,14 +1,16 @@
-//! The tables of README, in both languages, rendered from the table.
+//! The tables of `docs/permissions.md`, in both languages, rendered from the table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::table::{KINDS, Layer, Need, Verb, table};
 
-const COMMAND: &str = "UPDATE=1 cargo test --test real readme";
+const COMMAND: &str = "UPDATE=1 cargo test --test real permissions";
 
-const HEADS: [[&str; 5]; 2] =
-    [["verb", "without", "is missing", "all", "the others"], ["动词", "没有", "缺少什么", "全部", "其余"]];
+const HEADS: [[&str; 5]; 2] = [
+    ["command", "without", "is missing", "all", "the others"],
+    ["子命令", "没有", "缺少什么", "全部", "其余"],
+];
 
 /// A right in the words of the table: what holds for one kind holds for each.
 fn family(right: &str) -> (&str, &str) {
@@ -112,12 +114,12 @@ fn without(language: usize) -> String {
     text
 }
 
-/// Both READMEs have the tables as they follow from what is proved; or get them, where that is asked for.
+/// `UPDATE=1` writes the tables.
 #[test]
-fn the_readme_says_what_each_verb_needs() {
-    for (language, file) in ["README.md", "README.zh-CN.md"].into_iter().enumerate() {
+fn the_page_of_permissions_lists_what_each_command_needs() {
+    for (language, file) in ["docs/permissions.md", "docs/zh-CN/permissions.md"].into_iter().enumerate() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let found = std::fs::read_to_string(&path).expect("a README");
+        let found = std::fs::read_to_string(&path).expect("a page");
         let (begin, end) = ("<!-- permissions: ", "<!-- end of permissions -->");
         let (before, rest) = found.split_once(begin).expect("the tables have a beginning");
         let (_, after) = rest.split_once(end).expect("the tables have an end");
@@ -126,7 +128,7 @@ fn the_readme_says_what_each_verb_needs() {
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, &wanted).expect("it can be written");
         } else {
-            assert!(found == wanted, "{file} is not what is proved: {COMMAND}");
+            assert!(found == wanted, "{file} differs from the tested table: {COMMAND}");
         }
     }
 }
