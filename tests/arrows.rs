@@ -1,4 +1,4 @@
-//! The arrows between rooms go one way (design.md 1.1): a room names rooms of lower floors only, and only some rooms
+//! The arrows between rooms go one way (ARCHITECTURE.md): a room names rooms of lower floors only, and only some rooms
 //! may print, open sockets, read clocks or end the process.
 
 use std::collections::BTreeMap;
@@ -182,7 +182,8 @@ fn rooms_name_rooms_of_lower_floors_only() {
     let mut wrong = Vec::new();
     for (file, code) in files() {
         let from = room(&file);
-        let floor = *floors.get(from).unwrap_or_else(|| panic!("src/{file} is in no room of design.md"));
+        let floor =
+            *floors.get(from).unwrap_or_else(|| panic!("src/{file} is in no room of ARCHITECTURE.md"));
         for to in named(&code, &floors) {
             let meant = ALONG.iter().any(|(one, other, _)| (*one, *other) == (from, to.as_str()));
             if to == from || meant {
@@ -203,7 +204,7 @@ fn rooms_name_rooms_of_lower_floors_only() {
             }
         }
     }
-    assert!(wrong.is_empty(), "forbidden arrows (design.md 1.1):\n  {}", wrong.join("\n  "));
+    assert!(wrong.is_empty(), "forbidden arrows (ARCHITECTURE.md):\n  {}", wrong.join("\n  "));
 }
 
 #[test]

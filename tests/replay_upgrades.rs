@@ -158,7 +158,7 @@ fn without_a_guard_loaded_pods_are_deleted_and_it_says_so() {
         );
         assert!(notice.contains("60 sessions"), "{notice}");
     }
-    // Every client was back one second after the last cut: 3,200 of 3,200 is not under 98 %, so that by cli.md 4 it is
+    // Every client was back one second after the last cut: 3,200 of 3,200 is not under 98 %, so that it is
     // upgraded, and the 240 lost sessions are in the reason.
     let (verdict, t, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded);

@@ -1,5 +1,5 @@
 //! EMQX's refusals in plain words: HTTP codes and upper-case words on v5, HTTP 200 with `code` ≠ 0 on v4
-//! (`emqx-facts.md` 3.1, 3.3).
+//! ([EMQX-53]).
 
 use serde_json::Value;
 

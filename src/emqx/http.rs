@@ -1,5 +1,5 @@
 //! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because a
-//! port-forward does not pass that end on (`control-plane.md` 3); with a limit for time and for size.
+//! port-forward does not pass that end on ([OP-79]); with a limit for time and for size.
 
 use std::time::Duration;
 
@@ -139,7 +139,7 @@ impl Connection {
             .uri(path)
             .header(HOST, self.host.clone())
             .header(USER_AGENT, concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION")))
-            // Always, as the operators do: without it EMQX refuses even an empty POST (`emqx-facts.md` 6.3.30).
+            // Always, as the operators do: without it EMQX refuses even an empty POST ([EMQX-54]).
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json");
         if let Some(key) = key {

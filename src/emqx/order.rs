@@ -1,4 +1,4 @@
-//! What is asked of EMQX, in its own words: paths and bodies (`emqx-facts.md` 3.3). Waits are whole seconds, which EMQX 4
+//! What is asked of EMQX, in its own words: paths and bodies ([EMQX-53]). Waits are whole seconds, which EMQX 4
 //! and every 5 take; a field that a version does not know is left out, because it refuses the whole order.
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! EMQX's answers, v4 and v5, turned into our nouns (`emqx-facts.md` 3.2, 3.3). What EMQX calls `connections` are
+//! EMQX's answers, v4 and v5, turned into our nouns ([EMQX-40], [EMQX-53]). What EMQX calls `connections` are
 //! sessions; live clients are `live_connections`, which versions before 5.1.0 and 4.4.19 do not tell.
 
 use jiff::Timestamp;

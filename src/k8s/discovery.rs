@@ -1,4 +1,4 @@
-//! What is served: Kubernetes' version, the operator's group, its versions and kinds (`emqx-facts.md` 1.3).
+//! What is served: Kubernetes' version, the operator's group, its versions and kinds ([OP-69]).
 //! A constant number of requests: two at once, then one per served version at once.
 
 use futures::future::join_all;

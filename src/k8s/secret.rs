@@ -1,4 +1,4 @@
-//! The key for EMQX's API, from the Secret that the operator keeps for itself (`emqx-facts.md` 2.7). Read when it
+//! The key for EMQX's API, from the Secret that the operator keeps for itself ([OP-68]). Read when it
 //! is needed, kept in memory, never tapped and never logged.
 
 use base64::Engine;

@@ -1,5 +1,5 @@
 //! Port-forward as a stream of bytes. The API server strips `Authorization` from its pod proxy
-//! (`control-plane.md` 3), so this is the only way to EMQX through it.
+//! ([OP-79]), so this is the only way to EMQX through it.
 
 use std::future::Future;
 use std::io;

@@ -114,8 +114,8 @@ pub struct BlueGreen {
     pub started: Option<Timestamp>,
 }
 
-/// What `spec` says of how updates go; `None` is "not written", whatever default may come of it (`emqx-facts.md` 1.5
-/// to 1.8; `plan::upgrade::pace` knows what follows from each).
+/// What `spec` says of how updates go; `None` is "not written", whatever default may come of it ([OP-71] to
+/// [OP-73], [OP-76]; `plan::upgrade::pace` knows what follows from each).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSpec {
     /// Whether there is the block at all (`blueGreenUpdate`, `updateStrategy`).

@@ -93,7 +93,7 @@ pub struct Set {
     /// The hash of its template, by label.
     pub revision: Option<String>,
     /// The revision of its template as Kubernetes names it: what the label `controller-revision-hash` of an updated pod
-    /// says (`emqx-facts.md` 2.5). StatefulSets only.
+    /// says ([OP-76]). StatefulSets only.
     pub update_revision: Option<String>,
     /// The image of its `emqx` container.
     pub image: Option<String>,

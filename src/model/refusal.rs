@@ -1,5 +1,5 @@
 //! Why EMQX refuses to start or stop something, found in whatever text carries it: an answer of EMQX 4 or 5, or the
-//! operator's failure message that quotes one (`emqx-facts.md` 2.1 and 3.3).
+//! operator's failure message that quotes one ([OP-77], [EMQX-53]).
 
 /// A documented refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

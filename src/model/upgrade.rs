@@ -45,7 +45,7 @@ impl Way {
     }
 }
 
-/// Who empties old pods of v1beta4, whose operator deletes them loaded (`verified.md` 15, 16).
+/// Who empties old pods of v1beta4, whose operator deletes them loaded ([OP-15], [OP-16]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
     /// We do, all together, sharing the rate.

@@ -17,7 +17,7 @@ use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, 
 pub mod cluster;
 
 /// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
-/// (`verified.md` 1, 2: 20 to 35 s on 2.2).
+/// ([OP-1], [OP-2]: 20 to 35 s on 2.2).
 const FAILED_FROM_SECONDS: u64 = 20;
 
 /// What is checked.

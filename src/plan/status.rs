@@ -63,7 +63,7 @@ pub const OLD_SECONDS: u64 = 90;
 /// How old the operator's word may be, where that matters: something is under way, and the counts are the operator's.
 ///
 /// Silence alone is not staleness: nothing is written while nothing changed, counts are written without a date, and on
-/// operator 3.x a rebalance is none of its business (`verified.md`, "Age of the CR"). Where EMQX tells the counts
+/// operator 3.x a rebalance is none of its business ([OP-41]). Where EMQX tells the counts
 /// itself, the age of the operator's is nobody's concern.
 pub fn operator_silence(status: &Status) -> Option<String> {
     let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_SECONDS)?;

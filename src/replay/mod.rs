@@ -1,4 +1,4 @@
-//! Recordings: one JSON document a line, in order of time (`tests/data/recorded/README.md`). Reading one gives the
+//! Recordings: one JSON document a line, in order of time. Reading one gives the
 //! same facts as a live cluster, through the wire readers that `app` hands in; writing one keeps every secret out.
 //!
 //! ```text

@@ -12,7 +12,7 @@
 //!                     └──────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What the pretend operator does is what the real one did (`verified.md`): the readiness trap, the false `Completed`,
+//! What the pretend operator does is what the real one did (docs/evidence): the readiness trap, the false `Completed`,
 //! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
 //! as well. All of it runs on one thread: nothing here may block.
 //!

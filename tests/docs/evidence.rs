@@ -53,6 +53,60 @@ fn every_cited_fact_stands_once_on_a_page_of_evidence() {
     assert!(unknown.is_empty(), "cited, but on no page of docs/evidence:\n{}", unknown.join("\n"));
 }
 
+/// Files of the repository in which text can name a page: sources, scripts, configuration, pages.
+fn naming() -> Vec<String> {
+    let mut all: Vec<String> = pages().into_iter().map(|(name, _)| name).collect();
+    for folder in
+        ["src", "tests", "benches", "crates", "examples", "scripts", "krew", "plugin-manifest", ".github"]
+    {
+        for ending in [".rs", ".yaml", ".yml", ".toml"] {
+            all.extend(files(folder, ending).into_iter().filter(|name| !name.starts_with("tests/data/")));
+        }
+    }
+    all.extend(["Cargo.toml", "clippy.toml", "deny.toml", ".ci/run"].map(str::to_owned));
+    all
+}
+
+/// The names of pages in this text: words that end in `.md`, without what Markdown and code put around them.
+fn named_pages(text: &str) -> Vec<&str> {
+    let inside =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '/' | '-' | '_' | ':');
+    text.split(|letter: char| !inside(letter))
+        .map(|word| word.trim_matches(['.', ':', '/']))
+        .filter(|word| word.ends_with(".md") && word.len() > ".md".len() && !word.contains("://"))
+        .collect()
+}
+
+#[test]
+fn no_file_names_a_page_that_is_not_in_the_repository() {
+    // The grammar of HOCON is on a page of lightbend/config.
+    const ELSEWHERE: [&str; 1] = ["HOCON.md"];
+    let known: Vec<String> = pages().into_iter().map(|(name, _)| name).collect();
+    let is_known = |word: &str| {
+        let word = word.trim_start_matches("../").trim_start_matches("./");
+        ELSEWHERE.contains(&word)
+            || known.iter().any(|page| {
+                page == word || page.strip_suffix(word).is_some_and(|folder| folder.ends_with('/'))
+            })
+    };
+    let mut named = 0;
+    let mut wrong = Vec::new();
+    // This folder has made-up names in its tests.
+    for name in naming().into_iter().filter(|name| !name.starts_with("tests/docs/")) {
+        let text = text(&name);
+        for word in named_pages(&text) {
+            named += 1;
+            if !is_known(word) {
+                wrong.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(named > 100, "{named}");
+    assert!(wrong.is_empty(), "named, but not in the repository:\n{}", wrong.join("\n"));
+    assert_eq!(named_pages("as in `facts.md` 3, (docs/a.md#b), x.mdx"), ["facts.md", "docs/a.md"]);
+    assert!(!is_known("facts.md") && is_known("emqx.md") && is_known("docs/evidence/emqx.md"));
+}
+
 #[test]
 fn every_recording_that_the_evidence_names_is_in_the_repository() {
     let mut named = 0;

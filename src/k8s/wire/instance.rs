@@ -1,4 +1,4 @@
-//! EMQX v2beta1, v2, v3beta1 and EmqxEnterprise, EmqxBroker v1beta4 (`emqx-facts.md` 1.5 to 1.10). The same word
+//! EMQX v2beta1, v2, v3beta1 and EmqxEnterprise, EmqxBroker v1beta4 ([OP-71] to [OP-73], [OP-76]). The same word
 //! means other things in other versions, so that every count is named here once:
 //!
 //! | version | live clients | sessions | an absent one is |
@@ -335,7 +335,7 @@ fn evacuations(object: &Value, api: ApiVersion) -> Vec<Evacuation> {
     }
 }
 
-/// Where the operator itself talks to EMQX (`emqx-facts.md` 2.7): 8081 on v1beta4; else the dashboard's listener,
+/// Where the operator itself talks to EMQX ([OP-78]): 8081 on v1beta4; else the dashboard's listener,
 /// http at 18083 unless the configuration binds it elsewhere or (0) nowhere, https only where it is bound. The
 /// `enable` flags are not looked at, because the operator does not either.
 fn api_port(object: &Value, api: ApiVersion) -> Option<ApiPort> {

@@ -25,7 +25,7 @@ use field::text;
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";
 
-/// The label with an instance's name, on everything that the operator makes (`emqx-facts.md` 2.6).
+/// The label with an instance's name, on everything that the operator makes ([OP-67]).
 pub const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
 
 /// The label that the operator puts on everything it makes.

@@ -33,7 +33,7 @@ pub(super) fn pod(object: &Value) -> Result<Pod, String> {
             Some("replicant") => Some(Role::Replicant),
             _ => None,
         },
-        // Cores of operator 3.x carry no template hash (`emqx-facts.md` 2.5).
+        // Cores of operator 3.x carry no template hash ([OP-76]).
         revision: label(object, HASH_LABEL).or_else(|| label(object, "controller-revision-hash")),
         owner: controller(object),
         ready: holds("Ready"),

@@ -1,4 +1,4 @@
-//! Rebalance, v2beta1 and v1beta4 (`emqx-facts.md` 1.4).
+//! Rebalance, v2beta1 and v1beta4 ([OP-70]).
 
 use serde_json::Value;
 

@@ -12,7 +12,7 @@ use crate::model::{
 
 /// EMQX's own rates, for a block that says none (`emqx_node_rebalance.hrl`).
 const EMQX_RATE: u64 = 500;
-/// The operators' rates (`emqx-facts.md` 1.6).
+/// The operators' rates ([OP-72]).
 const OPERATOR_RATE: u64 = 1000;
 
 /// What follows from an ask for one object.

@@ -11,7 +11,7 @@ use super::ask::{Settled, Way, own_delay};
 pub use crate::model::UpgradeRecord;
 use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
 
-/// The delay by which the operator of v1beta4 is held: a year (`verified.md` 16).
+/// The delay by which the operator of v1beta4 is held: a year ([OP-16]).
 pub const HOLD_SECONDS: u64 = 31_536_000;
 
 /// How the operator of v1beta4 is kept while an upgrade goes on.
@@ -127,7 +127,7 @@ fn blue_green(update: &UpdateSpec, hold: Hold) -> Value {
     let mut block = Map::new();
     let delay = match hold {
         Hold::Held => Some(HOLD_SECONDS),
-        // The user's own delay would pass again after every pod (`verified.md` 15): it comes back at the end.
+        // The user's own delay would pass again after every pod ([OP-15]): it comes back at the end.
         Hold::Released => Some(0),
         Hold::Own => update.initial_delay,
     };

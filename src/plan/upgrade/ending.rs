@@ -1,4 +1,4 @@
-//! The end of an upgrade, and its verdict (`cli.md` 4): `upgraded` when only the new set is left, all its nodes run and
+//! The end of an upgrade, and its verdict: `upgraded` when only the new set is left, all its nodes run and
 //! serve; `clientsMissing` when live connections are under 98 % of those at the start, 30 s after the end; `reverted` when
 //! the image it ends with is the one it began with. Lost sessions are in the reason.
 

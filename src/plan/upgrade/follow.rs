@@ -11,7 +11,7 @@
 //!
 //! What is believed: pods, sets, and EMQX's own list. The object's conditions only tell when the new pods took over, and
 //! that only when the new pods are seen to be up: for 0.2 s after a change `Ready` is True and both revisions are equal,
-//! v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` comes and goes (`verified.md`, "Moments that look done").
+//! v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` comes and goes ([OP-42]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ use super::super::progress::Counts;
 use super::super::words::RESUMED;
 use super::pace::Pace;
 
-/// Seconds after a change in which the object may still say that all is well (`verified.md`: 0.2 s, and v1beta4 15 s).
+/// Seconds after a change in which the object may still say that all is well ([OP-42]: 0.2 s, and v1beta4 15 s).
 const STALE_WORD_SECONDS: u64 = 20;
 
 /// For so many seconds after it was written down an upgrade without a new set is one that begins.

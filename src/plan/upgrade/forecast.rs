@@ -192,7 +192,7 @@ fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
     (seconds, total, format!("{how} ({emptying} s), then removed one every {} s", pace::LOOP_SECONDS))
 }
 
-/// v1beta4, unguarded: each is deleted in the second its evacuation starts (`verified.md` 15).
+/// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
 fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
     let pods = members.len() as u64;
     let total = pace.delay + pace::removals(pods, Some(pace.delay));
@@ -218,7 +218,7 @@ fn restarts(members: &[Member<'_>], pace: &Pace) -> Times {
     (seconds, pace.boot * members.len() as u64, reason)
 }
 
-/// v3beta1: cores one at a time, replicants within their budget (`emqx-facts.md` 2.5).
+/// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
 fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
@@ -273,7 +273,7 @@ fn budget(settled: &Settled, replicants: usize) -> usize {
 }
 
 /// Disconnections when old pods go one after another and stay in the Service until then: whoever is cut comes back evenly
-/// to all that are left, and is cut again (`verified.md` 15, 16: 800 + 914 + 1,068 + 1,282).
+/// to all that are left, and is cut again ([OP-15], [OP-16]: 800 + 914 + 1,068 + 1,282).
 pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
     let mut left = connections.to_vec();
     let mut cuts = Vec::with_capacity(left.len());
@@ -300,8 +300,8 @@ pub struct Turn {
 }
 
 /// On v2beta1 and v2 an undo half-way makes a third set; the oldest set is emptied first, then the middle one, which stays in
-/// the Service and gains clients until its turn (`verified.md` 21, 22). `None` where nothing is half-way, or it is not known
-/// to converge (v1beta4: `emqx-facts.md` 2.2).
+/// the Service and gains clients until its turn ([OP-21], [OP-22]). `None` where nothing is half-way, or it is not known
+/// to converge (v1beta4: [OP-74]).
 pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
     let sides = Sides::of(world, id)?;
     if !matches!(sides.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || sides.old.is_empty() {

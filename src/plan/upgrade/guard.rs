@@ -1,4 +1,4 @@
-//! The guarded upgrade of v1beta4 (`verified.md` 15, 16): its operator deletes a pod in the second it starts to empty it, so
+//! The guarded upgrade of v1beta4 ([OP-15], [OP-16]): its operator deletes a pod in the second it starts to empty it, so
 //! the operator is held by a delay of a year, we empty the old nodes through EMQX, prove it, and only then let the operator
 //! remove them.
 //!
@@ -438,7 +438,7 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
 
 /// On the way back what was started is stopped, and the second set is emptied into the first. The operator scales the first
 /// up again and leaves the second alone; with two sets and without a delay it would empty the first, which is the older one
-/// (`emqx-facts.md` 2.2). So it stays held until the second is empty, and is scaled to 0 by us.
+/// ([OP-74]). So it stays held until the second is empty, and is scaled to 0 by us.
 fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {

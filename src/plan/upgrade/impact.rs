@@ -48,7 +48,7 @@ fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
     ))
 }
 
-/// v1beta4 without rates: nothing is ever evicted (`verified.md` 17). Ours are written with the change.
+/// v1beta4 without rates: nothing is ever evicted ([OP-17]). Ours are written with the change.
 fn missing_rates(check: &Check<'_>) -> Option<Finding> {
     let update = &check.instance.update;
     let missing = check.instance.api == ApiVersion::V1beta4
@@ -67,7 +67,7 @@ fn missing_rates(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-/// `verified.md` 15.
+/// [OP-15].
 fn unguarded(check: &Check<'_>) -> Option<Finding> {
     let bites = check.instance.api == ApiVersion::V1beta4
         && check.settled.way == Way::BlueGreen
@@ -162,7 +162,7 @@ fn capacity(check: &Check<'_>) -> Option<Finding> {
     ))
 }
 
-/// Durable sessions are counted on every node and cannot be moved (`emqx-facts.md` 6.2, 23).
+/// Durable sessions are counted on every node and cannot be moved ([EMQX-33]).
 fn durable(check: &Check<'_>) -> Option<Finding> {
     check.instance.durable_sessions.then(|| {
         warning(
@@ -173,7 +173,7 @@ fn durable(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-/// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped (`emqx-facts.md` 2.3).
+/// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped ([OP-75]).
 fn domain(check: &Check<'_>) -> Option<Finding> {
     let cores = check.picture.nodes.iter().filter(|row| row.role == Role::Core);
     let elsewhere = cores

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   sides     which pods are old, which are new, in which order the old ones go
-//!   pace      how long it takes: the settings of each API version, and what was measured (verified.md 13 to 22)
+//!   pace      how long it takes: the settings of each API version, and what was measured ([OP-13] to [OP-22])
 //!   ask       what is wanted, and what follows from it for the object
 //!   forecast  the plan: which pod goes when, and how long all of it takes
 //!   preflight what speaks against it

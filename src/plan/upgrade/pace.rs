@@ -1,10 +1,10 @@
-//! How long the steps of an upgrade take: the settings of each API version with their defaults (`emqx-facts.md` 1.5 to
-//! 1.8, 2.2 to 2.5, 4.7), and what the operators were seen to need (`verified.md` 13 to 16).
+//! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
+//! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
 
-/// The operator of v1beta4 looks every so many seconds, and removes one pod a look (`verified.md` 16).
+/// The operator of v1beta4 looks every so many seconds, and removes one pod a look ([OP-16]).
 pub const LOOP_SECONDS: u64 = 20;
 
 /// Seconds from the new pods being up to the first client that a guard moves: old pods leave the Service, and load
@@ -12,7 +12,7 @@ pub const LOOP_SECONDS: u64 = 20;
 pub const GUARD_SECONDS: u64 = 6;
 
 /// An initial delay from here on is not a wait but a hold: the operator removes nothing until it is taken back. Ours is a
-/// year (`verified.md` 16); a day is beyond what anybody would wait.
+/// year ([OP-16]); a day is beyond what anybody would wait.
 pub const HELD_FROM_SECONDS: u64 = 86_400;
 
 /// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
@@ -134,7 +134,7 @@ impl Pace {
     }
 
     /// The same with the rates of so many nodes that are emptied together, never above the asked ones in sum
-    /// (`verified.md` 16: four at 50 a second instead of one at 200).
+    /// ([OP-16]: four at 50 a second instead of one at 200).
     #[must_use]
     pub fn shared(&self, nodes: u64) -> Self {
         let share = |rate: Option<u64>| rate.map(|rate| (rate / nodes.max(1)).max(1));
@@ -184,7 +184,7 @@ impl Pace {
     }
 
     /// Seconds for a node on which there is nothing: 2.3 removes it in its next loop, 2.2 waits for a takeover all the
-    /// same, since the last removal (`emqx-facts.md` 2.3; `verified.md` 14).
+    /// same, since the last removal ([OP-72], [OP-14]).
     pub fn idle(&self) -> u64 {
         match self.api {
             ApiVersion::V2beta1 => self.wait_takeover + 1,
@@ -213,7 +213,7 @@ impl Pace {
 }
 
 /// Seconds in which the operator of v1beta4 removes so many pods when nothing stops it: the first at once, each next one
-/// 20 s later; where the pods are still loaded (`verified.md` 15) its status is lost with every other pod, and the initial
+/// 20 s later; where the pods are still loaded ([OP-15]) its status is lost with every other pod, and the initial
 /// delay begins anew. One more second until the last is gone.
 pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
     let Some(gaps) = pods.checked_sub(1) else { return 0 };

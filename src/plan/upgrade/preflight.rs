@@ -10,7 +10,7 @@ use super::{impact, versions, words};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
 
-/// From this many pods on, names as text are no longer in the order of their numbers (`emqx-facts.md` 2.2).
+/// From this many pods on, names as text are no longer in the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;
 
 /// Whoever owns fields that we mean to write, by `managedFields`.
@@ -202,7 +202,7 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-/// v1beta4: fewer replicas together with another template swap old and new (`emqx-facts.md` 2.2). Pods that are not as many
+/// v1beta4: fewer replicas together with another template swap old and new ([OP-74]). Pods that are not as many
 /// as wanted mean that a change of `spec.replicas` is still on its way.
 fn replicas(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;

@@ -4,7 +4,7 @@
 //! `updateRevision`, once that can be believed (for 0.2 s after a change of the image it still names the old one, and the
 //! replicants' follows 3 to 4 s later); on v1beta4 the newest with the wanted image (its `blueGreenUpdateStatus` comes and
 //! goes, and with three sets it speaks of the two oldest); within one StatefulSet that is rolled, its `updateRevision`.
-//! Sources: `emqx-facts.md` 2.2 to 2.6, `verified.md` 13 to 22.
+//! Sources: [OP-13] to [OP-22], [OP-71] to [OP-76].
 
 use std::collections::BTreeMap;
 
@@ -132,7 +132,7 @@ impl<'a> Sides<'a> {
     }
 
     /// Whether the pods are through: none is old, and all are ready. The operator's status says so a moment later
-    /// (`verified.md`, moments that look done and are not).
+    /// ([OP-42]).
     pub fn through(&self) -> bool {
         let (ready, wanted) = self.ready();
         self.answered && self.old.is_empty() && wanted > 0 && ready >= wanted
@@ -344,8 +344,8 @@ pub fn ordinal(name: &str) -> Option<u64> {
 }
 
 /// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
-/// first; but replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x operator sorts each set by name) by ascending names, pods on v1beta4 by names as text (`emqx-facts.md`
-/// 2.2), and on v3beta1 one old core stays until the replicants are done (2.5).
+/// first; but replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x operator sorts each set by name) by ascending names,
+/// pods on v1beta4 by names as text ([OP-65]), and on v3beta1 one old core stays until the replicants are done ([OP-76]).
 pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
     let place =
         |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);

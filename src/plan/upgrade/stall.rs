@@ -1,5 +1,5 @@
 //! An upgrade that does not go on: no progress for three times the expected step, and at least 60 s; with the cause, as far
-//! as it can be told (`users.md` 2B).
+//! as it can be told.
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::model::{ApiVersion, Hearing, Link, Pod, Source, Stage, World};
 /// At least this long.
 const LEAST_SECONDS: u64 = 60;
 
-/// New pods without a visible problem may pull an image for a while: `users.md` 2B wonders after 5 minutes.
+/// New pods without a visible problem may pull an image for a while: 5 minutes is long.
 const PULL_SECONDS: u64 = 300;
 
 /// What a pod is given to go.
@@ -179,7 +179,7 @@ pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
     ))
 }
 
-/// Somebody else's evacuation: the operators look at the first of the list only (`emqx-facts.md` 6.2, 16).
+/// Somebody else's evacuation: the operators look at the first of the list only ([OP-64]).
 fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
     let heard = |hearing: &Hearing| hearing.link == Link::Up;

@@ -1,4 +1,4 @@
-//! A pretend v1beta4 cluster, second by second, with the operator's defect (`verified.md` 15): for the guard and for the
+//! A pretend v1beta4 cluster, second by second, with the operator's defect ([OP-15]): for the guard and for the
 //! follower. Its clients come back one second after they were cut, evenly to what the Service leads to.
 
 use std::collections::BTreeMap;

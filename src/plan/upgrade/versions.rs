@@ -5,7 +5,7 @@ use super::preflight::{Check, blocked, warning};
 use crate::model::ApiVersion;
 use crate::model::image::{Image, Version};
 
-/// The versions that operator 2.2 takes for v1beta4, the last one excluded (`emqx-facts.md` 1.5).
+/// The versions that operator 2.2 takes for v1beta4, the last one excluded ([OP-60]).
 const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
 
 /// What versions speak against.
@@ -17,7 +17,7 @@ pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
     found
 }
 
-/// v1beta4: what the operator's webhook will refuse (`emqx-facts.md` 1.5).
+/// v1beta4: what the operator's webhook will refuse ([OP-60]).
 fn version(check: &Check<'_>) -> Option<Finding> {
     if check.instance.api != ApiVersion::V1beta4 {
         return None;

@@ -178,7 +178,7 @@ pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
     format!("kubectl exec -n {namespace} {pod} -c emqx -- emqx_ctl rebalance stop")
 }
 
-/// A loaded pod is deleted (`verified.md` 15).
+/// A loaded pod is deleted ([OP-15]).
 pub fn loaded(known: &Known, holds: Holds) -> String {
     format!(
         "{} is deleted with {} on it: {} cut at once, {} without a client lost",

@@ -1,4 +1,4 @@
-//! How v1beta4 (operator 2.2) changes the image, with the defect of `verified.md` 15: while no evacuation is listed it
+//! How v1beta4 (operator 2.2) changes the image, with the defect of [OP-15]: while no evacuation is listed it
 //! takes "none" for "done", and removes a loaded pod in the very second in which it starts to empty it.
 //!
 //! ```text

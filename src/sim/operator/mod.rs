@@ -7,7 +7,7 @@
 //! controller  on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
 //! ```
 //!
-//! Both behave as the real one was seen to (`verified.md`), traps and all. When a rebalance starts, the keeper's next
+//! Both behave as the real one was seen to (docs/evidence), traps and all. When a rebalance starts, the keeper's next
 //! pass is put where the recordings had it (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4), so that a run looks the
 //! same each time; on a real cluster that phase is chance.
 

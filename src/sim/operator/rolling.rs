@@ -1,6 +1,6 @@
 //! How v3beta1 (operator 3.x) changes the image: no second core set, but one core after another, the highest number first
 //! and only while the others serve; replicants move between two ReplicaSets within `maxSurge` and `maxUnavailable`
-//! (`emqx-facts.md` 2.5; nobody recorded it). One old core stays until the replicants have moved.
+//! ([OP-62], [OP-76]; nobody recorded it). One old core stays until the replicants have moved.
 
 use serde_json::{Map, Value, json};
 

@@ -7,7 +7,7 @@
 //!                                                                        evacuation ─► prohibiting ─► removed
 //! ```
 //!
-//! Seen in the recordings (`verified.md` 13, 14, 21, 22): v2beta1 sends no health wait, so that EMQX takes its own minute,
+//! Seen in the recordings ([OP-13], [OP-14], [OP-21], [OP-22]): v2beta1 sends no health wait, so that EMQX takes its own minute,
 //! and takes the highest name first; v2 takes replicants in ascending order of names, and removes what is empty at once.
 //! What changes a pod here is the image; nothing else in the template is looked at.
 
@@ -109,7 +109,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> 
     to(vec![Deed::Create(set)], &fresh, number, why)
 }
 
-/// The update strategy with the defaults of each version (`emqx-facts.md` 1.6, 1.7).
+/// The update strategy with the defaults of each version ([OP-72], [OP-73]).
 struct Strategy<'s> {
     api: Api,
     spec: &'s Value,
