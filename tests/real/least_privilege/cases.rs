@@ -47,7 +47,7 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
         futures::stream::iter(runs)
             .map(async |(index, verb, short_of)| {
                 let program = user(plane, &name(index, short_of), when.namespace(), &rights(verb, short_of));
-                let args: Vec<String> = verb.args.iter().map(|it| it.replace("{}", running)).collect();
+                let args = verb.args_for(running);
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 ((index, short_of), program.run(&args).await)
             })

@@ -71,7 +71,7 @@ async fn crowd(plane: &ControlPlane) {
 }
 
 /// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; one
-/// that is followed to its end, and pruned; and an upgrade.
+/// that is followed to its end, and pruned; an evacuation; and an upgrade.
 pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
     let verbs = table();
     let beside = async {
@@ -87,25 +87,27 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Rea
 }
 
 /// What is done in earnest, each time as one who has exactly the rights of these verbs.
-const EARNEST: [&[&str]; 7] = [
+const EARNEST: [&[&str]; 9] = [
     &["rebalance apply"],
     &["rebalance stop"],
     &["rebalance apply --backend emqx"],
     &["rebalance stop --backend emqx"],
     &["rebalance apply", "rebalance watch"],
     &["rebalance prune"],
+    &["evacuate start"],
+    &["evacuate stop"],
     &["upgrade apply"],
 ];
 
 async fn one_after_another(plane: &ControlPlane, emqx: &RealCluster<'_>, verbs: &[Verb]) -> Vec<String> {
-    let [apply, stop, start, end, follow, prune, upgrade] = EARNEST;
+    let [apply, stop, start, end, follow, prune, evacuate, end_evacuation, upgrade] = EARNEST;
     let done = async |names: &[&str], args: &[&str]| cases::done(plane, verbs, names, args).await;
     let tried = async |when, name: &str| cases::tried(plane, verbs, when, name).await;
     let slow = |more: &'static str| [&SLOW[..], &[more]].concat();
     let idle = async {
         futures::join!(
-            part("while nothing runs", tried(When::Idle, "")),
-            part("with the shipped roles", shipped::enough(plane)),
+            part("while nothing runs", tried(When::Idle, &emqx.pods[0])),
+            part("with the shipped roles", shipped::enough(plane, &emqx.pods[0])),
             part("a login command", identities::login_command(plane)),
             part("another name", identities::another_name(plane)),
             part("in a pod", identities::in_a_pod(plane)),
@@ -136,6 +138,15 @@ async fn one_after_another(plane: &ControlPlane, emqx: &RealCluster<'_>, verbs: 
     assert!(emqx.phase(&name).await.is_some(), "a dry run deletes nothing");
     assert_eq!(done(prune, &["rebalance", "prune", "--yes"]).await, name);
     assert!(emqx.phase(&name).await.is_none());
+    part("ready again", emqx.ready()).await;
+
+    let pod = emqx.pods[0].as_str();
+    done(evacuate, &["evacuate", "start", pod, "--yes", "--conn-evict-rate=1", "--wait-health-check=120"])
+        .await;
+    wrong.extend(part("a node is evacuated", tried(When::Evacuating, pod)).await);
+    assert!(!emqx.idle(), "who lacks a right stops nothing");
+    done(end_evacuation, &["evacuate", "stop", pod, "--yes"]).await;
+    assert!(emqx.idle());
     part("ready again", emqx.ready()).await;
 
     done(upgrade, &["upgrade", "apply", table::IMAGE, "--yes"]).await;

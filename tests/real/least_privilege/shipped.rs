@@ -70,7 +70,7 @@ pub async fn install(plane: &ControlPlane) {
 }
 
 /// Who has all four roles is short of nothing. Who may only look reads everything, and is told once what he lacks.
-pub async fn enough(plane: &ControlPlane) -> Vec<String> {
+pub async fn enough(plane: &ControlPlane, pod: &str) -> Vec<String> {
     let verbs: Vec<Verb> = table().into_iter().filter(|verb| verb.when == When::Idle).collect();
     let all = Layer::ALL.map(Layer::role);
     let (whole, looks) =
@@ -78,9 +78,11 @@ pub async fn enough(plane: &ControlPlane) -> Vec<String> {
     let mut wrong = Vec::new();
     for verb in &verbs {
         let reads = verb.needs.iter().all(|need| matches!(need.layer, Layer::View | Layer::Ask))
-            && !verb.name.contains("apply");
+            && !["apply", "start"].iter().any(|act| verb.name.contains(act));
         let asks = verb.needs.iter().any(|need| need.layer == Layer::Ask);
-        let (out, poor) = futures::join!(whole.run(verb.args), looks.run(verb.args));
+        let args = verb.args_for(pod);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (out, poor) = futures::join!(whole.run(&args), looks.run(&args));
         if (out.code, notices(&out).len()) != (Some(verb.exit), 0) {
             wrong.push(format!("{} with every role: {}", verb.name, cases::told(&out)));
         }

@@ -67,6 +67,8 @@ pub enum When {
     Running,
     /// One runs in EMQX without an object.
     Conducted,
+    /// EMQX evacuates a node.
+    Evacuating,
     /// One is over.
     Over,
     /// An image was changed.
@@ -94,11 +96,18 @@ pub struct Verb {
     /// As `docs/permissions.md` names it.
     pub name: &'static str,
     pub when: When,
-    /// How it is tried, so that it can be tried often. `{}` is the name of what runs.
+    /// How it is tried, so that it can be tried often. `{}` is the name of what runs, or of a pod where nothing runs.
     pub args: &'static [&'static str],
     /// The exit of the whole answer.
     pub exit: i32,
     pub needs: Vec<Need>,
+}
+
+impl Verb {
+    /// Its arguments, with the name of what runs, or of a pod where nothing runs.
+    pub fn args_for(&self, name: &str) -> Vec<String> {
+        self.args.iter().map(|arg| arg.replace("{}", name)).collect()
+    }
 }
 
 /// The API group of a resource.
@@ -245,7 +254,7 @@ fn verb<const PARTS: usize>(
 
 /// All of it.
 pub fn table() -> Vec<Verb> {
-    [looking(), planning(), driving(), upgrades(), completing()].concat()
+    [looking(), planning(), driving(), evacuations(), upgrades(), completing()].concat()
 }
 
 /// Names while somebody types: nothing is said, no key is read, and EMQX is not asked.
@@ -461,6 +470,41 @@ fn driving() -> Vec<Verb> {
                 ask(Poorer(&["/0"]), words::STAYS),
                 acting("delete rebalances"),
             ],
+        ),
+    ]
+}
+
+/// Through EMQX's own API: nothing is written to Kubernetes.
+fn evacuations() -> Vec<Verb> {
+    let found = |without| -> Vec<Need> {
+        [
+            kinds(REFUSED),
+            rebalances(),
+            pods(without, words::UNASKED),
+            endpoints(&[]),
+            ask(without, words::UNASKED),
+        ]
+        .concat()
+    };
+    vec![
+        verb(
+            "evacuate start",
+            When::Idle,
+            &["evacuate", "start", "{}", "--dry-run=client", "-o", "json"],
+            [found(REFUSED)],
+        ),
+        verb("evacuate status", When::Evacuating, &["evacuate", "status", "-o", "json"], [found(REFUSED)]),
+        verb(
+            "evacuate watch",
+            When::Evacuating,
+            &["evacuate", "watch", "{}", "-o", "jsonl", "--timeout=6s"],
+            [found(REFUSED), watching(&JUDGED)],
+        ),
+        verb(
+            "evacuate stop",
+            When::Evacuating,
+            &["evacuate", "stop", "{}", "--dry-run=client"],
+            [found(REFUSED)],
         ),
     ]
 }
