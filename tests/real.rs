@@ -70,6 +70,7 @@ async fn operator_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
     part("no way in", doors::closed(&plane)).await;
     part("no operator", doors::without_crds(&plane)).await;
+    part("EMQX of a Helm chart", doors::emqx_without_an_operator(&plane)).await;
     part("the CRDs of 2.2", plane.install(Line::V22)).await;
     let (emqx, enterprise) = part("two clusters", line22::start(&plane)).await;
     part("reads", line22::reads(&plane, &emqx, &enterprise)).await;

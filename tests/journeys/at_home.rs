@@ -120,12 +120,12 @@ fn kubeconfig(demo: &Cluster, name: &str, server: &str, cluster: &str, user: &st
 }
 
 /// A folder of test data.
-fn data(name: &str) -> String {
+pub(crate) fn data(name: &str) -> String {
     format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// An address with TLS in front of another one, by a certificate of the test data.
-fn secure(target: &str, certificate: &str) -> String {
+pub(crate) fn secure(target: &str, certificate: &str) -> String {
     let path = |kind: &str| std::path::PathBuf::from(data(&format!("tls/{certificate}.{kind}")));
     format!("https://127.0.0.1:{}", crate::gateway::door(target, &path("crt"), &path("key")))
 }

@@ -201,3 +201,21 @@ fn nodes_that_cannot_take_part_are_refused() {
     let ran = emqx.run(&format!("rebalance plan --nodes {two} --abs-conn-threshold 1")).exits(6);
     assert!(ran.out.contains("does not run") || ran.err.contains("does not run"), "{ran}");
 }
+
+#[test]
+fn certificates_of_emqx_are_accepted_as_those_of_the_api_server() {
+    let emqx = Emqx::of("documented", 1.0);
+    let target = emqx.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let status = |certificate: &str, ca: &str| {
+        let url = crate::at_home::secure(&target, certificate);
+        emqx.start_at(&format!("status --emqx-ca {}", crate::at_home::data(&format!("tls/{ca}.crt"))), &url)
+            .end()
+    };
+    // A certificate that is its own CA; a leaf given as CA; one on P-521; one signed by an authority on P-521.
+    for (certificate, ca) in [("own-ca", "own-ca"), ("leaf", "leaf"), ("p521", "p521"), ("leaf", "authority")]
+    {
+        status(certificate, ca).exits(0).shows("10,000 connections");
+    }
+    status("leaf", "own-ca").exits(0).shows("unknown, ").says("authority that is not known");
+    status("other-name", "other-name").exits(0).shows("unknown, ").says("another name");
+}

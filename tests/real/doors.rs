@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use serde_json::json;
+use kubectl_emqx::files::write_private;
+use kubectl_emqx::sim::clock::Clock;
+use kubectl_emqx::sim::emqx::Emqx;
+use kubectl_emqx::sim::{Scenario, rest};
+use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::program::{Program, refused};
@@ -53,4 +57,54 @@ pub async fn without_crds(plane: &ControlPlane) {
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     let version = admin.json(&["version"]).await;
     assert_eq!(version["kubernetes"], "v1.36.3", "{version}");
+}
+
+/// EMQX of a Helm chart: Kubernetes has no kind of the operator, and EMQX's own API is reached by its address.
+pub async fn emqx_without_an_operator(plane: &ControlPlane) {
+    let scenario = Scenario::from_yaml(
+        "name: chart\napi: v2beta1\nnodes:\n- { connections: 100, count: 3 }\n- { connections: 0 }\n",
+    );
+    let emqx = Emqx::new(&scenario.expect("a scenario"), Clock::new(1.0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(rest::serve(listener, emqx.clone(), 0));
+    let file = plane.dir().join("chart.key");
+    let key = emqx.key();
+    write_private(&file, format!("{}:{}\n", key.key, key.secret).as_bytes(), true).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    let admin = Program::admin(plane, plane.namespace());
+    let run = async |args: &str| {
+        let mut args: Vec<&str> = args.split(' ').collect();
+        args.extend(["--emqx-url", &url, "--api-key-file", &file]);
+        admin.run(&args).await
+    };
+    let exits = async |args: &str, code: i32| {
+        let out = run(args).await;
+        assert_eq!(out.code, Some(code), "{args}: {}\n{}", out.stdout, out.stderr);
+        out
+    };
+
+    let out = exits("status -o json", 0).await;
+    let status: Value = serde_json::from_str(&out.stdout).expect("JSON");
+    assert_eq!(status["totals"]["connections"], 300, "{status}");
+    assert_eq!(status["sources"]["kubernetes"]["state"], "absent", "{status}");
+    exits("nodes", 0).await;
+    exits("rebalance plan --abs-conn-threshold 1 --conn-evict-rate 5", 0).await;
+    let slow = "--abs-conn-threshold 1 --conn-evict-rate 5 --wait-health-check 120";
+    let out = exits(&format!("rebalance apply --yes {slow}"), 0).await;
+    let name = out.stdout.trim().to_owned();
+    assert!(name.starts_with("coordinator/emqx@"), "{name}");
+    let out = exits("rebalance list -o name", 0).await;
+    assert!(out.stdout.contains(&name), "{}", out.stdout);
+    exits(&format!("rebalance watch {name} -o jsonl --timeout 3s"), 5).await;
+    exits(&format!("rebalance stop {name} --yes"), 0).await;
+    let node = emqx.with(|broker| broker.nodes[0].name.clone());
+    exits(&format!("evacuate start {node} --yes --wait-health-check 120"), 0).await;
+    let out = exits("evacuate status -o json", 0).await;
+    assert!(out.stdout.contains(&node), "{}", out.stdout);
+    exits("rebalance apply --yes", 6).await;
+    exits(&format!("evacuate watch {node} -o jsonl --timeout 3s"), 5).await;
+    exits(&format!("evacuate stop {node} --yes"), 0).await;
+    assert!(emqx.with(|broker| (0..broker.nodes.len()).all(|node| !broker.agent_on(node))));
+    server.abort();
 }
