@@ -70,6 +70,8 @@ pub struct Row {
     pub tone: Tone,
     /// Live clients.
     pub connections: Option<u64>,
+    /// What it held when what runs began.
+    pub start: Option<u64>,
     /// What it will hold at the end; while nothing runs, the mean.
     pub goal: Option<u64>,
     /// Clients more or fewer per second.
@@ -206,6 +208,7 @@ impl Board {
                 }
                 _ => None,
             };
+            row.start = node.and_then(|node| held_at_start(node, active, &evacuations));
             state(row, &evacuations, waits);
         }
         let names = shorten(Some(&id.name), rows.iter().map(label), theme);
@@ -214,7 +217,7 @@ impl Board {
             row.state = theme.clean(&row.state);
         }
         let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
-        let most = rows.iter().flat_map(|row| [row.connections, row.goal]).flatten();
+        let most = rows.iter().flat_map(|row| [row.connections, row.goal, row.start]).flatten();
         let scale = start.filter_map(|counts| counts.0).chain(most).max().unwrap_or(0).max(1);
         let mut board = Self {
             now,
@@ -300,6 +303,13 @@ impl Board {
     pub fn row(&self, key: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.key == key)
     }
+}
+
+/// What a node held when the rebalance or its own evacuation began.
+fn held_at_start(node: &NodeName, active: Option<&Run>, evacuations: &[Evacuation]) -> Option<u64> {
+    let evacuation = evacuations.iter().find(|it| it.node == *node).and_then(|it| it.initial_connections);
+    let rebalance = || active?.start.as_ref()?.0.get(node)?.0;
+    evacuation.or_else(rebalance)
 }
 
 fn fits(row: &Row, needle: &str) -> bool {

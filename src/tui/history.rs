@@ -81,6 +81,18 @@ impl Tier {
     }
 }
 
+/// A sample of the history, as [`History::steps`] found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When it was taken, in milliseconds since 1970.
+    pub at: i64,
+    fine: bool,
+    place: usize,
+}
+
+/// Milliseconds after which a sample no longer tells what a node holds: EMQX is asked every 10 s at the least.
+const OLD: i64 = 60_000;
+
 /// The history of a cluster's nodes.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -221,6 +233,41 @@ impl History {
             .collect()
     }
 
+    /// Seconds since the first sample that is kept.
+    pub fn age(&self, until: Timestamp) -> Option<i64> {
+        let first = [&self.fine, &self.coarse].into_iter().filter_map(|tier| tier.times.front()).min()?;
+        Some((until.as_millisecond() - first) / 1000)
+    }
+
+    /// For each of `count` steps up to `until` the last sample by then; `None` where that is too old.
+    pub fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<Step>> {
+        let until = until.as_millisecond();
+        let step = (seconds * 1000 / count.max(1).cast_signed() as i64).max(1);
+        let found = |tier: &Tier, fine: bool, end: i64| {
+            let place = tier.place(end)?;
+            let at = tier.times[place];
+            let most = if fine { OLD } else { OLD.max(COARSE_EVERY * 3 / 2) };
+            (end - at <= most.max(step)).then_some(Step { at, fine, place })
+        };
+        (0..count)
+            .map(|number| {
+                let end = until - step * (count - 1 - number).cast_signed() as i64;
+                found(&self.fine, true, end).or_else(|| found(&self.coarse, false, end))
+            })
+            .collect()
+    }
+
+    /// What a node held at each of these steps.
+    pub fn held(&self, node: &NodeName, steps: &[Option<Step>], which: Which) -> Vec<Option<u64>> {
+        let Some(place) = self.index.get(node) else { return vec![None; steps.len()] };
+        let (fine, coarse) = (self.fine.rows.get(*place), self.coarse.rows.get(*place));
+        let value = |step: &Step| {
+            let row = if step.fine { fine } else { coarse };
+            pick(*row?.get(step.place)?, which)
+        };
+        steps.iter().map(|step| step.as_ref().and_then(value)).collect()
+    }
+
     /// What a node held, as points: seconds before `until` (negative), and the count. At most so many points.
     pub fn points(&self, node: &NodeName, which: Which, until: Timestamp, most: usize) -> Vec<(f64, f64)> {
         let Some(place) = self.index.get(node) else { return Vec::new() };
@@ -279,6 +326,19 @@ mod tests {
         let points = history.points(&new, Which::Connections, at(999 * 60), 10_000);
         assert_eq!(points.last(), Some(&(0.0, 999.0)));
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order of time");
+    }
+
+    #[test]
+    fn a_step_is_the_last_sample_by_then_and_an_old_one_is_not_known() {
+        let (mut history, node) = (History::default(), NodeName::from("a"));
+        history.push(at(0), [(&node, Some(5), Some(6))]);
+        history.push(at(10), [(&node, Some(9), None)]);
+        history.push(at(300), [(&node, Some(7), Some(8))]);
+        let steps = history.steps(6, 300, at(300));
+        let held = history.held(&node, &steps, Which::Connections);
+        assert_eq!(held, [Some(9), None, None, None, None, Some(7)], "50 s, 100 s … 300 s");
+        assert_eq!(history.held(&node, &steps, Which::Sessions)[0], None);
+        assert_eq!(history.held(&NodeName::from("b"), &steps, Which::Sessions), [None; 6]);
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub enum Command {
     Refresh,
     /// More columns, or fewer.
     Wide,
+    /// Another quantity in the chart.
+    Quantity,
+    /// A shorter window of the chart.
+    Shorter,
+    /// A longer window of the chart.
+    Longer,
+    /// The chart in the place of the table, and back.
+    Chart,
     /// Ask more often; play faster.
     More,
     /// Ask less often; play slower.
@@ -176,6 +184,10 @@ pub const BINDINGS: &[Binding] = &[
     key(&["Tab"], Command::Focus, ONE, "to the notices, and back", None),
     key(&["Tab"], Command::Focus, &[Place::Plan], "every finding in full, and back", Some("findings")),
     key(&["w"], Command::Wide, &[Place::Table], "all columns, or those that fit", None),
+    key(&["C"], Command::Chart, &[Place::Table], "the chart instead of the table, and back", None),
+    key(&["c"], Command::Quantity, &[Place::Table], "connections, sessions, change per second", None),
+    key(&["["], Command::Shorter, &[Place::Table], "a shorter window of the chart", None),
+    key(&["]"], Command::Longer, &[Place::Table], "a longer window: 5m, 15m, 1h, 4h", None),
     with(Needs::Live, key(&["r"], Command::Refresh, EVERYWHERE, "ask EMQX now", None)),
     with(Needs::Live, key(&["+", "="], Command::More, LISTS, "ask EMQX more often", None)),
     with(Needs::Live, key(&["-"], Command::Less, LISTS, "ask EMQX less often", None)),

@@ -11,12 +11,14 @@
 
 pub mod board;
 mod copy;
+pub mod curves;
 mod feed;
 pub mod form;
 pub mod hands;
 pub mod history;
 pub mod keys;
 pub mod log;
+pub mod marks;
 pub mod msg;
 pub mod order;
 pub mod player;

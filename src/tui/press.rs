@@ -193,6 +193,10 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Freeze => return freeze(state),
         Command::Refresh => return vec![Effect::Refresh],
         Command::Wide => state.wide = !state.wide,
+        Command::Quantity => state.chart.quantity = state.chart.quantity.next(),
+        Command::Shorter => widen(state, false),
+        Command::Longer => widen(state, true),
+        Command::Chart => state.chart.whole = !state.chart.whole,
         Command::More => return pace(state, true),
         Command::Less => return pace(state, false),
         Command::Record => return vec![Effect::Record(state.recording.is_none())],
@@ -217,9 +221,21 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
     Vec::new()
 }
 
+fn widen(state: &mut State, longer: bool) {
+    let mut chart = state.chart;
+    if let Some(board) = state.board() {
+        chart.widen(board, longer);
+    }
+    state.chart = chart;
+}
+
 fn back(state: &mut State) {
     if state.notices {
         state.notices = false;
+        return;
+    }
+    if state.page == Page::Table && state.chart.whole {
+        state.chart.whole = false;
         return;
     }
     match state.page {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::board::{Board, Sources};
+use super::curves;
 use super::form::Form;
 use super::history::History;
 use super::keys::{Needs, Place};
 use super::log::Log;
+use super::marks::Marks;
 use super::order::Order;
 use crate::error::Problem;
 use crate::model::{
@@ -45,6 +47,8 @@ pub struct Cluster {
     pub log: Log,
     /// What is shown; `None` before the first look.
     pub board: Option<Board>,
+    /// What began when, for the chart.
+    pub marks: Marks,
     /// The uid of its object, to notice another one of the same name.
     pub uid: Option<String>,
     /// When EMQX's list of nodes was last put into the history.
@@ -61,6 +65,7 @@ impl Cluster {
             history: History::default(),
             log: Log::default(),
             board: None,
+            marks: Marks::default(),
             uid: None,
             sampled: None,
             events_until: None,
@@ -190,6 +195,8 @@ pub struct State {
     pub back: usize,
     /// Whether all columns are shown.
     pub wide: bool,
+    /// How the chart is set.
+    pub chart: curves::Settings,
     /// Since when the picture is held.
     pub frozen: Option<Timestamp>,
     /// How often EMQX is asked, if the user chose.
@@ -243,6 +250,7 @@ impl State {
             notices: false,
             back: 0,
             wide: false,
+            chart: curves::Settings::default(),
             frozen: None,
             every: None,
             form,

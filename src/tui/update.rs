@@ -191,6 +191,10 @@ fn observe(state: &mut State) -> bool {
         let (world, Some(cluster)) = state.at(id) else { continue };
         let events = cluster.operations.observe(world, now);
         any |= log(cluster, &events);
+        let last = cluster.operations.rebalances.runs.last();
+        if let Some(run) = cluster.operations.rebalances.running().or(last) {
+            cluster.marks.operator(now, run);
+        }
         sample(world, cluster);
     }
     // The open one's word stays in the world: the view reads it there.
@@ -208,6 +212,7 @@ fn log(cluster: &mut Cluster, events: &[Event]) -> bool {
             _ => Tone::Plain,
         };
         cluster.log.push(event.time, tone, event.message.clone());
+        cluster.marks.event(event);
     }
     !events.is_empty()
 }

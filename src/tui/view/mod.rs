@@ -11,6 +11,7 @@
 mod chart;
 mod clusters;
 mod confirm;
+mod curves;
 mod detail;
 mod foot;
 mod head;
@@ -67,9 +68,15 @@ fn table_page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     let bottom = height.saturating_sub(foot + notices);
     let rows = bottom.saturating_sub(top);
     let side = if width >= ROOMY && !narrow { 64.min(width * 2 / 5) } else { 0 };
-    {
-        let mut middle = pen.part(0, top, width - side, rows);
-        table::draw(state, board, &mut middle, narrow);
+    if state.chart.whole {
+        curves::draw(state, board, &mut pen.part(1, top, width - side - 2, rows));
+    } else {
+        let left = rows.saturating_sub(table::height(board, pen.theme) + 1);
+        let chart = if narrow { 0 } else { curves::height(state, left, width - side) };
+        table::draw(state, board, &mut pen.part(0, top, width - side, rows - chart), narrow);
+        if chart > 0 {
+            curves::draw(state, board, &mut pen.part(1, top + rows - chart, width - side - 2, chart - 1));
+        }
     }
     if side > 0 {
         let mut beside = pen.part(width - side + 2, top, side - 3, rows);

@@ -128,8 +128,16 @@ pub(super) fn narrow(value: usize) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
-/// A bar of `width` cells: `value` of `scale`, with a mark at `goal`.
-pub(super) fn bar(width: usize, value: u64, scale: u64, goal: Option<u64>, theme: Theme) -> String {
+/// A bar of `width` cells: `value` of `scale`, with a mark at `goal`. Of a node that held `start` before, what is gone is
+/// light and what arrived is grey.
+pub(super) fn bar(
+    width: usize,
+    value: u64,
+    scale: u64,
+    start: Option<u64>,
+    goal: Option<u64>,
+    theme: Theme,
+) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     if width == 0 {
         return String::new();
@@ -154,6 +162,17 @@ pub(super) fn bar(width: usize, value: u64, scale: u64, goal: Option<u64>, theme
             std::cmp::Ordering::Equal => EIGHTHS[rest],
             std::cmp::Ordering::Greater => ' ',
         });
+    }
+    if let Some(start) = start {
+        let (gone, came) = if theme.ascii { ('.', '+') } else { ('░', '▒') };
+        let began = ((start as f64 / scale).min(1.0) * width as f64).round() as usize;
+        for (place, cell) in cells.iter_mut().enumerate() {
+            if place < began && *cell == ' ' {
+                *cell = gone;
+            } else if place >= began && *cell == block {
+                *cell = came;
+            }
+        }
     }
     if let Some(goal) = goal {
         let place = ((goal as f64 / scale).min(1.0) * width as f64).floor() as usize;
@@ -188,11 +207,19 @@ mod tests {
 
     #[test]
     fn a_bar_is_as_wide_as_its_place_and_carries_the_mark() {
-        assert_eq!(bar(8, 4, 8, None, PLAIN), "████    ");
-        assert_eq!(bar(8, 8, 8, Some(4), PLAIN), "████╎███");
-        assert_eq!(bar(8, 1, 1000, None, PLAIN), "▏       ", "one client is not none");
-        assert_eq!(bar(8, 0, 8, Some(8), ASCII), "       |");
-        assert_eq!(bar(4, 3, 4, None, ASCII), "### ");
+        assert_eq!(bar(8, 4, 8, None, None, PLAIN), "████    ");
+        assert_eq!(bar(8, 8, 8, None, Some(4), PLAIN), "████╎███");
+        assert_eq!(bar(8, 1, 1000, None, None, PLAIN), "▏       ", "one client is not none");
+        assert_eq!(bar(8, 0, 8, None, Some(8), ASCII), "       |");
+        assert_eq!(bar(4, 3, 4, None, None, ASCII), "### ");
+    }
+
+    #[test]
+    fn a_bar_shows_what_is_gone_and_what_arrived_since_the_start() {
+        assert_eq!(bar(8, 4, 8, Some(7), None, PLAIN), "████░░░ ");
+        assert_eq!(bar(8, 6, 8, Some(2), None, PLAIN), "██▒▒▒▒  ");
+        assert_eq!(bar(8, 0, 8, Some(8), None, ASCII), "........", "an empty node is all gone");
+        assert_eq!(bar(8, 4, 8, Some(4), None, ASCII), "####    ");
     }
 
     #[test]

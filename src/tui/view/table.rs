@@ -71,6 +71,11 @@ struct Column {
 /// Blanks between two columns.
 const GAP: usize = 2;
 
+/// The lines that the whole table takes, with what its marks mean.
+pub(super) fn height(board: &Board, theme: Theme) -> usize {
+    1 + board.lines.len().max(1) + if legend(board, theme).is_some() { 2 } else { 0 }
+}
+
 /// Draws the table, with what its marks mean below it.
 pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) {
     let height = pen.height();
@@ -104,10 +109,14 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
             }
         }
     }
-    if let Some((left, right)) = legend {
+    if let Some((left, moved, right)) = legend {
         let line = (header + board.lines.len().min(room) + 1).min(height - 1);
         let width = pen.width();
-        let end = pen.put(1, line, width, &left, Tone::Faint);
+        let mut end = pen.put(1, line, width, &left, Tone::Faint);
+        let gap = if left.is_empty() { 0 } else { 3 };
+        if end + gap + moved.width() + right.width() + 3 <= width {
+            end = pen.put(end + gap, line, width, &moved, Tone::Faint);
+        }
         if end + right.width() + 3 <= width {
             pen.right(0, line, width - 1, &right, Tone::Faint);
         }
@@ -134,9 +143,13 @@ fn scrolled(top: usize, at: usize, room: usize, all: usize) -> usize {
     top.min(all.saturating_sub(room))
 }
 
-fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
+/// What the marks mean, what the shades mean, and how many nodes serve.
+fn legend(board: &Board, theme: Theme) -> Option<(String, String, String)> {
     let symbols = theme.symbols();
     let (goal, dot) = (symbols.goal, symbols.dot);
+    let (gone, came) = if theme.ascii { (".", "+") } else { ("░", "▒") };
+    let moves = board.rows.iter().any(|row| row.start.is_some());
+    let moved = if moves { format!("{gone} gone {came} arrived") } else { String::new() };
     let left = match (&board.goals, board.mean) {
         (Some(goals), _) => format!(
             "goal {goal} {} on donors {dot} {} on recipients",
@@ -151,7 +164,7 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String)> {
     // While nothing is rebalanced the head says it.
     let serving = board.status.totals.serving.filter(|_| board.goals.is_some());
     let right = serving.map(|serving| in_the_service(serving, board.status.totals.nodes)).unwrap_or_default();
-    (!left.is_empty() || !right.is_empty()).then_some((left, right))
+    [&left, &moved, &right].iter().any(|text| !text.is_empty()).then_some((left, moved, right))
 }
 
 /// Which columns fit, and where they stand.
@@ -357,7 +370,7 @@ fn draw_row(
                     Some(Part::Recipient) => Tone::Busy,
                     None => Tone::Plain,
                 };
-                (bar(width, row.connections.unwrap_or(0), board.scale, row.goal, theme), tone)
+                (bar(width, row.connections.unwrap_or(0), board.scale, row.start, row.goal, theme), tone)
             }
             Kind::Rate => rate(row.rate, theme),
             Kind::Sessions => number(row.sessions),

@@ -1,0 +1,90 @@
+//! What began when, for the chart: phases of what runs, and what the operator said of it.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::model::{Event, EventType};
+use crate::plan::follow::Run;
+
+/// Marks that are kept; older ones go.
+const KEPT: usize = 60;
+
+/// A mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When.
+    pub at: Timestamp,
+    /// What, in a word or two.
+    pub text: String,
+}
+
+/// The marks of a cluster, oldest first. Bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    marks: VecDeque<Mark>,
+    /// What the operator last said of the rebalance of this name.
+    operator: Option<(String, String)>,
+}
+
+impl Marks {
+    /// Those that are kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Mark> {
+        self.marks.iter()
+    }
+
+    fn push(&mut self, at: Timestamp, text: String) {
+        if self.marks.len() == KEPT {
+            self.marks.pop_front();
+        }
+        let place = self.marks.partition_point(|it| it.at <= at);
+        self.marks.insert(place, Mark { at, text });
+    }
+
+    /// A step of an operation.
+    pub fn event(&mut self, event: &Event) {
+        let text = match (event.kind, event.verdict) {
+            (EventType::Created, _) => "created".to_owned(),
+            (_, Some(verdict)) => verdict.as_str().to_owned(),
+            (EventType::Phase, None) => match event.phase.as_deref() {
+                Some("waitHealthCheck") => "wait".to_owned(),
+                Some("evictConnections") => "evict".to_owned(),
+                Some("waitTakeover") => "takeover".to_owned(),
+                Some("evictSessions") => "sessions".to_owned(),
+                Some(other) => other.to_owned(),
+                None => return,
+            },
+            (EventType::Progress | EventType::Notice | EventType::Verdict, None) => return,
+        };
+        self.push(event.time, text);
+    }
+
+    /// What the operator says of a rebalance now.
+    pub fn operator(&mut self, now: Timestamp, run: &Run) {
+        let Some(object) = &run.object else { return };
+        let Some(phase) = object.phase.text() else { return };
+        let says = (run.name.clone(), phase.to_owned());
+        let before = self.operator.replace(says.clone());
+        if before.is_some_and(|before| before.0 == says.0 && before.1 != says.1) {
+            self.push(now, format!("operator: {}", says.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_bounded_and_in_order() {
+        let mut marks = Marks::default();
+        let at = |second| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+        for second in 0..100 {
+            marks.push(at(second), second.to_string());
+        }
+        marks.push(at(50), "late".to_owned());
+        assert_eq!(marks.iter().count(), KEPT);
+        let times: Vec<Timestamp> = marks.iter().map(|mark| mark.at).collect();
+        assert!(times.is_sorted());
+    }
+}
