@@ -597,7 +597,7 @@ fn live() -> Bench {
 )]
 fn the_picture_in_the_readme_is_of_this_view() {
     let says = "kubectl emqx watch, 55 seconds into a rebalance: the operator says Failed, EMQX goes on";
-    let drawn = picture::svg(&live().buffer(100, 24), says);
+    let drawn = picture::svg(&live().buffer(110, 34), says);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/view.svg");
     if std::env::var_os("UPDATE_PICTURE").is_some() {
         std::fs::write(path, &drawn).expect("it is written");
@@ -618,7 +618,10 @@ fn the_chart_shows_each_quantity_in_each_window_and_takes_the_whole_page() {
         screen
     };
     // The counts of the recording at that moment, and what began when.
-    shows(&mut bench, &["connections per node   all 9,970", "[ ] 5m", "08:42:12 wait", "goal"]);
+    shows(
+        &mut bench,
+        &["connections per node   all 9,970", "[ ] 5m", "08:42:12 wait", "08:42:32 operator: Failed", "goal"],
+    );
     bench.keys("c");
     shows(&mut bench, &["sessions per node"]);
     bench.keys("c");

@@ -22,6 +22,7 @@ pub enum Quantity {
 
 impl Quantity {
     /// The one that the key shows next.
+    #[must_use]
     pub fn next(self) -> Self {
         match self {
             Self::Connections => Self::Sessions,

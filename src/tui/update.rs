@@ -190,11 +190,7 @@ fn observe(state: &mut State) -> bool {
     for id in &ids {
         let (world, Some(cluster)) = state.at(id) else { continue };
         let events = cluster.operations.observe(world, now);
-        any |= log(cluster, &events);
-        let last = cluster.operations.rebalances.runs.last();
-        if let Some(run) = cluster.operations.rebalances.running().or(last) {
-            cluster.marks.operator(now, run);
-        }
+        any |= log(cluster, &events, now);
         sample(world, cluster);
     }
     // The open one's word stays in the world: the view reads it there.
@@ -204,7 +200,7 @@ fn observe(state: &mut State) -> bool {
     any
 }
 
-fn log(cluster: &mut Cluster, events: &[Event]) -> bool {
+fn log(cluster: &mut Cluster, events: &[Event], now: Timestamp) -> bool {
     for event in events.iter().filter(|event| event.kind != EventType::Progress) {
         let tone = match (event.kind, event.verdict) {
             (_, Some(verdict)) => Tone::of(verdict),
@@ -213,6 +209,10 @@ fn log(cluster: &mut Cluster, events: &[Event]) -> bool {
         };
         cluster.log.push(event.time, tone, event.message.clone());
         cluster.marks.event(event);
+    }
+    let last = cluster.operations.rebalances.runs.last();
+    if let Some(run) = cluster.operations.rebalances.running().or(last) {
+        cluster.marks.operator(now, run);
     }
     !events.is_empty()
 }
@@ -303,9 +303,9 @@ fn listen(state: &mut State, told: Told) {
 
 /// Steps of a recording.
 fn tell(state: &mut State, events: &[Event]) {
-    let State { world, clusters, open, .. } = state;
+    let State { world, clusters, open, now, .. } = state;
     if let Some(cluster) = open.as_ref().and_then(|id| clusters.get_mut(id)) {
-        log(cluster, events);
+        log(cluster, events, *now);
         sample(world, cluster);
     }
 }

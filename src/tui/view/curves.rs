@@ -83,7 +83,8 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>) {
 
     let total = (settings.quantity != Quantity::Change).then_some(drawn.total.as_slice());
     title(state, board, pen, total);
-    let label = [low, high].map(|value| signed(value).width()).into_iter().max().unwrap_or(1);
+    let minus = pen.symbols().minus;
+    let label = [low, high].map(|value| signed(value, minus).width()).into_iter().max().unwrap_or(1);
     let left = label + 2;
     let plot = left..(left + cells).min(width - names);
     ticks(pen, scale, label);
@@ -144,10 +145,10 @@ fn title(state: &State, board: &Board, pen: &mut Pen<'_>, total: Option<&[Option
     pen.put(x, 0, cells, &spark(&thinned, most, pen.theme), Tone::Plain);
 }
 
-/// `4,000`, `-30`.
-fn signed(value: f64) -> String {
+/// `4,000`, `−30`.
+fn signed(value: f64, minus: &str) -> String {
     let text = count(value.abs() as u64);
-    if value < 0.0 { format!("-{text}") } else { text }
+    if value < 0.0 { format!("{minus}{text}") } else { text }
 }
 
 fn ticks(pen: &mut Pen<'_>, scale: Scale, label: usize) {
@@ -159,7 +160,7 @@ fn ticks(pen: &mut Pen<'_>, scale: Scale, label: usize) {
     let middle = if scale.low < 0.0 { 0.0 } else { scale.high / 2.0 };
     for value in [scale.high, middle, scale.low] {
         let y = 1 + scale.row(value);
-        pen.right(0, y, label, &signed(value), Tone::Faint);
+        pen.right(0, y, label, &signed(value, pen.symbols().minus), Tone::Faint);
         pen.put(label + 1, y, 1, tick, Tone::Faint);
     }
 }
