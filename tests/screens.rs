@@ -661,3 +661,14 @@ fn the_chart_of_many_nodes_has_the_largest_the_mean_and_the_smallest() {
         assert!(screen.contains(text), "{text}\n{screen}");
     }
 }
+
+#[test]
+fn where_rows_are_out_of_sight_the_table_says_which_are_shown() {
+    let mut bench = thousand();
+    let first = bench.screen(80, 24);
+    assert!(first.contains("1–") && first.contains(" of 1,000"), "{first}");
+    bench.keys("G");
+    let last = bench.screen(80, 24);
+    assert!(last.contains("–1,000 of 1,000"), "{last}");
+    assert!(!idle().screen(80, 24).contains(" of 4 "), "not where all are in sight");
+}

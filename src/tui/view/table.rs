@@ -79,7 +79,11 @@ pub(super) fn height(board: &Board, theme: Theme) -> usize {
 /// Draws the table, with what its marks mean below it.
 pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) {
     let height = pen.height();
-    let legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
+    let mut legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
+    let more = board.lines.len() + 1 + if legend.is_some() { 2 } else { 0 } > height;
+    if more && !narrow && height >= 5 {
+        legend.get_or_insert_default();
+    }
     let header = usize::from(!narrow || height > board.lines.len());
     let room = height.saturating_sub(header + if legend.is_some() { 2 } else { 0 });
     state.lines.set(room);
@@ -109,7 +113,17 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
             }
         }
     }
-    if let Some((left, moved, right)) = legend {
+    if let Some((left, moved, mut right)) = legend {
+        if more {
+            // The rows in sight, and all of them.
+            let shown = board.lines.iter().skip(top).take(room);
+            let rows = shown.filter(|line| matches!(line, Line::Row(_))).count();
+            let first = top - titles;
+            let all = board.lines.iter().filter(|line| matches!(line, Line::Row(_))).count();
+            let dot = if right.is_empty() { String::new() } else { format!(" {} ", pen.symbols().dot) };
+            let place = [first + 1, first + rows, all].map(|number| count(number as u64));
+            right = format!("{}–{} of {}{dot}{right}", place[0], place[1], place[2]);
+        }
         let line = (header + board.lines.len().min(room) + 1).min(height - 1);
         let width = pen.width();
         let mut end = pen.put(1, line, width, &left, Tone::Faint);
