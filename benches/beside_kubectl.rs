@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! kubectl-emqx ──► /usr/bin/time ──┐
-//!                                  ├──► kube-apiserver ──► kwok ──► pretend EMQX
+//!                                  ├──► kube-apiserver ──► kwok ──► simulated EMQX
 //! kubectl      ──► /usr/bin/time ──┘
 //! ```
 #![allow(

@@ -1,4 +1,4 @@
-//! What the full screen costs beside the pretend cluster of 1003 nodes, and beside one of four: memory, the processor while
+//! What the full screen costs beside the simulated cluster of 1003 nodes, and beside one of four: memory, the processor while
 //! nothing happens, how soon a key is on the screen, and how much is asked of the servers.
 //! `cargo bench --profile dev --bench view [-- SECONDS]` on Linux, after `cargo build --release`; it watches for a minute
 //! unless told otherwise.

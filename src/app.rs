@@ -1,5 +1,5 @@
-//! The floor that knows every room and does almost nothing: arguments to intent, intent to hands, hands to a verb, and a
-//! verb's outcome to an exit code.
+//! Connects the modules: parses the arguments, opens the clients, dispatches to a command, and maps its outcome to an exit
+//! code.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
         }
     };
     let outcome = runtime.block_on(verb(intent, printer.clone(), environment));
-    // A login command or a name look-up may still sit in a thread of its own: it is not waited for.
+    // Do not wait for a login command or a name look-up that may still run in another thread.
     runtime.shutdown_background();
     let exit = match outcome {
         Ok(Exit::Reached) if RECORDING_BROKEN.load(Ordering::Relaxed) => Exit::Error,
@@ -166,7 +166,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 Some(looked) => {
                     screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
                 }
-                // It is over: one line says how.
+                // The recording has ended: print its verdict.
                 None => commands::watch::run(&hands, &watch).await,
             }
         }
@@ -256,7 +256,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
     }
 }
 
-/// How fast a recording is played on the full screen, if the user does not say.
+/// The default speed of a recording on the full screen.
 const REPLAY_SPEED: f64 = 2.0;
 
 /// Without a cluster the time of day is this machine's.
@@ -264,12 +264,12 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Everything a verb needs, for the cluster that is meant.
+/// The context of a command.
 async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) -> Result<Hands, Problem> {
     hands_as(global, printer, tap, crate::model::FIELD_MANAGER).await
 }
 
-/// The same, writing as somebody.
+/// The context of a command that writes with a field manager.
 async fn hands_as(
     global: &Global,
     printer: Rc<Printer>,
@@ -279,7 +279,7 @@ async fn hands_as(
     connected(global, printer, tap, manager, true).await
 }
 
-/// The same for commands that change objects of Kubernetes: an address of EMQX is not enough.
+/// The context of a command that changes Kubernetes objects: an address of EMQX is not sufficient.
 async fn hands_in_kubernetes(
     global: &Global,
     printer: Rc<Printer>,
@@ -300,7 +300,7 @@ async fn connected(
     for warning in check_access(urls, key_file.as_deref(), ca.as_deref())? {
         printer.notice(&warning);
     }
-    // Without a key of its own an EMQX can only be asked with the operator's Secret, which is in Kubernetes.
+    // Without --api-key-file EMQX can be queried only with the operator's Secret, which is in Kubernetes.
     let standalone = standalone && !urls.is_empty() && key_file.is_some();
     let cluster = match Cluster::connect(&connect(&global.connect)).await {
         Ok(cluster) => {
@@ -396,7 +396,7 @@ fn connect(flags: &Connection) -> Connect {
         silent: flags.silent,
         terminal: std::io::stdin().is_terminal(),
         relay: Relay(std::sync::Arc::new(|bytes| {
-            // Where nobody reads stderr, nobody misses it.
+            // Ignore write errors of stderr: they cannot be reported.
             let _ = std::io::Write::write_all(&mut screen::Held, bytes);
         })),
     }
@@ -411,7 +411,7 @@ fn broken(path: &std::path::Path) -> Box<dyn Fn(&str)> {
     Box::new(move |why| {
         RECORDING_BROKEN.store(true, Ordering::Relaxed);
         let text = format!("notice: the recording {path} ends here: {why}\n");
-        // Where nobody reads stderr, nobody misses it.
+        // Ignore write errors of stderr: they cannot be reported.
         let _ = std::io::Write::write_all(&mut screen::Held, text.as_bytes());
     })
 }
@@ -454,11 +454,10 @@ async fn pretend(
 ) -> Result<sim::Running, Problem> {
     sim::serve_privately(sim::Options { scenario, speed, kubeconfig_out })
         .await
-        .map_err(|error| Problem::new("cannot start the pretend cluster", error.to_string()).hint(WRITABLE))
+        .map_err(|error| Problem::new("cannot start the simulated cluster", error.to_string()).hint(WRITABLE))
 }
 
-/// Over with Ctrl-C, and with SIGTERM and SIGHUP where there are such;
-/// listened for from the moment of the call, not from when somebody first waits.
+/// Resolves on Ctrl-C, and on SIGTERM and SIGHUP on Unix. The handlers are installed by the call, not by the first wait.
 fn interrupted() -> Interrupt {
     #[cfg(unix)]
     {
@@ -488,7 +487,7 @@ fn logging(log: &crate::cli::intent::Log, force: bool) -> Result<(), Problem> {
         Some(Level::Debug) => LevelFilter::DEBUG,
         Some(Level::Trace) => LevelFilter::TRACE,
     };
-    // A log that nobody reads any more is not worth a word, and its word would be a panic.
+    // Ignore write errors of the log (closed pipe); the default would panic.
     let builder = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
     match &log.file {
         None => builder.with_writer(screen::Held::default).init(),
@@ -500,7 +499,7 @@ fn logging(log: &crate::cli::intent::Log, force: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// How a log of ours begins: such a file is written anew, any other is left alone.
+/// The first line of a log of this program: only such a file is overwritten.
 const LOG_BEGINS: &[u8] = b"# log of kubectl emqx\n";
 
 /// Why a file may not be overwritten: it exists, is not empty, and does not begin as this program writes it.
@@ -525,7 +524,7 @@ fn open_log(path: &std::path::Path, force: bool) -> Result<std::fs::File, Proble
     opened.map_err(|error| Problem::new(what(), error.to_string()).hint(WRITABLE))
 }
 
-/// The readers of both clients, for what was recorded: how a recording becomes facts.
+/// Converts recordings to facts with the wire modules of both clients.
 pub struct Wire;
 
 impl Translate for Wire {

@@ -1,16 +1,18 @@
-//! `kubectl emqx`: the honest picture of an EMQX cluster on Kubernetes.
+//! `kubectl emqx`: rebalances, evacuations and upgrades of EMQX on Kubernetes.
 //!
 //! ```text
-//! floor 5   app              knows every room, does almost nothing (main.rs calls it)
-//! floor 4   commands   tui   the two faces: verbs, and the live screen
-//! floor 3   cli   output     words in, words out; output also draws the small inline progress
-//! floor 3   k8s   emqx   sim   replay   the outside: two clients, a pretend server, a recording
-//! floor 2   plan   seam      decisions; and the traits through which the outside is known and changed
-//! floor 2   files  tls       files read with limits and created private; which certificates are trusted
-//! floor 1   model   error    nouns; import nothing of ours
+//! floor 5   app              reads the environment, connects the modules, dispatches to commands
+//! floor 4   commands   tui   the subcommands, and the full-screen view
+//! floor 3   cli   output     arguments in, text and JSON out; output also draws the inline progress
+//! floor 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
+//! floor 3   sim   replay     the simulated cluster, and recordings
+//! floor 2   plan             forecasts, checks, tracking, verdicts, messages
+//! floor 2   seam             the traits through which clusters are read and changed
+//! floor 2   files   tls      files read with limits and created private; which certificates are trusted
+//! floor 1   model   error    plain data; they use no other module
 //! ```
 //!
-//! A room imports from lower floors only; `tests/arrows.rs` checks it.
+//! A module uses modules of lower floors only; `tests/arrows.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.
 
 pub mod app;
 pub mod cli;

@@ -1,5 +1,5 @@
-//! The seam: the few ways in which the outside is known and changed. The verbs and the screen see only these, so
-//! that they cannot tell a live cluster from the pretend one or from a recording.
+//! The ports: the traits through which a cluster is read and changed. Commands and the view use only these, so that a live
+//! cluster, the simulated cluster and a recording are interchangeable.
 //!
 //! ```text
 //!            facts ─────────────►  World ──► plan ──► output / tui
@@ -34,7 +34,7 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
 pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
 
 /// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
-/// pauses while nobody looks; the future waits when the channel is full, so that no fact is dropped.
+/// pauses without a receiver; the future waits when the channel is full, so that no fact is dropped.
 pub fn driven<F>(room: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
 where
     F: Future<Output = ()> + 'static,
@@ -65,7 +65,7 @@ impl Stream for Driven {
     }
 }
 
-/// How long to wait after so many failures in a row: 100 ms, doubling up to 5 s.
+/// The pause after `failures` consecutive failures: 100 ms, doubling up to 5 s.
 pub fn back_off(failures: u32) -> Duration {
     jitter(Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5)))
 }
@@ -78,13 +78,13 @@ pub fn jitter(pause: Duration) -> Duration {
 
 /// The time by which everything is dated: the server's time at the first answer, and from there on elapsed local time.
 pub trait Clock {
-    /// Now. Differences of two values are elapsed local time, whatever the server's clock does meanwhile.
+    /// Now. Differences of two values are elapsed local time, also when the server's clock jumps.
     fn now(&self) -> Timestamp;
     /// Seconds of this clock in one second of this machine: 1, but for a demo that runs faster.
     fn speed(&self) -> f64;
 }
 
-/// Where to look.
+/// The requested resources and instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// One namespace; `None` for all.
@@ -95,7 +95,7 @@ pub struct Scope {
     pub labels: Option<String>,
     /// A field selector for the instances.
     pub fields: Option<String>,
-    /// What is looked at.
+    /// The requested kinds of resources.
     pub want: Want,
 }
 
@@ -109,7 +109,7 @@ pub struct Want {
     pub rebalances: bool,
     /// Pods.
     pub pods: bool,
-    /// StatefulSets and ReplicaSets, which tell the revisions of an upgrade apart.
+    /// StatefulSets and ReplicaSets, which distinguish the revisions of an upgrade.
     pub sets: bool,
     /// EndpointSlices.
     pub endpoints: bool,
@@ -144,7 +144,7 @@ pub enum DryRun {
     Server,
 }
 
-/// A right that may be asked about.
+/// A permission that can be queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     /// `create`, `delete`, `get`, …
@@ -187,14 +187,13 @@ impl Right {
 
 /// The Kubernetes API.
 pub trait Kubernetes {
-    /// What is served. Fails only when the API server cannot be asked at all.
+    /// The served versions and kinds. Fails only when the API server does not respond.
     fn served(&self) -> Later<'_, Served>;
-    /// Lists what is wanted, once. A resource that is forbidden or absent becomes a fact; an error is only what
-    /// leaves nothing to show.
+    /// Lists the scope once. A forbidden or absent resource becomes a fact; an error means that there is nothing to show.
     fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>>;
     /// The names of the namespaces.
     fn namespaces(&self) -> Later<'_, Vec<String>>;
-    /// Lists and then watches what is wanted.
+    /// Lists and then watches the scope.
     fn follow(&self, scope: &Scope) -> FactStream;
     /// One Rebalance, or `None` when there is none of that name.
     fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>>;
@@ -202,8 +201,8 @@ pub trait Kubernetes {
     fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created>;
     /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
     fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool>;
-    /// Deletes a Rebalance, if it still is exactly as it was read: by its uid and its resourceVersion, so that an operator
-    /// that has begun to work on it meanwhile is noticed.
+    /// Deletes a Rebalance only in the version that was read, by uid and resourceVersion, so that an operator's change since
+    /// then is detected.
     fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion>;
     /// Writes an annotation on a Rebalance, if it still is the one with this uid; without a value it is removed. `false`
     /// when that one is gone.
@@ -223,8 +222,8 @@ pub trait Kubernetes {
         force: bool,
         dry_run: DryRun,
     ) -> Later<'a, AppliedObject>;
-    /// Takes fields (JSON pointers) out of an instance, whoever owns them, if it still is as `object` was read: an apply
-    /// takes away only what nobody else owns.
+    /// Removes fields (JSON pointers) from an instance, of any owner, if it still is in the version of `object`: an apply
+    /// removes only fields without another owner.
     fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject>;
     /// Stores a text under a key of our ConfigMap of an instance, which is created when it is not there; other keys stay.
     fn store_state<'a>(
@@ -238,7 +237,7 @@ pub trait Kubernetes {
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
-    /// Whether these are allowed; `None` where even that may not be asked.
+    /// Whether these are allowed; `None` where the query itself is forbidden.
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
 }
 
@@ -282,8 +281,8 @@ pub struct Evacuate {
     pub sess_evict_rate: u64,
     /// Seconds for clients to take their sessions over; `None` is EMQX's own default.
     pub wait_takeover: Option<u64>,
-    /// Seconds for load balancers to notice; `None` is EMQX's own default. EMQX 4 has no such wait and is not told, EMQX
-    /// before 5.1 refuses to be told.
+    /// Seconds for load balancers to remove the node; `None` is EMQX's own default. Not sent to EMQX 4, which has no such wait;
+    /// EMQX before 5.1 refuses it.
     pub wait_health_check: Option<u64>,
     /// Where sessions go; empty is to all other nodes.
     pub migrate_to: Vec<NodeName>,
@@ -293,11 +292,11 @@ pub struct Evacuate {
 
 /// EMQX's own API, of one cluster.
 pub trait Broker {
-    /// Nodes and what is being moved, once: never fails, a lost EMQX is a fact.
+    /// Reads nodes and running operations once. Never fails: an unreachable EMQX is a fact.
     fn read(&self) -> Later<'_, Vec<Fact>>;
-    /// The same over a fresh connection, and from another core where there is one.
+    /// As [`Self::read`], over a fresh connection, and from another core where there is one.
     fn read_again(&self) -> Later<'_, Vec<Fact>>;
-    /// The same again and again, every so often by the server's clock.
+    /// As [`Self::read`], repeated at this interval of the server's clock.
     fn follow(&self, every: Duration) -> FactStream;
     /// Starts a rebalance with `coordinator` as its conductor and `nodes` as its participants.
     fn start<'a>(
@@ -308,13 +307,13 @@ pub trait Broker {
     ) -> Later<'a, ()>;
     /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool>;
-    /// Asks EMQX to empty a node. `false` when it was being emptied already, maybe by an order whose answer was lost.
+    /// Starts an evacuation. `false` if one was running already, possibly from a request whose response was lost.
     fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, bool>;
     /// Lets a node serve again. `false` when it was not being evacuated.
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool>;
-    /// Whether a node accepts clients, asked of that very pod over a connection of its own.
+    /// Whether a node accepts clients, by a request to its pod over a separate connection.
     fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
-    /// The same of a node: through its pod, or at the address at which that node itself answers.
+    /// Whether a node accepts clients, by a request to its pod, or to the address of that node.
     fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool>;
     /// The name of EMQX's own cluster; `None` where its version does not report one.
     fn cluster_name(&self) -> Later<'_, Option<String>>;
@@ -360,7 +359,7 @@ pub trait Tap {
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
 }
 
-/// Turns what was recorded into facts; implemented by `app` out of the wire readers of `k8s` and `emqx`.
+/// Converts a recording into facts; implemented by `app` out of the wire readers of `k8s` and `emqx`.
 pub trait Translate {
     /// An object of Kubernetes, with the event that brought it.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact>;
@@ -368,7 +367,7 @@ pub trait Translate {
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;
 }
 
-/// What one line of a recording tells.
+/// One line of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     /// The line, from 1.
@@ -377,8 +376,8 @@ pub struct Moment {
     pub t: f64,
     /// The time by the recorded clock.
     pub at: Timestamp,
-    /// Whether it is something that changed: not a list, and not EMQX's first words.
+    /// Whether it is a change: not a list, and not EMQX's first response.
     pub change: bool,
-    /// What was learned.
+    /// The facts of the line.
     pub facts: Vec<Fact>,
 }

@@ -118,8 +118,8 @@ fn parts(command: &Command) -> Vec<(String, String)> {
 fn commands() -> String {
     let program = cli::command();
     let mut text = format!(
-        "# Commands\n\nEvery verb and every flag, made from the program's own command tree (`{COMMAND}`).\n\
-         `kubectl emqx VERB --help` says the same.\n"
+        "# Commands\n\nEvery command and every flag, generated from the program's own command tree (`{COMMAND}`).\n\
+         `kubectl emqx COMMAND --help` prints the same.\n"
     );
     for (path, mut verb) in verbs() {
         let usage = verb.render_usage().to_string();
@@ -141,7 +141,7 @@ fn commands() -> String {
             let _ = write!(text, "\n{title}:\n\n```sh\n{lines}\n```\n");
         }
     }
-    text.push_str("\n## Flags of every verb\n");
+    text.push_str("\n## Flags of every command\n");
     let shared: Vec<&Arg> =
         program.get_arguments().filter(|arg| shown(arg)).filter(|arg| arg.is_global_set()).collect();
     let mut headings: Vec<&str> = shared.iter().filter_map(|arg| arg.get_help_heading()).collect();

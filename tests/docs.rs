@@ -22,6 +22,8 @@ mod page;
 mod shell;
 #[path = "docs/twins.rs"]
 mod twins;
+#[path = "docs/wording.rs"]
+mod wording;
 
 use page::{anchor, links, parts, spans};
 use shell::{BLANK, commands, ours, without_expressions};

@@ -25,7 +25,7 @@ fn view() -> InlineView {
     };
     InlineView {
         title: "REBALANCING emqx".into(),
-        headline: "the operator says Failed, EMQX goes on".into(),
+        headline: "operator reports Failed, EMQX continues".into(),
         tone: Tone::Warning,
         percent: Some(41),
         ends: Some("10:15:50".into()),
@@ -66,7 +66,7 @@ fn drawn(view: &InlineView, width: u16, height: u16, theme: Theme) -> String {
 #[test]
 fn at_eighty_columns_everything_is_there() {
     insta::assert_snapshot!(drawn(&view(), 80, 14, PLAIN), @r"
-        REBALANCING emqx  the operator says Failed, EMQX goes on     41 %  ends 10:15:50
+        REBALANCING emqx  operator reports Failed, EMQX continues    41 %  ends 10:15:50
         wait 10s ✓ ── evict 78s ▸ ── takeover 10s ── sessions
         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────────────────
         32 of 78 rounds · 30 moved/s · 10,000 connected, none missing
@@ -78,7 +78,7 @@ fn at_eighty_columns_everything_is_there() {
         97% of the evicted arrived
         an old one
         10:14:19 operator: Failed �[2J
-        emqx 0s ago · cluster 1s ago · operator not heard
+        emqx 0s ago · cluster 1s ago · operator no response
     ");
 }
 
@@ -86,7 +86,7 @@ fn at_eighty_columns_everything_is_there() {
 fn at_sixty_columns_nothing_is_lost_that_matters() {
     insta::assert_snapshot!(drawn(&view(), 60, 12, PLAIN), @r"
         REBALANCING emqx                         41 %  ends 10:15:50
-        the operator says Failed, EMQX goes on
+        operator reports Failed, EMQX continues
         ━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────
         32 of 78 rounds · 30 moved/s
         10,000 connected, none missing
@@ -104,7 +104,7 @@ fn at_sixty_columns_nothing_is_lost_that_matters() {
 fn at_forty_columns_and_eight_lines_it_still_says_how_far() {
     insta::assert_snapshot!(drawn(&view(), 40, 8, PLAIN), @r"
         REBALANCING emqx     41 %  ends 10:15:50
-        the operator says Failed, EMQX goes on
+        operator reports Failed, EMQX continues
         ━━━━━━━━━━━━━━━━────────────────────────
         32 of 78 rounds · 30 moved/s
         10,000 connected, none missing
@@ -120,7 +120,7 @@ fn in_ascii_it_is_ascii() {
     let text = drawn(&view(), 80, 14, theme);
     assert!(text.is_ascii(), "{text}");
     insta::assert_snapshot!(text, @r"
-        REBALANCING emqx  the operator says Failed, EMQX goes on     41 %  ends 10:15:50
+        REBALANCING emqx  operator reports Failed, EMQX continues    41 %  ends 10:15:50
         wait 10s ok -- evict 78s > -- takeover 10s -- sessions
         ================================------------------------------------------------
         32 of 78 rounds - 30 moved/s - 10,000 connected, none missing
@@ -132,7 +132,7 @@ fn in_ascii_it_is_ascii() {
         97% of the evicted arrived
         an old one
         10:14:19 operator: Failed ?[2J
-        emqx 0s ago - cluster 1s ago - operator not heard
+        emqx 0s ago - cluster 1s ago - operator no response
     ");
 }
 
@@ -143,7 +143,7 @@ fn a_thousand_nodes_are_counted() {
         .map(|node| InlineRow { label: format!("replicant-{node}"), ..view.rows[0].clone() })
         .collect();
     insta::assert_snapshot!(drawn(&view, 80, 12, PLAIN), @r"
-        REBALANCING emqx  the operator says Failed, EMQX goes on     41 %  ends 10:15:50
+        REBALANCING emqx  operator reports Failed, EMQX continues    41 %  ends 10:15:50
         wait 10s ✓ ── evict 78s ▸ ── takeover 10s ── sessions
         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────────────────
         32 of 78 rounds · 30 moved/s · 10,000 connected, none missing

@@ -99,7 +99,7 @@ fn running() -> Status {
     status.verdict = Verdict::StillRunning;
     status.percent = Some(41);
     status.eta_seconds = Some(57);
-    status.message = "emqx-1: the operator says Failed, EMQX goes on (evicting_conns)".into();
+    status.message = "emqx-1: operator reports Failed, EMQX continues (evicting_conns)".into();
     status.sources.pods = heard(SourceState::Forbidden, None, Some("may not list pods\u{1b}[2J in mq"));
     status.sources.emqx = heard(SourceState::Stale, Some(40), None);
     status
@@ -158,10 +158,10 @@ fn status_of_an_idle_cluster() {
 #[test]
 fn status_while_a_rebalance_runs_and_sources_are_poor() {
     insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Text)), @r"
-        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
-        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        emqx  EMQX 5.8.6, operator 2.2 (last status update 33s ago), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: operator reports Failed, EMQX continues (evicting_conns)
         pods forbidden
-        emqx stale, last heard 40s ago
+        emqx stale, last seen 40s ago
 
         NODE           ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
         core-…f5c8-0   core   yes     no              3,333      3,333     33%   donor       evicting_conns
@@ -174,10 +174,10 @@ fn status_while_a_rebalance_runs_and_sources_are_poor() {
 #[test]
 fn status_with_more_columns() {
     insta::assert_snapshot!(plainly(|printer| printer.status(&running(), Output::Wide)), @r"
-        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
-        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        emqx  EMQX 5.8.6, operator 2.2 (last status update 33s ago), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: operator reports Failed, EMQX continues (evicting_conns)
         pods forbidden
-        emqx stale, last heard 40s ago
+        emqx stale, last seen 40s ago
 
         NODE                                                             POD                      SET                    REVISION     ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE            VERSION   SOURCE
         emqx@emqx-core-669d4cf5c8-0.emqx-headless.mq.svc.cluster.local   emqx-core-669d4cf5c8-0   emqx-core-669d4cf5c8   669d4cf5c8   core   yes     no              3,333      3,333     33%   donor       evicting_conns   5.8.6     emqx
@@ -193,10 +193,10 @@ fn status_in_ascii() {
     let text = said(look, Terminal::default(), |printer| printer.status(&running(), Output::Text));
     assert!(text.is_ascii(), "{text}");
     insta::assert_snapshot!(text, @r"
-        emqx  EMQX 5.8.6, operator 2.2 (33s without a word), 4 nodes, ? connections, 10,000 sessions
-        rebalance still running, 41 %, 57s to go: emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        emqx  EMQX 5.8.6, operator 2.2 (last status update 33s ago), 4 nodes, ? connections, 10,000 sessions
+        rebalance still running, 41 %, 57s to go: emqx-1: operator reports Failed, EMQX continues (evicting_conns)
         pods forbidden
-        emqx stale, last heard 40s ago
+        emqx stale, last seen 40s ago
 
         NODE            ROLE   READY   SERVING   CONNECTIONS   SESSIONS   SHARE   PART        STATE
         core-..f5c8-0   core   yes     no              3,333      3,333     33%   donor       evicting_conns
@@ -212,13 +212,13 @@ fn several_clusters_are_a_table() {
     insta::assert_snapshot!(plainly(|printer| printer.statuses(&all, Output::Text)), @r"
         NAMESPACE   NAME   EMQX    OPERATOR   NODES   SERVING   CONNECTIONS   SESSIONS   OPERATION        VERDICT         REASON
         mq          emqx   5.8.6   2.2            4         4        10,000     10,000   none             idle            uneven: 3 nodes hold everything, core-…-3 is empty
-        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: the operator says Failed, EMQX goes on (evicting_conns)
+        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: operator reports Failed, EMQX continues (evicting_conns)
     ");
     let narrow = Terminal { stdout: true, width: Some(150), dumb: true, ..Terminal::default() };
     insta::assert_snapshot!(said(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @r"
         NAMESPACE   NAME   EMQX    OPERATOR   NODES   SERVING   CONNECTIONS   SESSIONS   OPERATION        VERDICT         REASON
         mq          emqx   5.8.6   2.2            4         4        10,000     10,000   none             idle            uneven: 3 nodes hold everything, co…
-        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: the operator says Failed, E…
+        mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: operator reports Failed, EM…
     ");
     insta::assert_snapshot!(plainly(|printer| printer.statuses(&[], Output::Text)), @r"
         --- stderr ---

@@ -44,7 +44,7 @@ fn v2beta1_is_balanced_while_the_phase_is_failed() {
     let failed = events.iter().position(|event| event.message.contains("operator reports Failed"));
     let notice = &events[failed.expect("the contradiction is told")];
     assert_eq!(notice.kind, EventType::Notice);
-    assert!(notice.message.contains("EMQX goes on"), "{}", notice.message);
+    assert!(notice.message.contains("EMQX continues"), "{}", notice.message);
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn nothing_is_called_up_or_over_before_it_is() {
 fn without_a_guard_loaded_pods_are_deleted_and_it_says_so() {
     let told = told(UNGUARDED);
     let notices = messages(&told, EventType::Notice);
-    // 800, then 800 + 114, 152 and 214 that had come back to old pods, as row 16 counts them.
+    // 800, then 800 + 114, 152 and 214 that had come back to old pods, as [OP-16] counts them.
     let cut = [("3", "800"), ("2", "914"), ("1", "1,068"), ("0", "1,282")];
     assert_eq!(notices.len(), cut.len(), "{notices:?}");
     for (notice, (pod, clients)) in notices.iter().zip(cut) {
@@ -165,7 +165,7 @@ fn without_a_guard_loaded_pods_are_deleted_and_it_says_so() {
     assert!((113.0..114.0).contains(&t), "not at 112.4 s, when 1,282 clients were on their way: {t}");
     assert_eq!(
         reason,
-        "4 nodes of emqx/emqx-ee:4.4.24 run and serve; 3,200 clients, none missing, 240 sessions lost, 4,064 clients cut when \
+        "4 nodes of emqx/emqx-ee:4.4.24 run and serve; 3,200 clients, none missing, 240 sessions lost, 4,064 clients disconnected when \
          loaded pods were deleted, 110 s"
     );
     let last = &told.last().expect("a verdict").event;
@@ -296,8 +296,8 @@ fn an_undo_half_way_goes_on_through_a_third_set() {
     );
     let (verdict, t, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Running, "the recording ends while the middle set is still being emptied");
-    assert_eq!(reason, "it goes on: 4 of 6 old pods gone");
-    // Two pods were left of which each takes 71 to 72 s: the end that was told is the one that row 22 saw.
+    assert_eq!(reason, "4 of 6 old pods gone");
+    // Two pods were left of which each takes 71 to 72 s: the printed end is that of [OP-22].
     let eta = told.iter().rev().find_map(|it| it.event.eta_seconds).expect("there is an eta");
     assert!((140..=146).contains(&eta), "{eta} s at {t}");
 }

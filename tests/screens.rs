@@ -143,7 +143,7 @@ fn old_and_lost_sources_say_so() {
     insta::assert_snapshot!("lost", bench.screen(80, 24));
     bench.learn(80, documented(80, &UNEVEN, &nothing()));
     let screen = bench.screen(80, 24);
-    assert!(screen.contains("emqx nodes: heard again"), "{screen}");
+    assert!(screen.contains("emqx nodes: responds again"), "{screen}");
     assert!(!screen.contains("LOST"), "{screen}");
 }
 
@@ -596,7 +596,7 @@ fn live() -> Bench {
     reason = "the picture is a file, and drawn anew when a variable says so"
 )]
 fn the_picture_in_the_readme_is_of_this_view() {
-    let says = "kubectl emqx watch, 55 seconds into a rebalance: the operator says Failed, EMQX goes on";
+    let says = "kubectl emqx watch, 55 seconds into a rebalance: operator reports Failed, EMQX continues";
     let drawn = picture::svg(&live().buffer(110, 34), says);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/view.svg");
     if std::env::var_os("UPDATE_PICTURE").is_some() {

@@ -225,7 +225,7 @@ async fn on_v2beta1_the_object_fails_while_emqx_finishes() {
     assert!((20.0..=35.0).contains(&seconds), "Failed after {seconds} s");
     assert_eq!(failed["status"]["conditions"][0]["message"], "EMQX emqx is not ready");
     assert_eq!(failed["status"]["rebalanceStates"][0]["state"], "evicting_conns", "stale states stay");
-    assert!(runs(&running), "EMQX goes on");
+    assert!(runs(&running), "EMQX continues");
     let pods = Api::<Pod>::namespaced(client.clone(), "mq").list(&ListParams::default()).await.unwrap();
     let ready = pods.items.iter().filter(|pod| {
         pod.status

@@ -449,7 +449,7 @@ async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
     let problem = said("409", "Conflict", "Operation cannot be fulfilled").await;
     assert_eq!(
         (problem.exit, problem.why.as_str()),
-        (Exit::Error, "it was changed, or made anew, meanwhile")
+        (Exit::Error, "it was changed or created again in the meantime")
     );
     assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl emqx status emqx")));
     let problem = said("503", "ServiceUnavailable", "etcdserver: leader changed").await;

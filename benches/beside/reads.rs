@@ -70,7 +70,7 @@ pub async fn beside_kubectl(plane: &ControlPlane, program: &Path, few: &RealClus
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let objects = command(program, &reader, &["status", "-o", "json"]);
     let emqx = command(program, &plane.admin_kubeconfig(), &["status"]);
-    // The pretend EMQX answers on this thread, so that what runs must not hold it.
+    // The simulated EMQX answers on this thread, so that what runs must not hold it.
     let (ours, kubectls) = turn(objects, theirs_again(&theirs)).await;
     row("`status -o json`, EMQX not asked", "≤ 0.35, ≤ 0.25", ours, kubectls);
     let (ours, kubectls) = turn(emqx, theirs).await;

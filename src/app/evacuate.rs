@@ -11,7 +11,6 @@ use crate::error::Exit;
 use crate::model::Strategy;
 use crate::output::Printer;
 
-/// Runs it.
 pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Evacuate) -> Outcome {
     let follow = follow(&evacuate).cloned();
     let Some(follow) = follow.filter(|follow| full(&evacuate, follow) && screen::fits(&printer)) else {

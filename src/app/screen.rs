@@ -32,21 +32,21 @@ pub(super) fn fits(printer: &Printer) -> bool {
     terminal.stdout && !terminal.dumb && !printer.look().plain && std::io::stdin().is_terminal()
 }
 
-/// What is looked at.
+/// The clusters of the view.
 pub(super) struct Looked {
     /// The cluster; `None` for all in sight.
     pub(super) id: Option<InstanceId>,
-    /// Where to look.
+    /// The resources and instances.
     pub(super) scope: Scope,
     /// The operations that are followed; none: whatever runs.
     pub(super) wanted: Vec<String>,
     /// Whether the exit is its verdict's.
     pub(super) judged: bool,
-    /// What we asked EMQX for, where that was the way.
+    /// The strategy that this program sent to EMQX directly.
     pub(super) ours: Option<Strategy>,
 }
 
-/// Finds what is meant by `watch [NAME]`: an error comes before the terminal is taken.
+/// Resolves `watch [NAME]` before the full screen opens, so that an error is printed normally.
 pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looked, Problem> {
     let of =
         |id: Option<InstanceId>, scope| Looked { id, scope, wanted: Vec::new(), judged: false, ours: None };
@@ -68,7 +68,7 @@ pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looke
     Ok(of(Some(id), scope))
 }
 
-/// Where to look for one cluster.
+/// The scope of one cluster.
 pub(super) fn one(id: &InstanceId) -> Scope {
     Scope {
         namespace: Some(id.namespace.clone()),
@@ -79,7 +79,7 @@ pub(super) fn one(id: &InstanceId) -> Scope {
     }
 }
 
-/// Finds what is meant by `rebalance watch [NAME]`. `None` when nothing runs, or it is over already.
+/// Resolves `rebalance watch [NAME]`. `None` when nothing runs, or it has ended.
 pub(super) async fn followed(
     hands: &Hands,
     operation: Option<&OperationName>,
@@ -189,7 +189,7 @@ impl Drop for Spool {
     }
 }
 
-/// What is logged while the screen is on; `None` while it is off.
+/// Log output while the full screen is open; `None` otherwise.
 static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// Bytes of the log that are held at the most; what comes after is dropped (`--log-file` keeps all).
@@ -233,12 +233,12 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         use std::io::Write;
         let held = HELD.lock().ok().and_then(|mut held| held.take()).unwrap_or_default();
-        // Where nobody reads stderr, nobody misses the log.
+        // Ignore write errors of stderr: they cannot be reported.
         let _ = std::io::stderr().write_all(&held);
     }
 }
 
-/// A tap that records while somebody wants it to.
+/// A recorder that can be switched on and off.
 #[derive(Default)]
 pub(super) struct Recordings {
     /// The recorder, and the file's name.
@@ -246,7 +246,7 @@ pub(super) struct Recordings {
 }
 
 impl Recordings {
-    /// Recording into a file from the start, if one was asked for.
+    /// Records to a file from the start, with `--record`.
     pub(super) fn of(follow: &Follow) -> Result<Rc<Self>, Problem> {
         let file = match &follow.record {
             Some(path) => {
@@ -292,12 +292,12 @@ impl Records for Recordings {
     }
 }
 
-/// The verbs as acts: they ask nothing, and what they say is told by the view.
+/// Commands as actions: they do not prompt, and the view shows their messages.
 struct Doing {
     hands: Hands,
 }
 
-/// Hands whose words are kept.
+/// A context whose output is captured.
 pub(super) fn quiet(
     hands: &Hands,
     id: &InstanceId,
@@ -373,7 +373,7 @@ pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
     let doing = Doing { hands: hands.clone() };
     let looked = looked(hands, &Selection::Only).await?;
     let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
-    // A scenario that cannot be rebalanced is worth looking at all the same.
+    // Show the scenario also if it cannot be rebalanced.
     let begun = doing.apply(&id, &strategy, Asked::Auto).await.ok().and_then(|acted| acted.name);
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
     let wanted =

@@ -80,7 +80,7 @@ pub(super) fn install(
     let path = environment("PATH").unwrap_or_default();
     let on_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let Some(folder) = install.folder.or_else(|| beside(&on_path)) else {
-        return Err(Problem::new("cannot tell where kubectl-emqx is", "").hint(ELSEWHERE));
+        return Err(Problem::new("cannot determine where kubectl-emqx is", "").hint(ELSEWHERE));
     };
     let shim = folder.join(SHIM_NAME);
     if shim.is_file() && !install.force && !ours(&shim) {

@@ -21,8 +21,8 @@ use crate::model::SESSION_MOVE_MS;
 
 /// Predict, start, follow, judge and stop rebalances and upgrades of EMQX on Kubernetes
 ///
-/// One honest picture, joined from three sources that disagree: the custom resources (what the operator believes),
-/// the pods and endpoints (what the load balancer sees), and EMQX's own API (what happens to clients).
+/// Joins three sources that can disagree: the custom resources (what the operator observed), the pods and endpoints (what
+/// the load balancer uses), and EMQX's own API (what happens to clients).
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "kubectl-emqx",
@@ -41,62 +41,61 @@ pub(super) struct Root {
     pub(super) verb: Option<VerbArgs>,
 }
 
-/// The verbs.
+/// The subcommands.
 #[derive(Subcommand, Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one, and it lives for a moment")]
 pub(super) enum VerbArgs {
     /// One cluster at a glance: its nodes, what runs, one verdict line
     ///
     /// Joins the custom resource, the pods, the endpoints and EMQX's own API. A source that is forbidden or cannot be
-    /// reached makes the picture poorer and is named once; the exit code stays 0.
+    /// reached is named once, and its values are unknown; the exit code stays 0.
     #[command(verbatim_doc_comment, after_help = help::STATUS)]
     Status(ReadArgs),
     /// A row per EMQX node: pod, role, ready, serving, connections, sessions
     ///
-    /// `serving` is whether the Service leads new clients to the node. `?` is not known; it is never written 0.
+    /// `serving` is whether the Service routes new clients to the node. `?` is unknown; unknown is never shown as 0.
     #[command(verbatim_doc_comment, after_help = help::NODES)]
     Nodes(ReadArgs),
-    /// The full screen: every node, what runs, how far, and what comes next
+    /// The full-screen view: nodes, the running operation, its progress, and the next step
     ///
-    /// Without a terminal, with --plain or -o jsonl: a line for every step of what goes on, until Ctrl-C.
+    /// Without a terminal, with --plain or -o jsonl: a line for every step of the running operation, until Ctrl-C.
     /// `?` shows the keys.
     #[command(verbatim_doc_comment, visible_alias = "ui", after_help = help::VIEW)]
     Watch(ViewArgs),
     /// Even out connections: plan, start, follow, stop
     ///
-    /// Without a verb: what runs and what ran, and what to type next.
+    /// Without a subcommand: running and past rebalances, and the next command to type.
     #[command(verbatim_doc_comment, after_help = help::REBALANCE)]
     Rebalance(RebalanceArgs),
-    /// Empty EMQX nodes: plan, start, follow, stop
+    /// Evacuate EMQX nodes: plan, start, follow, stop
     ///
-    /// An evacuated node moves its clients and sessions to the other nodes and refuses new clients until it is stopped.
+    /// An evacuated node moves its clients and sessions to the other nodes and refuses new clients until the evacuation is stopped.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE)]
     Evacuate(EvacuateArgs),
-    /// A new image: plan, start, guard, follow, turn back
+    /// Upgrade to a new image: plan, start, guard, follow, roll back
     ///
-    /// Without a verb: the same as `upgrade apply --watch`.
+    /// Without a subcommand: `upgrade apply --watch`.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE)]
     Upgrade(UpgradeArgs),
     /// Play a recording: every operation in it, with its verdict
     ///
-    /// A recording is what `--record` writes: JSON lines of what Kubernetes and EMQX said, and when.
+    /// A recording is a file of `--record`: the responses of Kubernetes and EMQX as JSON lines, with their times.
     #[command(verbatim_doc_comment, after_help = help::REPLAY)]
     Replay(ReplayArgs),
-    /// A pretend cluster inside the program, shown at work
+    /// Run a whole rebalance on a simulated cluster inside the program
     ///
-    /// Runs a whole rebalance through the real client against a pretend Kubernetes and EMQX on this machine.
-    /// Nothing else is contacted.
+    /// The real client runs against a simulated Kubernetes and EMQX on this machine. Nothing else is contacted.
     #[command(verbatim_doc_comment, after_help = help::DEMO)]
     Demo(DemoArgs),
-    /// The versions in play: plugin, Kubernetes, operator, EMQX
+    /// The versions of the plugin, Kubernetes, the operator and EMQX
     ///
-    /// `kubectl emqx --version` tells the plugin's alone and contacts nothing.
+    /// `kubectl emqx --version` prints only the plugin's version and contacts nothing.
     #[command(verbatim_doc_comment, after_help = help::VERSION)]
     Version(VersionArgs),
     /// Completion for a shell, and for `kubectl emqx <Tab>`
     ///
-    /// `completion install` writes what kubectl's own completion asks on `kubectl emqx <Tab>`. The script of a shell is for
-    /// those who type the program's own name, with a dash.
+    /// `completion install` writes the helper that kubectl's own completion runs on `kubectl emqx <Tab>`. The script of a
+    /// shell completes the program's own name, with a dash.
     #[command(verbatim_doc_comment, after_help = help::COMPLETION)]
     Completion(CompletionArgs),
 }
@@ -116,7 +115,7 @@ pub(super) struct ReadArgs {
 /// `watch`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ViewArgs {
-    /// The EMQX or EmqxEnterprise; all that are in sight when it is left out and there are several
+    /// The EMQX or EmqxEnterprise [default: all that can be listed]
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
     #[command(flatten)]
@@ -146,46 +145,47 @@ pub(super) struct RebalanceArgs {
     pub(super) verb: Option<RebalanceVerbArgs>,
 }
 
-/// The verbs of `rebalance`.
+/// The subcommands of `rebalance`.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum RebalanceVerbArgs {
-    /// What would happen, and why; writes nothing
+    /// Show what a rebalance would do, and why; writes nothing
     ///
-    /// EMQX's own rule, round by round: who gives, who receives, how long it takes, how many clients are cut, and whether
-    /// it would start at all. Exit 0 when it would run or there is nothing to do, 6 when a check refuses it.
+    /// Computes EMQX's own rule round by round: donors, recipients, duration, disconnected clients, and whether EMQX would
+    /// start it. Exit 0 when it would run or there is nothing to do, 6 when a check refuses it.
     #[command(verbatim_doc_comment, after_help = help::PLAN)]
     Plan(PlanArgs),
-    /// The Rebalance manifest on stdout, every field written out
+    /// Print the Rebalance manifest, every field written out
     ///
-    /// In the API version and form that the server takes, for `kubectl apply` or a repository.
+    /// In the API version and form that the server accepts, for `kubectl apply` or a repository.
     #[command(verbatim_doc_comment, after_help = help::GENERATE)]
     Generate(GenerateArgs),
-    /// Check, plan, ask, start
+    /// Check, plan, confirm, start a rebalance
     ///
-    /// Shows the plan on stderr, asks, looks at fresh counts again, and creates a Rebalance under a new name, which is all
-    /// that goes to stdout. Never one that would do nothing, never a second one.
+    /// Prints the plan to stderr, prompts, reads the counts again, and creates a Rebalance with a new name, which is the
+    /// only text on stdout. Never creates a Rebalance that would do nothing, and never a second one.
     #[command(verbatim_doc_comment, after_help = help::APPLY)]
     Apply(ApplyArgs),
-    /// Follow one to its verdict
+    /// Follow a rebalance to its verdict
     ///
-    /// Goes by what happens to clients, not by the operator's phase alone. A few lines redrawn in place on a terminal, else
-    /// a line per change. Ctrl-C leaves the rebalance running.
+    /// The verdict depends on what happens to clients, not only on the operator's phase. On a terminal a few lines are
+    /// redrawn in place, otherwise a line is printed per change. Ctrl-C leaves the rebalance running.
     #[command(verbatim_doc_comment, after_help = help::WATCH)]
     Watch(WatchArgs),
-    /// Stop one for real, and prove it
+    /// Stop a rebalance and verify that it stopped
     ///
-    /// Tells EMQX, verifies that nothing is evicted any more, and then removes the object; one that no operator has picked
-    /// up is removed before it starts. EMQX that answers errors is asked again until --timeout, and nothing is removed.
+    /// Sends the stop to EMQX, verifies that no client is evicted any more, and then deletes the object; an object that no
+    /// operator has picked up is deleted before it starts. While EMQX answers with errors, the stop is retried until
+    /// --timeout, and nothing is deleted.
     #[command(verbatim_doc_comment, after_help = help::STOP)]
     Stop(StopArgs),
-    /// Running and past ones, with verdict and duration
+    /// List running and past rebalances, with verdict and duration
     ///
-    /// Also what runs in EMQX without any object. A past one is judged by what `apply` left in its annotation.
+    /// Includes rebalances that run in EMQX without an object. A past rebalance is judged by the annotation of `apply`.
     #[command(verbatim_doc_comment, after_help = help::LIST)]
     List(ListArgs),
     /// Delete finished Rebalance objects
     ///
-    /// Never one that may still be running.
+    /// Never deletes an object whose rebalance may still be running.
     #[command(verbatim_doc_comment, after_help = help::PRUNE)]
     Prune(PruneArgs),
 }
@@ -202,10 +202,10 @@ pub(super) struct PlanArgs {
     /// Sessions of each node, with --counts [default: the connections]
     #[arg(long, value_name = "N,N,…", value_parser = value::counts, allow_hyphen_values = true)]
     pub(super) sessions: Option<Counts>,
-    /// Seconds for which an evicted client stays away [default: 0]
+    /// Seconds until an evicted client reconnects [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) reconnect_delay: Option<u64>,
-    /// Where evicted clients come back
+    /// Where evicted clients reconnect
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub(super) lb: LoadBalancer,
     /// Milliseconds that EMQX takes to move one session
@@ -227,7 +227,7 @@ pub(super) struct GenerateArgs {
     /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
-    /// For this operator line, without asking a cluster; needs NAME
+    /// For this operator line, without contacting a cluster; needs NAME
     #[arg(long, value_name = "LINE", value_parser = ["2.2", "2.3"])]
     pub(super) for_operator: Option<String>,
     /// A fixed name for the Rebalance [default: one with the time in it]
@@ -283,7 +283,7 @@ pub(super) struct WatchArgs {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", value_enum)]
     pub(super) output: Option<StreamForm>,
-    /// What it does anyway
+    /// Accepted for compatibility with kubectl; no effect
     #[arg(short, long, hide = true)]
     pub(super) watch: bool,
     #[command(flatten)]
@@ -300,7 +300,7 @@ pub(super) struct StopArgs {
     pub(super) name: Option<OperationName>,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-    /// Wait for so long at most
+    /// Limit of the wait
     #[arg(long, value_name = "DURATION", value_parser = value::limit, default_value = "60s")]
     pub(super) timeout: Duration,
     #[command(flatten)]
@@ -342,7 +342,7 @@ pub(super) struct ReplayArgs {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", value_enum)]
     pub(super) output: Option<StreamForm>,
-    /// Play it so many times faster than it happened [default: at once]
+    /// Play it N times faster than it was recorded [default: at once]
     #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
     pub(super) speed: Option<f64>,
 }
@@ -350,21 +350,21 @@ pub(super) struct ReplayArgs {
 /// `demo`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct DemoArgs {
-    /// What is played
+    /// The scenario
     pub(super) scenario: Option<String>,
-    /// So many times faster than real time [default: 6]
+    /// Run N times faster than real time [default: 6]
     #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
     pub(super) speed: Option<f64>,
     #[command(subcommand)]
     pub(super) verb: Option<DemoVerbArgs>,
 }
 
-/// The verb of `demo`.
+/// The subcommand of `demo`.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum DemoVerbArgs {
-    /// The pretend cluster left running, for any command and for kubectl itself
+    /// Leave the simulated cluster running, for any command and for kubectl
     ///
-    /// Prints `export KUBECONFIG=…` as its first line once it answers, and runs until Ctrl-C.
+    /// Prints `export KUBECONFIG=…` as its first line once it serves requests, and runs until Ctrl-C.
     #[command(verbatim_doc_comment, after_help = help::DEMO_SERVE)]
     Serve(ServeArgs),
 }
@@ -372,18 +372,18 @@ pub(super) enum DemoVerbArgs {
 /// `demo serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
-    /// What is played
+    /// The scenario
     pub(super) scenario: Option<String>,
-    /// So many times faster than real time [default: 1]
+    /// Run N times faster than real time [default: 1]
     #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
     pub(super) speed: Option<f64>,
     /// Write the kubeconfig here
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig_out: Option<PathBuf>,
-    /// Overwrite the file of --kubeconfig-out or --log-file whatever it holds
+    /// Overwrite the file of --kubeconfig-out or --log-file even if this program did not write it
     #[arg(long)]
     pub(super) force: bool,
-    /// Play a scenario of your own
+    /// Your own scenario
     #[arg(long, value_name = "SCENARIO.yaml")]
     pub(super) file: Option<PathBuf>,
 }
@@ -398,12 +398,12 @@ pub(super) struct CompletionArgs {
     pub(super) verb: Option<CompletionVerbArgs>,
 }
 
-/// The verb of `completion`.
+/// The subcommand of `completion`.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum CompletionVerbArgs {
-    /// Write `kubectl_complete-emqx`, which kubectl asks on `kubectl emqx <Tab>`
+    /// Write `kubectl_complete-emqx`, which kubectl runs on `kubectl emqx <Tab>`
     ///
-    /// It has to be on the PATH; kubectl's own completion has to be on (kubectl completion --help).
+    /// It must be on the PATH, and kubectl's own completion must be enabled (kubectl completion --help).
     #[command(verbatim_doc_comment, after_help = help::COMPLETION_INSTALL)]
     Install(InstallArgs),
 }
@@ -414,7 +414,7 @@ pub(super) struct InstallArgs {
     /// Into this folder [default: beside the program]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(super) dir: Option<PathBuf>,
-    /// Overwrite kubectl_complete-emqx, or the file of --log-file, whatever it holds
+    /// Overwrite kubectl_complete-emqx, or the file of --log-file, even if this program did not write it
     #[arg(long)]
     pub(super) force: bool,
 }

@@ -19,18 +19,19 @@ pub(super) struct EvacuateArgs {
 /// The subcommands of `evacuate`.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum EvacuateVerbArgs {
-    /// Check, plan, ask, start
+    /// Check, plan, confirm, start an evacuation
     ///
-    /// Shows on stderr how many clients and sessions move, for how long, and how many clients reconnect to each other node a
-    /// second; asks; then starts the evacuation through EMQX's own API. The node refuses clients until `evacuate stop`.
+    /// Prints to stderr the number of clients and sessions that move, the duration, and the reconnects per second on each
+    /// other node; prompts; then starts the evacuation through EMQX's own API. The node refuses clients until `evacuate
+    /// stop`.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_START)]
     Start(EvacuateStartArgs),
     /// Stop an evacuation and verify that the node serves again
     ///
-    /// EMQX no longer lists the evacuation, the node's own availability check passes, and the Service leads clients to it.
+    /// EMQX no longer lists the evacuation, the node's own availability check passes, and the Service routes clients to it.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_STOP)]
     Stop(EvacuateStopArgs),
-    /// How far the evacuation of each node is
+    /// Show the progress of the evacuation of each node
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_STATUS)]
     Status(EvacuateStatusArgs),
     /// Follow evacuations to their verdict
@@ -38,7 +39,7 @@ pub(super) enum EvacuateVerbArgs {
     /// Ctrl-C leaves them running.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_WATCH)]
     Watch(EvacuateWatchArgs),
-    /// Every evacuation that runs
+    /// List every running evacuation
     ///
     /// Also those that another client started, and those that EMQX restored from disk after a restart.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_LIST)]
@@ -77,10 +78,10 @@ pub(super) struct EvacuateSettingsArgs {
     /// Sessions that each node gives per second [default: 500]
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) sess_evict_rate: Option<u64>,
-    /// Wait for load balancers to notice [default: 60s]
+    /// Wait for load balancers to remove the node [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_health_check: Option<u64>,
-    /// Wait for clients to take their sessions over [default: 60s]
+    /// Wait for clients to take over their sessions [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_takeover: Option<u64>,
     /// Move sessions to these nodes only [default: all other nodes]
@@ -109,7 +110,7 @@ pub(super) struct EvacuateStopArgs {
 /// `evacuate status`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct EvacuateStatusArgs {
-    /// EMQX nodes, by their own name or by their pod's; every evacuation that runs when left out
+    /// EMQX nodes, by their own name or by their pod's; every running evacuation when omitted
     #[arg(value_name = "NODE|POD", value_parser = value::target)]
     pub(super) targets: Vec<String>,
     #[command(flatten)]
@@ -119,7 +120,7 @@ pub(super) struct EvacuateStatusArgs {
 /// `evacuate watch`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct EvacuateWatchArgs {
-    /// EMQX nodes, by their own name or by their pod's; every evacuation that runs when left out
+    /// EMQX nodes, by their own name or by their pod's; every running evacuation when omitted
     #[arg(value_name = "NODE|POD", value_parser = value::target)]
     pub(super) targets: Vec<String>,
     /// The form of the output

@@ -20,35 +20,36 @@ pub(super) struct UpgradeArgs {
     pub(super) verb: Option<UpgradeVerbArgs>,
 }
 
-/// The verbs of `upgrade`.
+/// The subcommands of `upgrade`.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum UpgradeVerbArgs {
-    /// What would happen, and why; writes nothing
+    /// Show what an upgrade would do, and why; writes nothing
     ///
-    /// Which pod goes when, how long each takes and all of it, what it needs meanwhile, and what speaks against it.
+    /// The order of the pods, the duration of each step and of the whole, the resources that it needs, and the findings.
     /// Exit 0 when it would run or there is nothing to do, 6 when a check refuses it.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_PLAN)]
     Plan(UpgradePlanArgs),
-    /// The change on stdout, for a repository
+    /// Print the change, for a repository
     ///
-    /// The same fields that `upgrade apply` would write: as a patch, as the whole object, or as a kustomize component.
+    /// The fields that `upgrade apply` would write: as a patch, as the whole object, or as a kustomize component.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_GENERATE)]
     Generate(UpgradeGenerateArgs),
-    /// Check, plan, ask, change
+    /// Check, plan, confirm, change the image
     ///
-    /// Shows the plan on stderr, asks, looks again, and changes the object by one server-side apply of the fields that are
-    /// meant. On EmqxEnterprise v1beta4 it is guarded: old pods are held until they are empty.
+    /// Prints the plan to stderr, prompts, checks again, and changes the object by one server-side apply of only the
+    /// fields that change. On EmqxEnterprise v1beta4 it is guarded: old pods are retained until they are empty.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_APPLY)]
     Apply(UpgradeApplyArgs),
-    /// Follow one to its verdict; goes on with a guarded one
+    /// Follow an upgrade to its verdict; continue a guarded upgrade
     ///
-    /// Goes by pods, sets and what happens to clients, not by the operator's word alone. A guarded upgrade that was left
-    /// alone is picked up where it stood. Ctrl-C leaves it as it is.
+    /// The verdict depends on pods, sets and what happens to clients, not only on the operator's status. A guarded upgrade
+    /// that was interrupted continues at the same step. Ctrl-C leaves it as it is.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_WATCH)]
     Watch(UpgradeWatchArgs),
-    /// Back to the image before, and follow that to its end
+    /// Roll back to the previous image, and follow the rollback
     ///
-    /// Says how long the way back takes, and how long going on would. Where no way back is known to work, it refuses.
+    /// Prints how long the rollback takes, and how long the upgrade would still take. Refused where no rollback is known to
+    /// work.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_UNDO)]
     Undo(UpgradeUndoArgs),
 }
@@ -58,22 +59,22 @@ pub(super) enum UpgradeVerbArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Upgrade")]
 pub(super) struct ChangeArgs {
-    /// The image that is to run
+    /// The new image
     #[arg(long, value_name = "IMAGE", value_parser = value::image)]
     pub(super) image: Option<Image>,
-    /// The version that is to run, where the object names it apart (v1beta4)
+    /// The new version, where the object has it in a field of its own (v1beta4)
     #[arg(long, value_name = "VERSION", value_parser = value::version)]
     pub(super) version: Option<String>,
-    /// A second set beside the first, which is emptied and removed
+    /// A second set of pods; the first set is evacuated and removed
     #[arg(long)]
     pub(super) blue_green: bool,
     /// Pod by pod, in place
     #[arg(long)]
     pub(super) rolling: bool,
-    /// Leave it to the operator of v1beta4, which deletes loaded pods
+    /// Leave the upgrade to the operator of v1beta4, which deletes pods with their clients still connected
     #[arg(long)]
     pub(super) unguarded: bool,
-    /// Empty old pods one after another, not together (v1beta4)
+    /// Evacuate old pods one after another, not together (v1beta4)
     #[arg(long)]
     pub(super) one_by_one: bool,
     /// Clients that are disconnected per second [default: the object's]
@@ -82,7 +83,7 @@ pub(super) struct ChangeArgs {
     /// Sessions that are moved per second [default: the object's]
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) sess_evict_rate: Option<u64>,
-    /// Wait for clients to take their sessions over [default: the object's]
+    /// Wait for clients to take over their sessions [default: the object's]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_takeover: Option<u64>,
     /// Wait for load balancers to notice (v2) [default: the object's]
@@ -94,7 +95,7 @@ pub(super) struct ChangeArgs {
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct ForceArgs {
-    /// Take over fields that another tool keeps
+    /// Take over fields that another tool manages
     #[arg(long)]
     pub(super) force_conflicts: bool,
 }
@@ -179,10 +180,10 @@ pub(super) struct UpgradeWatchArgs {
     /// The form of the output
     #[arg(short, long, value_name = "FORM", value_enum)]
     pub(super) output: Option<StreamForm>,
-    /// What it does anyway
+    /// Accepted for compatibility with kubectl; no effect
     #[arg(short, long, hide = true)]
     pub(super) watch: bool,
-    /// Whose change it is, where a guarded one is gone on with
+    /// The field manager of the changes, when a guarded upgrade continues
     #[arg(long, value_name = "NAME", default_value = crate::model::FIELD_MANAGER)]
     pub(super) field_manager: String,
     #[command(flatten)]
@@ -195,13 +196,13 @@ pub(super) struct UpgradeUndoArgs {
     /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
-    /// Back to this image [default: that of the newest other set]
+    /// The image to roll back to [default: that of the newest other set]
     #[arg(long, value_name = "IMAGE", value_parser = value::image)]
     pub(super) to: Option<Image>,
     /// The form of the output
     #[arg(short, long, value_name = "FORM", value_enum)]
     pub(super) output: Option<StreamForm>,
-    /// What it does anyway
+    /// Accepted for compatibility with kubectl; no effect
     #[arg(short, long, hide = true)]
     pub(super) watch: bool,
     #[command(flatten)]

@@ -1,12 +1,12 @@
-//! What the last of the words that were typed could become, in the protocol of kubectl and cobra: a candidate a line,
-//! with what it is behind a tab, and `:N` at the end, which tells the shell what to do besides.
+//! Completes the last word of a command line, in the protocol of kubectl and cobra: one candidate per line, its description
+//! after a tab, and `:N` at the end, the directive for the shell.
 //!
 //! ```text
-//! words ──► the clap tree ──► what is known at once (verbs, flags, values)
-//!                        └──► which names would do ──► (others look them up) ──► answer
+//! words ──► the clap tree ──► static candidates (commands, flags, values)
+//!                        └──► the kind of names ──► (looked up in the cluster) ──► answer
 //! ```
 //!
-//! Pure: whose names they are, and what is typed besides, is all that it knows of a cluster.
+//! Pure: it returns which names are needed, and does not contact a cluster.
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ const NO_SPACE: u8 = 2;
 /// The shell does not fall back to the names of files.
 const NO_FILES: u8 = 4;
 
-/// One thing that the word could become.
+/// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
     /// What would stand there.
@@ -43,8 +43,8 @@ impl Candidate {
     }
 }
 
-/// What is asked by the hidden entry: the words behind the program's name, the last of them to be completed. The flags
-/// among them that every verb has tell which cluster is meant; `parse` reads them as a command line of their own.
+/// Reads the arguments of the hidden entry: the words after the program's name, the last of them to be completed. `parse`
+/// reads the global flags among them, which select the cluster, as a command line of their own.
 pub(super) fn intent(
     command: &Command,
     words: &[OsString],
@@ -63,7 +63,7 @@ pub(super) fn intent(
     Intent { global, verb: Verb::Complete(completing) }
 }
 
-/// What the last of these words could become, and the flags before it that every verb has.
+/// What completes the last word, and the global flags before it.
 fn completing(command: &Command, words: &[String]) -> (Completing, Vec<String>) {
     let mut typed =
         Typed { verb: command, path: Vec::new(), places: 0, flags: Vec::new(), shared: Vec::new() };
@@ -94,12 +94,12 @@ fn completing(command: &Command, words: &[String]) -> (Completing, Vec<String>) 
     (completing, typed.shared)
 }
 
-/// What was typed before the last word.
+/// The words before the last one.
 struct Typed<'a> {
     verb: &'a Command,
     /// The names of the verbs, `rebalance` and `apply`.
     path: Vec<&'a str>,
-    /// How many words of it were no verb and no flag.
+    /// The number of positional arguments.
     places: usize,
     flags: Vec<&'a str>,
     /// Those that every verb has.
@@ -128,14 +128,13 @@ impl<'a> Typed<'a> {
     fn flag(&mut self, arg: &'a Arg, value: Option<&str>) {
         let Some(long) = arg.get_long() else { return };
         self.flags.push(long);
-        // Nothing is logged while somebody types.
+        // Completion does not log.
         if arg.is_global_set() && !matches!(long, "v" | "log-file") {
             self.shared.push(value.map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")));
         }
     }
 
-    /// Takes in a word of flags, `--long`, `--long=value` or `-xyvalue`; gives back the flag that the next word is
-    /// the value of.
+    /// Reads a word of flags, `--long`, `--long=value` or `-xyvalue`; returns the flag whose value is the next word.
     fn flags_of(&mut self, word: &str) -> Option<&'a Arg> {
         if let Some(name) = word.strip_prefix("--") {
             let (name, value) =
@@ -210,7 +209,7 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     }
 }
 
-/// The checks that a verb can be told to skip.
+/// The checks that a command can skip.
 fn checks(path: &[&str]) -> &'static [&'static str] {
     match path {
         ["upgrade", ..] => &SKIPPABLE,
@@ -239,7 +238,7 @@ fn names(arg: &Arg) -> Option<Names> {
 }
 
 impl Completing {
-    /// What the shell is told, once the names that could be had are there.
+    /// The answer for the shell, with the names that were found.
     pub fn answer(&self, found: Vec<Candidate>) -> String {
         let mut said = BTreeSet::new();
         let mut lines = String::new();

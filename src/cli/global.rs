@@ -14,9 +14,9 @@ const CLUSTER: &str = "Cluster (as in kubectl)";
 /// Under which heading the ways to EMQX stand.
 const EMQX: &str = "EMQX's own API";
 /// Under which heading looks and logs stand.
-const LOOK: &str = "Looks and logs";
+const LOOK: &str = "Output and logs";
 
-/// Flags that every verb has.
+/// Flags of every command.
 #[derive(Args, Clone, Debug)]
 pub(super) struct GlobalArgs {
     #[command(flatten)]

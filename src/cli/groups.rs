@@ -97,16 +97,16 @@ impl ValueEnum for ApplyForm {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct WriteArgs {
-    /// Only try it, here or on the API server
+    /// Dry run, in the program or on the API server
     #[arg(long, value_name = "WHERE", value_enum, default_value_t)]
     pub(super) dry_run: DryRun,
-    /// Whose change it is
+    /// The field manager of the change
     #[arg(long, value_name = "NAME", default_value = crate::model::FIELD_MANAGER)]
     pub(super) field_manager: String,
-    /// Do not ask
+    /// Do not prompt
     #[arg(short, long)]
     pub(super) yes: bool,
-    /// Why, in your own words; kept with the change
+    /// The reason; stored with the change
     #[arg(long, value_name = "TEXT", value_parser = value::sentence)]
     pub(super) reason: Option<String>,
     /// Exit with 3 when nothing changed
@@ -130,7 +130,7 @@ impl Default for WriteArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct SkipArgs {
-    /// Go on although this check refuses (repeatable)
+    /// Continue although this check refuses (repeatable)
     #[arg(long, value_name = "CHECK", value_parser = value::check_id)]
     pub(super) skip_check: Vec<String>,
 }
@@ -139,7 +139,7 @@ pub(super) struct SkipArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Following")]
 pub(super) struct FollowArgs {
-    /// Follow for so long at most (exit 5 when it still runs)
+    /// Limit of the follow (exit 5 when the operation still runs)
     #[arg(long, value_name = "DURATION", value_parser = value::limit)]
     pub(super) timeout: Option<Duration>,
     /// A few lines redrawn in place
@@ -148,10 +148,10 @@ pub(super) struct FollowArgs {
     /// The full screen, also after `apply`
     #[arg(long)]
     pub(super) full: bool,
-    /// Nothing can be changed from the full screen
+    /// No changes from the full screen
     #[arg(long)]
     pub(super) read_only: bool,
-    /// Keep everything that comes in, as JSON lines
+    /// Record everything that is received, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 }
@@ -182,10 +182,10 @@ pub(super) struct StrategyArgs {
     /// Sessions that a donor gives per second [default: 500]
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) sess_evict_rate: Option<u64>,
-    /// Wait for load balancers to notice [default: 60s]
+    /// Wait for load balancers to remove the donors [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_health_check: Option<u64>,
-    /// Wait for clients to take their sessions over [default: 60s]
+    /// Wait for clients to take over their sessions [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_takeover: Option<u64>,
     /// Connections that donors may have more than recipients [default: 1000]

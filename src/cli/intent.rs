@@ -1,4 +1,4 @@
-//! What is meant: checked, complete, with defaults filled in. After this no code asks whether a flag was given.
+//! The checked request, complete with defaults. Code after this does not depend on whether a flag was given.
 
 pub mod evacuate;
 pub mod upgrade;
@@ -26,13 +26,13 @@ pub struct Global {
     pub connect: Connection,
     /// How EMQX is reached.
     pub emqx: EmqxAccess,
-    /// How it looks.
+    /// Colour and form.
     pub look: Look,
     /// What is logged.
     pub log: Log,
 }
 
-/// kubectl's own flags, as typed. What is absent comes from the kubeconfig.
+/// kubectl's own flags, as given. Absent values come from the kubeconfig.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     /// `--namespace`.
@@ -65,7 +65,7 @@ pub struct Connection {
     pub insecure: bool,
     /// `--request-timeout`; `None` is no limit, as kubectl's `0`.
     pub request_timeout: Option<Duration>,
-    /// Whether a login command must neither ask nor say anything: while somebody types.
+    /// Whether a login command must not prompt or print: during completion.
     pub silent: bool,
 }
 
@@ -120,7 +120,7 @@ pub enum Level {
     Error,
     /// And what may.
     Warn,
-    /// And what is done.
+    /// Also actions.
     Info,
     /// And how.
     Debug,
@@ -167,7 +167,7 @@ pub enum Verb {
     Completion(Shell),
     /// `completion install`.
     CompletionInstall(CompletionInstall),
-    /// What a shell asks while somebody types.
+    /// A completion request of a shell.
     Complete(Completing),
 }
 
@@ -194,12 +194,12 @@ pub enum Shell {
     Powershell,
 }
 
-/// What a word could become ([`super::complete`]).
+/// The candidates of a word ([`super::complete`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completing {
     /// The beginning that was typed.
     pub word: String,
-    /// What is known without asking anybody.
+    /// Candidates that need no look-up.
     pub candidates: Vec<Candidate>,
     /// Whose names would do as well.
     pub names: Option<Names>,
@@ -207,7 +207,7 @@ pub struct Completing {
     pub files: bool,
 }
 
-/// Names that somebody else knows.
+/// Kinds of names that are looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Of the cluster's namespaces.
@@ -297,7 +297,7 @@ pub enum BackendChoice {
 pub enum PlanSource {
     /// A cluster; `None` for the only one of the namespace.
     Cluster(Option<InstanceName>),
-    /// What was typed: nothing is contacted.
+    /// Counts from the command line: nothing is contacted.
     Numbers {
         /// Live clients, one per node.
         connections: Vec<u64>,
@@ -323,7 +323,7 @@ pub enum LoadBalancer {
 pub struct Plan {
     /// The numbers.
     pub source: PlanSource,
-    /// What would be asked of EMQX.
+    /// The strategy for EMQX.
     pub strategy: Strategy,
     /// Seconds for which an evicted client stays away.
     pub reconnect_delay: u64,
@@ -348,7 +348,7 @@ pub struct Generate {
     pub line: Option<OperatorLine>,
     /// A fixed name; else one with the time in it.
     pub name: Option<String>,
-    /// What is asked of EMQX.
+    /// The strategy for EMQX.
     pub strategy: Strategy,
     /// The form.
     pub output: Manifest,
@@ -368,7 +368,7 @@ pub enum ManifestFile {
 pub enum ApplySource {
     /// A rebalance of an instance (`None`: the only one of the namespace).
     Instance(Option<InstanceName>, Strategy),
-    /// What a manifest asks for.
+    /// The request of a manifest.
     File(ManifestFile),
 }
 
@@ -393,7 +393,7 @@ pub struct Write {
     pub field_manager: String,
     /// Without asking.
     pub yes: bool,
-    /// Why, in the user's own words.
+    /// The user's reason.
     pub reason: Option<String>,
     /// Whether "nothing changed" is an exit of its own.
     pub error_unchanged: bool,
@@ -428,7 +428,7 @@ pub struct View {
 /// What `apply` does after it made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It says so in this form, and leaves.
+    /// Print the help or version in this form, and exit.
     Leave(Output),
     /// It stays to the verdict.
     Follow(Follow),
@@ -469,7 +469,7 @@ pub enum OperationName {
 /// `rebalance watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watch {
-    /// Which; `None` for the only one that runs.
+    /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
     /// Where it is looked for.
     pub backend: BackendChoice,
@@ -480,7 +480,7 @@ pub struct Watch {
 /// `rebalance stop`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Which; `None` for the only one that runs.
+    /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
     /// Where it is looked for.
     pub backend: BackendChoice,
@@ -525,7 +525,7 @@ pub struct Replay {
     pub file: PathBuf,
     /// The form.
     pub stream: Stream,
-    /// Whether a form was asked for: then it is lines also on a terminal.
+    /// Whether a form was requested: then it prints lines also on a terminal.
     pub lines: bool,
     /// How many times faster than it happened; `None` at once.
     pub speed: Option<f64>,
@@ -543,7 +543,7 @@ pub struct Demo {
 /// What `demo serve` plays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// One that is inside the program; `None` for the documented one.
+    /// A built-in scenario; `None` for the documented one.
     Named(Option<String>),
     /// One from a file.
     File(PathBuf),
@@ -552,7 +552,7 @@ pub enum Scenario {
 /// `demo serve`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoServe {
-    /// What is played.
+    /// The scenario.
     pub scenario: Scenario,
     /// How many times faster than real time.
     pub speed: f64,

@@ -1,8 +1,7 @@
-//! Words in: what was typed becomes a checked [`Intent`]. No IO, nothing asked of a cluster; the environment is
-//! handed in.
+//! Parses a command line into a checked [`Intent`]. No IO, no cluster; the environment is an argument.
 //!
 //! ```text
-//! words + KUBECTL_EMQX_* ──► args (what was typed) ──► rules ──► intent (what is meant)
+//! words + KUBECTL_EMQX_* ──► args (clap) ──► rules ──► intent (the checked request)
 //! ```
 //!
 //! May import `model` and `error`.
@@ -77,7 +76,7 @@ fn read(
     let found = matches(command, &typed)?;
     let defaults = environment::defaults(command, &found, env)?;
     for default in &defaults {
-        // One by one, so that the error names the variable and not a flag that nobody typed.
+        // One by one, so that the error names the variable and not a flag that the user did not type.
         if let Err(Parsed::Wrong(problem)) = matches(command, &environment::with(&typed, &[default])) {
             let what = format!("{}: {}", default.variable, problem.what);
             return Err(Parsed::Wrong(Problem { what, ..problem }));
@@ -86,7 +85,7 @@ fn read(
     let mut fitting: Vec<&environment::Default> = defaults.iter().collect();
     let intent = match meant(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
-            // Some default does not fit to what was typed: those that do are kept.
+            // A default conflicts with the typed flags: keep only the defaults that do not.
             let mut best = meant(command, &typed)?;
             fitting.clear();
             for default in &defaults {
@@ -119,7 +118,7 @@ fn matches(command: &Command, words: &[OsString]) -> Result<clap::ArgMatches, Pa
     })
 }
 
-/// What is meant by these words; `None` inside when no verb is among them.
+/// The request of these words; `None` without a subcommand.
 fn meant(command: &Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
     let matches = matches(command, words)?;
     let root =
@@ -127,7 +126,7 @@ fn meant(command: &Command, words: &[OsString]) -> Result<Option<Intent>, Parsed
     Ok(rules::intent(root)?)
 }
 
-/// The command that the words lead to: `kubectl emqx rebalance plan`.
+/// The path of the command in these words: `kubectl emqx rebalance plan`.
 fn verb(mut command: &Command, words: &[OsString]) -> String {
     let mut path = "kubectl emqx".to_owned();
     for word in words.iter().filter_map(|word| word.to_str()) {

@@ -27,7 +27,8 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
                 |bad| bad.why.clone(),
             );
             let hint = bad.and_then(|bad| bad.hint.clone()).unwrap_or(help);
-            Problem::usage(format!("`{value}` is no value for {flag}"), harmless(&why)).hint(harmless(&hint))
+            Problem::usage(format!("invalid value `{value}` for {flag}"), harmless(&why))
+                .hint(harmless(&hint))
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             let takes = list(error, ContextKind::ValidValue).join(", ");
@@ -42,14 +43,14 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
             let takes = list(error, ContextKind::ValidValue).join(", ");
             let near = text(error, ContextKind::SuggestedValue);
             let hint = near.map_or(help, |near| format!("did you mean {near}?"));
-            Problem::usage(format!("`{value}` is no value for {flag}"), format!("it takes one of {takes}"))
+            Problem::usage(format!("invalid value `{value}` for {flag}"), format!("it takes one of {takes}"))
                 .hint(hint)
         }
         ErrorKind::UnknownArgument => {
             let what = if flag.starts_with('-') {
                 format!("unknown flag {flag}")
             } else {
-                format!("`{flag}` is one word too many")
+                format!("unexpected argument `{flag}`")
             };
             let near = text(error, ContextKind::SuggestedArg);
             let hint = near.map_or(help, |near| format!("did you mean {near}?"));
@@ -61,7 +62,7 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
             near.retain(|near| is_slip(near, &word));
             let hint =
                 if near.is_empty() { help } else { format!("did you mean {verb} {}?", near.join(" or ")) };
-            Problem::usage(format!("unknown command `{word}`"), format!("`{verb}` has no such verb"))
+            Problem::usage(format!("unknown command `{word}`"), format!("`{verb}` has no such subcommand"))
                 .hint(hint)
         }
         ErrorKind::ArgumentConflict => {
@@ -69,9 +70,9 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
             let why = if other.is_empty() || flag_of(&other) == flag {
                 "it is given twice".to_owned()
             } else {
-                format!("it does not go with {other}")
+                format!("it cannot be combined with {other}")
             };
-            Problem::usage(format!("{flag} cannot be used so"), why).hint(help)
+            Problem::usage(format!("invalid combination for {flag}"), why).hint(help)
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = list(error, ContextKind::InvalidArg)

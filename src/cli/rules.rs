@@ -82,7 +82,7 @@ fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
     if args.insecure_skip_tls_verify && args.certificate_authority.is_some() {
         return Err(usage(
             "--insecure-skip-tls-verify and --certificate-authority contradict each other",
-            "one says not to verify, the other what to verify with",
+            "the first disables verification, the second configures it",
             "leave one of them out",
         ));
     }
@@ -125,7 +125,7 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
     if args.emqx_insecure && args.emqx_ca.is_some() {
         return Err(usage(
             "--emqx-insecure and --emqx-ca contradict each other",
-            "one says not to verify EMQX's certificate, the other what to verify it with",
+            "the first disables the verification of EMQX's certificate, the second configures it",
             "leave one of them out",
         ));
     }
@@ -175,7 +175,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
     if several && !emqx.urls.is_empty() {
         return Err(usage(
             "--emqx-url does not fit to several clusters",
-            "one URL leads to one EMQX",
+            "one URL is the address of one EMQX",
             "name one instance",
         ));
     }
@@ -193,7 +193,7 @@ fn selection(name: Option<InstanceName>, select: SelectArgs, verb: &str) -> Resu
         Some(name) if several => {
             let flag = if select.all_namespaces { "-A" } else { "a selector" };
             return Err(usage(
-                &format!("{flag} does not go with a name"),
+                &format!("{flag} cannot be combined with a name"),
                 "a name is one instance in one namespace",
                 format!("name it alone, as in kubectl emqx {verb} {}; or leave the name out", name.name),
             ));
@@ -207,7 +207,7 @@ fn selection(name: Option<InstanceName>, select: SelectArgs, verb: &str) -> Resu
 fn view(args: ViewArgs, global: &Global) -> Result<View, Problem> {
     if args.follow.full && (args.output.is_some() || global.look.plain) {
         return Err(usage(
-            "--full does not go with -o or --plain",
+            "--full cannot be combined with -o or --plain",
             "the full screen is for people, and redraws itself",
             "leave one of them out",
         ));
@@ -251,7 +251,7 @@ fn demo_serve(args: ServeArgs, before: Option<f64>) -> Result<DemoServe, Problem
     let scenario = match (args.scenario, args.file) {
         (Some(name), Some(_)) => {
             return Err(usage(
-                "--file does not go with a scenario's name",
+                "--file cannot be combined with a scenario's name",
                 "one cluster plays one scenario",
                 format!("leave out either --file or {name}"),
             ));
@@ -274,8 +274,8 @@ fn completion(args: CompletionArgs) -> Result<Verb, Problem> {
         }
         (Some(shell), None) => Ok(Verb::Completion(shell)),
         (Some(_), Some(_)) => Err(usage(
-            "a shell does not go with `install`",
-            "what kubectl asks is the same for every shell",
+            "a shell cannot be combined with `install`",
+            "kubectl runs one helper for every shell",
             "kubectl emqx completion install",
         )),
         (None, None) => Err(usage(

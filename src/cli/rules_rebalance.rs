@@ -63,9 +63,9 @@ pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Pr
         || before.backend.backend != BackendChoice::Auto
     {
         return Err(usage(
-            "a flag stands before the verb",
-            "the flags between `rebalance` and its verb are those of `rebalance list`",
-            "put it behind the verb, as in kubectl emqx rebalance list -A",
+            "a flag stands before the subcommand",
+            "flags between `rebalance` and its subcommand belong to `rebalance list`",
+            "put it after the subcommand, as in kubectl emqx rebalance list -A",
         ));
     }
     Ok(match verb {
@@ -116,28 +116,28 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
         (None, None) => PlanSource::Cluster(args.name),
         (Some(_), _) if args.name.is_some() => {
             return Err(usage(
-                "--counts does not go with a name",
+                "--counts cannot be combined with a name",
                 "the numbers come either from a cluster or from you",
                 "leave one of them out",
             ));
         }
         (Some(_), _) if args.backend.backend != BackendChoice::Auto => {
             return Err(usage(
-                "--backend does not go with --counts",
+                "--backend cannot be combined with --counts",
                 "nothing is driven from plain numbers",
                 "leave --backend out",
             ));
         }
         (Some(_), _) if !args.nodes.nodes.is_empty() => {
             return Err(usage(
-                "--nodes does not go with --counts",
+                "--nodes cannot be combined with --counts",
                 "the numbers are those of the participants",
                 "leave the numbers of other nodes out",
             ));
         }
         (Some(_), _) if output == Output::Name => {
             return Err(usage(
-                "-o name does not go with --counts",
+                "-o name cannot be combined with --counts",
                 "plain numbers have no name",
                 "use -o json",
             ));
@@ -191,7 +191,7 @@ fn generate(args: GenerateArgs) -> Result<Generate, Problem> {
     if args.backend.backend == BackendChoice::Emqx {
         return Err(usage(
             "there is no manifest for --backend emqx",
-            "EMQX is told through its own API, not by an object",
+            "the rebalance is started through EMQX's own API, without an object",
             "kubectl emqx rebalance apply --backend emqx",
         ));
     }
@@ -235,7 +235,7 @@ fn broker_has_none(name: Option<&InstanceName>) -> Result<(), Problem> {
 fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Problem> {
     if backend == BackendChoice::Emqx && dry_run == DryRun::Server {
         return Err(usage(
-            "--dry-run=server does not go with --backend emqx",
+            "--dry-run=server cannot be combined with --backend emqx",
             "EMQX's own API cannot only try",
             "use --dry-run=client",
         ));
@@ -247,7 +247,7 @@ fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Pro
 fn chosen(args: NodesArgs, backend: BackendChoice) -> Result<Vec<String>, Problem> {
     if backend == BackendChoice::Rebalance && !args.nodes.is_empty() {
         return Err(usage(
-            "--nodes does not go with --backend rebalance",
+            "--nodes cannot be combined with --backend rebalance",
             "a Rebalance object has no field for its participants",
             "use --backend emqx",
         ));
@@ -273,21 +273,21 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let source = match (args.filename, args.name) {
         (Some(_), Some(name)) => {
             return Err(usage(
-                "-f does not go with a name",
+                "-f cannot be combined with a name",
                 "the manifest names its instance itself",
                 format!("leave out either -f or {}", name.name),
             ));
         }
         (Some(_), None) if typed_strategy => {
             return Err(usage(
-                "-f does not go with rates, waits and thresholds",
+                "-f cannot be combined with rates, waits and thresholds",
                 "the manifest holds them itself",
                 "change the manifest, or apply by name with the flags",
             ));
         }
         (Some(_), None) if !args.nodes.nodes.is_empty() => {
             return Err(usage(
-                "-f does not go with --nodes",
+                "-f cannot be combined with --nodes",
                 "a Rebalance object has no field for its participants",
                 "apply by name with --nodes and --backend emqx",
             ));

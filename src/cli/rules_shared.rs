@@ -52,7 +52,7 @@ pub(super) fn then(
     if watch {
         if dry_run != DryRun::None {
             return Err(usage(
-                "--watch does not go with --dry-run",
+                "--watch cannot be combined with --dry-run",
                 "a try starts nothing to follow",
                 "leave one of them out",
             ));
@@ -102,7 +102,7 @@ pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Pro
         Some(StreamForm::Jsonl) => Ok(Stream::Jsonl),
         Some(StreamForm::Json) => Err(usage(
             &format!("`{verb}` has no -o json"),
-            "what goes on for a while cannot be one document",
+            "a stream of events cannot be one document",
             "use -o jsonl, a JSON document per line",
         )),
     }
@@ -118,14 +118,14 @@ pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Resul
     }
     if args.inline && stream == Stream::Jsonl {
         return Err(usage(
-            "--inline does not go with -o jsonl",
+            "--inline cannot be combined with -o jsonl",
             "the one is for people, the other for programs",
             "leave one of them out",
         ));
     }
     if args.full && (args.inline || global.look.plain || stream == Stream::Jsonl) {
         return Err(usage(
-            "--full does not go with --inline, --plain and -o jsonl",
+            "--full cannot be combined with --inline, --plain and -o jsonl",
             "there is one way of showing it",
             "leave one of them out",
         ));

@@ -32,9 +32,9 @@ pub(super) fn upgrade(args: UpgradeArgs, global: &Global) -> Result<Upgrade, Pro
     };
     if args.bare != UpgradeApplyArgs::default() {
         return Err(usage(
-            "a name or a flag stands before the verb",
-            "what stands between `upgrade` and its verb belongs to `upgrade apply --watch`",
-            "put it behind the verb, as in kubectl emqx upgrade plan NAME --image IMAGE",
+            "a name or a flag stands before the subcommand",
+            "arguments between `upgrade` and its subcommand belong to `upgrade apply --watch`",
+            "put it after the subcommand, as in kubectl emqx upgrade plan NAME --image IMAGE",
         ));
     }
     Ok(match verb {
@@ -52,7 +52,7 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
         (None, Some(version)) => Wanted::Version(version),
         (Some(_), Some(_)) => {
             return Err(usage(
-                "--image does not go with --version",
+                "--image cannot be combined with --version",
                 "an image names its version itself",
                 "leave one of them out",
             ));
@@ -68,7 +68,7 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
     let way = match (args.blue_green, args.rolling) {
         (true, true) => {
             return Err(usage(
-                "--blue-green does not go with --rolling",
+                "--blue-green cannot be combined with --rolling",
                 "the one makes a second set of pods, the other replaces them in place",
                 "leave one of them out",
             ));
@@ -80,7 +80,7 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
     let manner = match (args.one_by_one, args.unguarded) {
         (true, true) => {
             return Err(usage(
-                "--one-by-one does not go with --unguarded",
+                "--one-by-one cannot be combined with --unguarded",
                 "the one is how we empty old pods, and with the other we do not",
                 "leave one of them out",
             ));
@@ -92,7 +92,7 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
     if way == Some(Way::Rolling) && manner != Manner::Together {
         return Err(usage(
             &format!(
-                "{} does not go with --rolling",
+                "{} cannot be combined with --rolling",
                 if args.one_by_one { "--one-by-one" } else { "--unguarded" }
             ),
             "it is about emptying a set beside another, and --rolling makes none",

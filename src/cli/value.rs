@@ -162,7 +162,7 @@ pub(super) fn counts(text: &str) -> Result<Counts, Bad> {
         all.push(number);
     }
     if total > MOST_CLIENTS {
-        return Err(Bad::new("together more than 10,000,000,000 clients: no EMQX holds so many"));
+        return Err(Bad::new("more than 10,000,000,000 clients in total, which no EMQX can hold"));
     }
     Ok(Counts(all))
 }

@@ -17,7 +17,7 @@ use crate::plan::tape::{Looks, Operations};
 use crate::plan::{ownership, picture, reach};
 use crate::seam;
 
-/// What is to be made, before a name is known.
+/// The Rebalance to create, without its name.
 struct Wanted {
     strategy: Strategy,
     written: Option<Written>,
@@ -81,8 +81,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     }
 }
 
-/// The instance that is meant. A manifest may have lost its kind: then any kind of that name is meant, but an EMQX when
-/// both exist and the manifest does not say otherwise.
+/// Resolves the instance. A manifest without a kind resolves to any kind with this name, and to EMQX if both exist.
 async fn gather_meant(
     hands: &Hands,
     name: Option<&InstanceName>,
@@ -142,7 +141,7 @@ async fn again(
     Ok((live, name.to_owned()))
 }
 
-/// When nothing has to be, or may be, done: shows the plan and says so.
+/// Prints the plan and returns an exit when there is nothing to do, or when it is refused.
 fn settled(
     hands: &Hands,
     intent: &Apply,
@@ -182,7 +181,7 @@ fn label(live: &Live, name: &str) -> String {
     }
 }
 
-/// EMQX is not driven blindly: while it cannot be heard, nobody knows what runs in it already.
+/// Refuses to start while EMQX does not respond: its running operations are unknown.
 fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Problem> {
     let emqx = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
     let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != picture::SourceState::Ok;
@@ -197,7 +196,7 @@ fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Pro
     .hint(super::watch::REACH_EMQX))
 }
 
-/// Says on stdout what was made.
+/// Prints the created object to stdout.
 fn done(
     hands: &Hands,
     intent: &Apply,
@@ -295,7 +294,7 @@ async fn stay(
     Following { want, timeout: follow.timeout, ..following }.run(hands).await
 }
 
-/// What runs already in what was gathered, else what an operator has yet to start; for the other commands.
+/// The running operation, otherwise one that an operator has yet to start; for the other commands.
 pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     let waiting = || {
         let waiting = ownership::waiting(&gathered.world, &gathered.id, hands.clock.now());
@@ -304,7 +303,7 @@ pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     runs(hands, gathered).or_else(waiting)
 }
 
-/// What runs already in what was gathered.
+/// The running operation.
 pub fn runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     let instance = gathered.instance().ok()?;
     let picture = picture::picture(&gathered.world, &gathered.id, hands.clock.now());

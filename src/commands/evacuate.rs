@@ -84,7 +84,7 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
         if hands.namespace.is_empty() { String::new() } else { format!(" in namespace {}", hands.namespace) };
     if let Some(why) = unheard {
         return Err(Problem::new(format!("cannot find the EMQX node {missing}{place}"), why)
-            .hint("kubectl emqx status names what is missing"));
+            .hint("kubectl emqx status shows what is missing"));
     }
     let why = match known.len() {
         0 => String::new(),
@@ -287,7 +287,7 @@ fn heard(gathered: &Gathered, hands: &Hands) -> Result<(), Problem> {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let why = picture.sources.get(&crate::model::Source::Emqx).and_then(|age| age.why.clone());
     Err(Problem::new(
-        format!("cannot tell which nodes of {} are evacuated", gathered.id),
+        format!("cannot determine which nodes of {} are evacuated", gathered.id),
         why.unwrap_or_else(|| "EMQX does not answer".to_owned()),
     )
     .hint(super::watch::REACH_EMQX))

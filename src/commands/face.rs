@@ -190,7 +190,7 @@ impl Face {
         let (headline, tone) = match (&run.verdict, standing) {
             (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
             (None, Verdict::StillRunning) => {
-                (format!("{}, EMQX goes on", contradiction(run.object.as_ref())), Tone::Warning)
+                (format!("{}, EMQX continues", contradiction(run.object.as_ref())), Tone::Warning)
             }
             (None, _) => (String::new(), Tone::default()),
         };

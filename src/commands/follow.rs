@@ -19,11 +19,11 @@ use crate::plan::upgrade::guard;
 use crate::plan::words;
 use crate::seam::Want;
 
-/// How often EMQX is asked, by the server's clock.
+/// Interval of EMQX requests, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Facts that are taken in before the next look; a burst of a thousand pods is one look, and a flood cannot starve the
-/// keyboard.
+/// Limit of the facts applied before the next refresh, so that a burst of a thousand pods is one refresh and a flood cannot
+/// block the keyboard.
 const BURST: usize = 4096;
 
 /// How long a guard may take to tidy up after the verdict, by the clock on the wall.
@@ -36,7 +36,7 @@ pub enum Ended {
     Verdict(Verdict),
     /// With a verdict, but a guard could not restore the operator's own delay: why.
     Held(Verdict, Option<Problem>),
-    /// A guard had to tidy up after one that is over, and did.
+    /// A guard finished the clean-up after an upgrade that has ended.
     Tidied,
     /// Time ran out.
     TimedOut,
@@ -48,30 +48,29 @@ pub enum Ended {
 pub struct Following {
     /// The cluster.
     pub gathered: Gathered,
-    /// Who looks.
+    /// The trackers.
     pub operations: Operations,
-    /// What is followed.
+    /// The name of the followed operation.
     pub name: String,
     /// How it is shown.
     pub face: Face,
     /// For how long, by the clock on the wall.
     pub timeout: Option<Duration>,
-    /// Who acts on the way, where somebody has to.
+    /// The guard of a guarded upgrade.
     pub guard: Option<Guard>,
-    /// What is watched meanwhile.
+    /// The watched resources.
     pub want: Want,
     /// Which of the rebalances of this name is followed.
     pub followed: Option<RunKey>,
 }
 
 impl Following {
-    /// One that only looks.
+    /// A follow without a guard.
     pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
         Self { gathered, operations, name, face, timeout: None, guard: None, want: Want::ALL, followed: None }
     }
 
-    /// What a rebalance is judged by; all of it where it is recorded, because a recording is for whatever may be asked
-    /// later.
+    /// The resources by which a rebalance is judged; all resources with `--record`, for later questions.
     pub fn wants(follow: &Follow) -> Want {
         if follow.record.is_some() { Want::ALL } else { Want::REBALANCE }
     }
@@ -84,7 +83,7 @@ impl Following {
         })
     }
 
-    /// The same with the verdict; `None` when there was only something to tidy up.
+    /// The verdict; `None` when there was only a clean-up.
     pub async fn ended(&mut self, hands: &Hands) -> Result<Option<Verdict>, Problem> {
         let ended = self.look(hands).await;
         self.face.finish();
@@ -132,7 +131,7 @@ impl Following {
                 Some(guard) => {
                     let over = {
                         let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
-                        // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                        // The stream may hold the only connection to EMQX: keep polling it during the guard's step.
                         loop {
                             tokio::select! {
                                 biased;
@@ -147,7 +146,7 @@ impl Following {
                     let over = match (over, &last_word) {
                         (Ok(over), _) => over,
                         (Err(problem), None) => return Err(problem),
-                        // The operation is over, and what is left to do failed: both are reported.
+                        // The operation has ended and the remaining step failed: report both.
                         (Err(problem), Some((word, _))) => {
                             self.face.event(hands, word);
                             return Ok(Ended::Held(word.verdict.unwrap_or(Verdict::Unknown), Some(problem)));
@@ -170,7 +169,7 @@ impl Following {
                 );
                 if !(tidies && well) {
                     self.face.event(hands, word);
-                    // What was said stands above the picture, which is left as it was at the end.
+                    // Messages are above the inline view, which keeps its last state.
                     let now = hands.clock.now();
                     self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
                     let kept = guard::unfinished(&self.gathered.world, &self.gathered.id);
@@ -185,7 +184,7 @@ impl Following {
                     });
                 }
             }
-            // The user first; then the wall clock; then what is new, unless something was heard already.
+            // Priority: the user, then the time limit, then new facts.
             let first: Option<Fact> = tokio::select! {
                 biased;
                 () = &mut interrupt => return Ok(Ended::Interrupted),
@@ -221,7 +220,7 @@ impl Following {
         let now: Timestamp = hands.clock.now();
         let mut last = None;
         let events = self.operations.observe(&self.gathered.world, now);
-        // The name may be created again in mid-run: that is another operation. The one that was followed first counts.
+        // An object with this name may be created again: that is another operation. The first one is followed.
         if self.followed.is_none() {
             self.followed = self.operations.rebalances.run(&self.name).map(Run::key);
         }
@@ -247,7 +246,7 @@ impl Following {
     }
 }
 
-/// What is said of something that is left while it goes on.
+/// The message for an operation that is still running when the follow ends.
 pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
     let (why, hint) = words::left(&gathered.world, &gathered.id, name);
     Problem::new(what, why).hint(hint)

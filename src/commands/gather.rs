@@ -13,7 +13,7 @@ use crate::plan::picture::picture;
 use crate::plan::{ownership, reach};
 use crate::seam::{Broker, Scope, Want};
 
-/// So many are named when none of them is meant.
+/// Limit of the instances named in an error.
 const NAMED: usize = 5;
 
 /// One cluster with its world and the way to its EMQX.
@@ -24,13 +24,13 @@ pub struct Gathered {
     pub world: World,
     /// EMQX's API.
     pub broker: Rc<dyn Broker>,
-    /// Through which pods it is asked.
+    /// The pods through which EMQX is queried.
     pub target: Target,
 }
 
 impl Gathered {
-    /// Asks EMQX through another pod when the one that is asked goes away, or when an upgrade brought one that stays; `true`
-    /// when it does so from now on.
+    /// Switches to another pod for EMQX requests when the current pod is deleted, or when an upgrade created one that stays;
+    /// `true` when it switched.
     pub fn move_along(&mut self, hands: &Hands) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
         let target = reach::target(&self.world, instance);
@@ -48,7 +48,7 @@ impl Gathered {
     }
 }
 
-/// What is listed for one instance, or for the only one of the namespace.
+/// The scope of one instance, or of the only one of the namespace.
 pub fn scope(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Scope {
     Scope {
         namespace: Some(hands.namespace.clone()),
@@ -59,7 +59,7 @@ pub fn scope(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Scope {
     }
 }
 
-/// What is listed for several.
+/// The scope of several instances.
 pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
     Scope {
         namespace: (!filter.all_namespaces).then(|| hands.namespace.clone()),
@@ -70,14 +70,14 @@ pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
     }
 }
 
-/// Lists, once; tells what could not be seen.
+/// Lists once, and prints a notice for each source that could not be read.
 pub async fn world(hands: &Hands, scope: &Scope) -> Result<World, Problem> {
     let (world, notices) = listed(hands, scope).await?;
     tell(hands, &notices, None);
     Ok(world)
 }
 
-/// The same for the one instance that is meant: where there is none, the reason is told once, by the problem.
+/// As [`world`], for one instance: if there is none, only the problem reports the reason.
 pub async fn chosen(
     hands: &Hands,
     name: Option<&InstanceName>,
@@ -89,7 +89,7 @@ pub async fn chosen(
     Ok((world, id?))
 }
 
-/// Tells notices, but for what a problem is about to say.
+/// Prints notices, except those that the problem reports.
 fn tell(hands: &Hands, notices: &[String], problem: Option<&Problem>) {
     let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
     notices.iter().filter(|notice| !said(notice)).for_each(|notice| hands.printer.notice(notice));
@@ -104,7 +104,7 @@ async fn listed(hands: &Hands, scope: &Scope) -> Result<(World, Vec<String>), Pr
     Ok((world, notices))
 }
 
-/// Takes facts in, and tells notices once.
+/// Applies facts, and prints each notice once.
 pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
@@ -113,7 +113,7 @@ pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fa
     }
 }
 
-/// The one instance that is meant.
+/// Selects the instance.
 pub async fn choose(
     hands: &Hands,
     world: &World,
@@ -136,7 +136,7 @@ pub async fn choose(
                 .collect::<Vec<_>>()
                 .join(", "),
         )
-        .hint(format!("say which kind: {}/{}", several[0].kind.singular(), name.name))),
+        .hint(format!("name the kind: {}/{}", several[0].kind.singular(), name.name))),
         (several, None) => Err(Problem::usage(
             format!("namespace {} holds {} EMQX clusters", hands.namespace, several.len()),
             several.iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(", "),
@@ -145,7 +145,7 @@ pub async fn choose(
     }
 }
 
-/// Asks once more, for every instance of the namespace: a name is best corrected by those that there are.
+/// Lists every instance of the namespace, so that the error can suggest a name.
 async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
     let kind = name.kind.map_or("EMQX cluster", InstanceKind::as_str);
     if let Some(problem) = blind(world, &format!("{kind} {}", name.name)) {
@@ -180,21 +180,21 @@ fn none(hands: &Hands, world: &World) -> Problem {
     Problem::new(what, "").hint("kubectl emqx status -A lists every one that you may see")
 }
 
-/// Why no instance is seen, if one may be there all the same.
+/// Why instances cannot be listed, if one may exist.
 fn blind(world: &World, what: &str) -> Option<Problem> {
     let of_instances = |resource: &str| InstanceKind::ALL.iter().any(|kind| kind.plural() == resource);
     let mut hearings = world.hearings.iter().filter(|((_, resource), _)| of_instances(resource));
     hearings.find_map(|(_, hearing)| {
         let problem = Problem::new(format!("cannot find {what}"), hearing.link.why()?);
         Some(if matches!(hearing.link, Link::Forbidden(_)) {
-            problem.cause(Cause::Forbidden).hint("kubectl auth can-i --list tells what you may do")
+            problem.cause(Cause::Forbidden).hint("kubectl auth can-i --list shows your permissions")
         } else {
             problem.hint("kubectl cluster-info; is it the right --context?")
         })
     })
 }
 
-/// The whole picture of the one instance that is meant, EMQX included.
+/// All sources of one instance, including EMQX.
 pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
     let (mut world, id) = chosen(hands, name, want).await?;
     let target = reach::target(&world, instance(&world, &id)?);
@@ -208,13 +208,13 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
     world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))
 }
 
-/// The pictures of several; EMQX of all of them is asked at the same time.
+/// All sources of several instances; EMQX of each is queried concurrently.
 pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<Gathered>, Problem> {
     Ok(all(hands, filter, want, None).await?.1)
 }
 
-/// The same with what was listed in Kubernetes: objects are there whether or not the instance that they name is. Without
-/// the resource `needed` the caller does nothing: that is printed by its problem, and not here.
+/// As [`several`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
+/// the caller fails: its problem reports that, not this function.
 pub async fn all(
     hands: &Hands,
     filter: &Filter,
@@ -252,7 +252,7 @@ pub fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
     of.find(|link| matches!(link, Link::Forbidden(_) | Link::Unreachable(_)))
 }
 
-/// Asks EMQX again.
+/// Queries EMQX again.
 pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
     let facts = gathered.broker.read().await?;
     take(hands, &mut gathered.world, facts);
@@ -263,11 +263,11 @@ pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Probl
 /// clock; EMQX may list it again at once.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// So many requests confirm that it ended: 10 s pass meanwhile.
+/// Requests that confirm the end of a rebalance, over 10 s.
 const CONFIRMING: u32 = 5;
 
-/// Asks EMQX again, over fresh connections, where another source suggests that a rebalance runs that EMQX does not list: one
-/// answer without it is not its end. Returns as soon as EMQX lists it.
+/// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
+/// without it is not its end. Returns as soon as EMQX lists it.
 pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
     let doubtful = |it: &Gathered| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
     let asked = gathered.iter_mut().filter(|it| doubtful(it)).map(async |it| {
@@ -290,20 +290,20 @@ pub async fn refresh_objects(hands: &Hands, gathered: &mut Gathered) -> Result<(
     relist(hands, gathered, Want { instances: true, rebalances: true, ..Want::default() }).await
 }
 
-/// Lists again what is wanted of the one instance.
+/// Lists the resources of the instance again.
 pub async fn relist(hands: &Hands, gathered: &mut Gathered, want: Want) -> Result<(), Problem> {
     let facts = hands.kubernetes.read(&exact(hands, &gathered.id, want)).await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
 }
 
-/// What is listed for this very instance.
+/// The scope of exactly this instance.
 pub fn exact(hands: &Hands, id: &InstanceId, want: Want) -> Scope {
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
     Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
 }
 
-/// The EMQX node that is meant: by its own name, by its pod, or by the first part of its host.
+/// Resolves an EMQX node by its name, its pod, or the first part of its host.
 pub fn node(gathered: &Gathered, hands: &Hands, target: &str) -> Option<NodeName> {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();

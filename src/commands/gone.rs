@@ -143,7 +143,7 @@ fn why(object: &Rebalance, ready: bool, touched: bool, refused: Option<&str>) ->
             "the operator takes its finalizer off only when EMQX is Ready again and the object changes then {finalizers}"
         ),
         Some(refused) => format!(
-            "the operator looks at it again only when the object changes, and this program cannot change it: {refused} \
+            "the operator reconciles it again only when the object changes, and this program cannot change it: {refused} \
              {finalizers}"
         ),
         None if touched => {

@@ -127,6 +127,6 @@ fn going<'o>(gathered: &Gathered, operations: &'o Operations) -> Option<&'o str>
 fn left(gathered: &Gathered, operations: &Operations, what: &str) -> Problem {
     match going(gathered, operations) {
         Some(name) => super::follow::left(gathered, name, what),
-        None => Problem::new(what, "nothing goes on that was followed"),
+        None => Problem::new(what, "no followed operation is running"),
     }
 }

@@ -1,5 +1,5 @@
-//! The verbs, one file each: get facts, ask `plan`, act, hand a result to `output`. They see the outside through
-//! [`crate::seam`] only, and cannot tell a live cluster from the pretend one.
+//! The subcommands, one file each: read facts, evaluate them with `plan`, act, print the result with `output`. They use
+//! clusters only through [`crate::seam`], which is equal for a live and for the simulated cluster.
 
 use std::future::Future;
 use std::pin::Pin;

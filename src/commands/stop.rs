@@ -105,7 +105,7 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         outcome = stopping.stop() => outcome,
         () = &mut interrupt => Err(Problem::new(
             "interrupted",
-            "what was requested of EMQX and Kubernetes so far stays requested",
+            "requests that were already sent to EMQX and Kubernetes stay in effect",
         )
         .hint("kubectl emqx rebalance list shows what still runs")
         .exit(Exit::Interrupted)),
@@ -213,10 +213,10 @@ impl Stopping<'_> {
     fn steps(&self, blind: bool) -> String {
         match (self.standing(), self.object()) {
             (Standing::Runs(entry), Some(_)) if !blind => {
-                format!("tell {} to stop, verify that it stopped, delete the object", entry.coordinator)
+                format!("send the stop to {}, verify that it stopped, delete the object", entry.coordinator)
             }
             (Standing::Runs(entry), None) if !blind => {
-                format!("tell {} to stop, verify that it stopped", entry.coordinator)
+                format!("send the stop to {}, verify that it stopped", entry.coordinator)
             }
             (Standing::Waits(_, seconds), _) => {
                 format!("delete the object, which is {}", waiting::message(seconds))
@@ -353,7 +353,7 @@ impl Stopping<'_> {
         self.proof.push("EMQX does not run it".to_owned());
         self.mark().await;
         self.delete().await?;
-        let message = "EMQX does not run it; the object said Processing".to_owned();
+        let message = "EMQX does not run it; the object reported Processing".to_owned();
         self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
         Ok(Some(Exit::Reached))
     }
@@ -453,7 +453,7 @@ impl Stopping<'_> {
         loop {
             let problem = match self.gathered.broker.stop(coordinator).await {
                 Ok(true) => {
-                    self.hands.printer.talk(&format!("told {coordinator} to stop"));
+                    self.hands.printer.talk(&format!("sent the stop to {coordinator}"));
                     return Ok(true);
                 }
                 Ok(false) => {
@@ -502,11 +502,14 @@ impl Stopping<'_> {
                     ("still runs it", format!("{coordinator} has not ended it within {limit} s"))
                 } else {
                     let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
-                    ("has not answered whether it did", why)
+                    ("has not confirmed it", why)
                 };
-                return Err(Problem::new(format!("EMQX was told to stop {}, and {what}", self.name), why)
-                    .hint(format!("kubectl emqx rebalance stop {} --timeout 5m", self.name))
-                    .exit(Exit::TimedOut));
+                return Err(Problem::new(
+                    format!("the stop of {} was sent, but EMQX {what}", self.name),
+                    why,
+                )
+                .hint(format!("kubectl emqx rebalance stop {} --timeout 5m", self.name))
+                .exit(Exit::TimedOut));
             }
             sleep(LOOK).await;
         }
@@ -667,7 +670,9 @@ impl Stopping<'_> {
             .get(&Source::Emqx)
             .and_then(|age| age.why.clone())
             .unwrap_or_else(|| match self.intent.backend {
-                BackendChoice::Rebalance => "EMQX was not told, as asked with --backend rebalance".to_owned(),
+                BackendChoice::Rebalance => {
+                    "no stop was sent to EMQX, because of --backend rebalance".to_owned()
+                }
                 _ => "EMQX cannot be asked".to_owned(),
             });
         let Some(object) = self.object().cloned() else {
@@ -706,7 +711,7 @@ impl Stopping<'_> {
         sleep(LOOK_AGAIN.min(self.intent.timeout)).await;
         gather::refresh_objects(self.hands, &mut self.gathered).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
-        self.proof.push(format!("not proved: that EMQX stopped, for {why}"));
+        self.proof.push(format!("not verified: whether EMQX stopped ({why})"));
         // The operator ignores a failed stop call. Donors that are led clients again are not evicted any more.
         let mut open: Vec<(NodeName, String)> = object
             .states
@@ -724,10 +729,11 @@ impl Stopping<'_> {
         let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
         let out = open.iter().filter(|(node, _)| outside(node)).count();
         let (verdict, reason, exit) = if gone && out == 0 {
-            let reason = "the operator let the object go, which it does after telling EMQX to stop; EMQX was not asked";
+            let reason = "the operator released the object, which it does after the stop in EMQX; EMQX was not queried";
             (Verdict::Stopped, reason, Exit::Reached)
         } else if gone {
-            let reason = "the object is gone, but donors are still out of the Service: EMQX may still run it";
+            let reason =
+                "the object is deleted, but donors are still out of the Service: EMQX may still run it";
             (Verdict::Unknown, reason, Exit::Error)
         } else {
             let reason = "the object is still there, and EMQX cannot be asked whether it stopped";

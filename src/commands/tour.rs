@@ -1,4 +1,4 @@
-//! `demo`: the job from end to end on the pretend cluster, through the same verbs that a user types.
+//! `demo`: a whole rebalance on the simulated cluster, through the commands that a user types.
 
 use super::{Hands, Outcome};
 use crate::cli::intent::upgrade::{self, Upgrade};

@@ -15,11 +15,11 @@ use crate::plan::tape::{Looks as _, Operations};
 use crate::plan::words;
 use crate::seam::Want;
 
-/// What to do where EMQX cannot be asked.
+/// The hint when EMQX cannot be queried.
 pub const REACH_EMQX: &str =
     "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names";
 
-/// What is meant by a name on the command line.
+/// The operation that a name on the command line resolves to.
 pub struct Meant {
     /// The cluster.
     pub gathered: Gathered,
@@ -27,7 +27,7 @@ pub struct Meant {
     pub name: Option<String>,
 }
 
-/// Finds what is meant: a Rebalance's name first, else what runs in an instance of that name.
+/// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
 pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<Meant, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
         let gathered = gather::one(hands, name, Want::REBALANCE).await?;
@@ -78,7 +78,7 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
     let mut gathered = match gather::one(hands, Some(&exact), Want::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
-        // The kind may be lost, or the instance gone: the object still has a story to tell.
+        // The kind may be lost, or the instance deleted: the object can still be judged.
         Err(problem) if problem.exit == Exit::Error => {
             let other = match object.instance_kind {
                 InstanceKind::Emqx => InstanceKind::EmqxEnterprise,
@@ -134,7 +134,7 @@ async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
     Err(Problem::new(what, unheard.unwrap_or_default()).hint("kubectl emqx nodes lists them"))
 }
 
-/// Whether an object is over and EMQX runs nothing of it; then how it ended. `None` while it goes on, or may.
+/// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.
 pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::model::Verdict, String)> {
     let key = (gathered.id.namespace.clone(), name.to_owned());
     let object = &gathered.world.rebalances.get(&key)?.value;
@@ -151,7 +151,7 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     past.find(|it| it.name == name).map(|it| (it.verdict, it.message))
 }
 
-/// Whether what is meant is driven the way that is asked for: by an object, or in EMQX itself.
+/// Whether the operation uses the requested backend: an object, or EMQX itself.
 pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
     let key = (gathered.id.namespace.clone(), name.to_owned());
     let object = gathered.world.rebalances.contains_key(&key);
@@ -164,8 +164,8 @@ pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
     }
 }
 
-/// In which sense nothing runs. That EMQX moves nobody is EMQX's word, or shows in the Service, which donors leave; where
-/// neither can be seen it is not said, because a script would go on with whatever must not run beside a rebalance.
+/// The message that nothing runs, by EMQX's response or by the Service, which donors leave. An error if neither is known: a
+/// script would continue with work that must not run during a rebalance.
 pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result<String, Problem> {
     let id = &gathered.id;
     if backend == BackendChoice::Rebalance {
@@ -176,9 +176,10 @@ pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Re
     }
     let status = status(&gathered.world, id, hands.clock.now());
     if status.quiet {
-        return Ok(format!("nothing runs in {id}, as far as its Service tells: EMQX was not asked"));
+        return Ok(format!("nothing runs in {id}, judged by its Service: EMQX was not queried"));
     }
-    Err(Problem::new(format!("cannot tell whether anything runs in {id}"), status.message).hint(REACH_EMQX))
+    Err(Problem::new(format!("cannot determine whether anything runs in {id}"), status.message)
+        .hint(REACH_EMQX))
 }
 
 /// `rebalance watch`.

@@ -38,11 +38,11 @@ pub(super) struct Shared {
     key: RefCell<Option<ApiKey>>,
     /// Whether the list of nodes came in this round, so that EMQX answers.
     nodes_answered: Cell<bool>,
-    /// Whether the pod that was asked in this round answered with an error.
+    /// Whether the pod of this round responded with an error.
     erred: Cell<bool>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
     v4: Cell<Option<bool>>,
-    /// Since when calls to the whole cluster are not answered, although the node that is asked is alive.
+    /// Since when cluster-wide calls have had no response, although the queried node responds.
     hangs: Cell<Option<Timestamp>>,
 }
 
@@ -81,7 +81,7 @@ impl Shared {
         }
     }
 
-    /// The same way to the same cluster, beginning so many pods later, with a connection of its own.
+    /// A client of this cluster with a separate connection, whose list of pods begins `later` pods later.
     fn beside(&self, later: usize) -> Self {
         let shared = Self::new(
             self.way.clone(),
@@ -141,7 +141,7 @@ impl Shared {
             match connection.ask_within(patience, method, path, Some(&key), body).await {
                 Ok(answer) => {
                     if answer.status == 401 {
-                        // The Secret may have been written anew since.
+                        // The Secret may have been changed since.
                         *self.key.borrow_mut() = None;
                     }
                     *slot = Some(connection);
@@ -156,7 +156,7 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        // What stands before every pod is told once, and another pod is no way around it.
+        // An obstacle in front of every pod is reported once: another pod does not help.
         if !matches!(lost, Lost::Forbidden(_) | Lost::Away(_)) {
             self.pod.set(self.pod.get().wrapping_add(1));
         }
@@ -175,7 +175,7 @@ impl Shared {
         }
     }
 
-    /// v5, unless only v4 answers like an API. EMQX 4 knows no `/api/v5` (404, or a web page).
+    /// v5, unless only v4 responds like an API. EMQX 4 has no `/api/v5` (404, or a web page).
     async fn detect(&self) -> Result<bool, Failed> {
         let v5 = self.ask(&Method::GET, "/api/v5/nodes", None).await;
         let v4 = match v5 {
@@ -189,7 +189,7 @@ impl Shared {
         Ok(v4)
     }
 
-    /// One GET, told to the recorder.
+    /// One GET, passed to the recorder.
     async fn get(&self, path: &str) -> Result<Answer, Failed> {
         let path = self.rooted(path).await?;
         let answer = self.ask(&Method::GET, &path, None).await?;
@@ -199,7 +199,7 @@ impl Shared {
         Ok(answer)
     }
 
-    /// Nodes, then what is being moved: one round.
+    /// One round: the nodes, then the running operations.
     async fn round(&self) -> Result<Vec<Fact>, Failed> {
         let mut facts = Vec::new();
         self.nodes_answered.set(false);
@@ -224,8 +224,8 @@ impl Shared {
         Ok(facts)
     }
 
-    /// The fact that EMQX lists its nodes but not what is being moved: inside a session round its coordinator answers
-    /// nobody, for up to 15 s ([EMQX-8]).
+    /// The fact that EMQX lists its nodes but not its running operations: in a session round the coordinator does not respond
+    /// for up to 15 s ([EMQX-8]).
     fn status_silent(&self, why: &str) -> Fact {
         let link = Link::Unreachable(format!(
             "EMQX lists its nodes but does not report what it moves ({why}): a long session round may be running"
@@ -233,9 +233,9 @@ impl Shared {
         Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "load_rebalance", link) }
     }
 
-    /// One round from whichever of the pods answers first. The next one is asked when one fails or answers an error, and
-    /// beside one that is silent; all of them together get no more time than one alone. Where all of them answer errors,
-    /// the first error is reported.
+    /// One round from the first pod that responds. The next pod is queried when one fails or responds with an error, and
+    /// concurrently with one that does not respond; all of them share the time limit of one. If all respond with errors, the
+    /// first error is reported.
     async fn first_round(&self) -> Result<Vec<Fact>, Fact> {
         let first = self.pod.get();
         self.nodes_answered.set(false);
@@ -268,7 +268,7 @@ impl Shared {
                         }
                     }
                     Ok(facts) => {
-                        // What is asked next goes where an answer came from, and not over the connection to another pod.
+                        // Later requests use the pod that responded, not the connection to another pod.
                         if self.pod.replace(pod) != pod
                             && let Ok(mut kept) = self.connection.try_lock()
                         {
@@ -324,7 +324,7 @@ impl Shared {
             self.hangs.set(None);
             return Err(lost);
         };
-        // What was in the way may be over by now: a node that answers again has a cluster that answers.
+        // The obstacle may be removed by now: if the node responds again, the cluster may respond, too.
         let again = tokio::time::timeout(self.patience.min(AT_A_NODE), self.first_round());
         if let Ok(Ok(facts)) = again.await {
             self.hangs.set(None);
@@ -334,7 +334,7 @@ impl Shared {
         self.hangs.set(Some(since));
         let why = format!(
             "cluster calls hang since {}: {name} answers for itself, but not for the cluster; one of its nodes is frozen or \
-             cut off",
+             disconnected",
             since.strftime("%H:%M UTC")
         );
         Err(Fact { at: lost.at, news: News::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
@@ -361,7 +361,7 @@ impl Shared {
         None
     }
 
-    /// Whether whoever answers there accepts clients, over a connection of its own: the kept one leads to another node.
+    /// Whether the node at this address accepts clients, over a separate connection: the retained one is to another node.
     async fn available(&self, door: &Door, what: &str) -> Result<bool, Problem> {
         let failed = |lost: Lost| Problem::new(what, lost.why());
         let key = self.key().await?;
@@ -383,8 +383,8 @@ impl Shared {
         }
     }
 
-    /// The address at which this very node answers: one that was given, or the node's own host with the same port. The
-    /// node's name in `/status`, which needs no key, decides.
+    /// The address of this node: one that was given, or the node's host with the given port. The node's name in `/status`, which
+    /// needs no key, decides.
     async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
             let door = Door::Address(address.clone());
@@ -450,7 +450,7 @@ impl Shared {
         }
     }
 
-    /// Lets so much of the server's time pass. How fast that runs may be learned meanwhile.
+    /// Waits for a duration of the server's time, whose speed may be measured during the wait.
     async fn pass(&self, mut left: Duration) {
         while !left.is_zero() {
             let speed = self.clock.speed().max(1.0);
@@ -483,7 +483,7 @@ impl Shared {
                         }
                         listed = now;
                     }
-                    // A key that is refused is read anew each time: not more often than it can help.
+                    // A refused key is read again on each attempt, so limit the attempts.
                     let refused = round
                         .iter()
                         .any(|fact| matches!(fact.news, News::Link(Source::Emqx, _, Link::Forbidden(_))));
@@ -509,8 +509,8 @@ impl Shared {
     }
 }
 
-/// What is being moved may take this many times the usual time to be reported, where the nodes were listed at once:
-/// a session round of EMQX 5.9 and later lasts up to 15 s, and earlier ones have no limit.
+/// Factor of the time limit for `global_status` after the nodes were listed at once: a session round of EMQX 5.9 and later
+/// lasts up to 15 s, and earlier ones have no limit.
 const STATUS_PATIENCE: u32 = 2;
 
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
@@ -527,19 +527,19 @@ fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
 /// Pods that a single question is tried through.
 const TRIES: usize = 3;
 
-/// How long one address may take to tell which node answers there.
+/// Limit of the request for the node name of one address.
 const AT_A_NODE: Duration = Duration::from_secs(3);
 
-/// After this part of the patience a pod counts as silent, and another one is asked beside it.
+/// After 1/3 of the time limit a pod counts as silent, and another pod is queried concurrently.
 const SILENT: u32 = 3;
 
 /// However fast the server's clock runs, we do not ask more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two looks at how fast the server's clock runs.
+/// Longest pause between two measurements of the server's clock.
 const LONGEST_STEP: Duration = Duration::from_millis(250);
 
-/// The facts of one round wait here for whoever applies them; a second round is not asked for before.
+/// Capacity of the channel: the facts of one round. The next round starts after they are applied.
 const ROOM: usize = 8;
 
 /// A broker of one cluster.
@@ -625,7 +625,7 @@ impl Broker for Client {
         Box::pin(async move {
             let what = format!("cannot ask pod {pod} whether it accepts clients");
             if matches!(self.shared.way, Way::Url { .. }) {
-                return Err(Problem::new(what, "--emqx-url leads to one address, not to each pod"));
+                return Err(Problem::new(what, "--emqx-url is one address, not the address of each pod"));
             }
             self.shared.available(&Door::Pod(pod.clone()), &what).await
         })
@@ -642,7 +642,7 @@ impl Broker for Client {
                 (Way::Url { .. }, _) => match self.shared.door_of(node).await {
                     Some(address) => Door::Address(address),
                     None => {
-                        return Err(Problem::new(what, "no address leads to that node itself")
+                        return Err(Problem::new(what, "no --emqx-url is the address of that node")
                             .hint("give the node's own address with one more --emqx-url"));
                     }
                 },

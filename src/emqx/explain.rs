@@ -154,7 +154,7 @@ impl Failure {
                 } else if self.code.is_empty() {
                     format!("EMQX answered {}: {}", self.status, self.message)
                 } else {
-                    format!("EMQX says: {}", self.message)
+                    format!("EMQX reports: {}", self.message)
                 };
                 match self.refusal() {
                     Some(refusal) if self.message.is_empty() => refusal.sentence().to_owned(),
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(
                 failure.why(),
                 "another rebalance or evacuation holds this node, so EMQX could not start a second one with it \
-                 (EMQX says: RPC error: invalid_coordinator on emqx@127.0.0.1, emqx@127.0.0.2, emqx@127.0.0.3)"
+                 (EMQX reports: RPC error: invalid_coordinator on emqx@127.0.0.1, emqx@127.0.0.2, emqx@127.0.0.3)"
             );
             let problem = failure.problem("cannot start");
             assert_eq!(problem.exit, Exit::Refused);

@@ -195,7 +195,7 @@ pub(super) async fn may(cluster: &Cluster, rights: &[Right]) -> Result<Vec<Optio
         match answer {
             Ok(answer) => found.push(answer.body["status"]["allowed"].as_bool()),
             Err(trouble) if trouble.is_fatal() => {
-                return Err(trouble.problem("cannot ask what is allowed", "").exit(Exit::Error));
+                return Err(trouble.problem("cannot query the permissions", "").exit(Exit::Error));
             }
             Err(_) => found.push(None),
         }

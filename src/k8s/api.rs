@@ -26,7 +26,6 @@ pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"
 /// What a body is: a whole object, or one of the ways to change one.
 #[derive(Clone, Copy)]
 pub(super) enum Form {
-    /// JSON.
     Json,
     /// Server-side apply. The media type says YAML, of which JSON is a part.
     Apply,
@@ -64,7 +63,6 @@ pub(super) struct Answer<T = Value> {
 }
 
 impl Api {
-    /// GET.
     pub(super) async fn get(&self, path: &str) -> Result<Value, Trouble> {
         self.get_as(path).await
     }

@@ -67,8 +67,8 @@ impl<'a> Place<'a> {
             Trouble::Refused { code: 404, .. } => self.gone(),
             // Not a refusal: the operator writes the status all the time, and another look may find it quiet.
             Trouble::Refused { code: 409, .. } => {
-                Problem::new(what, "it was changed, or made anew, meanwhile")
-                    .hint(format!("look at it and try again: kubectl emqx status {}", self.name))
+                Problem::new(what, "it was changed or created again in the meantime")
+                    .hint(format!("check it and try again: kubectl emqx status {}", self.name))
             }
             Trouble::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
             _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(

@@ -1,4 +1,4 @@
-//! What went wrong with the API server, in plain words and with what to type next.
+//! Errors of the API server as sentences, with a command to type.
 
 use std::error::Error as StdError;
 
@@ -14,14 +14,14 @@ pub(super) enum Trouble {
     Refused {
         /// The HTTP status.
         code: u16,
-        /// The machine word (`Forbidden`, `AlreadyExists`, `Expired`).
+        /// The CamelCase reason (`Forbidden`, `AlreadyExists`, `Expired`).
         reason: String,
         /// The server's sentence.
         message: String,
     },
     /// What an apply writes belongs to others: the manager and the field, each time.
     Owned(Vec<(String, String)>),
-    /// The API server asked for patience.
+    /// The API server limits the request rate (429).
     Busy {
         /// For how long.
         seconds: u64,
@@ -30,7 +30,7 @@ pub(super) enum Trouble {
     },
     /// The API server could not be reached; a sentence that names it.
     Lost(String),
-    /// We could not prove who we are: certificates, exec plugins, tokens; a sentence.
+    /// Authentication failed: certificates, exec plugins, tokens; a sentence.
     Identity(String),
     /// An answer that cannot be read.
     Nonsense(String),
@@ -102,7 +102,7 @@ impl Trouble {
         Self::Lost(format!("the API server at {server} does not answer: {why}"))
     }
 
-    /// Whether the API server itself cannot be reached or does not know us: nothing else will work either.
+    /// Whether the API server is unreachable or rejects the credentials: every other request fails, too.
     pub(super) fn is_fatal(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Identity(_) | Self::Refused { code: 401, .. })
     }
@@ -117,19 +117,19 @@ impl Trouble {
         matches!(self, Self::Refused { code: 403, .. })
     }
 
-    /// Whether what was sent is wrong in itself: fields that are not there, values that are not allowed.
+    /// Whether the sent object is invalid: unknown fields, values that are not allowed.
     pub(super) fn is_invalid(&self) -> bool {
         matches!(self, Self::Refused { code, message, .. }
             if matches!(code, 400 | 422) || typed_sentence(message).is_some())
     }
 
-    /// Whether a list or watch is too old to go on.
+    /// Whether the version of a list or watch is too old to resume.
     pub(super) fn is_expired(&self) -> bool {
         matches!(self, Self::Refused { code: 410, .. })
             || matches!(self, Self::Refused { reason, .. } if reason == "Expired" || reason == "Gone")
     }
 
-    /// The reason in plain words.
+    /// The reason as a sentence.
     pub(super) fn why(&self) -> String {
         match self {
             Self::Refused { code: 401, .. } => {
@@ -202,8 +202,7 @@ impl Trouble {
     }
 }
 
-/// The server's sentence. Of an object that is not valid it repeats every field, and ends with a remark on itself: what
-/// is wrong is said once, field by field.
+/// The server's message. For an invalid object the server repeats every field; the result has each field once.
 pub(super) fn message(status: &Value) -> Option<String> {
     let causes =
         status.pointer("/details/causes").and_then(Value::as_array).filter(|_| status["reason"] == "Invalid");
@@ -244,18 +243,18 @@ fn owned_sentence(owners: &[(String, String)]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// Whether a webhook said no, which comes with 403 like a missing right.
+/// Whether a webhook refused, which is 403 like a missing permission.
 fn denied(message: &str) -> bool {
     message.starts_with("admission webhook ") && message.contains(" denied the request")
 }
 
-/// What an apply says of a field that the CRD has not, or of a value of another type; it comes with 500.
+/// The message of an apply with an unknown field or a value of a wrong type, which is 500.
 fn typed_sentence(message: &str) -> Option<String> {
     let (_, said) = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
     Some(said.trim_start_matches('.').to_owned())
 }
 
-/// What a webhook said, without the server's wrapping; or that one does not answer.
+/// The message of a webhook without the server's prefix; or that it does not respond.
 fn webhook_sentence(message: &str) -> Option<String> {
     if denied(message) {
         let (_, said) = message.split_once(" denied the request")?;
@@ -305,7 +304,7 @@ fn bounded(text: &str) -> String {
     }
 }
 
-/// What is said of an answer with a status that no API server gives: of a login page, a proxy, a load balancer.
+/// The message for a response that is not an API server's: a login page, a proxy, a load balancer.
 fn foreign_sentence(code: u16, message: &str) -> Option<String> {
     let page = message.trim_start().starts_with('<');
     match code {
@@ -321,7 +320,7 @@ fn certificate_sentence(all: &str) -> Option<String> {
     if !all.contains("certificate") && !all.contains("UnknownIssuer") && !all.contains("TLS") {
         return None;
     }
-    // A bad signature is an authority of the same name with another key, and every kubeadm calls its own `kubernetes`.
+    // A bad signature is a CA with an equal name and another key; every kubeadm names its CA `kubernetes`.
     let why = if all.contains("UnknownIssuer") || all.contains("BadSignature") {
         "is signed by an authority that is not known"
     } else if all.contains("not valid for name") || all.contains("NotValidForName") {
@@ -344,7 +343,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the last cause says: the others only repeat it with more in front.
+/// The message of the last cause: the others repeat it with a prefix.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut here = error;
     while let Some(next) = here.source() {

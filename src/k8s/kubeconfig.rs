@@ -99,7 +99,6 @@ fn extension(cluster: &Value) -> Value {
     ours.map_or(Value::Null, |it| it["extension"].clone())
 }
 
-/// A context.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Context {
     pub(super) cluster: Option<String>,
@@ -107,7 +106,6 @@ pub(super) struct Context {
     pub(super) namespace: Option<String>,
 }
 
-/// A cluster.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClusterEntry {
     pub(super) server: Option<String>,
@@ -144,7 +142,6 @@ impl ClusterEntry {
     }
 }
 
-/// A user.
 #[derive(Clone, Default)]
 pub(super) struct User {
     pub(super) username: Option<String>,
@@ -493,11 +490,8 @@ fn where_only(error: &str) -> String {
 /// What a kubeconfig has names for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Contexts.
     Context,
-    /// Clusters.
     Cluster,
-    /// Users.
     User,
     /// The namespaces of contexts.
     Namespace,

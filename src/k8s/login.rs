@@ -357,7 +357,7 @@ impl Command {
                 self.exec.command
             ),
             hint: Some(
-                "log in again as the message says; kubectl auth whoami runs the same command".to_owned(),
+                "log in again as the message describes; kubectl auth whoami runs the same command".to_owned(),
             ),
         }
     }

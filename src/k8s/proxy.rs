@@ -9,7 +9,6 @@ use hyper::Uri;
 use super::client::WHAT;
 use crate::error::Problem;
 
-/// A proxy.
 pub(super) struct Proxy {
     /// Its address, without user information.
     pub(super) url: Uri,
@@ -30,7 +29,7 @@ impl Proxy {
 pub(super) fn named(text: &str, origin: &str) -> Result<Proxy, Problem> {
     let wrong = |why: &str| {
         Problem::new(WHAT, format!("{origin} {why}"))
-            .hint("an address is http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; what is special in a password is written as %40")
+            .hint("an address is http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; special characters of a password are encoded, as in %40")
     };
     let text = text.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };

@@ -1,15 +1,15 @@
-//! Lists and then watches what is wanted, for as long as somebody looks. Heals itself: a watch that ends goes on
-//! where it was, one that is too old (410) lists again, a server that is away is asked again with growing pauses.
+//! Lists and then watches the requested resources until the receiver is dropped. A watch that ends resumes at its last
+//! version, a version that is too old (410) lists again, an unreachable server is retried with exponential back-off.
 //!
 //! ```text
 //!   feed (one per resource): list ─► watch ─► watch … ──┐
 //!                              ▲        │ 410           ├─► one bounded channel ─► Fact
 //!                              └────────┘               │
-//!   heartbeat: GET /version, every 5 s ────────────────┘   proves the link, refreshes the clock
+//!   heartbeat: GET /version, every 5 s ────────────────┘   verifies the connection, refreshes the clock
 //! ```
 //!
-//! Our own loop instead of kube's `watcher`, because the recorder wants ADDED and MODIFIED apart, the answers'
-//! `Date` must reach the clock, and a link that is down is a fact.
+//! An own loop instead of kube's `watcher` (docs/decisions/0002): the recorder needs ADDED and MODIFIED, the clock needs
+//! the `Date` of every response, and an unreachable server is a fact.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,17 +28,16 @@ use super::{read, wire};
 use crate::model::{Fact, Link, News, OperatorLine, Served, Source};
 use crate::seam::{Clock, FactStream, Scope, back_off, driven, jitter};
 
-/// Facts that wait for whoever applies them: as many as a page of a list brings at once. Beyond that the feeds wait,
-/// and TCP makes the server wait.
+/// Capacity of the channel of facts: one page of a list. Beyond that the feeds wait, and TCP back-pressure stops the server.
 const ROOM: usize = 512;
 
-/// The server ends a watch after so many seconds; kube and client-go ask for about as much.
+/// Seconds after which the server ends a watch; kube and client-go request a similar value.
 const WATCH_SECONDS: u64 = 290;
 
 /// A watch that is silent for longer than it may live has lost its connection.
 const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 15);
 
-/// How often the link is proved, and how long an answer may take.
+/// Interval of the heartbeat, and the limit of its response.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// In a cluster in a hurry the heart beats faster, but not faster than this.
@@ -47,7 +46,7 @@ const SHORTEST_BEAT: Duration = Duration::from_millis(500);
 /// The first beats come soon, to learn how fast the server's clock runs.
 const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
 
-/// What is forbidden or absent may change, but not soon.
+/// Pause before a forbidden or absent resource is listed again: permissions seldom change.
 const LATER: Duration = Duration::from_secs(15);
 
 /// More than any object can be (etcd's limit is 1.5 MB).
@@ -67,7 +66,7 @@ pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
     })
 }
 
-/// Says what is learned, with the time.
+/// Sends facts with their time.
 struct Teller {
     cluster: Cluster,
     facts: Sender<Fact>,
@@ -83,7 +82,7 @@ impl Teller {
         self.tell(News::Link(resource.source, resource.name, link)).await;
     }
 
-    /// What is served, asked until there is an answer.
+    /// The served resources; retried until the server responds.
     async fn discover(&self) -> Served {
         let mut failures = 0;
         loop {
@@ -99,10 +98,10 @@ impl Teller {
     }
 }
 
-/// One resource and what is known of it.
+/// One resource, and the objects that exist.
 struct Feed {
     resource: RefCell<Resource>,
-    /// Whether it is being heard: listed, and its watch not known to be broken.
+    /// Whether the feed is healthy: listed, and its watch not known to be broken.
     heard: Cell<bool>,
     /// The objects there are, by uid, each as a [`stub`]; `None` before the first list and while it can not be had.
     known: RefCell<Option<BTreeMap<String, String>>>,
@@ -121,7 +120,7 @@ impl Feed {
     }
 }
 
-/// As much of an object as tells that it is gone; as text, which is a tenth of it as a tree.
+/// The part of an object that identifies its deletion; as text, which takes a tenth of the memory of a JSON tree.
 fn stub(object: &Value) -> String {
     let metadata = &object["metadata"];
     let stub = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"],
@@ -131,11 +130,10 @@ fn stub(object: &Value) -> String {
 
 /// How a watch ended.
 enum End {
-    /// It lived its life, or its connection did: it goes on from the last version.
+    /// The watch or its connection ended: resume from the last version.
     Over,
-    /// It is too old to go on.
+    /// The version is too old to resume (410).
     Expired,
-    /// It failed.
     Failed(Trouble),
 }
 
@@ -164,13 +162,13 @@ impl Follow {
         }
     }
 
-    /// Says that a list failed, and waits.
+    /// Reports a failed list, and waits.
     async fn failed(&self, index: usize, resource: &Resource, trouble: &Trouble, failures: u32) {
         let feed = &self.feeds[index];
         feed.heard.set(false);
         let settled = trouble.is_forbidden() || trouble.is_absent();
         feed.settled.set(settled);
-        // Where nothing is known of the group its versions are tried, and one of the same name may be heard.
+        // Without discovery every version of the group is tried, and another version of this resource may be healthy.
         let other = self.feeds.iter().any(|it| it.heard.get() && it.resource.borrow().name == resource.name);
         if !other {
             self.teller.link(resource, read::link(resource, trouble)).await;
@@ -199,7 +197,7 @@ impl Follow {
         }
     }
 
-    /// Lists: what is there, what is not any more, and that the source is heard. Gives the version to watch from.
+    /// Lists: sends existing objects, deletions, and the health of the source. Returns the version to watch from.
     async fn list(&self, index: usize, resource: &Resource) -> Result<String, Trouble> {
         let feed = &self.feeds[index];
         let mut known = BTreeMap::new();
@@ -256,11 +254,11 @@ impl Follow {
             };
             failures = if begun.elapsed() > Duration::from_secs(10) { 1 } else { failures + 1 };
             match end {
-                // A server that ends watches at once must not be asked in a tight loop.
+                // A server that ends watches at once must not be requested in a tight loop.
                 End::Over => tokio::time::sleep(back_off(failures)).await,
                 End::Expired => return tokio::time::sleep(back_off(failures)).await,
                 End::Failed(trouble) if trouble.is_forbidden() => {
-                    // Listing without watching: the list is asked for again and again.
+                    // `list` is allowed and `watch` is not: poll the list.
                     let why = resource.forbidden("watch", &trouble);
                     let told = format!("{why}; it is listed every {} s instead", LATER.as_secs());
                     self.teller.tell(News::Unreadable(told)).await;
@@ -299,7 +297,7 @@ impl Follow {
         }
         let mut pending = Vec::new();
         loop {
-            // Broken or at its end: both go on from where we are, and a server that is away will show then.
+            // Broken or ended: resume from the last version; an unreachable server is detected then.
             let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await else {
                 return End::Over;
             };
@@ -369,8 +367,8 @@ impl Follow {
         None
     }
 
-    /// Proves the link and refreshes the clock. What is heard is so because nothing was said since: the watch would
-    /// have.
+    /// Verifies the connection and refreshes the clock. A successful heartbeat proves that cached objects are current: the
+    /// watch would have delivered any change.
     async fn heartbeat(&self) {
         let cluster = &self.teller.cluster;
         let mut up = true;
@@ -399,7 +397,7 @@ impl Follow {
                 self.teller.link(&resource, link).await;
             }
             let link = why.clone().map_or(Link::Up, Link::Unreachable);
-            // Said of the API itself only when it changes, or when there was nothing else to say it of.
+            // Reported for the API itself only on a change, or when no feed reported it.
             if why.is_none() != up || told.is_empty() {
                 self.teller.tell(News::Link(Source::Kubernetes, "api", link)).await;
             }

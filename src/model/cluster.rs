@@ -1,4 +1,4 @@
-//! What is known of one EMQX cluster and of its nodes: as its custom resource tells it, and as EMQX does.
+//! One EMQX cluster and its nodes, as reported by the custom resource and by EMQX.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,21 +27,19 @@ impl Role {
     }
 }
 
-/// One EMQX node, as a custom resource's status or EMQX's `/nodes` tells of it. `None` is "not told"; it is
-/// never 0.
+/// One EMQX node, as reported by a custom resource's status or by EMQX's `/nodes`. `None` is "not reported", never 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
-    /// Its name.
     pub name: NodeName,
-    /// Its pod, where the source says so (v2 and v3beta1 do; else it follows from the name).
+    /// Its pod, where reported (v2, v3beta1; otherwise derived from the name).
     pub pod: Option<PodName>,
-    /// Its pod's uid, where the source says so (v2beta1).
+    /// Its pod's uid, where reported (v2beta1).
     pub pod_uid: Option<String>,
     /// Core or replicant; v4 has no roles.
     pub role: Option<Role>,
-    /// Whether EMQX says that it runs.
+    /// Whether EMQX reports it as running.
     pub running: bool,
-    /// Whether EMQX says that it is stopped, and so holds nothing; one that does not answer may hold anything.
+    /// Whether EMQX reports it as stopped, so that it has no clients; a node that does not respond may have clients.
     pub stopped: bool,
     /// Live clients.
     pub connections: Option<u64>,
@@ -49,7 +47,7 @@ pub struct Node {
     pub sessions: Option<u64>,
     /// EMQX's version.
     pub version: Option<String>,
-    /// `Enterprise` or `Opensource`, where told.
+    /// `Enterprise` or `Opensource`, where reported.
     pub edition: Option<String>,
     /// Memory used by the node's machine or container, as EMQX writes it (`1.02G`).
     pub memory_used: Option<String>,
@@ -64,7 +62,7 @@ pub struct Condition {
     pub kind: String,
     /// `True`, `False`, `Unknown` or empty, as written.
     pub status: String,
-    /// The machine word for the reason; may be empty.
+    /// The CamelCase reason; may be empty.
     pub reason: String,
     /// The sentence; may be empty.
     pub message: String,
@@ -114,8 +112,8 @@ pub struct BlueGreen {
     pub started: Option<Timestamp>,
 }
 
-/// What `spec` says of how updates go; `None` is "not written", whatever default may come of it ([OP-71] to
-/// [OP-73], [OP-76]; `plan::upgrade::pace` knows what follows from each).
+/// The update settings of `spec`; `None` is "not set" ([OP-71] to [OP-73], [OP-76]; `plan::upgrade::pace` has the
+/// defaults).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSpec {
     /// Whether there is the block at all (`blueGreenUpdate`, `updateStrategy`).
@@ -134,9 +132,9 @@ pub struct UpdateSpec {
     pub wait_takeover: Option<u64>,
     /// Seconds for load balancers to notice.
     pub wait_health_check: Option<u64>,
-    /// Replicants that may be missing meanwhile, as written (v3beta1).
+    /// Replicants that may be unavailable during an update, as written (v3beta1).
     pub max_unavailable: Option<String>,
-    /// Replicants that may be too many meanwhile, as written (v3beta1).
+    /// Additional replicants during an update, as written (v3beta1).
     pub max_surge: Option<String>,
 }
 
@@ -146,26 +144,21 @@ pub struct UpdateSpec {
 pub struct ImageParts {
     /// The registry, without the slash after it.
     pub registry: Option<String>,
-    /// The repository.
     pub repository: Option<String>,
     /// What stands before the version in the tag.
     pub prefix: Option<String>,
-    /// The version.
     pub version: Option<String>,
     /// What stands behind the version in the tag.
     pub suffix: Option<String>,
 }
 
-/// What one pod asks for, as written; for the plan of an upgrade, which needs all of it twice.
+/// The resource requests of one pod, as written; an upgrade plan needs them twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
     /// CPU of a core (v1beta4: of every node).
     pub core_cpu: Option<String>,
-    /// Memory of a core.
     pub core_memory: Option<String>,
-    /// CPU of a replicant.
     pub replicant_cpu: Option<String>,
-    /// Memory of a replicant.
     pub replicant_memory: Option<String>,
     /// Whether cores have volumes of their own.
     pub volumes: bool,
@@ -174,7 +167,6 @@ pub struct Requests {
 /// The port and the protocol of EMQX's REST API within a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiPort {
-    /// The port.
     pub port: u16,
     /// Whether it speaks TLS.
     pub tls: bool,
@@ -183,7 +175,6 @@ pub struct ApiPort {
 /// Which EMQX to talk to, and through which pods; follows from the world (`plan::reach`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The instance.
     pub instance: InstanceId,
     /// Pods to go through, best first: ready cores, oldest first.
     pub pods: Vec<PodName>,
@@ -195,7 +186,7 @@ pub struct Target {
     pub v4: bool,
 }
 
-/// One EMQX cluster, as its custom resource tells it.
+/// One EMQX cluster, as its custom resource reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// Kind, namespace, name.
@@ -204,7 +195,6 @@ pub struct Instance {
     pub api: ApiVersion,
     /// Whether no object of Kubernetes stands behind it: EMQX alone is known, by its address.
     pub standalone: bool,
-    /// Its uid.
     pub uid: String,
     /// The version of the object, to see whether anything changed.
     pub resource_version: String,
@@ -212,7 +202,7 @@ pub struct Instance {
     pub generation: u64,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// When its deletion was asked for.
+    /// The time at which its deletion was requested.
     pub deleting: Option<Timestamp>,
     /// The image it is to run.
     pub image: Option<String>,
@@ -234,7 +224,7 @@ pub struct Instance {
     pub blue_green: Option<BlueGreen>,
     /// Where EMQX's API listens, by the rule the operator itself goes by.
     pub api_port: Option<ApiPort>,
-    /// Labels and annotations that tell of a GitOps tool, as `key=value`.
+    /// Labels and annotations of a GitOps tool, as `key=value`.
     pub managed_by: Vec<String>,
     /// How updates go.
     pub update: UpdateSpec,
@@ -244,7 +234,7 @@ pub struct Instance {
     pub requests: Requests,
     /// Whether durable sessions are switched on in its configuration.
     pub durable_sessions: bool,
-    /// What is stored about its upgrade: in our ConfigMap, else in annotations of an earlier version.
+    /// The stored state of its upgrade: from this program's ConfigMap, otherwise from annotations of an earlier version.
     pub guard: Option<GuardState>,
     /// Annotations that an earlier version of ours left (`cli.emqx.io/…`), by key.
     pub notes: std::collections::BTreeMap<String, String>,
@@ -288,7 +278,7 @@ impl Instance {
         self.conditions.iter().any(|condition| condition.kind == wanted && condition.holds())
     }
 
-    /// The state in one word: the type of the first true condition.
+    /// The type of the first true condition.
     pub fn state(&self) -> Option<&str> {
         self.conditions.iter().find(|condition| condition.holds()).map(|condition| condition.kind.as_str())
     }

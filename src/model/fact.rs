@@ -76,9 +76,7 @@ pub struct Seen<T> {
 pub enum ObjectKind {
     /// EMQX, EmqxEnterprise, EmqxBroker.
     Instance,
-    /// Rebalance.
     Rebalance,
-    /// Pod.
     Pod,
     /// StatefulSet.
     StatefulSet,
@@ -86,7 +84,6 @@ pub enum ObjectKind {
     ReplicaSet,
     /// EndpointSlice.
     Slice,
-    /// Event.
     Event,
     /// The ConfigMap with what we store about an instance.
     State,
@@ -97,15 +94,12 @@ pub enum ObjectKind {
 pub enum Object {
     /// An EMQX cluster.
     Instance(Box<Instance>),
-    /// A Rebalance.
     Rebalance(Box<Rebalance>),
-    /// A pod.
     Pod(Box<Pod>),
     /// A StatefulSet or ReplicaSet.
     Set(Box<Set>),
     /// An EndpointSlice.
     Slice(Box<Slice>),
-    /// An event.
     Event(Box<Event>),
     /// What we store about an instance.
     State(Box<OperationState>),

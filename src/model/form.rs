@@ -33,10 +33,8 @@ pub enum Stream {
 /// The form of a manifest on stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manifest {
-    /// YAML.
     #[default]
     Yaml,
-    /// JSON.
     Json,
 }
 
@@ -46,9 +44,7 @@ pub enum Color {
     /// On a terminal, unless NO_COLOR or TERM=dumb say otherwise.
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 

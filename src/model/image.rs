@@ -10,9 +10,7 @@ use crate::error::Problem;
 pub struct Image {
     /// The registry, as Docker tells it from a repository: it holds a dot or a colon, or is `localhost`.
     pub registry: Option<String>,
-    /// The repository.
     pub repository: String,
-    /// The tag.
     pub tag: Option<String>,
     /// The digest, with its algorithm.
     pub digest: Option<String>,

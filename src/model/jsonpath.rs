@@ -8,7 +8,6 @@ pub struct Template(pub Vec<Part>);
 /// One piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text as it is.
     Text(String),
     /// What a path leads to.
     Path(Vec<Step>),

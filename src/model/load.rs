@@ -117,9 +117,7 @@ pub struct Evacuation {
 /// Everything that EMQX moves at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
-    /// Rebalances.
     pub rebalances: Vec<RunningRebalance>,
-    /// Evacuations.
     pub evacuations: Vec<Evacuation>,
     /// Nodes that purge their sessions.
     pub purges: Vec<NodeName>,

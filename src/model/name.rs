@@ -128,12 +128,10 @@ impl fmt::Display for InstanceKind {
 /// One EMQX cluster: kind, namespace and name of its custom resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct InstanceId {
-    /// The kind.
     pub kind: InstanceKind,
     /// The namespace; empty (in JSON `null`) where no Kubernetes is behind it.
     #[serde(serialize_with = "empty_as_null")]
     pub namespace: String,
-    /// The name.
     pub name: String,
 }
 

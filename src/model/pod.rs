@@ -10,22 +10,16 @@ use super::name::PodName;
 /// Who owns an object, by its controller reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// The kind.
     pub kind: String,
-    /// The name.
     pub name: String,
-    /// The uid.
     pub uid: String,
 }
 
 /// One pod of an EMQX cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: PodName,
-    /// The uid.
     pub uid: String,
     /// The instance it belongs to, by label.
     pub instance: Option<String>,
@@ -57,7 +51,6 @@ pub struct Pod {
     pub image: Option<String>,
     /// The container port named `dashboard` or `dashboard-https`.
     pub api_port: Option<ApiPort>,
-    /// Its conditions.
     pub conditions: Vec<Condition>,
 }
 
@@ -74,11 +67,8 @@ pub enum SetKind {
 /// A StatefulSet or ReplicaSet of an EMQX cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Set {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: String,
-    /// The uid.
     pub uid: String,
     /// StatefulSet or ReplicaSet.
     pub kind: SetKind,
@@ -115,11 +105,8 @@ pub struct Endpoint {
 /// An EndpointSlice.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Slice {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: String,
-    /// The uid.
     pub uid: String,
     /// The Service it belongs to, by label.
     pub service: String,
@@ -129,14 +116,11 @@ pub struct Slice {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// An event.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
-    /// The namespace.
     pub namespace: String,
     /// Its own name.
     pub name: String,
-    /// The uid.
     pub uid: String,
     /// The kind of what it is about.
     pub about_kind: String,

@@ -126,9 +126,7 @@ pub const FIELD_MANAGER: &str = "kubectl-emqx";
 /// One Rebalance object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rebalance {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: String,
     /// The uid: a name that is used again is another rebalance.
     pub uid: String,

@@ -83,18 +83,18 @@ impl Refusal {
             Self::AlreadyStarted => "EMQX already runs one there",
             Self::NotStarted => "EMQX runs none there",
             Self::NodesUnavailable => {
-                "EMQX says a node is unavailable: it is down, or it already takes part in a rebalance or evacuation"
+                "EMQX reports a node as unavailable: it is down, or it already takes part in a rebalance or evacuation"
             }
             Self::InvalidNodes => "EMQX does not know one of the nodes by that name",
             Self::AgentBusy => "the node is a donor of a running rebalance, so it cannot be evacuated",
             Self::NodeHeld => {
                 "another rebalance or evacuation holds this node, so EMQX could not start a second one with it"
             }
-            Self::NodeNotFound => "EMQX says that the node does not run",
+            Self::NodeNotFound => "EMQX reports that the node does not run",
             Self::RpcFailed => "an EMQX node did not answer the one that asked it",
             Self::BadParameter => "EMQX does not accept one of the values",
             Self::NotEnterprise => "this EMQX is the open source edition, which cannot rebalance before 5.9",
-            Self::NotReady => "the operator calls the instance not ready (EMQX may go on all the same)",
+            Self::NotReady => "the operator reports the instance as not ready (EMQX may continue)",
             Self::NotFound => {
                 "the operator does not find the instance by that kind and name in the Rebalance's namespace"
             }
@@ -109,7 +109,7 @@ impl Refusal {
     pub fn hint(self) -> Option<&'static str> {
         match self {
             Self::NothingToBalance | Self::NoReason => {
-                Some("kubectl emqx rebalance plan says what would make it start")
+                Some("kubectl emqx rebalance plan shows what would make it start")
             }
             Self::AlreadyStarted | Self::NodesUnavailable | Self::AgentBusy | Self::NodeHeld => {
                 Some("kubectl emqx status shows what runs; kubectl emqx rebalance stop ends it")
@@ -119,7 +119,7 @@ impl Refusal {
             }
             Self::BadParameter => Some("kubectl emqx rebalance generate writes valid values"),
             Self::NotEnterprise => None,
-            Self::NotReady => Some("kubectl emqx status; EMQX's own word counts, not the operator's"),
+            Self::NotReady => Some("kubectl emqx status shows EMQX's own state, which decides"),
             Self::NotStarted => Some("kubectl emqx status shows what runs"),
             Self::NotFound => Some("kubectl get emqx,emqxenterprise in that namespace"),
         }

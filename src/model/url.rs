@@ -9,7 +9,6 @@ pub struct EmqxUrl {
     pub tls: bool,
     /// The host, IPv6 without brackets.
     pub host: String,
-    /// The port.
     pub port: u16,
 }
 

@@ -1,4 +1,4 @@
-//! The words in which an operation is judged, and the events of one that is followed.
+//! Verdicts of operations, and the events of a followed operation.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,11 +22,11 @@ pub enum Verdict {
     Stopped,
     /// It went back to where it came from.
     Reverted,
-    /// It goes on.
+    /// It is still running.
     Running,
-    /// EMQX goes on although the operator's object says Failed or is being deleted.
+    /// EMQX continues although the operator's object reports Failed or is being deleted.
     StillRunning,
-    /// It never started, or cannot go on.
+    /// It never started, or cannot continue.
     Failed,
     /// EMQX dropped it before its work was done.
     CoordinatorLost,
@@ -76,7 +76,7 @@ impl Verdict {
         }
     }
 
-    /// In words, for people.
+    /// The text for people.
     pub fn words(self) -> &'static str {
         match self {
             Self::NothingToDo => "nothing to do",
@@ -93,8 +93,8 @@ impl Verdict {
         !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
     }
 
-    /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are what was
-    /// asked only for the one who asked for it.
+    /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are successes only for the
+    /// command that requested them.
     pub fn exit(self) -> Exit {
         match self {
             Self::Idle | Self::Balanced | Self::Upgraded | Self::NothingToDo | Self::Evacuated => {
@@ -144,7 +144,7 @@ impl Operation {
     }
 }
 
-/// The part of a node in what goes on.
+/// The part of a node in the running operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
@@ -167,7 +167,7 @@ impl Part {
     }
 }
 
-/// What an [`Event`] tells.
+/// The type of an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventType {
@@ -186,15 +186,12 @@ pub enum EventType {
 /// A node in an [`Event`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EventNode {
-    /// The node.
     pub node: NodeName,
     /// Live clients.
     pub connections: Option<u64>,
-    /// Sessions.
     pub sessions: Option<u64>,
-    /// Its part.
     pub part: Option<Part>,
-    /// EMQX's own word for its state.
+    /// EMQX's own state name.
     pub state: Option<String>,
 }
 
@@ -228,7 +225,7 @@ pub struct Event {
     /// Of what donors lost, the share that arrived on recipients.
     #[serde(serialize_with = "two_decimals_or_null")]
     pub landing_ratio: Option<f64>,
-    /// The step in words.
+    /// The step as a sentence.
     pub message: String,
     /// How it ended; on the last event only.
     pub verdict: Option<Verdict>,
@@ -238,7 +235,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// One of which nothing is known but its words.
+    /// An event with only a message.
     pub fn of(time: Timestamp, kind: EventType, operation: Operation, name: String, message: String) -> Self {
         Self {
             time,
@@ -265,7 +262,7 @@ pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<
     serializer.serialize_f64((value * 100.0).round() / 100.0)
 }
 
-/// The same for one that may not be known.
+/// As `two_decimals`, with `null` for unknown.
 pub fn two_decimals_or_null<S: serde::Serializer>(
     value: &Option<f64>,
     serializer: S,

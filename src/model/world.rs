@@ -44,13 +44,11 @@ pub struct World {
     pub rebalances: BTreeMap<Key, Seen<Rebalance>>,
     /// Rebalance objects that are gone, in their last version, and when they went. Bounded.
     pub departed: Vec<Seen<Rebalance>>,
-    /// Pods.
     pub pods: BTreeMap<Key, Seen<Pod>>,
     /// StatefulSets and ReplicaSets.
     pub sets: BTreeMap<(SetKind, Key), Seen<Set>>,
     /// EndpointSlices.
     pub slices: BTreeMap<Key, Seen<Slice>>,
-    /// Events.
     pub events: BTreeMap<Key, Seen<Event>>,
     /// What we store about instances.
     pub states: BTreeMap<InstanceId, Seen<OperationState>>,

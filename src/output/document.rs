@@ -36,7 +36,6 @@ fn document<'a, T: Serialize>(kind: &'static str, body: &'a T) -> Document<'a, T
 pub enum Format {
     /// JSON, indented as kubectl's.
     Json,
-    /// YAML.
     Yaml,
     /// JSON on one line.
     Line,

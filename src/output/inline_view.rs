@@ -1,7 +1,7 @@
 //! What the small progress shows, and how it is laid out: a value and a size in, lines out.
 //!
 //! ```text
-//! REBALANCING  the operator says Failed, EMQX goes on           41 %  ends 10:15:50
+//! REBALANCING  operator reports Failed, EMQX continues          41 %  ends 10:15:50
 //! wait 10s ok ── evict 78s ── takeover 10s ── sessions
 //! ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────────────────────────
 //! 32 of 78 rounds · 30 moved/s · none missing
@@ -33,9 +33,8 @@ pub enum When {
 /// A step of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InlineStep {
-    /// Its name in a word or two.
+    /// The short name.
     pub name: String,
-    /// When it is.
     pub when: When,
     /// Its length, where known.
     pub seconds: Option<u64>,
@@ -46,11 +45,9 @@ pub struct InlineStep {
 pub struct InlineRow {
     /// Its short name.
     pub label: String,
-    /// Its part.
     pub part: Option<Part>,
     /// Live clients.
     pub connections: Option<u64>,
-    /// Sessions.
     pub sessions: Option<u64>,
     /// Clients more or fewer per second.
     pub delta: Option<i64>,
@@ -59,9 +56,9 @@ pub struct InlineRow {
 /// What the small progress shows. `commands` fills it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InlineView {
-    /// What it is, in a word or two: `REBALANCING emqx`.
+    /// The title: `REBALANCING emqx`.
     pub title: String,
-    /// What is to be known first: `the operator says Failed, EMQX goes on`.
+    /// The most important message: `operator reports Failed, EMQX continues`.
     pub headline: String,
     /// What the headline means.
     pub tone: Tone,
@@ -69,7 +66,6 @@ pub struct InlineView {
     pub percent: Option<u8>,
     /// When it ends, as a time of day.
     pub ends: Option<String>,
-    /// Its steps.
     pub timeline: Vec<InlineStep>,
     /// Facts for one line: `32 of 78 rounds`, `none missing`.
     pub facts: Vec<String>,
@@ -77,17 +73,16 @@ pub struct InlineView {
     pub rows: Vec<InlineRow>,
     /// Where it is to end: `2,553 on donors, 2,340 on recipients`.
     pub goal: Option<String>,
-    /// Of so many nodes so many are in the Service.
+    /// The number of nodes in the Service, and of all nodes.
     pub serving: Option<(usize, usize)>,
-    /// Of what was evicted, the share that arrived.
     pub landing_ratio: Option<f64>,
     /// The last notices, newest last.
     pub notices: Vec<String>,
-    /// How old each source is: its name, and seconds; `None` was never heard.
+    /// The age of each source: its name, and seconds; `None` has never responded.
     pub ages: Vec<(String, Option<u64>)>,
 }
 
-/// A line, as words that mean something.
+/// A line, as spans with a tone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InlineLine(Vec<(String, Tone)>);
 
@@ -125,10 +120,10 @@ impl InlineLine {
     }
 }
 
-/// So many nodes have a line of their own where there is room.
+/// Maximum of nodes with their own line.
 const ROWS: usize = 16;
 
-/// So many nodes matter more than anything below them.
+/// Nodes that are shown before anything below them.
 const FEW: usize = 5;
 
 /// The lines for a terminal of this size: at most `height`, none wider than `width`.
@@ -160,13 +155,13 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
             .iter()
             .map(|(source, age)| match age {
                 Some(age) => format!("{source} {} ago", duration(*age)),
-                None => format!("{source} not heard"),
+                None => format!("{source} no response"),
             })
             .collect();
         bottom.extend(flow(&ages, width, Tone::Faint, theme));
     }
 
-    // The nodes matter more than where it is to end, that more than what was noticed, and that more than how old it is.
+    // Priority: nodes, then the goal, then notices, then ages.
     while !bottom.is_empty() && top.len() + bottom.len() + view.rows.len().min(FEW) > height {
         bottom.pop();
     }
@@ -177,7 +172,7 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
     top.into_iter().map(|line| line.fit(width, theme)).collect()
 }
 
-/// What it is and how far; what is to be known first beside it, or below where it does not fit.
+/// Title and percent; the headline beside them, or below if it does not fit.
 fn head(view: &InlineView, width: usize, theme: Theme) -> Vec<InlineLine> {
     let mut right = view.percent.map(|percent| format!("{percent} %")).unwrap_or_default();
     if let Some(ends) = &view.ends {
@@ -251,7 +246,7 @@ fn rows(rows: &[InlineRow], width: usize, room: usize, theme: Theme) -> Vec<Inli
     let label = rows.iter().map(|row| theme.clean(&row.label).width()).max().unwrap_or(0).min(width / 2);
     let (wide, wide_sessions) = (widest(&connections), widest(&sessions));
     let most = rows.iter().filter_map(|row| row.connections).max().unwrap_or(0).max(1);
-    // What is left beside label, part, two numbers and the change goes to the bar.
+    // The bar gets the width that remains beside label, part, two numbers and the change.
     let cells = width.saturating_sub(2 + label + 2 + 10 + 2 + wide + 1 + 2 + 9 + 2 + wide_sessions).min(24);
     let mut lines = Vec::new();
     for (at, row) in rows.iter().take(shown).enumerate() {

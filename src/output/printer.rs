@@ -1,4 +1,4 @@
-//! The printer: where everything is said.
+//! The printer: the only module that writes to stdout and stderr.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -43,7 +43,7 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Where the words go.
+/// Properties of stdout and stderr.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
@@ -60,10 +60,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Where the words of this process go.
+    /// The properties of this process's stdout and stderr.
     pub fn here(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        // Without a terminal there is nobody to ask for its width.
+        // Without a terminal there is no width.
         let size = if stdout || stderr { crossterm::terminal::size().ok() } else { None };
         Self {
             stdout,
@@ -86,18 +86,18 @@ impl Terminal {
 
 type Sink = AutoStream<Box<dyn Write>>;
 
-/// Where everything is said.
+/// Writes results, messages and prompts.
 pub struct Printer {
     out: RefCell<Sink>,
     err: RefCell<Sink>,
     look: Look,
     terminal: Terminal,
     zone: TimeZone,
-    /// Notices that were said already.
+    /// Notices that were printed already.
     said: RefCell<BTreeSet<String>>,
-    /// Whether whoever read stdout has left.
+    /// Whether the reader of stdout has closed it.
     closed: Cell<bool>,
-    /// The first failure to write that is more than somebody leaving.
+    /// The first write error that is not a closed pipe.
     failed: RefCell<Option<io::Error>>,
 }
 
@@ -166,19 +166,19 @@ impl Printer {
         }
     }
 
-    /// A printer whose words are kept: stdout, and stderr.
+    /// A printer that retains its output: stdout, and stderr.
     pub fn captured(look: Look, terminal: Terminal) -> (Self, Captured, Captured) {
         let (out, err) = (Captured::default(), Captured::default());
         let printer = Self::to(Box::new(out.clone()), Box::new(err.clone()), look, terminal, TimeZone::UTC);
         (printer, out, err)
     }
 
-    /// How it looks.
+    /// Colour and form.
     pub fn look(&self) -> Look {
         self.look
     }
 
-    /// Where the words go.
+    /// The properties of stdout and stderr.
     pub fn terminal(&self) -> Terminal {
         self.terminal
     }
@@ -203,7 +203,7 @@ impl Printer {
         self.terminal.stderr && !self.terminal.dumb && !self.look.plain
     }
 
-    /// Whether whoever read stdout has left: nobody is told any more.
+    /// Whether the reader of stdout has closed it: nothing more is written.
     pub fn closed(&self) -> bool {
         self.closed.get()
     }
@@ -228,7 +228,7 @@ impl Printer {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed.set(self.closed.get() || !talk);
             }
-            // Nobody can be told that talk cannot be said.
+            // An error of stderr cannot be reported anywhere.
             Err(_) if talk => {}
             Err(error) => {
                 self.closed.set(true);
@@ -261,7 +261,7 @@ impl Printer {
         self.push(true, &format!("{gap}{} {}\n", theme.paint(Tone::Faint, "next:"), theme.clean(command)));
     }
 
-    /// Something worth knowing; the same one is printed once, each to a limit of length, and all to a limit of number.
+    /// Prints a notice; equal notices once, with limits of length and number.
     pub fn notice(&self, text: &str) {
         let text = shortened(text, LONGEST_NOTICE);
         let count = self.said.borrow().len();
@@ -291,8 +291,8 @@ impl Printer {
         self.push(true, &text);
     }
 
-    /// Asks on stderr and reads an answer from stdin: whether it was yes. It is read by a thread of its own, so that an
-    /// interrupt is heard meanwhile; the end of the process is the end of that thread, too.
+    /// Prompts on stderr and reads the answer from stdin: `true` for yes. A thread of its own reads it, so that an interrupt is
+    /// handled during the prompt; the thread ends with the process.
     pub async fn ask(&self, question: &str) -> bool {
         let theme = self.talk_theme();
         self.push(true, &format!("{} [y/N] ", theme.paint(Tone::Strong, &theme.clean(question))));
@@ -314,7 +314,7 @@ impl Printer {
         Layout { theme: self.theme(), wide: output == Output::Wide, width }
     }
 
-    /// Prints one result in the form that was asked for.
+    /// Prints one result in the requested form.
     fn result<T: serde::Serialize>(
         &self,
         kind: &'static str,
@@ -449,7 +449,7 @@ impl Printer {
         });
     }
 
-    /// The same as talk, before somebody is asked.
+    /// Prints the plan to stderr, before the prompt.
     pub fn talk_plan(&self, plan: &RebalancePlan, through: Option<(Backend, &str)>, now: Timestamp) {
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
         self.push(true, &(text::plan::plan(plan, through, Some((now, &self.zone)), layout) + "\n"));
@@ -462,7 +462,7 @@ impl Printer {
         self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
     }
 
-    /// The same as talk, before somebody is asked.
+    /// Prints the plan of an upgrade to stderr, before the prompt.
     pub fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
         self.push(true, &(text::upgrade::plan(plan, Some((now, &self.zone)), layout) + "\n"));
@@ -517,7 +517,6 @@ impl Printer {
         self.result("Version", version, output, names, |layout| text::lists::version(version, layout));
     }
 
-    /// A manifest.
     pub fn manifest(&self, manifest: &serde_json::Value, form: Manifest) {
         let format = match form {
             Manifest::Yaml => Format::Yaml,

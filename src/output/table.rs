@@ -7,7 +7,6 @@ use super::theme::{Theme, Tone};
 /// The blanks between two columns, as kubectl has them.
 const GAP: usize = 3;
 
-/// A cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -27,7 +26,6 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A column.
 #[derive(Clone, Debug)]
 struct Column {
     title: &'static str,

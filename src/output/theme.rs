@@ -7,7 +7,6 @@ use crate::model::Verdict;
 /// What a text means; what colour underlines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
-    /// As it is.
     #[default]
     Plain,
     /// Goes well.
@@ -25,7 +24,6 @@ pub enum Tone {
 }
 
 impl Tone {
-    /// Of a verdict.
     pub fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Idle | Verdict::NothingToDo => Self::Plain,
@@ -85,14 +83,12 @@ pub struct Theme {
     pub ascii: bool,
 }
 
-/// The symbols.
 #[derive(Clone, Copy, Debug)]
 pub struct Symbols {
     /// Something left out.
     pub ellipsis: &'static str,
     /// From one number to another.
     pub arrow: &'static str,
-    /// Done.
     pub done: &'static str,
     /// Under way.
     pub now: &'static str,

@@ -169,9 +169,9 @@ impl Follower {
                 let verdict = run.standing();
                 let reason = match verdict {
                     Verdict::StillRunning => {
-                        format!("{}; EMQX goes on", words::contradiction(run.object.as_ref()))
+                        format!("{}; EMQX continues", words::contradiction(run.object.as_ref()))
                     }
-                    _ => "it goes on".to_owned(),
+                    _ => "it is still running".to_owned(),
                 };
                 settle(run, (verdict, reason), now, &mut events);
             } else {
@@ -480,7 +480,7 @@ impl Follower {
                 && !run.told_deleting
             {
                 run.told_deleting = true;
-                let message = format!("the deletion of {} was asked for, but EMQX goes on", run.name);
+                let message = format!("the deletion of {} was requested, but EMQX continues", run.name);
                 events.push(run.event(now, EventType::Notice, message));
             }
             if counted && run.moved == now {

@@ -197,7 +197,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
             Verdict::ClientsMissing,
             format!(
                 "{} of {} clients are missing after the end{}: donors lost {}, recipients gained {}; does the load balancer \
-                 lead them to the recipients?",
+                 route them to the recipients?",
                 count(lost),
                 count(before),
                 since.unwrap_or_default(),
@@ -365,10 +365,7 @@ pub fn never_started(
     if bare {
         let Some(start) = start else {
             let why = Refusal::NoReason.sentence();
-            return (
-                Verdict::Unknown,
-                format!("{why}; nothing tells what the counts were at its start ({failure})"),
-            );
+            return (Verdict::Unknown, format!("{why}; the counts at its start are unknown ({failure})"));
         };
         let plan = forecast(None, start, strategy, Return::default());
         if plan.decision == Decision::NothingToDo {

@@ -267,7 +267,7 @@ pub fn mended(
         object["apiVersion"] = json!(API_VERSION);
         found.push(changed(format!(
             "apiVersion {version} became {API_VERSION}: in the old version the field instanceKind is lost, and the operator \
-             looks for an EMQX of that name"
+             searches an EMQX of that name"
         )));
     }
     let wanted = instance.kind.as_str();
@@ -283,7 +283,7 @@ pub fn mended(
             ))),
             None if instance.kind == InstanceKind::Emqx => {}
             None => found.push(changed(format!(
-                "instanceKind {wanted} was added: without it the operator looks for an EMQX named {}",
+                "instanceKind {wanted} was added: without it the operator searches an EMQX named {}",
                 instance.name
             ))),
         }

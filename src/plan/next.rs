@@ -75,7 +75,7 @@ pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
         if run.recipients().contains(node) {
             return receiving(node, around);
         }
-        return vec!["takes no part in what goes on".to_owned()];
+        return vec!["takes no part in the running operation".to_owned()];
     }
     if upgrading && around.old {
         return match evacuations.first() {
@@ -135,7 +135,7 @@ fn giving(run: &Run, node: &NodeName, around: Around<'_>) -> Vec<String> {
             let left = run.left.map(|left| format!(", {} to go", plural(left.session_rounds, "round")));
             vec![format!("its sessions without a client are moved{}", left.unwrap_or_default())]
         }
-        Stage::Prohibiting | Stage::Unknown(_) => vec![format!("EMQX says {}", entry.state)],
+        Stage::Prohibiting | Stage::Unknown(_) => vec![format!("EMQX reports {}", entry.state)],
     }
 }
 
@@ -167,8 +167,8 @@ fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<St
             let left = evacuation.sessions.map(|left| format!(", {} left", count(left))).unwrap_or_default();
             vec![format!("its sessions without a client are moved{left}")]
         }
-        Stage::Prohibiting => vec!["empty: refuses clients until it is told otherwise".to_owned()],
-        Stage::Unknown(state) => vec![format!("EMQX says {state}")],
+        Stage::Prohibiting => vec!["empty: refuses clients until the evacuation is stopped".to_owned()],
+        Stage::Unknown(state) => vec![format!("EMQX reports {state}")],
     };
     if upgrading {
         says.push(match evacuation.stage {

@@ -137,7 +137,7 @@ pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
 
 /// What [`not_run`] means, and what becomes of the object.
 pub fn not_run_message() -> &'static str {
-    "the object says Processing, but EMQX does not run it: the operator writes Completed (or Failed, where EMQX is not \
+    "the object reports Processing, but EMQX does not run it: the operator writes Completed (or Failed, where EMQX is not \
      Ready) when it reconciles the object next, and starts nothing"
 }
 

@@ -28,7 +28,7 @@ pub struct NodeRow {
     pub revision: Option<String>,
     /// Core or replicant.
     pub role: Role,
-    /// Whether EMQX says that it runs.
+    /// Whether EMQX reports it as running.
     pub running: bool,
     /// Whether Kubernetes calls its pod ready.
     pub ready: Option<bool>,
@@ -40,9 +40,9 @@ pub struct NodeRow {
     pub sessions: Option<u64>,
     /// Its part of all live clients, 0 to 1.
     pub share: Option<f64>,
-    /// Its part in what goes on.
+    /// Its part in the running operation.
     pub part: Option<Part>,
-    /// EMQX's own word for its state.
+    /// EMQX's own state name.
     pub state: Option<String>,
     /// EMQX's version.
     pub version: Option<String>,
@@ -85,7 +85,7 @@ pub struct Totals {
     pub serving: Option<usize>,
 }
 
-/// Whether a source can be heard, in one word.
+/// The health of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceState {
@@ -97,7 +97,7 @@ pub enum SourceState {
     Unreachable,
     /// There is none.
     Absent,
-    /// What it said is old.
+    /// Its last response is old.
     Stale,
 }
 
@@ -118,16 +118,16 @@ impl SourceState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceAge {
-    /// Whether it can be heard.
+    /// Its health.
     pub state: SourceState,
-    /// Seconds since it was last heard; `None` when never.
+    /// Seconds since its last response; `None` when never.
     pub age_seconds: Option<u64>,
-    /// Why it cannot be heard.
+    /// Why it does not respond.
     #[serde(skip)]
     pub why: Option<String>,
 }
 
-/// What is known of one cluster at one moment.
+/// A snapshot of one cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// The cluster.
@@ -138,7 +138,7 @@ pub struct Picture {
     pub api: Option<ApiVersion>,
     /// The operator line.
     pub operator: OperatorLine,
-    /// Seconds since the operator last wrote or said anything that can be dated.
+    /// Seconds since the operator's last dated status update or event.
     pub operator_silent: Option<u64>,
     /// `Enterprise` or `Opensource`.
     pub edition: Option<String>,
@@ -174,7 +174,7 @@ impl Picture {
         if replicants.is_empty() { of(Role::Core).collect() } else { replicants }
     }
 
-    /// The same picture for a rebalance of these nodes alone; none: of all.
+    /// The snapshot for a rebalance of only these nodes; none: of all.
     #[must_use]
     pub fn among(mut self, nodes: &[NodeName]) -> Self {
         self.chosen = nodes.to_vec();
@@ -187,11 +187,11 @@ impl Picture {
     }
 }
 
-/// Beyond this many seconds without a word a source that is still connected counts as stale: three missed heartbeats, or
-/// ten missed polls, and then some.
+/// Seconds without a response after which a connected source counts as stale: more than three missed heartbeats, or ten
+/// missed polls.
 const STALE_SECONDS: u64 = 20;
 
-/// Joins what is known of one cluster.
+/// Joins the facts of one cluster.
 pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     let instance = world.instance(id);
     let pods = Pods::of(world, id);
@@ -269,7 +269,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     }
 }
 
-/// The pods that no node in the list fits. One that will never run again is left out: its controller makes another.
+/// The pods without a matching node. A pod that will never run again is omitted: its controller creates another.
 fn pods_alone(
     pods: &Pods<'_>,
     joined: &BTreeSet<&str>,
@@ -372,7 +372,7 @@ impl<'a> Pods<'a> {
             all.names.insert(pod.name.as_str(), pod);
             all.uids.insert(&pod.uid, pod);
             for ip in &pod.ips {
-                // An address is used again as soon as a pod is gone: the one that is not going wins.
+                // An address is reused as soon as a pod is deleted: the pod that is not being deleted wins.
                 if pod.deleting.is_none() || !all.addresses.contains_key(ip) {
                     all.addresses.insert(*ip, pod);
                 }
@@ -381,7 +381,7 @@ impl<'a> Pods<'a> {
         all
     }
 
-    /// By what the custom resource says, by address, or by the exact first label of the host.
+    /// By the custom resource's status, by address, or by the exact first label of the host.
     pub(super) fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
         for source in [Some(node), told].into_iter().flatten() {
             if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
@@ -418,7 +418,7 @@ struct Serving {
 
 impl Serving {
     /// The slices of the Service that clients use: the listeners' one, or that of the instance's own name. Where there
-    /// is only a headless one, its `serving` tells (its `ready` is true for every pod).
+    /// is only a headless one, its `serving` decides (its `ready` is true for every pod).
     fn of(world: &World, id: &InstanceId) -> Self {
         let own = |slice: &&crate::model::Slice| {
             slice.namespace == id.namespace
@@ -451,7 +451,7 @@ impl Serving {
     }
 }
 
-/// Who takes part in what goes on: EMQX's word, else the operator's copy of it.
+/// The participants of the running operation: from EMQX, otherwise from the operator's copy.
 struct Parts<'a>(BTreeMap<&'a NodeName, (Part, Option<&'a str>)>);
 
 impl<'a> Parts<'a> {
@@ -467,7 +467,7 @@ impl<'a> Parts<'a> {
             .rebalances
             .values()
             .map(|seen| &seen.value)
-            // The copy in an object that says Failed is as old as the failure.
+            // The copy in an object that is Failed is as old as the failure.
             .filter(|it| it.phase == crate::model::Phase::Processing)
             .filter(|it| it.namespace == id.namespace && it.instance_name == id.name);
         let evacuations = instance.map(|it| it.evacuations.as_slice()).unwrap_or_default();

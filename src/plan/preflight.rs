@@ -55,7 +55,7 @@ pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
                         "allow `get secrets` and `get,create pods/portforward`, or pass --emqx-url and --api-key-file"
                             .to_owned()
                     }
-                    _ => format!("kubectl emqx status {name} tells which source is missing"),
+                    _ => format!("kubectl emqx status {name} shows which source is missing"),
                 }));
             };
             Ok(Participant {
@@ -326,7 +326,7 @@ fn will_report_failed(check: &Check<'_>, seconds: u64) -> Option<Finding> {
             "operator-will-report-failed",
             Severity::Warning,
             format!(
-                "the operator will say Failed (\"EMQX {} is not ready\") after {after}; EMQX finishes all the same",
+                "the operator will report Failed (\"EMQX {} is not ready\") after {after}; EMQX finishes all the same",
                 check.instance.id.name
             ),
         )
@@ -376,14 +376,14 @@ fn version_defect(check: &Check<'_>, plan: &RebalancePlan) -> Option<Finding> {
     }
     let moves_sessions = plan.moves.session_rounds > 0;
     let known = [
-        ((5, 1, 1), true, "a replicant tells an incomplete status (emqx#11198)"),
+        ((5, 1, 1), true, "a replicant reports an incomplete status (emqx#11198)"),
         (
             (5, 4, 0),
             true,
             "donors refuse clients from the very start, and availability_check asks for a key (emqx#11971)",
         ),
-        ((5, 8, 4), moves_sessions, "moving sessions can loop for ever (emqx#14353)"),
-        ((5, 9, 0), moves_sessions, "moving sessions can loop for ever (emqx#14907, emqx#14040)"),
+        ((5, 8, 4), moves_sessions, "moving sessions can loop forever (emqx#14353)"),
+        ((5, 9, 0), moves_sessions, "moving sessions can loop forever (emqx#14907, emqx#14040)"),
     ];
     let (fixed, _, what) = known.into_iter().find(|(fixed, counts, _)| *counts && version < *fixed)?;
     Some(Finding::new(

@@ -117,7 +117,7 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
         );
     }
     if instance.api == ApiVersion::V1beta4 && served.operator != OperatorLine::Two2 {
-        return Err(format!("operator {} does not look after EmqxEnterprise v1beta4", served.operator));
+        return Err(format!("operator {} does not manage EmqxEnterprise v1beta4", served.operator));
     }
     Ok(format!("operator {} serves the kind Rebalance", served.operator))
 }

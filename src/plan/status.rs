@@ -79,7 +79,7 @@ pub fn copied(status: &Status) -> bool {
 /// What is told of such counts.
 pub fn old_word(silent: u64) -> String {
     format!(
-        "the counts are the operator's, whose last word with a date is {} old: they may be as old",
+        "the counts are the operator's, whose last dated status update is {} old: they may be as old",
         duration(silent)
     )
 }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!((status.operation, status.verdict), (Operation::Rebalance, Verdict::StillRunning));
         assert_eq!(status.phase.as_deref(), Some("evictConnections"));
         assert!(status.eta_seconds.is_some_and(|eta| eta > 40), "{status:?}");
-        assert!(status.message.contains("golden: the operator says Failed"), "{}", status.message);
+        assert!(status.message.contains("golden: operator reports Failed"), "{}", status.message);
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
             assert_eq!(told(true, version), None, "{version:?}: EMQX tells the counts itself");
         }
         let silence = told(false, ApiVersion::V2beta1).expect("the operator's counts");
-        assert!(silence.contains("last word with a date is 8m20s old"), "{silence}");
+        assert!(silence.contains("last dated status update is 8m20s old"), "{silence}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The steps of a rebalance in words, the same for every face of the program.
+//! The messages of a rebalance, for every output of the program.
 
 use super::follow::Run;
 use super::progress::Counts;
@@ -21,7 +21,7 @@ pub fn utc(at: Timestamp) -> String {
     format!("{} UTC", crate::model::human::clock(at, &jiff::tz::TimeZone::UTC))
 }
 
-/// What is said of an operation that is left while it goes on: what is held by us, and how to go on by hand.
+/// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let goes_on = format!("{name} is still running in the cluster");
     if let Some(node) = name.strip_prefix("evacuation/") {
@@ -94,9 +94,9 @@ pub fn counted_since(since: Timestamp) -> String {
 }
 
 /// What stood still, and was called stalled, moves again.
-pub const RESUMED: &str = "it goes on after all";
+pub const RESUMED: &str = "it resumed";
 
-/// The first line. `ours`: EMQX was asked by us, without an object.
+/// The first line. `ours`: this program started it in EMQX, without an object.
 pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
     match object {
         Some(object) => format!("created rebalance.apps.emqx.io/{}", object.name),
@@ -138,7 +138,7 @@ pub fn entered(run: &Run) -> String {
             None => "moving sessions without a client".to_owned(),
         },
         Stage::Prohibiting => "refusing connections".to_owned(),
-        Stage::Unknown(text) => format!("EMQX says {text}"),
+        Stage::Unknown(text) => format!("EMQX reports {text}"),
     }
 }
 
@@ -177,20 +177,20 @@ pub fn missing(run: &Run) -> Option<String> {
 /// Clients are evicted and do not arrive.
 pub fn astray(run: &Run, ratio: f64) -> String {
     format!(
-        "only {} of the evicted arrived on recipients: the load balancer leads them elsewhere, or they stay away; kubectl \
+        "only {} of the evicted arrived on recipients: the load balancer routes them elsewhere, or they stay away; kubectl \
          emqx rebalance stop {} ends it",
         share(ratio),
         run.name
     )
 }
 
-/// What is cut in one round is back in the next: so many may be on their way, and are not missing.
+/// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.
 pub fn flight(run: &Run) -> u64 {
     let Some(entry) = &run.entry else { return 0 };
     entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
 }
 
-/// The operator says Failed and EMQX goes on.
+/// The operator reports Failed and EMQX continues.
 pub fn operator_failed(run: &Run, _now: Timestamp) -> String {
     let why = run
         .object
@@ -200,15 +200,15 @@ pub fn operator_failed(run: &Run, _now: Timestamp) -> String {
         .unwrap_or_default();
     let left = run.left.filter(|left| left.rounds > 0);
     let left = left.map(|left| format!(", {} to go", plural(left.rounds, "round"))).unwrap_or_default();
-    format!("operator reports Failed{why}; EMQX goes on{left}")
+    format!("operator reports Failed{why}; EMQX continues{left}")
 }
 
-/// What the object says against EMQX.
+/// How the object contradicts EMQX.
 pub fn contradiction(object: Option<&Rebalance>) -> String {
     match object {
         Some(object) if object.deleting.is_some() => "the object is being deleted".to_owned(),
         Some(object) if object.phase == Phase::Processing => "the object is gone".to_owned(),
-        Some(object) => format!("the operator says {}", object.phase.text().unwrap_or("nothing")),
+        Some(object) => format!("operator reports {}", object.phase.text().unwrap_or("nothing")),
         None => "there is no object".to_owned(),
     }
 }
@@ -216,6 +216,6 @@ pub fn contradiction(object: Option<&Rebalance>) -> String {
 /// The last line.
 pub fn verdict(verdict: Verdict, reason: &str) -> String {
     let word = verdict.words();
-    // A reason that begins with the word need not say it twice.
+    // A reason that begins with the verdict does not repeat it.
     if reason.starts_with(word) { reason.to_owned() } else { format!("{word}: {reason}") }
 }

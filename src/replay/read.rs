@@ -89,7 +89,7 @@ impl Recording {
         let begin = begin.ok_or_else(|| {
             Problem::new(
                 format!("cannot use the recording {}", path.display()),
-                "none of its lines tells a time",
+                "none of its lines has a time",
             )
             .hint("a recording holds one JSON document a line, as kubectl emqx watch --record FILE writes it")
         })?;
@@ -163,7 +163,7 @@ impl Recording {
 /// What is wrong with a line, without the place in it: a line is one document, and the recording's line is told already.
 fn unreadable(error: &serde_json::Error) -> String {
     match error.classify() {
-        Category::Eof => "it is cut off".to_owned(),
+        Category::Eof => "it is truncated".to_owned(),
         Category::Syntax => "it is not JSON".to_owned(),
         _ => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
     }

@@ -1,4 +1,4 @@
-//! The pretend API server: as much of the Kubernetes API as kubectl and this program use, over plain HTTP/1.1.
+//! The simulated API server: as much of the Kubernetes API as kubectl and this program use, over plain HTTP/1.1.
 //!
 //! ```text
 //! connection ─► who (access) ─► which path ─► discovery │ review │ port-forward (forward)
@@ -42,7 +42,7 @@ use super::table;
 use super::verbs::{Call, Done, Verbs};
 use super::watching;
 
-/// The version the pretend cluster says it has.
+/// The version the simulated cluster says it has.
 const VERSION: &str = "v1.33.4";
 const BODY_LIMIT: usize = 3 << 20;
 
@@ -96,7 +96,7 @@ where
         biased;
         ended = served => {
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection to the pretend API server ended");
+                tracing::debug!(%error, "a connection to the simulated API server ended");
             }
         }
         _ = cut.changed() => {}

@@ -1,4 +1,4 @@
-//! The pretend EMQX: nodes with counts of clients, who is evicted when, and where the evicted come back.
+//! The simulated EMQX: nodes with counts of clients, who is evicted when, and where the evicted come back.
 //!
 //! ```text
 //!            evict (plan::rules)             land (the load balancer)

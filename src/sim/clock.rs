@@ -1,4 +1,4 @@
-//! Virtual time, the only time the pretend cluster knows.
+//! Virtual time, the only time the simulated cluster knows.
 //!
 //! ```text
 //! running clock   now = start + speed × (real time since start)       (`demo --speed N`)

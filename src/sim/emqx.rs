@@ -1,4 +1,4 @@
-//! The handle by which everybody in this room reaches the pretend EMQX: the REST server, the operator, the kubelet.
+//! The handle by which everybody in this room reaches the simulated EMQX: the REST server, the operator, the kubelet.
 //! It brings the broker up to the clock's now before anybody looks.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,6 @@ use super::scenario::{Answer, Api, Scenario};
 pub struct Key {
     /// The key, v4: the application's id.
     pub key: String,
-    /// Its secret.
     pub secret: String,
     /// Whether it may only read.
     pub viewer: bool,
@@ -47,7 +46,6 @@ impl Scope {
 pub struct Question<'a> {
     /// The index of the node that was asked.
     pub node: usize,
-    /// The method.
     pub method: &'a str,
     /// The path, decoded.
     pub path: &'a str,
@@ -56,7 +54,6 @@ pub struct Question<'a> {
 /// How one request is answered instead of truly.
 #[derive(Clone)]
 pub enum Odd {
-    /// Never.
     Never,
     /// Truly, after a pause of virtual time.
     Late(Duration),
@@ -68,7 +65,7 @@ pub enum Odd {
 
 type Intercept = Arc<dyn Fn(&Question<'_>) -> Option<Odd> + Send + Sync>;
 
-/// The pretend EMQX cluster; clones are the same cluster.
+/// The simulated EMQX cluster; clones are the same cluster.
 #[derive(Clone)]
 pub struct Emqx(Arc<Inner>);
 
@@ -170,7 +167,7 @@ impl Emqx {
     }
 }
 
-/// Random-looking, and the same each time: these open nothing but the pretend cluster.
+/// Random-looking, and the same each time: these open nothing but the simulated cluster.
 const SECRET: &str = "Zq7wT1nX4cVbR9sLk2PdJf6HgYmE8aUo";
 const SECRET_SCOPED: &str = "mR7bX2kVq9TzL4nPcW6sYd1HfJ8gEa3U";
 const SECRET_V4: &str = "uX3kQ9vTzB1nM7cLpR5sWd8FhJ2gYe6AiKoN4bVtCxZqEwHrUyGmSaDfPjLk0T3v";

@@ -1,11 +1,11 @@
-//! What the kubelet and Kubernetes' own controllers do on the pretend cluster: sets make their pods, pods come up and
+//! What the kubelet and Kubernetes' own controllers do on the simulated cluster: sets make their pods, pods come up and
 //! go, a pod's readiness follows its containers and its gates, endpoints follow the pods, sets count them. On v3beta1
 //! the kubelet also probes `availability_check`.
 //!
 //! ```text
 //! a set changed ─► 60 ms later: its pods are made or marked to go (workloads) ─► they come up, they end (lives)
 //! a pod changed ─► 60 ms later: its conditions ─► its endpoints (headless ones stay ready, only `serving` is the truth)
-//!                                              └► its set's counts, and the load balancer of the pretend EMQX
+//!                                              └► its set's counts, and the load balancer of the simulated EMQX
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +109,7 @@ impl Kubelet {
         }
     }
 
-    /// The load balancer in front of the pretend EMQX looks at the endpoints.
+    /// The load balancer in front of the simulated EMQX looks at the endpoints.
     fn balance(&self, locked: &Locked<'_>, changed: &BTreeSet<Key>) {
         self.emqx.with(|broker| {
             let nodes: BTreeMap<String, usize> =

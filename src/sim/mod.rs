@@ -1,4 +1,4 @@
-//! A pretend cluster as a loopback server, so that the real clients talk to it: kubectl, the `kube` crate, and our own
+//! A simulated cluster as a loopback server, so that the real clients talk to it: kubectl, the `kube` crate, and our own
 //! EMQX client. It ships with the program (`kubectl emqx demo`) and drives the tests.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //!                     └──────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What the pretend operator does is what the real one did (docs/evidence): the readiness trap, the false `Completed`,
+//! What the simulated operator does is what the real one did (docs/evidence): the readiness trap, the false `Completed`,
 //! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
 //! as well. All of it runs on one thread: nothing here may block.
 //!

@@ -1,10 +1,9 @@
-//! Which resources the pretend API server serves, and the discovery documents that say so.
+//! Which resources the simulated API server serves, and the discovery documents that say so.
 
 use serde_json::{Value, json};
 
 use super::scenario::Line;
 
-/// One resource.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resource {
     pub(super) group: &'static str,
@@ -82,7 +81,7 @@ const LINE_2_3: &[Resource] =
     &[emqx(&["v2", "v2beta1"]), custom(&["v2beta1"], "rebalances", "rebalance", "Rebalance")];
 const LINE_3: &[Resource] = &[emqx(&["v3beta1"])];
 
-/// All resources of a pretend cluster.
+/// All resources of a simulated cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
     resources: Vec<Resource>,

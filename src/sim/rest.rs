@@ -64,7 +64,7 @@ where
     let served =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the pretend EMQX ended");
+        tracing::debug!(%error, "a connection to the simulated EMQX ended");
     }
 }
 

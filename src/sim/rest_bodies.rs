@@ -9,7 +9,7 @@ use super::coordinator::{Evacuation, Rebalance};
 use super::purge::Purge;
 use super::scenario::{Api, Role};
 
-/// How long the pretend EMQX had been running when the clock started.
+/// How long the simulated EMQX had been running when the clock started.
 const UPTIME: Duration = Duration::from_secs(5120);
 
 /// `GET /nodes`: v4 knows only running nodes, v5 names stopped ones too.

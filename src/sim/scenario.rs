@@ -1,4 +1,4 @@
-//! What the pretend cluster looks like, what goes wrong in it, and what must come out: scenarios in YAML, inside the
+//! What the simulated cluster looks like, what goes wrong in it, and what must come out: scenarios in YAML, inside the
 //! program (`scenarios/*.yaml`) or from a file. Adding a case is adding a file.
 
 use std::time::Duration;
@@ -319,11 +319,10 @@ pub struct Expectation {
     pub verdict: Option<String>,
 }
 
-/// A pretend cluster.
+/// A simulated cluster.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
-    /// Its name.
     pub name: String,
     /// One line about it.
     #[serde(default)]
@@ -333,7 +332,6 @@ pub struct Scenario {
     /// EMQX's version; a usual one of the line when absent.
     #[serde(default)]
     pub version: String,
-    /// The namespace.
     #[serde(default = "namespace")]
     pub namespace: String,
     /// The instance's name; `emqx`, on v1beta4 `emqx-ee`, when absent.
@@ -355,7 +353,6 @@ pub struct Scenario {
     /// How long EMQX takes to move one session, in milliseconds.
     #[serde(default = "session_move_ms")]
     pub session_move_ms: u64,
-    /// The nodes.
     pub nodes: Vec<NodeGroup>,
     /// Put over the instance's own `spec` (a merge patch).
     #[serde(default)]
@@ -529,7 +526,7 @@ impl Scenario {
         let number: u64 = self.nodes.iter().map(|group| u64::from(group.count)).sum();
         if number > 60_000 {
             return senseless(format!(
-                "{number} nodes are more than the pretend network has addresses for (60000)"
+                "{number} nodes are more than the simulated network has addresses for (60000)"
             ));
         }
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {

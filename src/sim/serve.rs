@@ -1,4 +1,4 @@
-//! Puts the pretend cluster together and keeps it running.
+//! Puts the simulated cluster together and keeps it running.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -35,7 +35,7 @@ pub struct Options {
     pub kubeconfig_out: Option<PathBuf>,
 }
 
-/// Why the pretend cluster cannot be served.
+/// Why the simulated cluster cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
     /// No socket.
@@ -56,17 +56,17 @@ pub enum SimError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     /// No client for the operator.
-    #[error("the pretend operator cannot be a client of the pretend API server: {0}")]
+    #[error("the simulated operator cannot be a client of the simulated API server: {0}")]
     Client(#[from] kube::Error),
     /// An address that is none.
     #[error("not an address: {0}")]
     Address(String),
     /// No such node.
-    #[error("the pretend cluster has no pod or node {0:?}")]
+    #[error("the simulated cluster has no pod or node {0:?}")]
     NoNode(String),
 }
 
-/// A pretend cluster at work. Dropping it ends it; [`shutdown`](Running::shutdown) also waits for the end.
+/// A simulated cluster at work. Dropping it ends it; [`shutdown`](Running::shutdown) also waits for the end.
 pub struct Running {
     url: String,
     kubeconfig: PathBuf,
@@ -77,7 +77,7 @@ pub struct Running {
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Starts a pretend cluster on loopback; it answers when this returns.
+/// Starts a simulated cluster on loopback; it answers when this returns.
 pub async fn serve(options: Options) -> Result<Running, SimError> {
     serve_under(options, None).await
 }
@@ -212,7 +212,7 @@ impl Running {
         self.emqx.clock()
     }
 
-    /// The pretend EMQX, to look at and to meddle with.
+    /// The simulated EMQX, to look at and to meddle with.
     pub fn emqx(&self) -> &Emqx {
         &self.emqx
     }

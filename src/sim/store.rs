@@ -1,4 +1,4 @@
-//! The objects of the pretend API server, their one counter of versions, and the log of changes that watches read.
+//! The objects of the simulated API server, their one counter of versions, and the log of changes that watches read.
 //!
 //! ```text
 //! put / remove ─► object map (what `list` and `get` see)

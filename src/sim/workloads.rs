@@ -1,4 +1,4 @@
-//! The controllers of StatefulSets and ReplicaSets on the pretend cluster: as many pods as wanted, made from the template,
+//! The controllers of StatefulSets and ReplicaSets on the simulated cluster: as many pods as wanted, made from the template,
 //! the right ones removed, counted in the set's status, told in events.
 //!
 //! StatefulSets remove the highest number first, and replace pods of an older template one at a time (`RollingUpdate`)

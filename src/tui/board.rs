@@ -37,7 +37,6 @@ pub enum Group {
     Old,
 }
 
-/// One row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// What it is known by as long as it lives: the node's name, else the pod's.
@@ -46,15 +45,12 @@ pub struct Row {
     pub name: String,
     /// The EMQX node.
     pub node: Option<NodeName>,
-    /// The pod.
     pub pod: Option<PodName>,
-    /// Its set.
     pub set: Option<String>,
     /// Core or replicant.
     pub role: Option<Role>,
     /// The tag of its pod's image, while two sets run.
     pub tag: Option<String>,
-    /// Its group.
     pub group: Group,
     /// The place in the order in which old pods go, from 1.
     pub order: Option<usize>,
@@ -62,9 +58,9 @@ pub struct Row {
     pub ready: Option<bool>,
     /// Whether the Service leads clients to it.
     pub serving: Option<bool>,
-    /// Its part in what goes on.
+    /// Its part in the running operation.
     pub part: Option<Part>,
-    /// Its state in a word or two.
+    /// Its short state.
     pub state: String,
     /// What the state means.
     pub tone: Tone,
@@ -76,7 +72,6 @@ pub struct Row {
     pub goal: Option<u64>,
     /// Clients more or fewer per second.
     pub rate: Option<f64>,
-    /// Sessions.
     pub sessions: Option<u64>,
     /// Its part of all clients.
     pub share: Option<f64>,
@@ -106,7 +101,7 @@ pub struct Board {
     pub rows: Vec<Row>,
     /// The lines of the table.
     pub lines: Vec<Line>,
-    /// The rebalance that goes on, or the last one.
+    /// The running rebalance, or the last one.
     pub run: Option<Run>,
     /// Where it ends.
     pub goals: Option<Goals>,
@@ -116,11 +111,10 @@ pub struct Board {
     pub scale: u64,
     /// Clients that arrive anywhere, per second.
     pub arrivals: Option<f64>,
-    /// The evacuations.
     pub evacuations: Vec<Evacuation>,
-    /// The same, followed.
+    /// The tracked evacuations.
     pub emptied: Vec<Emptied>,
-    /// The upgrade that goes on, or the last one.
+    /// The running upgrade, or the last one.
     pub upgrade: Option<Upgrade>,
     /// Whether two revisions run.
     pub upgrading: bool,
@@ -137,9 +131,7 @@ pub struct Widths {
     pub name: usize,
     /// Of states.
     pub state: usize,
-    /// Of sets.
     pub set: usize,
-    /// Of versions.
     pub version: usize,
     /// Whether cores and replicants are among them.
     pub roles: bool,
@@ -150,25 +142,24 @@ pub struct Widths {
 /// What a board is made of.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
-    /// The world, with EMQX's word for this cluster.
+    /// The world, with EMQX's answers of this cluster.
     pub world: &'a World,
     /// The cluster.
     pub id: &'a InstanceId,
-    /// Who follows what goes on in it.
+    /// The trackers of its operations.
     pub operations: &'a Operations,
     /// What its nodes held.
     pub history: &'a History,
-    /// How it looks.
+    /// Colour and form.
     pub theme: Theme,
-    /// Now.
     pub now: Timestamp,
 }
 
-/// Beyond so many seconds a verdict is the past, and what the cluster is now comes first again.
+/// Seconds for which a verdict is shown before the present state of the cluster.
 pub const VERDICT_SECONDS: u64 = 600;
 
 impl Board {
-    /// Looks at one cluster.
+    /// Computes the board of one cluster.
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
         let Sources { world, id, operations, history, now, theme } = sources;
         let follower = &operations.rebalances;
@@ -177,7 +168,7 @@ impl Board {
         let recent = |ended: Option<Timestamp>| {
             ended.is_none_or(|ended| seconds_between(ended, now) <= VERDICT_SECONDS)
         };
-        // One that EMQX never started has no end: it is as old as its beginning.
+        // A rebalance that EMQX never started has no end: its age is that of its beginning.
         let last = || {
             let ended = |run: &&Run| run.ended.or(run.verdict.is_some().then_some(run.began));
             follower.runs.iter().filter(|run| recent(ended(run))).max_by_key(ended)
@@ -379,7 +370,7 @@ fn standing(row: &NodeRow) -> (String, Tone) {
             (false, None) => (String::new(), Tone::Plain),
         },
         Some(membership) => {
-            // The reason that Kubernetes gives for a pod is worth more than the word for it.
+            // Kubernetes' reason for a pod is more precise than the membership.
             let words = membership.words();
             let state = row.pod_reason.clone().filter(|_| membership != Membership::Stopped);
             let known = row.pod_reason.is_some();
@@ -409,10 +400,10 @@ fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
     }
 }
 
-/// The state in a word or two, with the seconds left where a wait is known.
+/// The short state, with the remaining seconds of a known wait.
 fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>) {
     match row.part {
-        // What is wrong with a participant is worth more than its part.
+        // A problem of a participant has priority over its part.
         _ if row.tone == Tone::Bad => {}
         Some(Part::Evacuating) => {
             row.tone = Tone::Warning;

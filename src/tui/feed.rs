@@ -23,7 +23,6 @@ pub(super) type From = (Option<InstanceId>, Fact);
 /// Facts that are taken in before the next look; a flood cannot keep a key waiting.
 const BURST: usize = 4096;
 
-/// One EMQX.
 struct Emqx {
     target: Target,
     every: Duration,

@@ -41,7 +41,6 @@ pub struct Live {
     pub scope: Scope,
     /// What can be done.
     pub acts: Rc<dyn Acts>,
-    /// Recording.
     pub records: Rc<dyn Records>,
     /// Whether it is recorded from the start.
     pub recording: Option<String>,

@@ -30,7 +30,6 @@ type Pair = (u32, u32);
 pub enum Which {
     /// Live clients.
     Connections,
-    /// Sessions.
     Sessions,
 }
 

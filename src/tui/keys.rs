@@ -25,9 +25,7 @@ pub enum Command {
     Top,
     /// To the last line.
     Bottom,
-    /// A page up.
     PageUp,
-    /// A page down.
     PageDown,
     /// Look closer.
     Open,
@@ -57,7 +55,6 @@ pub enum Command {
     More,
     /// Ask less often; play slower.
     Less,
-    /// Record.
     Record,
     /// Copy as text.
     Copy,
@@ -78,13 +75,11 @@ pub enum Command {
 /// Where a key has its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The clusters.
     Clusters,
     /// The nodes of one cluster.
     Table,
     /// One node.
     Detail,
-    /// The plan.
     Plan,
 }
 
@@ -96,7 +91,6 @@ const ONE: &[Place] = &[Place::Table, Place::Detail];
 /// What has to be so for a key to mean anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing.
     #[default]
     Nothing,
     /// A live cluster.
@@ -144,7 +138,7 @@ const fn with(needs: Needs, binding: Binding) -> Binding {
 pub const BINDINGS: &[Binding] = &[
     key(&["?"], Command::Help, EVERYWHERE, "these keys", Some("keys")),
     key(&["Enter"], Command::Open, &[Place::Clusters], "open the cluster", Some("open")),
-    key(&["Enter"], Command::Open, &[Place::Table], "look at the node", Some("node")),
+    key(&["Enter"], Command::Open, &[Place::Table], "show the node", Some("node")),
     with(Needs::Live, key(&["p"], Command::Plan, ONE, "what a rebalance would do", Some("plan"))),
     with(Needs::Act, key(&["a"], Command::Apply, &[Place::Plan], "create it (asks)", Some("apply (asks)"))),
     with(
@@ -162,9 +156,9 @@ pub const BINDINGS: &[Binding] = &[
     key(&["S"], Command::Reverse, &[Place::Table], "sort the other way round", None),
     with(
         Needs::Live,
-        key(&["Space"], Command::Freeze, PICTURES, "hold the picture, and let go", Some("freeze")),
+        key(&["Space"], Command::Freeze, PICTURES, "freeze the view, and resume", Some("freeze")),
     ),
-    with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and go on", Some("pause"))),
+    with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and resume", Some("pause"))),
     with(
         Needs::Tape,
         key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step")),
@@ -194,10 +188,10 @@ pub const BINDINGS: &[Binding] = &[
     with(Needs::Live, key(&["R"], Command::Record, EVERYWHERE, "record what comes in, and end it", None)),
     key(&["y"], Command::Copy, EVERYWHERE, "copy what is shown, as text", None),
     key(&["Esc"], Command::Back, EVERYWHERE, "back", None),
-    key(&["q"], Command::Quit, EVERYWHERE, "quit; what runs goes on", Some("quit")),
+    key(&["q"], Command::Quit, EVERYWHERE, "quit; running operations continue", Some("quit")),
     key(&["Ctrl-c"], Command::Interrupt, EVERYWHERE, "quit at once", None),
     key(&["Ctrl-z"], Command::Suspend, EVERYWHERE, "to the shell; fg comes back", None),
-    key(&["Ctrl-l"], Command::Redraw, EVERYWHERE, "draw everything anew", None),
+    key(&["Ctrl-l"], Command::Redraw, EVERYWHERE, "redraw the screen", None),
 ];
 
 /// The name of a key, as the table has it.

@@ -66,7 +66,6 @@ pub enum Play {
     Step,
     /// So many seconds on, or back.
     Jump(i64),
-    /// To its end.
     End,
 }
 

@@ -7,7 +7,6 @@ use super::board::Row;
 /// A column by which rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortBy {
-    /// By name.
     #[default]
     Name,
     /// By live clients, most first.
@@ -16,17 +15,13 @@ pub enum SortBy {
     Rate,
     /// By sessions, most first.
     Sessions,
-    /// By state.
     State,
-    /// By role.
     Role,
-    /// By set.
     Set,
     /// By readiness, unready first.
     Ready,
     /// By serving, those outside first.
     Serving,
-    /// By version.
     Version,
     /// By memory, most first.
     Memory,
@@ -48,7 +43,6 @@ impl SortBy {
         Self::Memory,
     ];
 
-    /// The next one.
     #[must_use]
     pub fn next(self) -> Self {
         let place = Self::ALL.iter().position(|it| *it == self).unwrap_or(0);

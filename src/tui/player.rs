@@ -12,7 +12,6 @@ use super::update::update;
 use crate::error::Problem;
 use crate::plan::tape::{HOLE, Told};
 
-/// The player.
 pub struct Player {
     open: OpenTape,
     lines: Peekable<Lines>,

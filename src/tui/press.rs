@@ -429,8 +429,8 @@ fn ask_stop(state: &mut State) {
     }
     let Some(name) = state.running() else { return };
     let says = vec![
-        format!("Stops {name}: EMQX is told, it is proved, then the object is deleted."),
-        "What was moved so far stays where it is.".to_owned(),
+        format!("Stops {name} in EMQX, verifies that it stopped, then deletes the object."),
+        "Clients that have moved stay where they are.".to_owned(),
     ];
     let act = Act::Stop(name);
     state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));

@@ -1,4 +1,4 @@
-//! Everything the view knows: the world, each cluster with its follower and history, and where the user is. Changed by
+//! The state of the view: the world, each cluster with its follower and history, and the user's position. Changed by
 //! [`mod@super::update`] only; read by [`super::view`].
 
 use std::cell::Cell;
@@ -27,7 +27,7 @@ use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::Backend;
 use crate::plan::tape::{Operations, Tape};
 
-/// EMQX's word for one cluster, while another's is in the world.
+/// EMQX's answers of one cluster, while those of another are in the world.
 #[derive(Clone, Debug, Default)]
 struct Word {
     nodes: Option<Seen<Vec<Node>>>,
@@ -39,21 +39,21 @@ struct Word {
 #[derive(Debug)]
 pub struct Cluster {
     word: Word,
-    /// Who follows what goes on in it.
+    /// The trackers of its operations.
     pub operations: Operations,
     /// What its nodes held.
     pub history: History,
-    /// What was told.
+    /// Announced messages.
     pub log: Log,
-    /// What is shown; `None` before the first look.
+    /// The rows of the view; `None` before the first refresh.
     pub board: Option<Board>,
-    /// What began when, for the chart.
+    /// The marks of the chart: when each step began.
     pub marks: Marks,
-    /// The uid of its object, to notice another one of the same name.
+    /// The uid of its object, to detect a new object with an equal name.
     pub uid: Option<String>,
     /// When EMQX's list of nodes was last put into the history.
     pub sampled: Option<Timestamp>,
-    /// The newest event of Kubernetes' that was told.
+    /// The newest Kubernetes event that was announced.
     pub events_until: Option<Timestamp>,
 }
 
@@ -73,7 +73,6 @@ impl Cluster {
     }
 }
 
-/// The page.
 pub type Page = Place;
 
 /// What a typed confirmation is for.
@@ -85,16 +84,16 @@ pub enum Act {
     Stop(String),
 }
 
-/// A question that wants a word typed.
+/// A prompt that requires a typed confirmation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confirm {
     /// What for.
     pub act: Act,
     /// What will happen, in sentences.
     pub says: Vec<String>,
-    /// The word.
+    /// The text to type.
     pub word: String,
-    /// What was typed so far.
+    /// Typed text.
     pub typed: String,
 }
 
@@ -144,15 +143,14 @@ pub struct Setup {
     pub backend: Asked,
     /// The operations that are looked for first, and judged; none: whatever runs.
     pub wanted: Vec<String>,
-    /// Whether we asked EMQX for it, with these values.
+    /// Whether this program started it in EMQX with these values.
     pub ours: bool,
     /// A recording, and how it is played.
     pub playback: Option<Playback>,
-    /// Now.
     pub now: Timestamp,
 }
 
-/// Everything the view knows.
+/// The state of the view.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one thing that the user switched, or that happened"
@@ -161,17 +159,15 @@ pub struct Setup {
 pub struct State {
     /// What it was opened with.
     pub setup: Setup,
-    /// Now.
     pub now: Timestamp,
-    /// Everything that is known, with EMQX's word for one cluster.
+    /// All facts, with EMQX's answers of one cluster.
     pub world: World,
     /// The clusters in sight.
     pub clusters: BTreeMap<InstanceId, Cluster>,
-    /// Whose word of EMQX's is in the world.
+    /// The cluster whose EMQX answers are in the world.
     inside: Option<InstanceId>,
     /// The cluster that is open.
     pub open: Option<InstanceId>,
-    /// The page.
     pub page: Page,
     /// What lies over it.
     pub overlay: Option<Overlay>,
@@ -199,19 +195,18 @@ pub struct State {
     pub chart: curves::Settings,
     /// Since when the picture is held.
     pub frozen: Option<Timestamp>,
-    /// How often EMQX is asked, if the user chose.
+    /// The interval of EMQX requests, if the user chose one.
     pub every: Option<Duration>,
     /// The plan page's values.
     pub form: Form,
-    /// Its forecast.
     pub forecast: Option<Forecast>,
     /// Whether we may create a Rebalance for the open cluster.
     pub allowed: Option<bool>,
     /// The file that is recorded into.
     pub recording: Option<String>,
-    /// The last thing that was told, at the foot, and when.
+    /// The last message of the footer, and its time.
     pub said: Option<(Tone, String, Timestamp)>,
-    /// What is being done.
+    /// The action in progress.
     pub doing: Option<String>,
     /// What was stopped from here, verified: it ended as requested.
     pub stopped: Vec<String>,
@@ -221,7 +216,7 @@ pub struct State {
     pub tape: Tape,
     /// Who follows a recording in which no cluster was seen so far.
     pub spare: Operations,
-    /// Whether what is shown is not what is known.
+    /// Whether the board is older than the world.
     pub stale: bool,
     /// Whether something is to be drawn.
     pub dirty: bool,
@@ -284,7 +279,6 @@ impl State {
         }
     }
 
-    /// The theme.
     pub fn theme(&self) -> Theme {
         self.setup.theme
     }
@@ -294,7 +288,7 @@ impl State {
         self.clusters.get(self.open.as_ref()?)
     }
 
-    /// What is shown of the open cluster.
+    /// The board of the open cluster.
     pub fn board(&self) -> Option<&Board> {
         self.here()?.board.as_ref()
     }
@@ -304,7 +298,7 @@ impl State {
         self.frozen.unwrap_or(self.now)
     }
 
-    /// Makes EMQX's word of this cluster the one that is in the world.
+    /// Puts EMQX's answers of this cluster into the world.
     pub fn enter(&mut self, id: &InstanceId) {
         if self.inside.as_ref() == Some(id) {
             return;
@@ -331,7 +325,7 @@ impl State {
         self.inside = Some(id.clone());
     }
 
-    /// A cluster with the world that has EMQX's word for it.
+    /// A cluster, and the world with EMQX's answers of it.
     pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut Cluster>) {
         self.enter(id);
         (&mut self.world, self.clusters.get_mut(id))
@@ -352,7 +346,7 @@ impl State {
         self.stale = true;
     }
 
-    /// Whether something goes on in a cluster, or soon may: then EMQX is asked every second.
+    /// Whether an operation runs in a cluster, or may start soon: then EMQX is queried every second.
     pub fn busy(&self, id: &InstanceId) -> bool {
         let Some(cluster) = self.clusters.get(id) else { return false };
         let load = if self.inside.as_ref() == Some(id) { &self.world.load } else { &cluster.word.load };
@@ -372,7 +366,7 @@ impl State {
             || self.doing.is_some()
     }
 
-    /// The clusters whose EMQX is asked, how often, and how it is reached. At most 32 at once.
+    /// The clusters whose EMQX is queried, the interval, and the target. At most 32 at once.
     pub fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
         let all: Vec<&InstanceId> = match (&self.open, self.page) {
             (Some(open), Page::Table | Page::Detail | Page::Plan) => vec![open],
@@ -393,7 +387,7 @@ impl State {
             .collect()
     }
 
-    /// Whether EMQX of this cluster was heard and not lost since.
+    /// Whether EMQX of this cluster has responded and has not become unreachable since.
     pub fn hears(&self, id: &InstanceId) -> bool {
         let hearings = match (self.inside.as_ref() == Some(id), self.clusters.get(id)) {
             (true, _) => &self.world.hearings,
@@ -416,17 +410,17 @@ impl State {
         }
     }
 
-    /// The name of the rebalance that goes on in the open cluster.
+    /// The name of the running rebalance of the open cluster.
     pub fn running(&self) -> Option<String> {
         self.here()?.operations.rebalances.running().map(|run| run.name.clone())
     }
 
-    /// Whether a stop is under way that was asked for here.
+    /// Whether a stop that was requested in the view is in progress.
     pub fn stopping(&self) -> bool {
         self.doing.as_ref().is_some_and(|doing| doing.starts_with("stopping "))
     }
 
-    /// The name of whatever goes on in the open cluster, a rebalance or an upgrade.
+    /// The name of the running rebalance or upgrade of the open cluster.
     pub fn going(&self) -> Option<String> {
         let upgrades = &self.here()?.operations.upgrades;
         let upgrade = || Some(upgrades.running(self.open.as_ref()?)?.name.clone());
@@ -437,7 +431,7 @@ impl State {
         self.running().or_else(upgrade).or_else(evacuation)
     }
 
-    /// Whether time alone changes what is shown every second.
+    /// Whether the view changes every second by time alone.
     pub fn lively(&self) -> bool {
         let operation = |board: &Board| board.status.operation != Operation::None;
         match (&self.open, self.page) {
@@ -448,7 +442,7 @@ impl State {
         }
     }
 
-    /// Works out what is shown, if it is not what is known. A held picture stays as it is.
+    /// Computes the board again if it is older than the world. A frozen view does not change.
     pub fn refresh(&mut self) {
         if !self.stale {
             return;
@@ -509,7 +503,7 @@ impl State {
         let place = self.selected.as_ref().and_then(|key| keys.iter().position(|it| it == key));
         let cursor = place.unwrap_or(self.cursor.min(keys.len().saturating_sub(1)));
         let selected = keys.get(cursor).map(|key| (*key).to_owned());
-        // A node that vanished is still the one that is looked at.
+        // A deleted node stays selected in the detail page.
         let gone = place.is_none() && self.page == Page::Detail && self.selected.is_some();
         self.cursor = cursor;
         if !gone {
@@ -527,7 +521,7 @@ impl State {
         self.selected = key;
     }
 
-    /// Says something at the foot.
+    /// Shows a message in the footer.
     pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
         self.said = Some((tone, text.into(), self.now));
         self.dirty = true;

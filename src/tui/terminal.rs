@@ -48,7 +48,6 @@ impl Screen {
         }
     }
 
-    /// The keys.
     pub(super) fn keys(&mut self) -> Option<&mut EventStream> {
         self.keys.as_mut()
     }

@@ -95,7 +95,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
         let links = matches!(&fact.news, News::Link(..));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
-        // Whether a source is heard is told by `heard`, each time it changes; other notices once.
+        // `heard` reports each change of a source's health; other notices are reported once.
         for (tone, text) in
             line.into_iter().chain(changes.notice.filter(|_| !links).map(|it| (Tone::Warning, it)))
         {
@@ -123,7 +123,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
     }
 }
 
-/// What to tell when a source falls silent, or is heard again.
+/// The message when a source becomes unreachable, or responds again.
 fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     let (source, resource, link) = match &fact.news {
         News::Link(source, resource, link) => (*source, *resource, link),
@@ -135,7 +135,7 @@ fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     match (before, link) {
         (Some(before), link) if before == link => None,
         (Some(Link::Unreachable(_) | Link::Forbidden(_)), Link::Up) => {
-            Some((Tone::Good, format!("{} {resource}: heard again", source.as_str())))
+            Some((Tone::Good, format!("{} {resource}: responds again", source.as_str())))
         }
         (_, Link::Up) => None,
         (_, Link::Forbidden(why) | Link::Unreachable(why) | Link::Absent(why)) if why.is_empty() => None,
@@ -175,14 +175,14 @@ fn meet(state: &mut State) {
             cluster.log.push(now, Tone::Bad, format!("{id} is gone"));
             state.stale = true;
         }
-        // One that is not looked at leaves the list.
+        // A cluster that is not open is removed from the list.
         if state.open.as_ref() != Some(&id) && state.setup.many && state.ready {
             state.clusters.remove(&id);
         }
     }
 }
 
-/// Every follower looks; whether anything was told.
+/// Updates every follower; `true` if one announced something.
 fn observe(state: &mut State) -> bool {
     let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
     let now = state.now;
@@ -193,7 +193,7 @@ fn observe(state: &mut State) -> bool {
         any |= log(cluster, &events, now);
         sample(world, cluster);
     }
-    // The open one's word stays in the world: the view reads it there.
+    // EMQX's answers of the open cluster stay in the world, where the view reads them.
     if let Some(open) = state.open.clone() {
         state.enter(&open);
     }
@@ -227,10 +227,10 @@ fn sample(world: &World, cluster: &mut Cluster) {
     cluster.history.push(nodes.at, counts);
 }
 
-/// Minutes of the past whose events are told when the view opens.
+/// Age of the oldest Kubernetes events that are shown when the view opens.
 const PAST: SignedDuration = SignedDuration::from_mins(10);
 
-/// Events of Kubernetes' that were not told so far.
+/// Announces new Kubernetes events.
 fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
     let now = state.now;
     let Some(cluster) = state.clusters.get_mut(id) else { return };
@@ -253,7 +253,7 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
     for (last, event) in fresh {
         let text = format!("{} {}: {}", event.about_kind, event.about, event.message.trim());
         cluster.events_until = cluster.events_until.max(Some(last));
-        // The operator says some things every second.
+        // The operator repeats some events every second.
         if !cluster.log.newest(now.max(last)).take(12).any(|entry| entry.text == text) {
             cluster.log.push(last, if event.warning { Tone::Warning } else { Tone::Faint }, text);
         }
@@ -358,7 +358,7 @@ fn finish(state: &mut State, done: Done) {
                 for text in acted.says {
                     cluster.log.push(now, Tone::Warning, text);
                 }
-                // Its entry may have been seen before we were told: only we know what was asked for.
+                // The entry may have been received before the result of the request: only this program has its strategy.
                 let mut runs = cluster.operations.rebalances.runs.iter_mut();
                 match runs.find(|run| run.name == bare && run.verdict.is_none()) {
                     Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
@@ -420,15 +420,14 @@ fn finish(state: &mut State, done: Done) {
     }
 }
 
-/// Whether what is followed was stopped from here: then the view comes to what was requested, whatever else its verdict
-/// adds.
+/// Whether the followed operation was stopped in the view: then the result is as requested, with any further verdict.
 pub fn stopped_here(state: &State, names: &[String]) -> bool {
     let last = || state.here()?.operations.rebalances.runs.last().map(|run| run.name.as_str());
     let name = names.first().map(String::as_str).or_else(last);
     name.is_some_and(|name| state.stopped.iter().any(|stopped| stopped == name))
 }
 
-/// Whether what is followed is over, and how: of several the one that is not over, else the worst.
+/// The verdict of the followed operations: `None` while one still runs, otherwise the worst.
 pub fn verdict(state: &State, names: &[String]) -> Option<Verdict> {
     let operations = &state.here()?.operations;
     if names.is_empty() {

@@ -135,49 +135,49 @@ fn what_is_wrong_with_an_upgrade_is_answered() {
         --image is missing: an upgrade is to another image
           --image REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7; or --version V on v1beta4
         $ upgrade plan emqx --image emqx/emqx:5.8.7 --version 5.8.7
-        --image does not go with --version: an image names its version itself
+        --image cannot be combined with --version: an image names its version itself
           leave one of them out
         $ upgrade emqx --image
         --image needs a value: nothing follows it
           kubectl emqx upgrade --help
         $ upgrade emqx --image https://docker.io/emqx
-        `https://docker.io/emqx` is no value for --image: it is a URL, and an image has no scheme
+        invalid value `https://docker.io/emqx` for --image: it is a URL, and an image has no scheme
           an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
         $ upgrade emqx --image emqx/EMQX:1
-        `emqx/EMQX:1` is no value for --image: "emqx/EMQX" is no name of a repository: lower-case letters, digits, . _ -
+        invalid value `emqx/EMQX:1` for --image: "emqx/EMQX" is no name of a repository: lower-case letters, digits, . _ -
           an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
         $ upgrade emqx --image emqx/emqx:
-        `emqx/emqx:` is no value for --image: "" is no tag
+        invalid value `emqx/emqx:` for --image: "" is no tag
           an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
         $ upgrade emqx --version 4.4/24
-        `4.4/24` is no value for --version: a version is letters, digits, `.`, `_` and `-`, as they stand in a tag
+        invalid value `4.4/24` for --version: a version is letters, digits, `.`, `_` and `-`, as they stand in a tag
           --version 4.4.24
         $ upgrade emqx --image a:1 --blue-green --rolling
-        --blue-green does not go with --rolling: the one makes a second set of pods, the other replaces them in place
+        --blue-green cannot be combined with --rolling: the one makes a second set of pods, the other replaces them in place
           leave one of them out
         $ upgrade emqx --image a:1 --rolling --one-by-one
-        --one-by-one does not go with --rolling: it is about emptying a set beside another, and --rolling makes none
+        --one-by-one cannot be combined with --rolling: it is about emptying a set beside another, and --rolling makes none
           leave one of them out
         $ upgrade emqx --image a:1 --rolling --unguarded
-        --unguarded does not go with --rolling: it is about emptying a set beside another, and --rolling makes none
+        --unguarded cannot be combined with --rolling: it is about emptying a set beside another, and --rolling makes none
           leave one of them out
         $ upgrade emqx --image a:1 --one-by-one --unguarded
-        --one-by-one does not go with --unguarded: the one is how we empty old pods, and with the other we do not
+        --one-by-one cannot be combined with --unguarded: the one is how we empty old pods, and with the other we do not
           leave one of them out
         $ upgrade emqx --image a:1 --conn-evict-rate 0
-        `0` is no value for --conn-evict-rate: a rate is a whole number of clients per second, at least 1
+        invalid value `0` for --conn-evict-rate: a rate is a whole number of clients per second, at least 1
           for instance 500
         $ upgrade emqx plan --image a:1
-        a name or a flag stands before the verb: what stands between `upgrade` and its verb belongs to `upgrade apply --watch`
-          put it behind the verb, as in kubectl emqx upgrade plan NAME --image IMAGE
+        a name or a flag stands before the subcommand: arguments between `upgrade` and its subcommand belong to `upgrade apply --watch`
+          put it after the subcommand, as in kubectl emqx upgrade plan NAME --image IMAGE
         $ upgrade --yes plan --image a:1
-        a name or a flag stands before the verb: what stands between `upgrade` and its verb belongs to `upgrade apply --watch`
-          put it behind the verb, as in kubectl emqx upgrade plan NAME --image IMAGE
+        a name or a flag stands before the subcommand: arguments between `upgrade` and its subcommand belong to `upgrade apply --watch`
+          put it after the subcommand, as in kubectl emqx upgrade plan NAME --image IMAGE
         $ upgrade apply --image a:1 --timeout 5m
         --timeout needs --watch: without it nothing is followed
           add --watch to --timeout
         $ upgrade apply --image a:1 --watch --dry-run client
-        --watch does not go with --dry-run: a try starts nothing to follow
+        --watch cannot be combined with --dry-run: a try starts nothing to follow
           leave one of them out
         $ upgrade apply --image a:1 --watch -o json
         with --watch the output is a stream: one document could not be printed before the end
@@ -189,16 +189,16 @@ fn what_is_wrong_with_an_upgrade_is_answered() {
         there is no check `downgrad`: it could not be skipped
           did you mean downgrade?
         $ upgrade generate --image a:1 -o json
-        `json` is no value for --output: it takes one of patch, full, kustomize
+        invalid value `json` for --output: it takes one of patch, full, kustomize
           kubectl emqx upgrade generate --help
         $ upgrade watch -o json
-        `upgrade watch` has no -o json: what goes on for a while cannot be one document
+        `upgrade watch` has no -o json: a stream of events cannot be one document
           use -o jsonl, a JSON document per line
         $ upgrade watch --image a:1
         unknown flag --image: `kubectl emqx upgrade watch` does not take it
           kubectl emqx upgrade watch --help
         $ upgrade undo --to emqx//emqx
-        `emqx//emqx` is no value for --to: "emqx//emqx" is no name of a repository: lower-case letters, digits, . _ -
+        invalid value `emqx//emqx` for --to: "emqx//emqx" is no name of a repository: lower-case letters, digits, . _ -
           an image is written [REGISTRY/]REPOSITORY:TAG, as in emqx/emqx-enterprise:5.8.7
         $ upgrade undo --watch --inline --plain
         --inline and --plain contradict each other: one redraws a few lines in place, the other never does

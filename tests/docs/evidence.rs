@@ -73,7 +73,8 @@ fn named_pages(text: &str) -> Vec<&str> {
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '/' | '-' | '_' | ':');
     text.split(|letter: char| !inside(letter))
         .map(|word| word.trim_matches(['.', ':', '/']))
-        .filter(|word| word.ends_with(".md") && word.len() > ".md".len() && !word.contains("://"))
+        .filter(|word| !word.contains("://"))
+        .filter(|word| Path::new(word).extension().is_some_and(|ending| ending == "md"))
         .collect()
 }
 

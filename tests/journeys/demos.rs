@@ -143,7 +143,7 @@ fn a_recording_that_is_none_is_explained() {
     let clock = r#"{"t":0,"from":"clock","at":"2026-11-23T10:00:00Z"}"#;
     std::fs::write(home.join("cut"), format!("{clock}\n{{\"t\":1,\"fr")).expect("a file");
     let ran = alone(&format!("replay {}", home.join("cut").display()));
-    assert!(ran.err.contains("cannot read line 2 of") && ran.err.contains(": it is cut off\n"), "{ran}");
+    assert!(ran.err.contains("cannot read line 2 of") && ran.err.contains(": it is truncated\n"), "{ran}");
     std::fs::write(home.join("empty"), "").expect("a file");
     let ran = alone(&format!("replay {}", home.join("empty").display()));
     assert!(matches!(ran.code, Some(0 | 1)) && !ran.err.is_empty(), "{ran}");

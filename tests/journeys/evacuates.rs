@@ -52,7 +52,7 @@ fn a_node_is_evacuated_to_its_verdict_and_serves_again_after_stop_on_every_api_v
         );
         let proof = stopped["proof"].to_string();
         assert!(proof.contains("availability check passes"), "{scenario}: {proof}");
-        assert!(proof.contains("the Service leads clients to the node"), "{scenario}: {proof}");
+        assert!(proof.contains("the Service routes clients to the node"), "{scenario}: {proof}");
         demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
         demo.run(&format!("evacuate stop {pod} --yes")).exits(0).says("not being evacuated");
         demo.run(&format!("evacuate stop {pod} --yes --error-unchanged")).exits(3);

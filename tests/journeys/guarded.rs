@@ -44,7 +44,7 @@ fn stored(demo: &Cluster) -> (Value, Value) {
 fn is_whole(ran: &Ran) {
     let last = ran.events().pop().expect("a verdict");
     assert_eq!((&last["lostClients"], &last["lostSessions"]), (&json!(0), &json!(0)), "{ran}");
-    assert!(!ran.out.contains("cut at once"), "{ran}");
+    assert!(!ran.out.contains("disconnected at once"), "{ran}");
 }
 
 /// Waits until EMQX's own words, as `status` shows them, hold this.
@@ -101,7 +101,7 @@ fn unguarded_the_operator_does_what_it_does_and_that_is_said_before_and_after() 
     let ran = ran.says("this operator deletes a pod in the second it starts to empty it");
     let last = ran.events().pop().expect("a verdict");
     assert!(last["lostSessions"].as_u64().is_some_and(|lost| lost > 0), "{ran}");
-    assert!(last["message"].to_string().contains("cut when loaded pods were deleted"), "{ran}");
+    assert!(last["message"].to_string().contains("disconnected when loaded pods were deleted"), "{ran}");
 }
 
 #[cfg(unix)]

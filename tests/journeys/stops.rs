@@ -50,7 +50,7 @@ fn stop_works_without_an_object() {
     // Who sees neither EMQX nor the Service is not told that nothing runs.
     for verb in ["stop --yes", "stop --yes --backend emqx", "watch"] {
         let ran = demo.run(&format!("rebalance {verb} --context no-pods")).fails(1);
-        assert!(ran.err.contains("cannot tell whether anything runs in EMQX mq/emqx"), "{ran}");
+        assert!(ran.err.contains("cannot determine whether anything runs in EMQX mq/emqx"), "{ran}");
     }
     let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
     assert_eq!((&stopped["name"], &stopped["backend"]), (&name.into(), &"emqx".into()));
@@ -76,7 +76,7 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let ran = demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).exits(0);
-    assert!(ran.out.contains("not proved"), "{ran}");
+    assert!(ran.out.contains("not verified"), "{ran}");
     assert!(idle(&demo));
     // On v2beta1 the operator has said Failed by now: a delete would only hang.
     let demo = Cluster::demo("documented", 40);
@@ -86,13 +86,13 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
     let status = demo.run("status -o json --context no-secrets").exits(0).json();
     assert_eq!((&status["operation"], &status["verdict"]), (&"rebalance".into(), &"unknown".into()));
     assert!(
-        status["message"].to_string().contains(&format!("{name}: the object says Failed, its donors")),
+        status["message"].to_string().contains(&format!("{name}: the object reports Failed, its donors")),
         "{status:#}"
     );
     demo.run("rebalance watch nowhere").fails(1).says("nowhere in namespace mq, and there is no EMQX");
     // Nor can one who may not ask EMQX follow it: that is said, not waited for.
     let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);
-    assert!(ran.out.contains("unknown: the object says Failed, but EMQX cannot be asked"), "{ran}");
+    assert!(ran.out.contains("unknown: the object reports Failed, but EMQX cannot be asked"), "{ran}");
     assert!(!idle(&demo));
     assert_eq!(demo.rebalances().len(), 1);
 }
@@ -133,7 +133,7 @@ fn prune_waits_until_what_it_deleted_is_gone() {
     let name = ran.out.trim().to_owned();
     // The verdict is EMQX's word; the operator writes its own when it looks next.
     let bare = name.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
-    until("the operator's word", || demo.rebalance(bare)["status"]["phase"] == "Completed");
+    until("the operator's status", || demo.rebalance(bare)["status"]["phase"] == "Completed");
     let ran = demo.run("rebalance prune --yes").exits(0);
     assert_eq!(ran.out.trim(), format!("{name} deleted"), "{ran}");
     assert_eq!(demo.rebalances(), []);

@@ -137,7 +137,7 @@ fn half_way_back_leads_through_a_third_set() {
     let demo = two();
     begun(&demo);
     let ran = demo.run("upgrade undo emqx --yes -o jsonl").exits(0).verdict("reverted");
-    let ran = ran.says("a third set is made").says("going on would take");
+    let ran = ran.says("a third set is made").says("continuing would take");
     let events = are_events(&ran, "upgrade/emqx");
     assert_eq!(events.last().expect("a verdict")["lostClients"], 0, "{ran}");
     assert!(events.iter().any(|event| event["message"].to_string().contains("3 sets run at once")), "{ran}");
@@ -166,7 +166,7 @@ fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
     // The operator says a moment later than we that nothing is under way any more.
     let older = "upgrade undo --skip-check downgrade";
-    until("the operator's word", || demo.run(&format!("{older} --dry-run=client")).code == Some(0));
+    until("the operator's status", || demo.run(&format!("{older} --dry-run=client")).code == Some(0));
     demo.run("upgrade undo --yes").fails(6).says("older than");
     let ran = demo.run(&format!("{older} --dry-run=client")).exits(0);
     ran.says("from emqx/emqx-enterprise:5.8.7 to emqx/emqx-enterprise:5.8.6").says("go: 2 old pods");

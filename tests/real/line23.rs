@@ -111,7 +111,7 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     for word in ["lists no rebalance", "accept clients", "the object is deleted"] {
         assert!(proof.contains(word), "{word:?} is missing in {proof}");
     }
-    assert!(!proof.contains("not proved"), "{proof}");
+    assert!(!proof.contains("not verified"), "{proof}");
     assert!(emqx.idle());
     assert_eq!(emqx.phase(&name).await, None);
     // For the one who only watched, somebody else stopped it. Where the operator was quick to call it Completed before it was deleted,

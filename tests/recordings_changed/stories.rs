@@ -58,7 +58,7 @@ fn a_delete_that_hangs_while_emqx_goes_on_is_still_running_and_then_no_success()
     tale.insert(deleting(40.0));
     let events = tale.told();
     assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::StillRunning)]);
-    assert!(reason(&events, "golden").contains("EMQX goes on"), "{}", reason(&events, "golden"));
+    assert!(reason(&events, "golden").contains("EMQX continues"), "{}", reason(&events, "golden"));
     // Somebody stops it through EMQX; the object goes 80 s later.
     let mut tale = dropped(60.0);
     tale.insert(deleting(40.0));
@@ -160,7 +160,7 @@ fn an_operator_that_backs_off_for_minutes_is_stuck_and_then_goes_on() {
     tale.insert(complaint);
     let stuck = standing_still(&tale);
     assert!(
-        stuck.contains("the operator is stuck") && stuck.contains("it says: reconcile failed"),
+        stuck.contains("the operator is stuck") && stuck.contains("it reports: reconcile failed"),
         "{stuck}"
     );
 }

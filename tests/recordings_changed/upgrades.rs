@@ -14,7 +14,7 @@ fn without_rates_loaded_pods_are_deleted_all_the_same() {
     }
     let events = tale.told();
     assert_eq!(verdicts(&events), [("upgrade/emqx-ee".to_owned(), Verdict::Upgraded)]);
-    assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients cut"));
+    assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients disconnected"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! EmqxEnterprise v1beta4 of operator 2.2: rows 15 to 17 of what the real one did.
+//! EmqxEnterprise v1beta4 of operator 2.2: the behaviour of [OP-15] to [OP-17].
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! EMQX v2 of operator 2.3: row 14 of what the real one did.
+//! EMQX v2 of operator 2.3: the behaviour of [OP-14].
 
 use kubectl_emqx::model::{EventType, Verdict};
 use kubectl_emqx::sim::coordinator::{EvacuationOrder, EvacuationState};

@@ -1,4 +1,4 @@
-//! EMQX v2beta1 of operator 2.2: rows 13 and 22 of what the real one did.
+//! EMQX v2beta1 of operator 2.2: the behaviour of [OP-13] and [OP-22].
 
 use kubectl_emqx::model::{EventType, Verdict};
 use serde_json::{Value, json};

@@ -179,11 +179,11 @@ async fn serves(
         match serving {
             None => return Ok(()),
             Some(true) => {
-                proof.push("the Service leads clients to the node".to_owned());
+                proof.push("the Service routes clients to the node".to_owned());
                 return Ok(());
             }
             Some(false) if began.elapsed() >= limit => {
-                return Err(still(node, "the Service does not lead clients to it", limit));
+                return Err(still(node, "the Service does not route clients to it", limit));
             }
             Some(false) => {}
         }

@@ -42,7 +42,7 @@ pub(super) async fn carry_out(
     write: &Write,
     then: &Then,
 ) -> Outcome {
-    let verb = if wish.back.is_some() { "turn back" } else { "upgrade" };
+    let verb = if wish.back.is_some() { "roll back" } else { "upgrade" };
     let refused = format!("will not {verb} {}", gathered.id);
     let mut prepared = prepare(hands, &gathered, wish).await?;
     prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));

@@ -33,8 +33,8 @@ pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     hands.printer.manifest(&manifest, Manifest::Yaml);
     if settled.guarded {
         hands.printer.talk(
-            "with this the operator removes nothing: once it is applied, empty the old pods and let it go on with the command \
-             below; what it prints at its end belongs into the repository",
+            "with this change the operator removes nothing: after it is applied, evacuate the old pods and continue with the command \
+             below; the edit that it prints at its end belongs in the repository",
         );
         if let Some(own) = settled.update.initial_delay {
             hands.printer.talk(&format!(

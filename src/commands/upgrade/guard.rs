@@ -1,5 +1,5 @@
-//! The guard at work: does what [`crate::plan::upgrade::guard::next`] says, look after look, until there is nothing to do
-//! any more. It remembers nothing that would be missed: another one, elsewhere and later, goes on where this one stood.
+//! Executes the steps of [`crate::plan::upgrade::guard::next`], one per refresh, until none remains. It has no state that
+//! a restart would lose: another process can continue at the same step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::plan::upgrade::owners::{left_behind, owners};
 use crate::plan::upgrade::preflight::FieldOwner;
 use crate::seam::{DryRun, Evacuate};
 
-/// What was done is not done again within this time, by the clock on the wall: what comes of it has to be seen first.
+/// A step is not repeated within this wall time, so that its effect can be observed first.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// For so long something that fails is tried again, by the clock on the wall.
+/// Limit of the retries of a failing step, in wall time.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A wait for one reason is told when it has taken so many seconds.
+/// Seconds after which a wait is announced.
 const LONG_SECONDS: u64 = 60;
 
 /// The guard of one upgrade.
@@ -42,7 +42,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// One that writes as `manager`, and readiness gates too where that is allowed.
+    /// A guard that writes as `manager`; `gates`: whether it may write readiness gates.
     pub fn new(manager: &str, gates: bool) -> Self {
         Self {
             means: Means { gates, fresh_seconds: FRESH_SECONDS },
@@ -54,7 +54,7 @@ impl Guard {
         }
     }
 
-    /// Does what is to be done now; `true` when there is nothing to do any more.
+    /// Executes the next step; `true` when none remains.
     pub async fn turn(
         &mut self,
         hands: &Hands,
@@ -69,7 +69,7 @@ impl Guard {
                 Act::Done => return Ok(true),
                 Act::Wait(why) => self.wait(hands, face, why, now),
                 Act::Needs(what) => {
-                    // Another client took over: what is left is the user's decision.
+                    // Another client took over: the rest is the user's decision.
                     let left = gathered.instance().is_ok_and(deserted);
                     if self.needs.as_ref() != Some(&what) {
                         face.notice(hands, &what);
@@ -86,7 +86,7 @@ impl Guard {
                     }
                     self.done.insert(key, Instant::now());
                     match self.act(hands, gathered, &act).await {
-                        // What comes of it is heard by whoever follows.
+                        // The follow observes the effect.
                         Ok(()) => (self.failing, self.waiting) = (None, None),
                         Err(problem) => self.failed(hands, face, &act, problem)?,
                     }
@@ -180,7 +180,7 @@ impl Guard {
         let Some(settled) = Settled::resumed(instance) else { return Ok(()) };
         let change = body(instance, &settled, hold);
         let object = hands.kubernetes.object(&gathered.id).await?.unwrap_or_default();
-        // What a person's kubectl wrote of it (a generated patch) is ours to go on with; what a tool keeps is not.
+        // Fields that a person wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
         let applied = hands.kubernetes.apply_instance(&change, force, DryRun::No).await?;

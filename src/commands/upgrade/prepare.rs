@@ -1,5 +1,4 @@
-//! What every verb of `upgrade` needs before it does anything: what follows from what was asked, the checks, the forecast,
-//! and the change.
+//! The preparation of every `upgrade` command: the resolved target, the checks, the forecast, and the change.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,10 +20,10 @@ use crate::plan::upgrade::preflight::{Check, FieldOwner, findings};
 use crate::plan::upgrade::undo::{self, Undo};
 use crate::seam::{Right, Want};
 
-/// What is asked of the checks.
+/// The input of the checks.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
-    /// What is wanted.
+    /// The request.
     pub(super) ask: &'a Ask,
     /// Whether fields of other tools may be taken over.
     pub(super) force: bool,
@@ -32,7 +31,7 @@ pub(super) struct Wish<'a> {
     pub(super) skip: &'a [String],
     /// As whom it would be changed.
     pub(super) manager: &'a str,
-    /// Why, in the user's own words.
+    /// The user's reason.
     pub(super) reason: Option<&'a str>,
     /// What it comes to, where it is the way back.
     pub(super) back: Option<&'a Undo>,
@@ -40,15 +39,15 @@ pub(super) struct Wish<'a> {
 
 /// What would be done.
 pub(super) struct Prepared {
-    /// What follows from what was asked.
+    /// The resolved target.
     pub(super) settled: Settled,
     /// The forecast, checked.
     pub(super) plan: UpgradePlan,
     /// The fields that are to be applied.
     pub(super) change: Value,
-    /// What is stored about it first.
+    /// The state that is stored before the change.
     pub(super) state: GuardState,
-    /// What is applied before, so that the change takes away what an earlier version left on the object.
+    /// Applied first, so that the change can remove fields of an earlier version of this program.
     pub(super) claim: Option<Value>,
     /// People whose fields are taken over.
     pub(super) people: Vec<FieldOwner>,
@@ -58,11 +57,11 @@ pub(super) struct Prepared {
     pub(super) unread: Option<String>,
 }
 
-/// Checks that are asked of a way back: whatever is half-way stands in the way of the others.
+/// The checks of a rollback: a running upgrade would block the other checks.
 const BACK: [&str; 6] =
     ["deleting", "field-conflict", "fields-taken-over", "gitops", "no-permission", "version-refused"];
 
-/// Prepares it for what was gathered.
+/// Prepares the change from the gathered facts.
 pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) -> Result<Prepared, Problem> {
     let instance = gathered.instance()?;
     let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
@@ -79,7 +78,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     let record = record(world, instance, &settled, wish.back, now);
     let state = state(instance, &settled, Hold::Held, Some(record), wish.reason.map(str::to_owned));
     let change = body(instance, &settled, Hold::Held);
-    // Who owns what is told by the object alone; without it the apply itself tells.
+    // Only the object has the owners of fields; without it the apply reports conflicts.
     let object = hands.kubernetes.object(&gathered.id).await;
     let unread =
         object.as_ref().err().map(|problem| format!("{problem}: who else keeps its fields is not known"));
@@ -115,7 +114,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
     Ok(Prepared { settled, plan, change, state, claim, people, force, unread })
 }
 
-/// What is written down with the change, for whoever sees the end.
+/// The record that is stored with the change, for the client that sees the end.
 fn record(
     world: &World,
     instance: &Instance,
@@ -124,7 +123,7 @@ fn record(
     now: Timestamp,
 ) -> UpgradeRecord {
     let counts = world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
-    // Half-way back there and here are the same image, and the clients are those from before.
+    // During a rollback the previous and the target image are equal, and the clients are those at the start.
     let half_way = back.is_some_and(|back| *back != Undo::Upgrade);
     let first = UpgradeRecord::read(instance).filter(|_| half_way);
     let connections = first.as_ref().and_then(|first| first.connections);
@@ -142,14 +141,14 @@ fn record(
 }
 
 impl Prepared {
-    /// The words of the prompt that tell whose fields are taken over.
+    /// The part of the prompt that names the owners of fields that are taken over.
     pub(super) fn takes_over(&self) -> String {
         let one = |owner: &FieldOwner| format!("{} from {}", owner.fields.join(", "), owner.manager);
         let people: Vec<String> = self.people.iter().map(one).collect();
         if people.is_empty() { String::new() } else { format!(", taking over {}", people.join("; ")) }
     }
 
-    /// Shows the plan; when nothing has to be, or may be, done says so.
+    /// Prints the plan; returns an exit when there is nothing to do, or when it is refused.
     pub(super) fn decided(
         &self,
         hands: &Hands,
@@ -162,7 +161,7 @@ impl Prepared {
     }
 }
 
-/// Lists and asks everything again: time went by while the user read.
+/// Reads all sources again, because the prompt took time.
 pub(super) async fn again(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
     gather::relist(hands, gathered, Want::ALL).await?;
     gather::refresh(hands, gathered).await

@@ -24,7 +24,7 @@ pub fn view(
     let (headline, tone) = match (&run.verdict, run.standing()) {
         (Some((verdict, _)), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
         (None, Verdict::StillRunning) => {
-            ("the operator says that it is ready, and old pods are left".to_owned(), Tone::Warning)
+            ("the operator reports ready, but old pods remain".to_owned(), Tone::Warning)
         }
         (None, _) => (words::between(run.from.as_deref(), run.to.as_deref()), Tone::Plain),
     };

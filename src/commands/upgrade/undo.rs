@@ -39,7 +39,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
 
 /// Why the image before is not known. What may not be listed is not reported as none.
 fn no_image(world: &World, id: &InstanceId) -> Problem {
-    let what = format!("cannot turn back {id}");
+    let what = format!("cannot roll back {id}");
     let hint = format!("kubectl emqx upgrade undo {} --to IMAGE", id.name);
     let of = ["statefulsets", "replicasets", "configmaps", "pods"];
     let hidden = of.into_iter().find_map(|resource| gather::unlisted(world, resource));

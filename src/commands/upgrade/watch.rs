@@ -1,4 +1,4 @@
-//! `upgrade watch`: follow one to its verdict; a guarded one is gone on with where it stood.
+//! `upgrade watch`: follows an upgrade to its verdict; a guarded upgrade continues at the same step.
 
 use super::guard::Guard;
 use crate::cli::intent::upgrade::Watch;
@@ -14,17 +14,17 @@ use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::UpgradeRecord;
 use crate::seam::{Right, Want};
 
-/// What is under way.
+/// The running upgrade.
 pub struct Meant {
     /// The cluster.
     pub gathered: Gathered,
-    /// Whether it is held, or was, and somebody has to go on with it.
+    /// Whether the guard has to continue it.
     pub held: bool,
     /// The edit that the user's own manifest needs, where it was written down.
     pub edit: Vec<String>,
 }
 
-/// Finds the upgrade that is meant; `None` when none is under way.
+/// Resolves the upgrade; `None` when none is running.
 pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
     let gathered = gather::one(hands, name, Want::ALL).await?;
     let instance = gathered.instance()?;
@@ -33,11 +33,11 @@ pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<
     let mut operations = Operations::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     if operations.upgrades.running(&gathered.id).is_none() && !held {
-        // Without the pods nobody can tell: "none" would be a guess.
+        // Without the pods it cannot be determined: "none" would be a guess.
         let pods = gathered.world.hearings.get(&(Source::Pods, "pods"));
         if let Some(why) = pods.and_then(|pods| pods.link.why()) {
-            let what = format!("cannot tell whether an upgrade is under way in {}", gathered.id);
-            return Err(Problem::new(what, why).hint("kubectl auth can-i --list tells what you may do"));
+            let what = format!("cannot determine whether an upgrade is running in {}", gathered.id);
+            return Err(Problem::new(what, why).hint("kubectl auth can-i --list shows your permissions"));
         }
         hands.printer.talk(&format!("no upgrade is under way in {}", gathered.id));
         return Ok(None);
@@ -66,7 +66,7 @@ pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// Goes on with a held one and tells nobody: the full screen shows what comes of it.
+/// Continues a guarded upgrade without output: the full screen shows the progress.
 pub async fn keep(hands: &Hands, gathered: Gathered, manager: &str) -> Result<(), Problem> {
     let guard = guard(hands, &gathered, manager).await;
     let operations = Operations::of(&gathered.id);
@@ -75,13 +75,13 @@ pub async fn keep(hands: &Hands, gathered: Gathered, manager: &str) -> Result<()
     following(gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
 }
 
-/// Says which edit the user's own manifest needs.
+/// Prints the edit that the user's own manifest needs.
 pub fn tell(hands: &Hands, edit: &[String]) {
     if edit.is_empty() {
         return;
     }
     hands.printer.talk("");
-    hands.printer.talk("the next apply of your own manifest would undo it, unless it says:");
+    hands.printer.talk("the next apply of your own manifest would undo it, unless it contains:");
     for line in edit {
         hands.printer.talk(&format!("  {line}"));
     }
@@ -93,7 +93,7 @@ pub(super) async fn guard(hands: &Hands, gathered: &Gathered, manager: &str) -> 
     Guard::new(manager, rights.get(1).copied().flatten() != Some(false))
 }
 
-/// Follows the upgrade of what was gathered.
+/// A follow of the gathered upgrade.
 pub(super) fn following(
     gathered: Gathered,
     operations: Operations,
@@ -105,7 +105,7 @@ pub(super) fn following(
     Following { timeout: follow.timeout, guard, ..Following::new(gathered, operations, name, face) }
 }
 
-/// Follows it to its end; then says what the user's own manifest needs.
+/// Follows it to its end, then prints the edit that the user's own manifest needs.
 pub(super) async fn ended(
     hands: &Hands,
     mut following: Following,

@@ -86,7 +86,6 @@ pub(super) fn controller(object: &Value) -> Option<Owner> {
     })
 }
 
-/// A label.
 pub(super) fn label(object: &Value, key: &str) -> Option<String> {
     text(object, &["metadata", "labels", key])
 }

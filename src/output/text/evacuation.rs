@@ -8,7 +8,6 @@ use crate::output::theme::Tone;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::results::EvacuationItem;
 
-/// The plan.
 pub fn plan(plan: &EvacuationPlan, layout: Layout) -> String {
     let theme = layout.theme;
     let settings = &plan.settings;

@@ -206,7 +206,6 @@ pub(super) fn end(now: Option<(Timestamp, &TimeZone)>, seconds: u64) -> Option<S
     (seconds < 86_400).then(|| clock(end, zone))
 }
 
-/// A phase in words.
 pub fn phase_words(name: &str) -> &str {
     match name {
         "waitHealthCheck" => "wait for load balancers",

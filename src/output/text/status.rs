@@ -18,7 +18,7 @@ pub fn status(status: &Status, layout: Layout) -> String {
         if age.state != SourceState::Ok {
             // Why is said by the notice. What is heard of a forbidden source comes another way.
             let heard = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
-            let old = heard.map(|age| format!(", last heard {} ago", duration(age))).unwrap_or_default();
+            let old = heard.map(|age| format!(", last seen {} ago", duration(age))).unwrap_or_default();
             let line = format!("{} {}{old}", source.as_str(), age.state.as_str());
             text.push_str(&theme.paint(Tone::Warning, &theme.clean(&line)));
             text.push('\n');
@@ -40,7 +40,7 @@ fn head(status: &Status) -> String {
         line => format!("operator {line}"),
     };
     let old = status.operator.silent_seconds.filter(|_| status.operation != Operation::None);
-    let old = old.map(|old| format!(" ({} without a word)", duration(old))).unwrap_or_default();
+    let old = old.map(|old| format!(" (last status update {} ago)", duration(old))).unwrap_or_default();
     format!(
         "{}  EMQX {versions}, {operator}{old}, {}, {} connections, {} sessions",
         status.instance.name,

@@ -36,7 +36,7 @@ pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Lay
     put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
     if !plan.steps.is_empty() {
         let up = match plan.strategy {
-            Way::BlueGreen => "once the new pods are up (how long images are pulled nobody knows)",
+            Way::BlueGreen => "once the new pods are up (the time to pull images is unknown)",
             Way::Rolling => "in all",
         };
         put!(text, "{} {up}", duration(plan.total_seconds));

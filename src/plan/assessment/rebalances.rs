@@ -112,7 +112,7 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
     is.eta_seconds = run.left.map(|left| left.seconds);
     is.message = match (is.verdict, &run.verdict) {
         (Verdict::StillRunning, _) => {
-            format!("{}, EMQX goes on ({state})", contradiction(run.object.as_ref()))
+            format!("{}, EMQX continues ({state})", contradiction(run.object.as_ref()))
         }
         (_, Some((_, why))) => {
             is.eta_seconds = None;
@@ -162,7 +162,7 @@ fn without_entry(object: &Rebalance, run: Option<&Run>, current: &Current<'_>) -
             if name.as_deref() == Some(object.name.as_str()) {
                 let why = current.unknown().unwrap_or_default();
                 let message = format!(
-                    "the object says Failed, its donors are still out of the Service: EMQX may go on; {why}"
+                    "the object reports Failed, its donors are still out of the Service: EMQX may continue; {why}"
                 );
                 return of(Verdict::Unknown, message).open();
             }

@@ -250,7 +250,7 @@ fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
         Finding::new(
             "durable-sessions",
             Severity::Warning,
-            format!("{why}: an evacuation cannot move them and may stay in evicting_sessions for ever"),
+            format!("{why}: an evacuation cannot move them and may never finish evicting_sessions"),
         )
         .hint("evacuate stop ends it; the clients have moved by then"),
     )

@@ -168,12 +168,14 @@ pub(super) fn unseen(run: &Run, heard: bool) -> (Verdict, String) {
     let object = run.object.as_ref().filter(|_| !run.object_gone);
     let asked = if heard { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
     match object.map(|object| (&object.phase, object.phase.text().unwrap_or_default())) {
-        Some((Phase::Processing, says)) => (Verdict::Running, format!("the operator says {says}; {asked}")),
+        Some((Phase::Processing, says)) => {
+            (Verdict::Running, format!("the operator reports {says}; {asked}"))
+        }
         Some((Phase::Pending, _)) if heard => {
             (Verdict::Unknown, "the operator has not requested the start from EMQX".to_owned())
         }
         Some((Phase::Pending, _)) | None => (Verdict::Unknown, asked.to_owned()),
-        Some((_, says)) => (Verdict::Unknown, format!("the object says {says}, but {asked}")),
+        Some((_, says)) => (Verdict::Unknown, format!("the object reports {says}, but {asked}")),
     }
 }
 
@@ -239,7 +241,7 @@ pub(super) fn word(
         None if seconds_between(run.moved, now) >= DEAF_SECONDS => Some((
             Verdict::Unknown,
             format!(
-                "the object says {}, but EMQX cannot be asked whether it still runs",
+                "the object reports {}, but EMQX cannot be asked whether it still runs",
                 object.phase.text().unwrap_or("nothing")
             ),
         )),

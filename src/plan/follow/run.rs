@@ -28,7 +28,7 @@ const FRESH_SECONDS: u64 = 30;
 const ASTRAY: (u64, f64) = (30, 0.5);
 
 /// One rebalance that is followed.
-#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen or told once")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
 #[derive(Clone, Debug)]
 pub struct Run {
     /// `NAME` of the object, or `coordinator/NODE`.

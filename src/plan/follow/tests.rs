@@ -90,7 +90,7 @@ fn balanced_although_the_object_says_failed() {
         it.failure = Some("EMQX emqx is not ready".into());
     });
     assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
-    assert!(tale.messages(EventType::Notice)[0].contains("EMQX goes on"));
+    assert!(tale.messages(EventType::Notice)[0].contains("EMQX continues"));
     tale.asked(91, &END, mk::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));

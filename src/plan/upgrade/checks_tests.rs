@@ -290,7 +290,9 @@ fn an_open_source_broker_is_told_that_clients_are_cut() {
     });
     assert_eq!(blocked(&findings), [""; 0]);
     assert!(
-        findings.iter().any(|it| it.id == "no-evacuation" && it.message.contains("400 clients are cut")),
+        findings
+            .iter()
+            .any(|it| it.id == "no-evacuation" && it.message.contains("400 clients are disconnected")),
         "{findings:?}"
     );
     let rolled = found(ApiVersion::V3beta1, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), |it| {

@@ -113,7 +113,7 @@ pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, St
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
         let reason = format!(
-            "{} of {} clients are missing after the end; does the load balancer lead them to the new pods? {tail}",
+            "{} of {} clients are missing after the end; does the load balancer route them to the new pods? {tail}",
             count(lost),
             count(before)
         );
@@ -135,6 +135,6 @@ pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, St
 pub(super) fn goes_on(run: &Run) -> String {
     let (gone, total) = run.places();
     let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };
-    let said = if run.contradicted.is_some() { ", although the operator says that it is ready" } else { "" };
-    format!("it goes on: {gone} of {} gone{held}{said}", plural(total as u64, "old pod"))
+    let although = if run.contradicted.is_some() { ", although the operator reports ready" } else { "" };
+    format!("{gone} of {} gone{held}{although}", plural(total as u64, "old pod"))
 }

@@ -223,10 +223,7 @@ fn a_change_that_nobody_answers_is_no_upgrade_that_is_done() {
     let events = told(&[(0, Scene::rest()), (1, Scene::asked())], 30);
     assert_eq!(
         last(&events),
-        (
-            Verdict::StillRunning,
-            "it goes on: 0 of 3 old pods gone, although the operator says that it is ready".into()
-        )
+        (Verdict::StillRunning, "0 of 3 old pods gone, although the operator reports ready".into())
     );
     assert!(events.iter().all(|event| event.phase.is_none() || event.phase.as_deref() == Some("newPods")));
 }
@@ -248,7 +245,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
         last: Some(mk::at(5)),
         ..ClusterEvent::default()
     });
-    assert!(stalls(scene, 90).contains("it says: no site for node"));
+    assert!(stalls(scene, 90).contains("it reports: no site for node"));
 }
 
 #[test]

@@ -132,7 +132,7 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
     }
     if sides.took_over().is_none() {
         let (up, wanted) = sides.ready();
-        return wait(format!("{up} of {} up; the operator looks every 20 s", plural(wanted, "new pod")));
+        return wait(format!("{up} of {} up; the operator reconciles every 20 s", plural(wanted, "new pod")));
     }
     leave(world, &sides, means, &pace, now)
 }
@@ -150,10 +150,10 @@ fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Times
     }
     let within = means.fresh_seconds;
     let Some(load) = fresh(world.load.as_ref(), within, now) else {
-        return wait("EMQX does not say what it moves");
+        return wait("EMQX does not report what it moves");
     };
     let Some(_) = fresh(world.nodes.as_ref(), within, now) else {
-        return wait("EMQX does not say what its nodes hold");
+        return wait("EMQX does not report the counts of its nodes");
     };
     if let Some(entry) = load.rebalances.first() {
         return vec![Act::Needs(format!(
@@ -202,7 +202,7 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
     let name = &instance.id.name;
     if Pace::of(instance).held() {
         format!(
-            "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the way back, and \
+            "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the rollback, and \
              kubectl emqx upgrade apply {name} --image {to} goes forward"
         )
     } else {
@@ -326,7 +326,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
         return Node::Untouched(node);
     };
     let Some(holds) = member.holds else {
-        return Node::Unknown(format!("EMQX does not say what is on {}", short(node)));
+        return Node::Unknown(format!("EMQX does not report the counts of {}", short(node)));
     };
     let counted = entry.connections.unwrap_or(0) == 0 && entry.sessions.unwrap_or(0) == 0;
     match entry.stage {
@@ -352,7 +352,7 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
         .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
     if let Some(entry) = foreign {
         return vec![Act::Needs(format!(
-            "{} is new and is being evacuated by somebody ({}): {} ends it",
+            "{} is new and is being evacuated by another client ({}): {} ends it",
             short(&entry.node),
             entry.state,
             words::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))

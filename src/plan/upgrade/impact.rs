@@ -44,7 +44,9 @@ fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
     };
     Some(warning(
         "no-evacuation",
-        format!("{what}: {clients} clients are cut as their pods go, and sessions without a client are lost"),
+        format!(
+            "{what}: {clients} clients are disconnected when their pods are deleted, and sessions without a client are lost"
+        ),
     ))
 }
 

@@ -118,11 +118,11 @@ fn way(check: &Check<'_>) -> Option<Finding> {
         (ApiVersion::V1beta4, None, InstanceKind::EmqxEnterprise) if !instance.update.present => Some(
             blocked(
                 "blue-green-missing",
-                "spec.blueGreenUpdate is not set: a new image replaces pod after pod in place and cuts every connection, \
-                 some of them several times",
+                "spec.blueGreenUpdate is not set: a new image replaces pod after pod in place and disconnects every \
+                 client, some of them several times",
             )
             .hint(format!(
-                "kubectl emqx upgrade {name} --image {} --blue-green writes the block in the same change; --rolling means it \
+                "kubectl emqx upgrade {name} --image {} --blue-green writes the block in the same change; --rolling keeps it \
                  as it is",
                 settled.to
             )),
@@ -236,8 +236,8 @@ fn running(check: &Check<'_>) -> Vec<Finding> {
             blocked(
                 "evacuation-running",
                 format!(
-                    "{} is being evacuated ({}): the operators look at the first evacuation of the list only, and wait for it \
-                     or stumble over it",
+                    "{} is being evacuated ({}): the operators read only the first evacuation of the list, and wait for it \
+                     or fail",
                     short(&evacuation.node),
                     evacuation.state
                 ),
@@ -285,7 +285,7 @@ fn owned(check: &Check<'_>) -> Vec<Finding> {
             found.push(warning(
                 "field-conflict",
                 format!(
-                    "{fields} belongs to {}, which will write it back if it still looks after it",
+                    "{fields} belongs to {}, which will write it back if it still manages it",
                     owner.manager
                 ),
             ));
@@ -310,7 +310,7 @@ fn managed(check: &Check<'_>) -> Option<Finding> {
         warning(
             "gitops",
             format!(
-                "{} is kept by {tool} ({by}): what is changed here it will change back",
+                "{} is managed by {tool} ({by}), which will revert a change that is made here",
                 check.instance.id
             ),
         )

@@ -211,7 +211,7 @@ fn silent(run: &Run, sides: &Sides<'_>, world: &World, what: &str) -> String {
         .filter(|event| event.last.is_some_and(|last| last.as_second() >= run.began.as_second()))
         .max_by_key(|event| event.last);
     match complaint {
-        Some(event) => format!("the operator is stuck ({what}); it says: {}", event.message),
+        Some(event) => format!("the operator is stuck ({what}); it reports: {}", event.message),
         None => match &run.blind {
             Some(why) => format!("{what}; {why}, and the operator may not be able to ask EMQX either"),
             None => format!("the operator is silent: {what}"),

@@ -496,5 +496,5 @@ fn old_answers_of_emqx_prove_nothing() {
     run(&mut pretend, MEANS, 30, |_| true);
     let world = pretend.world();
     let later = guard::next(&world, &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now + 60));
-    assert_eq!(later, [Act::Wait("EMQX does not say what it moves".to_owned())]);
+    assert_eq!(later, [Act::Wait("EMQX does not report what it moves".to_owned())]);
 }

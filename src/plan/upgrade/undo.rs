@@ -105,7 +105,7 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
         Undo::Third { back, forward } => {
             plan.total_seconds = *back;
             plan.message = format!(
-                "a third set is made, and the older ones are emptied one after another: about {}; going on would take about {}",
+                "a third set is made, and the older ones are emptied one after another: about {}; continuing would take about {}",
                 duration(*back),
                 duration(*forward)
             );

@@ -77,15 +77,15 @@ fn defects(check: &Check<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(from) = current(check) else { return found };
     let known = [
-        (Version(5, 1, 1), "a replicant tells an incomplete status (emqx#11198)"),
+        (Version(5, 1, 1), "a replicant reports an incomplete status (emqx#11198)"),
         (Version(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
         (
             Version(5, 4, 0),
             "availability_check asks for a key, and clients are refused from the start (emqx#11971)",
         ),
         (Version(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
-        (Version(5, 8, 4), "moving sessions can loop for ever (emqx#14353)"),
-        (Version(5, 9, 0), "moving sessions can loop for ever (emqx#14907, emqx#14040)"),
+        (Version(5, 8, 4), "moving sessions can loop forever (emqx#14353)"),
+        (Version(5, 9, 0), "moving sessions can loop forever (emqx#14907, emqx#14040)"),
     ];
     if from >= Version(5, 0, 0) {
         for (fixed, what) in known.into_iter().filter(|(fixed, _)| from < *fixed) {

@@ -124,7 +124,7 @@ pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
                 .collect();
             Some(format!("removing old pod {place} of {total}, {}{}", going.join(" "), seconds(run)))
         }
-        Step::Settling => Some("only new pods are left; waiting for EMQX to say so".to_owned()),
+        Step::Settling => Some("only new pods remain; waiting for EMQX to report the same".to_owned()),
         Step::Waiting => None,
     }
 }
@@ -137,7 +137,7 @@ pub fn doing(stage: &Stage) -> String {
         Stage::WaitTakeover => "waiting for sessions to be taken over".to_owned(),
         Stage::EvictingSessions => "moving sessions without a client".to_owned(),
         Stage::Prohibiting => "empty, refusing connections".to_owned(),
-        Stage::Unknown(text) => format!("EMQX says {text}"),
+        Stage::Unknown(text) => format!("EMQX reports {text}"),
     }
 }
 
@@ -181,7 +181,7 @@ pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
 /// A loaded pod is deleted ([OP-15]).
 pub fn loaded(known: &Known, holds: Holds) -> String {
     format!(
-        "{} is deleted with {} on it: {} cut at once, {} without a client lost",
+        "{} is deleted with {} on it: {} disconnected at once, {} without a client lost",
         known.pod,
         plural(holds.connections, "client"),
         if holds.connections == 1 { "it is".to_owned() } else { "all are".to_owned() },
@@ -262,7 +262,7 @@ pub fn tail(run: &Run, seconds: u64) -> String {
         None => {}
     }
     if run.cut > 0 {
-        parts.push(format!("{} cut when loaded pods were deleted", plural(run.cut, "client")));
+        parts.push(format!("{} disconnected when loaded pods were deleted", plural(run.cut, "client")));
     }
     parts.push(format!("{seconds} s"));
     parts.join(", ")

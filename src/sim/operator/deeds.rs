@@ -8,7 +8,6 @@ use super::picture::{image, name, set_image};
 use super::{MANAGER, Shared, to_object};
 use crate::sim::rest_orders;
 
-/// One deed.
 #[derive(Debug)]
 pub(super) enum Deed {
     /// Makes a set.

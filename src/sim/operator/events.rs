@@ -69,7 +69,7 @@ impl Events {
             api.patch(event, &PatchParams::default(), &Patch::Merge(change)).await
         };
         if let Err(error) = done {
-            tracing::debug!(%error, "an event of the pretend operator");
+            tracing::debug!(%error, "an event of the simulated operator");
         }
     }
 }

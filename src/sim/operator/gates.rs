@@ -16,7 +16,6 @@ enum Gate {
     /// As EMQX's `availability_check` says.
     Asked,
     Shut,
-    /// As it is.
     Left,
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(shared: &Shared, worker: Worker) {
         }
         let pause = if shared.alive() {
             keeper.pass().await.unwrap_or_else(|error| {
-                tracing::debug!(error, "a pass of the pretend operator");
+                tracing::debug!(error, "a pass of the simulated operator");
                 UNREADY
             })
         } else {
@@ -156,7 +156,7 @@ impl Keeper<'_> {
             Ok(deeds) => deeds,
             // Nobody is told but its log.
             Err(why) => {
-                tracing::debug!(why, "the pretend operator cannot go on");
+                tracing::debug!(why, "the simulated operator cannot continue");
                 return Ok(UNREADY);
             }
         };

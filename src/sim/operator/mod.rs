@@ -1,5 +1,5 @@
-//! The pretend EMQX operator: an ordinary Kubernetes client of whatever API server it is given, the pretend one or a
-//! real one. It talks to the pretend EMQX through its handle.
+//! The simulated EMQX operator: an ordinary Kubernetes client of whatever API server it is given, the simulated one or a
+//! real one. It talks to the simulated EMQX through its handle.
 //!
 //! ```text
 //! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s), and when the instance's spec changes: nodes → status

@@ -47,7 +47,7 @@ async fn follow(
 ) {
     loop {
         if let Err(error) = once(api, raiser, seen, &mut take).await {
-            tracing::debug!(%error, "the pretend operator's watch");
+            tracing::debug!(%error, "the simulated operator's watch");
         }
         // Real time: a standing clock waits for this watch before it moves.
         tokio::time::sleep(Duration::from_millis(50)).await;

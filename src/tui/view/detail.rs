@@ -19,7 +19,6 @@ use crate::tui::board::{Board, Group, Row};
 use crate::tui::history::Which;
 use crate::tui::state::State;
 
-/// The page.
 pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {

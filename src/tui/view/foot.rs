@@ -62,7 +62,7 @@ fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {
     }
     if let Some(silent) = board.status.operator.silent_seconds {
         let tone = if operator_silence(&board.status).is_some() { Tone::Warning } else { Tone::Faint };
-        words.push((format!("operator's word {} old", duration(silent)), tone));
+        words.push((format!("operator's status {} old", duration(silent)), tone));
     }
     words
 }

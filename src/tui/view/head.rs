@@ -1,8 +1,8 @@
-//! The head: what it is, what it does, whether that is good, and when it is over.
+//! The head: the cluster, the running operation, its progress and its expected end.
 //!
 //! ```text
 //!  emqx · EMQX 5.8.6 · mq @ prod-eu               operator 2.2   4 nodes   10:14:52
-//!  REBALANCING  the operator says Failed, EMQX goes on                        41 %
+//!  REBALANCING  operator reports Failed, EMQX continues                       41 %
 //!  wait 10s ✓ ── evict 78s ━━━━━━━━━━━━━━━━━╸──────────── takeover 10s ── sessions
 //!  32 of 78 rounds   30 moved/s   10,000 connected, none missing     ends 10:15:50
 //! ```
@@ -58,7 +58,7 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     };
     let mut right = modes(state);
     let usual = right.len();
-    // A recording does not tell what its server served.
+    // A recording does not contain the served versions.
     if status.operator.line != OperatorLine::Unknown || state.setup.playback.is_none() {
         right.push((operator, Tone::Plain));
     }
@@ -98,10 +98,10 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
 /// The columns of the context, and of the API server, below which other parts of the first line give way.
 const PLACE_LEAST: usize = 14;
 
-/// The same on a narrow screen, where the time of the end gives way.
+/// The width of the place on a narrow screen, where the time of the end is omitted.
 const PLACE_NARROW: usize = 9;
 
-/// The same, below which only the version and the namespace give way.
+/// The width below which only the version and the namespace are shortened.
 const PLACE_USUAL: usize = 24;
 
 /// Where the cluster is: the context, and the API server.
@@ -118,13 +118,13 @@ impl<'a> Place<'a> {
         Self { context, server: server.strip_prefix("https://").unwrap_or(server) }
     }
 
-    /// The columns that it takes with at most so many for each of its parts.
+    /// The width with at most `each` columns for each part.
     fn width(&self, each: usize) -> usize {
         let part = |text: &str| if text.is_empty() { 0 } else { text.width().min(each) + 3 };
         part(self.context) + part(self.server)
     }
 
-    /// ` @ CONTEXT (SERVER)` in at most so many columns. Both ends of each part stay: they distinguish clusters.
+    /// ` @ CONTEXT (SERVER)` in at most `width` columns. Both ends of each part stay: they distinguish clusters.
     fn text(&self, width: usize, ellipsis: &str) -> String {
         if self.server.is_empty() {
             return format!(" @ {}", middle(self.context, width.saturating_sub(3), ellipsis));
@@ -182,7 +182,7 @@ fn modes(state: &State) -> Vec<(String, Tone)> {
     modes
 }
 
-/// What it does, in one word, and what is to be known first.
+/// The operation in one word, and the most important message.
 fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
     let status = &board.status;
     if !board.present {
@@ -210,7 +210,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             let (headline, tone) = match (contradiction, &board.run) {
                 (Some(run), _) => {
                     let words = words::contradiction(run.object.as_ref());
-                    (format!("{words}, EMQX goes on"), Tone::Warning)
+                    (format!("{words}, EMQX continues"), Tone::Warning)
                 }
                 (None, Some(run)) => (run.name.clone(), Tone::Plain),
                 (None, None) => (status.message.clone(), Tone::Plain),
@@ -230,7 +230,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
         }
         Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
         Operation::None => {
-            // What is wrong now precedes how something ended.
+            // A present problem has priority over a past verdict.
             let sound = status.membership.discrepancies.is_empty() && status.verdict == Verdict::Idle;
             if let Some(missing) = missing_since(board).filter(|_| sound) {
                 return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
@@ -242,7 +242,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             if let Some(run) = board.run.as_ref() {
                 let text = match run.ended {
                     Some(_) => format!("{} is over in EMQX: its clients come back", run.name),
-                    None => format!("{} waits for the operator to tell EMQX", run.name),
+                    None => format!("{} waits for the operator to start it in EMQX", run.name),
                 };
                 return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
             }
@@ -256,7 +256,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
     }
 }
 
-/// From which image to which; what is the same in both is said once.
+/// The previous and the target image; a common part is shown once.
 fn images(run: &Upgrade, arrow: &str) -> String {
     let parts = |image: &str| image.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()));
     match (run.from.as_deref().and_then(parts), run.to.as_deref().and_then(parts)) {
@@ -268,7 +268,7 @@ fn images(run: &Upgrade, arrow: &str) -> String {
 /// An operation that ended: when, how, why, and the clients after it.
 type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
 
-/// The operation that ended last; one that never began ended when it was created.
+/// The operation that ended last; an operation that never began ended at its creation.
 fn last(board: &Board) -> Option<Past> {
     let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
         let (verdict, reason) = verdict.clone()?;
@@ -315,7 +315,7 @@ fn upgrade(board: &Board) -> Option<&Upgrade> {
     board.upgrade.as_ref().filter(|run| run.verdict.is_none())
 }
 
-/// The one evacuation that goes on; of several none speaks for all.
+/// The running evacuation, if there is exactly one.
 fn evacuation(board: &Board) -> Option<&Emptied> {
     let mut going = board.emptied.iter().filter(|it| it.verdict.is_none());
     let one = going.next()?;
@@ -378,7 +378,7 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     y + 1
 }
 
-/// The numbers of what goes on, or of the cluster; where something bad would not fit, it comes first.
+/// The numbers of the running operation, or of the cluster; a warning comes first if it would not fit otherwise.
 fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     let status = &board.status;
     let mut numbers = Vec::new();
@@ -449,7 +449,7 @@ fn rounds(board: &Board, run: &Run) -> Option<String> {
     })
 }
 
-/// One column: name and state, then what is to be known, then the numbers.
+/// One column: name and state, then the message, then the numbers.
 fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let width = pen.width();
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);

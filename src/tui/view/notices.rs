@@ -1,7 +1,7 @@
 //! The notices: what was told, newest first; Tab makes the pane larger, and the keys move it.
 //!
 //! ```text
-//!  10:14:19  operator reports Failed ("EMQX emqx is not ready"); EMQX goes on
+//!  10:14:19  operator reports Failed ("EMQX emqx is not ready"); EMQX continues
 //!  10:13:58  created rebalance.apps.emqx.io/emqx-20261123-101358
 //! ```
 

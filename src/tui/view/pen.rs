@@ -36,7 +36,6 @@ impl<'a> Pen<'a> {
         usize::from(self.area.height)
     }
 
-    /// The symbols.
     pub(super) fn symbols(&self) -> Symbols {
         self.theme.symbols()
     }

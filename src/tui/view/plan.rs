@@ -24,7 +24,6 @@ use crate::plan::words;
 use crate::tui::form::{Field, Form};
 use crate::tui::state::State;
 
-/// The page.
 pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {

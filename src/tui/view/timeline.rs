@@ -16,7 +16,6 @@ use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
 use crate::plan::upgrade::words;
 use crate::tui::board::Board;
 
-/// A step.
 struct Step {
     name: &'static str,
     seconds: Option<u64>,
