@@ -71,7 +71,7 @@ pub(super) struct ChangeArgs {
     /// Pod by pod, in place
     #[arg(long)]
     pub(super) rolling: bool,
-    /// Leave the upgrade to the operator of v1beta4, which deletes pods with their clients still connected
+    /// Leave it to the operator of v1beta4, which disconnects the clients
     #[arg(long)]
     pub(super) unguarded: bool,
     /// Evacuate old pods one after another, not together (v1beta4)
