@@ -152,7 +152,11 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
             }
             return Err(problem);
         }
-        operations.upgrades.evacuations.asked(node.clone(), pace(&settings, waits(&fresh)));
+        operations.upgrades.evacuations.asked(
+            node.clone(),
+            pace(&settings, waits(&fresh)),
+            hands.clock.now(),
+        );
     }
     if let Some(reason) = &intent.write.reason {
         hands.printer.talk(&format!("reason: {reason}"));

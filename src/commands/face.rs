@@ -27,6 +27,8 @@ const QUIET_SECONDS: i64 = 30;
 #[derive(Clone, Debug, Default)]
 pub struct Filtering {
     last: Option<(u8, Timestamp)>,
+    /// The newest progress that was not worth a line.
+    held: Option<Box<Event>>,
 }
 
 impl Filtering {
@@ -36,6 +38,7 @@ impl Filtering {
         let mark = event.percent.unwrap_or(0) / MARKS;
         if event.kind != EventType::Progress {
             self.last = Some((mark.max(self.last.map_or(0, |last| last.0)), event.time));
+            self.held = None;
             return true;
         }
         let tells = match self.last {
@@ -45,7 +48,17 @@ impl Filtering {
         if tells {
             self.last = Some((mark, event.time));
         }
+        self.held = (!tells).then(|| Box::new(event.clone()));
         tells
+    }
+
+    /// The newest progress that was not worth a line, once no line was printed for 30 s: nothing has changed since.
+    fn due(&mut self, now: Timestamp) -> Option<Event> {
+        let (_, at) = self.last?;
+        if self.held.is_none() || now.duration_since(at).as_secs() < QUIET_SECONDS {
+            return None;
+        }
+        self.held.take().map(|event| Event { time: now, ..*event })
     }
 }
 
@@ -144,6 +157,9 @@ impl Face {
         now: Timestamp,
     ) {
         if self.inline.is_none() {
+            if let Some(event) = self.filtering.due(now) {
+                self.event(hands, &event);
+            }
             return;
         }
         self.changes(gathered, now);
@@ -320,6 +336,23 @@ mod tests {
     use crate::model::{ApiVersion, Load, News, Object, World};
     use crate::plan::follow::Follower;
     use crate::plan::mk;
+
+    #[test]
+    fn progress_that_was_left_out_is_printed_when_no_line_came_for_30_s() {
+        let progress = |at: i64| {
+            let name = "upgrade/emqx".to_owned();
+            Event::of(mk::at(at), EventType::Progress, Operation::Upgrade, name, format!("at {at}"))
+        };
+        let mut filtering = Filtering::default();
+        assert!(filtering.tells(&progress(0)));
+        assert_eq!(filtering.due(mk::at(40)), None, "nothing was left out");
+        assert!(filtering.tells(&progress(41)) && !filtering.tells(&progress(70)));
+        assert_eq!(filtering.due(mk::at(70)), None);
+        let due = filtering.due(mk::at(71)).expect("30 s without a line");
+        assert_eq!((due.message.as_str(), due.time), ("at 70", mk::at(71)));
+        assert!(filtering.tells(&due));
+        assert_eq!(filtering.due(mk::at(200)), None, "it is printed once");
+    }
 
     #[test]
     fn what_is_cut_in_one_round_is_on_its_way_and_not_missing_as_on_every_other_face() {

@@ -147,8 +147,26 @@ fn node(value: &Value) -> Option<Node> {
             Some(Value::String(text)) if text != "0" => Some(text.clone()),
             _ => None,
         },
-        uptime_millis: value.get("uptime").and_then(Value::as_u64),
+        uptime_millis: value.get("uptime").and_then(uptime),
     })
+}
+
+/// Milliseconds in EMQX 5; EMQX 4.4 writes `4 hours, 21 minutes, 19 seconds`.
+fn uptime(value: &Value) -> Option<u64> {
+    let Value::String(text) = value else { return value.as_u64() };
+    let seconds = |part: &str| {
+        let (number, unit) = part.trim().split_once(' ')?;
+        let unit = match unit.strip_suffix('s').unwrap_or(unit) {
+            "second" => 1,
+            "minute" => 60,
+            "hour" => 3600,
+            "day" => 86_400,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit)
+    };
+    let all: Option<Vec<u64>> = text.split(',').map(seconds).collect();
+    all?.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part))?.checked_mul(1000)
 }
 
 fn rebalance(value: &Value) -> Option<RunningRebalance> {
@@ -220,10 +238,22 @@ mod tests {
         let nodes = nodes(&v4).expect("a list");
         assert_eq!(
             (nodes[0].connections, nodes[0].sessions, nodes[0].uptime_millis),
-            (Some(800), Some(860), None)
+            (Some(800), Some(860), Some(3_600_000))
         );
         assert!(nodes[0].running && !nodes[1].running);
         assert!(super::nodes(&json!({"code": 0, "data": {}})).is_err());
+    }
+
+    #[test]
+    fn uptimes_are_read_in_milliseconds_and_in_words() {
+        let days = json!("1 days, 4 hours, 21 minutes, 19 seconds");
+        assert_eq!(super::uptime(&days), Some((86_400 + 4 * 3600 + 21 * 60 + 19) * 1000));
+        assert_eq!(super::uptime(&json!(5_120_000)), Some(5_120_000));
+        for unreadable in
+            [json!("soon"), json!(""), json!("4 weeks"), json!(null), json!("99999999999999999999 days")]
+        {
+            assert_eq!(super::uptime(&unreadable), None, "{unreadable}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::memory::forget;
 use super::ownership::{outlived, owns};
 use super::progress::Counts;
+use super::quiet;
 use super::words;
 use crate::model::human::seconds_between;
 use crate::model::{
@@ -34,7 +35,8 @@ pub use losses::LostNode;
 pub use run::{Run, RunKey};
 
 use endings::{
-    CONFIRM_SECONDS, cause_seen, conclude, cut_short, lost, stopped, unconfirmed, unheard, unseen, word,
+    CONFIRM_SECONDS, cause_seen, conclude, cut_short, late_counts, lost, stopped, unconfirmed, unheard,
+    unseen, word,
 };
 use run::{
     Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
@@ -125,6 +127,7 @@ impl Follower {
         let mut events = Vec::new();
         let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
         self.silent += passed.min(LONGEST_LOOK);
+        quiet::outages(&mut self.runs, world, now, &mut events);
         self.absorb_ours(world, now, &mut events);
         self.absorb_objects(world, now, &mut events);
         let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
@@ -142,7 +145,8 @@ impl Follower {
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
         self.deleted_instances(world, now, &mut events);
-        self.report(world, now, &mut events);
+        self.runs.iter_mut().for_each(|run| run.observed = now);
+        quiet::standing(&mut self.runs, world, now, &mut events);
         self.forget(world);
         self.began = true;
         events
@@ -331,8 +335,14 @@ impl Follower {
                 run.moved = now;
                 resume(run, now, events);
             }
-            if run.ended.is_some() {
-                land(&mut run.at_end, &counts, run.start.as_ref());
+            if let Some(ended) = run.ended {
+                if late_counts(run, ended) && nodes.at >= ended {
+                    // EMQX answers slowly: the counts that were known when it was missed are not those of its end.
+                    run.at_end = counts.clone();
+                    run.end_counted = Some(nodes.at);
+                } else {
+                    land(&mut run.at_end, &counts, run.start.as_ref());
+                }
             }
             match &mut run.baseline {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
@@ -390,7 +400,7 @@ impl Follower {
                 resume(run, now, events);
                 run.unheard = unheard(run, now);
                 run.ended = Some(run.backwards.take().unwrap_or(now));
-                run.at_end = run.counts.clone();
+                (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
                 let replaced = fresh
                     .iter()
                     .any(|entry| run.entry.as_ref().is_some_and(|old| entry.coordinator == old.coordinator));
@@ -508,8 +518,7 @@ impl Follower {
                 settle(run, verdict, now, events);
                 continue;
             }
-            let began_since = run.object.as_ref().is_some_and(|object| judge::began_since(world, object));
-            if let Some(verdict) = word(run, heard, others, began_since, now) {
+            if let Some(verdict) = word(run, heard, others, world, now) {
                 settle(run, verdict, now, events);
             }
         }

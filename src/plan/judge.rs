@@ -1,14 +1,16 @@
 //! The verdict of a rebalance that EMQX no longer runs, from counts and from what was seen. No phase of the operator's
 //! decides alone, and nothing is concluded from counts that are not those of its end.
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::follow::LostNode;
 use super::progress::Counts;
 use super::rebalance::{Decision, Participant, Return, forecast, holding, thresholds};
 use super::record::PlanRecord;
 use super::rules::Threshold;
-use super::words::utc;
+use super::words::{short, utc};
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{
@@ -26,6 +28,10 @@ pub const STOP_SECONDS: u64 = 6;
 
 /// Seconds after its end in which a rebalance that nobody followed can be judged by the present counts.
 pub const PAST_SECONDS: u64 = 120;
+
+/// A node that started up to so many seconds after the plan was made may have been starting when it was made; EMQX 4.4
+/// reports uptimes in whole seconds.
+const STARTED_SECONDS: i64 = 2;
 
 /// Where the thresholds are not known: above this factor, recipients hold more than the donors by more than a last round
 /// explains.
@@ -113,6 +119,8 @@ pub fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[Node
 struct Balance {
     /// Whether donors hold no more than the thresholds allow, connections and sessions without a client.
     within: bool,
+    /// The same for sessions without a client alone; they are what the last phase moves.
+    sessions_within: bool,
     /// Whether recipients hold more than the thresholds allow, of what was moved.
     reversed: Option<&'static str>,
     /// How the rule for connections reads.
@@ -137,8 +145,9 @@ fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Bala
     } else {
         None
     };
-    let within = rule.is_some() && sessions.is_none_or(|(donors, recipients)| sess.holds(donors, recipients));
-    Some(Balance { within, reversed, rule })
+    let sessions_within = sessions.map(|(donors, recipients)| sess.holds(donors, recipients));
+    let within = rule.is_some() && sessions_within != Some(false);
+    Some(Balance { within, sessions_within: sessions_within == Some(true), reversed, rule })
 }
 
 /// Whether one that came to its end is within its thresholds, both ways; `None` where that cannot be known.
@@ -231,7 +240,13 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         );
         return (Verdict::Unknown, reason);
     }
-    if ending.stage == Some(&Stage::WaitTakeover) && ending.waited {
+    // The phase that moves sessions ends when sessions are within their thresholds, wherever the clients went meanwhile.
+    let through = match ending.stage {
+        Some(Stage::WaitTakeover) => ending.waited,
+        Some(Stage::EvictingSessions) => balance.sessions_within,
+        _ => false,
+    };
+    if through {
         let reason = format!("it came to its end, but {standing} is not within the thresholds{tail}");
         return (Verdict::Uneven, reason);
     }
@@ -378,8 +393,37 @@ pub fn never_started(
     }
 }
 
+/// What happened on the cluster of an object since it started, as far as that can be seen now.
+#[derive(Clone, Debug, Default)]
+pub struct Afterwards {
+    /// Whether another operation began.
+    pub began: bool,
+    /// Since when each node runs, by the uptime that EMQX reports.
+    pub up_since: BTreeMap<NodeName, Timestamp>,
+}
+
+impl Afterwards {
+    /// What is seen now.
+    pub fn of(world: &World, object: &Rebalance) -> Self {
+        let since = |at: Timestamp, millis: u64| {
+            at.checked_sub(SignedDuration::from_millis(i64::try_from(millis).ok()?)).ok()
+        };
+        let up = world.nodes.iter().flat_map(|seen| {
+            let each = seen.value.iter().filter(|node| node.running);
+            each.filter_map(|node| Some((node.name.clone(), since(seen.at, node.uptime_millis?)?)))
+        });
+        Self { began: began_since(world, object), up_since: up.collect() }
+    }
+
+    /// The first of these nodes that started again after this time, and when.
+    fn restarted<'n>(&self, nodes: &'n [NodeName], after: Timestamp) -> Option<(&'n NodeName, Timestamp)> {
+        let since = |node: &'n NodeName| Some((node, *self.up_since.get(node)?));
+        nodes.iter().filter_map(since).filter(|(_, since)| *since > after).min_by_key(|(_, since)| *since)
+    }
+}
+
 /// Whether anything began on the cluster of this object since, as far as that can be seen now.
-pub fn began_since(world: &World, object: &Rebalance) -> bool {
+fn began_since(world: &World, object: &Rebalance) -> bool {
     let id = InstanceId {
         kind: object.instance_kind,
         namespace: object.namespace.clone(),
@@ -412,7 +456,7 @@ pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,
     at: Timestamp,
-    began_since: bool,
+    afterwards: &Afterwards,
 ) -> (Verdict, String, Option<u64>) {
     let duration = match (object.started, object.completed, object.failed) {
         (Some(started), Some(completed), _) => Some(seconds_between(started, completed)),
@@ -432,10 +476,10 @@ pub fn past(
     let Some(now) = now else {
         return unknown("EMQX cannot be asked, and the phase alone is no evidence");
     };
-    if began_since {
+    if afterwards.began {
         return unknown("something else began since, and the counts at its end are not known");
     }
-    let Some((_, last)) =
+    let Some((first, last)) =
         ended(object, &record, at).filter(|(first, _)| seconds_between(*first, at) <= PAST_SECONDS)
     else {
         return unknown("the counts at its end are not known");
@@ -447,15 +491,30 @@ pub fn past(
     if donors.iter().chain(&recipients).any(|node| !now.0.contains_key(node)) {
         return unknown("not all of the nodes that took part are running");
     }
+    let members = [donors.as_slice(), recipients.as_slice()].concat();
+    let began = record.time.checked_add(SignedDuration::from_secs(STARTED_SECONDS)).unwrap_or(record.time);
+    if let Some((node, since)) = afterwards.restarted(&members, began) {
+        let what = format!("{} restarted at {}", short(node), utc(since));
+        if since <= first {
+            return (Verdict::NodesLost, format!("{what}, before the rebalance ended"), duration);
+        }
+        return unknown(&format!("{what}, and the counts at the end of the rebalance are not known"));
+    }
     let start = record.counts();
     if missing(Some(&start), now) && seconds_between(last, at) < RETURN_SECONDS {
         let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
         return (Verdict::Unknown, reason, duration);
     }
-    // It came to the end of `wait_takeover` if it was not over long before its time; a tenth is what natural churn moves.
+    // Where the operator reports the end, one that ran for as long as planned came to its end.
     let planned = seconds_between(record.time, record.expected_end);
     let ran = seconds_between(record.time, last);
-    let waited = ran + object.strategy.wait_takeover_seconds >= planned - planned / 10;
+    let waited = object.completed.is_some() && ran >= planned;
+    // One that was over long before its time did not, if its clients came back where they were expected; a tenth is what
+    // natural churn moves.
+    let gave = gone(Some(&start), now, &donors).unwrap_or(0);
+    let landed = arrived(Some(&start), now, &recipients).is_some_and(|arrived| arrived * 10 >= gave * 8);
+    let early = ran + object.strategy.wait_takeover_seconds < planned - planned / 10;
+    let vanished = early && ((gave > 0 && landed) || ran <= object.strategy.wait_health_check_seconds);
     let ending = Ending {
         donors: &donors,
         recipients: &recipients,
@@ -473,6 +532,12 @@ pub fn past(
         seconds: duration,
     };
     let (verdict, reason) = end(&ending);
+    if verdict == Verdict::CoordinatorLost && !vanished {
+        let counts = standing(&ending);
+        return unknown(&format!(
+            "{counts} is not within the thresholds, and whether it came to its end is not known"
+        ));
+    }
     (verdict, reason, duration)
 }
 
@@ -720,14 +785,26 @@ mod tests {
                 .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
                 .collect(),
         );
-        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(200), false);
+        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(200), &Afterwards::default());
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
         assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
         // The counts of now are those of its end for two minutes, and if nothing began since.
-        assert_eq!(past(&object, Some(&now), mk::at(198 + 121), false).0, Verdict::Unknown);
-        let (verdict, reason, _) = past(&object, Some(&now), mk::at(200), true);
+        assert_eq!(past(&object, Some(&now), mk::at(198 + 121), &Afterwards::default()).0, Verdict::Unknown);
+        let (verdict, reason, _) =
+            past(&object, Some(&now), mk::at(200), &Afterwards { began: true, ..Afterwards::default() });
         assert_eq!(verdict, Verdict::Unknown);
         assert!(reason.starts_with("not followed: something else began since"), "{reason}");
+        // A participant that restarted before the end, or since: the counts of now are not those of the end.
+        let restarted = |at: i64| Afterwards {
+            up_since: [(before[1].node.clone(), mk::at(at))].into(),
+            ..Afterwards::default()
+        };
+        let (verdict, reason, _) = past(&object, Some(&now), mk::at(200), &restarted(50));
+        assert_eq!(verdict, Verdict::NodesLost, "{reason}");
+        let (verdict, reason, _) = past(&object, Some(&now), mk::at(205), &restarted(203));
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        assert!(reason.contains("restarted at"), "{reason}");
+        assert_eq!(past(&object, Some(&now), mk::at(200), &restarted(-900)).0, Verdict::Balanced);
     }
 
     #[test]
@@ -749,7 +826,8 @@ mod tests {
         let at_end = [3173, 3173, 3174, 480];
         let counts =
             before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
-        let (verdict, reason, _) = past(&object, Some(&Counts(counts.collect())), mk::at(110), false);
+        let (verdict, reason, _) =
+            past(&object, Some(&Counts(counts.collect())), mk::at(110), &Afterwards::default());
         assert_ne!(verdict, Verdict::Balanced, "{reason}");
     }
 }

@@ -17,6 +17,7 @@ pub mod picture;
 pub mod preflight;
 pub mod progress;
 pub mod purges;
+mod quiet;
 pub mod reach;
 pub mod rebalance;
 pub mod record;

@@ -20,6 +20,7 @@ cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --fro
   --print        with --seed: prints the case as a file that can be kept
   --keep         writes the first case of each kind of fault into crates/simulation-tests/known
   --quiet        with --seed or --case: only what is wrong
+  --truth        with --seed or --case: what every node held, every 5 s
 ";
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -34,6 +35,7 @@ struct Options {
     keep: bool,
     quiet: bool,
     print: bool,
+    truth: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -52,6 +54,7 @@ fn options() -> Result<Options, String> {
             "--keep" => options.keep = true,
             "--print" => options.print = true,
             "--quiet" => options.quiet = true,
+            "--truth" => options.truth = true,
             other => return Err(format!("unknown argument {other}")),
         }
     }
@@ -76,10 +79,10 @@ fn main() -> ExitCode {
             return Ok(true);
         }
         if let Some(seed) = options.seed {
-            return replay(&Case::of(seed, breadth), options.quiet);
+            return replay(&Case::of(seed, breadth), &options);
         }
         if let Some(path) = &options.case {
-            return replay(&read(path)?, options.quiet);
+            return replay(&read(path)?, &options);
         }
         match options.seeds {
             Some(number) => many(&options, breadth, number),
@@ -103,10 +106,35 @@ fn read(path: &str) -> Result<Case, String> {
 }
 
 /// One case with all that was printed.
-fn replay(case: &Case, quiet: bool) -> Result<bool, String> {
+fn replay(case: &Case, options: &Options) -> Result<bool, String> {
     say(&format!("seed {}: {}", case.seed, case.summary()));
     let record = run(case)?;
-    if !quiet {
+    if options.truth {
+        let mut next = 0.0;
+        for moment in record.truth.moments.iter().filter(|moment| {
+            let due = moment.at >= next;
+            next += if due { 5.0 } else { 0.0 };
+            due
+        }) {
+            let states: Vec<&str> = moment.runs.iter().map(|run| run.state).collect();
+            let nodes: Vec<String> = moment
+                .nodes
+                .iter()
+                .map(|node| {
+                    let down = if node.alive { "" } else { " down" };
+                    format!("{}+{}{down}", node.connections, node.offline)
+                })
+                .collect();
+            let states = states.join(" ");
+            say(&format!(
+                "{:8.2} = {} ({} on their way) {states}",
+                moment.at,
+                nodes.join(" "),
+                moment.in_flight
+            ));
+        }
+    }
+    if !options.quiet {
         for line in &record.lines {
             let stream = if line.out { " " } else { "!" };
             say(&format!("{:8.2} {}{stream} {}", line.at, line.process, line.text));

@@ -88,6 +88,8 @@ fn wide_operation(seed: u64) -> (Api, Operation) {
         Operation::OthersRebalance | Operation::WatchInstance if api == Api::V3beta1 => {
             Operation::OthersDirectRebalance
         }
+        // EMQX before 5.2 has no purges.
+        Operation::OthersPurge if api == Api::V1beta4 => Operation::OthersEvacuation,
         other => other,
     };
     (api, operation)

@@ -176,7 +176,7 @@ fn without_entry(object: &Rebalance, run: Option<&Run>, current: &Current<'_>) -
     }
     let counts = current.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| current.load.is_some());
-    let began_since = judge::began_since(current.world, object);
-    let (verdict, message, duration_seconds) = judge::past(object, counts.as_ref(), current.now, began_since);
+    let afterwards = judge::Afterwards::of(current.world, object);
+    let (verdict, message, duration_seconds) = judge::past(object, counts.as_ref(), current.now, &afterwards);
     RebalanceStatus { duration_seconds, ..of(verdict, message) }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::super::memory::forget;
 use super::super::picture::label;
+use super::super::quiet::{self, Quiet};
 use super::super::upgrade::pace::{Holds, Pace};
 use super::super::upgrade::words::doing;
 use super::super::words::verdict;
@@ -18,6 +19,10 @@ use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
     World,
 };
+
+mod report;
+
+use report::Requested;
 
 /// Seconds for which an entry must be missing from EMQX's answers before its evacuation counts as stopped, where no cause
 /// is seen.
@@ -66,6 +71,8 @@ pub struct Emptied {
     uptime: Option<(u64, Timestamp)>,
     /// Whether the entry of a run with a verdict is still listed: then it is no new evacuation.
     listed: bool,
+    /// When something was last reported of it, and since when EMQX does not answer.
+    quiet: Quiet,
 }
 
 /// Follows evacuations.
@@ -73,15 +80,16 @@ pub struct Emptied {
 pub struct Evacuations {
     /// Those that are running and the last that are over, in the order in which they began.
     pub runs: Vec<Emptied>,
-    requested: Vec<(NodeName, Pace)>,
+    requested: Vec<Requested>,
     stopped: BTreeSet<NodeName>,
     seen: Option<Timestamp>,
 }
 
 impl Evacuations {
     /// Remembers how we requested one, before its entry is seen.
-    pub fn asked(&mut self, node: NodeName, pace: Pace) {
-        self.requested.push((node, pace));
+    pub fn asked(&mut self, node: NodeName, pace: Pace, now: Timestamp) {
+        let name = format!("evacuation/{node}");
+        self.requested.push(Requested { name, node, pace, quiet: Quiet::new(now) });
     }
 
     /// Remembers that we stopped one: its end is not asked for twice.
@@ -103,6 +111,23 @@ impl Evacuations {
         now: Timestamp,
     ) -> Vec<Event> {
         let mut events = Vec::new();
+        quiet::outages(&mut self.runs, world, now, &mut events);
+        self.take(world, focus, ours, now, &mut events);
+        quiet::standing(&mut self.runs, world, now, &mut events);
+        quiet::standing(&mut self.requested, world, now, &mut events);
+        forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);
+        events
+    }
+
+    /// Takes in EMQX's answers.
+    fn take(
+        &mut self,
+        world: &World,
+        focus: Option<&InstanceId>,
+        ours: &BTreeSet<NodeName>,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
         let copied = || -> Vec<Evacuation> {
             let of = |id: &InstanceId| focus.is_none_or(|focus| focus == id);
             let instances = world.instances.iter().filter(|(id, _)| of(id));
@@ -114,11 +139,11 @@ impl Evacuations {
         };
         // The list of nodes comes on its own: a node that went down is seen at once.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            run.lost(world, now, &mut events);
+            run.lost(world, now, events);
         }
         // Each answer of EMQX is taken once: entries vanish with the next answer, not with the next fact.
         if self.seen.is_some_and(|seen| at <= seen) {
-            return events;
+            return;
         }
         self.seen = Some(at);
         for run in &mut self.runs {
@@ -127,7 +152,7 @@ impl Evacuations {
                 run.listed &= here;
             } else if !here {
                 let known = self.stopped.contains(&run.entry.node);
-                run.absent(world, known, at, now, &mut events);
+                run.absent(world, known, at, now, events);
             }
         }
         for entry in entries.iter().filter(|entry| !ours.contains(&entry.node)) {
@@ -137,8 +162,8 @@ impl Evacuations {
             }
             let open = self.runs.iter().position(|run| run.verdict.is_none() && same(run));
             let place = open.unwrap_or_else(|| {
-                let asked = self.requested.iter().position(|(node, _)| *node == entry.node);
-                let pace = asked.map(|place| self.requested.remove(place).1);
+                let asked = self.requested.iter().position(|request| request.node == entry.node);
+                let pace = asked.map(|place| self.requested.remove(place).pace);
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
                 });
@@ -155,17 +180,15 @@ impl Evacuations {
                 self.runs.len() - 1
             });
             if let Some(run) = self.runs.get_mut(place) {
-                run.absorb(entry, world, open.is_none(), now, &mut events);
+                run.absorb(entry, world, open.is_none(), now, events);
             }
         }
         // What an upgrade took over (its run began later) is its own.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
             let reason = "it continues as a part of the upgrade".to_owned();
-            run.settle((Verdict::Running, reason), now, &mut events);
+            run.settle((Verdict::Running, reason), now, events);
         }
-        forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);
-        events
     }
 
     /// The source is over.
@@ -208,6 +231,7 @@ impl Emptied {
             missing: None,
             uptime: None,
             listed: true,
+            quiet: Quiet::new(now),
         }
     }
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::run::Run;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Phase, Rebalance, Stage, Verdict};
-use crate::plan::judge::{self, Ending};
+use crate::model::{Phase, Rebalance, Stage, Verdict, World};
+use crate::plan::judge::{self, Afterwards, Ending};
 use crate::plan::progress::Counts;
 use crate::plan::waiting;
 use crate::plan::words::utc;
@@ -100,7 +100,8 @@ fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
         unheard: run.unheard,
         unseen: run.ended.map(|ended| (run.seen, ended)).filter(|(seen, ended)| {
             let rest = run.left.map(|left| left.seconds);
-            rest.is_some_and(|rest| seconds_between(*seen, *ended) >= rest)
+            // Counts may be older than the answer that listed it.
+            rest.is_some_and(|rest| seconds_between(run.left_at.min(*seen), *ended) >= rest)
         }),
         lost: &run.losses.lost,
         stopped: stopped(run, now),
@@ -110,7 +111,8 @@ fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
 
 pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     let uncounted = Counts::default();
-    let known = counted(run, run.ended.unwrap_or(now));
+    let ended = run.ended.unwrap_or(now);
+    let known = counted(run, ended) && !late_counts(run, ended);
     let ending = ending(run, now);
     if run.overtaken
         && ending.lost.is_empty()
@@ -130,6 +132,13 @@ pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
 /// The end of the silence in which it ended, if EMQX was not heard then.
 pub(super) fn unheard(run: &Run, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     (seconds_between(run.seen, now) > UNHEARD_SECONDS).then_some((run.seen, now))
+}
+
+/// Whether the counts that were known when it was first missed may be of a moment in which it still moved clients.
+pub(super) fn late_counts(run: &Run, ended: Timestamp) -> bool {
+    let moves = |stage: &Stage| matches!(stage, Stage::EvictingConns | Stage::EvictingSessions);
+    run.entry.as_ref().is_some_and(|entry| moves(&entry.stage))
+        && run.end_counted.is_some_and(|counted| seconds_between(counted, ended) > POLL_SECONDS)
 }
 
 /// Whether the counts that are known are those of its end.
@@ -184,7 +193,7 @@ pub(super) fn word(
     run: &Run,
     heard: Option<Timestamp>,
     others: bool,
-    began_since: bool,
+    world: &World,
     now: Timestamp,
 ) -> Option<(Verdict, String)> {
     if let Some(ended) = run.ended {
@@ -193,7 +202,7 @@ pub(super) fn word(
             return None;
         }
         let missing = judge::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
-        let open = missing || !counted(run, ended);
+        let open = missing || !counted(run, ended) || late_counts(run, ended);
         if open && run.losses.lost.is_empty() && since < judge::RETURN_SECONDS {
             return None;
         }
@@ -237,7 +246,7 @@ pub(super) fn word(
     match heard.filter(|heard| seconds_between(*heard, now) < DEAF_SECONDS) {
         // EMQX can be asked and runs nothing of it: it was over before it was seen.
         Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
-            .then(|| conclude_unseen(run, object, now, began_since)),
+            .then(|| conclude_unseen(run, object, world, now)),
         None if seconds_between(run.moved, now) >= DEAF_SECONDS => Some((
             Verdict::Unknown,
             format!(
@@ -250,11 +259,12 @@ pub(super) fn word(
 }
 
 /// One whose entry was never seen, although EMQX was asked: too short, or over before we came.
-fn conclude_unseen(run: &Run, object: &Rebalance, now: Timestamp, began_since: bool) -> (Verdict, String) {
+fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp) -> (Verdict, String) {
     if run.stopped_by_us || run.deleted.is_some() {
         return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
-    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now, began_since);
+    let afterwards = Afterwards::of(world, object);
+    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now, &afterwards);
     if verdict == Verdict::Unknown {
         let reason = format!("EMQX does not run it, and was not seen to: {reason}");
         return (verdict, reason);

@@ -11,6 +11,7 @@ use crate::model::{
     RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
 use crate::plan::progress::{Counts, Remaining, remaining, work_done};
+use crate::plan::quiet::Quiet;
 use crate::plan::rebalance::Participant;
 use crate::plan::record::PlanRecord;
 use crate::plan::words;
@@ -57,6 +58,8 @@ pub struct Run {
     stage_seen: bool,
     /// What is left.
     pub left: Option<Remaining>,
+    /// Of which moment the counts are by which that was forecast.
+    pub(super) left_at: Timestamp,
     /// How far.
     pub percent: u8,
     /// The forecast of the whole, in seconds, by what was known at its first sight.
@@ -71,6 +74,8 @@ pub struct Run {
     pub(super) unheard: Option<(Timestamp, Timestamp)>,
     /// Counts at its end, with the clients that came back since.
     pub(super) at_end: Counts,
+    /// When EMQX reported the first of them.
+    pub(super) end_counted: Option<Timestamp>,
     /// When something else began on the cluster after its end: counts from then on are not its own.
     pub(super) overtaken: bool,
     /// Nodes that stopped running meanwhile.
@@ -81,10 +86,8 @@ pub struct Run {
     pub(super) unlisted: bool,
     /// We started it in EMQX, without an object.
     pub(super) direct: bool,
-    /// When something was last reported of it.
-    pub(super) reported: Timestamp,
-    /// Since when EMQX does not answer, once that is reported.
-    pub(super) silent_since: Option<Timestamp>,
+    /// When something was last reported of it, and since when EMQX does not answer.
+    pub(super) quiet: Quiet,
     /// How it ended, and why.
     pub verdict: Option<(Verdict, String)>,
     /// Set by the one who stops it.
@@ -378,6 +381,7 @@ pub(super) fn begin(
         stage_after: now,
         stage_seen: false,
         left: None,
+        left_at: now,
         percent: 0,
         total: None,
         ended: None,
@@ -385,13 +389,13 @@ pub(super) fn begin(
         confirmed: false,
         unheard: None,
         at_end: Counts::default(),
+        end_counted: None,
         overtaken: false,
         losses: Losses::default(),
         counted_since: joined.then_some(now),
         unlisted: false,
         direct: false,
-        reported: now,
-        silent_since: None,
+        quiet: Quiet::new(now),
         verdict: None,
         stopped_by_us: false,
         deleted: None,
@@ -503,6 +507,7 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
     // Since when it waits for takeovers only a history shows.
     let shown = entry.stage != Stage::WaitTakeover || run.stage_seen;
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
+    run.left_at = run.counted.map_or(now, |counted| counted.min(now));
     let Some(left) = run.left else { return };
     let begin = run.start.as_ref().filter(|_| run.counted_since.is_none());
     if let Some(begin) = begin.filter(|_| run.total.is_none() || !matches!(run.baseline, Baseline::Closed)) {

@@ -49,9 +49,12 @@ pub(super) fn unheard(world: &World) -> String {
     }
 }
 
-/// Until when it is known how it goes: EMQX's last word, where it can be asked.
+/// Until when it is known how it goes: EMQX's last answer, where it can be asked, and the last list of pods where pods cannot
+/// be listed any more.
 pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
-    world.nodes.as_ref().filter(|_| heard(world)).map_or(now, |nodes| nodes.at)
+    let answered = world.nodes.as_ref().filter(|_| heard(world)).map_or(now, |nodes| nodes.at);
+    let pods = world.hearings.get(&(Source::Pods, "pods")).filter(|hearing| hearing.link != Link::Up);
+    pods.and_then(|hearing| hearing.heard).map_or(answered, |listed| answered.min(listed))
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::evacuation::follow::Evacuations;
 use super::change::UpgradeRecord;
@@ -28,6 +28,7 @@ use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Ve
 
 use super::super::memory::forget;
 use super::super::progress::Counts;
+use super::super::quiet::{self, Quiet};
 use super::super::words::RESUMED;
 use super::pace::Pace;
 
@@ -42,6 +43,9 @@ const STORED_SECONDS: u64 = 3;
 
 /// After so many seconds in which nothing was heard (a laptop slept, a network was gone) a stall is looked for anew.
 const DEAF_SECONDS: u64 = 40;
+
+/// Between two answers that are this many seconds apart at most nothing was missed.
+const LONGEST_LOOK_SECONDS: u64 = 10;
 
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
@@ -82,13 +86,19 @@ impl Upgrades {
         self.seen_nodes = nodes.max(self.seen_nodes);
         let known = ending::known_until(world, now);
         let before = self.known.replace(known).unwrap_or(known);
-        if seconds_between(before, known) > DEAF_SECONDS {
-            self.runs.iter_mut().filter(|run| run.verdict.is_none()).for_each(|run| run.moved = known);
+        let gap = seconds_between(before, known);
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > LONGEST_LOOK_SECONDS) {
+            // Of what passed meanwhile nothing is known.
+            let listened = i64::try_from(gap)
+                .ok()
+                .and_then(|gap| run.moved.checked_add(SignedDuration::from_secs(gap)).ok());
+            run.moved = listened.filter(|_| gap <= DEAF_SECONDS).unwrap_or(known).min(known);
         }
         let ids = match &self.focus {
             Some(id) => vec![id.clone()],
             None => world.ids(),
         };
+        quiet::outages(&mut self.runs, world, now, &mut events);
         for id in &ids {
             let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
             let known = world.instance(id).map(|instance| &instance.image);
@@ -132,6 +142,7 @@ impl Upgrades {
                 settle(run, (Verdict::Failed, reason), now, &mut events);
             }
         }
+        quiet::standing(&mut self.runs, world, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some());
         let ours: BTreeSet<NodeName> = self
             .runs
@@ -249,6 +260,7 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
         blind: None,
         trouble: None,
         work: None,
+        quiet: Quiet::new(now),
     }
 }
 
@@ -497,7 +509,8 @@ fn contradict(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
 fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
     let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
     let removing = sides.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
-    let begun = run.started.is_some() || run.turned || run.step > Step::NewPods;
+    // Where pods are replaced in place, the first old pod is emptied before there is any new one.
+    let begun = run.started.is_some() || run.turned || run.rolling || run.step > Step::NewPods;
     let evacuating = begun && !run.evacuating(sides).is_empty();
     let gone = run.places().0;
     let next = if removing {

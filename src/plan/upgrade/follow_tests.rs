@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::super::mk;
 use super::change::UpgradeRecord;
 use super::follow::Upgrades;
+use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,
     InstanceId, Link, Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage,
@@ -264,6 +267,40 @@ fn while_nothing_is_heard_nothing_is_called_stalled() {
     assert!((20..320).all(|now| !stalled(&last, now)));
     let first = (320..500).find(|now| stalled(&emptying.world(*now), *now));
     assert!(first.is_some_and(|first| (380..400).contains(&first)), "{first:?}");
+}
+
+#[test]
+fn followers_of_upgrades_and_evacuations_print_at_least_every_30_s_while_a_source_is_silent() {
+    let upgrade = Scene::up(2).empties(2, "evicting_conns");
+    let evacuation = Scene::rest().empties(1, "evicting_conns");
+    for scenes in [
+        vec![(0, Scene::rest()), (1, Scene::asked()), (3, upgrade)],
+        vec![(0, Scene::rest()), (1, evacuation)],
+    ] {
+        let mut follower = Upgrades::new(None);
+        let mut printed = vec![mk::at(0)];
+        let mut messages = Vec::new();
+        let mut observe = |world: &World, now: i64| {
+            for event in follower.observe(world, mk::at(now)) {
+                assert_eq!(event.verdict, None, "{}", event.message);
+                printed.push(event.time);
+                messages.push(event.message);
+            }
+        };
+        for now in 0..20 {
+            let scene = &scenes.iter().rfind(|(from, _)| *from <= now).expect("one is on").1;
+            observe(&scene.world(now), now);
+        }
+        let last = scenes.last().expect("one is on").1.clone();
+        let old = last.world(20);
+        (20..320).for_each(|now| observe(&old, now));
+        (320..340).for_each(|now| observe(&last.world(now), now));
+        let pause = |pair: &[Timestamp]| seconds_between(pair[0], pair[1]);
+        assert!(printed.windows(2).all(|pair| pause(pair) <= 30), "{printed:?}");
+        let once = |words: &str| messages.iter().filter(|message| message.contains(words)).count();
+        assert!(once("EMQX has not answered since") >= 9, "{messages:?}");
+        assert_eq!(once("EMQX answers again"), 1, "{messages:?}");
+    }
 }
 
 #[test]

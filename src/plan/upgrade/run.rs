@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::progress::Counts;
+use super::super::quiet::{Followed, Quiet};
 use super::ask::one_by_one;
 use super::pace::Holds;
 use super::sides::{Member, Sides};
+use super::words;
 use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, Link, Load, NodeName, Operation, Part,
     Seen, Source, Stage, Verdict, World,
@@ -151,6 +153,37 @@ pub struct Run {
     pub trouble: Option<String>,
     /// Seconds of work of the whole upgrade, by the forecast when it was first known.
     pub(super) work: Option<u64>,
+    /// When something was last reported of it, and since when EMQX does not answer.
+    pub(super) quiet: Quiet,
+}
+
+impl Followed for Run {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_open(&self) -> bool {
+        self.verdict.is_none()
+    }
+
+    fn quiet(&mut self) -> &mut Quiet {
+        &mut self.quiet
+    }
+
+    fn answered(&self, world: &World) -> Option<Timestamp> {
+        world.nodes.as_ref().map(|nodes| nodes.at)
+    }
+
+    /// Pods move on without EMQX's answers; how long nothing at all was known is counted with the sources.
+    fn answers_again(&mut self, _at: Timestamp) {}
+
+    fn standing(&self, _world: &World, _now: Timestamp) -> String {
+        words::waits(self)
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        Run::event(self, now, kind, message)
+    }
 }
 
 impl Run {

@@ -45,6 +45,9 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
     let three = |step: u64| (3 * step).max(LEAST_SECONDS);
     match run.step {
         Step::NewPods => {
+            if !run.evacuating(sides).is_empty() && run.rolling {
+                return emptying(run, sides, world, &pace);
+            }
             if !sides.answered && sides.new.is_empty() {
                 return Some((LEAST_SECONDS, silent(run, sides, world, "it has not made a new set")));
             }

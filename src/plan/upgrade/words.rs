@@ -243,6 +243,21 @@ pub fn progress(run: &Run) -> String {
     text
 }
 
+/// How far it is while nothing moves, and what it waits for.
+pub fn waits(run: &Run) -> String {
+    let mut parts = vec![progress(run)];
+    if run.holding && run.known.values().any(|known| known.gone.is_none()) {
+        parts.push("held: nothing is removed until old pods are empty".to_owned());
+    }
+    if run.step == Step::NewPods {
+        let (ready, wanted) = run.ready;
+        parts.push(format!("{ready} of {} ready", plural(wanted, "new pod")));
+    }
+    parts.extend(run.trouble.clone());
+    parts.extend(run.blind.clone());
+    parts.join(", ")
+}
+
 /// How it ended, in numbers.
 pub fn tail(run: &Run, seconds: u64) -> String {
     let mut parts = Vec::new();

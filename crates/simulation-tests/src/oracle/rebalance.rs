@@ -118,7 +118,8 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
     if deleted || ordered {
         may.insert("stopped");
     }
-    let shapes: BTreeSet<&str> = truth.within(end - 0.3, at).map(|moment| shape(moment, history)).collect();
+    let shapes: BTreeSet<&str> =
+        truth.within(end - 0.3, at + 0.6).map(|moment| shape(moment, history)).collect();
     if shapes.contains("balanced") {
         may.insert("balanced");
     }
@@ -139,8 +140,10 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
             may.insert("uneven");
         }
     }
-    // By another client without an object: the thresholds are not known.
-    if record.case.operation == Operation::OthersDirectRebalance {
+    // Started by another client or by a process that was killed, without an object: the thresholds are not known.
+    let killed = fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at);
+    let operation = record.case.operation;
+    if operation == Operation::OthersDirectRebalance || (operation == Operation::DirectRebalance && killed) {
         may.extend(["unknown", "uneven"]);
     }
     may
@@ -255,6 +258,8 @@ fn in_time(record: &Record, history: &History, printed: &[Printed], number: usiz
             (Some(at), Some(exit)) => gave_up(record, history, number, at, exit, found),
             // Ended from outside before it was due.
             (Some(at), None) if at < limit => {}
+            // It is due after the run is over.
+            _ if limit >= LIMIT => {}
             // It came after the end: `watch` of an instance reports what runs.
             _ if end < process.started + ASKED_TWICE && process.begins(&["watch"]) => {}
             _ => {
@@ -290,6 +295,12 @@ fn gave_up(record: &Record, history: &History, number: usize, at: f64, exit: u8,
         ) && *when <= history.start.max(process.started) + 3.0
             && *when + fault.outage().unwrap_or(LIMIT) + 5.0 >= process.started
     });
+    // A command that finds nothing does not ask again, unless another source suggests that something runs.
+    let odd = record
+        .faults
+        .iter()
+        .any(|(when, fault)| matches!(fault, Fault::Misshapen(..)) && *when <= process.started + 3.0);
+    let away = away || odd;
     // What began while a source was away may be refused, and a process that came after the end finds nothing.
     let late = history.end.is_some_and(|end| end <= process.started + 5.0);
     if away || late || exit == 6 {

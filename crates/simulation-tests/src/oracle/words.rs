@@ -30,8 +30,8 @@ fn starts(record: &Record, process: usize) -> (u64, u64) {
 }
 
 pub(super) fn are_true(record: &Record, found: &mut Vec<Finding>) {
-    let start = record.truth.moments.first().map_or(0, Moment::live);
     for line in &record.lines {
+        let (start, _) = starts(record, line.process);
         let contains = |words: &str| line.text.contains(words);
         if contains("none missing") || contains("no client is missing") {
             let low = |at: f64| {
@@ -68,7 +68,8 @@ fn missing_clients_are_missing(
     let tolerance = most / 50 + 5;
     // What was counted before an outage is old, and is reported with its age.
     let seconds = 12.0;
-    let away = record.truth.within(at - seconds, at).map(|moment| most.saturating_sub(moment.live())).max();
+    let away =
+        record.truth.within(at - seconds, at + 0.3).map(|moment| most.saturating_sub(moment.live())).max();
     let away = away.unwrap_or(0);
     let hidden = super::times::is_hidden(record, at - seconds, at);
     if !hidden && number > away + tolerance {

@@ -1,0 +1,88 @@
+//! What an evacuation waits for, while nothing moves.
+
+use jiff::Timestamp;
+
+use super::Emptied;
+use crate::model::human::seconds_between;
+use crate::model::{Event, EventType, NodeName, Operation, World};
+use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
+use crate::plan::upgrade::pace::Pace;
+use crate::plan::words::{silent, utc};
+
+impl Followed for Emptied {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_open(&self) -> bool {
+        self.verdict.is_none()
+    }
+
+    fn quiet(&mut self) -> &mut Quiet {
+        &mut self.quiet
+    }
+
+    fn answered(&self, world: &World) -> Option<Timestamp> {
+        world.load.as_ref().map(|load| load.at)
+    }
+
+    fn answers_again(&mut self, at: Timestamp) {
+        self.moved = self.moved.max(at);
+    }
+
+    fn standing(&self, _world: &World, _now: Timestamp) -> String {
+        match self.missing {
+            Some(since) => {
+                format!("EMQX has not listed the evacuation since {}; its end is being verified", utc(since))
+            }
+            None => format!("{} %: {}: {}", self.percent, self.label, self.message()),
+        }
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        Emptied::event(self, now, kind, message)
+    }
+}
+
+/// An evacuation that EMQX was asked for and has not listed so far.
+#[derive(Clone, Debug)]
+pub(super) struct Requested {
+    pub(super) name: String,
+    pub(super) node: NodeName,
+    pub(super) pace: Pace,
+    pub(super) quiet: Quiet,
+}
+
+impl Followed for Requested {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn quiet(&mut self) -> &mut Quiet {
+        &mut self.quiet
+    }
+
+    fn answered(&self, _world: &World) -> Option<Timestamp> {
+        None
+    }
+
+    fn answers_again(&mut self, _at: Timestamp) {}
+
+    fn standing(&self, world: &World, now: Timestamp) -> String {
+        match (unreachable(world), &world.load) {
+            (_, Some(load)) if seconds_between(load.at, now) >= SILENT_SECONDS => {
+                silent(load.at, unreachable(world))
+            }
+            (Some(why), _) => format!("waiting for EMQX to list the evacuation ({why})"),
+            (None, _) => "waiting for EMQX to list the evacuation".to_owned(),
+        }
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        Event::of(now, kind, Operation::Evacuation, self.name.clone(), message)
+    }
+}

@@ -1,0 +1,99 @@
+//! What every follower reports while nothing moves: that EMQX does not answer, that it answers again, and every 30 s how the
+//! operation stands.
+
+use jiff::Timestamp;
+
+use super::words;
+use crate::model::human::seconds_between;
+use crate::model::{Event, EventType, Link, Source, World};
+
+/// A follower prints a line at least every 30 seconds.
+const QUIET_SECONDS: u64 = 30;
+
+/// Seconds without an answer of EMQX after which that is reported. A session round, in which EMQX does not list its
+/// rebalances, takes up to 15 s.
+pub(super) const SILENT_SECONDS: u64 = 16;
+
+/// When something was last reported of an operation, and since when EMQX does not answer about it.
+#[derive(Clone, Debug)]
+pub(super) struct Quiet {
+    reported: Timestamp,
+    /// EMQX's last answer before an outage, once the outage is reported.
+    pub(super) silent_since: Option<Timestamp>,
+}
+
+impl Quiet {
+    /// Of an operation that is seen for the first time.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { reported: now, silent_since: None }
+    }
+}
+
+/// An operation that is followed to its end.
+pub(super) trait Followed {
+    /// Its name in events.
+    fn name(&self) -> &str;
+
+    /// Whether it has no verdict yet.
+    fn is_open(&self) -> bool;
+
+    /// When something was last reported of it.
+    fn quiet(&mut self) -> &mut Quiet;
+
+    /// EMQX's last answer about it; `None` where EMQX's answers are not waited for.
+    fn answered(&self, world: &World) -> Option<Timestamp>;
+
+    /// EMQX answers again, for the first time at this moment: what stood still meanwhile was not seen.
+    fn answers_again(&mut self, at: Timestamp);
+
+    /// How it stands, in one sentence, where nothing new is known.
+    fn standing(&self, world: &World, now: Timestamp) -> String;
+
+    /// An event of it.
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event;
+}
+
+/// Reports that EMQX stopped answering, or answers again. It comes before the answer is judged.
+pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    let why = unreachable(world);
+    for run in runs.iter_mut().filter(|run| run.is_open()) {
+        let Some(answered) = run.answered(world) else { continue };
+        let silent = seconds_between(answered, now) >= SILENT_SECONDS;
+        let message = match run.quiet().silent_since {
+            None if silent => {
+                run.quiet().silent_since = Some(answered);
+                words::silent(answered, why)
+            }
+            Some(since) if !silent && answered > since => {
+                run.quiet().silent_since = None;
+                run.answers_again(answered);
+                words::heard_again(since, answered)
+            }
+            _ => continue,
+        };
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+/// Reports how those stand of which no event was reported for 30 s.
+pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    for run in runs.iter_mut().filter(|run| run.is_open()) {
+        let last = events.iter().rfind(|event| event.name == run.name()).map(|event| event.time);
+        if let Some(last) = last {
+            run.quiet().reported = last;
+        } else if seconds_between(run.quiet().reported, now) >= QUIET_SECONDS {
+            run.quiet().reported = now;
+            let message = match run.quiet().silent_since {
+                Some(since) => words::silent(since, unreachable(world)),
+                None => run.standing(world, now),
+            };
+            events.push(run.event(now, EventType::Progress, message));
+        }
+    }
+}
+
+/// Why EMQX cannot be asked, if it cannot.
+pub(super) fn unreachable(world: &World) -> Option<&str> {
+    let link = |resource| world.hearings.get(&(Source::Emqx, resource)).map(|hearing| &hearing.link);
+    [link("nodes"), link("load_rebalance")].into_iter().flatten().find_map(Link::why)
+}
