@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn marks_are_bounded_and_in_order() {
         let mut marks = Marks::default();
-        let at = |second| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
         for second in 0..100 {
             marks.push(at(second), second.to_string());
         }
