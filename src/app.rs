@@ -184,6 +184,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             commands::prune::run(&hands, &prune).await
         }
         Verb::Evacuate(evacuate) => evacuate::run(&global, printer, evacuate).await,
+        Verb::Drain(drain) => {
+            let hands = hands_in_kubernetes(&global, printer, None, &drain.write.field_manager).await?;
+            commands::drain::run(&hands, &drain).await
+        }
         Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
+use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::{
     Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
 };
@@ -183,6 +184,30 @@ impl Right {
             patch("apps", "statefulsets/scale", None),
         ]
     }
+
+    /// What a drain writes: Kubernetes nodes where it cordons them, evictions, our ConfigMap and our Lease.
+    pub fn of_drain(id: &InstanceId, cordon: bool) -> Vec<Self> {
+        let right = |verb, group, resource, namespace: &str, name: Option<String>| Self {
+            verb,
+            group,
+            resource,
+            namespace: namespace.to_owned(),
+            name,
+        };
+        let state = || Some(crate::model::operation_state::state_name(id));
+        let mut rights = vec![
+            right("create", "", "pods/eviction", &id.namespace, None),
+            right("create", "", "configmaps", &id.namespace, None),
+            right("patch", "", "configmaps", &id.namespace, state()),
+            right("create", "coordination.k8s.io", "leases", &id.namespace, None),
+            right("get", "coordination.k8s.io", "leases", &id.namespace, state()),
+            right("update", "coordination.k8s.io", "leases", &id.namespace, state()),
+        ];
+        if cordon {
+            rights.push(right("patch", "", "nodes", "", None));
+        }
+        rights
+    }
 }
 
 /// The Kubernetes API.
@@ -237,6 +262,19 @@ pub trait Kubernetes {
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
+    /// Kubernetes nodes, the pods on them, PodDisruptionBudgets and volumes of the EMQX pods of these namespaces. Fails only
+    /// where the nodes or the EMQX pods may not be read.
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement>;
+    /// Cordons a Kubernetes node and marks it as ours; a node that is cordoned already is left alone.
+    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon>;
+    /// Uncordons a Kubernetes node if we cordoned it; every other one is left alone.
+    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon>;
+    /// Requests the eviction of the pod with this uid, which PodDisruptionBudgets may refuse.
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction>;
+    /// Takes or renews the lease of an instance for this process: `None`, or who has it.
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>>;
+    /// Gives the lease of an instance back, if this process has it.
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()>;
     /// Whether these are allowed; `None` where the query itself is forbidden.
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
 }

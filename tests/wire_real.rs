@@ -17,6 +17,7 @@ use control_plane::{ControlPlane, Line, NODE, ON_SERVING, Options};
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::drain::{Cordon, Eviction};
 use kubectl_emqx::model::{
     ApiPort, InstanceId, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
     StopMark, TOUCHED_ANNOTATION, Target, World,
@@ -85,6 +86,7 @@ async fn the_client_and_a_real_api_server() {
     both_sides_are_read(&plane).await;
     objects_are_written(&plane).await;
     objects_are_marked_and_deleted_as_they_were_read(&plane).await;
+    nodes_are_cordoned_and_pods_are_evicted(&plane).await;
     users_see_what_they_may(&plane).await;
     a_follow_survives_a_restart(&plane).await;
 
@@ -312,6 +314,80 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     let patch = ["patch", "rebalance", "marked", "-n", namespace, "--type=merge", "-p", free];
     plane.kubectl(&patch).await.ok();
     assert_eq!(read().await, None);
+}
+
+/// What a drain writes: cordons that are ours, evictions for one uid, and a lease.
+async fn nodes_are_cordoned_and_pods_are_evicted(plane: &ControlPlane) {
+    let cluster = connect(&plane.admin_kubeconfig()).await;
+    let namespaces = [plane.namespace().to_owned()];
+    let placed = async || cluster.placement(&namespaces).await.expect("it can be read");
+    let before = placed().await;
+    let machine = before.machine(NODE).expect("the node");
+    assert!(machine.ready && !machine.cordoned && machine.allocatable.pods > 0, "{machine:?}");
+    let stranger = before.pods.iter().find(|pod| pod.name.as_str() == "stranger").expect("a pod").clone();
+    assert_eq!(stranger.machine.as_deref(), Some(NODE));
+
+    assert_eq!(cluster.cordon(NODE).await, Ok(Cordon::Changed));
+    let after = placed().await;
+    let machine = after.machine(NODE).expect("the node");
+    assert!(machine.cordoned && machine.cordoned_by_us, "{machine:?}");
+    assert_eq!(cluster.cordon(NODE).await, Ok(Cordon::Unchanged));
+    assert_eq!(cluster.uncordon(NODE).await, Ok(Cordon::Changed));
+    assert!(!placed().await.machine(NODE).expect("the node").cordoned);
+    // Another client's cordon stays.
+    plane.kubectl(&["cordon", NODE]).await.ok();
+    assert_eq!(cluster.cordon(NODE).await, Ok(Cordon::Unchanged));
+    assert_eq!(cluster.uncordon(NODE).await, Ok(Cordon::Unchanged));
+    assert!(placed().await.machine(NODE).expect("the node").cordoned);
+    plane.kubectl(&["uncordon", NODE]).await.ok();
+    assert_eq!(cluster.cordon("no-such-node").await, Ok(Cordon::Gone));
+
+    // Another uid is another pod.
+    let namespace = plane.namespace();
+    let other = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(cluster.evict(namespace, &stranger.name, other).await, Ok(Eviction::Gone));
+    assert!(placed().await.pod(&stranger.uid).is_some());
+    let labels = json!({"app": "guarded"});
+    create(
+        plane,
+        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "guarded", "labels": labels},
+        "spec": {"nodeName": NODE, "containers": [{"name": "c", "image": "c"}]}}),
+    )
+    .await;
+    create(
+        plane,
+        &json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "guarded"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}}}),
+    )
+    .await;
+    plane.ready_pods("app=guarded", 1).await;
+    let listed = placed().await;
+    let guarded = listed.pods.iter().find(|pod| pod.name.as_str() == "guarded").expect("a pod").clone();
+    let budgets = listed.budgets.expect("they may be listed");
+    assert!(
+        budgets.iter().any(|budget| budget.name == "guarded" && budget.protects(&guarded)),
+        "{budgets:?}"
+    );
+    let refused = cluster.evict(namespace, &guarded.name, &guarded.uid).await.expect("it is answered");
+    assert!(matches!(&refused, Eviction::Refused(why) if why.contains("disruption budget")), "{refused:?}");
+    plane.kubectl(&["delete", "pdb", "guarded", "-n", namespace]).await.ok();
+    assert_eq!(cluster.evict(namespace, &guarded.name, &guarded.uid).await, Ok(Eviction::Accepted));
+
+    let facts = cluster.read(&scope(plane)).await.expect("it is read");
+    let world = World::of(facts);
+    let id = world.ids().first().cloned().expect("an instance");
+    let instance = world.instance(&id).expect("it is there");
+    assert_eq!(cluster.take_lease(instance).await, Ok(None));
+    assert_eq!(cluster.take_lease(instance).await, Ok(None), "it is renewed");
+    assert_eq!(cluster.release_lease(instance).await, Ok(()));
+    let taken = json!({"spec": {"holderIdentity": "another", "renewTime": "2999-01-01T00:00:00.000000Z"}})
+        .to_string();
+    let lease = "kubectl-emqx-emqx-emqx";
+    plane.kubectl(&["patch", "lease", lease, "-n", namespace, "--type=merge", "-p", &taken]).await.ok();
+    assert_eq!(cluster.take_lease(instance).await, Ok(Some("another".to_owned())));
+    let old = json!({"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}}).to_string();
+    plane.kubectl(&["patch", "lease", lease, "-n", namespace, "--type=merge", "-p", &old]).await.ok();
+    assert_eq!(cluster.take_lease(instance).await, Ok(None), "it ran out");
 }
 
 async fn users_see_what_they_may(plane: &ControlPlane) {

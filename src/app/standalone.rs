@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::error::{Cause, Problem};
 use crate::k8s::Cluster;
+use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::{
     ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, News, Object, PodName, Rebalance, Served,
     Source, Target,
@@ -272,6 +273,48 @@ impl Kubernetes for Standalone {
         match self.used() {
             Some(cluster) => cluster.set_gate(namespace, pod, serving),
             None => Self::none("change a pod"),
+        }
+    }
+
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement> {
+        match self.used() {
+            Some(cluster) => cluster.placement(namespaces),
+            None => Self::none("read the Kubernetes nodes"),
+        }
+    }
+
+    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+        match self.used() {
+            Some(cluster) => cluster.cordon(machine),
+            None => Self::none("cordon a Kubernetes node"),
+        }
+    }
+
+    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+        match self.used() {
+            Some(cluster) => cluster.uncordon(machine),
+            None => Self::none("uncordon a Kubernetes node"),
+        }
+    }
+
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction> {
+        match self.used() {
+            Some(cluster) => cluster.evict(namespace, pod, uid),
+            None => Self::none("evict a pod"),
+        }
+    }
+
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
+        match self.used() {
+            Some(cluster) => cluster.take_lease(instance),
+            None => Self::none("take the lease of the EMQX object"),
+        }
+    }
+
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()> {
+        match self.used() {
+            Some(cluster) => cluster.release_lease(instance),
+            None => Self::none("release the lease of the EMQX object"),
         }
     }
 

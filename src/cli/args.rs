@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateArgs;
 use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
@@ -72,6 +73,12 @@ pub(super) enum VerbArgs {
     /// An evacuated node moves its clients and sessions to the other nodes and refuses new clients until the evacuation is stopped.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE)]
     Evacuate(EvacuateArgs),
+    /// Move the EMQX pods off Kubernetes nodes without a reconnect storm
+    ///
+    /// For each EMQX pod on these nodes: cordon the node, evacuate the EMQX node, wait until it is empty, evict the pod,
+    /// wait until its replacement serves, then the next. Interrupted at any point it can be run again and continues.
+    #[command(verbatim_doc_comment, after_help = help::DRAIN)]
+    Drain(DrainArgs),
     /// Upgrade to a new image: plan, start, guard, follow, roll back
     ///
     /// Without a subcommand: `upgrade apply --watch`.

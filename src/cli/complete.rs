@@ -214,6 +214,7 @@ fn checks(path: &[&str]) -> &'static [&'static str] {
     match path {
         ["upgrade", ..] => &SKIPPABLE,
         ["evacuate", ..] => &crate::model::evacuation::SKIPPABLE,
+        ["drain"] => &crate::model::drain::SKIPPABLE,
         ["rebalance", "stop"] => &STOP_CHECKS,
         _ => &APPLY_CHECKS,
     }

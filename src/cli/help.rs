@@ -56,6 +56,14 @@ Examples:
   kubectl emqx evacuate start emqx-core-0 --conn-evict-rate 50 --watch
   kubectl emqx evacuate stop emqx-core-0";
 
+/// Of `drain`.
+pub(super) const DRAIN: &str = "\
+Examples:
+  kubectl emqx drain worker-1 --dry-run=client
+  kubectl emqx drain worker-1 --watch
+  kubectl emqx drain worker-1 worker-2 -A --conn-evict-rate 200 --yes
+  kubectl emqx drain worker-1 --undo";
+
 /// Of `evacuate start`.
 pub(super) const EVACUATE_START: &str = "\
 Examples:

@@ -1,5 +1,6 @@
 //! The checked request, complete with defaults. Code after this does not depend on whether a flag was given.
 
+pub mod drain;
 pub mod evacuate;
 pub mod upgrade;
 
@@ -153,6 +154,8 @@ pub enum Verb {
     Upgrade(upgrade::Upgrade),
     /// `evacuate` and its subcommands.
     Evacuate(evacuate::Evacuate),
+    /// `drain`.
+    Drain(drain::Drain),
     /// `watch`.
     View(View),
     /// `replay`.

@@ -7,6 +7,7 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_drain;
 mod args_evacuate;
 mod args_upgrade;
 pub mod complete;
@@ -18,6 +19,7 @@ mod help;
 pub mod intent;
 mod problem;
 mod rules;
+mod rules_drain;
 mod rules_evacuate;
 mod rules_rebalance;
 mod rules_shared;

@@ -11,6 +11,7 @@ use super::intent::{
     CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log,
     Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
+use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
 use super::rules_rebalance::rebalance;
 use super::rules_shared::{follow, stream};
@@ -30,6 +31,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Watch(args) => Verb::View(view(args, &global)?),
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
         VerbArgs::Evacuate(args) => Verb::Evacuate(evacuate(args, &global)?),
+        VerbArgs::Drain(args) => Verb::Drain(drain(args)?),
         VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
@@ -169,6 +171,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         Verb::View(view) => matches!(view.selection, Selection::Many(_)),
         Verb::List(list) => list.filter.all_namespaces,
         Verb::Evacuate(super::intent::evacuate::Evacuate::Show(show)) => show.filter.all_namespaces,
+        Verb::Drain(drain) => drain.filter.all_namespaces,
         Verb::Version(version) => version.filter.all_namespaces,
         _ => false,
     };

@@ -55,7 +55,7 @@ fn start(args: EvacuateStartArgs, global: &Global) -> Result<Start, Problem> {
 }
 
 /// EMQX's own defaults, overlaid with what was typed.
-fn settings(args: EvacuateSettingsArgs) -> Settings {
+pub(super) fn settings(args: EvacuateSettingsArgs) -> Settings {
     let default = Settings::default();
     Settings {
         conn_evict_rate: args.conn_evict_rate.unwrap_or(default.conn_evict_rate),
@@ -67,7 +67,7 @@ fn settings(args: EvacuateSettingsArgs) -> Settings {
     }
 }
 
-fn no_server_dry_run(dry_run: DryRun) -> Result<(), Problem> {
+pub(super) fn no_server_dry_run(dry_run: DryRun) -> Result<(), Problem> {
     if dry_run == DryRun::Server {
         return Err(usage(
             "invalid value 'server' for --dry-run",

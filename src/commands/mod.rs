@@ -11,6 +11,7 @@ use crate::seam::{Brokers, Clock, Kubernetes};
 
 pub mod apply;
 pub mod decide;
+pub mod drain;
 pub mod evacuate;
 pub mod face;
 pub mod follow;

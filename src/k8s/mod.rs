@@ -6,6 +6,7 @@
 //!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
 //!                                     ├─ act.rs         a Rebalance: create, delete; may
 //!                                     ├─ change.rs      an instance: read whole, apply, take fields away; our ConfigMap; a pod's gate
+//!                                     ├─ drain.rs, lease.rs   nodes, evictions, PodDisruptionBudgets; our Lease of an instance
 //!                                     ├─ tunnel.rs      port-forward
 //!                                     └─ secret.rs      the key for EMQX
 //! ```
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::Problem;
+use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::seam::{
     AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
@@ -28,8 +30,10 @@ mod change;
 mod client;
 mod clock;
 mod discovery;
+mod drain;
 mod explain;
 mod kubeconfig;
+mod lease;
 mod login;
 mod proxy;
 mod read;
@@ -241,6 +245,30 @@ impl Kubernetes for Cluster {
 
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
         Box::pin(change::set_gate(self, namespace, pod, serving))
+    }
+
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement> {
+        Box::pin(drain::placement(self, namespaces))
+    }
+
+    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+        Box::pin(drain::cordon(self, machine))
+    }
+
+    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+        Box::pin(drain::uncordon(self, machine))
+    }
+
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction> {
+        Box::pin(drain::evict(self, namespace, pod, uid))
+    }
+
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
+        Box::pin(lease::take(self, instance))
+    }
+
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()> {
+        Box::pin(lease::release(self, instance))
     }
 
     fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {

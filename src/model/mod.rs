@@ -2,6 +2,7 @@
 //! of facts. No async, no clock, no printing; imports nothing of ours but [`crate::error`].
 
 pub mod cluster;
+pub mod drain;
 pub mod evacuation;
 pub mod fact;
 pub mod form;

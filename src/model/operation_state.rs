@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cluster::Instance;
+use super::drain::DrainState;
 use super::name::InstanceId;
 
 /// The label by which the plugin finds its own ConfigMaps.
@@ -152,4 +153,6 @@ pub struct OperationState {
     pub uid: String,
     /// The state of an upgrade.
     pub guard: Option<GuardState>,
+    /// The state of a drain.
+    pub drain: Option<DrainState>,
 }

@@ -46,6 +46,8 @@ pub enum Verdict {
     Superseded,
     /// The node is empty and refuses clients.
     Evacuated,
+    /// Every pod was moved.
+    Done,
     /// The sources do not decide it.
     Unknown,
 }
@@ -72,6 +74,7 @@ impl Verdict {
             Self::Waiting => "waiting",
             Self::Superseded => "superseded",
             Self::Evacuated => "evacuated",
+            Self::Done => "done",
             Self::Unknown => "unknown",
         }
     }
@@ -97,9 +100,12 @@ impl Verdict {
     /// command that requested them.
     pub fn exit(self) -> Exit {
         match self {
-            Self::Idle | Self::Balanced | Self::Upgraded | Self::NothingToDo | Self::Evacuated => {
-                Exit::Reached
-            }
+            Self::Idle
+            | Self::Balanced
+            | Self::Upgraded
+            | Self::NothingToDo
+            | Self::Evacuated
+            | Self::Done => Exit::Reached,
             Self::Unknown => Exit::Error,
             Self::Failed | Self::CoordinatorLost | Self::Stalled => Exit::Failed,
             Self::Running | Self::StillRunning | Self::Waiting => Exit::TimedOut,
@@ -129,6 +135,8 @@ pub enum Operation {
     Evacuation,
     /// All nodes refuse clients and disconnect those that they hold.
     Purge,
+    /// The pods of Kubernetes nodes are evacuated and moved.
+    Drain,
 }
 
 impl Operation {
@@ -140,6 +148,7 @@ impl Operation {
             Self::Upgrade => "upgrade",
             Self::Evacuation => "evacuation",
             Self::Purge => "purge",
+            Self::Drain => "drain",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
+use crate::plan::drain::Drain;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::{
@@ -496,6 +497,23 @@ impl Printer {
             }
             _ => self
                 .results("Evacuation", items, output, name, |layout| text::evacuation::list(items, layout)),
+        }
+    }
+
+    /// The plan of a drain, beside the data.
+    pub fn talk_drain(&self, drain: &Drain) {
+        let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
+        self.push(true, &text::drain::plan(drain, layout));
+    }
+
+    /// Drains: one document for one instance, a list for several.
+    pub fn drains(&self, drains: &[Drain], output: Output) {
+        let name = |drain: &Drain| resource(&drain.instance);
+        match (drains, &output) {
+            ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
+                self.result("Drain", one, output, || name(one), |_| String::new());
+            }
+            _ => self.results("Drain", drains, output, name, |layout| text::drain::results(drains, layout)),
         }
     }
 

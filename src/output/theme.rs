@@ -27,7 +27,7 @@ impl Tone {
     pub fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Idle | Verdict::NothingToDo => Self::Plain,
-            Verdict::Balanced | Verdict::Upgraded | Verdict::Evacuated => Self::Good,
+            Verdict::Balanced | Verdict::Upgraded | Verdict::Evacuated | Verdict::Done => Self::Good,
             Verdict::Running | Verdict::StillRunning => Self::Busy,
             Verdict::Stopped
             | Verdict::Reverted

@@ -204,7 +204,9 @@ impl Server {
             return self.port_forward(&mut request, &place, &query);
         }
         let scaled = place.sub == "scale" && verb == "patch" && resource.group == "apps";
-        let known_sub = place.sub.is_empty() || (place.sub == "status" && resource.status) || scaled;
+        let evicted = place.sub == "eviction" && verb == "create" && place.plural == "pods";
+        let known_sub =
+            place.sub.is_empty() || (place.sub == "status" && resource.status) || scaled || evicted;
         if !known_sub || (resource.namespaced && place.namespace.is_none() && !place.name.is_empty()) {
             return self.failed(&Failure::no_path());
         }
@@ -238,6 +240,7 @@ impl Server {
             .to_bytes();
         match verb {
             "create" if call.name.is_empty() => self.verbs.create(call, parse(&bytes)?),
+            "create" if call.sub == "eviction" => self.verbs.evict(call, &parse(&bytes)?),
             "update" => self.verbs.update(call, parse(&bytes)?),
             "patch" => {
                 let kind = patch::Kind::of(&kind).ok_or_else(|| {

@@ -108,6 +108,8 @@ pub struct Broker {
     /// Evacuations on the disks of nodes that do not run: they outlive a restart. A pod that is replaced loses its disk,
     /// but for the cores of 3.x.
     saved: Vec<Evacuation>,
+    /// Whether the volumes of cores outlive their pods.
+    durable: bool,
     /// Whose turn it is among nodes that clients are sent to, by these nodes; the latest last.
     turns: Vec<(Vec<usize>, usize)>,
     /// Sessions that are being moved.
@@ -156,6 +158,7 @@ impl Broker {
             tally: Tally::default(),
             frozen: BTreeSet::new(),
             saved: Vec::new(),
+            durable: scenario.api == Api::V3beta1 || scenario.persistent_volumes,
             turns: Vec::new(),
             moves: Vec::new(),
             random: 0x9e37_79b9_7f4a_7c15,
@@ -217,7 +220,7 @@ impl Broker {
     /// EMQX in a pod has ended, and the node leaves the cluster for good.
     pub fn leave(&mut self, node: usize) {
         self.set_running(node, false);
-        if !(self.api == Api::V3beta1 && self.nodes[node].role == Role::Core) {
+        if !(self.durable && self.nodes[node].role == Role::Core) {
             self.saved.retain(|evacuation| evacuation.node != node);
         }
         self.nodes[node].gone = true;

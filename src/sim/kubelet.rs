@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::budgets;
 use super::clock::{Woken, Worker};
 use super::emqx::Emqx;
 use super::endpoints;
@@ -88,8 +89,11 @@ impl Kubelet {
             if dirty.is_empty() {
                 return;
             }
-            let (changed, mut sets): (BTreeSet<Key>, BTreeSet<Key>) =
+            let (changed, others): (BTreeSet<Key>, BTreeSet<Key>) =
                 dirty.into_iter().partition(|key| key.resource == pods);
+            let budgets = self.store.registry.index("poddisruptionbudgets");
+            let mut sets: BTreeSet<Key> =
+                others.into_iter().filter(|key| Some(key.resource) != budgets).collect();
             let now = locked.now();
             for key in &changed {
                 self.lives.meet(&locked, key);
@@ -106,6 +110,7 @@ impl Kubelet {
             for key in sets {
                 self.workloads.sync(&mut locked, &key);
             }
+            budgets::count(&mut locked, &self.store.registry);
         }
     }
 

@@ -18,6 +18,8 @@ use super::store::{Key, Locked};
 const SCHEDULED: Duration = Duration::from_millis(250);
 const STARTED: Duration = Duration::from_millis(550);
 const JOINED: Duration = Duration::from_millis(1200);
+/// A pod without a place is tried again.
+const RETRIED: Duration = Duration::from_secs(5);
 /// From the first failed pull to the first pause of the kubelet's back-off.
 const BACK_OFF: Duration = Duration::from_secs(10);
 /// How long a marked pod lived in the recordings, one after another.
@@ -92,7 +94,10 @@ impl Lives {
             let Some(pod) = locked.get(&key) else { continue };
             let mut pod = (*pod).clone();
             let (next, pause) = match stage {
-                Stage::Made => self.schedule(&mut pod, &locked.now()),
+                Stage::Made => {
+                    let machine = Self::place(locked);
+                    self.schedule(&mut pod, machine, &locked.now())
+                }
                 Stage::Scheduled => self.start(&mut pod, &locked.now()),
                 Stage::Started => self.join(&mut pod),
                 Stage::PullFailed => pull_backs_off(&mut pod),
@@ -117,18 +122,40 @@ impl Lives {
         });
     }
 
-    fn schedule(&self, pod: &mut Value, now: &str) -> (Stage, Option<Duration>) {
-        if self.scenario.new_pods == NewPods::Pending {
-            let message = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+    /// The Kubernetes node with the fewest pods that takes one more.
+    fn place(locked: &Locked<'_>) -> Option<String> {
+        let index = |plural: &str| locked.registry().index(plural);
+        let mut pods: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, pod) in index("pods").map(|pods| locked.list(pods, None)).unwrap_or_default() {
+            if let Some(machine) = pod["spec"]["nodeName"].as_str() {
+                *pods.entry(machine.to_owned()).or_default() += 1;
+            }
+        }
+        let machines = index("nodes").map(|nodes| locked.list(nodes, None)).unwrap_or_default();
+        let free = machines.iter().filter(|(_, machine)| machine["spec"]["unschedulable"] != true);
+        let counted = free.map(|(key, machine)| {
+            let most = machine["status"]["allocatable"]["pods"].as_str().and_then(|it| it.parse().ok());
+            (pods.get(&key.name).copied().unwrap_or(0), most.unwrap_or(0_u64), key.name.clone())
+        });
+        counted.filter(|(own, most, _)| own < most).min().map(|(_, _, name)| name)
+    }
+
+    fn schedule(&self, pod: &mut Value, machine: Option<String>, now: &str) -> (Stage, Option<Duration>) {
+        let Some(machine) = machine.filter(|_| self.scenario.new_pods != NewPods::Pending) else {
+            let number = self.scenario.kubernetes_nodes;
+            let message = format!(
+                "0/{number} nodes are available: {number} Insufficient memory. preemption: 0/{number} nodes are available: {number} No preemption victims found for incoming pod."
+            );
             add_condition(pod, "PodScheduled", "False", now);
             let list = pod["status"]["conditions"].as_array_mut();
             if let Some(condition) = list.and_then(|list| list.last_mut()) {
                 condition["reason"] = json!("Unschedulable");
                 condition["message"] = json!(message);
             }
-            return (Stage::Rest, None);
-        }
-        pod["spec"]["nodeName"] = json!("sim-0");
+            let tried_again = self.scenario.new_pods != NewPods::Pending;
+            return if tried_again { (Stage::Made, Some(RETRIED)) } else { (Stage::Rest, None) };
+        };
+        pod["spec"]["nodeName"] = json!(machine);
         add_condition(pod, "PodScheduled", "True", now);
         (Stage::Scheduled, Some(STARTED))
     }

@@ -21,6 +21,7 @@
 mod access;
 mod apiserver;
 pub mod broker;
+mod budgets;
 pub mod clock;
 pub mod coordinator;
 pub mod emqx;

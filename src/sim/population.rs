@@ -77,6 +77,31 @@ pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     objects
 }
 
+/// The Kubernetes nodes. Not on a real API server, which has its own.
+pub(super) fn machines(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
+    let now = emqx.clock().now();
+    let born = rfc3339(now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now));
+    let machine = |number: u32| {
+        let name = format!("sim-{number}");
+        let amounts =
+            json!({ "cpu": "64", "memory": "256Gi", "pods": scenario.pods_per_machine().to_string() });
+        json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {
+                "name": name, "uid": uid(&format!("node/{name}")), "creationTimestamp": born,
+                "labels": { "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" },
+            },
+            "spec": {},
+            "status": {
+                "capacity": amounts, "allocatable": amounts,
+                "conditions": [{ "type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": born }],
+                "nodeInfo": { "kubeletVersion": "v1.33.0" },
+            },
+        })
+    };
+    (0..scenario.kubernetes_nodes).map(machine).collect()
+}
+
 impl Maker<'_> {
     fn metadata(&self, kind: &str, name: &str) -> Value {
         json!({
@@ -442,7 +467,7 @@ impl Maker<'_> {
         metadata["generation"] = json!(1);
         metadata["ownerReferences"] = self.owner("apps/v1", Self::set_kind(member.role), &set);
         let mut spec = self.pod_spec();
-        spec["nodeName"] = json!("sim-0");
+        spec["nodeName"] = json!(self.scenario.machine(member.number));
         if member.role == Role::Core {
             spec["hostname"] = json!(member.pod);
             spec["subdomain"] = json!(format!("{}-headless", self.scenario.instance));

@@ -42,10 +42,21 @@ const BUILT_IN: &[Resource] = &[
     built_in("", "services", "service", "Service", &["svc"]),
     built_in("", "secrets", "secret", "Secret", &[]),
     built_in("", "configmaps", "configmap", "ConfigMap", &["cm"]),
+    cluster_wide(with_status(built_in("", "nodes", "node", "Node", &["no"]))),
+    built_in("", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", &["pvc"]),
+    cluster_wide(built_in("", "persistentvolumes", "persistentvolume", "PersistentVolume", &["pv"])),
     built_in("", "events", "event", "Event", &["ev"]),
     with_status(built_in("apps", "statefulsets", "statefulset", "StatefulSet", &["sts"])),
     with_status(built_in("apps", "replicasets", "replicaset", "ReplicaSet", &["rs"])),
     with_status(built_in("apps", "deployments", "deployment", "Deployment", &["deploy"])),
+    with_status(built_in(
+        "policy",
+        "poddisruptionbudgets",
+        "poddisruptionbudget",
+        "PodDisruptionBudget",
+        &["pdb"],
+    )),
+    built_in("coordination.k8s.io", "leases", "lease", "Lease", &[]),
     built_in("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice", &[]),
     cluster_wide(built_in(
         "apiextensions.k8s.io",
@@ -201,6 +212,10 @@ impl Registry {
             list.push(json!({
                 "name": "pods/portforward", "singularName": "", "namespaced": true,
                 "kind": "PodPortForwardOptions", "verbs": ["create", "get"],
+            }));
+            list.push(json!({
+                "name": "pods/eviction", "singularName": "", "namespaced": true, "group": "policy", "version": "v1",
+                "kind": "Eviction", "verbs": ["create"],
             }));
         }
         if group == "authorization.k8s.io" {

@@ -366,6 +366,15 @@ pub struct Scenario {
     /// What becomes of pods that are made later.
     #[serde(default)]
     pub new_pods: NewPods,
+    /// How many Kubernetes nodes there are: `sim-0`, `sim-1`, … Pods are spread over them in turn.
+    #[serde(default = "machines")]
+    pub kubernetes_nodes: u32,
+    /// How many pods a Kubernetes node takes; more than enough when absent.
+    #[serde(default)]
+    pub pods_per_kubernetes_node: Option<u64>,
+    /// Whether cores keep their volume: EMQX then restores an evacuation in a replaced pod. Always on v3beta1.
+    #[serde(default)]
+    pub persistent_volumes: bool,
     /// The image to which `demo` upgrades it; without one it rebalances.
     #[serde(default)]
     pub upgrade_to: Option<String>,
@@ -413,6 +422,10 @@ fn session_move_ms() -> u64 {
     crate::plan::rules::SESSION_MOVE_MS
 }
 
+fn machines() -> u32 {
+    4
+}
+
 fn namespace() -> String {
     "mq".to_owned()
 }
@@ -434,6 +447,8 @@ pub struct Member {
     pub role: Role,
     /// Its number within its set.
     pub ordinal: usize,
+    /// Its number among all.
+    pub number: usize,
     /// Live clients.
     pub connections: u64,
     /// Sessions of clients that are away.
@@ -529,6 +544,9 @@ impl Scenario {
                 "{number} nodes are more than the simulated network has addresses for (60000)"
             ));
         }
+        if !(1..=1000).contains(&self.kubernetes_nodes) {
+            return senseless("`kubernetesNodes` is from 1 to 1000".to_owned());
+        }
         if self.nodes.iter().any(|group| group.node.is_some() && group.count > 1) {
             return senseless("a group of several nodes cannot have one node name".to_owned());
         }
@@ -579,6 +597,17 @@ impl Scenario {
         }
     }
 
+    /// The Kubernetes node of the pod with this number.
+    pub(super) fn machine(&self, number: usize) -> String {
+        format!("sim-{}", number % self.kubernetes_nodes.max(1) as usize)
+    }
+
+    /// How many pods a Kubernetes node takes.
+    pub(super) fn pods_per_machine(&self) -> u64 {
+        let nodes: u64 = self.nodes.iter().map(|group| u64::from(group.count)).sum();
+        self.pods_per_kubernetes_node.unwrap_or_else(|| (nodes * 2).max(110))
+    }
+
     /// Every node with its names, cores first, as EMQX lists them.
     pub fn members(&self) -> Vec<Member> {
         let mut members = Vec::new();
@@ -608,6 +637,7 @@ impl Scenario {
             ip,
             role: group.role,
             ordinal,
+            number,
             connections: group.connections,
             offline: group.offline_sessions,
             stopped: group.stopped,

@@ -126,6 +126,9 @@ impl Parts {
             for object in schemas.definitions(&store.registry) {
                 locked.seed(object);
             }
+            for machine in population::machines(scenario, &emqx) {
+                locked.found(machine);
+            }
             for object in population::objects(scenario, &emqx) {
                 locked.seed(object);
             }

@@ -123,6 +123,29 @@ impl Failure {
         Self::new(403, "Forbidden", message, Self::about(resource, name))
     }
 
+    /// A PodDisruptionBudget does not allow an eviction now.
+    pub(super) fn disrupted(budget: &str, needs: u64, has: u64) -> Self {
+        let text = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
+        let cause =
+            format!("The disruption budget {budget} needs {needs} healthy pods and has {has} currently");
+        let causes = json!({ "causes": [{ "reason": "DisruptionBudget", "message": cause }] });
+        Self::new(429, "TooManyRequests", text, causes)
+    }
+
+    /// What the eviction API does not support.
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "InternalError", message.into(), json!({}))
+    }
+
+    /// A delete that is for another object of the name.
+    pub(super) fn other_uid(resource: &Resource, name: &str, wanted: &str, has: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": Precondition failed: UID in precondition: {wanted}, UID in object meta: {has}",
+            Self::qualified(resource)
+        );
+        Self::new(409, "Conflict", message, Self::about(resource, name))
+    }
+
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message.into(), json!({}))
     }

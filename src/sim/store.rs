@@ -65,8 +65,10 @@ pub(super) struct Inner {
 
 impl Store {
     pub(super) fn new(clock: Clock, registry: Registry) -> Self {
-        let kept =
-            ["pods", "statefulsets", "replicasets"].iter().filter_map(|it| registry.index(it)).collect();
+        let kept = ["pods", "statefulsets", "replicasets", "poddisruptionbudgets"]
+            .iter()
+            .filter_map(|it| registry.index(it))
+            .collect();
         Self {
             inner: Arc::new(Mutex::new(Inner {
                 objects: BTreeMap::new(),
@@ -240,6 +242,11 @@ impl Locked<'_> {
         self.guard.log.push_back(change);
     }
 
+    /// What the API server serves.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.store.registry
+    }
+
     /// The virtual now, as Kubernetes writes it.
     pub(super) fn now(&self) -> String {
         rfc3339(self.store.clock.now())
@@ -249,6 +256,15 @@ impl Locked<'_> {
     pub(super) fn later(&self, seconds: u64) -> String {
         let clock = &self.store.clock;
         rfc3339(clock.at(clock.elapsed() + Duration::from_secs(seconds)))
+    }
+
+    /// Stores an object that was there before everything else: no version is counted for it, and nobody is woken.
+    pub(super) fn found(&mut self, mut object: Value) {
+        let Some((resource, _)) = self.store.registry.of_object(&object) else { return };
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+        let key = Key { resource, namespace: text("namespace"), name: text("name") };
+        object["metadata"]["resourceVersion"] = json!(self.guard.version.to_string());
+        self.guard.objects.insert(key, Arc::new(object));
     }
 
     /// Creates an object that the cluster itself makes: no checks, all metadata filled in. `None` for an unknown kind.

@@ -433,6 +433,27 @@ impl Verbs {
         Ok((200, self.shown(call, &stored), Vec::new()))
     }
 
+    /// The eviction of a pod: as a delete, if PodDisruptionBudgets allow it.
+    pub(super) fn evict(&self, call: &Call, eviction: &Value) -> Done {
+        let resource = self.described(call);
+        let mut locked = self.store.lock();
+        let key = Self::key(call);
+        let pod = locked.get(&key).ok_or_else(|| Failure::not_found(&resource, &call.name))?;
+        let wanted = &eviction["deleteOptions"]["preconditions"]["uid"];
+        if let Some(wanted) = wanted.as_str().filter(|wanted| pod["metadata"]["uid"] != **wanted) {
+            let has = pod["metadata"]["uid"].as_str().unwrap_or_default();
+            return Err(Failure::other_uid(&resource, &call.name, wanted, has));
+        }
+        super::budgets::allows(&locked, &self.store.registry, &key, &pod)?;
+        let dry_run =
+            call.dry_run || eviction["deleteOptions"]["dryRun"].as_array().is_some_and(|it| !it.is_empty());
+        if !dry_run {
+            workloads::mark(&mut locked, &key, &pod);
+        }
+        let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+        Ok((201, success, Vec::new()))
+    }
+
     pub(super) fn delete_all(&self, call: &Call, options: &Value) -> Done {
         let found = self.store.lock().list(call.resource, call.namespace.as_deref());
         for (key, object) in found {

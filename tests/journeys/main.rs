@@ -8,6 +8,7 @@ mod between;
 #[cfg(unix)]
 mod completion;
 mod demos;
+mod drains;
 mod evacuates;
 mod expected;
 mod field;

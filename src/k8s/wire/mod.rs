@@ -16,11 +16,14 @@ mod event;
 mod field;
 mod hocon;
 mod instance;
+mod placement;
 mod pod;
 mod rebalance;
 mod state;
 
 use field::text;
+
+pub(super) use placement::{bound_volume, budget, machine, placed, volume_affinity};
 
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";

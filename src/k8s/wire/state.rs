@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::field::{Head, list, text};
+use crate::model::drain::{DRAIN_KEY, DrainState};
 use crate::model::operation_state::{GUARD_KEY, STATE_LABEL, state_name};
 use crate::model::{GuardState, InstanceId, InstanceKind, OperationState};
 
@@ -21,7 +22,8 @@ pub(super) fn read(object: &Value) -> Option<OperationState> {
         return None;
     }
     let guard = text(object, &["data", GUARD_KEY]).and_then(|text| GuardState::parse(&text));
-    Some(OperationState { instance, owner: text(owner, &["uid"])?, uid: head.uid, guard })
+    let drain = text(object, &["data", DRAIN_KEY]).and_then(|text| DrainState::parse(&text));
+    Some(OperationState { instance, owner: text(owner, &["uid"])?, uid: head.uid, guard, drain })
 }
 
 #[cfg(test)]

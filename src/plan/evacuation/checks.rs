@@ -40,7 +40,7 @@ pub fn plan(
 }
 
 /// EMQX waits for load balancers from 5.1 on.
-fn waits_for_health_check(world: &World, instance: &Instance) -> bool {
+pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance) -> bool {
     if instance.api == ApiVersion::V1beta4 {
         return false;
     }

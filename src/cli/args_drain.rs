@@ -1,0 +1,44 @@
+//! What is typed after `drain`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args_evacuate::EvacuateSettingsArgs;
+use super::forms::FormParser;
+use super::groups::{ApplyForm, SelectArgs, SkipArgs, WriteArgs};
+use super::value;
+
+/// `drain`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DrainArgs {
+    /// Kubernetes nodes
+    #[arg(value_name = "KUBERNETES-NODE", required = true, value_parser = value::target)]
+    pub(super) machines: Vec<String>,
+    /// Pods of one instance that are moved at a time; cores are always moved one at a time
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value::rate, allow_negative_numbers = true)]
+    pub(super) parallel: u64,
+    /// Do not cordon the nodes
+    #[arg(long)]
+    pub(super) no_cordon: bool,
+    /// Put back what a drain did not move: stop the evacuations that it started, and uncordon the nodes that it cordoned
+    #[arg(long)]
+    pub(super) undo: bool,
+    /// Print how far each evacuation is, not only the steps
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// Stop after this duration (exit 5 when pods remain)
+    #[arg(long, value_name = "DURATION", value_parser = value::limit)]
+    pub(super) timeout: Option<Duration>,
+    /// The form of the output
+    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
+    pub(super) output: Option<ApplyForm>,
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) settings: EvacuateSettingsArgs,
+    #[command(flatten)]
+    pub(super) write: WriteArgs,
+    #[command(flatten)]
+    pub(super) skip: SkipArgs,
+}

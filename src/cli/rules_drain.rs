@@ -1,0 +1,80 @@
+//! The rules of `drain`.
+
+use super::args_drain::DrainArgs;
+use super::args_evacuate::EvacuateSettingsArgs;
+use super::groups::ApplyForm;
+use super::intent::drain::Drain;
+use super::intent::{DryRun, Output, Stream};
+use super::rules::{filter, usage};
+use super::rules_evacuate::{no_server_dry_run, settings};
+use super::rules_shared::{skippable, write};
+use crate::error::Problem;
+use crate::model::{drain, evacuation};
+
+/// What `drain` means.
+pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
+    no_server_dry_run(args.write.dry_run)?;
+    if args.undo {
+        let flags = [
+            ("--parallel", args.parallel != 1),
+            ("--no-cordon", args.no_cordon),
+            ("--skip-check", !args.skip.skip_check.is_empty()),
+            ("evacuation flags", args.settings != EvacuateSettingsArgs::default()),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
+            return Err(usage(
+                &format!("--undo does not go with {flag}"),
+                "an undo starts no evacuation and moves no pod",
+                "leave one of them out",
+            ));
+        }
+    }
+    if args.watch && args.write.dry_run != DryRun::None {
+        return Err(usage(
+            "--watch does not go with --dry-run",
+            "a dry run starts nothing to follow",
+            "leave one of them out",
+        ));
+    }
+    let (stream, output) = match args.output {
+        None => (Stream::Text, Output::Text),
+        Some(ApplyForm::Jsonl) if args.write.dry_run != DryRun::None => {
+            return Err(usage(
+                "-o jsonl does not go with --dry-run",
+                "a dry run has no events",
+                "-o json prints the plan",
+            ));
+        }
+        Some(ApplyForm::Jsonl) => (Stream::Jsonl, Output::Text),
+        Some(ApplyForm::Document(output)) => (Stream::Text, output),
+    };
+    if args.watch && !matches!(output, Output::Text) {
+        return Err(usage(
+            "with --watch the output is a stream",
+            "one document could not be printed before the end",
+            "use -o jsonl, a JSON document per line",
+        ));
+    }
+    let firm: Vec<&'static str> = drain::FIRM
+        .into_iter()
+        .chain(evacuation::FIRM)
+        .chain(["drain-unfinished", "no-permission"])
+        .collect();
+    let mut machines = args.machines;
+    let mut seen = std::collections::BTreeSet::new();
+    machines.retain(|machine| seen.insert(machine.clone()));
+    Ok(Drain {
+        machines,
+        filter: filter(args.select),
+        parallel: args.parallel,
+        cordon: !args.no_cordon,
+        undo: args.undo,
+        settings: settings(args.settings),
+        write: write(args.write),
+        skip: skippable(args.skip.skip_check, &drain::SKIPPABLE, &firm)?,
+        watch: args.watch,
+        timeout: args.timeout,
+        stream,
+        output,
+    })
+}

@@ -1,0 +1,306 @@
+//! `drain`: evacuates and moves every EMQX pod off Kubernetes nodes, one after another.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gather::{self, Gathered};
+use super::{Hands, Outcome, decide};
+use crate::cli::intent::drain::Drain as Intent;
+use crate::cli::intent::{DryRun, Output, Stream};
+use crate::error::{Exit, Problem};
+use crate::model::drain::{Cordon, Placement};
+use crate::model::human::{count, plural};
+use crate::model::{NodeName, Verdict};
+use crate::plan::drain::{Drain, Request, plan};
+use crate::plan::evacuation::Settings;
+use crate::plan::picture::picture;
+use crate::seam::{Right, Want};
+
+mod run;
+mod undo;
+
+/// What is read of Kubernetes.
+const WANT: Want = Want { events: false, ..Want::ALL };
+
+/// `drain`.
+pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
+    let mut all = gather::several(hands, &intent.filter, WANT).await?;
+    let placement = placement(hands, intent, &all).await?;
+    if intent.undo {
+        return undo::run(hands, intent, all, &placement).await;
+    }
+    let mut planned = plans(hands, intent, &all, &placement)?;
+    if planned.is_empty() {
+        let place = if intent.filter.all_namespaces {
+            "any namespace".to_owned()
+        } else {
+            format!("namespace {}", hands.namespace)
+        };
+        hands
+            .printer
+            .talk(&format!("nothing to do: no EMQX pod of {place} runs on {}", intent.machines.join(", ")));
+        hands.printer.drains(&[], intent.output);
+        others(hands, intent);
+        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+    }
+    permitted(hands, intent, &mut planned).await;
+    for drain in &planned {
+        hands.printer.talk_drain(drain);
+    }
+    refused(hands, intent, &planned)?;
+    if intent.write.dry_run != DryRun::None {
+        dry_run(hands, intent, &planned);
+        others(hands, intent);
+        return Ok(Exit::Reached);
+    }
+    decide::confirm(hands, &intent.write, &question(intent, &planned)).await?;
+
+    let ids: BTreeSet<_> = planned.iter().map(|drain| drain.instance.clone()).collect();
+    all.retain(|gathered| ids.contains(&gathered.id));
+    for (place, gathered) in all.iter().enumerate() {
+        if let Err(problem) = lease(hands, gathered, "drain").await {
+            release(hands, &all[..place]).await;
+            return Err(problem);
+        }
+    }
+    let outcome = carry_out(hands, intent, &mut all).await;
+    release(hands, &all).await;
+    outcome
+}
+
+/// Nodes, pods, budgets and volumes; an unknown node ends it.
+async fn placement(hands: &Hands, intent: &Intent, all: &[Gathered]) -> Result<Placement, Problem> {
+    if let Some(why) =
+        all.first().and_then(|it| gather::unlisted(&it.world, "pods")).and_then(|link| link.why())
+    {
+        return Err(Problem::new("cannot drain without knowing the pods", why)
+            .hint("kubectl auth can-i list pods; the permissions that a drain needs are in docs/drain.md"));
+    }
+    let namespaces: BTreeSet<String> = all.iter().map(|it| it.id.namespace.clone()).collect();
+    let namespaces: Vec<String> = namespaces.into_iter().collect();
+    let placement = hands.kubernetes.placement(&namespaces).await?;
+    let Some(unknown) = intent.machines.iter().find(|name| placement.machine(name).is_none()) else {
+        return Ok(placement);
+    };
+    let mut names: Vec<&str> = placement.machines.iter().map(|it| it.name.as_str()).take(8).collect();
+    if placement.machines.len() > names.len() {
+        names.push("…");
+    }
+    Err(Problem::new(
+        format!("there is no Kubernetes node {unknown}"),
+        format!("there are {}", names.join(", ")),
+    )
+    .hint("kubectl get nodes"))
+}
+
+fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Request, Problem> {
+    let mut settings: Settings = intent.settings.clone();
+    for target in &mut settings.migrate_to {
+        let Some(node) = gather::node(gathered, hands, target.as_str()) else {
+            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
+            return Err(Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods"));
+        };
+        *target = node;
+    }
+    Ok(Request {
+        machines: intent.machines.clone(),
+        parallel: intent.parallel,
+        cordon: intent.cordon,
+        settings,
+        skip: intent.skip.clone(),
+    })
+}
+
+fn plans(
+    hands: &Hands,
+    intent: &Intent,
+    all: &[Gathered],
+    placement: &Placement,
+) -> Result<Vec<Drain>, Problem> {
+    let mut planned = Vec::new();
+    for gathered in all {
+        let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+        let request = request(hands, intent, gathered)?;
+        planned.extend(plan(&gathered.world, &picture, placement, &request)?);
+    }
+    Ok(planned)
+}
+
+/// Refuses what would fail half-way for want of a permission.
+async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
+    for drain in planned.iter_mut() {
+        let rights = Right::of_drain(&drain.instance, intent.cordon);
+        let answers = hands.kubernetes.may(&rights).await.unwrap_or_default();
+        let Some((right, _)) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false)) else {
+            continue;
+        };
+        let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
+        let place = if right.namespace.is_empty() {
+            String::new()
+        } else {
+            format!(" in namespace {}", right.namespace)
+        };
+        drain.refuse(
+            "no-permission",
+            format!("you may not {} {}{group}{place}", right.verb, right.resource),
+            "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md",
+        );
+    }
+}
+
+fn refused(hands: &Hands, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
+    for drain in planned {
+        let what = format!("will not drain {}", intent.machines.join(", "));
+        decide::decided(hands, &intent.write, drain.decision, &drain.message, &drain.findings, what)?;
+    }
+    Ok(())
+}
+
+fn dry_run(hands: &Hands, intent: &Intent, planned: &[Drain]) {
+    if intent.output == Output::Text {
+        for machine in &intent.machines {
+            hands.printer.line(&format!("node/{machine} (dry run)"));
+        }
+    } else {
+        hands.printer.drains(planned, intent.output);
+    }
+}
+
+fn question(intent: &Intent, planned: &[Drain]) -> String {
+    let pods: usize = planned.iter().map(|drain| drain.steps.len()).sum();
+    let cuts: u64 = planned.iter().map(|drain| drain.disconnections).sum();
+    let names: Vec<String> = planned.iter().map(|drain| drain.instance.to_string()).collect();
+    format!(
+        "Drain {}: move {} of {}, with {} disconnections of clients?",
+        intent.machines.join(", "),
+        plural(pods as u64, "pod"),
+        names.join(", "),
+        count(cuts)
+    )
+}
+
+/// Takes the lease of an instance, or names the process that has it.
+async fn lease(hands: &Hands, gathered: &Gathered, what: &str) -> Result<(), Problem> {
+    match hands.kubernetes.take_lease(gathered.instance()?).await? {
+        None => Ok(()),
+        Some(other) => Err(taken(gathered, what, &other)),
+    }
+}
+
+fn taken(gathered: &Gathered, what: &str, other: &str) -> Problem {
+    let what = format!("will not {what} pods of {}", gathered.id);
+    Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
+        format!(
+            "wait until it has ended; who has it: kubectl get lease -n {} {}",
+            gathered.id.namespace,
+            crate::model::operation_state::state_name(&gathered.id)
+        ),
+    )
+}
+
+async fn release(hands: &Hands, all: &[Gathered]) {
+    for gathered in all {
+        if let Ok(instance) = gathered.instance()
+            && let Err(problem) = hands.kubernetes.release_lease(instance).await
+        {
+            tracing::debug!(%problem, "a lease was not released");
+        }
+    }
+}
+
+/// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
+async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outcome {
+    let limit = intent.timeout.map(|limit| Instant::now() + limit);
+    // Time passed while the user read: what is done next is decided by what is there now.
+    for gathered in all.iter_mut() {
+        gather::relist(hands, gathered, WANT).await?;
+        gather::refresh(hands, gathered).await?;
+    }
+    let placement = placement(hands, intent, all).await?;
+    let mut planned = plans(hands, intent, all, &placement)?;
+    refused(hands, intent, &planned)?;
+    if intent.cordon {
+        for machine in &intent.machines {
+            let known = placement.machine(machine).is_some_and(|it| it.cordoned && !it.cordoned_by_us);
+            match hands.kubernetes.cordon(machine).await? {
+                Cordon::Changed => hands.printer.talk(&format!("node/{machine} cordoned")),
+                Cordon::Unchanged if known => {
+                    hands.printer.talk(&format!("node/{machine} was cordoned already, by another client"));
+                }
+                Cordon::Unchanged => hands.printer.talk(&format!("node/{machine} is cordoned already")),
+                Cordon::Gone => {
+                    return Err(Problem::new(
+                        format!("cannot cordon {machine}"),
+                        "the node does not exist any more",
+                    )
+                    .hint("kubectl get nodes"));
+                }
+            }
+        }
+    }
+    let mut worst: Option<Verdict> = None;
+    for place in 0..planned.len() {
+        let Some(at) = all.iter().position(|it| it.id == planned[place].instance) else { continue };
+        let (before, rest) = all.split_at_mut(at);
+        let Some((gathered, after)) = rest.split_first_mut() else { continue };
+        let waiting: Vec<&Gathered> = before.iter().chain(after.iter()).collect();
+        let ended = run::follow(hands, intent, gathered, &waiting, &mut planned[place], limit).await;
+        let verdict = ended.inspect_err(|_| report(hands, intent, &planned, false))?;
+        if worst.is_none_or(|worst| verdict.exit().code() > worst.exit().code()) {
+            worst = Some(verdict);
+        }
+        if verdict.exit() != Exit::Reached {
+            break;
+        }
+    }
+    let reached = worst.is_none_or(|worst| worst.exit() == Exit::Reached);
+    report(hands, intent, &planned, reached);
+    if reached {
+        others(hands, intent);
+    } else {
+        hands.printer.next(&format!("kubectl emqx drain {}", again(intent)));
+    }
+    Ok(worst.map_or(Exit::Reached, Verdict::exit))
+}
+
+/// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
+fn report(hands: &Hands, intent: &Intent, planned: &[Drain], reached: bool) {
+    let text = intent.output == Output::Text;
+    if intent.stream != Stream::Jsonl && (reached || !text) {
+        hands.printer.drains(planned, intent.output);
+    }
+}
+
+/// Pods that are no EMQX pods are left to kubectl: the last line says how.
+fn others(hands: &Hands, intent: &Intent) {
+    hands.printer.next(&format!(
+        "kubectl drain {} --ignore-daemonsets --delete-emptydir-data",
+        intent.machines.join(" ")
+    ));
+}
+
+/// The nodes, and where the instances are looked for.
+fn again(intent: &Intent) -> String {
+    let all = if intent.filter.all_namespaces { " -A" } else { "" };
+    format!("{}{all}", intent.machines.join(" "))
+}
+
+/// What is said when it is left unfinished.
+fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
+    let again = again(intent);
+    Problem::new(what, why).hint(format!(
+        "kubectl emqx drain {again} continues; kubectl emqx drain {again} --undo puts back what was not moved"
+    ))
+}
+
+/// How often something is looked at, by the clock on the wall.
+fn beat(hands: &Hands) -> Duration {
+    Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0))
+}
+
+/// The name of an evacuation in events.
+fn evacuation(node: &NodeName) -> String {
+    super::evacuate::name(node)
+}

@@ -1,0 +1,426 @@
+//! A drain of one instance at work: what [`crate::plan::drain::next`] decides is done, until every pod was moved.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::super::face::Filtering;
+use super::super::gather::{self, Gathered};
+use super::super::{Hands, Interrupt};
+use super::{WANT, taken, unfinished};
+use crate::cli::intent::drain::Drain as Intent;
+use crate::error::{Cause, Exit, Problem};
+use crate::model::drain::{DRAIN_KEY, DrainState, Eviction, LEASE_SECONDS};
+use crate::model::human::{duration, plural, seconds_between};
+use crate::model::{EventType, Fact, NodeName, Verdict};
+use crate::plan::drain::Drain;
+use crate::plan::drain::next::{Act, Run, Standing, next, standings};
+use crate::plan::progress::Counts;
+use crate::plan::tape::Operations;
+use crate::plan::words;
+use crate::seam::{DryRun, Evacuate};
+
+mod progress;
+
+/// How often EMQX is asked, by the server's clock.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Facts that are taken in before the next refresh.
+const BURST: usize = 4096;
+
+/// What was done is not done again within this time, by the clock on the wall: its effect has to be seen first.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// For so long something that fails is tried again, by the clock on the wall.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Seconds between the first refusals of an eviction, doubled up to the last.
+const BACK_OFF_SECONDS: [u64; 2] = [5, 60];
+
+/// Seconds for which a replacement may report why it does not start.
+const MISSING_SECONDS: u64 = 60;
+
+/// Seconds for which a replacement may start without any reason given.
+const STARTING_SECONDS: u64 = 300;
+
+/// Seconds that clients have to come back before they count as missing.
+const BACK_SECONDS: u64 = 30;
+
+/// An answer of EMQX's that is older proves nothing.
+const FRESH_SECONDS: u64 = 10;
+
+/// Follows the drain of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
+pub(super) async fn follow(
+    hands: &Hands,
+    intent: &Intent,
+    gathered: &mut Gathered,
+    waiting: &[&Gathered],
+    drain: &mut Drain,
+    limit: Option<Instant>,
+) -> Result<Verdict, Problem> {
+    let mut runner = Runner::new(hands, intent, gathered, drain);
+    let ended = runner.run(gathered, waiting, limit).await;
+    runner.report();
+    ended
+}
+
+struct Runner<'a> {
+    hands: &'a Hands,
+    intent: &'a Intent,
+    drain: &'a mut Drain,
+    name: String,
+    state: DrainState,
+    operations: Operations,
+    filtering: Filtering,
+    leased: Timestamp,
+    standings: Vec<Standing>,
+    /// When each pod's turn began, and when it ended.
+    turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
+    done: BTreeMap<String, Instant>,
+    failing: Option<Instant>,
+    refused: BTreeMap<String, (Timestamp, u64)>,
+    waits: Option<(String, Timestamp)>,
+    said: Option<String>,
+    lost: Option<String>,
+    complete: Option<Timestamp>,
+    percent: u8,
+}
+
+impl<'a> Runner<'a> {
+    fn new(hands: &'a Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+        let now = hands.clock.now();
+        let before = crate::plan::drain::stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
+        let counts =
+            gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+        let state = DrainState {
+            version: 1,
+            time: before.map_or(now, |before| before.time),
+            machines: intent.machines.clone(),
+            pods: drain.pods.clone(),
+            connections: before.and_then(|before| before.connections).or(counts),
+            reason: intent.write.reason.clone(),
+        };
+        Self {
+            name: format!("drain/{}", gathered.id.name),
+            operations: Operations::of(&gathered.id),
+            filtering: Filtering::default(),
+            leased: now,
+            standings: vec![Standing::Planned; drain.pods.len()],
+            turns: vec![(None, None); drain.pods.len()],
+            done: BTreeMap::new(),
+            failing: None,
+            refused: BTreeMap::new(),
+            waits: None,
+            said: None,
+            lost: None,
+            complete: None,
+            percent: 0,
+            hands,
+            intent,
+            drain,
+            state,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        gathered: &mut Gathered,
+        waiting: &[&Gathered],
+        limit: Option<Instant>,
+    ) -> Result<Verdict, Problem> {
+        self.store(gathered).await?;
+        let word = if self.drain.resumed { "continues" } else { "begins" };
+        let message = format!(
+            "the drain of {} {word}: {} of {}",
+            self.intent.machines.join(", "),
+            plural(self.state.pods.len() as u64, "pod"),
+            gathered.id
+        );
+        self.tell(gathered, EventType::Created, message, None);
+        let scope = gather::exact(self.hands, &gathered.id, WANT);
+        let mut objects = self.hands.kubernetes.follow(&scope).fuse();
+        let mut emqx = gathered.broker.follow(POLL).fuse();
+        let mut interrupt: Interrupt = (self.hands.interrupt)();
+        let mut out_of_time = std::pin::pin!(async move {
+            match limit {
+                Some(limit) => tokio::time::sleep_until(limit).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut beat = tokio::time::interval(super::beat(self.hands));
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heard: Vec<Fact> = Vec::new();
+        loop {
+            let turn = {
+                let mut turn = std::pin::pin!(self.turn(gathered, waiting));
+                // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut interrupt => break None,
+                        () = &mut out_of_time => break Some(Err(Exit::TimedOut)),
+                        turn = &mut turn => break Some(Ok(turn?)),
+                        Some(fact) = objects.next() => heard.push(fact),
+                        Some(fact) = emqx.next() => heard.push(fact),
+                    }
+                }
+            };
+            match turn {
+                None => return Err(self.left("interrupted", Exit::Interrupted)),
+                Some(Err(exit)) => return Err(self.left("timed out", exit)),
+                Some(Ok(Some((verdict, why)))) => {
+                    self.ended(gathered, verdict, why).await?;
+                    return Ok(verdict);
+                }
+                Some(Ok(None)) => {}
+            }
+            let first: Option<Fact> = tokio::select! {
+                biased;
+                () = &mut interrupt => return Err(self.left("interrupted", Exit::Interrupted)),
+                () = &mut out_of_time => return Err(self.left("timed out", Exit::TimedOut)),
+                () = std::future::ready(()), if !heard.is_empty() => None,
+                Some(fact) = objects.next() => Some(fact),
+                Some(fact) = emqx.next() => Some(fact),
+                _ = beat.tick() => None,
+            };
+            let mut facts = std::mem::take(&mut heard);
+            facts.extend(first);
+            while facts.len() < BURST {
+                let Some(Some(fact)) = objects.next().now_or_never() else { break };
+                facts.push(fact);
+            }
+            while facts.len() < BURST {
+                let Some(Some(fact)) = emqx.next().now_or_never() else { break };
+                facts.push(fact);
+            }
+            for fact in facts {
+                if let Some(notice) = gathered.world.apply(fact).notice {
+                    self.hands.printer.notice(&notice);
+                }
+            }
+            if gathered.move_along(self.hands) {
+                emqx = gathered.broker.follow(POLL).fuse();
+            }
+        }
+    }
+
+    /// One turn: what is new is printed, what is to be done is done; the verdict at the end.
+    async fn turn(
+        &mut self,
+        gathered: &Gathered,
+        waiting: &[&Gathered],
+    ) -> Result<Option<(Verdict, String)>, Problem> {
+        let now = self.hands.clock.now();
+        self.renew(gathered, waiting, now).await?;
+        if let Some(end) = self.observe(gathered, now) {
+            return Ok(Some(end));
+        }
+        let pods = self.state.pods.clone();
+        let sizes = self.drain.sizes.clone();
+        let run = Run {
+            id: &gathered.id,
+            pods: &pods,
+            sizes: &sizes,
+            together: self.drain.together,
+            parallel: self.intent.parallel,
+            fresh_seconds: (FRESH_SECONDS as f64 * self.hands.clock.speed().max(1.0)) as u64,
+        };
+        let acts = next(&gathered.world, run, now);
+        self.stand(gathered, &standings(&gathered.world, run, now), now);
+        if acts.contains(&Act::Done) {
+            return Ok(self.complete(gathered, now));
+        }
+        self.complete = None;
+        // What is started is stored first: after a kill it is known whose evacuations these are.
+        let started: Vec<&str> = acts
+            .iter()
+            .filter_map(
+                |act| if let Act::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None },
+            )
+            .collect();
+        let mut new = false;
+        for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
+            let node = acts.iter().find_map(|act| match act {
+                Act::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
+                _ => None,
+            });
+            new |= !pod.started || pod.node != node;
+            (pod.started, pod.node) = (true, node);
+        }
+        if new && let Err(problem) = self.store(gathered).await {
+            self.failed(problem)?;
+            return Ok(None);
+        }
+        for act in acts {
+            match act {
+                Act::Done => {}
+                Act::Wait(why) => {
+                    if let Some(end) =
+                        self.wait(&why, why.starts_with("waiting for").then_some(STARTING_SECONDS), now)
+                    {
+                        return Ok(Some(end));
+                    }
+                }
+                Act::Missing(why) => {
+                    if let Some(end) = self.wait(&why, Some(MISSING_SECONDS), now) {
+                        return Ok(Some(end));
+                    }
+                }
+                Act::Needs(what) => self.notice(gathered, what),
+                act => self.act(gathered, act, now).await?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn act(&mut self, gathered: &Gathered, act: Act, now: Timestamp) -> Result<(), Problem> {
+        let key = format!("{act:?}");
+        if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
+            return Ok(());
+        }
+        if let Act::Evict { uid, .. } = &act
+            && self.refused.get(uid).is_some_and(|(until, _)| now < *until)
+        {
+            return Ok(());
+        }
+        self.done.insert(key, Instant::now());
+        let outcome = match &act {
+            Act::StartEvacuation { node, .. } => self.evacuate(gathered, node).await,
+            Act::StopEvacuation { node } => {
+                self.operations.upgrades.evacuations.we_stopped(node.clone());
+                let stopped = gathered.broker.stop_evacuation(node).await;
+                if stopped.is_ok() {
+                    let message = format!(
+                        "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
+                        words::short(node)
+                    );
+                    self.tell(gathered, EventType::Phase, message, None);
+                }
+                stopped.map(drop)
+            }
+            Act::Evict { pod, uid } => {
+                match self.hands.kubernetes.evict(&gathered.id.namespace, pod, uid).await {
+                    Ok(Eviction::Accepted) => {
+                        self.refused.remove(uid);
+                        self.tell(gathered, EventType::Phase, format!("{pod} is evicted"), None);
+                        Ok(())
+                    }
+                    Ok(Eviction::Gone) => Ok(()),
+                    Ok(Eviction::Refused(why)) => {
+                        let [first, last] = BACK_OFF_SECONDS;
+                        let before = self.refused.get(uid).map(|(_, pause)| *pause);
+                        let pause = before.map_or(first, |pause| (pause * 2).min(last));
+                        let until = now + SignedDuration::from_secs(pause.cast_signed());
+                        self.refused.insert(uid.clone(), (until, pause));
+                        let message = format!("{pod} is not evicted yet: {why} Retrying in {pause}s.");
+                        self.tell(gathered, EventType::Notice, message, None);
+                        Ok(())
+                    }
+                    Err(problem) => Err(problem),
+                }
+            }
+            Act::Wait(_) | Act::Missing(_) | Act::Needs(_) | Act::Done => Ok(()),
+        };
+        match outcome {
+            Ok(()) => {
+                self.failing = None;
+                Ok(())
+            }
+            Err(problem) => self.failed(problem),
+        }
+    }
+
+    async fn evacuate(&mut self, gathered: &Gathered, node: &NodeName) -> Result<(), Problem> {
+        let settings = &self.drain.settings;
+        let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
+        let waits = self.drain.waits_for_load_balancers;
+        let order = Evacuate {
+            conn_evict_rate: settings.conn_evict_rate,
+            sess_evict_rate: settings.sess_evict_rate,
+            wait_takeover: Some(settings.wait_takeover_seconds),
+            wait_health_check: waits.then_some(settings.wait_health_check_seconds),
+            migrate_to,
+            redirect_to: settings.redirect_to.clone(),
+        };
+        gathered.broker.evacuate(node, &order).await.map(drop)
+    }
+
+    /// What does not work is tried again for a while, unless a permission is missing.
+    fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
+            let rest = unfinished(self.intent, &problem.what, &problem.why);
+            return Err(Problem { hint: problem.hint.or(rest.hint), ..rest }
+                .exit(problem.exit)
+                .cause(problem.cause));
+        }
+        let text = format!("{problem}; it is tried again");
+        if self.said.as_ref() != Some(&text) {
+            self.hands.printer.notice(&text);
+            self.said = Some(text);
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, why: &str, most: Option<u64>, now: Timestamp) -> Option<(Verdict, String)> {
+        match &self.waits {
+            Some((reason, since)) if reason == why => {
+                let waited = seconds_between(*since, now);
+                (most.is_some_and(|most| waited >= most))
+                    .then(|| (Verdict::Stalled, format!("nothing changed for {}: {why}", duration(waited))))
+            }
+            _ => {
+                self.waits = Some((why.to_owned(), now));
+                None
+            }
+        }
+    }
+
+    fn notice(&mut self, gathered: &Gathered, text: String) {
+        if self.said.as_ref() != Some(&text) {
+            self.tell(gathered, EventType::Notice, text.clone(), None);
+            self.said = Some(text);
+        }
+    }
+
+    /// Renews the leases; a process that lost one must not continue.
+    async fn renew(
+        &mut self,
+        gathered: &Gathered,
+        waiting: &[&Gathered],
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        if seconds_between(self.leased, now) < LEASE_SECONDS / 3 {
+            return Ok(());
+        }
+        self.leased = now;
+        for it in std::iter::once(&gathered).chain(waiting) {
+            match self.hands.kubernetes.take_lease(it.instance()?).await {
+                Ok(None) => {}
+                Ok(Some(other)) => return Err(taken(it, "continue to drain", &other)),
+                Err(problem) => self.failed(problem)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ended(&mut self, gathered: &Gathered, verdict: Verdict, why: String) -> Result<(), Problem> {
+        if matches!(verdict, Verdict::Done | Verdict::NodesLost | Verdict::ClientsMissing) {
+            let instance = gathered.instance()?;
+            self.hands.kubernetes.store_state(instance, DRAIN_KEY, "", DryRun::No).await?;
+        }
+        self.percent = 100;
+        self.drain.verdict = Some(verdict);
+        self.drain.message.clone_from(&why);
+        self.tell(gathered, EventType::Verdict, words::verdict(verdict, &why), Some(verdict));
+        Ok(())
+    }
+
+    async fn store(&self, gathered: &Gathered) -> Result<(), Problem> {
+        let instance = gathered.instance()?;
+        self.hands.kubernetes.store_state(instance, DRAIN_KEY, &self.state.text(), DryRun::No).await
+    }
+}

@@ -1,0 +1,191 @@
+//! What a drain prints while it works, and how it ends: what EMQX and Kubernetes report, as events.
+
+use jiff::Timestamp;
+
+use super::super::{evacuation, unfinished};
+use super::{BACK_SECONDS, Runner};
+use crate::cli::intent::Stream;
+use crate::commands::gather::Gathered;
+use crate::error::{Exit, Problem};
+use crate::model::human::{count, plural, seconds_between};
+use crate::model::{Event, EventNode, EventType, Operation, Part, Verdict};
+use crate::plan::drain::next::Standing;
+use crate::plan::progress::Counts;
+use crate::plan::tape::Looks;
+
+impl Runner<'_> {
+    /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
+    pub(super) fn observe(&mut self, gathered: &Gathered, now: Timestamp) -> Option<(Verdict, String)> {
+        let ours: Vec<String> =
+            self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(evacuation).collect();
+        let mut end = None;
+        for event in self.operations.observe(&gathered.world, now) {
+            if event.operation != Operation::Evacuation || !ours.contains(&event.name) {
+                continue;
+            }
+            let present = |name: &str| {
+                let mut pods = self.state.pods.iter().zip(&self.standings);
+                pods.any(|(it, stands)| {
+                    it.node.as_ref().is_some_and(|node| evacuation(node) == name)
+                        && !matches!(stands, Standing::Replacing | Standing::Done)
+                })
+            };
+            let why = event.reason.clone().unwrap_or_else(|| event.message.clone());
+            match event.verdict {
+                Some(Verdict::Stalled) => end = Some((Verdict::Stalled, why)),
+                Some(Verdict::Stopped) if present(&event.name) => end = Some((Verdict::Stopped, why)),
+                Some(Verdict::NodesLost) => self.lost = Some(why),
+                None if event.kind == EventType::Progress && self.intent.watch
+                    || event.kind == EventType::Phase =>
+                {
+                    self.tell(gathered, event.kind, event.message.clone(), None);
+                }
+                Some(_) | None => {}
+            }
+        }
+        end
+    }
+
+    /// Prints which pods stand differently.
+    pub(super) fn stand(&mut self, gathered: &Gathered, standings: &[Standing], now: Timestamp) {
+        let mut done = 0.0;
+        for (place, stands) in standings.iter().enumerate() {
+            let (began, ended) = &mut self.turns[place];
+            if *stands != Standing::Planned && began.is_none() {
+                *began = Some(now);
+            }
+            match stands {
+                Standing::Done => *ended = ended.or(Some(now)),
+                _ => *ended = None,
+            }
+            let node = self.state.pods[place].node.as_ref();
+            let percent = node
+                .and_then(|node| self.operations.evacuation(&evacuation(node)))
+                .map_or(0.0, |run| f64::from(run.percent) / 100.0);
+            done += match stands {
+                Standing::Planned => 0.0,
+                Standing::Evacuating => percent * 0.7,
+                Standing::Empty => 0.7,
+                Standing::Replacing => 0.8,
+                Standing::Done => 1.0,
+            };
+            if self.standings[place] != *stands {
+                let pod = self.state.pods[place].pod.clone();
+                let message = match stands {
+                    Standing::Planned | Standing::Evacuating => None,
+                    Standing::Empty => Some(format!("{pod} is empty")),
+                    Standing::Replacing => Some(format!("{pod} is deleted; its replacement starts")),
+                    Standing::Done => Some(format!("{pod} is moved: its set is complete and serves")),
+                };
+                self.standings[place] = *stands;
+                if let Some(message) = message {
+                    self.tell(gathered, EventType::Phase, message, None);
+                }
+            }
+        }
+        let percent = done * 100.0 / standings.len().max(1) as f64;
+        self.percent = self.percent.max((percent as u8).min(99));
+    }
+
+    /// Every pod was moved: whether every client came back.
+    pub(super) fn complete(&mut self, gathered: &Gathered, now: Timestamp) -> Option<(Verdict, String)> {
+        if let Some(lost) = &self.lost {
+            return Some((Verdict::NodesLost, lost.clone()));
+        }
+        let since = *self.complete.get_or_insert(now);
+        let counts =
+            gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+        let (before, left) = self.state.connections.zip(counts)?;
+        if left as f64 >= before as f64 * 0.98 {
+            let message = format!(
+                "{} moved off {}; {} of {} are connected",
+                plural(self.state.pods.len() as u64, "pod"),
+                self.intent.machines.join(", "),
+                count(left),
+                plural(before, "client")
+            );
+            return Some((Verdict::Done, message));
+        }
+        (seconds_between(since, now) >= BACK_SECONDS).then(|| {
+            let message = format!(
+                "every pod was moved, but {} of {} are connected {BACK_SECONDS}s later",
+                count(left),
+                plural(before, "client")
+            );
+            (Verdict::ClientsMissing, message)
+        })
+    }
+
+    pub(super) fn left(&mut self, what: &str, exit: Exit) -> Problem {
+        let of = |wanted: &[Standing]| -> Vec<&str> {
+            let pods = self.state.pods.iter().zip(&self.standings);
+            pods.filter(|(_, stands)| wanted.contains(stands)).map(|(it, _)| it.pod.as_str()).collect()
+        };
+        let (moved, emptied, rest) = (
+            of(&[Standing::Done]),
+            of(&[Standing::Evacuating, Standing::Empty]),
+            of(&[Standing::Planned, Standing::Replacing]),
+        );
+        let mut parts =
+            vec![format!("{} of {} moved", moved.len(), plural(self.state.pods.len() as u64, "pod"))];
+        if !emptied.is_empty() {
+            parts.push(format!("EMQX continues to evacuate {}", emptied.join(", ")));
+        }
+        if !rest.is_empty() {
+            parts.push(format!("remaining: {}", rest.join(", ")));
+        }
+        self.drain.verdict = Some(Verdict::Running);
+        self.drain.message = parts.join("; ");
+        unfinished(self.intent, what, &parts.join("; ")).exit(exit)
+    }
+
+    /// Writes how each pod stands into the result.
+    pub(super) fn report(&mut self) {
+        for (place, step) in self.drain.steps.iter_mut().enumerate() {
+            if let Some(stands) = self.standings.get(place) {
+                step.state = stands.as_str();
+            }
+            if let Some((Some(began), Some(ended))) = self.turns.get(place) {
+                step.seconds = Some(seconds_between(*began, *ended));
+            }
+        }
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        gathered: &Gathered,
+        kind: EventType,
+        message: String,
+        verdict: Option<Verdict>,
+    ) {
+        let now = self.hands.clock.now();
+        let listed = gathered.world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
+        let load = gathered.world.load.as_ref().map(|load| &load.value);
+        let nodes = self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(|node| {
+            let counts = listed.iter().find(|it| it.name == *node);
+            let entry = load.and_then(|load| load.evacuations.iter().find(|it| it.node == *node));
+            EventNode {
+                node: node.clone(),
+                connections: counts.and_then(|it| it.connections),
+                sessions: counts.and_then(|it| it.sessions),
+                part: entry.map(|_| Part::Evacuating),
+                state: entry.map(|it| it.state.clone()),
+            }
+        });
+        let place = self.standings.iter().position(|stands| *stands != Standing::Done);
+        let phase =
+            place.map(|place| self.standings[place].as_str().to_owned()).filter(|_| verdict.is_none());
+        let event = Event {
+            nodes: nodes.collect(),
+            percent: Some(self.percent),
+            phase,
+            verdict,
+            ..Event::of(now, kind, Operation::Drain, self.name.clone(), message)
+        };
+        if self.intent.stream == Stream::Jsonl {
+            self.hands.printer.jsonl(&event);
+        } else if self.filtering.tells(&event) {
+            self.hands.printer.talk_event(&event);
+        }
+    }
+}

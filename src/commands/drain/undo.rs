@@ -1,0 +1,171 @@
+//! `drain --undo`: evacuations that a drain started are stopped, and nodes that it cordoned are uncordoned. Pods that were moved
+//! stay where they are.
+
+use tokio::time::{Instant, sleep};
+
+use super::super::gather::{self, Gathered};
+use super::super::{Hands, Outcome, decide};
+use super::{WANT, beat, lease, release};
+use crate::cli::intent::drain::Drain as Intent;
+use crate::cli::intent::{DryRun, Output, Stream};
+use crate::error::{Exit, Problem};
+use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
+use crate::model::{NodeName, Verdict};
+use crate::plan::drain::{Drain, stored};
+use crate::plan::picture::picture;
+use crate::seam;
+
+/// For so long EMQX may take to let nodes serve again, without `--timeout`.
+const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// `drain --undo`.
+pub(super) async fn run(
+    hands: &Hands,
+    intent: &Intent,
+    mut all: Vec<Gathered>,
+    placement: &Placement,
+) -> Outcome {
+    all.retain(|gathered| state(gathered, intent).is_some());
+    let cordoned: Vec<&String> = intent
+        .machines
+        .iter()
+        .filter(|name| {
+            placement.machine(name).is_some_and(|machine| machine.cordoned_by_us && machine.cordoned)
+        })
+        .collect();
+    for name in &intent.machines {
+        if placement.machine(name).is_some_and(|machine| machine.cordoned && !machine.cordoned_by_us) {
+            hands.printer.talk(&format!("node/{name} was cordoned by another client and stays cordoned"));
+        }
+    }
+    if all.is_empty() && cordoned.is_empty() {
+        hands
+            .printer
+            .talk(&format!("nothing to undo: no drain of {} is unfinished", intent.machines.join(", ")));
+        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+    }
+    let nodes: Vec<NodeName> = all.iter().flat_map(|it| running(it, intent)).collect();
+    for node in &nodes {
+        hands.printer.talk(&format!("the evacuation of {node} is to be stopped"));
+    }
+    for name in &cordoned {
+        hands.printer.talk(&format!("node/{name} is to be uncordoned"));
+    }
+    if intent.write.dry_run != DryRun::None {
+        for machine in &intent.machines {
+            hands.printer.line(&format!("node/{machine} (dry run)"));
+        }
+        return Ok(Exit::Reached);
+    }
+    let question = format!("Undo the drain of {}?", intent.machines.join(", "));
+    decide::confirm(hands, &intent.write, &question).await?;
+    for (place, gathered) in all.iter().enumerate() {
+        if let Err(problem) = lease(hands, gathered, "put back").await {
+            release(hands, &all[..place]).await;
+            return Err(problem);
+        }
+    }
+    let outcome = undo(hands, intent, &mut all, &cordoned).await;
+    release(hands, &all).await;
+    outcome
+}
+
+fn state<'g>(gathered: &'g Gathered, intent: &Intent) -> Option<&'g DrainState> {
+    stored(&gathered.world, &gathered.id)
+        .filter(|state| state.machines.iter().any(|machine| intent.machines.contains(machine)))
+}
+
+/// The evacuations that the drain started and that EMQX still lists.
+fn running(gathered: &Gathered, intent: &Intent) -> Vec<NodeName> {
+    let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let ours = state(gathered, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
+    load.iter()
+        .map(|entry| &entry.node)
+        .filter(|node| ours.iter().any(|it| it.started && it.node.as_ref() == Some(*node)))
+        .cloned()
+        .collect()
+}
+
+async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[&String]) -> Outcome {
+    let limit = Instant::now() + intent.timeout.unwrap_or(LIMIT);
+    let mut results = Vec::new();
+    for gathered in all.iter_mut() {
+        gather::relist(hands, gathered, WANT).await?;
+        gather::refresh(hands, gathered).await?;
+        if gathered.world.load.is_none() {
+            return Err(Problem::new(
+                format!("cannot put the nodes of {} back", gathered.id),
+                "EMQX does not answer, so that it is not known which evacuations run",
+            )
+            .hint(super::super::watch::REACH_EMQX));
+        }
+        let nodes = running(gathered, intent);
+        for node in &nodes {
+            gathered.broker.stop_evacuation(node).await?;
+        }
+        while !running(gathered, intent).is_empty() {
+            if Instant::now() >= limit {
+                return Err(Problem::new(
+                    "timed out",
+                    "EMQX still lists evacuations that it was asked to stop",
+                )
+                .hint("kubectl emqx evacuate list; then the same command again")
+                .exit(Exit::TimedOut));
+            }
+            sleep(beat(hands)).await;
+            gather::refresh(hands, gathered).await?;
+        }
+        if let Some(state) = state(gathered, intent) {
+            results.push(result(hands, gathered, state, &nodes));
+        }
+        let instance = gathered.instance()?;
+        hands.kubernetes.store_state(instance, DRAIN_KEY, "", seam::DryRun::No).await?;
+    }
+    let mut lines = Vec::new();
+    for machine in cordoned {
+        if hands.kubernetes.uncordon(machine).await? == Cordon::Changed {
+            lines.push(format!("node/{machine} uncordoned"));
+        }
+    }
+    if intent.stream == Stream::Jsonl {
+        for drain in &results {
+            let now = hands.clock.now();
+            let name = format!("drain/{}", drain.instance.name);
+            let message = crate::plan::words::verdict(Verdict::Reverted, &drain.message);
+            let mut event = crate::model::Event::of(
+                now,
+                crate::model::EventType::Verdict,
+                crate::model::Operation::Drain,
+                name,
+                message,
+            );
+            event.verdict = Some(Verdict::Reverted);
+            hands.printer.jsonl(&event);
+        }
+    } else if intent.output == Output::Text {
+        for drain in &results {
+            hands.printer.talk(&drain.message);
+        }
+        for line in lines {
+            hands.printer.line(&line);
+        }
+    } else {
+        hands.printer.drains(&results, intent.output);
+    }
+    Ok(Exit::Reached)
+}
+
+fn result(hands: &Hands, gathered: &Gathered, state: &DrainState, stopped: &[NodeName]) -> Drain {
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let names: Vec<&str> = stopped.iter().map(NodeName::as_str).collect();
+    let message = if names.is_empty() {
+        format!("no evacuation of {} had to be stopped", gathered.id)
+    } else {
+        format!(
+            "{} no longer evacuated: {}",
+            if names.len() == 1 { "1 node is" } else { "nodes are" },
+            names.join(", ")
+        )
+    };
+    Drain::reverted(&gathered.world, &picture, state, message)
+}

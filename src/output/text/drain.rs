@@ -1,0 +1,71 @@
+//! `drain`: its plan, and what became of each pod.
+
+use super::Layout;
+use super::plan::{decision, findings};
+use crate::model::human::{count, count_or_unknown, duration};
+use crate::output::table::Table;
+use crate::output::theme::Tone;
+use crate::plan::drain::Drain;
+use crate::plan::rebalance::Decision;
+
+/// The plan.
+pub fn plan(drain: &Drain, layout: Layout) -> String {
+    let theme = layout.theme;
+    let mut text = String::new();
+    let title = format!("drain plan for {}: {}", drain.instance, drain.kubernetes_nodes.join(", "));
+    put!(text, "{}\n", theme.paint(Tone::Strong, &theme.clean(&title)));
+    let settings = &drain.settings;
+    let rates = format!(
+        "{}/s clients and {}/s sessions from each evacuated node{}",
+        count(settings.conn_evict_rate),
+        count(settings.sess_evict_rate),
+        if drain.together { ", all of them at the same time" } else { "" }
+    );
+    put!(text, "{}\n\n", theme.clean(&rates));
+    text.push_str(&table(drain, layout));
+    text.push('\n');
+    let (word, tone) = decision(drain.decision);
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&drain.message));
+    if drain.decision == Decision::Go && drain.total_seconds > 0 {
+        put!(
+            text,
+            "  {} for the evacuations, and the time that each replacement takes to start\n",
+            duration(drain.total_seconds)
+        );
+    }
+    text.push_str(&findings(&drain.findings, theme));
+    text
+}
+
+/// A row per pod, in their order.
+fn table(drain: &Drain, layout: Layout) -> String {
+    let mut table = Table::new()
+        .words("POD")
+        .words("KUBERNETES NODE")
+        .words("STATE")
+        .numbers("CONNECTIONS")
+        .numbers("SESSIONS")
+        .numbers("SECONDS");
+    for step in &drain.steps {
+        table.row([
+            step.pod.as_str().to_owned().into(),
+            step.kubernetes_node.clone().into(),
+            step.state.into(),
+            count_or_unknown(step.connections).into(),
+            count_or_unknown(step.sessions).into(),
+            step.seconds.map_or_else(|| "-".to_owned(), count).into(),
+        ]);
+    }
+    table.render(layout.theme, layout.width)
+}
+
+/// What became of each pod.
+pub fn results(drains: &[Drain], layout: Layout) -> String {
+    let mut text = String::new();
+    for drain in drains {
+        for step in &drain.steps {
+            put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));
+        }
+    }
+    text
+}

@@ -1,0 +1,404 @@
+//! A drain of Kubernetes nodes: which EMQX pods are evacuated and moved, in which order, how often each client is
+//! disconnected, what speaks against it ([`checks`]), where the pods can go ([`room`]), and what to do next ([`next`]).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::evacuation::{self, Settings, counted};
+use super::picture::Picture;
+use super::rebalance::{Decision, Finding, Severity};
+use super::upgrade::sides::ordinal;
+use crate::error::Problem;
+use crate::model::drain::{DrainState, DrainedPod, Placement};
+use crate::model::human::{count, plural};
+use crate::model::verdict::two_decimals;
+use crate::model::{InstanceId, NodeName, Pod, PodName, Role, Verdict, World};
+
+pub mod checks;
+pub mod next;
+pub mod room;
+
+#[cfg(test)]
+mod tests;
+
+/// What is requested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The Kubernetes nodes.
+    pub machines: Vec<String>,
+    /// Pods of one instance that are moved at a time.
+    pub parallel: u64,
+    /// Whether the nodes are cordoned.
+    pub cordon: bool,
+    /// What is requested of EMQX; the rates are those of all evacuated nodes together.
+    pub settings: Settings,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+}
+
+/// One pod that is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The EMQX node; `None` where EMQX lists none.
+    pub node: Option<NodeName>,
+    /// The pod.
+    pub pod: PodName,
+    /// The Kubernetes node.
+    pub kubernetes_node: String,
+    /// Its set.
+    pub set: String,
+    /// Core or replicant.
+    pub role: Role,
+    /// `planned`, `evacuating`, `empty`, `replacing` or `done`.
+    pub state: &'static str,
+    /// Live clients at the start; `None` where that is not known.
+    pub connections: Option<u64>,
+    /// Sessions at the start; `None` where that is not known.
+    pub sessions: Option<u64>,
+    /// Seconds until it is empty, and afterwards the seconds that it took until its replacement served.
+    pub seconds: Option<u64>,
+    /// The pod's uid.
+    #[serde(skip)]
+    pub uid: String,
+}
+
+/// A drain of one instance: its plan, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// The Kubernetes nodes.
+    pub kubernetes_nodes: Vec<String>,
+    /// Whether it would start.
+    pub decision: Decision,
+    /// How it ended; `None` for a plan.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub message: String,
+    /// Whether all pods leave the Service and are evacuated first, and are moved one after another then.
+    pub together: bool,
+    /// Disconnections of all clients together.
+    pub disconnections: u64,
+    /// Disconnections of one client of these pods on average; 0 without clients.
+    #[serde(serialize_with = "two_decimals")]
+    pub disconnections_per_client: f64,
+    /// The most clients that reconnect to one node in one second.
+    pub reconnects_per_second: u64,
+    /// Seconds of all evacuations, without the time that replacements take to start.
+    pub total_seconds: u64,
+    /// The pods, in their order.
+    pub steps: Vec<Step>,
+    /// What speaks against it, and what to think of.
+    pub findings: Vec<Finding>,
+    /// Conn and session rates for each evacuated node.
+    #[serde(skip)]
+    pub settings: Settings,
+    /// Pods of each set that have to be there.
+    #[serde(skip)]
+    pub sizes: BTreeMap<String, u64>,
+    /// What is stored, as far as it is resumed or planned.
+    #[serde(skip)]
+    pub pods: Vec<DrainedPod>,
+    /// Whether an unfinished drain of these nodes is continued.
+    #[serde(skip)]
+    pub resumed: bool,
+    /// Whether this EMQX waits for load balancers.
+    #[serde(skip)]
+    pub waits_for_load_balancers: bool,
+}
+
+impl Drain {
+    fn of(
+        world: &World,
+        picture: &Picture,
+        machines: &[String],
+        pods: Vec<DrainedPod>,
+        settings: &Settings,
+    ) -> Self {
+        let id = &picture.instance;
+        let waits =
+            world.instance(id).is_some_and(|it| evacuation::checks::waits_for_health_check(world, it));
+        Self {
+            instance: id.clone(),
+            kubernetes_nodes: machines.to_vec(),
+            decision: Decision::Go,
+            verdict: None,
+            message: String::new(),
+            together: false,
+            disconnections: 0,
+            disconnections_per_client: 0.0,
+            reconnects_per_second: 0,
+            total_seconds: 0,
+            steps: steps(world, picture, id, &pods),
+            findings: Vec::new(),
+            settings: settings.clone(),
+            sizes: sizes(world, id),
+            pods,
+            resumed: false,
+            waits_for_load_balancers: waits,
+        }
+    }
+
+    /// One that was undone.
+    pub fn reverted(world: &World, picture: &Picture, state: &DrainState, message: String) -> Self {
+        let mut drain = Self::of(world, picture, &state.machines, state.pods.clone(), &Settings::default());
+        for step in &mut drain.steps {
+            step.state = if step.state == "planned" { "planned" } else { "done" };
+        }
+        Self { verdict: Some(Verdict::Reverted), message, ..drain }
+    }
+
+    /// Refuses it for a reason that is found outside of the plan.
+    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
+        self.decision = Decision::Refused;
+        self.message.clone_from(&message);
+        self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
+    }
+}
+
+/// The stored state of an unfinished drain of this very instance.
+pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
+    let state = &world.states.get(id)?.value;
+    let own = world.instance(id)?.uid == state.owner;
+    state.drain.as_ref().filter(|_| own)
+}
+
+/// The wanted pods of each set; what is there where sets may not be read.
+pub fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
+    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+    for pod in world.pods_of(id).filter(|pod| pod.deleting.is_none()) {
+        if let Some(owner) = &pod.owner {
+            *sizes.entry(owner.name.clone()).or_default() += 1;
+        }
+    }
+    for set in world.sets_of(id) {
+        if let Some(size) = sizes.get_mut(&set.name) {
+            *size = set.replicas;
+        }
+    }
+    sizes
+}
+
+/// The pods of this instance that run on these Kubernetes nodes, replicants first, then cores from the highest number down.
+fn targets<'w>(
+    world: &'w World,
+    id: &'w InstanceId,
+    placement: &Placement,
+    machines: &[String],
+) -> Vec<(&'w Pod, String)> {
+    let mut found: Vec<(&Pod, String)> = world
+        .pods_of(id)
+        .filter(|pod| pod.deleting.is_none() && pod.owner.is_some())
+        .filter_map(|pod| {
+            let placed = placement.pod(&pod.uid).filter(|placed| !placed.ended)?;
+            let machine = placed.machine.clone()?;
+            machines.contains(&machine).then_some((pod, machine))
+        })
+        .collect();
+    found.sort_by(|(one, _), (other, _)| {
+        let key =
+            |pod: &Pod| (pod.role != Some(Role::Replicant), std::cmp::Reverse(ordinal(pod.name.as_str())));
+        key(one).cmp(&key(other)).then_with(|| one.name.as_str().cmp(other.name.as_str()))
+    });
+    found
+}
+
+/// The plan for one instance; `None` when none of its pods runs on these Kubernetes nodes and no drain of them is unfinished.
+pub fn plan(
+    world: &World,
+    picture: &Picture,
+    placement: &Placement,
+    request: &Request,
+) -> Result<Option<Drain>, Problem> {
+    let id = &picture.instance;
+    let state =
+        stored(world, id).filter(|state| state.machines.iter().any(|it| request.machines.contains(it)));
+    let mut pods: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
+    let resumed = state.is_some();
+    let here = targets(world, id, placement, &request.machines);
+    // Without a cordon a replacement may come back to its node: only what was recorded is moved.
+    for (pod, machine) in here.into_iter().filter(|_| request.cordon || !resumed) {
+        if pods.iter().any(|it| it.uid == pod.uid) {
+            continue;
+        }
+        let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+        pods.push(DrainedPod {
+            pod: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: row.and_then(|row| row.node.clone()),
+            machine,
+            set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
+            started: false,
+        });
+    }
+    if pods.is_empty() {
+        return Ok(None);
+    }
+    let mut drain = Drain::of(world, picture, &request.machines, pods, &request.settings);
+    drain.resumed = resumed;
+    forecast(&mut drain, world, picture, placement, request)?;
+    drain.findings.extend(checks::findings(&drain, world, picture, placement, request));
+    super::rebalance::skip(&mut drain.findings, &request.skip);
+    if let Some(blocked) = drain.findings.iter().find(|it| it.severity == Severity::Blocked) {
+        drain.decision = Decision::Refused;
+        drain.message.clone_from(&blocked.message);
+    }
+    Ok(Some(drain))
+}
+
+fn steps(world: &World, picture: &Picture, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
+    let step = |it: &DrainedPod| {
+        let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
+        let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
+        let role = pod.and_then(|pod| pod.role).or_else(|| {
+            let row = picture.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
+            row.map(|row| row.role)
+        });
+        Step {
+            node: it.node.clone(),
+            pod: it.pod.clone(),
+            kubernetes_node: it.machine.clone(),
+            set: it.set.clone(),
+            role: role.unwrap_or(Role::Core),
+            state: if pod.is_some() { "planned" } else { "replacing" },
+            connections: held.as_ref().map(|held| held.connections),
+            sessions: held.as_ref().map(|held| held.sessions),
+            seconds: None,
+            uid: it.uid.clone(),
+        }
+    };
+    pods.iter().map(step).collect()
+}
+
+/// The evacuations of a drain: whether all at once, how long each takes, and how often clients are disconnected.
+fn forecast(
+    drain: &mut Drain,
+    world: &World,
+    picture: &Picture,
+    placement: &Placement,
+    request: &Request,
+) -> Result<(), Problem> {
+    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let waits = |step: &&Step| {
+        let evacuated = evacuations.iter().any(|it| Some(&it.node) == step.node.as_ref());
+        step.state == "planned" && step.connections.is_some() && !evacuated
+    };
+    let serving = picture.participants();
+    let role = serving.first().map_or(Role::Core, |row| row.role);
+    let with_clients: Vec<usize> = (0..drain.steps.len())
+        .filter(|place| waits(&&drain.steps[*place]) && drain.steps[*place].role == role)
+        .collect();
+    let remain = serving.len().saturating_sub(
+        drain.steps.iter().filter(|step| step.role == role && step.state == "planned").count(),
+    );
+    drain.together = with_clients.len() > 1
+        && remain * 2 >= serving.len()
+        && checks::budgets_allow(drain, placement, with_clients.len() as u64);
+    let at_once = if drain.together {
+        with_clients.len() as u64
+    } else {
+        request.parallel.min(with_clients.len().max(1) as u64)
+    };
+    drain.settings.conn_evict_rate = (request.settings.conn_evict_rate / at_once.max(1)).max(1);
+    drain.settings.sess_evict_rate = (request.settings.sess_evict_rate / at_once.max(1)).max(1);
+    let groups: Vec<Vec<usize>> = {
+        let chunk = |role: Role, size: u64| -> Vec<Vec<usize>> {
+            let own: Vec<usize> = (0..drain.steps.len())
+                .filter(|place| waits(&&drain.steps[*place]) && drain.steps[*place].role == role)
+                .collect();
+            own.chunks(size.max(1) as usize).map(<[usize]>::to_vec).collect()
+        };
+        let size = |of: Role| match of {
+            of if of == role && drain.together => with_clients.len() as u64,
+            Role::Core => 1,
+            Role::Replicant => request.parallel,
+        };
+        let mut groups = chunk(Role::Replicant, size(Role::Replicant));
+        groups.extend(chunk(Role::Core, size(Role::Core)));
+        groups
+    };
+    let mut found: Vec<Finding> = Vec::new();
+    for (place, group) in groups.iter().enumerate() {
+        let nodes: Vec<NodeName> = group.iter().filter_map(|at| drain.steps[*at].node.clone()).collect();
+        let planned = evacuation::checks::plan(world, picture, &nodes, &drain.settings, &request.skip)?;
+        for at in group {
+            let step = &mut drain.steps[*at];
+            let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
+            step.seconds = own.map(|own| own.seconds);
+        }
+        drain.total_seconds = drain.total_seconds.saturating_add(planned.total_seconds);
+        let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
+        drain.reconnects_per_second = drain.reconnects_per_second.max(most);
+        // Later groups are planned again when their turn comes; what holds now is said once.
+        if place == 0 {
+            found = planned.findings;
+        } else {
+            found.extend(planned.findings.into_iter().filter(|it| it.severity == Severity::Blocked));
+        }
+    }
+    let ours = |node: &NodeName| drain.steps.iter().any(|step| step.node.as_ref() == Some(node));
+    if evacuations.iter().all(|entry| ours(&entry.node)) {
+        found.retain(|finding| finding.id != "evacuation-running" || finding.severity == Severity::Blocked);
+    }
+    let mut seen: Vec<&'static str> = Vec::new();
+    found.retain(|finding| {
+        let new = !seen.contains(&finding.id);
+        seen.push(finding.id);
+        new
+    });
+    drain.findings = found;
+    disconnections(drain, picture, &groups, role);
+    drain.message = message(drain, remain);
+    Ok(())
+}
+
+/// Clients of a group go evenly to the nodes that are not in it; those that go to a node whose turn comes later are
+/// disconnected again.
+fn disconnections(drain: &mut Drain, picture: &Picture, groups: &[Vec<usize>], role: Role) {
+    let mut held: BTreeMap<&NodeName, f64> = picture
+        .participants()
+        .into_iter()
+        .filter_map(|row| Some((row.node.as_ref()?, row.connections? as f64)))
+        .collect();
+    let mut all = 0.0;
+    let mut clients = 0.0;
+    for group in groups.iter().filter(|group| group.iter().any(|at| drain.steps[*at].role == role)) {
+        let nodes: Vec<&NodeName> = group.iter().filter_map(|at| drain.steps[*at].node.as_ref()).collect();
+        clients += group.iter().filter_map(|at| drain.steps[*at].connections).sum::<u64>() as f64;
+        let mut moved = 0.0;
+        for node in &nodes {
+            moved += held.get_mut(node).map_or(0.0, std::mem::take);
+        }
+        all += moved;
+        let others = held.keys().filter(|node| !nodes.contains(*node)).count();
+        for (node, own) in &mut held {
+            if !nodes.contains(node) {
+                *own += moved / others.max(1) as f64;
+            }
+        }
+    }
+    drain.disconnections = all.round() as u64;
+    drain.disconnections_per_client = if clients > 0.0 { all / clients } else { 0.0 };
+}
+
+fn message(drain: &Drain, remain: usize) -> String {
+    let pods = plural(drain.steps.len() as u64, "pod");
+    let how = if drain.together {
+        ", all evacuated first and then moved one after another".to_owned()
+    } else {
+        String::new()
+    };
+    if drain.disconnections == 0 {
+        return format!("{pods} without clients{how}");
+    }
+    format!(
+        "{pods}{how}: {} of clients, {:.2} per client, at most {} reconnects a second on each of {}",
+        plural(drain.disconnections, "disconnection"),
+        drain.disconnections_per_client,
+        count(drain.reconnects_per_second),
+        plural(remain as u64, "remaining node"),
+    )
+}

@@ -1,0 +1,226 @@
+//! The checks before a drain, beside those of its evacuations.
+
+use std::collections::BTreeSet;
+
+use super::super::picture::Picture;
+use super::super::rebalance::{Finding, Severity};
+use super::room::Room;
+use super::{Drain, Request, Step, stored};
+use crate::model::drain::{Budget, Placed, Placement};
+use crate::model::human::{count, plural};
+use crate::model::{Role, World};
+
+/// Disconnections per client beyond which a warning says how they can be fewer.
+const MOST_PER_CLIENT: f64 = 1.05;
+
+fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(id, Severity::Blocked, message)
+}
+
+/// The pods that are still to be moved.
+fn present(drain: &Drain) -> impl Iterator<Item = &Step> {
+    drain.steps.iter().filter(|step| step.state == "planned")
+}
+
+/// All of them.
+pub(super) fn findings(
+    drain: &Drain,
+    world: &World,
+    picture: &Picture,
+    placement: &Placement,
+    request: &Request,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(unfinished(drain, world, request));
+    found.extend(volumes(drain, placement, request));
+    found.extend(room(drain, placement, request));
+    found.extend(single(drain));
+    found.extend(not_ready(drain, world, picture));
+    found.extend(too_parallel(drain, picture, request));
+    found.extend(budgets(drain, placement, request));
+    found.extend(sequential(drain));
+    if !placement.unread.is_empty() {
+        let message =
+            format!("not every limit could be checked; not readable: {}", placement.unread.join("; "));
+        found.push(
+            Finding::new("unknown-placement", Severity::Warning, message)
+                .hint("kubectl auth can-i --list shows your permissions"),
+        );
+    }
+    found
+}
+
+/// A drain of other nodes was not finished: its evacuations would be forgotten.
+fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding> {
+    let state = stored(world, &drain.instance)?;
+    if state.machines.iter().any(|machine| request.machines.contains(machine)) {
+        return None;
+    }
+    let machines = state.machines.join(" ");
+    let message = format!("a drain of {machines}, begun at {}, is not finished", state.time);
+    Some(blocked("drain-unfinished", message).hint(format!(
+        "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
+    )))
+}
+
+fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+    let room = Room::new(placement, &request.machines, !request.cordon);
+    present(drain).find_map(|step| {
+        let claim = room.bound(placement.pod(&step.uid)?)?;
+        let message = format!(
+            "the volume of {} (PersistentVolumeClaim {claim}) is bound to {}: the pod could not start elsewhere",
+            step.pod, step.kubernetes_node
+        );
+        Some(blocked("volume-bound", message).hint(format!("kubectl get pvc -n {} {claim}", drain.instance.namespace)))
+    })
+}
+
+fn room(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+    let mut room = Room::new(placement, &request.machines, !request.cordon);
+    present(drain).find_map(|step| {
+        let pod = placement.pod(&step.uid)?;
+        let why = room.place(pod).err()?;
+        Some(
+            blocked("no-room", format!("there is no room for {}: {why}", step.pod))
+                .hint("kubectl get nodes; add a node, or drain fewer nodes at once"),
+        )
+    })
+}
+
+fn single(drain: &Drain) -> Option<Finding> {
+    let step = present(drain).find(|step| drain.sizes.get(&step.set).copied().unwrap_or(1) <= 1)?;
+    let message = format!(
+        "{} is the only pod of {}: {} would be without it until its replacement runs",
+        step.pod, step.set, drain.instance
+    );
+    Some(blocked("single-replica", message).hint("add a replica first"))
+}
+
+/// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
+fn not_ready(drain: &Drain, world: &World, picture: &Picture) -> Option<Finding> {
+    if drain.resumed {
+        return None;
+    }
+    let sets: BTreeSet<&str> = drain.steps.iter().map(|step| step.set.as_str()).collect();
+    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let row = picture.nodes.iter().find(|row| {
+        let moved = drain.steps.iter().any(|step| row.pod.as_ref() == Some(&step.pod));
+        let evacuated = evacuations.iter().any(|entry| Some(&entry.node) == row.node.as_ref());
+        row.set.as_deref().is_some_and(|set| sets.contains(set))
+            && !moved
+            && (!row.running || row.ready == Some(false) || evacuated)
+    })?;
+    let how =
+        if row.running { "is not ready, or is being evacuated" } else { "does not run in EMQX's cluster" };
+    let message = format!("{} stays, but {how}: no pod beside it is taken away", row.label());
+    Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", drain.instance.name)))
+}
+
+fn too_parallel(drain: &Drain, picture: &Picture, request: &Request) -> Option<Finding> {
+    let all = picture.participants().len() as u64;
+    let role = picture.participants().first()?.role;
+    let moved = present(drain).filter(|step| step.role == role).count() as u64;
+    let at_once = request.parallel.min(moved);
+    if drain.together || role == Role::Core || at_once <= 1 || all.saturating_sub(at_once) * 2 >= all {
+        return None;
+    }
+    let message = format!(
+        "--parallel {} would leave {} of {} that take clients",
+        request.parallel,
+        all.saturating_sub(at_once),
+        plural(all, "node")
+    );
+    Some(
+        blocked("too-few-nodes", message)
+            .hint("leave --parallel out, or lower it: half of the nodes have to stay"),
+    )
+}
+
+/// What a budget says of so many of its ready pods that become not ready and are evicted one after another.
+fn allows(budget: &Budget, unready: u64) -> Option<bool> {
+    if budget.evicts_unready {
+        return Some(true);
+    }
+    let (current, desired) = (budget.current_healthy?, budget.desired_healthy?);
+    // An evacuated pod is not ready: it may be evicted while as many as desired are left.
+    let left = current.saturating_sub(unready);
+    Some(left >= desired && (desired > 0 || left > 0))
+}
+
+fn protected<'p>(drain: &'p Drain, placement: &'p Placement) -> impl Iterator<Item = &'p Placed> {
+    present(drain).filter_map(|step| placement.pod(&step.uid))
+}
+
+/// Whether every budget allows that so many pods are evacuated at once.
+pub(super) fn budgets_allow(drain: &Drain, placement: &Placement, at_once: u64) -> bool {
+    let Some(budgets) = &placement.budgets else { return false };
+    budgets.iter().all(|budget| {
+        let own = protected(drain, placement).filter(|pod| budget.protects(pod)).count() as u64;
+        own == 0 || allows(budget, own.min(at_once)) == Some(true)
+    })
+}
+
+fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+    let budgets = placement.budgets.as_ref()?;
+    for pod in protected(drain, placement) {
+        let own: Vec<&Budget> = budgets.iter().filter(|budget| budget.protects(pod)).collect();
+        if own.len() > 1 {
+            let names: Vec<&str> = own.iter().map(|budget| budget.name.as_str()).collect();
+            let message = format!(
+                "{} is protected by {} PodDisruptionBudgets ({}), and Kubernetes then refuses every eviction",
+                pod.name,
+                own.len(),
+                names.join(", ")
+            );
+            return Some(
+                blocked("disruption-budget", message)
+                    .hint(format!("kubectl get pdb -n {}", drain.instance.namespace)),
+            );
+        }
+    }
+    let at_once = if drain.together { 1 } else { request.parallel };
+    for budget in budgets {
+        // Evacuated pods are counted as not ready already.
+        let ready = protected(drain, placement)
+            .filter(|pod| budget.protects(pod))
+            .filter(|pod| drain.steps.iter().any(|step| step.uid == pod.uid && step.seconds.is_some()))
+            .count() as u64;
+        let own = protected(drain, placement).filter(|pod| budget.protects(pod)).count();
+        if own == 0 || drain.together || allows(budget, ready.min(at_once)) != Some(false) {
+            continue;
+        }
+        let (current, desired) = (budget.current_healthy.unwrap_or(0), budget.desired_healthy.unwrap_or(0));
+        let message = format!(
+            "PodDisruptionBudget {} needs {} and {} are ready: an evacuated pod is not ready, so that {} would be left",
+            budget.name,
+            plural(desired, "ready pod"),
+            count(current),
+            count(current.saturating_sub(ready.min(at_once).max(1)))
+        );
+        let hint = if at_once > 1 {
+            "leave --parallel out".to_owned()
+        } else {
+            format!(
+                "kubectl get pdb -n {} {}; add a replica, or relax it",
+                drain.instance.namespace, budget.name
+            )
+        };
+        return Some(blocked("disruption-budget", message).hint(hint));
+    }
+    None
+}
+
+/// Clients that land on a pod whose turn comes later are disconnected again.
+fn sequential(drain: &Drain) -> Option<Finding> {
+    if drain.disconnections_per_client <= MOST_PER_CLIENT {
+        return None;
+    }
+    let message = format!(
+        "clients are disconnected {:.2} times on average: too few nodes remain to evacuate all of these pods first",
+        drain.disconnections_per_client
+    );
+    Some(
+        Finding::new("sequential-disconnects", Severity::Warning, message)
+            .hint("drain fewer Kubernetes nodes at once, or add replicas first"),
+    )
+}

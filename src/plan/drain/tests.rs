@@ -1,0 +1,405 @@
+use std::collections::BTreeMap;
+
+use super::super::mk;
+use super::super::picture::picture;
+use super::next::{Act, Run, Standing, next, standings};
+use super::*;
+use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
+use crate::model::{
+    ApiVersion, Evacuation, Load, News, Node, Object, OperationState, Owner, Set, SetKind, Stage,
+};
+
+const SET: &str = "emqx-core";
+
+fn pod(number: usize) -> Pod {
+    mk::pod(&format!("{SET}-{number}"), |pod| {
+        pod.owner = Some(Owner { kind: "StatefulSet".into(), name: SET.into(), uid: "set".into() });
+    })
+}
+
+fn set(replicas: u64) -> Fact {
+    let set = Set {
+        namespace: "mq".into(),
+        name: SET.into(),
+        uid: "set".into(),
+        kind: SetKind::StatefulSet,
+        instance: Some("emqx".into()),
+        replicas,
+        present: replicas,
+        ready: replicas,
+        ..Set::default()
+    };
+    mk::fact(0, News::Is(Object::Set(Box::new(set))))
+}
+
+use crate::model::Fact;
+
+/// So many cores with these clients, one on each of as many Kubernetes nodes.
+fn world(counts: &[u64], load: Load) -> World {
+    let mut world = World::of([
+        mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))),
+        set(counts.len() as u64),
+    ]);
+    for number in 0..counts.len() {
+        world.apply(mk::is_pod(pod(number)));
+    }
+    world.apply(mk::fact(0, News::Nodes(mk::nodes(counts))));
+    world.apply(mk::fact(0, News::Load(load)));
+    world
+}
+
+fn placement(number: usize) -> Placement {
+    let machine = |number: usize| Machine {
+        name: format!("worker-{number}"),
+        labels: BTreeMap::from([("kubernetes.io/hostname".to_owned(), format!("worker-{number}"))]),
+        ready: true,
+        allocatable: Amount { cpu_millis: 4000, memory: 1 << 32, pods: 10 },
+        ..Machine::default()
+    };
+    let placed = |number: usize| Placed {
+        namespace: "mq".into(),
+        name: PodName::from(format!("{SET}-{number}")),
+        uid: format!("uid-{SET}-{number}"),
+        machine: Some(format!("worker-{number}")),
+        labels: BTreeMap::from([("app".to_owned(), "emqx".to_owned())]),
+        requests: Amount { cpu_millis: 1000, memory: 1 << 30, pods: 1 },
+        ..Placed::default()
+    };
+    Placement {
+        machines: (0..number).map(machine).collect(),
+        pods: (0..number).map(placed).collect(),
+        all_pods: true,
+        budgets: Some(Vec::new()),
+        ..Placement::default()
+    }
+}
+
+fn request(machines: &[usize]) -> Request {
+    Request {
+        machines: machines.iter().map(|number| format!("worker-{number}")).collect(),
+        parallel: 1,
+        cordon: true,
+        settings: Settings { conn_evict_rate: 100, ..Settings::default() },
+        skip: Vec::new(),
+    }
+}
+
+fn planned(world: &World, placement: &Placement, request: &Request) -> Drain {
+    let picture = picture(world, &mk::id(ApiVersion::V2beta1), mk::at(1));
+    plan(world, &picture, placement, request).expect("a plan").expect("pods are there")
+}
+
+fn blocked(drain: &Drain) -> Option<&'static str> {
+    let first = drain.findings.iter().find(|it| it.severity == Severity::Blocked);
+    (drain.decision == Decision::Refused).then(|| first.map_or("", |it| it.id))
+}
+
+fn budget(current: u64, desired: u64) -> Budget {
+    Budget {
+        namespace: "mq".into(),
+        name: "emqx".into(),
+        selector: Some(vec![Requirement {
+            key: "app".into(),
+            operator: "In".into(),
+            values: vec!["emqx".into()],
+        }]),
+        current_healthy: Some(current),
+        desired_healthy: Some(desired),
+        evicts_unready: false,
+    }
+}
+
+fn entry(number: usize, stage: Stage) -> Evacuation {
+    Evacuation {
+        node: mk::core(number),
+        state: if stage == Stage::Prohibiting { "prohibiting".into() } else { "evicting_conns".into() },
+        stage,
+        recipients: Vec::new(),
+        conn_evict_rate: Some(10),
+        sess_evict_rate: Some(10),
+        initial_connections: Some(10),
+        connections: Some(0),
+        initial_sessions: Some(10),
+        sessions: Some(0),
+    }
+}
+
+#[test]
+fn a_node_without_pods_of_an_instance_has_no_plan() {
+    let world = world(&[1, 1, 1], Load::default());
+    let mut placement = placement(3);
+    placement.machines.push(Machine { name: "worker-9".into(), ready: true, ..Machine::default() });
+    let picture = picture(&world, &mk::id(ApiVersion::V2beta1), mk::at(1));
+    assert_eq!(plan(&world, &picture, &placement, &request(&[9])), Ok(None));
+}
+
+#[test]
+fn cores_are_moved_from_the_highest_number_down_and_the_plan_names_clients_and_seconds() {
+    let world = world(&[500, 200, 300, 0], Load::default());
+    let drain = planned(&world, &placement(4), &request(&[0, 2]));
+    let pods: Vec<&str> = drain.steps.iter().map(|step| step.pod.as_str()).collect();
+    assert_eq!(pods, ["emqx-core-2", "emqx-core-0"]);
+    assert_eq!((drain.steps[0].connections, drain.steps[0].sessions), (Some(300), Some(300)));
+    assert_eq!(blocked(&drain), None, "{:?}", drain.findings);
+    // 100 a second are shared by both.
+    assert_eq!(drain.settings.conn_evict_rate, 50);
+    assert_eq!(drain.steps[1].seconds, Some(60 + 10 + 60));
+}
+
+#[test]
+fn pods_of_several_nodes_are_evacuated_together_so_that_each_client_is_disconnected_once() {
+    let world = world(&[500, 500, 500, 500], Load::default());
+    let drain = planned(&world, &placement(4), &request(&[0, 1]));
+    assert!(drain.together, "{drain:?}");
+    assert_eq!(drain.disconnections, 1000);
+    assert!((drain.disconnections_per_client - 1.0).abs() < 0.001);
+}
+
+#[test]
+fn where_too_few_nodes_remain_pods_are_evacuated_in_turn_and_the_plan_warns_of_repeated_disconnections() {
+    let world = world(&[400, 400, 400], Load::default());
+    let mut placement = placement(3);
+    placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
+    let drain = planned(&world, &placement, &request(&[0, 1]));
+    assert!(!drain.together);
+    // 400 of the first; half of them land on the second, which then holds 600.
+    assert_eq!(drain.disconnections, 1000);
+    assert!((drain.disconnections_per_client - 1.25).abs() < 0.001, "{}", drain.disconnections_per_client);
+    assert_eq!(blocked(&drain), None, "{:?}", drain.findings);
+    assert!(drain.findings.iter().any(|it| it.id == "sequential-disconnects"), "{:?}", drain.findings);
+}
+
+#[test]
+fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not_ready() {
+    let world = world(&[100, 100, 100, 100], Load::default());
+    let mut placement = placement(4);
+    for (current, desired, unready, refused) in [
+        (4, 3, false, None),
+        (4, 4, false, Some("disruption-budget")),
+        (4, 4, true, None),
+        (1, 0, false, Some("disruption-budget")),
+    ] {
+        placement.budgets = Some(vec![Budget { evicts_unready: unready, ..budget(current, desired) }]);
+        let drain = planned(&world, &placement, &request(&[0]));
+        assert_eq!(blocked(&drain), refused, "{current} of {desired}: {:?}", drain.findings);
+    }
+    // Both at once would need two pods fewer: they are evacuated one after the other.
+    placement.budgets = Some(vec![budget(4, 3)]);
+    let drain = planned(&world, &placement, &request(&[0, 1]));
+    assert_eq!((blocked(&drain), drain.together), (None, false));
+    placement.budgets = Some(vec![budget(4, 3), budget(4, 3)]);
+    let drain = planned(&world, &placement, &request(&[0]));
+    assert_eq!(blocked(&drain), Some("disruption-budget"));
+    assert!(drain.message.contains("2 PodDisruptionBudgets"), "{}", drain.message);
+}
+
+#[test]
+fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
+    let world = world(&[100, 100, 100, 100], Load::default());
+    let of = |change: &dyn Fn(&mut Placement)| {
+        let mut placement = placement(4);
+        change(&mut placement);
+        let drain = planned(&world, &placement, &request(&[0]));
+        (blocked(&drain), drain.message)
+    };
+    assert_eq!(of(&|_| {}).0, None);
+    let (id, message) = of(&|it| {
+        for machine in &mut it.machines[1..] {
+            machine.cordoned = true;
+        }
+    });
+    assert_eq!(id, Some("no-room"));
+    assert!(message.contains("3 cordoned"), "{message}");
+    let (id, message) = of(&|it| {
+        for machine in &mut it.machines[1..] {
+            machine.allocatable.memory = 1 << 30;
+        }
+    });
+    assert_eq!(id, Some("no-room"));
+    assert!(message.contains("free CPU, memory or pods"), "{message}");
+    let tainted = Taint { key: "dedicated".into(), value: "db".into(), effect: "NoSchedule".into() };
+    assert_eq!(
+        of(&|it| it.machines[1..].iter_mut().for_each(|machine| machine.taints.push(tainted.clone()))).0,
+        Some("no-room")
+    );
+    let app = Requirement { key: "app".into(), operator: "In".into(), values: vec!["emqx".into()] };
+    assert_eq!(of(&|it| it.pods[0].apart_from.push(vec![app.clone()])).0, Some("no-room"));
+    let here = Requirement {
+        key: "kubernetes.io/hostname".into(),
+        operator: "In".into(),
+        values: vec!["worker-0".into()],
+    };
+    let bound: Alternatives = vec![vec![here]];
+    let (id, message) = of(&|it| {
+        it.pods[0].claims.push("data-0".into());
+        it.volumes.push(Volume { namespace: "mq".into(), claim: "data-0".into(), affinity: bound.clone() });
+    });
+    assert_eq!(id, Some("volume-bound"));
+    assert!(message.contains("data-0") && message.contains("worker-0"), "{message}");
+}
+
+#[test]
+fn all_nodes_at_once_and_a_single_replica_are_refused() {
+    let three = world(&[1, 1, 1], Load::default());
+    let drain = planned(&three, &placement(3), &request(&[0, 1, 2]));
+    assert_eq!(drain.decision, Decision::Refused);
+    assert!(
+        drain.findings.iter().any(|it| it.id == "no-room" && it.message.contains("no other Kubernetes node"))
+    );
+    let one = world(&[1], Load::default());
+    let mut placement = placement(1);
+    placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
+    let drain = planned(&one, &placement, &request(&[0]));
+    assert_eq!(drain.decision, Decision::Refused);
+    assert!(drain.findings.iter().any(|it| it.id == "single-replica"), "{:?}", drain.findings);
+}
+
+#[test]
+fn a_pod_that_stays_and_is_not_ready_refuses_the_drain() {
+    let mut world = world(&[1, 1, 1], Load::default());
+    world.apply(mk::is_pod(Pod { ready: false, ..pod(2) }));
+    let drain = planned(&world, &placement(3), &request(&[0]));
+    assert_eq!(blocked(&drain), Some("pods-not-ready"));
+}
+
+fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
+    let one = |number: &usize| DrainedPod {
+        pod: PodName::from(format!("{SET}-{number}")),
+        uid: format!("uid-{SET}-{number}"),
+        node: Some(mk::core(*number)),
+        machine: format!("worker-{number}"),
+        set: SET.into(),
+        started,
+    };
+    numbers.iter().map(one).collect()
+}
+
+fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<Act>, Vec<Standing>) {
+    let id = mk::id(ApiVersion::V2beta1);
+    let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
+    let run = Run { id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
+    (next(world, run, mk::at(1)), standings(world, run, mk::at(1)))
+}
+
+fn evict(number: usize) -> Act {
+    Act::Evict { pod: PodName::from(format!("{SET}-{number}")), uid: format!("uid-{SET}-{number}") }
+}
+
+fn start(number: usize) -> Act {
+    Act::StartEvacuation { node: mk::core(number), uid: format!("uid-{SET}-{number}") }
+}
+
+#[test]
+fn a_pod_is_evicted_only_when_emqx_reports_that_it_is_empty() {
+    let pods = stored_pods(&[0], false);
+    let of = |counts: &[u64], load: Load| acts(&world(counts, load), &pods, false).0;
+    assert_eq!(of(&[9, 9, 9, 9], Load::default()), [start(0)]);
+    let evicting = Load { evacuations: vec![entry(0, Stage::EvictingConns)], ..Load::default() };
+    assert!(matches!(&of(&[5, 9, 9, 9], evicting)[..], [Act::Wait(_)]));
+    let empty = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    assert_eq!(of(&[0, 9, 9, 9], empty.clone()), [evict(0)]);
+    assert!(matches!(&of(&[1, 9, 9, 9], empty)[..], [Act::Wait(_)]), "a client is counted on it");
+}
+
+#[test]
+fn nothing_is_concluded_from_an_old_answer_of_emqx() {
+    let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    let world = world(&[0, 9, 9, 9], load);
+    let id = mk::id(ApiVersion::V2beta1);
+    let pods = stored_pods(&[0], true);
+    let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
+    let run = Run { id: &id, pods: &pods, sizes: &sizes, together: false, parallel: 1, fresh_seconds: 10 };
+    assert!(matches!(&next(&world, run, mk::at(60))[..], [Act::Wait(_)]));
+}
+
+#[test]
+fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
+    let pods = stored_pods(&[1, 0], false);
+    assert_eq!(acts(&world(&[9, 9, 9, 9], Load::default()), &pods, true).0, [start(1), start(0)]);
+    assert_eq!(acts(&world(&[9, 9, 9, 9], Load::default()), &pods, false).0, [start(1)]);
+    let load = Load {
+        evacuations: vec![entry(1, Stage::Prohibiting), entry(0, Stage::Prohibiting)],
+        ..Load::default()
+    };
+    let mut world = world(&[0, 0, 9, 9], load);
+    assert_eq!(acts(&world, &pods, true).0, [evict(1)]);
+    // The first is being deleted: the second waits until its set is complete.
+    world.apply(mk::is_pod(Pod { deleting: Some(mk::at(1)), ..pod(1) }));
+    let (next, stands) = acts(&world, &pods, true);
+    assert!(matches!(&next[..], [Act::Wait(_)]), "{next:?}");
+    assert_eq!(stands, [Standing::Replacing, Standing::Empty]);
+}
+
+#[test]
+fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_stopped() {
+    let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    let mut world = world(&[0, 9, 9, 9], load.clone());
+    world.apply(mk::is_pod(Pod { uid: "another".into(), ready: false, ..pod(0) }));
+    let ours = acts(&world, &stored_pods(&[0], true), false);
+    assert_eq!(ours.0, [Act::StopEvacuation { node: mk::core(0) }]);
+    assert_eq!(ours.1, [Standing::Replacing]);
+    let (foreign, _) = acts(&world, &stored_pods(&[0], false), false);
+    assert!(matches!(&foreign[0], Act::Needs(what) if what.contains("did not start it")), "{foreign:?}");
+    world.apply(mk::fact(1, News::Load(Load::default())));
+    world.apply(mk::is_pod(Pod { uid: "another".into(), ..pod(0) }));
+    assert_eq!(acts(&world, &stored_pods(&[0], true), false), (vec![Act::Done], vec![Standing::Done]));
+}
+
+#[test]
+fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
+    let mut world = world(&[9, 9, 9], Load::default());
+    world.apply(set(4));
+    let unschedulable = crate::model::Condition {
+        kind: "PodScheduled".into(),
+        status: "False".into(),
+        reason: "Unschedulable".into(),
+        ..crate::model::Condition::default()
+    };
+    let pending = Pod {
+        uid: "another".into(),
+        ready: false,
+        containers_ready: false,
+        phase: "Pending".into(),
+        conditions: vec![unschedulable],
+        ..pod(3)
+    };
+    world.apply(mk::is_pod(pending));
+    let (next, _) = acts(&world, &stored_pods(&[3], true), false);
+    assert!(matches!(&next[..], [Act::Missing(why)] if why.contains("Unschedulable")), "{next:?}");
+}
+
+#[test]
+fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
+    let mut world = world(&[9, 9, 9, 9], Load::default());
+    let mut nodes: Vec<Node> = mk::nodes(&[9, 9, 9, 9]);
+    nodes.remove(0);
+    world.apply(mk::fact(1, News::Nodes(nodes)));
+    world.apply(mk::is_pod(Pod { ready: false, containers_ready: false, ..pod(0) }));
+    assert_eq!(acts(&world, &stored_pods(&[0], false), false).0, [evict(0)]);
+}
+
+#[test]
+fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_same_is_continued() {
+    let mut world = world(&[9, 9, 9, 9], Load::default());
+    let state = DrainState {
+        version: 1,
+        time: mk::at(0),
+        machines: vec!["worker-1".into()],
+        pods: stored_pods(&[1], true),
+        connections: Some(36),
+        reason: None,
+    };
+    let stored = OperationState {
+        instance: mk::id(ApiVersion::V2beta1),
+        owner: "instance".into(),
+        uid: "config".into(),
+        guard: None,
+        drain: Some(state.clone()),
+    };
+    world.apply(mk::fact(0, News::Is(Object::State(Box::new(stored)))));
+    let other = planned(&world, &placement(4), &request(&[0]));
+    assert_eq!(blocked(&other), Some("drain-unfinished"));
+    let same = planned(&world, &placement(4), &request(&[1]));
+    assert!(same.resumed && same.pods[0].started, "{same:?}");
+    assert_eq!(DrainState::parse(&state.text()), Some(state));
+}

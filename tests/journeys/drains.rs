@@ -1,0 +1,257 @@
+//! Drains of Kubernetes nodes: on every API version, with something in the way, interrupted, and undone.
+
+use kubectl_emqx::sim::Scenario;
+use serde_json::{Value, json};
+
+use crate::bench::{Cluster, until};
+
+const QUICK: &str =
+    "--conn-evict-rate 4000 --sess-evict-rate 4000 --wait-health-check 1s --wait-takeover 1s --yes";
+const SLOW: &str = "--conn-evict-rate 5 --wait-health-check 1s --wait-takeover 1s --yes";
+
+/// Four nodes that hold clients, each on a Kubernetes node of its own, and what else is given.
+fn scenario(api: &str, more: &str) -> Scenario {
+    let text = format!(
+        "name: drained\napi: {api}\nnodes:\n  - {{role: core, connections: 500, offlineSessions: 30}}\n  - {{role: core, count: 3, connections: 500, offlineSessions: 20}}\n{more}\n"
+    );
+    Scenario::from_yaml(&text).expect("a scenario")
+}
+
+fn cluster(more: &str) -> Cluster {
+    Cluster::inside(scenario("v2beta1", more), 40.0)
+}
+
+fn cuts(cluster: &Cluster) -> u64 {
+    cluster.parts().emqx.with(|broker| broker.tally.cuts)
+}
+
+fn clients(cluster: &Cluster) -> u64 {
+    cluster.parts().emqx.with(|broker| broker.members().map(|(_, node)| node.connections).sum())
+}
+
+fn machine(cluster: &Cluster, name: &str) -> Value {
+    cluster.api("GET", &format!("/api/v1/nodes/{name}"), "").1
+}
+
+fn pods_on(cluster: &Cluster, name: &str) -> Vec<String> {
+    let (_, list) = cluster.api("GET", "/api/v1/namespaces/mq/pods", "");
+    let pods = list["items"].as_array().cloned().unwrap_or_default();
+    let here = pods.iter().filter(|pod| pod["spec"]["nodeName"] == name);
+    here.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
+}
+
+fn budget(cluster: &Cluster, spec: &Value) {
+    let body = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "emqx"},
+        "spec": spec});
+    let path = "/apis/policy/v1/namespaces/mq/poddisruptionbudgets";
+    assert_eq!(cluster.api("POST", path, &body.to_string()).0, 201);
+    until("it is counted", || {
+        cluster.api("GET", &format!("{path}/emqx"), "").1["status"]["currentHealthy"] == 4
+    });
+}
+
+fn selector() -> Value {
+    json!({"matchLabels": {"apps.emqx.io/instance": "emqx"}})
+}
+
+#[test]
+fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once() {
+    for api in ["v1beta4", "v2beta1", "v2", "v3beta1"] {
+        // Operator 3.x stops evacuations that it did not start.
+        let silent = if api == "v3beta1" { "operatorAlive: false" } else { "" };
+        let cluster = Cluster::inside(scenario(api, silent), 40.0);
+        let skip = if api == "v3beta1" { "--skip-check operator-ends-evacuation" } else { "" };
+        if api == "v3beta1" {
+            cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("apps.emqx.io/paused");
+        }
+        let plan = cluster
+            .run("drain sim-3 --dry-run=client -o json --skip-check operator-ends-evacuation")
+            .exits(0)
+            .json();
+        assert_eq!(
+            (&plan["kind"], &plan["disconnections"], &plan["verdict"]),
+            (&"Drain".into(), &500.into(), &Value::Null)
+        );
+        let moved = pods_on(&cluster, "sim-3");
+        assert_eq!(moved.len(), 1, "{api}");
+        assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null(), "a dry run cordons nothing");
+        let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip} --timeout 60s -o jsonl"));
+        assert_eq!(ran.code, Some(0), "{api}\n{ran}");
+        let ran = ran.verdict("done").says("kubectl drain sim-3 --ignore-daemonsets");
+        let last = ran.events().pop().expect("a verdict");
+        assert_eq!((&last["operation"], &last["percent"]), (&"drain".into(), &100.into()), "{ran}");
+        assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{api}\n{ran}");
+        assert!(pods_on(&cluster, "sim-3").is_empty(), "{api}");
+        let node = machine(&cluster, "sim-3");
+        assert_eq!(node["spec"]["unschedulable"], true);
+        assert!(node["metadata"]["annotations"]["cli.emqx.io/cordoned"].is_string(), "{node:#}");
+        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        // Again: nothing is left to do.
+        cluster.run("drain sim-3 --yes").exits(0).says("no EMQX pod").says("kubectl drain sim-3");
+        cluster.run("drain sim-3 --yes --error-unchanged").exits(3);
+    }
+}
+
+#[test]
+fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_twice() {
+    let cluster = cluster("");
+    let ran = cluster.run(&format!("drain sim-0 sim-1 {QUICK} -o json --timeout 60s")).exits(0);
+    let drain = ran.json();
+    assert_eq!(drain["verdict"], "done", "{ran}");
+    assert_eq!((&drain["together"], &drain["disconnections"]), (&true.into(), &1000.into()), "{ran}");
+    assert_eq!(drain["disconnectionsPerClient"], 1.0, "{ran}");
+    let states: Vec<&str> =
+        drain["steps"].as_array().into_iter().flatten().filter_map(|it| it["state"].as_str()).collect();
+    assert_eq!(states, ["done", "done"], "{ran}");
+    assert_eq!((cuts(&cluster), clients(&cluster)), (1000, 2000), "{ran}");
+}
+
+#[test]
+fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_tried_again() {
+    let cluster = cluster("");
+    budget(&cluster, &json!({"minAvailable": 4, "selector": selector()}));
+    let ran = cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("PodDisruptionBudget emqx");
+    assert!(ran.err.contains("hint: kubectl get pdb"), "{ran}");
+    assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null(), "nothing was done");
+    assert_eq!(cuts(&cluster), 0);
+    let mut going = cluster.start(&format!("drain sim-3 {QUICK} --skip-check disruption-budget"));
+    going.until("is not evicted yet: Cannot evict pod");
+    let path = "/apis/policy/v1/namespaces/mq/poddisruptionbudgets/emqx";
+    assert_eq!(cluster.api("DELETE", path, "").0, 200);
+    going.end().exits(0).says("done: 1 pod moved off sim-3");
+    assert_eq!(clients(&cluster), 2000);
+}
+
+#[test]
+fn a_pod_for_which_there_is_no_room_is_refused_before_and_one_that_does_not_come_back_is_a_stall() {
+    let cluster = cluster("podsPerKubernetesNode: 1");
+    cluster
+        .run(&format!("drain sim-3 {QUICK}"))
+        .fails(6)
+        .says("there is no room for")
+        .says("3 without enough free");
+    assert_eq!(cuts(&cluster), 0);
+    let ran = cluster.run(&format!("drain sim-3 {QUICK} --skip-check no-room")).exits(4);
+    let ran = ran.says("stalled").says("Unschedulable");
+    assert!(ran.err.contains("next: kubectl emqx drain sim-3"), "{ran}");
+    // Uncordoned, the pod starts where it was.
+    cluster.run("drain sim-3 --undo --yes").exits(0).shows("node/sim-3 uncordoned");
+    until("it runs again", || {
+        cluster.run("nodes -o json").json()["items"]
+            .as_array()
+            .is_some_and(|it| it.iter().filter(|row| row["ready"] == true).count() == 4)
+    });
+    assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null());
+    cluster.run("drain sim-3 --undo --yes").exits(0).says("nothing to undo");
+    assert_eq!(clients(&cluster), 2000);
+}
+
+#[test]
+fn an_evacuation_that_a_replacement_restores_from_its_volume_is_stopped() {
+    let cluster = cluster("persistentVolumes: true");
+    let ran = cluster
+        .run(&format!("drain sim-3 {QUICK} --timeout 60s"))
+        .exits(0)
+        .says("EMQX restored the evacuation");
+    assert!(ran.out.contains("done"), "{ran}");
+    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    // Another client's evacuation is named, and left alone.
+    let node = cluster.run("nodes -o json").json()["items"][0].clone();
+    let (name, pod) = (node["node"].as_str().expect("a node"), node["pod"].as_str().expect("a pod"));
+    cluster.run(&format!("evacuate start {pod} {QUICK} --watch")).exits(0);
+    let place =
+        cluster.api("GET", &format!("/api/v1/namespaces/mq/pods/{pod}"), "").1["spec"]["nodeName"].clone();
+    let mut going = cluster.start(&format!("drain {} {QUICK}", place.as_str().expect("a place")));
+    going.until("this drain did not start it");
+    cluster.run(&format!("evacuate stop {name} --yes")).exits(0);
+    going.end().exits(0);
+    assert_eq!(clients(&cluster), 2000);
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_any_step_it_continues_when_it_is_run_again() {
+    for step in ["begins", "disconnecting clients", "is empty", "is evicted", "is deleted"] {
+        let cluster = cluster("persistentVolumes: true");
+        let mut going =
+            cluster.start("drain sim-3 --conn-evict-rate 50 --wait-health-check 1s --wait-takeover 1s --yes");
+        going.until(step);
+        going.signal("KILL");
+        going.end();
+        // Its lease runs out first.
+        let mut ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s"));
+        until("the lease runs out", || {
+            let refused = ran.code == Some(6) && ran.err.contains("another process of kubectl-emqx");
+            if refused {
+                ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s"));
+            }
+            !refused
+        });
+        assert_eq!(ran.code, Some(0), "{step}\n{ran}");
+        assert!(pods_on(&cluster, "sim-3").is_empty(), "{step}\n{ran}");
+        assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{step}\n{ran}");
+        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_it_says_what_goes_on_and_an_undo_puts_back_only_what_it_did() {
+    let cluster = cluster("");
+    let other = machine(&cluster, "sim-2");
+    let mut cordoned = other.clone();
+    cordoned["spec"]["unschedulable"] = json!(true);
+    assert_eq!(cluster.api("PUT", "/api/v1/nodes/sim-2", &cordoned.to_string()).0, 200);
+    let mut going = cluster.start(&format!("drain sim-2 sim-3 {SLOW}"));
+    going.until("disconnecting clients");
+    // A second one is refused and names the first.
+    let second = cluster
+        .run(&format!("drain sim-3 {QUICK}"))
+        .fails(6)
+        .says("another process of kubectl-emqx is at work on it");
+    assert!(second.err.contains(&format!("(process {})", going.pid())), "{second}");
+    going.signal("INT");
+    let ran = going.end();
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(
+        ran.err.contains("EMQX continues to evacuate") && ran.err.contains("drain sim-2 sim-3 --undo"),
+        "{ran}"
+    );
+    cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
+    let ran = cluster.run("drain sim-2 sim-3 --undo --yes").exits(0).says("was cordoned by another client");
+    assert_eq!(ran.out.trim(), "node/sim-3 uncordoned", "{ran}");
+    assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null());
+    assert_eq!(machine(&cluster, "sim-2")["spec"]["unschedulable"], true);
+    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    assert_eq!(pods_on(&cluster, "sim-3").len(), 1);
+}
+
+#[test]
+fn what_cannot_be_drained_is_refused_with_the_reason() {
+    let cluster = cluster("kubernetesNodes: 5");
+    let drain = |flags: &str| cluster.run(&format!("drain {flags}"));
+    drain("sim-4 --yes")
+        .exits(0)
+        .says("no EMQX pod of namespace mq runs on sim-4")
+        .says("kubectl drain sim-4");
+    drain("worker-9 --yes").fails(1).says("no Kubernetes node worker-9").says("sim-0, sim-1");
+    drain("sim-0 sim-1 sim-2 sim-3 sim-4 --yes").fails(6);
+    drain("sim-0").fails(6).says("--yes");
+    drain("").fails(2);
+    drain("sim-0 --parallel 0 --yes").fails(2).says("--parallel");
+    drain("sim-0 --dry-run=server").fails(2).says("--dry-run");
+    drain("sim-0 --dry-run=client --watch").fails(2).says("--watch");
+    drain("sim-0 --watch -o json --yes").fails(2).says("-o jsonl");
+    drain("sim-0 --undo --no-cordon --yes").fails(2).says("--undo");
+    drain("sim-0 --skip-check volume-bound --yes").fails(2).says("cannot be skipped");
+    drain("sim-0 --timeout 0 --yes").fails(2);
+    drain("sim-0 --yes --context viewer").fails(6).says("you may not");
+    drain("sim-0 --undo --yes").exits(0).says("nothing to undo");
+    let timed = drain(&format!("sim-0 {SLOW} --timeout 1s")).fails(5);
+    assert!(timed.err.contains("--undo puts back"), "{timed}");
+    drain("sim-0 --undo --yes -o json").exits(0).shows("reverted");
+    assert!(cluster.run("evacuate list").exits(0).err.contains("no EMQX node"));
+    // Without a cordon the node takes pods again, and only what was there is moved.
+    drain(&format!("sim-0 {QUICK} --no-cordon --timeout 60s")).exits(0).says("done");
+    assert!(machine(&cluster, "sim-0")["spec"]["unschedulable"].is_null());
+}
