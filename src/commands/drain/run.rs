@@ -258,9 +258,12 @@ impl<'a> Runner<'a> {
             match act {
                 Act::Done => {}
                 Act::Wait(why) => {
-                    if let Some(end) =
-                        self.wait(&why, why.starts_with("waiting for").then_some(STARTING_SECONDS), now)
-                    {
+                    if let Some(end) = self.wait(&why, None, now) {
+                        return Ok(Some(end));
+                    }
+                }
+                Act::Starting(why) => {
+                    if let Some(end) = self.wait(&why, Some(STARTING_SECONDS), now) {
                         return Ok(Some(end));
                     }
                 }
@@ -322,7 +325,7 @@ impl<'a> Runner<'a> {
                     Err(problem) => Err(problem),
                 }
             }
-            Act::Wait(_) | Act::Missing(_) | Act::Needs(_) | Act::Done => Ok(()),
+            Act::Wait(_) | Act::Starting(_) | Act::Missing(_) | Act::Needs(_) | Act::Done => Ok(()),
         };
         match outcome {
             Ok(()) => {

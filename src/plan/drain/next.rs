@@ -42,6 +42,8 @@ pub enum Act {
     },
     /// Nothing; why.
     Wait(String),
+    /// Nothing; which replacement has not started yet.
+    Starting(String),
     /// A replacement does not come up; why.
     Missing(String),
     /// Nothing that we may do: what somebody else has to do.
@@ -323,12 +325,12 @@ fn absent(view: &View<'_>, lacking: &[(&str, u64)]) -> Act {
                 (None, true, _) => "it is not ready yet".to_owned(),
             };
             let message = format!("waiting for {} of {set}: {why}", row.label());
-            return if row.pod_reason.is_some() { Act::Missing(message) } else { Act::Wait(message) };
+            return if row.pod_reason.is_some() { Act::Missing(message) } else { Act::Starting(message) };
         }
     }
     let parts: Vec<String> =
         lacking.iter().map(|(set, lacks)| format!("{} of {set}", plural(*lacks, "new pod"))).collect();
-    Act::Wait(format!("waiting for {}", parts.join(", ")))
+    Act::Starting(format!("waiting for {}", parts.join(", ")))
 }
 
 /// How each pod stands, in their order.

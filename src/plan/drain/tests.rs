@@ -326,7 +326,7 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     // The first is being deleted: the second waits until its set is complete.
     world.apply(mk::is_pod(Pod { deleting: Some(mk::at(1)), ..pod(1) }));
     let (next, stands) = acts(&world, &pods, true);
-    assert!(matches!(&next[..], [Act::Wait(_)]), "{next:?}");
+    assert!(matches!(&next[..], [Act::Starting(_)]), "{next:?}");
     assert_eq!(stands, [Standing::Replacing, Standing::Empty]);
 }
 
