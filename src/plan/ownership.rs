@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::record::PlanRecord;
 use crate::model::human::seconds_between;
-use crate::model::{InstanceId, Load, NodeName, Phase, Rebalance, RunningRebalance, Stage, World};
+use crate::model::{InstanceId, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Stage, World};
 
 /// Seconds by which a wait may last longer than requested, for the operator's and our own delays between two requests.
 const WAIT_SLACK_SECONDS: u64 = 60;
@@ -133,6 +133,25 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
 /// Whether the object says Processing while EMQX lists nothing that it can have started.
 pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))
+}
+
+/// Seconds after the start of an object in which EMQX may not list it: states arrive 0.1 s after `Processing` [OP-8], and the
+/// object's times are whole seconds.
+const START_SECONDS: i64 = 2;
+
+/// Whether the object says Processing and EMQX's last answer is from before its start: EMQX was not asked about it.
+pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
+    let object = &seen.value;
+    // The operator's clock may be ahead of ours: the object was not observed later than now.
+    let began = object.started.or(object.created).map_or(seen.at, |began| began.min(seen.at));
+    object.phase == Phase::Processing && answered.as_second() < began.as_second() + START_SECONDS
+}
+
+/// The object of an instance that says Processing and about which EMQX was not asked since its start.
+pub fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<&'w Rebalance> {
+    let answered = world.load.as_ref()?.at;
+    let found = world.rebalances_of(id).into_iter().find(|seen| starting(seen, answered));
+    found.map(|seen| &seen.value)
 }
 
 /// What [`not_run`] means, and what becomes of the object.
@@ -259,6 +278,18 @@ mod tests {
         let names: Vec<String> =
             running(&world, &mk::id(ApiVersion::V2beta1)).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["golden".to_owned(), format!("coordinator/{}", mk::core(7))]);
+    }
+
+    #[test]
+    fn an_answer_of_emqx_from_before_the_start_of_an_object_is_no_answer_about_it() {
+        let seen = |at: i64| Seen {
+            at: mk::at(at),
+            value: object(Phase::Processing, |it| it.started = Some(mk::at(10))),
+        };
+        assert!(starting(&seen(10), mk::at(9)) && starting(&seen(10), mk::at(11)));
+        assert!(!starting(&seen(10), mk::at(12)));
+        // The operator's clock is ahead: the object was observed before the time that it claims.
+        assert!(!starting(&seen(2), mk::at(4)));
     }
 
     #[test]

@@ -219,7 +219,8 @@ pub fn running(check: &Check<'_>) -> Option<String> {
 /// The same, for whoever has no plan.
 pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Option<String> {
     if assessment::current_load(world, picture, picture.now).is_some() {
-        return ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
+        let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
+        return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
     }
     // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
     let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));

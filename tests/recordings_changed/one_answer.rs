@@ -1,12 +1,15 @@
 //! All outputs give the same answer at every step of every recording.
 
+use jiff::Timestamp;
+use kubectl_emqx::model::{Fact, Instance, InstanceId, InstanceKind, News, Object};
+
 use super::real_emqx::polled;
 use super::tale::{REBALANCES, Tale, UPGRADES};
 
 #[path = "../support/one_answer.rs"]
 mod outputs;
 
-use outputs::{Outputs, alone};
+use outputs::Outputs;
 
 /// What differs in a recording, at most a few of it.
 fn differences(name: &str, tale: &Tale, without_kubernetes: bool) -> Vec<String> {
@@ -34,4 +37,10 @@ fn every_output_gives_the_same_answer_at_every_step_of_the_recorded_emqx() {
     let all = super::real_emqx::ALL.into_iter().chain(["emqx-5.8-evacuation-restart"]);
     let found: Vec<String> = all.flat_map(|name| differences(name, &polled(name), true)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The fact that an EMQX without Kubernetes is there, for recordings of EMQX alone.
+fn alone(at: Timestamp) -> Fact {
+    let id = InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() };
+    Fact { at, news: News::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod apply;
+mod one_answer;
 mod stuck;
 mod tape;
 mod v1beta4;

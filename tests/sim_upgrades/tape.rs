@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubectl_emqx::commands::replay::Teller;
@@ -19,8 +19,8 @@ use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Verdict
 use kubectl_emqx::plan::upgrade::ask::{Ask, Settled, Wanted};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast};
 use kubectl_emqx::replay::Recording;
-use kubectl_emqx::seam::Translate;
-use kubectl_emqx::sim::scenario::Api as Version;
+use kubectl_emqx::seam::{Moment, Translate};
+use kubectl_emqx::sim::scenario::{Api as Version, Strategy};
 use kubectl_emqx::sim::{self, Running, Scenario};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
@@ -86,6 +86,25 @@ impl Stage {
     pub(crate) async fn change(&self, spec: Value) {
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.instances().patch(&self.instance, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Creates a Rebalance of the instance.
+    pub(crate) async fn rebalance(&self, name: &str, wanted: &Strategy) {
+        let kind = self.resource("apps.emqx.io", "v2beta1", "Rebalance", "rebalances");
+        let mut spec = json!({ "instanceName": self.instance, "rebalanceStrategy": {
+            "connEvictRate": wanted.conn_evict_rate, "sessEvictRate": wanted.sess_evict_rate,
+            "waitHealthCheck": wanted.wait_health_check, "waitTakeover": wanted.wait_takeover,
+            "absConnThreshold": wanted.abs_conn_threshold, "absSessThreshold": wanted.abs_sess_threshold,
+            "relConnThreshold": wanted.rel_conn_threshold.to_string(),
+            "relSessThreshold": wanted.rel_sess_threshold.to_string(),
+        } });
+        if self.api == Version::V1beta4 {
+            spec["instanceKind"] = json!("EmqxEnterprise");
+        }
+        let object = json!({ "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+            "metadata": { "name": name }, "spec": spec });
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        kind.create(&PostParams::default(), &object).await.unwrap();
     }
 
     pub(crate) fn object(&self, plural: &str, name: &str) -> Value {
@@ -209,6 +228,11 @@ pub(crate) struct Told {
 impl Tape {
     fn open(&self) -> Recording {
         Recording::open(&self.0, Rc::new(Wire)).unwrap()
+    }
+
+    /// What each line reports.
+    pub(crate) fn moments(&self) -> Vec<Moment> {
+        self.open().map(|moment| moment.unwrap()).collect()
     }
 
     /// The steps that the follower tells.

@@ -6,12 +6,15 @@ use jiff::tz::TimeZone;
 use kubectl_emqx::cli::intent::Output;
 use kubectl_emqx::model::form::Look;
 use kubectl_emqx::model::{
-    Event, EventType, Instance, InstanceId, Operation, Phase, Rebalance, Strategy, Verdict, World,
+    Backend, Event, EventType, InstanceId, Operation, Phase, Rebalance, Strategy, Verdict, World,
 };
 use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
+use kubectl_emqx::plan::picture::picture;
+use kubectl_emqx::plan::preflight::{self, Wish};
 use kubectl_emqx::plan::reach::Asked;
+use kubectl_emqx::plan::rebalance::{Decision, Return};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::status::{status, status_with};
 use kubectl_emqx::plan::tape::{Operations, Tape, Told};
@@ -80,7 +83,11 @@ impl Outputs {
         for id in ids {
             self.steps += 1;
             let found = self.compare(&id, &events, at);
-            self.differences.extend(found.into_iter().map(|difference| format!("{t}: {difference}")));
+            for difference in found {
+                if !self.differences.iter().any(|known| known.ends_with(&difference)) {
+                    self.differences.push(format!("{t}: {difference}"));
+                }
+            }
         }
     }
 
@@ -89,6 +96,7 @@ impl Outputs {
         let of = status_with(&self.world, id, &self.operations, now);
         let listed = items(&assess(&self.world, id, &self.operations, now));
         agree(&of, &listed, &mut found);
+        self.plan(&of, id, now, &mut found);
         self.events(&of, events, &mut found);
         let once = status(&self.world, id, now);
         let mut fresh = Operations::of(id);
@@ -103,6 +111,54 @@ impl Outputs {
             self.head(&of, id, &mut found);
         }
         found
+    }
+
+    /// What a plan with EMQX's defaults decides, and what the checks find, against `status`.
+    fn plan(&self, of: &Status, id: &InstanceId, now: Timestamp, found: &mut Vec<String>) {
+        let shown = picture(&self.world, id, now);
+        let wish = Wish {
+            strategy: &Strategy::default(),
+            back: Return::default(),
+            backend: Backend::Rebalance,
+            name: None,
+            allowed: None,
+            skip: &[],
+        };
+        let planned = preflight::plan(&self.world, &shown, wish);
+        let decision = planned.as_ref().ok().map(|plan| plan.decision);
+        let has = |id: &str| {
+            planned.as_ref().is_ok_and(|plan| plan.findings.iter().any(|finding| finding.id == id))
+        };
+        // An end that is being verified is shown as running, and EMQX does not list it any more.
+        let verifying =
+            of.message.contains("its end is being verified") || of.message.contains("EMQX does not run it");
+        let refused = match of.operation {
+            Operation::Rebalance if !verifying && of.verdict != Verdict::Unknown => Some("already-running"),
+            Operation::Evacuation => Some("evacuation-running"),
+            Operation::Purge => Some("purge-running"),
+            _ if !of.membership.discrepancies.is_empty() => Some("membership"),
+            _ => None,
+        };
+        let said = || format!("{:?} {:?} ({})", of.operation, of.verdict, of.message);
+        if let Some(refused) = refused.filter(|refused| planned.is_ok() && !has(refused)) {
+            found.push(format!("{}, the plan does not find {refused}: {planned:?}", said()));
+        }
+        let open = of.operation != Operation::None || of.verdict != Verdict::Idle;
+        if decision == Some(Decision::Go) && open && !verifying && of.operation != Operation::Upgrade {
+            found.push(format!("{}, a plan would go", said()));
+        }
+        if decision == Some(Decision::Go) && of.verdict == Verdict::Idle && !of.uneven {
+            found.push(format!("{}, a plan would go", said()));
+        }
+        if of.operation == Operation::Upgrade && decision == Some(Decision::Go) {
+            found.push(format!("{}, a plan of a rebalance would go", said()));
+        }
+        // Without Kubernetes there is no object, and what is not its own is not checked.
+        let alone = self.world.instance(id).is_some_and(|instance| instance.standalone);
+        let offered = !alone && of.next.as_deref().is_some_and(|next| next.contains("rebalance plan"));
+        if offered && decision == Some(Decision::Refused) && !has("overshoot") {
+            found.push(format!("the plan is offered and refused: {planned:?}"));
+        }
     }
 
     /// The last event of each operation against the status after it.
@@ -280,11 +336,4 @@ fn printed(of: &Status, listed: &[RebalanceItem], now: Timestamp, found: &mut Ve
             found.push(format!("the document of the list lacks {}", is["name"]));
         }
     }
-}
-
-/// The fact that an EMQX without Kubernetes is there, for recordings of EMQX alone.
-pub(crate) fn alone(at: Timestamp) -> kubectl_emqx::model::Fact {
-    use kubectl_emqx::model::{Fact, InstanceKind, News, Object};
-    let id = InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() };
-    Fact { at, news: News::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
 }

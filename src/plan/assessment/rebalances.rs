@@ -1,7 +1,7 @@
 //! Every rebalance of an instance at one moment: those that EMQX lists, those that wait for an operator, and past ones.
 
 use crate::model::human::seconds_between;
-use crate::model::{InstanceId, Phase, Rebalance, Verdict};
+use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
 use super::super::follow::Run;
 use super::super::progress::Counts;
@@ -80,7 +80,7 @@ pub(super) fn all(current: &Current<'_>, id: &InstanceId, operations: &Operation
             continue;
         }
         let run = runs.iter().copied().find(|run| is(run));
-        found.push(without_entry(object, run, current));
+        found.push(without_entry(seen, run, current));
     }
     found
 }
@@ -128,7 +128,8 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
 }
 
 /// An object that EMQX does not list, or of which that is not known.
-fn without_entry(object: &Rebalance, run: Option<&Run>, current: &Current<'_>) -> RebalanceStatus {
+fn without_entry(seen: &Seen<Rebalance>, run: Option<&Run>, current: &Current<'_>) -> RebalanceStatus {
+    let object = &seen.value;
     let of = |verdict, message| {
         let is = RebalanceStatus::new(&object.name, Some(object), verdict, message);
         let since = object.started.or(object.created);
@@ -148,6 +149,12 @@ fn without_entry(object: &Rebalance, run: Option<&Run>, current: &Current<'_>) -
             };
             let is = of(Verdict::Running, format!("the operator reports Processing; {why}"));
             return RebalanceStatus { open: object.deleting.is_none(), ..is };
+        }
+        (Phase::Processing, Some(_))
+            if current.world.load.as_ref().is_some_and(|load| ownership::starting(seen, load.at)) =>
+        {
+            let message = "the operator reports Processing; EMQX has not been asked since it began";
+            return of(Verdict::Running, message.to_owned()).open();
         }
         (Phase::Processing, Some(_)) => {
             let is = of(Verdict::Unknown, ownership::not_run_message().to_owned());

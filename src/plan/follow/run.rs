@@ -514,7 +514,9 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
         let whole = remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients);
         run.total = whole.map(|whole| whole.seconds);
     }
-    if run.total.is_none() && run.begin_known {
+    // How much was evicted before the first look is not known: elapsed time is no work, and would rise while nothing moves.
+    let known = run.stage_seen || matches!(entry.stage, Stage::WaitHealthCheck | Stage::WaitTakeover);
+    if run.total.is_none() && run.begin_known && known {
         run.total = Some(seconds_between(run.began, now).saturating_add(left.seconds));
     }
     if let Some(total) = run.total {
