@@ -327,6 +327,14 @@ fn no_better(ending: &Ending<'_>) -> bool {
     if ending.counted_since.is_some() {
         return false;
     }
+    // EMQX starts only where donors hold more: counts in which they do not are from later, and are no start.
+    let held_more = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+        let start = ending.start.and_then(|start| start.means(ending.donors, ending.recipients, of));
+        start.is_some_and(|(gave, got)| gave > got)
+    };
+    if !held_more(Counts::connections) && !held_more(Counts::offline) {
+        return false;
+    }
     let no_better = |of: fn(&Counts, &NodeName) -> Option<u64>| {
         let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, of);
         let before = ending.start.and_then(means);

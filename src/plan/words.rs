@@ -63,7 +63,10 @@ fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
     match nodes.len() {
         1 => format!("{one} {}", run.label(&nodes[0])),
         2..=NAMED => {
-            format!("{one}s {}", nodes.iter().map(|node| run.label(node)).collect::<Vec<_>>().join(" "))
+            // EMQX lists them in the order of the request, reversed.
+            let mut labels: Vec<String> = nodes.iter().map(|node| run.label(node).to_owned()).collect();
+            labels.sort();
+            format!("{one}s {}", labels.join(" "))
         }
         more => plural(more as u64, one),
     }

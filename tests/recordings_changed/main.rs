@@ -11,6 +11,7 @@
 mod every_line;
 mod laws;
 mod one_answer;
+mod order;
 mod real_emqx;
 mod stories;
 mod tale;
