@@ -45,7 +45,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     }
     let hands = &hands;
     let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
-    gather::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
+    Box::pin(gather::ask_twice(hands, std::slice::from_mut(&mut gathered))).await?;
     let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
     let says = |live: &Live| {
         hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
@@ -76,7 +76,9 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     let mut operations = Operations::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     match fresh.backend {
-        Backend::Rebalance => create(hands, intent, &wanted, gathered, fresh, &name, operations).await,
+        Backend::Rebalance => {
+            Box::pin(create(hands, intent, &wanted, gathered, fresh, &name, operations)).await
+        }
         Backend::Emqx => start(hands, intent, gathered, fresh, operations).await,
     }
 }
@@ -291,7 +293,7 @@ async fn stay(
     let face = Face::of(hands, follow, false).planned(plan);
     let following = Following::new(gathered, operations, name, face);
     let want = Following::wants(follow);
-    Following { want, timeout: follow.timeout, ..following }.run(hands).await
+    Box::pin(Following { want, timeout: follow.timeout, ..following }.run(hands)).await
 }
 
 /// The running operation, otherwise one that an operator has yet to start; for the other commands.

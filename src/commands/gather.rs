@@ -270,6 +270,7 @@ const CONFIRMING: u32 = 5;
 /// without it is not its end. Returns as soon as EMQX lists it.
 pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
     let doubtful = |it: &Gathered| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
+    announce(hands, gathered);
     let asked = gathered.iter_mut().filter(|it| doubtful(it)).map(async |it| {
         for _ in 0..CONFIRMING {
             tokio::time::sleep(ASK_AGAIN.div_f64(hands.clock.speed().max(1.0))).await;
@@ -283,6 +284,18 @@ pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), P
         Ok(())
     });
     join_all(asked).await.into_iter().collect()
+}
+
+/// Prints what is waited for: up to 10 s pass.
+fn announce(hands: &Hands, gathered: &[Gathered]) {
+    for it in gathered {
+        let Some(object) = ownership::suggested(&it.world, &it.id, hands.clock.now()) else { continue };
+        hands.printer.notice(&format!(
+            "{} may still run, and EMQX does not list it: EMQX is asked again for up to {} s",
+            object.name,
+            ASK_AGAIN.as_secs() * u64::from(CONFIRMING)
+        ));
+    }
 }
 
 /// Lists the instance and its rebalances again.

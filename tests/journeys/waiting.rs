@@ -116,7 +116,10 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
         // The operator was faster than this test: there is nothing to see.
         return;
     }
-    let list = demo.run("rebalance list -o json").exits(0).json();
+    let ran = demo.run("rebalance list -o json").exits(0);
+    let waits =
+        format!("{name} may still run, and EMQX does not list it: EMQX is asked again for up to 10 s");
+    let list = ran.says(&waits).json();
     assert_eq!(list["items"][0]["verdict"], "unknown", "{list:#}");
     let message = list["items"][0]["message"].as_str().expect("a message");
     assert!(message.contains("EMQX does not run it") && message.contains("starts nothing"), "{message}");
