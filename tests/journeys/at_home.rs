@@ -72,6 +72,7 @@ fn every_flag_of_our_own_has_a_variable_on_every_verb() {
             "replay" => Some("recording"),
             "completion" => Some("bash"),
             "evacuate start" => Some("emqx-core-0"),
+            "drain" => Some("sim-0"),
             _ => None,
         });
         // What it comes to does not matter: only which variables are looked up.
