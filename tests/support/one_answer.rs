@@ -73,7 +73,9 @@ impl Outputs {
         let Moment { t, at, change, facts, .. } = moment;
         let told = Told { t, at, change, facts };
         update(&mut self.view, Msg::Told(told.clone()));
-        let (events, _) = self.tape.take(&mut self.world, &mut self.operations, told);
+        let (mut events, _) = self.tape.take(&mut self.world, &mut self.operations, told);
+        // A line that comes because 30 s have passed may belong to a second before this step.
+        events.retain(|event| event.verdict.is_some() || event.time == at);
         update(&mut self.view, Msg::Tick(at));
         self.view.refresh();
         // What is listed at the beginning is one step.
