@@ -23,7 +23,9 @@ fn differences(name: &str, tape: &Tape) -> Vec<String> {
         }
         same
     });
-    moments.into_iter().for_each(|moment| outputs.take(moment));
+    for moment in moments {
+        outputs.take(moment);
+    }
     assert!(outputs.steps > 20, "{name}: {} steps", outputs.steps);
     outputs.differences.into_iter().take(5).map(|difference| format!("{name} {difference}")).collect()
 }
