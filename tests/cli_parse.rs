@@ -78,6 +78,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         completion install
         demo
         demo serve
+        drain
         evacuate
         evacuate list
         evacuate start
@@ -104,7 +105,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         version
         watch
     ");
-    for line in ["drain", "check", "report"] {
+    for line in ["scale", "check", "report"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }
