@@ -243,7 +243,10 @@ async fn krew_finds_installs_upgrades_and_removes_it() {
 
     machine.ok("kubectl", &["krew", "update"]);
     let found = machine.ok("kubectl", &["krew", "search", "emqx"]);
-    assert!(found.contains("Rebalance, evacuate and upgrade EMQX clusters") && found.contains("no"), "{found}");
+    assert!(
+        found.contains("Rebalance, evacuate and upgrade EMQX clusters") && found.contains("no"),
+        "{found}"
+    );
     let installed = machine.ok("kubectl", &["krew", "install", "emqx"]);
     assert!(installed.contains("kubectl emqx demo"), "the caveats are shown: {installed}");
 

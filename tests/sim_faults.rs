@@ -226,7 +226,7 @@ async fn a_token_nobody_knows_is_not_let_in_and_nonsense_is_answered() {
     assert_eq!(send(bearer("stranger", "/api/v1/namespaces/mq/pods", "GET", "")).await, 401);
     let rebalances = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances";
     for (path, method, body, status) in [
-        ("/api/v1/nodes", "GET", "", 404),
+        ("/api/v1/componentstatuses", "GET", "", 404),
         ("//", "GET", "", 404),
         ("/api/v1/namespaces/mq/pods/%ff%00", "GET", "", 404),
         ("/api/v1/namespaces/mq/pods?limit=many", "GET", "", 400),
