@@ -209,7 +209,7 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
         let done = cluster.apply_instance(&change, false, DryRun::No).await.expect("it is stored");
         let fields = ["/metadata/annotations/cli.emqx.io~1upgrade".to_owned()];
         let problem = cluster.remove_fields(&there, &fields).await.expect_err("it is another by now");
-        assert!(problem.why.contains("meanwhile"), "{problem}");
+        assert!(problem.why.contains("in the meantime"), "{problem}");
         let after = cluster.remove_fields(&done.object, &fields).await.expect("it is as it was seen");
         assert!(after.object["metadata"]["annotations"].get("cli.emqx.io/upgrade").is_none());
 

@@ -15,7 +15,7 @@ pub(super) struct DrainArgs {
     /// Kubernetes nodes
     #[arg(value_name = "KUBERNETES-NODE", required = true, value_parser = value::target)]
     pub(super) machines: Vec<String>,
-    /// Replicant pods of one instance that are moved at a time; cores always go one by one
+    /// Replicants of one instance moved at a time; cores always go one by one
     #[arg(long, value_name = "N", default_value = "1", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) parallel: u64,
     /// Do not cordon the nodes
