@@ -21,7 +21,7 @@ pub(super) struct DrainArgs {
     /// Do not cordon the nodes
     #[arg(long)]
     pub(super) no_cordon: bool,
-    /// Put back what a drain did not move: stop the evacuations that it started, and uncordon the nodes that it cordoned
+    /// Undo what was not moved: stop the evacuations and uncordon the nodes of a drain
     #[arg(long)]
     pub(super) undo: bool,
     /// Print how far each evacuation is, not only the steps
