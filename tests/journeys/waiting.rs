@@ -128,7 +128,8 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
         demo.parts().emqx.with(|broker| broker.members().map(|(_, node)| node.name.clone()).collect());
     let order = RebalanceOrder {
         nodes: Some(nodes.clone()),
-        conn_rate: 1,
+        // It must not come to its end before the last command of this test.
+        wait_health_check: std::time::Duration::from_hours(1),
         conn: Threshold { abs: 0.5, rel: 1.0 },
         ..RebalanceOrder::default()
     };
