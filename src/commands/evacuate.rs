@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 
 use super::face::Face;
 use super::gather::{self, Gathered};
@@ -27,9 +27,6 @@ mod stop;
 
 /// How often EMQX is asked, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
-
-/// Facts that are taken in before the next refresh.
-const BURST: usize = 4096;
 
 /// `evacuate` and its subcommands.
 pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
@@ -475,14 +472,15 @@ async fn follow(
             _ = beat.tick() => None,
         };
         let mut facts: Vec<_> = first.into_iter().collect();
-        while facts.len() < BURST {
-            let Some(Some(fact)) = emqx.next().now_or_never() else { break };
-            facts.push(fact);
-        }
+        gather::burst(&mut facts, &mut objects);
+        gather::burst(&mut facts, &mut emqx);
         for fact in facts {
             if let Some(notice) = gathered.world.apply(fact).notice {
                 face.notice(hands, &notice);
             }
+        }
+        if gathered.move_along(hands) {
+            emqx = gathered.broker.follow(POLL).fuse();
         }
     }
 }

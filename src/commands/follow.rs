@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -21,10 +21,6 @@ use crate::seam::Want;
 
 /// Interval of EMQX requests, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
-
-/// Limit of the facts applied before the next refresh, so that a burst of a thousand pods is one refresh and a flood cannot
-/// block the keyboard.
-const BURST: usize = 4096;
 
 /// How long a guard may take to tidy up after the verdict, by the clock on the wall.
 const TIDY: Duration = Duration::from_mins(1);
@@ -196,14 +192,8 @@ impl Following {
             };
             let mut facts = std::mem::take(&mut heard);
             facts.extend(first);
-            while facts.len() < BURST {
-                let Some(Some(fact)) = objects.next().now_or_never() else { break };
-                facts.push(fact);
-            }
-            while facts.len() < BURST {
-                let Some(Some(fact)) = emqx.next().now_or_never() else { break };
-                facts.push(fact);
-            }
+            gather::burst(&mut facts, &mut objects);
+            gather::burst(&mut facts, &mut emqx);
             for fact in facts {
                 if let Some(notice) = self.gathered.world.apply(fact).notice {
                     self.face.notice(hands, &notice);

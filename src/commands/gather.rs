@@ -4,6 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::FusedStream;
+use futures::{FutureExt, StreamExt};
 
 use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
@@ -15,6 +17,18 @@ use crate::seam::{Broker, Scope, Want};
 
 /// Limit of the instances named in an error.
 const NAMED: usize = 5;
+
+/// Limit of the facts applied before the next refresh, so that a burst of a thousand pods is one refresh and a flood cannot
+/// block the keyboard.
+const BURST: usize = 4096;
+
+/// Adds the facts that are there already, without waiting for more.
+pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> + Unpin)) {
+    while facts.len() < BURST {
+        let Some(Some(fact)) = stream.next().now_or_never() else { break };
+        facts.push(fact);
+    }
+}
 
 /// One cluster with its world and the way to its EMQX.
 pub struct Gathered {

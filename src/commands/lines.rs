@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 
 use super::face::Face;
 use super::gather::{self, Gathered};
@@ -20,9 +20,6 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// The same while nothing does.
 const IDLE: Duration = Duration::from_secs(10);
-
-/// Facts that are taken in before the next look.
-const BURST: usize = 4096;
 
 /// Tells what goes on.
 pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outcome {
@@ -81,10 +78,7 @@ pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outco
             _ = beat.tick() => None,
         };
         let mut facts: Vec<Fact> = first.into_iter().collect();
-        while facts.len() < BURST {
-            let Some(Some(fact)) = objects.next().now_or_never() else { break };
-            facts.push(fact);
-        }
+        gather::burst(&mut facts, &mut objects);
         gather::take(hands, &mut gathered.world, facts);
     }
 }

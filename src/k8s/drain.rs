@@ -138,7 +138,7 @@ pub(super) async fn uncordon(cluster: &Cluster, machine: &str) -> Result<Cordon,
     set(cluster, machine, &Value::Null, false).await
 }
 
-/// Writes the cordon of a node together with our mark, if the node is as it was read: whoever cordons it in between keeps it.
+/// Writes the cordon of a node together with our mark, if the node is as it was read: a cordon that another client adds before the write stays theirs.
 async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> Result<Cordon, Problem> {
     let what = format!("cannot {} Kubernetes node {machine}", if cordoned { "cordon" } else { "uncordon" });
     for _ in 0..TRIES {

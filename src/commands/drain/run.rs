@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -27,9 +27,6 @@ mod progress;
 
 /// How often EMQX is asked, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
-
-/// Facts that are taken in before the next refresh.
-const BURST: usize = 4096;
 
 /// What was done is not done again within this time, by the clock on the wall: its effect has to be seen first.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -156,7 +153,7 @@ impl<'a> Runner<'a> {
         loop {
             let turn = {
                 let mut turn = std::pin::pin!(self.turn(gathered, waiting));
-                // EMQX is reached over one connection, which the stream may hold: it goes on meanwhile.
+                // EMQX is reached over one connection, which the stream may hold: both streams are read during the turn.
                 loop {
                     tokio::select! {
                         biased;
@@ -188,14 +185,8 @@ impl<'a> Runner<'a> {
             };
             let mut facts = std::mem::take(&mut heard);
             facts.extend(first);
-            while facts.len() < BURST {
-                let Some(Some(fact)) = objects.next().now_or_never() else { break };
-                facts.push(fact);
-            }
-            while facts.len() < BURST {
-                let Some(Some(fact)) = emqx.next().now_or_never() else { break };
-                facts.push(fact);
-            }
+            gather::burst(&mut facts, &mut objects);
+            gather::burst(&mut facts, &mut emqx);
             for fact in facts {
                 if let Some(notice) = gathered.world.apply(fact).notice {
                     self.hands.printer.notice(&notice);

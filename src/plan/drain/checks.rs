@@ -136,7 +136,7 @@ fn too_parallel(drain: &Drain, picture: &Picture, request: &Request) -> Option<F
     )
 }
 
-/// What a budget says of so many of its ready pods that become not ready and are evicted one after another.
+/// Whether a budget allows `unready` of its ready pods to become not ready and to be evicted one after another.
 fn allows(budget: &Budget, unready: u64) -> Option<bool> {
     if budget.evicts_unready {
         return Some(true);
@@ -151,7 +151,7 @@ fn protected<'p>(drain: &'p Drain, placement: &'p Placement) -> impl Iterator<It
     present(drain).filter_map(|step| placement.pod(&step.uid))
 }
 
-/// Whether every budget allows that so many pods are evacuated at once.
+/// Whether every budget allows `at_once` of the pods to be evacuated at the same time.
 pub(super) fn budgets_allow(drain: &Drain, placement: &Placement, at_once: u64) -> bool {
     let Some(budgets) = &placement.budgets else { return false };
     budgets.iter().all(|budget| {

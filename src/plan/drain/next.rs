@@ -46,7 +46,7 @@ pub enum Act {
     Starting(String),
     /// A replacement does not come up; why.
     Missing(String),
-    /// Nothing that we may do: what somebody else has to do.
+    /// What another client has to do before the drain can continue.
     Needs(String),
     /// Nothing any more: every pod was moved.
     Done,

@@ -68,7 +68,7 @@ pub enum Act {
     Forget,
     /// Nothing; why.
     Wait(String),
-    /// Nothing that we may do: somebody else has to, and what.
+    /// What another client has to do before the upgrade can continue.
     Needs(String),
     /// Nothing any more.
     Done,
