@@ -110,6 +110,13 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     let strategy = "--conn-evict-rate 200 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
     let ran = demo.run(&format!("rebalance apply --yes {strategy}")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
+    // Without stored states the object is nobody's: the last refusal of this test needs them.
+    until("the operator has stored states, or is done", || {
+        let status = &demo.rebalance(&name)["status"];
+        status["rebalanceStates"].as_array().is_some_and(|states| !states.is_empty())
+            || status["phase"] == "Completed"
+            || status["phase"] == "Failed"
+    });
     demo.faults().set_operator_alive(false);
     until("EMQX is done", || demo.parts().emqx.with(|broker| broker.rebalances().is_empty()));
     if demo.rebalance(&name)["status"]["phase"] != "Processing" {
