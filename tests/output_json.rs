@@ -215,6 +215,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
         duration_seconds: None,
         backend: Backend::Rebalance,
         terminating: true,
+        alarm: false,
     };
     let now = at("2026-11-23T10:14:52Z");
     assert_eq!(

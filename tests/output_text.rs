@@ -403,6 +403,7 @@ fn items() -> Vec<RebalanceItem> {
         duration_seconds: Some(98),
         backend: Backend::Rebalance,
         terminating: false,
+        alarm: false,
     };
     vec![
         item("emqx-20261123-101000", Some("Failed"), Verdict::Balanced, "2553.33 <= 2340.00 x 1.1"),

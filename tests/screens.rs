@@ -84,9 +84,9 @@ fn colour_only_underlines_what_a_word_says() {
     };
     assert!(colours(&buffer) > 0);
     assert_eq!(colours(&idle().buffer(80, 24)), 0, "no colour where none is wanted");
-    // Only what every terminal lets its user choose, on whichever background.
-    let sixteen = [Color::Reset, Color::Green, Color::Yellow, Color::Red, Color::Cyan];
-    assert!(buffer.content().iter().all(|cell| sixteen.contains(&cell.fg) && cell.bg == Color::Reset));
+    // Only colours that are readable on every background: none of the first sixteen, which terminals choose for themselves.
+    let known = |colour: Color| matches!(colour, Color::Reset | Color::Indexed(16..));
+    assert!(buffer.content().iter().all(|cell| known(cell.fg) && cell.bg == Color::Reset));
 }
 
 #[test]
@@ -349,6 +349,46 @@ fn missing_clients_are_on_the_screen_however_small_it_is() {
         assert!(screen.contains("4,000 clients missing"), "{width}x{height}\n{screen}");
     }
     assert!(bench.screen(80, 24).contains("0% of the evicted arrived"), "{}", bench.screen(80, 24));
+}
+
+/// A rebalance whose evicted clients do not come back, a minute after its eviction began.
+fn astray() -> Bench {
+    let (names, donors): (Vec<String>, Vec<String>) =
+        ((0..4).map(core).collect(), (0..3).map(|it| node(&core(it))).collect());
+    let load = |state: &str| {
+        serde_json::json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0],
+            "coordinator_node": donors[0], "state": state, "donors": donors, "recipients": [node(&core(3))],
+            "connection_eviction_rate": 10, "session_eviction_rate": 10}]})
+    };
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    bench.learn(5, cluster(5, &names, &UNEVEN, &load("wait_health_check")));
+    for second in 15..94_u64 {
+        let each = (second - 14) * 10;
+        let counts = [3333 - each, 3333 - each, 3334 - each, 0];
+        let at = second.cast_signed();
+        bench.learn(at, cluster(at, &names, &counts, &load("evicting_conns")));
+    }
+    bench.tick(93);
+    bench
+}
+
+#[test]
+fn clients_that_do_not_come_back_turn_the_headline_and_ring_the_bell_once() {
+    let mut bench = astray();
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("2,370 of 10,000 clients are offline and do not come back"), "{screen}");
+        insta::assert_snapshot!(format!("stop_it_{width}x{height}"), screen);
+    }
+    assert!(bench.screen(80, 24).contains("0 of 2,370 evicted clients reached emqx-core-66c88f5c8-3"));
+    let alarms: Vec<&Effect> =
+        bench.effects.iter().filter(|effect| matches!(effect, Effect::Alarm(_))).collect();
+    let [Effect::Alarm(title)] = alarms.as_slice() else { panic!("{alarms:?}") };
+    assert!(title.starts_with("emqx: STOP IT: ") && title.is_ascii(), "{title}");
+    // The status of the same moment says the same, and what to type.
+    let board = bench.state.board().expect("a board");
+    assert!(board.status.message.contains("STOP IT: 2,370 of"), "{}", board.status.message);
+    assert_eq!(board.status.next.as_deref(), Some("kubectl emqx rebalance stop emqx"));
 }
 
 #[test]

@@ -45,8 +45,10 @@ pub async fn run(hands: &Hands, intent: &List) -> Outcome {
 }
 
 fn hint(hands: &Hands, items: &[RebalanceItem]) {
-    let running = items.iter().find(|item| !item.verdict.final_word());
+    let running =
+        items.iter().find(|item| item.alarm).or_else(|| items.iter().find(|item| !item.verdict.final_word()));
     hands.printer.next(&match running {
+        Some(item) if item.alarm => format!("kubectl emqx rebalance stop {}", item.name),
         Some(item) => format!("kubectl emqx rebalance watch {}", item.name),
         None => "kubectl emqx rebalance plan".to_owned(),
     });

@@ -1,6 +1,6 @@
 //! Colours and symbols. Colour only underlines what a word already says, and every symbol has an ASCII twin.
 
-use anstyle::{AnsiColor, Style};
+use anstyle::{Ansi256Color, Style};
 
 use crate::model::Verdict;
 
@@ -44,33 +44,41 @@ impl Tone {
         }
     }
 
-    /// As escape sequences. Only the sixteen colours that every terminal lets its user choose, so that it reads on light
-    /// and on dark.
-    pub fn style(self) -> Style {
-        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    /// The colour, by its number in the 256 colours that terminals share: none of the first sixteen, which each terminal
+    /// chooses for itself, so that yellow may be unreadable on white. Each is readable on a black and on a white background,
+    /// and they differ for people who do not distinguish red and green (tests below).
+    const fn colour(self) -> Option<u8> {
         match self {
-            Self::Plain => Style::new(),
-            Self::Good => colour(AnsiColor::Green),
-            Self::Warning => colour(AnsiColor::Yellow),
-            Self::Bad => colour(AnsiColor::Red).bold(),
-            Self::Busy => colour(AnsiColor::Cyan),
-            Self::Faint => Style::new().dimmed(),
-            Self::Strong => Style::new().bold(),
+            Self::Plain | Self::Faint | Self::Strong => None,
+            Self::Good => Some(29),
+            Self::Warning => Some(130),
+            Self::Bad => Some(196),
+            Self::Busy => Some(27),
         }
+    }
+
+    const fn bold(self) -> bool {
+        matches!(self, Self::Bad | Self::Strong)
+    }
+
+    /// As escape sequences.
+    pub fn style(self) -> Style {
+        let style = Style::new().fg_color(self.colour().map(|number| Ansi256Color(number).into()));
+        let style = if self.bold() { style.bold() } else { style };
+        if self == Self::Faint { style.dimmed() } else { style }
     }
 
     /// As a style of ratatui's.
     pub fn ratatui(self) -> ratatui::style::Style {
         use ratatui::style::{Color, Modifier, Style};
-        match self {
-            Self::Plain => Style::new(),
-            Self::Good => Style::new().fg(Color::Green),
-            Self::Warning => Style::new().fg(Color::Yellow),
-            Self::Bad => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
-            Self::Busy => Style::new().fg(Color::Cyan),
-            Self::Faint => Style::new().add_modifier(Modifier::DIM),
-            Self::Strong => Style::new().add_modifier(Modifier::BOLD),
+        let mut style = Style::new();
+        if let Some(number) = self.colour() {
+            style = style.fg(Color::Indexed(number));
         }
+        if self.bold() {
+            style = style.add_modifier(Modifier::BOLD);
+        }
+        if self == Self::Faint { style.add_modifier(Modifier::DIM) } else { style }
     }
 }
 
@@ -183,5 +191,65 @@ impl Theme {
     /// The same for several lines, which stay lines.
     pub fn clean_lines(self, text: &str) -> String {
         text.lines().map(|line| self.clean(line) + "\n").collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLOURED: [Tone; 4] = [Tone::Good, Tone::Warning, Tone::Bad, Tone::Busy];
+
+    /// Red, green and blue of a colour of the cube, from 0 to 1, linear.
+    fn linear(tone: Tone) -> [f64; 3] {
+        const LEVELS: [f64; 6] = [0.0, 95.0, 135.0, 175.0, 215.0, 255.0];
+        let number = usize::from(tone.colour().expect("a colour") - 16);
+        [number / 36, number / 6 % 6, number % 6].map(|level| {
+            let value = LEVELS[level] / 255.0;
+            if value <= 0.04 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    fn luminance([red, green, blue]: [f64; 3]) -> f64 {
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    }
+
+    #[test]
+    fn every_colour_is_readable_on_a_black_and_on_a_white_background() {
+        for tone in COLOURED {
+            let own = luminance(linear(tone)) + 0.05;
+            let (white, black) = (1.05 / own, own / 0.05);
+            assert!(white >= 3.9 && black >= 3.9, "{tone:?}: {white:.2} on white, {black:.2} on black");
+        }
+    }
+
+    #[test]
+    fn the_colours_differ_for_people_who_do_not_distinguish_red_and_green() {
+        // Viénot, Brettel and Mollon 1999, on linear values: protanopia and deuteranopia.
+        let views = [[0.112_38, 0.887_62], [0.292_75, 0.707_25]];
+        for [red, green] in views {
+            let seen = |tone: Tone| {
+                let [r, g, b] = linear(tone);
+                let both = red * r + green * g;
+                [both, b].map(|value| value.powf(1.0 / 2.2))
+            };
+            for (place, one) in COLOURED.iter().enumerate() {
+                for other in &COLOURED[place + 1..] {
+                    let (one_seen, other_seen) = (seen(*one), seen(*other));
+                    let apart = (one_seen[0] - other_seen[0]).hypot(one_seen[1] - other_seen[1]);
+                    let bold = one.bold() != other.bold();
+                    assert!(apart >= 0.25 || bold, "{one:?} and {other:?}: {apart:.2}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_forms_of_a_tone_have_the_same_colour() {
+        for tone in COLOURED {
+            let number = tone.colour().expect("a colour");
+            assert_eq!(tone.ratatui().fg, Some(ratatui::style::Color::Indexed(number)));
+            assert!(tone.style().render().to_string().contains(&format!("38;5;{number}m")));
+        }
     }
 }

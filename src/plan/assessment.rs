@@ -170,6 +170,10 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
 /// The command that follows from it. A plan is named only where no check refuses it.
 fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<String> {
     let name = &of.picture.instance.name;
+    if let Some(bad) = of.rebalances.iter().find(|rebalance| rebalance.alarm.is_some()) {
+        let several = of.operations.len() > 1;
+        return Some(format!("kubectl emqx rebalance stop {}", if several { &bad.name } else { name }));
+    }
     match of.operations.first() {
         Some(first) => match first.operation {
             Operation::Rebalance if of.operations.len() > 1 => {

@@ -26,11 +26,13 @@ use crate::model::{
 };
 use crate::plan::judge;
 
+mod alarm;
 mod endings;
 mod losses;
 mod report;
 mod run;
 
+pub use alarm::Alarm;
 pub use losses::LostNode;
 pub use run::{Run, RunKey};
 
@@ -142,6 +144,9 @@ impl Follower {
             }
         }
         self.absorb_losses(world, now, &mut events);
+        for run in self.runs.iter_mut().filter(|run| run.ended.is_none() && run.verdict.is_none()) {
+            alarm::observe(run, world, now, &mut events);
+        }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
         self.deleted_instances(world, now, &mut events);

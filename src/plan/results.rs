@@ -133,6 +133,9 @@ pub struct RebalanceItem {
     /// Whether its deletion was asked for.
     #[serde(skip)]
     pub terminating: bool,
+    /// Whether it should be stopped.
+    #[serde(skip)]
+    pub alarm: bool,
 }
 
 impl RebalanceItem {
@@ -154,6 +157,7 @@ impl RebalanceItem {
             duration_seconds,
             backend: Backend::Rebalance,
             terminating: object.deleting.is_some(),
+            alarm: false,
         }
     }
 }
@@ -175,9 +179,10 @@ pub fn items(assessment: &Assessment) -> Vec<RebalanceItem> {
             duration_seconds: is.duration_seconds,
             backend: Backend::Emqx,
             terminating: false,
+            alarm: false,
         },
     };
-    assessment.rebalances.iter().map(item).collect()
+    assessment.rebalances.iter().map(|is| RebalanceItem { alarm: is.alarm.is_some(), ..item(is) }).collect()
 }
 
 /// What `apply` did.

@@ -1,6 +1,6 @@
 //! The messages of a rebalance, for every output of the program.
 
-use super::follow::Run;
+use super::follow::{Alarm, Run};
 use super::progress::Counts;
 use super::upgrade::ask::Settled;
 use super::upgrade::pace::Pace;
@@ -177,14 +177,9 @@ pub fn missing(run: &Run) -> Option<String> {
     })
 }
 
-/// Clients are evicted and do not arrive.
-pub fn astray(run: &Run, ratio: f64) -> String {
-    format!(
-        "only {} of the evicted arrived on recipients: the load balancer routes them elsewhere, or they stay away; kubectl \
-         emqx rebalance stop {} ends it",
-        share(ratio),
-        run.name
-    )
+/// A reason to stop a running rebalance, with the command that stops it.
+pub fn stop_it(run: &Run, alarm: &Alarm) -> String {
+    format!("{}; kubectl emqx rebalance stop {} stops it", alarm.sentence(), run.name)
 }
 
 /// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.

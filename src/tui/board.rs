@@ -9,11 +9,11 @@ use unicode_width::UnicodeWidthStr;
 use super::history::History;
 use super::order::{Order, SortBy};
 use crate::model::human::seconds_between;
-use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, World};
+use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, World};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::follow::Run;
+use crate::plan::follow::{Alarm, Run};
 use crate::plan::goal::{Goals, goals};
 use crate::plan::membership::Membership;
 use crate::plan::next::{evacuations, seconds_left, wait_left};
@@ -31,10 +31,10 @@ pub enum Group {
     /// No upgrade.
     #[default]
     All,
-    /// Of the set that is wanted.
-    New,
-    /// Of the set that is left.
+    /// Of the previous revision.
     Old,
+    /// Of the target revision.
+    New,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,14 +60,20 @@ pub struct Row {
     pub serving: Option<bool>,
     /// Its part in the running operation.
     pub part: Option<Part>,
-    /// Its short state.
+    /// Its short state, in words.
     pub state: String,
+    /// EMQX's own name of the state of its evacuation.
+    pub emqx_state: Option<String>,
+    /// What comes next, in a few words: `2s left`, `of about 800`.
+    pub note: String,
     /// What the state means.
     pub tone: Tone,
     /// Live clients.
     pub connections: Option<u64>,
     /// What it held when what runs began.
     pub start: Option<u64>,
+    /// What a full bar stands for, where that is its own start: of a node that is being emptied.
+    pub scale: Option<u64>,
     /// What it will hold at the end; while nothing runs, the mean.
     pub goal: Option<u64>,
     /// Clients more or fewer per second.
@@ -131,6 +137,8 @@ pub struct Widths {
     pub name: usize,
     /// Of states.
     pub state: usize,
+    /// Of notes.
+    pub note: usize,
     pub set: usize,
     pub version: usize,
     /// Whether cores and replicants are among them.
@@ -200,12 +208,17 @@ impl Board {
                 _ => None,
             };
             row.start = node.and_then(|node| held_at_start(node, active, &evacuations));
-            state(row, &evacuations, waits);
+            state(row, &evacuations, waits, theme);
+        }
+        if upgrading {
+            let began = upgrade.as_ref().map(|run| run.began);
+            draining(&mut rows, &evacuations, history, began, theme);
         }
         let names = shorten(Some(&id.name), rows.iter().map(label), theme);
         for (row, name) in rows.iter_mut().zip(names) {
             row.name = theme.clean(&name);
             row.state = theme.clean(&row.state);
+            row.note = theme.clean(&row.note);
         }
         let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
         let most = rows.iter().flat_map(|row| [row.connections, row.goal, row.start]).flatten();
@@ -268,6 +281,7 @@ impl Board {
         for row in self.shown() {
             widths.name = widths.name.max(row.name.width());
             widths.state = widths.state.max(row.state.width());
+            widths.note = widths.note.max(row.note.width());
             widths.set = widths.set.max(row.set.as_deref().map_or(0, UnicodeWidthStr::width));
             widths.version = widths.version.max(row.version.as_deref().map_or(0, UnicodeWidthStr::width));
             cores |= row.role == Some(Role::Core);
@@ -288,6 +302,11 @@ impl Board {
     /// Whether the counts are EMQX's own; else the operator's copy.
     pub fn from_emqx(&self) -> bool {
         self.status.nodes.iter().all(|node| node.source == crate::model::Source::Emqx)
+    }
+
+    /// Why the running rebalance should be stopped.
+    pub fn alarm(&self) -> Option<&Alarm> {
+        self.run.as_ref()?.alarm()
     }
 
     /// A row by its key.
@@ -400,17 +419,37 @@ fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
     }
 }
 
+/// The stage of an evacuation, in words.
+pub fn stage_words(stage: &Stage, theme: Theme) -> String {
+    match stage {
+        Stage::WaitHealthCheck => "leaving Service".to_owned(),
+        Stage::EvictingConns => "disconnecting".to_owned(),
+        Stage::WaitTakeover => "session takeover".to_owned(),
+        Stage::EvictingSessions => "moving sessions".to_owned(),
+        Stage::Prohibiting => format!("{} empty", theme.symbols().done),
+        Stage::Unknown(text) => text.clone(),
+    }
+}
+
 /// The short state, with the remaining seconds of a known wait.
-fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>) {
+fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, theme: Theme) {
     match row.part {
         // A problem of a participant has priority over its part.
         _ if row.tone == Tone::Bad => {}
         Some(Part::Evacuating) => {
             row.tone = Tone::Warning;
-            let evacuation = evacuations.iter().find(|it| Some(&it.node) == row.node.as_ref());
-            if let Some(left) = evacuation.and_then(|it| seconds_left(it, row.connections)) {
-                row.state = format!("{} {}", row.state, crate::model::human::duration(left));
+            let Some(evacuation) = evacuations.iter().find(|it| Some(&it.node) == row.node.as_ref()) else {
+                return;
+            };
+            row.emqx_state = Some(evacuation.state.clone());
+            row.state = stage_words(&evacuation.stage, theme);
+            if evacuation.stage == Stage::Prohibiting {
+                row.tone = Tone::Good;
             }
+            if let Some(left) = seconds_left(evacuation, row.connections) {
+                row.note = format!("{} left", crate::model::human::duration(left));
+            }
+            row.scale = row.start.filter(|start| *start > 0);
         }
         Some(part @ Part::Donor) => {
             row.tone = Tone::Warning;
@@ -424,5 +463,59 @@ fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>) {
             part.as_str().clone_into(&mut row.state);
         }
         None => {}
+    }
+}
+
+/// The rows of an upgrade: previous ones drain, each on its own scale; target ones fill.
+fn draining(
+    rows: &mut [Row],
+    evacuations: &[Evacuation],
+    history: &History,
+    began: Option<Timestamp>,
+    theme: Theme,
+) {
+    let all: u64 = rows.iter().filter_map(|row| row.connections).sum();
+    let replicants = rows.iter().any(|row| row.role == Some(Role::Replicant));
+    let fills = |row: &Row| {
+        row.group == Group::New
+            && row.serving != Some(false)
+            && (!replicants || row.role == Some(Role::Replicant))
+    };
+    let filled = rows.iter().filter(|row| fills(row)).count() as u64;
+    let evacuating = |row: &Row| evacuations.iter().any(|it| Some(&it.node) == row.node.as_ref());
+    let first =
+        rows.iter().filter(|row| row.group == Group::Old && !evacuating(row)).filter_map(|row| row.order);
+    let first = first.min();
+    for row in rows {
+        let quiet = row.state.is_empty() || row.tone == Tone::Plain;
+        match row.group {
+            Group::Old => {
+                let most = row.node.as_ref().and_then(|node| history.most(node, began));
+                row.start = row.start.max(most).max(row.connections);
+                row.scale = row.start.filter(|start| *start > 0);
+                if evacuating(row) {
+                    if row.connections == Some(0) && row.emqx_state.as_deref() == Some("prohibiting") {
+                        "pod is removed next".clone_into(&mut row.note);
+                    }
+                } else if quiet && row.order == first {
+                    "next".clone_into(&mut row.state);
+                    row.tone = Tone::Plain;
+                } else if quiet {
+                    "waiting".clone_into(&mut row.state);
+                    row.tone = Tone::Faint;
+                }
+            }
+            Group::New => {
+                if quiet && row.serving == Some(true) {
+                    "serving".clone_into(&mut row.state);
+                    row.tone = Tone::Good;
+                }
+                if fills(row) && row.node.is_some() && filled > 0 {
+                    row.note = format!("of about {}", crate::model::human::count(all / filled));
+                }
+            }
+            Group::All => {}
+        }
+        row.state = theme.clean(&row.state);
     }
 }

@@ -232,6 +232,19 @@ impl History {
             .collect()
     }
 
+    /// The most that a node held, of what is kept and not older than this moment.
+    pub fn most(&self, node: &NodeName, since: Option<Timestamp>) -> Option<u64> {
+        let place = *self.index.get(node)?;
+        let since = since.map_or(i64::MIN, Timestamp::as_millisecond);
+        [&self.fine, &self.coarse]
+            .into_iter()
+            .filter_map(|tier| Some((tier, tier.rows.get(place)?)))
+            .flat_map(|(tier, row)| tier.times.iter().zip(row))
+            .filter(|(time, _)| **time >= since)
+            .filter_map(|(_, pair)| pick(*pair, Which::Connections))
+            .max()
+    }
+
     /// Seconds since the first sample that is kept.
     pub fn age(&self, until: Timestamp) -> Option<i64> {
         let first = [&self.fine, &self.coarse].into_iter().filter_map(|tier| tier.times.front()).min()?;

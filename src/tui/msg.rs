@@ -94,4 +94,6 @@ pub enum Effect {
     Copy(String),
     /// The recording is played so.
     Play(Play),
+    /// The terminal's bell, and this title of its window.
+    Alarm(String),
 }

@@ -273,6 +273,7 @@ impl Loop {
                 }
                 Effect::Redraw => self.redraw = true,
                 Effect::Copy(text) => Screen::copy(&text)?,
+                Effect::Alarm(title) => screen.alarm(&self.state.theme().clean(&title))?,
                 Effect::Play(play) => {
                     if let Source::Tape(player) = &mut self.source {
                         player.play(&mut self.state, play)?;

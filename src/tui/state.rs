@@ -21,6 +21,7 @@ use crate::model::{
 };
 use crate::output::theme::{Theme, Tone};
 use crate::plan::evacuation::follow::Emptied;
+use crate::plan::follow::RunKey;
 use crate::plan::picture::picture;
 use crate::plan::reach::{Asked, target};
 use crate::plan::rebalance::RebalancePlan;
@@ -55,6 +56,8 @@ pub struct Cluster {
     pub sampled: Option<Timestamp>,
     /// The newest Kubernetes event that was announced.
     pub events_until: Option<Timestamp>,
+    /// The rebalance for which the bell was rung.
+    pub alarmed: Option<RunKey>,
 }
 
 impl Cluster {
@@ -69,6 +72,7 @@ impl Cluster {
             uid: None,
             sampled: None,
             events_until: None,
+            alarmed: None,
         }
     }
 }

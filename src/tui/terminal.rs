@@ -22,12 +22,14 @@ const CLIPBOARD: usize = 70_000;
 pub(super) struct Screen {
     terminal: Option<DefaultTerminal>,
     keys: Option<EventStream>,
+    /// Whether the window's title is ours.
+    titled: bool,
 }
 
 impl Screen {
     /// Takes the terminal.
     pub(super) fn take() -> Result<Self, Problem> {
-        let mut screen = Self { terminal: None, keys: None };
+        let mut screen = Self { terminal: None, keys: None, titled: false };
         screen.on()?;
         Ok(screen)
     }
@@ -42,6 +44,11 @@ impl Screen {
 
     fn off(&mut self) {
         self.keys = None;
+        if std::mem::take(&mut self.titled) {
+            // The title before ours comes back (XTWINOPS 23).
+            let mut out = io::stdout();
+            let _ = write!(out, "\u{1b}[23;2t").and_then(|()| out.flush());
+        }
         if self.terminal.take().is_some() {
             // A terminal that is lost cannot be given back.
             let _ = ratatui::try_restore();
@@ -87,6 +94,16 @@ impl Screen {
         enable_raw_mode().map_err(|error| lost(&error))?;
         execute!(io::stdout(), EnterAlternateScreen, Hide).map_err(|error| lost(&error))?;
         self.anew()
+    }
+
+    /// Rings the bell and writes the window's title (OSC 2); the title before it is put aside (XTWINOPS 22). `title` holds no
+    /// control characters.
+    pub(super) fn alarm(&mut self, title: &str) -> Result<(), Problem> {
+        let aside = if std::mem::replace(&mut self.titled, true) { "" } else { "\u{1b}[22;2t" };
+        let mut out = io::stdout();
+        write!(out, "{aside}\u{1b}]2;{title}\u{7}\u{7}")
+            .and_then(|()| out.flush())
+            .map_err(|error| lost(&error))
     }
 
     /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.

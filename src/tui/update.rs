@@ -50,7 +50,29 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Done(done) => finish(state, done),
     }
-    Vec::new()
+    alarms(state)
+}
+
+/// The bell and the window's title, once for each rebalance that should be stopped; in a recording it is too late.
+fn alarms(state: &mut State) -> Vec<Effect> {
+    if state.setup.playback.is_some() {
+        return Vec::new();
+    }
+    let mut effects = Vec::new();
+    for (id, cluster) in &mut state.clusters {
+        let Some((run, alarm)) =
+            cluster.operations.rebalances.runs.iter().find_map(|run| Some((run, run.alarm()?)))
+        else {
+            continue;
+        };
+        let key = run.key();
+        if cluster.alarmed.as_ref() != Some(&key) {
+            cluster.alarmed = Some(key);
+            effects.push(Effect::Alarm(format!("{}: {}", id.name, alarm.headline())));
+            state.dirty = true;
+        }
+    }
+    effects
 }
 
 fn changed(state: &mut State) {

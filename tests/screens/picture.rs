@@ -105,10 +105,10 @@ fn block(symbol: &str) -> Option<(f64, f64, f64)> {
 /// Colour and weight, as attributes.
 fn look(cell: &Cell) -> String {
     let colour = match cell.fg {
-        Color::Green => "#7ee787",
-        Color::Yellow => "#e3b341",
-        Color::Red => "#ff7b72",
-        Color::Cyan => "#79c0ff",
+        Color::Indexed(29) => "#7ee787",
+        Color::Indexed(130) => "#e3b341",
+        Color::Indexed(196) => "#ff7b72",
+        Color::Indexed(27) => "#79c0ff",
         _ if cell.modifier.contains(Modifier::DIM) => "#8b949e",
         _ => "#e6edf3",
     };

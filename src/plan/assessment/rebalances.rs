@@ -3,7 +3,7 @@
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
-use super::super::follow::Run;
+use super::super::follow::{Alarm, Run};
 use super::super::progress::Counts;
 use super::super::tape::Operations;
 use super::super::words::{contradiction, flight, missing};
@@ -33,6 +33,8 @@ pub struct RebalanceStatus {
     pub message: String,
     /// Seconds that it took, or has taken so far.
     pub duration_seconds: Option<u64>,
+    /// Why it should be stopped.
+    pub alarm: Option<Alarm>,
 }
 
 impl RebalanceStatus {
@@ -48,6 +50,7 @@ impl RebalanceStatus {
             verdict,
             message,
             duration_seconds: None,
+            alarm: None,
         }
     }
 
@@ -123,6 +126,10 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
     // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
     if judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
         is.message.extend(missing(run).map(|missing| format!(", {missing}")));
+    }
+    if let Some(alarm) = run.alarm() {
+        is.alarm = Some(alarm.clone());
+        is.message = format!("{} ({})", alarm.sentence(), is.message);
     }
     is
 }

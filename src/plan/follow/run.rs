@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::alarm::Alarms;
 use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
@@ -23,10 +24,6 @@ const BASELINE_SECONDS: u64 = 2;
 
 /// Counts that are older than so many seconds are no counts of now: while nothing runs EMQX is asked every ten.
 const FRESH_SECONDS: u64 = 30;
-
-/// From this many seconds of eviction on, and below this share of the evicted that arrived on recipients, something leads
-/// clients elsewhere (safety rule S19).
-const ASTRAY: (u64, f64) = (30, 0.5);
 
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
@@ -107,7 +104,7 @@ pub struct Run {
     /// The pods of nodes that are named by an address, which nobody knows by heart.
     pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
-    told_astray: bool,
+    pub(super) alarms: Alarms,
     pub(super) told_deleting: bool,
     /// The counts at the moment the object appeared: what EMQX judged by.
     pub(super) before: Vec<Participant>,
@@ -406,7 +403,7 @@ pub(super) fn begin(
         first_seen: now,
         pods: addressed(world),
         told_failed: false,
-        told_astray: false,
+        alarms: Alarms::default(),
         told_deleting: false,
         before,
         recorded,
@@ -460,7 +457,6 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
         run.counts.0.clear();
     }
     if !entered {
-        astray(run, now, events);
         return;
     }
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
@@ -480,18 +476,6 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
         let message = words::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
-}
-
-/// Those that are evicted do not arrive: said once, with what ends it.
-fn astray(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
-    let evicting = run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingConns);
-    if run.told_astray || !evicting || seconds_between(run.stage_since, now) < ASTRAY.0 {
-        return;
-    }
-    let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < ASTRAY.1) else { return };
-    run.told_astray = true;
-    let message = words::astray(run, ratio);
-    events.push(run.event(now, EventType::Notice, message));
 }
 
 pub(super) fn forecast(run: &mut Run, now: Timestamp) {

@@ -181,7 +181,7 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
         }
         _ => String::new(),
     };
-    vec![
+    let mut pairs = vec![
         ("connections", format!("{}{goal}", count_or_unknown(row.connections)), from(counts)),
         ("change", format!("{rate}/s"), String::new()),
         ("sessions", format!("{}{offline}", count_or_unknown(row.sessions)), from(counts)),
@@ -194,7 +194,11 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
         ("set", text(row.set.as_deref()), String::new()),
         ("node", text(row.node.as_ref().map(crate::model::NodeName::as_str)), String::new()),
         ("pod", text(row.pod.as_ref().map(crate::model::PodName::as_str)), String::new()),
-    ]
+    ];
+    if let Some(state) = &row.emqx_state {
+        pairs.insert(4, ("EMQX state", state.clone(), from(Source::Emqx)));
+    }
+    pairs
 }
 
 fn conditions(state: &State, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usize {

@@ -50,7 +50,10 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     let id = &status.instance;
     let mut left = vec![(id.name.clone(), Tone::Strong)];
     let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(", ") };
-    left.push((format!(" {dot} EMQX {versions} {dot} {}", id.namespace), Tone::Plain));
+    let version = format!(" {dot} EMQX {versions}");
+    let reserved = id.name.width().min(30) + version.width().min(26);
+    left.push((version, Tone::Plain));
+    left.push((format!(" {dot} {}", id.namespace), Tone::Plain));
     let operator = match status.operator.line {
         OperatorLine::None => "no operator".to_owned(),
         OperatorLine::Unknown => "operator ?".to_owned(),
@@ -67,7 +70,7 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     let wide = |right: &[(String, Tone)]| right.iter().map(|(text, _)| text.width() + 3).sum::<usize>();
     // Which cluster it is comes first; then how it is looked at.
     let place = Place::of(state);
-    let least = id.name.width().min(30) + place.width(PLACE_LEAST).max(16);
+    let least = reserved + place.width(PLACE_LEAST).max(16);
     while right.len() > usual + 1 && wide(&right) + least > width {
         right.remove(usual);
     }
@@ -76,13 +79,15 @@ pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
     let mut x = 1;
     let taken = 1 + left.iter().map(|(text, _)| text.width()).sum::<usize>();
     if !place.context.is_empty() {
-        // What stands before the place gives way to it, up to the cluster's name.
-        let most = room.saturating_sub(1 + id.name.width().min(30));
+        // The namespace gives way to the place; the cluster's name and its version do not.
+        let most = room.saturating_sub(1 + reserved);
         let given = room.saturating_sub(taken).max(place.width(PLACE_USUAL).min(most));
         let text = place.text(given, pen.symbols().ellipsis);
         let before = room.saturating_sub(text.width());
-        for (text, tone) in &left {
-            x = pen.put(x, 0, before.saturating_sub(x), text, *tone);
+        for (number, (text, tone)) in left.iter().enumerate() {
+            if number < 2 || x + text.width() <= before {
+                x = pen.put(x, 0, before.saturating_sub(x), text, *tone);
+            }
         }
         left = vec![(text, Tone::Plain)];
     }
@@ -187,6 +192,9 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
     let status = &board.status;
     if !board.present {
         return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
+    }
+    if let Some(alarm) = board.alarm() {
+        return ("STOP IT:".to_owned(), Tone::Bad, alarm.reason.clone(), Tone::Bad);
     }
     let verdict = Tone::of(status.verdict);
     if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
@@ -345,7 +353,10 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
-    let percent = percent(board).map(|percent| format!("{percent} %"));
+    let mut percent = percent(board).map(|percent| format!("{percent} %"));
+    if board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running) {
+        percent = Some(format!("{}   x stop", percent.unwrap_or_default()));
+    }
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
     let x = pen.put(1, 1, width, &word, tone) + 2;
     let room = width.saturating_sub(x + used + 1);
@@ -360,6 +371,10 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
         pen.right(0, 1, width - 1, &percent, Tone::Strong);
     }
     y += 1;
+    if let Some(detail) = board.alarm().and_then(|alarm| alarm.detail.as_ref()) {
+        pen.put(1, y, width - 2, detail, Tone::Bad);
+        y += 1;
+    }
     if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
         y += 1;
     }
@@ -409,7 +424,9 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
                 numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
             }
             Some(missing) => {
-                numbers.push((missing, Tone::Bad));
+                // Clients that were just evicted are offline for a moment: that is no alarm.
+                let tone = if board.alarm().is_some() { Tone::Bad } else { Tone::Warning };
+                numbers.push((missing, tone));
                 numbers.push((format!("{connected} connected"), Tone::Plain));
             }
             None => numbers.push((format!("{connected} connected"), Tone::Plain)),
@@ -417,7 +434,7 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     }
     if let Some(ratio) = active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9) {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
-        numbers.push((text, if ratio < 0.5 { Tone::Bad } else { Tone::Warning }));
+        numbers.push((text, if board.alarm().is_some() { Tone::Bad } else { Tone::Warning }));
     }
     if active(board).is_none() {
         numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
@@ -429,12 +446,18 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     let mut end = 1;
     let cut = numbers.iter().any(|(text, tone)| {
         end += text.width() + 3;
-        *tone == Tone::Bad && end > room + 2
+        urgent(text, *tone) && end > room + 2
     });
     if cut {
-        numbers.sort_by_key(|(_, tone)| *tone != Tone::Bad);
+        numbers.sort_by_key(|(text, tone)| !urgent(text, *tone));
     }
     numbers
+}
+
+/// What must be in sight: what is bad, clients that are missing, and clients that do not arrive.
+fn urgent(text: &str, tone: Tone) -> bool {
+    let clients = text.ends_with(" missing") || text.ends_with(" arrived");
+    tone == Tone::Bad || (tone == Tone::Warning && clients)
 }
 
 fn active(board: &Board) -> Option<&Run> {

@@ -15,6 +15,7 @@ use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::picture::{SourceAge, SourceState};
+use crate::plan::upgrade::run::{Run as Upgrade, Step};
 use crate::tui::board::{Board, Group, Line, Row};
 use crate::tui::order::SortBy;
 use crate::tui::state::State;
@@ -37,13 +38,14 @@ enum Kind {
     Rate,
     Sessions,
     Share,
+    Note,
     Memory,
     Version,
     Spark,
 }
 
 /// The order from left to right.
-const PLACES: [Kind; 15] = [
+const PLACES: [Kind; 16] = [
     Kind::Node,
     Kind::Order,
     Kind::Role,
@@ -56,6 +58,7 @@ const PLACES: [Kind; 15] = [
     Kind::Rate,
     Kind::Sessions,
     Kind::Share,
+    Kind::Note,
     Kind::Memory,
     Kind::Version,
     Kind::Spark,
@@ -199,6 +202,7 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
         (Kind::Order, 4, board.upgrading),
         (Kind::Sessions, sessions, true),
         (Kind::Bar, 10, !narrow),
+        (Kind::Note, widths.note.min(24), widths.note > 0 && !narrow),
         (Kind::Spark, 7, !narrow),
         (Kind::Serving, 7, !narrow),
         (Kind::Ready, 5, !narrow),
@@ -262,7 +266,7 @@ fn sort_of(kind: Kind) -> Option<SortBy> {
         Kind::Sessions => SortBy::Sessions,
         Kind::Memory => SortBy::Memory,
         Kind::Version => SortBy::Version,
-        Kind::Order | Kind::Bar | Kind::Share | Kind::Spark => return None,
+        Kind::Order | Kind::Bar | Kind::Share | Kind::Note | Kind::Spark => return None,
     })
 }
 
@@ -278,7 +282,7 @@ fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
             Kind::Serving => "SERVING",
             Kind::State => "STATE",
             Kind::Connections => "CONNECTIONS",
-            Kind::Bar => continue,
+            Kind::Bar | Kind::Note => continue,
             Kind::Rate => {
                 if ascii {
                     "+-/s"
@@ -322,23 +326,42 @@ fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
     }
 }
 
+/// `PREVIOUS 5.8.6 · draining · 1 of 4 empty · 0 in Service`.
 fn title(board: &Board, group: Group, pen: &mut Pen<'_>, y: usize) {
     let rows = || board.rows.iter().filter(move |row| row.group == group);
-    let (word, note) = match group {
-        Group::New => ("NEW", "the set that is wanted"),
-        Group::Old => ("OLD", "the set that is left"),
-        Group::All => ("", ""),
-    };
     let version = |row: &'_ Row| row.tag.clone().or_else(|| row.version.clone());
     let mut versions: Vec<String> = rows().filter_map(version).collect();
     versions.sort_unstable();
     versions.dedup();
-    let serving = rows().filter(|row| row.serving == Some(true)).count();
-    let text = format!("{}  {serving} of {} serving", versions.join(", "), rows().count());
-    let x = pen.put(3, y, 8, word, Tone::Strong) + 2;
+    let known = rows().all(|row| row.serving.is_some());
+    let serving = rows().filter(|row| row.serving == Some(true)).count() as u64;
+    let serving = count_or_unknown(Some(serving).filter(|_| known));
+    let begun = board.upgrade.as_ref().is_none_or(|run| run.step > Step::Moved);
+    let (word, mut facts) = match group {
+        Group::Old => {
+            let (gone, old) = board.upgrade.as_ref().map_or((0, rows().count()), Upgrade::places);
+            let empty = rows().filter(|row| row.connections == Some(0) && row.sessions == Some(0)).count();
+            let old = old.max(gone + rows().count());
+            let state = if begun { "draining" } else { "still in use" };
+            ("PREVIOUS", vec![state.to_owned(), format!("{} of {} empty", gone + empty, old)])
+        }
+        Group::New => {
+            let state = board.upgrade.as_ref().is_some_and(|run| run.step == Step::NewPods);
+            ("TARGET", vec![if state { "starting" } else { "taking over" }.to_owned()])
+        }
+        Group::All => return,
+    };
+    facts.push(match group {
+        Group::Old => format!("{serving} in Service"),
+        _ => format!("{serving} of {} in Service", rows().count()),
+    });
+    let dot = format!(" {} ", pen.symbols().dot);
     let width = pen.width();
-    let x = pen.put(x, y, width, &text, Tone::Plain) + 2;
-    pen.put(x, y, width, note, Tone::Faint);
+    let x = pen.put(3, y, 10, word, Tone::Strong) + 1;
+    let versions = versions.join(", ");
+    let text =
+        std::iter::once(versions).filter(|it| !it.is_empty()).chain(facts).collect::<Vec<_>>().join(&dot);
+    pen.put(x, y, width - x, &text, Tone::Plain);
 }
 
 fn draw_row(
@@ -384,11 +407,13 @@ fn draw_row(
                     Some(Part::Recipient) => Tone::Busy,
                     None => Tone::Plain,
                 };
-                (bar(width, row.connections.unwrap_or(0), board.scale, row.start, row.goal, theme), tone)
+                let scale = row.scale.unwrap_or(board.scale);
+                (bar(width, row.connections.unwrap_or(0), scale, row.start, row.goal, theme), tone)
             }
             Kind::Rate => rate(row.rate, theme),
             Kind::Sessions => number(row.sessions),
             Kind::Share => row.share.map_or(unknown.clone(), |part| (share(part), Tone::Plain)),
+            Kind::Note => (row.note.clone(), Tone::Faint),
             Kind::Memory => row.memory.clone().map_or(unknown.clone(), |text| (text, Tone::Plain)),
             Kind::Version => row.version.clone().map_or(unknown.clone(), |text| (text, Tone::Plain)),
             Kind::Spark => {

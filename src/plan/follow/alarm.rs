@@ -1,0 +1,245 @@
+//! Reasons to stop a rebalance while it runs: clients stay offline, evicted clients do not reach recipients, a recipient is
+//! not ready.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::run::Run;
+use crate::model::human::{count, seconds_between};
+use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
+use crate::plan::progress::Counts;
+use crate::plan::{judge, words};
+
+/// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
+const HOLD_SECONDS: u64 = 30;
+
+/// The share of the clients at the start that may be missing.
+const MISSING_SHARE: f64 = 0.02;
+
+/// The share of the evicted clients that must arrive on recipients.
+const ARRIVED_SHARE: f64 = 0.5;
+
+/// Seconds over which arrivals are compared with evictions, and the share that must arrive for the missing clients to be in
+/// flight.
+const IN_FLIGHT: (u64, f64) = (10, 0.9);
+
+/// Seconds of eviction that a client may be in flight where only one moment is known.
+const ASSUMED_DELAY_SECONDS: u64 = 10;
+
+/// Why a running rebalance should be stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// The reason, as a sentence without its verb of command: `2,370 of 10,000 clients are offline and do not come back`.
+    pub reason: String,
+    /// What supports it: `0 of 2,370 evicted clients reached core-3`.
+    pub detail: Option<String>,
+}
+
+impl Alarm {
+    /// The headline of every output: `STOP IT: 2,370 of 10,000 clients are offline and do not come back`.
+    pub fn headline(&self) -> String {
+        format!("STOP IT: {}", self.reason)
+    }
+
+    /// The headline with what supports it.
+    pub fn sentence(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}; {detail}", self.headline()),
+            None => self.headline(),
+        }
+    }
+}
+
+/// Since when each condition has held, and the alarm that follows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alarms {
+    offline_since: Option<Timestamp>,
+    astray_since: Option<Timestamp>,
+    /// Clients that left donors and clients that arrived on recipients, over the last seconds.
+    moved: VecDeque<(Timestamp, u64, u64)>,
+    raised: Option<Alarm>,
+    announced: bool,
+}
+
+impl Run {
+    /// Why it should be stopped now; `None` while nothing speaks for that.
+    pub fn alarm(&self) -> Option<&Alarm> {
+        self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
+    }
+}
+
+/// Looks for reasons to stop a run; each run announces the first one once, with the command that stops it.
+pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    run.alarms.raised = raised(run, world);
+    if let Some(alarm) = &run.alarms.raised
+        && !run.alarms.announced
+    {
+        let message = words::stop_it(run, alarm);
+        run.alarms.announced = true;
+        events.push(run.event(now, EventType::Notice, message));
+    }
+}
+
+fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
+    let counted = run.counted?;
+    let begun = eviction_began(run, counted);
+    let gone = judge::gone(run.start.as_ref(), &run.counts, run.donors());
+    let arrived = judge::arrived(run.start.as_ref(), &run.counts, run.recipients());
+    let first = run.alarms.moved.is_empty();
+    if let (Some(gone), Some(arrived)) = (gone, arrived) {
+        remember(&mut run.alarms.moved, counted, gone, arrived);
+    }
+    let lost = judge::lost(run.start.as_ref(), &run.counts).unwrap_or(0);
+    let all = run.start.as_ref().and_then(Counts::all_connections).unwrap_or(0);
+    let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > words::flight(run);
+    let astray = gone.zip(arrived).filter(|(gone, arrived)| {
+        *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
+    });
+    // Whoever sees only one moment takes it that what holds now has held since the eviction began, where that is recorded.
+    let since = begun.filter(|_| first).unwrap_or(counted);
+    let certain = !first || lost > words::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
+    let alarms = &mut run.alarms;
+    hold(&mut alarms.offline_since, offline, if certain { since } else { counted });
+    hold(&mut alarms.astray_since, astray.is_some(), if certain { since } else { counted });
+    let held =
+        |since: Option<Timestamp>| since.is_some_and(|it| seconds_between(it, counted) >= HOLD_SECONDS);
+    let reached = gone.zip(arrived).filter(|(gone, _)| *gone > 0).map(|(gone, arrived)| {
+        format!("{} of {} evicted clients reached {}", count(arrived), count(gone), recipients(run))
+    });
+    if held(run.alarms.offline_since) && !in_flight(&run.alarms.moved, lost) {
+        let reason = format!("{} of {} clients are offline and do not come back", count(lost), count(all));
+        return Some(Alarm { reason, detail: reached });
+    }
+    if held(run.alarms.astray_since) {
+        let detail = "the load balancer routes them elsewhere, or they stay away".to_owned();
+        return Some(Alarm { reason: format!("only {}", reached?), detail: Some(detail) });
+    }
+    let pod = run.recipients().iter().find_map(|node| unready(run, node, world))?;
+    let reason = format!("{}, which receives the evicted clients, is not ready", pod.name);
+    Some(Alarm { reason, detail: reached })
+}
+
+/// When the eviction began, where the object or the history shows it and clients are evicted, or were.
+fn eviction_began(run: &Run, counted: Timestamp) -> Option<Timestamp> {
+    let wait = run.strategy.as_ref()?.wait_health_check_seconds;
+    let began = run.began_at()?.checked_add(SignedDuration::from_secs(i64::try_from(wait).ok()?)).ok()?;
+    let waits = run.entry.as_ref().is_none_or(|entry| entry.stage == Stage::WaitHealthCheck);
+    (!waits && began < counted).then_some(began)
+}
+
+/// The phase that moves sessions moves no connections.
+fn moves_sessions(run: &Run) -> bool {
+    run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingSessions)
+}
+
+fn hold(since: &mut Option<Timestamp>, holds: bool, from: Timestamp) {
+    *since = if holds { Some(since.unwrap_or(from)) } else { None };
+}
+
+fn remember(moved: &mut VecDeque<(Timestamp, u64, u64)>, at: Timestamp, gone: u64, arrived: u64) {
+    if moved.back().is_some_and(|last| last.0 >= at) {
+        return;
+    }
+    moved.push_back((at, gone, arrived));
+    // One sample of the time before stays, so that the whole window is covered.
+    while moved.get(1).is_some_and(|second| seconds_between(second.0, at) >= HOLD_SECONDS) {
+        moved.pop_front();
+    }
+}
+
+/// Whether the missing clients can be those that were evicted in the last seconds: as many arrive now as are evicted.
+fn in_flight(moved: &VecDeque<(Timestamp, u64, u64)>, lost: u64) -> bool {
+    let (Some(first), Some(last)) = (moved.front(), moved.back()) else { return false };
+    let recent = moved.iter().rev().find(|it| seconds_between(it.0, last.0) >= IN_FLIGHT.0).unwrap_or(first);
+    let (evicted, arrived) = (last.1.saturating_sub(recent.1), last.2.saturating_sub(recent.2));
+    evicted > 0 && lost <= last.1.saturating_sub(first.1) && arrived as f64 >= evicted as f64 * IN_FLIGHT.1
+}
+
+/// `core-3`, or `the 3 recipients`.
+fn recipients(run: &Run) -> String {
+    match run.recipients() {
+        [only] => run.label(only).to_owned(),
+        all => format!("the {} recipients", count(all.len() as u64)),
+    }
+}
+
+/// The pod of a node that stopped being ready while the rebalance ran.
+fn unready<'w>(run: &Run, node: &NodeName, world: &'w World) -> Option<&'w Pod> {
+    let of = |pod: &&Pod| {
+        pod.name.as_str() == node.first_label() || node.ip().is_some_and(|ip| pod.ips.contains(&ip))
+    };
+    let pod = world.pods.values().map(|seen| &seen.value).filter(|pod| pod.deleting.is_none()).find(of)?;
+    let ready = pod.conditions.iter().find(|condition| condition.kind == "Ready")?;
+    let since = ready.since.filter(|_| !ready.holds() && !pod.ready)?;
+    (since > run.began).then_some(pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{ApiVersion, Event, News, Object, World};
+    use crate::plan::follow::{Alarm, Follower};
+    use crate::plan::mk;
+
+    /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
+    fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {
+        let (mut world, mut follower, mut events) = (World::new(), Follower::new(None), Vec::new());
+        let instance = mk::instance(ApiVersion::V2beta1);
+        world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        for (number, (at, counts)) in counts.iter().enumerate() {
+            let stage = if number == 0 { "wait_health_check" } else { "evicting_conns" };
+            world.apply(mk::fact(*at, News::Nodes(mk::nodes(counts))));
+            world.apply(mk::fact(*at, News::Load(mk::load(stage))));
+            events.extend(follower.observe(&world, mk::at(*at)));
+        }
+        (follower.running().and_then(|run| run.alarm()).cloned(), events)
+    }
+
+    const START: (i64, [u64; 4]) = (0, [3333, 3333, 3334, 0]);
+
+    #[test]
+    fn clients_that_stay_offline_for_30_s_are_an_alarm_with_both_numbers() {
+        let lost = |at: i64| {
+            let each = u64::try_from(at).unwrap_or(0) * 10;
+            (at, [3333 - each, 3333 - each, 3334 - each, 0])
+        };
+        let all: Vec<_> = std::iter::once(START).chain((1..80).map(lost)).collect();
+        assert_eq!(followed(&all[..30]).0, None, "30 s have not passed");
+        let (alarm, events) = followed(&all);
+        let alarm = alarm.expect("an alarm");
+        assert_eq!(alarm.headline(), "STOP IT: 2,370 of 10,000 clients are offline and do not come back");
+        assert_eq!(alarm.detail.as_deref(), Some("0 of 2,370 evicted clients reached emqx-core-3"));
+        let told: Vec<_> = events.iter().filter(|event| event.message.starts_with("STOP IT")).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].message.contains("kubectl emqx rebalance stop "), "{}", told[0].message);
+    }
+
+    #[test]
+    fn clients_that_come_back_after_10_s_are_in_flight_and_no_alarm() {
+        let delayed = |at: i64| {
+            let seconds = u64::try_from(at).unwrap_or(0);
+            (
+                at,
+                [
+                    3333 - seconds * 10,
+                    3333 - seconds * 10,
+                    3334 - seconds * 10,
+                    30 * seconds.saturating_sub(10),
+                ],
+            )
+        };
+        let all: Vec<_> = std::iter::once(START).chain((1..70).map(delayed)).collect();
+        for end in 2..all.len() {
+            assert_eq!(followed(&all[..end]).0, None, "second {end}");
+        }
+    }
+
+    #[test]
+    fn an_alarm_ends_when_the_clients_are_back() {
+        let mut all: Vec<_> = vec![START];
+        all.extend((1..60).map(|at| (at, [3000, 3000, 3000, 0])));
+        assert!(followed(&all).0.is_some());
+        all.push((60, [3000, 3000, 3000, 1000]));
+        assert_eq!(followed(&all).0, None);
+    }
+}
