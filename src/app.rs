@@ -15,7 +15,6 @@ use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Exit, Problem};
-use crate::files;
 use crate::k8s::{Cluster, Connect, Relay};
 use crate::model::form::Output;
 use crate::model::image::Image;
@@ -23,7 +22,8 @@ use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
-use crate::sim;
+use emqx_sim as sim;
+use user_files as files;
 
 mod evacuate;
 mod screen;

@@ -5,10 +5,10 @@
 //! floor 4   commands   tui   the subcommands, and the full-screen view
 //! floor 3   cli   output     arguments in, text and JSON out; output also draws the inline progress
 //! floor 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
-//! floor 3   sim   replay     the simulated cluster, and recordings
+//! floor 3   replay           recordings
 //! floor 2   plan             forecasts, checks, tracking, verdicts, messages
 //! floor 2   seam             the traits through which clusters are read and changed
-//! floor 2   files   tls      files read with limits and created private; which certificates are trusted
+//! floor 2   tls              which certificates are trusted
 //! floor 1   model   error    plain data; they use no other module
 //! ```
 //!
@@ -19,13 +19,11 @@ pub mod cli;
 pub mod commands;
 pub mod emqx;
 pub mod error;
-pub mod files;
 pub mod k8s;
 pub mod model;
 pub mod output;
 pub mod plan;
 pub mod replay;
 pub mod seam;
-pub mod sim;
 pub mod tls;
 pub mod tui;

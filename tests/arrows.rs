@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 14] = [
     ("app", 5),
     ("commands", 4),
     ("tui", 4),
@@ -13,11 +13,9 @@ const FLOORS: [(&str, u8); 16] = [
     ("output", 3),
     ("k8s", 3),
     ("emqx", 3),
-    ("sim", 3),
     ("replay", 3),
     ("plan", 2),
     ("seam", 2),
-    ("files", 2),
     ("tls", 2),
     ("model", 1),
     ("error", 1),
@@ -25,16 +23,14 @@ const FLOORS: [(&str, u8); 16] = [
 ];
 
 /// What a room may name of the floors below it, where that is less than all of them.
-const LESS: [(&str, &[&str]); 12] = [
+const LESS: [(&str, &[&str]); 10] = [
     ("commands", &["cli", "output", "plan", "seam", "model", "error"]),
     ("tui", &["output", "plan", "seam", "model", "error"]),
     ("cli", &["model", "error"]),
     ("output", &["plan", "model", "error"]),
-    ("k8s", &["seam", "files", "tls", "model", "error"]),
-    ("emqx", &["seam", "files", "tls", "model", "error"]),
-    ("sim", &["plan", "files", "model", "error"]),
-    ("replay", &["seam", "files", "model", "error"]),
-    ("files", &[]),
+    ("k8s", &["seam", "tls", "model", "error"]),
+    ("emqx", &["seam", "tls", "model", "error"]),
+    ("replay", &["seam", "model", "error"]),
     ("tls", &[]),
     ("plan", &["model", "error"]),
     ("seam", &["model", "error"]),
@@ -58,18 +54,18 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["TcpStream", "TcpListener", "UdpSocket", "UnixStream"],
-        &["k8s", "emqx", "sim"],
+        &["k8s", "emqx"],
         "only these talk to the outside",
     ),
     (&["process::exit", "process::abort"], &["main"], "only main ends the process"),
     (
         &["SystemTime::now", "Timestamp::now", "Zoned::now"],
-        &["k8s", "emqx", "sim", "replay", "app"],
+        &["k8s", "emqx", "replay", "app"],
         "time is a value everywhere else",
     ),
     (
         &["Instant::now"],
-        &["k8s", "emqx", "sim", "replay", "app", "commands", "tui/run.rs", "seam/host.rs"],
+        &["k8s", "emqx", "replay", "app", "commands", "tui/run.rs", "seam/host.rs"],
         "time is a value everywhere else; commands and the screen's loop hold limits of the clock on the wall",
     ),
     (

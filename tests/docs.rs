@@ -254,7 +254,7 @@ fn camel(name: &str) -> String {
 
 #[test]
 fn the_page_on_scenarios_has_every_key_and_every_fault_and_its_example_can_be_used() {
-    let (page, code) = (text("docs/scenarios.md"), code("src/sim/scenario.rs"));
+    let (page, code) = (text("docs/scenarios.md"), code("crates/emqx-sim/src/scenario.rs"));
     let part = |from: &str| {
         let begin = code.find(from).unwrap_or_else(|| panic!("{from}"));
         let end = code[begin..].find("\n}").expect("its end");
@@ -290,7 +290,7 @@ fn the_page_on_scenarios_has_every_key_and_every_fault_and_its_example_can_be_us
     assert!(missing.is_empty(), "not in docs/scenarios.md: {missing:?}");
     let example =
         page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    let scenario = kubectl_emqx::sim::Scenario::from_yaml(example).expect("the example can be used");
+    let scenario = emqx_sim::Scenario::from_yaml(example).expect("the example can be used");
     assert_eq!((scenario.session_move_ms, scenario.faults.len()), (1, 4));
     for fault in &scenario.faults {
         fault.fault.parse().expect("a fault");

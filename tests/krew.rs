@@ -23,8 +23,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use emqx_sim::{self as sim, Scenario};
 use go_modules::{cache_dir, lock, manifest_dir, programs, skipped};
-use kubectl_emqx::sim::{self, Scenario};
 
 /// How long another run of the same test may take, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_mins(10);

@@ -9,6 +9,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use emqx_sim::{self as sim, Scenario};
 use jiff::Timestamp;
 use kubectl_emqx::app::Wire;
 use kubectl_emqx::k8s::{Cluster, Connect, Entry};
@@ -18,7 +19,6 @@ use kubectl_emqx::model::{OperatorLine, World};
 use kubectl_emqx::output::{Printer, Terminal};
 use kubectl_emqx::replay::Recording;
 use kubectl_emqx::seam::Translate as _;
-use kubectl_emqx::sim::{self, Scenario};
 use kubectl_emqx::{cli, commands, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -421,14 +421,14 @@ proptest! {
     fn a_scenario(which in 0..3_usize, damages in damages(5)) {
         let name = ["documented-v2beta1", "upgrade-v1beta4", "coordinator-crash"][which];
         let text = std::fs::read_to_string(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/sim/scenarios/{name}.yaml"))).expect("a scenario");
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crates/emqx-sim/src/scenarios/{name}.yaml"))).expect("a scenario");
         let mut document: Value = serde_yaml::from_str(&text).expect("yaml");
         for one in &damages[1..] {
             damage(&mut document, *one);
         }
         let text = serde_yaml::to_string(&document).expect("yaml");
         let bytes = damaged_text(&text, &damages[..1]);
-        let Ok(text) = kubectl_emqx::files::text(&bytes) else { return Ok(()) };
+        let Ok(text) = user_files::text(&bytes) else { return Ok(()) };
         let Ok(scenario) = Scenario::from_yaml(&text) else { return Ok(()) };
         let nodes: u64 = scenario.nodes.iter().map(|group| u64::from(group.count)).sum();
         // Larger ones are only slower.

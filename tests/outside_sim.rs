@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use emqx_sim::{Options, Running, Scenario, serve};
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
@@ -13,7 +14,6 @@ use kubectl_emqx::model::{
 use kubectl_emqx::seam::{
     Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, Right, Scope, Want,
 };
-use kubectl_emqx::sim::{Options, Running, Scenario, serve};
 use serde_json::json;
 
 async fn demo(name: &str, speed: f64) -> (Running, Cluster) {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use emqx_sim::Scenario;
+use emqx_sim::clock::Clock;
+use emqx_sim::emqx::{Emqx, Key, Scope};
+use emqx_sim::rest::serve_stream;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::clock::Clock;
-use kubectl_emqx::sim::emqx::{Emqx, Key, Scope};
-use kubectl_emqx::sim::rest::serve_stream;
 use serde_json::{Value, json};
 
 /// A simulated cluster with the names, the version and the counts of a recorded one.

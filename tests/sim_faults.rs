@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bytes::Bytes;
+use emqx_sim::scenario::Answer;
+use emqx_sim::{self as sim, Running, Scenario};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use kubectl_emqx::sim::scenario::Answer;
-use kubectl_emqx::sim::{self, Running, Scenario};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use emqx_sim::{self as sim, Running, Scenario};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -13,7 +14,6 @@ use kube::api::{
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use kubectl_emqx::sim::{self, Running, Scenario};
 use serde_json::{Value, json};
 
 async fn standing(scenario: &str) -> Running {
@@ -357,7 +357,7 @@ async fn a_delete_while_emqx_answers_errors_removes_the_object_and_stops_nothing
     api.create(&PostParams::default(), &rebalance("r", Some("EmqxEnterprise"), "emqx-ee")).await.unwrap();
     running.clock().advance(Duration::from_secs(7)).await;
     assert!(running.faults().object("rebalances", "r").unwrap()["status"]["rebalanceStates"].is_array());
-    running.faults().emqx_answers(Some(kubectl_emqx::sim::scenario::Answer::Error));
+    running.faults().emqx_answers(Some(emqx_sim::scenario::Answer::Error));
     api.delete("r", &DeleteParams::default()).await.unwrap();
     running.clock().advance(Duration::from_secs(2)).await;
     assert_eq!(running.faults().object("rebalances", "r"), None);

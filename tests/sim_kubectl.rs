@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use kubectl_emqx::sim::{self, Running, Scenario};
+use emqx_sim::{self as sim, Running, Scenario};
 
 const REBALANCE: &str = r"
 apiVersion: apps.emqx.io/v2beta1

@@ -16,7 +16,6 @@ use crate::cli::intent::{
 };
 use crate::commands::{self, Hands, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
-use crate::files;
 use crate::model::{InstanceId, NodeName, Strategy};
 use crate::output::{Printer, Terminal};
 use crate::plan::reach::Asked;
@@ -24,6 +23,7 @@ use crate::plan::tape::Told;
 use crate::replay::{Recorder, Recording};
 use crate::seam::{Later, Right, Scope, Tap, Want};
 use crate::tui::{self, Acted, Acts, Live, OpenTape, Opening, Playback, Records, Setup};
+use user_files as files;
 
 /// Whether the full screen can be shown: both ends are a terminal that can.
 pub(super) fn fits(printer: &Printer) -> bool {
@@ -320,7 +320,7 @@ impl Acts for Doing {
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), strategy.clone()),
-                session_move_ms: crate::plan::rules::SESSION_MOVE_MS,
+                session_move_ms: emqx_rebalance::rules::SESSION_MOVE_MS,
                 nodes: Vec::new(),
                 backend: match backend {
                     Asked::Auto => BackendChoice::Auto,

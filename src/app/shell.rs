@@ -12,10 +12,10 @@ use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};
 use crate::commands::{self, Outcome};
 use crate::error::{Exit, Problem};
-use crate::files;
 use crate::k8s::Entry;
 use crate::output::{Printer, Terminal};
-use crate::sim::Scenario;
+use emqx_sim::Scenario;
+use user_files as files;
 
 /// So long do we look for names: with what kubectl and the shell need it stays below a second.
 const PATIENCE: Duration = Duration::from_millis(900);

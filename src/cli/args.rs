@@ -18,7 +18,7 @@ use super::groups::{
 use super::help;
 use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
 use super::value::{self, Counts};
-use crate::model::SESSION_MOVE_MS;
+use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// Predict, start, follow, judge and stop rebalances and upgrades of EMQX on Kubernetes
 ///

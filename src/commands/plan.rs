@@ -5,7 +5,6 @@ use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::{NodeName, Strategy};
-use crate::plan::eviction::Landing;
 use crate::plan::manifest;
 use crate::plan::picture::picture;
 use crate::plan::preflight::{self, Wish};
@@ -13,6 +12,7 @@ use crate::plan::reach::{self, Asked};
 use crate::plan::rebalance::{Decision, RebalancePlan, Return, forecast, numbered};
 use crate::plan::results::Backend;
 use crate::seam::{Right, Want};
+use emqx_rebalance::eviction::Landing;
 
 /// What a plan needs: events tell how silent the operator is, where its counts are used.
 pub const WANT: Want = Want { events: true, ..Want::REBALANCE };

@@ -8,7 +8,7 @@ use crate::cli::intent::{
 use crate::model::Strategy;
 use crate::model::image::Image;
 use crate::model::upgrade::{Ask, Wanted};
-use crate::plan::rules::SESSION_MOVE_MS;
+use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
 pub fn documented() -> Strategy {

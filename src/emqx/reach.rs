@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
-use crate::files;
 use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
 use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
+use user_files as files;
 
 /// The way to EMQX.
 #[derive(Clone)]

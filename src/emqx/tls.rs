@@ -12,10 +12,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::error::Problem;
-use crate::files;
 use crate::seam::Bytes;
 use crate::tls;
 pub(super) use crate::tls::Trust;
+use user_files as files;
 
 /// Makes the connector.
 pub(super) fn connector(trust: Trust, ca: Option<&Path>) -> Result<TlsConnector, Problem> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::WHAT;
 use crate::error::Problem;
-use crate::files;
+use user_files as files;
 
 /// A kubeconfig, or several merged: the first entry of a name counts. The entries are looked at when they are used.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,7 @@ use tower::{BoxError, Service};
 
 use super::kubeconfig::{Exec, User};
 use crate::error::Problem;
-use crate::files;
+use user_files as files;
 
 /// Takes the bytes that a login command writes.
 type Show = dyn Fn(&[u8]) + Send + Sync;

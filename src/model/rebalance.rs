@@ -6,10 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::load::RunningRebalance;
 use super::name::InstanceKind;
 
-/// Milliseconds that EMQX takes to move one session: measured on EMQX 5.4.1, 5.8.11 and 5.10.4 on one machine. A
-/// network adds its own time to each.
-pub const SESSION_MOVE_MS: u64 = 1;
-
 /// What is asked of EMQX. Rates are clients (sessions) per second and donor, waits are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
 use super::preflight;
-use super::rules::mean;
 use super::spread::{Spread, uneven};
 use super::tape::Operations;
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
+use emqx_rebalance::rules::mean;
 
 mod operations;
 mod rebalances;

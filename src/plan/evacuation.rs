@@ -3,11 +3,13 @@
 
 use serde::Serialize;
 
-use super::eviction::round_robin;
 use super::picture::Picture;
 use super::rebalance::{Decision, Finding, PlannedPhase, Severity};
 use crate::model::human::{count, plural};
-use crate::model::{InstanceId, NodeName, PodName, SESSION_MOVE_MS, World};
+use emqx_rebalance::eviction::round_robin;
+use emqx_rebalance::rules::SESSION_MOVE_MS;
+
+use crate::model::{InstanceId, NodeName, PodName, World};
 
 pub use crate::model::evacuation::Settings;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::eviction::{Landing, Loop, run};
 use super::follow::Run;
 use super::progress::Counts;
 use super::rebalance::thresholds;
-use super::rules::mean;
 use crate::model::{NodeName, Stage};
+use emqx_rebalance::eviction::{Landing, Loop, run};
+use emqx_rebalance::rules::mean;
 
 /// Where it ends.
 #[derive(Clone, Debug, Default, PartialEq)]

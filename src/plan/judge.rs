@@ -9,13 +9,13 @@ use super::follow::LostNode;
 use super::progress::Counts;
 use super::rebalance::{Decision, Participant, Return, forecast, holding, thresholds};
 use super::record::PlanRecord;
-use super::rules::Threshold;
 use super::words::{short, utc};
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{
     InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
 };
+use emqx_rebalance::rules::Threshold;
 
 /// Live clients below this share of those at the start count as missing.
 pub const PRESENT: f64 = 0.98;

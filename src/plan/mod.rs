@@ -3,7 +3,6 @@
 pub mod assessment;
 pub mod drain;
 pub mod evacuation;
-pub mod eviction;
 pub mod follow;
 pub mod goal;
 pub mod judge;
@@ -23,7 +22,6 @@ pub mod reach;
 pub mod rebalance;
 pub mod record;
 pub mod results;
-pub mod rules;
 pub mod spread;
 pub mod status;
 pub mod tape;

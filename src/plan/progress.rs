@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::eviction::{Landing, Loop, run};
 use super::rebalance::thresholds;
-use super::rules::{SESSION_MOVE_MS, mean};
 use crate::model::{Node, NodeName, Stage, Strategy};
+use emqx_rebalance::eviction::{Landing, Loop, run};
+use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};
 
 /// Connections and sessions of every node at one moment. `None` is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The forecast of a rebalance: who gives, who receives, what every node holds afterwards, how long each phase takes,
-//! and why it would start or not. The rules are EMQX's ([`super::rules`], [`super::eviction`]).
+//! and why it would start or not. The rules are EMQX's ([`emqx_rebalance::rules`], [`emqx_rebalance::eviction`]).
 
 use serde::Serialize;
 
-use super::eviction::{Landing, Loop, Outcome, round_robin, run};
-use super::rules::{SESSION_MOVE_MS, Threshold, donors, mean};
 use crate::model::human::{average, plural};
+use emqx_rebalance::eviction::{Landing, Loop, Outcome, round_robin, run};
+use emqx_rebalance::rules::{SESSION_MOVE_MS, Threshold, donors, mean};
 
 use crate::model::verdict::{two_decimals, two_decimals_or_null};
 use crate::model::{Backend, InstanceId, NodeName, Part, PodName, Strategy};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::Counts;
 use super::rebalance::{Participant, RebalancePlan};
-use super::rules::donors;
 use crate::model::{NodeName, Part, Strategy};
+use emqx_rebalance::rules::donors;
 
 /// The record. Nodes are rows of name, connections, sessions: a thousand of them stay well below the 256 KiB that all
 /// annotations of an object may take.

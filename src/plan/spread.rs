@@ -1,7 +1,7 @@
 //! How evenly clients are spread: one rule for the status, the plan and the past.
 
-use super::rules::{Threshold, donors, mean};
 use crate::model::Strategy;
+use emqx_rebalance::rules::{Threshold, donors, mean};
 
 /// A deviation over this part of the mean is uneven, if it is also more than [`LEAST_CLIENTS`].
 const LARGEST: f64 = 0.25;

@@ -12,9 +12,9 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::error::Problem;
-use crate::files::{self, LONGEST_LINE, Utf8Stream};
 use crate::model::Fact;
 use crate::seam::{Clock, FactStream, Moment, Translate, driven};
+use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
 /// One line, in whichever of its forms.
 #[derive(Deserialize)]

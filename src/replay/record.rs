@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
-use crate::files;
 use crate::seam::Tap;
+use user_files as files;
 
 /// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so
 /// that an interrupted recording is whole up to there.

@@ -19,11 +19,11 @@ use crate::plan::membership::Membership;
 use crate::plan::next::{evacuations, seconds_left, wait_left};
 use crate::plan::picture::NodeRow;
 use crate::plan::results::Status;
-use crate::plan::rules::mean;
 use crate::plan::status::status_with;
 use crate::plan::tape::Operations;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::sides::Sides;
+use emqx_rebalance::rules::mean;
 
 /// The set of a node while an upgrade is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

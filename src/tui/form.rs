@@ -2,12 +2,12 @@
 
 use crate::error::Problem;
 use crate::model::{Strategy, World};
-use crate::plan::eviction::Landing;
 use crate::plan::picture::Picture;
 use crate::plan::preflight::{self, Wish};
 use crate::plan::reach::{self, Asked};
 use crate::plan::rebalance::{RebalancePlan, Return};
 use crate::plan::results::Backend;
+use emqx_rebalance::eviction::Landing;
 
 /// A value that can be changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

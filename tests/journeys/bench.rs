@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kubectl_emqx::sim::{self, Faults, Scenario};
+use emqx_sim::{self as sim, Faults, Scenario};
 use serde_json::Value;
 
 pub(crate) use crate::ran::{Ran, harmless, keys};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kubectl_emqx::sim::Scenario;
+use emqx_sim::Scenario;
 
 use crate::bench::{Cluster, Going, alone, folder, harmless, program};
 

@@ -1,6 +1,6 @@
 //! Drains of Kubernetes nodes: on every API version, with something in the way, interrupted, and undone.
 
-use kubectl_emqx::sim::Scenario;
+use emqx_sim::Scenario;
 use serde_json::{Value, json};
 
 use crate::bench::{Cluster, until};

@@ -44,7 +44,7 @@ fn emqx(answers: &str) -> String {
 
 /// The quiet cluster, and the flags that lead to an EMQX with these answers.
 fn with(answers: &str) -> (Cluster, String) {
-    let scenario = kubectl_emqx::sim::Scenario::from_yaml(QUIET).expect("a scenario");
+    let scenario = emqx_sim::Scenario::from_yaml(QUIET).expect("a scenario");
     let cluster = Cluster::inside(scenario, 1.0);
     let key = cluster.file("key", "key:secret\n");
     #[cfg(unix)]

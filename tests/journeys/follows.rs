@@ -1,7 +1,7 @@
 //! Following to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
 
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::scenario::Answer;
+use emqx_sim::Scenario;
+use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
 use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};

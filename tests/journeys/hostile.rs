@@ -277,7 +277,7 @@ fn against(servers: &[(&'static str, Answer)], calls: &[&str], flags: impl Fn(&s
 
 fn key() -> String {
     let path = folder().join("key");
-    kubectl_emqx::files::write_private(&path, b"key:secret\n", true).expect("a file of ours");
+    user_files::write_private(&path, b"key:secret\n", true).expect("a file of ours");
     path.display().to_string()
 }
 

@@ -1,6 +1,6 @@
 //! Bad input: what, why and a way out on stderr, the right exit code, and nothing changed.
 
-use kubectl_emqx::sim::Scenario;
+use emqx_sim::Scenario;
 use serde_json::json;
 
 use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, harmless};

@@ -1,6 +1,6 @@
 //! Upgrades whose new pods do not start, and upgrades during which EMQX cannot be asked any more.
 
-use kubectl_emqx::sim::Scenario;
+use emqx_sim::Scenario;
 use serde_json::Value;
 
 use crate::bench::{Cluster, until};

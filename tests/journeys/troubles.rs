@@ -1,7 +1,7 @@
 //! What breaks while we look: EMQX's answers, port-forwards, the API server's connections, objects.
 
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::scenario::Answer;
+use emqx_sim::Scenario;
+use emqx_sim::scenario::Answer;
 use serde_json::Value;
 
 use crate::bench::{Cluster, DOCUMENTED, SLOW, harmless, until};

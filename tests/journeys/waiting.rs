@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use kubectl_emqx::plan::rules::Threshold;
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::coordinator::RebalanceOrder;
-use kubectl_emqx::sim::scenario::Answer;
+use emqx_rebalance::rules::Threshold;
+use emqx_sim::Scenario;
+use emqx_sim::coordinator::RebalanceOrder;
+use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
 use crate::bench::{Cluster, SLOW, until};
@@ -106,7 +106,7 @@ fn a_waiting_object_can_be_stopped_while_emqx_cannot_be_asked_and_stop_reports_w
 
 #[test]
 fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
-    let demo = Cluster::inside(Scenario::from_yaml(OPERATOR_DIES).expect("a scenario"), 40.0);
+    let demo = Cluster::faulty("documented", 40.0);
     let strategy = "--conn-evict-rate 200 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
     let ran = demo.run(&format!("rebalance apply --yes {strategy}")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
@@ -281,7 +281,7 @@ fn stop_of_a_rebalance_during_an_evacuation_names_what_runs_and_the_command_that
     let demo = Cluster::faulty("documented", 20.0);
     let node = demo.parts().emqx.with(|broker| broker.members().next().map(|(_, node)| node.name.clone()));
     let node = node.expect("a node");
-    let order = kubectl_emqx::sim::coordinator::EvacuationOrder::default();
+    let order = emqx_sim::coordinator::EvacuationOrder::default();
     demo.parts().emqx.with(|broker| broker.start_evacuation(&node, order)).expect("it starts");
     let ran = demo.run("rebalance stop emqx --yes").exits(0);
     assert!(ran.err.contains("is being evacuated"), "{ran}");

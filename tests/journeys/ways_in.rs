@@ -403,7 +403,7 @@ fn a_key_file_that_others_can_read_is_warned_about_and_a_wrong_file_is_an_error(
 fn a_key_that_is_sent_unencrypted_to_another_machine_is_warned_about_once() {
     let home = folder();
     let key = home.join("key");
-    kubectl_emqx::files::write_private(&key, b"key:secret\n", false).expect("a file of ours");
+    user_files::write_private(&key, b"key:secret\n", false).expect("a file of ours");
     // An address for documentation, which answers nobody (RFC 5737).
     let flags =
         format!("--emqx-url http://192.0.2.1:1 --api-key-file {} --request-timeout 1s", key.display());
@@ -500,7 +500,7 @@ fn a_refused_key_is_reported_as_a_key_and_not_as_a_permission() {
     let address = proxy("127.0.0.1:1", vec![Rule::on(".", 401, body)]);
     let home = folder();
     let key = home.join("key");
-    kubectl_emqx::files::write_private(&key, b"key:secret\n", false).expect("a file of ours");
+    user_files::write_private(&key, b"key:secret\n", false).expect("a file of ours");
     let ran = alone(&format!("status --emqx-url http://{address} --api-key-file {}", key.display()));
     assert!(ran.err.contains("does not accept this key") && !ran.err.contains("kubectl auth can-i"), "{ran}");
     assert!(!ran.err.contains("secret\n"), "{ran}");

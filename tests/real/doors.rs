@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use kubectl_emqx::files::write_private;
-use kubectl_emqx::sim::clock::Clock;
-use kubectl_emqx::sim::emqx::Emqx;
-use kubectl_emqx::sim::{Scenario, rest};
+use emqx_sim::clock::Clock;
+use emqx_sim::emqx::Emqx;
+use emqx_sim::{Scenario, rest};
 use serde_json::{Value, json};
+use user_files::write_private;
 
 use crate::control_plane::ControlPlane;
 use crate::program::{Program, refused};

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use emqx_sim::rest;
+use emqx_sim::scenario::Role;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use kubectl_emqx::sim::rest;
-use kubectl_emqx::sim::scenario::Role;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -53,7 +53,7 @@ async fn arrived(cluster: &RealCluster<'_>, old: &BTreeSet<String>, cut: u64) {
     let names: BTreeSet<String> = pods.iter().map(ResourceExt::name_any).collect();
     assert_eq!((names.len(), names.intersection(old).count()), (old.len(), 0), "{names:?}");
     let (live, offline, tally) = cluster.emqx.with(|broker| {
-        let sum = |of: fn(&kubectl_emqx::sim::broker::Node) -> u64| broker.nodes.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&emqx_sim::broker::Node) -> u64| broker.nodes.iter().map(of).sum::<u64>();
         (sum(|node| node.connections), sum(|node| node.offline), broker.tally)
     });
     assert_eq!((live, offline), (80, 12), "everybody is back, and every session kept");

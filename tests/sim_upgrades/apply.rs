@@ -1,8 +1,8 @@
 //! Server-side apply on the pretend API server: owners, conflicts, dry runs; and what the operators' webhooks refuse.
 
+use emqx_sim::Scenario;
 use kube::Error;
 use kube::api::{Patch, PatchParams};
-use kubectl_emqx::sim::Scenario;
 use serde_json::{Value, json};
 
 use crate::tape::Stage;

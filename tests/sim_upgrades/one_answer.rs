@@ -1,7 +1,7 @@
 //! All outputs give the same answer at every step of every scenario that the program contains.
 
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::scenario::{Api, Role};
+use emqx_sim::Scenario;
+use emqx_sim::scenario::{Api, Role};
 use serde_json::json;
 
 use super::tape::{Stage, Tape};

@@ -1,7 +1,7 @@
 //! Upgrades that do not go on: what is wrong shows in the pods, and the follower calls it stalled and says why.
 
+use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;
-use kubectl_emqx::sim::Scenario;
 use serde_json::json;
 
 use crate::tape::{Stage, verdict};

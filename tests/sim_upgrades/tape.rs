@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use emqx_sim::scenario::{Api as Version, Strategy};
+use emqx_sim::{self as sim, Running, Scenario};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
@@ -20,8 +22,6 @@ use kubectl_emqx::plan::upgrade::ask::{Ask, Settled, Wanted};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast};
 use kubectl_emqx::replay::Recording;
 use kubectl_emqx::seam::{Moment, Translate};
-use kubectl_emqx::sim::scenario::{Api as Version, Strategy};
-use kubectl_emqx::sim::{self, Running, Scenario};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use emqx_sim::Scenario;
+use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
 use kube::api::{Patch, PatchParams};
 use kubectl_emqx::model::{EventType, Verdict};
 use kubectl_emqx::plan::upgrade::ask::Manner;
-use kubectl_emqx::sim::Scenario;
-use kubectl_emqx::sim::coordinator::{EvacuationOrder, EvacuationState};
 use serde_json::{Value, json};
 
 use crate::tape::{Stage, messages, moved, verdict};
@@ -179,8 +179,7 @@ async fn held_and_emptied_one_by_one_clients_are_cut_again_but_nothing_is_lost()
         let started = stage.running.emqx().with(|broker| broker.start_evacuation(&node(pod), order));
         assert_eq!(started, Ok(()));
         let empty = |stage: &Stage| {
-            let all =
-                |it: &kubectl_emqx::sim::coordinator::Evacuation| it.state == EvacuationState::Prohibiting;
+            let all = |it: &emqx_sim::coordinator::Evacuation| it.state == EvacuationState::Prohibiting;
             stage.running.emqx().with(|broker| broker.evacuations().iter().all(all))
         };
         stage.until(60, empty).await;

@@ -1,7 +1,7 @@
 //! EMQX v2 of operator 2.3: the behaviour of [OP-14].
 
+use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
 use kubectl_emqx::model::{EventType, Verdict};
-use kubectl_emqx::sim::coordinator::{EvacuationOrder, EvacuationState};
 use serde_json::json;
 
 use crate::tape::{Stage, messages, moved, verdict};
@@ -108,7 +108,7 @@ async fn a_pod_that_somebody_had_emptied_before_goes_first_and_nothing_stalls() 
     let started = stage.running.emqx().with(|broker| broker.start_evacuation(&node, order));
     assert_eq!(started, Ok(()));
     let empty = |stage: &Stage| {
-        let state = |broker: &mut kubectl_emqx::sim::broker::Broker| broker.evacuations()[0].state;
+        let state = |broker: &mut emqx_sim::broker::Broker| broker.evacuations()[0].state;
         stage.running.emqx().with(state) == EvacuationState::Prohibiting
     };
     stage.until(60, empty).await;

@@ -1,7 +1,7 @@
 //! EMQX v3beta1 of operator 3.x: rolling, as its source says (nobody recorded it).
 
+use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;
-use kubectl_emqx::sim::Scenario;
 use serde_json::json;
 
 use crate::tape::{Stage, verdict};

@@ -1,8 +1,8 @@
 //! What a seed makes: a cluster, an operation, and a schedule of faults at every port. A case is also a file, so that a run
 //! can be kept when the seeds come to mean something else.
 
-use kubectl_emqx::sim::Scenario;
-pub use kubectl_emqx::sim::scenario::NewPods;
+use emqx_sim::Scenario;
+pub use emqx_sim::scenario::NewPods;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -3,9 +3,9 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use emqx_sim::scenario::Answer;
 use hyper::{Method, Request};
 use kube::client::Body;
-use kubectl_emqx::sim::scenario::Answer;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 

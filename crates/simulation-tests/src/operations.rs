@@ -4,8 +4,8 @@ use std::future::{Future as _, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
+use emqx_sim::coordinator::{EvacuationOrder, RebalanceOrder};
 use hyper::Method;
-use kubectl_emqx::sim::coordinator::{EvacuationOrder, RebalanceOrder};
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use emqx_sim::clock::Clock;
+use emqx_sim::memory::Door;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
-use kubectl_emqx::sim::clock::Clock;
-use kubectl_emqx::sim::memory::Door;
 use tokio::time::Instant;
 
 use crate::case::Requests;

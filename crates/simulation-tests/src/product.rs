@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::rc::Rc;
 
+use emqx_sim::clock::Clock;
 use jiff::tz::TimeZone;
 use kubectl_emqx::cli::{self, Parsed, Verb};
 use kubectl_emqx::commands::{self, Hands};
@@ -12,7 +13,6 @@ use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::printer::Terminal;
-use kubectl_emqx::sim::clock::Clock;
 
 use crate::port::Port;
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use emqx_sim::clock::Clock;
+use emqx_sim::emqx::{Emqx, Odd, Question};
+use emqx_sim::memory::{self, InMemory};
 use jiff::Timestamp;
 use kubectl_emqx::seam::host::{self, Host};
-use kubectl_emqx::sim::clock::Clock;
-use kubectl_emqx::sim::emqx::{Emqx, Odd, Question};
-use kubectl_emqx::sim::memory::{self, InMemory};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use kubectl_emqx::sim::emqx::Emqx;
-use kubectl_emqx::sim::scenario::Role;
+use emqx_sim::emqx::Emqx;
+use emqx_sim::scenario::Role;
 
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(250);

@@ -6,11 +6,11 @@ use super::super::membership::Membership;
 use super::super::picture::{NodeRow, Picture, SourceState};
 use super::super::rebalance::{Finding, Severity};
 use super::super::results::Backend;
-use super::super::rules::donors;
 use super::Check;
 use super::parse_version;
 use crate::model::human::plural;
 use crate::model::{Instance, Link, NodeName, Source, World};
+use emqx_rebalance::rules::donors;
 
 /// How many rows are named one by one.
 const NAMED: usize = 3;

@@ -217,12 +217,12 @@ proptest! {
 
 #[test]
 fn rounds_without_number_are_jumped_over_without_a_delay_too() {
-    use crate::plan::eviction::{Landing, Loop, run};
+    use emqx_rebalance::eviction::{Landing, Loop, run};
     let outcome = run(&Loop {
         donors: &[1_000_000_000_000_000],
         recipients: &[0],
         rate: 1,
-        threshold: crate::plan::rules::Threshold { abs: 1000.0, rel: 1.1 },
+        threshold: emqx_rebalance::rules::Threshold { abs: 1000.0, rel: 1.1 },
         delay: 0,
         landing: Landing::Even,
         donors_open_after_ms: 0,

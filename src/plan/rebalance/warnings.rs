@@ -3,9 +3,9 @@
 use super::{Finding, RebalancePlan, SessionRounds, Severity, thresholds};
 use crate::model::human::{average, count, plural};
 use crate::model::{Part, Strategy};
-use crate::plan::eviction::Outcome;
-use crate::plan::rules::{Threshold, mean};
 use crate::plan::spread::Spread;
+use emqx_rebalance::eviction::Outcome;
+use emqx_rebalance::rules::{Threshold, mean};
 
 /// Uneven by eye, yet within thresholds that nobody chose: the default of 1000 hides small clusters.
 pub(super) fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {

@@ -1,7 +1,7 @@
 //! The simulated EMQX: nodes with counts of clients, who is evicted when, and where the evicted come back.
 //!
 //! ```text
-//!            evict (plan::rules)             land (the load balancer)
+//!            evict (its rules)            land (the load balancer)
 //!   donor ───────────────────────► in flight ───────────────────────► recipient
 //!   connections −n, sessions −n    (delay+1) s    connections +n, sessions +n
 //! ```
@@ -426,7 +426,7 @@ impl Broker {
         let number = open.len();
         let known = self.turns.iter().position(|(nodes, _)| *nodes == open);
         let turn = known.map_or(0, |at| self.turns.remove(at).1);
-        let shares = crate::plan::eviction::round_robin(u128::from(clients), number);
+        let shares = emqx_rebalance::eviction::round_robin(u128::from(clients), number);
         for (place, share) in shares.enumerate() {
             self.nodes[open[(turn + place) % number]].connections += u64::try_from(share).unwrap_or(u64::MAX);
         }

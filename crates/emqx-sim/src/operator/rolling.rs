@@ -8,10 +8,10 @@ use super::deeds::Deed;
 use super::picture::{
     HASH, Picture, another, dying, image, name, present, ready, revision, text, view, wanted,
 };
-use crate::sim::instance::{RoleView, SetView};
-use crate::sim::kubelet::is_true;
-use crate::sim::scenario::{Role, hash};
-use crate::sim::workloads::COST;
+use crate::instance::{RoleView, SetView};
+use crate::kubelet::is_true;
+use crate::scenario::{Role, hash};
+use crate::workloads::COST;
 
 /// What the operator puts on a replicant that is to go.
 const SCALING_DOWN: &str = "apps.emqx.io/scaling-down";

@@ -18,9 +18,9 @@ use serde_json::{Map, Value, json};
 
 use super::deeds::Deed;
 use super::picture::{Picture, another, dying, image, name, revision, text, view, wanted};
-use crate::sim::instance::{RoleView, holds};
-use crate::sim::scenario::{Api, Role, hash};
-use crate::sim::workloads::COST;
+use crate::instance::{RoleView, holds};
+use crate::scenario::{Api, Role, hash};
+use crate::workloads::COST;
 
 /// A set has been made or taken back.
 pub(super) struct Change {

@@ -17,9 +17,9 @@ use super::events::Events;
 use super::picture::Picture;
 use super::sets::{self, Change};
 use super::{MANAGER, Shared, gates, rolling, to_object};
-use crate::sim::clock::{Woken, Worker};
-use crate::sim::instance::{self, RoleView, View};
-use crate::sim::scenario::{Api, Role};
+use crate::clock::{Woken, Worker};
+use crate::instance::{self, RoleView, View};
+use crate::scenario::{Api, Role};
 
 /// The real loops: while ready, while not, and v1beta4's only one.
 const READY: Duration = Duration::from_secs(30);

@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::events::{Events, Told};
 use super::{MANAGER, Shared, to_object, to_value};
-use crate::sim::clock::{Worker, rfc3339};
-use crate::sim::coordinator::Refusal;
-use crate::sim::instance;
-use crate::sim::scenario::{Answer, Api, Line};
-use crate::sim::{rest_bodies, rest_orders};
+use crate::clock::{Worker, rfc3339};
+use crate::coordinator::Refusal;
+use crate::instance;
+use crate::scenario::{Answer, Api, Line};
+use crate::{rest_bodies, rest_orders};
 
 const FINALIZER: &str = "apps.emqx.io/finalizer";
 /// While `Processing`.

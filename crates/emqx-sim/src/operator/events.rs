@@ -6,7 +6,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{Shared, to_object};
-use crate::sim::clock::rfc3339;
+use crate::clock::rfc3339;
 
 /// client-go's recorder lets this many events of one object through, then hardly any.
 const BURST: u64 = 25;

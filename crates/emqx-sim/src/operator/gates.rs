@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::picture::{Picture, name};
 use super::{MANAGER, Shared};
-use crate::sim::clock::rfc3339;
-use crate::sim::instance::{RoleView, holds};
-use crate::sim::kubelet::is_true;
-use crate::sim::population::GATE;
-use crate::sim::scenario::{Api, Role};
+use crate::clock::rfc3339;
+use crate::instance::{RoleView, holds};
+use crate::kubelet::is_true;
+use crate::population::GATE;
+use crate::scenario::{Api, Role};
 
 /// What a gate is to be.
 enum Gate {

@@ -14,9 +14,9 @@ use super::deeds::Deed;
 use super::picture::{
     Picture, another, dying, image, name, ready, template_annotations, text, wanted, wanted_image,
 };
-use crate::sim::clock::rfc3339;
-use crate::sim::instance::{RoleView, SetView};
-use crate::sim::scenario::{Api, Role, hash};
+use crate::clock::rfc3339;
+use crate::instance::{RoleView, SetView};
+use crate::scenario::{Api, Role, hash};
 
 /// The sets that count as part of the cluster: as many of their pods run in EMQX as the set has. The first wants the
 /// most, among equals the newest comes first.

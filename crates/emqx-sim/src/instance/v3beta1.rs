@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{NodeView, RoleView, View, condition, counts, v2_evacuation, without_zeros};
-use crate::sim::clock::rfc3339;
-use crate::sim::scenario::Role;
+use crate::clock::rfc3339;
+use crate::scenario::Role;
 
 pub(super) fn status(view: &View, before: &Value) -> Value {
     let now = rfc3339(view.now);

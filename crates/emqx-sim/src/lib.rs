@@ -2,12 +2,12 @@
 //! EMQX client. It ships with the program (`kubectl emqx demo`) and drives the tests.
 //!
 //! ```text
-//!                     ┌───────────────────────── this room ─────────────────────────┐
+//!                     ┌───────────────────────── the simulator ─────────────────────────┐
 //!  kubectl, kube ────►│ apiserver ─► verbs ─► store ◄── kubelet (pods, endpoints)   │
 //!                     │     │          ▲                    │ availability_check    │
 //!                     │  forward       │ an ordinary client ▼                       │
 //!                     │     ▼          └──── operator ──► emqx ─► broker            │
-//!  EMQX clients ─────►│    rest ────────────────────────────┘      │ plan::rules    │
+//!  EMQX clients ─────►│    rest ────────────────────────────┘      │ emqx_rebalance │
 //!                     │            clock: virtual time for all of them              │
 //!                     └──────────────────────────────────────────────────────────────┘
 //! ```
@@ -16,7 +16,7 @@
 //! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
 //! as well. All of it runs on one thread: nothing here may block.
 //!
-//! May import, of ours, `model` and `plan`. Knows nothing of the rooms that use it.
+//! It knows nothing of the program that uses it.
 
 mod access;
 mod apiserver;

@@ -7,8 +7,8 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use super::{Shared, to_value};
-use crate::sim::instance::{self, NodeView, SetView};
-use crate::sim::scenario::{Api, Role};
+use crate::instance::{self, NodeView, SetView};
+use crate::scenario::{Api, Role};
 
 /// The label that tells sets of one role apart.
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";
@@ -102,7 +102,7 @@ impl Picture {
     }
 }
 
-fn nodes(broker: &crate::sim::broker::Broker, pods: &[Value]) -> Vec<NodeView> {
+fn nodes(broker: &crate::broker::Broker, pods: &[Value]) -> Vec<NodeView> {
     let mut by_host: BTreeMap<&str, &Value> = BTreeMap::new();
     for pod in pods {
         by_host.insert(name(pod), pod);

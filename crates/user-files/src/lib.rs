@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tokio_rustls::rustls::crypto::ring;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// The largest file read as a whole: a kubeconfig, a manifest, a scenario, a key or a certificate, in bytes.
 pub const LARGEST_FILE: u64 = 16 << 20;
@@ -246,8 +246,7 @@ pub fn private_folder(prefix: &str) -> io::Result<PathBuf> {
 /// A word of 128 random bits that cannot be guessed: 32 hexadecimal digits.
 pub fn random_word() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
-    ring::default_provider()
-        .secure_random
+    SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| io::Error::other("the system gives no random numbers"))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{View, without_zeros};
-use crate::sim::clock::rfc3339;
+use crate::clock::rfc3339;
 
 pub(super) fn status(view: &View, before: &Value) -> Value {
     let running = view.nodes.iter().filter(|node| node.running).count() as u64;

@@ -22,7 +22,7 @@ use super::scenario::{Fault, Scenario, ScenarioError};
 use super::schema::Schemas;
 use super::store::Store;
 use super::verbs::Verbs;
-use crate::files;
+use user_files as files;
 
 /// What is served.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::controller::Changes;
 use super::{Shared, to_value};
-use crate::sim::clock::Raiser;
+use crate::clock::Raiser;
 
 /// Follows the Rebalances; survives whatever happens to the connection.
 pub(super) async fn rebalances(shared: &Shared, changes: &Changes) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::coordinator::RebalanceOrder;
-use crate::plan::rules::Threshold;
+use emqx_rebalance::rules::Threshold;
 
 /// Which API version of the custom resources the cluster is kept in; it decides the operator line and EMQX's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -419,7 +419,7 @@ pub enum NewPods {
 }
 
 fn session_move_ms() -> u64 {
-    crate::plan::rules::SESSION_MOVE_MS
+    emqx_rebalance::rules::SESSION_MOVE_MS
 }
 
 fn machines() -> u32 {

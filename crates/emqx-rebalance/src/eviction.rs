@@ -499,7 +499,7 @@ mod tests {
             landing in landings(),
             donors_open_after_ms in 0_u128..6000,
         ) {
-            let gives = crate::plan::rules::donors(&counts);
+            let gives = crate::rules::donors(&counts);
             let side = |wanted: bool| -> Vec<u64> {
                 counts.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(count, _)| *count).collect()
             };
@@ -544,7 +544,7 @@ mod tests {
             rate in 1_u64..500,
             more in 1_u64..500,
         ) {
-            let gives = crate::plan::rules::donors(&counts);
+            let gives = crate::rules::donors(&counts);
             let side = |wanted: bool| -> Vec<u64> {
                 counts.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(count, _)| *count).collect()
             };

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::events::{Events, Told};
 use super::picture::{image, name, set_image};
 use super::{MANAGER, Shared, to_object};
-use crate::sim::rest_orders;
+use crate::rest_orders;
 
 #[derive(Debug)]
 pub(super) enum Deed {

@@ -6,14 +6,14 @@
 //!             (not on v4)                                                                         (for ever)
 //! ```
 //!
-//! The arithmetic is [`crate::plan::rules`] and nothing else. Refusals carry EMQX's own words.
+//! The arithmetic is [`emqx_rebalance::rules`] and nothing else. Refusals carry EMQX's own words.
 
 use std::time::Duration;
 
 use super::broker::Broker;
 pub use super::refusal::Refusal;
 use super::scenario::Api;
-use crate::plan::rules::{Threshold, donors, evicted, mean};
+use emqx_rebalance::rules::{Threshold, donors, evicted, mean};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How long a coordinator waits for its donors when the start does not name another time.
