@@ -188,6 +188,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_in_kubernetes(&global, printer, None, &drain.write.field_manager).await?;
             commands::drain::run(&hands, &drain).await
         }
+        Verb::Scale(scale) => {
+            let hands = hands_in_kubernetes(&global, printer, None, &scale.write.field_manager).await?;
+            commands::scale::run(&hands, &scale).await
+        }
         Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());

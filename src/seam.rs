@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
+use crate::model::scale::Autoscalers;
 use crate::model::{
     Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
 };
@@ -194,19 +195,44 @@ impl Right {
             namespace: namespace.to_owned(),
             name,
         };
-        let state = || Some(crate::model::operation_state::state_name(id));
-        let mut rights = vec![
-            right("create", "", "pods/eviction", &id.namespace, None),
-            right("create", "", "configmaps", &id.namespace, None),
-            right("patch", "", "configmaps", &id.namespace, state()),
-            right("create", "coordination.k8s.io", "leases", &id.namespace, None),
-            right("get", "coordination.k8s.io", "leases", &id.namespace, state()),
-            right("update", "coordination.k8s.io", "leases", &id.namespace, state()),
-        ];
+        let mut rights = vec![right("create", "", "pods/eviction", &id.namespace, None)];
+        rights.extend(Self::of_state(id));
         if cordon {
             rights.push(right("patch", "", "nodes", "", None));
         }
         rights
+    }
+
+    /// What a scale writes: the instance, our ConfigMap and our Lease, and the deletion costs of pods of a ReplicaSet.
+    pub fn of_scale(id: &InstanceId, costs: bool) -> Vec<Self> {
+        let patch = |group, resource, name| {
+            let namespace = id.namespace.clone();
+            Self { verb: "patch", group, resource, namespace, name }
+        };
+        let mut rights = vec![patch("apps.emqx.io", id.kind.plural(), Some(id.name.clone()))];
+        rights.extend(Self::of_state(id));
+        if costs {
+            rights.push(patch("", "pods", None));
+        }
+        rights
+    }
+
+    /// What is written to store a drain or a scale: our ConfigMap and our Lease.
+    fn of_state(id: &InstanceId) -> [Self; 5] {
+        let right = |verb, group, resource, named: bool| Self {
+            verb,
+            group,
+            resource,
+            namespace: id.namespace.clone(),
+            name: named.then(|| crate::model::operation_state::state_name(id)),
+        };
+        [
+            right("create", "", "configmaps", false),
+            right("patch", "", "configmaps", true),
+            right("create", "coordination.k8s.io", "leases", false),
+            right("get", "coordination.k8s.io", "leases", true),
+            right("update", "coordination.k8s.io", "leases", true),
+        ]
     }
 }
 
@@ -271,6 +297,16 @@ pub trait Kubernetes {
     fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon>;
     /// Requests the eviction of the pod with this uid, which PodDisruptionBudgets may refuse.
     fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction>;
+    /// The autoscalers of a namespace; what may not be read is named.
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers>;
+    /// Writes the deletion cost of the pod with this uid, or removes it; `false` when that pod is gone.
+    fn set_deletion_cost<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a PodName,
+        uid: &'a str,
+        cost: Option<i64>,
+    ) -> Later<'a, bool>;
     /// Takes or renews the lease of an instance for this process: `None`, or who has it.
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>>;
     /// Gives the lease of an instance back, if this process has it.
@@ -353,6 +389,8 @@ pub trait Broker {
     fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
     /// Whether a node accepts clients, by a request to its pod, or to the address of that node.
     fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool>;
+    /// The nodes that hold replicas of durable storage; empty where there is none, or EMQX does not serve the list.
+    fn storage_sites(&self) -> Later<'_, Vec<NodeName>>;
     /// The name of EMQX's own cluster; `None` where its version does not report one.
     fn cluster_name(&self) -> Later<'_, Option<String>>;
 }

@@ -95,6 +95,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         rebalance stop
         rebalance watch
         replay
+        scale
         status
         upgrade
         upgrade apply
@@ -105,7 +106,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         version
         watch
     ");
-    for line in ["scale", "check", "report"] {
+    for line in ["check", "report"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }

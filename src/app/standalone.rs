@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::error::{Cause, Problem};
 use crate::k8s::Cluster;
 use crate::model::drain::{Cordon, Eviction, Placement};
+use crate::model::scale::Autoscalers;
 use crate::model::{
     ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, News, Object, PodName, Rebalance, Served,
     Source, Target,
@@ -301,6 +302,26 @@ impl Kubernetes for Standalone {
         match self.used() {
             Some(cluster) => cluster.evict(namespace, pod, uid),
             None => Self::none("evict a pod"),
+        }
+    }
+
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers> {
+        match self.used() {
+            Some(cluster) => cluster.autoscalers(namespace),
+            None => Self::none("read autoscalers"),
+        }
+    }
+
+    fn set_deletion_cost<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a PodName,
+        uid: &'a str,
+        cost: Option<i64>,
+    ) -> Later<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.set_deletion_cost(namespace, pod, uid, cost),
+            None => Self::none("change a pod"),
         }
     }
 

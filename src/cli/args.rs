@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateArgs;
+use super::args_scale::ScaleArgs;
 use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
@@ -79,6 +80,12 @@ pub(super) enum VerbArgs {
     /// wait until its replacement serves, then the next. Interrupted at any point it can be run again and continues.
     #[command(verbatim_doc_comment, after_help = help::DRAIN)]
     Drain(DrainArgs),
+    /// Change the number of nodes without a reconnect storm
+    ///
+    /// Down: the nodes that go are evacuated first, and exactly these are removed. Up: the number is changed, and the
+    /// rebalance that evens the new nodes out is printed. Interrupted at any point it can be run again and continues.
+    #[command(verbatim_doc_comment, after_help = help::SCALE)]
+    Scale(ScaleArgs),
     /// Upgrade to a new image: plan, start, guard, follow, roll back
     ///
     /// Without a subcommand: `upgrade apply --watch`.

@@ -215,6 +215,7 @@ fn checks(path: &[&str]) -> &'static [&'static str] {
         ["upgrade", ..] => &SKIPPABLE,
         ["evacuate", ..] => &crate::model::evacuation::SKIPPABLE,
         ["drain"] => &crate::model::drain::SKIPPABLE,
+        ["scale"] => &crate::model::scale::SKIPPABLE,
         ["rebalance", "stop"] => &STOP_CHECKS,
         _ => &APPLY_CHECKS,
     }

@@ -64,6 +64,14 @@ Examples:
   kubectl emqx drain worker-1 worker-2 -A --conn-evict-rate 200 --yes
   kubectl emqx drain worker-1 --undo";
 
+/// Of `scale`.
+pub(super) const SCALE: &str = "\
+Examples:
+  kubectl emqx scale emqx --replicants 3 --dry-run=client
+  kubectl emqx scale emqx --replicants 3 --conn-evict-rate 200 --watch
+  kubectl emqx scale emqx --replicants 6 --rebalance
+  kubectl emqx scale emqx --undo";
+
 /// Of `evacuate start`.
 pub(super) const EVACUATE_START: &str = "\
 Examples:

@@ -2,6 +2,7 @@
 
 pub mod drain;
 pub mod evacuate;
+pub mod scale;
 pub mod upgrade;
 
 use std::path::PathBuf;
@@ -156,6 +157,8 @@ pub enum Verb {
     Evacuate(evacuate::Evacuate),
     /// `drain`.
     Drain(drain::Drain),
+    /// `scale`.
+    Scale(scale::Scale),
     /// `watch`.
     View(View),
     /// `replay`.

@@ -9,6 +9,7 @@
 mod args;
 mod args_drain;
 mod args_evacuate;
+mod args_scale;
 mod args_upgrade;
 pub mod complete;
 mod environment;
@@ -22,6 +23,7 @@ mod rules;
 mod rules_drain;
 mod rules_evacuate;
 mod rules_rebalance;
+mod rules_scale;
 mod rules_shared;
 mod rules_upgrade;
 mod shells;

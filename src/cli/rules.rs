@@ -14,6 +14,7 @@ use super::intent::{
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
 use super::rules_rebalance::rebalance;
+use super::rules_scale::scale;
 use super::rules_shared::{follow, stream};
 use super::rules_upgrade::upgrade;
 use crate::error::Problem;
@@ -32,6 +33,7 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Rebalance(args) => rebalance(args, &global)?,
         VerbArgs::Evacuate(args) => Verb::Evacuate(evacuate(args, &global)?),
         VerbArgs::Drain(args) => Verb::Drain(drain(args)?),
+        VerbArgs::Scale(args) => Verb::Scale(scale(args)?),
         VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,

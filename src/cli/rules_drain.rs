@@ -2,12 +2,10 @@
 
 use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateSettingsArgs;
-use super::groups::ApplyForm;
 use super::intent::drain::Drain;
-use super::intent::{DryRun, Output, Stream};
 use super::rules::{filter, usage};
 use super::rules_evacuate::{no_server_dry_run, settings};
-use super::rules_shared::{skippable, write};
+use super::rules_shared::{forms, skippable, write};
 use crate::error::Problem;
 use crate::model::{drain, evacuation};
 
@@ -29,36 +27,11 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
             ));
         }
     }
-    if args.watch && args.write.dry_run != DryRun::None {
-        return Err(usage(
-            "--watch does not go with --dry-run",
-            "a dry run starts nothing to follow",
-            "leave one of them out",
-        ));
-    }
-    let (stream, output) = match args.output {
-        None => (Stream::Text, Output::Text),
-        Some(ApplyForm::Jsonl) if args.write.dry_run != DryRun::None => {
-            return Err(usage(
-                "-o jsonl does not go with --dry-run",
-                "a dry run has no events",
-                "-o json prints the plan",
-            ));
-        }
-        Some(ApplyForm::Jsonl) => (Stream::Jsonl, Output::Text),
-        Some(ApplyForm::Document(output)) => (Stream::Text, output),
-    };
-    if args.watch && !matches!(output, Output::Text) {
-        return Err(usage(
-            "with --watch the output is a stream",
-            "one document could not be printed before the end",
-            "use -o jsonl, a JSON document per line",
-        ));
-    }
+    let (stream, output) = forms(args.watch, args.output, args.write.dry_run)?;
     let firm: Vec<&'static str> = drain::FIRM
         .into_iter()
         .chain(evacuation::FIRM)
-        .chain(["drain-unfinished", "no-permission"])
+        .chain(["drain-unfinished", "no-permission", "scale-unfinished"])
         .collect();
     let mut machines = args.machines;
     let mut seen = std::collections::BTreeSet::new();

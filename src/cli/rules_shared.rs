@@ -31,6 +31,41 @@ pub(super) fn skippable(
     ))
 }
 
+/// The form of the events and of the result, of a command that always follows what it does.
+pub(super) fn forms(
+    watch: bool,
+    output: Option<ApplyForm>,
+    dry_run: DryRun,
+) -> Result<(Stream, Output), Problem> {
+    if watch && dry_run != DryRun::None {
+        return Err(usage(
+            "--watch does not go with --dry-run",
+            "a dry run starts nothing to follow",
+            "leave one of them out",
+        ));
+    }
+    let (stream, output) = match output {
+        None => (Stream::Text, Output::Text),
+        Some(ApplyForm::Jsonl) if dry_run != DryRun::None => {
+            return Err(usage(
+                "-o jsonl does not go with --dry-run",
+                "a dry run has no events",
+                "-o json prints the plan",
+            ));
+        }
+        Some(ApplyForm::Jsonl) => (Stream::Jsonl, Output::Text),
+        Some(ApplyForm::Document(output)) => (Stream::Text, output),
+    };
+    if watch && !matches!(output, Output::Text) {
+        return Err(usage(
+            "with --watch the output is a stream",
+            "one document could not be printed before the end",
+            "use -o jsonl, a JSON document per line",
+        ));
+    }
+    Ok((stream, output))
+}
+
 pub(super) fn write(args: WriteArgs) -> Write {
     Write {
         dry_run: args.dry_run,

@@ -116,6 +116,15 @@ pub(super) fn absolute(text: &str) -> Result<u64, Bad> {
     whole(text, "an absolute threshold is a whole number of clients, at least 1", "1000")
 }
 
+/// A number of pods; none are allowed, because the checks explain what speaks against it.
+pub(super) fn replicas(text: &str) -> Result<u64, Bad> {
+    match text.trim().parse::<u64>() {
+        Ok(number) if number <= MOST => Ok(number),
+        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MOST}"))),
+        Err(_) => Err(Bad::new("must be the number of nodes afterwards, 0 or more").hint("for instance 3")),
+    }
+}
+
 fn whole(text: &str, rule: &str, example: &str) -> Result<u64, Bad> {
     match text.trim().parse::<u64>() {
         Ok(number @ 1..=MOST) => Ok(number),

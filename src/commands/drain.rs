@@ -1,28 +1,27 @@
 //! `drain`: evacuates and moves every EMQX pod off Kubernetes nodes, one after another.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::gather::{self, Gathered};
+use super::removal::{self, WANT, lease, release, run};
 use super::{Hands, Outcome, decide};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
+use crate::model::Verdict;
 use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
-use crate::model::{NodeName, Verdict};
 use crate::plan::drain::{Drain, Request, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::picture::picture;
-use crate::seam::{Right, Want};
+use crate::seam::Right;
 
-mod run;
+use task::Draining;
+
+mod task;
 mod undo;
-
-/// What is read of Kubernetes.
-const WANT: Want = Want { events: false, ..Want::ALL };
 
 /// `drain`.
 pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
@@ -132,21 +131,10 @@ fn plans(
 async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
     for drain in planned.iter_mut() {
         let rights = Right::of_drain(&drain.instance, intent.cordon);
-        let answers = hands.kubernetes.may(&rights).await.unwrap_or_default();
-        let Some((right, _)) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false)) else {
-            continue;
-        };
-        let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
-        let place = if right.namespace.is_empty() {
-            String::new()
-        } else {
-            format!(" in namespace {}", right.namespace)
-        };
-        drain.refuse(
-            "no-permission",
-            format!("you may not {} {}{group}{place}", right.verb, right.resource),
-            "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md",
-        );
+        if let Some(missing) = removal::forbidden(hands, &rights).await {
+            let hint = "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md";
+            drain.refuse("no-permission", missing, hint);
+        }
     }
 }
 
@@ -179,35 +167,6 @@ fn question(intent: &Intent, planned: &[Drain]) -> String {
         names.join(", "),
         count(cuts)
     )
-}
-
-/// Takes the lease of an instance, or names the process that has it.
-async fn lease(hands: &Hands, gathered: &Gathered, what: &str) -> Result<(), Problem> {
-    match hands.kubernetes.take_lease(gathered.instance()?).await? {
-        None => Ok(()),
-        Some(other) => Err(taken(gathered, what, &other)),
-    }
-}
-
-fn taken(gathered: &Gathered, what: &str, other: &str) -> Problem {
-    let what = format!("will not {what} pods of {}", gathered.id);
-    Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
-        format!(
-            "wait until it has ended; who has it: kubectl get lease -n {} {}",
-            gathered.id.namespace,
-            crate::model::operation_state::state_name(&gathered.id)
-        ),
-    )
-}
-
-async fn release(hands: &Hands, all: &[Gathered]) {
-    for gathered in all {
-        if let Ok(instance) = gathered.instance()
-            && let Err(problem) = hands.kubernetes.release_lease(instance).await
-        {
-            tracing::debug!(%problem, "a lease was not released");
-        }
-    }
 }
 
 /// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
@@ -246,7 +205,9 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
         let (before, rest) = all.split_at_mut(at);
         let Some((gathered, after)) = rest.split_first_mut() else { continue };
         let waiting: Vec<&Gathered> = before.iter().chain(after.iter()).collect();
-        let ended = run::follow(hands, intent, gathered, &waiting, &mut planned[place], limit).await;
+        let pods = planned[place].pods.clone();
+        let mut task = Draining::of(hands, intent, gathered, &mut planned[place]);
+        let ended = run::follow(hands, &mut task, pods, gathered, &waiting, limit).await;
         let verdict = ended.inspect_err(|_| report(hands, intent, &planned, false))?;
         if worst.is_none_or(|worst| verdict.exit().code() > worst.exit().code()) {
             worst = Some(verdict);
@@ -293,14 +254,4 @@ fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
     Problem::new(what, why).hint(format!(
         "kubectl emqx drain {again} continues; kubectl emqx drain {again} --undo puts back what was not moved"
     ))
-}
-
-/// How often something is looked at, by the clock on the wall.
-fn beat(hands: &Hands) -> Duration {
-    Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0))
-}
-
-/// The name of an evacuation in events.
-fn evacuation(node: &NodeName) -> String {
-    super::evacuate::name(node)
 }

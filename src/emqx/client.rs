@@ -47,7 +47,7 @@ pub(super) struct Shared {
 }
 
 /// How a request failed.
-enum Failed {
+pub(super) enum Failed {
     /// There was no answer.
     Lost(Lost),
     /// There is no key.
@@ -118,7 +118,12 @@ impl Shared {
 
     /// One request over the kept connection. A connection that broke while it was idle is replaced at once; a
     /// failure of a fresh one moves on to the next pod, and the caller decides whether to try again.
-    async fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answer, Failed> {
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failed> {
         self.way.passable(&self.target).map_err(Failed::Lost)?;
         let key = self.key().await.map_err(Failed::Keyless)?;
         let mut slot = self.connection.lock().await;
@@ -168,7 +173,7 @@ impl Shared {
         Ok(format!("/api/{}/{path}", if self.is_v4().await? { "v4" } else { "v5" }))
     }
 
-    async fn is_v4(&self) -> Result<bool, Failed> {
+    pub(super) async fn is_v4(&self) -> Result<bool, Failed> {
         match self.v4.get() {
             Some(v4) => Ok(v4),
             None => self.detect().await,
@@ -421,7 +426,7 @@ impl Shared {
         Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "nodes", link) }
     }
 
-    fn problem(what: String, failed: Failed) -> Problem {
+    pub(super) fn problem(what: String, failed: Failed) -> Problem {
         match failed {
             Failed::Keyless(problem) => problem,
             Failed::Lost(Lost::Unanswered(why)) => {
@@ -661,5 +666,9 @@ impl Broker for Client {
             let answer = self.shared.ask(&Method::GET, "/api/v5/cluster", None).await.map_err(failed)?;
             Ok(answer.body.get("name").and_then(Value::as_str).map(str::to_owned))
         })
+    }
+
+    fn storage_sites(&self) -> Later<'_, Vec<NodeName>> {
+        Box::pin(super::storage::sites(&self.shared))
     }
 }

@@ -4,6 +4,7 @@
 //! reach.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
 //!                                                                        ├─ wire.rs     answers ─► Fact
 //!                                                                        ├─ order.rs    what is asked for
+//!                                                                        ├─ storage.rs  sites of durable storage
 //!                                                                        └─ explain.rs  refusals ─► Problem
 //! ```
 
@@ -19,6 +20,7 @@ mod explain;
 mod http;
 mod order;
 mod reach;
+mod storage;
 mod tls;
 pub mod wire;
 

@@ -8,6 +8,7 @@ use super::api::{Answer, Form, encode};
 use super::explain::Trouble;
 use super::wire::GROUP;
 use crate::error::Problem;
+use crate::model::carried::carried;
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
 use crate::seam::{AppliedObject, DryRun};
@@ -124,7 +125,7 @@ pub(super) async fn apply(
                 place.name
             )));
     }
-    let mut change = change.clone();
+    let mut change = carried(change, &there, &cluster.field_manager);
     // An apply makes what is not there: with the uid it changes this very object or fails.
     change["metadata"]["uid"] = there["metadata"]["uid"].clone();
     let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };

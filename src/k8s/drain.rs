@@ -20,7 +20,7 @@ const PAGE: usize = 500;
 const TRIES: usize = 5;
 
 /// All objects of a list.
-async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, Trouble> {
+pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, Trouble> {
     let mut all = Vec::new();
     let mut from = String::new();
     loop {

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
+use crate::model::scale::Autoscalers;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::seam::{
     AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
@@ -38,6 +39,7 @@ mod login;
 mod proxy;
 mod read;
 mod resource;
+mod scale;
 mod secret;
 mod tunnel;
 mod watch;
@@ -261,6 +263,20 @@ impl Kubernetes for Cluster {
 
     fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction> {
         Box::pin(drain::evict(self, namespace, pod, uid))
+    }
+
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers> {
+        Box::pin(scale::autoscalers(self, namespace))
+    }
+
+    fn set_deletion_cost<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a PodName,
+        uid: &'a str,
+        cost: Option<i64>,
+    ) -> Later<'a, bool> {
+        Box::pin(scale::set_deletion_cost(self, namespace, pod, uid, cost))
     }
 
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {

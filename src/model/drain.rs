@@ -11,6 +11,9 @@ use super::name::{NodeName, PodName};
 /// The annotation on a Kubernetes node that the plugin cordoned; its value is when. Without it an undo leaves the node alone.
 pub const CORDONED_ANNOTATION: &str = "cli.emqx.io/cordoned";
 
+/// The annotation by which a ReplicaSet chooses the pods that it removes first: the lowest.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// The ConfigMap's key with the state of a drain.
 pub const DRAIN_KEY: &str = "drain.json";
 
@@ -279,7 +282,7 @@ pub enum Eviction {
     Refused(String),
 }
 
-/// A pod that a drain moves, as it is stored.
+/// A pod that a drain moves or a scale removes, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainedPod {
@@ -289,7 +292,8 @@ pub struct DrainedPod {
     pub uid: String,
     /// Its EMQX node; `None` where EMQX did not list one.
     pub node: Option<NodeName>,
-    /// The Kubernetes node.
+    /// The Kubernetes node; empty where it does not matter.
+    #[serde(default)]
     pub machine: String,
     /// Its set.
     pub set: String,

@@ -1,6 +1,7 @@
 //! Nouns, and what follows from them alone: names, clusters, pods, rebalances, facts, and the world that is made
 //! of facts. No async, no clock, no printing; imports nothing of ours but [`crate::error`].
 
+pub mod carried;
 pub mod cluster;
 pub mod drain;
 pub mod evacuation;
@@ -15,6 +16,7 @@ pub mod operation_state;
 pub mod pod;
 pub mod rebalance;
 pub mod refusal;
+pub mod scale;
 pub mod upgrade;
 pub mod url;
 pub mod verdict;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster::Instance;
 use super::drain::DrainState;
 use super::name::InstanceId;
+use super::scale::ScaleState;
 
 /// The label by which the plugin finds its own ConfigMaps.
 pub const STATE_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-emqx");
@@ -155,4 +156,6 @@ pub struct OperationState {
     pub guard: Option<GuardState>,
     /// The state of a drain.
     pub drain: Option<DrainState>,
+    /// The state of a scale.
+    pub scale: Option<ScaleState>,
 }

@@ -52,6 +52,8 @@ pub struct Pod {
     /// The container port named `dashboard` or `dashboard-https`.
     pub api_port: Option<ApiPort>,
     pub conditions: Vec<Condition>,
+    /// What its removal costs a ReplicaSet, by annotation; `None` without one.
+    pub deletion_cost: Option<i64>,
 }
 
 /// What kind of set it is.

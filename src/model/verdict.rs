@@ -137,6 +137,8 @@ pub enum Operation {
     Purge,
     /// The pods of Kubernetes nodes are evacuated and moved.
     Drain,
+    /// The number of nodes changes.
+    Scale,
 }
 
 impl Operation {
@@ -149,6 +151,7 @@ impl Operation {
             Self::Evacuation => "evacuation",
             Self::Purge => "purge",
             Self::Drain => "drain",
+            Self::Scale => "scale",
         }
     }
 }

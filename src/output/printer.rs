@@ -23,6 +23,7 @@ use crate::plan::rebalance::RebalancePlan;
 use crate::plan::results::{
     Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, Version,
 };
+use crate::plan::scale::Scale;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The most characters of one notice: texts of servers may be of any length.
@@ -515,6 +516,23 @@ impl Printer {
             }
             _ => self.results("Drain", drains, output, name, |layout| text::drain::results(drains, layout)),
         }
+    }
+
+    /// The plan of a scale, beside the data.
+    pub fn talk_scale(&self, scale: &Scale) {
+        let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
+        self.push(true, &text::scale::plan(scale, layout));
+    }
+
+    /// A scale.
+    pub fn scaled(&self, scale: &Scale, output: Output) {
+        self.result(
+            "Scale",
+            scale,
+            output,
+            || resource(&scale.instance),
+            |layout| text::scale::result(scale, layout),
+        );
     }
 
     /// What `stop` did.

@@ -181,7 +181,11 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
             }
             Operation::Rebalance => Some(format!("kubectl emqx rebalance watch {name}")),
             Operation::Upgrade => Some(format!("kubectl emqx upgrade watch {name}")),
-            Operation::None | Operation::Evacuation | Operation::Purge | Operation::Drain => None,
+            Operation::None
+            | Operation::Evacuation
+            | Operation::Purge
+            | Operation::Drain
+            | Operation::Scale => None,
         },
         None if of.uneven => {
             let refused = preflight::obstacles(world, instance?, &of.picture);

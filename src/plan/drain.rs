@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::evacuation::{self, Settings, counted};
+use super::evacuation::{self, Settings};
 use super::picture::Picture;
 use super::rebalance::{Decision, Finding, Severity};
+pub use super::removal::Step;
+use super::removal::{sizes, steps};
 use super::upgrade::sides::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
 use crate::model::human::{count, plural};
 use crate::model::verdict::two_decimals;
-use crate::model::{InstanceId, NodeName, Pod, PodName, Role, Verdict, World};
+use crate::model::{InstanceId, NodeName, Pod, Role, Verdict, World};
 
 pub mod checks;
 pub mod next;
@@ -35,33 +37,6 @@ pub struct Request {
     pub settings: Settings,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
-}
-
-/// One pod that is moved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// The EMQX node; `None` where EMQX lists none.
-    pub node: Option<NodeName>,
-    /// The pod.
-    pub pod: PodName,
-    /// The Kubernetes node.
-    pub kubernetes_node: String,
-    /// Its set.
-    pub set: String,
-    /// Core or replicant.
-    pub role: Role,
-    /// `planned`, `evacuating`, `empty`, `replacing` or `done`.
-    pub state: &'static str,
-    /// Live clients at the start; `None` where that is not known.
-    pub connections: Option<u64>,
-    /// Sessions at the start; `None` where that is not known.
-    pub sessions: Option<u64>,
-    /// Seconds until it is empty, and afterwards the seconds that it took until its replacement served.
-    pub seconds: Option<u64>,
-    /// The pod's uid.
-    #[serde(skip)]
-    pub uid: String,
 }
 
 /// A drain of one instance: its plan, and what became of it.
@@ -166,22 +141,6 @@ pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
     state.drain.as_ref().filter(|_| own)
 }
 
-/// The wanted pods of each set; what is there where sets may not be read.
-pub fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
-    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-    for pod in world.pods_of(id).filter(|pod| pod.deleting.is_none()) {
-        if let Some(owner) = &pod.owner {
-            *sizes.entry(owner.name.clone()).or_default() += 1;
-        }
-    }
-    for set in world.sets_of(id) {
-        if let Some(size) = sizes.get_mut(&set.name) {
-            *size = set.replicas;
-        }
-    }
-    sizes
-}
-
 /// The pods of this instance that run on these Kubernetes nodes, replicants first, then cores from the highest number down.
 fn targets<'w>(
     world: &'w World,
@@ -247,30 +206,6 @@ pub fn plan(
         drain.message.clone_from(&blocked.message);
     }
     Ok(Some(drain))
-}
-
-fn steps(world: &World, picture: &Picture, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
-    let step = |it: &DrainedPod| {
-        let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
-        let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
-        let role = pod.and_then(|pod| pod.role).or_else(|| {
-            let row = picture.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
-            row.map(|row| row.role)
-        });
-        Step {
-            node: it.node.clone(),
-            pod: it.pod.clone(),
-            kubernetes_node: it.machine.clone(),
-            set: it.set.clone(),
-            role: role.unwrap_or(Role::Core),
-            state: if pod.is_some() { "planned" } else { "replacing" },
-            connections: held.as_ref().map(|held| held.connections),
-            sessions: held.as_ref().map(|held| held.sessions),
-            seconds: None,
-            uid: it.uid.clone(),
-        }
-    };
-    pods.iter().map(step).collect()
 }
 
 /// The evacuations of a drain: whether all at once, how long each takes, and how often clients are disconnected.

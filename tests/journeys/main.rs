@@ -22,6 +22,7 @@ mod plans;
 mod ran;
 mod reads;
 mod rights;
+mod scales;
 mod standalone;
 mod stops;
 mod stuck;

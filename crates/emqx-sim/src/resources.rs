@@ -57,6 +57,16 @@ const BUILT_IN: &[Resource] = &[
         &["pdb"],
     )),
     built_in("coordination.k8s.io", "leases", "lease", "Lease", &[]),
+    Resource {
+        versions: &["v2"],
+        ..built_in(
+            "autoscaling",
+            "horizontalpodautoscalers",
+            "horizontalpodautoscaler",
+            "HorizontalPodAutoscaler",
+            &["hpa"],
+        )
+    },
     built_in("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice", &[]),
     cluster_wide(built_in(
         "apiextensions.k8s.io",

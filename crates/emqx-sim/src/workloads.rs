@@ -2,7 +2,8 @@
 //! the right ones removed, counted in the set's status, told in events.
 //!
 //! StatefulSets remove the highest number first, and replace pods of an older template one at a time (`RollingUpdate`)
-//! or when somebody deletes them (`OnDelete`). ReplicaSets remove the cheapest (`pod-deletion-cost`) first.
+//! or when somebody deletes them (`OnDelete`). ReplicaSets remove pods without a Kubernetes node first, then those that are
+//! pending or not ready, then the cheapest (`pod-deletion-cost`), then the youngest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -227,12 +228,14 @@ fn replica_set(locked: &mut Locked<'_>, set: &Value, own: Vec<(Key, Arc<Value>)>
     let name = set["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let (mut living, ending): (Vec<_>, Vec<_>) = own.into_iter().partition(|(_, pod)| !dying(pod));
     let mut ended = ending.len();
-    // The cheapest first, then what is not ready, then the youngest.
+    // The order of Kubernetes' `ActivePodsWithRanks`, without the number of pods on a node and restarts.
     living.sort_by_cached_key(|(key, pod)| {
         let cost: i64 =
             pod["metadata"]["annotations"][COST].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
         let born = pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
-        (cost, is_true(pod, "Ready"), std::cmp::Reverse(born), key.name.clone())
+        let placed = !pod["spec"]["nodeName"].is_null();
+        let running = pod["status"]["phase"] == "Running";
+        (placed, running, is_true(pod, "Ready"), cost, std::cmp::Reverse(born), key.name.clone())
     });
     for (key, pod) in living.drain(..living.len().saturating_sub(wanted)).collect::<Vec<_>>() {
         mark(locked, &key, &pod);

@@ -4,8 +4,8 @@
 use tokio::time::{Instant, sleep};
 
 use super::super::gather::{self, Gathered};
+use super::super::removal::{WANT, beat, lease, release};
 use super::super::{Hands, Outcome, decide};
-use super::{WANT, beat, lease, release};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};

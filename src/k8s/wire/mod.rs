@@ -23,7 +23,7 @@ mod state;
 
 use field::text;
 
-pub(super) use placement::{bound_volume, budget, machine, placed, volume_affinity};
+pub(super) use placement::{autoscaler, bound_volume, budget, machine, placed, volume_affinity};
 
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";

@@ -10,6 +10,7 @@ use crate::model::drain::{
     Alternatives, Amount, Budget, CORDONED_ANNOTATION, Machine, Placed, Requirement, Taint, Toleration,
     millis, whole,
 };
+use crate::model::scale::Autoscaler;
 
 /// The label by which hosts are distinguished.
 const HOST: &str = "kubernetes.io/hostname";
@@ -30,6 +31,20 @@ fn amount(value: &Value) -> Amount {
         memory: quantity(&value["memory"], whole).unwrap_or(0),
         pods: quantity(&value["pods"], whole).unwrap_or(0),
     }
+}
+
+/// A HorizontalPodAutoscaler, or a ScaledObject of KEDA, whose target is a Deployment where it names no kind.
+pub(crate) fn autoscaler(object: &Value, kind: &str) -> Option<Autoscaler> {
+    let target = |key: &str| text(object, &["spec", "scaleTargetRef", key]);
+    let owner = list(object, &["metadata", "ownerReferences"])
+        .find(|owner| text(owner, &["kind"]).as_deref() == Some("ScaledObject"));
+    Some(Autoscaler {
+        kind: kind.to_owned(),
+        name: text(object, &["metadata", "name"])?,
+        target_kind: target("kind").unwrap_or_else(|| "Deployment".to_owned()),
+        target: target("name")?,
+        owner: owner.and_then(|owner| text(owner, &["name"])),
+    })
 }
 
 /// A Kubernetes node.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::INSTANCE_LABEL;
 use super::field::{Head, conditions, controller, flag, label, list, number, text, texts};
+use crate::model::drain::DELETION_COST;
 use crate::model::{ApiPort, Endpoint, Pod, PodName, Role, Set, SetKind, Slice};
 
 /// The condition and readiness gate by which the 2.x operators take a pod out of the Service.
@@ -57,6 +58,8 @@ pub(super) fn pod(object: &Value) -> Result<Pod, String> {
         created: head.created,
         ips,
         conditions,
+        deletion_cost: text(object, &["metadata", "annotations", DELETION_COST])
+            .and_then(|cost| cost.parse().ok()),
     })
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::field::{Head, list, text};
 use crate::model::drain::{DRAIN_KEY, DrainState};
 use crate::model::operation_state::{GUARD_KEY, STATE_LABEL, state_name};
+use crate::model::scale::{SCALE_KEY, ScaleState};
 use crate::model::{GuardState, InstanceId, InstanceKind, OperationState};
 
 /// Reads a ConfigMap of ours: it has our label, our name, and an owner of EMQX's kinds. `None` for any other.
@@ -23,7 +24,8 @@ pub(super) fn read(object: &Value) -> Option<OperationState> {
     }
     let guard = text(object, &["data", GUARD_KEY]).and_then(|text| GuardState::parse(&text));
     let drain = text(object, &["data", DRAIN_KEY]).and_then(|text| DrainState::parse(&text));
-    Some(OperationState { instance, owner: text(owner, &["uid"])?, uid: head.uid, guard, drain })
+    let scale = text(object, &["data", SCALE_KEY]).and_then(|text| ScaleState::parse(&text));
+    Some(OperationState { instance, owner: text(owner, &["uid"])?, uid: head.uid, guard, drain, scale })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::plan::{decision, findings};
 use crate::model::human::{count, count_or_unknown, duration};
 use crate::output::table::Table;
 use crate::output::theme::Tone;
-use crate::plan::drain::Drain;
+use crate::plan::drain::{Drain, Step};
 use crate::plan::rebalance::Decision;
 
 /// The plan.
@@ -22,7 +22,7 @@ pub fn plan(drain: &Drain, layout: Layout) -> String {
         if drain.together { ", all of them at the same time" } else { "" }
     );
     put!(text, "{}\n\n", theme.clean(&rates));
-    text.push_str(&table(drain, layout));
+    text.push_str(&table(&drain.steps, layout));
     text.push('\n');
     let (word, tone) = decision(drain.decision);
     put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&drain.message));
@@ -37,24 +37,24 @@ pub fn plan(drain: &Drain, layout: Layout) -> String {
     text
 }
 
-/// A row per pod, in their order.
-fn table(drain: &Drain, layout: Layout) -> String {
-    let mut table = Table::new()
-        .words("POD")
-        .words("KUBERNETES NODE")
-        .words("STATE")
-        .numbers("CONNECTIONS")
-        .numbers("SESSIONS")
-        .numbers("SECONDS");
-    for step in &drain.steps {
-        table.row([
-            step.pod.as_str().to_owned().into(),
-            step.kubernetes_node.clone().into(),
+/// A row per pod, in their order; the Kubernetes node where it matters.
+pub(super) fn table(steps: &[Step], layout: Layout) -> String {
+    let placed = steps.iter().any(|step| !step.kubernetes_node.is_empty());
+    let mut table = Table::new().words("POD");
+    if placed {
+        table = table.words("KUBERNETES NODE");
+    }
+    let mut table = table.words("STATE").numbers("CONNECTIONS").numbers("SESSIONS").numbers("SECONDS");
+    for step in steps {
+        let first = [step.pod.as_str().to_owned().into()];
+        let place = placed.then(|| step.kubernetes_node.clone().into());
+        let rest = [
             step.state.into(),
             count_or_unknown(step.connections).into(),
             count_or_unknown(step.sessions).into(),
             step.seconds.map_or_else(|| "-".to_owned(), count).into(),
-        ]);
+        ];
+        table.row(first.into_iter().chain(place).chain(rest));
     }
     table.render(layout.theme, layout.width)
 }

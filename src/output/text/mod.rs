@@ -4,6 +4,7 @@ pub mod drain;
 pub mod evacuation;
 pub mod lists;
 pub mod plan;
+pub mod scale;
 pub mod status;
 pub mod upgrade;
 

@@ -32,6 +32,7 @@ pub(super) fn findings(
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(unfinished(drain, world, request));
+    found.extend(scale_unfinished(drain, world));
     found.extend(volumes(drain, placement, request));
     found.extend(room(drain, placement, request));
     found.extend(single(drain));
@@ -61,6 +62,13 @@ fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding
     Some(blocked("drain-unfinished", message).hint(format!(
         "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
     )))
+}
+
+/// A scale was not finished: it removes pods that a drain would move.
+fn scale_unfinished(drain: &Drain, world: &World) -> Option<Finding> {
+    let id = &drain.instance;
+    let state = super::super::scale::unfinished(world, id)?;
+    Some(super::super::scale::checks::is_unfinished(id, state))
 }
 
 fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {

@@ -6,7 +6,7 @@ use super::next::{Act, Run, Standing, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
 use crate::model::{
-    ApiVersion, Evacuation, Load, News, Node, Object, OperationState, Owner, Set, SetKind, Stage,
+    ApiVersion, Evacuation, Load, News, Node, Object, OperationState, Owner, PodName, Set, SetKind, Stage,
 };
 
 const SET: &str = "emqx-core";
@@ -277,7 +277,7 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
 fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<Act>, Vec<Standing>) {
     let id = mk::id(ApiVersion::V2beta1);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
-    let run = Run { id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
+    let run = Run { task: "drain", id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
     (next(world, run, mk::at(1)), standings(world, run, mk::at(1)))
 }
 
@@ -308,7 +308,15 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
     let id = mk::id(ApiVersion::V2beta1);
     let pods = stored_pods(&[0], true);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
-    let run = Run { id: &id, pods: &pods, sizes: &sizes, together: false, parallel: 1, fresh_seconds: 10 };
+    let run = Run {
+        task: "drain",
+        id: &id,
+        pods: &pods,
+        sizes: &sizes,
+        together: false,
+        parallel: 1,
+        fresh_seconds: 10,
+    };
     assert!(matches!(&next(&world, run, mk::at(60))[..], [Act::Wait(_)]));
 }
 
@@ -395,6 +403,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         uid: "config".into(),
         guard: None,
         drain: Some(state.clone()),
+        scale: None,
     };
     world.apply(mk::fact(0, News::Is(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));

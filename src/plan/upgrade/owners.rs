@@ -7,8 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::rebalance::Finding;
 use super::change::HOLD_SECONDS;
-use super::preflight::FieldOwner;
+use super::preflight::{FieldOwner, blocked, warning};
+use crate::model::Instance;
 
 /// Whoever owns a field that `change` would give another value: what a server-side apply by `own` would collide with.
 /// Equal values are shared without a word. What an operator writes through `status` is none of an apply's business.
@@ -17,8 +19,8 @@ pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
     for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let subresource = entry["subresource"].as_str().unwrap_or_default();
-        // An update under our name is another manager to the server, and collides.
-        if !subresource.is_empty() || (manager == own && entry["operation"] == "Apply") {
+        // An update under our name is another manager to the server, and collides; so does a scale by the subresource.
+        if !["", "scale"].contains(&subresource) || (manager == own && entry["operation"] == "Apply") {
             continue;
         }
         let mut fields = Vec::new();
@@ -80,6 +82,55 @@ fn named(keys: &Map<String, Value>) -> String {
         other => format!("{key}={other}"),
     };
     keys.iter().map(one).collect::<Vec<_>>().join(",")
+}
+
+/// The findings of [`owners`]; `hint` is what to do where another tool manages a field.
+pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for owner in owners.iter().filter(|owner| !owner.fields.is_empty()) {
+        let fields = owner.fields.join(", ");
+        if owner.is_person() {
+            found.push(warning(
+                "fields-taken-over",
+                format!(
+                    "{} wrote {fields}: it is taken over, and the next apply of that file would take it back",
+                    owner.manager
+                ),
+            ));
+        } else if force {
+            found.push(warning(
+                "field-conflict",
+                format!(
+                    "{fields} belongs to {}, which will write it back if it still manages it",
+                    owner.manager
+                ),
+            ));
+        } else {
+            found
+                .push(blocked("field-conflict", format!("{fields} belongs to {}", owner.manager)).hint(hint));
+        }
+    }
+    found
+}
+
+/// A GitOps tool manages the object.
+pub fn managed(instance: &Instance, hint: String) -> Option<Finding> {
+    let by = instance.managed_by.first()?;
+    let tool = match by.split(['/', '=']).next().unwrap_or_default() {
+        "argocd.argoproj.io" => "Argo CD",
+        "kustomize.toolkit.fluxcd.io" | "helm.toolkit.fluxcd.io" => "Flux",
+        _ => "Helm",
+    };
+    Some(
+        warning(
+            "gitops",
+            format!(
+                "{} is managed by {tool} ({by}), which will revert a change that is made here",
+                instance.id
+            ),
+        )
+        .hint(hint),
+    )
 }
 
 /// The places where an annotation of an earlier version can be: the object's own, and those into which the webhook of operator

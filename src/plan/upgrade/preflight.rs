@@ -6,7 +6,7 @@ use super::super::rebalance::{Finding, Severity};
 use super::super::words::short;
 use super::ask::{Ask, Settled, Way, raised_waits};
 use super::sides::{Group, Sides};
-use super::{impact, versions, words};
+use super::{impact, owners, versions, words};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
 
@@ -270,55 +270,16 @@ fn too_many(check: &Check<'_>) -> Option<Finding> {
 }
 
 fn owned(check: &Check<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for owner in check.owners.iter().filter(|owner| !owner.fields.is_empty()) {
-        let fields = owner.fields.join(", ");
-        if owner.is_person() {
-            found.push(warning(
-                "fields-taken-over",
-                format!(
-                    "{} wrote {fields}: it is taken over, and the next apply of that file would take it back",
-                    owner.manager
-                ),
-            ));
-        } else if check.force {
-            found.push(warning(
-                "field-conflict",
-                format!(
-                    "{fields} belongs to {}, which will write it back if it still manages it",
-                    owner.manager
-                ),
-            ));
-        } else {
-            found
-                .push(blocked("field-conflict", format!("{fields} belongs to {}", owner.manager)).hint(
-                    "change it where it is kept (kubectl emqx upgrade generate), or --force-conflicts",
-                ));
-        }
-    }
-    found
+    let hint = "change it where it is kept (kubectl emqx upgrade generate), or --force-conflicts";
+    owners::conflicts(check.owners, check.force, hint)
 }
 
 fn managed(check: &Check<'_>) -> Option<Finding> {
-    let by = check.instance.managed_by.first()?;
-    let tool = match by.split(['/', '=']).next().unwrap_or_default() {
-        "argocd.argoproj.io" => "Argo CD",
-        "kustomize.toolkit.fluxcd.io" | "helm.toolkit.fluxcd.io" => "Flux",
-        _ => "Helm",
-    };
-    Some(
-        warning(
-            "gitops",
-            format!(
-                "{} is managed by {tool} ({by}), which will revert a change that is made here",
-                check.instance.id
-            ),
-        )
-        .hint(format!(
-            "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
-            check.instance.id.name, check.settled.to
-        )),
-    )
+    let hint = format!(
+        "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
+        check.instance.id.name, check.settled.to
+    );
+    owners::managed(check.instance, hint)
 }
 
 /// A guarded upgrade that is interrupted is continued by what is stored about it.

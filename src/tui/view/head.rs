@@ -237,6 +237,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             (word.to_owned(), tone, status.message.clone(), Tone::Plain)
         }
         Operation::Drain => ("DRAINING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
+        Operation::Scale => ("SCALING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
         Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
         Operation::None => {
             // A present problem has priority over a past verdict.

@@ -85,9 +85,12 @@ fn steps(board: &Board) -> Vec<Step> {
     }
     match board.status.operation {
         Operation::Evacuation => board.evacuations.first().map(evacuation).unwrap_or_default(),
-        Operation::Rebalance | Operation::Upgrade | Operation::Purge | Operation::Drain | Operation::None => {
-            Vec::new()
-        }
+        Operation::Rebalance
+        | Operation::Upgrade
+        | Operation::Purge
+        | Operation::Drain
+        | Operation::Scale
+        | Operation::None => Vec::new(),
     }
 }
 

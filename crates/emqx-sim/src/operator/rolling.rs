@@ -85,6 +85,23 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
     let mut pods = picture.pods_of(cores);
     pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod)));
+    // Another number of cores: the highest go, each emptied before.
+    let number = picture.object["spec"]["coreTemplate"]["spec"]["replicas"].as_u64().unwrap_or(wanted(cores));
+    if wanted(cores) < number {
+        return vec![Deed::Scale { set: cores.clone(), to: number }];
+    }
+    let (going, staying): (Vec<&Value>, Vec<&Value>) =
+        pods.iter().copied().partition(|pod| ordinal(pod) >= number);
+    if let Some(first) = going.first().filter(|_| wanted(cores) > number) {
+        let others: Vec<&str> = staying
+            .iter()
+            .filter_map(|pod| picture.node_in(name(pod)))
+            .map(|node| node.name.as_str())
+            .collect();
+        return empty(picture, first, &others, || {
+            vec![Deed::Scale { set: cores.clone(), to: wanted(cores) - 1 }]
+        });
+    }
     // Whatever evacuates an updated core, a user's own too, is stopped.
     let freed: Vec<&str> = pods
         .iter()
@@ -177,6 +194,39 @@ fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
     deeds
 }
 
+/// Fewer replicants are wanted: the youngest are told to go, and removed one after another when they are empty.
+fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
+    let goes = |pod: &&Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
+    let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).collect();
+    let told = pods.iter().copied().filter(|pod| goes(pod)).count() as u64;
+    let missing = (pods.len() as u64).saturating_sub(total).saturating_sub(told);
+    if missing > 0 {
+        let free = pods.iter().rev().filter(|pod| !goes(pod));
+        return free
+            .take(usize::try_from(missing).unwrap_or(usize::MAX))
+            .map(|pod| Deed::Annotate { pod: name(pod).to_owned(), key: SCALING_DOWN, value: "true" })
+            .collect();
+    }
+    let others: Vec<&str> = pods
+        .iter()
+        .filter(|pod| !goes(pod))
+        .filter_map(|pod| picture.node_in(name(pod)))
+        .map(|node| node.name.as_str())
+        .collect();
+    for pod in pods.iter().filter(|pod| goes(pod)) {
+        let deeds = empty(picture, pod, &others, || {
+            vec![
+                Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
+                Deed::Scale { set: set.clone(), to: wanted(set).saturating_sub(1) },
+            ]
+        });
+        if !deeds.is_empty() {
+            return deeds;
+        }
+    }
+    Vec::new()
+}
+
 /// The replicants' turn: the new set grows by what may be too many, old pods go by what may be missing.
 fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
     let total = wanted_replicants(picture);
@@ -201,6 +251,9 @@ fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
         .filter(|(_, pod)| !dying(pod))
         .collect();
     let goes = |pod: &Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
+    if old.is_empty() && wanted(new) > total {
+        return fewer(picture, new, total);
+    }
     if old.is_empty() && present(new) == total {
         return picture
             .pods_of(new)

@@ -1,4 +1,4 @@
-//! A drain of one instance at work: what [`crate::plan::drain::next`] decides is done, until every pod was moved.
+//! A drain or a scale of one instance at work: what its task decides next is done, until it has ended.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,20 +10,18 @@ use tokio::time::Instant;
 use super::super::face::Filtering;
 use super::super::gather::{self, Gathered};
 use super::super::{Hands, Interrupt};
-use super::{WANT, taken, unfinished};
-use crate::cli::intent::drain::Drain as Intent;
+use super::{WANT, beat, taken};
+use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
-use crate::model::drain::{DRAIN_KEY, DrainState, Eviction, LEASE_SECONDS};
-use crate::model::human::{duration, plural, seconds_between};
-use crate::model::{EventType, Fact, NodeName, Verdict};
-use crate::plan::drain::Drain;
-use crate::plan::drain::next::{Act, Run, Standing, next, standings};
+use crate::model::drain::{DrainedPod, Eviction, LEASE_SECONDS};
+use crate::model::human::{duration, seconds_between};
+use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
+use crate::plan::evacuation::Settings;
 use crate::plan::progress::Counts;
+use crate::plan::removal::{Act, Standing, Step};
 use crate::plan::tape::Operations;
 use crate::plan::words;
 use crate::seam::{DryRun, Evacuate};
-
-mod progress;
 
 /// How often EMQX is asked, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
@@ -44,69 +42,139 @@ const MISSING_SECONDS: u64 = 60;
 const STARTING_SECONDS: u64 = 300;
 
 /// Seconds that clients have to come back before they count as missing.
-const BACK_SECONDS: u64 = 30;
+pub(super) const BACK_SECONDS: u64 = 30;
 
 /// An answer of EMQX's that is older proves nothing.
 const FRESH_SECONDS: u64 = 10;
 
-/// Follows the drain of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
-pub(super) async fn follow(
+/// How it is followed, and what is requested of EMQX.
+#[derive(Clone, Debug)]
+pub(in crate::commands) struct Manner {
+    /// Whether progress within a step is printed.
+    pub(in crate::commands) watch: bool,
+    /// The form of the events.
+    pub(in crate::commands) stream: Stream,
+    /// Rates for each evacuated node, and waits.
+    pub(in crate::commands) settings: Settings,
+    /// Whether this EMQX waits for load balancers.
+    pub(in crate::commands) waits_for_load_balancers: bool,
+    /// Live clients at the start, where an earlier run stored them.
+    pub(in crate::commands) connections: Option<u64>,
+}
+
+/// What is stored of a run at any moment.
+#[derive(Clone, Debug)]
+pub(in crate::commands) struct Progress {
+    /// The pods that are removed.
+    pub(in crate::commands) pods: Vec<DrainedPod>,
+    /// Live clients at the start.
+    pub(in crate::commands) connections: Option<u64>,
+}
+
+/// What differs between the commands that remove pods.
+pub(in crate::commands) trait Task {
+    /// `drain` or `scale`.
+    const WHAT: &'static str;
+    /// The operation of its events.
+    const OPERATION: Operation;
+    /// What is done with a pod: `moved` or `removed`.
+    const DONE: &'static str;
+
+    /// The name in its events.
+    fn name(&self) -> String;
+    /// The first message.
+    fn begins(&self) -> String;
+    /// How it is followed.
+    fn manner(&self) -> Manner;
+    /// The key and the text that are stored.
+    fn state(&self, progress: &Progress) -> (&'static str, String);
+    /// The text that stays stored after the end.
+    fn state_at_end(&self, progress: &Progress) -> String;
+    /// What to do now, and how each pod stands.
+    fn next(
+        &self,
+        world: &World,
+        pods: &[DrainedPod],
+        fresh_seconds: u64,
+        now: Timestamp,
+    ) -> (Vec<Act>, Vec<Standing>);
+    /// An end that another client brought about.
+    fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
+    /// Takes in what is to be done, where that changes what is stored: `true` then.
+    fn prepare(&mut self, world: &World, acts: &[Act]) -> bool;
+    /// Writes the deletion cost of a pod, or the number of pods; `Some` is why it has to wait.
+    async fn change(
+        &mut self,
+        hands: &Hands,
+        gathered: &Gathered,
+        pods: &[DrainedPod],
+        act: &Act,
+    ) -> Result<Option<String>, Problem>;
+    /// What is printed when a pod stands so.
+    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String>;
+    /// How it stands, as it is written into the result.
+    fn word(&self, stands: Standing) -> &'static str;
+    /// The end of the message when the goal is reached: what was done.
+    fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String);
+    /// The problem of a run that is left unfinished.
+    fn unfinished(&self, what: &str, why: &str) -> Problem;
+    /// Takes the verdict into the result.
+    fn report(&mut self, verdict: Verdict, message: &str);
+    /// The steps of the result.
+    fn steps(&mut self) -> &mut [Step];
+}
+
+/// Follows the task of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
+pub(in crate::commands) async fn follow<T: Task>(
     hands: &Hands,
-    intent: &Intent,
+    task: &mut T,
+    pods: Vec<DrainedPod>,
     gathered: &mut Gathered,
     waiting: &[&Gathered],
-    drain: &mut Drain,
     limit: Option<Instant>,
 ) -> Result<Verdict, Problem> {
-    let mut runner = Runner::new(hands, intent, gathered, drain);
+    let mut runner = Runner::new(hands, task, pods, gathered);
     let ended = runner.run(gathered, waiting, limit).await;
     runner.report();
     ended
 }
 
-struct Runner<'a> {
-    hands: &'a Hands,
-    intent: &'a Intent,
-    drain: &'a mut Drain,
-    name: String,
-    state: DrainState,
-    operations: Operations,
-    filtering: Filtering,
+pub(super) struct Runner<'a, T> {
+    pub(super) hands: &'a Hands,
+    pub(super) task: &'a mut T,
+    pub(super) manner: Manner,
+    pub(super) name: String,
+    pub(super) state: Progress,
+    pub(super) operations: Operations,
+    pub(super) filtering: Filtering,
     leased: Timestamp,
-    standings: Vec<Standing>,
+    pub(super) standings: Vec<Standing>,
     /// When each pod's turn began, and when it ended.
-    turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
+    pub(super) turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
     done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
     refused: BTreeMap<String, (Timestamp, u64)>,
     waits: Option<(String, Timestamp)>,
     said: Option<String>,
-    lost: Option<String>,
-    complete: Option<Timestamp>,
-    percent: u8,
+    pub(super) lost: Option<String>,
+    pub(super) complete: Option<Timestamp>,
+    pub(super) percent: u8,
 }
 
-impl<'a> Runner<'a> {
-    fn new(hands: &'a Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+impl<'a, T: Task> Runner<'a, T> {
+    fn new(hands: &'a Hands, task: &'a mut T, pods: Vec<DrainedPod>, gathered: &Gathered) -> Self {
         let now = hands.clock.now();
-        let before = crate::plan::drain::stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
         let counts =
             gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
-        let state = DrainState {
-            version: 1,
-            time: before.map_or(now, |before| before.time),
-            machines: intent.machines.clone(),
-            pods: drain.pods.clone(),
-            connections: before.and_then(|before| before.connections).or(counts),
-            reason: intent.write.reason.clone(),
-        };
+        let manner = task.manner();
         Self {
-            name: format!("drain/{}", gathered.id.name),
+            name: task.name(),
             operations: Operations::of(&gathered.id),
             filtering: Filtering::default(),
             leased: now,
-            standings: vec![Standing::Planned; drain.pods.len()],
-            turns: vec![(None, None); drain.pods.len()],
+            standings: vec![Standing::Planned; pods.len()],
+            turns: vec![(None, None); pods.len()],
+            state: Progress { pods, connections: manner.connections.or(counts) },
             done: BTreeMap::new(),
             failing: None,
             refused: BTreeMap::new(),
@@ -116,9 +184,8 @@ impl<'a> Runner<'a> {
             complete: None,
             percent: 0,
             hands,
-            intent,
-            drain,
-            state,
+            task,
+            manner,
         }
     }
 
@@ -129,13 +196,7 @@ impl<'a> Runner<'a> {
         limit: Option<Instant>,
     ) -> Result<Verdict, Problem> {
         self.store(gathered).await?;
-        let word = if self.drain.resumed { "continues" } else { "begins" };
-        let message = format!(
-            "the drain of {} {word}: {} of {}",
-            self.intent.machines.join(", "),
-            plural(self.state.pods.len() as u64, "pod"),
-            gathered.id
-        );
+        let message = self.task.begins();
         self.tell(gathered, EventType::Created, message, None);
         let scope = gather::exact(self.hands, &gathered.id, WANT);
         let mut objects = self.hands.kubernetes.follow(&scope).fuse();
@@ -147,7 +208,7 @@ impl<'a> Runner<'a> {
                 None => std::future::pending().await,
             }
         });
-        let mut beat = tokio::time::interval(super::beat(self.hands));
+        let mut beat = tokio::time::interval(beat(self.hands));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard: Vec<Fact> = Vec::new();
         loop {
@@ -209,18 +270,12 @@ impl<'a> Runner<'a> {
         if let Some(end) = self.observe(gathered, now) {
             return Ok(Some(end));
         }
-        let pods = self.state.pods.clone();
-        let sizes = self.drain.sizes.clone();
-        let run = Run {
-            id: &gathered.id,
-            pods: &pods,
-            sizes: &sizes,
-            together: self.drain.together,
-            parallel: self.intent.parallel,
-            fresh_seconds: (FRESH_SECONDS as f64 * self.hands.clock.speed().max(1.0)) as u64,
-        };
-        let acts = next(&gathered.world, run, now);
-        self.stand(gathered, &standings(&gathered.world, run, now), now);
+        if let Some(end) = self.task.superseded(&gathered.world) {
+            return Ok(Some(end));
+        }
+        let fresh_seconds = (FRESH_SECONDS as f64 * self.hands.clock.speed().max(1.0)) as u64;
+        let (acts, standings) = self.task.next(&gathered.world, &self.state.pods, fresh_seconds, now);
+        self.stand(gathered, &standings, now);
         if acts.contains(&Act::Done) {
             return Ok(self.complete(gathered, now));
         }
@@ -232,7 +287,7 @@ impl<'a> Runner<'a> {
                 |act| if let Act::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None },
             )
             .collect();
-        let mut new = false;
+        let mut new = self.task.prepare(&gathered.world, &acts);
         for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
             let node = acts.iter().find_map(|act| match act {
                 Act::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
@@ -316,6 +371,22 @@ impl<'a> Runner<'a> {
                     Err(problem) => Err(problem),
                 }
             }
+            Act::SetCost { .. } | Act::ClearCost { .. } | Act::Change => {
+                match self.task.change(self.hands, gathered, &self.state.pods, &act).await {
+                    Ok(None) => {
+                        if act == Act::Change {
+                            let message = format!("{}: the number is changed", gathered.id);
+                            self.tell(gathered, EventType::Phase, message, None);
+                        }
+                        Ok(())
+                    }
+                    Ok(Some(why)) => {
+                        self.notice(gathered, why);
+                        Ok(())
+                    }
+                    Err(problem) => Err(problem),
+                }
+            }
             Act::Wait(_) | Act::Starting(_) | Act::Missing(_) | Act::Needs(_) | Act::Done => Ok(()),
         };
         match outcome {
@@ -328,9 +399,9 @@ impl<'a> Runner<'a> {
     }
 
     async fn evacuate(&mut self, gathered: &Gathered, node: &NodeName) -> Result<(), Problem> {
-        let settings = &self.drain.settings;
+        let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
-        let waits = self.drain.waits_for_load_balancers;
+        let waits = self.manner.waits_for_load_balancers;
         let order = Evacuate {
             conn_evict_rate: settings.conn_evict_rate,
             sess_evict_rate: settings.sess_evict_rate,
@@ -346,7 +417,7 @@ impl<'a> Runner<'a> {
     fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
         let since = *self.failing.get_or_insert_with(Instant::now);
         if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
-            let rest = unfinished(self.intent, &problem.what, &problem.why);
+            let rest = self.task.unfinished(&problem.what, &problem.why);
             return Err(Problem { hint: problem.hint.or(rest.hint), ..rest }
                 .exit(problem.exit)
                 .cause(problem.cause));
@@ -394,7 +465,7 @@ impl<'a> Runner<'a> {
         for it in std::iter::once(&gathered).chain(waiting) {
             match self.hands.kubernetes.take_lease(it.instance()?).await {
                 Ok(None) => {}
-                Ok(Some(other)) => return Err(taken(it, "continue to drain", &other)),
+                Ok(Some(other)) => return Err(taken(it, &format!("continue to {}", T::WHAT), &other)),
                 Err(problem) => self.failed(problem)?,
             }
         }
@@ -402,19 +473,20 @@ impl<'a> Runner<'a> {
     }
 
     async fn ended(&mut self, gathered: &Gathered, verdict: Verdict, why: String) -> Result<(), Problem> {
-        if matches!(verdict, Verdict::Done | Verdict::NodesLost | Verdict::ClientsMissing) {
-            let instance = gathered.instance()?;
-            self.hands.kubernetes.store_state(instance, DRAIN_KEY, "", DryRun::No).await?;
+        if matches!(verdict, Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing)
+        {
+            let (key, _) = self.task.state(&self.state);
+            let text = self.task.state_at_end(&self.state);
+            self.hands.kubernetes.store_state(gathered.instance()?, key, &text, DryRun::No).await?;
         }
         self.percent = 100;
-        self.drain.verdict = Some(verdict);
-        self.drain.message.clone_from(&why);
+        self.task.report(verdict, &why);
         self.tell(gathered, EventType::Verdict, words::verdict(verdict, &why), Some(verdict));
         Ok(())
     }
 
     async fn store(&self, gathered: &Gathered) -> Result<(), Problem> {
-        let instance = gathered.instance()?;
-        self.hands.kubernetes.store_state(instance, DRAIN_KEY, &self.state.text(), DryRun::No).await
+        let (key, text) = self.task.state(&self.state);
+        self.hands.kubernetes.store_state(gathered.instance()?, key, &text, DryRun::No).await
     }
 }

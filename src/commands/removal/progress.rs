@@ -1,19 +1,19 @@
-//! What a drain prints while it works, and how it ends: what EMQX and Kubernetes report, as events.
+//! What a drain or a scale prints while it works, and how it ends: what EMQX and Kubernetes report, as events.
 
 use jiff::Timestamp;
 
-use super::super::{evacuation, unfinished};
-use super::{BACK_SECONDS, Runner};
+use super::evacuation;
+use super::run::{BACK_SECONDS, Runner, Task};
 use crate::cli::intent::Stream;
 use crate::commands::gather::Gathered;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, Operation, Part, Verdict};
-use crate::plan::drain::next::Standing;
 use crate::plan::progress::Counts;
+use crate::plan::removal::Standing;
 use crate::plan::tape::Looks;
 
-impl Runner<'_> {
+impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
     pub(super) fn observe(&mut self, gathered: &Gathered, now: Timestamp) -> Option<(Verdict, String)> {
         let ours: Vec<String> =
@@ -35,7 +35,7 @@ impl Runner<'_> {
                 Some(Verdict::Stalled) => end = Some((Verdict::Stalled, why)),
                 Some(Verdict::Stopped) if present(&event.name) => end = Some((Verdict::Stopped, why)),
                 Some(Verdict::NodesLost) => self.lost = Some(why),
-                None if event.kind == EventType::Progress && self.intent.watch
+                None if event.kind == EventType::Progress && self.manner.watch
                     || event.kind == EventType::Phase =>
                 {
                     self.tell(gathered, event.kind, event.message.clone(), None);
@@ -70,13 +70,7 @@ impl Runner<'_> {
                 Standing::Done => 1.0,
             };
             if self.standings[place] != *stands {
-                let pod = self.state.pods[place].pod.clone();
-                let message = match stands {
-                    Standing::Planned | Standing::Evacuating => None,
-                    Standing::Empty => Some(format!("{pod} is empty")),
-                    Standing::Replacing => Some(format!("{pod} is deleted; its replacement starts")),
-                    Standing::Done => Some(format!("{pod} is moved: its set is complete and serves")),
-                };
+                let message = self.task.standing(&self.state.pods[place], *stands);
                 self.standings[place] = *stands;
                 if let Some(message) = message {
                     self.tell(gathered, EventType::Phase, message, None);
@@ -96,19 +90,17 @@ impl Runner<'_> {
         let counts =
             gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let (before, left) = self.state.connections.zip(counts)?;
+        let (verdict, reached) = self.task.reached(&gathered.world, &self.state.pods);
+        if verdict.exit() != Exit::Reached {
+            return Some((verdict, reached));
+        }
         if left as f64 >= before as f64 * 0.98 {
-            let message = format!(
-                "{} moved off {}; {} of {} are connected",
-                plural(self.state.pods.len() as u64, "pod"),
-                self.intent.machines.join(", "),
-                count(left),
-                plural(before, "client")
-            );
-            return Some((Verdict::Done, message));
+            let message = format!("{reached}; {} of {} are connected", count(left), plural(before, "client"));
+            return Some((verdict, message));
         }
         (seconds_between(since, now) >= BACK_SECONDS).then(|| {
             let message = format!(
-                "every pod was moved, but {} of {} are connected {BACK_SECONDS}s later",
+                "{reached}, but {} of {} are connected {BACK_SECONDS}s later",
                 count(left),
                 plural(before, "client")
             );
@@ -127,23 +119,24 @@ impl Runner<'_> {
             of(&[Standing::Planned, Standing::Replacing]),
         );
         let mut parts =
-            vec![format!("{} of {} moved", moved.len(), plural(self.state.pods.len() as u64, "pod"))];
+            vec![format!("{} of {} {}", moved.len(), plural(self.state.pods.len() as u64, "pod"), T::DONE)];
         if !emptied.is_empty() {
             parts.push(format!("EMQX continues to evacuate {}", emptied.join(", ")));
         }
         if !rest.is_empty() {
             parts.push(format!("remaining: {}", rest.join(", ")));
         }
-        self.drain.verdict = Some(Verdict::Running);
-        self.drain.message = parts.join("; ");
-        unfinished(self.intent, what, &parts.join("; ")).exit(exit)
+        let parts = if self.state.pods.is_empty() { self.task.begins() } else { parts.join("; ") };
+        self.task.report(Verdict::Running, &parts);
+        self.task.unfinished(what, &parts).exit(exit)
     }
 
     /// Writes how each pod stands into the result.
     pub(super) fn report(&mut self) {
-        for (place, step) in self.drain.steps.iter_mut().enumerate() {
-            if let Some(stands) = self.standings.get(place) {
-                step.state = stands.as_str();
+        let words: Vec<&'static str> = self.standings.iter().map(|stands| self.task.word(*stands)).collect();
+        for (place, step) in self.task.steps().iter_mut().enumerate() {
+            if let Some(word) = words.get(place) {
+                step.state = word;
             }
             if let Some((Some(began), Some(ended))) = self.turns.get(place) {
                 step.seconds = Some(seconds_between(*began, *ended));
@@ -174,15 +167,15 @@ impl Runner<'_> {
         });
         let place = self.standings.iter().position(|stands| *stands != Standing::Done);
         let phase =
-            place.map(|place| self.standings[place].as_str().to_owned()).filter(|_| verdict.is_none());
+            place.map(|place| self.task.word(self.standings[place]).to_owned()).filter(|_| verdict.is_none());
         let event = Event {
             nodes: nodes.collect(),
             percent: Some(self.percent),
             phase,
             verdict,
-            ..Event::of(now, kind, Operation::Drain, self.name.clone(), message)
+            ..Event::of(now, kind, T::OPERATION, self.name.clone(), message)
         };
-        if self.intent.stream == Stream::Jsonl {
+        if self.manner.stream == Stream::Jsonl {
             self.hands.printer.jsonl(&event);
         } else if self.filtering.tells(&event) {
             self.hands.printer.talk_event(&event);

@@ -1,0 +1,146 @@
+//! A drain of one instance, as the run of a removal knows it.
+
+use jiff::Timestamp;
+
+use super::super::Hands;
+use super::super::gather::Gathered;
+use super::super::removal::run::{Manner, Progress, Task};
+use super::unfinished;
+use crate::cli::intent::drain::Drain as Intent;
+use crate::error::Problem;
+use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
+use crate::model::human::plural;
+use crate::model::{Operation, Verdict, World};
+use crate::plan::drain::next::{Act, Run, Standing, next, standings};
+use crate::plan::drain::{Drain, Step, stored};
+
+/// A drain at work.
+pub(super) struct Draining<'a> {
+    intent: &'a Intent,
+    drain: &'a mut Drain,
+    began: Timestamp,
+    connections: Option<u64>,
+}
+
+impl<'a> Draining<'a> {
+    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+        let before = stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
+        let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
+        Self { intent, connections: before.and_then(|before| before.connections), began, drain }
+    }
+}
+
+impl Task for Draining<'_> {
+    const WHAT: &'static str = "drain";
+    const OPERATION: Operation = Operation::Drain;
+    const DONE: &'static str = "moved";
+
+    fn name(&self) -> String {
+        format!("drain/{}", self.drain.instance.name)
+    }
+
+    fn begins(&self) -> String {
+        format!(
+            "the drain of {} {}: {} of {}",
+            self.intent.machines.join(", "),
+            if self.drain.resumed { "continues" } else { "begins" },
+            plural(self.drain.pods.len() as u64, "pod"),
+            self.drain.instance
+        )
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            watch: self.intent.watch,
+            stream: self.intent.stream,
+            settings: self.drain.settings.clone(),
+            waits_for_load_balancers: self.drain.waits_for_load_balancers,
+            connections: self.connections,
+        }
+    }
+
+    fn state(&self, progress: &Progress) -> (&'static str, String) {
+        let state = DrainState {
+            version: 1,
+            time: self.began,
+            machines: self.intent.machines.clone(),
+            pods: progress.pods.clone(),
+            connections: progress.connections,
+            reason: self.intent.write.reason.clone(),
+        };
+        (DRAIN_KEY, state.text())
+    }
+
+    fn state_at_end(&self, _progress: &Progress) -> String {
+        String::new()
+    }
+
+    fn next(
+        &self,
+        world: &World,
+        pods: &[DrainedPod],
+        fresh_seconds: u64,
+        now: Timestamp,
+    ) -> (Vec<Act>, Vec<Standing>) {
+        let run = Run {
+            task: Self::WHAT,
+            id: &self.drain.instance,
+            pods,
+            sizes: &self.drain.sizes,
+            together: self.drain.together,
+            parallel: self.intent.parallel,
+            fresh_seconds,
+        };
+        (next(world, run, now), standings(world, run, now))
+    }
+
+    fn superseded(&self, _world: &World) -> Option<(Verdict, String)> {
+        None
+    }
+
+    fn prepare(&mut self, _world: &World, _acts: &[Act]) -> bool {
+        false
+    }
+
+    async fn change(
+        &mut self,
+        _hands: &Hands,
+        _gathered: &Gathered,
+        _pods: &[DrainedPod],
+        _act: &Act,
+    ) -> Result<Option<String>, Problem> {
+        Ok(None)
+    }
+
+    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String> {
+        let pod = &pod.pod;
+        match stands {
+            Standing::Planned | Standing::Evacuating => None,
+            Standing::Empty => Some(format!("{pod} is empty")),
+            Standing::Replacing => Some(format!("{pod} is deleted; its replacement starts")),
+            Standing::Done => Some(format!("{pod} is moved: its set is complete and serves")),
+        }
+    }
+
+    fn word(&self, stands: Standing) -> &'static str {
+        stands.as_str()
+    }
+
+    fn reached(&self, _world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
+        let pods = plural(pods.len() as u64, "pod");
+        (Verdict::Done, format!("{pods} moved off {}", self.intent.machines.join(", ")))
+    }
+
+    fn unfinished(&self, what: &str, why: &str) -> Problem {
+        unfinished(self.intent, what, why)
+    }
+
+    fn report(&mut self, verdict: Verdict, message: &str) {
+        self.drain.verdict = Some(verdict);
+        message.clone_into(&mut self.drain.message);
+    }
+
+    fn steps(&mut self) -> &mut [Step] {
+        &mut self.drain.steps
+    }
+}

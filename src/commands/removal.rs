@@ -1,0 +1,66 @@
+//! What `drain` and `scale` have in common: the Lease of an instance, the permissions, and the run to the verdict ([`run`]).
+
+use std::time::Duration;
+
+use super::Hands;
+use super::gather::Gathered;
+use crate::error::Problem;
+use crate::model::NodeName;
+use crate::model::operation_state::state_name;
+use crate::seam::{Right, Want};
+
+mod progress;
+pub(super) mod run;
+
+/// What is read of Kubernetes.
+pub(super) const WANT: Want = Want { events: false, ..Want::ALL };
+
+/// Takes the Lease of an instance, or names the process that has it.
+pub(super) async fn lease(hands: &Hands, gathered: &Gathered, what: &str) -> Result<(), Problem> {
+    match hands.kubernetes.take_lease(gathered.instance()?).await? {
+        None => Ok(()),
+        Some(other) => Err(taken(gathered, what, &other)),
+    }
+}
+
+fn taken(gathered: &Gathered, what: &str, other: &str) -> Problem {
+    let what = format!("will not {what} pods of {}", gathered.id);
+    Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
+        format!(
+            "wait until it has ended; who has it: kubectl get lease -n {} {}",
+            gathered.id.namespace,
+            state_name(&gathered.id)
+        ),
+    )
+}
+
+/// Gives the Leases back; one that was not given back runs out by itself.
+pub(super) async fn release(hands: &Hands, all: &[Gathered]) {
+    for gathered in all {
+        if let Ok(instance) = gathered.instance()
+            && let Err(problem) = hands.kubernetes.release_lease(instance).await
+        {
+            tracing::debug!(%problem, "a lease was not released");
+        }
+    }
+}
+
+/// The first of these permissions that is missing, as a sentence; a server that cannot be asked refuses nothing.
+pub(super) async fn forbidden(hands: &Hands, rights: &[Right]) -> Option<String> {
+    let answers = hands.kubernetes.may(rights).await.unwrap_or_default();
+    let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
+    let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
+    let place =
+        if right.namespace.is_empty() { String::new() } else { format!(" in namespace {}", right.namespace) };
+    Some(format!("you may not {} {}{group}{place}", right.verb, right.resource))
+}
+
+/// How often something is looked at, by the clock on the wall.
+pub(super) fn beat(hands: &Hands) -> Duration {
+    Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0))
+}
+
+/// The name of an evacuation in events.
+fn evacuation(node: &NodeName) -> String {
+    super::evacuate::name(node)
+}

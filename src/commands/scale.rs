@@ -1,0 +1,273 @@
+//! `scale`: changes the number of nodes. What goes is evacuated first; what comes is evened out afterwards.
+
+use std::time::Duration;
+
+use emqx_rebalance::rules::SESSION_MOVE_MS;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::gather::{self, Gathered};
+use super::plan::{Planning, live};
+use super::removal::{self, WANT, beat, lease, release, run};
+use super::{Hands, Outcome, decide};
+use crate::cli::intent::scale::Scale as Intent;
+use crate::cli::intent::{
+    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, Write,
+};
+use crate::error::{Exit, Problem};
+use crate::model::human::{count, plural};
+use crate::model::scale::ScaledField;
+use crate::model::{ApiVersion, Instance, NodeName, Verdict};
+use crate::plan::evacuation::Settings;
+use crate::plan::picture::picture;
+use crate::plan::rebalance::{Decision, Return};
+use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
+use crate::plan::upgrade::owners::owners;
+use crate::seam::{Right, Want};
+
+use task::Scaling;
+
+mod task;
+mod undo;
+
+/// For so long the operator may take to report a new node as ready, by the server's clock: its loop has 30 s.
+const READY_SECONDS: u64 = 90;
+
+/// `scale`.
+pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
+    let mut gathered = gather::one(hands, intent.instance.as_ref(), WANT).await?;
+    if let Some(why) = gather::unlisted(&gathered.world, "pods").and_then(|link| link.why()) {
+        return Err(Problem::new("cannot scale without knowing the pods", why)
+            .hint("kubectl auth can-i list pods; the permissions that a scale needs are in docs/scale.md"));
+    }
+    let Some((field, to)) = intent.change else { return undo::run(hands, intent, gathered).await };
+    fits(gathered.instance()?, field)?;
+    let mut scale = prepare(hands, intent, &gathered, field, to).await?;
+    if scale.decision != Decision::NothingToDo {
+        let costs = field == ScaledField::Replicants && to < scale.from && !scale.by_operator;
+        if let Some(missing) = removal::forbidden(hands, &Right::of_scale(&gathered.id, costs)).await {
+            let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
+            scale.refuse("no-permission", missing, hint);
+        }
+        hands.printer.talk_scale(&scale);
+    }
+    if let Some(exit) = decided(hands, intent, &scale)? {
+        return Ok(exit);
+    }
+    if intent.write.dry_run != DryRun::None {
+        dry_run(hands, intent, &scale);
+        return Ok(Exit::Reached);
+    }
+    decide::confirm(hands, &intent.write, &question(&scale)).await?;
+    lease(hands, &gathered, "scale the").await?;
+    let outcome = carry_out(hands, intent, &mut gathered, field, to).await;
+    release(hands, std::slice::from_ref(&gathered)).await;
+    let (scale, verdict) = outcome?;
+    if verdict.exit() == Exit::Reached && scale.to > scale.from {
+        return even_out(hands, intent, gathered).await;
+    }
+    Ok(verdict.exit())
+}
+
+/// Whether this API version has the number.
+fn fits(instance: &Instance, field: ScaledField) -> Result<(), Problem> {
+    if field.fits(instance.api) {
+        return Ok(());
+    }
+    let name = &instance.id.name;
+    let (has, hint) = if instance.api == ApiVersion::V1beta4 {
+        ("one number of nodes, spec.replicas", format!("kubectl emqx scale {name} --replicas N"))
+    } else {
+        (
+            "cores and replicants",
+            format!("kubectl emqx scale {name} --replicants N, or kubectl emqx scale {name} --cores N"),
+        )
+    };
+    Err(Problem::usage(
+        format!("--{} does not fit {}", field.as_str(), instance.id),
+        format!("{} {} has {has}", instance.id.kind, instance.api),
+    )
+    .hint(hint))
+}
+
+async fn prepare(
+    hands: &Hands,
+    intent: &Intent,
+    gathered: &Gathered,
+    field: ScaledField,
+    to: u64,
+) -> Result<Scale, Problem> {
+    let mut settings: Settings = intent.settings.clone();
+    for target in &mut settings.migrate_to {
+        *target = gather::node(gathered, hands, target.as_str()).ok_or_else(|| {
+            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
+            Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods")
+        })?;
+    }
+    let request = Request { field, to, settings, skip: intent.skip.clone() };
+    let outside = outside(hands, intent, gathered, field, to).await?;
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    plan(&gathered.world, &picture, &request, &outside)
+}
+
+/// The owners of the field, the autoscalers, and the nodes with durable storage.
+async fn outside(
+    hands: &Hands,
+    intent: &Intent,
+    gathered: &Gathered,
+    field: ScaledField,
+    to: u64,
+) -> Result<Outside, Problem> {
+    let instance = gathered.instance()?;
+    let mut autoscalers = hands.kubernetes.autoscalers(&gathered.id.namespace).await?;
+    // Only the object has the owners of fields; without it the apply reports conflicts.
+    let object: Value = match hands.kubernetes.object(&gathered.id).await {
+        Ok(object) => object.unwrap_or_default(),
+        Err(problem) => {
+            autoscalers.unread.push(format!("the owner of {} ({problem})", field.path()));
+            Value::Null
+        }
+    };
+    let owners = owners(&object, &field.body(instance, to), &intent.write.field_manager);
+    let sites: Vec<NodeName> = if field == ScaledField::Replicants {
+        Vec::new()
+    } else {
+        gathered.broker.storage_sites().await.unwrap_or_else(|problem| {
+            autoscalers.unread.push(format!("durable storage ({problem})"));
+            Vec::new()
+        })
+    };
+    Ok(Outside { owners, autoscalers, sites })
+}
+
+fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
+    let what = format!("will not scale {} to {}", scale.instance, amount(scale.field, scale.to));
+    decide::decided(hands, &intent.write, scale.decision, &scale.message, &scale.findings, what)
+}
+
+fn dry_run(hands: &Hands, intent: &Intent, scale: &Scale) {
+    if intent.output == crate::cli::intent::Output::Text {
+        hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.instance)));
+    } else {
+        hands.printer.scaled(scale, intent.output);
+    }
+}
+
+fn question(scale: &Scale) -> String {
+    let what = format!("{} from {} to {}", scale.instance, scale.from, amount(scale.field, scale.to));
+    if scale.to > scale.from {
+        return format!("Scale {what}?");
+    }
+    format!(
+        "Scale {what}: remove {}, with {} disconnections of clients?",
+        plural(scale.from.saturating_sub(scale.to), "pod"),
+        count(scale.disconnections)
+    )
+}
+
+/// With the Lease taken: reads everything again, and follows the scale to its verdict.
+async fn carry_out(
+    hands: &Hands,
+    intent: &Intent,
+    gathered: &mut Gathered,
+    field: ScaledField,
+    to: u64,
+) -> Result<(Scale, Verdict), Problem> {
+    let limit = intent.timeout.map(|limit| Instant::now() + limit);
+    // Time passed while the user read: what is done next is decided by what is there now.
+    gather::relist(hands, gathered, WANT).await?;
+    gather::refresh(hands, gathered).await?;
+    let mut scale = prepare(hands, intent, gathered, field, to).await?;
+    if decided(hands, intent, &scale)?.is_some() {
+        return Ok((Scale { from: to, ..scale }, Verdict::Done));
+    }
+    let pods = scale.pods.clone();
+    let mut task = Scaling::of(hands, intent, gathered, &mut scale);
+    let ended = run::follow(hands, &mut task, pods, gathered, &[], limit).await;
+    let reached = ended.as_ref().is_ok_and(|verdict| verdict.exit() == Exit::Reached);
+    report(hands, intent, &scale, reached);
+    let verdict = ended?;
+    if !reached {
+        hands.printer.next(&format!("kubectl emqx scale {}", again(&scale)));
+    }
+    Ok((scale, verdict))
+}
+
+/// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
+fn report(hands: &Hands, intent: &Intent, scale: &Scale, reached: bool) {
+    let text = intent.output == crate::cli::intent::Output::Text;
+    if intent.stream != Stream::Jsonl && (reached || !text) {
+        hands.printer.scaled(scale, intent.output);
+    }
+}
+
+/// The arguments that continue it.
+fn again(scale: &Scale) -> String {
+    format!("{} --{} {}", scale.instance.name, scale.field.as_str(), scale.to)
+}
+
+/// What is printed when it is left unfinished.
+fn unfinished(scale: &Scale, what: &str, why: &str) -> Problem {
+    Problem::new(what, why).hint(format!(
+        "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
+        again(scale),
+        scale.instance.name,
+        amount(scale.field, scale.from)
+    ))
+}
+
+/// After a scale-up: prints the rebalance that evens it out, or runs it.
+async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Outcome {
+    let want = Want { events: true, ..WANT };
+    let since = hands.clock.now();
+    loop {
+        gather::relist(hands, &mut gathered, want).await?;
+        gather::refresh(hands, &mut gathered).await?;
+        let waited = crate::model::human::seconds_between(since, hands.clock.now());
+        if gathered.instance()?.ready() || waited > READY_SECONDS {
+            break;
+        }
+        sleep(beat(hands).max(Duration::from_millis(200))).await;
+    }
+    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
+    let strategy = evening_out(&picture(&gathered.world, &gathered.id, hands.clock.now()));
+    if intent.rebalance {
+        let apply = Apply {
+            source: ApplySource::Instance(Some(name), strategy),
+            session_move_ms: SESSION_MOVE_MS,
+            backend: BackendChoice::Auto,
+            nodes: Vec::new(),
+            // The confirmation of the scale was for both.
+            write: Write { yes: true, error_unchanged: false, ..intent.write.clone() },
+            skip: Vec::new(),
+            then: Then::Follow(Follow {
+                timeout: intent.timeout,
+                stream: intent.stream,
+                ..Follow::default()
+            }),
+        };
+        return Box::pin(super::apply::run(hands, &apply, None)).await;
+    }
+    let planning = Planning {
+        strategy: &strategy,
+        back: Return::default(),
+        choice: BackendChoice::Auto,
+        nodes: &[],
+        name: None,
+        skip: &[],
+    };
+    match live(hands, &gathered, planning).await {
+        Ok(live) => {
+            hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
+            if live.plan.decision == Decision::Go {
+                let flags = flags(&strategy);
+                hands
+                    .printer
+                    .next(&format!("kubectl emqx rebalance apply {} {flags} --watch", gathered.id.name));
+            }
+        }
+        // The scale is done: that a rebalance cannot be planned changes nothing about it.
+        Err(problem) => hands.printer.notice(&format!("no rebalance could be planned: {problem}")),
+    }
+    Ok(Exit::Reached)
+}

@@ -1,0 +1,285 @@
+//! A scale of one instance, as the run of a removal knows it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::super::Hands;
+use super::super::gather::{self, Gathered};
+use super::super::removal::WANT;
+use super::super::removal::run::{Manner, Progress, Task};
+use super::unfinished;
+use crate::cli::intent::scale::Scale as Intent;
+use crate::error::Problem;
+use crate::model::drain::DrainedPod;
+use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
+use crate::model::{Fact, News, NodeName, Operation, Verdict, World};
+use crate::plan::removal::Step;
+use crate::plan::scale::next::{Act, Change, Run, Standing, next, requested, standings};
+use crate::plan::scale::{Scale, amount, stored};
+use crate::plan::upgrade::owners::owners;
+use crate::seam::DryRun;
+
+/// A scale at work, or its undo.
+pub(super) struct Scaling<'a> {
+    intent: &'a Intent,
+    scale: &'a mut Scale,
+    began: Timestamp,
+    connections: Option<u64>,
+    costs: BTreeMap<String, Option<i64>>,
+    /// Nodes whose evacuation an earlier run started.
+    ours: Vec<NodeName>,
+    /// What is stored, for an undo: it stays as it is until the undo has ended.
+    undone: Option<ScaleState>,
+}
+
+impl<'a> Scaling<'a> {
+    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, scale: &'a mut Scale) -> Self {
+        let before = stored(&gathered.world, &gathered.id);
+        let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
+        let ours = ours.filter_map(|pod| pod.node.clone()).collect();
+        let resumed = before.filter(|_| scale.resumed);
+        Self {
+            intent,
+            began: resumed.map_or_else(|| hands.clock.now(), |state| state.time),
+            connections: resumed.and_then(|state| state.connections),
+            costs: before.map(|state| state.costs.clone()).unwrap_or_default(),
+            ours,
+            undone: before.filter(|_| intent.change.is_none() && scale.pods.is_empty()).cloned(),
+            scale,
+        }
+    }
+
+    fn change(&self) -> Change<'_> {
+        Change {
+            field: self.scale.field,
+            from: self.scale.from,
+            to: self.scale.to,
+            by_operator: self.scale.by_operator,
+            ours: &self.ours,
+        }
+    }
+
+    fn run<'r>(&'r self, pods: &'r [DrainedPod], sizes: &'r BTreeMap<String, u64>, fresh: u64) -> Run<'r> {
+        Run {
+            task: Self::WHAT,
+            id: &self.scale.instance,
+            pods,
+            sizes,
+            together: true,
+            parallel: pods.len() as u64,
+            fresh_seconds: fresh,
+        }
+    }
+
+    /// Changes the number, if everything is still as it has to be: `Some` is what it waits for.
+    async fn apply(
+        &self,
+        hands: &Hands,
+        gathered: &Gathered,
+        pods: &[DrainedPod],
+    ) -> Result<Option<String>, Problem> {
+        let scope = gather::exact(hands, &gathered.id, WANT);
+        let served = Fact { at: hands.clock.now(), news: News::Served(gathered.world.served.clone()) };
+        let mut facts = vec![served];
+        facts.extend(hands.kubernetes.read(&scope).await?);
+        facts.extend(gathered.broker.read().await?);
+        let world = World::of(facts);
+        let (acts, _) = Task::next(self, &world, pods, u64::MAX, hands.clock.now());
+        if acts != [Act::Change] {
+            let why = acts.into_iter().find_map(|act| match act {
+                Act::Wait(why) | Act::Starting(why) | Act::Missing(why) | Act::Needs(why) => Some(why),
+                _ => None,
+            });
+            return Ok(Some(why.unwrap_or_else(|| "the pods changed meanwhile".to_owned())));
+        }
+        let instance = world
+            .instance(&gathered.id)
+            .ok_or_else(|| Problem::new(format!("{} is deleted", gathered.id), "it was deleted meanwhile"))?;
+        let body = self.scale.field.body(instance, self.scale.to);
+        let object = hands.kubernetes.object(&gathered.id).await.ok().flatten().unwrap_or_default();
+        let owners = owners(&object, &body, &self.intent.write.field_manager);
+        if let Some(tool) = owners.iter().find(|owner| !owner.is_person()) {
+            return Err(Problem::refused(
+                format!("will not scale {}", gathered.id),
+                format!("{} belongs to {}", self.scale.field.path(), tool.manager),
+            ));
+        }
+        // What people wrote with kubectl is taken over.
+        let applied = hands.kubernetes.apply_instance(&body, !owners.is_empty(), DryRun::No).await?;
+        applied.warnings.iter().for_each(|warning| hands.printer.notice(warning));
+        Ok(None)
+    }
+}
+
+impl Task for Scaling<'_> {
+    const WHAT: &'static str = "scale";
+    const OPERATION: Operation = Operation::Scale;
+    const DONE: &'static str = "removed";
+
+    fn name(&self) -> String {
+        format!("scale/{}", self.scale.instance.name)
+    }
+
+    fn begins(&self) -> String {
+        let what = if self.intent.change.is_none() {
+            "is undone"
+        } else if self.scale.resumed {
+            "continues"
+        } else {
+            "begins"
+        };
+        format!(
+            "the scale of {} from {} to {} {what}",
+            self.scale.instance,
+            self.scale.from,
+            amount(self.scale.field, self.scale.to)
+        )
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            watch: self.intent.watch,
+            stream: self.intent.stream,
+            settings: self.scale.settings.clone(),
+            waits_for_load_balancers: self.scale.waits_for_load_balancers,
+            connections: self.connections,
+        }
+    }
+
+    fn state(&self, progress: &Progress) -> (&'static str, String) {
+        let state = self.undone.clone().unwrap_or_else(|| ScaleState {
+            version: 1,
+            time: self.began,
+            field: self.scale.field,
+            from: self.scale.from,
+            to: self.scale.to,
+            pods: progress.pods.clone(),
+            costs: self.costs.clone(),
+            connections: progress.connections,
+            reason: self.intent.write.reason.clone(),
+            ended: false,
+        });
+        (SCALE_KEY, state.text())
+    }
+
+    fn state_at_end(&self, progress: &Progress) -> String {
+        // EMQX restores an evacuation from the volume of a core: a later scale-up has to know that it is ours.
+        let kept: Vec<DrainedPod> =
+            progress.pods.iter().filter(|pod| pod.started && pod.node.is_some()).cloned().collect();
+        if kept.is_empty() || self.scale.field == crate::model::scale::ScaledField::Replicants {
+            return String::new();
+        }
+        let (_, text) = self.state(&Progress { pods: kept, connections: progress.connections });
+        ScaleState::parse(&text).map(|state| ScaleState { ended: true, ..state }.text()).unwrap_or_default()
+    }
+
+    fn next(
+        &self,
+        world: &World,
+        pods: &[DrainedPod],
+        fresh_seconds: u64,
+        now: Timestamp,
+    ) -> (Vec<Act>, Vec<Standing>) {
+        let sizes = BTreeMap::new();
+        let run = self.run(pods, &sizes, fresh_seconds);
+        (next(world, run, self.change(), now), standings(world, run, now))
+    }
+
+    fn superseded(&self, world: &World) -> Option<(Verdict, String)> {
+        let sizes = BTreeMap::new();
+        let number = requested(world, &self.run(&[], &sizes, 0), &self.change())?;
+        (number != self.scale.from && number != self.scale.to).then(|| {
+            let message = format!(
+                "another client changed the number to {} meanwhile",
+                amount(self.scale.field, number)
+            );
+            (Verdict::Superseded, message)
+        })
+    }
+
+    fn prepare(&mut self, world: &World, acts: &[Act]) -> bool {
+        let mut new = false;
+        for act in acts {
+            if let Act::SetCost { uid, .. } = act
+                && !self.costs.contains_key(uid)
+            {
+                let pod = world.pods_of(&self.scale.instance).find(|pod| pod.uid == *uid);
+                self.costs.insert(uid.clone(), pod.and_then(|pod| pod.deletion_cost));
+                new = true;
+            }
+        }
+        new
+    }
+
+    async fn change(
+        &mut self,
+        hands: &Hands,
+        gathered: &Gathered,
+        pods: &[DrainedPod],
+        act: &Act,
+    ) -> Result<Option<String>, Problem> {
+        let namespace = &gathered.id.namespace;
+        match act {
+            Act::SetCost { pod, uid } => {
+                hands.kubernetes.set_deletion_cost(namespace, pod, uid, Some(FIRST_COST)).await?;
+                Ok(None)
+            }
+            Act::ClearCost { pod, uid } => {
+                let before = self.costs.get(uid).copied().flatten();
+                hands.kubernetes.set_deletion_cost(namespace, pod, uid, before).await?;
+                Ok(None)
+            }
+            _ => self.apply(hands, gathered, pods).await,
+        }
+    }
+
+    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String> {
+        let pod = &pod.pod;
+        match stands {
+            Standing::Planned | Standing::Evacuating => None,
+            Standing::Empty => Some(format!("{pod} is empty")),
+            Standing::Replacing => Some(format!("{pod} is being deleted")),
+            Standing::Done => Some(format!("{pod} is removed")),
+        }
+    }
+
+    fn word(&self, stands: Standing) -> &'static str {
+        if stands == Standing::Replacing { "removing" } else { stands.as_str() }
+    }
+
+    fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
+        let has = format!("{} has {}", self.scale.instance, amount(self.scale.field, self.scale.to));
+        let stays: Vec<&str> = world
+            .pods_of(&self.scale.instance)
+            .filter(|pod| pods.iter().any(|it| it.uid == pod.uid))
+            .map(|pod| pod.name.as_str())
+            .collect();
+        if stays.is_empty() {
+            let verdict = if self.intent.change.is_none() { Verdict::Reverted } else { Verdict::Done };
+            return (verdict, has);
+        }
+        let message = format!(
+            "{has}, but Kubernetes removed other pods than {}, whose clients were disconnected",
+            stays.join(", ")
+        );
+        (Verdict::NodesLost, message)
+    }
+
+    fn unfinished(&self, what: &str, why: &str) -> Problem {
+        if self.undone.is_some() {
+            let again = format!("kubectl emqx scale {} --undo continues", self.scale.instance.name);
+            return Problem::new(what, why).hint(again);
+        }
+        unfinished(self.scale, what, why)
+    }
+
+    fn report(&mut self, verdict: Verdict, message: &str) {
+        self.scale.verdict = Some(verdict);
+        message.clone_into(&mut self.scale.message);
+    }
+
+    fn steps(&mut self) -> &mut [Step] {
+        &mut self.scale.steps
+    }
+}

@@ -1,0 +1,378 @@
+//! What a drain and a scale have in common: pods that are removed are evacuated first, and what is done next follows from what
+//! is stored and from what EMQX and Kubernetes report now, so that both continue from any point.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::evacuation::counted;
+use super::membership::Membership;
+use super::picture::{NodeRow, Picture, picture};
+use super::words::short;
+use crate::model::drain::DrainedPod;
+use crate::model::human::{plural, seconds_between};
+use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, World};
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Ask EMQX to empty a node.
+    StartEvacuation {
+        /// The node.
+        node: NodeName,
+        /// The pod's uid.
+        uid: String,
+    },
+    /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
+    StopEvacuation {
+        /// The node.
+        node: NodeName,
+    },
+    /// Evict this very pod.
+    Evict {
+        /// The pod.
+        pod: PodName,
+        /// Its uid.
+        uid: String,
+    },
+    /// Nothing; why.
+    Wait(String),
+    /// Nothing; which replacement has not started yet.
+    Starting(String),
+    /// A replacement does not come up; why.
+    Missing(String),
+    /// What another client has to do before the drain can continue.
+    Needs(String),
+    /// Let Kubernetes remove this pod first.
+    SetCost {
+        /// The pod.
+        pod: PodName,
+        /// Its uid.
+        uid: String,
+    },
+    /// Let Kubernetes remove this pod no sooner than any other.
+    ClearCost {
+        /// The pod.
+        pod: PodName,
+        /// Its uid.
+        uid: String,
+    },
+    /// Change the number of pods.
+    Change,
+    /// Nothing any more: the goal is reached.
+    Done,
+}
+
+/// One pod that is removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The EMQX node; `None` where EMQX lists none.
+    pub node: Option<NodeName>,
+    /// The pod.
+    pub pod: PodName,
+    /// The Kubernetes node; empty where it does not matter.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kubernetes_node: String,
+    /// Its set.
+    pub set: String,
+    /// Core or replicant.
+    pub role: Role,
+    /// `planned`, `evacuating`, `empty`, `replacing` (of a scale: `removing`) or `done`.
+    pub state: &'static str,
+    /// Live clients at the start; `None` where that is not known.
+    pub connections: Option<u64>,
+    /// Sessions at the start; `None` where that is not known.
+    pub sessions: Option<u64>,
+    /// Seconds until it is empty, and afterwards the seconds that it took until its replacement served.
+    pub seconds: Option<u64>,
+    /// The pod's uid.
+    #[serde(skip)]
+    pub uid: String,
+}
+
+/// What is removed, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The command, as messages name it: `drain` or `scale`.
+    pub task: &'static str,
+    /// The cluster.
+    pub id: &'a InstanceId,
+    /// The pods, in their order.
+    pub pods: &'a [DrainedPod],
+    /// The wanted pods of each set at the start.
+    pub sizes: &'a BTreeMap<String, u64>,
+    /// Whether all pods that hold clients are evacuated first.
+    pub together: bool,
+    /// Pods that are moved at a time.
+    pub parallel: u64,
+    /// Seconds that an answer of EMQX's may be old and still prove something.
+    pub fresh_seconds: u64,
+}
+
+/// How one pod stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its turn has not come.
+    Planned,
+    /// EMQX empties it.
+    Evacuating,
+    /// EMQX reports that it is empty.
+    Empty,
+    /// It is being deleted, or its set is not complete again.
+    Replacing,
+    /// Its set is complete again.
+    Done,
+}
+
+impl Standing {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Evacuating => "evacuating",
+            Self::Empty => "empty",
+            Self::Replacing => "replacing",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// The world as the next step is decided from it.
+pub(super) struct View<'a> {
+    pub(super) run: Run<'a>,
+    pub(super) picture: Picture,
+    load: Option<&'a Load>,
+    /// The uids of the pods that are still to be removed.
+    pub(super) present: BTreeSet<&'a str>,
+    /// The names of pods that are up: not being deleted, and their containers are started.
+    up: BTreeSet<&'a str>,
+    sizes: BTreeMap<String, u64>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(world: &'a World, run: Run<'a>, now: Timestamp) -> Self {
+        let present: BTreeSet<&str> = world
+            .pods_of(run.id)
+            .filter(|pod| pod.deleting.is_none())
+            .map(|pod| pod.uid.as_str())
+            .filter(|uid| run.pods.iter().any(|it| it.uid == *uid))
+            .collect();
+        let up = world.pods_of(run.id).filter(|pod| pod.deleting.is_none() && pod.phase == "Running");
+        let up = up.map(|pod| pod.name.as_str()).collect();
+        let mut wanted = run.sizes.clone();
+        let seen = sizes(world, run.id);
+        let listed: BTreeSet<&str> = world.sets_of(run.id).map(|set| set.name.as_str()).collect();
+        for (set, size) in &mut wanted {
+            // Sets that may not be read keep the size that they had.
+            if let Some(now) = seen.get(set).filter(|_| listed.contains(set.as_str())) {
+                *size = *now;
+            }
+        }
+        Self {
+            picture: picture(world, run.id, now),
+            load: world.load.as_ref().map(|load| &load.value),
+            present,
+            up,
+            sizes: wanted,
+            run,
+        }
+    }
+
+    pub(super) fn entry(&self, node: Option<&NodeName>) -> Option<&'a Evacuation> {
+        let load = self.load?;
+        load.evacuations.iter().find(|entry| Some(&entry.node) == node)
+    }
+
+    /// The rows of a set, without the pods that are still to be moved.
+    pub(super) fn others<'s>(&'s self, set: &'s str) -> impl Iterator<Item = &'s NodeRow> {
+        self.picture.nodes.iter().filter(move |row| {
+            row.set.as_deref() == Some(set)
+                && !self
+                    .run
+                    .pods
+                    .iter()
+                    .any(|it| self.present.contains(it.uid.as_str()) && row.pod.as_ref() == Some(&it.pod))
+        })
+    }
+
+    pub(super) fn serves(&self, row: &NodeRow) -> bool {
+        let takes_clients = self.picture.participants().first().is_none_or(|first| first.role == row.role);
+        row.running
+            && row.ready == Some(true)
+            && row.pod.as_ref().is_some_and(|pod| self.up.contains(pod.as_str()))
+            && (!takes_clients || row.serving != Some(false))
+            && self.entry(row.node.as_ref()).is_none()
+    }
+
+    /// The rows of a set.
+    pub(super) fn rows<'s>(&'s self, set: &'s str) -> impl Iterator<Item = &'s NodeRow> {
+        self.picture.nodes.iter().filter(move |row| row.set.as_deref() == Some(set))
+    }
+
+    /// Whether EMQX evacuates a node.
+    pub(super) fn evacuates(&self) -> bool {
+        self.load.is_some_and(|load| !load.evacuations.is_empty())
+    }
+
+    /// How a pod stands that is still there.
+    pub(super) fn stands(&self, pod: &DrainedPod) -> Standing {
+        let row = self.row(pod);
+        match self.entry(row.and_then(|row| row.node.as_ref()).or(pod.node.as_ref())) {
+            Some(entry) if empty(entry, row) => Standing::Empty,
+            Some(_) => Standing::Evacuating,
+            None => Standing::Planned,
+        }
+    }
+
+    /// Pods that a set lacks.
+    pub(super) fn lacks(&self, set: &str) -> u64 {
+        let wanted = self.sizes.get(set).copied().unwrap_or(0);
+        let still = self.run.pods.iter().filter(|it| it.set == set && self.present.contains(it.uid.as_str()));
+        let needed = wanted.saturating_sub(still.count() as u64);
+        needed.saturating_sub(self.others(set).filter(|row| self.serves(row)).count() as u64)
+    }
+
+    pub(super) fn role(&self, set: &str) -> Role {
+        let row = self.picture.nodes.iter().find(|row| row.set.as_deref() == Some(set));
+        row.map_or(Role::Core, |row| row.role)
+    }
+
+    pub(super) fn row(&self, pod: &DrainedPod) -> Option<&NodeRow> {
+        self.picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.pod))
+    }
+}
+
+pub(super) fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> bool {
+    seen.is_some_and(|seen| seconds_between(seen.at, now) <= within)
+}
+
+/// Whether EMQX reports that nothing is left on an evacuated node.
+pub(super) fn empty(entry: &Evacuation, row: Option<&NodeRow>) -> bool {
+    let clients = row.and_then(|row| row.connections).or(entry.connections);
+    entry.stage == Stage::Prohibiting && clients == Some(0) && entry.sessions.unwrap_or(0) == 0
+}
+
+/// The wanted pods of each set; what is there where sets may not be read.
+pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
+    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+    for pod in world.pods_of(id).filter(|pod| pod.deleting.is_none()) {
+        if let Some(owner) = &pod.owner {
+            *sizes.entry(owner.name.clone()).or_default() += 1;
+        }
+    }
+    for set in world.sets_of(id) {
+        if let Some(size) = sizes.get_mut(&set.name) {
+            *size = set.replicas;
+        }
+    }
+    sizes
+}
+
+/// A step per pod, as it is now.
+pub(super) fn steps(world: &World, picture: &Picture, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
+    let step = |it: &DrainedPod| {
+        let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
+        let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
+        let role = pod.and_then(|pod| pod.role).or_else(|| {
+            let row = picture.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
+            row.map(|row| row.role)
+        });
+        Step {
+            node: it.node.clone(),
+            pod: it.pod.clone(),
+            kubernetes_node: it.machine.clone(),
+            set: it.set.clone(),
+            role: role.unwrap_or(Role::Core),
+            state: if pod.is_some() { "planned" } else { "replacing" },
+            connections: held.as_ref().map(|held| held.connections),
+            sessions: held.as_ref().map(|held| held.sessions),
+            seconds: None,
+            uid: it.uid.clone(),
+        }
+    };
+    pods.iter().map(step).collect()
+}
+
+/// Evacuations in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
+/// the evacuation of a node.
+pub(super) fn restored(view: &View<'_>, sets: &BTreeSet<&str>, ours: impl Fn(&NodeName) -> bool) -> Vec<Act> {
+    let mut acts = Vec::new();
+    for set in sets {
+        let up = |row: &&NodeRow| row.pod.as_ref().is_some_and(|pod| view.up.contains(pod.as_str()));
+        for row in view.others(set).filter(|row| row.running).filter(up) {
+            let Some(entry) = view.entry(row.node.as_ref()) else { continue };
+            if ours(&entry.node) {
+                acts.push(Act::StopEvacuation { node: entry.node.clone() });
+                continue;
+            }
+            let task = view.run.task;
+            acts.push(Act::Needs(format!(
+                "{} is being evacuated ({}), and this {task} did not start it: kubectl emqx evacuate stop {} lets it serve, \
+                 then the {task} continues",
+                row.label(),
+                entry.state,
+                entry.node
+            )));
+        }
+    }
+    acts
+}
+
+/// Starts an evacuation, if nothing speaks against it now.
+pub(super) fn start(view: &View<'_>, node: &NodeName, uid: &str) -> Option<Act> {
+    let load = view.load?;
+    if let Some(entry) = load.rebalances.first() {
+        return Some(Act::Needs(format!(
+            "a rebalance runs (coordinator {}): kubectl emqx rebalance stop coordinator/{} ends it, then the {} continues",
+            short(&entry.coordinator),
+            entry.coordinator,
+            view.run.task
+        )));
+    }
+    if let Some(purge) = load.purges.first() {
+        return Some(Act::Needs(format!(
+            "EMQX purges its sessions (on {purge}); the {} continues afterwards",
+            view.run.task
+        )));
+    }
+    let moved = |row: &NodeRow| {
+        view.run
+            .pods
+            .iter()
+            .any(|it| row.pod.as_ref() == Some(&it.pod) && view.present.contains(it.uid.as_str()))
+    };
+    let participants = view.picture.participants();
+    let takes = participants
+        .iter()
+        .any(|row| row.node.as_ref() != Some(node) && view.serves(row) && !(view.run.together && moved(row)));
+    if !takes {
+        return Some(Act::Needs(format!(
+            "no other EMQX node takes clients now; the {} continues when one does",
+            view.run.task
+        )));
+    }
+    Some(Act::StartEvacuation { node: node.clone(), uid: uid.to_owned() })
+}
+
+/// What a set waits for.
+pub(super) fn absent(view: &View<'_>, lacking: &[(&str, u64)]) -> Act {
+    let named = |row: &&NodeRow| row.membership != Some(Membership::Stopped) || row.pod.is_some();
+    for (set, _) in lacking {
+        let row = view.others(set).filter(named).find(|row| !view.serves(row));
+        if let Some(row) = row {
+            let why = match (&row.pod_reason, row.running, row.ready) {
+                (Some(reason), _, _) => reason.clone(),
+                (None, false, _) => "it is not in EMQX's cluster yet".to_owned(),
+                (None, true, Some(true)) => "the Service does not lead clients to it yet".to_owned(),
+                (None, true, _) => "it is not ready yet".to_owned(),
+            };
+            let message = format!("waiting for {} of {set}: {why}", row.label());
+            return if row.pod_reason.is_some() { Act::Missing(message) } else { Act::Starting(message) };
+        }
+    }
+    let parts: Vec<String> =
+        lacking.iter().map(|(set, lacks)| format!("{} of {set}", plural(*lacks, "new pod"))).collect();
+    Act::Starting(format!("waiting for {}", parts.join(", ")))
+}

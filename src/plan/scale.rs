@@ -1,0 +1,345 @@
+//! A change of the number of nodes: which pods are removed, what that costs their clients, what speaks against it
+//! ([`checks`]), and what to do next ([`next`]).
+
+use serde::Serialize;
+
+use super::evacuation::{self, Settings, counted};
+use super::picture::Picture;
+use super::rebalance::{Decision, Finding, Severity};
+use super::removal::{Step, steps};
+use super::upgrade::preflight::FieldOwner;
+use super::upgrade::sides::ordinal;
+use crate::error::Problem;
+use crate::model::drain::DrainedPod;
+use crate::model::human::{count, plural};
+use crate::model::scale::{Autoscalers, ScaleState, ScaledField};
+use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind, Strategy, Verdict, World};
+
+pub mod checks;
+pub mod next;
+
+#[cfg(test)]
+mod tests;
+
+/// What is requested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What is changed.
+    pub field: ScaledField,
+    /// To which number.
+    pub to: u64,
+    /// What is requested of EMQX; the rates are those of all evacuated nodes together.
+    pub settings: Settings,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+}
+
+/// What is known beside the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outside {
+    /// Other managers that own the field.
+    pub owners: Vec<FieldOwner>,
+    /// Autoscalers of the namespace, and what could not be read.
+    pub autoscalers: Autoscalers,
+    /// Nodes that hold replicas of durable storage, as EMQX reports.
+    pub sites: Vec<NodeName>,
+}
+
+/// A scale of one instance: its plan, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scale {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// What is changed.
+    pub field: ScaledField,
+    /// The number before.
+    pub from: u64,
+    /// The requested number.
+    pub to: u64,
+    /// Whether it would start.
+    pub decision: Decision,
+    /// How it ended; `None` for a plan.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub message: String,
+    /// Whether the operator evacuates the pods that it removes (operator 3.x), so that only the number is changed.
+    pub by_operator: bool,
+    /// Disconnections of all clients together.
+    pub disconnections: u64,
+    /// The most clients that reconnect to one node in one second.
+    pub reconnects_per_second: u64,
+    /// Seconds of the evacuations.
+    pub total_seconds: u64,
+    /// The pods that are removed, in their order.
+    pub steps: Vec<Step>,
+    /// What speaks against it, and what to think of.
+    pub findings: Vec<Finding>,
+    /// Rates for each evacuated node.
+    #[serde(skip)]
+    pub settings: Settings,
+    /// What is stored.
+    #[serde(skip)]
+    pub pods: Vec<DrainedPod>,
+    /// Whether an unfinished scale is continued.
+    #[serde(skip)]
+    pub resumed: bool,
+    /// Whether this EMQX waits for load balancers.
+    #[serde(skip)]
+    pub waits_for_load_balancers: bool,
+}
+
+impl Scale {
+    /// Refuses it for a reason that is found outside of the plan.
+    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
+        self.decision = Decision::Refused;
+        self.message.clone_from(&message);
+        self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
+    }
+}
+
+/// The stored state of this very instance, also of a scale that has ended.
+pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
+    let state = &world.states.get(id)?.value;
+    let own = world.instance(id)?.uid == state.owner;
+    state.scale.as_ref().filter(|_| own)
+}
+
+/// The stored state of a scale that has not ended.
+pub fn unfinished<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
+    stored(world, id).filter(|state| !state.ended)
+}
+
+/// The sets of what is scaled, oldest first: those that have or want pods.
+pub(super) fn sets<'w>(world: &'w World, id: &'w InstanceId, field: ScaledField) -> Vec<&'w Set> {
+    let kind = if field == ScaledField::Replicants { SetKind::ReplicaSet } else { SetKind::StatefulSet };
+    let mut found: Vec<&Set> =
+        world.sets_of(id).filter(|set| set.kind == kind && (set.replicas > 0 || set.present > 0)).collect();
+    found.sort_by_key(|set| set.created);
+    found
+}
+
+/// The pods of what is scaled, without those that are being deleted.
+pub(super) fn living<'w>(
+    world: &'w World,
+    id: &'w InstanceId,
+    field: ScaledField,
+) -> impl Iterator<Item = &'w Pod> {
+    world.pods_of(id).filter(move |pod| {
+        let fits = field == ScaledField::Replicas || pod.role == Some(field.role());
+        pod.deleting.is_none() && pod.owner.is_some() && fits
+    })
+}
+
+/// The number that the custom resource asks for, or what its sets want where it leaves that to a default.
+pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
+    field
+        .of(instance)
+        .unwrap_or_else(|| sets(world, &instance.id, field).iter().map(|set| set.replicas).sum())
+}
+
+/// The pods that are removed: of a StatefulSet the highest numbers; of a ReplicaSet those that are not ready, then those
+/// with the fewest clients.
+fn removed<'w>(world: &'w World, picture: &Picture, request: &Request, kept: &[DrainedPod]) -> Vec<&'w Pod> {
+    let id = &picture.instance;
+    let Some(instance) = world.instance(id) else { return Vec::new() };
+    let mut pods: Vec<&Pod> = living(world, &instance.id, request.field).collect();
+    let clients = |pod: &Pod| {
+        let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+        row.and_then(|row| counted(world, picture, row.node.as_ref()?)).map(|it| it.connections)
+    };
+    if request.field == ScaledField::Replicants {
+        pods.sort_by_cached_key(|pod| {
+            let stored = kept.iter().any(|it| it.uid == pod.uid);
+            let born = std::cmp::Reverse(pod.created);
+            (!stored, pod.ready, clients(pod).unwrap_or(0), born, pod.name.as_str().to_owned())
+        });
+        let number = (pods.len() as u64).saturating_sub(request.to);
+        pods.truncate(usize::try_from(number).unwrap_or(usize::MAX));
+    } else {
+        pods.retain(|pod| ordinal(pod.name.as_str()).is_some_and(|number| number >= request.to));
+        pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod.name.as_str())));
+    }
+    pods
+}
+
+/// The plan.
+pub fn plan(
+    world: &World,
+    picture: &Picture,
+    request: &Request,
+    outside: &Outside,
+) -> Result<Scale, Problem> {
+    let id = &picture.instance;
+    let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
+    let state = unfinished(world, id).filter(|state| state.field == request.field && state.to == request.to);
+    let from = state.map_or_else(|| wanted(world, instance, request.field), |state| state.from);
+    let by_operator = instance.api == ApiVersion::V3beta1;
+    let kept: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
+    let mut pods: Vec<DrainedPod> = Vec::new();
+    if request.to < from && !(by_operator && request.field == ScaledField::Replicants) {
+        for pod in removed(world, picture, request, &kept) {
+            let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+            let before = kept.iter().find(|it| it.uid == pod.uid);
+            pods.push(before.cloned().unwrap_or_else(|| DrainedPod {
+                pod: pod.name.clone(),
+                uid: pod.uid.clone(),
+                node: row.and_then(|row| row.node.clone()),
+                machine: String::new(),
+                set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
+                started: false,
+            }));
+        }
+        // Pods of the stored state that are removed already stay in the result.
+        pods.extend(kept.iter().filter(|it| world.pods_of(id).all(|pod| pod.uid != it.uid)).cloned());
+    }
+    let waits = evacuation::checks::waits_for_health_check(world, instance);
+    let mut scale = Scale {
+        instance: id.clone(),
+        field: request.field,
+        from,
+        to: request.to,
+        decision: Decision::Go,
+        verdict: None,
+        message: String::new(),
+        by_operator,
+        disconnections: 0,
+        reconnects_per_second: 0,
+        total_seconds: 0,
+        steps: steps(world, picture, id, &pods),
+        findings: Vec::new(),
+        settings: request.settings.clone(),
+        pods,
+        resumed: state.is_some(),
+        waits_for_load_balancers: waits,
+    };
+    for step in scale.steps.iter_mut().filter(|step| step.state == "replacing") {
+        step.state = "done";
+    }
+    if scale.to == scale.from && unfinished(world, id).is_none() {
+        scale.decision = Decision::NothingToDo;
+        scale.message = format!("{id} has {} already", amount(request.field, request.to));
+        return Ok(scale);
+    }
+    let remain = forecast(&mut scale, world, picture, request)?;
+    scale.message = message(&scale, remain);
+    let found = checks::findings(&scale, world, picture, instance, outside);
+    scale.findings.splice(0..0, found);
+    super::rebalance::skip(&mut scale.findings, &request.skip);
+    if let Some(blocked) = scale.findings.iter().find(|it| it.severity == Severity::Blocked) {
+        scale.decision = Decision::Refused;
+        scale.message.clone_from(&blocked.message);
+    }
+    Ok(scale)
+}
+
+/// `3 replicants`.
+pub fn amount(field: ScaledField, number: u64) -> String {
+    plural(number, field.singular())
+}
+
+/// The evacuations of a scale-down: all at the same time, so that no client lands on a pod that is removed as well, and the
+/// number of nodes that take clients then.
+fn forecast(
+    scale: &mut Scale,
+    world: &World,
+    picture: &Picture,
+    request: &Request,
+) -> Result<usize, Problem> {
+    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let gone = |row: &&&super::picture::NodeRow| {
+        scale.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
+    };
+    let remain = picture.participants().len() - picture.participants().iter().filter(gone).count();
+    let nodes: Vec<NodeName> = scale
+        .steps
+        .iter()
+        .filter(|step| step.state == "planned" && step.connections.is_some())
+        .filter_map(|step| step.node.clone())
+        .filter(|node| !evacuations.iter().any(|entry| entry.node == *node))
+        .collect();
+    if nodes.is_empty() {
+        return Ok(remain);
+    }
+    scale.disconnections =
+        scale.steps.iter().filter(|step| step.state == "planned").filter_map(|step| step.connections).sum();
+    if scale.by_operator {
+        return Ok(remain);
+    }
+    let number = nodes.len() as u64;
+    scale.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
+    scale.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
+    let planned = evacuation::checks::plan(world, picture, &nodes, &scale.settings, &request.skip)?;
+    for step in &mut scale.steps {
+        let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
+        step.seconds = own.map(|own| own.seconds);
+    }
+    scale.total_seconds = planned.total_seconds;
+    scale.reconnects_per_second =
+        planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
+    scale.findings = planned.findings;
+    if evacuations.iter().all(|entry| scale.steps.iter().any(|step| step.node.as_ref() == Some(&entry.node)))
+    {
+        // The evacuations of a scale that is continued.
+        scale.findings.retain(|it| it.id != "evacuation-running" || it.severity == Severity::Blocked);
+    }
+    Ok(remain)
+}
+
+fn message(scale: &Scale, remain: usize) -> String {
+    let change = format!("{} to {}", scale.from, amount(scale.field, scale.to));
+    if scale.to > scale.from {
+        return format!("{change}: {} added", plural(scale.to - scale.from, "pod"));
+    }
+    let number = plural(scale.from.saturating_sub(scale.to), "pod");
+    if scale.by_operator {
+        return format!("{change}: operator 3.x evacuates and removes {number} itself");
+    }
+    if scale.disconnections == 0 {
+        return format!("{change}: {number} without clients removed");
+    }
+    format!(
+        "{change}: {number} removed after {} of clients, at most {} reconnects a second on each of {}",
+        plural(scale.disconnections, "disconnection"),
+        count(scale.reconnects_per_second),
+        plural(remain as u64, "remaining node"),
+    )
+}
+
+/// Clients that reconnect to one new node in one second while a scale-up is evened out.
+const RECONNECTS_PER_SECOND: u64 = 50;
+
+/// The rebalance that evens a scale-up out to within 5 % of the mean: rates by the nodes that take clients, thresholds by the
+/// clients of a node.
+pub fn evening_out(picture: &Picture) -> Strategy {
+    let counts: Vec<u64> = picture.participants().iter().filter_map(|row| row.connections).collect();
+    let all: u64 = counts.iter().sum();
+    let mean = all / (counts.len() as u64).max(1);
+    let donors = counts.iter().filter(|own| **own * counts.len() as u64 >= all).count() as u64;
+    let recipients = (counts.len() as u64).saturating_sub(donors);
+    let rate = (RECONNECTS_PER_SECOND * recipients / donors.max(1)).max(1);
+    let threshold = (mean / 20).max(1);
+    Strategy {
+        conn_evict_rate: rate,
+        sess_evict_rate: rate,
+        abs_conn_threshold: threshold,
+        rel_conn_threshold: 1.05,
+        abs_sess_threshold: threshold,
+        rel_sess_threshold: 1.05,
+        ..Strategy::default()
+    }
+}
+
+/// The flags of `rebalance apply` for a strategy of [`evening_out`].
+pub fn flags(strategy: &Strategy) -> String {
+    format!(
+        "--conn-evict-rate {} --sess-evict-rate {} --abs-conn-threshold {} --rel-conn-threshold {} --abs-sess-threshold {} \
+         --rel-sess-threshold {}",
+        strategy.conn_evict_rate,
+        strategy.sess_evict_rate,
+        strategy.abs_conn_threshold,
+        strategy.rel_conn_threshold,
+        strategy.abs_sess_threshold,
+        strategy.rel_sess_threshold
+    )
+}

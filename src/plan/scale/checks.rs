@@ -1,0 +1,215 @@
+//! The checks before a change of the number of nodes, beside those of its evacuations.
+
+use super::super::picture::Picture;
+use super::super::rebalance::{Finding, Severity};
+use super::super::upgrade::owners::{conflicts, managed};
+use super::super::upgrade::sides::Sides;
+use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
+use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
+use crate::model::{Instance, InstanceId, NodeName, World};
+
+/// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
+const STORAGE_SITE: &str = "apps.emqx.io/ds-replication-site";
+
+fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+    Finding::new(id, Severity::Blocked, message)
+}
+
+/// All of them.
+pub(super) fn findings(
+    scale: &Scale,
+    world: &World,
+    picture: &Picture,
+    instance: &Instance,
+    outside: &Outside,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(deleting_or_upgrading(world, instance));
+    found.extend(other_unfinished(scale, world));
+    found.extend(changing(scale, world, instance));
+    found.extend(none_left(scale));
+    found.extend(autoscaled(scale, world, outside));
+    let keep = format!("change {} where it is kept, after: {}", scale.field.path(), evacuate(scale));
+    found.extend(conflicts(&outside.owners, false, &keep));
+    found.extend(managed(instance, format!("change {} where it is kept, and commit it", scale.field.path())));
+    if scale.to < scale.from {
+        found.extend(not_ready(scale, world));
+        found.extend(cost_taken(scale, world));
+        found.extend(durable_storage(scale, world, picture, instance, outside));
+    }
+    if !outside.autoscalers.unread.is_empty() {
+        let message = format!(
+            "not every limit could be checked; not readable: {}",
+            outside.autoscalers.unread.join("; ")
+        );
+        found.push(
+            Finding::new("unknown-limits", Severity::Warning, message)
+                .hint("kubectl auth can-i --list shows your permissions"),
+        );
+    }
+    found
+}
+
+/// The command that evacuates the pods, for one who changes the number elsewhere.
+fn evacuate(scale: &Scale) -> String {
+    let pods: Vec<&str> = scale.steps.iter().map(|step| step.pod.as_str()).collect();
+    if pods.is_empty() {
+        return "nothing else has to be done before".to_owned();
+    }
+    format!("kubectl emqx evacuate start {}", pods.join(" "))
+}
+
+fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> {
+    let id = &instance.id;
+    let two = Sides::of(world, id).is_some_and(|sides| sides.two());
+    let message = if instance.deleting.is_some() {
+        format!("{id} is being deleted")
+    } else if two || instance.upgrading() {
+        format!("{id} is being upgraded: the operator changes the number of pods itself")
+    } else {
+        return None;
+    };
+    Some(blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", id.name)))
+}
+
+/// A drain, or a scale to another number, that was not finished: its evacuations would be forgotten.
+fn other_unfinished(scale: &Scale, world: &World) -> Option<Finding> {
+    let id = &scale.instance;
+    if let Some(state) = super::super::drain::stored(world, id) {
+        let machines = state.machines.join(" ");
+        let message = format!("a drain of {machines}, begun at {}, is not finished", state.time);
+        return Some(blocked("drain-unfinished", message).hint(format!(
+            "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
+        )));
+    }
+    unfinished(world, id).filter(|_| !scale.resumed).map(|state| is_unfinished(id, state))
+}
+
+/// A scale was not finished.
+pub(in crate::plan) fn is_unfinished(id: &InstanceId, state: &ScaleState) -> Finding {
+    let message = format!(
+        "a scale from {} to {}, begun at {}, is not finished",
+        state.from,
+        amount(state.field, state.to),
+        state.time
+    );
+    blocked("scale-unfinished", message).hint(format!(
+        "kubectl emqx scale {0} --{1} {2} finishes it, kubectl emqx scale {0} --undo takes it back",
+        id.name,
+        state.field.as_str(),
+        state.to
+    ))
+}
+
+/// Another change of the number is on its way.
+fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding> {
+    if scale.resumed {
+        return None;
+    }
+    let sets = sets(world, &instance.id, scale.field);
+    let there: u64 = sets.iter().map(|set| set.replicas).sum();
+    let listed = world.sets_of(&instance.id).next().is_some();
+    let wanted = wanted(world, instance, scale.field);
+    (listed && there != wanted).then(|| {
+        let message = format!(
+            "{} {} requested and the operator has made {there}: an earlier change is not finished",
+            amount(scale.field, wanted),
+            if wanted == 1 { "is" } else { "are" },
+        );
+        blocked("replicas-changing", message).hint(format!("kubectl emqx status {}", instance.id.name))
+    })
+}
+
+fn none_left(scale: &Scale) -> Option<Finding> {
+    (scale.to == 0 && scale.from > 0).then(|| {
+        let message = format!(
+            "no {} would remain: {} cannot be removed all, their clients have nowhere to go",
+            scale.field.singular(),
+            amount(scale.field, scale.from)
+        );
+        blocked("too-few-nodes", message).hint(format!(
+            "kubectl emqx scale {} --{} 1",
+            scale.instance.name,
+            scale.field.as_str()
+        ))
+    })
+}
+
+fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding> {
+    let sets = sets(world, &scale.instance, scale.field);
+    let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+    let scaler = outside.autoscalers.found.iter().find(|it| it.scales(&scale.instance, &names))?;
+    let message = format!("{} scales {}: it would change the number back", scaler.label(), scale.instance);
+    let (resource, name) = match &scaler.owner {
+        Some(owner) => ("scaledobject", owner),
+        None if scaler.kind == "ScaledObject" => ("scaledobject", &scaler.name),
+        None => ("hpa", &scaler.name),
+    };
+    Some(blocked("autoscaled", message).hint(format!(
+        "change its limits instead: kubectl edit {resource} -n {} {name}; or delete it first",
+        scale.instance.namespace
+    )))
+}
+
+/// Kubernetes removes pods that are not ready before it compares deletion costs, and a node that is not ready takes no
+/// clients.
+fn not_ready(scale: &Scale, world: &World) -> Option<Finding> {
+    let stays = stay(scale, world).find(|pod| !pod.ready)?;
+    let why = stays.waiting.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    let message = format!("{} stays, but is not ready{why}: no pod beside it is taken away", stays.name);
+    Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", scale.instance.name)))
+}
+
+fn stay<'w>(scale: &'w Scale, world: &'w World) -> impl Iterator<Item = &'w crate::model::Pod> {
+    living(world, &scale.instance, scale.field)
+        .filter(|pod| !scale.pods.iter().any(|it| it.uid == pod.uid))
+        // Operator 3.x chooses the replicants that it removes.
+        .filter(|pod| !scale.by_operator || pod.deleting.is_none())
+}
+
+/// Another pod that Kubernetes could remove first.
+fn cost_taken(scale: &Scale, world: &World) -> Option<Finding> {
+    if scale.field != ScaledField::Replicants || scale.by_operator {
+        return None;
+    }
+    let pod = stay(scale, world).find(|pod| pod.deletion_cost.is_some_and(|cost| cost <= FIRST_COST))?;
+    let message =
+        format!("{} has the lowest pod-deletion-cost: Kubernetes could remove it instead", pod.name);
+    Some(blocked("deletion-cost", message).hint(format!(
+        "kubectl annotate pod -n {} {} controller.kubernetes.io/pod-deletion-cost-",
+        pod.namespace, pod.name
+    )))
+}
+
+/// Cores that hold replicas of durable storage: their data would be lost, or its replication would stand still.
+fn durable_storage(
+    scale: &Scale,
+    world: &World,
+    picture: &Picture,
+    instance: &Instance,
+    outside: &Outside,
+) -> Option<Finding> {
+    if scale.field == ScaledField::Replicants {
+        return None;
+    }
+    let holds = |node: &NodeName| outside.sites.contains(node);
+    let (pod, node) = scale.steps.iter().find_map(|step| {
+        let pod = world.pods_of(&scale.instance).find(|pod| pod.uid == step.uid)?;
+        let condition = pod.conditions.iter().any(|it| it.kind == STORAGE_SITE && it.holds());
+        // Where EMQX cannot be asked, every core of a cluster with durable sessions holds some.
+        let configured = instance.durable_sessions
+            && outside.sites.is_empty()
+            && !pod.conditions.iter().any(|it| it.kind == STORAGE_SITE);
+        (condition || configured || step.node.as_ref().is_some_and(holds)).then_some((&step.pod, &step.node))
+    })?;
+    let node = node.as_ref().map_or_else(|| pod.as_str().to_owned(), NodeName::to_string);
+    let another = picture.nodes.iter().find(|row| row.running && row.pod.as_ref() != Some(pod));
+    let other = another.and_then(|row| row.pod.as_ref()).map_or("POD", |pod| pod.as_str());
+    let message = format!(
+        "{node} holds replicas of durable storage, which are lost with the core: move them to other cores first"
+    );
+    let exec = format!("kubectl exec -n {} {other} -- emqx ctl ds", instance.id.namespace);
+    Some(blocked("durable-storage", message).hint(format!(
+        "{exec} info names the sites and shards; {exec} leave DB SITE for each DB moves them; wait until none is left"
+    )))
+}
