@@ -192,7 +192,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_in_kubernetes(&global, printer, None, &scale.write.field_manager).await?;
             commands::scale::run(&hands, &scale).await
         }
-        Verb::Upgrade(upgrade) => upgrade::run(&global, printer, upgrade).await,
+        Verb::Upgrade(upgrade) => Box::pin(upgrade::run(&global, printer, upgrade)).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
             screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
@@ -212,7 +212,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let outcome = match (image, screen::fits(&printer)) {
                 (Some(image), true) => {
                     let apply = Upgrade::Apply(commands::tour::upgrade(&image));
-                    upgrade::run(&global, printer, apply).await
+                    Box::pin(upgrade::run(&global, printer, apply)).await
                 }
                 (Some(image), false) => {
                     commands::tour::upgraded(&hands(&global, printer, None).await?, &image).await

@@ -22,6 +22,8 @@ pub enum Exit {
     Refused = 6,
     /// It ended, but not as asked.
     NotAsAsked = 7,
+    /// A limit of the user's stopped the operation.
+    LimitReached = 8,
     /// Interrupted.
     Interrupted = 130,
 }

@@ -329,6 +329,7 @@ impl Acts for Doing {
                 },
                 write: commands::tour::write(),
                 skip: Vec::new(),
+                limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
             };
             commands::apply::run(&hands, &apply, None).await?;

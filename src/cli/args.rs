@@ -13,7 +13,7 @@ use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
 use super::groups::{
-    ApplyForm, BackendArgs, FollowArgs, NodesArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs,
+    ApplyForm, BackendArgs, FollowArgs, LimitArgs, NodesArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs,
     StreamForm, WriteArgs,
 };
 use super::help;
@@ -45,7 +45,6 @@ pub(super) struct Root {
 
 /// The subcommands.
 #[derive(Subcommand, Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and it lives for a moment")]
 pub(super) enum VerbArgs {
     /// One cluster at a glance: its nodes, what runs, one verdict line
     ///
@@ -286,6 +285,8 @@ pub(super) struct ApplyArgs {
     pub(super) skip: SkipArgs,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `rebalance watch`.
@@ -304,6 +305,8 @@ pub(super) struct WatchArgs {
     pub(super) backend: BackendArgs,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `rebalance stop`.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args_evacuate::EvacuateSettingsArgs;
 use super::forms::FormParser;
-use super::groups::{ApplyForm, SelectArgs, SkipArgs, WriteArgs};
+use super::groups::{ApplyForm, LimitArgs, SelectArgs, SkipArgs, WriteArgs};
 use super::value;
 
 /// `drain`.
@@ -41,4 +41,6 @@ pub(super) struct DrainArgs {
     pub(super) write: WriteArgs,
     #[command(flatten)]
     pub(super) skip: SkipArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::forms::FormParser;
-use super::groups::{ApplyForm, FollowArgs, OutputArgs, SelectArgs, SkipArgs, StreamForm, WriteArgs};
+use super::groups::{
+    ApplyForm, FollowArgs, LimitArgs, OutputArgs, SelectArgs, SkipArgs, StreamForm, WriteArgs,
+};
 use super::help;
 use super::value;
 
@@ -25,7 +27,7 @@ pub(super) enum EvacuateVerbArgs {
     /// other node; prompts; then starts the evacuation through EMQX's own API. The node refuses clients until `evacuate
     /// stop`.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_START)]
-    Start(EvacuateStartArgs),
+    Start(Box<EvacuateStartArgs>),
     /// Stop an evacuation and verify that the node serves again
     ///
     /// EMQX no longer lists the evacuation, the node's own availability check passes, and the Service routes clients to it.
@@ -66,6 +68,8 @@ pub(super) struct EvacuateStartArgs {
     pub(super) skip: SkipArgs,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// What is requested of EMQX, by EMQX's own names and defaults.
@@ -128,6 +132,8 @@ pub(super) struct EvacuateWatchArgs {
     pub(super) output: Option<StreamForm>,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `evacuate list`.

@@ -4,7 +4,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::forms::FormParser;
-use super::groups::{ApplyForm, FollowArgs, OutputArgs, SkipArgs, StreamForm, WriteArgs};
+use super::groups::{ApplyForm, FollowArgs, LimitArgs, OutputArgs, SkipArgs, StreamForm, WriteArgs};
 use super::help;
 use super::intent::InstanceName;
 use super::intent::upgrade::ChangeForm;
@@ -39,7 +39,7 @@ pub(super) enum UpgradeVerbArgs {
     /// Prints the plan to stderr, prompts, checks again, and changes the object by one server-side apply of only the
     /// fields that change. On EmqxEnterprise v1beta4 it is guarded: old pods are retained until they are empty.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_APPLY)]
-    Apply(UpgradeApplyArgs),
+    Apply(Box<UpgradeApplyArgs>),
     /// Follow an upgrade to its verdict; continue a guarded upgrade
     ///
     /// The verdict depends on pods, sets and what happens to clients, not only on the operator's status. A guarded upgrade
@@ -169,6 +169,8 @@ pub(super) struct UpgradeApplyArgs {
     pub(super) skip: SkipArgs,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `upgrade watch`.
@@ -188,6 +190,8 @@ pub(super) struct UpgradeWatchArgs {
     pub(super) field_manager: String,
     #[command(flatten)]
     pub(super) follow: FollowArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// `upgrade undo`.

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::forms::{FormParser, JSONPATH};
 use super::intent::{BackendChoice, DryRun, Output};
 use super::value;
+use crate::model::limits::{CommandLine, LostLimit, NotAfter, Percent};
 
 /// Which of several instances.
 #[derive(Args, Clone, Debug, Default)]
@@ -154,6 +155,27 @@ pub(super) struct FollowArgs {
     /// Record everything that is received, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+}
+
+/// At which limits an operation is stopped, and which command learns of it.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitArgs {
+    /// Stop it when more clients are missing (exit 8)
+    #[arg(long, value_name = "N|P%", value_parser = value::lost_limit, allow_hyphen_values = true)]
+    pub(super) abort_if_lost: Option<LostLimit>,
+    /// Stop it at this time: 06:00, or a date and time
+    #[arg(long, value_name = "TIME", value_parser = value::not_after)]
+    pub(super) not_after: Option<NotAfter>,
+    /// Stop it when the number of clients changes by more
+    #[arg(long, value_name = "P%", value_parser = value::percent, allow_hyphen_values = true)]
+    pub(super) max_drift: Option<Percent>,
+    /// Stop it when more clients per second connect to one node
+    #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
+    pub(super) max_reconnect_rate: Option<u64>,
+    /// Run a command at the start, warnings and the verdict; stdin: the event as JSON
+    #[arg(long, value_name = "COMMAND", value_parser = value::command)]
+    pub(super) notify: Option<CommandLine>,
 }
 
 /// By which way.

@@ -19,6 +19,7 @@ Exit codes:
   5    time ran out while it still runs
   6    refused by a check, a running one, a taken name, or a missing confirmation
   7    it ended, but not as asked
+  8    a limit of yours stopped it (--abort-if-lost, --not-after, ...)
   130  interrupted
 
 Environment:

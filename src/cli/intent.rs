@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::complete::Candidate;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
+use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, Strategy};
 
 /// One call of the program.
@@ -420,6 +421,10 @@ pub struct Follow {
     pub read_only: bool,
     /// Where everything that comes in is kept.
     pub record: Option<PathBuf>,
+    /// At which limits it is stopped.
+    pub limits: Limits,
+    /// The command that is run with events.
+    pub notify: Option<CommandLine>,
 }
 
 /// `watch`.
@@ -455,6 +460,8 @@ pub struct Apply {
     pub write: Write,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
+    /// The limits that refuse it.
+    pub limits: Limits,
     /// What comes next.
     pub then: Then,
 }

@@ -6,7 +6,7 @@ use super::args::{
     VerbArgs, VersionArgs, ViewArgs,
 };
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
-use super::groups::SelectArgs;
+use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
     CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log,
     Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
@@ -220,7 +220,7 @@ fn view(args: ViewArgs, global: &Global) -> Result<View, Problem> {
     let lines = args.output.is_some();
     let stream = stream(args.output, "watch")?;
     let selection = selection(args.name, args.select, "watch")?;
-    let mut follow = follow(args.follow, stream, global)?;
+    let mut follow = follow(args.follow, LimitArgs::default(), stream, global)?;
     follow.inline |= lines;
     Ok(View { selection, follow })
 }

@@ -2,10 +2,11 @@
 
 use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateSettingsArgs;
+use super::groups::LimitArgs;
 use super::intent::drain::Drain;
 use super::rules::{filter, usage};
 use super::rules_evacuate::{no_server_dry_run, settings};
-use super::rules_shared::{forms, skippable, write};
+use super::rules_shared::{forms, limits, skippable, write};
 use crate::error::Problem;
 use crate::model::{drain, evacuation};
 
@@ -17,6 +18,7 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
             ("--parallel", args.parallel != 1),
             ("--no-cordon", args.no_cordon),
             ("--skip-check", !args.skip.skip_check.is_empty()),
+            ("limits", args.limits != LimitArgs::default()),
             ("evacuation flags", args.settings != EvacuateSettingsArgs::default()),
         ];
         if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
@@ -46,6 +48,8 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
         write: write(args.write),
         skip: skippable(args.skip.skip_check, &drain::SKIPPABLE, &firm)?,
         watch: args.watch,
+        limits: limits(&args.limits),
+        notify: args.limits.notify,
         timeout: args.timeout,
         stream,
         output,

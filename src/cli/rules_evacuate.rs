@@ -4,7 +4,7 @@ use super::args_evacuate::{EvacuateArgs, EvacuateSettingsArgs, EvacuateStartArgs
 use super::intent::evacuate::{Evacuate, Show, Start, Stop, Watch};
 use super::intent::{DryRun, Filter, Global};
 use super::rules::{filter, usage};
-use super::rules_shared::{follow, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::evacuation::{FIRM, SKIPPABLE, Settings};
@@ -12,7 +12,7 @@ use crate::model::evacuation::{FIRM, SKIPPABLE, Settings};
 /// What `evacuate` means.
 pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, Problem> {
     Ok(match args.verb {
-        EvacuateVerbArgs::Start(args) => Evacuate::Start(start(args, global)?),
+        EvacuateVerbArgs::Start(args) => Evacuate::Start(Box::new(start(*args, global)?)),
         EvacuateVerbArgs::Stop(args) => {
             no_server_dry_run(args.write.dry_run)?;
             Evacuate::Stop(Stop {
@@ -35,7 +35,7 @@ pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, 
         EvacuateVerbArgs::Watch(args) => {
             let lines = args.output.is_some();
             let stream = stream(args.output, "evacuate watch")?;
-            let mut follow = follow(args.follow, stream, global)?;
+            let mut follow = follow(args.follow, args.limits, stream, global)?;
             follow.inline |= lines;
             Evacuate::Watch(Watch { targets: args.targets, follow })
         }
@@ -50,7 +50,8 @@ fn start(args: EvacuateStartArgs, global: &Global) -> Result<Start, Problem> {
         settings: settings(args.settings),
         write: write(args.write),
         skip: skippable(args.skip.skip_check, &SKIPPABLE, &FIRM)?,
-        then: then(args.watch, args.output, args.follow, dry_run, global)?,
+        limits: limits(&args.limits),
+        then: then(args.watch, args.output, args.follow, args.limits, dry_run, global)?,
     })
 }
 

@@ -12,7 +12,7 @@ use super::intent::{
     Plan, PlanSource, Prune, Stop, Verb, Watch,
 };
 use super::rules::{filter, usage};
-use super::rules_shared::{follow, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::{InstanceKind, OperatorLine, Strategy};
 
@@ -303,9 +303,10 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     emqx_tries_nothing(backend, args.write.dry_run)?;
     let skip = skippable(args.skip.skip_check, &APPLY_CHECKS, &FIRM)?;
     let write = write(args.write);
-    let then = then(args.watch, args.output, args.follow, write.dry_run, global)?;
+    let limits = limits(&args.limits);
+    let then = then(args.watch, args.output, args.follow, args.limits, write.dry_run, global)?;
     let session_move_ms = args.session_move_ms;
-    Ok(Apply { source, session_move_ms, backend: args.backend.backend, nodes, write, skip, then })
+    Ok(Apply { source, session_move_ms, backend: args.backend.backend, nodes, write, skip, limits, then })
 }
 
 fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
@@ -321,7 +322,7 @@ fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {
 fn watch(args: WatchArgs, global: &Global) -> Result<Watch, Problem> {
     let lines = args.output.is_some();
     let stream = stream(args.output, "rebalance watch")?;
-    let mut follow = follow(args.follow, stream, global)?;
+    let mut follow = follow(args.follow, args.limits, stream, global)?;
     follow.inline |= lines;
     Ok(Watch { operation: args.name, backend: args.backend.backend, follow })
 }

@@ -1,9 +1,10 @@
 //! The rules that the verbs of `rebalance` and of `upgrade` share.
 
-use super::groups::{ApplyForm, FollowArgs, StreamForm, WriteArgs};
+use super::groups::{ApplyForm, FollowArgs, LimitArgs, StreamForm, WriteArgs};
 use super::intent::{DryRun, Follow, Global, Output, Stream, Then, Write};
 use super::rules::usage;
 use crate::error::Problem;
+use crate::model::limits::{CHECKS, Limits};
 
 /// Only what can be skipped may be named.
 pub(super) fn skippable(
@@ -12,7 +13,7 @@ pub(super) fn skippable(
     firm: &[&'static str],
 ) -> Result<Vec<String>, Problem> {
     let Some(id) = named.iter().find(|id| !known.contains(&id.as_str())) else { return Ok(named) };
-    if firm.contains(&id.as_str()) {
+    if firm.contains(&id.as_str()) || CHECKS.contains(&id.as_str()) {
         return Err(usage(
             &format!("the check {id} cannot be skipped"),
             "what it finds would fail all the same",
@@ -81,6 +82,7 @@ pub(super) fn then(
     watch: bool,
     output: Option<ApplyForm>,
     args: FollowArgs,
+    limits: LimitArgs,
     dry_run: DryRun,
     global: &Global,
 ) -> Result<Then, Problem> {
@@ -103,7 +105,7 @@ pub(super) fn then(
                 ));
             }
         };
-        Ok(Then::Follow(follow(args, stream, global)?))
+        Ok(Then::Follow(follow(args, limits, stream, global)?))
     } else {
         let flags = [
             ("--timeout", args.timeout.is_some()),
@@ -111,6 +113,9 @@ pub(super) fn then(
             ("--full", args.full),
             ("--read-only", args.read_only),
             ("--record", args.record.is_some()),
+            ("--abort-if-lost", limits.abort_if_lost.is_some()),
+            ("--not-after", limits.not_after.is_some()),
+            ("--notify", limits.notify.is_some()),
         ];
         if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
             return Err(usage(
@@ -143,7 +148,38 @@ pub(super) fn stream(form: Option<StreamForm>, verb: &str) -> Result<Stream, Pro
     }
 }
 
-pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Result<Follow, Problem> {
+/// The limits without the command.
+pub(super) fn limits(args: &LimitArgs) -> Limits {
+    Limits {
+        abort_if_lost: args.abort_if_lost,
+        not_after: args.not_after,
+        max_drift: args.max_drift,
+        max_reconnect_rate: args.max_reconnect_rate,
+    }
+}
+
+pub(super) fn follow(
+    args: FollowArgs,
+    limited: LimitArgs,
+    stream: Stream,
+    global: &Global,
+) -> Result<Follow, Problem> {
+    let limits = limits(&limited);
+    let guarded = limits.any() || limited.notify.is_some();
+    if limits.any() && args.read_only {
+        return Err(usage(
+            "--read-only cannot be combined with a limit that stops an operation",
+            "the one forbids every change, the other is one",
+            "leave one of them out",
+        ));
+    }
+    if args.full && guarded {
+        return Err(usage(
+            "--full cannot be combined with limits and --notify",
+            "limits are watched by the follower that prints lines",
+            "leave --full out",
+        ));
+    }
     if args.inline && global.look.plain {
         return Err(usage(
             "--inline and --plain contradict each other",
@@ -166,7 +202,10 @@ pub(super) fn follow(args: FollowArgs, stream: Stream, global: &Global) -> Resul
         ));
     }
     let FollowArgs { timeout, inline, full, read_only, record } = args;
-    Ok(Follow { timeout, stream, inline, full, read_only, record })
+    // The full screen does not watch limits.
+    let inline = inline || guarded;
+    let notify = limited.notify;
+    Ok(Follow { timeout, stream, inline, full, read_only, record, limits, notify })
 }
 
 /// Whether `typed` may have been meant as `known`: half the letters wrong is another word, not a slip.

@@ -4,10 +4,11 @@ use super::args_upgrade::{
     ChangeArgs, UpgradeApplyArgs, UpgradeArgs, UpgradeGenerateArgs, UpgradePlanArgs, UpgradeUndoArgs,
     UpgradeVerbArgs, UpgradeWatchArgs,
 };
+use super::groups::LimitArgs;
 use super::intent::upgrade::{Apply, Generate, Plan, Undo, Upgrade, Watch};
 use super::intent::{DryRun, Global, Output, Then};
 use super::rules::usage;
-use super::rules_shared::{follow, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::upgrade::{Ask, Manner, SKIPPABLE, Wanted, Way};
 
@@ -40,7 +41,7 @@ pub(super) fn upgrade(args: UpgradeArgs, global: &Global) -> Result<Upgrade, Pro
     Ok(match verb {
         UpgradeVerbArgs::Plan(args) => Upgrade::Plan(plan(args)?),
         UpgradeVerbArgs::Generate(args) => Upgrade::Generate(generate(args)?),
-        UpgradeVerbArgs::Apply(args) => Upgrade::Apply(apply(args, global)?),
+        UpgradeVerbArgs::Apply(args) => Upgrade::Apply(apply(*args, global)?),
         UpgradeVerbArgs::Watch(args) => Upgrade::Watch(watch(args, global)?),
         UpgradeVerbArgs::Undo(args) => Upgrade::Undo(undo(args, global)?),
     })
@@ -136,7 +137,8 @@ fn apply(args: UpgradeApplyArgs, global: &Global) -> Result<Apply, Problem> {
         ask: ask(args.change)?,
         force: args.force.force_conflicts,
         skip: skip(args.skip.skip_check)?,
-        then: then(args.watch, args.output, args.follow, write.dry_run, global)?,
+        limits: limits(&args.limits),
+        then: then(args.watch, args.output, args.follow, args.limits, write.dry_run, global)?,
         write,
     })
 }
@@ -144,7 +146,7 @@ fn apply(args: UpgradeApplyArgs, global: &Global) -> Result<Apply, Problem> {
 fn watch(args: UpgradeWatchArgs, global: &Global) -> Result<Watch, Problem> {
     let lines = args.output.is_some();
     let stream = stream(args.output, "upgrade watch")?;
-    let mut follow = follow(args.follow, stream, global)?;
+    let mut follow = follow(args.follow, args.limits, stream, global)?;
     follow.inline |= lines;
     Ok(Watch { instance: args.name, field_manager: args.field_manager, follow })
 }
@@ -152,7 +154,7 @@ fn watch(args: UpgradeWatchArgs, global: &Global) -> Result<Watch, Problem> {
 fn undo(args: UpgradeUndoArgs, global: &Global) -> Result<Undo, Problem> {
     let stream = stream(args.output, "upgrade undo")?;
     let write = write(args.write);
-    let follow = follow(args.follow, stream, global)?;
+    let follow = follow(args.follow, LimitArgs::default(), stream, global)?;
     Ok(Undo {
         instance: args.name,
         to: args.to,

@@ -10,6 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::intent::{InstanceName, OperationName};
 use crate::model::image::Image;
 use crate::model::jsonpath::Template;
+use crate::model::limits::{CommandLine, LostLimit, NotAfter, Percent};
 use crate::model::{EmqxUrl, InstanceKind, NodeName};
 
 /// The path of a file for a flag of kubectl's: an empty one is not set, as in kubectl.
@@ -301,6 +302,76 @@ pub(super) fn check_id(text: &str) -> Result<String, Bad> {
     Ok(text.to_owned())
 }
 
+/// A share in percent: `5%`, `2.5%`, `5`.
+pub(super) fn percent(text: &str) -> Result<Percent, Bad> {
+    let bad = || Bad::new("a share is a number of percent, from 0 to 100").hint("for instance 5% or 2.5%");
+    let number = text.trim().strip_suffix('%').unwrap_or(text.trim()).trim_end();
+    if number.is_empty() || !number.chars().all(|letter| letter.is_ascii_digit() || letter == '.') {
+        return Err(bad());
+    }
+    let percent: f64 = number.parse().map_err(|_| bad())?;
+    if percent > 100.0 { Err(bad()) } else { Ok(Percent((percent * 100.0).round() as u32)) }
+}
+
+/// Missing clients: a number, or a share in percent.
+pub(super) fn lost_limit(text: &str) -> Result<LostLimit, Bad> {
+    let text = text.trim();
+    if text.ends_with('%') {
+        return percent(text).map(LostLimit::Share);
+    }
+    let bad =
+        |_| Bad::new("a limit is a number of clients, or a share of them").hint("for instance 200 or 2%");
+    text.parse().map(LostLimit::Clients).map_err(bad)
+}
+
+/// A point in time: a time of day, a local date and time, or one with an offset.
+pub(super) fn not_after(text: &str) -> Result<NotAfter, Bad> {
+    let text = text.trim();
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(NotAfter::At(at));
+    }
+    if text.len() > 8
+        && let Ok(at) = text.parse::<jiff::civil::DateTime>()
+    {
+        return Ok(NotAfter::Local(at));
+    }
+    text.parse::<jiff::civil::Time>().map(NotAfter::Clock).map_err(|_| {
+        Bad::new("that is no time").hint("for instance 06:00, 2026-12-01T06:00 or 2026-12-01T06:00:00Z")
+    })
+}
+
+/// A program and its arguments: words separated by blanks, with quotes as in a shell, and nothing else of a shell.
+pub(super) fn command(text: &str) -> Result<CommandLine, Bad> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (Some(open), close) if open == close => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => match letters.next() {
+                Some(next) => word.get_or_insert_default().push(next),
+                None => return Err(Bad::new("it ends with a backslash")),
+            },
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    if quote.is_some() {
+        return Err(Bad::new("a quote is not closed"));
+    }
+    words.extend(word);
+    let mut words = words.into_iter();
+    match words.next().filter(|program| !program.is_empty()) {
+        Some(program) => Ok(CommandLine { program, arguments: words.collect() }),
+        None => Err(Bad::new("it names no program").hint("for instance './notify.sh --channel ops'")),
+    }
+}
+
 /// A template of `-o jsonpath=`.
 pub(super) fn template(text: &str) -> Result<Template, Bad> {
     Template::parse(text).map_err(|why| {
@@ -362,6 +433,41 @@ mod tests {
         for text in ["pod/a", "emqx/", "A", "../a", "a b", "-a"] {
             assert!(instance(text).is_err(), "{text}");
             assert!(operation(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_numbers_shares_and_times() {
+        assert_eq!(percent("2.5%"), Ok(Percent(250)));
+        assert_eq!(lost_limit("200"), Ok(LostLimit::Clients(200)));
+        assert_eq!(lost_limit(" 2% "), Ok(LostLimit::Share(Percent(200))));
+        for text in ["", "%", "-1%", "101%", "nan%", "1e1%", "5%%", "inf"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
+        for text in ["", "-1", "2.5", "many", "101%"] {
+            assert!(lost_limit(text).is_err(), "{text}");
+        }
+        assert!(matches!(not_after("06:00"), Ok(NotAfter::Clock(_))));
+        assert!(matches!(not_after("2026-12-01T06:00"), Ok(NotAfter::Local(_))));
+        assert!(matches!(not_after("2026-12-01T06:00:00+08:00"), Ok(NotAfter::At(_))));
+        for text in ["", "tomorrow", "25:00", "6"] {
+            assert!(not_after(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_split_into_words_without_a_shell() {
+        let words = |text: &str| {
+            let line = command(text).expect("a command");
+            std::iter::once(line.program).chain(line.arguments).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            words("curl -d @- 'https://a b/$X' \"c \\\" d\" e\\ f ''"),
+            ["curl", "-d", "@-", "https://a b/$X", "c \" d", "e f", ""]
+        );
+        assert_eq!(words("a|b > c"), ["a|b", ">", "c"]);
+        for text in ["", "  ", "'", "a \"b", "a \\", "''"] {
+            assert!(command(text).is_err(), "{text}");
         }
     }
 

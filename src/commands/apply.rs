@@ -4,10 +4,11 @@ use super::face::Face;
 use super::follow::Following;
 use super::gather::{self, Gathered};
 use super::plan::{Live, Planning, WANT, live};
-use super::{Hands, Outcome, decide};
+use super::{Hands, Outcome, decide, limits};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
+use crate::plan::limits::Forecast;
 use crate::plan::manifest::{self, Written};
 use crate::plan::preflight::{Check, running};
 use crate::plan::rebalance::{Decision, RebalancePlan, Return};
@@ -66,7 +67,11 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     // Time went by while the user read: counts and competitors are looked at again.
     gather::refresh_objects(hands, &mut gathered).await?;
     gather::refresh(hands, &mut gathered).await?;
-    let (fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
+    let (mut fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
+    let counts = |live: &Live| -> Vec<(NodeName, u64)> {
+        live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
+    };
+    fresh.plan.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
     if fresh.plan.decision != Decision::Go
         && let Some(exit) = settled(hands, intent, &gathered, &fresh, says)?
     {
@@ -140,6 +145,11 @@ async fn again(
         let (_, found) = manifest::mended(written, &gathered.id, name, gathered.world.served.operator)?;
         live.plan.judge(found);
     }
+    let forecast = Forecast {
+        seconds: Some(live.plan.total_seconds),
+        reconnects: Some(live.plan.moves.peak_reconnects_per_second),
+    };
+    live.plan.judge(limits::before(hands, &intent.limits, forecast));
     Ok((live, name.to_owned()))
 }
 
@@ -293,7 +303,7 @@ async fn stay(
     let face = Face::of(hands, follow, false).planned(plan);
     let following = Following::new(gathered, operations, name, face);
     let want = Following::wants(follow);
-    Box::pin(Following { want, timeout: follow.timeout, ..following }.run(hands)).await
+    Box::pin(Following { want, ..following.limited(hands, follow) }.run(hands)).await
 }
 
 /// The running operation, otherwise one that an operator has yet to start; for the other commands.

@@ -6,20 +6,22 @@ use futures::StreamExt;
 
 use super::face::Face;
 use super::gather::{self, Gathered};
-use super::{Hands, Interrupt, Outcome, decide};
+use super::{Hands, Interrupt, Outcome, decide, limits};
 use crate::cli::intent::evacuate::{Evacuate, Show, Start, Watch};
-use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then};
+use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
-use crate::model::{ApiVersion, EventType, NodeName, Verdict};
+use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verdict};
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::follow::Emptied;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
+use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
 use crate::plan::picture::picture;
 use crate::plan::rebalance::Decision;
-use crate::plan::results::{Applied, Backend, EvacuationItem};
+use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::pace::Pace;
+use crate::plan::words;
 use crate::seam::{self, Want};
 
 pub mod shown;
@@ -36,6 +38,17 @@ pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
         Evacuate::Show(show) => self::show(hands, show).await,
         Evacuate::Watch(watch) => self::watch(hands, watch).await,
     }
+}
+
+/// Stops these evacuations and verifies that the nodes serve again.
+pub async fn stop_all(
+    hands: &Hands,
+    write: &Write,
+    timeout: Duration,
+    gathered: &mut Gathered,
+    nodes: &[NodeName],
+) -> Result<Vec<Stopped>, Problem> {
+    stop::all(hands, write, timeout, gathered, nodes).await
 }
 
 /// The name of an evacuation in outputs.
@@ -96,7 +109,8 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
 async fn start(hands: &Hands, intent: &Start) -> Outcome {
     let (mut gathered, nodes) = find(hands, &intent.targets).await?;
     let settings = settings(hands, &gathered, &intent.settings)?;
-    let planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    let mut planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    planned.judge(limits::before(hands, &intent.limits, expected(&planned)));
     hands.printer.talk_evacuation(&planned);
     let what = format!("will not evacuate {}", labels(&planned, &nodes));
     decide::decided(
@@ -116,7 +130,12 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
     // Time passed while the user read: counts and other operations are read again.
     gather::relist(hands, &mut gathered, Want::REBALANCE).await?;
     gather::refresh(hands, &mut gathered).await?;
-    let fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    let mut fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
+    fresh.judge(limits::before(hands, &intent.limits, expected(&fresh)));
+    let counts = |plan: &EvacuationPlan| -> Vec<(NodeName, u64)> {
+        plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
+    };
+    fresh.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
     if fresh.decision != Decision::Go {
         decide::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
     }
@@ -161,11 +180,17 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
     made(hands, intent, &nodes, fresh, "");
     match &intent.then {
         Then::Leave(_) => {
-            hands.printer.next(&format!("kubectl emqx evacuate watch {}", words(&nodes)));
+            hands.printer.next(&format!("kubectl emqx evacuate watch {}", named(&nodes)));
             Ok(Exit::Reached)
         }
         Then::Follow(follow) => self::follow(hands, gathered, operations, &nodes, follow, false).await,
     }
+}
+
+/// What the limits are compared with.
+fn expected(plan: &EvacuationPlan) -> Forecast {
+    let reconnects = plan.recipients.iter().map(|node| node.reconnects_per_second).max();
+    Forecast { seconds: Some(plan.total_seconds), reconnects }
 }
 
 /// Whether this EMQX waits for load balancers.
@@ -208,7 +233,7 @@ fn labels(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
     nodes.iter().map(label).collect::<Vec<_>>().join(", ")
 }
 
-fn words(nodes: &[NodeName]) -> String {
+fn named(nodes: &[NodeName]) -> String {
     nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ")
 }
 
@@ -398,6 +423,41 @@ async fn running(hands: &Hands) -> Result<(Gathered, Vec<NodeName>), Problem> {
     }
 }
 
+/// Compares evacuations with their limits; why they have to be stopped, if they have.
+fn limited(
+    hands: &Hands,
+    tracker: &mut LimitTracker,
+    gathered: &Gathered,
+    operations: &Operations,
+    open: &[NodeName],
+    face: &mut Face,
+) -> Option<String> {
+    let runs = open.iter().filter_map(|node| operations.evacuation(&name(node)));
+    let known = Known { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
+    let outcomes = tracker.observe(&gathered.world, known, hands.clock.now());
+    if !outcomes.is_empty() {
+        face.pause();
+    }
+    let mut stop = None;
+    for outcome in outcomes {
+        let message = match outcome {
+            Limit::Warning(text) => text,
+            Limit::Stop(why) => {
+                let message = format!("{why}: it is stopped");
+                stop = Some(why);
+                message
+            }
+        };
+        let first = open.first().map(name).unwrap_or_default();
+        face.event(hands, &report(hands, EventType::Notice, first, message));
+    }
+    stop
+}
+
+fn report(hands: &Hands, kind: EventType, name: String, message: String) -> Event {
+    Event::of(hands.clock.now(), kind, Operation::Evacuation, name, message)
+}
+
 /// Follows these evacuations until each has a verdict; the exit is that of the worst one.
 async fn follow(
     hands: &Hands,
@@ -424,6 +484,8 @@ async fn follow(
     let beat = Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0));
     let mut beat = tokio::time::interval(beat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tracker = limits::tracker(hands, &follow.limits);
+    let mut heard: Vec<Fact> = Vec::new();
     let mut verdicts: std::collections::BTreeMap<String, Verdict> = std::collections::BTreeMap::new();
     let left = |what: &str, verdicts: &std::collections::BTreeMap<String, Verdict>| {
         let open: Vec<&str> =
@@ -449,8 +511,59 @@ async fn follow(
         if let Some(open) = names.iter().find(|name| !verdicts.contains_key(*name)).or(names.last()) {
             face.draw(hands, &gathered, &operations, open, now);
         }
+        face.notified(hands, false).await;
+        let open: Vec<NodeName> =
+            nodes.iter().filter(|node| !verdicts.contains_key(&name(node))).cloned().collect();
+        let limit = match &mut tracker {
+            Some(tracker) if !open.is_empty() => {
+                limited(hands, tracker, &gathered, &operations, &open, &mut face)
+            }
+            _ => None,
+        };
+        if let Some(why) = limit {
+            let emptied: Vec<NodeName> = nodes.iter().filter(|node| !open.contains(node)).cloned().collect();
+            let stopped = {
+                let stop = limits::evacuations(hands, &mut gathered, &open, &emptied, &why);
+                let mut stop = std::pin::pin!(stop);
+                // The stream may hold the only connection to EMQX.
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut interrupt => break Err(left("interrupted", &verdicts).exit(Exit::Interrupted)),
+                        stopped = &mut stop => break stopped,
+                        Some(fact) = objects.next() => heard.push(fact),
+                        Some(fact) = emqx.next() => heard.push(fact),
+                    }
+                }
+            };
+            let what = open.iter().map(name).collect::<Vec<_>>().join(", ");
+            match stopped {
+                Ok(limits::Stopped::Over) => tracker = None,
+                Ok(limits::Stopped::Done(stopping)) => {
+                    let reason = format!("{why}; {}", stopping.sentence());
+                    let first = open.first().map(name).unwrap_or_default();
+                    let mut event =
+                        report(hands, EventType::Verdict, first, words::verdict(Verdict::Stopped, &reason));
+                    event.verdict = Some(Verdict::Stopped);
+                    face.event(hands, &event);
+                    face.finish();
+                    face.notified(hands, true).await;
+                    let hint = format!("kubectl emqx status {}", gathered.id.name);
+                    return Err(limits::reached(&what, &why, hint));
+                }
+                Err(problem) => {
+                    let problem = limits::not_stopped(&what, &why, problem);
+                    let first = open.first().map(name).unwrap_or_default();
+                    face.event(hands, &report(hands, EventType::Notice, first, problem.to_string()));
+                    face.finish();
+                    face.notified(hands, true).await;
+                    return Err(problem);
+                }
+            }
+        }
         if verdicts.len() == names.len() {
             face.finish();
+            face.notified(hands, true).await;
             let worst = verdicts.values().copied().max_by_key(|verdict| verdict.exit().code());
             return Ok(worst.map_or(Exit::Reached, Verdict::exit));
         }
@@ -461,17 +574,21 @@ async fn follow(
             biased;
             () = &mut interrupt => {
                 face.finish();
+                face.notified(hands, true).await;
                 return Err(left("interrupted", &verdicts).exit(Exit::Interrupted));
             }
             () = &mut out_of_time => {
                 face.finish();
+                face.notified(hands, true).await;
                 return Err(left("timed out", &verdicts).exit(Exit::TimedOut));
             }
             Some(fact) = objects.next() => Some(fact),
+            () = std::future::ready(()), if !heard.is_empty() => None,
             Some(fact) = emqx.next() => Some(fact),
             _ = beat.tick() => None,
         };
-        let mut facts: Vec<_> = first.into_iter().collect();
+        let mut facts = std::mem::take(&mut heard);
+        facts.extend(first);
         gather::burst(&mut facts, &mut objects);
         gather::burst(&mut facts, &mut emqx);
         for fact in facts {

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::Hands;
 use super::gather::Gathered;
+use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
 use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
@@ -76,6 +77,8 @@ pub struct Face {
     deltas: Vec<(NodeName, i64)>,
     /// Whose the last line was.
     last: String,
+    /// The command that is run with events.
+    notifier: Option<Notifier>,
 }
 
 impl Face {
@@ -83,7 +86,8 @@ impl Face {
     pub fn of(hands: &Hands, follow: &Follow, data: bool) -> Self {
         let terminal = hands.printer.redraws() && (!data || hands.printer.terminal().stdout);
         let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&hands.printer));
-        Self { data, inline, ..Self::lines(follow.stream) }
+        let notifier = follow.notify.clone().map(Notifier::new);
+        Self { data, inline, notifier, ..Self::lines(follow.stream) }
     }
 
     /// Lines on stdout, for a recording.
@@ -97,6 +101,21 @@ impl Face {
             before: None,
             deltas: Vec::new(),
             last: String::new(),
+            notifier: None,
+        }
+    }
+
+    /// Ends the drawing for a while: messages follow.
+    pub fn pause(&mut self) {
+        if let Some(inline) = &mut self.inline {
+            inline.clear();
+        }
+    }
+
+    /// Reports a command of `--notify` that failed; `all` waits for those that still run.
+    pub async fn notified(&mut self, hands: &Hands, all: bool) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.collect(hands, all).await;
         }
     }
 
@@ -109,6 +128,9 @@ impl Face {
 
     /// One step.
     pub fn event(&mut self, hands: &Hands, event: &Event) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.take(event);
+        }
         if let Some(inline) = &mut self.inline {
             // The redrawn lines show the progress; what stays above them are the steps.
             if event.kind != EventType::Progress {

@@ -9,12 +9,15 @@ use tokio::time::Instant;
 use super::face::Face;
 use super::gather::{self, Gathered};
 use super::upgrade::guard::Guard;
-use super::{Hands, Interrupt};
+use super::{Hands, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Operation, Verdict};
 use crate::plan::follow::{Run, RunKey};
+use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
+use crate::plan::progress::Counts;
 use crate::plan::tape::{Looks, Operations};
+use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::guard;
 use crate::plan::words;
 use crate::seam::Want;
@@ -58,12 +61,31 @@ pub struct Following {
     pub want: Want,
     /// Which of the rebalances of this name is followed.
     pub followed: Option<RunKey>,
+    /// At which limits it is stopped.
+    pub limits: Option<LimitTracker>,
 }
 
 impl Following {
     /// A follow without a guard.
     pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
-        Self { gathered, operations, name, face, timeout: None, guard: None, want: Want::ALL, followed: None }
+        Self {
+            gathered,
+            operations,
+            name,
+            face,
+            timeout: None,
+            guard: None,
+            want: Want::ALL,
+            followed: None,
+            limits: None,
+        }
+    }
+
+    /// The same with the time limit and the limits of how it is followed.
+    #[must_use]
+    pub fn limited(self, hands: &Hands, follow: &Follow) -> Self {
+        let limits = limits::tracker(hands, &follow.limits);
+        Self { limits, timeout: follow.timeout, ..self }
     }
 
     /// The resources by which a rebalance is judged; all resources with `--record`, for later questions.
@@ -83,6 +105,7 @@ impl Following {
     pub async fn ended(&mut self, hands: &Hands) -> Result<Option<Verdict>, Problem> {
         let ended = self.look(hands).await;
         self.face.finish();
+        self.face.notified(hands, true).await;
         match ended? {
             Ended::Verdict(verdict) => Ok(Some(verdict)),
             Ended::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
@@ -121,6 +144,34 @@ impl Following {
             // What begins after the verdict is another operation.
             if let Some(word) = self.observe(hands, last_word.is_some()) {
                 last_word.get_or_insert((word, Instant::now()));
+            }
+            self.face.notified(hands, false).await;
+            let limit = if last_word.is_none() { self.limit(hands) } else { None };
+            if let Some(why) = limit {
+                let stopped = {
+                    let (gathered, name) = (&self.gathered, &self.name);
+                    let guarded = self.guard.is_some();
+                    let mut stop = std::pin::pin!(stop(hands, gathered, name, guarded, &why));
+                    // The stream may hold the only connection to EMQX.
+                    loop {
+                        tokio::select! {
+                            biased;
+                            stopped = &mut stop => break stopped,
+                            Some(fact) = objects.next() => heard.push(fact),
+                            Some(fact) = emqx.next() => heard.push(fact),
+                        }
+                    }
+                };
+                match stopped {
+                    Ok(limits::Stopped::Over) => self.limits = None,
+                    Ok(limits::Stopped::Done(stopping)) => return Err(self.stopped(hands, &why, &stopping)),
+                    Err(problem) => {
+                        let problem = limits::not_stopped(&self.name, &why, problem);
+                        let event = self.event(hands, EventType::Notice, problem.to_string());
+                        self.face.event(hands, &event);
+                        return Err(problem);
+                    }
+                }
             }
             let over = match &mut self.guard {
                 None => false,
@@ -205,6 +256,56 @@ impl Following {
         }
     }
 
+    /// Compares the operation with its limits; why it has to be stopped, if it has.
+    fn limit(&mut self, hands: &Hands) -> Option<String> {
+        let now = hands.clock.now();
+        let rebalance = self.operations.rebalances.run(&self.name);
+        let upgrade = self.operations.upgrade(&self.name);
+        let left = rebalance.and_then(|run| run.left).map(|left| left.seconds);
+        let known = Known {
+            start: rebalance.and_then(|run| run.start.as_ref()).and_then(Counts::known_connections),
+            eta_seconds: left.or(upgrade.and_then(|run| run.seconds)),
+        };
+        let outcomes = self.limits.as_mut()?.observe(&self.gathered.world, known, now);
+        if !outcomes.is_empty() {
+            self.face.pause();
+        }
+        let mut stop = None;
+        for outcome in outcomes {
+            let message = match outcome {
+                Outcome::Warning(text) => text,
+                Outcome::Stop(why) => {
+                    let message = format!("{why}: it is stopped");
+                    stop = Some(why);
+                    message
+                }
+            };
+            let event = self.event(hands, EventType::Notice, message);
+            self.face.event(hands, &event);
+        }
+        stop
+    }
+
+    /// An event of the followed operation.
+    fn event(&self, hands: &Hands, kind: EventType, message: String) -> Event {
+        let now = hands.clock.now();
+        match self.operations.rebalances.run(&self.name) {
+            Some(run) => run.report(now, kind, message),
+            None => Event::of(now, kind, operation(&self.name), self.name.clone(), message),
+        }
+    }
+
+    /// The last event of an operation that reached a limit, and the problem with which the follow ends.
+    fn stopped(&mut self, hands: &Hands, why: &str, stopping: &Stopping) -> Problem {
+        let reason = format!("{why}; {}", stopping.sentence());
+        let mut event = self.event(hands, EventType::Verdict, words::verdict(Verdict::Stopped, &reason));
+        event.verdict = Some(Verdict::Stopped);
+        event.reason = Some(reason);
+        self.face.event(hands, &event);
+        let hint = format!("kubectl emqx status {}", self.gathered.id.name);
+        limits::reached(&self.name, why, hint)
+    }
+
     /// Shows what became different; gives back the verdict, which is shown when everything is done.
     fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
@@ -234,6 +335,27 @@ impl Following {
         self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
         last
     }
+}
+
+/// Stops the operation of this name.
+async fn stop(
+    hands: &Hands,
+    gathered: &Gathered,
+    name: &str,
+    guarded: bool,
+    why: &str,
+) -> Result<limits::Stopped, Problem> {
+    match operation(name) {
+        Operation::Upgrade => {
+            let held = gathered.instance().is_ok_and(|instance| Settled::resumed(instance).is_some());
+            limits::upgrade(hands, gathered, guarded || held, why).await
+        }
+        _ => limits::rebalance(hands, gathered, name, why).await,
+    }
+}
+
+fn operation(name: &str) -> Operation {
+    if name.starts_with("upgrade/") { Operation::Upgrade } else { Operation::Rebalance }
 }
 
 /// The message for an operation that is still running when the follow ends.

@@ -240,6 +240,7 @@ async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Out
             // The confirmation of the scale was for both.
             write: Write { yes: true, error_unchanged: false, ..intent.write.clone() },
             skip: Vec::new(),
+            limits: crate::model::limits::Limits::default(),
             then: Then::Follow(Follow {
                 timeout: intent.timeout,
                 stream: intent.stream,

@@ -62,6 +62,8 @@ struct Stopping<'a> {
     until: Instant,
     /// Whether the object may be marked, and touched if its delete hangs.
     may_patch: bool,
+    /// What was stopped.
+    stopped: Option<Stopped>,
 }
 
 /// How that which is to be stopped stands.
@@ -78,15 +80,25 @@ enum Standing {
 
 /// `rebalance stop`.
 pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
+    let (exit, stopped) = verified(hands, intent).await?;
+    if let Some(stopped) = stopped {
+        hands.printer.stopped(&stopped, intent.output);
+    }
+    Ok(exit)
+}
+
+/// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop.
+pub async fn verified(hands: &Hands, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
     let (gathered, name) = match target::resolve(hands, intent).await? {
         Target::One(gathered, name) => (*gathered, name),
         Target::Nothing(why) => {
             hands.printer.talk(&why);
-            return Ok(unchanged(intent));
+            return Ok((unchanged(intent), None));
         }
     };
     let until = Instant::now() + intent.timeout;
-    let mut stopping = Stopping { hands, intent, gathered, name, proof: Vec::new(), until, may_patch: true };
+    let mut stopping =
+        Stopping { hands, intent, gathered, name, proof: Vec::new(), until, may_patch: true, stopped: None };
     // That it is over is only believed of one who knows: EMQX, or a phase that proves it.
     let heard = stopping.gathered.world.load.is_some();
     if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name)
@@ -97,10 +109,10 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         hands
             .printer
             .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
-        return Ok(unchanged(intent));
+        return Ok((unchanged(intent), None));
     }
     let mut interrupt: Interrupt = (hands.interrupt)();
-    tokio::select! {
+    let outcome = tokio::select! {
         biased;
         outcome = stopping.stop() => outcome,
         () = &mut interrupt => Err(Problem::new(
@@ -109,7 +121,8 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         )
         .hint("kubectl emqx rebalance list shows what still runs")
         .exit(Exit::Interrupted)),
-    }
+    };
+    outcome.map(|exit| (exit, stopping.stopped))
 }
 
 fn unchanged(intent: &Stop) -> Exit {
@@ -645,7 +658,7 @@ impl Stopping<'_> {
         judge::stopped(entry, strategy, &now, ours.then_some("you"))
     }
 
-    fn say(&self, label: &str, backend: Backend, verdict: Verdict, reason: String) {
+    fn say(&mut self, label: &str, backend: Backend, verdict: Verdict, reason: String) {
         let reason = match &self.intent.write.reason {
             Some(why) => format!("{reason} (reason: {why})"),
             None => reason,
@@ -659,7 +672,7 @@ impl Stopping<'_> {
             message: reason,
             proof: self.proof.clone(),
         };
-        self.hands.printer.stopped(&stopped, self.intent.output);
+        self.stopped = Some(stopped);
     }
 
     /// What can be stopped without EMQX's word, and why that is not heard: only an object that is `Processing` with

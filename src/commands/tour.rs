@@ -7,6 +7,7 @@ use crate::cli::intent::{
 };
 use crate::model::Strategy;
 use crate::model::image::Image;
+use crate::model::limits::Limits;
 use crate::model::upgrade::{Ask, Wanted};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
@@ -47,6 +48,7 @@ pub fn upgrade(image: &Image) -> upgrade::Apply {
         force: false,
         write: write(),
         skip: Vec::new(),
+        limits: Limits::default(),
         then: Then::Follow(Follow { full: true, ..Follow::default() }),
     }
 }
@@ -98,6 +100,7 @@ pub async fn run(hands: &Hands) -> Outcome {
         nodes: Vec::new(),
         write: write(),
         skip: Vec::new(),
+        limits: Limits::default(),
         then: Then::Follow(Follow::default()),
     };
     let exit = super::apply::run(hands, &apply, None).await?;

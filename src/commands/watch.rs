@@ -198,5 +198,5 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     operations.rebalances = operations.rebalances.wanting(&name);
     let following = Following::new(gathered, operations, name, face);
     let want = Following::wants(&intent.follow);
-    Following { want, timeout: intent.follow.timeout, ..following }.run(hands).await
+    Following { want, ..following.limited(hands, &intent.follow) }.run(hands).await
 }

@@ -10,6 +10,7 @@ pub mod form;
 pub mod human;
 pub mod image;
 pub mod jsonpath;
+pub mod limits;
 pub mod load;
 pub mod name;
 pub mod operation_state;

@@ -6,6 +6,7 @@ pub mod evacuation;
 pub mod follow;
 pub mod goal;
 pub mod judge;
+pub mod limits;
 pub mod manifest;
 pub mod membership;
 mod memory;

@@ -40,6 +40,11 @@ impl Counts {
         self.0.values().filter_map(|counts| counts.0).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
+    /// All live clients; `None` where one node does not report them.
+    pub fn known_connections(&self) -> Option<u64> {
+        if self.0.is_empty() { None } else { self.0.values().map(|counts| counts.0).sum() }
+    }
+
     /// All sessions, of the nodes that tell.
     pub fn all_sessions(&self) -> Option<u64> {
         self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))

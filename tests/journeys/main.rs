@@ -17,6 +17,7 @@ mod gateway;
 mod guarded;
 mod hostile;
 mod inputs;
+mod limits;
 mod manners;
 mod plans;
 mod ran;

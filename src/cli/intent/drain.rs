@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Filter, Output, Stream, Write};
 use crate::model::evacuation::Settings;
+use crate::model::limits::{CommandLine, Limits};
 
 /// `drain` with all it needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,10 @@ pub struct Drain {
     pub skip: Vec<String>,
     /// Whether progress within a step is printed.
     pub watch: bool,
+    /// At which limits it is stopped.
+    pub limits: Limits,
+    /// The command that is run with events.
+    pub notify: Option<CommandLine>,
     /// For how long at most.
     pub timeout: Option<Duration>,
     /// The form of the events.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Filter, Follow, Output, Then, Write};
 use crate::model::evacuation::Settings;
+use crate::model::limits::Limits;
 
 /// A node by its own name, by its pod's name, or by its pod's name alone in the node's name.
 pub type Target = String;
@@ -12,7 +13,7 @@ pub type Target = String;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evacuate {
     /// `evacuate start`.
-    Start(Start),
+    Start(Box<Start>),
     /// `evacuate stop`.
     Stop(Stop),
     /// `evacuate status` (of these nodes), `evacuate list` (of whatever runs).
@@ -32,6 +33,8 @@ pub struct Start {
     pub write: Write,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
+    /// The limits that refuse it.
+    pub limits: Limits,
     /// What comes next.
     pub then: Then,
 }

@@ -2,6 +2,7 @@
 
 use super::{Follow, InstanceName, Output, Then, Write};
 use crate::model::image::Image;
+use crate::model::limits::Limits;
 use crate::model::upgrade::Ask;
 
 /// One of the verbs.
@@ -70,6 +71,8 @@ pub struct Apply {
     pub write: Write,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
+    /// The limits that refuse it.
+    pub limits: Limits,
     /// What comes next.
     pub then: Then,
 }

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 use super::super::gather::{self, Gathered};
 use super::super::{Hands, Interrupt, Outcome, decide};
 use super::{find, heard, name, running};
-use crate::cli::intent::DryRun;
 use crate::cli::intent::evacuate::Stop;
+use crate::cli::intent::{DryRun, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
@@ -56,7 +56,12 @@ pub(super) async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     let mut interrupt: Interrupt = (hands.interrupt)();
     tokio::select! {
         biased;
-        outcome = all(hands, intent, &mut gathered, &here) => outcome,
+        stopped = all(hands, &intent.write, intent.timeout, &mut gathered, &here) => {
+            for one in stopped? {
+                hands.printer.stopped(&one, intent.output);
+            }
+            Ok(Exit::Reached)
+        }
         () = &mut interrupt => Err(Problem::new("interrupted", "what EMQX was asked so far stays asked")
             .hint("kubectl emqx evacuate list shows what still runs")
             .exit(Exit::Interrupted)),
@@ -70,20 +75,27 @@ fn entry(gathered: &Gathered, node: &NodeName) -> Option<(String, Option<u64>)> 
     Some((entry.state.clone(), counts.and_then(|it| it.connections)))
 }
 
-async fn all(hands: &Hands, intent: &Stop, gathered: &mut Gathered, nodes: &[NodeName]) -> Outcome {
+/// Stops these evacuations and verifies it.
+pub(super) async fn all(
+    hands: &Hands,
+    write: &Write,
+    timeout: Duration,
+    gathered: &mut Gathered,
+    nodes: &[NodeName],
+) -> Result<Vec<Stopped>, Problem> {
     let began = Instant::now();
     let mut stopped = Vec::new();
     for node in nodes {
         let (state, clients) = entry(gathered, node).unwrap_or_default();
         let ours = gathered.broker.stop_evacuation(node).await?;
         let mut proof = Vec::new();
-        gone(hands, gathered, node, began, intent.timeout).await?;
+        gone(hands, gathered, node, began, timeout).await?;
         proof.push("EMQX's global_status does not list the evacuation".to_owned());
-        accepts(hands, gathered, node, began, intent.timeout, &mut proof).await?;
-        serves(hands, gathered, node, began, intent.timeout, &mut proof).await?;
+        accepts(hands, gathered, node, began, timeout, &mut proof).await?;
+        serves(hands, gathered, node, began, timeout, &mut proof).await?;
         let who = if ours { "you stopped it" } else { "another client stopped it meanwhile" };
         let remained = clients.map(|clients| format!("; {} remained on the node", plural(clients, "client")));
-        let reason = intent.write.reason.as_ref().map(|reason| format!(" (reason: {reason})"));
+        let reason = write.reason.as_ref().map(|reason| format!(" (reason: {reason})"));
         let message =
             format!("{who} in {state}{}{}", remained.unwrap_or_default(), reason.unwrap_or_default());
         stopped.push(Stopped {
@@ -95,10 +107,7 @@ async fn all(hands: &Hands, intent: &Stop, gathered: &mut Gathered, nodes: &[Nod
             proof,
         });
     }
-    for one in &stopped {
-        hands.printer.stopped(one, intent.output);
-    }
-    Ok(Exit::Reached)
+    Ok(stopped)
 }
 
 /// EMQX's own list is the first proof.

@@ -7,11 +7,14 @@ use crate::cli::intent::upgrade::Apply;
 use crate::cli::intent::{DryRun, Follow, Then, Write};
 use crate::commands::face::Face;
 use crate::commands::gather::{self, Gathered};
-use crate::commands::{Hands, Outcome, decide};
+use crate::commands::{Hands, Outcome, decide, limits};
 use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural};
+use crate::model::limits::Limits;
 use crate::model::operation_state::GUARD_KEY;
-use crate::model::{ApiVersion, GuardState, Verdict};
+use crate::model::upgrade::Way;
+use crate::model::{ApiVersion, GuardState, NodeName, Verdict};
+use crate::plan::limits::Forecast;
 use crate::plan::rebalance::Decision;
 use crate::plan::results::Applied;
 use crate::plan::tape::{Looks, Operations};
@@ -31,7 +34,7 @@ pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
         back: None,
     };
     let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
-    carry_out(hands, gathered, wish, &intent.write, &intent.then).await
+    carry_out(hands, gathered, wish, &intent.limits, &intent.write, &intent.then).await
 }
 
 /// Checks, plans, asks, looks again, changes, and stays if that was asked.
@@ -39,12 +42,15 @@ pub(super) async fn carry_out(
     hands: &Hands,
     mut gathered: Gathered,
     wish: Wish<'_>,
+    limits: &Limits,
     write: &Write,
     then: &Then,
 ) -> Outcome {
     let verb = if wish.back.is_some() { "roll back" } else { "upgrade" };
     let refused = format!("will not {verb} {}", gathered.id);
     let mut prepared = prepare(hands, &gathered, wish).await?;
+    prepared.plan.judge(limits::before(hands, limits, expected(&gathered, &prepared)));
+    let planned = counts(&prepared);
     prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));
     if let Some(exit) = prepared.decided(hands, write, refused.clone())? {
         return Ok(exit);
@@ -57,6 +63,8 @@ pub(super) async fn carry_out(
         decide::confirm(hands, write, &question(&gathered, &prepared, verb)).await?;
         again(hands, &mut gathered).await?;
         prepared = prepare(hands, &gathered, wish).await?;
+        prepared.plan.judge(limits::before(hands, limits, expected(&gathered, &prepared)));
+        prepared.plan.judge(limits::drift(limits, planned, counts(&prepared)).into_iter().collect());
         if prepared.plan.decision != Decision::Go
             && let Some(exit) = prepared.decided(hands, write, refused)?
         {
@@ -99,6 +107,31 @@ pub(super) async fn carry_out(
             })
         }
     }
+}
+
+/// The clients of the pods that are to be replaced, as far as they are known.
+fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
+    let steps = prepared.plan.steps.iter();
+    steps.filter_map(|step| Some((step.node.clone()?, step.connections?))).collect()
+}
+
+/// What the limits are compared with.
+fn expected(gathered: &Gathered, prepared: &Prepared) -> Forecast {
+    let steps = &prepared.plan.steps;
+    let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
+    let emptied = prepared.settled.guarded
+        || (prepared.settled.way == Way::BlueGreen
+            && gathered.instance().is_ok_and(|instance| instance.api != ApiVersion::V1beta4));
+    let nodes = steps.len() as u64;
+    let reconnects = if emptied {
+        let pace = gathered.instance().ok().map(|instance| prepared.settled.pace(instance));
+        pace.and_then(|pace| pace.conn_evict_rate).map(|rate| rate.div_ceil(nodes.max(1)))
+    } else {
+        // A pod that is restarted disconnects all of its clients at once.
+        let most = steps.iter().map(|step| step.connections).max().flatten();
+        most.map(|most| most.div_ceil(nodes.saturating_sub(1).max(1)))
+    };
+    Forecast { seconds, reconnects: reconnects.filter(|_| !steps.is_empty()) }
 }
 
 /// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
@@ -162,7 +195,7 @@ async fn stay(
         None => None,
     };
     let face = Face::of(hands, follow, false);
-    let following = following(gathered, operations, face, follow, guard);
+    let following = following(hands, gathered, operations, face, follow, guard);
     Ok(ended(hands, following, edit).await?.unwrap_or(Verdict::Upgraded))
 }
 

@@ -16,7 +16,12 @@ mod undo;
 pub mod watch;
 
 use super::{Hands, Outcome};
-use crate::cli::intent::upgrade::Upgrade;
+use crate::cli::intent::upgrade::{Undo, Upgrade};
+
+/// Rolls an upgrade back and follows it: `upgrade undo`.
+pub async fn rolled_back(hands: &Hands, intent: &Undo) -> Outcome {
+    undo::run(hands, intent).await
+}
 
 /// One of the verbs.
 pub async fn run(hands: &Hands, upgrade: Upgrade) -> Outcome {

@@ -6,6 +6,7 @@ use crate::cli::intent::upgrade::Undo as Intent;
 use crate::commands::{Hands, Outcome, gather};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
+use crate::model::limits::Limits;
 use crate::model::upgrade::{Ask, Wanted};
 use crate::model::{InstanceId, Link, World};
 use crate::plan::upgrade::undo::{target, undo};
@@ -34,7 +35,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: Some(&back),
     };
-    carry_out(hands, gathered, wish, &intent.write, &intent.then).await
+    carry_out(hands, gathered, wish, &Limits::default(), &intent.write, &intent.then).await
 }
 
 /// Why the image before is not known. What may not be listed is not reported as none.

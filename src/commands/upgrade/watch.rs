@@ -58,7 +58,7 @@ pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     let operations = Operations::of(&gathered.id);
     let face = Face::of(hands, &intent.follow, true);
     let id = gathered.id.clone();
-    let following = following(gathered, operations, face, &intent.follow, guarded);
+    let following = following(hands, gathered, operations, face, &intent.follow, guarded);
     if let Some(verdict) = ended(hands, following, &edit).await? {
         return Ok(verdict.exit());
     }
@@ -72,7 +72,7 @@ pub async fn keep(hands: &Hands, gathered: Gathered, manager: &str) -> Result<()
     let operations = Operations::of(&gathered.id);
     let follow = Follow::default();
     let face = Face::lines(follow.stream);
-    following(gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
+    following(hands, gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
 }
 
 /// Prints the edit that the user's own manifest needs.
@@ -95,6 +95,7 @@ pub(super) async fn guard(hands: &Hands, gathered: &Gathered, manager: &str) -> 
 
 /// A follow of the gathered upgrade.
 pub(super) fn following(
+    hands: &Hands,
     gathered: Gathered,
     operations: Operations,
     face: Face,
@@ -102,7 +103,8 @@ pub(super) fn following(
     guard: Option<Guard>,
 ) -> Following {
     let name = format!("upgrade/{}", gathered.id.name);
-    Following { timeout: follow.timeout, guard, ..Following::new(gathered, operations, name, face) }
+    let following = Following::new(gathered, operations, name, face).limited(hands, follow);
+    Following { guard, ..following }
 }
 
 /// Follows it to its end, then prints the edit that the user's own manifest needs.

@@ -90,8 +90,9 @@ fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
     if let (Some(gone), Some(arrived)) = (gone, arrived) {
         remember(&mut run.alarms.moved, counted, gone, arrived);
     }
-    let lost = judge::lost(run.start.as_ref(), &run.counts).unwrap_or(0);
-    let all = run.start.as_ref().and_then(Counts::all_connections).unwrap_or(0);
+    // A node that does not report its clients may hold those that seem to be missing.
+    let all = run.start.as_ref().and_then(Counts::known_connections).unwrap_or(0);
+    let lost = run.counts.known_connections().map_or(0, |connected| all.saturating_sub(connected));
     let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > words::flight(run);
     let astray = gone.zip(arrived).filter(|(gone, arrived)| {
         *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
@@ -212,6 +213,23 @@ mod tests {
         let told: Vec<_> = events.iter().filter(|event| event.message.starts_with("STOP IT")).collect();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].message.contains("kubectl emqx rebalance stop "), "{}", told[0].message);
+    }
+
+    #[test]
+    fn a_node_that_does_not_report_its_clients_is_no_loss_of_them() {
+        let (mut world, mut follower) = (World::new(), Follower::new(None));
+        let instance = mk::instance(ApiVersion::V2beta1);
+        world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        for at in 0..100 {
+            let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+            if at > 0 {
+                nodes[0].connections = None;
+            }
+            world.apply(mk::fact(at, News::Nodes(nodes)));
+            world.apply(mk::fact(at, News::Load(mk::load("wait_health_check"))));
+            follower.observe(&world, mk::at(at));
+            assert_eq!(follower.running().and_then(|run| run.alarm().cloned()), None, "at {at}");
+        }
     }
 
     #[test]

@@ -204,6 +204,11 @@ impl Run {
         (gone > 0).then(|| arrived as f64 / gone as f64)
     }
 
+    /// An event of it that the follower did not make itself.
+    pub fn report(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        self.event(now, kind, message)
+    }
+
     pub(super) fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
         let node = |name: &NodeName, part: Part| EventNode {
             node: name.clone(),

@@ -1,0 +1,210 @@
+//! The limits of an operation that is followed: when one is reached, the operation is stopped by the command that verifies
+//! it, once, and what was undone is reported.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::gather::{self, Gathered};
+use super::{Hands, evacuate, stop, tour, upgrade};
+use crate::cli::intent::upgrade::Undo;
+use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, Write};
+use crate::error::{Exit, Problem};
+use crate::model::NodeName;
+use crate::model::limits::Limits;
+use crate::output::Printer;
+use crate::plan::limits::{Forecast, LimitTracker, Stopping, drifted, findings};
+use crate::plan::rebalance::Finding;
+use crate::seam::Want;
+
+/// How long a stop may take, by the clock on the wall.
+const STOP: Duration = Duration::from_mins(1);
+
+/// A tracker of these limits; `None` without any.
+pub fn tracker(hands: &Hands, limits: &Limits) -> Option<LimitTracker> {
+    limits.any().then(|| LimitTracker::new(limits.clone(), not_after(hands, limits)))
+}
+
+/// The moment of `--not-after`.
+pub fn not_after(hands: &Hands, limits: &Limits) -> Option<jiff::Timestamp> {
+    limits.not_after?.resolve(hands.clock.now(), hands.printer.zone())
+}
+
+/// The limits that a forecast exceeds.
+pub fn before(hands: &Hands, limits: &Limits, forecast: Forecast) -> Vec<Finding> {
+    findings(limits, not_after(hands, limits), forecast, hands.clock.now())
+}
+
+/// The finding where the clients of the nodes changed by more than `--max-drift` while the user read the plan.
+pub fn drift(
+    limits: &Limits,
+    before: impl IntoIterator<Item = (NodeName, u64)>,
+    now: impl IntoIterator<Item = (NodeName, u64)>,
+) -> Option<Finding> {
+    drifted(limits.max_drift?, &before.into_iter().collect(), &now.into_iter().collect())
+}
+
+fn write(why: &str) -> Write {
+    Write { reason: Some(why.to_owned()), ..tour::write() }
+}
+
+/// What a stop came to.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The operation is stopped.
+    Done(Stopping),
+    /// There was nothing to stop: it had ended, or another client had stopped it.
+    Over,
+}
+
+/// Stops a rebalance.
+pub async fn rebalance(
+    hands: &Hands,
+    gathered: &Gathered,
+    name: &str,
+    why: &str,
+) -> Result<Stopped, Problem> {
+    let mut hands = hands.clone();
+    hands.namespace.clone_from(&gathered.id.namespace);
+    let operation = match name.strip_prefix("coordinator/") {
+        Some(node) => OperationName::Coordinator(NodeName::from(node)),
+        None => OperationName::Rebalance(name.to_owned()),
+    };
+    let intent = Stop {
+        operation: Some(operation),
+        backend: BackendChoice::Auto,
+        write: write(why),
+        skip: Vec::new(),
+        timeout: STOP,
+        output: Output::Text,
+    };
+    let (exit, stopped) = Box::pin(stop::verified(&hands, &intent)).await?;
+    Ok(match stopped {
+        None => Stopped::Over,
+        Some(stopped) if exit == Exit::Reached => {
+            let kept = "clients that were moved stay where they are, missing clients return by themselves or not at all";
+            let kept = kept.to_owned();
+            Stopped::Done(Stopping { undone: stopped.proof, kept: vec![kept] })
+        }
+        Some(stopped) => {
+            let why = std::iter::once(stopped.message).chain(stopped.proof).collect::<Vec<_>>().join("; ");
+            return Err(Problem::new(format!("the stop of {name} could not be verified"), why)
+                .hint(format!("kubectl emqx rebalance stop {name}"))
+                .exit(exit));
+        }
+    })
+}
+
+/// Stops the evacuations of these nodes.
+pub async fn evacuations(
+    hands: &Hands,
+    gathered: &mut Gathered,
+    nodes: &[NodeName],
+    emptied: &[NodeName],
+    why: &str,
+) -> Result<Stopped, Problem> {
+    let stopped = Box::pin(evacuate::stop_all(hands, &write(why), STOP, gathered, nodes)).await?;
+    if stopped.is_empty() {
+        return Ok(Stopped::Over);
+    }
+    let undone = stopped.iter().map(|it| format!("{}: {}", it.name, it.proof.join(", "))).collect();
+    let mut kept = vec!["clients that were disconnected are not moved back".to_owned()];
+    kept.extend(emptied.iter().map(|node| {
+        format!("{node} is empty and refuses clients (kubectl emqx evacuate stop {node} lets it serve again)")
+    }));
+    Ok(Stopped::Done(Stopping { undone, kept }))
+}
+
+/// Stops an upgrade: a guarded one is paused, as the operator removes nothing without us; any other is rolled back.
+pub async fn upgrade(
+    hands: &Hands,
+    gathered: &Gathered,
+    guarded: bool,
+    why: &str,
+) -> Result<Stopped, Problem> {
+    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
+    let mut hands = hands.clone();
+    hands.namespace.clone_from(&gathered.id.namespace);
+    if guarded {
+        return paused(&hands, &name, why).await;
+    }
+    let undo = Undo {
+        instance: Some(name),
+        to: None,
+        force: false,
+        write: write(why),
+        skip: vec!["downgrade".to_owned()],
+        then: Then::Leave(Output::Name),
+    };
+    // The name that the command prints is no event of the stream.
+    let (printer, _, messages) = Printer::captured(hands.printer.look(), hands.printer.terminal());
+    let quiet = Hands { printer: Rc::new(printer), ..hands.clone() };
+    let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
+    let id = &gathered.id;
+    if exit != Exit::Reached {
+        let messages = messages.text();
+        let last = messages.lines().next_back().unwrap_or_default().to_owned();
+        return Err(Problem::new(format!("{id} is not rolled back"), last)
+            .hint(format!("kubectl emqx upgrade undo {}", id.name))
+            .exit(exit));
+    }
+    let want = Want { instances: true, ..Want::default() };
+    let now = gather::one(&hands, undo.instance.as_ref(), want).await?;
+    let image = now.instance()?.image.clone().unwrap_or_default();
+    let undone = vec![format!("the object has its previous image again ({image})")];
+    let kept = vec![format!(
+        "this operator cannot pause an upgrade and rolls back by itself: kubectl emqx upgrade watch {}",
+        id.name
+    )];
+    Ok(Stopped::Done(Stopping { undone, kept }))
+}
+
+/// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
+async fn paused(hands: &Hands, name: &InstanceName, why: &str) -> Result<Stopped, Problem> {
+    let mut gathered = gather::one(hands, Some(name), Want::ALL).await?;
+    let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+    let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
+    let mut kept = Vec::new();
+    let gated: Vec<_> = gathered
+        .world
+        .pods
+        .values()
+        .map(|seen| &seen.value)
+        .filter(|pod| pod.instance.as_deref() == Some(&gathered.id.name))
+        .filter(|pod| {
+            pod.gated && pod.on_serving == Some(false) && pod.containers_ready && pod.deleting.is_none()
+        })
+        .map(|pod| pod.name.clone())
+        .collect();
+    for pod in &gated {
+        if let Err(problem) = hands.kubernetes.set_gate(&gathered.id.namespace, pod, true).await {
+            kept.push(format!("{pod} stays out of the Service: {problem}"));
+        }
+    }
+    let mut undone = Vec::new();
+    if !nodes.is_empty() {
+        let stopped = Box::pin(evacuate::stop_all(hands, &write(why), STOP, &mut gathered, &nodes)).await?;
+        undone.extend(stopped.iter().map(|it| format!("{}: {}", it.name, it.proof.join(", "))));
+    }
+    undone.push("the operator is held: it removes no old pod".to_owned());
+    kept.push(format!(
+        "both sets of pods stay: kubectl emqx upgrade watch {0} continues, kubectl emqx upgrade undo {0} rolls back",
+        name.name
+    ));
+    Ok(Stopped::Done(Stopping { undone, kept }))
+}
+
+/// The problem with which a follow ends whose operation reached a limit.
+pub fn reached(name: &str, why: &str, hint: String) -> Problem {
+    Problem::new(format!("{name} was stopped by a limit"), why).hint(hint).exit(Exit::LimitReached)
+}
+
+/// The problem with which a follow ends when a limit was reached and the stop failed.
+pub fn not_stopped(name: &str, why: &str, problem: Problem) -> Problem {
+    let exit = if problem.exit == Exit::Interrupted { Exit::Interrupted } else { Exit::TimedOut };
+    Problem {
+        what: format!("a limit was reached ({why}), but {name} is not stopped"),
+        why: problem.to_string(),
+        ..problem
+    }
+    .exit(exit)
+}

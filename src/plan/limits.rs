@@ -1,0 +1,323 @@
+//! The limits of an operation that is followed: a warning on the way, and one decision to stop it.
+//!
+//! Every number is taken from an answer of EMQX that lists the clients of each node. Where one node does not report them,
+//! the number of all clients is unknown: then nothing is concluded, and nothing is stopped.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+
+use super::words::{short, utc};
+use crate::model::human::{count, duration, plural, seconds_between};
+use crate::model::limits::{Limits, Percent};
+use crate::model::{Load, NodeName, Stage, World};
+
+mod before;
+
+pub use before::{Forecast, drift, drifted, findings};
+
+/// Seconds for which every answer must be beyond a limit before the operation is stopped: one answer may be taken between
+/// the eviction of a client and its return.
+const SUSTAINED_SECONDS: u64 = 5;
+
+/// Seconds over which reconnects are averaged: EMQX evicts once a second and is asked once a second, and the two are not
+/// in step.
+const RATE_SECONDS: u64 = 10;
+
+/// The measured rate may exceed its limit by this factor: of ten seconds between two answers EMQX evicts in nine to
+/// eleven, and one of them may be counted late.
+const RATE_TOLERANCE: f64 = 1.25;
+
+/// Seconds after which a node that EMQX no longer lists counts as a node without clients.
+const UNLISTED_SECONDS: u64 = 10;
+
+/// A limit, by its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// `--abort-if-lost`
+    Lost,
+    /// `--not-after`
+    NotAfter,
+    /// `--max-drift`
+    Drift,
+    /// `--max-reconnect-rate`
+    ReconnectRate,
+}
+
+/// What follows from a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The limit is near, or cannot be checked.
+    Warning(String),
+    /// The operation has to be stopped: why. Given once.
+    Stop(String),
+}
+
+/// What a stop undid, and what it did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stopping {
+    /// What was verified.
+    pub undone: Vec<String>,
+    /// What stays.
+    pub kept: Vec<String>,
+}
+
+impl Stopping {
+    /// Both as one sentence.
+    pub fn sentence(&self) -> String {
+        let of = |label: &str, parts: &[String]| match parts {
+            [] => None,
+            parts => Some(format!("{label}: {}", parts.join(", "))),
+        };
+        let parts = [of("undone", &self.undone), of("not undone", &self.kept)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What is known of the operation from elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// All clients at its start.
+    pub start: Option<u64>,
+    /// Seconds to its end.
+    pub eta_seconds: Option<u64>,
+}
+
+/// Compares one operation with its limits.
+#[derive(Clone, Debug)]
+pub struct LimitTracker {
+    limits: Limits,
+    not_after: Option<Timestamp>,
+    start: Option<u64>,
+    answered: Option<Timestamp>,
+    beyond: BTreeMap<Limit, Timestamp>,
+    warned: BTreeSet<Limit>,
+    unknown_reported: bool,
+    /// The clients of each node, when it was last listed.
+    listed: BTreeMap<NodeName, (u64, Timestamp)>,
+    /// The clients of each node in the last [`RATE_SECONDS`].
+    answers: VecDeque<(Timestamp, BTreeMap<NodeName, u64>)>,
+    stopped: bool,
+}
+
+impl LimitTracker {
+    /// A tracker of these limits; `not_after` is the resolved time.
+    pub fn new(limits: Limits, not_after: Option<Timestamp>) -> Self {
+        Self {
+            limits,
+            not_after,
+            start: None,
+            answered: None,
+            beyond: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            unknown_reported: false,
+            listed: BTreeMap::new(),
+            answers: VecDeque::new(),
+            stopped: false,
+        }
+    }
+
+    /// Takes in the world as it is now.
+    pub fn observe(&mut self, world: &World, known: Known, now: Timestamp) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        if self.stopped || !self.limits.any() {
+            return outcomes;
+        }
+        let stop = self.late(known, now, &mut outcomes).or_else(|| self.counted(world, known, &mut outcomes));
+        if let Some(why) = stop {
+            self.stopped = true;
+            outcomes.push(Outcome::Stop(why));
+        }
+        outcomes
+    }
+
+    fn late(&mut self, known: Known, now: Timestamp, outcomes: &mut Vec<Outcome>) -> Option<String> {
+        let end = self.not_after?;
+        if now >= end {
+            return Some(format!("still running at {} (--not-after)", utc(end)));
+        }
+        let left = seconds_between(now, end);
+        if known.eta_seconds.is_some_and(|eta| eta > left) && self.warned.insert(Limit::NotAfter) {
+            outcomes.push(Outcome::Warning(format!(
+                "the forecast ends in {}, but --not-after {} is in {}: then it is stopped",
+                duration(known.eta_seconds.unwrap_or(0)),
+                utc(end),
+                duration(left)
+            )));
+        }
+        None
+    }
+
+    /// Checks the limits that depend on counts, once for each answer of EMQX.
+    fn counted(&mut self, world: &World, known: Known, outcomes: &mut Vec<Outcome>) -> Option<String> {
+        let limits = &self.limits;
+        if limits.abort_if_lost.is_none() && limits.max_drift.is_none() && limits.max_reconnect_rate.is_none()
+        {
+            return None;
+        }
+        let nodes = world.nodes.as_ref()?;
+        if self.answered.is_some_and(|answered| nodes.at <= answered) {
+            return None;
+        }
+        self.answered = Some(nodes.at);
+        let counts = match self.counts(world, nodes.at) {
+            Ok(counts) => counts,
+            Err(silent) => {
+                // Unknown is neither a loss nor a recovery.
+                self.beyond.clear();
+                self.answers.clear();
+                if !std::mem::replace(&mut self.unknown_reported, true) {
+                    outcomes.push(Outcome::Warning(format!(
+                        "limits cannot be checked: the clients of {} are not known",
+                        short(&silent)
+                    )));
+                }
+                return None;
+            }
+        };
+        self.unknown_reported = false;
+        let all: u64 = counts.values().sum();
+        let start = known.start.or(self.start).unwrap_or(all);
+        self.start = Some(start);
+        let flight = flight(world);
+        self.answers.push_back((nodes.at, counts));
+        let at = nodes.at;
+        let too_old = |(time, _): &(Timestamp, _)| seconds_between(*time, at) > RATE_SECONDS * 2;
+        while self.answers.front().is_some_and(too_old) {
+            self.answers.pop_front();
+        }
+        self.lost(start, all, flight, at, outcomes)
+            .or_else(|| self.drifted(start, all, flight, at, outcomes))
+            .or_else(|| self.reconnects(at, outcomes))
+    }
+
+    /// The clients of each node, or the node that does not report them.
+    fn counts(&mut self, world: &World, at: Timestamp) -> Result<BTreeMap<NodeName, u64>, NodeName> {
+        let nodes = world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
+        let mut counts = BTreeMap::new();
+        for node in nodes {
+            let clients = if node.stopped { Some(0) } else { node.connections };
+            counts.insert(node.name.clone(), clients.ok_or_else(|| node.name.clone())?);
+        }
+        let recent = |(clients, seen): &(u64, Timestamp)| {
+            *clients > 0 && seconds_between(*seen, at) < UNLISTED_SECONDS
+        };
+        let absent = self.listed.iter().find(|(node, last)| !counts.contains_key(*node) && recent(last));
+        if let Some((node, _)) = absent {
+            return Err(node.clone());
+        }
+        self.listed = counts.iter().map(|(node, clients)| (node.clone(), (*clients, at))).collect();
+        Ok(counts)
+    }
+
+    /// Whether a limit has been exceeded in every answer for [`SUSTAINED_SECONDS`].
+    fn sustained(&mut self, limit: Limit, beyond: bool, at: Timestamp) -> Option<u64> {
+        if !beyond {
+            self.beyond.remove(&limit);
+            return None;
+        }
+        let since = *self.beyond.entry(limit).or_insert(at);
+        let seconds = seconds_between(since, at);
+        (seconds >= SUSTAINED_SECONDS).then_some(seconds)
+    }
+
+    fn lost(
+        &mut self,
+        start: u64,
+        all: u64,
+        flight: Option<u64>,
+        at: Timestamp,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Option<String> {
+        let limit = self.limits.abort_if_lost?;
+        let most = limit.clients(start);
+        // Those that were evicted a moment ago may be reconnecting.
+        let lost = start.saturating_sub(all).saturating_sub(flight?);
+        if lost > most / 2 && self.warned.insert(Limit::Lost) {
+            outcomes.push(Outcome::Warning(format!(
+                "{} missing; more than {} stop it (--abort-if-lost {})",
+                is(lost),
+                count(most),
+                limit.text()
+            )));
+        }
+        let seconds = self.sustained(Limit::Lost, lost > most, at)?;
+        Some(format!(
+            "{} missing for {} (--abort-if-lost {})",
+            have_been(lost),
+            duration(seconds),
+            limit.text()
+        ))
+    }
+
+    fn drifted(
+        &mut self,
+        start: u64,
+        all: u64,
+        flight: Option<u64>,
+        at: Timestamp,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Option<String> {
+        let limit = self.limits.max_drift?;
+        let most = limit.of(start);
+        let drift = if all > start { all - start } else { (start - all).saturating_sub(flight?) };
+        let sentence = |limit: Percent| {
+            format!("{} connected, {} at the start (--max-drift {})", count(all), count(start), limit.text())
+        };
+        if drift > most / 2 && self.warned.insert(Limit::Drift) {
+            outcomes.push(Outcome::Warning(sentence(limit)));
+        }
+        self.sustained(Limit::Drift, drift > most, at)?;
+        Some(sentence(limit))
+    }
+
+    fn reconnects(&mut self, at: Timestamp, outcomes: &mut Vec<Outcome>) -> Option<String> {
+        let most = self.limits.max_reconnect_rate?;
+        let old = self.answers.iter().rfind(|(time, _)| seconds_between(*time, at) >= RATE_SECONDS)?;
+        let (_, new) = self.answers.back()?;
+        let seconds = seconds_between(old.0, at).max(1) as f64;
+        // A node that was not listed before has started: what it holds came at an unknown rate.
+        let rate = |(node, clients): (&NodeName, &u64)| {
+            let before = old.1.get(node)?;
+            Some((node.clone(), clients.saturating_sub(*before) as f64 / seconds))
+        };
+        let (node, rate) = new.iter().filter_map(rate).max_by(|one, other| one.1.total_cmp(&other.1))?;
+        let sentence = format!(
+            "{} clients per second connected to {} over {} (--max-reconnect-rate {})",
+            count(rate.round() as u64),
+            short(&node),
+            duration(seconds as u64),
+            count(most)
+        );
+        if rate > most as f64 && self.warned.insert(Limit::ReconnectRate) {
+            outcomes.push(Outcome::Warning(sentence.clone()));
+        }
+        self.sustained(Limit::ReconnectRate, rate > most as f64 * RATE_TOLERANCE, at)?;
+        Some(sentence)
+    }
+}
+
+fn is(clients: u64) -> String {
+    format!("{} {}", plural(clients, "client"), if clients == 1 { "is" } else { "are" })
+}
+
+fn have_been(clients: u64) -> String {
+    format!("{} {} been", plural(clients, "client"), if clients == 1 { "has" } else { "have" })
+}
+
+/// Clients that EMQX evicts in one second, of all operations: so many may be between two nodes at any moment. `None` where
+/// EMQX does not report a rate, or its answer is missing.
+pub fn flight(world: &World) -> Option<u64> {
+    evicted_per_second(&world.load.as_ref()?.value)
+}
+
+fn evicted_per_second(load: &Load) -> Option<u64> {
+    let evicts = |stage: &Stage| *stage == Stage::EvictingConns;
+    let rebalances = load.rebalances.iter().filter(|entry| evicts(&entry.stage));
+    let of_rebalances = rebalances.map(|entry| Some(entry.conn_evict_rate? * entry.donors.len() as u64));
+    let evacuations = load.evacuations.iter().filter(|entry| evicts(&entry.stage));
+    of_rebalances.chain(evacuations.map(|entry| entry.conn_evict_rate)).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Limits that stop an operation, and the command of `--notify`.
+
+use emqx_sim::Scenario;
+
+use crate::bench::{Cluster, Going, SLOW, until};
+use crate::ran::Ran;
+
+/// Evicted clients do not come back.
+fn away(api: &str) -> Cluster {
+    let text = format!(
+        "name: away\napi: {api}\nreconnectDelay: 100000\nnodes:\n- connections: 3333\n- connections: 3333\n\
+         - connections: 3334\n- connections: 0\n"
+    );
+    Cluster::inside(Scenario::from_yaml(&text).expect("a scenario"), 20.0)
+}
+
+/// The one verdict of a follow that a limit ended.
+#[track_caller]
+fn stopped(ran: Ran) -> String {
+    let ran = ran.exits(8).verdict("stopped").says("was stopped by a limit");
+    let verdicts = ran.events().iter().filter(|it| it["type"] == "verdict").count();
+    assert_eq!(verdicts, 1, "an operation is stopped once\n{ran}");
+    let message = ran.events().pop().expect("a verdict")["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("; undone: ") && message.contains("; not undone: "), "{message}");
+    message
+}
+
+#[test]
+fn lost_clients_stop_a_rebalance_on_each_backend_and_the_stop_is_verified() {
+    for (api, backend) in [("v2beta1", "rebalance"), ("v2beta1", "emqx"), ("v1beta4", "rebalance")] {
+        let demo = away(api);
+        let limits =
+            format!("--wait-health-check 1 --wait-takeover 3600 --abort-if-lost 2% --backend {backend}");
+        let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {limits} --conn-evict-rate 20"));
+        let message = stopped(ran);
+        assert!(message.contains("--abort-if-lost 2%"), "{message}");
+        assert!(message.contains("donors asked: they accept clients"), "{message}");
+        assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "none", "{backend}");
+    }
+}
+
+#[test]
+fn a_limit_stops_what_another_client_started() {
+    let demo = Cluster::demo("documented-v2beta1", 20);
+    let name = demo.running(SLOW);
+    let past = "--not-after 2020-01-01T00:00:00Z";
+    stopped(demo.run(&format!("rebalance watch {name} -o jsonl {past}")));
+    assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "none");
+}
+
+#[test]
+fn without_limits_nothing_is_stopped_and_status_and_list_recommend_it() {
+    let demo = away("v2beta1");
+    demo.running("--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 3600");
+    until("status recommends it", || {
+        let message = demo.run("status -o json").exits(0).json()["message"].to_string();
+        message.contains("STOP IT")
+    });
+    demo.run("status").exits(0).says("kubectl emqx rebalance stop emqx");
+    demo.run("rebalance list -o wide").exits(0).shows("STOP IT");
+    assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "rebalance");
+}
+
+#[test]
+fn lost_clients_stop_an_evacuation_and_its_node_serves_again() {
+    let demo = away("v2beta1");
+    let nodes = demo.run("nodes -o json").exits(0).json();
+    let pod = nodes["items"][0]["pod"].as_str().expect("a pod").to_owned();
+    let flags = "--conn-evict-rate 5 --wait-health-check 1 --abort-if-lost 50 -o jsonl";
+    let message = stopped(demo.run(&format!("evacuate start {pod} --yes --watch {flags}")));
+    assert!(message.contains("the Service routes clients to the node"), "{message}");
+    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+}
+
+#[test]
+fn an_upgrade_is_paused_or_rolled_back_and_both_are_verified() {
+    let past = "--not-after 2020-01-01T00:00:00Z";
+    for (scenario, image, undone) in [
+        ("upgrade-v1beta4", "--version 4.4.24", "it removes no old pod"),
+        ("upgrade-v2beta1", "--image emqx/emqx-enterprise:5.10.0", "has its previous image again"),
+    ] {
+        let demo = Cluster::demo(scenario, 40);
+        demo.run(&format!("upgrade apply {image} --yes --conn-evict-rate 1")).exits(0);
+        let watched = demo.run(&format!("upgrade watch -o jsonl {past}"));
+        assert_eq!(watched.code, Some(8), "{scenario}\n{watched}");
+        let last = watched.events().pop().expect("a verdict");
+        assert_eq!(last["verdict"], "stopped", "{watched}");
+        assert!(last["message"].as_str().is_some_and(|it| it.contains(undone)), "{watched}");
+        if scenario == "upgrade-v2beta1" {
+            continue;
+        }
+        let evacuations = demo.run("evacuate list -o json").exits(0).json();
+        assert_eq!(evacuations["items"].as_array().map(Vec::len), Some(0), "{evacuations:#}");
+    }
+}
+
+#[test]
+fn a_forecast_beyond_a_limit_is_refused_before_anything_is_written() {
+    let demo = Cluster::demo("documented-v2beta1", 20);
+    let rate = "--conn-evict-rate 100 --max-reconnect-rate 50";
+    demo.run(&format!("rebalance apply --yes {rate}")).fails(6).says("--max-reconnect-rate 50");
+    let late = "--watch --not-after 2020-01-01T00:00:00Z";
+    demo.run(&format!("rebalance apply --yes {late}")).fails(6).says("has passed");
+    let pod = "emqx-core-66c88f5c8-0";
+    demo.run(&format!("evacuate start {pod} --yes {late}")).fails(6).says("has passed");
+    let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.10.0 --yes";
+    demo.run(&format!("{upgrade} {late}")).fails(6).says("has passed");
+    assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "none");
+    demo.run("rebalance apply --yes --abort-if-lost 5").fails(2).says("needs --watch");
+    demo.run("rebalance apply --yes --skip-check not-after").fails(2).says("cannot be skipped");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_learns_of_the_start_the_warnings_and_the_verdict() {
+    let demo = away("v2beta1");
+    let file = demo.home.join("notified.jsonl");
+    let with = |arguments: &str, notify: &str| {
+        let mut command = demo.command(arguments);
+        command.env("KUBECTL_EMQX_NOTIFY", notify);
+        Going::start(command, None).end()
+    };
+    let limits = "rebalance apply --yes --watch --wait-health-check 1 --wait-takeover 3600 --conn-evict-rate 20 --abort-if-lost 200";
+    let ran = with(limits, &format!("tee -a {}", file.display())).exits(8);
+    assert_eq!(ran.out.lines().count(), 1, "the command's output is not ours\n{ran}");
+    let text = std::fs::read_to_string(&file).expect("the events");
+    let documents = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
+    let mut kinds: Vec<String> = documents.map(|it| it.expect("JSON")["type"].to_string()).collect();
+    kinds.sort();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"\"created\"".into()), Some(&"\"verdict\"".into())));
+    let past = "--not-after 2020-01-01T00:00:00Z";
+    let pod = "emqx-core-66c88f5c8-0";
+    demo.run(&format!("evacuate start {pod} --yes --conn-evict-rate 1 --wait-health-check 1")).exits(0);
+    let failing = with(&format!("evacuate watch {pod} {past}"), "/no/such/program").exits(8);
+    assert!(failing.err.contains("cannot be started"), "{failing}");
+}
