@@ -193,7 +193,8 @@ pub(super) enum RebalanceVerbArgs {
     Stop(StopArgs),
     /// List running and past rebalances, with verdict and duration
     ///
-    /// Includes rebalances that run in EMQX without an object. A past rebalance is judged by the annotation of `apply`.
+    /// Includes rebalances that run in EMQX without an object. A past rebalance has the verdict that its follower recorded on
+    /// the object. Without one it is judged by the plan that `apply` left there, for two minutes after its end.
     #[command(verbatim_doc_comment, after_help = help::LIST)]
     List(ListArgs),
     /// Delete finished Rebalance objects

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::face::Face;
 use super::gather::{self, Gathered};
+use super::gone;
 use super::upgrade::guard::Guard;
 use super::{Hands, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
-use crate::model::{Event, EventType, Fact, Operation, Verdict};
+use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdict};
 use crate::plan::follow::{Run, RunKey};
 use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
 use crate::plan::progress::Counts;
@@ -27,6 +28,9 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How long a guard may take to tidy up after the verdict, by the clock on the wall.
 const TIDY: Duration = Duration::from_mins(1);
+
+/// How long the write of a verdict may take, by the clock on the wall.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a follow ended.
 #[derive(Debug)]
@@ -107,7 +111,10 @@ impl Following {
         self.face.finish();
         self.face.notified(hands, true).await;
         match ended? {
-            Ended::Verdict(verdict) => Ok(Some(verdict)),
+            Ended::Verdict(verdict) => {
+                self.record(hands).await;
+                Ok(Some(verdict))
+            }
             Ended::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
             Ended::Tidied => Ok(None),
             Ended::TimedOut => {
@@ -119,6 +126,32 @@ impl Following {
             Ended::Interrupted => {
                 Err(left(&self.gathered, &self.name, "interrupted").exit(Exit::Interrupted))
             }
+        }
+    }
+
+    /// Records the verdict of a rebalance on its object, where whoever looks later finds it. That it cannot be recorded does
+    /// not change the verdict.
+    async fn record(&mut self, hands: &Hands) {
+        let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
+        let Some((object, record)) = run.and_then(|run| run.to_record(hands.clock.now())) else { return };
+        let text = record.text();
+        let write = async {
+            if !gone::may_touch(hands, object).await {
+                return Err(format!("you may not patch it (needs {})", gone::PATCH));
+            }
+            let written = hands.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
+            written.map_err(|problem| problem.to_string())
+        };
+        let written = tokio::time::timeout(RECORDED_WITHIN, write).await;
+        let written = written.unwrap_or_else(|_| {
+            Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
+        });
+        // `Ok(false)`: the object is gone, and nobody will look at it.
+        if let Err(why) = written {
+            let name = &self.name;
+            hands.printer.notice(&format!(
+                "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
+            ));
         }
     }
 

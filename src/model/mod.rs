@@ -32,8 +32,8 @@ pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, Pod
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
 pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
 pub use rebalance::{
-    Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, STOPPED_BY_ANNOTATION, StopMark, Strategy,
-    TOUCHED_ANNOTATION,
+    Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, STOPPED_BY_ANNOTATION,
+    StopMark, Strategy, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
 };
 pub use refusal::Refusal;
 pub use url::EmqxUrl;

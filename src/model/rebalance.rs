@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::RunningRebalance;
 use super::name::InstanceKind;
+use super::verdict::Verdict;
 
 /// What is asked of EMQX. Rates are clients (sessions) per second and donor, waits are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,6 +117,56 @@ impl StopMark {
     }
 }
 
+/// The annotation in which whoever followed a rebalance to its end leaves the verdict.
+pub const VERDICT_ANNOTATION: &str = "cli.emqx.io/verdict";
+
+/// The longest text of a [`VERDICT_ANNOTATION`] that is read, in bytes.
+const LONGEST_VERDICT: usize = 4096;
+
+/// The verdict of one who followed a rebalance to its end: the value of [`VERDICT_ANNOTATION`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedVerdict {
+    /// The uid of the object that it is about: an annotation is copied with a manifest.
+    pub uid: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The reason, without the verdict's own words.
+    pub message: String,
+    /// When it began, where that was known.
+    pub started: Option<Timestamp>,
+    /// When EMQX ended it.
+    pub ended: Timestamp,
+    /// Connections of all nodes at the start and after the end, where they were known.
+    pub connections: (Option<u64>, Option<u64>),
+    /// Sessions of all nodes at the start and after the end, where they were known.
+    pub sessions: (Option<u64>, Option<u64>),
+    /// The field manager of the client that followed it.
+    pub by: String,
+}
+
+impl RecordedVerdict {
+    /// Parses the annotation of the object with this uid that was created then. `None` for text of another form, for the
+    /// verdict of another object, for one from before the object or without a final verdict, and for one that is too long.
+    pub fn parse(text: &str, uid: &str, created: Option<Timestamp>) -> Option<Self> {
+        let read: Self = (text.len() <= LONGEST_VERDICT).then(|| serde_json::from_str(text).ok())??;
+        let before = created.is_some_and(|created| read.ended < created);
+        (read.uid == uid && !before && read.verdict.ends_a_rebalance()).then_some(read)
+    }
+
+    /// The annotation's text, with a message that fits.
+    pub fn text(&self) -> String {
+        let message = self.message.chars().take(LONGEST_VERDICT / 8).collect();
+        serde_json::to_string(&Self { message, ..self.clone() }).unwrap_or_default()
+    }
+
+    /// How long it took.
+    pub fn seconds(&self) -> Option<u64> {
+        let seconds = self.ended.duration_since(self.started?).as_secs();
+        u64::try_from(seconds).ok()
+    }
+}
+
 /// The field manager and the user agent of everything we write.
 pub const FIELD_MANAGER: &str = "kubectl-emqx";
 
@@ -158,6 +209,8 @@ pub struct Rebalance {
     pub plan: Option<String>,
     /// Who stopped it with our `stop`.
     pub stopped_by: Option<StopMark>,
+    /// What the one who followed it to its end recorded.
+    pub recorded: Option<RecordedVerdict>,
 }
 /// How a rebalance is, or would be, driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -176,5 +229,54 @@ impl Backend {
             Self::Rebalance => "rebalance",
             Self::Emqx => "emqx",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded() -> RecordedVerdict {
+        RecordedVerdict {
+            uid: "u-1".to_owned(),
+            verdict: Verdict::Balanced,
+            message: "balanced".to_owned(),
+            started: Some(Timestamp::UNIX_EPOCH),
+            ended: "1970-01-01T00:01:38Z".parse().expect("a time"),
+            connections: (Some(10_000), Some(9_998)),
+            sessions: (None, None),
+            by: FIELD_MANAGER.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_recorded_verdict_is_read_back_for_the_object_that_it_is_about() {
+        let is = recorded();
+        assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::UNIX_EPOCH)), Some(is.clone()));
+        assert_eq!(is.seconds(), Some(98));
+        // A manifest is copied with its annotations: another object, or one that was made later.
+        assert_eq!(RecordedVerdict::parse(&is.text(), "u-2", Some(Timestamp::UNIX_EPOCH)), None);
+        assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::MAX)), None);
+    }
+
+    #[test]
+    fn what_is_no_final_verdict_of_a_rebalance_is_not_read() {
+        for verdict in
+            [Verdict::Unknown, Verdict::Running, Verdict::Stalled, Verdict::Idle, Verdict::Upgraded]
+        {
+            let text = RecordedVerdict { verdict, ..recorded() }.text();
+            assert_eq!(RecordedVerdict::parse(&text, "u-1", None), None, "{verdict:?}");
+        }
+        let long = format!("{}{}", recorded().text(), " ".repeat(LONGEST_VERDICT));
+        for text in ["", "{}", "null", "balanced", r#"{"verdict":"balanced","uid":"u-1"}"#, &long] {
+            assert_eq!(RecordedVerdict::parse(text, "u-1", None), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_so_that_it_is_read_back() {
+        let is = RecordedVerdict { message: "\u{1F980}\"".repeat(5000), ..recorded() };
+        let back = RecordedVerdict::parse(&is.text(), "u-1", None).expect("it fits");
+        assert!(is.message.starts_with(&back.message) && back.message.chars().count() == 512);
     }
 }

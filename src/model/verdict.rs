@@ -1,13 +1,13 @@
 //! Verdicts of operations, and the events of a followed operation.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::name::NodeName;
 use crate::error::Exit;
 
 /// How an operation stands, or how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// Nothing runs.
@@ -94,6 +94,22 @@ impl Verdict {
     /// Whether an operation with this verdict is over.
     pub fn final_word(self) -> bool {
         !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
+    }
+
+    /// Whether a rebalance can end with this verdict for good: nothing that is seen later changes it.
+    pub fn ends_a_rebalance(self) -> bool {
+        matches!(
+            self,
+            Self::Balanced
+                | Self::NothingToDo
+                | Self::Stopped
+                | Self::Failed
+                | Self::CoordinatorLost
+                | Self::Uneven
+                | Self::ClientsMissing
+                | Self::Overshot
+                | Self::NodesLost
+        )
     }
 
     /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are successes only for the

@@ -459,13 +459,16 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
 }
 
 /// A rebalance of the past, by what the object and its annotation tell, with the counts of now. EMQX does not run it.
-/// Counts of now are those of its end for [`PAST_SECONDS`] only, and if nothing began since.
+/// What its follower recorded comes first. Counts of now are those of its end for [`PAST_SECONDS`] only, and if nothing began since.
 pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,
     at: Timestamp,
     afterwards: &Afterwards,
 ) -> (Verdict, String, Option<u64>) {
+    if let Some(recorded) = &object.recorded {
+        return (recorded.verdict, recorded.message.clone(), recorded.seconds());
+    }
     let duration = match (object.started, object.completed, object.failed) {
         (Some(started), Some(completed), _) => Some(seconds_between(started, completed)),
         _ => None,
@@ -578,7 +581,7 @@ pub fn stopped(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{News, Object};
+    use crate::model::{News, Object, RecordedVerdict};
     use crate::plan::mk;
 
     fn counts(of: &[u64]) -> Counts {
@@ -770,6 +773,33 @@ mod tests {
         let told = "Failed to start rebalance: error on node 'emqx@a': nothing_to_balance";
         assert_eq!(never_started(Some(told), &Strategy::default(), None, false).0, Verdict::NothingToDo);
         assert_eq!(never_started(None, &Strategy::default(), None, false).0, Verdict::Failed);
+    }
+
+    #[test]
+    fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
+        let News::Is(Object::Rebalance(mut object)) = mk::rebalance("r", Phase::Failed, |it| {
+            it.processed = true;
+            it.failed = Some(mk::at(30));
+        })
+        .news
+        else {
+            panic!("a Rebalance")
+        };
+        let later = Afterwards { began: true, ..Afterwards::default() };
+        assert_eq!(past(&object, None, mk::at(9000), &later).0, Verdict::Unknown);
+        object.recorded = Some(RecordedVerdict {
+            uid: object.uid.clone(),
+            verdict: Verdict::ClientsMissing,
+            message: "300 of 10,000 clients are missing".to_owned(),
+            started: Some(mk::at(0)),
+            ended: mk::at(98),
+            connections: (Some(10_000), Some(9700)),
+            sessions: (None, None),
+            by: "kubectl-emqx".to_owned(),
+        });
+        let told = (Verdict::ClientsMissing, "300 of 10,000 clients are missing".to_owned(), Some(98));
+        assert_eq!(past(&object, None, mk::at(9000), &later), told);
+        assert_eq!(past(&object, Some(&Counts::default()), mk::at(9000), &later), told);
     }
 
     #[test]

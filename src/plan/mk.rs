@@ -157,6 +157,7 @@ pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebal
         failed: None,
         plan: None,
         stopped_by: None,
+        recorded: None,
     };
     change(&mut rebalance);
     fact(0, News::Is(Object::Rebalance(Box::new(rebalance))))

@@ -313,10 +313,11 @@ impl Cluster {
         let (address, prefix) = address.split_once('/').unwrap_or((address, ""));
         let stream = TcpStream::connect(address).expect("the API server listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         write!(
             &stream,
             "{method} /{prefix}{path} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\nAccept: application/json\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .expect("it is sent");

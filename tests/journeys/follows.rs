@@ -171,8 +171,58 @@ fn clients_that_stay_away_are_missing() {
 }
 
 #[test]
+fn a_verdict_is_recorded_on_the_object_and_told_to_whoever_looks_later() {
+    let demo = Cluster::demo("documented", 60);
+    let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0);
+    let name = are_events(&ran.verdict("balanced"))[0]["name"].as_str().expect("a name").to_owned();
+    let annotation = || demo.rebalance(&name)["metadata"]["annotations"]["cli.emqx.io/verdict"].clone();
+    let recorded: Value = serde_json::from_str(annotation().as_str().expect("it is recorded")).expect("JSON");
+    keys(&recorded, "uid verdict message started ended connections sessions by");
+    assert_eq!((&recorded["verdict"], &recorded["by"]), (&json!("balanced"), &json!("kubectl-emqx")));
+    assert_eq!(recorded["connections"], json!([10_000, 10_000]), "{recorded:#}");
+    let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
+    let annotate = |text: &str| {
+        let patch = json!({"metadata": {"annotations": {"cli.emqx.io/verdict": text}}});
+        assert_eq!(demo.api("PATCH", &path, &patch.to_string()).0, 200);
+    };
+    let listed = || {
+        let list = demo.run("rebalance list -o json").exits(0).json();
+        (list["items"][0]["verdict"].clone(), list["items"][0]["message"].clone())
+    };
+    // What stands there is believed, and not computed again.
+    let mut other = recorded.clone();
+    other["verdict"] = json!("uneven");
+    other["message"] = json!("seen by another\u{1b}[31m");
+    annotate(&other.to_string());
+    let (verdict, message) = listed();
+    assert_eq!(verdict, "uneven");
+    assert!(message.as_str().is_some_and(|message| message.starts_with("seen by another")), "{message}");
+    harmless(&demo.run("rebalance list").exits(0).out);
+    demo.run(&format!("rebalance watch {name} -o jsonl")).exits(7).verdict("uneven");
+    assert_eq!(annotation().as_str(), Some(other.to_string().as_str()), "a recorded verdict stays");
+    // What nobody can have recorded of this object is as if it were not there.
+    for (key, value) in [("uid", "another"), ("verdict", "running"), ("ended", "1999-01-01T00:00:00Z")] {
+        let mut forged = other.clone();
+        forged[key] = json!(value);
+        annotate(&forged.to_string());
+        let (_, message) = listed();
+        assert!(!message.to_string().contains("seen by another"), "{key}: {message}");
+    }
+}
+
+#[test]
+fn without_the_permission_to_patch_a_verdict_is_not_recorded_and_a_notice_names_the_permission() {
+    let demo = Cluster::demo("documented", 60);
+    let name = demo.running(DOCUMENTED);
+    let ran = demo.run(&format!("rebalance watch {name} -o jsonl --context no-patch")).exits(0);
+    let ran = ran.verdict("balanced");
+    ran.says(&format!("the verdict is not recorded on {name}")).says("verb patch on rebalances.apps.emqx.io");
+    assert_eq!(demo.rebalance(&name)["metadata"]["annotations"]["cli.emqx.io/verdict"], Value::Null);
+}
+
+#[test]
 fn a_delete_by_somebody_else_is_a_stop_and_not_what_was_asked() {
-    let demo = Cluster::demo("documented-v1beta4", 40);
+    let demo = Cluster::demo("documented-v1beta4", 10);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let mut watch = demo.start(&format!("rebalance watch {name} -o jsonl"));
@@ -193,9 +243,14 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     demo.faults().set_operator_alive(true);
     watch.end().exits(0).verdict("nothingToDo");
     assert_eq!(demo.rebalance("needless")["status"]["phase"], "Failed");
-    // Who comes later has only the operator's words, which tell no reason, and no counts of that time.
-    let list = demo.run("rebalance list -o json").exits(0).json();
-    assert_eq!(list["items"][0]["verdict"], "unknown", "{list:#}");
+    let listed = || demo.run("rebalance list -o json").exits(0).json()["items"][0]["verdict"].clone();
+    assert_eq!(listed(), "nothingToDo");
+    demo.run("rebalance watch needless -o jsonl").exits(0).verdict("nothingToDo");
+    // Without the recorded verdict there are only the operator's words, which tell no reason, and no counts of that time.
+    let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/needless";
+    let forgotten = json!({"metadata": {"annotations": {"cli.emqx.io/verdict": null}}});
+    assert_eq!(demo.api("PATCH", path, &forgotten.to_string()).0, 200);
+    assert_eq!(listed(), "unknown");
     demo.run("rebalance watch needless -o jsonl").exits(1).verdict("unknown");
     let ran = demo.run("rebalance apply --yes").exits(0).says("nothing to do");
     assert_eq!(ran.out, "");

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::field::{Head, at, conditions, decimal, list, number, text, texts, time};
 use crate::model::{
-    InstanceKind, NodeName, PLAN_ANNOTATION, Phase, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
-    Stage, StopMark, Strategy,
+    InstanceKind, NodeName, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, RunningRebalance,
+    STOPPED_BY_ANNOTATION, Stage, StopMark, Strategy, VERDICT_ANNOTATION,
 };
 
 pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
@@ -30,6 +30,8 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
         plan: text(object, &["metadata", "annotations", PLAN_ANNOTATION]),
         stopped_by: text(object, &["metadata", "annotations", STOPPED_BY_ANNOTATION])
             .and_then(|text| StopMark::parse(&text)),
+        recorded: text(object, &["metadata", "annotations", VERDICT_ANNOTATION])
+            .and_then(|text| RecordedVerdict::parse(&text, &head.uid, head.created)),
         finalizers: texts(object, &["metadata", "finalizers"]),
         namespace: head.namespace,
         name: head.name,

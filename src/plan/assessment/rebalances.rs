@@ -148,7 +148,7 @@ fn without_entry(seen: &Seen<Rebalance>, run: Option<&Run>, current: &Current<'_
     }
     let ended = run.and_then(|run| Some((run, run.verdict.clone()?)));
     match (&object.phase, current.load) {
-        _ if ended.is_some() => {}
+        _ if ended.is_some() || object.recorded.is_some() => {}
         (Phase::Processing, None) => {
             let why = match (&current.picture.wrong_emqx, current.world.load.is_some()) {
                 (None, false) => "EMQX was not asked".to_owned(),

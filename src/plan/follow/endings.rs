@@ -243,6 +243,10 @@ pub(super) fn word(
     if !over {
         return None;
     }
+    // One that saw its end has recorded it; EMQX need not be asked again.
+    if let Some(recorded) = &object.recorded {
+        return Some((recorded.verdict, recorded.message.clone()));
+    }
     match heard.filter(|heard| seconds_between(*heard, now) < DEAF_SECONDS) {
         // EMQX can be asked and runs nothing of it: it was over before it was seen.
         Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)

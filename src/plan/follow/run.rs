@@ -8,8 +8,8 @@ use super::alarm::Alarms;
 use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventNode, EventType, Node, NodeName, Operation, Part, Phase, PodName, Rebalance, Role,
-    RunningRebalance, Seen, Stage, Strategy, Verdict, World,
+    Event, EventNode, EventType, FIELD_MANAGER, Node, NodeName, Operation, Part, Phase, PodName, Rebalance,
+    RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
 use crate::plan::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::quiet::Quiet;
@@ -131,6 +131,28 @@ impl Run {
     /// Which of the rebalances of its name it is.
     pub fn key(&self) -> RunKey {
         (self.name.clone(), self.first_seen)
+    }
+
+    /// What is recorded on its object once it has ended for good; `None` where there is no object, or one that has a
+    /// recorded verdict already.
+    pub fn to_record(&self, now: Timestamp) -> Option<(&Rebalance, RecordedVerdict)> {
+        let (verdict, message) = self.verdict.as_ref().filter(|(verdict, _)| verdict.ends_a_rebalance())?;
+        let object = self
+            .object
+            .as_ref()
+            .filter(|object| !self.object_gone && object.deleting.is_none() && object.recorded.is_none())?;
+        let pair = |of: fn(&Counts) -> Option<u64>| (self.start.as_ref().and_then(of), of(&self.counts));
+        let record = RecordedVerdict {
+            uid: object.uid.clone(),
+            verdict: *verdict,
+            message: message.clone(),
+            started: self.begin_known.then_some(self.began),
+            ended: self.ended.unwrap_or(now),
+            connections: pair(Counts::all_connections),
+            sessions: pair(Counts::all_sessions),
+            by: FIELD_MANAGER.to_owned(),
+        };
+        Some((object, record))
     }
 
     /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
