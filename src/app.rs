@@ -159,7 +159,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let hands = hands_as(&global, printer, record, &apply.write.field_manager).await?;
             commands::apply::run(&hands, &apply, file).await
         }
-        Verb::Watch(watch) if !watch.follow.inline && screen::fits(&printer) => {
+        Verb::Watch(watch) if watch.follow.full && !watch.follow.inline && screen::fits(&printer) => {
             let recordings = screen::Recordings::of(&watch.follow)?;
             let hands = hands(&global, printer, Some(recordings.clone())).await?;
             match screen::followed(&hands, watch.operation.as_ref()).await? {
@@ -195,7 +195,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         Verb::Upgrade(upgrade) => Box::pin(upgrade::run(&global, printer, upgrade)).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
             let interrupt = Box::pin(interrupted());
-            screen::recorded(&printer, replay.file, replay.speed.unwrap_or(REPLAY_SPEED), interrupt).await
+            let speed = replay.speed.unwrap_or(REPLAY_SPEED);
+            screen::recorded(&printer, replay.file, speed, replay.no_mouse, interrupt).await
         }
         Verb::Replay(replay) => {
             let recording = Recording::open(&replay.file, Rc::new(Wire))?;

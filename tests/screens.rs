@@ -7,6 +7,8 @@ mod make;
 mod panics;
 #[path = "screens/picture.rs"]
 mod picture;
+#[path = "screens/sections.rs"]
+mod sections;
 
 use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, Link, News, Source};
@@ -137,7 +139,7 @@ fn old_and_lost_sources_say_so() {
         News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
     bench.learn(76, vec![Fact { at: at(76), news: lost }]);
     assert!(
-        bench.screen(80, 24).contains("UNKNOWN  EMQX has not answered"),
+        bench.screen(80, 24).contains("NOT SURE  EMQX has not answered"),
         "an old answer is no answer now"
     );
     insta::assert_snapshot!("lost", bench.screen(80, 24));

@@ -109,6 +109,7 @@ pub(super) async fn live(
         place: hands.context.clone().or_else(|| hands.server.clone()).unwrap_or_default(),
         server: hands.server.clone().unwrap_or_default(),
         read_only: follow.read_only,
+        no_mouse: follow.no_mouse,
         many: looked.id.is_none(),
         strategy: looked.ours.clone().unwrap_or(strategy),
         backend: Asked::Auto,
@@ -134,7 +135,13 @@ pub(super) async fn live(
 }
 
 /// Opens the view on a recording.
-pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, interrupt: Interrupt) -> Outcome {
+pub(super) async fn recorded(
+    printer: &Printer,
+    file: PathBuf,
+    speed: f64,
+    no_mouse: bool,
+    interrupt: Interrupt,
+) -> Outcome {
     // The view goes back to the beginning: what can be read only once is copied first.
     let spool = if files::is_regular(&file) {
         None
@@ -167,6 +174,7 @@ pub(super) async fn recorded(printer: &Printer, file: PathBuf, speed: f64, inter
         place: String::new(),
         server: String::new(),
         read_only: true,
+        no_mouse,
         many: false,
         strategy: Strategy::default(),
         backend: Asked::Auto,

@@ -181,7 +181,8 @@ pub(super) enum RebalanceVerbArgs {
     /// Follow a rebalance to its verdict
     ///
     /// The verdict depends on what happens to clients, not only on the operator's phase. On a terminal a few lines are
-    /// redrawn in place, otherwise a line is printed per change. Ctrl-C leaves the rebalance running.
+    /// redrawn in place (--full: the full-screen view), otherwise a line is printed per change. Ctrl-C leaves the
+    /// rebalance running.
     #[command(verbatim_doc_comment, after_help = help::WATCH)]
     Watch(WatchArgs),
     /// Stop a rebalance and verify that it stopped
@@ -363,6 +364,9 @@ pub(super) struct ReplayArgs {
     /// Play it N times faster than it was recorded [default: at once]
     #[arg(long, value_name = "N", value_parser = value::speed, allow_negative_numbers = true)]
     pub(super) speed: Option<f64>,
+    /// Leave the mouse to the terminal: text can be selected in the full screen
+    #[arg(long)]
+    pub(super) no_mouse: bool,
 }
 
 /// `demo`.

@@ -139,6 +139,7 @@ pub(super) struct SkipArgs {
 /// How an operation is followed.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Following")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub(super) struct FollowArgs {
     /// Limit of the follow (exit 5 when the operation still runs)
     #[arg(long, value_name = "DURATION", value_parser = value::limit)]
@@ -152,6 +153,9 @@ pub(super) struct FollowArgs {
     /// No changes from the full screen
     #[arg(long)]
     pub(super) read_only: bool,
+    /// Leave the mouse to the terminal: text can be selected in the full screen
+    #[arg(long)]
+    pub(super) no_mouse: bool,
     /// Record everything that is received, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,

@@ -408,6 +408,7 @@ pub struct Write {
 
 /// How an operation is followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub struct Follow {
     /// For how long, by the clock on the wall; `None` is no limit.
     pub timeout: Option<Duration>,
@@ -419,6 +420,8 @@ pub struct Follow {
     pub full: bool,
     /// Whether nothing can be changed from the full screen.
     pub read_only: bool,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
     /// Where everything that comes in is kept.
     pub record: Option<PathBuf>,
     /// At which limits it is stopped.
@@ -542,6 +545,8 @@ pub struct Replay {
     pub lines: bool,
     /// How many times faster than it happened; `None` at once.
     pub speed: Option<f64>,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
 }
 
 /// `demo`.

@@ -235,7 +235,8 @@ fn version(args: VersionArgs) -> Version {
 
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {
     let lines = args.output.is_some();
-    Ok(Replay { file: args.file, stream: stream(args.output, "replay")?, lines, speed: args.speed })
+    let stream = stream(args.output, "replay")?;
+    Ok(Replay { file: args.file, stream, lines, speed: args.speed, no_mouse: args.no_mouse })
 }
 
 fn demo(args: DemoArgs) -> Result<Verb, Problem> {

@@ -112,6 +112,7 @@ pub(super) fn then(
             ("--inline", args.inline),
             ("--full", args.full),
             ("--read-only", args.read_only),
+            ("--no-mouse", args.no_mouse),
             ("--record", args.record.is_some()),
             ("--abort-if-lost", limits.abort_if_lost.is_some()),
             ("--not-after", limits.not_after.is_some()),
@@ -201,11 +202,11 @@ pub(super) fn follow(
             "leave one of them out",
         ));
     }
-    let FollowArgs { timeout, inline, full, read_only, record } = args;
+    let FollowArgs { timeout, inline, full, read_only, no_mouse, record } = args;
     // The full screen does not watch limits.
     let inline = inline || guarded;
     let notify = limited.notify;
-    Ok(Follow { timeout, stream, inline, full, read_only, record, limits, notify })
+    Ok(Follow { timeout, stream, inline, full, read_only, no_mouse, record, limits, notify })
 }
 
 /// Whether `typed` may have been meant as `known`: half the letters wrong is another word, not a slip.

@@ -8,18 +8,20 @@ use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use super::order::{Order, SortBy};
-use crate::model::human::seconds_between;
-use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, World};
+use crate::model::human::{duration, seconds_between};
+use crate::model::{
+    Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, Verdict, World,
+};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
+use crate::plan::assessment::{RebalanceStatus, assess};
 use crate::plan::evacuation::follow::Emptied;
 use crate::plan::follow::{Alarm, Run};
 use crate::plan::goal::{Goals, goals};
 use crate::plan::membership::Membership;
 use crate::plan::next::{evacuations, seconds_left, wait_left};
-use crate::plan::picture::NodeRow;
+use crate::plan::picture::{NodeRow, SourceState};
 use crate::plan::results::Status;
-use crate::plan::status::status_with;
 use crate::plan::tape::Operations;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::sides::Sides;
@@ -58,6 +60,10 @@ pub struct Row {
     pub ready: Option<bool>,
     /// Whether the Service leads clients to it.
     pub serving: Option<bool>,
+    /// `leaving 12s`: it is about to leave the Service.
+    pub leaving: Option<String>,
+    /// Whether its containers are ready, whatever the operator's readiness gate.
+    pub healthy: Option<bool>,
     /// Its part in the running operation.
     pub part: Option<Part>,
     /// Its short state, in words.
@@ -126,6 +132,10 @@ pub struct Board {
     pub upgrading: bool,
     /// Whether the custom resource is there.
     pub present: bool,
+    /// The last rebalance that ended before the view was opened.
+    pub past: Option<Past>,
+    /// Why the numbers are not those of now.
+    pub unsure: Option<String>,
     /// The columns that names, states, sets and versions take.
     pub widths: Widths,
 }
@@ -139,6 +149,10 @@ pub struct Widths {
     pub state: usize,
     /// Of notes.
     pub note: usize,
+    /// Of what is in the Service, or leaves it.
+    pub service: usize,
+    /// Whether a pod itself is not ready.
+    pub unhealthy: bool,
     pub set: usize,
     pub version: usize,
     /// Whether cores and replicants are among them.
@@ -171,7 +185,9 @@ impl Board {
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
         let Sources { world, id, operations, history, now, theme } = sources;
         let follower = &operations.rebalances;
-        let status = status_with(world, id, operations, now);
+        let assessment = assess(world, id, operations, now);
+        let past = past(&assessment.rebalances, now);
+        let status = Status::from(assessment);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
             ended.is_none_or(|ended| seconds_between(ended, now) <= VERDICT_SECONDS)
@@ -196,7 +212,10 @@ impl Board {
         let evacuations = evacuations(world, instance).to_vec();
         let mut rows = rows(&sources, &status, instance);
         group(&mut rows, sides.as_ref());
-        let waits = active.and_then(|run| wait_left(run, now)).map(|(spent, length)| length - spent);
+        let waits = active.and_then(|run| {
+            let (spent, length) = wait_left(run, now)?;
+            Some((length - spent, run.entry.as_ref()?.stage == Stage::WaitHealthCheck))
+        });
         for row in &mut rows {
             let node = row.node.as_ref();
             row.rate = node.and_then(|node| history.rate(node, now));
@@ -238,8 +257,11 @@ impl Board {
             upgrade,
             upgrading,
             present: instance.is_some(),
+            past,
+            unsure: None,
             widths: Widths::default(),
         };
+        board.unsure = unsure(&board.status);
         board.arrange(order);
         board
     }
@@ -282,6 +304,8 @@ impl Board {
             widths.name = widths.name.max(row.name.width());
             widths.state = widths.state.max(row.state.width());
             widths.note = widths.note.max(row.note.width());
+            widths.service = widths.service.max(row.leaving.as_deref().map_or(3, UnicodeWidthStr::width));
+            widths.unhealthy |= row.healthy == Some(false);
             widths.set = widths.set.max(row.set.as_deref().map_or(0, UnicodeWidthStr::width));
             widths.version = widths.version.max(row.version.as_deref().map_or(0, UnicodeWidthStr::width));
             cores |= row.role == Some(Role::Core);
@@ -313,6 +337,52 @@ impl Board {
     pub fn row(&self, key: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.key == key)
     }
+}
+
+/// A rebalance that ended before the view was opened, with the verdict that is recorded, or that its object supports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why.
+    pub message: String,
+    /// When.
+    pub ended: Timestamp,
+}
+
+/// Seconds for which a rebalance that ended before the view was opened is more important than that nothing runs.
+const PAST_SECONDS: u64 = 86_400;
+
+fn past(rebalances: &[RebalanceStatus], now: Timestamp) -> Option<Past> {
+    let ended = |rebalance: &&RebalanceStatus| {
+        let object = rebalance.object.as_ref()?;
+        object.completed.or(object.failed).or(object.started).or(object.created)
+    };
+    let last = rebalances.iter().filter(|rebalance| !rebalance.open).max_by_key(ended)?;
+    let ended = ended(&last).filter(|ended| seconds_between(*ended, now) <= PAST_SECONDS)?;
+    let (name, message) = (last.name.clone(), last.message.clone());
+    Some(Past { name, verdict: last.verdict, message, ended })
+}
+
+/// Why the numbers of a status are not those of now; `None` while EMQX reports them.
+fn unsure(status: &Status) -> Option<String> {
+    let emqx = &status.sources.emqx;
+    let lost = matches!(emqx.state, SourceState::Unreachable | SourceState::Stale | SourceState::Forbidden);
+    if !lost && status.verdict != Verdict::Unknown || emqx.state == SourceState::Ok {
+        return None;
+    }
+    let mut text = match (&emqx.why, emqx.age_seconds) {
+        (Some(why), Some(age)) if lost => format!("EMQX has not answered for {}: {why}", duration(age)),
+        (Some(why), _) => format!("EMQX cannot be queried: {why}"),
+        (None, Some(age)) if lost => format!("EMQX has not answered for {}", duration(age)),
+        (None, _) => "EMQX cannot be queried".to_owned(),
+    };
+    if let Some(silent) = status.operator.silent_seconds {
+        text.extend(["; operator status is ", &duration(silent), " old"]);
+    }
+    Some(text)
 }
 
 /// What a node held when the rebalance or its own evacuation began.
@@ -362,6 +432,10 @@ fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> 
             role: Some(node.role),
             ready: node.ready,
             serving: node.serving,
+            healthy: node.pod.as_ref().and_then(|pod| {
+                let key = (status.instance.namespace.clone(), pod.as_str().to_owned());
+                world.pods.get(&key).map(|seen| seen.value.containers_ready || seen.value.ready)
+            }),
             part: node.part,
             state: standing(node).0,
             tone: standing(node).1,
@@ -432,7 +506,7 @@ pub fn stage_words(stage: &Stage, theme: Theme) -> String {
 }
 
 /// The short state, with the remaining seconds of a known wait.
-fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, theme: Theme) {
+fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<(u64, bool)>, theme: Theme) {
     match row.part {
         // A problem of a participant has priority over its part.
         _ if row.tone == Tone::Bad => {}
@@ -443,6 +517,9 @@ fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, theme: T
             };
             row.emqx_state = Some(evacuation.state.clone());
             row.state = stage_words(&evacuation.stage, theme);
+            if evacuation.stage == Stage::WaitHealthCheck && row.serving == Some(true) {
+                row.leaving = Some("leaving".to_owned());
+            }
             if evacuation.stage == Stage::Prohibiting {
                 row.tone = Tone::Good;
             }
@@ -454,8 +531,11 @@ fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<u64>, theme: T
         Some(part @ Part::Donor) => {
             row.tone = Tone::Warning;
             part.as_str().clone_into(&mut row.state);
-            if let Some(left) = waits {
+            if let Some((left, health)) = waits {
                 row.state = format!("{} {left}s", part.as_str());
+                if health && row.serving == Some(true) {
+                    row.leaving = Some(format!("leaving {left}s"));
+                }
             }
         }
         Some(part @ Part::Recipient) => {

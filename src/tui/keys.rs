@@ -70,6 +70,16 @@ pub enum Command {
     Right,
     /// To the next line of a recording.
     Step,
+    /// To the line before of a recording.
+    StepBack,
+    /// To the next mark of a recording.
+    NextMark,
+    /// To the mark before of a recording.
+    LastMark,
+    /// To the beginning of a recording.
+    Begin,
+    /// To the end of a recording.
+    End,
 }
 
 /// Where a key has its meaning.
@@ -163,6 +173,14 @@ pub const BINDINGS: &[Binding] = &[
         Needs::Tape,
         key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step")),
     ),
+    with(
+        Needs::Tape,
+        key(&[","], Command::StepBack, EVERYWHERE, "to the line before of the recording", None),
+    ),
+    with(Needs::Tape, key(&["n"], Command::NextMark, EVERYWHERE, "to the next mark", Some("next mark"))),
+    with(Needs::Tape, key(&["N"], Command::LastMark, EVERYWHERE, "to the mark before", None)),
+    with(Needs::Tape, key(&["Home"], Command::Begin, EVERYWHERE, "to the beginning of the recording", None)),
+    with(Needs::Tape, key(&["End"], Command::End, EVERYWHERE, "to the end of the recording", None)),
     with(Needs::Tape, key(&["h", "Left"], Command::Left, ONE, "10 s back", None)),
     with(Needs::Tape, key(&["l", "Right"], Command::Right, ONE, "10 s on", Some("on"))),
     with(Needs::Tape, key(&["+", "="], Command::More, EVERYWHERE, "play faster", Some("faster"))),
@@ -171,8 +189,10 @@ pub const BINDINGS: &[Binding] = &[
     key(&["Down", "j"], Command::Down, EVERYWHERE, "down", None),
     key(&["Left", "h"], Command::Left, &[Place::Plan], "a smaller value (or type one)", Some("change")),
     key(&["Right", "l"], Command::Right, &[Place::Plan], "a larger value", None),
-    key(&["g", "Home"], Command::Top, EVERYWHERE, "to the first", None),
-    key(&["G", "End"], Command::Bottom, EVERYWHERE, "to the last", None),
+    key(&["g"], Command::Top, EVERYWHERE, "to the first", None),
+    key(&["G"], Command::Bottom, EVERYWHERE, "to the last", None),
+    with(Needs::Live, key(&["Home"], Command::Top, EVERYWHERE, "to the first", None)),
+    with(Needs::Live, key(&["End"], Command::Bottom, EVERYWHERE, "to the last", None)),
     key(&["PageUp", "Ctrl-b"], Command::PageUp, EVERYWHERE, "a page up", None),
     key(&["PageDown", "Ctrl-f"], Command::PageDown, EVERYWHERE, "a page down", None),
     key(&["Tab"], Command::Focus, ONE, "to the notices, and back", None),

@@ -19,6 +19,7 @@ pub mod history;
 pub mod keys;
 pub mod log;
 pub mod marks;
+pub mod mouse;
 pub mod msg;
 pub mod order;
 pub mod player;

@@ -1,6 +1,6 @@
 //! What comes into the one loop, and what goes out of it.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::Timestamp;
 
 use crate::error::Problem;
@@ -13,6 +13,8 @@ use crate::plan::tape::Told;
 pub enum Msg {
     /// A key was pressed.
     Key(KeyEvent),
+    /// The mouse was moved, clicked, or its wheel turned.
+    Mouse(MouseEvent),
     /// The terminal has another size.
     Resize,
     /// Something was learned; of EMQX's facts, about which cluster.
@@ -64,6 +66,12 @@ pub enum Play {
     Speed(f64),
     /// To the next line, and stop there.
     Step,
+    /// To the line before, and stop there.
+    StepBack,
+    /// To the next mark, or the one before.
+    Mark(bool),
+    /// To the beginning.
+    Begin,
     /// So many seconds on, or back.
     Jump(i64),
     End,

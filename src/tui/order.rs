@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use super::board::Row;
+use crate::model::Part;
 
 /// A column by which rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,10 +16,11 @@ pub enum SortBy {
     Rate,
     /// By sessions, most first.
     Sessions,
+    /// By part, donors first, then by state.
     State,
     Role,
     Set,
-    /// By readiness, unready first.
+    /// By the health of pods, unhealthy first.
     Ready,
     /// By serving, those outside first.
     Serving,
@@ -43,10 +45,12 @@ impl SortBy {
         Self::Memory,
     ];
 
+    /// The next of these columns, in the order of [`Self::ALL`].
     #[must_use]
-    pub fn next(self) -> Self {
+    pub fn next(self, visible: &[Self]) -> Self {
         let place = Self::ALL.iter().position(|it| *it == self).unwrap_or(0);
-        Self::ALL[(place + 1) % Self::ALL.len()]
+        let all = Self::ALL.iter().cycle().skip(place + 1).take(Self::ALL.len());
+        all.copied().find(|it| visible.contains(it)).unwrap_or_default()
     }
 
     /// As it is written.
@@ -56,11 +60,11 @@ impl SortBy {
             Self::Connections => "connections",
             Self::Rate => "change",
             Self::Sessions => "sessions",
-            Self::State => "state",
+            Self::State => "state, donors first",
             Self::Role => "role",
             Self::Set => "set",
             Self::Ready => "ready",
-            Self::Serving => "serving",
+            Self::Serving => "in the Service",
             Self::Version => "version",
             Self::Memory => "memory",
         }
@@ -73,14 +77,24 @@ impl SortBy {
             Self::Connections => other.connections.cmp(&one.connections),
             Self::Rate => rate(other).total_cmp(&rate(one)),
             Self::Sessions => other.sessions.cmp(&one.sessions),
-            Self::State => one.state.cmp(&other.state),
+            Self::State => part(one).cmp(&part(other)).then_with(|| one.state.cmp(&other.state)),
             Self::Role => one.role.cmp(&other.role),
             Self::Set => one.set.cmp(&other.set),
-            Self::Ready => one.ready.cmp(&other.ready),
+            Self::Ready => one.healthy.cmp(&other.healthy),
             Self::Serving => one.serving.cmp(&other.serving),
             Self::Version => one.version.cmp(&other.version),
             Self::Memory => bytes(other.memory.as_deref()).total_cmp(&bytes(one.memory.as_deref())),
         }
+    }
+}
+
+/// The place of a row by its part: those that lose clients first.
+fn part(row: &Row) -> u8 {
+    match row.part {
+        Some(Part::Evacuating) => 0,
+        Some(Part::Donor) => 1,
+        Some(Part::Recipient) => 2,
+        None => 3,
     }
 }
 

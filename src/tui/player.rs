@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hands::{Lines, OpenTape};
 use super::msg::{Msg, Play};
-use super::state::State;
+use super::state::{Route, Setup, State};
 use super::update::update;
 use crate::error::Problem;
 use crate::plan::tape::{HOLE, Told};
@@ -28,6 +28,23 @@ impl Player {
     pub fn new(open: OpenTape, begin: Timestamp, speed: f64) -> Result<Self, Problem> {
         let lines = open()?.peekable();
         Ok(Self { open, lines, begin, at: begin, last: begin, speed, paused: false })
+    }
+
+    /// Plays the whole recording once, unseen, for its end and its marks.
+    pub fn survey(&self, setup: &Setup) -> Result<Route, Problem> {
+        let mut state = State::new(setup.clone());
+        let (mut steps, mut end) = (Vec::new(), self.begin);
+        // A line that cannot be read is reported when it is played.
+        for told in (self.open)()?.flatten() {
+            end = end.max(told.at);
+            if told.change && steps.last().is_none_or(|last| *last < told.at) {
+                steps.push(told.at);
+            }
+            update(&mut state, Msg::Told(told));
+        }
+        update(&mut state, Msg::Over);
+        let marks = state.here().into_iter().flat_map(|cluster| cluster.marks.iter()).cloned().collect();
+        Ok(Route { begin: self.begin, end, marks, steps })
     }
 
     /// Whether time goes on by itself.
@@ -80,6 +97,15 @@ impl Player {
         update(state, Msg::Tick(self.at));
     }
 
+    /// Back is the beginning again, and from there on.
+    fn back_to(&mut self, state: &mut State, to: Timestamp) -> Result<(), Problem> {
+        self.lines = (self.open)()?.peekable();
+        self.at = self.begin;
+        update(state, Msg::Rewound);
+        self.go(state, to);
+        Ok(())
+    }
+
     /// What the user wants.
     pub fn play(&mut self, state: &mut State, play: Play) -> Result<(), Problem> {
         match play {
@@ -100,15 +126,36 @@ impl Player {
             }
             Play::Jump(seconds) => {
                 let to = (self.at + SignedDuration::from_secs(seconds)).max(self.begin);
-                self.lines = (self.open)()?.peekable();
-                self.at = self.begin;
-                update(state, Msg::Rewound);
-                self.go(state, to);
+                self.back_to(state, to)?;
             }
             Play::End => {
                 let far =
                     self.at.checked_add(SignedDuration::from_hours(24 * 3650)).unwrap_or(Timestamp::MAX);
                 self.take(state, far);
+                self.at = self.last;
+                update(state, Msg::Tick(self.at));
+            }
+            Play::Begin => self.back_to(state, self.begin)?,
+            Play::StepBack => {
+                self.paused = true;
+                let at = self.at;
+                let before: Vec<Timestamp> =
+                    state.route.iter().flat_map(|route| &route.steps).copied().collect();
+                if let Some(to) = before.into_iter().rfind(|step| *step < at) {
+                    self.back_to(state, to)?;
+                }
+            }
+            Play::Mark(forward) => {
+                let at = self.at;
+                let marks: Vec<Timestamp> =
+                    state.route.iter().flat_map(|route| &route.marks).map(|mark| mark.at).collect();
+                if forward {
+                    if let Some(to) = marks.into_iter().find(|mark| *mark > at) {
+                        self.go(state, to);
+                    }
+                } else if let Some(to) = marks.into_iter().rfind(|mark| *mark < at) {
+                    self.back_to(state, to)?;
+                }
             }
         }
         Ok(())

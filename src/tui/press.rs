@@ -47,10 +47,10 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 /// A key that would act says why it does not.
 fn why_not(state: &mut State, key: KeyEvent) {
     let acts = matches!(key.code, KeyCode::Char('a' | 'x'));
-    if acts && state.setup.read_only {
+    if acts && state.setup.playback.is_some() {
+        state.say(Tone::Warning, "replay: nothing can be changed");
+    } else if acts && state.setup.read_only {
         state.say(Tone::Warning, "--read-only: nothing can be changed from here");
-    } else if acts && state.setup.playback.is_some() {
-        state.say(Tone::Warning, "this is a recording: nothing can be changed");
     } else if key.code == KeyCode::Char('x') {
         state.say(Tone::Faint, "nothing runs that could be stopped");
     } else if key.code == KeyCode::Char('a') && state.page != Page::Clusters {
@@ -180,7 +180,8 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         }
         Command::Filter => state.filtering = true,
         Command::Sort => {
-            state.order.by = state.order.by.next();
+            let by = state.order.by.next(&state.sortable.borrow());
+            state.order.by = by;
             state.order.reverse = false;
             state.arrange();
             let text = format!("sorted by {}", state.order.by.as_str());
@@ -217,6 +218,16 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
             }
             return vec![Effect::Play(Play::Step)];
         }
+        Command::StepBack => {
+            if let Some(playback) = &mut state.setup.playback {
+                playback.paused = true;
+            }
+            return vec![Effect::Play(Play::StepBack)];
+        }
+        Command::NextMark => return vec![Effect::Play(Play::Mark(true))],
+        Command::LastMark => return vec![Effect::Play(Play::Mark(false))],
+        Command::Begin => return vec![Effect::Play(Play::Begin)],
+        Command::End => return vec![Effect::Play(Play::End)],
     }
     Vec::new()
 }

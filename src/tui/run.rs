@@ -80,7 +80,7 @@ pub async fn open(opening: Opening) -> Result<Exit, Problem> {
         redraw: false,
     };
     let left = {
-        let mut screen = Screen::take()?;
+        let mut screen = Screen::take(!run.state.setup.no_mouse)?;
         run.begin();
         run.turn(&mut screen, timeout, interrupt).await?
     };
@@ -107,6 +107,9 @@ impl Loop {
             let lists = feed.lists();
             self.late.push(Box::pin(async move { Late::Lists(lists.await) }));
             self.state.recording.clone_from(&feed.live().recording);
+        }
+        if let Source::Tape(player) = &self.source {
+            self.state.route = player.survey(&self.state.setup).ok();
         }
     }
 
@@ -208,6 +211,11 @@ impl Loop {
                 self.state.refresh();
                 self.send(Msg::Key(key));
                 Ok(true)
+            }
+            Some(Ok(TerminalEvent::Mouse(event))) => {
+                self.state.refresh();
+                self.send(Msg::Mouse(event));
+                Ok(self.state.dirty)
             }
             Some(Ok(TerminalEvent::Resize(..))) => {
                 self.send(Msg::Resize);

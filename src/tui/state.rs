@@ -1,7 +1,7 @@
 //! The state of the view: the world, each cluster with its follower and history, and the user's position. Changed by
 //! [`mod@super::update`] only; read by [`super::view`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use super::form::Form;
 use super::history::History;
 use super::keys::{Needs, Place};
 use super::log::Log;
-use super::marks::Marks;
-use super::order::Order;
+use super::marks::{Mark, Marks};
+use super::mouse::Hits;
+use super::order::{Order, SortBy};
 use crate::error::Problem;
 use crate::model::{
     Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
@@ -123,11 +124,25 @@ pub struct Playback {
     pub over: bool,
 }
 
+/// A recording as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The time of its first line.
+    pub begin: Timestamp,
+    /// The time of its last line.
+    pub end: Timestamp,
+    /// What begins in it.
+    pub marks: Vec<Mark>,
+    /// The times of the lines that change something.
+    pub steps: Vec<Timestamp>,
+}
+
 /// The forecast of the plan page, or why there is none.
 pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
 
 /// What the view is opened with.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
 pub struct Setup {
     /// How it looks.
     pub theme: Theme,
@@ -139,6 +154,8 @@ pub struct Setup {
     pub server: String,
     /// Whether nothing can be changed from here.
     pub read_only: bool,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
     /// Whether there may be several clusters.
     pub many: bool,
     /// What the plan page begins with.
@@ -189,6 +206,10 @@ pub struct State {
     pub top: Cell<usize>,
     /// Lines of a page, as the view found them.
     pub lines: Cell<usize>,
+    /// The columns in sight by which rows can be sorted.
+    pub sortable: RefCell<Vec<SortBy>>,
+    /// What lies where in the table.
+    pub hits: RefCell<Hits>,
     /// Whether the keys move the notices; on the plan page, its findings.
     pub notices: bool,
     /// How many notices are scrolled over.
@@ -218,6 +239,8 @@ pub struct State {
     pub ready: bool,
     /// Where the recording stands.
     pub tape: Tape,
+    /// From where to where the recording goes, and what begins in it.
+    pub route: Option<Route>,
     /// Who follows a recording in which no cluster was seen so far.
     pub spare: Operations,
     /// Whether the board is older than the world.
@@ -246,6 +269,8 @@ impl State {
             cluster: 0,
             top: Cell::new(0),
             lines: Cell::new(10),
+            sortable: RefCell::new(SortBy::ALL.to_vec()),
+            hits: RefCell::default(),
             notices: false,
             back: 0,
             wide: false,
@@ -261,6 +286,7 @@ impl State {
             stopped: Vec::new(),
             ready: false,
             tape: Tape::default(),
+            route: None,
             spare: Operations::all(),
             stale: true,
             dirty: true,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use base64::Engine as _;
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::EventStream;
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture, EventStream};
 use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::DefaultTerminal;
@@ -24,12 +24,14 @@ pub(super) struct Screen {
     keys: Option<EventStream>,
     /// Whether the window's title is ours.
     titled: bool,
+    /// Whether the mouse is ours.
+    mouse: bool,
 }
 
 impl Screen {
     /// Takes the terminal.
-    pub(super) fn take() -> Result<Self, Problem> {
-        let mut screen = Self { terminal: None, keys: None, titled: false };
+    pub(super) fn take(mouse: bool) -> Result<Self, Problem> {
+        let mut screen = Self { terminal: None, keys: None, titled: false, mouse };
         screen.on()?;
         Ok(screen)
     }
@@ -38,6 +40,9 @@ impl Screen {
         show_the_cursor_on_a_panic();
         let terminal = ratatui::try_init().map_err(|error| lost(&error))?;
         self.terminal = Some(terminal);
+        if self.mouse {
+            execute!(io::stdout(), EnableMouseCapture).map_err(|error| lost(&error))?;
+        }
         self.keys = Some(EventStream::new());
         Ok(())
     }
@@ -48,6 +53,9 @@ impl Screen {
             // The title before ours comes back (XTWINOPS 23).
             let mut out = io::stdout();
             let _ = write!(out, "\u{1b}[23;2t").and_then(|()| out.flush());
+        }
+        if self.mouse {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
         }
         if self.terminal.take().is_some() {
             // A terminal that is lost cannot be given back.
@@ -76,7 +84,7 @@ impl Screen {
 
     /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell says `fg`.
     pub(super) fn suspend(&mut self) -> Result<(), Problem> {
-        let _ = execute!(io::stdout(), Show);
+        let _ = execute!(io::stdout(), DisableMouseCapture, Show);
         ratatui::try_restore().map_err(|error| lost(&error))?;
         #[cfg(unix)]
         {
@@ -93,6 +101,9 @@ impl Screen {
         let _ = disable_raw_mode();
         enable_raw_mode().map_err(|error| lost(&error))?;
         execute!(io::stdout(), EnterAlternateScreen, Hide).map_err(|error| lost(&error))?;
+        if self.mouse {
+            execute!(io::stdout(), EnableMouseCapture).map_err(|error| lost(&error))?;
+        }
         self.anew()
     }
 
@@ -131,7 +142,7 @@ fn show_the_cursor_on_a_panic() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let _ = execute!(io::stdout(), Show);
+            let _ = execute!(io::stdout(), DisableMouseCapture, Show);
             usual(panic);
         }));
     });

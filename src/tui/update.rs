@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::mouse::mouse;
 use super::msg::{Done, Effect, Msg};
 use super::press::press;
 use super::state::{Cluster, Page, State};
@@ -17,6 +18,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             state.dirty = true;
             return press(state, key);
         }
+        Msg::Mouse(event) => state.dirty |= mouse(state, event),
         Msg::Resize => state.dirty = true,
         Msg::Facts(now, facts) => learn(state, now, facts),
         Msg::Ready(now) => {

@@ -48,6 +48,7 @@ pub(crate) fn setup() -> Setup {
         place: "prod-eu".into(),
         server: String::new(),
         read_only: false,
+        no_mouse: false,
         many: false,
         strategy: strategy(),
         backend: Asked::Auto,
@@ -235,6 +236,8 @@ impl Bench {
                 "Down" => KeyEvent::new(KeyCode::Down, KeyModifiers::NONE),
                 "Left" => KeyEvent::new(KeyCode::Left, KeyModifiers::NONE),
                 "Right" => KeyEvent::new(KeyCode::Right, KeyModifiers::NONE),
+                "Home" => KeyEvent::new(KeyCode::Home, KeyModifiers::NONE),
+                "End" => KeyEvent::new(KeyCode::End, KeyModifiers::NONE),
                 "Backspace" => KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE),
                 "Ctrl-c" => KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
                 letter => {

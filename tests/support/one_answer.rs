@@ -47,6 +47,7 @@ impl Outputs {
             place: String::new(),
             server: String::new(),
             read_only: true,
+            no_mouse: true,
             many: false,
             strategy: Strategy::default(),
             backend: Asked::Auto,

@@ -129,6 +129,9 @@ fn of<'a>(board: &'a Board, row: &Row) -> Option<&'a NodeRow> {
 }
 
 fn sentences(state: &State, board: &Board, row: &Row) -> Vec<String> {
+    if board.unsure.is_some() {
+        return vec!["EMQX does not answer: what happens to it now is unknown".to_owned()];
+    }
     let Some(node) = of(board, row) else {
         return vec!["EMQX does not know this pod as a node".to_owned()];
     };
@@ -156,6 +159,12 @@ fn pod<'a>(state: &'a State, board: &Board, row: &Row) -> Option<&'a Pod> {
 fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
     let sources = &board.status.sources;
     let from = |source: Source| {
+        // The operator's copy is as old as the operator's status, however fresh the object is.
+        if source == Source::Kubernetes
+            && let Some(silent) = board.status.operator.silent_seconds
+        {
+            return format!("operator's status, {}", duration(silent));
+        }
         let (_, age) =
             sources.each().into_iter().find(|(it, _)| *it == source).unwrap_or((source, &sources.emqx));
         match age.age_seconds {
@@ -164,6 +173,7 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
         }
     };
     let node = of(board, row);
+    let about = if board.unsure.is_some() { "~" } else { "" };
     let counts = node.map_or(Source::Emqx, |node| node.source);
     let text = |value: Option<&str>| value.unwrap_or("?").to_owned();
     let yes = |value: Option<bool>| match value {
@@ -182,11 +192,11 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
         _ => String::new(),
     };
     let mut pairs = vec![
-        ("connections", format!("{}{goal}", count_or_unknown(row.connections)), from(counts)),
+        ("connections", format!("{about}{}{goal}", count_or_unknown(row.connections)), from(counts)),
         ("change", format!("{rate}/s"), String::new()),
-        ("sessions", format!("{}{offline}", count_or_unknown(row.sessions)), from(counts)),
+        ("sessions", format!("{about}{}{offline}", count_or_unknown(row.sessions)), from(counts)),
         ("share", own, String::new()),
-        ("serving", yes(row.serving).to_owned(), from(Source::Endpoints)),
+        ("in Service", yes(row.serving).to_owned(), from(Source::Endpoints)),
         ("ready", yes(row.ready).to_owned(), from(Source::Pods)),
         ("role", row.role.map_or("?", crate::model::Role::as_str).to_owned(), String::new()),
         ("version", text(row.version.as_deref()), String::new()),

@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::pen::Pen;
 use crate::model::Source;
-use crate::model::human::duration;
+use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
 use crate::plan::picture::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
@@ -25,6 +25,12 @@ pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narr
     let (width, height) = (pen.width(), pen.height());
     keys(state, pen, height - 1);
     let Some(board) = board else { return 1 };
+    if state.route.is_some() {
+        position(state, pen, if narrow { height - 2 } else { height - 3 });
+        if narrow {
+            return 2;
+        }
+    }
     let dot = format!(" {} ", pen.symbols().dot);
     let mut x = 1;
     for (place, (text, tone)) in ages(board, state.setup.playback.is_some()).into_iter().enumerate() {
@@ -37,6 +43,42 @@ pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narr
         x = pen.put(x, height - 2, width, &text, tone);
     }
     if narrow { 2 } else { 3 }
+}
+
+/// Where a recording stands: a bar with the marks of what begins in it, and the next mark.
+fn position(state: &State, pen: &mut Pen<'_>, y: usize) {
+    let Some(route) = &state.route else { return };
+    let width = pen.width();
+    let all = seconds_between(route.begin, route.end).max(1);
+    let at = seconds_between(route.begin, state.now).min(all);
+    let dot = pen.symbols().dot;
+    let mut text = format!("{} of {}", duration(at), duration(all));
+    let last = route.marks.iter().rfind(|mark| mark.at <= state.now);
+    let next = route.marks.iter().find(|mark| mark.at > state.now);
+    if let Some(last) = last {
+        text.extend([" ", dot, " ", &last.text]);
+    }
+    if let Some(next) = next {
+        let left = duration(seconds_between(state.now, next.at));
+        text.extend([" ", dot, " n ", &next.text, " in ", &left]);
+    }
+    let cells = width.saturating_sub(text.width() + 5).clamp(10, 80).min(width.saturating_sub(2));
+    let cell = |at: jiff::Timestamp| {
+        let part = seconds_between(route.begin, at).min(all) as f64 / all as f64;
+        (part * (cells - 1) as f64).round() as usize
+    };
+    let (mark, here) = if pen.theme.ascii { ("|", "o") } else { ("┼", "●") };
+    let (done, rule) = (pen.symbols().bar, pen.symbols().rule);
+    let now = cell(state.now);
+    for x in 0..cells {
+        let (text, tone) = if x < now { (done, Tone::Busy) } else { (rule, Tone::Faint) };
+        pen.put(1 + x, y, 1, text, tone);
+    }
+    for place in &route.marks {
+        pen.put(1 + cell(place.at), y, 1, mark, Tone::Plain);
+    }
+    pen.put(1 + now, y, 1, here, Tone::Strong);
+    pen.put(cells + 3, y, width.saturating_sub(cells + 4), &text, Tone::Faint);
 }
 
 fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {

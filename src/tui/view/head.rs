@@ -20,6 +20,7 @@ use crate::plan::evacuation::follow::Emptied;
 use crate::plan::follow::Run;
 use crate::plan::judge;
 use crate::plan::picture::SourceState;
+use crate::plan::status::copied;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::words as upgrade_words;
 use crate::plan::words;
@@ -196,6 +197,13 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
     if let Some(alarm) = board.alarm() {
         return ("STOP IT:".to_owned(), Tone::Bad, alarm.reason.clone(), Tone::Bad);
     }
+    if let Some(unsure) = &board.unsure {
+        let before = match status.operation {
+            Operation::None => String::new(),
+            operation => format!("; {} before that", operation.as_str()),
+        };
+        return ("NOT SURE".to_owned(), Tone::Warning, format!("{unsure}{before}"), Tone::Plain);
+    }
     let verdict = Tone::of(status.verdict);
     if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
         let headline = images(upgrade, arrow);
@@ -248,6 +256,12 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
                 let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
+            }
+            if let Some(past) = board.past.as_ref().filter(|_| sound && board.run.is_none()) {
+                let word = words::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                let ago = duration(seconds_between(past.ended, board.now));
+                let text = format!("{ago} ago, {}: {}", past.name, past.message);
+                return (word, Tone::of(past.verdict), text, Tone::Plain);
             }
             if let Some(run) = board.run.as_ref() {
                 let text = match run.ended {
@@ -333,12 +347,18 @@ fn evacuation(board: &Board) -> Option<&Emptied> {
 }
 
 fn percent(board: &Board) -> Option<u8> {
+    if board.unsure.is_some() {
+        return None;
+    }
     let other = || upgrade(board).map(|run| run.percent).or_else(|| evacuation(board).map(|it| it.percent));
     board.status.percent.or_else(other)
 }
 
 /// When it ends, on the user's clock.
 fn ends(state: &State, board: &Board) -> Option<String> {
+    if board.unsure.is_some() {
+        return None;
+    }
     let other = || upgrade(board).map(|run| run.seconds).or_else(|| evacuation(board).map(|it| it.seconds));
     let left = board.status.eta_seconds.or_else(|| other().flatten())?;
     let seconds = i64::try_from(left).ok()?.min(100 * 365 * 86_400);
@@ -411,6 +431,10 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     if let (Some(age), SourceState::Unreachable | SourceState::Stale) = (emqx.age_seconds, emqx.state) {
         let word = if emqx.state == SourceState::Stale { "silent" } else { "LOST" };
         numbers.push((format!("EMQX {word}: numbers {} old", duration(age)), Tone::Bad));
+    } else if let (Some(_), Some(silent)) = (&board.unsure, status.operator.silent_seconds)
+        && copied(status)
+    {
+        numbers.push((format!("the operator's numbers, {} old", duration(silent)), Tone::Warning));
     }
     if let Some(run) = upgrade(board) {
         let toned = |fact: String| {
@@ -419,8 +443,9 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
         };
         numbers.extend(upgrade_words::facts(run).into_iter().map(toned));
     } else {
-        let connected = count_or_unknown(status.totals.connections);
-        match active(board).and_then(words::missing) {
+        let about = if board.unsure.is_some() && status.totals.connections.is_some() { "~" } else { "" };
+        let connected = format!("{about}{}", count_or_unknown(status.totals.connections));
+        match active(board).filter(|_| board.unsure.is_none()).and_then(words::missing) {
             Some(missing) if missing.starts_with("none") => {
                 numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
             }
@@ -433,7 +458,9 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
             None => numbers.push((format!("{connected} connected"), Tone::Plain)),
         }
     }
-    if let Some(ratio) = active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9) {
+    if let Some(ratio) =
+        active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9 && board.unsure.is_none())
+    {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
         numbers.push((text, if board.alarm().is_some() { Tone::Bad } else { Tone::Warning }));
     }
@@ -468,10 +495,15 @@ fn active(board: &Board) -> Option<&Run> {
 /// `32 of 78 rounds`.
 fn rounds(board: &Board, run: &Run) -> Option<String> {
     let left = run.left.filter(|_| run.ended.is_none())?;
-    Some(match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| *all >= left.rounds) {
-        Some(all) => format!("{} of {}", count(all - left.rounds), plural(all, "round")),
-        None => format!("{} to go", plural(left.rounds, "round")),
-    })
+    Some(
+        match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| {
+            // Where the start was not seen, the rounds before the first look are not known.
+            *all >= left.rounds && run.counted_since.is_none()
+        }) {
+            Some(all) => format!("{} of {}", count(all - left.rounds), plural(all, "round")),
+            None => format!("{} to go", plural(left.rounds, "round")),
+        },
+    )
 }
 
 /// One column: name and state, then the message, then the numbers.

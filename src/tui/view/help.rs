@@ -1,33 +1,88 @@
-//! The keys, from the same table that drives them.
+//! The keys, from the same table that drives them, and what marks, colours and states mean.
 //!
 //! ```text
 //!  KEYS                                             any key closes
-//!  Enter        look at the node
-//!  p            what a rebalance would do
+//!  Enter        show the node               ╎  the goal of the node
+//!  p            what a rebalance would do   ░  clients that are gone since the start
 //! ```
 
 use ratatui::widgets::{Clear, Widget};
+use unicode_width::UnicodeWidthStr;
 
 use super::pen::Pen;
-use crate::output::theme::Tone;
+use crate::output::theme::{Theme, Tone};
 use crate::tui::keys;
 use crate::tui::state::State;
 
+/// A line of the help: what is explained, in its own look, and its meaning.
+type Entry = (String, Tone, &'static str);
+
+/// From this width on, keys and legend stand side by side.
+const TWO_COLUMNS: usize = 100;
+
+/// What marks, colours and states mean.
+fn legend(theme: Theme) -> Vec<Entry> {
+    let symbols = theme.symbols();
+    let entry = |what: &str, tone: Tone, means: &'static str| (what.to_owned(), tone, means);
+    vec![
+        entry(symbols.goal, Tone::Plain, "the goal of a node; without an operation the mean"),
+        entry(symbols.goes, Tone::Warning, "clients that are gone since the start"),
+        entry(symbols.comes, Tone::Busy, "clients that arrived since the start"),
+        entry("~", Tone::Faint, "a number that is not of now: EMQX does not answer"),
+        entry("?", Tone::Faint, "unknown, which is not 0"),
+        entry("orange", Tone::Warning, "loses clients, or needs a thought first"),
+        entry("blue", Tone::Busy, "receives clients, or is in progress"),
+        entry("red, bold", Tone::Bad, "went wrong: act"),
+        entry("green", Tone::Good, "reached its goal"),
+        entry("donor", Tone::Warning, "loses clients to recipients"),
+        entry("recipient", Tone::Busy, "receives the clients of donors"),
+        entry("leaving Service", Tone::Warning, "load balancers get time to notice"),
+        entry("disconnecting", Tone::Warning, "EMQX disconnects its clients"),
+        entry("session takeover", Tone::Warning, "clients get time to continue their sessions"),
+        entry("moving sessions", Tone::Warning, "sessions without a client move"),
+        entry(&format!("{} empty", symbols.done), Tone::Good, "holds nothing and refuses clients"),
+        entry("next", Tone::Plain, "is emptied after the present one"),
+        entry("waiting", Tone::Faint, "is emptied later"),
+        entry("serving", Tone::Good, "the Service routes clients to it"),
+    ]
+}
+
 /// Draws them over the page.
 pub(super) fn draw(state: &State, top: usize, pen: &mut Pen<'_>) {
-    let bindings: Vec<_> = keys::at(state.page, |needs| state.can(needs)).collect();
-    let height = pen.height().min(bindings.len() + 3);
+    let keys: Vec<Entry> = keys::at(state.page, |needs| state.can(needs))
+        .map(|binding| (binding.keys.join(" "), Tone::Strong, binding.what))
+        .collect();
+    let mut legend = legend(pen.theme);
+    let two = pen.width() >= TWO_COLUMNS;
+    let mut left = keys;
+    if !two {
+        left.push((String::new(), Tone::Plain, ""));
+        left.append(&mut legend);
+    }
+    let lines = left.len().max(legend.len());
+    let height = pen.height().min(lines + 3);
     let y = (pen.height() - height) / 2;
     let mut place = window(pen, y, height);
     let width = place.width();
     let room = height.saturating_sub(3);
-    let top = top.min(bindings.len().saturating_sub(room));
-    let more = if bindings.len() > room { "j k more, any other key closes" } else { "any key closes" };
+    let top = top.min(lines.saturating_sub(room));
+    let more = if lines > room { "j k more, any other key closes" } else { "any key closes" };
     place.put(2, 1, width, "KEYS", Tone::Strong);
     place.right(0, 1, width - 2, more, Tone::Faint);
-    for (line, binding) in bindings.iter().skip(top).take(room).enumerate() {
-        place.put(2, 2 + line, 14, &binding.keys.join(" "), Tone::Strong);
-        place.put(17, 2 + line, width.saturating_sub(18), binding.what, Tone::Plain);
+    let half = if two { width / 2 } else { width };
+    column(&mut place.part(2, 2, half - 3, room), &left, top, 13);
+    if two {
+        place.put(half, 1, width - half, "LEGEND", Tone::Strong);
+        column(&mut place.part(half, 2, width - half - 1, room), &legend, top, 17);
+    }
+}
+
+fn column(pen: &mut Pen<'_>, entries: &[Entry], top: usize, name: usize) {
+    let (width, height) = (pen.width(), pen.height());
+    for (line, (what, tone, means)) in entries.iter().skip(top).take(height).enumerate() {
+        pen.put(0, line, width, what, *tone);
+        let x = (name + 2).max(what.width() + 1);
+        pen.put(x, line, width.saturating_sub(x), means, Tone::Plain);
     }
 }
 

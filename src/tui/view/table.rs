@@ -10,13 +10,13 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Pen, bar, spark};
+use super::pen::{Pen, bar, narrow as narrow_cell, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
-use crate::plan::picture::{SourceAge, SourceState};
 use crate::plan::upgrade::run::{Run as Upgrade, Step};
 use crate::tui::board::{Board, Group, Line, Row};
+use crate::tui::mouse::Hits;
 use crate::tui::order::SortBy;
 use crate::tui::state::State;
 
@@ -91,6 +91,8 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
     let room = height.saturating_sub(header + if legend.is_some() { 2 } else { 0 });
     state.lines.set(room);
     let columns = columns(state, board, pen, narrow);
+    let by: Vec<SortBy> = columns.iter().filter_map(|column| sort_of(column.kind)).collect();
+    state.sortable.replace(by);
     if header > 0 {
         titles(state, pen, &columns);
     }
@@ -103,6 +105,18 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
     let at = place_of(board, state.cursor);
     let top = scrolled(state.top.get(), at, room, board.lines.len());
     state.top.set(top);
+    let left = pen.area.x;
+    let places = columns.iter().filter_map(|it| {
+        let end = it.x + it.width + if it.kind == Kind::Connections { 4 } else { 1 };
+        Some((left + narrow_cell(it.x)..left + narrow_cell(end), sort_of(it.kind)?))
+    });
+    state.hits.replace(Hits {
+        header: (header > 0).then_some(pen.area.y),
+        columns: places.collect(),
+        rows: pen.area.y + narrow_cell(header),
+        lines: room,
+        right: left + pen.area.width,
+    });
     let titles = board.lines.iter().take(top).filter(|line| matches!(line, Line::Title(_))).count();
     let mut row_number = top - titles;
     for (line, place) in board.lines.iter().skip(top).take(room).zip(header..) {
@@ -188,7 +202,8 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String, String)> {
 fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Column> {
     let widths = &board.widths;
     let number = |of: fn(&Row) -> Option<u64>| {
-        board.rows.iter().filter_map(of).max().map_or(1, |most| count(most).width())
+        let unsure = usize::from(board.unsure.is_some());
+        board.rows.iter().filter_map(of).max().map_or(1, |most| count(most).width() + unsure)
     };
     let connections = number(|row| row.connections).max(if narrow { 11 } else { 5 });
     let sessions = number(|row| row.sessions).max(8);
@@ -204,8 +219,8 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
         (Kind::Bar, 10, !narrow),
         (Kind::Note, widths.note.min(24), widths.note > 0 && !narrow),
         (Kind::Spark, 7, !narrow),
-        (Kind::Serving, 7, !narrow),
-        (Kind::Ready, 5, !narrow),
+        (Kind::Serving, widths.service.max(6), !narrow),
+        (Kind::Ready, 5, !narrow && widths.unhealthy),
         (Kind::Share, 5, !narrow),
         (Kind::Version, widths.version.max(7), widths.versions),
         (Kind::Role, 9, widths.roles || all),
@@ -213,10 +228,19 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
         (Kind::Version, widths.version.max(7), all && !widths.versions),
         (Kind::Set, widths.set.clamp(3, 40), all),
     ];
+    // The column by which the rows are sorted stays in sight.
+    let mut wanted = wanted.to_vec();
+    wanted[1..].sort_by_key(|(kind, ..)| !sort_of(*kind).is_some_and(|it| sorted(state, it)));
     let room = pen.width().saturating_sub(4);
     let mut used = 0;
     let mut chosen: Vec<(Kind, usize)> = Vec::new();
-    for (kind, width, wish) in wanted {
+    for (kind, width, wish) in &wanted {
+        // The mark of the order always has its place.
+        let width = if sort_of(*kind).is_some_and(|it| sorted(state, it)) {
+            (*width).max(title_of(*kind, pen.theme.ascii).width() + 1)
+        } else {
+            *width
+        };
         let need = width
             + if chosen.is_empty() {
                 0
@@ -227,12 +251,12 @@ fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Col
             };
         if *wish && used + need <= room {
             used += need;
-            chosen.push((*kind, *width));
+            chosen.push((*kind, width));
         }
     }
     // What is left makes bars and sparklines easier to read.
     let mut left = room - used;
-    for (kind, most) in [(Kind::Bar, 32), (Kind::Spark, 24), (Kind::Bar, 48)] {
+    for (kind, most) in [(Kind::Bar, 32), (Kind::Spark, 24), (Kind::Bar, 48), (Kind::Spark, 40)] {
         if let Some((_, width)) = chosen.iter_mut().find(|(it, _)| *it == kind) {
             let more = left.min(most.max(*width) - *width);
             *width += more;
@@ -270,34 +294,41 @@ fn sort_of(kind: Kind) -> Option<SortBy> {
     })
 }
 
+/// Whether the rows are in the order of this column, other than by default.
+fn sorted(state: &State, column: SortBy) -> bool {
+    column == state.order.by && (state.order.by != SortBy::Name || state.order.reverse)
+}
+
+/// The title of a column; empty where there is none.
+fn title_of(kind: Kind, ascii: bool) -> &'static str {
+    match kind {
+        Kind::Node => "NODE",
+        Kind::Order => "GOES",
+        Kind::Role => "ROLE",
+        Kind::Set => "SET",
+        Kind::Ready => "READY",
+        Kind::Serving => "IN SVC",
+        Kind::State => "STATE",
+        Kind::Connections => "CONNECTIONS",
+        Kind::Bar | Kind::Note => "",
+        Kind::Rate if ascii => "+-/s",
+        Kind::Rate => "± /s",
+        Kind::Sessions => "SESSIONS",
+        Kind::Share => "SHARE",
+        Kind::Memory => "MEMORY",
+        Kind::Version => "VERSION",
+        Kind::Spark => "3 MIN",
+    }
+}
+
 fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
     let ascii = pen.theme.ascii;
     for column in columns {
-        let text = match column.kind {
-            Kind::Node => "NODE",
-            Kind::Order => "GOES",
-            Kind::Role => "ROLE",
-            Kind::Set => "SET",
-            Kind::Ready => "READY",
-            Kind::Serving => "SERVING",
-            Kind::State => "STATE",
-            Kind::Connections => "CONNECTIONS",
-            Kind::Bar | Kind::Note => continue,
-            Kind::Rate => {
-                if ascii {
-                    "+-/s"
-                } else {
-                    "± /s"
-                }
-            }
-            Kind::Sessions => "SESSIONS",
-            Kind::Share => "SHARE",
-            Kind::Memory => "MEMORY",
-            Kind::Version => "VERSION",
-            Kind::Spark => "3 MIN",
-        };
-        let sorted = sort_of(column.kind) == Some(state.order.by)
-            && (state.order.by != SortBy::Name || state.order.reverse);
+        let text = title_of(column.kind, ascii);
+        if text.is_empty() {
+            continue;
+        }
+        let sorted = sort_of(column.kind).is_some_and(|it| sorted(state, it));
         let mark = match (sorted, state.order.reverse, ascii) {
             (false, _, _) => "",
             (true, false, false) => "▾",
@@ -384,11 +415,11 @@ fn draw_row(
         Some(false) => ("no".to_owned(), Tone::Warning),
         None => unknown.clone(),
     };
-    let sources = &board.status.sources;
-    let old = |age: &SourceAge| if age.state == SourceState::Ok { Tone::Plain } else { Tone::Faint };
-    let known = old(if board.from_emqx() { &sources.emqx } else { &sources.kubernetes });
+    // Numbers that are not those of now are marked with a sign, not by their colour alone.
+    let unsure = board.unsure.is_some();
     let number = |value: Option<u64>| match value {
-        Some(value) => (count(value), known),
+        Some(value) if unsure => (format!("~{}", count(value)), Tone::Faint),
+        Some(value) => (count(value), Tone::Plain),
         None => (count_or_unknown(None), Tone::Faint),
     };
     for Column { kind, x, width } in columns.iter().copied() {
@@ -397,8 +428,11 @@ fn draw_row(
             Kind::Order => (row.order.map(ordinal).unwrap_or_default(), Tone::Faint),
             Kind::Role => (row.role.map_or("?", crate::model::Role::as_str).to_owned(), Tone::Plain),
             Kind::Set => (row.set.clone().unwrap_or_else(|| "?".to_owned()), Tone::Faint),
-            Kind::Ready => yes_no(row.ready),
-            Kind::Serving => yes_no(row.serving),
+            Kind::Ready => yes_no(row.healthy),
+            Kind::Serving => match &row.leaving {
+                Some(leaving) => (leaving.clone(), Tone::Warning),
+                None => yes_no(row.serving),
+            },
             Kind::State => (row.state.clone(), row.tone),
             Kind::Connections => number(row.connections),
             Kind::Bar => {
@@ -410,6 +444,7 @@ fn draw_row(
                 let scale = row.scale.unwrap_or(board.scale);
                 (bar(width, row.connections.unwrap_or(0), scale, row.start, row.goal, theme), tone)
             }
+            Kind::Rate if unsure => unknown.clone(),
             Kind::Rate => rate(row.rate, theme),
             Kind::Sessions => number(row.sessions),
             Kind::Share => row.share.map_or(unknown.clone(), |part| (share(part), Tone::Plain)),
@@ -425,6 +460,7 @@ fn draw_row(
                 (spark(&values, board.scale, theme), Tone::Plain)
             }
         };
+        let tone = if unsure && !(here && kind == Kind::Node) { Tone::Faint } else { tone };
         let right =
             matches!(kind, Kind::Connections | Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory);
         if right {

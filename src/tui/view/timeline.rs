@@ -97,9 +97,11 @@ fn steps(board: &Board) -> Vec<Step> {
 fn rebalance(board: &Board, run: &Run) -> Vec<Step> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let strategy = run.strategy.as_ref();
+    // Where the start was not seen, the rounds before the first look are not known.
+    let whole = board.goals.as_ref().and_then(|goals| goals.rounds).filter(|_| run.counted_since.is_none());
     let all = [
         ("wait", Stage::WaitHealthCheck, strategy.map(|it| it.wait_health_check_seconds)),
-        ("evict", Stage::EvictingConns, board.goals.as_ref().and_then(|goals| goals.rounds)),
+        ("evict", Stage::EvictingConns, whole),
         ("takeover", Stage::WaitTakeover, strategy.map(|it| it.wait_takeover_seconds)),
         ("sessions", Stage::EvictingSessions, None),
     ];

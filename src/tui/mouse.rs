@@ -1,0 +1,85 @@
+//! The mouse: the wheel moves the cursor, a click selects a row or sorts by a column. What lies where is written down by the
+//! view when it draws.
+
+use std::ops::Range;
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+
+use super::board::Line;
+use super::order::SortBy;
+use super::state::{Overlay, Page, State};
+
+/// Rows by which a step of the wheel moves.
+const WHEEL: usize = 3;
+
+/// What lies where in the table, in cells of the screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// The line of the titles.
+    pub header: Option<u16>,
+    /// The columns that can be sorted by.
+    pub columns: Vec<(Range<u16>, SortBy)>,
+    /// The first line of rows.
+    pub rows: u16,
+    /// The number of lines for rows.
+    pub lines: usize,
+    /// The column behind the table.
+    pub right: u16,
+}
+
+/// Takes a movement of the mouse in; `true` where the picture changed.
+pub(super) fn mouse(state: &mut State, event: MouseEvent) -> bool {
+    match event.kind {
+        MouseEventKind::ScrollUp => wheel(state, false),
+        MouseEventKind::ScrollDown => wheel(state, true),
+        MouseEventKind::Down(MouseButton::Left) => click(state, event.column, event.row),
+        _ => false,
+    }
+}
+
+fn wheel(state: &mut State, down: bool) -> bool {
+    let moved = |at: usize, by: usize| if down { at + by } else { at.saturating_sub(by) };
+    match &mut state.overlay {
+        Some(Overlay::Help(top)) => *top = moved(*top, WHEEL),
+        None if state.notices => {
+            let most = state.here().map_or(0, |cluster| cluster.log.len().saturating_sub(1));
+            state.back = moved(state.back, WHEEL).min(most);
+        }
+        None if state.page == Page::Table => state.select(moved(state.cursor, WHEEL)),
+        None if state.page == Page::Clusters => {
+            state.cluster = moved(state.cluster, 1).min(state.listed().len().saturating_sub(1));
+        }
+        Some(Overlay::Confirm(_)) | None => return false,
+    }
+    true
+}
+
+fn click(state: &mut State, column: u16, line: u16) -> bool {
+    if state.overlay.is_some() || state.chart.whole || state.page != Page::Table {
+        return false;
+    }
+    let hits = state.hits.borrow().clone();
+    if column >= hits.right {
+        return false;
+    }
+    if hits.header == Some(line) {
+        let Some((_, by)) = hits.columns.iter().find(|(columns, _)| columns.contains(&column)) else {
+            return false;
+        };
+        state.order.reverse = state.order.by == *by && !state.order.reverse;
+        state.order.by = *by;
+        state.arrange();
+        return true;
+    }
+    let Some(below) = line.checked_sub(hits.rows).map(usize::from).filter(|below| *below < hits.lines) else {
+        return false;
+    };
+    let Some(board) = state.board() else { return false };
+    let at = state.top.get() + below;
+    if !matches!(board.lines.get(at), Some(Line::Row(_))) {
+        return false;
+    }
+    let before = board.lines[..at].iter().filter(|line| matches!(line, Line::Row(_))).count();
+    state.select(before);
+    true
+}
