@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args_evacuate::EvacuateSettingsArgs;
 use super::forms::FormParser;
-use super::groups::{ApplyForm, SkipArgs, WriteArgs};
+use super::groups::{ApplyForm, LimitArgs, SkipArgs, WriteArgs};
 use super::intent::InstanceName;
 use super::value;
 
@@ -46,4 +46,6 @@ pub(super) struct ScaleArgs {
     pub(super) write: WriteArgs,
     #[command(flatten)]
     pub(super) skip: SkipArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }

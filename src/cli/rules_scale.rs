@@ -2,11 +2,12 @@
 
 use super::args_evacuate::EvacuateSettingsArgs;
 use super::args_scale::ScaleArgs;
+use super::groups::LimitArgs;
 use super::intent::Output;
 use super::intent::scale::Scale;
 use super::rules::usage;
 use super::rules_evacuate::{no_server_dry_run, settings};
-use super::rules_shared::{forms, skippable, write};
+use super::rules_shared::{forms, limits, skippable, write};
 use crate::error::Problem;
 use crate::model::evacuation;
 use crate::model::scale::{FIRM, SKIPPABLE, ScaledField};
@@ -50,6 +51,7 @@ pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
     if args.undo {
         let flags = [
             ("--rebalance", args.rebalance),
+            ("limits", args.limits != LimitArgs::default()),
             ("--skip-check", !args.skip.skip_check.is_empty()),
             ("evacuation flags", args.settings != EvacuateSettingsArgs::default()),
         ];
@@ -78,6 +80,8 @@ pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
         write: write(args.write),
         skip: skippable(args.skip.skip_check, &SKIPPABLE, &firm)?,
         watch: args.watch,
+        limits: limits(&args.limits),
+        notify: args.limits.notify,
         timeout: args.timeout,
         stream,
         output,

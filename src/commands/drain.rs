@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::gather::{self, Gathered};
 use super::removal::{self, WANT, lease, release, run};
-use super::{Hands, Outcome, decide};
+use super::{Hands, Outcome, decide, limits};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
@@ -15,6 +15,7 @@ use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
 use crate::plan::drain::{Drain, Request, plan};
 use crate::plan::evacuation::Settings;
+use crate::plan::limits::Forecast;
 use crate::plan::picture::picture;
 use crate::seam::Right;
 
@@ -130,6 +131,10 @@ fn plans(
 /// Refuses what would fail half-way for want of a permission.
 async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
     for drain in planned.iter_mut() {
+        let forecast = Forecast { seconds: Some(drain.total_seconds), reconnects: None };
+        for found in limits::before(hands, &intent.limits, forecast) {
+            drain.refuse(found.id, found.message, &found.hint.unwrap_or_default());
+        }
         let rights = Right::of_drain(&drain.instance, intent.cordon);
         if let Some(missing) = removal::forbidden(hands, &rights).await {
             let hint = "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md";

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::gather::{self, Gathered};
 use super::plan::{Planning, live};
 use super::removal::{self, WANT, beat, lease, release, run};
-use super::{Hands, Outcome, decide};
+use super::{Hands, Outcome, decide, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, Write,
@@ -19,6 +19,7 @@ use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
 use crate::model::{ApiVersion, Instance, NodeName, Verdict};
 use crate::plan::evacuation::Settings;
+use crate::plan::limits::Forecast;
 use crate::plan::picture::picture;
 use crate::plan::rebalance::{Decision, Return};
 use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
@@ -44,6 +45,10 @@ pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
     fits(gathered.instance()?, field)?;
     let mut scale = prepare(hands, intent, &gathered, field, to).await?;
     if scale.decision != Decision::NothingToDo {
+        let forecast = Forecast { seconds: Some(scale.total_seconds), reconnects: None };
+        for found in limits::before(hands, &intent.limits, forecast) {
+            scale.refuse(found.id, found.message, &found.hint.unwrap_or_default());
+        }
         let costs = field == ScaledField::Replicants && to < scale.from && !scale.by_operator;
         if let Some(missing) = removal::forbidden(hands, &Right::of_scale(&gathered.id, costs)).await {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";

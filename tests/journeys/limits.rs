@@ -8,8 +8,8 @@ use crate::ran::Ran;
 /// Evicted clients do not come back.
 fn away(api: &str) -> Cluster {
     let text = format!(
-        "name: away\napi: {api}\nreconnectDelay: 100000\nnodes:\n- connections: 3333\n- connections: 3333\n\
-         - connections: 3334\n- connections: 0\n"
+        "name: away\napi: {api}\nreconnectDelay: 100000\nnodes:\n- connections: 0\n- connections: 3333\n\
+         - connections: 3333\n- connections: 3334\n"
     );
     Cluster::inside(Scenario::from_yaml(&text).expect("a scenario"), 20.0)
 }
@@ -65,11 +65,26 @@ fn without_limits_nothing_is_stopped_and_status_and_list_recommend_it() {
 fn lost_clients_stop_an_evacuation_and_its_node_serves_again() {
     let demo = away("v2beta1");
     let nodes = demo.run("nodes -o json").exits(0).json();
-    let pod = nodes["items"][0]["pod"].as_str().expect("a pod").to_owned();
+    let pod = nodes["items"][3]["pod"].as_str().expect("a pod").to_owned();
     let flags = "--conn-evict-rate 5 --wait-health-check 1 --abort-if-lost 50 -o jsonl";
     let message = stopped(demo.run(&format!("evacuate start {pod} --yes --watch {flags}")));
     assert!(message.contains("the Service routes clients to the node"), "{message}");
     demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+}
+
+#[test]
+fn lost_clients_stop_a_drain_and_a_scale_whose_evacuations_are_stopped() {
+    let flags = "--conn-evict-rate 5 --wait-health-check 1 --abort-if-lost 50 --yes -o jsonl";
+    for (api, command) in [("v2beta1", "drain sim-1"), ("v1beta4", "scale --replicas 3")] {
+        let demo = away(api);
+        let ran = demo.run(&format!("{command} {flags}"));
+        let message = stopped(ran);
+        assert!(message.contains("the Service routes clients to the node"), "{message}");
+        assert!(message.contains("0 of 1 pod"), "{message}");
+        demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        let late = demo.run(&format!("{command} --yes --not-after 2020-01-01T00:00:00Z"));
+        late.fails(6).says("has passed");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{InstanceName, Output, Stream, Write};
 use crate::model::evacuation::Settings;
+use crate::model::limits::{CommandLine, Limits};
 use crate::model::scale::ScaledField;
 
 /// `scale` with all it needs.
@@ -23,6 +24,10 @@ pub struct Scale {
     pub skip: Vec<String>,
     /// Whether progress within a step is printed.
     pub watch: bool,
+    /// At which limits it is stopped.
+    pub limits: Limits,
+    /// The command that is run with events.
+    pub notify: Option<CommandLine>,
     /// For how long at most.
     pub timeout: Option<Duration>,
     /// The form of the events.

@@ -53,6 +53,8 @@ impl Task for Draining<'_> {
         Manner {
             watch: self.intent.watch,
             stream: self.intent.stream,
+            limits: self.intent.limits.clone(),
+            notify: self.intent.notify.clone(),
             settings: self.drain.settings.clone(),
             waits_for_load_balancers: self.drain.waits_for_load_balancers,
             connections: self.connections,

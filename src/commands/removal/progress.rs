@@ -6,12 +6,15 @@ use super::evacuation;
 use super::run::{BACK_SECONDS, Runner, Task};
 use crate::cli::intent::Stream;
 use crate::commands::gather::Gathered;
+use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{Event, EventNode, EventType, Operation, Part, Verdict};
+use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
+use crate::plan::limits::{Known, Outcome, Stopping};
 use crate::plan::progress::Counts;
 use crate::plan::removal::Standing;
 use crate::plan::tape::Looks;
+use crate::plan::words;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
@@ -144,6 +147,66 @@ impl<T: Task> Runner<'_, T> {
         }
     }
 
+    /// Compares the run with its limits; why it has to be stopped, if it has.
+    pub(super) fn limit(&mut self, gathered: &Gathered) -> Option<String> {
+        let now = self.hands.clock.now();
+        let known = Known { start: self.state.connections, eta_seconds: None };
+        let outcomes = self.limits.as_mut()?.observe(&gathered.world, known, now);
+        let mut stop = None;
+        for outcome in outcomes {
+            let message = match outcome {
+                Outcome::Warning(text) => text,
+                Outcome::Stop(why) => {
+                    let message = format!("{why}: it is stopped");
+                    stop = Some(why);
+                    message
+                }
+            };
+            self.tell(gathered, EventType::Notice, message, None);
+        }
+        stop
+    }
+
+    /// The nodes of this run that EMQX evacuates.
+    pub(super) fn evacuated(&self, gathered: &Gathered) -> Vec<NodeName> {
+        let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice());
+        let listed = |node: &NodeName| load.unwrap_or_default().iter().any(|entry| entry.node == *node);
+        let ours = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
+        ours.filter(listed).collect()
+    }
+
+    /// The last event of a run that reached a limit, and the problem with which it ends.
+    pub(super) fn stopped(
+        &mut self,
+        gathered: &Gathered,
+        why: &str,
+        stopped: Result<limits::Stopped, Problem>,
+    ) -> Problem {
+        let stopping = match stopped {
+            Err(problem) => {
+                let problem = limits::not_stopped(&self.name, why, problem);
+                self.tell(gathered, EventType::Notice, problem.to_string(), None);
+                return problem;
+            }
+            Ok(limits::Stopped::Done(stopping)) => stopping,
+            Ok(limits::Stopped::Over) => {
+                let undone = vec!["no evacuation of it runs".to_owned()];
+                Stopping { undone, kept: Vec::new() }
+            }
+        };
+        let hint = self.task.unfinished(why, "").hint.unwrap_or_default();
+        let done = self.standings.iter().filter(|stands| **stands == Standing::Done).count();
+        let all = plural(self.standings.len() as u64, "pod");
+        let stays = format!("{done} of {all} {}, which stays so", T::DONE);
+        let stopping =
+            Stopping { kept: stopping.kept.into_iter().chain([stays]).collect(), undone: stopping.undone };
+        let reason = format!("{why}; {}", stopping.sentence());
+        self.task.report(Verdict::Stopped, &reason);
+        let message = words::verdict(Verdict::Stopped, &reason);
+        self.tell(gathered, EventType::Verdict, message, Some(Verdict::Stopped));
+        limits::reached(&self.name, why, hint)
+    }
+
     pub(super) fn tell(
         &mut self,
         gathered: &Gathered,
@@ -175,6 +238,9 @@ impl<T: Task> Runner<'_, T> {
             verdict,
             ..Event::of(now, kind, T::OPERATION, self.name.clone(), message)
         };
+        if let Some(notifier) = &mut self.notifier {
+            notifier.take(&event);
+        }
         if self.manner.stream == Stream::Jsonl {
             self.hands.printer.jsonl(&event);
         } else if self.filtering.tells(&event) {

@@ -9,14 +9,17 @@ use tokio::time::Instant;
 
 use super::super::face::Filtering;
 use super::super::gather::{self, Gathered};
-use super::super::{Hands, Interrupt};
+use super::super::notify::Notifier;
+use super::super::{Hands, Interrupt, limits};
 use super::{WANT, beat, taken};
 use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction, LEASE_SECONDS};
 use crate::model::human::{duration, seconds_between};
+use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
+use crate::plan::limits::LimitTracker;
 use crate::plan::progress::Counts;
 use crate::plan::removal::{Act, Standing, Step};
 use crate::plan::tape::Operations;
@@ -54,6 +57,10 @@ pub(in crate::commands) struct Manner {
     pub(in crate::commands) watch: bool,
     /// The form of the events.
     pub(in crate::commands) stream: Stream,
+    /// At which limits it is stopped.
+    pub(in crate::commands) limits: Limits,
+    /// The command that is run with events.
+    pub(in crate::commands) notify: Option<CommandLine>,
     /// Rates for each evacuated node, and waits.
     pub(in crate::commands) settings: Settings,
     /// Whether this EMQX waits for load balancers.
@@ -135,6 +142,9 @@ pub(in crate::commands) async fn follow<T: Task>(
 ) -> Result<Verdict, Problem> {
     let mut runner = Runner::new(hands, task, pods, gathered);
     let ended = runner.run(gathered, waiting, limit).await;
+    if let Some(notifier) = &mut runner.notifier {
+        notifier.collect(hands, true).await;
+    }
     runner.report();
     ended
 }
@@ -159,6 +169,8 @@ pub(super) struct Runner<'a, T> {
     pub(super) lost: Option<String>,
     pub(super) complete: Option<Timestamp>,
     pub(super) percent: u8,
+    pub(super) limits: Option<LimitTracker>,
+    pub(super) notifier: Option<Notifier>,
 }
 
 impl<'a, T: Task> Runner<'a, T> {
@@ -183,6 +195,8 @@ impl<'a, T: Task> Runner<'a, T> {
             lost: None,
             complete: None,
             percent: 0,
+            limits: limits::tracker(hands, &manner.limits),
+            notifier: manner.notify.clone().map(Notifier::new),
             hands,
             task,
             manner,
@@ -234,6 +248,29 @@ impl<'a, T: Task> Runner<'a, T> {
                     return Ok(verdict);
                 }
                 Some(Ok(None)) => {}
+            }
+            if let Some(notifier) = &mut self.notifier {
+                notifier.collect(self.hands, false).await;
+            }
+            if let Some(why) = self.limit(gathered) {
+                let nodes = self.evacuated(gathered);
+                let stopped = {
+                    let mut stop =
+                        std::pin::pin!(limits::evacuations(self.hands, gathered, &nodes, &[], &why));
+                    loop {
+                        tokio::select! {
+                            biased;
+                            () = &mut interrupt => break None,
+                            stopped = &mut stop => break Some(stopped),
+                            Some(fact) = objects.next() => heard.push(fact),
+                            Some(fact) = emqx.next() => heard.push(fact),
+                        }
+                    }
+                };
+                return Err(match stopped {
+                    None => self.left("interrupted", Exit::Interrupted),
+                    Some(stopped) => self.stopped(gathered, &why, stopped),
+                });
             }
             let first: Option<Fact> = tokio::select! {
                 biased;

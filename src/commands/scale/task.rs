@@ -141,6 +141,8 @@ impl Task for Scaling<'_> {
         Manner {
             watch: self.intent.watch,
             stream: self.intent.stream,
+            limits: self.intent.limits.clone(),
+            notify: self.intent.notify.clone(),
             settings: self.scale.settings.clone(),
             waits_for_load_balancers: self.scale.waits_for_load_balancers,
             connections: self.connections,
