@@ -397,9 +397,21 @@ impl Broker {
                 Landing::Anywhere => self.land(flight.clients, &[]),
                 Landing::Home(node) if self.available(node) => self.nodes[node].connections += flight.clients,
                 Landing::Home(node) => self.nodes[node].away += flight.clients,
-                Landing::Among(targets) => self.land(flight.clients, &targets),
+                Landing::Among(targets) => {
+                    let targets = self.with_later_nodes(targets);
+                    self.land(flight.clients, &targets);
+                }
             }
         }
+    }
+
+    /// The recipients of a rebalance, and the nodes that serve clients and joined after its start.
+    fn with_later_nodes(&self, mut targets: Vec<usize>) -> Vec<usize> {
+        let run = self.rebalances.iter().find(|run| run.recipients == targets);
+        if let Some(known) = run.map(|run| run.known).filter(|known| *known < self.nodes.len()) {
+            targets.extend(self.serving().into_iter().filter(|&node| node >= known));
+        }
+        targets
     }
 
     /// Gives `clients` to those of `targets` that take clients, else to any node that does, else they keep trying.

@@ -134,6 +134,11 @@ impl Clock {
         self.state().gates.push(Arc::new(gate));
     }
 
+    /// Forgets every gate. Gates hold what they look at, which holds the clock: a simulation that is over would stay in memory.
+    pub(super) fn drop_gates(&self) {
+        self.state().gates.clear();
+    }
+
     /// Moves a standing clock by `span`, stopping at every time a worker waits for. Does nothing to a running one.
     pub async fn advance(&self, span: Duration) {
         if self.0.speed.is_some() {

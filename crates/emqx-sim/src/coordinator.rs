@@ -118,6 +118,8 @@ pub struct Rebalance {
     pub donors: Vec<usize>,
     /// Who receives; fixed at the start.
     pub recipients: Vec<usize>,
+    /// How many nodes there were at the start: those that join later take no part, and clients are led to them.
+    pub(super) known: usize,
     /// What was asked.
     pub order: RebalanceOrder,
     /// Where it is.
@@ -301,6 +303,7 @@ impl Broker {
             .collect();
         self.rebalances.push(Rebalance {
             coordinator: leader,
+            known: self.nodes.len(),
             donors: givers,
             recipients: takers,
             state: RebalanceState::WaitHealthCheck,

@@ -119,5 +119,6 @@ impl InMemory {
 impl Drop for InMemory {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        self.emqx.clock().drop_gates();
     }
 }
