@@ -17,6 +17,31 @@ fn without_rates_loaded_pods_are_deleted_all_the_same() {
     assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients disconnected"));
 }
 
+/// The verdict of the upgrade with the lost clients and sessions, and the number of disconnected clients that its reason has.
+fn ended(text: &str) -> (Option<Verdict>, Option<u64>, Option<u64>, Option<String>) {
+    let events = Tale::parse(text).told();
+    let last = events.iter().rfind(|it| it.operation == Operation::Upgrade && it.verdict.is_some());
+    let last = last.expect("a verdict");
+    let cut = last.reason.as_deref().and_then(|reason| reason.split_once(" clients disconnected"));
+    let cut = cut.and_then(|(before, _)| before.rsplit(' ').next()).map(str::to_owned);
+    (last.verdict, last.lost_clients, last.lost_sessions, cut)
+}
+
+#[test]
+fn a_new_template_with_the_same_image_is_followed_with_the_start_counts_and_losses_of_a_new_image() {
+    for (name, new, old) in [
+        ("v1beta4-bluegreen-operator-2.2", "4.4.24", "4.4.19"),
+        ("v2beta1-bluegreen-operator-2.2", "5.8.7", "5.8.6"),
+        ("v2-bluegreen-operator-2.3", "5.10.2", "5.10.1"),
+    ] {
+        let text = Tale::text(name);
+        let same = text.replace(new, old);
+        assert!(same != text, "{name} has other images");
+        assert!(ended(&text).1.is_some(), "{name}: the clients at the start are known");
+        assert_eq!(ended(&same), ended(&text), "{name}");
+    }
+}
+
 #[test]
 fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
     // Somebody left the first old replicant in `prohibiting`; the operator removes that pod first.

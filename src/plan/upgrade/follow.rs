@@ -47,6 +47,9 @@ const DEAF_SECONDS: u64 = 40;
 /// Between two answers that are this many seconds apart at most nothing was missed.
 const LONGEST_LOOK_SECONDS: u64 = 10;
 
+/// Seconds from a change of the template to the second set: the v1beta4 operator looks every 20 s, the others every 30 s.
+const CALM_SECONDS: u64 = 60;
+
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrades {
@@ -57,6 +60,8 @@ pub struct Upgrades {
     /// One cluster only; `None` for all that is in the world.
     focus: Option<InstanceId>,
     images: BTreeMap<InstanceId, Option<String>>,
+    /// When a cluster last had one set of each kind and its operator changed nothing.
+    calm: BTreeMap<InstanceId, Timestamp>,
     seen_nodes: Option<Timestamp>,
     /// Until when it was known how it goes.
     known: Option<Timestamp>,
@@ -87,6 +92,9 @@ impl Upgrades {
         let known = ending::known_until(world, now);
         let before = self.known.replace(known).unwrap_or(known);
         let gap = seconds_between(before, known);
+        if gap > DEAF_SECONDS {
+            self.calm.clear();
+        }
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > LONGEST_LOOK_SECONDS) {
             // Of what passed meanwhile nothing is known.
             let listened = i64::try_from(gap)
@@ -102,7 +110,13 @@ impl Upgrades {
         for id in &ids {
             let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
             let known = world.instance(id).map(|instance| &instance.image);
-            if !open && self.images.get(id) == known && sides::quiet(world, id) {
+            let quiet = sides::quiet(world, id);
+            // A new template with the same image begins as a new image does: a second set appears seconds after the change.
+            let calm = self.calm.get(id).is_some_and(|at| seconds_between(*at, now) <= CALM_SECONDS);
+            if quiet {
+                self.calm.insert(id.clone(), now);
+            }
+            if !open && self.images.get(id) == known && quiet {
                 continue;
             }
             let Some(mut sides) = Sides::of(world, id) else { continue };
@@ -119,7 +133,9 @@ impl Upgrades {
                     || ((sides.two() || sides.requested() || awaited(&sides, now))
                         && !self.judged(id, &sides)) =>
                 {
-                    let run = begin(&sides, world, before.filter(|_| changed).flatten(), changed, now);
+                    let before = before.filter(|_| changed).flatten();
+                    let run = begin(&sides, world, before, changed || (calm && !quiet), now);
+                    self.calm.remove(id);
                     events.push(run.event(now, EventType::Created, words::created(&run)));
                     self.runs.push(run);
                     self.runs.len() - 1
