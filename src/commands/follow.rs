@@ -26,6 +26,9 @@ use crate::seam::Want;
 /// Interval of EMQX requests, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Wall time after which a verdict that waits for the last steps of the guard is announced.
+const ANNOUNCED: Duration = Duration::from_secs(5);
+
 /// How long a guard may take to tidy up after the verdict, by the clock on the wall.
 const TIDY: Duration = Duration::from_mins(1);
 
@@ -172,6 +175,7 @@ impl Following {
         let mut beat = tokio::time::interval(beat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last_word: Option<(Event, Instant)> = None;
+        let mut announced = false;
         let mut heard: Vec<Fact> = Vec::new();
         loop {
             // What begins after the verdict is another operation.
@@ -247,6 +251,12 @@ impl Following {
                     verdict,
                     Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing | Verdict::Superseded
                 );
+                if tidies && well && !announced && since.elapsed() >= ANNOUNCED {
+                    announced = true;
+                    let message = word.reason.as_deref().unwrap_or(&word.message);
+                    self.face
+                        .notice(hands, &format!("{message}; the last steps of the guard take up to 60 s"));
+                }
                 if !(tidies && well) {
                     self.face.event(hands, word);
                     // Messages are above the inline view, which keeps its last state.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::memory::forget;
-use super::ownership::{outlived, owns};
+use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
 use super::quiet;
 use super::words;
@@ -46,6 +46,9 @@ use run::{
 
 /// Seconds for which an entry that appears may be that of an object which does not say so yet.
 const PENDING_SECONDS: u64 = 10;
+
+/// Seconds within which an operator's status of an object says what EMQX runs for it: the operators look every 30 s.
+const STATUS_SECONDS: u64 = 60;
 
 /// Seconds after which a list that does not have the object that we created is believed.
 const UNLISTED_SECONDS: u64 = 30;
@@ -205,6 +208,7 @@ impl Follower {
                 continue;
             }
             let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+            self.join(object, now);
             if let Some(run) = self.runs.iter_mut().find(|run| of(run)) {
                 absorb_object(run, object, now, events);
                 continue;
@@ -260,6 +264,26 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// An operator that writes its status late: the entry that seemed to be of no object is that of this one, whose own run has
+    /// seen no entry.
+    fn join(&mut self, object: &Rebalance, now: Timestamp) {
+        let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+        let idle = |run: &Run| of(run) && run.entry.is_none() && run.verdict.is_none();
+        let Some(own) = self.runs.iter().position(idle) else { return };
+        let since = self.runs[own].began;
+        let started = |run: &Run| {
+            let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
+            let later = run.began >= since && seconds_between(since, run.began) <= STATUS_SECONDS;
+            run.object.is_none() && !run.direct && run.verdict.is_none() && later && owned()
+        };
+        let Some(other) = self.runs.iter().position(started) else { return };
+        let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
+        run.name.clone_from(&own_run.name);
+        (run.object, run.began, run.begin_known) = (own_run.object, own_run.began, own_run.begin_known);
+        run::own(run, object);
+        self.runs.remove(own);
     }
 
     /// What we created or started ourselves is followed from then on, under the name that was printed.
@@ -422,6 +446,10 @@ impl Follower {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
                 let object =
                     run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
+                // Nothing ran when it was created, and what appeared within seconds is what its plan says.
+                let planned = run.expects.as_ref() == Some(&entry.coordinator)
+                    && run.object.as_ref().is_some_and(|object| ownership::planned(object, entry));
+                let object = object || (planned && seconds_between(run.began, now) >= PENDING_SECONDS);
                 free && (object || (run.direct && run.name == format!("coordinator/{}", entry.coordinator)))
             };
             // The object that was told to start last is the one whose entry appears now.
@@ -458,14 +486,17 @@ impl Follower {
     }
 
     /// The operator tells EMQX first and writes `Processing` after it: between the two an entry seems to be nobody's.
-    fn may_be_of_a_pending_one(&self, entry: &RunningRebalance, now: Timestamp) -> bool {
+    fn may_be_of_a_pending_one(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
         let pending = |run: &Run| {
             run.verdict.is_none()
                 && run.entry.is_none()
                 && seconds_between(run.began, now) < PENDING_SECONDS
                 && run.object.as_ref().is_some_and(|it| it.phase == Phase::Pending && it.deleting.is_none())
         };
-        self.runs.iter().any(pending) && !entry.coordinator.as_str().is_empty()
+        let mut all = self.runs.iter_mut().filter(|run| pending(run)).peekable();
+        let may = all.peek().is_some() && !entry.coordinator.as_str().is_empty();
+        all.for_each(|run| run.expects = Some(entry.coordinator.clone()));
+        may
     }
 
     /// The object behind an entry that was there before we looked; the newest of several.

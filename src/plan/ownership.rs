@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::record::PlanRecord;
 use crate::model::human::seconds_between;
-use crate::model::{InstanceId, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Stage, World};
+use crate::model::{
+    InstanceId, Load, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage, World,
+};
 
 /// Seconds by which a wait may last longer than requested, for the operator's and our own delays between two requests.
 const WAIT_SLACK_SECONDS: u64 = 60;
@@ -69,6 +71,25 @@ fn continued(state: &RunningRebalance, entry: &RunningRebalance) -> bool {
         && same_rates((state.conn_evict_rate, state.sess_evict_rate), entry)
         && same(&state.donors, &entry.donors)
         && same(&state.recipients, &entry.recipients)
+}
+
+/// Whether an entry is what the plan that is recorded in the object says, for an operator that writes no status.
+pub fn planned(object: &Rebalance, entry: &RunningRebalance) -> bool {
+    let rates = (Some(object.strategy.conn_evict_rate), Some(object.strategy.sess_evict_rate));
+    let pending = object.phase == Phase::Pending && object.deleting.is_none();
+    let donors = object.plan.as_deref().and_then(PlanRecord::read).map(|record| {
+        let parts = record.parts();
+        let mut donors: Vec<NodeName> = parts
+            .into_iter()
+            .filter(|(_, part)| *part == Part::Donor)
+            .map(|(node, _)| node.clone())
+            .collect();
+        donors.sort();
+        donors
+    });
+    let mut gives = entry.donors.clone();
+    gives.sort();
+    pending && same_rates(rates, entry) && donors.is_some_and(|donors| donors == gives)
 }
 
 /// Rates that are unknown on either side match. The copied states decide before the spec, which may be edited in mid-run

@@ -81,6 +81,8 @@ pub struct Run {
     pub counted_since: Option<Timestamp>,
     /// We created it, and no list has shown it so far: it is not deleted because a list does not have it.
     pub(super) unlisted: bool,
+    /// The coordinator of an entry that appeared while the object did not say so yet.
+    pub(super) expects: Option<NodeName>,
     /// We started it in EMQX, without an object.
     pub(super) direct: bool,
     /// When something was last reported of it, and since when EMQX does not answer.
@@ -418,6 +420,7 @@ pub(super) fn begin(
         losses: Losses::default(),
         counted_since: joined.then_some(now),
         unlisted: false,
+        expects: None,
         direct: false,
         quiet: Quiet::new(now),
         verdict: None,

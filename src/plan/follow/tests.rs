@@ -56,6 +56,25 @@ impl Tale {
 const START: [u64; 4] = [3333, 3333, 3334, 0];
 const END: [u64; 4] = [2553, 2553, 2554, 2340];
 
+/// What who created the object of these tales wrote down.
+fn record() -> String {
+    let plan = crate::plan::rebalance::forecast(
+        None,
+        &mk::nodes(&START)
+            .iter()
+            .map(|node| Participant {
+                node: node.name.clone(),
+                pod: None,
+                connections: node.connections.unwrap_or(0),
+                sessions: node.sessions.unwrap_or(0),
+            })
+            .collect::<Vec<_>>(),
+        &mk::strategy(),
+        crate::plan::rebalance::Return::default(),
+    );
+    PlanRecord::of(&plan, mk::at(0)).text()
+}
+
 fn until_evicting() -> Tale {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
@@ -296,21 +315,7 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
 
 #[test]
 fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
-    let plan = crate::plan::rebalance::forecast(
-        None,
-        &mk::nodes(&START)
-            .iter()
-            .map(|node| Participant {
-                node: node.name.clone(),
-                pod: None,
-                connections: node.connections.unwrap_or(0),
-                sessions: node.sessions.unwrap_or(0),
-            })
-            .collect::<Vec<_>>(),
-        &mk::strategy(),
-        crate::plan::rebalance::Return::default(),
-    );
-    let record = PlanRecord::of(&plan, mk::at(0)).text();
+    let record = record();
     let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
     tale.world.apply(mk::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     tale.asked(50, &[2953, 2953, 2954, 1110], mk::load("evicting_conns"));
@@ -455,6 +460,40 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
 }
 
 #[test]
+fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
+    let mut tale = until_evicting();
+    // EMQX does not list a node that left; its clients went to the others.
+    for (at, load) in
+        [(20, mk::load("evicting_conns")), (22, mk::load("evicting_conns")), (30, Load::default())]
+    {
+        let mut nodes = mk::nodes(&[4400, 0, 2800, 2800]);
+        nodes.remove(1);
+        tale.world.apply(mk::fact(at, News::Nodes(nodes)));
+        tale.world.apply(mk::fact(at, News::Load(load)));
+        tale.look(at);
+    }
+    tale.asked(41, &[2500, 2500, 2500, 2500], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
+}
+
+#[test]
+fn an_object_with_the_name_of_one_that_was_deleted_is_another_operation() {
+    let mut tale = until_evicting();
+    let again = |it: &mut Rebalance| {
+        it.uid = "uid-2".into();
+        (it.created, it.started) = (Some(mk::at(20)), None);
+    };
+    tale.object(20, Phase::Pending, again);
+    tale.asked(21, &[3253, 3253, 3254, 240], mk::load("evicting_conns"));
+    let runs: Vec<_> =
+        tale.follower.runs.iter().map(|run| (run.name.as_str(), run.entry.is_some())).collect();
+    assert_eq!(runs, [("r", true), ("r", false)]);
+    assert_eq!(tale.follower.runs[0].object.as_ref().map(|it| it.uid.as_str()), Some("uid-r"));
+    // What EMQX runs is still the first one, which its deletion stops or does not.
+    assert!(tale.follower.runs[1].verdict.is_none());
+}
+
+#[test]
 fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
     let mut tale = Tale::of(&[3333, 3333, 3334, 0, 0]);
     tale.object(2, Phase::Processing, |_| {});
@@ -557,6 +596,34 @@ fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     tale.asked(91, &END, mk::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.follower.runs.len(), 1);
+    assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
+}
+
+#[test]
+fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in_a_replay() {
+    let begun = |plan: Option<String>| {
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |it| it.plan = plan);
+        for second in 2..13 {
+            tale.asked(second, &START, mk::load("wait_health_check"));
+        }
+        tale
+    };
+    // No status ever.
+    let mut tale = begun(Some(record()));
+    tale.asked(30, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    assert_eq!(tale.follower.runs.len(), 1, "{:?}", tale.messages(EventType::Created));
+    assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
+    // A late one, of an object without a plan.
+    let mut tale = begun(None);
+    assert_eq!(tale.follower.runs.len(), 2);
+    tale.object(20, Phase::Processing, |_| {});
+    assert_eq!(tale.follower.runs.len(), 1);
+    tale.asked(30, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
 }
 
