@@ -96,6 +96,17 @@ pub enum Operation {
     OthersPurge,
     /// Nothing runs; `status` again and again.
     Status,
+    /// `rebalance apply` that nobody follows; `rebalance list` some time after its end.
+    UnfollowedRebalance,
+    /// `upgrade`, ended from outside before it is over; `upgrade undo`.
+    UndoneUpgrade,
+}
+
+impl Operation {
+    /// Whether it is an upgrade, or the rollback of one.
+    pub fn upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::OthersUpgrade | Self::UndoneUpgrade)
+    }
 }
 
 /// How EMQX's `global_status` is misshapen.
@@ -184,6 +195,8 @@ pub enum Fault {
     NodeSilent(f64),
     /// EMQX answers 500, for this number of seconds.
     EmqxErrors(f64),
+    /// EMQX answers 500 where its nodes and their counts are asked for, and nowhere else, for this number of seconds.
+    CountsRefused(f64),
     /// EMQX refuses the key, for this number of seconds.
     KeyRefused(f64),
     /// EMQX answers a web page, for this number of seconds.
@@ -242,6 +255,14 @@ pub enum Fault {
     },
     /// Another client changes the image of an upgrade.
     ImageChanged(Image),
+    /// Another client applies the manifest from before the upgrade again: image and delay.
+    ManifestReapplied,
+    /// Another client changes the number of the nodes that serve clients by so many.
+    Scaled(i64),
+    /// Another client creates a Rebalance.
+    RebalanceCreated,
+    /// Clients move from one node to another without any operation, as after a change of the load balancer.
+    ClientsCrowd,
     /// The operator does nothing, for so many seconds; none is for ever.
     OperatorDead(Option<f64>),
     /// Our process is killed, and so many seconds later `watch` is started.
@@ -268,6 +289,7 @@ impl Fault {
             | Self::EmqxFailsForAll(seconds)
             | Self::EmqxErrors(seconds)
             | Self::KeyRefused(seconds)
+            | Self::CountsRefused(seconds)
             | Self::EmqxHtml(seconds)
             | Self::EmqxSlow(_, seconds)
             | Self::ApiDown(seconds)
@@ -278,7 +300,8 @@ impl Fault {
             | Self::Asleep(seconds)
             | Self::Killed(seconds) => Some(*seconds),
             Self::OperatorDead(seconds) => *seconds,
-            Self::Misshapen(_, times) => Some(f64::from(*times)),
+            // Up to two seconds pass between two requests.
+            Self::Misshapen(_, times) => Some(f64::from(*times) * 2.0),
             Self::ApiRestart | Self::ApiCut | Self::ForwardsCut => Some(5.0),
             Self::TooManyRequests(times) => Some(f64::from(*times) * 5.0),
             _ => Some(0.0),
@@ -295,6 +318,7 @@ impl Fault {
                 | Self::EmqxFailsForAll(_)
                 | Self::EmqxErrors(_)
                 | Self::KeyRefused(_)
+                | Self::CountsRefused(_)
                 | Self::EmqxHtml(_)
                 | Self::EmqxSlow(..)
                 | Self::Misshapen(..)
@@ -312,6 +336,7 @@ impl Fault {
                 | Self::NodeFrozen { .. }
                 | Self::NotInCluster(_)
                 | Self::PodKilled(_)
+                | Self::Scaled(_)
         )
     }
 }
@@ -385,6 +410,9 @@ pub struct Case {
     /// How long after the start of a rebalance the operator's next pass is, in seconds; none is as measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_pass: Option<f64>,
+    /// How long the operator does nothing from the start on, in seconds; none is not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_away: Option<f64>,
     /// What goes wrong.
     pub faults: Vec<Timed>,
 }
@@ -413,7 +441,7 @@ impl Case {
                 })
             })
             .collect();
-        let upgrade = matches!(self.operation, Operation::Upgrade | Operation::OthersUpgrade);
+        let upgrade = self.operation.upgrades();
         let spec = match self.api {
             Api::V1beta4 if upgrade => json!({
                 "blueGreenUpdate": {
@@ -433,6 +461,7 @@ impl Case {
             "name": format!("seed {}", self.seed), "api": self.api.name(), "nodes": nodes,
             "loadBalancer": self.balancer, "reconnectDelay": self.reconnect_delay, "spec": spec,
             "newPods": self.new_pods, "operatorLooksAfter": self.next_pass,
+            "operatorAlive": self.operator_away.is_none(),
         });
         Scenario::from_yaml(&document.to_string()).map_err(|error| error.to_string())
     }

@@ -215,6 +215,16 @@ impl Stage {
                 };
                 self.set_image(image).await;
             }
+            Fault::ManifestReapplied => {
+                self.set_image(self.case.api.previous_image()).await;
+                if let Some(spec) = self.case.scenario().ok().map(|it| it.spec) {
+                    self.change_instance(json!({ "spec": spec })).await;
+                }
+            }
+            Fault::Scaled(by) => self.scale(*by).await,
+            Fault::CountsRefused(seconds) => self.window(*seconds, Window::CountsRefused),
+            Fault::RebalanceCreated => self.create_object().await,
+            Fault::ClientsCrowd => self.crowd(),
             Fault::OperatorDead(seconds) => {
                 faults.set_operator_alive(false);
                 return seconds.map(|seconds| (seconds, OPERATOR.to_owned()));
@@ -255,8 +265,36 @@ impl Stage {
         } else {
             json!({ "spec": { "image": image } })
         };
-        let plural = if v1beta4 { "emqxenterprises" } else { "emqxes" };
+        self.change_instance(change).await;
+    }
+
+    /// Another client changes the instance.
+    pub(crate) async fn change_instance(&self, change: Value) {
+        let api = self.case.api;
+        let plural = if api == Api::V1beta4 { "emqxenterprises" } else { "emqxes" };
         let path = format!("/apis/apps.emqx.io/{}/namespaces/mq/{plural}/{}", api.name(), api.instance());
         self.ask(Method::PATCH, &path, Some(("application/merge-patch+json", change))).await;
+    }
+
+    /// Another client changes the number of the nodes that serve clients.
+    async fn scale(&self, by: i64) {
+        let replicants = self.case.nodes.iter().any(|node| node.replicant);
+        let number = self.case.nodes.iter().filter(|node| node.replicant == replicants).count();
+        let replicas = number.saturating_add_signed(by as isize).max(1);
+        let change = match self.case.api {
+            Api::V1beta4 => json!({ "spec": { "replicas": replicas } }),
+            _ if replicants => {
+                json!({ "spec": { "replicantTemplate": { "spec": { "replicas": replicas } } } })
+            }
+            _ => json!({ "spec": { "coreTemplate": { "spec": { "replicas": replicas } } } }),
+        };
+        self.change_instance(change).await;
+    }
+
+    /// The operator comes back that did nothing from the start on.
+    pub(crate) async fn operator_returns(&self) {
+        let Some(seconds) = self.case.operator_away else { return };
+        sleep(Duration::from_secs_f64(seconds)).await;
+        self.cluster.faults().set_operator_alive(true);
     }
 }

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use emqx_sim::coordinator::{EvacuationOrder, RebalanceOrder};
+use emqx_sim::scenario::Role;
 use hyper::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -149,6 +150,21 @@ impl Stage {
                 self.statuses(STATUSES).await;
             }
             Operation::Status => self.statuses(STATUSES).await,
+            Operation::UnfollowedRebalance => {
+                let apply = self.apply();
+                let apply: Vec<&str> = apply.iter().map(String::as_str).collect();
+                self.process(&apply, &apply).await;
+                self.until_nothing_runs().await;
+                // Whoever comes within two minutes of an end may judge by the counts of now.
+                self.pause(150.0).await;
+            }
+            Operation::UndoneUpgrade => {
+                let words = ["upgrade", instance, "--image", self.case.api.next_image(), "--yes"];
+                let upgrade = [&words[..], form].concat();
+                self.process_until(&upgrade, &upgrade, Some(self.case.late.unwrap_or(90.0))).await;
+                let undo = [&["upgrade", "undo", instance, "--yes"], form].concat();
+                self.process(&undo, &[&["upgrade", "watch"], form].concat()).await;
+            }
         }
         match self.case.operation {
             Operation::OthersEvacuation | Operation::OthersPurge | Operation::Status => {}
@@ -159,6 +175,19 @@ impl Stage {
                     let list = ["rebalance", "list", "-o", "json"];
                     self.process(&list, &list).await;
                 }
+            }
+        }
+    }
+
+    /// Until EMQX runs no rebalance; 30 s where none begins, at most ten minutes.
+    async fn until_nothing_runs(&self) {
+        let runs = || self.emqx().with(|broker| !broker.rebalances().is_empty());
+        for (limit, running) in [(30, true), (600, false)] {
+            for _ in 0..limit {
+                if runs() == running {
+                    break;
+                }
+                sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -211,12 +240,20 @@ impl Stage {
     }
 
     /// Clients move from the node with the fewest to the one with the most, so that a rebalance has something to do.
-    fn crowd(&self) {
+    pub(crate) fn crowd(&self) {
         self.emqx().with(|broker| {
-            let serving = broker.serving();
-            let least = serving.iter().copied().min_by_key(|&node| broker.nodes[node].connections);
-            let most = serving.iter().copied().max_by_key(|&node| broker.nodes[node].connections);
-            if let (Some(least), Some(most)) = (least, most) {
+            let front = broker.members().any(|(_, node)| node.role == Role::Replicant);
+            let role = if front { Role::Replicant } else { Role::Core };
+            let nodes: Vec<usize> = broker
+                .members()
+                .filter(|(_, node)| node.role == role && node.running)
+                .map(|(index, _)| index)
+                .collect();
+            let least = nodes.iter().copied().min_by_key(|&node| broker.nodes[node].connections);
+            let most = nodes.iter().copied().max_by_key(|&node| broker.nodes[node].connections);
+            if let (Some(least), Some(most)) = (least, most)
+                && least != most
+            {
                 let clients = broker.nodes[least].connections;
                 broker.nodes[least].connections = 0;
                 broker.nodes[most].connections += clients;
@@ -225,7 +262,7 @@ impl Stage {
     }
 
     /// Another client creates a Rebalance.
-    async fn create_object(&self) {
+    pub(crate) async fn create_object(&self) {
         let (case, strategy) = (&self.case, &self.case.strategy);
         let rel = json!(strategy.rel.to_string());
         let mut object = json!({
@@ -245,7 +282,9 @@ impl Stage {
             object["spec"]["instanceKind"] =
                 json!(if case.api == Api::V1beta4 { "EmqxEnterprise" } else { "EMQX" });
         }
-        self.begun_by_other.set(Some(self.now()));
+        if self.begun_by_other.get().is_none() {
+            self.begun_by_other.set(Some(self.now()));
+        }
         self.ask(Method::POST, REBALANCES, Some(("application/json", object))).await;
     }
 

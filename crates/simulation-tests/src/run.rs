@@ -88,6 +88,7 @@ pub(crate) enum Window {
     Silent,
     NodeSilent(usize),
     Errors,
+    CountsRefused,
     KeyRefused,
     Html,
     Slow(Duration),
@@ -157,6 +158,8 @@ async fn staged(case: &Case) -> Result<Record, String> {
     {
         let mut recorder = pin!(truth::record(stage.cluster.emqx().clone(), stage.truth.clone()));
         let mut faults = pin!(stage.faults());
+        let mut returns = pin!(stage.operator_returns());
+        let mut returned = false;
         let mut product = pin!(stage.product());
         let mut limit = pin!(sleep(Duration::from_secs_f64(LIMIT)));
         let mut over = false;
@@ -164,6 +167,9 @@ async fn staged(case: &Case) -> Result<Record, String> {
             let _ = recorder.as_mut().poll(context);
             if !over && faults.as_mut().poll(context).is_ready() {
                 over = true;
+            }
+            if !returned && returns.as_mut().poll(context).is_ready() {
+                returned = true;
             }
             if product.as_mut().poll(context).is_ready() || limit.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
@@ -208,8 +214,9 @@ impl Stage {
             for (_, window) in &odds.windows {
                 return Some(match window {
                     Window::NodeSilent(node) if *node != question.node => continue,
+                    Window::CountsRefused if !question.path.ends_with("/nodes") => continue,
                     Window::Silent | Window::NodeSilent(_) => Odd::Never,
-                    Window::Errors => Odd::Instead(
+                    Window::Errors | Window::CountsRefused => Odd::Instead(
                         500,
                         r#"{"code":"INTERNAL_ERROR","message":"error, badmatch, []"}"#.into(),
                     ),

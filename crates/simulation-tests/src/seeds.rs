@@ -29,6 +29,17 @@ impl Case {
         } else {
             wide_faults(&mut choose("faults"), operation)
         };
+        let mut faults = faults;
+        if !narrow && choose("situation").once_in(3) {
+            faults.extend(situation(&mut choose("which situation"), operation));
+            faults.sort_by(|a: &Timed, b| a.at.total_cmp(&b.at));
+        }
+        let operator_away = (!narrow && choose("operator away").once_in(25))
+            .then(|| *choose("operator away for").pick(&[40.0, 100.0]));
+        let mut strategy = strategy;
+        if !narrow && choose("no waits").once_in(12) {
+            (strategy.wait_health_check, strategy.wait_takeover) = (0, 0);
+        }
         let new_pods = match choose("new pods").below(8) {
             0 if !narrow => NewPods::Pending,
             1 if !narrow => NewPods::CrashLoop,
@@ -48,6 +59,7 @@ impl Case {
             new_pods,
             late: late.filter(|_| !narrow),
             next_pass: next_pass.filter(|_| !narrow),
+            operator_away,
             faults,
         }
     }
@@ -83,6 +95,10 @@ fn wide_operation(seed: u64) -> (Api, Operation) {
         Operation::OthersPurge,
         Operation::Status,
     ]);
+    let operation = match Random::of(seed, "another operation").below(20) {
+        0 if api != Api::V3beta1 => Operation::UnfollowedRebalance,
+        _ => operation,
+    };
     let operation = match operation {
         Operation::Rebalance if api == Api::V3beta1 => Operation::DirectRebalance,
         Operation::OthersRebalance | Operation::WatchInstance if api == Api::V3beta1 => {
@@ -98,6 +114,10 @@ fn wide_operation(seed: u64) -> (Api, Operation) {
 fn upgrade_operation(seed: u64) -> (Api, Operation) {
     let api = *Random::of(seed, "api").pick(&[Api::V1beta4, Api::V2beta1, Api::V2, Api::V3beta1]);
     let operation = *Random::of(seed, "operation").pick(&[Operation::Upgrade, Operation::OthersUpgrade]);
+    let operation = match Random::of(seed, "another operation").below(5) {
+        0 => Operation::UndoneUpgrade,
+        _ => operation,
+    };
     (api, operation)
 }
 
@@ -128,6 +148,7 @@ fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
             | Operation::OthersDirectRebalance
             | Operation::StoppedRebalance
             | Operation::RebalanceTwice
+            | Operation::UnfollowedRebalance
             | Operation::WatchInstance
     );
     if uneven && let Some(last) = nodes.last_mut() {
@@ -180,6 +201,56 @@ fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
     faults
 }
 
+/// What goes wrong together: situations that single faults do not make.
+fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
+    let at = 5.0 + random.below(30) as f64;
+    let fault = |after: f64, fault: Fault| Timed { at: at + after, fault };
+    let leave = Fault::ClientsLeave(random.between(4, 15) as u32);
+    let shape = *random.pick(&[Shape::Null, Shape::Missing, Shape::NoList, Shape::BadEntry]);
+    let choice = random.below(10);
+    match operation {
+        _ if operation.upgrades() => match choice {
+            0 => vec![fault(random.below(60) as f64, Fault::RebalanceCreated)],
+            1 | 2 => vec![fault(random.below(90) as f64, Fault::ManifestReapplied)],
+            3 | 4 => vec![fault(30.0, Fault::EmqxSilent(150.0)), fault(60.0, leave)],
+            5 => {
+                let silent = Fault::OperatorDead(Some(120.0));
+                vec![fault(40.0, Fault::PodKilled(Part::Recipient)), fault(50.0, silent)]
+            }
+            6 => vec![fault(20.0, Fault::Killed(40.0)), fault(40.0, leave)],
+            _ => vec![fault(30.0, Fault::Misshapen(shape, 60))],
+        },
+        // After its end, before it is listed.
+        Operation::UnfollowedRebalance => {
+            vec![fault(80.0 + random.below(40) as f64, Fault::ClientsCrowd)]
+        }
+        Operation::Evacuation | Operation::StoppedEvacuation | Operation::OthersEvacuation => match choice {
+            0 | 1 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],
+            2 | 3 => vec![fault(0.0, Fault::Misshapen(shape, 40))],
+            4 => vec![fault(0.0, Fault::Killed(20.0)), fault(10.0, leave)],
+            _ => vec![fault(0.0, leave)],
+        },
+        Operation::OthersPurge | Operation::Status => match choice {
+            0 | 1 => vec![fault(0.0, Fault::Misshapen(shape, 40))],
+            2 | 3 => vec![fault(0.0, Fault::Scaled(*random.pick(&[1, -1])))],
+            _ => vec![fault(0.0, Fault::ClientsCrowd)],
+        },
+        _ => match choice {
+            // For so long that a second answer, 10 s later, has the same shape.
+            0 => vec![fault(0.0, Fault::Misshapen(shape, 25))],
+            // What was counted before an outage is not what is there after it.
+            1 | 2 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],
+            3 => vec![fault(0.0, Fault::EmqxFailsForAll(20.0)), fault(4.0, Fault::ObjectDeleted)],
+            4 => vec![fault(-5.0, Fault::Scaled(1)), fault(15.0, Fault::Killed(15.0))],
+            5 => vec![fault(0.0, Fault::Scaled(*random.pick(&[-1, -2])))],
+            6 => vec![fault(0.0, leave)],
+            7 => vec![fault(0.0, Fault::CoordinatorHang)],
+            8 => vec![fault(0.0, Fault::ClientsCrowd)],
+            _ => vec![fault(0.0, Fault::CountsRefused(120.0)), fault(12.0, leave)],
+        },
+    }
+}
+
 fn wide_fault(random: &mut Random, operation: Operation) -> Fault {
     let seconds = *random.pick(&[3.0, 12.0, 25.0, 70.0, 150.0]);
     let part = *random.pick(&PARTS);
@@ -227,9 +298,7 @@ fn wide_fault(random: &mut Random, operation: Operation) -> Fault {
         37 => Fault::EmqxFailsForAll(seconds),
         33 => Fault::NotInCluster(part),
         34 => Fault::PodNotReady(part),
-        35 if matches!(operation, Operation::Upgrade | Operation::OthersUpgrade) => {
-            Fault::ImageChanged(*random.pick(&[Image::Previous, Image::Third]))
-        }
+        35 if operation.upgrades() => Fault::ImageChanged(*random.pick(&[Image::Previous, Image::Third])),
         _ => Fault::ForwardsCut,
     }
 }

@@ -371,3 +371,67 @@ fn an_upgrade_that_nobody_changed_is_neither_superseded_nor_reverted_nor_failed(
     verdict(upgraded("4.4.19", 0, 0), "nothingToDo", 0)
         .breaks("an upgrade has nothing to do although old nodes run");
 }
+
+#[test]
+fn percent_that_rises_while_nothing_moves_is_found() {
+    let begun = || {
+        let still = |moment: &mut Moment| {
+            for (node, connections) in moment.nodes.iter_mut().zip([900, 900, 900, 300]) {
+                node.connections = connections;
+            }
+            moment.runs.iter_mut().for_each(|run| run.state = "evicting_conns");
+        };
+        Story::new()
+            .at(25.0, 60.0, still)
+            .typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0)
+            .event(32.0, "progress", 40, None, "")
+    };
+    begun().event(56.0, "progress", 42, None, "").breaks("percent rises while nothing moves");
+    let rules = begun().event(56.0, "progress", 40, None, "").rules();
+    assert!(!rules.iter().any(|rule| rule.starts_with("percent rises")), "{rules:?}");
+}
+
+#[test]
+fn percent_that_stands_still_while_clients_move_is_found() {
+    let begun = || Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0);
+    let story = begun().event(16.0, "progress", 20, None, "").event(36.0, "progress", 20, None, "");
+    story.breaks("percent stands still while clients move");
+}
+
+#[test]
+fn the_number_of_clients_that_moved_is_compared_with_those_that_did() {
+    Story::new().follows(63.0, "balanced", 0, "750 each; 750 clients moved, none missing").is_true();
+    Story::new()
+        .follows(63.0, "balanced", 0, "750 each; 1,500 clients moved, none missing")
+        .breaks("another number of clients is reported moved than was");
+}
+
+#[test]
+fn a_list_long_after_the_end_is_not_judged_by_the_counts_of_now() {
+    let crowded = |moment: &mut Moment| moment.nodes[0].connections += 1500;
+    let list = |verdict: &str| {
+        let document = json!({ "items": [{ "name": "emqx-1", "verdict": verdict, "message": "" }] });
+        Story::new()
+            .operation(Operation::UnfollowedRebalance)
+            .at(250.0, 400.0, crowded)
+            .typed("rebalance list -o json", 300.0, 300.5, 0)
+            .prints(300.4, &document)
+    };
+    list("unknown").is_true();
+    list("balanced").is_true();
+    list("uneven").breaks("the list has uneven instead of");
+}
+
+#[test]
+fn a_rollback_is_reverted_only_when_every_node_is() {
+    let undo = |version: &'static str| {
+        let mut story = upgraded(version, 0, 0).operation(Operation::UndoneUpgrade);
+        story = story.typed("upgrade undo emqx-ee --yes -o jsonl", 0.0, 61.0, 0);
+        for at in [10.0, 30.0, 50.0] {
+            story = story.event(at, "progress", at as u64, None, "");
+        }
+        story.event(61.0, "verdict", 100, Some("reverted"), "")
+    };
+    undo("4.4.19").is_true();
+    undo("4.4.24").breaks("reverted although it is not done");
+}

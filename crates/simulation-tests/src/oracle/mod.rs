@@ -28,6 +28,8 @@ pub struct Finding {
 pub fn judge(record: &Record) -> Vec<Finding> {
     let mut found = Vec::new();
     printed::percent_never_falls(record, &mut found);
+    printed::percent_stands_still_with_the_work(record, &mut found);
+    printed::percent_moves_with_the_work(record, &mut found);
     printed::percent_is_full_only_with_a_verdict(record, &mut found);
     printed::exit_codes_fit_verdicts(record, &mut found);
     words::are_true(record, &mut found);
@@ -40,10 +42,15 @@ pub fn judge(record: &Record) -> Vec<Finding> {
         | Operation::OthersRebalance
         | Operation::OthersDirectRebalance => rebalance::followed(record, &mut found),
         Operation::StoppedRebalance => rebalance::stopped(record, &mut found),
-        Operation::Upgrade | Operation::OthersUpgrade => upgrade::followed(record, &mut found),
+        Operation::Upgrade | Operation::OthersUpgrade | Operation::UndoneUpgrade => {
+            upgrade::followed(record, &mut found);
+        }
         Operation::Evacuation => evacuation::followed(record, &mut found),
         Operation::StoppedEvacuation => evacuation::stopped(record, &mut found),
-        Operation::OthersEvacuation | Operation::OthersPurge | Operation::Status => {}
+        Operation::UnfollowedRebalance
+        | Operation::OthersEvacuation
+        | Operation::OthersPurge
+        | Operation::Status => {}
     }
     status::all(record, &mut found);
     status::lists(record, &mut found);
@@ -63,7 +70,7 @@ fn nothing_unasked_is_written(record: &Record, found: &mut Vec<Finding>) {
         record.processes.iter().any(|process| {
             process.arguments.starts_with(&["upgrade".to_owned(), "watch".to_owned()])
                 && process.covers(at)
-                && record.case.operation == Operation::Upgrade
+                && matches!(record.case.operation, Operation::Upgrade | Operation::UndoneUpgrade)
         })
     };
     let allowed = |at: f64| writers.iter().any(|process| process.covers(at)) || guards(at);

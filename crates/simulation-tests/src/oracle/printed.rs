@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::times::{is_hidden, moved};
 use super::{Finding, find};
+use crate::case::NewPods;
 use crate::run::Record;
+use crate::truth::Moment;
 
 /// A verdict as it was printed.
 #[derive(Clone, Debug)]
@@ -106,6 +109,81 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
     }
 }
 
+/// Seconds without any change before and between two lines: longer than any wait that counts as work. In a rebalance that
+/// evicts, every round changes counts; an upgrade waits for EMQX's health check, and for the operator's next look. Before
+/// there is room for new pods, an upgrade does nothing at all.
+fn waits(record: &Record, from: f64, to: f64) -> f64 {
+    if record.case.operation.upgrades() {
+        return if record.case.new_pods == NewPods::Pending { 5.0 } else { 110.0 };
+    }
+    let evicts = |moment: &Moment| moment.runs.iter().all(|run| run.state.starts_with("evicting"));
+    let runs = record.truth.within(from, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
+    if runs { 4.0 } else { 25.0 }
+}
+
+/// Percent counts work: where nothing has moved for longer than any wait, it does not rise.
+pub(super) fn percent_stands_still_with_the_work(record: &Record, found: &mut Vec<Finding>) {
+    let mut last: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
+    for (at, process, event) in events(record) {
+        let percent = event["percent"].as_f64();
+        let Some(percent) = percent.filter(|_| event["kind"] == "Event" && event["type"] != "verdict") else {
+            continue;
+        };
+        let name = event["name"].as_str().unwrap_or_default().to_owned();
+        let before = last.insert((process, name), (at, percent));
+        let Some((then, before)) = before.filter(|(_, before)| percent > *before + 1.0) else { continue };
+        // What was not seen before an outage or a pause was over is seen then.
+        let since = then - waits(record, then, at);
+        if since > 0.0 && !moved(&record.truth, since, at) && !is_hidden(record, since, at) {
+            let what = format!(
+                "from {before} at {then:.1}s to {percent} at {at:.1}s, nothing moved since {since:.1}s"
+            );
+            find(found, "percent rises while nothing moves", what);
+        }
+    }
+}
+
+/// Percent does not stand still while clients move from donors to recipients.
+pub(super) fn percent_moves_with_the_work(record: &Record, found: &mut Vec<Finding>) {
+    for history in record.truth.histories() {
+        let end = history.end.unwrap_or(record.truth.moments.last().map_or(0.0, |moment| moment.at));
+        let on = |at: f64| {
+            let moment = record.truth.at(at)?;
+            Some(history.run.donors.iter().map(|&node| moment.nodes[node].connections).sum::<u64>())
+        };
+        let (Some(first), Some(last)) = (on(history.start), on(end)) else { continue };
+        let moved = first.saturating_sub(last) as f64;
+        let died = !super::rebalance::died(&record.truth, &history, end).is_empty();
+        if moved < 50.0 || died || is_hidden(record, history.start - 5.0, end) {
+            continue;
+        }
+        let mut still: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
+        for (at, process, event) in events(record) {
+            let within = at > history.start + 3.0 && at < end - 1.0 && event["kind"] == "Event";
+            let Some(percent) = event["percent"].as_f64().filter(|_| within && event["type"] != "verdict")
+            else {
+                continue;
+            };
+            let name = event["name"].as_str().unwrap_or_default().to_owned();
+            let (since, before) = *still.entry((process, name.clone())).or_insert((at, percent));
+            if percent > before {
+                still.insert((process, name), (at, percent));
+                continue;
+            }
+            let share = on(since + 2.0)
+                .zip(on(at))
+                .map_or(0.0, |(then, now)| then.saturating_sub(now) as f64 / moved);
+            if share > 0.3 && percent < 95.0 {
+                let what = format!(
+                    "{percent} % from {since:.1}s to {at:.1}s, while {:.0} % of the clients moved",
+                    share * 100.0
+                );
+                find(found, "percent stands still while clients move", what);
+            }
+        }
+    }
+}
+
 pub(super) fn percent_is_full_only_with_a_verdict(record: &Record, found: &mut Vec<Finding>) {
     for (at, _, event) in events(record) {
         if event["kind"] == "Event" && event["type"] == "progress" && event["percent"] == 100 {
@@ -124,7 +202,10 @@ pub(super) fn exit_codes_fit_verdicts(record: &Record, found: &mut Vec<Finding>)
     for (number, process) in record.processes.iter().enumerate() {
         let last = printed.iter().rfind(|verdict| verdict.process == number);
         let (Some(exit), Some(last)) = (process.exit, last) else { continue };
-        if let Some(code) = codes(&last.verdict).filter(|code| *code != exit) {
+        // The rollback that was asked for is the goal of `upgrade undo`.
+        let goal = process.begins(&["upgrade", "undo"]) && last.verdict == "reverted";
+        let wanted = if goal { Some(0) } else { codes(&last.verdict) };
+        if let Some(code) = wanted.filter(|code| *code != exit) {
             let what = format!("{:?} ends with {exit}, not with {code}", process.arguments.join(" "));
             find(found, format!("the exit code does not fit {}", last.verdict), what);
         }

@@ -94,6 +94,20 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         may.insert("nodesLost");
         return may;
     }
+    // Where EMQX did not answer meanwhile, a node that stopped after the end may have stopped before it.
+    let after_death = fired(
+        |fault| {
+            matches!(
+                fault,
+                Fault::NodeDown { .. } | Fault::PodKilled(_) | Fault::NotInCluster(_) | Fault::Scaled(_)
+            )
+        },
+        end - 1.0,
+        at,
+    );
+    if after_death {
+        may.insert("nodesLost");
+    }
     let start = truth.at(history.start - 0.3).map_or(0, Moment::live) as f64;
     let missing = |moment: &Moment| (moment.live() as f64) < start * 0.98;
     let late: Vec<&Moment> = truth.within(end + 28.0, at).collect();
@@ -102,14 +116,6 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         if late.iter().all(|moment| missing(moment)) && at >= end + 35.0 {
             return may;
         }
-    }
-    let after_death = fired(
-        |fault| matches!(fault, Fault::NodeDown { .. } | Fault::PodKilled(_) | Fault::NotInCluster(_)),
-        end - 1.0,
-        at,
-    );
-    if after_death {
-        may.insert("nodesLost");
     }
     let deleted = fired(|fault| matches!(fault, Fault::ObjectDeleted), history.start, end + 0.6);
     let by_other = fired(|fault| matches!(fault, Fault::StoppedByOther), end - 1.0, end + 0.6);

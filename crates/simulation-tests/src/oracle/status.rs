@@ -5,12 +5,18 @@ use serde_json::Value;
 use super::rebalance::acceptable;
 use super::times::is_hidden;
 use super::{Finding, find};
-use crate::case::{Fault, Operation};
+use crate::case::Fault;
 use crate::run::{Process, Record};
 use crate::truth::Moment;
 
 /// How long before and after a command nothing may have begun or ended, in seconds, for its answer to be judged.
 const STEADY: f64 = 4.0;
+
+/// Seconds in which the last clients are back and missing ones are decided.
+const SETTLED: f64 = 45.0;
+
+/// Seconds after its end in which a rebalance that was not followed may be judged by the counts of now.
+const JUDGED: f64 = 121.0;
 
 /// A spread that is called even is at most a quarter, or 100 clients; with some tolerance for clients on their way.
 const SURELY_UNEVEN: f64 = 0.32;
@@ -94,13 +100,14 @@ fn one(record: &Record, process: &Process, status: &Value, found: &mut Vec<Findi
     if verdict == "idle" && !emqx.is_empty() && emqx != "ok" {
         find(found, "idle although EMQX was not asked", format!("emqx is {emqx}, {printed}"));
     }
-    let upgrade = matches!(record.case.operation, Operation::Upgrade | Operation::OthersUpgrade);
+    let upgrade = record.case.operation.upgrades();
     let dead = moment.nodes.iter().find(|node| !node.alive);
     let dead_before = record
         .truth
         .at(process.started - 5.0)
         .is_some_and(|before| before.nodes.iter().any(|node| !node.alive));
-    let replaced = record.faults.iter().any(|(_, fault)| matches!(fault, Fault::PodKilled(_)));
+    let replaced =
+        record.faults.iter().any(|(_, fault)| matches!(fault, Fault::PodKilled(_) | Fault::Scaled(_)));
     if let (Some(node), true, false) = (dead, dead_before, upgrade || replaced)
         && ["idle", "even", "nothingToDo"].contains(&verdict)
     {
@@ -153,7 +160,11 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
                 }
                 continue;
             };
-            let mut may = acceptable(record, history, ended);
+            // Only within two minutes of its end it may be judged by the counts of now.
+            let mut may = acceptable(record, history, ended.min(end + SETTLED));
+            if ended <= end + JUDGED {
+                may.extend(acceptable(record, history, ended));
+            }
             may.extend(acceptable(record, history, end + 1.0));
             // What was not followed to its end may be unknown.
             may.insert("unknown");

@@ -2,15 +2,11 @@
 
 use super::printed::verdicts;
 use super::rebalance::silent;
-use super::times::{is_hidden, knowable, moved};
+use super::times::{IN_TIME, MISSING_IN_TIME, is_hidden, knowable, moved};
 use super::{Finding, find};
 use crate::case::{Api, Fault, Image, NewPods, Operation};
-use crate::run::{LIMIT, Record};
+use crate::run::{LIMIT, Process, Record};
 use crate::truth::Moment;
-
-/// An end has to be reported within this many seconds after it can be known. The v1beta4 operator looks every 20 s, and
-/// missing clients are decided 30 s after the end.
-const IN_TIME: f64 = 100.0;
 
 fn tag(image: &str) -> &str {
     image.rsplit(':').next().unwrap_or_default()
@@ -26,9 +22,19 @@ fn all_are(record: &Record, moment: &Moment, version: &str) -> bool {
         && members.iter().filter(|node| front(node.core)).all(|node| node.serves)
 }
 
+/// The image to which a process follows the instance: the one before, after `upgrade undo`.
+fn goal(record: &Record, number: usize) -> &'static str {
+    let api = record.case.api;
+    let undone = record.processes.iter().take(number + 1).any(|process| process.begins(&["upgrade", "undo"]));
+    if undone { api.previous_image() } else { api.next_image() }
+}
+
+fn undoes(process: &Process) -> bool {
+    process.begins(&["upgrade", "undo"])
+}
+
 /// `upgrade` and `upgrade watch`.
 pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
-    let api = record.case.api;
     let fired = |wanted: fn(&Fault) -> bool, to: f64| {
         record.faults.iter().any(|(when, fault)| wanted(fault) && *when <= to)
     };
@@ -39,16 +45,32 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         let within = |version: &str, seconds: f64| {
             record.truth.within(at - seconds, at + 0.3).any(|moment| all_are(record, moment, version))
         };
+        let goal = tag(goal(record, verdict.process));
+        let ours = record.processes.iter().take(verdict.process + 1).any(undoes);
         let rule = match verdict.verdict.as_str() {
-            "upgraded" if !within(tag(api.next_image()), 6.0) => "upgraded although it is not done",
+            "upgraded" if !within(goal, 6.0) => "upgraded although it is not done",
+            "reverted" if ours && !within(goal, 6.0) => "reverted although it is not done",
             // What a fault moves is no progress.
             "stalled" if moved(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
                 "an upgrade is stalled while it moves"
             }
-            "superseded" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Third)), at) => {
+            "superseded"
+                if !fired(
+                    |fault| matches!(fault, Fault::ImageChanged(Image::Third) | Fault::ManifestReapplied),
+                    at,
+                ) =>
+            {
                 "an upgrade is superseded although no client changed the image"
             }
-            "reverted" if !fired(|fault| matches!(fault, Fault::ImageChanged(Image::Previous)), at) => {
+            "reverted"
+                if !ours
+                    && !fired(
+                        |fault| {
+                            matches!(fault, Fault::ImageChanged(Image::Previous) | Fault::ManifestReapplied)
+                        },
+                        at,
+                    ) =>
+            {
                 "an upgrade is reverted although no client changed the image back"
             }
             "failed" if record.case.new_pods == NewPods::Healthy => {
@@ -63,9 +85,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
                 }
                 "clientsMissing although all are there"
             }
-            "nothingToDo"
-                if record.truth.at(at).is_some_and(|it| !all_are(record, it, tag(api.next_image()))) =>
-            {
+            "nothingToDo" if record.truth.at(at).is_some_and(|it| !all_are(record, it, goal)) => {
                 "an upgrade has nothing to do although old nodes run"
             }
             _ => continue,
@@ -99,14 +119,17 @@ fn due(record: &Record, printed: &[super::printed::Printed], found: &mut Vec<Fin
     let last = record.processes.iter().rposition(crate::run::Process::follows);
     let Some(number) = last else { return };
     let process = &record.processes[number];
-    let target = tag(record.case.api.next_image());
+    let target = tag(goal(record, number));
     // From which moment on it is done.
     let undone = record.truth.moments.iter().rposition(|moment| !all_are(record, moment, target));
     let done = record.truth.moments.get(undone.map_or(0, |place| place + 1));
     let Some(done) = done else { return };
     let known = knowable(record, done.at.max(process.started));
     let dead = record.faults.iter().any(|(_, fault)| matches!(fault, Fault::OperatorDead(_)));
-    let limit = known + IN_TIME;
+    let start = record.truth.moments.first().map_or(0, Moment::live) as f64;
+    let low =
+        record.truth.within(done.at, known + MISSING_IN_TIME).any(|it| (it.live() as f64) < start * 0.98);
+    let limit = known + if low { MISSING_IN_TIME } else { IN_TIME };
     match printed.iter().find(|verdict| verdict.process == number) {
         Some(verdict) if verdict.at > limit && !dead => {
             let what =
@@ -133,6 +156,8 @@ fn suffered(record: &Record, found: &mut Vec<Finding>) {
                     | Fault::PodNotReady(_)
                     | Fault::NotInCluster(_)
                     | Fault::ImageChanged(_)
+                    | Fault::ManifestReapplied
+                    | Fault::RebalanceCreated
             )
         });
     let (Some(first), Some(last)) = (record.truth.moments.first(), record.truth.moments.last()) else {

@@ -46,6 +46,12 @@ pub(super) fn are_true(record: &Record, found: &mut Vec<Finding>) {
         if let Some(number) = number_before(&line.text, "clients missing").filter(|number| *number > 0) {
             missing_clients_are_missing(record, line.at, line.process, number, &line.text, found);
         }
+        if let Some(number) = number_before(&line.text, "clients moved")
+            && !contains("moved since")
+            && (contains("verdict") || record.case.text)
+        {
+            moved_clients_were_moved(record, line.at, line.process, number, &line.text, found);
+        }
         if contains("no session lost") || contains("no session was lost") {
             let lost = record.truth.at(line.at - 2.0).map_or(0, |moment| moment.lost_sessions);
             if lost > 0 {
@@ -75,5 +81,41 @@ fn missing_clients_are_missing(
     if !hidden && number > away + tolerance {
         let what = format!("at {at:.1}s {number} are reported, {away} are: {text}");
         find(found, "more clients are reported missing than are", what);
+    }
+}
+
+/// `2,340 clients moved`: as many arrived on the recipients, give or take a fiftieth of all.
+fn moved_clients_were_moved(
+    record: &Record,
+    at: f64,
+    process: usize,
+    number: u64,
+    text: &str,
+    found: &mut Vec<Finding>,
+) {
+    let histories = record.truth.histories();
+    let follows = record.processes.get(process);
+    let Some(history) = follows.and_then(|follows| super::rebalance::history_of(&histories, follows, at))
+    else {
+        return;
+    };
+    let end = history.end.unwrap_or(at).min(at);
+    let left = record.faults.iter().any(|(_, fault)| matches!(fault, crate::case::Fault::ClientsLeave(_)));
+    let hidden = super::times::is_hidden(record, history.start - 5.0, at);
+    if left || hidden || !super::rebalance::died(&record.truth, history, at).is_empty() {
+        return;
+    }
+    let on = |moment: &Moment| {
+        history.run.recipients.iter().map(|&node| moment.nodes[node].connections).sum::<u64>()
+    };
+    let Some(before) = record.truth.at(history.start).map(on) else { return };
+    let after: Vec<u64> =
+        record.truth.within(end - 1.0, at + 0.3).map(|moment| on(moment).saturating_sub(before)).collect();
+    let (least, most) = (after.iter().min().copied().unwrap_or(0), after.iter().max().copied().unwrap_or(0));
+    let all = record.truth.at(history.start).map_or(0, Moment::live);
+    let tolerance = all / 50 + 5;
+    if number + tolerance < least || number > most + tolerance {
+        let what = format!("at {at:.1}s {number} are reported, {least} to {most} were: {text}");
+        find(found, "another number of clients is reported moved than was", what);
     }
 }
