@@ -307,6 +307,8 @@ pub trait Kubernetes {
         uid: &'a str,
         cost: Option<i64>,
     ) -> Later<'a, bool>;
+    /// How this process is named to others: user, host and process id.
+    fn holder(&self) -> String;
     /// Takes or renews the lease of an instance for this process: `None`, or who has it.
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>>;
     /// Gives the lease of an instance back, if this process has it.

@@ -46,6 +46,8 @@ mod line30;
 mod lives;
 #[path = "real/program.rs"]
 mod program;
+#[path = "real/removals.rs"]
+mod removals;
 #[path = "real/rights.rs"]
 mod rights;
 #[path = "real/trap.rs"]
@@ -122,6 +124,20 @@ async fn upgrades_of_2_2() {
     part("upgrades without the right", asked::without_the_right(&plane, &emqx)).await;
     let by_the_operator = part("by the operator", upgrades::by_the_operator(&plane, &emqx));
     futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
+}
+
+/// A drain moves every pod of a node, which takes another one.
+#[tokio::test]
+async fn removals_of_2_2() {
+    let nodes = vec![control_plane::NODE.to_owned(), "node-1".to_owned()];
+    let Some(plane) = ControlPlane::start_or_skip(Options { nodes, ..Options::default() }).await else {
+        return;
+    };
+    part("the CRDs of 2.2, to remove pods", plane.install(Line::V22)).await;
+    let emqx = part("a cluster with replicants", removals::start(&plane)).await;
+    part("scaled down", removals::scaled_down(&plane, &emqx)).await;
+    part("uids", removals::uids(&plane, &emqx)).await;
+    part("drained", removals::drained(&plane, &emqx)).await;
 }
 
 #[tokio::test]

@@ -325,6 +325,10 @@ impl Kubernetes for Standalone {
         }
     }
 
+    fn holder(&self) -> String {
+        self.used().map(Kubernetes::holder).unwrap_or_default()
+    }
+
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
         match self.used() {
             Some(cluster) => cluster.take_lease(instance),

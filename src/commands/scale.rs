@@ -225,6 +225,7 @@ fn unfinished(scale: &Scale, what: &str, why: &str) -> Problem {
 async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Outcome {
     let want = Want { events: true, ..WANT };
     let since = hands.clock.now();
+    let mut interrupt = (hands.interrupt)();
     loop {
         gather::relist(hands, &mut gathered, want).await?;
         gather::refresh(hands, &mut gathered).await?;
@@ -232,7 +233,14 @@ async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Out
         if gathered.instance()?.ready() || waited > READY_SECONDS {
             break;
         }
-        sleep(beat(hands).max(Duration::from_millis(200))).await;
+        tokio::select! {
+            () = &mut interrupt => {
+                return Err(Problem::new("interrupted", "the scale is done, and no rebalance was started")
+                    .hint(format!("kubectl emqx rebalance plan {}", gathered.id.name))
+                    .exit(Exit::Interrupted));
+            }
+            () = sleep(beat(hands).max(Duration::from_millis(200))) => {}
+        }
     }
     let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
     let strategy = evening_out(&picture(&gathered.world, &gathered.id, hands.clock.now()));

@@ -15,7 +15,7 @@ use crate::model::human::seconds_between;
 use crate::model::operation_state::{STATE_LABEL, state_name};
 
 /// How this process is named to others: user, host and process id.
-fn holder() -> String {
+pub(super) fn holder() -> String {
     #[expect(clippy::disallowed_methods, reason = "k8s reads the environment to name this process to others")]
     let word = |name: &str| std::env::var(name).ok().filter(|word| !word.is_empty());
     let user = word("USER").or_else(|| word("USERNAME")).unwrap_or_else(|| "unknown".to_owned());

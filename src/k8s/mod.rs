@@ -279,6 +279,10 @@ impl Kubernetes for Cluster {
         Box::pin(scale::set_deletion_cost(self, namespace, pod, uid, cost))
     }
 
+    fn holder(&self) -> String {
+        lease::holder()
+    }
+
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
         Box::pin(lease::take(self, instance))
     }

@@ -316,6 +316,9 @@ pub struct DrainState {
     pub pods: Vec<DrainedPod>,
     /// Live clients at the start.
     pub connections: Option<u64>,
+    /// Who ran it last: user, host and process.
+    #[serde(default)]
+    pub by: Option<String>,
     /// Why, in the user's own words.
     #[serde(default)]
     pub reason: Option<String>,

@@ -129,6 +129,9 @@ pub struct ScaleState {
     pub costs: BTreeMap<String, Option<i64>>,
     /// Live clients at the start.
     pub connections: Option<u64>,
+    /// Who ran it last: user, host and process.
+    #[serde(default)]
+    pub by: Option<String>,
     /// Why, in the user's own words.
     #[serde(default)]
     pub reason: Option<String>,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
 use super::preflight;
+use super::removal;
 use super::spread::{Spread, uneven};
 use super::tape::Operations;
 use super::upgrade::guard::unfinished;
@@ -140,7 +141,15 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
     let quiet = running.is_empty() && load.is_none() && quiet(instance, &picture);
     let unfinished = if running.is_empty() { unfinished(world, id) } else { None };
     let held = unfinished.is_some();
+    let removal = removal::unfinished(world, id, now);
+    let evacuates = running.iter().all(|it| it.operation == Operation::Evacuation);
+    let removal = removal.filter(|_| evacuates && !held);
     let (verdict, message) = match (running.first(), unfinished) {
+        (first, None) if removal.is_some() => {
+            let evacuation = first.map(|first| format!("; {}", first.message)).unwrap_or_default();
+            let message = removal.as_ref().map(|it| it.message.as_str()).unwrap_or_default();
+            (Verdict::Running, format!("{message}{evacuation}"))
+        }
         (Some(first), _) => (first.verdict, first.message.clone()),
         (None, Some(unfinished)) => (Verdict::Running, unfinished),
         (None, None) => idle(world, &picture, &health, &membership, load.is_some(), quiet, &spread),
@@ -159,7 +168,9 @@ pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Time
         quiet,
         next: None,
     };
-    assessment.next = if held {
+    assessment.next = if let Some(removal) = removal {
+        Some(removal.next)
+    } else if held {
         Some(format!("kubectl emqx upgrade watch {}", id.name))
     } else {
         next(&assessment, world, instance)

@@ -14,6 +14,10 @@ use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, World};
 
+mod unfinished;
+
+pub use unfinished::{Unfinished, unfinished};
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {

@@ -219,6 +219,8 @@ fn interrupted_it_says_what_goes_on_and_an_undo_puts_back_only_what_it_did() {
         ran.err.contains("EMQX continues to evacuate") && ran.err.contains("drain sim-2 sim-3 --undo"),
         "{ran}"
     );
+    let status = cluster.run("status").exits(0).shows("drain of sim-2, sim-3 by ");
+    assert!(status.err.contains("next: kubectl emqx drain sim-2 sim-3"), "{status}");
     cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
     let ran = cluster.run("drain sim-2 sim-3 --undo --yes").exits(0).says("was cordoned by another client");
     assert_eq!(ran.out.trim(), "node/sim-3 uncordoned", "{ran}");

@@ -234,6 +234,8 @@ fn interrupted_it_says_what_goes_on_and_an_undo_goes_back() {
         ran.err.contains("EMQX continues to evacuate") && ran.err.contains("scale emqx --undo goes back"),
         "{ran}"
     );
+    let status = cluster.run("status").exits(0).shows("scale from 4 to 2 replicants by ");
+    assert!(status.err.contains("next: kubectl emqx scale emqx --replicants 2"), "{status}");
     cluster.run(&format!("scale --replicants 3 {QUICK}")).fails(6).says("is not finished");
     cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
     let ran = cluster.run("scale --undo --yes --timeout 80s -o json").exits(0);

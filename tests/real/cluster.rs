@@ -90,6 +90,11 @@ impl<'a> RealCluster<'a> {
         }
         let emqx = Emqx::new(&scenario, Clock::new(speed));
         let names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
+        emqx.with(|broker| {
+            for (node, name) in broker.nodes.iter_mut().zip(&names) {
+                node.pod.clone_from(name);
+            }
+        });
         let mut cluster = Self { plane, client, scenario, emqx, pods: names, tasks: Vec::new() };
         cluster.open().await;
         cluster.forward().await;

@@ -16,6 +16,7 @@ pub mod oracle;
 mod port;
 mod product;
 mod random;
+pub mod removals;
 pub mod run;
 mod seeds;
 pub mod shrink;

@@ -116,6 +116,8 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         Verb::View(view) => commands::lines::run(&hands, &view.selection, &view.follow).await,
         Verb::List(list) => commands::list::run(&hands, &list).await,
         Verb::Evacuate(evacuate) => commands::evacuate::run(&hands, &evacuate).await,
+        Verb::Drain(drain) => commands::drain::run(&hands, &drain).await,
+        Verb::Scale(scale) => commands::scale::run(&hands, &scale).await,
         Verb::Upgrade(upgrade) => commands::upgrade::run(&hands, upgrade).await,
         other => panic!("{other:?} is not simulated"),
     };

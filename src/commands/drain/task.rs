@@ -19,6 +19,7 @@ pub(super) struct Draining<'a> {
     intent: &'a Intent,
     drain: &'a mut Drain,
     began: Timestamp,
+    by: String,
     connections: Option<u64>,
 }
 
@@ -26,7 +27,13 @@ impl<'a> Draining<'a> {
     pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
         let before = stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
         let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
-        Self { intent, connections: before.and_then(|before| before.connections), began, drain }
+        Self {
+            intent,
+            by: hands.kubernetes.holder(),
+            connections: before.and_then(|before| before.connections),
+            began,
+            drain,
+        }
     }
 }
 
@@ -68,6 +75,7 @@ impl Task for Draining<'_> {
             machines: self.intent.machines.clone(),
             pods: progress.pods.clone(),
             connections: progress.connections,
+            by: Some(self.by.clone()),
             reason: self.intent.write.reason.clone(),
         };
         (DRAIN_KEY, state.text())

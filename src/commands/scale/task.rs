@@ -25,6 +25,7 @@ pub(super) struct Scaling<'a> {
     intent: &'a Intent,
     scale: &'a mut Scale,
     began: Timestamp,
+    by: String,
     connections: Option<u64>,
     costs: BTreeMap<String, Option<i64>>,
     /// Nodes whose evacuation an earlier run started.
@@ -41,6 +42,7 @@ impl<'a> Scaling<'a> {
         let resumed = before.filter(|_| scale.resumed);
         Self {
             intent,
+            by: hands.kubernetes.holder(),
             began: resumed.map_or_else(|| hands.clock.now(), |state| state.time),
             connections: resumed.and_then(|state| state.connections),
             costs: before.map(|state| state.costs.clone()).unwrap_or_default(),
@@ -159,6 +161,7 @@ impl Task for Scaling<'_> {
             pods: progress.pods.clone(),
             costs: self.costs.clone(),
             connections: progress.connections,
+            by: Some(self.by.clone()),
             reason: self.intent.write.reason.clone(),
             ended: false,
         });

@@ -395,6 +395,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         machines: vec!["worker-1".into()],
         pods: stored_pods(&[1], true),
         connections: Some(36),
+        by: None,
         reason: None,
     };
     let stored = OperationState {
@@ -411,4 +412,86 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
     let same = planned(&world, &placement(4), &request(&[1]));
     assert!(same.resumed && same.pods[0].started, "{same:?}");
     assert_eq!(DrainState::parse(&state.text()), Some(state));
+}
+
+/// Four replicants of one ReplicaSet, with these clients.
+fn replicants(counts: &[u64], load: Load) -> World {
+    let set = Set {
+        namespace: "mq".into(),
+        name: "emqx-replicant".into(),
+        uid: "replicants".into(),
+        kind: SetKind::ReplicaSet,
+        instance: Some("emqx".into()),
+        replicas: counts.len() as u64,
+        present: counts.len() as u64,
+        ready: counts.len() as u64,
+        ..Set::default()
+    };
+    let mut world = World::of([
+        mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))),
+        mk::fact(0, News::Is(Object::Set(Box::new(set)))),
+    ]);
+    let mut nodes = mk::nodes(counts);
+    for (number, node) in nodes.iter_mut().enumerate() {
+        node.role = Some(Role::Replicant);
+        world.apply(mk::is_pod(mk::pod(&format!("{SET}-{number}"), |pod| {
+            pod.role = Some(Role::Replicant);
+            pod.owner = Some(Owner {
+                kind: "ReplicaSet".into(),
+                name: "emqx-replicant".into(),
+                uid: "replicants".into(),
+            });
+        })));
+    }
+    world.apply(mk::fact(0, News::Nodes(nodes)));
+    world.apply(mk::fact(0, News::Load(load)));
+    world
+}
+
+fn in_parallel(world: &World, parallel: u64) -> Vec<Act> {
+    let id = mk::id(ApiVersion::V2beta1);
+    let sizes = sizes(world, &id);
+    let pods: Vec<DrainedPod> = stored_pods(&[0, 1, 2], false)
+        .into_iter()
+        .map(|pod| DrainedPod { set: "emqx-replicant".into(), ..pod })
+        .collect();
+    let run = Run {
+        task: "drain",
+        id: &id,
+        pods: &pods,
+        sizes: &sizes,
+        together: false,
+        parallel,
+        fresh_seconds: 10,
+    };
+    next(world, run, mk::at(1))
+}
+
+#[test]
+fn as_many_replicants_as_requested_are_moved_at_a_time() {
+    let idle = replicants(&[9, 9, 9, 9], Load::default());
+    assert_eq!(in_parallel(&idle, 1), [start(0)]);
+    assert_eq!(in_parallel(&idle, 2), [start(0), start(1)]);
+    let empty = Load {
+        evacuations: vec![entry(0, Stage::Prohibiting), entry(1, Stage::Prohibiting)],
+        ..Load::default()
+    };
+    let mut both = replicants(&[0, 0, 18, 18], empty);
+    assert_eq!(in_parallel(&both, 2), [evict(0), evict(1)]);
+    assert_eq!(in_parallel(&both, 1), [evict(0)]);
+    // A pod that is being deleted is missing until its replacement serves, and counts as one that is moved.
+    both.apply(mk::is_pod(mk::pod(&format!("{SET}-0"), |pod| {
+        pod.role = Some(Role::Replicant);
+        pod.deleting = Some(mk::at(0));
+        pod.owner = Some(Owner {
+            kind: "ReplicaSet".into(),
+            name: "emqx-replicant".into(),
+            uid: "replicants".into(),
+        });
+    })));
+    assert_eq!(in_parallel(&both, 2), [evict(1)]);
+    assert!(
+        !in_parallel(&both, 1).iter().any(|act| matches!(act, Act::Evict { .. })),
+        "one is missing already"
+    );
 }

@@ -6,7 +6,7 @@ use super::super::upgrade::owners::{conflicts, managed};
 use super::super::upgrade::sides::Sides;
 use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
-use crate::model::{Instance, InstanceId, NodeName, World};
+use crate::model::{Instance, InstanceId, NodeName, Pod, World};
 
 /// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
 const STORAGE_SITE: &str = "apps.emqx.io/ds-replication-site";
@@ -154,17 +154,20 @@ fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding
 /// Kubernetes removes pods that are not ready before it compares deletion costs, and a node that is not ready takes no
 /// clients.
 fn not_ready(scale: &Scale, world: &World) -> Option<Finding> {
-    let stays = stay(scale, world).find(|pod| !pod.ready)?;
+    let unready: Vec<&Pod> = stay(scale, world).filter(|pod| !pod.ready).collect();
+    // Operator 3.x chooses the replicants that it removes: those that are not ready can be among them.
+    let chosen = scale.by_operator && scale.field == ScaledField::Replicants;
+    if chosen && unready.len() as u64 <= scale.from.saturating_sub(scale.to) {
+        return None;
+    }
+    let stays = unready.first()?;
     let why = stays.waiting.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     let message = format!("{} stays, but is not ready{why}: no pod beside it is taken away", stays.name);
     Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", scale.instance.name)))
 }
 
-fn stay<'w>(scale: &'w Scale, world: &'w World) -> impl Iterator<Item = &'w crate::model::Pod> {
-    living(world, &scale.instance, scale.field)
-        .filter(|pod| !scale.pods.iter().any(|it| it.uid == pod.uid))
-        // Operator 3.x chooses the replicants that it removes.
-        .filter(|pod| !scale.by_operator || pod.deleting.is_none())
+fn stay<'w>(scale: &'w Scale, world: &'w World) -> impl Iterator<Item = &'w Pod> {
+    living(world, &scale.instance, scale.field).filter(|pod| !scale.pods.iter().any(|it| it.uid == pod.uid))
 }
 
 /// Another pod that Kubernetes could remove first.

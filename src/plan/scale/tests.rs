@@ -226,6 +226,7 @@ fn unfinished_state(to: u64) -> ScaleState {
         }],
         costs: BTreeMap::new(),
         connections: Some(900),
+        by: Some("me@host (process 7)".into()),
         reason: None,
         ended: false,
     }
@@ -341,4 +342,21 @@ fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
     assert!(
         flags(&strategy).starts_with("--conn-evict-rate 25 --sess-evict-rate 25 --abs-conn-threshold 10 ")
     );
+}
+
+#[test]
+fn a_status_names_an_unfinished_scale_whose_it_is_and_what_continues_it() {
+    let load = Load { evacuations: vec![evacuation(0, Stage::EvictingConns, 50)], ..Load::default() };
+    let mut world = world(ApiVersion::V2beta1, load);
+    let fact = stored_state(&world, Some(unfinished_state(2)), None);
+    world.apply(fact);
+    let status = super::super::status::status(&world, &world.ids().remove(0), mk::at(1));
+    let begins = "scale from 3 to 2 replicants by me@host (process 7): 0 of 1 pod removed; emqx-replicant-0 evacuating";
+    assert!(status.message.starts_with(begins), "{}", status.message);
+    let next = "kubectl emqx scale emqx --replicants 2";
+    assert_eq!((status.verdict, status.next.as_deref()), (Verdict::Running, Some(next)));
+    let ended = stored_state(&world, Some(ScaleState { ended: true, ..unfinished_state(2) }), None);
+    world.apply(ended);
+    let status = super::super::status::status(&world, &world.ids().remove(0), mk::at(1));
+    assert!(!status.message.contains("scale"), "{}", status.message);
 }
