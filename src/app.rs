@@ -352,8 +352,8 @@ async fn connected(
     if let Some(limit) = global.connect.request_timeout {
         brokers = brokers.with_patience(limit);
     }
-    if let Some(tap) = tap {
-        brokers = brokers.with_tap(tap);
+    if let Some(tap) = &tap {
+        brokers = brokers.with_tap(Rc::clone(tap));
     }
     let brokers: Rc<dyn Brokers> = Rc::new(brokers);
     let context = cluster.as_ref().and_then(|cluster| cluster.context().map(str::to_owned));
@@ -372,6 +372,7 @@ async fn connected(
         clock,
         answers: std::io::stdin().is_terminal(),
         printer,
+        tap,
         interrupt: Rc::new(interrupted),
     })
 }

@@ -435,6 +435,8 @@ pub trait Tap {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
     /// An answer of EMQX came.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
+    /// The follow ended at this time: what was concluded from silence is concluded again from the recording.
+    fn ends(&self, at: Timestamp);
 }
 
 /// Converts a recording into facts; implemented by `app` out of the wire readers of `k8s` and `emqx`.

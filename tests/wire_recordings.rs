@@ -13,7 +13,7 @@ use kubectl_emqx::replay::{Recorder, Recording};
 use kubectl_emqx::seam::Moment;
 use kubectl_emqx::seam::{Clock, Tap, Translate};
 use kubectl_emqx::{emqx, k8s};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Wire;
 
@@ -298,6 +298,23 @@ fn what_is_recorded_again_tells_the_same_world() {
         assert_eq!(world, expected, "{name}");
     }
     std::fs::remove_dir_all(&folder).expect("it is removed");
+}
+
+#[test]
+fn a_recording_holds_the_time_at_which_the_follow_ended_though_nothing_came_then() {
+    let file = std::env::temp_dir().join(format!("kubectl-emqx-ends-{}.jsonl", std::process::id()));
+    let memory = Memory::default();
+    let recorder = Recorder::to(Box::new(memory.clone()));
+    recorder.ends(Timestamp::UNIX_EPOCH);
+    assert!(memory.0.borrow().is_empty(), "nothing was followed");
+    let body = json!({"evacuations": [], "rebalances": []});
+    recorder.emqx(Timestamp::UNIX_EPOCH, "/api/v5/load_rebalance/global_status", 200, &body);
+    let end = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(31);
+    recorder.ends(end);
+    std::fs::write(&file, memory.0.borrow().as_slice()).expect("it is written");
+    let again = Recording::open(&file, Rc::new(Wire)).expect("it opens");
+    assert_eq!(again.last().expect("a line").expect("readable").at, end);
+    std::fs::remove_file(&file).expect("it is removed");
 }
 
 #[tokio::test]

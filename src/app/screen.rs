@@ -278,6 +278,12 @@ impl Tap for Recordings {
             recorder.emqx(at, path, status, body);
         }
     }
+
+    fn ends(&self, at: Timestamp) {
+        if let Some((recorder, _)) = &*self.file.borrow() {
+            recorder.ends(at);
+        }
+    }
 }
 
 impl Records for Recordings {

@@ -565,6 +565,9 @@ async fn follow(
             face.finish();
             face.notified(hands, true).await;
             let worst = verdicts.values().copied().max_by_key(|verdict| verdict.exit().code());
+            if let Some(tap) = &hands.tap {
+                tap.ends(hands.clock.now());
+            }
             return Ok(worst.map_or(Exit::Reached, Verdict::exit));
         }
         if hands.printer.closed() {

@@ -112,6 +112,9 @@ impl Following {
     pub async fn ended(&mut self, hands: &Hands) -> Result<Option<Verdict>, Problem> {
         let ended = self.look(hands).await;
         self.face.finish();
+        if let Some(tap) = &hands.tap {
+            tap.ends(hands.clock.now());
+        }
         self.face.notified(hands, true).await;
         match ended? {
             Ended::Verdict(verdict) => {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::error::{Exit, Problem};
 use crate::output::Printer;
-use crate::seam::{Brokers, Clock, Kubernetes};
+use crate::seam::{Brokers, Clock, Kubernetes, Tap};
 
 pub mod apply;
 pub mod decide;
@@ -55,6 +55,8 @@ pub struct Hands {
     pub server: Option<String>,
     /// Whether stdin is a terminal: without one nobody can answer a question.
     pub answers: bool,
+    /// Where what is read is recorded, with `--record`.
+    pub tap: Option<Rc<dyn Tap>>,
     /// Makes something that is over when the user interrupts.
     pub interrupt: Rc<dyn Fn() -> Interrupt>,
 }

@@ -136,4 +136,13 @@ impl Tap for Recorder {
         state.answers.insert(path.to_owned(), answer);
         state.write(&json!({"t": t, "from": "emqx", "get": path, "status": status, "body": body}));
     }
+
+    fn ends(&self, at: Timestamp) {
+        let mut state = self.state.borrow_mut();
+        // Without a first line nothing was recorded.
+        if state.begin.is_some() {
+            let t = state.t(at);
+            state.write(&json!({"t": t, "from": "clock"}));
+        }
+    }
 }

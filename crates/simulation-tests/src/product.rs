@@ -106,6 +106,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         clock,
         answers: false,
         printer: printer.clone(),
+        tap: None,
         interrupt: Rc::new(|| Box::pin(std::future::pending())),
     };
     let outcome = match intent.verb {
