@@ -117,7 +117,7 @@ fn waits(record: &Record, from: f64, to: f64) -> f64 {
         return if record.case.new_pods == NewPods::Pending { 5.0 } else { 110.0 };
     }
     let evicts = |moment: &Moment| moment.runs.iter().all(|run| run.state.starts_with("evicting"));
-    let runs = record.truth.within(from, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
+    let runs = record.truth.within(from - 1.0, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
     if runs { 4.0 } else { 25.0 }
 }
 
