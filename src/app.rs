@@ -216,7 +216,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     Box::pin(upgrade::run(&global, printer, apply)).await
                 }
                 (Some(image), false) => {
-                    commands::tour::upgraded(&hands(&global, printer, None).await?, &image).await
+                    let hands = hands(&global, printer, None).await?;
+                    Box::pin(commands::tour::upgraded(&hands, &image)).await
                 }
                 (None, true) => {
                     let hands = hands(&global, printer, None).await?;
