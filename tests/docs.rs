@@ -59,7 +59,7 @@ fn pages() -> Vec<(String, String)> {
         .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
         .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"))
         .collect();
-    for folder in ["docs", "krew", "plugin-manifest"] {
+    for folder in ["docs", "krew", "plugin-manifest", "crates"] {
         names.extend(files(folder, ".md"));
     }
     names.sort();

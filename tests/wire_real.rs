@@ -85,7 +85,7 @@ async fn the_client_and_a_real_api_server() {
     populate(&plane).await;
     both_sides_are_read(&plane).await;
     objects_are_written(&plane).await;
-    objects_are_marked_and_deleted_as_they_were_read(&plane).await;
+    Box::pin(objects_are_marked_and_deleted_as_they_were_read(&plane)).await;
     nodes_are_cordoned_and_pods_are_evicted(&plane).await;
     users_see_what_they_may(&plane).await;
     a_follow_survives_a_restart(&plane).await;

@@ -161,7 +161,7 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     // Long enough that a slow machine still sees it go on after the operator has given up on it.
     let mut long = STRATEGY;
-    long[3] = "--wait-takeover=4";
+    long[3] = "--wait-takeover=12";
     let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &long);
     let mut applied = program.start(&args);
     applied.says("\"waitHealthCheck\"").await;
@@ -172,11 +172,10 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     refused(&out, 6, &["already running", &name, "rebalance stop"]);
     let watched = program.start(&["rebalance", "watch", "-o", "jsonl"]);
     let status = program.json(&["status"]).await;
-    assert_eq!(
-        (&status["operation"], &status["verdict"]),
-        (&json!("rebalance"), &json!("running")),
-        "{status}"
-    );
+    // On a slow machine the operator has given up by now.
+    let stands = &status["verdict"];
+    assert_eq!(status["operation"], "rebalance", "{status}");
+    assert!(*stands == "running" || *stands == "stillRunning", "{status}");
     assert_eq!(array(&status["nodes"]).iter().filter(|it| it["part"] == "donor").count(), 3, "{status}");
 
     // The endpoints follow the gates, really.
