@@ -20,6 +20,13 @@ pub(super) fn heard(world: &World) -> bool {
         && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
 }
 
+/// Whether EMQX's list of evacuations is that of its last answer: it is not asked for that list while it does not list its
+/// nodes.
+pub(super) fn load_heard(world: &World) -> bool {
+    let hearing = world.hearings.get(&(Source::Emqx, "load_rebalance"));
+    heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
+}
+
 /// Seconds after which an answer says nothing about now, once EMQX stopped answering.
 const BLIND_SECONDS: u64 = 10;
 

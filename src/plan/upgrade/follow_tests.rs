@@ -178,6 +178,8 @@ impl Scene {
             facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
         } else if let Some(since) = self.unanswered_since {
             facts.push(mk::fact(since, News::Nodes(nodes)));
+            let evacuations = self.evacuations.iter().map(entry).collect();
+            facts.push(mk::fact(since, News::Load(Load { evacuations, ..Load::default() })));
             let link = Link::Unreachable("connection refused".into());
             facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
         } else {
@@ -355,6 +357,12 @@ fn gates_that_flip_are_no_progress() {
 #[test]
 fn an_evacuation_that_does_not_go_on_is_named() {
     let foreign = Scene::up(3).with(|scene| scene.evacuations = vec![(node("b", 0), "prohibiting")]);
+    // EMQX told of it, and does not answer any more: whether it still evacuates is not known.
+    let silent = foreign.clone().with(|scene| scene.unanswered_since = Some(20));
+    let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, foreign.clone()), (20, silent)];
+    let (verdict, reason) = last(&told(&scenes, 200));
+    assert_eq!(verdict, Verdict::Stalled, "{reason}");
+    assert!(!reason.contains("is being evacuated") && reason.contains("no answer of EMQX since"), "{reason}");
     let reason = stalls(foreign, 120);
     assert!(reason.contains("emqx-core-b-0 is being evacuated (prohibiting) and is no old pod"), "{reason}");
     let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sides[0].2[2] = 0);

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use super::super::progress::Counts;
 use super::super::quiet::{Followed, Quiet};
 use super::ask::one_by_one;
+use super::ending::load_heard;
 use super::pace::Holds;
 use super::sides::{Member, Sides};
 use super::words;
 use crate::model::{
-    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, Link, Load, NodeName, Operation, Part,
-    Seen, Source, Stage, Verdict, World,
+    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
+    Verdict, World,
 };
 
 /// Where an upgrade stands.
@@ -341,11 +342,7 @@ impl Run {
 
 /// What is being evacuated: EMQX's word, else the operator's copy of it.
 pub(super) fn evacuations<'w>(world: &'w World, sides: &'w Sides<'_>) -> &'w [Evacuation] {
-    let up = |_: &&Seen<Load>| {
-        let hearing = world.hearings.get(&(Source::Emqx, "load_rebalance"));
-        hearing.is_none_or(|hearing| hearing.link == Link::Up)
-    };
-    match world.load.as_ref().filter(up) {
+    match world.load.as_ref().filter(|_| load_heard(world)) {
         Some(load) => &load.value.evacuations,
         None => &sides.instance.evacuations,
     }

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 
 use super::super::words::short;
 use super::ask::undoing;
-use super::ending::known_until;
+use super::ending::{known_until, load_heard};
 use super::pace::{LOOP_SECONDS, Pace};
 use super::run::{Run, Step, evacuations};
 use super::sides::Sides;
 use super::words;
 use crate::model::human::{count, duration, plural, seconds_between};
-use crate::model::{ApiVersion, Hearing, Link, Pod, Source, Stage, World};
+use crate::model::{ApiVersion, Pod, Stage, World};
 
 /// At least this long.
 const LEAST_SECONDS: u64 = 60;
@@ -185,8 +185,7 @@ pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
 /// Somebody else's evacuation: the operators look at the first of the list only ([OP-64]).
 fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
-    let heard = |hearing: &Hearing| hearing.link == Link::Up;
-    if world.load.is_some() && !world.hearings.get(&(Source::Emqx, "load_rebalance")).is_some_and(heard) {
+    if world.load.is_some() && !load_heard(world) {
         return None;
     }
     let first = evacuations(world, sides).first()?;
