@@ -135,8 +135,8 @@ impl Following {
         }
     }
 
-    /// Records the verdict of a rebalance on its object, where whoever looks later finds it. That it cannot be recorded does
-    /// not change the verdict.
+    /// Records the verdict of a rebalance on its object, for later commands of any user. A failure to record it does not
+    /// change the verdict.
     async fn record(&mut self, hands: &Hands) {
         let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
         let Some((object, record)) = run.and_then(|run| run.to_record(hands.clock.now())) else { return };
@@ -152,7 +152,7 @@ impl Following {
         let written = written.unwrap_or_else(|_| {
             Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
         });
-        // `Ok(false)`: the object is gone, and nobody will look at it.
+        // `Ok(false)`: the object is gone, so that nothing is left to record on.
         if let Err(why) = written {
             let name = &self.name;
             hands.printer.notice(&format!(

@@ -117,7 +117,7 @@ impl StopMark {
     }
 }
 
-/// The annotation in which whoever followed a rebalance to its end leaves the verdict.
+/// The annotation that holds the verdict of a client that followed the rebalance to its end.
 pub const VERDICT_ANNOTATION: &str = "cli.emqx.io/verdict";
 
 /// The longest text of a [`VERDICT_ANNOTATION`] that is read, in bytes.

@@ -2,7 +2,7 @@
 //! the right ones removed, counted in the set's status, told in events.
 //!
 //! StatefulSets remove the highest number first, and replace pods of an older template one at a time (`RollingUpdate`)
-//! or when somebody deletes them (`OnDelete`). ReplicaSets remove pods without a Kubernetes node first, then those that are
+//! or when another client deletes them (`OnDelete`). ReplicaSets remove pods without a Kubernetes node first, then those that are
 //! pending or not ready, then the cheapest (`pod-deletion-cost`), then the youngest.
 
 use std::collections::BTreeMap;

@@ -96,7 +96,7 @@ pub enum Operation {
     OthersPurge,
     /// Nothing runs; `status` again and again.
     Status,
-    /// `rebalance apply` that nobody follows; `rebalance list` some time after its end.
+    /// `rebalance apply` without a follower; `rebalance list` some time after its end.
     UnfollowedRebalance,
     /// `upgrade`, ended from outside before it is over; `upgrade undo`.
     UndoneUpgrade,
@@ -257,7 +257,7 @@ pub enum Fault {
     ImageChanged(Image),
     /// Another client applies the manifest from before the upgrade again: image and delay.
     ManifestReapplied,
-    /// Another client changes the number of the nodes that serve clients by so many.
+    /// Another client adds this number of nodes that serve clients, or removes them.
     Scaled(i64),
     /// Another client creates a Rebalance.
     RebalanceCreated,

@@ -155,7 +155,7 @@ impl Stage {
                 let apply: Vec<&str> = apply.iter().map(String::as_str).collect();
                 self.process(&apply, &apply).await;
                 self.until_nothing_runs().await;
-                // Whoever comes within two minutes of an end may judge by the counts of now.
+                // Within two minutes of the end the verdict may be based on the current counts.
                 self.pause(150.0).await;
             }
             Operation::UndoneUpgrade => {

@@ -194,7 +194,7 @@ fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
     deeds
 }
 
-/// Fewer replicants are wanted: the youngest are told to go, and removed one after another when they are empty.
+/// Scale-down of replicants: the youngest are evacuated, and each is removed when it is empty.
 fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
     let goes = |pod: &&Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
     let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).collect();
