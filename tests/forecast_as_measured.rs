@@ -3,7 +3,8 @@
 //! sessions were afterwards.
 
 use kubectl_emqx::model::Strategy;
-use kubectl_emqx::plan::rebalance::{Decision, RebalancePlan, Return, forecast, numbered};
+use kubectl_emqx::plan::finding::Decision;
+use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use serde_json::Value;
 
 /// What is not a setting of the start request has EMQX's default.

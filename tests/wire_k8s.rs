@@ -8,7 +8,7 @@ use futures::StreamExt;
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, News, ObjectKind, OperatorLine, Source, World};
-use kubectl_emqx::plan::manifest;
+use kubectl_emqx::plan::rebalance::manifest;
 use kubectl_emqx::seam::{Credentials, DryRun, Kubernetes, Scope, Want};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -8,14 +8,17 @@ use super::{Hands, Outcome, decide, limits};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
+use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
-use crate::plan::manifest::{self, Written};
-use crate::plan::preflight::{Check, running};
-use crate::plan::rebalance::{Decision, RebalancePlan, Return};
-use crate::plan::record::PlanRecord;
+use crate::plan::picture;
+use crate::plan::reach;
+use crate::plan::rebalance::forecast::{RebalancePlan, Return};
+use crate::plan::rebalance::manifest::{self, Written};
+use crate::plan::rebalance::ownership;
+use crate::plan::rebalance::preflight::{Check, running};
+use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::tape::{Looks, Operations};
-use crate::plan::{ownership, picture, reach};
 use crate::seam;
 
 /// The Rebalance to create, without its name.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Hands;
 use crate::cli::intent::{Stream, Then, Write};
 use crate::error::{Exit, Problem};
-use crate::plan::rebalance::{Decision, Finding, Severity};
+use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::results::Applied;
 
 /// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.

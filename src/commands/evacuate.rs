@@ -15,13 +15,13 @@ use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verd
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::follow::Emptied;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
+use crate::plan::finding::Decision;
 use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
 use crate::plan::picture::picture;
-use crate::plan::rebalance::Decision;
+use crate::plan::rebalance::words;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::pace::Pace;
-use crate::plan::words;
 use crate::seam::{self, Want};
 
 pub mod shown;

@@ -11,12 +11,12 @@ use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
-use crate::plan::follow::Run;
 use crate::plan::picture::{Picture, picture};
-use crate::plan::progress::Counts;
-use crate::plan::rebalance::RebalancePlan;
+use crate::plan::rebalance::follow::Run;
+use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words::{self, contradiction};
 use crate::plan::tape::Operations;
-use crate::plan::words::{self, contradiction};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -356,8 +356,8 @@ fn goal(plan: &RebalancePlan) -> String {
 mod tests {
     use super::*;
     use crate::model::{ApiVersion, Load, News, Object, World};
-    use crate::plan::follow::Follower;
     use crate::plan::mk;
+    use crate::plan::rebalance::follow::Follower;
 
     #[test]
     fn progress_that_was_left_out_is_printed_when_no_line_came_for_30_s() {

@@ -14,13 +14,13 @@ use super::{Hands, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdict};
-use crate::plan::follow::{Run, RunKey};
 use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
-use crate::plan::progress::Counts;
+use crate::plan::rebalance::follow::{Run, RunKey};
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words;
 use crate::plan::tape::{Looks, Operations};
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::guard;
-use crate::plan::words;
 use crate::seam::Want;
 
 /// Interval of EMQX requests, by the server's clock.

@@ -12,7 +12,8 @@ use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
 use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeName, Target, World};
 use crate::plan::picture::picture;
-use crate::plan::{ownership, reach};
+use crate::plan::reach;
+use crate::plan::rebalance::ownership;
 use crate::seam::{Broker, Scope, Want};
 
 /// Limit of the instances named in an error.

@@ -8,7 +8,7 @@ use crate::cli::intent::Generate;
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine};
 use crate::output::Printer;
-use crate::plan::manifest;
+use crate::plan::rebalance::manifest;
 use crate::seam::Want;
 
 /// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked. Where no namespace is

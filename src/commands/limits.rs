@@ -12,8 +12,8 @@ use crate::error::{Exit, Problem};
 use crate::model::NodeName;
 use crate::model::limits::Limits;
 use crate::output::Printer;
+use crate::plan::finding::Finding;
 use crate::plan::limits::{Forecast, LimitTracker, Stopping, drifted, findings};
-use crate::plan::rebalance::Finding;
 use crate::seam::Want;
 
 /// How long a stop may take, by the clock on the wall.

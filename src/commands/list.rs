@@ -9,9 +9,10 @@ use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
 use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
 use crate::plan::assessment::assess;
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, RebalanceItem, items};
 use crate::plan::tape::{Looks as _, Operations};
-use crate::plan::{judge, waiting};
 use crate::seam::Want;
 
 /// What is looked at.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::plan::manifest::{Written, written};
+use crate::plan::rebalance::manifest::{Written, written};
 
 /// Far beyond any Rebalance; a file that is larger is not one.
 const LARGEST: usize = 1 << 20;

@@ -16,12 +16,14 @@ use crate::model::{
     FIELD_MANAGER, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
     Source, StopMark, Verdict,
 };
-use crate::plan::follow::Follower;
 use crate::plan::picture::{SourceState, picture};
-use crate::plan::progress::Counts;
+use crate::plan::rebalance::follow::Follower;
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::ownership;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::words::short;
 use crate::plan::results::{Backend, Stopped};
-use crate::plan::words::short;
-use crate::plan::{judge, ownership, waiting};
 use crate::seam::{self, Deletion, Want};
 
 mod target;

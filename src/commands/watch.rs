@@ -9,10 +9,10 @@ use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
 use crate::plan::assessment::assess;
-use crate::plan::ownership;
+use crate::plan::rebalance::ownership;
+use crate::plan::rebalance::words;
 use crate::plan::status::status;
 use crate::plan::tape::{Looks as _, Operations};
-use crate::plan::words;
 use crate::seam::Want;
 
 /// The hint when EMQX cannot be queried.

@@ -19,7 +19,7 @@ use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
 use crate::plan::drain::Drain;
 use crate::plan::evacuation::EvacuationPlan;
-use crate::plan::rebalance::RebalancePlan;
+use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::{
     Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, Version,
 };

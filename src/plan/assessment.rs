@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::membership::{Membership, lasting};
 use super::picture::{NodeRow, Picture, SourceState, picture};
-use super::preflight;
+use super::rebalance::preflight;
+use super::rebalance::spread::{Spread, uneven};
 use super::removal;
-use super::spread::{Spread, uneven};
 use super::tape::Operations;
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
@@ -481,7 +481,7 @@ fn spread(picture: &Picture) -> (bool, String) {
 
 /// Whether EMQX would move connections by its default thresholds.
 fn would_move(connections: &[u64]) -> bool {
-    super::spread::would_start(connections, connections, &crate::model::Strategy::default())
+    super::rebalance::spread::would_start(connections, connections, &crate::model::Strategy::default())
 }
 
 #[cfg(test)]

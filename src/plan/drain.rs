@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::evacuation::{self, Settings};
 use super::picture::Picture;
-use super::rebalance::{Decision, Finding, Severity};
 pub use super::removal::Step;
 use super::removal::{sizes, steps};
 use super::upgrade::sides::ordinal;
@@ -16,6 +15,7 @@ use crate::model::drain::{DrainState, DrainedPod, Placement};
 use crate::model::human::{count, plural};
 use crate::model::verdict::two_decimals;
 use crate::model::{InstanceId, NodeName, Pod, Role, Verdict, World};
+use crate::plan::finding::{Decision, Finding, Severity};
 
 pub mod checks;
 pub mod next;
@@ -200,7 +200,7 @@ pub fn plan(
     drain.resumed = resumed;
     forecast(&mut drain, world, picture, placement, request)?;
     drain.findings.extend(checks::findings(&drain, world, picture, placement, request));
-    super::rebalance::skip(&mut drain.findings, &request.skip);
+    super::finding::skip(&mut drain.findings, &request.skip);
     if let Some(blocked) = drain.findings.iter().find(|it| it.severity == Severity::Blocked) {
         drain.decision = Decision::Refused;
         drain.message.clone_from(&blocked.message);

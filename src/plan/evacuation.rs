@@ -4,8 +4,9 @@
 use serde::Serialize;
 
 use super::picture::Picture;
-use super::rebalance::{Decision, Finding, PlannedPhase, Severity};
+use super::rebalance::forecast::PlannedPhase;
 use crate::model::human::{count, plural};
+use crate::plan::finding::{Decision, Finding, Severity};
 use emqx_rebalance::eviction::round_robin;
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 

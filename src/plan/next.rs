@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::follow::Run;
-use super::goal::Goals;
 use super::membership::{Membership, lasting};
 use super::picture::NodeRow;
-use super::words::short;
+use super::rebalance::follow::Run;
+use super::rebalance::goal::Goals;
+use super::rebalance::words::short;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::words;
+use super::rebalance::words;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, Link, Source, World};
 

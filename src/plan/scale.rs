@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::evacuation::{self, Settings, counted};
 use super::picture::Picture;
-use super::rebalance::{Decision, Finding, Severity};
 use super::removal::{Step, steps};
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::sides::ordinal;
@@ -14,6 +13,7 @@ use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural};
 use crate::model::scale::{Autoscalers, ScaleState, ScaledField};
 use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind, Strategy, Verdict, World};
+use crate::plan::finding::{Decision, Finding, Severity};
 
 pub mod checks;
 pub mod next;
@@ -225,7 +225,7 @@ pub fn plan(
     scale.message = message(&scale, remain);
     let found = checks::findings(&scale, world, picture, instance, outside);
     scale.findings.splice(0..0, found);
-    super::rebalance::skip(&mut scale.findings, &request.skip);
+    super::finding::skip(&mut scale.findings, &request.skip);
     if let Some(blocked) = scale.findings.iter().find(|it| it.severity == Severity::Blocked) {
         scale.decision = Decision::Refused;
         scale.message.clone_from(&blocked.message);

@@ -3,9 +3,9 @@
 use crate::error::Problem;
 use crate::model::{Strategy, World};
 use crate::plan::picture::Picture;
-use crate::plan::preflight::{self, Wish};
 use crate::plan::reach::{self, Asked};
-use crate::plan::rebalance::{RebalancePlan, Return};
+use crate::plan::rebalance::forecast::{RebalancePlan, Return};
+use crate::plan::rebalance::preflight::{self, Wish};
 use crate::plan::results::Backend;
 use emqx_rebalance::eviction::Landing;
 

@@ -10,7 +10,7 @@ use super::msg::{Effect, Play};
 use super::state::{Act, Confirm, Overlay, Page, State};
 use crate::model::human::{count, duration, plural};
 use crate::output::theme::Tone;
-use crate::plan::rebalance::Decision;
+use crate::plan::finding::Decision;
 
 /// Takes a key in.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {

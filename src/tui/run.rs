@@ -22,7 +22,7 @@ use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::output::theme::Tone;
-use crate::plan::words;
+use crate::plan::rebalance::words;
 
 /// Between two frames that no key asked for.
 const FRAME: Duration = Duration::from_millis(100);

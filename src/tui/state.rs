@@ -22,10 +22,10 @@ use crate::model::{
 };
 use crate::output::theme::{Theme, Tone};
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::follow::RunKey;
 use crate::plan::picture::picture;
 use crate::plan::reach::{Asked, target};
-use crate::plan::rebalance::RebalancePlan;
+use crate::plan::rebalance::follow::RunKey;
+use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
 use crate::plan::tape::{Operations, Tape};
 

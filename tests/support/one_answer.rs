@@ -11,10 +11,11 @@ use kubectl_emqx::model::{
 use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
+use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::picture::picture;
-use kubectl_emqx::plan::preflight::{self, Wish};
 use kubectl_emqx::plan::reach::Asked;
-use kubectl_emqx::plan::rebalance::{Decision, Return};
+use kubectl_emqx::plan::rebalance::forecast::Return;
+use kubectl_emqx::plan::rebalance::preflight::{self, Wish};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::status::{status, status_with};
 use kubectl_emqx::plan::tape::{Operations, Tape, Told};

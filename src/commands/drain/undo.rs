@@ -131,7 +131,7 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
         for drain in &results {
             let now = hands.clock.now();
             let name = format!("drain/{}", drain.instance.name);
-            let message = crate::plan::words::verdict(Verdict::Reverted, &drain.message);
+            let message = crate::plan::rebalance::words::verdict(Verdict::Reverted, &drain.message);
             let mut event = crate::model::Event::of(
                 now,
                 crate::model::EventType::Verdict,

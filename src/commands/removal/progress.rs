@@ -11,10 +11,10 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
 use crate::plan::limits::{Known, Outcome, Stopping};
-use crate::plan::progress::Counts;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words;
 use crate::plan::removal::Standing;
 use crate::plan::tape::Looks;
-use crate::plan::words;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.

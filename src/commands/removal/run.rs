@@ -20,10 +20,10 @@ use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitTracker;
-use crate::plan::progress::Counts;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words;
 use crate::plan::removal::{Act, Standing, Step};
 use crate::plan::tape::Operations;
-use crate::plan::words;
 use crate::seam::{DryRun, Evacuate};
 
 /// How often EMQX is asked, by the server's clock.

@@ -13,8 +13,8 @@ use crate::cli::intent::scale::Scale as Intent;
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
+use crate::plan::finding::{Decision, Severity};
 use crate::plan::picture::picture;
-use crate::plan::rebalance::{Decision, Severity};
 use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
 
 /// `scale --undo`.

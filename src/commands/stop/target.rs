@@ -6,9 +6,9 @@ use crate::commands::watch::{self, Meant, meant};
 use crate::commands::{Hands, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
-use crate::plan::ownership;
 use crate::plan::picture::picture;
-use crate::plan::words::short;
+use crate::plan::rebalance::ownership;
+use crate::plan::rebalance::words::short;
 
 /// What was found.
 pub(super) enum Target {

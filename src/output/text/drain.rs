@@ -6,7 +6,7 @@ use crate::model::human::{count, count_or_unknown, duration};
 use crate::output::table::Table;
 use crate::output::theme::Tone;
 use crate::plan::drain::{Drain, Step};
-use crate::plan::rebalance::Decision;
+use crate::plan::finding::Decision;
 
 /// The plan.
 pub fn plan(drain: &Drain, layout: Layout) -> String {

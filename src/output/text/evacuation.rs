@@ -63,7 +63,7 @@ pub fn plan(plan: &EvacuationPlan, layout: Layout) -> String {
     text.push('\n');
     let (word, tone) = decision(plan.decision);
     put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
-    if plan.decision == crate::plan::rebalance::Decision::Go {
+    if plan.decision == crate::plan::finding::Decision::Go {
         let steps: Vec<String> = plan
             .phases
             .iter()

@@ -8,7 +8,8 @@ use crate::model::{Part, Strategy};
 use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
-use crate::plan::rebalance::{Decision, Finding, PlannedNode, RebalancePlan, Severity};
+use crate::plan::finding::{Decision, Finding, Severity};
+use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
 use crate::plan::results::Backend;
 
 /// So many columns a bar has at most.

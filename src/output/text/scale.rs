@@ -5,7 +5,7 @@ use super::drain::table;
 use super::plan::{decision, findings};
 use crate::model::human::{count, duration};
 use crate::output::theme::Tone;
-use crate::plan::rebalance::Decision;
+use crate::plan::finding::Decision;
 use crate::plan::scale::{Scale, amount};
 
 /// The plan.

@@ -7,10 +7,10 @@ use super::super::picture::NodeRow;
 use super::super::tape::Operations;
 use super::super::upgrade::run::Run as Upgrade;
 use super::super::upgrade::words as upgrade_words;
-use super::super::words::short;
 use super::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};
+use crate::plan::rebalance::words::short;
 
 /// One operation that runs, or waits for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]

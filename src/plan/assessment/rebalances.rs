@@ -3,12 +3,15 @@
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
-use super::super::follow::{Alarm, Run};
-use super::super::progress::Counts;
 use super::super::tape::Operations;
-use super::super::words::{contradiction, flight, missing};
-use super::super::{judge, ownership, preflight, waiting};
 use super::Current;
+use crate::plan::rebalance::follow::{Alarm, Run};
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::ownership;
+use crate::plan::rebalance::preflight;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::words::{contradiction, flight, missing};
 
 /// One rebalance, judged.
 #[derive(Clone, Debug, PartialEq)]

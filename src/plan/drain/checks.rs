@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::super::picture::Picture;
-use super::super::rebalance::{Finding, Severity};
 use super::room::Room;
 use super::{Drain, Request, Step, stored};
 use crate::model::drain::{Budget, Placed, Placement};
 use crate::model::human::{count, plural};
 use crate::model::{Role, World};
+use crate::plan::finding::{Finding, Severity};
 
 /// Disconnections per client beyond which a warning says how they can be fewer.
 const MOST_PER_CLIENT: f64 = 1.05;

@@ -1,13 +1,14 @@
 //! The checks before an evacuation: what refuses it, and what to think of.
 
 use super::super::picture::{Picture, SourceState};
-use super::super::preflight::cluster::nowhere_to_go;
-use super::super::rebalance::{self, Finding, Severity};
-use super::super::words::short;
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
+use crate::plan::finding;
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::preflight::cluster::nowhere_to_go;
+use crate::plan::rebalance::words::short;
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
@@ -34,7 +35,7 @@ pub fn plan(
     let to = recipients(world, picture, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
     let mut found = findings(world, picture, instance, nodes, settings, &to);
-    rebalance::skip(&mut found, skip);
+    finding::skip(&mut found, skip);
     plan.judge(found);
     Ok(plan)
 }
@@ -260,9 +261,9 @@ fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
 mod tests {
     use super::super::super::mk;
     use super::super::super::picture::picture;
-    use super::super::super::rebalance::Decision;
     use super::*;
     use crate::model::{Condition, Evacuation, Load, News, Object, Stage};
+    use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
         mk::nodes(&[0; 6])[number].name.clone()

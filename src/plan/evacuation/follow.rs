@@ -13,12 +13,12 @@ use super::super::picture::label;
 use super::super::quiet::{self, Quiet};
 use super::super::upgrade::pace::{Holds, Pace};
 use super::super::upgrade::words::doing;
-use super::super::words::verdict;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
     World,
 };
+use crate::plan::rebalance::words::verdict;
 
 mod report;
 

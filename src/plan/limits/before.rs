@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::rebalance::{Finding, Severity};
-use super::super::words::utc;
 use crate::model::NodeName;
 use crate::model::human::{count, duration, share};
 use crate::model::limits::{Limits, Percent};
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::words::utc;
 
 /// What a plan forecasts.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,9 +1,10 @@
 //! What a plan warns of: findings that follow from the counts and the strategy alone.
 
-use super::{Finding, RebalancePlan, SessionRounds, Severity, thresholds};
+use super::forecast::{RebalancePlan, SessionRounds, thresholds};
 use crate::model::human::{average, count, plural};
 use crate::model::{Part, Strategy};
-use crate::plan::spread::Spread;
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::spread::Spread;
 use emqx_rebalance::eviction::Outcome;
 use emqx_rebalance::rules::{Threshold, mean};
 

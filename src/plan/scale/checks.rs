@@ -1,12 +1,12 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
 use super::super::picture::Picture;
-use super::super::rebalance::{Finding, Severity};
 use super::super::upgrade::owners::{conflicts, managed};
 use super::super::upgrade::sides::Sides;
 use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
 use crate::model::{Instance, InstanceId, NodeName, Pod, World};
+use crate::plan::finding::{Finding, Severity};
 
 /// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
 const STORAGE_SITE: &str = "apps.emqx.io/ds-replication-site";

@@ -1,6 +1,5 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
-use super::super::manifest::SHORTEST_WAIT_SECONDS;
 use super::change::HOLD_SECONDS;
 use super::pace::Pace;
 use crate::error::Problem;
@@ -9,6 +8,7 @@ pub use crate::model::upgrade::{Ask, Manner, Wanted, Way};
 use crate::model::{
     ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
 };
+use crate::plan::rebalance::manifest::SHORTEST_WAIT_SECONDS;
 
 /// EMQX's own rates, for a block that says none (`emqx_node_rebalance.hrl`).
 const EMQX_RATE: u64 = 500;

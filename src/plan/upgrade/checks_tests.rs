@@ -2,7 +2,6 @@
 
 use super::super::mk;
 use super::super::picture::picture;
-use super::super::rebalance::{Finding, Severity};
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
 use super::preflight::{Check, FieldOwner, findings};
 use crate::model::image::Image;
@@ -11,6 +10,7 @@ use crate::model::{
     ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, News, Node, Object,
     Owner, Requests, Stage, UpdateSpec, World,
 };
+use crate::plan::finding::{Finding, Severity};
 
 /// A ready cluster of this version, changed, with so many nodes of EMQX `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {

@@ -27,10 +27,10 @@ use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
 
 use super::super::memory::forget;
-use super::super::progress::Counts;
 use super::super::quiet::{self, Quiet};
-use super::super::words::RESUMED;
 use super::pace::Pace;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words::RESUMED;
 
 /// Seconds after a change in which the object may still say that all is well ([OP-42]: 0.2 s, and v1beta4 15 s).
 const STALE_WORD_SECONDS: u64 = 20;
@@ -566,7 +566,8 @@ fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mu
         run.percent = 100;
     }
     run.verdict = Some(verdict.clone());
-    let mut event = run.event(now, EventType::Verdict, super::super::words::verdict(verdict.0, &verdict.1));
+    let mut event =
+        run.event(now, EventType::Verdict, crate::plan::rebalance::words::verdict(verdict.0, &verdict.1));
     event.verdict = Some(verdict.0);
     event.reason = Some(verdict.1);
     events.push(event);

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, Way};
 use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, Holds, Pace, boot};
 use super::sides::{Member, Sides, sort};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
+use crate::plan::finding::{Decision, Finding, Severity};
 
 /// An old pod in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]

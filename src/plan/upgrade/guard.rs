@@ -14,7 +14,6 @@
 
 use jiff::Timestamp;
 
-use super::super::words::short;
 use super::ask::{Settled, hold, one_by_one, undoing};
 use super::pace::Pace;
 use super::sides::{Member, Sides};
@@ -23,6 +22,7 @@ use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
 };
+use crate::plan::rebalance::words::short;
 
 /// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
 const SETTLE_SECONDS: u64 = 4;

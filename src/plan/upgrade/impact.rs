@@ -1,12 +1,12 @@
 //! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
 
-use super::super::rebalance::{Finding, Severity};
 use super::ask::Way;
 use super::forecast::cuts;
 use super::pace::LOOP_SECONDS;
 use super::preflight::{Check, warning};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};
+use crate::plan::finding::{Finding, Severity};
 
 /// What is to be known.
 pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {

@@ -7,10 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::rebalance::Finding;
 use super::change::HOLD_SECONDS;
 use super::preflight::{FieldOwner, blocked, warning};
 use crate::model::Instance;
+use crate::plan::finding::Finding;
 
 /// Whoever owns a field that `change` would give another value: what a server-side apply by `own` would collide with.
 /// Equal values are shared without a word. What an operator writes through `status` is none of an apply's business.

@@ -1,14 +1,14 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
 use super::super::picture::Picture;
-use super::super::preflight::{cluster, running_name};
-use super::super::rebalance::{Finding, Severity};
-use super::super::words::short;
 use super::ask::{Ask, Settled, Way, raised_waits};
 use super::sides::{Group, Sides};
 use super::{impact, owners, versions, words};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::preflight::{cluster, running_name};
+use crate::plan::rebalance::words::short;
 
 /// From this many pods on, names as text are no longer in the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;

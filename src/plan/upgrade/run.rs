@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::super::progress::Counts;
 use super::super::quiet::{Followed, Quiet};
 use super::ask::one_by_one;
 use super::ending::load_heard;
@@ -15,6 +14,7 @@ use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
     Verdict, World,
 };
+use crate::plan::rebalance::progress::Counts;
 
 /// Where an upgrade stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,7 +218,7 @@ impl Run {
     pub fn missing(&self) -> bool {
         match (self.start.connections, self.counts.all_connections()) {
             (Some(before), Some(now)) if self.blind.is_none() => {
-                (now as f64) < before as f64 * super::super::judge::PRESENT
+                (now as f64) < before as f64 * crate::plan::rebalance::judge::PRESENT
             }
             _ => false,
         }

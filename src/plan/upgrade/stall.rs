@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 
-use super::super::words::short;
 use super::ask::undoing;
 use super::ending::{known_until, load_heard};
 use super::pace::{LOOP_SECONDS, Pace};
@@ -12,6 +11,7 @@ use super::sides::Sides;
 use super::words;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
+use crate::plan::rebalance::words::short;
 
 /// At least this long.
 const LEAST_SECONDS: u64 = 60;

@@ -1,7 +1,6 @@
 //! The way back: to which image, and what it comes to in each API version. Never a guess: where it is not known to come to
 //! an end, it is refused.
 
-use super::super::rebalance::{Decision, Finding, Severity};
 use super::ask::{Settled, undoing};
 use super::change::UpgradeRecord;
 use super::forecast::{UpgradePlan, turn_back};
@@ -10,6 +9,7 @@ use super::pace::Holds;
 use super::sides::{Member, Sides};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
+use crate::plan::finding::{Decision, Finding, Severity};
 
 /// What a way back comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]

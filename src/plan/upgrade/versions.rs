@@ -1,9 +1,9 @@
 //! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
 
-use super::super::rebalance::Finding;
 use super::preflight::{Check, blocked, warning};
 use crate::model::ApiVersion;
 use crate::model::image::{Image, Version};
+use crate::plan::finding::Finding;
 
 /// The versions that operator 2.2 takes for v1beta4, the last one excluded ([OP-60]).
 const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));

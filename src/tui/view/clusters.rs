@@ -13,8 +13,8 @@ use super::pen::Pen;
 use crate::model::human::{clock, count, count_or_unknown, plural};
 use crate::model::{InstanceId, Operation};
 use crate::output::theme::Tone;
+use crate::plan::rebalance::words;
 use crate::plan::results::Status;
-use crate::plan::words;
 use crate::tui::state::State;
 
 /// Draws the page.

@@ -17,13 +17,13 @@ use crate::model::human::{clock, count, count_or_unknown, duration, plural, seco
 use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::follow::Run;
-use crate::plan::judge;
 use crate::plan::picture::SourceState;
+use crate::plan::rebalance::follow::Run;
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::words;
 use crate::plan::status::copied;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::words as upgrade_words;
-use crate::plan::words;
 use crate::tui::board::{Board, VERDICT_SECONDS};
 use crate::tui::state::State;
 

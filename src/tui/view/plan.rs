@@ -18,9 +18,10 @@ use crate::model::Part;
 use crate::model::human::{clock, count, duration, plural};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
-use crate::plan::rebalance::{Decision, PlannedNode, RebalancePlan, Severity};
+use crate::plan::finding::{Decision, Severity};
+use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
+use crate::plan::rebalance::words;
 use crate::plan::results::Backend;
-use crate::plan::words;
 use crate::tui::form::{Field, Form};
 use crate::tui::state::State;
 

@@ -14,17 +14,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::memory::forget;
 use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
-use super::quiet;
 use super::words;
 use crate::model::human::seconds_between;
 use crate::model::{
     Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
     Strategy, Verdict, World,
 };
-use crate::plan::judge;
+use crate::plan::memory::forget;
+use crate::plan::quiet;
+use crate::plan::rebalance::judge;
 
 mod alarm;
 mod endings;

@@ -3,17 +3,15 @@
 
 use serde::Serialize;
 
+use super::warnings::{blind, warnings};
+
 use crate::model::human::{average, plural};
 use emqx_rebalance::eviction::{Landing, Loop, Outcome, round_robin, run};
 use emqx_rebalance::rules::{SESSION_MOVE_MS, Threshold, donors, mean};
 
 use crate::model::verdict::{two_decimals, two_decimals_or_null};
 use crate::model::{Backend, InstanceId, NodeName, Part, PodName, Strategy};
-
-mod warnings;
-
-pub use warnings::session_round_too_long;
-use warnings::{blind, warnings};
+use crate::plan::finding::{Decision, Finding, Severity};
 
 /// A node that takes part, with what it holds now.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,66 +48,6 @@ pub struct Return {
 impl Default for Return {
     fn default() -> Self {
         Self { delay: 0, landing: Landing::default(), session_move_ms: SESSION_MOVE_MS }
-    }
-}
-
-/// What the plan comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Decision {
-    /// It would start, and nothing speaks against it.
-    Go,
-    /// EMQX would find nothing to move.
-    NothingToDo,
-    /// A check refuses it.
-    Refused,
-}
-
-/// How much a finding weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Think before you go on.
-    Warning,
-    /// Refuses `apply`.
-    Blocked,
-}
-
-/// Something a check found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The check's name; what `--skip-check` takes.
-    pub id: &'static str,
-    /// How much it weighs.
-    pub severity: Severity,
-    /// What was found.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl Finding {
-    /// A finding without a hint.
-    pub fn new(id: &'static str, severity: Severity, message: impl Into<String>) -> Self {
-        Self { id, severity, message: message.into(), hint: None }
-    }
-
-    /// The same with a hint.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-/// Leaves out what was skipped by name: a warning is not told; a refusal is told, and does not refuse.
-pub fn skip(findings: &mut Vec<Finding>, named: &[String]) {
-    let skipped = |finding: &Finding| named.iter().any(|id| id == finding.id);
-    findings.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
-    for finding in findings.iter_mut().filter(|finding| skipped(finding)) {
-        finding.severity = Severity::Warning;
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::follow::{Alarm, Run};
 use super::progress::Counts;
-use super::upgrade::ask::Settled;
-use super::upgrade::pace::Pace;
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
+use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::pace::Pace;
 use jiff::Timestamp;
 
 /// How many nodes are named one by one; more are counted.

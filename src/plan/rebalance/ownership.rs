@@ -145,7 +145,7 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
     if load.rebalances.iter().any(|entry| owns(failed, entry, now)) {
         return None;
     }
-    let picture = super::picture::picture(world, id, now);
+    let picture = crate::plan::picture::picture(world, id, now);
     let outside =
         |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false) && row.running);
     failed.states.iter().flat_map(|state| &state.donors).any(outside).then_some(failed)
@@ -272,11 +272,11 @@ mod tests {
         let direct = format!("coordinator/{}", mk::core(0));
         assert_eq!(name(vec![failed(None), runs(40), idle(60), idle(65), idle(71), runs(80)]), direct);
         // One that looks only once goes by the plan.
-        let plan = crate::plan::rebalance::forecast(
+        let plan = crate::plan::rebalance::forecast::forecast(
             None,
-            &crate::plan::rebalance::numbered(&[3333, 3333, 3334, 0], None),
+            &crate::plan::rebalance::forecast::numbered(&[3333, 3333, 3334, 0], None),
             &mk::strategy(),
-            crate::plan::rebalance::Return::default(),
+            crate::plan::rebalance::forecast::Return::default(),
         );
         let record = PlanRecord::of(&plan, mk::at(0)).text();
         assert_eq!(name(vec![failed(Some(record.clone())), runs(800)]), "golden");

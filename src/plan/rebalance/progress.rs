@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rebalance::thresholds;
+use super::forecast::thresholds;
 use crate::model::{Node, NodeName, Stage, Strategy};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::assessment;
+use super::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::ownership;
-use super::picture::{Picture, SourceState};
-use super::reach;
-use super::rebalance::{
-    self, Finding, Participant, RebalancePlan, Return, Severity, forecast, session_round_too_long,
-};
-use super::results::Backend;
-use super::status::{OLD_SECONDS, old_word};
+use super::warnings::session_round_too_long;
 use crate::error::Problem;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World};
+use crate::plan::assessment;
+use crate::plan::finding;
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::picture::{Picture, SourceState};
+use crate::plan::reach;
+use crate::plan::results::Backend;
+use crate::plan::status::{OLD_SECONDS, old_word};
 
 pub mod cluster;
 
@@ -104,8 +105,8 @@ pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<Rebalanc
     let mut plan = forecast(Some(id.clone()), &participants, strategy, back);
     plan.backend = backend;
     let mut found = findings(&check, &plan);
-    rebalance::skip(&mut found, skip);
-    rebalance::skip(&mut plan.findings, skip);
+    finding::skip(&mut found, skip);
+    finding::skip(&mut plan.findings, skip);
     plan.judge(found);
     Ok(plan)
 }
@@ -415,11 +416,12 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::picture::picture;
-    use super::super::rebalance::Decision;
-    use super::super::{manifest, mk};
+    use super::super::manifest;
     use super::*;
     use crate::model::{Load, News, Object};
+    use crate::plan::finding::Decision;
+    use crate::plan::mk;
+    use crate::plan::picture::picture;
 
     fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
         World::of([

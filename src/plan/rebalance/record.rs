@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::forecast::{Participant, RebalancePlan};
 use super::progress::Counts;
-use super::rebalance::{Participant, RebalancePlan};
 use crate::model::{NodeName, Part, Strategy};
 use emqx_rebalance::rules::donors;
 
@@ -87,7 +87,7 @@ impl PlanRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rebalance::{Return, forecast, numbered};
+    use super::super::forecast::{Return, forecast, numbered};
     use super::*;
 
     #[test]

@@ -6,8 +6,9 @@ use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Event, EventType, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
-use crate::plan::words::{self, utc};
-use crate::plan::{judge, waiting};
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::words::{self, utc};
 
 impl Followed for Run {
     fn name(&self) -> &str {

@@ -1,15 +1,15 @@
 //! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is there, where
 //! clients can go, and whether EMQX can do what is asked of it.
 
-use super::super::assessment::{current_load, left_over, membership};
-use super::super::membership::Membership;
-use super::super::picture::{NodeRow, Picture, SourceState};
-use super::super::rebalance::{Finding, Severity};
-use super::super::results::Backend;
 use super::Check;
 use super::parse_version;
 use crate::model::human::plural;
 use crate::model::{Instance, Link, NodeName, Source, World};
+use crate::plan::assessment::{current_load, left_over, membership};
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::membership::Membership;
+use crate::plan::picture::{NodeRow, Picture, SourceState};
+use crate::plan::results::Backend;
 use emqx_rebalance::rules::donors;
 
 /// How many rows are named one by one.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::follow::Run;
+use super::forecast::thresholds;
 use super::progress::Counts;
-use super::rebalance::thresholds;
 use crate::model::{NodeName, Stage};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::mean;
@@ -84,9 +84,9 @@ fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::super::follow::Follower;
-    use super::super::mk;
     use super::*;
     use crate::model::{ApiVersion, News, Object, Phase, World};
+    use crate::plan::mk;
 
     #[test]
     fn the_documented_run_ends_where_the_plan_says_at_every_moment() {

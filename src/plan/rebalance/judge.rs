@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::follow::LostNode;
+use super::forecast::{Participant, Return, forecast, holding, thresholds};
 use super::progress::Counts;
-use super::rebalance::{Decision, Participant, Return, forecast, holding, thresholds};
 use super::record::PlanRecord;
 use super::words::{short, utc};
 use crate::model::human::{average, count, plural, seconds_between};
@@ -15,6 +15,7 @@ use crate::model::refusal::Refusal;
 use crate::model::{
     InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
 };
+use crate::plan::finding::Decision;
 use emqx_rebalance::rules::Threshold;
 
 /// Live clients below this share of those at the start count as missing.
@@ -749,7 +750,7 @@ mod tests {
 
     #[test]
     fn a_refused_start_is_nothing_to_do_or_a_failure() {
-        let start = super::super::rebalance::numbered(&[3340, 3330, 3330], None);
+        let start = super::super::forecast::numbered(&[3340, 3330, 3330], None);
         let judged = |failure: &str, others| {
             never_started(Some(failure), &Strategy::default(), Some(&start), others).0
         };
@@ -804,7 +805,7 @@ mod tests {
 
     #[test]
     fn a_past_one_is_told_without_a_duration_that_nobody_saw() {
-        let before = super::super::rebalance::numbered(&[3333, 3333, 3334, 0], None);
+        let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
         let plan = forecast(None, &before, &strategy(), Return::default());
         let record = PlanRecord::of(&plan, mk::at(0)).text();
         let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Failed, |it| {
@@ -847,7 +848,7 @@ mod tests {
 
     #[test]
     fn a_forged_plan_does_not_change_the_thresholds_of_the_object() {
-        let before = super::super::rebalance::numbered(&[3333, 3333, 3334, 0], None);
+        let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
         let forged = Strategy { abs_conn_threshold: 1_000_000, ..strategy() };
         let mut plan = forecast(None, &before, &strategy(), Return::default());
         plan.strategy = forged;

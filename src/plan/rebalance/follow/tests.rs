@@ -3,8 +3,8 @@
 use super::*;
 use crate::model::{ApiVersion, Load, News, Object};
 use crate::plan::mk;
-use crate::plan::rebalance::Participant;
-use crate::plan::record::PlanRecord;
+use crate::plan::rebalance::forecast::Participant;
+use crate::plan::rebalance::record::PlanRecord;
 
 /// A world that is told of things, and a follower who looks.
 struct Tale {
@@ -58,7 +58,7 @@ const END: [u64; 4] = [2553, 2553, 2554, 2340];
 
 /// What who created the object of these tales wrote down.
 fn record() -> String {
-    let plan = crate::plan::rebalance::forecast(
+    let plan = crate::plan::rebalance::forecast::forecast(
         None,
         &mk::nodes(&START)
             .iter()
@@ -70,7 +70,7 @@ fn record() -> String {
             })
             .collect::<Vec<_>>(),
         &mk::strategy(),
-        crate::plan::rebalance::Return::default(),
+        crate::plan::rebalance::forecast::Return::default(),
     );
     PlanRecord::of(&plan, mk::at(0)).text()
 }

@@ -11,12 +11,13 @@ use crate::model::{
     Event, EventNode, EventType, FIELD_MANAGER, Node, NodeName, Operation, Part, Phase, PodName, Rebalance,
     RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
-use crate::plan::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::quiet::Quiet;
-use crate::plan::rebalance::Participant;
-use crate::plan::record::PlanRecord;
-use crate::plan::words;
-use crate::plan::{judge, waiting};
+use crate::plan::rebalance::forecast::Participant;
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
+use crate::plan::rebalance::record::PlanRecord;
+use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::words;
 
 /// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
 /// and entries are asked one after the other.

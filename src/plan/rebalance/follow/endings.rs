@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::judge::{self, Afterwards, Ending};
-use crate::plan::progress::Counts;
-use crate::plan::waiting;
-use crate::plan::words::utc;
+use crate::plan::rebalance::judge::{self, Afterwards, Ending};
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::words::utc;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::rebalance::{Finding, Severity};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine, Served, Strategy};
+use crate::plan::finding::{Finding, Severity};
 
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
 pub const API_VERSION: &str = "apps.emqx.io/v2beta1";
@@ -318,9 +318,9 @@ fn changed(message: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mk;
     use super::*;
     use crate::model::ApiVersion;
+    use crate::plan::mk;
 
     #[test]
     fn names_are_unique_by_the_second_and_fit() {

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::run::Run;
 use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
-use crate::plan::progress::Counts;
-use crate::plan::{judge, words};
+use crate::plan::rebalance::judge;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::words;
 
 /// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
 const HOLD_SECONDS: u64 = 30;
@@ -179,8 +180,8 @@ fn unready<'w>(run: &Run, node: &NodeName, world: &'w World) -> Option<&'w Pod> 
 #[cfg(test)]
 mod tests {
     use crate::model::{ApiVersion, Event, News, Object, World};
-    use crate::plan::follow::{Alarm, Follower};
     use crate::plan::mk;
+    use crate::plan::rebalance::follow::{Alarm, Follower};
 
     /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
     fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {
