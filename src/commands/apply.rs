@@ -10,15 +10,15 @@ use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
-use crate::plan::picture;
-use crate::plan::reach;
+use crate::plan::snapshot;
+use crate::plan::endpoint;
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, Written};
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight::{Check, running};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
-use crate::plan::tape::{Looks, Operations};
+use crate::plan::playback::{Looks, Operations};
 use crate::seam;
 
 /// The Rebalance to create, without its name.
@@ -198,8 +198,8 @@ fn label(live: &Live, name: &str) -> String {
 
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
 fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Problem> {
-    let emqx = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
-    let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != picture::SourceState::Ok;
+    let emqx = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
+    let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
     if backend == Backend::Rebalance || !deaf {
         return Ok(());
     }
@@ -321,12 +321,12 @@ pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
 /// The running operation.
 pub fn runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
     let instance = gathered.instance().ok()?;
-    let picture = picture::picture(&gathered.world, &gathered.id, hands.clock.now());
-    let (backend, _) = reach::backend(reach::Asked::Auto, &gathered.world.served, instance).ok()?;
+    let picture = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
+    let (backend, _) = endpoint::backend(endpoint::Asked::Auto, &gathered.world.served, instance).ok()?;
     running(&Check {
         world: &gathered.world,
         instance,
-        picture: &picture,
+        picture: &snapshot,
         backend,
         name: None,
         allowed: None,

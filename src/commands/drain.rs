@@ -16,7 +16,7 @@ use crate::model::human::{count, plural};
 use crate::plan::drain::{Drain, Request, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::Forecast;
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::seam::Right;
 
 use task::Draining;

@@ -17,10 +17,10 @@ use crate::plan::evacuation::follow::Emptied;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
 use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::rebalance::words;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
-use crate::plan::tape::{Looks, Operations};
+use crate::plan::playback::{Looks, Operations};
 use crate::plan::upgrade::pace::Pace;
 use crate::seam::{self, Want};
 

@@ -11,12 +11,12 @@ use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
-use crate::plan::picture::{Picture, picture};
-use crate::plan::rebalance::follow::Run;
+use crate::plan::snapshot::{Picture, picture};
+use crate::plan::rebalance::tracker::Run;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::words::{self, contradiction};
-use crate::plan::tape::Operations;
+use crate::plan::playback::Operations;
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -356,41 +356,41 @@ fn goal(plan: &RebalancePlan) -> String {
 mod tests {
     use super::*;
     use crate::model::{ApiVersion, Load, News, Object, World};
-    use crate::plan::mk;
-    use crate::plan::rebalance::follow::Follower;
+    use crate::plan::fixtures;
+    use crate::plan::rebalance::tracker::Follower;
 
     #[test]
     fn progress_that_was_left_out_is_printed_when_no_line_came_for_30_s() {
         let progress = |at: i64| {
             let name = "upgrade/emqx".to_owned();
-            Event::of(mk::at(at), EventType::Progress, Operation::Upgrade, name, format!("at {at}"))
+            Event::of(fixtures::at(at), EventType::Progress, Operation::Upgrade, name, format!("at {at}"))
         };
         let mut filtering = Filtering::default();
         assert!(filtering.tells(&progress(0)));
-        assert_eq!(filtering.due(mk::at(40)), None, "nothing was left out");
+        assert_eq!(filtering.due(fixtures::at(40)), None, "nothing was left out");
         assert!(filtering.tells(&progress(41)) && !filtering.tells(&progress(70)));
-        assert_eq!(filtering.due(mk::at(70)), None);
-        let due = filtering.due(mk::at(71)).expect("30 s without a line");
-        assert_eq!((due.message.as_str(), due.time), ("at 70", mk::at(71)));
+        assert_eq!(filtering.due(fixtures::at(70)), None);
+        let due = filtering.due(fixtures::at(71)).expect("30 s without a line");
+        assert_eq!((due.message.as_str(), due.time), ("at 70", fixtures::at(71)));
         assert!(filtering.tells(&due));
-        assert_eq!(filtering.due(mk::at(200)), None, "it is printed once");
+        assert_eq!(filtering.due(fixtures::at(200)), None, "it is printed once");
     }
 
     #[test]
     fn what_is_cut_in_one_round_is_on_its_way_and_not_missing_as_on_every_other_face() {
-        let instance = News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))));
-        let mut world = World::of([mk::fact(0, instance)]);
+        let instance = News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
+        let mut world = World::of([fixtures::fact(0, instance)]);
         let mut follower = Follower::new(None);
         let mut told = |at: i64, connections: &[u64], load: Load| {
-            world.apply(mk::fact(at, News::Nodes(mk::nodes(connections))));
-            world.apply(mk::fact(at, News::Load(load)));
-            follower.observe(&world, mk::at(at));
+            world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(connections))));
+            world.apply(fixtures::fact(at, News::Load(load)));
+            follower.observe(&world, fixtures::at(at));
             facts(follower.running().expect("a rebalance"))
         };
-        told(1, &[3333, 3333, 3334, 0], mk::load("wait_health_check"));
-        let flying = told(12, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+        told(1, &[3333, 3333, 3334, 0], fixtures::load("wait_health_check"));
+        let flying = told(12, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
         assert_eq!(flying[flying.len() - 2..], ["9,970 connected", "none missing"]);
-        let lost = told(13, &[3313, 3313, 3314, 0], mk::load("evicting_conns"));
+        let lost = told(13, &[3313, 3313, 3314, 0], fixtures::load("evicting_conns"));
         assert_eq!(lost[lost.len() - 2..], ["9,940 connected", "60 clients missing"]);
     }
 }

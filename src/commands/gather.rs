@@ -11,8 +11,8 @@ use super::Hands;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
 use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeName, Target, World};
-use crate::plan::picture::picture;
-use crate::plan::reach;
+use crate::plan::snapshot::picture;
+use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
 use crate::seam::{Broker, Scope, Want};
 
@@ -48,8 +48,8 @@ impl Gathered {
     /// `true` when it switched.
     pub fn move_along(&mut self, hands: &Hands) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
-        let target = reach::target(&self.world, instance);
-        if !reach::moved(&self.world, &self.target, &target) {
+        let target = endpoint::target(&self.world, instance);
+        if !endpoint::moved(&self.world, &self.target, &target) {
             return false;
         }
         self.broker = hands.brokers.broker(target.clone());
@@ -212,7 +212,7 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 /// All sources of one instance, including EMQX.
 pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
     let (mut world, id) = chosen(hands, name, want).await?;
-    let target = reach::target(&world, instance(&world, &id)?);
+    let target = endpoint::target(&world, instance(&world, &id)?);
     let broker = hands.brokers.broker(target.clone());
     let facts = broker.read().await?;
     take(hands, &mut world, facts);
@@ -249,7 +249,7 @@ pub async fn all(
     }
     let mut found = Vec::new();
     for id in shared.ids() {
-        let target = reach::target(&shared, instance(&shared, &id)?);
+        let target = endpoint::target(&shared, instance(&shared, &id)?);
         let broker = hands.brokers.broker(target.clone());
         found.push(Gathered { id, world: shared.clone(), broker, target });
     }

@@ -12,7 +12,7 @@ use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::{Fact, Phase};
 use crate::plan::status::status;
-use crate::plan::tape::{Looks, Operations};
+use crate::plan::playback::{Looks, Operations};
 use crate::seam::Want;
 
 /// How often EMQX is asked while something goes on, by the server's clock.

@@ -9,10 +9,10 @@ use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
 use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
 use crate::plan::assessment::assess;
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, RebalanceItem, items};
-use crate::plan::tape::{Looks as _, Operations};
+use crate::plan::playback::{Looks as _, Operations};
 use crate::seam::Want;
 
 /// What is looked at.
@@ -92,7 +92,7 @@ fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> 
     }
     match object.phase {
         Phase::Failed if !object.processed => {
-            judge::never_started(object.failure.as_deref(), &object.strategy, None, false)
+            verdict::never_started(object.failure.as_deref(), &object.strategy, None, false)
         }
         Phase::Processing if unlisted.is_none() => {
             (Verdict::Failed, format!("the instance was deleted: {missing}"))

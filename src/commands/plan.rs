@@ -6,8 +6,8 @@ use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::{NodeName, Strategy};
 use crate::plan::finding::Decision;
-use crate::plan::picture::picture;
-use crate::plan::reach::{self, Asked};
+use crate::plan::snapshot::picture;
+use crate::plan::endpoint::{self, Asked};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use crate::plan::rebalance::manifest;
 use crate::plan::rebalance::preflight::{self, Wish};
@@ -83,9 +83,9 @@ pub async fn live(hands: &Hands, gathered: &Gathered, planning: Planning<'_>) ->
     let Planning { strategy, back, choice, nodes, name, skip } = planning;
     let instance = gathered.instance()?;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
-        reach::backend(asked(choice), &gathered.world.served, instance)?
+        endpoint::backend(asked(choice), &gathered.world.served, instance)?
     } else {
-        let (backend, _) = reach::backend(Asked::Emqx, &gathered.world.served, instance)?;
+        let (backend, _) = endpoint::backend(Asked::Emqx, &gathered.world.served, instance)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
     let nodes = participants(hands, gathered, nodes)?;

@@ -8,7 +8,7 @@ use crate::cli::intent::Stream;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
-use crate::plan::tape::{Operations, Tape, Told};
+use crate::plan::playback::{Operations, Tape, Told};
 use crate::seam::Moment;
 
 /// Tells a recording's operations.

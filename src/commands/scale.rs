@@ -21,7 +21,7 @@ use crate::model::{ApiVersion, Instance, NodeName, Verdict};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::rebalance::forecast::Return;
 use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
 use crate::plan::upgrade::owners::owners;

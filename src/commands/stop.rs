@@ -16,9 +16,9 @@ use crate::model::{
     FIELD_MANAGER, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
     Source, StopMark, Verdict,
 };
-use crate::plan::picture::{SourceState, picture};
-use crate::plan::rebalance::follow::Follower;
-use crate::plan::rebalance::judge;
+use crate::plan::snapshot::{SourceState, picture};
+use crate::plan::rebalance::tracker::Follower;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::waiting;
@@ -657,7 +657,7 @@ impl Stopping<'_> {
         let now =
             self.gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
         let strategy = self.object().map(|object| &object.strategy);
-        judge::stopped(entry, strategy, &now, ours.then_some("you"))
+        verdict::stopped(entry, strategy, &now, ours.then_some("you"))
     }
 
     fn say(&mut self, label: &str, backend: Backend, verdict: Verdict, reason: String) {

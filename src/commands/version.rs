@@ -4,7 +4,7 @@ use super::gather;
 use super::{Hands, Outcome};
 use crate::cli::intent;
 use crate::error::Exit;
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::results::{ClusterVersion, Version};
 use crate::seam::Want;
 

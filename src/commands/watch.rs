@@ -12,7 +12,7 @@ use crate::plan::assessment::assess;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::words;
 use crate::plan::status::status;
-use crate::plan::tape::{Looks as _, Operations};
+use crate::plan::playback::{Looks as _, Operations};
 use crate::seam::Want;
 
 /// The hint when EMQX cannot be queried.

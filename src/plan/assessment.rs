@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::membership::{Membership, lasting};
-use super::picture::{NodeRow, Picture, SourceState, picture};
+use super::snapshot::{NodeRow, Picture, SourceState, picture};
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
 use super::removal;
-use super::tape::Operations;
+use super::playback::Operations;
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::evacuation::{self, Settings};
-use super::picture::Picture;
+use super::snapshot::Picture;
 pub use super::removal::Step;
 use super::removal::{sizes, steps};
 use super::upgrade::sides::ordinal;

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::picture::Picture;
+use super::snapshot::Picture;
 use super::rebalance::forecast::PlannedPhase;
 use crate::model::human::{count, plural};
 use crate::plan::finding::{Decision, Finding, Severity};

@@ -175,7 +175,7 @@ pub fn lasting(since: Option<Timestamp>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mk;
+    use super::super::fixtures;
     use super::*;
     use crate::model::Condition;
 
@@ -186,13 +186,13 @@ mod tests {
             kind: kind.into(),
             status: status.into(),
             reason: reason.into(),
-            since: Some(mk::at(since)),
+            since: Some(fixtures::at(since)),
             ..Condition::default()
         }
     }
 
     fn of(node: Option<&Node>, pod: Option<&Pod>) -> (Option<Membership>, Option<String>, Option<Timestamp>) {
-        let Standing { membership, reason, since } = standing(node, pod, BOTH, mk::at(100));
+        let Standing { membership, reason, since } = standing(node, pod, BOTH, fixtures::at(100));
         (membership, reason, since)
     }
 
@@ -201,12 +201,12 @@ mod tests {
         let gated = Pod { conditions: vec![condition("Ready", "False", "", 10)], ..Pod::default() };
         assert_eq!(not_ready_since(&gated), None);
         let down = [condition("Ready", "False", "", 10), condition("ContainersReady", "False", "", 80)];
-        assert_eq!(not_ready_since(&Pod { conditions: down.to_vec(), ..Pod::default() }), Some(mk::at(80)));
+        assert_eq!(not_ready_since(&Pod { conditions: down.to_vec(), ..Pod::default() }), Some(fixtures::at(80)));
     }
 
     #[test]
     fn a_ready_pod_that_emqx_does_not_list_is_not_in_the_cluster() {
-        let pod = mk::pod("emqx-core-1", |pod| {
+        let pod = fixtures::pod("emqx-core-1", |pod| {
             pod.conditions = vec![condition("ContainersReady", "True", "", 7)];
         });
         assert_eq!(of(None, Some(&pod)), (Some(Membership::NotInCluster), None, None));
@@ -214,42 +214,42 @@ mod tests {
 
     #[test]
     fn a_pod_that_just_got_ready_is_starting_until_emqx_had_the_time_to_list_it() {
-        let pod = mk::pod("emqx-core-1", |pod| {
+        let pod = fixtures::pod("emqx-core-1", |pod| {
             pod.conditions = vec![condition("ContainersReady", "True", "", 80)];
         });
         for emqx in [true, false] {
             let known = Known { pods: true, emqx };
-            let is = standing(None, Some(&pod), known, mk::at(109));
-            assert_eq!((is.membership, is.since), (Some(Membership::Starting), Some(mk::at(80))));
+            let is = standing(None, Some(&pod), known, fixtures::at(109));
+            assert_eq!((is.membership, is.since), (Some(Membership::Starting), Some(fixtures::at(80))));
         }
-        assert_eq!(standing(None, Some(&pod), BOTH, mk::at(110)).membership, Some(Membership::NotInCluster));
+        assert_eq!(standing(None, Some(&pod), BOTH, fixtures::at(110)).membership, Some(Membership::NotInCluster));
     }
 
     #[test]
     fn a_pod_that_does_not_run_has_the_reason_that_kubernetes_gives() {
-        let pending = mk::pod("emqx-core-1", |pod| {
+        let pending = fixtures::pod("emqx-core-1", |pod| {
             (pod.phase, pod.ready, pod.containers_ready) = ("Pending".into(), false, false);
             pod.conditions = vec![condition("PodScheduled", "False", "Unschedulable", 5)];
         });
         let unschedulable =
-            (Some(Membership::Unschedulable), Some("Unschedulable".to_owned()), Some(mk::at(5)));
+            (Some(Membership::Unschedulable), Some("Unschedulable".to_owned()), Some(fixtures::at(5)));
         assert_eq!(of(None, Some(&pending)), unschedulable);
         for reason in ["ImagePullBackOff", "CrashLoopBackOff", "CreateContainerError"] {
-            let pod = mk::pod("emqx-core-1", |pod| {
+            let pod = fixtures::pod("emqx-core-1", |pod| {
                 (pod.ready, pod.containers_ready) = (false, false);
                 pod.waiting = Some(reason.to_owned());
                 pod.conditions = vec![condition("ContainersReady", "False", "ContainersNotReady", 9)];
             });
-            let expected = (Some(Membership::Starting), Some(reason.to_owned()), Some(mk::at(9)));
+            let expected = (Some(Membership::Starting), Some(reason.to_owned()), Some(fixtures::at(9)));
             assert_eq!(of(None, Some(&pod)), expected);
         }
     }
 
     #[test]
     fn a_node_that_emqx_lists_and_that_does_not_run_is_stopped_with_and_without_a_pod() {
-        let stopped = Node { name: mk::core(1), stopped: true, ..Node::default() };
+        let stopped = Node { name: fixtures::core(1), stopped: true, ..Node::default() };
         assert_eq!(of(Some(&stopped), None).0, Some(Membership::Stopped));
-        let pod = mk::pod("emqx-core-1", |pod| {
+        let pod = fixtures::pod("emqx-core-1", |pod| {
             (pod.ready, pod.containers_ready) = (false, false);
             pod.waiting = Some("CrashLoopBackOff".to_owned());
         });
@@ -259,28 +259,28 @@ mod tests {
 
     #[test]
     fn a_running_node_without_a_pod_is_foreign_only_where_pods_are_known() {
-        let running = &mk::nodes(&[5])[0];
+        let running = &fixtures::nodes(&[5])[0];
         assert_eq!(of(Some(running), None).0, Some(Membership::Foreign));
-        let blind = standing(Some(running), None, Known { pods: false, emqx: true }, mk::at(100));
+        let blind = standing(Some(running), None, Known { pods: false, emqx: true }, fixtures::at(100));
         assert_eq!(blind.membership, Some(Membership::Member));
     }
 
     #[test]
     fn without_the_list_of_emqx_a_running_pod_is_neither_in_nor_out() {
-        let pod = mk::pod("emqx-core-1", |_| ());
+        let pod = fixtures::pod("emqx-core-1", |_| ());
         let copy = Known { pods: true, emqx: false };
-        assert_eq!(standing(None, Some(&pod), copy, mk::at(100)).membership, None);
+        assert_eq!(standing(None, Some(&pod), copy, fixtures::at(100)).membership, None);
         assert_eq!(
-            standing(Some(&mk::nodes(&[5])[0]), Some(&pod), copy, mk::at(100)).membership,
+            standing(Some(&fixtures::nodes(&[5])[0]), Some(&pod), copy, fixtures::at(100)).membership,
             Some(Membership::Member)
         );
     }
 
     #[test]
     fn a_pod_whose_deletion_was_requested_is_terminating_whatever_emqx_lists() {
-        let pod = mk::pod("emqx-core-0", |pod| pod.deleting = Some(mk::at(3)));
-        let expected = (Some(Membership::Terminating), None, Some(mk::at(3)));
-        assert_eq!(of(Some(&mk::nodes(&[5])[0]), Some(&pod)), expected);
+        let pod = fixtures::pod("emqx-core-0", |pod| pod.deleting = Some(fixtures::at(3)));
+        let expected = (Some(Membership::Terminating), None, Some(fixtures::at(3)));
+        assert_eq!(of(Some(&fixtures::nodes(&[5])[0]), Some(&pod)), expected);
         assert_eq!(of(None, Some(&pod)), expected);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::picture::label;
+use super::snapshot::label;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, NodeName, Operation, World};
 
@@ -64,20 +64,20 @@ fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, 
 mod tests {
     use super::*;
     use crate::model::{Load, News};
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     #[test]
     fn a_purge_is_reported_once_and_over_only_when_it_is_missing_for_ten_seconds() {
         let mut world = World::new();
         let mut purges = Purges::default();
         let mut look = |at: i64, nodes: Vec<NodeName>| -> Vec<String> {
-            world.apply(mk::fact(at, News::Load(Load { purges: nodes, ..Load::default() })));
-            purges.observe(&world, mk::at(at)).into_iter().map(|event| event.message).collect()
+            world.apply(fixtures::fact(at, News::Load(Load { purges: nodes, ..Load::default() })));
+            purges.observe(&world, fixtures::at(at)).into_iter().map(|event| event.message).collect()
         };
-        let first = look(1, vec![mk::core(2)]);
+        let first = look(1, vec![fixtures::core(2)]);
         assert_eq!(first, ["emqx-core-2 purges its sessions: all nodes refuse clients until the purge ends"]);
-        assert!(look(2, vec![mk::core(2)]).is_empty());
-        assert!(look(3, Vec::new()).is_empty() && look(4, vec![mk::core(2)]).is_empty());
+        assert!(look(2, vec![fixtures::core(2)]).is_empty());
+        assert!(look(3, Vec::new()).is_empty() && look(4, vec![fixtures::core(2)]).is_empty());
         assert!(look(5, Vec::new()).is_empty() && look(14, Vec::new()).is_empty());
         assert_eq!(look(15, Vec::new()), ["the purge of emqx-core-2 is over"]);
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::evacuation::counted;
 use super::membership::Membership;
-use super::picture::{NodeRow, Picture, picture};
+use super::snapshot::{NodeRow, Picture, picture};
 use super::rebalance::words::short;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::assessment::{Assessment, Health, MembershipSummary, OperationStatus, RebalanceStatus};
-use super::picture::{NodeRow, SourceAge, Totals};
+use super::snapshot::{NodeRow, SourceAge, Totals};
 use crate::model::{
     ApiVersion, InstanceId, NodeName, Operation, OperatorLine, Phase, PodName, Rebalance, Source, Verdict,
 };

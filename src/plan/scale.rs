@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::evacuation::{self, Settings, counted};
-use super::picture::Picture;
+use super::snapshot::Picture;
 use super::removal::{Step, steps};
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::sides::ordinal;
@@ -247,7 +247,7 @@ fn forecast(
     request: &Request,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let gone = |row: &&&super::picture::NodeRow| {
+    let gone = |row: &&&super::snapshot::NodeRow| {
         scale.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
     };
     let remain = picture.participants().len() - picture.participants().iter().filter(gone).count();

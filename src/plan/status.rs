@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::assessment::{Assessment, assess};
-use super::picture::{SourceAge, SourceState};
+use super::snapshot::{SourceAge, SourceState};
 use super::results::{OperatorStatus, Sources, Status};
-use super::tape::{Looks, Operations};
+use super::playback::{Looks, Operations};
 use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
 
@@ -86,23 +86,23 @@ pub fn old_word(silent: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mk;
+    use super::super::fixtures;
     use super::*;
     use crate::model::{ApiVersion, Link, Load, News, Object, Phase, Verdict};
 
     fn world(connections: &[u64], load: Option<Load>) -> World {
         let mut world =
-            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
+            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
         world.instances.values_mut().for_each(|seen| seen.value.cores = None);
-        world.apply(mk::fact(0, News::Nodes(mk::nodes(connections))));
+        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(connections))));
         if let Some(load) = load {
-            world.apply(mk::fact(0, News::Load(load)));
+            world.apply(fixtures::fact(0, News::Load(load)));
         }
         world
     }
 
     fn of(world: &World) -> Status {
-        status(world, &mk::id(ApiVersion::V2beta1), mk::at(5))
+        status(world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(5))
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_running_one_is_named_with_its_phase_and_its_end() {
-        let mut world = world(&[2953, 2953, 2954, 1140], Some(mk::load("evicting_conns")));
-        world.apply(mk::rebalance("golden", Phase::Failed, |it| it.processed = true));
+        let mut world = world(&[2953, 2953, 2954, 1140], Some(fixtures::load("evicting_conns")));
+        world.apply(fixtures::rebalance("golden", Phase::Failed, |it| it.processed = true));
         let status = of(&world);
         assert_eq!((status.operation, status.verdict), (Operation::Rebalance, Verdict::StillRunning));
         assert_eq!(status.phase.as_deref(), Some("evictConnections"));
@@ -147,17 +147,17 @@ mod tests {
     #[test]
     fn the_operators_silence_is_told_where_its_counts_are_shown_and_something_runs() {
         let told = |emqx: bool, version: ApiVersion| {
-            let mut instance = mk::instance(version);
-            instance.nodes = mk::nodes(&[2953, 2953, 2954, 1140]);
-            instance.conditions[0].since = Some(mk::at(0));
-            let mut world = World::of([mk::fact(0, News::Is(Object::Instance(Box::new(instance))))]);
+            let mut instance = fixtures::instance(version);
+            instance.nodes = fixtures::nodes(&[2953, 2953, 2954, 1140]);
+            instance.conditions[0].since = Some(fixtures::at(0));
+            let mut world = World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))]);
             if emqx {
-                world.apply(mk::fact(499, News::Nodes(mk::nodes(&[2953, 2953, 2954, 1140]))));
-                world.apply(mk::fact(499, News::Load(mk::load("evicting_conns"))));
+                world.apply(fixtures::fact(499, News::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+                world.apply(fixtures::fact(499, News::Load(fixtures::load("evicting_conns"))));
             } else {
-                world.apply(mk::rebalance("golden", Phase::Processing, |it| it.processed = true));
+                world.apply(fixtures::rebalance("golden", Phase::Processing, |it| it.processed = true));
             }
-            let status = status(&world, &mk::id(version), mk::at(500));
+            let status = status(&world, &fixtures::id(version), fixtures::at(500));
             assert_eq!((status.operation, status.operator.silent_seconds), (Operation::Rebalance, Some(500)));
             operator_silence(&status)
         };
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn without_emqx_it_is_unknown_and_says_why() {
         let mut world =
-            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
-        world.apply(mk::fact(
+            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
+        world.apply(fixtures::fact(
             0,
             News::Link(Source::Emqx, "secrets", Link::Forbidden("cannot get the key".into())),
         ));

@@ -2,8 +2,8 @@
 
 use crate::error::Problem;
 use crate::model::{Strategy, World};
-use crate::plan::picture::Picture;
-use crate::plan::reach::{self, Asked};
+use crate::plan::snapshot::Picture;
+use crate::plan::endpoint::{self, Asked};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::preflight::{self, Wish};
 use crate::plan::results::Backend;
@@ -241,7 +241,7 @@ impl Form {
     ) -> Result<(RebalancePlan, Backend, String), Problem> {
         let id = &picture.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
-        let (backend, why) = reach::backend(self.backend, &world.served, instance)?;
+        let (backend, why) = endpoint::backend(self.backend, &world.served, instance)?;
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
         let wish =
             Wish { strategy: &self.strategy, back: self.back, backend, name: None, allowed, skip: &[] };

@@ -7,8 +7,8 @@ use super::msg::Acted;
 use super::state::Setup;
 use crate::error::Problem;
 use crate::model::{InstanceId, Strategy};
-use crate::plan::reach::Asked;
-use crate::plan::tape::Told;
+use crate::plan::endpoint::Asked;
+use crate::plan::playback::Told;
 use crate::seam::{Brokers, Clock, Kubernetes, Later, Scope};
 
 /// What is done to a cluster; the same code as behind the verbs.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use crate::model::{Event, EventType};
-use crate::plan::rebalance::follow::Run;
+use crate::plan::rebalance::tracker::Run;
 
 /// Marks that are kept; older ones go.
 const KEPT: usize = 60;

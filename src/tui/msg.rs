@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, Strategy};
-use crate::plan::reach::Asked;
-use crate::plan::tape::Told;
+use crate::plan::endpoint::Asked;
+use crate::plan::playback::Told;
 
 /// Something that happened.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::msg::{Msg, Play};
 use super::state::{Route, Setup, State};
 use super::update::update;
 use crate::error::Problem;
-use crate::plan::tape::{HOLE, Told};
+use crate::plan::playback::{HOLE, Told};
 
 pub struct Player {
     open: OpenTape,

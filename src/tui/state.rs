@@ -22,12 +22,12 @@ use crate::model::{
 };
 use crate::output::theme::{Theme, Tone};
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::picture::picture;
-use crate::plan::reach::{Asked, target};
-use crate::plan::rebalance::follow::RunKey;
+use crate::plan::snapshot::picture;
+use crate::plan::endpoint::{Asked, target};
+use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
-use crate::plan::tape::{Operations, Tape};
+use crate::plan::playback::{Operations, Tape};
 
 /// EMQX's answers of one cluster, while those of another are in the world.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use super::state::{Cluster, Page, State};
 use crate::error::Problem;
 use crate::model::{Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World};
 use crate::output::theme::Tone;
-use crate::plan::tape::{Looks, Operations, Told};
+use crate::plan::playback::{Looks, Operations, Told};
 
 /// Takes a message in.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {

@@ -9,8 +9,8 @@ use kubectl_emqx::model::{
     Fact, InstanceId, InstanceKind, Link, News, OperatorLine, Served, Source, Strategy,
 };
 use kubectl_emqx::output::theme::Theme;
-use kubectl_emqx::plan::reach::Asked;
-use kubectl_emqx::plan::tape::Told;
+use kubectl_emqx::plan::endpoint::Asked;
+use kubectl_emqx::plan::playback::Told;
 use kubectl_emqx::replay::Recording;
 use kubectl_emqx::seam::Translate;
 use kubectl_emqx::tui::{Effect, Msg, Playback, Setup, State, update, view};

@@ -12,13 +12,13 @@ use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::picture::picture;
-use kubectl_emqx::plan::reach::Asked;
+use kubectl_emqx::plan::snapshot::picture;
+use kubectl_emqx::plan::endpoint::Asked;
 use kubectl_emqx::plan::rebalance::forecast::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, Wish};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::status::{status, status_with};
-use kubectl_emqx::plan::tape::{Operations, Tape, Told};
+use kubectl_emqx::plan::playback::{Operations, Tape, Told};
 use kubectl_emqx::seam::Moment;
 use kubectl_emqx::tui::{Msg, Playback, Setup, State, update, view};
 use ratatui::buffer::Buffer;
@@ -104,7 +104,7 @@ impl Outputs {
         self.events(&of, events, &mut found);
         let once = status(&self.world, id, now);
         let mut fresh = Operations::of(id);
-        kubectl_emqx::plan::tape::Looks::observe(&mut fresh, &self.world, now);
+        kubectl_emqx::plan::playback::Looks::observe(&mut fresh, &self.world, now);
         agree(&once, &items(&assess(&self.world, id, &fresh, now)), &mut found);
         self.one_shot(&of, &once, &mut found);
         // What is shown is compared when it changes.

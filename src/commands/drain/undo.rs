@@ -12,7 +12,7 @@ use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
 use crate::model::{NodeName, Verdict};
 use crate::plan::drain::{Drain, stored};
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::seam;
 
 /// For so long EMQX may take to let nodes serve again, without `--timeout`.

@@ -8,7 +8,7 @@ use crate::model::{NodeName, Part, Stage};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineView};
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::picture::Picture;
+use crate::plan::snapshot::Picture;
 
 /// What it shows of this run: the evacuated node first, then every other node.
 pub fn view(

@@ -12,7 +12,7 @@ use crate::cli::intent::{DryRun, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
-use crate::plan::picture::{SourceState, picture};
+use crate::plan::snapshot::{SourceState, picture};
 use crate::plan::results::{Backend, Stopped};
 use crate::seam::Want;
 

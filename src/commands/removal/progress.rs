@@ -14,7 +14,7 @@ use crate::plan::limits::{Known, Outcome, Stopping};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::words;
 use crate::plan::removal::Standing;
-use crate::plan::tape::Looks;
+use crate::plan::playback::Looks;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.

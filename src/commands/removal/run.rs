@@ -23,7 +23,7 @@ use crate::plan::limits::LimitTracker;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::words;
 use crate::plan::removal::{Act, Standing, Step};
-use crate::plan::tape::Operations;
+use crate::plan::playback::Operations;
 use crate::seam::{DryRun, Evacuate};
 
 /// How often EMQX is asked, by the server's clock.

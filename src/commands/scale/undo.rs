@@ -14,7 +14,7 @@ use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::{Decision, Severity};
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
 
 /// `scale --undo`.

@@ -6,7 +6,7 @@ use crate::commands::watch::{self, Meant, meant};
 use crate::commands::{Hands, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::words::short;
 

@@ -17,7 +17,7 @@ use crate::model::{ApiVersion, GuardState, NodeName, Verdict};
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
 use crate::plan::results::Applied;
-use crate::plan::tape::{Looks, Operations};
+use crate::plan::playback::{Looks, Operations};
 use crate::plan::upgrade::change::edit;
 use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::plan::upgrade::owners::leftover_notes;

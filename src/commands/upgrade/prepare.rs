@@ -10,7 +10,7 @@ use crate::error::{Exit, Problem};
 use crate::model::upgrade::Ask;
 use crate::model::{GuardState, Instance, World};
 use crate::plan::finding::skip;
-use crate::plan::picture::picture;
+use crate::plan::snapshot::picture;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::{Hold, UpgradeRecord, body, edit, state};

@@ -7,7 +7,7 @@ use crate::model::human::clock;
 use crate::model::{NodeName, Part, Verdict, World};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineStep, InlineView, When};
-use crate::plan::picture::Picture;
+use crate::plan::snapshot::Picture;
 use crate::plan::upgrade::run::Run;
 use crate::plan::upgrade::sides::{Member, Sides};
 use crate::plan::upgrade::words;

@@ -9,7 +9,7 @@ use crate::commands::gather::{self, Gathered};
 use crate::commands::{Hands, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{Source, Verdict};
-use crate::plan::tape::{Looks, Operations};
+use crate::plan::playback::{Looks, Operations};
 use crate::plan::upgrade::ask::Settled;
 use crate::plan::upgrade::change::UpgradeRecord;
 use crate::seam::{Right, Want};

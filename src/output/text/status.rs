@@ -7,7 +7,7 @@ use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::membership::Membership;
-use crate::plan::picture::{NodeRow, SourceState};
+use crate::plan::snapshot::{NodeRow, SourceState};
 use crate::plan::results::{Nodes, Status};
 
 /// One cluster.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::membership::{Membership, lasting};
-use super::super::picture::NodeRow;
-use super::super::tape::Operations;
+use super::super::snapshot::NodeRow;
+use super::super::playback::Operations;
 use super::super::upgrade::run::Run as Upgrade;
 use super::super::upgrade::words as upgrade_words;
 use super::Current;

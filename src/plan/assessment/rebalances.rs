@@ -3,10 +3,10 @@
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
-use super::super::tape::Operations;
+use super::super::playback::Operations;
 use super::Current;
-use crate::plan::rebalance::follow::{Alarm, Run};
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::tracker::{Alarm, Run};
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight;
 use crate::plan::rebalance::progress::Counts;
@@ -127,7 +127,7 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
         _ => state,
     };
     // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
-    if judge::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
+    if verdict::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
         is.message.extend(missing(run).map(|missing| format!(", {missing}")));
     }
     if let Some(alarm) = run.alarm() {
@@ -193,7 +193,7 @@ fn without_entry(seen: &Seen<Rebalance>, run: Option<&Run>, current: &Current<'_
     }
     let counts = current.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| current.load.is_some());
-    let afterwards = judge::Afterwards::of(current.world, object);
-    let (verdict, message, duration_seconds) = judge::past(object, counts.as_ref(), current.now, &afterwards);
+    let afterwards = verdict::Afterwards::of(current.world, object);
+    let (verdict, message, duration_seconds) = verdict::past(object, counts.as_ref(), current.now, &afterwards);
     RebalanceStatus { duration_seconds, ..of(verdict, message) }
 }

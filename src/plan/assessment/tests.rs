@@ -1,43 +1,43 @@
-use super::super::mk;
+use super::super::fixtures;
 use super::*;
 use crate::model::{
     ApiVersion, Condition, Fact, Load, News, Node, NodeName, Object, OperatorLine, Phase, Pod, Served,
 };
-use crate::plan::tape::Looks;
+use crate::plan::playback::Looks;
 
 const API: ApiVersion = ApiVersion::V2beta1;
 
 fn pods(count: usize) -> Vec<Fact> {
-    (0..count).map(|number| mk::is_pod(mk::pod(&format!("emqx-core-{number}"), |_| ()))).collect()
+    (0..count).map(|number| fixtures::is_pod(fixtures::pod(&format!("emqx-core-{number}"), |_| ()))).collect()
 }
 
 fn is(instance: Instance) -> Fact {
-    mk::fact(0, News::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))
 }
 
 /// Four pods; EMQX lists nodes with these connections, and moves nothing.
 fn world(connections: &[u64]) -> World {
     let mut world = World::of(pods(4));
     let kinds = vec![("rebalances".to_owned(), "v2beta1".to_owned())];
-    world.apply(mk::fact(
+    world.apply(fixtures::fact(
         0,
         News::Served(Served { operator: OperatorLine::Two2, kinds, ..Served::default() }),
     ));
-    world.apply(is(mk::instance(API)));
-    world.apply(mk::fact(0, News::Nodes(mk::nodes(connections))));
-    world.apply(mk::fact(0, News::Load(Load::default())));
+    world.apply(is(fixtures::instance(API)));
+    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(connections))));
+    world.apply(fixtures::fact(0, News::Load(Load::default())));
     world
 }
 
 fn change(world: &mut World, pod: &str, change: impl FnOnce(&mut Pod)) {
-    world.apply(mk::is_pod(mk::pod(pod, change)));
+    world.apply(fixtures::is_pod(fixtures::pod(pod, change)));
 }
 
 fn of(world: &World) -> Assessment {
-    let id = mk::id(API);
+    let id = fixtures::id(API);
     let mut operations = Operations::of(&id);
-    operations.observe(world, mk::at(5));
-    assess(world, &id, &operations, mk::at(5))
+    operations.observe(world, fixtures::at(5));
+    assess(world, &id, &operations, fixtures::at(5))
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn three_pods_that_emqx_does_not_list_are_named_and_nothing_is_called_idle_or_ev
 #[test]
 fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
     let mut world = world(&[1000, 1000, 1000]);
-    let mut nodes = mk::nodes(&[1000, 1000, 1000, 0]);
-    nodes[3] = Node { name: mk::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
-    world.apply(mk::fact(1, News::Nodes(nodes)));
+    let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
+    nodes[3] = Node { name: fixtures::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
+    world.apply(fixtures::fact(1, News::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.picture.totals.connections), (Verdict::Unknown, Some(3000)));
     assert!(is.message.starts_with("emqx-core-3 is stopped in EMQX"), "{}", is.message);
@@ -70,10 +70,10 @@ fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
 #[test]
 fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
     let mut world = world(&[3333, 3333, 3334, 0]);
-    let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+    let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
     let left = NodeName::from("emqx@emqx-core-old-1.emqx-headless.mq.svc.cluster.local");
     nodes.push(Node { name: left, stopped: true, version: Some("5.8.5".into()), ..Node::default() });
-    world.apply(mk::fact(1, News::Nodes(nodes)));
+    world.apply(fixtures::fact(1, News::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.uneven, is.picture.totals.nodes), (Verdict::Idle, true, 4));
     assert_eq!(is.membership.discrepancies, Vec::<String>::new());
@@ -92,7 +92,7 @@ fn pods_that_cannot_start_are_named_with_their_reason() {
             kind: "PodScheduled".into(),
             status: "False".into(),
             reason: "Unschedulable".into(),
-            since: Some(mk::at(-55)),
+            since: Some(fixtures::at(-55)),
             ..Condition::default()
         }];
     });
@@ -104,9 +104,9 @@ fn pods_that_cannot_start_are_named_with_their_reason() {
 #[test]
 fn fewer_pods_than_wanted_are_no_even_cluster() {
     let mut world = World::of(pods(3));
-    world.apply(is(mk::instance(API)));
-    world.apply(mk::fact(0, News::Nodes(mk::nodes(&[10, 10, 10]))));
-    world.apply(mk::fact(0, News::Load(Load::default())));
+    world.apply(is(fixtures::instance(API)));
+    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[10, 10, 10]))));
+    world.apply(fixtures::fact(0, News::Load(Load::default())));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("1 of 4 wanted nodes has no pod"), "{}", is.message);
@@ -117,8 +117,8 @@ fn the_answer_of_another_emqx_is_not_used() {
     let mut world = world(&[1]);
     let nodes =
         vec![Node { name: "emqx@10.9.9.9".into(), running: true, connections: Some(77), ..Node::default() }];
-    world.apply(mk::fact(1, News::Nodes(nodes)));
-    world.apply(mk::fact(1, News::Load(mk::load("evicting_conns"))));
+    world.apply(fixtures::fact(1, News::Nodes(nodes)));
+    world.apply(fixtures::fact(1, News::Load(fixtures::load("evicting_conns"))));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
@@ -128,11 +128,11 @@ fn the_answer_of_another_emqx_is_not_used() {
 #[test]
 fn an_instance_that_is_not_ready_says_so_first_and_suggests_no_plan_that_would_be_refused() {
     let mut world = world(&[3333, 3333, 3334, 0]);
-    let mut instance = mk::instance(API);
+    let mut instance = fixtures::instance(API);
     instance.conditions = vec![Condition {
         kind: "CoreNodesProgressing".into(),
         status: "True".into(),
-        since: Some(mk::at(5 - 720)),
+        since: Some(fixtures::at(5 - 720)),
         ..Condition::default()
     }];
     world.apply(is(instance.clone()));
@@ -164,10 +164,10 @@ fn a_recipient_that_does_not_serve_makes_the_plan_not_worth_naming() {
 #[test]
 fn idle_is_said_only_when_emqx_answered() {
     let mut world = World::of(pods(4));
-    world.apply(is(mk::instance(API)));
-    world.apply(mk::fact(0, News::Nodes(mk::nodes(&[10, 10, 10, 10]))));
+    world.apply(is(fixtures::instance(API)));
+    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));
     let refused = "this key lacks the scope: EMQX refuses (403)";
-    world.apply(mk::fact(0, News::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into()))));
+    world.apply(fixtures::fact(0, News::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into()))));
     let is = of(&world);
     assert_eq!((is.verdict, is.message.as_str()), (Verdict::Unknown, refused));
 }
@@ -176,12 +176,12 @@ fn idle_is_said_only_when_emqx_answered() {
 fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
     let mut world = world(&[10, 10, 10, 10]);
     let why = "no answer within 10s";
-    world.apply(mk::fact(2, News::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    world.apply(fixtures::fact(2, News::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
     assert_eq!(of(&world).verdict, Verdict::Idle, "one failed request is no outage");
-    let id = mk::id(API);
+    let id = fixtures::id(API);
     let mut operations = Operations::of(&id);
-    operations.observe(&world, mk::at(5));
-    let is = assess(&world, &id, &operations, mk::at(65));
+    operations.observe(&world, fixtures::at(5));
+    let is = assess(&world, &id, &operations, fixtures::at(65));
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.contains("EMQX has not answered for 65s"), "{}", is.message);
 }
@@ -189,7 +189,7 @@ fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
 #[test]
 fn a_purge_is_an_operation() {
     let mut world = world(&[10, 10, 10, 10]);
-    world.apply(mk::fact(1, News::Load(Load { purges: vec![mk::core(2)], ..Load::default() })));
+    world.apply(fixtures::fact(1, News::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() })));
     let is = of(&world);
     assert_eq!((is.verdict, is.operations[0].operation), (Verdict::Running, Operation::Purge));
     assert!(is.message.contains("all nodes refuse clients"), "{}", is.message);
@@ -198,14 +198,14 @@ fn a_purge_is_an_operation() {
 #[test]
 fn two_rebalances_on_disjoint_nodes_are_both_listed() {
     let mut world = world(&[10, 10, 10, 10]);
-    let mut load = mk::load("evicting_conns");
+    let mut load = fixtures::load("evicting_conns");
     let mut other = load.rebalances[0].clone();
-    load.rebalances[0].donors = vec![mk::core(0)];
-    load.rebalances[0].recipients = vec![mk::core(1)];
-    other.coordinator = mk::core(2);
-    other.donors = vec![mk::core(2)];
+    load.rebalances[0].donors = vec![fixtures::core(0)];
+    load.rebalances[0].recipients = vec![fixtures::core(1)];
+    other.coordinator = fixtures::core(2);
+    other.donors = vec![fixtures::core(2)];
     load.rebalances.push(other);
-    world.apply(mk::fact(1, News::Load(load)));
+    world.apply(fixtures::fact(1, News::Load(load)));
     let is = of(&world);
     let names: Vec<&str> = is.operations.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
@@ -215,9 +215,9 @@ fn two_rebalances_on_disjoint_nodes_are_both_listed() {
 #[test]
 fn an_object_that_no_operator_has_picked_up_is_waiting_after_30_seconds() {
     let mut world = world(&[10, 10, 10, 10]);
-    world.apply(mk::rebalance("golden", Phase::Pending, |it| {
+    world.apply(fixtures::rebalance("golden", Phase::Pending, |it| {
         it.started = None;
-        it.created = Some(mk::at(-145));
+        it.created = Some(fixtures::at(-145));
     }));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Waiting);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::picture::Picture;
+use super::super::snapshot::Picture;
 use super::room::Room;
 use super::{Drain, Request, Step, stored};
 use crate::model::drain::{Budget, Placed, Placement};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::super::mk;
-use super::super::picture::picture;
+use super::super::fixtures;
+use super::super::snapshot::picture;
 use super::next::{Act, Run, Standing, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
@@ -12,7 +12,7 @@ use crate::model::{
 const SET: &str = "emqx-core";
 
 fn pod(number: usize) -> Pod {
-    mk::pod(&format!("{SET}-{number}"), |pod| {
+    fixtures::pod(&format!("{SET}-{number}"), |pod| {
         pod.owner = Some(Owner { kind: "StatefulSet".into(), name: SET.into(), uid: "set".into() });
     })
 }
@@ -29,7 +29,7 @@ fn set(replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    mk::fact(0, News::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, News::Is(Object::Set(Box::new(set))))
 }
 
 use crate::model::Fact;
@@ -37,14 +37,14 @@ use crate::model::Fact;
 /// So many cores with these clients, one on each of as many Kubernetes nodes.
 fn world(counts: &[u64], load: Load) -> World {
     let mut world = World::of([
-        mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
         set(counts.len() as u64),
     ]);
     for number in 0..counts.len() {
-        world.apply(mk::is_pod(pod(number)));
+        world.apply(fixtures::is_pod(pod(number)));
     }
-    world.apply(mk::fact(0, News::Nodes(mk::nodes(counts))));
-    world.apply(mk::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(counts))));
+    world.apply(fixtures::fact(0, News::Load(load)));
     world
 }
 
@@ -85,7 +85,7 @@ fn request(machines: &[usize]) -> Request {
 }
 
 fn planned(world: &World, placement: &Placement, request: &Request) -> Drain {
-    let picture = picture(world, &mk::id(ApiVersion::V2beta1), mk::at(1));
+    let picture = picture(world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
     plan(world, &picture, placement, request).expect("a plan").expect("pods are there")
 }
 
@@ -111,7 +111,7 @@ fn budget(current: u64, desired: u64) -> Budget {
 
 fn entry(number: usize, stage: Stage) -> Evacuation {
     Evacuation {
-        node: mk::core(number),
+        node: fixtures::core(number),
         state: if stage == Stage::Prohibiting { "prohibiting".into() } else { "evicting_conns".into() },
         stage,
         recipients: Vec::new(),
@@ -129,7 +129,7 @@ fn a_node_without_pods_of_an_instance_has_no_plan() {
     let world = world(&[1, 1, 1], Load::default());
     let mut placement = placement(3);
     placement.machines.push(Machine { name: "worker-9".into(), ready: true, ..Machine::default() });
-    let picture = picture(&world, &mk::id(ApiVersion::V2beta1), mk::at(1));
+    let picture = picture(&world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
     assert_eq!(plan(&world, &picture, &placement, &request(&[9])), Ok(None));
 }
 
@@ -257,7 +257,7 @@ fn all_nodes_at_once_and_a_single_replica_are_refused() {
 #[test]
 fn a_pod_that_stays_and_is_not_ready_refuses_the_drain() {
     let mut world = world(&[1, 1, 1], Load::default());
-    world.apply(mk::is_pod(Pod { ready: false, ..pod(2) }));
+    world.apply(fixtures::is_pod(Pod { ready: false, ..pod(2) }));
     let drain = planned(&world, &placement(3), &request(&[0]));
     assert_eq!(blocked(&drain), Some("pods-not-ready"));
 }
@@ -266,7 +266,7 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
     let one = |number: &usize| DrainedPod {
         pod: PodName::from(format!("{SET}-{number}")),
         uid: format!("uid-{SET}-{number}"),
-        node: Some(mk::core(*number)),
+        node: Some(fixtures::core(*number)),
         machine: format!("worker-{number}"),
         set: SET.into(),
         started,
@@ -275,10 +275,10 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
 }
 
 fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<Act>, Vec<Standing>) {
-    let id = mk::id(ApiVersion::V2beta1);
+    let id = fixtures::id(ApiVersion::V2beta1);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
     let run = Run { task: "drain", id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
-    (next(world, run, mk::at(1)), standings(world, run, mk::at(1)))
+    (next(world, run, fixtures::at(1)), standings(world, run, fixtures::at(1)))
 }
 
 fn evict(number: usize) -> Act {
@@ -286,7 +286,7 @@ fn evict(number: usize) -> Act {
 }
 
 fn start(number: usize) -> Act {
-    Act::StartEvacuation { node: mk::core(number), uid: format!("uid-{SET}-{number}") }
+    Act::StartEvacuation { node: fixtures::core(number), uid: format!("uid-{SET}-{number}") }
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_pod_is_evicted_only_when_emqx_reports_that_it_is_empty() {
 fn nothing_is_concluded_from_an_old_answer_of_emqx() {
     let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
     let world = world(&[0, 9, 9, 9], load);
-    let id = mk::id(ApiVersion::V2beta1);
+    let id = fixtures::id(ApiVersion::V2beta1);
     let pods = stored_pods(&[0], true);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
     let run = Run {
@@ -317,7 +317,7 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
         parallel: 1,
         fresh_seconds: 10,
     };
-    assert!(matches!(&next(&world, run, mk::at(60))[..], [Act::Wait(_)]));
+    assert!(matches!(&next(&world, run, fixtures::at(60))[..], [Act::Wait(_)]));
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     let mut world = world(&[0, 0, 9, 9], load);
     assert_eq!(acts(&world, &pods, true).0, [evict(1)]);
     // The first is being deleted: the second waits until its set is complete.
-    world.apply(mk::is_pod(Pod { deleting: Some(mk::at(1)), ..pod(1) }));
+    world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(1) }));
     let (next, stands) = acts(&world, &pods, true);
     assert!(matches!(&next[..], [Act::Starting(_)]), "{next:?}");
     assert_eq!(stands, [Standing::Replacing, Standing::Empty]);
@@ -342,14 +342,14 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
 fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_stopped() {
     let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
     let mut world = world(&[0, 9, 9, 9], load.clone());
-    world.apply(mk::is_pod(Pod { uid: "another".into(), ready: false, ..pod(0) }));
+    world.apply(fixtures::is_pod(Pod { uid: "another".into(), ready: false, ..pod(0) }));
     let ours = acts(&world, &stored_pods(&[0], true), false);
-    assert_eq!(ours.0, [Act::StopEvacuation { node: mk::core(0) }]);
+    assert_eq!(ours.0, [Act::StopEvacuation { node: fixtures::core(0) }]);
     assert_eq!(ours.1, [Standing::Replacing]);
     let (foreign, _) = acts(&world, &stored_pods(&[0], false), false);
     assert!(matches!(&foreign[0], Act::Needs(what) if what.contains("did not start it")), "{foreign:?}");
-    world.apply(mk::fact(1, News::Load(Load::default())));
-    world.apply(mk::is_pod(Pod { uid: "another".into(), ..pod(0) }));
+    world.apply(fixtures::fact(1, News::Load(Load::default())));
+    world.apply(fixtures::is_pod(Pod { uid: "another".into(), ..pod(0) }));
     assert_eq!(acts(&world, &stored_pods(&[0], true), false), (vec![Act::Done], vec![Standing::Done]));
 }
 
@@ -371,7 +371,7 @@ fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
         conditions: vec![unschedulable],
         ..pod(3)
     };
-    world.apply(mk::is_pod(pending));
+    world.apply(fixtures::is_pod(pending));
     let (next, _) = acts(&world, &stored_pods(&[3], true), false);
     assert!(matches!(&next[..], [Act::Missing(why)] if why.contains("Unschedulable")), "{next:?}");
 }
@@ -379,10 +379,10 @@ fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
 #[test]
 fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
     let mut world = world(&[9, 9, 9, 9], Load::default());
-    let mut nodes: Vec<Node> = mk::nodes(&[9, 9, 9, 9]);
+    let mut nodes: Vec<Node> = fixtures::nodes(&[9, 9, 9, 9]);
     nodes.remove(0);
-    world.apply(mk::fact(1, News::Nodes(nodes)));
-    world.apply(mk::is_pod(Pod { ready: false, containers_ready: false, ..pod(0) }));
+    world.apply(fixtures::fact(1, News::Nodes(nodes)));
+    world.apply(fixtures::is_pod(Pod { ready: false, containers_ready: false, ..pod(0) }));
     assert_eq!(acts(&world, &stored_pods(&[0], false), false).0, [evict(0)]);
 }
 
@@ -391,7 +391,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
     let mut world = world(&[9, 9, 9, 9], Load::default());
     let state = DrainState {
         version: 1,
-        time: mk::at(0),
+        time: fixtures::at(0),
         machines: vec!["worker-1".into()],
         pods: stored_pods(&[1], true),
         connections: Some(36),
@@ -399,14 +399,14 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         reason: None,
     };
     let stored = OperationState {
-        instance: mk::id(ApiVersion::V2beta1),
+        instance: fixtures::id(ApiVersion::V2beta1),
         owner: "instance".into(),
         uid: "config".into(),
         guard: None,
         drain: Some(state.clone()),
         scale: None,
     };
-    world.apply(mk::fact(0, News::Is(Object::State(Box::new(stored)))));
+    world.apply(fixtures::fact(0, News::Is(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));
     assert_eq!(blocked(&other), Some("drain-unfinished"));
     let same = planned(&world, &placement(4), &request(&[1]));
@@ -428,13 +428,13 @@ fn replicants(counts: &[u64], load: Load) -> World {
         ..Set::default()
     };
     let mut world = World::of([
-        mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))),
-        mk::fact(0, News::Is(Object::Set(Box::new(set)))),
+        fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(0, News::Is(Object::Set(Box::new(set)))),
     ]);
-    let mut nodes = mk::nodes(counts);
+    let mut nodes = fixtures::nodes(counts);
     for (number, node) in nodes.iter_mut().enumerate() {
         node.role = Some(Role::Replicant);
-        world.apply(mk::is_pod(mk::pod(&format!("{SET}-{number}"), |pod| {
+        world.apply(fixtures::is_pod(fixtures::pod(&format!("{SET}-{number}"), |pod| {
             pod.role = Some(Role::Replicant);
             pod.owner = Some(Owner {
                 kind: "ReplicaSet".into(),
@@ -443,13 +443,13 @@ fn replicants(counts: &[u64], load: Load) -> World {
             });
         })));
     }
-    world.apply(mk::fact(0, News::Nodes(nodes)));
-    world.apply(mk::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, News::Nodes(nodes)));
+    world.apply(fixtures::fact(0, News::Load(load)));
     world
 }
 
 fn in_parallel(world: &World, parallel: u64) -> Vec<Act> {
-    let id = mk::id(ApiVersion::V2beta1);
+    let id = fixtures::id(ApiVersion::V2beta1);
     let sizes = sizes(world, &id);
     let pods: Vec<DrainedPod> = stored_pods(&[0, 1, 2], false)
         .into_iter()
@@ -464,7 +464,7 @@ fn in_parallel(world: &World, parallel: u64) -> Vec<Act> {
         parallel,
         fresh_seconds: 10,
     };
-    next(world, run, mk::at(1))
+    next(world, run, fixtures::at(1))
 }
 
 #[test]
@@ -480,9 +480,9 @@ fn as_many_replicants_as_requested_are_moved_at_a_time() {
     assert_eq!(in_parallel(&both, 2), [evict(0), evict(1)]);
     assert_eq!(in_parallel(&both, 1), [evict(0)]);
     // A pod that is being deleted is missing until its replacement serves, and counts as one that is moved.
-    both.apply(mk::is_pod(mk::pod(&format!("{SET}-0"), |pod| {
+    both.apply(fixtures::is_pod(fixtures::pod(&format!("{SET}-0"), |pod| {
         pod.role = Some(Role::Replicant);
-        pod.deleting = Some(mk::at(0));
+        pod.deleting = Some(fixtures::at(0));
         pod.owner = Some(Owner {
             kind: "ReplicaSet".into(),
             name: "emqx-replicant".into(),

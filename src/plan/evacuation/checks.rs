@@ -1,6 +1,6 @@
 //! The checks before an evacuation: what refuses it, and what to think of.
 
-use super::super::picture::{Picture, SourceState};
+use super::super::snapshot::{Picture, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
@@ -259,14 +259,14 @@ fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::mk;
-    use super::super::super::picture::picture;
+    use super::super::super::fixtures;
+    use super::super::super::snapshot::picture;
     use super::*;
     use crate::model::{Condition, Evacuation, Load, News, Object, Stage};
     use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
-        mk::nodes(&[0; 6])[number].name.clone()
+        fixtures::nodes(&[0; 6])[number].name.clone()
     }
 
     fn entry(number: usize) -> Evacuation {
@@ -285,9 +285,9 @@ mod tests {
     }
 
     fn world(api: ApiVersion, counts: &[u64], load: Load) -> World {
-        let mut world = World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api)))))]);
-        world.apply(mk::fact(0, News::Nodes(mk::nodes(counts))));
-        world.apply(mk::fact(0, News::Load(load)));
+        let mut world = World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api)))))]);
+        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(counts))));
+        world.apply(fixtures::fact(0, News::Load(load)));
         world
     }
 
@@ -300,7 +300,7 @@ mod tests {
     ) -> EvacuationPlan {
         let nodes: Vec<NodeName> = nodes.iter().map(|number| node(*number)).collect();
         let skip: Vec<String> = skip.iter().map(|id| (*id).to_owned()).collect();
-        plan(world, &picture(world, &mk::id(api), mk::at(1)), &nodes, settings, &skip).expect("a plan")
+        plan(world, &picture(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip).expect("a plan")
     }
 
     fn refused(plan: &EvacuationPlan) -> Option<&str> {
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_node_of_a_running_rebalance_is_refused_also_as_a_recipient() {
-        let world = world(ApiVersion::V2, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
+        let world = world(ApiVersion::V2, &[3333, 3333, 3334, 0], fixtures::load("evicting_conns"));
         for number in [0, 3] {
             let plan = planned(&world, ApiVersion::V2, &[number], &Settings::default(), &[]);
             assert_eq!(refused(&plan), Some("already-running"), "{number}");
@@ -370,25 +370,25 @@ mod tests {
                 .iter()
                 .any(|it| it.hint.as_deref().is_some_and(|hint| hint.contains("apps.emqx.io/paused=true")))
         );
-        let mut instance = mk::instance(ApiVersion::V3beta1);
+        let mut instance = fixtures::instance(ApiVersion::V3beta1);
         instance.conditions.push(Condition {
             kind: "Paused".into(),
             status: "True".into(),
             ..Condition::default()
         });
-        world.apply(mk::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, News::Is(Object::Instance(Box::new(instance)))));
         assert_eq!(refused(&planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[])), None);
     }
 
     #[test]
     fn sessions_cannot_go_to_the_node_itself_to_an_unknown_or_to_a_stopped_one() {
-        let mut nodes = mk::nodes(&[1, 1, 1]);
+        let mut nodes = fixtures::nodes(&[1, 1, 1]);
         nodes[2].running = false;
         nodes[2].stopped = true;
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(mk::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, News::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
-        let picture = picture(&world, &mk::id(ApiVersion::V2), mk::at(2));
+        let picture = picture(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
         let of = |settings: &Settings| plan(&world, &picture, &[node(0)], settings, &[]);
         assert_eq!(of(&to(node(0))).expect_err("itself").exit, crate::error::Exit::Usage);
         assert_eq!(of(&to("emqx@nowhere".into())).expect_err("unknown").exit, crate::error::Exit::Error);
@@ -413,12 +413,12 @@ mod tests {
 
     #[test]
     fn durable_sessions_are_named() {
-        let mut nodes = mk::nodes(&[5, 6, 7]);
+        let mut nodes = fixtures::nodes(&[5, 6, 7]);
         for node in &mut nodes {
             node.sessions = node.connections.map(|own| own + 40);
         }
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(mk::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, News::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), None);
         assert!(

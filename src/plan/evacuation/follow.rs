@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::super::memory::forget;
-use super::super::picture::label;
+use super::super::retention::forget;
+use super::super::snapshot::label;
 use super::super::quiet::{self, Quiet};
 use super::super::upgrade::pace::{Holds, Pace};
 use super::super::upgrade::words::doing;

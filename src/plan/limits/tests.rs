@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::limits::LostLimit;
 use crate::model::{News, Node};
-use crate::plan::mk;
+use crate::plan::fixtures;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> LimitTracker {
     let mut limits = Limits::default();
@@ -23,18 +23,18 @@ struct Answers {
 
 impl Answers {
     fn of(tracker: LimitTracker) -> Self {
-        let world = World::of([mk::fact(0, News::Load(mk::load("evicting_conns")))]);
+        let world = World::of([fixtures::fact(0, News::Load(fixtures::load("evicting_conns")))]);
         Self { world, tracker }
     }
 
     fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<Outcome> {
-        self.world.apply(mk::fact(at, News::Load(mk::load("evicting_conns"))));
-        self.world.apply(mk::fact(at, News::Nodes(nodes)));
-        self.tracker.observe(&self.world, Known::default(), mk::at(at))
+        self.world.apply(fixtures::fact(at, News::Load(fixtures::load("evicting_conns"))));
+        self.world.apply(fixtures::fact(at, News::Nodes(nodes)));
+        self.tracker.observe(&self.world, Known::default(), fixtures::at(at))
     }
 
     fn counts(&mut self, at: i64, counts: &[u64]) -> Vec<Outcome> {
-        self.nodes(at, mk::nodes(counts))
+        self.nodes(at, fixtures::nodes(counts))
     }
 }
 
@@ -82,7 +82,7 @@ fn clients_of_the_last_round_are_not_missing() {
 #[test]
 fn an_unknown_number_stops_nothing() {
     let silent = || {
-        let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+        let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
         nodes[0].connections = None;
         nodes
     };
@@ -100,14 +100,14 @@ fn an_unknown_number_stops_nothing() {
     it.counts(1, &[3333, 3333, 3334, 0]);
     it.world.load = None;
     for at in 2..60 {
-        it.world.apply(mk::fact(at, News::Nodes(mk::nodes(&[0, 0, 0, 0]))));
-        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), mk::at(at))), None);
+        it.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
+        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), fixtures::at(at))), None);
     }
 }
 
 #[test]
 fn a_node_that_is_missing_from_one_answer_is_unknown_and_one_that_stays_away_is_empty() {
-    let without_first = || mk::nodes(&[3333, 3333, 3334, 0]).split_off(1);
+    let without_first = || fixtures::nodes(&[3333, 3333, 3334, 0]).split_off(1);
     let mut it = Answers::of(lost(LostLimit::Clients(1000)));
     it.counts(1, &[3333, 3333, 3334, 0]);
     for at in 2..11 {
@@ -122,23 +122,23 @@ fn the_same_answer_again_is_no_time_that_passes() {
     it.counts(1, &[3333, 3333, 3334, 0]);
     it.counts(2, &[2333, 2333, 2334, 0]);
     for at in 3..60 {
-        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), mk::at(at))), None);
+        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), fixtures::at(at))), None);
     }
 }
 
 #[test]
 fn an_operation_is_stopped_at_the_time_that_the_user_named() {
     let mut tracker = LimitTracker::new(
-        Limits { not_after: Some(crate::model::limits::NotAfter::At(mk::at(60))), ..Limits::default() },
-        Some(mk::at(60)),
+        Limits { not_after: Some(crate::model::limits::NotAfter::At(fixtures::at(60))), ..Limits::default() },
+        Some(fixtures::at(60)),
     );
     let world = World::default();
     let known = Known { eta_seconds: Some(90), ..Known::default() };
-    let warned = tracker.observe(&world, known, mk::at(10));
+    let warned = tracker.observe(&world, known, fixtures::at(10));
     assert!(matches!(warned.as_slice(), [Outcome::Warning(text)] if text.contains("in 50s")), "{warned:?}");
-    assert!(tracker.observe(&world, known, mk::at(59)).is_empty());
-    assert!(stops(&tracker.observe(&world, known, mk::at(60))).is_some());
-    assert!(tracker.observe(&world, known, mk::at(61)).is_empty());
+    assert!(tracker.observe(&world, known, fixtures::at(59)).is_empty());
+    assert!(stops(&tracker.observe(&world, known, fixtures::at(60))).is_some());
+    assert!(tracker.observe(&world, known, fixtures::at(61)).is_empty());
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn reconnects_beyond_the_limit_stop_and_a_rate_at_the_limit_does_not() {
 fn a_forecast_beyond_a_limit_is_refused() {
     let ids = |limits: &Limits, end: Option<i64>, seconds, reconnects| -> Vec<&'static str> {
         let forecast = Forecast { seconds: Some(seconds), reconnects: Some(reconnects) };
-        let found = findings(limits, end.map(mk::at), forecast, mk::at(0));
+        let found = findings(limits, end.map(fixtures::at), forecast, fixtures::at(0));
         found.into_iter().map(|it| it.id).collect()
     };
     let limits = Limits { max_reconnect_rate: Some(50), ..Limits::default() };
@@ -181,7 +181,7 @@ fn a_forecast_beyond_a_limit_is_refused() {
 
 #[test]
 fn drift_counts_clients_that_came_left_or_are_elsewhere() {
-    let of = |counts: &[u64]| mk::nodes(counts).into_iter().map(|it| (it.name, it.connections.unwrap_or(0)));
+    let of = |counts: &[u64]| fixtures::nodes(counts).into_iter().map(|it| (it.name, it.connections.unwrap_or(0)));
     let (plan, moved): (BTreeMap<_, _>, BTreeMap<_, _>) =
         (of(&[100, 100]).collect(), of(&[95, 105]).collect());
     assert!((drift(&plan, &moved) - 0.05).abs() < 1e-9);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::follow::Run;
+use super::tracker::Run;
 use super::forecast::thresholds;
 use super::progress::Counts;
 use crate::model::{NodeName, Stage};
@@ -67,7 +67,7 @@ pub fn goals(of: &Run) -> Option<Goals> {
 /// The counts once those have come back that were cut a moment ago: so many are on their way, and land evenly.
 fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
-    let lost = super::judge::lost(of.start.as_ref(), &counts).unwrap_or(0);
+    let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);
     if lost == 0 || lost > super::words::flight(of) || recipients.is_empty() {
         return counts;
     }
@@ -83,28 +83,28 @@ fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::follow::Follower;
+    use super::super::tracker::Follower;
     use super::*;
     use crate::model::{ApiVersion, News, Object, Phase, World};
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     #[test]
     fn the_documented_run_ends_where_the_plan_says_at_every_moment() {
         let mut world =
-            World::of([mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1)))))]);
-        world.apply(mk::fact(0, News::Nodes(mk::nodes(&[3333, 3333, 3334, 0]))));
-        world.apply(mk::rebalance("golden", Phase::Processing, |_| ()));
-        world.apply(mk::fact(0, News::Load(mk::load("wait_health_check"))));
+            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
+        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
+        world.apply(fixtures::rebalance("golden", Phase::Processing, |_| ()));
+        world.apply(fixtures::fact(0, News::Load(fixtures::load("wait_health_check"))));
         let mut follower = Follower::new(None);
-        follower.observe(&world, mk::at(0));
+        follower.observe(&world, fixtures::at(0));
         for (second, counts, state) in [
             (1, [3333, 3333, 3334, 0], "wait_health_check"),
             (42, [3013, 3013, 3014, 960], "evicting_conns"),
             (95, [2553, 2553, 2554, 2340], "wait_takeover"),
         ] {
-            world.apply(mk::fact(second, News::Nodes(mk::nodes(&counts))));
-            world.apply(mk::fact(second, News::Load(mk::load(state))));
-            follower.observe(&world, mk::at(second));
+            world.apply(fixtures::fact(second, News::Nodes(fixtures::nodes(&counts))));
+            world.apply(fixtures::fact(second, News::Load(fixtures::load(state))));
+            follower.observe(&world, fixtures::at(second));
             let goals = goals(follower.running().expect("it runs")).expect("all is known");
             assert_eq!(goals.nodes.values().copied().collect::<Vec<_>>(), [2553, 2553, 2554, 2340]);
             assert_eq!(goals.rounds, Some(78));

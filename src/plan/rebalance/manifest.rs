@@ -320,15 +320,15 @@ fn changed(message: String) -> Finding {
 mod tests {
     use super::*;
     use crate::model::ApiVersion;
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     #[test]
     fn names_are_unique_by_the_second_and_fit() {
-        assert_eq!(name("emqx", mk::at(0)), "emqx-20261123-100000");
-        let long = name(&"a".repeat(80), mk::at(0));
+        assert_eq!(name("emqx", fixtures::at(0)), "emqx-20261123-100000");
+        let long = name(&"a".repeat(80), fixtures::at(0));
         assert_eq!(long.len(), 63);
         assert!(long.ends_with("a-20261123-100000"));
-        assert_eq!(name(&format!("{}-b", "a".repeat(46)), mk::at(0)).len(), 62, "no two dashes in a row");
+        assert_eq!(name(&format!("{}-b", "a".repeat(46)), fixtures::at(0)).len(), 62, "no two dashes in a row");
     }
 
     #[test]
@@ -345,21 +345,21 @@ mod tests {
 
     #[test]
     fn every_field_is_written_and_the_kind_only_where_it_exists() {
-        let id = mk::id(ApiVersion::V1beta4);
-        let old = manifest(&id, "r", &mk::strategy(), OperatorLine::Two2).expect("a manifest");
+        let id = fixtures::id(ApiVersion::V1beta4);
+        let old = manifest(&id, "r", &fixtures::strategy(), OperatorLine::Two2).expect("a manifest");
         assert_eq!(old["spec"]["instanceKind"], "EmqxEnterprise");
         assert_eq!(old["spec"]["rebalanceStrategy"].as_object().map(Map::len), Some(8));
-        let new = manifest(&id, "r", &mk::strategy(), OperatorLine::Two3).expect("a manifest");
+        let new = manifest(&id, "r", &fixtures::strategy(), OperatorLine::Two3).expect("a manifest");
         assert_eq!(new["spec"].get("instanceKind"), None);
-        let strategy = Strategy { rel_conn_threshold: 10.5, ..mk::strategy() };
+        let strategy = Strategy { rel_conn_threshold: 10.5, ..fixtures::strategy() };
         assert!(manifest(&id, "r", &strategy, OperatorLine::Two2).is_ok());
         assert_eq!(manifest(&id, "r", &strategy, OperatorLine::Two3).expect_err("refused").exit, Exit::Usage);
     }
 
     #[test]
     fn a_wait_of_0_is_written_as_1_where_the_operator_drops_zeros() {
-        let id = mk::id(ApiVersion::V2);
-        let asked = Strategy { wait_health_check_seconds: 0, wait_takeover_seconds: 0, ..mk::strategy() };
+        let id = fixtures::id(ApiVersion::V2);
+        let asked = Strategy { wait_health_check_seconds: 0, wait_takeover_seconds: 0, ..fixtures::strategy() };
         let waits = |operator| {
             let object = manifest(&id, "r", &asked, operator).expect("a manifest");
             let strategy = &object["spec"]["rebalanceStrategy"];
@@ -376,7 +376,7 @@ mod tests {
                 && finding.message.contains("--wait-health-check 0 and --wait-takeover 0"),
             "{finding:?}"
         );
-        assert_eq!(kept(&mk::strategy(), OperatorLine::Two3), (mk::strategy(), None));
+        assert_eq!(kept(&fixtures::strategy(), OperatorLine::Two3), (fixtures::strategy(), None));
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
                      "rebalanceStrategy": {"connEvictRate": 10, "relConnThreshold": "1.2"}}});
         let read = written(printed, "r.yaml").expect("a manifest");
         assert!((read.strategy.rel_conn_threshold - 1.2).abs() < 1e-9);
-        let id = mk::id(ApiVersion::V1beta4);
+        let id = fixtures::id(ApiVersion::V1beta4);
         let (object, found) = mended(&read, &id, "rebalance-sample", OperatorLine::Two2).expect("mended");
         assert_eq!(object["apiVersion"], API_VERSION);
         assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise");

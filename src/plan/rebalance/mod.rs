@@ -1,8 +1,8 @@
 //! Rebalances: forecast and checks before, tracking and verdict after.
-pub mod follow;
+pub mod tracker;
 pub mod forecast;
 pub mod goal;
-pub mod judge;
+pub mod verdict;
 pub mod manifest;
 pub mod ownership;
 pub mod preflight;

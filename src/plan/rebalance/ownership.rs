@@ -145,7 +145,7 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
     if load.rebalances.iter().any(|entry| owns(failed, entry, now)) {
         return None;
     }
-    let picture = crate::plan::picture::picture(world, id, now);
+    let picture = crate::plan::snapshot::picture(world, id, now);
     let outside =
         |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false) && row.running);
     failed.states.iter().flat_map(|state| &state.donors).any(outside).then_some(failed)
@@ -185,17 +185,17 @@ pub fn not_run_message() -> &'static str {
 mod tests {
     use super::*;
     use crate::model::{ApiVersion, News, Object};
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
-        match mk::rebalance("golden", phase, change).news {
+        match fixtures::rebalance("golden", phase, change).news {
             News::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
     }
 
     fn entry(state: &str) -> RunningRebalance {
-        mk::load(state).rebalances.remove(0)
+        fixtures::load(state).rebalances.remove(0)
     }
 
     fn failed_with(state: RunningRebalance) -> Rebalance {
@@ -209,17 +209,17 @@ mod tests {
     fn an_object_owns_what_its_states_became_whatever_the_order_of_the_nodes() {
         let mut later = entry("evicting_conns");
         later.donors.reverse();
-        assert!(owns(&failed_with(entry("wait_health_check")), &later, mk::at(40)));
-        assert!(owns(&object(Phase::Processing, |_| ()), &later, mk::at(40)), "no states so far");
+        assert!(owns(&failed_with(entry("wait_health_check")), &later, fixtures::at(40)));
+        assert!(owns(&object(Phase::Processing, |_| ()), &later, fixtures::at(40)), "no states so far");
     }
 
     #[test]
     fn an_object_owns_its_run_although_the_operator_copied_another_one_first() {
         let mut other = entry("evicting_conns");
-        other.coordinator = mk::core(9);
-        other.donors = vec![mk::core(9)];
+        other.coordinator = fixtures::core(9);
+        other.donors = vec![fixtures::core(9)];
         let both = object(Phase::Processing, |it| it.states = vec![other, entry("evicting_conns")]);
-        assert!(owns(&both, &entry("evicting_conns"), mk::at(40)));
+        assert!(owns(&both, &entry("evicting_conns"), fixtures::at(40)));
     }
 
     #[test]
@@ -228,95 +228,95 @@ mod tests {
             it.states = vec![entry("evicting_conns")];
             it.strategy.conn_evict_rate = 77;
         });
-        assert!(owns(&edited, &entry("evicting_conns"), mk::at(40)));
+        assert!(owns(&edited, &entry("evicting_conns"), fixtures::at(40)));
     }
 
     #[test]
     fn a_rebalance_that_was_started_directly_is_not_that_of_an_old_object() {
         let old = failed_with(entry("evicting_conns"));
-        assert!(!owns(&old, &entry("wait_health_check"), mk::at(300)), "an earlier stage");
+        assert!(!owns(&old, &entry("wait_health_check"), fixtures::at(300)), "an earlier stage");
         let mut others = entry("evicting_conns");
-        others.donors = vec![mk::core(0)];
-        assert!(!owns(&old, &others, mk::at(300)), "other donors");
+        others.donors = vec![fixtures::core(0)];
+        assert!(!owns(&old, &others, fixtures::at(300)), "other donors");
         let mut faster = entry("evicting_conns");
         faster.conn_evict_rate = Some(50);
-        assert!(!owns(&old, &faster, mk::at(300)), "another rate");
+        assert!(!owns(&old, &faster, fixtures::at(300)), "another rate");
         let mut elsewhere = entry("evicting_conns");
-        elsewhere.coordinator = mk::core(1);
-        assert!(!owns(&old, &elsewhere, mk::at(300)), "another coordinator");
+        elsewhere.coordinator = fixtures::core(1);
+        assert!(!owns(&old, &elsewhere, fixtures::at(300)), "another coordinator");
         let waiting = object(Phase::Failed, |it| it.processed = true);
-        assert!(!owns(&waiting, &entry("wait_health_check"), mk::at(300)), "a wait of 10 s after 300 s");
+        assert!(!owns(&waiting, &entry("wait_health_check"), fixtures::at(300)), "a wait of 10 s after 300 s");
         assert!(!owns(
             &object(Phase::Completed, |it| it.processed = true),
             &entry("wait_takeover"),
-            mk::at(1)
+            fixtures::at(1)
         ));
     }
 
     #[test]
     fn a_direct_rebalance_after_emqx_ran_nothing_is_not_that_of_the_failed_object() {
         let failed = |plan: Option<String>| {
-            mk::rebalance("golden", Phase::Failed, |it| {
+            fixtures::rebalance("golden", Phase::Failed, |it| {
                 it.processed = true;
                 it.states = vec![entry("evicting_conns")];
                 it.plan = plan;
             })
         };
-        let id = mk::id(ApiVersion::V2beta1);
+        let id = fixtures::id(ApiVersion::V2beta1);
         let name = |facts: Vec<crate::model::Fact>| running(&World::of(facts), &id).remove(0).0;
-        let load = |second: i64, load: Load| mk::fact(second, News::Load(load));
-        let runs = |second| load(second, mk::load("evicting_conns"));
+        let load = |second: i64, load: Load| fixtures::fact(second, News::Load(load));
+        let runs = |second| load(second, fixtures::load("evicting_conns"));
         let idle = |second| load(second, Load::default());
         assert_eq!(name(vec![failed(None), runs(40)]), "golden");
         assert_eq!(name(vec![failed(None), runs(40), idle(41), runs(42)]), "golden", "one odd answer");
-        let direct = format!("coordinator/{}", mk::core(0));
+        let direct = format!("coordinator/{}", fixtures::core(0));
         assert_eq!(name(vec![failed(None), runs(40), idle(60), idle(65), idle(71), runs(80)]), direct);
         // One that looks only once goes by the plan.
         let plan = crate::plan::rebalance::forecast::forecast(
             None,
             &crate::plan::rebalance::forecast::numbered(&[3333, 3333, 3334, 0], None),
-            &mk::strategy(),
+            &fixtures::strategy(),
             crate::plan::rebalance::forecast::Return::default(),
         );
-        let record = PlanRecord::of(&plan, mk::at(0)).text();
+        let record = PlanRecord::of(&plan, fixtures::at(0)).text();
         assert_eq!(name(vec![failed(Some(record.clone())), runs(800)]), "golden");
         assert_eq!(name(vec![failed(Some(record)), runs(1000)]), direct);
     }
 
     #[test]
     fn two_rebalances_on_disjoint_nodes_have_a_name_each() {
-        let mut load = mk::load("evicting_conns");
+        let mut load = fixtures::load("evicting_conns");
         let mut other = entry("evicting_conns");
-        other.coordinator = mk::core(7);
-        other.donors = vec![mk::core(7)];
-        other.recipients = vec![mk::core(8)];
+        other.coordinator = fixtures::core(7);
+        other.donors = vec![fixtures::core(7)];
+        other.recipients = vec![fixtures::core(8)];
         load.rebalances.push(other);
-        let mut world = World::of([mk::fact(0, News::Load(load))]);
-        world.apply(mk::rebalance("golden", Phase::Failed, |it| {
+        let mut world = World::of([fixtures::fact(0, News::Load(load))]);
+        world.apply(fixtures::rebalance("golden", Phase::Failed, |it| {
             it.processed = true;
             it.states = vec![entry("evicting_conns")];
         }));
         let names: Vec<String> =
-            running(&world, &mk::id(ApiVersion::V2beta1)).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["golden".to_owned(), format!("coordinator/{}", mk::core(7))]);
+            running(&world, &fixtures::id(ApiVersion::V2beta1)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["golden".to_owned(), format!("coordinator/{}", fixtures::core(7))]);
     }
 
     #[test]
     fn an_answer_of_emqx_from_before_the_start_of_an_object_is_no_answer_about_it() {
         let seen = |at: i64| Seen {
-            at: mk::at(at),
-            value: object(Phase::Processing, |it| it.started = Some(mk::at(10))),
+            at: fixtures::at(at),
+            value: object(Phase::Processing, |it| it.started = Some(fixtures::at(10))),
         };
-        assert!(starting(&seen(10), mk::at(9)) && starting(&seen(10), mk::at(11)));
-        assert!(!starting(&seen(10), mk::at(12)));
+        assert!(starting(&seen(10), fixtures::at(9)) && starting(&seen(10), fixtures::at(11)));
+        assert!(!starting(&seen(10), fixtures::at(12)));
         // The operator's clock is ahead: the object was observed before the time that it claims.
-        assert!(!starting(&seen(2), mk::at(4)));
+        assert!(!starting(&seen(2), fixtures::at(4)));
     }
 
     #[test]
     fn an_object_that_says_processing_and_is_in_no_entry_is_not_run() {
         let object = object(Phase::Processing, |_| ());
-        assert!(not_run(&object, &Load::default(), mk::at(40)));
-        assert!(!not_run(&object, &mk::load("evicting_conns"), mk::at(40)));
+        assert!(not_run(&object, &Load::default(), fixtures::at(40)));
+        assert!(!not_run(&object, &fixtures::load("evicting_conns"), fixtures::at(40)));
     }
 }

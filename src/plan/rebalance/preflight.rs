@@ -10,8 +10,8 @@ use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, 
 use crate::plan::assessment;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::picture::{Picture, SourceState};
-use crate::plan::reach;
+use crate::plan::snapshot::{Picture, SourceState};
+use crate::plan::endpoint;
 use crate::plan::results::Backend;
 use crate::plan::status::{OLD_SECONDS, old_word};
 
@@ -155,7 +155,7 @@ fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
 
 /// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
 pub fn obstacles(world: &World, instance: &Instance, picture: &Picture) -> Vec<Finding> {
-    let Ok((backend, _)) = reach::backend(reach::Asked::Auto, &world.served, instance) else {
+    let Ok((backend, _)) = endpoint::backend(endpoint::Asked::Auto, &world.served, instance) else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
     let check = Check { world, instance, picture, backend, name: None, allowed: None };
@@ -420,23 +420,23 @@ mod tests {
     use super::*;
     use crate::model::{Load, News, Object};
     use crate::plan::finding::Decision;
-    use crate::plan::mk;
-    use crate::plan::picture::picture;
+    use crate::plan::fixtures;
+    use crate::plan::snapshot::picture;
 
     fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
         World::of([
-            mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api))))),
-            mk::fact(0, News::Nodes(mk::nodes(connections))),
-            mk::fact(0, News::Load(load)),
+            fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, News::Nodes(fixtures::nodes(connections))),
+            fixtures::fact(0, News::Load(load)),
         ])
     }
 
     fn planned(world: &World, api: ApiVersion, backend: Backend, name: Option<&str>) -> RebalancePlan {
-        let instance = world.instance(&mk::id(api)).expect("the instance");
-        let mut picture = picture(world, &instance.id, mk::at(1));
+        let instance = world.instance(&fixtures::id(api)).expect("the instance");
+        let mut picture = picture(world, &instance.id, fixtures::at(1));
         picture.operator = OperatorLine::Two2;
         let nodes = participants(&picture).expect("counts");
-        let mut plan = forecast(Some(instance.id.clone()), &nodes, &mk::strategy(), Return::default());
+        let mut plan = forecast(Some(instance.id.clone()), &nodes, &fixtures::strategy(), Return::default());
         let check = Check { world, instance, picture: &picture, backend, name, allowed: None };
         let found = findings(&check, &plan);
         plan.judge(found);
@@ -447,20 +447,20 @@ mod tests {
     fn nodes_are_in_the_bytewise_order_of_their_names_which_decides_who_gets_the_remainder() {
         let api = ApiVersion::V2beta1;
         let nodes = [(0, 2), (2, 0), (10, 0)].map(|(number, connections)| crate::model::Node {
-            name: mk::core(number),
+            name: fixtures::core(number),
             running: true,
             connections: Some(connections),
             sessions: Some(connections),
             ..crate::model::Node::default()
         });
         let world = World::of([
-            mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(api))))),
-            mk::fact(0, News::Nodes(nodes.to_vec())),
+            fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, News::Nodes(nodes.to_vec())),
         ]);
-        let participants = participants(&picture(&world, &mk::id(api), mk::at(1))).expect("counts");
+        let participants = participants(&picture(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
         let names: Vec<&NodeName> = participants.iter().map(|node| &node.node).collect();
-        assert_eq!(names, [&mk::core(0), &mk::core(10), &mk::core(2)]);
-        let strategy = Strategy { conn_evict_rate: 1, abs_conn_threshold: 1, ..mk::strategy() };
+        assert_eq!(names, [&fixtures::core(0), &fixtures::core(10), &fixtures::core(2)]);
+        let strategy = Strategy { conn_evict_rate: 1, abs_conn_threshold: 1, ..fixtures::strategy() };
         let plan = forecast(None, &participants, &strategy, Return::default());
         let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
         assert_eq!(after, [1, 1, 0], "the one client goes to core 10, not to core 2");
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_second_rebalance_is_refused_and_the_first_is_named() {
-        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], fixtures::load("evicting_conns"));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Refused);
         assert!(plan.message.contains("coordinator/emqx@emqx-core-0"), "{}", plan.message);
@@ -497,8 +497,8 @@ mod tests {
 
     #[test]
     fn an_object_that_says_failed_is_still_the_name_of_what_emqx_runs() {
-        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], mk::load("evicting_conns"));
-        world.apply(mk::rebalance("golden", Phase::Failed, |it| it.processed = true));
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], fixtures::load("evicting_conns"));
+        world.apply(fixtures::rebalance("golden", Phase::Failed, |it| it.processed = true));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.message, "a rebalance is already running: golden");
     }
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn a_taken_name_is_refused_also_while_it_is_dying() {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
-        world.apply(mk::rebalance("old", Phase::Completed, |it| it.deleting = Some(mk::at(0))));
+        world.apply(fixtures::rebalance("old", Phase::Completed, |it| it.deleting = Some(fixtures::at(0))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some("old"));
         assert!(plan.message.contains("is still being deleted"), "{}", plan.message);
     }
@@ -514,9 +514,9 @@ mod tests {
     #[test]
     fn an_unready_instance_is_refused_for_the_object_only() {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
-        let mut instance = mk::instance(ApiVersion::V2beta1);
+        let mut instance = fixtures::instance(ApiVersion::V2beta1);
         instance.conditions[0].status = "False".into();
-        world.apply(mk::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, News::Is(Object::Instance(Box::new(instance)))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Refused);
         assert_eq!(planned(&world, ApiVersion::V2beta1, Backend::Emqx, None).decision, Decision::Go);
@@ -525,14 +525,14 @@ mod tests {
     #[test]
     fn a_stopped_core_and_an_empty_cluster_are_refused() {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
-        let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+        let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
         nodes[3].running = false;
         nodes[3].connections = None;
-        world.apply(mk::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, News::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "membership");
 
-        world.apply(mk::fact(2, News::Nodes(Vec::new())));
+        world.apply(fixtures::fact(2, News::Nodes(Vec::new())));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "too-few-nodes");
     }
@@ -540,7 +540,7 @@ mod tests {
     #[test]
     fn names_of_now_are_not_taken() {
         let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
-        let name = manifest::name("emqx", mk::at(5));
+        let name = manifest::name("emqx", fixtures::at(5));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some(&name));
         assert_eq!(plan.decision, Decision::Go);
     }

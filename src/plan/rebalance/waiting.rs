@@ -34,10 +34,10 @@ pub fn message(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::model::{News, Object};
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
-        match mk::rebalance("golden", phase, change).news {
+        match fixtures::rebalance("golden", phase, change).news {
             News::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
@@ -45,10 +45,10 @@ mod tests {
 
     #[test]
     fn only_an_object_without_a_status_waits_and_its_age_is_written_in_seconds() {
-        let of = |phase, change: fn(&mut Rebalance)| seconds(&object(phase, change), mk::at(150));
+        let of = |phase, change: fn(&mut Rebalance)| seconds(&object(phase, change), fixtures::at(150));
         assert_eq!(of(Phase::Pending, |_| ()), Some(150));
         assert_eq!(of(Phase::Pending, |it| it.created = None), Some(0));
-        assert_eq!(of(Phase::Pending, |it| it.deleting = Some(mk::at(1))), None);
+        assert_eq!(of(Phase::Pending, |it| it.deleting = Some(fixtures::at(1))), None);
         assert_eq!(of(Phase::Processing, |_| ()), None);
         assert_eq!(of(Phase::Failed, |_| ()), None);
         assert_eq!((verdict(29), verdict(30)), (Verdict::Running, Verdict::Waiting));

@@ -1,6 +1,6 @@
 //! The messages of a rebalance, for every output of the program.
 
-use super::follow::{Alarm, Run};
+use super::tracker::{Alarm, Run};
 use super::progress::Counts;
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
@@ -169,7 +169,7 @@ pub fn progress(run: &Run) -> String {
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
 pub fn missing(run: &Run) -> Option<String> {
-    let lost = super::judge::lost(run.start.as_ref(), &run.counts)?;
+    let lost = super::verdict::lost(run.start.as_ref(), &run.counts)?;
     Some(if lost <= flight(run) {
         "none missing".to_owned()
     } else {

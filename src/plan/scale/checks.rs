@@ -1,6 +1,6 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
-use super::super::picture::Picture;
+use super::super::snapshot::Picture;
 use super::super::upgrade::owners::{conflicts, managed};
 use super::super::upgrade::sides::Sides;
 use super::{Outside, Scale, amount, living, sets, unfinished, wanted};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::super::mk;
-use super::super::picture::picture;
+use super::super::fixtures;
+use super::super::snapshot::picture;
 use super::next::{Act, Change, Run, next};
 use super::*;
 use crate::model::drain::DrainState;
@@ -14,7 +14,7 @@ const CORES: &str = "emqx-core";
 const REPLICANTS: &str = "emqx-replicant";
 
 fn pod(set: &str, number: usize, change: impl FnOnce(&mut Pod)) -> Pod {
-    mk::pod(&format!("{set}-{number}"), |pod| {
+    fixtures::pod(&format!("{set}-{number}"), |pod| {
         let replicant = set == REPLICANTS;
         let kind = if replicant { "ReplicaSet" } else { "StatefulSet" };
         pod.owner = Some(Owner { kind: kind.into(), name: set.into(), uid: set.into() });
@@ -35,11 +35,11 @@ fn set(name: &str, kind: SetKind, replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    mk::fact(0, News::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, News::Is(Object::Set(Box::new(set))))
 }
 
 fn node(name: NodeName, role: Role, connections: u64) -> Node {
-    let node = mk::nodes(&[connections]).remove(0);
+    let node = fixtures::nodes(&[connections]).remove(0);
     Node { name, role: Some(role), ..node }
 }
 
@@ -48,11 +48,11 @@ fn replicant(number: usize) -> NodeName {
 }
 
 fn instance(api: ApiVersion, change: impl FnOnce(&mut Instance)) -> Fact {
-    let mut instance = mk::instance(api);
+    let mut instance = fixtures::instance(api);
     instance.cores = Some(3);
     instance.replicants = Some(3);
     change(&mut instance);
-    mk::fact(0, News::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))
 }
 
 /// Three cores and three replicants with 500, 100 and 300 clients.
@@ -63,15 +63,15 @@ fn world(api: ApiVersion, load: Load) -> World {
         set(REPLICANTS, SetKind::ReplicaSet, 3),
     ]);
     for number in 0..3 {
-        world.apply(mk::is_pod(pod(CORES, number, |_| ())));
-        world.apply(mk::is_pod(pod(REPLICANTS, number, |_| ())));
+        world.apply(fixtures::is_pod(pod(CORES, number, |_| ())));
+        world.apply(fixtures::is_pod(pod(REPLICANTS, number, |_| ())));
     }
-    let mut nodes = mk::nodes(&[0, 0, 0]);
+    let mut nodes = fixtures::nodes(&[0, 0, 0]);
     for (number, connections) in [500, 100, 300].into_iter().enumerate() {
         nodes.push(node(replicant(number), Role::Replicant, connections));
     }
-    world.apply(mk::fact(0, News::Nodes(nodes)));
-    world.apply(mk::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, News::Nodes(nodes)));
+    world.apply(fixtures::fact(0, News::Load(load)));
     world
 }
 
@@ -93,7 +93,7 @@ fn evacuation(number: usize, stage: Stage, connections: u64) -> Evacuation {
 
 fn planned(world: &World, field: ScaledField, to: u64, outside: &Outside) -> Scale {
     let api = world.ids().remove(0);
-    let picture = picture(world, &api, mk::at(1));
+    let picture = picture(world, &api, fixtures::at(1));
     let request = Request { field, to, settings: Settings::default(), skip: Vec::new() };
     plan(world, &picture, &request, outside).expect("a plan")
 }
@@ -135,9 +135,9 @@ fn the_rate_is_shared_by_all_that_are_evacuated_at_the_same_time() {
 #[test]
 fn a_pod_that_is_not_ready_goes_first_and_one_that_stays_refuses_a_scale_down() {
     let mut world = world(ApiVersion::V2beta1, Load::default());
-    world.apply(mk::is_pod(pod(REPLICANTS, 0, |pod| pod.ready = false)));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 0, |pod| pod.ready = false)));
     assert_eq!(names(&down(&world, ScaledField::Replicants, 2)), ["emqx-replicant-0"]);
-    world.apply(mk::is_pod(pod(REPLICANTS, 1, |pod| pod.ready = false)));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.ready = false)));
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 2)), "pods-not-ready");
     assert_eq!(down(&world, ScaledField::Replicants, 4).decision, Decision::Go, "up is not refused");
 }
@@ -147,7 +147,7 @@ fn the_last_node_and_the_lowest_deletion_cost_of_another_pod_are_refused() {
     let mut world = world(ApiVersion::V2beta1, Load::default());
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 0)), "too-few-nodes");
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 0)), "too-few-nodes");
-    world.apply(mk::is_pod(pod(REPLICANTS, 0, |pod| pod.deletion_cost = Some(FIRST_COST))));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 0, |pod| pod.deletion_cost = Some(FIRST_COST))));
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 2)), "deletion-cost");
 }
 
@@ -181,12 +181,12 @@ fn autoscalers_and_owners_of_the_field_refuse_by_name() {
 #[test]
 fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
     let mut world = world(ApiVersion::V2, Load::default());
-    let outside = Outside { sites: vec![mk::core(2)], ..Outside::default() };
+    let outside = Outside { sites: vec![fixtures::core(2)], ..Outside::default() };
     let scale = planned(&world, ScaledField::Cores, 2, &outside);
     assert_eq!(refused_by(&scale), "durable-storage");
     let hint = scale.findings.iter().find_map(|it| it.hint.clone()).unwrap_or_default();
     assert!(hint.contains("emqx ctl ds"), "{hint}");
-    let others = Outside { sites: vec![mk::core(0)], ..Outside::default() };
+    let others = Outside { sites: vec![fixtures::core(0)], ..Outside::default() };
     assert_eq!(planned(&world, ScaledField::Cores, 2, &others).decision, Decision::Go);
     world.apply(instance(ApiVersion::V2, |it| it.durable_sessions = true));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage", "EMQX lists no sites");
@@ -196,9 +196,9 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
         status: status.into(),
         ..Condition::default()
     };
-    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
+    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
     assert_eq!(down(&world, ScaledField::Cores, 2).decision, Decision::Go);
-    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
+    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage");
 }
 
@@ -206,13 +206,13 @@ fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainSta
     let id = world.ids().remove(0);
     let owner = world.instance(&id).expect("an instance").uid.clone();
     let state = OperationState { instance: id, owner, uid: "state".into(), guard: None, drain, scale };
-    mk::fact(0, News::Is(Object::State(Box::new(state))))
+    fixtures::fact(0, News::Is(Object::State(Box::new(state))))
 }
 
 fn unfinished_state(to: u64) -> ScaleState {
     ScaleState {
         version: 1,
-        time: mk::at(0),
+        time: fixtures::at(0),
         field: ScaledField::Replicants,
         from: 3,
         to,
@@ -251,7 +251,7 @@ fn acts(world: &World, pods: &[DrainedPod], change: Change<'_>) -> Vec<Act> {
     let (id, sizes) = (world.ids().remove(0), BTreeMap::new());
     let run =
         Run { task: "scale", id: &id, pods, sizes: &sizes, together: true, parallel: 1, fresh_seconds: 10 };
-    next(world, run, change, mk::at(1))
+    next(world, run, change, fixtures::at(1))
 }
 
 const DOWN: Change<'_> =
@@ -267,15 +267,15 @@ fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
     assert!(matches!(&acts(&world(ApiVersion::V2beta1, busy), &pods, DOWN)[..], [Act::Wait(_)]));
     let empty = Load { evacuations: vec![evacuation(1, Stage::Prohibiting, 0)], ..Load::default() };
     let mut world = world(ApiVersion::V2beta1, empty);
-    let mut nodes = mk::nodes(&[0, 0, 0]);
+    let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([500, 0, 400].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(mk::fact(0, News::Nodes(nodes)));
+    world.apply(fixtures::fact(0, News::Nodes(nodes)));
     let name = PodName::from("emqx-replicant-1");
     assert_eq!(acts(&world, &pods, DOWN), [Act::SetCost { pod: name.clone(), uid: uid.clone() }]);
-    world.apply(mk::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
     assert_eq!(acts(&world, &pods, DOWN), [Act::Change]);
     // Another pod is not ready: Kubernetes would remove it first.
-    world.apply(mk::is_pod(pod(REPLICANTS, 2, |pod| pod.ready = false)));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 2, |pod| pod.ready = false)));
     assert!(
         matches!(&acts(&world, &pods, DOWN)[..], [Act::Starting(why)] if why.contains("emqx-replicant-2"))
     );
@@ -299,9 +299,9 @@ fn after_the_change_deletion_costs_and_evacuations_of_pods_that_stay_are_taken_b
     world.apply(set(REPLICANTS, SetKind::ReplicaSet, 2));
     assert!(matches!(&acts(&world, &pods, DOWN)[..], [Act::Starting(why)] if why.contains("removed")));
     // Kubernetes removed another pod.
-    let gone = pod(REPLICANTS, 0, |pod| pod.deleting = Some(mk::at(0)));
-    world.apply(mk::is_pod(gone));
-    world.apply(mk::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
+    let gone = pod(REPLICANTS, 0, |pod| pod.deleting = Some(fixtures::at(0)));
+    world.apply(fixtures::is_pod(gone));
+    world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
     assert_eq!(
         acts(&world, &pods, DOWN),
         [
@@ -333,10 +333,10 @@ fn operator_3_is_given_the_number_alone() {
 #[test]
 fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
     let mut world = world(ApiVersion::V2beta1, Load::default());
-    let mut nodes = mk::nodes(&[0, 0, 0]);
+    let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([300, 300, 0].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(mk::fact(0, News::Nodes(nodes)));
-    let picture = picture(&world, &world.ids().remove(0), mk::at(1));
+    world.apply(fixtures::fact(0, News::Nodes(nodes)));
+    let picture = picture(&world, &world.ids().remove(0), fixtures::at(1));
     let strategy = evening_out(&picture);
     assert_eq!((strategy.conn_evict_rate, strategy.abs_conn_threshold), (25, 10));
     assert!(
@@ -350,13 +350,13 @@ fn a_status_names_an_unfinished_scale_whose_it_is_and_what_continues_it() {
     let mut world = world(ApiVersion::V2beta1, load);
     let fact = stored_state(&world, Some(unfinished_state(2)), None);
     world.apply(fact);
-    let status = super::super::status::status(&world, &world.ids().remove(0), mk::at(1));
+    let status = super::super::status::status(&world, &world.ids().remove(0), fixtures::at(1));
     let begins = "scale from 3 to 2 replicants by me@host (process 7): 0 of 1 pod removed; emqx-replicant-0 evacuating";
     assert!(status.message.starts_with(begins), "{}", status.message);
     let next = "kubectl emqx scale emqx --replicants 2";
     assert_eq!((status.verdict, status.next.as_deref()), (Verdict::Running, Some(next)));
     let ended = stored_state(&world, Some(ScaleState { ended: true, ..unfinished_state(2) }), None);
     world.apply(ended);
-    let status = super::super::status::status(&world, &world.ids().remove(0), mk::at(1));
+    let status = super::super::status::status(&world, &world.ids().remove(0), fixtures::at(1));
     assert!(!status.message.contains("scale"), "{}", status.message);
 }

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::super::mk;
+use super::super::fixtures;
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
 use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize, state};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
 
 fn enterprise(update: UpdateSpec) -> Instance {
-    let mut instance = mk::instance(ApiVersion::V1beta4);
+    let mut instance = fixtures::instance(ApiVersion::V1beta4);
     instance.image = Some("emqx/emqx-ee:4.4.20".into());
     instance.image_parts = Some(ImageParts {
         repository: Some("emqx/emqx-ee".into()),
@@ -65,7 +65,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
         settled(&instance, image("r.example/emqx/emqx-ee:4.4.24"), |ask| ask.manner = Manner::OneByOne);
     let record = UpgradeRecord {
         version: 1,
-        time: mk::at(0),
+        time: fixtures::at(0),
         from: first.from.clone(),
         to: first.to.clone(),
         version_only: first.version_only,
@@ -135,7 +135,7 @@ fn unguarded_and_rolling_write_no_annotation_and_no_delay_of_ours() {
 
 #[test]
 fn the_others_write_the_image_and_the_whole_strategy() {
-    let mut instance = mk::instance(ApiVersion::V2beta1);
+    let mut instance = fixtures::instance(ApiVersion::V2beta1);
     instance.update = UpdateSpec { present: true, wait_takeover: Some(7), ..UpdateSpec::default() };
     let to = || image("emqx/emqx-enterprise:5.8.7");
     let spec =

@@ -1,7 +1,7 @@
 //! The checks, table by table.
 
-use super::super::mk;
-use super::super::picture::picture;
+use super::super::fixtures;
+use super::super::snapshot::picture;
 use super::ask::{Ask, Manner, Settled, Wanted, Way};
 use super::preflight::{Check, FieldOwner, findings};
 use crate::model::image::Image;
@@ -14,7 +14,7 @@ use crate::plan::finding::{Finding, Severity};
 
 /// A ready cluster of this version, changed, with so many nodes of EMQX `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {
-    let mut instance = mk::instance(api);
+    let mut instance = fixtures::instance(api);
     instance.update = UpdateSpec {
         present: true,
         evacuation: true,
@@ -35,14 +35,14 @@ fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> 
         instance.image = Some(format!("emqx/emqx-enterprise:{running}"));
     }
     change(&mut instance);
-    let nodes: Vec<Node> = mk::nodes(&[100, 100, 100, 100])
+    let nodes: Vec<Node> = fixtures::nodes(&[100, 100, 100, 100])
         .into_iter()
         .map(|node| Node { version: Some(running.into()), sessions: Some(110), ..node })
         .collect();
     let facts: [Fact; 3] = [
-        mk::fact(0, News::Is(Object::Instance(Box::new(instance.clone())))),
-        mk::fact(0, News::Nodes(nodes)),
-        mk::fact(0, News::Load(Load::default())),
+        fixtures::fact(0, News::Is(Object::Instance(Box::new(instance.clone())))),
+        fixtures::fact(0, News::Nodes(nodes)),
+        fixtures::fact(0, News::Load(Load::default())),
     ];
     (World::of(facts), instance)
 }
@@ -52,7 +52,7 @@ fn image(text: &str) -> Wanted {
 }
 
 fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], force: bool) -> Vec<Finding> {
-    let picture = picture(world, &instance.id, mk::at(1));
+    let picture = picture(world, &instance.id, fixtures::at(1));
     let settled = Settled::of(instance, ask).expect("it can be settled");
     findings(&Check {
         world,
@@ -156,7 +156,7 @@ fn ways_that_a_version_does_not_have_are_refused_with_the_way_that_it_has() {
 fn a_cluster_that_is_not_at_rest_is_left_alone() {
     let v2 = ApiVersion::V2;
     let to = || image("emqx/emqx-enterprise:5.10.2");
-    assert_eq!(blocked(&found(v2, "5.10.1", to(), |it| it.deleting = Some(mk::at(0)))), ["deleting"]);
+    assert_eq!(blocked(&found(v2, "5.10.1", to(), |it| it.deleting = Some(fixtures::at(0)))), ["deleting"]);
     assert_eq!(blocked(&found(v2, "5.10.1", to(), |it| it.conditions = Vec::new())), ["instance-not-ready"]);
     let two = found(v2, "5.10.1", to(), |it| {
         it.core_revisions.current = Some("a".into());
@@ -167,14 +167,14 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         it.core_revisions.current = Some("a".into());
         it.core_revisions.update = Some("b".into());
     });
-    lagging.apply(mk::is_pod(mk::pod("emqx-core-b-0", |pod| {
+    lagging.apply(fixtures::is_pod(fixtures::pod("emqx-core-b-0", |pod| {
         pod.owner =
             Some(Owner { kind: "StatefulSet".into(), name: "emqx-core-b".into(), uid: "uid-b".into() });
         pod.revision = Some("b".into());
         pod.ready = true;
     })));
     let listed = "emqx@emqx-core-b-0.emqx-headless.mq.svc.cluster.local".into();
-    lagging.apply(mk::fact(1, News::Nodes(vec![Node { name: listed, ..mk::nodes(&[100]).remove(0) }])));
+    lagging.apply(fixtures::fact(1, News::Nodes(vec![Node { name: listed, ..fixtures::nodes(&[100]).remove(0) }])));
     let late = check(&lagging, &object, &Ask::new(to()), &[], false);
     assert_eq!(blocked(&late), ["upgrade-running"]);
     let finding = &late.iter().find(|it| it.id == "upgrade-running").expect("it is there");
@@ -185,7 +185,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
     let load = Load {
         evacuations: vec![Evacuation {
-            node: mk::core(1),
+            node: fixtures::core(1),
             stage: Stage::Prohibiting,
             state: "prohibiting".into(),
             recipients: Vec::new(),
@@ -196,9 +196,9 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
             initial_sessions: None,
             sessions: None,
         }],
-        ..mk::load("evicting_conns")
+        ..fixtures::load("evicting_conns")
     };
-    world.apply(mk::fact(1, News::Load(load)));
+    world.apply(fixtures::fact(1, News::Load(load)));
     let both = check(&world, &instance, &Ask::new(to()), &[], false);
     assert_eq!(blocked(&both), ["rebalance-running", "evacuation-running"]);
 }
@@ -355,7 +355,7 @@ fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
 fn a_single_core_of_3x_is_replaced_with_its_clients_connected() {
     let next = || image("emqx/emqx-enterprise:5.10.2");
     let (mut world, instance) = world(ApiVersion::V3beta1, "5.10.1", |_| {});
-    world.apply(mk::fact(2, News::Nodes(mk::nodes(&[100]))));
+    world.apply(fixtures::fact(2, News::Nodes(fixtures::nodes(&[100]))));
     let found = check(&world, &instance, &Ask::new(next()), &[], false);
     let finding = found.iter().find(|it| it.id == "no-evacuation").expect("it is reported");
     assert!(finding.message.contains("a single core without replicants"), "{}", finding.message);

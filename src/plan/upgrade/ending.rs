@@ -9,7 +9,7 @@ use super::sides::Sides;
 use super::words;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Link, Node, Seen, Source, Verdict, World};
-use crate::plan::rebalance::judge::{RETURN_SECONDS, not_back};
+use crate::plan::rebalance::verdict::{RETURN_SECONDS, not_back};
 
 /// Seconds after the end in which clients that were cut last come back, before a number is called final.
 const LANDING_SECONDS: u64 = 3;

@@ -26,7 +26,7 @@ use super::{ending, stall, words};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
 
-use super::super::memory::forget;
+use super::super::retention::forget;
 use super::super::quiet::{self, Quiet};
 use super::pace::Pace;
 use crate::plan::rebalance::progress::Counts;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::mk;
+use super::super::fixtures;
 use super::change::UpgradeRecord;
 use super::follow::Upgrades;
 use crate::model::human::seconds_between;
@@ -90,7 +90,7 @@ impl Scene {
     }
 
     fn world(&self, now: i64) -> World {
-        let mut instance: Instance = mk::instance(ApiVersion::V2beta1);
+        let mut instance: Instance = fixtures::instance(ApiVersion::V2beta1);
         instance.image = Some(self.image.into());
         instance.cores = Some(3);
         instance.core_revisions.current = Some(self.revisions.0.into());
@@ -108,12 +108,12 @@ impl Scene {
         let condition = |(kind, since): &(&str, i64)| Condition {
             kind: (*kind).into(),
             status: "True".into(),
-            since: Some(mk::at(*since)),
+            since: Some(fixtures::at(*since)),
             ..Condition::default()
         };
         instance.conditions = self.conditions.iter().map(condition).collect();
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| mk::fact(now, News::Is(object));
+        let is = |object: Object| fixtures::fact(now, News::Is(object));
         if self.gone {
             // Another cluster is all that is left.
             instance.id = InstanceId { name: "other".into(), ..instance.id };
@@ -123,7 +123,7 @@ impl Scene {
         let mut nodes = Vec::new();
         for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sides) {
             let set = format!("emqx-core-{revision}");
-            let created = Some(mk::at(if place == 0 { -3600 } else { 2 * place }));
+            let created = Some(fixtures::at(if place == 0 { -3600 } else { 2 * place }));
             facts.push(is(Object::Set(Box::new(Set {
                 namespace: "mq".into(),
                 name: set.clone(),
@@ -137,7 +137,7 @@ impl Scene {
             }))));
             for (number, connections) in clients.iter().enumerate() {
                 let pod = name(revision, number);
-                let mut object = mk::pod(&pod, |it| {
+                let mut object = fixtures::pod(&pod, |it| {
                     it.owner =
                         Some(Owner { kind: "StatefulSet".into(), name: set.clone(), uid: set.clone() });
                     it.revision = Some((*revision).into());
@@ -175,17 +175,17 @@ impl Scene {
         };
         if self.deaf {
             let link = Link::Forbidden("no key".into());
-            facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::fact(now, News::Link(Source::Emqx, "nodes", link)));
         } else if let Some(since) = self.unanswered_since {
-            facts.push(mk::fact(since, News::Nodes(nodes)));
+            facts.push(fixtures::fact(since, News::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(mk::fact(since, News::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::fact(since, News::Load(Load { evacuations, ..Load::default() })));
             let link = Link::Unreachable("connection refused".into());
-            facts.push(mk::fact(now, News::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::fact(now, News::Link(Source::Emqx, "nodes", link)));
         } else {
-            facts.push(mk::fact(now, News::Nodes(nodes)));
+            facts.push(fixtures::fact(now, News::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(mk::fact(now, News::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::fact(now, News::Load(Load { evacuations, ..Load::default() })));
         }
         World::of(facts)
     }
@@ -199,9 +199,9 @@ fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
     for now in scenes[0].0..=until {
         let scene = &scenes.iter().rfind(|(from, _)| *from <= now).expect("one is on").1;
         last = scene.world(now);
-        events.extend(follower.observe(&last, mk::at(now)));
+        events.extend(follower.observe(&last, fixtures::at(now)));
     }
-    events.extend(follower.finish(&last, mk::at(until)));
+    events.extend(follower.finish(&last, fixtures::at(until)));
     assert!(
         events.iter().filter(|it| it.operation == Operation::Upgrade).filter_map(|it| it.percent).is_sorted()
     );
@@ -247,7 +247,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
         reason: "ReconcilerFailed".into(),
         message: "no site for node".into(),
         count: 11,
-        last: Some(mk::at(5)),
+        last: Some(fixtures::at(5)),
         ..ClusterEvent::default()
     });
     assert!(stalls(scene, 90).contains("it reports: no site for node"));
@@ -257,7 +257,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
 fn while_nothing_is_heard_nothing_is_called_stalled() {
     let mut follower = Upgrades::new(None);
     let mut stalled = |world: &World, now: i64| {
-        let events = follower.observe(world, mk::at(now));
+        let events = follower.observe(world, fixtures::at(now));
         events.iter().any(|event| event.verdict == Some(Verdict::Stalled))
     };
     let emptying = Scene::up(2).empties(2, "evicting_conns");
@@ -280,10 +280,10 @@ fn followers_of_upgrades_and_evacuations_print_at_least_every_30_s_while_a_sourc
         vec![(0, Scene::rest()), (1, evacuation)],
     ] {
         let mut follower = Upgrades::new(None);
-        let mut printed = vec![mk::at(0)];
+        let mut printed = vec![fixtures::at(0)];
         let mut messages = Vec::new();
         let mut observe = |world: &World, now: i64| {
-            for event in follower.observe(world, mk::at(now)) {
+            for event in follower.observe(world, fixtures::at(now)) {
                 assert_eq!(event.verdict, None, "{}", event.message);
                 printed.push(event.time);
                 messages.push(event.message);
@@ -378,12 +378,12 @@ fn an_evacuation_that_does_not_go_on_is_named() {
             about: "emqx".into(),
             reason: "NodeEvacuation".into(),
             count: 80,
-            last: Some(mk::at(60)),
+            last: Some(fixtures::at(60)),
             ..ClusterEvent::default()
         });
     });
     assert!(stalls(again.clone(), 120).contains("again and again (80 times)"));
-    let earlier = again.with(|scene| scene.events[0].last = Some(mk::at(-600)));
+    let earlier = again.with(|scene| scene.events[0].last = Some(fixtures::at(-600)));
     assert!(
         !stalls(earlier, 120).contains("80 times"),
         "an event from before the upgrade explains nothing of it"
@@ -448,7 +448,7 @@ fn done() -> Scene {
 fn one_who_comes_late_judges_by_what_was_written_down() {
     let record = UpgradeRecord {
         version: 1,
-        time: mk::at(0),
+        time: fixtures::at(0),
         from: Some(OLD.into()),
         to: NEW.into(),
         version_only: false,
@@ -475,7 +475,7 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
 fn an_undo_that_finishes_what_another_client_began_is_reverted() {
     let record = |to: &str| UpgradeRecord {
         version: 1,
-        time: mk::at(0),
+        time: fixtures::at(0),
         from: Some(OLD.into()),
         to: to.into(),
         version_only: false,
@@ -524,7 +524,7 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("no answer of EMQX since"), "{reason}");
     let end = events.iter().find(|event| event.verdict.is_some()).expect("an end").time;
-    assert_eq!(end, mk::at(90), "30 s after the last answer, and the seconds in which clients come back");
+    assert_eq!(end, fixtures::at(90), "30 s after the last answer, and the seconds in which clients come back");
 }
 
 #[test]
@@ -538,12 +538,12 @@ fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operat
         (0, Scene::rest()),
         (1, Scene::asked()),
         (3, Scene::up(3)),
-        (40, scene(|pod| pod.deleting = Some(mk::at(40)))),
+        (40, scene(|pod| pod.deleting = Some(fixtures::at(40)))),
         (45, scene(|pod| pod.uid = "made-again".into())),
     ];
     let events = told(&scenes, 100);
     let stalled = events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("it is stalled");
-    assert_eq!(stalled.time, mk::at(3 + 60), "{}", stalled.message);
+    assert_eq!(stalled.time, fixtures::at(3 + 60), "{}", stalled.message);
     assert!(stalled.message.contains("the operator is silent"), "{}", stalled.message);
     let phases: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
     assert!(
@@ -558,7 +558,7 @@ fn an_old_node_that_emqx_still_lists_is_not_the_end() {
     let mut follower = Upgrades::new(None);
     let mut events = Vec::new();
     for (now, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))] {
-        events.extend(follower.observe(&scene.world(now), mk::at(now)));
+        events.extend(follower.observe(&scene.world(now), fixtures::at(now)));
     }
     let mut world = still.world(9);
     let mut nodes = world.nodes.clone().expect("EMQX was asked").value;
@@ -569,13 +569,13 @@ fn an_old_node_that_emqx_still_lists_is_not_the_end() {
         sessions: Some(0),
         ..Node::default()
     });
-    world.apply(mk::fact(9, News::Nodes(nodes)));
-    events.extend(follower.observe(&world, mk::at(9)));
+    world.apply(fixtures::fact(9, News::Nodes(nodes)));
+    events.extend(follower.observe(&world, fixtures::at(9)));
     assert!(
         events.iter().all(|event| event.verdict.is_none()),
         "currentRevision is new while an old node is listed"
     );
-    events.extend(follower.observe(&still.world(10), mk::at(10)));
+    events.extend(follower.observe(&still.world(10), fixtures::at(10)));
     assert_eq!(last(&events).0, Verdict::Upgraded);
 }
 
@@ -618,7 +618,7 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
     let mut verdicts = Vec::new();
     // At 1 s the operator has changed the template, and `updateRevision` is still the one of the running pods.
     for (now, image) in [(0, OLD), (1, NEW), (2, NEW)] {
-        let mut instance = mk::instance(ApiVersion::V3beta1);
+        let mut instance = fixtures::instance(ApiVersion::V3beta1);
         instance.image = Some(image.into());
         instance.cores = Some(3);
         let set = Set {
@@ -630,13 +630,13 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             present: 3,
             image: Some(image.into()),
             update_revision: Some("a".into()),
-            created: Some(mk::at(-3600)),
+            created: Some(fixtures::at(-3600)),
             ..Set::default()
         };
-        let is = |object: Object| mk::fact(now, News::Is(object));
+        let is = |object: Object| fixtures::fact(now, News::Is(object));
         let mut facts = vec![is(Object::Instance(Box::new(instance))), is(Object::Set(Box::new(set)))];
         for number in 0..3 {
-            let pod = mk::pod(&format!("emqx-core-{number}"), |it| {
+            let pod = fixtures::pod(&format!("emqx-core-{number}"), |it| {
                 let (kind, name, uid) = ("StatefulSet".into(), "emqx-core".into(), "emqx-core".into());
                 it.owner = Some(Owner { kind, name, uid });
                 it.revision = Some("a".into());
@@ -644,8 +644,8 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             });
             facts.push(is(Object::Pod(Box::new(pod))));
         }
-        facts.push(mk::fact(now, News::Nodes(mk::nodes(&[100, 100, 100]))));
-        let events = follower.observe(&World::of(facts), mk::at(now));
+        facts.push(fixtures::fact(now, News::Nodes(fixtures::nodes(&[100, 100, 100]))));
+        let events = follower.observe(&World::of(facts), fixtures::at(now));
         verdicts.extend(events.into_iter().filter_map(|event| event.verdict));
     }
     assert_eq!(verdicts, Vec::<Verdict>::new(), "no pod was replaced");

@@ -1,6 +1,6 @@
 //! Forecasts of clusters with replicants, and of operator 3.x.
 
-use super::super::mk;
+use super::super::fixtures;
 use super::ask::{Ask, Settled, Wanted};
 use super::forecast::{forecast, turn_back};
 use crate::model::image::Image;
@@ -26,7 +26,7 @@ fn sized(role: Role, revision: &'static str, image: &'static str, clients: &[u64
 }
 
 fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) -> World {
-    let mut instance = mk::instance(api);
+    let mut instance = fixtures::instance(api);
     instance.image = Some(RUNS.into());
     instance.update = UpdateSpec {
         present: true,
@@ -39,7 +39,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
         ..UpdateSpec::default()
     };
     change(&mut instance);
-    let mut facts: Vec<Fact> = vec![mk::fact(0, News::Is(Object::Instance(Box::new(instance))))];
+    let mut facts: Vec<Fact> = vec![fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))];
     let mut nodes = Vec::new();
     for (age, set) in (0_i64..).zip(sets) {
         let (role, kind) = match set.role {
@@ -47,7 +47,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
             Role::Replicant => ("replicant", SetKind::ReplicaSet),
         };
         let name = format!("emqx-{role}-{}", set.revision);
-        facts.push(mk::fact(
+        facts.push(fixtures::fact(
             0,
             News::Is(Object::Set(Box::new(Set {
                 kind,
@@ -58,14 +58,14 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
                 replicas: set.clients.len() as u64,
                 revision: Some(set.revision.into()),
                 image: Some(set.image.into()),
-                created: Some(mk::at(age - 3600)),
+                created: Some(fixtures::at(age - 3600)),
                 ..Set::default()
             }))),
         ));
         for (number, connections) in set.clients.iter().enumerate() {
             let pod = format!("{name}-{number}");
             let node = NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local"));
-            facts.push(mk::is_pod(mk::pod(&pod, |it| {
+            facts.push(fixtures::is_pod(fixtures::pod(&pod, |it| {
                 it.role = Some(set.role);
                 it.image = Some(set.image.into());
                 it.revision = Some(set.revision.into());
@@ -83,12 +83,12 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
             });
         }
     }
-    facts.push(mk::fact(1, News::Nodes(nodes)));
+    facts.push(fixtures::fact(1, News::Nodes(nodes)));
     World::of(facts)
 }
 
 fn plan(world: &World, api: ApiVersion) -> super::forecast::UpgradePlan {
-    let id = mk::id(api);
+    let id = fixtures::id(api);
     let ask = Ask::new(Wanted::Image(Image::parse(NEXT).expect("an image")));
     let settled = Settled::of(world.instance(&id).expect("it is there"), &ask).expect("it can be resolved");
     forecast(world, &id, &settled).expect("a forecast")
@@ -109,7 +109,7 @@ fn an_undo_with_replicants_leads_no_client_to_a_core() {
             (revisions.current, revisions.update) = (Some("a".into()), Some("b".into()));
         }
     });
-    let turn = turn_back(&world, &mk::id(ApiVersion::V2)).expect("something is half-way");
+    let turn = turn_back(&world, &fixtures::id(ApiVersion::V2)).expect("something is half-way");
     // An old replicant: 15 s, 800 clients at 200/s, 5 s of takeover, 1 s of removal; an empty core: 1 s.
     assert_eq!(turn.forward, 3 * 25 + 2);
     // A replicant of the middle set: 200 clients and an eighth of 2,400; its cores are as empty as the others.

@@ -222,12 +222,12 @@ pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::mk;
+    use super::super::super::fixtures;
     use super::*;
     use crate::model::UpdateSpec;
 
     fn pace(api: ApiVersion, update: UpdateSpec) -> Pace {
-        let mut instance = mk::instance(api);
+        let mut instance = fixtures::instance(api);
         instance.update = update;
         Pace::of(&instance)
     }
@@ -271,11 +271,11 @@ mod tests {
     #[test]
     fn pods_start_as_they_last_did() {
         let started = |ready: Option<i64>| {
-            mk::pod("p", |it| {
+            fixtures::pod("p", |it| {
                 let condition = |kind: &str, at: i64| crate::model::Condition {
                     kind: kind.into(),
                     status: "True".into(),
-                    since: Some(mk::at(at)),
+                    since: Some(fixtures::at(at)),
                     ..Default::default()
                 };
                 it.conditions = vec![condition("PodScheduled", 10)];

@@ -1,6 +1,6 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
-use super::super::picture::Picture;
+use super::super::snapshot::Picture;
 use super::ask::{Ask, Settled, Way, raised_waits};
 use super::sides::{Group, Sides};
 use super::{impact, owners, versions, words};

@@ -218,7 +218,7 @@ impl Run {
     pub fn missing(&self) -> bool {
         match (self.start.connections, self.counts.all_connections()) {
             (Some(before), Some(now)) if self.blind.is_none() => {
-                (now as f64) < before as f64 * crate::plan::rebalance::judge::PRESENT
+                (now as f64) < before as f64 * crate::plan::rebalance::verdict::PRESENT
             }
             _ => false,
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::picture::Pods;
+use super::super::snapshot::Pods;
 use super::pace::Holds;
 use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::mk;
+use super::super::fixtures;
 use super::change::HOLD_SECONDS;
 use super::follow::Upgrades;
 use super::guard::{self, Act, FRESH_SECONDS, Means};
@@ -101,7 +101,7 @@ impl Pretend {
     }
 
     fn world(&self) -> World {
-        let mut instance: Instance = mk::instance(ApiVersion::V1beta4);
+        let mut instance: Instance = fixtures::instance(ApiVersion::V1beta4);
         let begun = self.now >= 1 && !self.undone;
         instance.image = Some(if begun { "emqx/emqx-ee:4.4.24" } else { "emqx/emqx-ee:4.4.20" }.to_owned());
         instance.cores = Some(self.size);
@@ -114,10 +114,10 @@ impl Pretend {
         instance.blue_green = self.started.map(|started| BlueGreen {
             origin: Some(OLD.to_owned()),
             current: Some(NEW.to_owned()),
-            started: Some(mk::at(started)),
+            started: Some(fixtures::at(started)),
         });
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| mk::fact(self.now, News::Is(object));
+        let is = |object: Object| fixtures::fact(self.now, News::Is(object));
         facts.push(is(Object::Instance(Box::new(instance))));
         let wanted = if self.given_up { 0 } else { self.size };
         for (name, image, wanted, created) in
@@ -134,7 +134,7 @@ impl Pretend {
                 instance: Some("emqx".into()),
                 replicas: wanted,
                 image: Some(image.into()),
-                created: Some(mk::at(created)),
+                created: Some(fixtures::at(created)),
                 ..Set::default()
             };
             facts.push(is(Object::Set(Box::new(set))));
@@ -146,16 +146,16 @@ impl Pretend {
             let since = Condition {
                 kind: "Ready".into(),
                 status: if pod.ready { "True" } else { "False" }.into(),
-                since: Some(mk::at(pod.gated_at)),
+                since: Some(fixtures::at(pod.gated_at)),
                 ..Condition::default()
             };
-            let object: Pod = mk::pod(name, |it| {
+            let object: Pod = fixtures::pod(name, |it| {
                 it.owner = Some(Owner { kind: "StatefulSet".into(), name: set.into(), uid: set.into() });
                 it.role = None;
                 it.gated = true;
                 it.on_serving = pod.gate;
                 it.ready = pod.ready;
-                it.deleting = pod.deleting.then(|| mk::at(self.now));
+                it.deleting = pod.deleting.then(|| fixtures::at(self.now));
                 it.conditions = vec![since];
                 it.uid = format!("uid-{name}");
             });
@@ -184,10 +184,10 @@ impl Pretend {
             }
         }
         if self.rebalance.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
-            load.rebalances = mk::load("evicting_conns").rebalances;
+            load.rebalances = fixtures::load("evicting_conns").rebalances;
         }
-        facts.push(mk::fact(self.now, News::Nodes(nodes)));
-        facts.push(mk::fact(self.now, News::Load(load)));
+        facts.push(fixtures::fact(self.now, News::Nodes(nodes)));
+        facts.push(fixtures::fact(self.now, News::Load(load)));
         World::of(facts)
     }
 
@@ -325,15 +325,15 @@ impl Pretend {
 /// Lets it run; the guard is awake where `awake` says so. Gives what the follower told.
 fn run(pretend: &mut Pretend, means: Means, seconds: i64, awake: impl Fn(i64) -> bool) -> Vec<Event> {
     let mut follower = Upgrades::new(None);
-    let mut events = follower.observe(&pretend.world(), mk::at(pretend.now));
+    let mut events = follower.observe(&pretend.world(), fixtures::at(pretend.now));
     for _ in 0..seconds {
         pretend.second();
         if awake(pretend.now) {
             let acts =
-                guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), means, mk::at(pretend.now));
+                guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), means, fixtures::at(pretend.now));
             pretend.act(acts);
         }
-        events.extend(follower.observe(&pretend.world(), mk::at(pretend.now)));
+        events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
     }
     events
 }
@@ -352,7 +352,7 @@ fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
     assert_eq!((pretend.peak_rate, pretend.delay, &pretend.hold), (200, 5, &None));
     assert_eq!(verdicts(&events), [Verdict::Upgraded], "{:?}", events.last());
     assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
-    let last = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+    let last = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
     assert_eq!(last, [Act::Done]);
 }
 
@@ -361,9 +361,9 @@ fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgr
     let mut pretend = Pretend::new(4, 800, 60, 200);
     pretend.rebalance = Some((10, 120));
     let before = run(&mut pretend, MEANS, 60, |_| true);
-    let acts = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+    let acts = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
     let [Act::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
-    let coordinator = mk::core(0);
+    let coordinator = fixtures::core(0);
     assert!(
         what.contains(&format!("kubectl emqx rebalance stop coordinator/{coordinator}"))
             && what.contains("the old pods are held meanwhile"),
@@ -452,13 +452,13 @@ fn new_pods_that_never_come_up_are_a_stall() {
 fn clients_that_never_come_back_are_missing() {
     let mut pretend = Pretend::new(2, 100, 0, 50);
     let mut follower = Upgrades::new(None);
-    let mut events = follower.observe(&pretend.world(), mk::at(0));
+    let mut events = follower.observe(&pretend.world(), fixtures::at(0));
     for _ in 0..250 {
         pretend.second();
         pretend.flying = 0;
-        let acts = guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now));
+        let acts = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
         pretend.act(acts);
-        events.extend(follower.observe(&pretend.world(), mk::at(pretend.now)));
+        events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
     }
     assert_eq!(verdicts(&events), [Verdict::ClientsMissing]);
 }
@@ -468,7 +468,7 @@ fn a_way_back_keeps_the_old_pods_and_empties_the_new_ones() {
     let mut pretend = Pretend::new(3, 900, 7, 30);
     run(&mut pretend, MEANS, 45, |_| true);
     let next = |pretend: &Pretend| {
-        guard::next(&pretend.world(), &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now))
+        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now))
     };
     pretend.undone = true;
     pretend.manner(HoldManner::Undo);
@@ -495,6 +495,6 @@ fn old_answers_of_emqx_prove_nothing() {
     let mut pretend = Pretend::new(2, 9000, 0, 50);
     run(&mut pretend, MEANS, 30, |_| true);
     let world = pretend.world();
-    let later = guard::next(&world, &mk::id(ApiVersion::V1beta4), MEANS, mk::at(pretend.now + 60));
+    let later = guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now + 60));
     assert_eq!(later, [Act::Wait("EMQX does not report what it moves".to_owned())]);
 }

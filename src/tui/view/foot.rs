@@ -11,7 +11,7 @@ use super::pen::Pen;
 use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
-use crate::plan::picture::{SourceAge, SourceState};
+use crate::plan::snapshot::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
 use crate::tui::board::Board;
 use crate::tui::keys;

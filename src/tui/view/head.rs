@@ -17,9 +17,9 @@ use crate::model::human::{clock, count, count_or_unknown, duration, plural, seco
 use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::follow::Emptied;
-use crate::plan::picture::SourceState;
-use crate::plan::rebalance::follow::Run;
-use crate::plan::rebalance::judge;
+use crate::plan::snapshot::SourceState;
+use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::words;
 use crate::plan::status::copied;
 use crate::plan::upgrade::run::Run as Upgrade;
@@ -324,7 +324,7 @@ fn ended(board: &Board) -> Option<(Verdict, String)> {
 fn missing_since(board: &Board) -> Option<String> {
     let (_, verdict, reason, clients) = last(board)?;
     let (before, now) = (clients?, board.status.totals.connections?);
-    let fewer = (now as f64) < before as f64 * judge::PRESENT;
+    let fewer = (now as f64) < before as f64 * verdict::PRESENT;
     (fewer && verdict != Verdict::ClientsMissing).then(|| {
         format!(
             "{} of {} clients that were connected at the end of the last operation; it ended {}",

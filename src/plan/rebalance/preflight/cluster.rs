@@ -8,7 +8,7 @@ use crate::model::{Instance, Link, NodeName, Source, World};
 use crate::plan::assessment::{current_load, left_over, membership};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::membership::Membership;
-use crate::plan::picture::{NodeRow, Picture, SourceState};
+use crate::plan::snapshot::{NodeRow, Picture, SourceState};
 use crate::plan::results::Backend;
 use emqx_rebalance::rules::donors;
 

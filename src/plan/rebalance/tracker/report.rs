@@ -6,7 +6,7 @@ use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Event, EventType, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::rebalance::words::{self, utc};
 
@@ -35,7 +35,7 @@ impl Followed for Run {
     fn standing(&self, world: &World, now: Timestamp) -> String {
         if let Some(ended) = self.ended {
             let since = seconds_between(ended, now);
-            return match judge::lost(self.start.as_ref(), &self.counts).filter(|lost| *lost > 0) {
+            return match verdict::lost(self.start.as_ref(), &self.counts).filter(|lost| *lost > 0) {
                 Some(lost) => {
                     format!("it ended {since} s ago; {} have not come back so far", plural(lost, "client"))
                 }

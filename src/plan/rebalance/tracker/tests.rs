@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{ApiVersion, Load, News, Object};
-use crate::plan::mk;
+use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
 
@@ -17,26 +17,26 @@ impl Tale {
     fn of(connections: &[u64]) -> Self {
         let mut tale = Self { world: World::new(), follower: Follower::new(None), events: Vec::new() };
         tale.world
-            .apply(mk::fact(0, News::Is(Object::Instance(Box::new(mk::instance(ApiVersion::V2beta1))))));
+            .apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))));
         tale.asked(0, connections, Load::default());
         tale
     }
 
     fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
-        self.world.apply(mk::fact(at, News::Nodes(mk::nodes(connections))));
-        self.world.apply(mk::fact(at, News::Load(load)));
+        self.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(connections))));
+        self.world.apply(fixtures::fact(at, News::Load(load)));
         self.look(at);
     }
 
     fn object(&mut self, at: i64, phase: Phase, change: impl FnOnce(&mut Rebalance)) {
-        let mut fact = mk::rebalance("r", phase, change);
-        fact.at = mk::at(at);
+        let mut fact = fixtures::rebalance("r", phase, change);
+        fact.at = fixtures::at(at);
         self.world.apply(fact);
         self.look(at);
     }
 
     fn look(&mut self, at: i64) {
-        let events = self.follower.observe(&self.world, mk::at(at));
+        let events = self.follower.observe(&self.world, fixtures::at(at));
         self.events.extend(events);
     }
 
@@ -60,7 +60,7 @@ const END: [u64; 4] = [2553, 2553, 2554, 2340];
 fn record() -> String {
     let plan = crate::plan::rebalance::forecast::forecast(
         None,
-        &mk::nodes(&START)
+        &fixtures::nodes(&START)
             .iter()
             .map(|node| Participant {
                 node: node.name.clone(),
@@ -69,28 +69,28 @@ fn record() -> String {
                 sessions: node.sessions.unwrap_or(0),
             })
             .collect::<Vec<_>>(),
-        &mk::strategy(),
+        &fixtures::strategy(),
         crate::plan::rebalance::forecast::Return::default(),
     );
-    PlanRecord::of(&plan, mk::at(0)).text()
+    PlanRecord::of(&plan, fixtures::at(0)).text()
 }
 
 fn until_evicting() -> Tale {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
     tale.object(2, Phase::Processing, |_| {});
-    tale.asked(3, &START, mk::load("wait_health_check"));
-    tale.asked(13, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale
 }
 
 #[test]
 fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
     let mut tale = until_evicting();
-    tale.asked(42, &[3033, 3033, 3034, 0], mk::load("evicting_conns"));
+    tale.asked(42, &[3033, 3033, 3034, 0], fixtures::load("evicting_conns"));
     assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new(), "they get thirty seconds");
-    tale.asked(43, &[3023, 3023, 3024, 0], mk::load("evicting_conns"));
-    tale.asked(44, &[3013, 3013, 3014, 0], mk::load("evicting_conns"));
+    tale.asked(43, &[3023, 3023, 3024, 0], fixtures::load("evicting_conns"));
+    tale.asked(44, &[3013, 3013, 3014, 0], fixtures::load("evicting_conns"));
     let told = tale.messages(EventType::Notice);
     assert!(
         told.len() == 1 && told[0].starts_with("STOP IT: only 0 of 930 evicted clients reached emqx-core-3"),
@@ -99,7 +99,7 @@ fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
     assert!(told[0].contains("kubectl emqx rebalance stop r "), "{told:?}");
     // Half of them are enough.
     let mut tale = until_evicting();
-    tale.asked(60, &[2853, 2853, 2854, 721], mk::load("evicting_conns"));
+    tale.asked(60, &[2853, 2853, 2854, 721], fixtures::load("evicting_conns"));
     assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new());
 }
 
@@ -113,7 +113,7 @@ fn balanced_although_the_object_says_failed() {
     });
     assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
     assert!(tale.messages(EventType::Notice)[0].contains("EMQX continues"));
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
     let last = tale.events.last().expect("a verdict");
@@ -124,16 +124,16 @@ fn balanced_although_the_object_says_failed() {
 fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
     // The wait of 10 s began at any time after 85 s, and EMQX does not list it at 96 s.
     let mut tale = until_evicting();
-    tale.asked(85, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
-    tale.asked(91, &[3323, 3323, 3324, 0], mk::load("wait_takeover"));
+    tale.asked(85, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
     tale.asked(96, &START, Load::default());
     tale.asked(107, &START, Load::default());
     tale.asked(140, &START, Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Uneven));
     // With answers that are close to each other it ended too early.
     let mut tale = until_evicting();
-    tale.asked(90, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
-    tale.asked(91, &[3323, 3323, 3324, 0], mk::load("wait_takeover"));
+    tale.asked(90, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
     tale.asked(93, &START, Load::default());
     tale.asked(104, &START, Load::default());
     tale.asked(140, &START, Load::default());
@@ -145,7 +145,7 @@ fn coordinator_lost_although_the_object_says_completed() {
     let mut tale = until_evicting();
     tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
     assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
-    tale.object(30, Phase::Completed, |it| it.completed = Some(mk::at(30)));
+    tale.object(30, Phase::Completed, |it| it.completed = Some(fixtures::at(30)));
     tale.asked(31, &[3173, 3173, 3174, 480], Load::default());
     assert_eq!(tale.verdict(), None, "one answer without it is not the end");
     tale.asked(38, &[3173, 3173, 3174, 480], Load::default());
@@ -155,7 +155,7 @@ fn coordinator_lost_although_the_object_says_completed() {
 #[test]
 fn a_delete_while_processing_is_a_stop() {
     let mut tale = until_evicting();
-    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
 }
@@ -167,7 +167,7 @@ fn a_delete_that_follows_its_end_is_a_stop_too() {
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
     tale.asked(25, &[3263, 3263, 3264, 210], Load::default());
     assert_eq!(tale.verdict(), None);
-    tale.object(26, Phase::Processing, |it| it.deleting = Some(mk::at(26)));
+    tale.object(26, Phase::Processing, |it| it.deleting = Some(fixtures::at(26)));
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
     // Nobody deletes it.
     let mut tale = until_evicting();
@@ -179,17 +179,17 @@ fn a_delete_that_follows_its_end_is_a_stop_too() {
 #[test]
 fn a_delete_that_does_not_stop_emqx_is_still_running() {
     let mut tale = until_evicting();
-    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
-    tale.asked(40, &[3073, 3073, 3074, 750], mk::load("evicting_conns"));
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
+    tale.asked(40, &[3073, 3073, 3074, 750], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
-    let last = tale.follower.finish(&tale.world, mk::at(41));
+    let last = tale.follower.finish(&tale.world, fixtures::at(41));
     assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::StillRunning));
 }
 
 #[test]
 fn missing_clients_get_thirty_seconds_to_come_back() {
     let mut tale = until_evicting();
-    tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+    tale.asked(91, &[2553, 2553, 2554, 0], fixtures::load("wait_takeover"));
     tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
     assert_eq!(tale.verdict(), None);
     tale.asked(130, &[2553, 2553, 2554, 0], Load::default());
@@ -201,7 +201,7 @@ fn missing_clients_get_thirty_seconds_to_come_back() {
 #[test]
 fn clients_that_come_back_late_are_not_missing() {
     let mut tale = until_evicting();
-    tale.asked(91, &[2553, 2553, 2554, 0], mk::load("wait_takeover"));
+    tale.asked(91, &[2553, 2553, 2554, 0], fixtures::load("wait_takeover"));
     tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
     tale.asked(120, &END, Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
@@ -210,8 +210,8 @@ fn clients_that_come_back_late_are_not_missing() {
 #[test]
 fn two_runs_on_one_coordinator_without_a_pause_are_two() {
     let mut tale = until_evicting();
-    tale.object(20, Phase::Processing, |it| it.deleting = Some(mk::at(20)));
-    tale.asked(21, &START, mk::load("wait_health_check"));
+    tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
+    tale.asked(21, &START, fixtures::load("wait_health_check"));
     assert_eq!(tale.follower.runs.len(), 2);
     assert_eq!(tale.follower.runs[0].verdict.as_ref().map(|it| it.0), Some(Verdict::Stopped));
     assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
@@ -231,15 +231,15 @@ fn a_refused_start_on_a_balanced_cluster_is_nothing_to_do() {
 fn an_entry_that_is_seen_before_its_object_says_processing_is_not_a_run_of_its_own() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
-    tale.asked(2, &START, mk::load("wait_health_check"));
+    tale.asked(2, &START, fixtures::load("wait_health_check"));
     assert_eq!(tale.follower.runs.len(), 1);
     tale.object(2, Phase::Processing, |it| it.processed = true);
     assert!(tale.follower.runs.len() == 1 && tale.follower.runs[0].entry.is_some());
     // An operator that never comes does not hide what EMQX does.
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
-    tale.asked(2, &START, mk::load("wait_health_check"));
-    tale.asked(12, &START, mk::load("wait_health_check"));
+    tale.asked(2, &START, fixtures::load("wait_health_check"));
+    tale.asked(12, &START, fixtures::load("wait_health_check"));
     assert_eq!(tale.follower.runs.len(), 2);
     assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
 }
@@ -249,15 +249,15 @@ fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_th
     let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
     let started = |it: &mut Rebalance| {
         it.processed = true;
-        it.started = Some(mk::at(0));
+        it.started = Some(fixtures::at(0));
         it.strategy.wait_health_check_seconds = 10;
     };
-    let mut fact = mk::rebalance("r", Phase::Processing, started);
-    fact.at = mk::at(9);
+    let mut fact = fixtures::rebalance("r", Phase::Processing, started);
+    fact.at = fixtures::at(9);
     tale.world.apply(fact);
-    tale.asked(9, &START, mk::load("wait_health_check"));
-    tale.asked(11, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
-    tale.asked(12, &[3313, 3313, 3314, 60], mk::load("evicting_conns"));
+    tale.asked(9, &START, fixtures::load("wait_health_check"));
+    tale.asked(11, &[3323, 3323, 3324, 30], fixtures::load("evicting_conns"));
+    tale.asked(12, &[3313, 3313, 3314, 60], fixtures::load("evicting_conns"));
     let last = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
     assert_eq!(last.moved_connections, Some(60));
 }
@@ -266,9 +266,9 @@ fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_th
 fn clients_that_leave_right_after_the_start_are_reported_missing() {
     let mut tale = Tale::of(&START);
     tale.object(2, Phase::Processing, |_| {});
-    tale.asked(3, &START, mk::load("wait_health_check"));
-    tale.asked(4, &[3133, 3133, 3134, 0], mk::load("wait_health_check"));
-    tale.asked(6, &[3133, 3133, 3134, 0], mk::load("wait_health_check"));
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
+    tale.asked(4, &[3133, 3133, 3134, 0], fixtures::load("wait_health_check"));
+    tale.asked(6, &[3133, 3133, 3134, 0], fixtures::load("wait_health_check"));
     let run = tale.follower.running().expect("it runs");
     assert_eq!(words::missing(run).as_deref(), Some("600 clients missing"));
 }
@@ -283,8 +283,8 @@ fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
     let mut tale = Tale::of(&START);
     let mut late = Tale { follower: Follower::new(None), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
-        late.world.apply(mk::fact(at, News::Nodes(mk::nodes(&END))));
-        late.world.apply(mk::fact(at, News::Load(mk::load(state))));
+        late.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(&END))));
+        late.world.apply(fixtures::fact(at, News::Load(fixtures::load(state))));
         late.look(at);
     }
     late.asked(7, &END, Load::default());
@@ -292,8 +292,8 @@ fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
     late.look(20);
     assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
     // It began before our eyes.
-    tale.asked(5, &START, mk::load("wait_health_check"));
-    tale.asked(6, &END, mk::load("wait_takeover"));
+    tale.asked(5, &START, fixtures::load("wait_health_check"));
+    tale.asked(6, &END, fixtures::load("wait_takeover"));
     tale.asked(7, &END, Load::default());
     tale.asked(18, &END, Load::default());
     tale.look(20);
@@ -303,13 +303,13 @@ fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
 #[test]
 fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     let mut tale = Tale::of(&START);
-    tale.asked(3, &START, mk::load("wait_health_check"));
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.verdict(), None, "its thresholds are not known, so a second answer is needed");
     tale.asked(112, &END, Load::default());
     let run = tale.follower.runs.last().expect("a run");
-    assert_eq!(run.name, format!("coordinator/{}", mk::core(0)));
+    assert_eq!(run.name, format!("coordinator/{}", fixtures::core(0)));
     assert_eq!(run.verdict.as_ref().map(|it| it.0), Some(Verdict::Balanced));
 }
 
@@ -317,8 +317,8 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
 fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
     let record = record();
     let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
-    tale.world.apply(mk::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
-    tale.asked(50, &[2953, 2953, 2954, 1110], mk::load("evicting_conns"));
+    tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
+    tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs.len(), 1);
     let run = &tale.follower.runs[0];
     assert_eq!((run.name.as_str(), run.landing_ratio().map(|it| (it * 100.0).round())), ("r", Some(97.0)));
@@ -328,7 +328,7 @@ fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
 #[test]
 fn past_objects_are_left_alone() {
     let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
-    tale.world.apply(mk::rebalance("r", Phase::Completed, |it| it.processed = true));
+    tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
     tale.asked(0, &START, Load::default());
     assert!(tale.follower.runs.is_empty());
 }
@@ -337,7 +337,7 @@ fn past_objects_are_left_alone() {
 fn counts_that_never_move_are_a_stall() {
     let mut tale = until_evicting();
     for second in 14..90 {
-        tale.asked(second, &[3323, 3323, 3324, 30], mk::load("evicting_conns"));
+        tale.asked(second, &[3323, 3323, 3324, 30], fixtures::load("evicting_conns"));
     }
     assert_eq!(tale.verdict(), Some(Verdict::Stalled));
 }
@@ -347,7 +347,7 @@ fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
     for second in 2..20 {
-        tale.asked(second, &START, mk::load("wait_health_check"));
+        tale.asked(second, &START, fixtures::load("wait_health_check"));
     }
     assert_eq!(tale.follower.runs.len(), 2);
 }
@@ -355,7 +355,7 @@ fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
 #[test]
 fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
     let mut tale = until_evicting();
-    tale.object(15, Phase::Processing, |it| it.deleting = Some(mk::at(15)));
+    tale.object(15, Phase::Processing, |it| it.deleting = Some(fixtures::at(15)));
     tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
     tale.look(44);
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
@@ -366,7 +366,7 @@ fn a_gap_in_what_is_heard_is_no_stall() {
     let mut tale = until_evicting();
     tale.look(200);
     assert_eq!(tale.verdict(), None);
-    tale.asked(201, &[2823, 2823, 2824, 1530], mk::load("evicting_conns"));
+    tale.asked(201, &[2823, 2823, 2824, 1530], fixtures::load("evicting_conns"));
     assert_eq!(tale.verdict(), None);
 }
 
@@ -413,13 +413,13 @@ fn percent_rises_only() {
 fn one_answer_that_does_not_list_it_ends_nothing() {
     let mut tale = until_evicting();
     tale.asked(20, &[3263, 3263, 3264, 200], Load::default());
-    tale.asked(21, &[3253, 3253, 3254, 230], mk::load("evicting_conns"));
+    tale.asked(21, &[3253, 3253, 3254, 230], fixtures::load("evicting_conns"));
     assert_eq!(tale.verdict(), None);
     assert_eq!(tale.follower.runs.len(), 1);
     assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("still running")));
     // Cut off right after such an answer, it is not known how it stands.
     tale.asked(22, &[3243, 3243, 3244, 260], Load::default());
-    let last = tale.follower.finish(&tale.world, mk::at(22));
+    let last = tale.follower.finish(&tale.world, fixtures::at(22));
     assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::Unknown));
     assert_eq!(last.last().and_then(|event| event.percent), None);
 }
@@ -427,7 +427,7 @@ fn one_answer_that_does_not_list_it_ends_nothing() {
 #[test]
 fn the_order_of_donors_means_nothing() {
     let mut tale = until_evicting();
-    let mut turned = mk::load("evicting_conns");
+    let mut turned = fixtures::load("evicting_conns");
     turned.rebalances[0].donors.reverse();
     tale.asked(20, &[3263, 3263, 3264, 200], turned);
     assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
@@ -435,10 +435,10 @@ fn the_order_of_donors_means_nothing() {
 
 /// EMQX's answers when core 1 has stopped running.
 fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
-    let mut nodes = mk::nodes(connections);
-    nodes[1] = crate::model::Node { name: mk::core(1), stopped: true, ..crate::model::Node::default() };
-    tale.world.apply(mk::fact(at, News::Nodes(nodes)));
-    tale.world.apply(mk::fact(at, News::Load(load)));
+    let mut nodes = fixtures::nodes(connections);
+    nodes[1] = crate::model::Node { name: fixtures::core(1), stopped: true, ..crate::model::Node::default() };
+    tale.world.apply(fixtures::fact(at, News::Nodes(nodes)));
+    tale.world.apply(fixtures::fact(at, News::Load(load)));
     tale.look(at);
 }
 
@@ -452,8 +452,8 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
     // It starts again and all is even in the end: still lost.
     let mut tale = until_evicting();
-    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], mk::load("evicting_conns"));
-    tale.asked(30, &[2500, 2500, 2500, 2500], mk::load("wait_takeover"));
+    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], fixtures::load("evicting_conns"));
+    tale.asked(30, &[2500, 2500, 2500, 2500], fixtures::load("wait_takeover"));
     tale.asked(40, &[2500, 2500, 2500, 2500], Load::default());
     tale.asked(51, &[2500, 2500, 2500, 2500], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
@@ -464,12 +464,12 @@ fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     let mut tale = until_evicting();
     // EMQX does not list a node that left; its clients went to the others.
     for (at, load) in
-        [(20, mk::load("evicting_conns")), (22, mk::load("evicting_conns")), (30, Load::default())]
+        [(20, fixtures::load("evicting_conns")), (22, fixtures::load("evicting_conns")), (30, Load::default())]
     {
-        let mut nodes = mk::nodes(&[4400, 0, 2800, 2800]);
+        let mut nodes = fixtures::nodes(&[4400, 0, 2800, 2800]);
         nodes.remove(1);
-        tale.world.apply(mk::fact(at, News::Nodes(nodes)));
-        tale.world.apply(mk::fact(at, News::Load(load)));
+        tale.world.apply(fixtures::fact(at, News::Nodes(nodes)));
+        tale.world.apply(fixtures::fact(at, News::Load(load)));
         tale.look(at);
     }
     tale.asked(41, &[2500, 2500, 2500, 2500], Load::default());
@@ -481,10 +481,10 @@ fn an_object_with_the_name_of_one_that_was_deleted_is_another_operation() {
     let mut tale = until_evicting();
     let again = |it: &mut Rebalance| {
         it.uid = "uid-2".into();
-        (it.created, it.started) = (Some(mk::at(20)), None);
+        (it.created, it.started) = (Some(fixtures::at(20)), None);
     };
     tale.object(20, Phase::Pending, again);
-    tale.asked(21, &[3253, 3253, 3254, 240], mk::load("evicting_conns"));
+    tale.asked(21, &[3253, 3253, 3254, 240], fixtures::load("evicting_conns"));
     let runs: Vec<_> =
         tale.follower.runs.iter().map(|run| (run.name.as_str(), run.entry.is_some())).collect();
     assert_eq!(runs, [("r", true), ("r", false)]);
@@ -497,13 +497,13 @@ fn an_object_with_the_name_of_one_that_was_deleted_is_another_operation() {
 fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
     let mut tale = Tale::of(&[3333, 3333, 3334, 0, 0]);
     tale.object(2, Phase::Processing, |_| {});
-    tale.asked(3, &[3333, 3333, 3334, 0, 0], mk::load("wait_health_check"));
-    tale.asked(13, &[3323, 3323, 3324, 0, 0], mk::load("evicting_conns"));
-    let mut nodes = mk::nodes(&[2553, 2553, 2554, 2340, 0]);
-    nodes[4] = crate::model::Node { name: mk::core(4), stopped: true, ..crate::model::Node::default() };
-    for (at, load) in [(91, mk::load("wait_takeover")), (101, Load::default())] {
-        tale.world.apply(mk::fact(at, News::Nodes(nodes.clone())));
-        tale.world.apply(mk::fact(at, News::Load(load)));
+    tale.asked(3, &[3333, 3333, 3334, 0, 0], fixtures::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0, 0], fixtures::load("evicting_conns"));
+    let mut nodes = fixtures::nodes(&[2553, 2553, 2554, 2340, 0]);
+    nodes[4] = crate::model::Node { name: fixtures::core(4), stopped: true, ..crate::model::Node::default() };
+    for (at, load) in [(91, fixtures::load("wait_takeover")), (101, Load::default())] {
+        tale.world.apply(fixtures::fact(at, News::Nodes(nodes.clone())));
+        tale.world.apply(fixtures::fact(at, News::Load(load)));
         tale.look(at);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
@@ -512,7 +512,7 @@ fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
 #[test]
 fn a_node_that_stops_after_the_end_is_no_loss_of_the_rebalance() {
     let mut tale = until_evicting();
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(93, &END, Load::default());
     tale.asked(96, &END, Load::default());
     without_core_1(&mut tale, 100, &END, Load::default());
@@ -524,13 +524,13 @@ fn a_node_that_stops_after_the_end_is_no_loss_of_the_rebalance() {
 fn what_runs_two_at_once_is_two_rebalances_each_with_its_own_end() {
     let mut tale = Tale::of(&START);
     let two = |first: bool, state: &str| {
-        let mut load = mk::load(state);
+        let mut load = fixtures::load(state);
         let mut other = load.rebalances[0].clone();
-        (load.rebalances[0].donors, load.rebalances[0].recipients) = (vec![mk::core(0)], vec![mk::core(3)]);
+        (load.rebalances[0].donors, load.rebalances[0].recipients) = (vec![fixtures::core(0)], vec![fixtures::core(3)]);
         (other.coordinator, other.donors, other.recipients) =
-            (mk::core(1), vec![mk::core(1)], vec![mk::core(2)]);
+            (fixtures::core(1), vec![fixtures::core(1)], vec![fixtures::core(2)]);
         load.rebalances.push(other);
-        load.rebalances.retain(|entry| first || entry.coordinator == mk::core(1));
+        load.rebalances.retain(|entry| first || entry.coordinator == fixtures::core(1));
         load
     };
     tale.asked(3, &START, two(true, "wait_health_check"));
@@ -545,12 +545,12 @@ fn what_runs_two_at_once_is_two_rebalances_each_with_its_own_end() {
 #[test]
 fn a_follower_reports_at_least_every_thirty_seconds_also_when_nothing_moves() {
     let mut tale = Tale::of(&START);
-    tale.object(1, Phase::Pending, |it| it.created = Some(mk::at(1)));
+    tale.object(1, Phase::Pending, |it| it.created = Some(fixtures::at(1)));
     for second in 2..200 {
         tale.look(second);
     }
     let times: Vec<i64> =
-        tale.events.iter().map(|event| event.time.as_second() - mk::at(0).as_second()).collect();
+        tale.events.iter().map(|event| event.time.as_second() - fixtures::at(0).as_second()).collect();
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 30) && times.last() >= Some(&170), "{times:?}");
     assert!(tale.messages(EventType::Progress).iter().any(|it| it.starts_with("waiting for the operator (")));
     assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Waiting));
@@ -573,8 +573,8 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
 #[test]
 fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
     let mut tale = until_evicting();
-    let instance = mk::instance(ApiVersion::V2beta1);
-    tale.world.apply(mk::fact(15, News::Gone(Object::Instance(Box::new(instance)))));
+    let instance = fixtures::instance(ApiVersion::V2beta1);
+    tale.world.apply(fixtures::fact(15, News::Gone(Object::Instance(Box::new(instance)))));
     tale.look(15);
     assert_eq!(tale.verdict(), Some(Verdict::Failed));
     let last = tale.events.last().expect("a verdict");
@@ -586,14 +586,14 @@ fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
 #[test]
 fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     let mut tale = Tale::of(&START);
-    let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Pending, |_| {}).news else {
+    let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).news else {
         panic!("a Rebalance")
     };
     tale.follower.created(*object);
     tale.look(1);
-    tale.asked(3, &START, mk::load("wait_health_check"));
-    tale.asked(13, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.follower.runs.len(), 1);
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
@@ -605,14 +605,14 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
         let mut tale = Tale::of(&START);
         tale.object(1, Phase::Pending, |it| it.plan = plan);
         for second in 2..13 {
-            tale.asked(second, &START, mk::load("wait_health_check"));
+            tale.asked(second, &START, fixtures::load("wait_health_check"));
         }
         tale
     };
     // No status ever.
     let mut tale = begun(Some(record()));
-    tale.asked(30, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(30, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.follower.runs.len(), 1, "{:?}", tale.messages(EventType::Created));
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
@@ -621,8 +621,8 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
     assert_eq!(tale.follower.runs.len(), 2);
     tale.object(20, Phase::Processing, |_| {});
     assert_eq!(tale.follower.runs.len(), 1);
-    tale.asked(30, &[3323, 3323, 3324, 0], mk::load("evicting_conns"));
-    tale.asked(91, &END, mk::load("wait_takeover"));
+    tale.asked(30, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
 }
@@ -631,9 +631,9 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
 fn a_direct_run_is_never_credited_to_an_old_object() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Failed, |it| it.processed = true);
-    tale.follower.asked(format!("coordinator/{}", mk::core(0)), mk::strategy());
+    tale.follower.asked(format!("coordinator/{}", fixtures::core(0)), fixtures::strategy());
     tale.look(2);
-    tale.asked(3, &START, mk::load("wait_health_check"));
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
     let run = tale.follower.runs.iter().find(|run| run.entry.is_some()).expect("it runs");
     assert!(run.name.starts_with("coordinator/") && run.object.is_none() && run.entry.is_some());
 }
@@ -641,10 +641,10 @@ fn a_direct_run_is_never_credited_to_an_old_object() {
 #[test]
 fn percent_stands_still_while_no_client_moves() {
     let mut tale = until_evicting();
-    tale.asked(20, &[3263, 3263, 3264, 180], mk::load("evicting_conns"));
+    tale.asked(20, &[3263, 3263, 3264, 180], fixtures::load("evicting_conns"));
     let before = tale.follower.running().map(|run| run.percent);
     for second in 21..60 {
-        tale.asked(second, &[3263, 3263, 3264, 180], mk::load("evicting_conns"));
+        tale.asked(second, &[3263, 3263, 3264, 180], fixtures::load("evicting_conns"));
     }
     assert_eq!(tale.follower.running().map(|run| run.percent), before);
 }
@@ -657,9 +657,9 @@ fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends(
             tale.asked(0, &START, Load::default());
         }
         tale.look(0);
-        tale.object(1, Phase::Pending, |it| it.created = Some(mk::at(1)));
+        tale.object(1, Phase::Pending, |it| it.created = Some(fixtures::at(1)));
         tale.look(60);
-        let last = tale.follower.finish(&tale.world, mk::at(60));
+        let last = tale.follower.finish(&tale.world, fixtures::at(60));
         let last = last.last().expect("a last event");
         assert_eq!(last.verdict, Some(Verdict::Waiting), "{}", last.message);
         assert!(last.message.contains("waiting for the operator (59s)"), "{}", last.message);
@@ -669,16 +669,16 @@ fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends(
 #[test]
 fn one_answer_with_an_earlier_stage_is_not_another_rebalance_and_two_are() {
     let mut tale = until_evicting();
-    tale.asked(20, &[3263, 3263, 3264, 180], mk::load("wait_health_check"));
+    tale.asked(20, &[3263, 3263, 3264, 180], fixtures::load("wait_health_check"));
     // The same answer may be read twice.
     tale.look(20);
-    tale.asked(21, &[3253, 3253, 3254, 210], mk::load("evicting_conns"));
+    tale.asked(21, &[3253, 3253, 3254, 210], fixtures::load("evicting_conns"));
     assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
-    tale.asked(22, &[3253, 3253, 3254, 240], mk::load("wait_health_check"));
-    tale.asked(23, &[3253, 3253, 3254, 240], mk::load("wait_health_check"));
+    tale.asked(22, &[3253, 3253, 3254, 240], fixtures::load("wait_health_check"));
+    tale.asked(23, &[3253, 3253, 3254, 240], fixtures::load("wait_health_check"));
     assert_eq!(tale.follower.runs.len(), 2);
     tale.look(40);
-    assert_eq!(tale.follower.runs[0].ended, Some(mk::at(22)));
+    assert_eq!(tale.follower.runs[0].ended, Some(fixtures::at(22)));
     assert!(tale.follower.runs[1].verdict.is_none() && tale.follower.runs[1].entry.is_some());
 }
 
@@ -689,7 +689,7 @@ fn after_an_outage_of_more_than_ten_minutes_the_same_rebalance_is_followed_furth
         tale.look(second);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Unknown));
-    tale.asked(700, &[2563, 2563, 2564, 2310], mk::load("evicting_conns"));
+    tale.asked(700, &[2563, 2563, 2564, 2310], fixtures::load("evicting_conns"));
     assert_eq!((tale.follower.runs.len(), tale.verdict()), (1, None));
     assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("EMQX answers again")));
 }
@@ -698,7 +698,7 @@ fn after_an_outage_of_more_than_ten_minutes_the_same_rebalance_is_followed_furth
 fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_its_end() {
     let ended_at = |at: i64| {
         let mut tale = until_evicting();
-        tale.asked(85, &[2573, 2573, 2574, 2250], mk::load("evicting_conns"));
+        tale.asked(85, &[2573, 2573, 2574, 2250], fixtures::load("evicting_conns"));
         // Other clients came to the donors meanwhile.
         tale.asked(at, &[2900, 2900, 2900, 2250], Load::default());
         tale.asked(at + 11, &[2900, 2900, 2900, 2250], Load::default());

@@ -22,9 +22,9 @@ use crate::model::{
     Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
     Strategy, Verdict, World,
 };
-use crate::plan::memory::forget;
+use crate::plan::retention::forget;
 use crate::plan::quiet;
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::verdict;
 
 mod alarm;
 mod endings;
@@ -522,7 +522,7 @@ impl Follower {
             forecast(run, now);
             // The operator tells EMQX at once, if it does at all.
             let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
-            if asked.is_some_and(|asked| seconds_between(asked, now) >= judge::STOP_SECONDS)
+            if asked.is_some_and(|asked| seconds_between(asked, now) >= verdict::STOP_SECONDS)
                 && !run.told_deleting
             {
                 run.told_deleting = true;

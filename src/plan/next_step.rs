@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::membership::{Membership, lasting};
-use super::picture::NodeRow;
-use super::rebalance::follow::Run;
+use super::snapshot::NodeRow;
+use super::rebalance::tracker::Run;
 use super::rebalance::goal::Goals;
 use super::rebalance::words::short;
 use crate::model::human::{count, duration, plural, seconds_between};

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::plan::quiet::Quiet;
 use crate::plan::rebalance::forecast::Participant;
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::waiting;
@@ -224,8 +224,8 @@ impl Run {
 
     /// Of what donors lost, the share that arrived on recipients; `None` before anything was evicted.
     pub fn landing_ratio(&self) -> Option<f64> {
-        let gone = judge::gone(self.start.as_ref(), &self.counts, self.donors())?;
-        let arrived = judge::arrived(self.start.as_ref(), &self.counts, self.recipients())?;
+        let gone = verdict::gone(self.start.as_ref(), &self.counts, self.donors())?;
+        let arrived = verdict::arrived(self.start.as_ref(), &self.counts, self.recipients())?;
         (gone > 0).then(|| arrived as f64 / gone as f64)
     }
 
@@ -262,7 +262,7 @@ impl Run {
                 .filter(|_| self.ended.is_none())
                 .map(|entry| entry.stage.phase().to_owned()),
             nodes,
-            moved_connections: judge::arrived(self.start.as_ref(), &self.counts, self.recipients())
+            moved_connections: verdict::arrived(self.start.as_ref(), &self.counts, self.recipients())
                 .filter(|_| self.entry.is_some()),
             percent: self.work_percent(),
             eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),

@@ -124,7 +124,7 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::mk;
+    use super::super::fixtures;
     use super::*;
     use crate::model::{News, Node, Object, Owner, Set};
 
@@ -135,14 +135,14 @@ mod tests {
 
     #[test]
     fn the_object_is_used_where_an_operator_takes_it() {
-        let emqx = mk::instance(ApiVersion::V2beta1);
+        let emqx = fixtures::instance(ApiVersion::V2beta1);
         let (backend, _) = backend(Asked::Auto, &served(OperatorLine::Two2, true), &emqx).expect("a backend");
         assert_eq!(backend, Backend::Rebalance);
     }
 
     #[test]
     fn without_the_kind_emqx_is_driven_and_the_object_is_an_error() {
-        let emqx = mk::instance(ApiVersion::V3beta1);
+        let emqx = fixtures::instance(ApiVersion::V3beta1);
         let served = served(OperatorLine::Three, false);
         let (driven, why) = backend(Asked::Auto, &served, &emqx).expect("a backend");
         assert_eq!((driven, why.as_str()), (Backend::Emqx, "operator 3.x has no Rebalance kind"));
@@ -152,18 +152,18 @@ mod tests {
 
     #[test]
     fn an_old_enterprise_object_under_a_new_operator_has_nobody_behind_it() {
-        let old = mk::instance(ApiVersion::V1beta4);
+        let old = fixtures::instance(ApiVersion::V1beta4);
         let (driven, _) = backend(Asked::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
         assert_eq!(driven, Backend::Emqx);
     }
 
     #[test]
     fn in_an_upgrade_emqx_is_asked_through_a_new_pod_as_soon_as_emqx_lists_it() {
-        let mut emqx = mk::instance(ApiVersion::V2beta1);
+        let mut emqx = fixtures::instance(ApiVersion::V2beta1);
         (emqx.core_revisions.current, emqx.core_revisions.update) = (Some("a".into()), Some("b".into()));
         let world = |running: bool| {
             let mut world = World::new();
-            world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(emqx.clone())))));
+            world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(emqx.clone())))));
             for revision in ["a", "b"] {
                 let set = Set {
                     namespace: "mq".into(),
@@ -174,8 +174,8 @@ mod tests {
                     revision: Some(revision.into()),
                     ..Set::default()
                 };
-                world.apply(mk::fact(0, News::Is(Object::Set(Box::new(set)))));
-                world.apply(mk::is_pod(mk::pod(&format!("emqx-core-{revision}-0"), |pod| {
+                world.apply(fixtures::fact(0, News::Is(Object::Set(Box::new(set)))));
+                world.apply(fixtures::is_pod(fixtures::pod(&format!("emqx-core-{revision}-0"), |pod| {
                     pod.containers_ready = true;
                     pod.owner = Some(Owner {
                         kind: "StatefulSet".into(),
@@ -190,7 +190,7 @@ mod tests {
                 ..Node::default()
             };
             let nodes = if running { vec![node("a"), node("b")] } else { vec![node("a")] };
-            world.apply(mk::fact(1, News::Nodes(nodes)));
+            world.apply(fixtures::fact(1, News::Nodes(nodes)));
             world
         };
         let before = target(&world(false), &emqx);
@@ -206,11 +206,11 @@ mod tests {
 
     #[test]
     fn ready_cores_come_first_and_replicants_never() {
-        let emqx = mk::instance(ApiVersion::V2);
+        let emqx = fixtures::instance(ApiVersion::V2);
         let mut world = World::new();
-        world.apply(mk::is_pod(mk::pod("core-0", |pod| pod.containers_ready = false)));
-        world.apply(mk::is_pod(mk::pod("core-1", |pod| pod.containers_ready = true)));
-        world.apply(mk::is_pod(mk::pod("repl-0", |pod| pod.role = Some(Role::Replicant))));
+        world.apply(fixtures::is_pod(fixtures::pod("core-0", |pod| pod.containers_ready = false)));
+        world.apply(fixtures::is_pod(fixtures::pod("core-1", |pod| pod.containers_ready = true)));
+        world.apply(fixtures::is_pod(fixtures::pod("repl-0", |pod| pod.role = Some(Role::Replicant))));
         let names: Vec<String> =
             target(&world, &emqx).pods.iter().map(|pod| pod.as_str().to_owned()).collect();
         assert_eq!(names, ["core-1", "core-0"]);

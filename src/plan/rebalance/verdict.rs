@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::follow::LostNode;
+use super::tracker::LostNode;
 use super::forecast::{Participant, Return, forecast, holding, thresholds};
 use super::progress::Counts;
 use super::record::PlanRecord;
@@ -583,7 +583,7 @@ pub fn stopped(
 mod tests {
     use super::*;
     use crate::model::{News, Object, RecordedVerdict};
-    use crate::plan::mk;
+    use crate::plan::fixtures;
 
     fn counts(of: &[u64]) -> Counts {
         Counts(
@@ -778,40 +778,40 @@ mod tests {
 
     #[test]
     fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
-        let News::Is(Object::Rebalance(mut object)) = mk::rebalance("r", Phase::Failed, |it| {
+        let News::Is(Object::Rebalance(mut object)) = fixtures::rebalance("r", Phase::Failed, |it| {
             it.processed = true;
-            it.failed = Some(mk::at(30));
+            it.failed = Some(fixtures::at(30));
         })
         .news
         else {
             panic!("a Rebalance")
         };
         let later = Afterwards { began: true, ..Afterwards::default() };
-        assert_eq!(past(&object, None, mk::at(9000), &later).0, Verdict::Unknown);
+        assert_eq!(past(&object, None, fixtures::at(9000), &later).0, Verdict::Unknown);
         object.recorded = Some(RecordedVerdict {
             uid: object.uid.clone(),
             verdict: Verdict::ClientsMissing,
             message: "300 of 10,000 clients are missing".to_owned(),
-            started: Some(mk::at(0)),
-            ended: mk::at(98),
+            started: Some(fixtures::at(0)),
+            ended: fixtures::at(98),
             connections: (Some(10_000), Some(9700)),
             sessions: (None, None),
             by: "kubectl-emqx".to_owned(),
         });
         let told = (Verdict::ClientsMissing, "300 of 10,000 clients are missing".to_owned(), Some(98));
-        assert_eq!(past(&object, None, mk::at(9000), &later), told);
-        assert_eq!(past(&object, Some(&Counts::default()), mk::at(9000), &later), told);
+        assert_eq!(past(&object, None, fixtures::at(9000), &later), told);
+        assert_eq!(past(&object, Some(&Counts::default()), fixtures::at(9000), &later), told);
     }
 
     #[test]
     fn a_past_one_is_told_without_a_duration_that_nobody_saw() {
         let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
         let plan = forecast(None, &before, &strategy(), Return::default());
-        let record = PlanRecord::of(&plan, mk::at(0)).text();
-        let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Failed, |it| {
+        let record = PlanRecord::of(&plan, fixtures::at(0)).text();
+        let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Failed, |it| {
             it.processed = true;
             it.plan = Some(record);
-            it.failed = Some(mk::at(30));
+            it.failed = Some(fixtures::at(30));
         })
         .news
         else {
@@ -824,26 +824,26 @@ mod tests {
                 .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
                 .collect(),
         );
-        let (verdict, reason, duration) = past(&object, Some(&now), mk::at(200), &Afterwards::default());
+        let (verdict, reason, duration) = past(&object, Some(&now), fixtures::at(200), &Afterwards::default());
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
         assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
         // The counts of now are those of its end for two minutes, and if nothing began since.
-        assert_eq!(past(&object, Some(&now), mk::at(198 + 121), &Afterwards::default()).0, Verdict::Unknown);
+        assert_eq!(past(&object, Some(&now), fixtures::at(198 + 121), &Afterwards::default()).0, Verdict::Unknown);
         let (verdict, reason, _) =
-            past(&object, Some(&now), mk::at(200), &Afterwards { began: true, ..Afterwards::default() });
+            past(&object, Some(&now), fixtures::at(200), &Afterwards { began: true, ..Afterwards::default() });
         assert_eq!(verdict, Verdict::Unknown);
         assert!(reason.starts_with("not followed: something else began since"), "{reason}");
         // A participant that restarted before the end, or since: the counts of now are not those of the end.
         let restarted = |at: i64| Afterwards {
-            up_since: [(before[1].node.clone(), mk::at(at))].into(),
+            up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
             ..Afterwards::default()
         };
-        let (verdict, reason, _) = past(&object, Some(&now), mk::at(200), &restarted(50));
+        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(200), &restarted(50));
         assert_eq!(verdict, Verdict::NodesLost, "{reason}");
-        let (verdict, reason, _) = past(&object, Some(&now), mk::at(205), &restarted(203));
+        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(205), &restarted(203));
         assert_eq!(verdict, Verdict::Unknown, "{reason}");
         assert!(reason.contains("restarted at"), "{reason}");
-        assert_eq!(past(&object, Some(&now), mk::at(200), &restarted(-900)).0, Verdict::Balanced);
+        assert_eq!(past(&object, Some(&now), fixtures::at(200), &restarted(-900)).0, Verdict::Balanced);
     }
 
     #[test]
@@ -852,11 +852,11 @@ mod tests {
         let forged = Strategy { abs_conn_threshold: 1_000_000, ..strategy() };
         let mut plan = forecast(None, &before, &strategy(), Return::default());
         plan.strategy = forged;
-        let record = PlanRecord::of(&plan, mk::at(0)).text();
-        let News::Is(Object::Rebalance(object)) = mk::rebalance("r", Phase::Completed, |it| {
+        let record = PlanRecord::of(&plan, fixtures::at(0)).text();
+        let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
             it.processed = true;
             it.plan = Some(record);
-            it.completed = Some(mk::at(100));
+            it.completed = Some(fixtures::at(100));
         })
         .news
         else {
@@ -866,7 +866,7 @@ mod tests {
         let counts =
             before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
         let (verdict, reason, _) =
-            past(&object, Some(&Counts(counts.collect())), mk::at(110), &Afterwards::default());
+            past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &Afterwards::default());
         assert_ne!(verdict, Verdict::Balanced, "{reason}");
     }
 }

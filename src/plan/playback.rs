@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evacuation::follow::Emptied;
 use super::purges::Purges;
-use super::rebalance::follow::{Follower, Run};
+use super::rebalance::tracker::{Follower, Run};
 use super::upgrade::follow::Upgrades;
 use super::upgrade::run::Run as Upgrade;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::rebalance::judge::{self, Afterwards, Ending};
+use crate::plan::rebalance::verdict::{self, Afterwards, Ending};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::waiting;
 use crate::plan::rebalance::words::utc;
@@ -58,7 +58,7 @@ pub(super) fn stopped(run: &Run, now: Timestamp) -> Option<String> {
     }
     // It ended at some time after it was last seen: EMQX may not have been heard meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
-        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= judge::STOP_SECONDS
+        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= verdict::STOP_SECONDS
     });
     near.then(|| "the deletion of its object".to_owned())
 }
@@ -81,7 +81,7 @@ pub(super) fn cause_seen(run: &Run, now: Timestamp) -> bool {
     let fresh = run.ended.is_some_and(|ended| counted(run, ended));
     !run.losses.lost.is_empty()
         || stopped(run, now).is_some()
-        || (last && fresh && run.strategy.is_some() && judge::reached(&ending(run, now)) == Some(true))
+        || (last && fresh && run.strategy.is_some() && verdict::reached(&ending(run, now)) == Some(true))
 }
 
 fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
@@ -117,16 +117,16 @@ pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
     if run.overtaken
         && ending.lost.is_empty()
         && ending.stopped.is_none()
-        && judge::missing(run.start.as_ref(), &run.at_end)
+        && verdict::missing(run.start.as_ref(), &run.at_end)
     {
-        let lost = judge::lost(run.start.as_ref(), &run.at_end).unwrap_or(0);
+        let lost = verdict::lost(run.start.as_ref(), &run.at_end).unwrap_or(0);
         let reason = format!(
             "it ended, and {} had not come back when something else began on the cluster",
             plural(lost, "client")
         );
         return (Verdict::Unknown, reason);
     }
-    judge::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
+    verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
 }
 
 /// The end of the silence in which it ended, if EMQX was not heard then.
@@ -162,11 +162,11 @@ pub(super) fn unconfirmed(run: &Run, now: Timestamp) -> Option<(Verdict, String)
 /// What is said of one that is over in EMQX when nobody listens any longer, before its clients had the time to come back.
 pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
-    let early = since < judge::RETURN_SECONDS
+    let early = since < verdict::RETURN_SECONDS
         && run.losses.lost.is_empty()
         && !run.overtaken
-        && judge::missing(run.start.as_ref(), &run.counts);
-    early.then(|| (Verdict::Unknown, judge::not_back(judge::lost(run.start.as_ref(), &run.counts), since)))
+        && verdict::missing(run.start.as_ref(), &run.counts);
+    early.then(|| (Verdict::Unknown, verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since)))
 }
 
 /// What is said of one whose entry was never seen when nobody listens any longer.
@@ -201,9 +201,9 @@ pub(super) fn word(
         if !run.confirmed {
             return None;
         }
-        let missing = judge::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
+        let missing = verdict::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
         let open = missing || !counted(run, ended) || late_counts(run, ended);
-        if open && run.losses.lost.is_empty() && since < judge::RETURN_SECONDS {
+        if open && run.losses.lost.is_empty() && since < verdict::RETURN_SECONDS {
             return None;
         }
         let verdict = conclude(run, now);
@@ -214,7 +214,7 @@ pub(super) fn word(
                 .object
                 .as_ref()
                 .is_some_and(|object| !run.object_gone && object.phase == Phase::Processing);
-        let early = since < if stopping { judge::STOP_SECONDS } else { LANDING_SECONDS };
+        let early = since < if stopping { verdict::STOP_SECONDS } else { LANDING_SECONDS };
         return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
     }
     if run.entry.is_some() {
@@ -229,7 +229,7 @@ pub(super) fn word(
     }
     let object = run.object.as_ref()?;
     if object.phase == Phase::Failed && !object.processed {
-        return Some(judge::never_started(
+        return Some(verdict::never_started(
             object.failure.as_deref(),
             &object.strategy,
             Some(&run.before).filter(|before| !before.is_empty()).map(Vec::as_slice),
@@ -268,7 +268,7 @@ fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp)
         return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
     let afterwards = Afterwards::of(world, object);
-    let (verdict, reason, _) = judge::past(object, Some(&run.counts), now, &afterwards);
+    let (verdict, reason, _) = verdict::past(object, Some(&run.counts), now, &afterwards);
     if verdict == Verdict::Unknown {
         let reason = format!("EMQX does not run it, and was not seen to: {reason}");
         return (verdict, reason);

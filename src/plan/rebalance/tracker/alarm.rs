@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::run::Run;
 use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
-use crate::plan::rebalance::judge;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::words;
 
@@ -85,8 +85,8 @@ pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut
 fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
     let counted = run.counted?;
     let begun = eviction_began(run, counted);
-    let gone = judge::gone(run.start.as_ref(), &run.counts, run.donors());
-    let arrived = judge::arrived(run.start.as_ref(), &run.counts, run.recipients());
+    let gone = verdict::gone(run.start.as_ref(), &run.counts, run.donors());
+    let arrived = verdict::arrived(run.start.as_ref(), &run.counts, run.recipients());
     let first = run.alarms.moved.is_empty();
     if let (Some(gone), Some(arrived)) = (gone, arrived) {
         remember(&mut run.alarms.moved, counted, gone, arrived);
@@ -180,19 +180,19 @@ fn unready<'w>(run: &Run, node: &NodeName, world: &'w World) -> Option<&'w Pod> 
 #[cfg(test)]
 mod tests {
     use crate::model::{ApiVersion, Event, News, Object, World};
-    use crate::plan::mk;
-    use crate::plan::rebalance::follow::{Alarm, Follower};
+    use crate::plan::fixtures;
+    use crate::plan::rebalance::tracker::{Alarm, Follower};
 
     /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
     fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {
         let (mut world, mut follower, mut events) = (World::new(), Follower::new(None), Vec::new());
-        let instance = mk::instance(ApiVersion::V2beta1);
-        world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        let instance = fixtures::instance(ApiVersion::V2beta1);
+        world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(instance)))));
         for (number, (at, counts)) in counts.iter().enumerate() {
             let stage = if number == 0 { "wait_health_check" } else { "evicting_conns" };
-            world.apply(mk::fact(*at, News::Nodes(mk::nodes(counts))));
-            world.apply(mk::fact(*at, News::Load(mk::load(stage))));
-            events.extend(follower.observe(&world, mk::at(*at)));
+            world.apply(fixtures::fact(*at, News::Nodes(fixtures::nodes(counts))));
+            world.apply(fixtures::fact(*at, News::Load(fixtures::load(stage))));
+            events.extend(follower.observe(&world, fixtures::at(*at)));
         }
         (follower.running().and_then(|run| run.alarm()).cloned(), events)
     }
@@ -219,16 +219,16 @@ mod tests {
     #[test]
     fn a_node_that_does_not_report_its_clients_is_no_loss_of_them() {
         let (mut world, mut follower) = (World::new(), Follower::new(None));
-        let instance = mk::instance(ApiVersion::V2beta1);
-        world.apply(mk::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        let instance = fixtures::instance(ApiVersion::V2beta1);
+        world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(instance)))));
         for at in 0..100 {
-            let mut nodes = mk::nodes(&[3333, 3333, 3334, 0]);
+            let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
             if at > 0 {
                 nodes[0].connections = None;
             }
-            world.apply(mk::fact(at, News::Nodes(nodes)));
-            world.apply(mk::fact(at, News::Load(mk::load("wait_health_check"))));
-            follower.observe(&world, mk::at(at));
+            world.apply(fixtures::fact(at, News::Nodes(nodes)));
+            world.apply(fixtures::fact(at, News::Load(fixtures::load("wait_health_check"))));
+            follower.observe(&world, fixtures::at(at));
             assert_eq!(follower.running().and_then(|run| run.alarm().cloned()), None, "at {at}");
         }
     }
