@@ -21,7 +21,7 @@ use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::replay::{Recorder, Recording};
-use crate::seam::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
+use crate::ports::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
 use emqx_sim as sim;
 use user_files as files;
 
@@ -121,7 +121,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let recordings = screen::Recordings::of(&view.follow)?;
             let hands = hands(&global, printer, Some(recordings.clone())).await?;
             if view.follow.inline || !screen::fits(&hands.printer) {
-                return commands::lines::run(&hands, &view.selection, &view.follow).await;
+                return commands::watch_plain::run(&hands, &view.selection, &view.follow).await;
             }
             let looked = screen::looked(&hands, &view.selection).await?;
             screen::live(&hands, looked, &view.follow, Strategy::default(), recordings).await
@@ -212,20 +212,20 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             global.emqx = EmqxAccess::default();
             let outcome = match (image, screen::fits(&printer)) {
                 (Some(image), true) => {
-                    let apply = Upgrade::Apply(commands::tour::upgrade(&image));
+                    let apply = Upgrade::Apply(commands::demo::upgrade(&image));
                     Box::pin(upgrade::run(&global, printer, apply)).await
                 }
                 (Some(image), false) => {
                     let hands = hands(&global, printer, None).await?;
-                    Box::pin(commands::tour::upgraded(&hands, &image)).await
+                    Box::pin(commands::demo::upgraded(&hands, &image)).await
                 }
                 (None, true) => {
                     let hands = hands(&global, printer, None).await?;
-                    screen::demo(&hands, commands::tour::documented()).await
+                    screen::demo(&hands, commands::demo::documented()).await
                 }
                 (None, false) => {
                     let hands = hands(&global, printer, None).await?;
-                    Box::pin(commands::tour::run(&hands)).await
+                    Box::pin(commands::demo::run(&hands)).await
                 }
             };
             running.shutdown().await;

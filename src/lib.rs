@@ -24,6 +24,6 @@ pub mod model;
 pub mod output;
 pub mod plan;
 pub mod replay;
-pub mod seam;
+pub mod ports;
 pub mod tls;
 pub mod tui;

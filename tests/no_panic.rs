@@ -18,7 +18,7 @@ use kubectl_emqx::model::jsonpath::Template;
 use kubectl_emqx::model::{OperatorLine, World};
 use kubectl_emqx::output::{Printer, Terminal};
 use kubectl_emqx::replay::Recording;
-use kubectl_emqx::seam::Translate as _;
+use kubectl_emqx::ports::Translate as _;
 use kubectl_emqx::{cli, commands, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};

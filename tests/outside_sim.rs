@@ -11,7 +11,7 @@ use kubectl_emqx::model::{
     ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
     StopMark, Strategy, TOUCHED_ANNOTATION, Target, World,
 };
-use kubectl_emqx::seam::{
+use kubectl_emqx::ports::{
     Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, Right, Scope, Want,
 };
 use serde_json::json;
@@ -247,7 +247,7 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
 
 /// Applies facts until something holds, for at most 20 real seconds.
 async fn until(
-    stream: &mut kubectl_emqx::seam::FactStream,
+    stream: &mut kubectl_emqx::ports::FactStream,
     world: &mut World,
     what: &str,
     mut holds: impl FnMut(&World) -> bool,

@@ -8,11 +8,11 @@ use kubectl_emqx::commands::replay::Teller;
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Part, Verdict, World};
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::upgrade::ask::{Ask, Manner, Settled, Wanted, Way};
+use kubectl_emqx::plan::upgrade::target::{Ask, Manner, Settled, Wanted, Way};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast, turn_back};
 use kubectl_emqx::plan::upgrade::guard::{self, Act, Means};
 use kubectl_emqx::replay::Recording;
-use kubectl_emqx::seam::Translate;
+use kubectl_emqx::ports::Translate;
 use kubectl_emqx::{emqx, k8s};
 use serde_json::Value;
 

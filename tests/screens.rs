@@ -576,7 +576,7 @@ fn a_recording_is_played_back_and_forth() {
     let lines = std::rc::Rc::new(lines);
     let open = std::rc::Rc::new(move || {
         let lines: Vec<_> = lines.as_ref().clone();
-        Ok(Box::new(lines.into_iter().map(Ok)) as kubectl_emqx::tui::hands::Lines)
+        Ok(Box::new(lines.into_iter().map(Ok)) as kubectl_emqx::tui::context::Lines)
     });
     let mut player = Player::new(open, begin, 10.0).expect("it opens");
     player.advance(&mut bench.state, 5.55);

@@ -15,7 +15,7 @@ use kubectl_emqx::model::{
     ApiPort, EmqxUrl, Fact, InstanceId, InstanceKind, Link, News, NodeName, PodName, Source, Strategy,
     Target, World,
 };
-use kubectl_emqx::seam::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Later, Tunnel};
+use kubectl_emqx::ports::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Later, Tunnel};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -302,7 +302,7 @@ async fn a_follow_tells_a_loss_and_heals() {
             .await;
     let (broker, _) = broker(&[("a", port)]);
     let mut stream = broker.follow(Duration::from_millis(60));
-    let next = async |stream: &mut kubectl_emqx::seam::FactStream| {
+    let next = async |stream: &mut kubectl_emqx::ports::FactStream| {
         tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("soon").expect("it goes on")
     };
     assert!(matches!(next(&mut stream).await.news, News::Nodes(_)));

@@ -9,7 +9,7 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, News, ObjectKind, OperatorLine, Source, World};
 use kubectl_emqx::plan::rebalance::manifest;
-use kubectl_emqx::seam::{Credentials, DryRun, Kubernetes, Scope, Want};
+use kubectl_emqx::ports::{Credentials, DryRun, Kubernetes, Scope, Want};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -129,7 +129,7 @@ fn everything() -> Scope {
 
 #[tokio::test]
 async fn the_dates_of_answers_set_the_clock() {
-    use kubectl_emqx::seam::Clock;
+    use kubectl_emqx::ports::Clock;
     let cluster = serve(|_, _| None).await;
     let served = cluster.served().await.expect("it is served");
     assert_eq!((served.operator, served.kubernetes.as_deref()), (OperatorLine::Two2, Some("v1.33.0")));

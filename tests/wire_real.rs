@@ -22,7 +22,7 @@ use kubectl_emqx::model::{
     ApiPort, InstanceId, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
     StopMark, TOUCHED_ANNOTATION, Target, World,
 };
-use kubectl_emqx::seam::{
+use kubectl_emqx::ports::{
     Broker, Brokers, Clock, Deletion, DryRun, FactStream, Kubernetes, Right, Scope, Want,
 };
 use serde_json::{Value, json};

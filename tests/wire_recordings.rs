@@ -10,8 +10,8 @@ use kubectl_emqx::model::{
     ApiVersion, Fact, InstanceId, InstanceKind, News, Node, Object, Phase, PodName, Stage, World,
 };
 use kubectl_emqx::replay::{Recorder, Recording};
-use kubectl_emqx::seam::Moment;
-use kubectl_emqx::seam::{Clock, Tap, Translate};
+use kubectl_emqx::ports::Moment;
+use kubectl_emqx::ports::{Clock, Tap, Translate};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
 
@@ -358,7 +358,7 @@ fn problems_name_the_line_and_do_not_end_the_recording() {
 #[allow(clippy::disallowed_methods, reason = "a test looks at the file")]
 fn the_same_answer_again_leaves_no_more_than_its_time() {
     use kubectl_emqx::replay::Recorder;
-    use kubectl_emqx::seam::Tap;
+    use kubectl_emqx::ports::Tap;
     let file = std::env::temp_dir().join(format!("kubectl-emqx-again-{}.jsonl", std::process::id()));
     let recorder = Recorder::create(&file).expect("it is new");
     let at = |seconds: i64| jiff::Timestamp::from_second(1_800_000_000 + seconds).expect("a time");

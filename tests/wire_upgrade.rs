@@ -20,8 +20,8 @@ use control_plane::{ControlPlane, Line, Options};
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Instance, World};
-use kubectl_emqx::plan::upgrade::ask::{Ask, Settled, Wanted, Way};
-use kubectl_emqx::seam::{Kubernetes, Scope, Want};
+use kubectl_emqx::plan::upgrade::target::{Ask, Settled, Wanted, Way};
+use kubectl_emqx::ports::{Kubernetes, Scope, Want};
 use serde_json::{Value, json};
 
 /// As the admin, or with a user's rights.

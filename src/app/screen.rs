@@ -21,7 +21,7 @@ use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::Asked;
 use crate::plan::playback::Told;
 use crate::replay::{Recorder, Recording};
-use crate::seam::{Later, Right, Scope, Tap, Want};
+use crate::ports::{Later, Right, Scope, Tap, Want};
 use crate::tui::{self, Acted, Acts, Live, OpenTape, Opening, Playback, Records, Setup};
 use user_files as files;
 
@@ -52,18 +52,18 @@ pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looke
         |id: Option<InstanceId>, scope| Looked { id, scope, wanted: Vec::new(), judged: false, ours: None };
     let name = match selection {
         Selection::Many(filter) => {
-            return Ok(of(None, commands::gather::wide_scope(hands, filter, Want::ALL)));
+            return Ok(of(None, commands::cluster_view::wide_scope(hands, filter, Want::ALL)));
         }
         Selection::Named(name) => Some(name),
         Selection::Only => None,
     };
     let want = Want { instances: true, ..Want::default() };
-    let world = commands::gather::world(hands, &commands::gather::scope(hands, name, want)).await?;
+    let world = commands::cluster_view::world(hands, &commands::cluster_view::scope(hands, name, want)).await?;
     if name.is_none() && world.ids().len() > 1 {
         let filter = crate::cli::intent::Filter::default();
-        return Ok(of(None, commands::gather::wide_scope(hands, &filter, Want::ALL)));
+        return Ok(of(None, commands::cluster_view::wide_scope(hands, &filter, Want::ALL)));
     }
-    let id = commands::gather::choose(hands, &world, name).await?;
+    let id = commands::cluster_view::choose(hands, &world, name).await?;
     let scope = one(&id);
     Ok(of(Some(id), scope))
 }
@@ -129,7 +129,7 @@ pub(super) async fn live(
         records: recording,
     };
     let interrupt = (hands.interrupt)();
-    let from = tui::hands::From::Live(live);
+    let from = tui::context::From::Live(live);
     let _quiet = Quiet::begin();
     tui::open(Opening { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
 }
@@ -160,7 +160,7 @@ pub(super) async fn recorded(
     let begin = Recording::open(&file, Rc::new(Wire))?.begin();
     let open: OpenTape = Rc::new(move || {
         let recording = Recording::open(&file, Rc::new(Wire))?;
-        let told = |moment: crate::seam::Moment| Told {
+        let told = |moment: crate::ports::Moment| Told {
             t: moment.t,
             at: moment.at,
             change: moment.change,
@@ -183,7 +183,7 @@ pub(super) async fn recorded(
         playback: Some(Playback { begin, paused: false, speed, over: false }),
         now: begin,
     };
-    let from = tui::hands::From::Tape(open);
+    let from = tui::context::From::Tape(open);
     let _quiet = Quiet::begin();
     tui::open(Opening { setup, from, timeout: None, interrupt, judged: false }).await
 }
@@ -341,7 +341,7 @@ impl Acts for Doing {
                     Asked::Rebalance => BackendChoice::Rebalance,
                     Asked::Emqx => BackendChoice::Emqx,
                 },
-                write: commands::tour::write(),
+                write: commands::demo::write(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
@@ -363,7 +363,7 @@ impl Acts for Doing {
             let stop = Stop {
                 operation: Some(operation),
                 backend: BackendChoice::Auto,
-                write: commands::tour::write(),
+                write: commands::demo::write(),
                 skip: Vec::new(),
                 timeout: STOP,
                 output: Output::Text,

@@ -16,7 +16,7 @@ use crate::model::{
     ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, News, Object, PodName, Rebalance, Served,
     Source, Target,
 };
-use crate::seam::{
+use crate::ports::{
     AppliedObject, Brokers, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope,
     driven,
 };
@@ -357,7 +357,7 @@ impl Standalone {
         let Some(cluster) = self.used() else { return true };
         let scope = Scope {
             namespace: Some(cluster.namespace().to_owned()),
-            want: crate::seam::Want { instances: true, ..Default::default() },
+            want: crate::ports::Want { instances: true, ..Default::default() },
             ..Scope::default()
         };
         let _ = self.served().await;

@@ -1,10 +1,10 @@
 //! `rebalance apply`: preflight, plan, prompt, fresh counts, create; then leave, or stay to the verdict.
 
-use super::face::Face;
+use super::follow_output::Face;
 use super::follow::Following;
-use super::gather::{self, Gathered};
+use super::cluster_view::{self, Gathered};
 use super::plan::{Live, Planning, WANT, live};
-use super::{Hands, Outcome, decide, limits};
+use super::{Hands, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
@@ -19,7 +19,7 @@ use crate::plan::rebalance::preflight::{Check, running};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::playback::{Looks, Operations};
-use crate::seam;
+use crate::ports;
 
 /// The Rebalance to create, without its name.
 struct Wanted {
@@ -49,7 +49,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
     }
     let hands = &hands;
     let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
-    Box::pin(gather::ask_twice(hands, std::slice::from_mut(&mut gathered))).await?;
+    Box::pin(cluster_view::ask_twice(hands, std::slice::from_mut(&mut gathered))).await?;
     let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
     let says = |live: &Live| {
         hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
@@ -64,12 +64,12 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
-        decide::confirm(hands, &intent.write, &question(&planned, &gathered.id)).await?;
+        confirmation::confirm(hands, &intent.write, &question(&planned, &gathered.id)).await?;
     }
 
     // Time went by while the user read: counts and competitors are looked at again.
-    gather::refresh_objects(hands, &mut gathered).await?;
-    gather::refresh(hands, &mut gathered).await?;
+    cluster_view::refresh_objects(hands, &mut gathered).await?;
+    cluster_view::refresh(hands, &mut gathered).await?;
     let (mut fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
     let counts = |live: &Live| -> Vec<(NodeName, u64)> {
         live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
@@ -97,13 +97,13 @@ async fn gather_meant(
     name: Option<&InstanceName>,
     written: Option<&Written>,
 ) -> Result<Gathered, Problem> {
-    let Some(written) = written else { return gather::one(hands, name, WANT).await };
-    match gather::one(hands, name, WANT).await {
+    let Some(written) = written else { return cluster_view::one(hands, name, WANT).await };
+    match cluster_view::one(hands, name, WANT).await {
         Err(problem) if problem.exit == Exit::Usage => {
             let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
             let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
             let name = InstanceName { kind, name: written.instance_name.clone() };
-            gather::one(hands, Some(&name), WANT).await
+            cluster_view::one(hands, Some(&name), WANT).await
         }
         other => other,
     }
@@ -166,7 +166,7 @@ fn settled(
 ) -> Result<Option<Exit>, Problem> {
     says(live);
     let plan = &live.plan;
-    decide::decided(
+    confirmation::decided(
         hands,
         &intent.write,
         plan.decision,
@@ -223,7 +223,7 @@ fn done(
 ) {
     let applied =
         Applied { name: name.to_owned(), instance: gathered.id.clone(), backend: Some(backend), plan };
-    decide::done(hands, &intent.then, &applied, note);
+    confirmation::done(hands, &intent.then, &applied, note);
 }
 
 async fn create(
@@ -247,7 +247,7 @@ async fn create(
         manifest::annotate(&mut object, "cli.emqx.io/reason", reason);
     }
     let dry = intent.write.dry_run == DryRun::Server;
-    let how = if dry { seam::DryRun::Server } else { seam::DryRun::No };
+    let how = if dry { ports::DryRun::Server } else { ports::DryRun::No };
     let created = hands.kubernetes.create_rebalance(&object, how).await?;
     for warning in &created.warnings {
         hands.printer.notice(warning);

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::gather::{self, Gathered};
+use super::cluster_view::{self, Gathered};
 use super::removal::{self, WANT, lease, release, run};
-use super::{Hands, Outcome, decide, limits};
+use super::{Hands, Outcome, confirmation, limits};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
@@ -17,7 +17,7 @@ use crate::plan::drain::{Drain, Request, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::Forecast;
 use crate::plan::snapshot::picture;
-use crate::seam::Right;
+use crate::ports::Right;
 
 use task::Draining;
 
@@ -26,7 +26,7 @@ mod undo;
 
 /// `drain`.
 pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
-    let mut all = gather::several(hands, &intent.filter, WANT).await?;
+    let mut all = cluster_view::several(hands, &intent.filter, WANT).await?;
     let placement = placement(hands, intent, &all).await?;
     if intent.undo {
         return undo::run(hands, intent, all, &placement).await;
@@ -55,7 +55,7 @@ pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         others(hands, intent);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.write, &question(intent, &planned)).await?;
+    confirmation::confirm(hands, &intent.write, &question(intent, &planned)).await?;
 
     let ids: BTreeSet<_> = planned.iter().map(|drain| drain.instance.clone()).collect();
     all.retain(|gathered| ids.contains(&gathered.id));
@@ -73,7 +73,7 @@ pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
 /// Nodes, pods, budgets and volumes; an unknown node ends it.
 async fn placement(hands: &Hands, intent: &Intent, all: &[Gathered]) -> Result<Placement, Problem> {
     if let Some(why) =
-        all.first().and_then(|it| gather::unlisted(&it.world, "pods")).and_then(|link| link.why())
+        all.first().and_then(|it| cluster_view::unlisted(&it.world, "pods")).and_then(|link| link.why())
     {
         return Err(Problem::new("cannot drain without knowing the pods", why)
             .hint("kubectl auth can-i list pods; the permissions that a drain needs are in docs/drain.md"));
@@ -98,7 +98,7 @@ async fn placement(hands: &Hands, intent: &Intent, all: &[Gathered]) -> Result<P
 fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Request, Problem> {
     let mut settings: Settings = intent.settings.clone();
     for target in &mut settings.migrate_to {
-        let Some(node) = gather::node(gathered, hands, target.as_str()) else {
+        let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
             let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
             return Err(Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods"));
         };
@@ -146,7 +146,7 @@ async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
 fn refused(hands: &Hands, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
-        decide::decided(hands, &intent.write, drain.decision, &drain.message, &drain.findings, what)?;
+        confirmation::decided(hands, &intent.write, drain.decision, &drain.message, &drain.findings, what)?;
     }
     Ok(())
 }
@@ -179,8 +179,8 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
     let limit = intent.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     for gathered in all.iter_mut() {
-        gather::relist(hands, gathered, WANT).await?;
-        gather::refresh(hands, gathered).await?;
+        cluster_view::relist(hands, gathered, WANT).await?;
+        cluster_view::refresh(hands, gathered).await?;
     }
     let placement = placement(hands, intent, all).await?;
     let mut planned = plans(hands, intent, all, &placement)?;

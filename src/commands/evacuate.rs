@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::face::Face;
-use super::gather::{self, Gathered};
-use super::{Hands, Interrupt, Outcome, decide, limits};
+use super::follow_output::Face;
+use super::cluster_view::{self, Gathered};
+use super::{Hands, Interrupt, Outcome, confirmation, limits};
 use crate::cli::intent::evacuate::{Evacuate, Show, Start, Watch};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verdict};
 use crate::plan::evacuation::checks;
-use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::tracker::Emptied;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
 use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
 use crate::plan::snapshot::picture;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::pace::Pace;
-use crate::seam::{self, Want};
+use crate::plan::upgrade::timing::Pace;
+use crate::ports::{self, Want};
 
 pub mod shown;
 mod stop;
@@ -58,7 +58,7 @@ pub fn name(node: &NodeName) -> String {
 
 /// The cluster that has all of these nodes, and their names in EMQX.
 async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeName>), Problem> {
-    let all = gather::several(hands, &Filter::default(), Want::REBALANCE).await?;
+    let all = cluster_view::several(hands, &Filter::default(), Want::REBALANCE).await?;
     let mut unheard: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
@@ -68,7 +68,7 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
         let mut nodes: Vec<NodeName> = Vec::new();
         let mut missing = None;
         for target in targets {
-            match gather::node(&gathered, hands, target) {
+            match cluster_view::node(&gathered, hands, target) {
                 Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => missing = missing.or(Some(target.clone())),
@@ -113,7 +113,7 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
     planned.judge(limits::before(hands, &intent.limits, expected(&planned)));
     hands.printer.talk_evacuation(&planned);
     let what = format!("will not evacuate {}", labels(&planned, &nodes));
-    decide::decided(
+    confirmation::decided(
         hands,
         &intent.write,
         planned.decision,
@@ -125,11 +125,11 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
         made(hands, intent, &nodes, planned, " (dry run)");
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.write, &question(&planned, &nodes)).await?;
+    confirmation::confirm(hands, &intent.write, &question(&planned, &nodes)).await?;
 
     // Time passed while the user read: counts and other operations are read again.
-    gather::relist(hands, &mut gathered, Want::REBALANCE).await?;
-    gather::refresh(hands, &mut gathered).await?;
+    cluster_view::relist(hands, &mut gathered, Want::REBALANCE).await?;
+    cluster_view::refresh(hands, &mut gathered).await?;
     let mut fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
     fresh.judge(limits::before(hands, &intent.limits, expected(&fresh)));
     let counts = |plan: &EvacuationPlan| -> Vec<(NodeName, u64)> {
@@ -137,9 +137,9 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
     };
     fresh.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
     if fresh.decision != Decision::Go {
-        decide::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
+        confirmation::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
     }
-    let order = seam::Evacuate {
+    let order = ports::Evacuate {
         conn_evict_rate: settings.conn_evict_rate,
         sess_evict_rate: settings.sess_evict_rate,
         wait_takeover: Some(settings.wait_takeover_seconds),
@@ -202,7 +202,7 @@ fn waits(plan: &EvacuationPlan) -> bool {
 fn settings(hands: &Hands, gathered: &Gathered, asked: &Settings) -> Result<Settings, Problem> {
     let mut settings = asked.clone();
     for target in &mut settings.migrate_to {
-        let Some(node) = gather::node(gathered, hands, target.as_str()) else {
+        let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
             return Err(Problem::new(
                 format!("--migrate-to: there is no EMQX node or EMQX pod {target}"),
                 "",
@@ -282,7 +282,7 @@ fn made(hands: &Hands, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan,
 /// `evacuate status`, `evacuate list`.
 async fn show(hands: &Hands, intent: &Show) -> Outcome {
     let found: Vec<(Gathered, Vec<NodeName>)> = if intent.targets.is_empty() {
-        let all = gather::several(hands, &intent.filter, Want::REBALANCE).await?;
+        let all = cluster_view::several(hands, &intent.filter, Want::REBALANCE).await?;
         all.into_iter().map(|it| (it, Vec::new())).collect()
     } else {
         vec![find(hands, &intent.targets).await?]
@@ -397,7 +397,7 @@ async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
 
 /// The cluster in which evacuations run, and the nodes: of several clusters the user has to name the nodes.
 async fn running(hands: &Hands) -> Result<(Gathered, Vec<NodeName>), Problem> {
-    let all = gather::several(hands, &Filter::default(), Want::REBALANCE).await?;
+    let all = cluster_view::several(hands, &Filter::default(), Want::REBALANCE).await?;
     let nodes = |it: &Gathered| -> Vec<NodeName> {
         let entries = it.world.load.iter().flat_map(|load| &load.value.evacuations);
         entries.map(|entry| entry.node.clone()).collect()
@@ -469,7 +469,7 @@ async fn follow(
 ) -> Outcome {
     let names: Vec<String> = nodes.iter().map(name).collect();
     let want = if follow.record.is_some() { Want::ALL } else { Want::REBALANCE };
-    let scope = gather::exact(hands, &gathered.id, want);
+    let scope = cluster_view::exact(hands, &gathered.id, want);
     let mut face = Face::of(hands, follow, data);
     let mut objects = hands.kubernetes.follow(&scope).fuse();
     let mut emqx = gathered.broker.follow(POLL).fuse();
@@ -543,7 +543,7 @@ async fn follow(
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
                     let mut event =
-                        report(hands, EventType::Verdict, first, words::verdict(Verdict::Stopped, &reason));
+                        report(hands, EventType::Verdict, first, messages::verdict(Verdict::Stopped, &reason));
                     event.verdict = Some(Verdict::Stopped);
                     face.event(hands, &event);
                     face.finish();
@@ -592,8 +592,8 @@ async fn follow(
         };
         let mut facts = std::mem::take(&mut heard);
         facts.extend(first);
-        gather::burst(&mut facts, &mut objects);
-        gather::burst(&mut facts, &mut emqx);
+        cluster_view::burst(&mut facts, &mut objects);
+        cluster_view::burst(&mut facts, &mut emqx);
         for fact in facts {
             if let Some(notice) = gathered.world.apply(fact).notice {
                 face.notice(hands, &notice);

@@ -6,9 +6,9 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::face::Face;
-use super::gather::{self, Gathered};
-use super::gone;
+use super::follow_output::Face;
+use super::cluster_view::{self, Gathered};
+use super::deletion;
 use super::upgrade::guard::Guard;
 use super::{Hands, Interrupt, limits};
 use crate::cli::intent::Follow;
@@ -17,11 +17,11 @@ use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdic
 use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
 use crate::plan::rebalance::tracker::{Run, RunKey};
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::target::Settled;
 use crate::plan::upgrade::guard;
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// Interval of EMQX requests, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
@@ -142,8 +142,8 @@ impl Following {
         let Some((object, record)) = run.and_then(|run| run.to_record(hands.clock.now())) else { return };
         let text = record.text();
         let write = async {
-            if !gone::may_touch(hands, object).await {
-                return Err(format!("you may not patch it (needs {})", gone::PATCH));
+            if !deletion::may_touch(hands, object).await {
+                return Err(format!("you may not patch it (needs {})", deletion::PATCH));
             }
             let written = hands.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
             written.map_err(|problem| problem.to_string())
@@ -162,7 +162,7 @@ impl Following {
     }
 
     async fn look(&mut self, hands: &Hands) -> Result<Ended, Problem> {
-        let scope = gather::exact(hands, &self.gathered.id, self.want);
+        let scope = cluster_view::exact(hands, &self.gathered.id, self.want);
         let mut objects = hands.kubernetes.follow(&scope).fuse();
         let mut emqx = self.gathered.broker.follow(POLL).fuse();
         let mut interrupt: Interrupt = (hands.interrupt)();
@@ -289,8 +289,8 @@ impl Following {
             };
             let mut facts = std::mem::take(&mut heard);
             facts.extend(first);
-            gather::burst(&mut facts, &mut objects);
-            gather::burst(&mut facts, &mut emqx);
+            cluster_view::burst(&mut facts, &mut objects);
+            cluster_view::burst(&mut facts, &mut emqx);
             for fact in facts {
                 if let Some(notice) = self.gathered.world.apply(fact).notice {
                     self.face.notice(hands, &notice);
@@ -344,7 +344,7 @@ impl Following {
     /// The last event of an operation that reached a limit, and the problem with which the follow ends.
     fn stopped(&mut self, hands: &Hands, why: &str, stopping: &Stopping) -> Problem {
         let reason = format!("{why}; {}", stopping.sentence());
-        let mut event = self.event(hands, EventType::Verdict, words::verdict(Verdict::Stopped, &reason));
+        let mut event = self.event(hands, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
         event.verdict = Some(Verdict::Stopped);
         event.reason = Some(reason);
         self.face.event(hands, &event);
@@ -406,7 +406,7 @@ fn operation(name: &str) -> Operation {
 
 /// The message for an operation that is still running when the follow ends.
 pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
-    let (why, hint) = words::left(&gathered.world, &gathered.id, name);
+    let (why, hint) = messages::left(&gathered.world, &gathered.id, name);
     Problem::new(what, why).hint(hint)
 }
 

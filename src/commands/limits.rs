@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::gather::{self, Gathered};
-use super::{Hands, evacuate, stop, tour, upgrade};
+use super::cluster_view::{self, Gathered};
+use super::{Hands, evacuate, stop, demo, upgrade};
 use crate::cli::intent::upgrade::Undo;
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, Write};
 use crate::error::{Exit, Problem};
@@ -14,7 +14,7 @@ use crate::model::limits::Limits;
 use crate::output::Printer;
 use crate::plan::finding::Finding;
 use crate::plan::limits::{Forecast, LimitTracker, Stopping, drifted, findings};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// How long a stop may take, by the clock on the wall.
 const STOP: Duration = Duration::from_mins(1);
@@ -44,7 +44,7 @@ pub fn drift(
 }
 
 fn write(why: &str) -> Write {
-    Write { reason: Some(why.to_owned()), ..tour::write() }
+    Write { reason: Some(why.to_owned()), ..demo::write() }
 }
 
 /// What a stop came to.
@@ -148,7 +148,7 @@ pub async fn upgrade(
             .exit(exit));
     }
     let want = Want { instances: true, ..Want::default() };
-    let now = gather::one(&hands, undo.instance.as_ref(), want).await?;
+    let now = cluster_view::one(&hands, undo.instance.as_ref(), want).await?;
     let image = now.instance()?.image.clone().unwrap_or_default();
     let undone = vec![format!("the object has its previous image again ({image})")];
     let kept = vec![format!(
@@ -160,7 +160,7 @@ pub async fn upgrade(
 
 /// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
 async fn paused(hands: &Hands, name: &InstanceName, why: &str) -> Result<Stopped, Problem> {
-    let mut gathered = gather::one(hands, Some(name), Want::ALL).await?;
+    let mut gathered = cluster_view::one(hands, Some(name), Want::ALL).await?;
     let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
     let mut kept = Vec::new();

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::gather::{self, Gathered};
-use super::gone::instance_of;
+use super::cluster_view::{self, Gathered};
+use super::deletion::instance_of;
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
@@ -13,15 +13,15 @@ use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, RebalanceItem, items};
 use crate::plan::playback::{Looks as _, Operations};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// What is looked at.
 const WANT: Want = Want { endpoints: false, ..Want::REBALANCE };
 
 /// `rebalance list`.
 pub async fn run(hands: &Hands, intent: &List) -> Outcome {
-    let (listed, mut gathered) = gather::all(hands, &intent.filter, WANT, None).await?;
-    gather::ask_twice(hands, &mut gathered).await?;
+    let (listed, mut gathered) = cluster_view::all(hands, &intent.filter, WANT, None).await?;
+    cluster_view::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     let mut items: Vec<RebalanceItem> = gathered.iter().flat_map(|it| of(it, now)).collect();
     // Behind a selector an instance may be there and not be listed.
@@ -36,7 +36,7 @@ pub async fn run(hands: &Hands, intent: &List) -> Outcome {
     items.sort_by(|one, other| one.started_time.cmp(&other.started_time).then(one.name.cmp(&other.name)));
     let people = matches!(intent.output, Output::Text | Output::Wide);
     // What may not be listed is not "none": a notice has named the permission that is missing.
-    if !(items.is_empty() && people && gather::unlisted(&listed, "rebalances").is_some()) {
+    if !(items.is_empty() && people && cluster_view::unlisted(&listed, "rebalances").is_some()) {
         hands.printer.rebalances(&items, intent.output, now);
     }
     if intent.bare && intent.output == Output::Text {
@@ -76,7 +76,7 @@ pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, Rebalanc
 }
 
 fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> (Verdict, String) {
-    let unlisted = gather::unlisted(world, id.kind.plural()).and_then(Link::why);
+    let unlisted = cluster_view::unlisted(world, id.kind.plural()).and_then(Link::why);
     let other = InstanceKind::ALL
         .into_iter()
         .find(|kind| *kind != id.kind && world.instance(&InstanceId { kind: *kind, ..id.clone() }).is_some());

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::Hands;
-use super::gather;
+use super::cluster_view;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
 use crate::model::World;
-use crate::seam::{Scope, Want};
+use crate::ports::{Scope, Want};
 
 /// How the name of what runs without an object begins.
 const COORDINATOR: &str = "coordinator/";
@@ -45,7 +45,7 @@ async fn look(hands: &Hands, want: Want) -> Result<World, Problem> {
         want: Want { instances: true, ..want },
         ..Scope::default()
     };
-    gather::world(hands, &scope).await
+    cluster_view::world(hands, &scope).await
 }
 
 /// By their names, or by kind and name where a kind was begun.
@@ -66,7 +66,7 @@ async fn operations(hands: &Hands, word: &str, tell: &dyn Fn(Candidate)) -> Resu
         want: Want { instances: begun || !served, rebalances: true, ..Want::default() },
         ..Scope::default()
     };
-    let world = gather::world(hands, &scope).await?;
+    let world = cluster_view::world(hands, &scope).await?;
     for seen in world.rebalances.values() {
         let phase = seen.value.phase.text().unwrap_or("Pending");
         tell(Candidate::new(&seen.value.name, format!("{}, {phase}", seen.value.instance_name)));

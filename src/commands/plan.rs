@@ -1,6 +1,6 @@
 //! `rebalance plan`: what would happen, and why. Writes nothing.
 
-use super::gather::{self, Gathered};
+use super::cluster_view::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
@@ -12,7 +12,7 @@ use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered
 use crate::plan::rebalance::manifest;
 use crate::plan::rebalance::preflight::{self, Wish};
 use crate::plan::results::Backend;
-use crate::seam::{Right, Want};
+use crate::ports::{Right, Want};
 use emqx_rebalance::eviction::Landing;
 
 /// What a plan needs: events tell how silent the operator is, where its counts are used.
@@ -112,7 +112,7 @@ pub async fn live(hands: &Hands, gathered: &Gathered, planning: Planning<'_>) ->
 fn participants(hands: &Hands, gathered: &Gathered, targets: &[String]) -> Result<Vec<NodeName>, Problem> {
     let mut nodes: Vec<NodeName> = Vec::new();
     for target in targets {
-        let node = gather::node(gathered, hands, target).ok_or_else(|| {
+        let node = cluster_view::node(gathered, hands, target).ok_or_else(|| {
             let why = if gathered.world.nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
             Problem::new(format!("--nodes: {} has no EMQX node or EMQX pod {target}", gathered.id), why)
                 .hint(format!("kubectl emqx nodes {} lists the nodes and their pods", gathered.id.name))
@@ -136,8 +136,8 @@ pub async fn run(hands: &Hands, plan: &Plan) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
-    let mut gathered = gather::one(hands, name.as_ref(), WANT).await?;
-    gather::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
+    let mut gathered = cluster_view::one(hands, name.as_ref(), WANT).await?;
+    cluster_view::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
     let planning = Planning {
         strategy: &plan.strategy,
         back: back(plan),

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::decide::confirm;
-use super::gather;
-use super::gone::{self, GONE_WITHIN};
+use super::confirmation::confirm;
+use super::cluster_view;
+use super::deletion::{self, GONE_WITHIN};
 use super::list;
 use super::{Hands, Outcome};
 use crate::cli::intent::{DryRun, Filter, Output, Prune};
@@ -12,19 +12,19 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{Phase, Rebalance, World};
 use crate::plan::results::RebalanceItem;
-use crate::seam::{self, Want};
+use crate::ports::{self, Want};
 
 /// `rebalance prune`.
 pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     let want = Want { endpoints: false, ..Want::REBALANCE };
-    let (listed, mut gathered) = gather::all(hands, &Filter::default(), want, Some("rebalances")).await?;
-    if let Some(link) = gather::unlisted(&listed, "rebalances") {
+    let (listed, mut gathered) = cluster_view::all(hands, &Filter::default(), want, Some("rebalances")).await?;
+    if let Some(link) = cluster_view::unlisted(&listed, "rebalances") {
         // What may not be listed is not "none".
         let what = format!("cannot prune in namespace {}", hands.namespace);
         let problem = Problem::new(what, link.why().unwrap_or_default());
         return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
     }
-    gather::ask_twice(hands, &mut gathered).await?;
+    cluster_view::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     let mut doomed: Vec<Rebalance> = Vec::new();
     let mut hanging: Vec<Rebalance> = Vec::new();
@@ -65,7 +65,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
     let way = "kubectl emqx rebalance list shows those that are over";
     let names = doomed.iter().map(|object| &object.name);
     if !doomed.is_empty() {
-        gone::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
+        deletion::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
     }
     if dry == DryRun::None {
         for object in &doomed {
@@ -85,7 +85,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         doomed = ready(hands, doomed).await?;
     }
     if dry != DryRun::Client {
-        let how = if dry == DryRun::Server { seam::DryRun::Server } else { seam::DryRun::No };
+        let how = if dry == DryRun::Server { ports::DryRun::Server } else { ports::DryRun::No };
         for object in &doomed {
             hands.kubernetes.delete_rebalance(object, how).await?;
         }
@@ -101,9 +101,9 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
         }
         // One that was deleted before hangs already: it is touched at once.
         let until = if before { Instant::now() } else { until };
-        let here = if dry == DryRun::None { gone::lingers(hands, object, until).await? } else { None };
+        let here = if dry == DryRun::None { deletion::lingers(hands, object, until).await? } else { None };
         let stays = match &here {
-            Some(here) => gone::freed(hands, here, free_until.min(Instant::now() + GONE_WITHIN)).await?,
+            Some(here) => deletion::freed(hands, here, free_until.min(Instant::now() + GONE_WITHIN)).await?,
             None => None,
         };
         if let Some(why) = &stays {
@@ -129,7 +129,7 @@ async fn ready(hands: &Hands, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, 
     let until = Instant::now() + GONE_WITHIN;
     let mut ready = Vec::with_capacity(doomed.len());
     for object in doomed {
-        if object.finalizers.is_empty() || gone::ready(hands, &object, until).await? {
+        if object.finalizers.is_empty() || deletion::ready(hands, &object, until).await? {
             ready.push(object);
         } else {
             hands.printer.talk(&format!(
@@ -143,15 +143,15 @@ async fn ready(hands: &Hands, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, 
 
 /// Why an object whose instance is not listed stays, if it must.
 fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Option<&'static str> {
-    let id = gone::instance_of(object);
-    if gather::unlisted(world, id.kind.plural()).is_some() {
+    let id = deletion::instance_of(object);
+    if cluster_view::unlisted(world, id.kind.plural()).is_some() {
         return Some("whether its EMQX exists is not known: it may still run");
     }
     match object.phase {
         Phase::Completed => None,
         Phase::Failed if !object.processed => None,
         // Its EMQX is deleted, and with it what it ran, unless pods of it are left.
-        Phase::Failed | Phase::Processing if gather::unlisted(world, "pods").is_some() => {
+        Phase::Failed | Phase::Processing if cluster_view::unlisted(world, "pods").is_some() => {
             Some("its EMQX is deleted, but whether pods of it still run is not known")
         }
         Phase::Failed | Phase::Processing => {

@@ -1,24 +1,24 @@
 //! `status` and `nodes`.
 
-use super::gather::{self, Gathered};
+use super::cluster_view::{self, Gathered};
 use super::{Hands, Outcome};
 use crate::cli::intent::{Output, Read, Selection};
 use crate::error::{Exit, Problem};
 use crate::plan::assessment::left_over;
 use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// What `status` looks at: events tell how long the operator has been silent, sets how far an upgrade is.
 const STATUS: Want = Want::ALL;
 
 async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>, bool), Problem> {
     let (mut gathered, many): (Vec<Gathered>, bool) = match &read.selection {
-        Selection::Only => (vec![gather::one(hands, None, want).await?], false),
-        Selection::Named(name) => (vec![gather::one(hands, Some(name), want).await?], false),
-        Selection::Many(filter) => (gather::several(hands, filter, want).await?, true),
+        Selection::Only => (vec![cluster_view::one(hands, None, want).await?], false),
+        Selection::Named(name) => (vec![cluster_view::one(hands, Some(name), want).await?], false),
+        Selection::Many(filter) => (cluster_view::several(hands, filter, want).await?, true),
     };
-    gather::ask_twice(hands, &mut gathered).await?;
+    cluster_view::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
     Ok((gathered.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
 }

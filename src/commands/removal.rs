@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Hands;
-use super::gather::Gathered;
+use super::cluster_view::Gathered;
 use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::operation_state::state_name;
-use crate::seam::{Right, Want};
+use crate::ports::{Right, Want};
 
 mod progress;
 pub(super) mod run;

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use super::Outcome;
-use super::face::{Face, Filtering};
+use super::follow_output::{Face, Filtering};
 use crate::cli::intent::Stream;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
 use crate::plan::playback::{Operations, Tape, Told};
-use crate::seam::Moment;
+use crate::ports::Moment;
 
 /// Tells a recording's operations.
 #[derive(Clone)]

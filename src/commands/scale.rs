@@ -6,10 +6,10 @@ use emqx_rebalance::rules::SESSION_MOVE_MS;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::gather::{self, Gathered};
+use super::cluster_view::{self, Gathered};
 use super::plan::{Planning, live};
 use super::removal::{self, WANT, beat, lease, release, run};
-use super::{Hands, Outcome, decide, limits};
+use super::{Hands, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, Write,
@@ -24,8 +24,8 @@ use crate::plan::limits::Forecast;
 use crate::plan::snapshot::picture;
 use crate::plan::rebalance::forecast::Return;
 use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
-use crate::plan::upgrade::owners::owners;
-use crate::seam::{Right, Want};
+use crate::plan::upgrade::field_owners::owners;
+use crate::ports::{Right, Want};
 
 use task::Scaling;
 
@@ -37,8 +37,8 @@ const READY_SECONDS: u64 = 90;
 
 /// `scale`.
 pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
-    let mut gathered = gather::one(hands, intent.instance.as_ref(), WANT).await?;
-    if let Some(why) = gather::unlisted(&gathered.world, "pods").and_then(|link| link.why()) {
+    let mut gathered = cluster_view::one(hands, intent.instance.as_ref(), WANT).await?;
+    if let Some(why) = cluster_view::unlisted(&gathered.world, "pods").and_then(|link| link.why()) {
         return Err(Problem::new("cannot scale without knowing the pods", why)
             .hint("kubectl auth can-i list pods; the permissions that a scale needs are in docs/scale.md"));
     }
@@ -64,7 +64,7 @@ pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
         dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.write, &question(&scale)).await?;
+    confirmation::confirm(hands, &intent.write, &question(&scale)).await?;
     lease(hands, &gathered, "scale the").await?;
     let outcome = carry_out(hands, intent, &mut gathered, field, to).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -105,7 +105,7 @@ async fn prepare(
 ) -> Result<Scale, Problem> {
     let mut settings: Settings = intent.settings.clone();
     for target in &mut settings.migrate_to {
-        *target = gather::node(gathered, hands, target.as_str()).ok_or_else(|| {
+        *target = cluster_view::node(gathered, hands, target.as_str()).ok_or_else(|| {
             let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
             Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods")
         })?;
@@ -148,7 +148,7 @@ async fn outside(
 
 fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
     let what = format!("will not scale {} to {}", scale.instance, amount(scale.field, scale.to));
-    decide::decided(hands, &intent.write, scale.decision, &scale.message, &scale.findings, what)
+    confirmation::decided(hands, &intent.write, scale.decision, &scale.message, &scale.findings, what)
 }
 
 fn dry_run(hands: &Hands, intent: &Intent, scale: &Scale) {
@@ -181,8 +181,8 @@ async fn carry_out(
 ) -> Result<(Scale, Verdict), Problem> {
     let limit = intent.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
-    gather::relist(hands, gathered, WANT).await?;
-    gather::refresh(hands, gathered).await?;
+    cluster_view::relist(hands, gathered, WANT).await?;
+    cluster_view::refresh(hands, gathered).await?;
     let mut scale = prepare(hands, intent, gathered, field, to).await?;
     if decided(hands, intent, &scale)?.is_some() {
         return Ok((Scale { from: to, ..scale }, Verdict::Done));
@@ -228,8 +228,8 @@ async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Out
     let since = hands.clock.now();
     let mut interrupt = (hands.interrupt)();
     loop {
-        gather::relist(hands, &mut gathered, want).await?;
-        gather::refresh(hands, &mut gathered).await?;
+        cluster_view::relist(hands, &mut gathered, want).await?;
+        cluster_view::refresh(hands, &mut gathered).await?;
         let waited = crate::model::human::seconds_between(since, hands.clock.now());
         if gathered.instance()?.ready() || waited > READY_SECONDS {
             break;

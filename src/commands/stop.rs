@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::decide::confirm;
-use super::gather::{self, Gathered};
-use super::gone::{self, GONE_WITHIN, LOOK};
+use super::confirmation::confirm;
+use super::cluster_view::{self, Gathered};
+use super::deletion::{self, GONE_WITHIN, LOOK};
 use super::watch::{REACH_EMQX, over};
 use super::{Hands, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
@@ -22,9 +22,9 @@ use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 use crate::plan::results::{Backend, Stopped};
-use crate::seam::{self, Deletion, Want};
+use crate::ports::{self, Deletion, Want};
 
 mod target;
 
@@ -184,8 +184,8 @@ impl Stopping<'_> {
     }
 
     async fn look(&mut self) -> Result<(), Problem> {
-        gather::refresh_objects(self.hands, &mut self.gathered).await?;
-        gather::refresh(self.hands, &mut self.gathered).await
+        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh(self.hands, &mut self.gathered).await
     }
 
     async fn stop(&mut self) -> Outcome {
@@ -205,7 +205,7 @@ impl Stopping<'_> {
                 "kubectl emqx rebalance stop {} --backend emqx stops EMQX and leaves the object",
                 self.name
             );
-            gone::allowed(self.hands, &self.gathered.id.namespace, [&self.name], what, way).await?;
+            deletion::allowed(self.hands, &self.gathered.id.namespace, [&self.name], what, way).await?;
         }
         if !waits {
             self.ask_about_marks().await;
@@ -261,7 +261,7 @@ impl Stopping<'_> {
                 self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
             }
             sleep(ASK_AGAIN).await;
-            gather::refresh(self.hands, &mut self.gathered).await?;
+            cluster_view::refresh(self.hands, &mut self.gathered).await?;
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Stopping<'_> {
         }
         self.leave(&object).await?;
         sleep(STARTS_WITHIN).await;
-        gather::refresh(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh(self.hands, &mut self.gathered).await?;
         if self.hears_emqx() {
             let load = self.gathered.world.load.as_ref();
             let entries = load.map(|load| load.value.rebalances.clone()).unwrap_or_default();
@@ -413,7 +413,7 @@ impl Stopping<'_> {
         if ours {
             follower.we_stopped(&self.name);
         }
-        gather::refresh(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh(self.hands, &mut self.gathered).await?;
         follower.observe(&self.gathered.world, self.hands.clock.now());
         let (verdict, reason) = self.judged(&follower, &entry, ours);
         self.say(&label, backend, verdict, reason);
@@ -423,13 +423,13 @@ impl Stopping<'_> {
     /// Reports once, before anything is done, that the object cannot be marked.
     async fn ask_about_marks(&mut self) {
         let Some(object) = self.object().cloned() else { return };
-        self.may_patch = gone::may_touch(self.hands, &object).await;
+        self.may_patch = deletion::may_touch(self.hands, &object).await;
         if !self.may_patch {
             self.hands.printer.notice(&format!(
                 "{} cannot be marked as stopped, nor freed if its delete hangs: you may not patch it (needs {}); who follows \
                  it may report coordinatorLost",
                 self.name,
-                gone::PATCH
+                deletion::PATCH
             ));
         }
     }
@@ -494,7 +494,7 @@ impl Stopping<'_> {
 
     async fn verify_no_entry(&mut self, coordinator: &NodeName) -> Result<(), Problem> {
         loop {
-            gather::refresh(self.hands, &mut self.gathered).await?;
+            cluster_view::refresh(self.hands, &mut self.gathered).await?;
             let conducts = self.coordinators();
             let hears = self.hears_emqx();
             if hears && !conducts.contains(coordinator) {
@@ -585,7 +585,7 @@ impl Stopping<'_> {
         let all = open.len();
         while !open.is_empty() {
             let want = Want { pods: true, endpoints: true, instances: true, ..Want::default() };
-            gather::relist(self.hands, &mut self.gathered, want).await?;
+            cluster_view::relist(self.hands, &mut self.gathered, want).await?;
             let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
             let serves = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
             let known = open.iter().any(|(node, _)| serves(node).is_some());
@@ -611,17 +611,17 @@ impl Stopping<'_> {
             // One that is deleted while EMQX is not Ready hangs until somebody changes it, which we may not.
             if !object.finalizers.is_empty()
                 && !self.may_patch
-                && !gone::ready(self.hands, &object, self.until).await?
+                && !deletion::ready(self.hands, &object, self.until).await?
             {
                 self.proof.push(format!(
                     "the object stays: EMQX is not Ready, so that a delete would hang, and you may not patch it (needs \
                      {}); kubectl emqx rebalance stop {} deletes it later",
-                    gone::PATCH,
+                    deletion::PATCH,
                     self.name
                 ));
                 return Ok(());
             }
-            let deleted = self.hands.kubernetes.delete_rebalance(&object, seam::DryRun::No).await;
+            let deleted = self.hands.kubernetes.delete_rebalance(&object, ports::DryRun::No).await;
             let deleted = deleted.map_err(|problem| {
                 let what = format!("EMQX does not run {} any more, but its object is not deleted", self.name);
                 let hint = format!("kubectl emqx rebalance stop {} again deletes it", self.name);
@@ -638,11 +638,11 @@ impl Stopping<'_> {
     /// Waits until a deleted object is gone; one that hangs is touched once EMQX is Ready.
     async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
         let soon = Instant::now() + if object.deleting.is_none() { GONE_WITHIN } else { Duration::ZERO };
-        let stays = match gone::lingers(self.hands, object, soon).await? {
+        let stays = match deletion::lingers(self.hands, object, soon).await? {
             None => None,
-            Some(here) => gone::freed(self.hands, &here, self.until).await?,
+            Some(here) => deletion::freed(self.hands, &here, self.until).await?,
         };
-        gather::refresh_objects(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
         self.proof.push(match stays {
             None => "the object is deleted".to_owned(),
             Some(why) => format!("the object is terminating: {why}; EMQX does not run it"),
@@ -724,7 +724,7 @@ impl Stopping<'_> {
         self.mark().await;
         self.delete().await?;
         sleep(LOOK_AGAIN.min(self.intent.timeout)).await;
-        gather::refresh_objects(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
         self.proof.push(format!("not verified: whether EMQX stopped ({why})"));
         // The operator ignores a failed stop call. Donors that are led clients again are not evicted any more.

@@ -1,19 +1,19 @@
 //! `rebalance watch`: follow one to its verdict.
 
-use super::face::Face;
+use super::follow_output::Face;
 use super::follow::Following;
-use super::gather::{self, Gathered};
-use super::gone::instance_of;
+use super::cluster_view::{self, Gathered};
+use super::deletion::instance_of;
 use super::{Hands, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
 use crate::plan::assessment::assess;
 use crate::plan::rebalance::ownership;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::status::status;
 use crate::plan::playback::{Looks as _, Operations};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// The hint when EMQX cannot be queried.
 pub const REACH_EMQX: &str =
@@ -30,7 +30,7 @@ pub struct Meant {
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
 pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<Meant, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
-        let gathered = gather::one(hands, name, Want::REBALANCE).await?;
+        let gathered = cluster_view::one(hands, name, Want::REBALANCE).await?;
         let name = super::apply::what_runs(hands, &gathered);
         Ok(Meant { gathered, name })
     };
@@ -76,7 +76,7 @@ fn no_such(hands: &Hands, name: &str) -> Problem {
 
 async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let mut gathered = match gather::one(hands, Some(&exact), Want::REBALANCE).await {
+    let mut gathered = match cluster_view::one(hands, Some(&exact), Want::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may be lost, or the instance deleted: the object can still be judged.
         Err(problem) if problem.exit == Exit::Error => {
@@ -85,7 +85,7 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
                 _ => InstanceKind::Emqx,
             };
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
-            gather::one(hands, Some(&name), Want::REBALANCE).await.map_err(|_| {
+            cluster_view::one(hands, Some(&name), Want::REBALANCE).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
                 Problem::new(
                     format!(
@@ -102,13 +102,13 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
     if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
         // Who may read this one alone is not shown the list.
         let news = News::Is(Object::Rebalance(Box::new(object.clone())));
-        gather::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
+        cluster_view::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
     }
     Ok(Meant { gathered, name: Some(object.name.clone()) })
 }
 
 async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
-    let all = gather::several(hands, &crate::cli::intent::Filter::default(), Want::REBALANCE).await?;
+    let all = cluster_view::several(hands, &crate::cli::intent::Filter::default(), Want::REBALANCE).await?;
     let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
     let unheard = unheard.map(str::to_owned);
     for gathered in all {
@@ -191,7 +191,7 @@ pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     };
     let mut face = Face::of(hands, &intent.follow, true);
     if let Some((verdict, reason)) = over(hands, &gathered, &name) {
-        face.last_word(hands, &name, verdict, &reason, &words::verdict(verdict, &reason), hands.clock.now());
+        face.last_word(hands, &name, verdict, &reason, &messages::verdict(verdict, &reason), hands.clock.now());
         return Ok(verdict.exit());
     }
     let mut operations = Operations::of(&gathered.id);

@@ -19,7 +19,7 @@ use super::reach::{Door, Way};
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::{EmqxUrl, Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
-use crate::seam::{
+use crate::ports::{
     ApiKey, Broker, Clock, Credentials, Evacuate, FactStream, Later, Tap, back_off, driven, jitter,
 };
 

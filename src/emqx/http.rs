@@ -12,7 +12,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
-use crate::seam::{self, ApiKey, host};
+use crate::ports::{self, ApiKey, host};
 
 /// Ten thousand nodes fit in a third of this.
 pub(super) const LARGEST_ANSWER: usize = 16 << 20;
@@ -73,7 +73,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Begins to speak HTTP over these bytes.
     pub(super) async fn over(
-        bytes: Box<dyn seam::Bytes>,
+        bytes: Box<dyn ports::Bytes>,
         host: &str,
         patience: Duration,
     ) -> Result<Self, Lost> {

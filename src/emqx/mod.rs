@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::model::{EmqxUrl, Target};
-use crate::seam::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
+use crate::ports::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
 
 mod client;
 mod explain;

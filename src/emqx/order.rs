@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::model::{NodeName, Strategy};
-use crate::seam::Evacuate;
+use crate::ports::Evacuate;
 
 /// The path under the API's root. EMQX's names hold an `@`: only unreserved characters stand for themselves.
 pub(super) fn path(node: &NodeName, verb: &str) -> String {

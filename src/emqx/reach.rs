@@ -10,7 +10,7 @@ use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
 use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
-use crate::seam::{ApiKey, Bytes, Credentials, Later, Tunnel};
+use crate::ports::{ApiKey, Bytes, Credentials, Later, Tunnel};
 use user_files as files;
 
 /// The way to EMQX.

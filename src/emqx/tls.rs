@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::error::Problem;
-use crate::seam::Bytes;
+use crate::ports::Bytes;
 use crate::tls;
 pub(super) use crate::tls::Trust;
 use user_files as files;

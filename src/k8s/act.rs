@@ -11,7 +11,7 @@ use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
 use crate::model::{Object, ObjectKind, Rebalance};
-use crate::seam::{Created, Deletion, DryRun, Right};
+use crate::ports::{Created, Deletion, DryRun, Right};
 
 /// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
 /// an EMQX.

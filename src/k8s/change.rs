@@ -11,7 +11,7 @@ use crate::error::Problem;
 use crate::model::carried::carried;
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
-use crate::seam::{AppliedObject, DryRun};
+use crate::ports::{AppliedObject, DryRun};
 
 /// The readiness gate by which the operators lead clients to a pod, or away from it.
 const ON_SERVING: &str = "apps.emqx.io/on-serving";

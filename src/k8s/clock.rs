@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::header::{DATE, HeaderMap};
 use jiff::{SignedDuration, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
-use crate::seam::{Clock, host};
+use crate::ports::{Clock, host};
 
 /// The demo's header: `time=<RFC 3339>; speed=<virtual seconds a second>`. A speed of 0 is a clock that stands.
 const DEMO_CLOCK: &str = "x-emqx-demo-clock";

@@ -21,7 +21,7 @@ use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
-use crate::seam::{
+use crate::ports::{
     AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
 };
 

@@ -8,7 +8,7 @@ use super::resource::Resource;
 use super::wire;
 use crate::error::Problem;
 use crate::model::{Fact, Link, News, ObjectKind, OperatorLine, Served};
-use crate::seam::Scope;
+use crate::ports::Scope;
 
 /// Lists that are under way at a time: as many as there are connections since the discovery. One more connection costs a
 /// whole TLS handshake, which takes longer than all these lists one after another.

@@ -7,7 +7,7 @@ use super::explain::Trouble;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{InstanceId, InstanceKind, ObjectKind, Served, Source};
-use crate::seam::Scope;
+use crate::ports::Scope;
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -324,7 +324,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
 mod tests {
     use super::*;
     use crate::model::OperatorLine;
-    use crate::seam::Want;
+    use crate::ports::Want;
 
     fn served() -> Served {
         let kinds = [("emqxes", "v2"), ("emqxes", "v2beta1"), ("rebalances", "v2beta1")];

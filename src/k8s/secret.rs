@@ -7,7 +7,7 @@ use super::Cluster;
 use super::api::encode;
 use crate::error::Problem;
 use crate::model::InstanceId;
-use crate::seam::{ApiKey, Credentials, Later};
+use crate::ports::{ApiKey, Credentials, Later};
 
 const OTHER_WAY: &str = "or give EMQX's address and a key of your own: --emqx-url URL --api-key-file FILE";
 

@@ -15,7 +15,7 @@ use super::Cluster;
 use super::explain::Trouble;
 use crate::error::{Cause, Problem};
 use crate::model::PodName;
-use crate::seam::{Bytes, Later, Tunnel};
+use crate::ports::{Bytes, Later, Tunnel};
 
 /// The upgrade takes milliseconds; a node that is gone would hold it for minutes.
 const PATIENCE: Duration = Duration::from_secs(10);

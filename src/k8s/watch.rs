@@ -26,7 +26,7 @@ use super::explain::Trouble;
 use super::resource::{Resource, wanted};
 use super::{read, wire};
 use crate::model::{Fact, Link, News, OperatorLine, Served, Source};
-use crate::seam::{Clock, FactStream, Scope, back_off, driven, jitter};
+use crate::ports::{Clock, FactStream, Scope, back_off, driven, jitter};
 
 /// Capacity of the channel of facts: one page of a list. Beyond that the feeds wait, and TCP back-pressure stops the server.
 const ROOM: usize = 512;

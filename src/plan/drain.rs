@@ -9,7 +9,7 @@ use super::evacuation::{self, Settings};
 use super::snapshot::Picture;
 pub use super::removal::Step;
 use super::removal::{sizes, steps};
-use super::upgrade::sides::ordinal;
+use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
 use crate::model::human::{count, plural};

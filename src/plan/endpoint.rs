@@ -1,7 +1,7 @@
 //! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
 
 use super::results::Backend;
-use super::upgrade::sides::Sides;
+use super::upgrade::revisions::Sides;
 use crate::error::Problem;
 use crate::model::{
     ApiPort, ApiVersion, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod, PodName, Role, Served,

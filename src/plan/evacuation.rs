@@ -15,7 +15,7 @@ use crate::model::{InstanceId, NodeName, PodName, World};
 pub use crate::model::evacuation::Settings;
 
 pub mod checks;
-pub mod follow;
+pub mod tracker;
 
 /// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::rebalance::words::{short, utc};
+use super::rebalance::messages::{short, utc};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::limits::{Limits, Percent};
 use crate::model::{Load, NodeName, Stage, World};

@@ -6,7 +6,7 @@ use super::membership::{Membership, lasting};
 use super::snapshot::NodeRow;
 use super::rebalance::tracker::Run;
 use super::rebalance::goal::Goals;
-use super::rebalance::words::short;
+use super::rebalance::messages::short;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 

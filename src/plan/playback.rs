@@ -3,10 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::evacuation::follow::Emptied;
+use super::evacuation::tracker::Emptied;
 use super::purges::Purges;
 use super::rebalance::tracker::{Follower, Run};
-use super::upgrade::follow::Upgrades;
+use super::upgrade::tracker::Upgrades;
 use super::upgrade::run::Run as Upgrade;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
 

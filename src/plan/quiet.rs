@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::rebalance::words;
+use super::rebalance::messages;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, Link, Source, World};
 
@@ -62,12 +62,12 @@ pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp
         let message = match run.quiet().silent_since {
             None if silent => {
                 run.quiet().silent_since = Some(answered);
-                words::silent(answered, why)
+                messages::silent(answered, why)
             }
             Some(since) if !silent && answered > since => {
                 run.quiet().silent_since = None;
                 run.answers_again(answered);
-                words::heard_again(since, answered)
+                messages::heard_again(since, answered)
             }
             _ => continue,
         };
@@ -84,7 +84,7 @@ pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestam
         } else if seconds_between(run.quiet().reported, now) >= QUIET_SECONDS {
             run.quiet().reported = now;
             let message = match run.quiet().silent_since {
-                Some(since) => words::silent(since, unreachable(world)),
+                Some(since) => messages::silent(since, unreachable(world)),
                 None => run.standing(world, now),
             };
             events.push(run.event(now, EventType::Progress, message));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::evacuation::counted;
 use super::membership::Membership;
 use super::snapshot::{NodeRow, Picture, picture};
-use super::rebalance::words::short;
+use super::rebalance::messages::short;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, World};

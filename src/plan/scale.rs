@@ -7,7 +7,7 @@ use super::evacuation::{self, Settings, counted};
 use super::snapshot::Picture;
 use super::removal::{Step, steps};
 use super::upgrade::preflight::FieldOwner;
-use super::upgrade::sides::ordinal;
+use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural};

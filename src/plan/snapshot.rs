@@ -61,7 +61,7 @@ impl NodeRow {
     pub fn label(&self) -> &str {
         match (&self.pod, &self.node) {
             (Some(pod), _) => pod.as_str(),
-            (None, Some(node)) => super::rebalance::words::short(node),
+            (None, Some(node)) => super::rebalance::messages::short(node),
             (None, None) => "?",
         }
     }
@@ -406,7 +406,7 @@ pub fn label(world: &World, node: &NodeName) -> String {
         let pod = Pods::of(world, id).find(&known, told).map(|pod| pod.name.clone());
         pod.or_else(|| told?.pod.clone())
     });
-    pod.map_or_else(|| super::rebalance::words::short(node).to_owned(), |pod| pod.as_str().to_owned())
+    pod.map_or_else(|| super::rebalance::messages::short(node).to_owned(), |pod| pod.as_str().to_owned())
 }
 
 /// Who gets new clients, by the Service's endpoints.

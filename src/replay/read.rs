@@ -13,7 +13,7 @@ use serde_json::error::Category;
 
 use crate::error::Problem;
 use crate::model::Fact;
-use crate::seam::{Clock, FactStream, Moment, Translate, driven};
+use crate::ports::{Clock, FactStream, Moment, Translate, driven};
 use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
 /// One line, in whichever of its forms.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
-use crate::seam::Tap;
+use crate::ports::Tap;
 use user_files as files;
 
 /// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so

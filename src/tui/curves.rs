@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::board::{Board, Group, Row};
+use super::view_model::{Board, Group, Row};
 use super::history::{History, Step, Which};
 use crate::model::Part;
 use crate::output::theme::Tone;

@@ -11,11 +11,11 @@ use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 
-use super::hands::Live;
+use super::context::Live;
 use super::state::State;
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, News, Target};
-use crate::seam::{Broker, FactStream};
+use crate::ports::{Broker, FactStream};
 
 /// A fact, and about which cluster EMQX said it.
 pub(super) type From = (Option<InstanceId>, Fact);

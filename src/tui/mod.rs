@@ -9,12 +9,12 @@
 //! May import `model`, `plan`, `seam`, `error` and `output::{theme, names, table}`. What both faces do to a cluster (create,
 //! stop, record) is reached through the traits of [`hands`], which `app` fills.
 
-pub mod board;
+pub mod view_model;
 mod copy;
 pub mod curves;
 mod feed;
 pub mod form;
-pub mod hands;
+pub mod context;
 pub mod history;
 pub mod keys;
 pub mod log;
@@ -23,14 +23,14 @@ pub mod mouse;
 pub mod msg;
 pub mod order;
 pub mod player;
-mod press;
+mod input;
 mod run;
 pub mod state;
 mod terminal;
 pub mod update;
 pub mod view;
 
-pub use hands::{Acts, Live, OpenTape, Opening, Records};
+pub use context::{Acts, Live, OpenTape, Opening, Records};
 pub use msg::{Acted, Done, Effect, Msg, Play};
 pub use run::open;
 pub use state::{Playback, Setup, State};

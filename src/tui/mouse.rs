@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
-use super::board::Line;
+use super::view_model::Line;
 use super::order::SortBy;
 use super::state::{Overlay, Page, State};
 

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hands::{Lines, OpenTape};
+use super::context::{Lines, OpenTape};
 use super::msg::{Msg, Play};
 use super::state::{Route, Setup, State};
 use super::update::update;

@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::feed::{Feed, From as Learned};
-use super::hands::{Acts, From, Opening};
+use super::context::{Acts, From, Opening};
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
 use super::state::State;
@@ -22,7 +22,7 @@ use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::output::theme::Tone;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 
 /// Between two frames that no key asked for.
 const FRAME: Duration = Duration::from_millis(100);
@@ -348,7 +348,7 @@ impl Loop {
             let problem = Problem::new(what, "").exit(exit);
             match (&running, &self.state.open) {
                 (Some(name), Some(id)) => {
-                    let (why, hint) = words::left(&self.state.world, id, name);
+                    let (why, hint) = messages::left(&self.state.world, id, name);
                     Problem { why, ..problem }.hint(hint)
                 }
                 _ => problem,

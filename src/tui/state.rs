@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::board::{Board, Sources};
+use super::view_model::{Board, Sources};
 use super::curves;
 use super::form::Form;
 use super::history::History;
@@ -21,7 +21,7 @@ use crate::model::{
     Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
 };
 use crate::output::theme::{Theme, Tone};
-use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::tracker::Emptied;
 use crate::plan::snapshot::picture;
 use crate::plan::endpoint::{Asked, target};
 use crate::plan::rebalance::tracker::RunKey;

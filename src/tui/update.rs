@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::mouse::mouse;
 use super::msg::{Done, Effect, Msg};
-use super::press::press;
+use super::input::press;
 use super::state::{Cluster, Page, State};
 use crate::error::Problem;
 use crate::model::{Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World};

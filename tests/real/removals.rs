@@ -84,7 +84,7 @@ pub async fn uids(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     use kubectl_emqx::k8s::Cluster;
     use kubectl_emqx::model::PodName;
     use kubectl_emqx::model::drain::Eviction;
-    use kubectl_emqx::seam::Kubernetes as _;
+    use kubectl_emqx::ports::Kubernetes as _;
     let ours = Cluster::of_client(plane.admin_client().await, "the control plane", cluster.namespace());
     let (name, pod) = pods(cluster).await.pop_first().expect("a pod");
     let (namespace, pod_name) = (cluster.namespace(), PodName::from(name.as_str()));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::commands::replay::Teller;
 use kubectl_emqx::model::{Event, EventType, Verdict};
-use kubectl_emqx::seam::Moment;
+use kubectl_emqx::ports::Moment;
 
 use super::tale::{REBALANCES, Tale, UPGRADES, verdicts};
 

@@ -8,7 +8,7 @@ use kubectl_emqx::app::Wire;
 use kubectl_emqx::commands::replay::Teller;
 use kubectl_emqx::model::{Event, Verdict};
 use kubectl_emqx::replay::Recording;
-use kubectl_emqx::seam::Moment;
+use kubectl_emqx::ports::Moment;
 use serde_json::{Value, json};
 
 pub(crate) const REBALANCES: [&str; 3] =

@@ -12,7 +12,7 @@ use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::endpoint::Asked;
 use kubectl_emqx::plan::playback::Told;
 use kubectl_emqx::replay::Recording;
-use kubectl_emqx::seam::Translate;
+use kubectl_emqx::ports::Translate;
 use kubectl_emqx::tui::{Effect, Msg, Playback, Setup, State, update, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

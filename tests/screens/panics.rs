@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use kubectl_emqx::tui::hands::From;
+use kubectl_emqx::tui::context::From;
 use kubectl_emqx::tui::{self, OpenTape, Opening, Playback, Setup};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 

@@ -6,7 +6,7 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, Link, News, NodeName, Object, Source};
 use kubectl_emqx::plan::rebalance::record::PlanRecord;
-use kubectl_emqx::tui::hands::Lines;
+use kubectl_emqx::tui::context::Lines;
 use kubectl_emqx::tui::order::SortBy;
 use kubectl_emqx::tui::player::Player;
 use kubectl_emqx::tui::{Msg, Play, Setup};

@@ -6,7 +6,7 @@ use emqx_sim::Scenario;
 use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
 use kube::api::{Patch, PatchParams};
 use kubectl_emqx::model::{EventType, Verdict};
-use kubectl_emqx::plan::upgrade::ask::Manner;
+use kubectl_emqx::plan::upgrade::target::Manner;
 use serde_json::{Value, json};
 
 use crate::tape::{Stage, messages, moved, verdict};

@@ -19,7 +19,7 @@ use kubectl_emqx::plan::rebalance::preflight::{self, Wish};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::status::{status, status_with};
 use kubectl_emqx::plan::playback::{Operations, Tape, Told};
-use kubectl_emqx::seam::Moment;
+use kubectl_emqx::ports::Moment;
 use kubectl_emqx::tui::{Msg, Playback, Setup, State, update, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -4,10 +4,10 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::model::operation_state::GUARD_KEY;
 use kubectl_emqx::model::{ApiVersion, FIELD_MANAGER};
-use kubectl_emqx::plan::upgrade::ask::{Settled, Way};
+use kubectl_emqx::plan::upgrade::target::{Settled, Way};
 use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full, kustomize, state};
-use kubectl_emqx::plan::upgrade::owners::{left_behind, owners};
-use kubectl_emqx::seam::{DryRun, Kubernetes};
+use kubectl_emqx::plan::upgrade::field_owners::{left_behind, owners};
+use kubectl_emqx::ports::{DryRun, Kubernetes};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;

@@ -2,7 +2,7 @@
 
 use kubectl_emqx::error::{Cause, Exit};
 use kubectl_emqx::model::{InstanceId, InstanceKind};
-use kubectl_emqx::seam::{DryRun, Kubernetes, Right};
+use kubectl_emqx::ports::{DryRun, Kubernetes, Right};
 use serde_json::json;
 
 use crate::control_plane::{ControlPlane, NODE, ON_SERVING};

@@ -114,7 +114,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         Verb::Watch(watch) => commands::watch::run(&hands, &watch).await,
         Verb::Stop(stop) => commands::stop::run(&hands, &stop).await,
         Verb::Status(read) => commands::read::show(&hands, &read).await,
-        Verb::View(view) => commands::lines::run(&hands, &view.selection, &view.follow).await,
+        Verb::View(view) => commands::watch_plain::run(&hands, &view.selection, &view.follow).await,
         Verb::List(list) => commands::list::run(&hands, &list).await,
         Verb::Evacuate(evacuate) => commands::evacuate::run(&hands, &evacuate).await,
         Verb::Drain(drain) => commands::drain::run(&hands, &drain).await,

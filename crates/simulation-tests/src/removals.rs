@@ -10,7 +10,7 @@ use emqx_sim::Scenario;
 use emqx_sim::clock::Clock;
 use emqx_sim::memory;
 use jiff::Timestamp;
-use kubectl_emqx::seam::host::{self, Host};
+use kubectl_emqx::ports::host::{self, Host};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -12,7 +12,7 @@ use emqx_sim::clock::Clock;
 use emqx_sim::emqx::{Emqx, Odd, Question};
 use emqx_sim::memory::{self, InMemory};
 use jiff::Timestamp;
-use kubectl_emqx::seam::host::{self, Host};
+use kubectl_emqx::ports::host::{self, Host};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

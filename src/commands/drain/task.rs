@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::super::Hands;
-use super::super::gather::Gathered;
+use super::super::cluster_view::Gathered;
 use super::super::removal::run::{Manner, Progress, Task};
 use super::unfinished;
 use crate::cli::intent::drain::Drain as Intent;

@@ -3,9 +3,9 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::super::gather::{self, Gathered};
+use super::super::cluster_view::{self, Gathered};
 use super::super::removal::{WANT, beat, lease, release};
-use super::super::{Hands, Outcome, decide};
+use super::super::{Hands, Outcome, confirmation};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
@@ -13,7 +13,7 @@ use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
 use crate::model::{NodeName, Verdict};
 use crate::plan::drain::{Drain, stored};
 use crate::plan::snapshot::picture;
-use crate::seam;
+use crate::ports;
 
 /// For so long EMQX may take to let nodes serve again, without `--timeout`.
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
@@ -58,7 +58,7 @@ pub(super) async fn run(
         return Ok(Exit::Reached);
     }
     let question = format!("Undo the drain of {}?", intent.machines.join(", "));
-    decide::confirm(hands, &intent.write, &question).await?;
+    confirmation::confirm(hands, &intent.write, &question).await?;
     for (place, gathered) in all.iter().enumerate() {
         if let Err(problem) = lease(hands, gathered, "put back").await {
             release(hands, &all[..place]).await;
@@ -90,8 +90,8 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
     let limit = Instant::now() + intent.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
     for gathered in all.iter_mut() {
-        gather::relist(hands, gathered, WANT).await?;
-        gather::refresh(hands, gathered).await?;
+        cluster_view::relist(hands, gathered, WANT).await?;
+        cluster_view::refresh(hands, gathered).await?;
         if gathered.world.load.is_none() {
             return Err(Problem::new(
                 format!("cannot put the nodes of {} back", gathered.id),
@@ -113,13 +113,13 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
                 .exit(Exit::TimedOut));
             }
             sleep(beat(hands)).await;
-            gather::refresh(hands, gathered).await?;
+            cluster_view::refresh(hands, gathered).await?;
         }
         if let Some(state) = state(gathered, intent) {
             results.push(result(hands, gathered, state, &nodes));
         }
         let instance = gathered.instance()?;
-        hands.kubernetes.store_state(instance, DRAIN_KEY, "", seam::DryRun::No).await?;
+        hands.kubernetes.store_state(instance, DRAIN_KEY, "", ports::DryRun::No).await?;
     }
     let mut lines = Vec::new();
     for machine in cordoned {
@@ -131,7 +131,7 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
         for drain in &results {
             let now = hands.clock.now();
             let name = format!("drain/{}", drain.instance.name);
-            let message = crate::plan::rebalance::words::verdict(Verdict::Reverted, &drain.message);
+            let message = crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.message);
             let mut event = crate::model::Event::of(
                 now,
                 crate::model::EventType::Verdict,

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::commands::face::{about, steps};
+use crate::commands::follow_output::{about, steps};
 use crate::model::human::{clock, plural};
 use crate::model::{NodeName, Part, Stage};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineView};
-use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::tracker::Emptied;
 use crate::plan::snapshot::Picture;
 
 /// What it shows of this run: the evacuated node first, then every other node.

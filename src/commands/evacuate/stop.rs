@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::gather::{self, Gathered};
-use super::super::{Hands, Interrupt, Outcome, decide};
+use super::super::cluster_view::{self, Gathered};
+use super::super::{Hands, Interrupt, Outcome, confirmation};
 use super::{find, heard, name, running};
 use crate::cli::intent::evacuate::Stop;
 use crate::cli::intent::{DryRun, Write};
@@ -14,7 +14,7 @@ use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
 use crate::plan::snapshot::{SourceState, picture};
 use crate::plan::results::{Backend, Stopped};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// Between two requests of the verification.
 const LOOK: Duration = Duration::from_millis(250);
@@ -52,7 +52,7 @@ pub(super) async fn run(hands: &Hands, intent: &Stop) -> Outcome {
         return Ok(Exit::Reached);
     }
     let question = format!("Stop the evacuation of {label} of {}?", gathered.id);
-    decide::confirm(hands, &intent.write, &question).await?;
+    confirmation::confirm(hands, &intent.write, &question).await?;
     let mut interrupt: Interrupt = (hands.interrupt)();
     tokio::select! {
         biased;
@@ -119,7 +119,7 @@ async fn gone(
     limit: Duration,
 ) -> Result<(), Problem> {
     loop {
-        gather::refresh(hands, gathered).await?;
+        cluster_view::refresh(hands, gathered).await?;
         let up =
             picture(&gathered.world, &gathered.id, hands.clock.now()).source(Source::Emqx) == SourceState::Ok;
         if up && entry(gathered, node).is_none() {
@@ -197,6 +197,6 @@ async fn serves(
             Some(false) => {}
         }
         sleep(LOOK).await;
-        gather::relist(hands, gathered, Want::REBALANCE).await?;
+        cluster_view::relist(hands, gathered, Want::REBALANCE).await?;
     }
 }

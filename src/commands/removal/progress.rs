@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use super::evacuation;
 use super::run::{BACK_SECONDS, Runner, Task};
 use crate::cli::intent::Stream;
-use crate::commands::gather::Gathered;
+use crate::commands::cluster_view::Gathered;
 use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
 use crate::plan::limits::{Known, Outcome, Stopping};
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::removal::Standing;
 use crate::plan::playback::Looks;
 
@@ -138,7 +138,7 @@ impl<T: Task> Runner<'_, T> {
     pub(super) fn report(&mut self) {
         let words: Vec<&'static str> = self.standings.iter().map(|stands| self.task.word(*stands)).collect();
         for (place, step) in self.task.steps().iter_mut().enumerate() {
-            if let Some(word) = words.get(place) {
+            if let Some(word) = messages.get(place) {
                 step.state = word;
             }
             if let Some((Some(began), Some(ended))) = self.turns.get(place) {
@@ -202,7 +202,7 @@ impl<T: Task> Runner<'_, T> {
             Stopping { kept: stopping.kept.into_iter().chain([stays]).collect(), undone: stopping.undone };
         let reason = format!("{why}; {}", stopping.sentence());
         self.task.report(Verdict::Stopped, &reason);
-        let message = words::verdict(Verdict::Stopped, &reason);
+        let message = messages::verdict(Verdict::Stopped, &reason);
         self.tell(gathered, EventType::Verdict, message, Some(Verdict::Stopped));
         limits::reached(&self.name, why, hint)
     }

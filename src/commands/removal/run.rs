@@ -7,8 +7,8 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::super::face::Filtering;
-use super::super::gather::{self, Gathered};
+use super::super::follow_output::Filtering;
+use super::super::cluster_view::{self, Gathered};
 use super::super::notify::Notifier;
 use super::super::{Hands, Interrupt, limits};
 use super::{WANT, beat, taken};
@@ -21,10 +21,10 @@ use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitTracker;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::removal::{Act, Standing, Step};
 use crate::plan::playback::Operations;
-use crate::seam::{DryRun, Evacuate};
+use crate::ports::{DryRun, Evacuate};
 
 /// How often EMQX is asked, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
@@ -212,7 +212,7 @@ impl<'a, T: Task> Runner<'a, T> {
         self.store(gathered).await?;
         let message = self.task.begins();
         self.tell(gathered, EventType::Created, message, None);
-        let scope = gather::exact(self.hands, &gathered.id, WANT);
+        let scope = cluster_view::exact(self.hands, &gathered.id, WANT);
         let mut objects = self.hands.kubernetes.follow(&scope).fuse();
         let mut emqx = gathered.broker.follow(POLL).fuse();
         let mut interrupt: Interrupt = (self.hands.interrupt)();
@@ -283,8 +283,8 @@ impl<'a, T: Task> Runner<'a, T> {
             };
             let mut facts = std::mem::take(&mut heard);
             facts.extend(first);
-            gather::burst(&mut facts, &mut objects);
-            gather::burst(&mut facts, &mut emqx);
+            cluster_view::burst(&mut facts, &mut objects);
+            cluster_view::burst(&mut facts, &mut emqx);
             for fact in facts {
                 if let Some(notice) = gathered.world.apply(fact).notice {
                     self.hands.printer.notice(&notice);
@@ -381,7 +381,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 if stopped.is_ok() {
                     let message = format!(
                         "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
-                        words::short(node)
+                        messages::short(node)
                     );
                     self.tell(gathered, EventType::Phase, message, None);
                 }
@@ -518,7 +518,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         self.percent = 100;
         self.task.report(verdict, &why);
-        self.tell(gathered, EventType::Verdict, words::verdict(verdict, &why), Some(verdict));
+        self.tell(gathered, EventType::Verdict, messages::verdict(verdict, &why), Some(verdict));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::Hands;
-use super::super::gather::{self, Gathered};
+use super::super::cluster_view::{self, Gathered};
 use super::super::removal::WANT;
 use super::super::removal::run::{Manner, Progress, Task};
 use super::unfinished;
@@ -17,8 +17,8 @@ use crate::model::{Fact, News, NodeName, Operation, Verdict, World};
 use crate::plan::removal::Step;
 use crate::plan::scale::next::{Act, Change, Run, Standing, next, requested, standings};
 use crate::plan::scale::{Scale, amount, stored};
-use crate::plan::upgrade::owners::owners;
-use crate::seam::DryRun;
+use crate::plan::upgrade::field_owners::owners;
+use crate::ports::DryRun;
 
 /// A scale at work, or its undo.
 pub(super) struct Scaling<'a> {
@@ -81,7 +81,7 @@ impl<'a> Scaling<'a> {
         gathered: &Gathered,
         pods: &[DrainedPod],
     ) -> Result<Option<String>, Problem> {
-        let scope = gather::exact(hands, &gathered.id, WANT);
+        let scope = cluster_view::exact(hands, &gathered.id, WANT);
         let served = Fact { at: hands.clock.now(), news: News::Served(gathered.world.served.clone()) };
         let mut facts = vec![served];
         facts.extend(hands.kubernetes.read(&scope).await?);

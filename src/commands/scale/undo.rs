@@ -3,9 +3,9 @@
 
 use tokio::time::Instant;
 
-use super::super::gather::{self, Gathered};
+use super::super::cluster_view::{self, Gathered};
 use super::super::removal::{WANT, lease, release, run};
-use super::super::{Hands, Outcome, decide};
+use super::super::{Hands, Outcome, confirmation};
 use super::task::Scaling;
 use super::{decided, fits, report};
 use crate::cli::intent::DryRun;
@@ -33,7 +33,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent, mut gathered: Gathered) 
         super::dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.write, &format!("Undo the scale of {}?", gathered.id)).await?;
+    confirmation::confirm(hands, &intent.write, &format!("Undo the scale of {}?", gathered.id)).await?;
     lease(hands, &gathered, "put back").await?;
     let outcome = undo(hands, intent, &mut gathered).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -76,8 +76,8 @@ fn undone(hands: &Hands, gathered: &Gathered) -> Result<Option<Scale>, Problem> 
 
 async fn undo(hands: &Hands, intent: &Intent, gathered: &mut Gathered) -> Outcome {
     let limit = intent.timeout.map(|limit| Instant::now() + limit);
-    gather::relist(hands, gathered, WANT).await?;
-    gather::refresh(hands, gathered).await?;
+    cluster_view::relist(hands, gathered, WANT).await?;
+    cluster_view::refresh(hands, gathered).await?;
     let Some(mut scale) = undone(hands, gathered)? else {
         hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
         return Ok(Exit::Reached);

@@ -1,14 +1,14 @@
 //! What is to be stopped: one rebalance by its name, or what runs or waits in an instance.
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
-use crate::commands::gather::Gathered;
+use crate::commands::cluster_view::Gathered;
 use crate::commands::watch::{self, Meant, meant};
 use crate::commands::{Hands, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
 use crate::plan::snapshot::picture;
 use crate::plan::rebalance::ownership;
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// What was found.
 pub(super) enum Target {

@@ -5,9 +5,9 @@ use super::prepare::{Prepared, Wish, again, prepare};
 use super::watch::{ended, following, guard};
 use crate::cli::intent::upgrade::Apply;
 use crate::cli::intent::{DryRun, Follow, Then, Write};
-use crate::commands::face::Face;
-use crate::commands::gather::{self, Gathered};
-use crate::commands::{Hands, Outcome, decide, limits};
+use crate::commands::follow_output::Face;
+use crate::commands::cluster_view::{self, Gathered};
+use crate::commands::{Hands, Outcome, confirmation, limits};
 use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural};
 use crate::model::limits::Limits;
@@ -20,8 +20,8 @@ use crate::plan::results::Applied;
 use crate::plan::playback::{Looks, Operations};
 use crate::plan::upgrade::change::edit;
 use crate::plan::upgrade::forecast::UpgradePlan;
-use crate::plan::upgrade::owners::leftover_notes;
-use crate::seam::{self, AppliedObject, Want};
+use crate::plan::upgrade::field_owners::leftover_notes;
+use crate::ports::{self, AppliedObject, Want};
 
 /// `upgrade apply`.
 pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
@@ -33,7 +33,7 @@ pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: None,
     };
-    let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
     carry_out(hands, gathered, wish, &intent.limits, &intent.write, &intent.then).await
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn carry_out(
         return Ok(Exit::Reached);
     }
     if write.dry_run == DryRun::None {
-        decide::confirm(hands, write, &question(&gathered, &prepared, verb)).await?;
+        confirmation::confirm(hands, write, &question(&gathered, &prepared, verb)).await?;
         again(hands, &mut gathered).await?;
         prepared = prepare(hands, &gathered, wish).await?;
         prepared.plan.judge(limits::before(hands, limits, expected(&gathered, &prepared)));
@@ -76,7 +76,7 @@ pub(super) async fn carry_out(
     operations.observe(&gathered.world, hands.clock.now());
     let edit = edit(gathered.instance()?, &prepared.settled);
     let dry = write.dry_run == DryRun::Server;
-    let how = if dry { seam::DryRun::Server } else { seam::DryRun::No };
+    let how = if dry { ports::DryRun::Server } else { ports::DryRun::No };
     let applied = change(hands, &gathered, &prepared, how).await?;
     for warning in &applied.warnings {
         hands.printer.notice(warning);
@@ -85,7 +85,7 @@ pub(super) async fn carry_out(
     if dry {
         return Ok(Exit::Reached);
     }
-    gather::relist(hands, &mut gathered, Want { instances: true, states: true, ..Want::default() }).await?;
+    cluster_view::relist(hands, &mut gathered, Want { instances: true, states: true, ..Want::default() }).await?;
     let guarded = prepared.settled.guarded;
     match then {
         Then::Leave(_) => {
@@ -139,7 +139,7 @@ async fn change(
     hands: &Hands,
     gathered: &Gathered,
     prepared: &Prepared,
-    how: seam::DryRun,
+    how: ports::DryRun,
 ) -> Result<AppliedObject, Problem> {
     let instance = gathered.instance()?;
     let stored = hands.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
@@ -150,13 +150,13 @@ async fn change(
         }
         other => other?,
     }
-    if let Some(claim) = prepared.claim.as_ref().filter(|_| how == seam::DryRun::No) {
+    if let Some(claim) = prepared.claim.as_ref().filter(|_| how == ports::DryRun::No) {
         hands.kubernetes.apply_instance(claim, true, how).await?;
     }
     let applied = match hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await {
         Ok(applied) => applied,
         Err(problem) => {
-            if how == seam::DryRun::No {
+            if how == ports::DryRun::No {
                 let before =
                     instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
                 // The change's own failure is what counts.
@@ -166,7 +166,7 @@ async fn change(
         }
     };
     let left = leftover_notes(&applied.object);
-    if how == seam::DryRun::No && !left.is_empty() {
+    if how == ports::DryRun::No && !left.is_empty() {
         if instance.api == ApiVersion::V1beta4 {
             hands.printer.notice(&format!(
                 "{} on {} were left by an earlier version and belong to another manager too: they are part of the pod \
@@ -214,5 +214,5 @@ fn question(gathered: &Gathered, prepared: &Prepared, verb: &str) -> String {
 fn done(hands: &Hands, then: &Then, gathered: &Gathered, plan: UpgradePlan, note: &str) {
     let name = crate::output::text::resource(&gathered.id);
     let applied = Applied { name, instance: gathered.id.clone(), backend: None, plan };
-    decide::done(hands, then, &applied, note);
+    confirmation::done(hands, then, &applied, note);
 }

@@ -2,16 +2,16 @@
 
 use crate::cli::intent::Manifest;
 use crate::cli::intent::upgrade::{ChangeForm, Generate};
-use crate::commands::{Hands, Outcome, gather};
+use crate::commands::{Hands, Outcome, cluster_view};
 use crate::error::{Exit, Problem};
-use crate::plan::upgrade::ask::{Settled, raised_waits};
+use crate::plan::upgrade::target::{Settled, raised_waits};
 use crate::plan::upgrade::change::{Hold, body, full, kustomize};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// `upgrade generate`.
 pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
     let want = Want { instances: true, states: true, ..Want::default() };
-    let (world, id) = gather::chosen(hands, intent.instance.as_ref(), want).await?;
+    let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };

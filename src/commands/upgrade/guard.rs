@@ -8,18 +8,18 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::commands::Hands;
-use crate::commands::face::Face;
-use crate::commands::gather::Gathered;
+use crate::commands::follow_output::Face;
+use crate::commands::cluster_view::Gathered;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::GuardState;
 use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
-use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::target::Settled;
 use crate::plan::upgrade::change::{Hold, body, state};
 use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, deserted, next};
-use crate::plan::upgrade::owners::{left_behind, owners};
+use crate::plan::upgrade::field_owners::{left_behind, owners};
 use crate::plan::upgrade::preflight::FieldOwner;
-use crate::seam::{DryRun, Evacuate};
+use crate::ports::{DryRun, Evacuate};
 
 /// A step is not repeated within this wall time, so that its effect can be observed first.
 const AGAIN: Duration = Duration::from_secs(2);

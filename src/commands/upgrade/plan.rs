@@ -3,13 +3,13 @@
 use super::prepare::{Wish, prepare};
 use crate::cli::intent::upgrade::Plan;
 use crate::commands::plan::exit;
-use crate::commands::{Hands, Outcome, gather};
+use crate::commands::{Hands, Outcome, cluster_view};
 use crate::model::FIELD_MANAGER;
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// `upgrade plan`.
 pub(super) async fn run(hands: &Hands, intent: &Plan) -> Outcome {
-    let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
     let wish = Wish {
         ask: &intent.ask,
         force: intent.force,

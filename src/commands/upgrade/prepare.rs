@@ -4,21 +4,21 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::intent::Write;
-use crate::commands::gather::{self, Gathered};
-use crate::commands::{Hands, decide};
+use crate::commands::cluster_view::{self, Gathered};
+use crate::commands::{Hands, confirmation};
 use crate::error::{Exit, Problem};
 use crate::model::upgrade::Ask;
 use crate::model::{GuardState, Instance, World};
 use crate::plan::finding::skip;
 use crate::plan::snapshot::picture;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::target::Settled;
 use crate::plan::upgrade::change::{Hold, UpgradeRecord, body, edit, state};
 use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
-use crate::plan::upgrade::owners::{claim, owners};
+use crate::plan::upgrade::field_owners::{claim, owners};
 use crate::plan::upgrade::preflight::{Check, FieldOwner, findings};
 use crate::plan::upgrade::undo::{self, Undo};
-use crate::seam::{Right, Want};
+use crate::ports::{Right, Want};
 
 /// The input of the checks.
 #[derive(Clone, Copy)]
@@ -157,12 +157,12 @@ impl Prepared {
     ) -> Result<Option<Exit>, Problem> {
         let plan = &self.plan;
         hands.printer.talk_upgrade_plan(plan, hands.clock.now());
-        decide::decided(hands, write, plan.decision, &plan.message, &plan.findings, refused)
+        confirmation::decided(hands, write, plan.decision, &plan.message, &plan.findings, refused)
     }
 }
 
 /// Reads all sources again, because the prompt took time.
 pub(super) async fn again(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
-    gather::relist(hands, gathered, Want::ALL).await?;
-    gather::refresh(hands, gathered).await
+    cluster_view::relist(hands, gathered, Want::ALL).await?;
+    cluster_view::refresh(hands, gathered).await
 }

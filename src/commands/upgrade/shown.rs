@@ -2,15 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::commands::face::about;
+use crate::commands::follow_output::about;
 use crate::model::human::clock;
 use crate::model::{NodeName, Part, Verdict, World};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineStep, InlineView, When};
 use crate::plan::snapshot::Picture;
 use crate::plan::upgrade::run::Run;
-use crate::plan::upgrade::sides::{Member, Sides};
-use crate::plan::upgrade::words;
+use crate::plan::upgrade::revisions::{Member, Sides};
+use crate::plan::upgrade::messages;
 
 /// What it shows of this run.
 pub fn view(
@@ -26,9 +26,9 @@ pub fn view(
         (None, Verdict::StillRunning) => {
             ("the operator reports ready, but old pods remain".to_owned(), Tone::Warning)
         }
-        (None, _) => (words::between(run.from.as_deref(), run.to.as_deref()), Tone::Plain),
+        (None, _) => (messages::between(run.from.as_deref(), run.to.as_deref()), Tone::Plain),
     };
-    let (names, here) = words::timeline(run);
+    let (names, here) = messages::timeline(run);
     let step = |(place, name): (usize, &&str)| InlineStep {
         name: (*name).to_owned(),
         when: match (run.verdict.is_some(), place.cmp(&here)) {
@@ -49,7 +49,7 @@ pub fn view(
         percent: Some(run.percent),
         ends: run.seconds.filter(|_| run.verdict.is_none()).and_then(end),
         timeline: names.iter().enumerate().map(step).collect(),
-        facts: words::facts(run),
+        facts: messages::facts(run),
         rows: Sides::of(world, &run.id).map(|sides| rows(run, &sides, deltas)).unwrap_or_default(),
         ..about(picture)
     }

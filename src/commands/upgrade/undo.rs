@@ -3,18 +3,18 @@
 use super::apply::carry_out;
 use super::prepare::Wish;
 use crate::cli::intent::upgrade::Undo as Intent;
-use crate::commands::{Hands, Outcome, gather};
+use crate::commands::{Hands, Outcome, cluster_view};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::{Ask, Wanted};
 use crate::model::{InstanceId, Link, World};
 use crate::plan::upgrade::undo::{target, undo};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// `upgrade undo`.
 pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
-    let gathered = gather::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
     let id = &gathered.id;
     let image = match &intent.to {
         Some(image) => image.clone(),
@@ -43,7 +43,7 @@ fn no_image(world: &World, id: &InstanceId) -> Problem {
     let what = format!("cannot roll back {id}");
     let hint = format!("kubectl emqx upgrade undo {} --to IMAGE", id.name);
     let of = ["statefulsets", "replicasets", "configmaps", "pods"];
-    let hidden = of.into_iter().find_map(|resource| gather::unlisted(world, resource));
+    let hidden = of.into_iter().find_map(|resource| cluster_view::unlisted(world, resource));
     match hidden {
         Some(link) => {
             let why = link.why().unwrap_or("they cannot be listed");

@@ -3,16 +3,16 @@
 use super::guard::Guard;
 use crate::cli::intent::upgrade::Watch;
 use crate::cli::intent::{Follow, InstanceName};
-use crate::commands::face::Face;
+use crate::commands::follow_output::Face;
 use crate::commands::follow::Following;
-use crate::commands::gather::{self, Gathered};
+use crate::commands::cluster_view::{self, Gathered};
 use crate::commands::{Hands, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{Source, Verdict};
 use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::ask::Settled;
+use crate::plan::upgrade::target::Settled;
 use crate::plan::upgrade::change::UpgradeRecord;
-use crate::seam::{Right, Want};
+use crate::ports::{Right, Want};
 
 /// The running upgrade.
 pub struct Meant {
@@ -26,7 +26,7 @@ pub struct Meant {
 
 /// Resolves the upgrade; `None` when none is running.
 pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
-    let gathered = gather::one(hands, name, Want::ALL).await?;
+    let gathered = cluster_view::one(hands, name, Want::ALL).await?;
     let instance = gathered.instance()?;
     let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
     let held = Settled::resumed(instance).is_some();

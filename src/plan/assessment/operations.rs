@@ -6,11 +6,11 @@ use super::super::membership::{Membership, lasting};
 use super::super::snapshot::NodeRow;
 use super::super::playback::Operations;
 use super::super::upgrade::run::Run as Upgrade;
-use super::super::upgrade::words as upgrade_words;
+use super::super::upgrade::messages as upgrade_words;
 use super::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// One operation that runs, or waits for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -11,7 +11,7 @@ use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::words::{contradiction, flight, missing};
+use crate::plan::rebalance::messages::{contradiction, flight, missing};
 
 /// One rebalance, judged.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 pub use super::super::removal::{Act, Run, Standing};
 use super::super::removal::{View, absent, empty, fresh, restored, start};
-use super::super::upgrade::words::doing;
+use super::super::upgrade::messages::doing;
 use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
 

@@ -8,7 +8,7 @@ use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::preflight::cluster::nowhere_to_go;
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(

@@ -8,7 +8,7 @@ use crate::model::NodeName;
 use crate::model::human::{count, duration, share};
 use crate::model::limits::{Limits, Percent};
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::words::utc;
+use crate::plan::rebalance::messages::utc;
 
 /// What a plan forecasts.
 #[derive(Clone, Copy, Debug, Default)]

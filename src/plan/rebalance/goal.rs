@@ -68,7 +68,7 @@ pub fn goals(of: &Run) -> Option<Goals> {
 fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
     let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);
-    if lost == 0 || lost > super::words::flight(of) || recipients.is_empty() {
+    if lost == 0 || lost > super::messages::flight(of) || recipients.is_empty() {
         return counts;
     }
     let each = lost / recipients.len() as u64;

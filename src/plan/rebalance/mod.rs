@@ -11,4 +11,4 @@ pub mod record;
 pub mod spread;
 pub mod waiting;
 pub mod warnings;
-pub mod words;
+pub mod messages;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
-use super::words;
+use super::messages;
 use crate::model::human::seconds_between;
 use crate::model::{
     Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
@@ -181,7 +181,7 @@ impl Follower {
                 let verdict = run.standing();
                 let reason = match verdict {
                     Verdict::StillRunning => {
-                        format!("{}; EMQX continues", words::contradiction(run.object.as_ref()))
+                        format!("{}; EMQX continues", messages::contradiction(run.object.as_ref()))
                     }
                     _ => "it is still running".to_owned(),
                 };
@@ -234,7 +234,7 @@ impl Follower {
             let run = begin(Some(object), None, world, now, self.began);
             // One that was there before we came was created at another time, by whomever.
             if self.began {
-                let message = words::created(&run.name, run.object.as_ref(), false);
+                let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
             }
             self.runs.push(run);
@@ -296,7 +296,7 @@ impl Follower {
             }
             let mut run = begin(Some(&object), None, world, now, true);
             run.unlisted = true;
-            events.push(run.event(now, EventType::Created, words::created(&run.name, Some(&object), false)));
+            events.push(run.event(now, EventType::Created, messages::created(&run.name, Some(&object), false)));
             self.runs.push(run);
         }
         for (name, strategy) in std::mem::take(&mut self.asked) {
@@ -307,7 +307,7 @@ impl Follower {
             }
             let mut run = begin(None, None, world, now, true);
             (run.name, run.strategy, run.direct) = (name, Some(strategy), true);
-            events.push(run.event(now, EventType::Created, words::created(&run.name, None, true)));
+            events.push(run.event(now, EventType::Created, messages::created(&run.name, None, true)));
             self.runs.push(run);
         }
     }
@@ -416,7 +416,7 @@ impl Follower {
                 }
                 if let Some(ended) = run.ended.take() {
                     run.unheard = None;
-                    let message = words::listed_again(ended);
+                    let message = messages::listed_again(ended);
                     events.push(run.event(now, EventType::Notice, message));
                 }
                 enter(run, entry, now, events);
@@ -470,11 +470,11 @@ impl Follower {
             let mut run = begin(object.as_ref(), Some(entry), world, now, self.began);
             run.close_baseline(entry, now);
             if self.began {
-                let message = words::created(&run.name, run.object.as_ref(), false);
+                let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
             }
             if let Some(since) = run.counted_since {
-                events.push(run.event(now, EventType::Notice, words::counted_since(since)));
+                events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
             }
             if let Some(object) = &object {
                 absorb_object(&mut run, object, now, events);
@@ -530,7 +530,7 @@ impl Follower {
                 events.push(run.event(now, EventType::Notice, message));
             }
             if counted && run.moved == now {
-                let message = words::progress(run);
+                let message = messages::progress(run);
                 events.push(run.event(now, EventType::Progress, message));
             }
         }

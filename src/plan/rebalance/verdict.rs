@@ -9,7 +9,7 @@ use super::tracker::LostNode;
 use super::forecast::{Participant, Return, forecast, holding, thresholds};
 use super::progress::Counts;
 use super::record::PlanRecord;
-use super::words::{short, utc};
+use super::messages::{short, utc};
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{

@@ -1,8 +1,8 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
 use super::super::snapshot::Picture;
-use super::super::upgrade::owners::{conflicts, managed};
-use super::super::upgrade::sides::Sides;
+use super::super::upgrade::field_owners::{conflicts, managed};
+use super::super::upgrade::revisions::Sides;
 use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
 use crate::model::{Instance, InstanceId, NodeName, Pod, World};

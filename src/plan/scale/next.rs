@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 pub use super::super::removal::{Act, Run, Standing};
 use super::super::removal::{View, absent, empty, fresh, restored, start};
-use super::super::upgrade::words::doing;
+use super::super::upgrade::messages::doing;
 use super::{living, sets};
 use crate::model::human::plural;
 use crate::model::scale::{FIRST_COST, ScaledField};

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::ask::{Settled, Way, own_delay};
+use super::target::{Settled, Way, own_delay};
 pub use crate::model::UpgradeRecord;
 use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
 

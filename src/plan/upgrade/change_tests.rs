@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::fixtures;
-use super::ask::{Ask, Manner, Settled, Wanted, Way};
+use super::target::{Ask, Manner, Settled, Wanted, Way};
 use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize, state};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};

@@ -2,7 +2,7 @@
 
 use super::super::fixtures;
 use super::super::snapshot::picture;
-use super::ask::{Ask, Manner, Settled, Wanted, Way};
+use super::target::{Ask, Manner, Settled, Wanted, Way};
 use super::preflight::{Check, FieldOwner, findings};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::super::fixtures;
 use super::change::UpgradeRecord;
-use super::follow::Upgrades;
+use super::tracker::Upgrades;
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ask::{Settled, Way};
-use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, Holds, Pace, boot};
-use super::sides::{Member, Sides, sort};
+use super::target::{Settled, Way};
+use super::timing::{self, BOOT_SECONDS, GUARD_SECONDS, Holds, Pace, boot};
+use super::revisions::{Member, Sides, sort};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
 use crate::plan::finding::{Decision, Finding, Severity};
@@ -107,11 +107,11 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
     let known = boot(members.iter().map(|member| member.pod));
     let pace = Pace { boot: known.unwrap_or(BOOT_SECONDS), ..settled.pace(instance) };
     let (seconds, total, mut reason) = match (instance.api, settled.way) {
-        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &pace, settled),
-        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &pace),
-        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &pace),
-        (ApiVersion::V3beta1, _) => rolling(&members, &pace, settled),
-        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &pace),
+        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &timing, settled),
+        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &timing),
+        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &timing),
+        (ApiVersion::V3beta1, _) => rolling(&members, &timing, settled),
+        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &timing),
     };
     // Elsewhere the old pods go while the new ones run already.
     if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
@@ -154,8 +154,8 @@ fn holds(member: &Member<'_>) -> Holds {
 
 /// v2beta1, v2: the operator takes one after another.
 fn one_by_one(members: &[Member<'_>], pace: &Pace) -> Times {
-    let seconds: Vec<u64> = members.iter().map(|member| pace.turn(holds(member))).collect();
-    let total = pace.first() + seconds.iter().sum::<u64>();
+    let seconds: Vec<u64> = members.iter().map(|member| timing.turn(holds(member))).collect();
+    let total = timing.first() + seconds.iter().sum::<u64>();
     let reason = format!(
         "{} emptied one after another, {} of waiting for load balancers each",
         plural(members.len() as u64, "old pod"),
@@ -166,21 +166,21 @@ fn one_by_one(members: &[Member<'_>], pace: &Pace) -> Times {
 
 /// v1beta4, guarded: we empty them, in groups or one by one; then the operator removes one a look.
 fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
-    let sizes = if settled.one_by_one { vec![1; members.len()] } else { pace.groups(members.len()) };
+    let sizes = if settled.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
     let mut seconds = Vec::with_capacity(members.len());
     let mut emptying = 0;
     let mut rest = members;
     for size in &sizes {
         let (group, later) = rest.split_at(*size);
         rest = later;
-        let shared = pace.shared(*size as u64);
+        let shared = timing.shared(*size as u64);
         let drains: Vec<u64> = group.iter().map(|member| shared.drain(holds(member))).collect();
         emptying += drains.iter().copied().max().unwrap_or(0);
-        seconds.extend(drains.iter().map(|drain| drain + pace.removal()));
+        seconds.extend(drains.iter().map(|drain| drain + timing.removal()));
     }
-    let removing = pace::removals(members.len() as u64, None);
+    let removing = timing::removals(members.len() as u64, None);
     let all = plural(members.len() as u64, "old pod");
-    let rate = count(pace.conn_evict_rate.unwrap_or(0));
+    let rate = count(timing.conn_evict_rate.unwrap_or(0));
     let how = match sizes.len() {
         _ if settled.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
         0 | 1 => format!("{all} emptied together at {rate} clients a second in sum"),
@@ -189,23 +189,23 @@ fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
         }
     };
     let total = GUARD_SECONDS + emptying + 1 + removing;
-    (seconds, total, format!("{how} ({emptying} s), then removed one every {} s", pace::LOOP_SECONDS))
+    (seconds, total, format!("{how} ({emptying} s), then removed one every {} s", timing::LOOP_SECONDS))
 }
 
 /// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
 fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
     let pods = members.len() as u64;
-    let total = pace.delay + pace::removals(pods, Some(pace.delay));
+    let total = timing.delay + timing::removals(pods, Some(timing.delay));
     let clients: u64 =
         cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
     let reason = format!(
         "{} deleted with their clients still connected, one every {} to {} s: {} disconnections at once in all",
         plural(pods, "old pod"),
-        pace::LOOP_SECONDS,
-        pace::LOOP_SECONDS + pace.delay,
+        timing::LOOP_SECONDS,
+        timing::LOOP_SECONDS + pace.delay,
         count(clients)
     );
-    (vec![pace::LOOP_SECONDS; members.len()], total, reason)
+    (vec![timing::LOOP_SECONDS; members.len()], total, reason)
 }
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.
@@ -215,7 +215,7 @@ fn restarts(members: &[Member<'_>], pace: &Pace) -> Times {
         "{} replaced one after another, each cutting its clients",
         plural(members.len() as u64, "pod")
     );
-    (seconds, pace.boot * members.len() as u64, reason)
+    (seconds, timing.boot * members.len() as u64, reason)
 }
 
 /// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
@@ -223,7 +223,7 @@ fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
         let empty = settled.update.disabled || alone || holds(member).sessions == 0;
-        if empty { pace.boot } else { pace.drain(holds(member)) + pace.boot }
+        if empty { timing.boot } else { timing.drain(holds(member)) + timing.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let (replicants, cores): (Vec<_>, Vec<_>) =
@@ -308,7 +308,7 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
         return None;
     }
     let pace = Pace::of(sides.instance);
-    let forward: u64 = sides.old.iter().map(|member| pace.turn(holds(member))).sum();
+    let forward: u64 = sides.old.iter().map(|member| timing.turn(holds(member))).sum();
     // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large. Where there
     // are replicants, the Service leads no client to a core ([OP-14]).
     let replicants = sides.old.iter().chain(&sides.new).any(replicant);
@@ -324,9 +324,9 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
         .map(|member| {
             let now = holds(member);
             if !serves(&member) {
-                return pace.turn(now);
+                return timing.turn(now);
             }
-            pace.turn(Holds { connections: now.connections + connections, sessions: now.sessions + sessions })
+            timing.turn(Holds { connections: now.connections + connections, sessions: now.sessions + sessions })
         })
         .sum();
     Some(Turn { forward, back: forward + later, sets: 3 })

@@ -14,15 +14,15 @@
 
 use jiff::Timestamp;
 
-use super::ask::{Settled, hold, one_by_one, undoing};
-use super::pace::Pace;
-use super::sides::{Member, Sides};
-use super::{ending, words};
+use super::target::{Settled, hold, one_by_one, undoing};
+use super::timing::Pace;
+use super::revisions::{Member, Sides};
+use super::{verdict, messages};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
 };
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
 const SETTLE_SECONDS: u64 = 4;
@@ -256,7 +256,7 @@ impl EndsWith<'_, '_> {
     fn proved(&self, world: &World) -> bool {
         let all_run = self.0.new.iter().all(|member| member.running);
         let only = match &world.nodes {
-            Some(nodes) if ending::heard(world) => {
+            Some(nodes) if verdict::heard(world) => {
                 nodes.value.iter().filter(|node| node.running).count() <= self.0.new.len()
             }
             _ => return self.0.instance.ready(),
@@ -340,7 +340,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
                 plural(holds.sessions, "session")
             ),
         ),
-        _ => Node::Busy(entry, format!("{}: {}", short(node), words::doing(&entry.stage))),
+        _ => Node::Busy(entry, format!("{}: {}", short(node), messages::doing(&entry.stage))),
     }
 }
 
@@ -355,7 +355,7 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
             "{} is new and is being evacuated by another client ({}): {} ends it",
             short(&entry.node),
             entry.state,
-            words::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))
+            messages::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))
         ))];
     }
     let recipients: Vec<NodeName> =
@@ -431,7 +431,7 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
                 _ => None,
             })
             .collect();
-        return wait(words.join("; "));
+        return wait(messages.join("; "));
     }
     acts
 }

@@ -1,8 +1,8 @@
 //! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
 
-use super::ask::Way;
+use super::target::Way;
 use super::forecast::cuts;
-use super::pace::LOOP_SECONDS;
+use super::timing::LOOP_SECONDS;
 use super::preflight::{Check, warning};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};

@@ -14,14 +14,14 @@
 //!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
 //! ```
 
-pub mod ask;
+pub mod target;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
 #[cfg(test)]
 mod checks_tests;
-mod ending;
-pub mod follow;
+mod verdict;
+pub mod tracker;
 #[cfg(test)]
 mod follow_tests;
 pub mod forecast;
@@ -29,16 +29,16 @@ pub mod forecast;
 mod forecast_tests;
 pub mod guard;
 mod impact;
-mod left;
-pub mod owners;
-pub mod pace;
+mod progress;
+pub mod field_owners;
+pub mod timing;
 pub mod preflight;
 pub mod run;
-pub mod sides;
+pub mod revisions;
 pub mod stall;
-mod tell;
+mod announcements;
 #[cfg(test)]
 mod tests;
 pub mod undo;
 mod versions;
-pub mod words;
+pub mod messages;

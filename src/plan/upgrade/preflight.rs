@@ -1,14 +1,14 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
 use super::super::snapshot::Picture;
-use super::ask::{Ask, Settled, Way, raised_waits};
-use super::sides::{Group, Sides};
-use super::{impact, owners, versions, words};
+use super::target::{Ask, Settled, Way, raised_waits};
+use super::revisions::{Group, Sides};
+use super::{impact, field_owners, versions, messages};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::preflight::{cluster, running_name};
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// From this many pods on, names as text are no longer in the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;
@@ -242,7 +242,7 @@ fn running(check: &Check<'_>) -> Vec<Finding> {
                     evacuation.state
                 ),
             )
-            .hint(words::ends(
+            .hint(messages::ends(
                 &check.instance.id.namespace,
                 &evacuation.node,
                 check.picture.node(&evacuation.node).and_then(|row| row.pod.as_ref()),
@@ -271,7 +271,7 @@ fn too_many(check: &Check<'_>) -> Option<Finding> {
 
 fn owned(check: &Check<'_>) -> Vec<Finding> {
     let hint = "change it where it is kept (kubectl emqx upgrade generate), or --force-conflicts";
-    owners::conflicts(check.owners, check.force, hint)
+    field_owners::conflicts(check.owners, check.force, hint)
 }
 
 fn managed(check: &Check<'_>) -> Option<Finding> {
@@ -279,7 +279,7 @@ fn managed(check: &Check<'_>) -> Option<Finding> {
         "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
         check.instance.id.name, check.settled.to
     );
-    owners::managed(check.instance, hint)
+    field_owners::managed(check.instance, hint)
 }
 
 /// A guarded upgrade that is interrupted is continued by what is stored about it.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::quiet::{Followed, Quiet};
-use super::ask::one_by_one;
-use super::ending::load_heard;
-use super::pace::Holds;
-use super::sides::{Member, Sides};
-use super::words;
+use super::target::one_by_one;
+use super::verdict::load_heard;
+use super::timing::Holds;
+use super::revisions::{Member, Sides};
+use super::messages;
 use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
     Verdict, World,
@@ -179,7 +179,7 @@ impl Followed for Run {
     fn answers_again(&mut self, _at: Timestamp) {}
 
     fn standing(&self, _world: &World, _now: Timestamp) -> String {
-        words::waits(self)
+        messages::waits(self)
     }
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {

@@ -3,15 +3,15 @@
 
 use jiff::Timestamp;
 
-use super::ask::undoing;
-use super::ending::{known_until, load_heard};
-use super::pace::{LOOP_SECONDS, Pace};
+use super::target::undoing;
+use super::verdict::{known_until, load_heard};
+use super::timing::{LOOP_SECONDS, Pace};
 use super::run::{Run, Step, evacuations};
-use super::sides::Sides;
-use super::words;
+use super::revisions::Sides;
+use super::messages;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// At least this long.
 const LEAST_SECONDS: u64 = 60;
@@ -195,7 +195,7 @@ fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
             "{} is being evacuated ({}) and is no old pod: the operator waits for it; {} ends it",
             short(&first.node),
             first.state,
-            words::ends(&sides.instance.id.namespace, &first.node, sides.pod(&first.node))
+            messages::ends(&sides.instance.id.namespace, &first.node, sides.pod(&first.node))
         )
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::fixtures;
 use super::change::HOLD_SECONDS;
-use super::follow::Upgrades;
+use super::tracker::Upgrades;
 use super::guard::{self, Act, FRESH_SECONDS, Means};
 use crate::model::{
     ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,

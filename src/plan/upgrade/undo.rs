@@ -1,12 +1,12 @@
 //! The way back: to which image, and what it comes to in each API version. Never a guess: where it is not known to come to
 //! an end, it is refused.
 
-use super::ask::{Settled, undoing};
+use super::target::{Settled, undoing};
 use super::change::UpgradeRecord;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
-use super::pace::Holds;
-use super::sides::{Member, Sides};
+use super::timing::Holds;
+use super::revisions::{Member, Sides};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
 use crate::plan::finding::{Decision, Finding, Severity};

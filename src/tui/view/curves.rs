@@ -20,7 +20,7 @@ use unicode_width::UnicodeWidthStr;
 use super::pen::{Pen, spark};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
-use crate::tui::board::Board;
+use crate::tui::view_model::Board;
 use crate::tui::curves::{Curve, Quantity, curves, round_up};
 use crate::tui::state::State;
 

@@ -15,7 +15,7 @@ use crate::model::{Pod, Source};
 use crate::output::theme::Tone;
 use crate::plan::next_step::{Around, next};
 use crate::plan::snapshot::NodeRow;
-use crate::tui::board::{Board, Group, Row};
+use crate::tui::view_model::{Board, Group, Row};
 use crate::tui::history::Which;
 use crate::tui::state::State;
 

@@ -13,7 +13,7 @@ use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
 use crate::plan::snapshot::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
-use crate::tui::board::Board;
+use crate::tui::view_model::Board;
 use crate::tui::keys;
 use crate::tui::state::State;
 

@@ -16,15 +16,15 @@ use super::timeline;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural, seconds_between};
 use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
-use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::tracker::Emptied;
 use crate::plan::snapshot::SourceState;
 use crate::plan::rebalance::tracker::Run;
 use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::status::copied;
 use crate::plan::upgrade::run::Run as Upgrade;
-use crate::plan::upgrade::words as upgrade_words;
-use crate::tui::board::{Board, VERDICT_SECONDS};
+use crate::plan::upgrade::messages as upgrade_words;
+use crate::tui::view_model::{Board, VERDICT_SECONDS};
 use crate::tui::state::State;
 
 /// Before anything is known.
@@ -225,7 +225,7 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
             let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
             let (headline, tone) = match (contradiction, &board.run) {
                 (Some(run), _) => {
-                    let words = words::contradiction(run.object.as_ref());
+                    let words = messages::contradiction(run.object.as_ref());
                     (format!("{words}, EMQX continues"), Tone::Warning)
                 }
                 (None, Some(run)) => (run.name.clone(), Tone::Plain),
@@ -254,11 +254,11 @@ fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
                 return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
             }
             if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
-                let word = words::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
             if let Some(past) = board.past.as_ref().filter(|_| sound && board.run.is_none()) {
-                let word = words::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 let ago = duration(seconds_between(past.ended, board.now));
                 let text = format!("{ago} ago, {}: {}", past.name, past.message);
                 return (word, Tone::of(past.verdict), text, Tone::Plain);
@@ -330,7 +330,7 @@ fn missing_since(board: &Board) -> Option<String> {
             "{} of {} clients that were connected at the end of the last operation; it ended {}",
             count(now),
             count(before),
-            words::verdict(verdict, &reason)
+            messages::verdict(verdict, &reason)
         )
     })
 }
@@ -445,7 +445,7 @@ fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
     } else {
         let about = if board.unsure.is_some() && status.totals.connections.is_some() { "~" } else { "" };
         let connected = format!("{about}{}", count_or_unknown(status.totals.connections));
-        match active(board).filter(|_| board.unsure.is_none()).and_then(words::missing) {
+        match active(board).filter(|_| board.unsure.is_none()).and_then(messages::missing) {
             Some(missing) if missing.starts_with("none") => {
                 numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
             }

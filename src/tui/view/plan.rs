@@ -20,7 +20,7 @@ use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Severity};
 use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 use crate::plan::results::Backend;
 use crate::tui::form::{Field, Form};
 use crate::tui::state::State;
@@ -246,7 +246,7 @@ fn nodes(plan: &RebalancePlan, pen: &mut Pen<'_>) {
 }
 
 fn name(node: &PlannedNode) -> &str {
-    node.pod.as_ref().map_or_else(|| words::short(&node.node), crate::model::PodName::as_str)
+    node.pod.as_ref().map_or_else(|| messages::short(&node.node), crate::model::PodName::as_str)
 }
 
 /// What stays, and what goes or comes.

@@ -15,7 +15,7 @@ use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::upgrade::run::{Run as Upgrade, Step};
-use crate::tui::board::{Board, Group, Line, Row};
+use crate::tui::view_model::{Board, Group, Line, Row};
 use crate::tui::mouse::Hits;
 use crate::tui::order::SortBy;
 use crate::tui::state::State;

@@ -13,8 +13,8 @@ use crate::output::theme::Tone;
 use crate::plan::next_step::wait_left;
 use crate::plan::rebalance::tracker::Run;
 use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
-use crate::plan::upgrade::words;
-use crate::tui::board::Board;
+use crate::plan::upgrade::messages;
+use crate::tui::view_model::Board;
 
 struct Step {
     name: &'static str,
@@ -172,7 +172,7 @@ fn upgrade(run: &Upgrade) -> Vec<Step> {
     let (ready, wanted) = run.ready;
     let (gone, old) = run.places();
     let share = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
-    let (names, here) = words::timeline(run);
+    let (names, here) = messages::timeline(run);
     let within = match run.step {
         Walk::NewPods => share(ready, wanted),
         Walk::Emptying | Walk::Removing | Walk::Waiting => share(gone as u64, old as u64),

@@ -10,7 +10,7 @@ use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 
 /// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
 const HOLD_SECONDS: u64 = 30;
@@ -76,7 +76,7 @@ pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut
     if let Some(alarm) = &run.alarms.raised
         && !run.alarms.announced
     {
-        let message = words::stop_it(run, alarm);
+        let message = messages::stop_it(run, alarm);
         run.alarms.announced = true;
         events.push(run.event(now, EventType::Notice, message));
     }
@@ -94,13 +94,13 @@ fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
     // A node that does not report its clients may hold those that seem to be missing.
     let all = run.start.as_ref().and_then(Counts::known_connections).unwrap_or(0);
     let lost = run.counts.known_connections().map_or(0, |connected| all.saturating_sub(connected));
-    let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > words::flight(run);
+    let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > messages::flight(run);
     let astray = gone.zip(arrived).filter(|(gone, arrived)| {
         *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
     });
     // Whoever sees only one moment takes it that what holds now has held since the eviction began, where that is recorded.
     let since = begun.filter(|_| first).unwrap_or(counted);
-    let certain = !first || lost > words::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
+    let certain = !first || lost > messages::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
     let alarms = &mut run.alarms;
     hold(&mut alarms.offline_since, offline, if certain { since } else { counted });
     hold(&mut alarms.astray_since, astray.is_some(), if certain { since } else { counted });

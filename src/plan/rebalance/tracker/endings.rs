@@ -8,7 +8,7 @@ use crate::model::{Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::rebalance::verdict::{self, Afterwards, Ending};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::words::utc;
+use crate::plan::rebalance::messages::utc;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Node, NodeName, RunningRebalance, Seen};
-use crate::plan::rebalance::words::{short, utc};
+use crate::plan::rebalance::messages::{short, utc};
 
 /// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to so many
 /// seconds after the end may have stopped before it.

@@ -8,7 +8,7 @@ use crate::model::{Event, EventType, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::words::{self, utc};
+use crate::plan::rebalance::messages::{self, utc};
 
 impl Followed for Run {
     fn name(&self) -> &str {
@@ -43,7 +43,7 @@ impl Followed for Run {
             };
         }
         if self.entry.is_some() {
-            return words::progress(self);
+            return messages::progress(self);
         }
         if let Some(seconds) = self.waits() {
             return waiting::message(seconds);
@@ -52,7 +52,7 @@ impl Followed for Run {
             Some(load) if seconds_between(load.at, now) < SILENT_SECONDS => {
                 "waiting for EMQX to list the rebalance".to_owned()
             }
-            Some(load) => words::silent(load.at, unreachable(world)),
+            Some(load) => messages::silent(load.at, unreachable(world)),
             None => match unreachable(world) {
                 Some(why) => format!("EMQX cannot be asked ({why}); waiting for the operator's status"),
                 None => format!("EMQX has not been asked so far ({})", utc(now)),

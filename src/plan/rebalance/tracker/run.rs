@@ -17,7 +17,7 @@ use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::words;
+use crate::plan::rebalance::messages;
 
 /// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
 /// and entries are asked one after the other.
@@ -186,7 +186,7 @@ impl Run {
 
     /// A node as people call it: its pod's name, or where that is not known, its address.
     pub fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
-        self.pods.get(node).map_or_else(|| words::short(node), PodName::as_str)
+        self.pods.get(node).map_or_else(|| messages::short(node), PodName::as_str)
     }
 
     /// Whether it may still come to another verdict: it is not judged, or made no progress when it was, or EMQX could not
@@ -472,7 +472,7 @@ pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, e
     let goes_on = run.entry.is_some() && run.ended.is_none();
     if object.phase == Phase::Failed && goes_on && !run.told_failed {
         run.told_failed = true;
-        let message = words::operator_failed(run, now);
+        let message = messages::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
 }
@@ -498,13 +498,13 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
     run.stage_seen = before.is_some() || fresh;
     run.moved = now;
     forecast(run, now);
-    let message = words::entered(run);
+    let message = messages::entered(run);
     events.push(run.event(now, EventType::Phase, message));
     // An object that already said Failed when its entry was first seen.
     let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
     if before.is_none() && failed && !run.told_failed {
         run.told_failed = true;
-        let message = words::operator_failed(run, now);
+        let message = messages::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
 }
@@ -543,7 +543,7 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
 pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
     if run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Stalled).is_some() {
         run.moved = now;
-        events.push(run.event(now, EventType::Notice, words::RESUMED.to_owned()));
+        events.push(run.event(now, EventType::Notice, messages::RESUMED.to_owned()));
     }
 }
 
@@ -551,7 +551,7 @@ pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
 pub(super) fn reopen(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
     if run.ended.is_none() && run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Unknown).is_some() {
         run.moved = now;
-        events.push(run.event(now, EventType::Notice, words::heard_again(run.seen, now)));
+        events.push(run.event(now, EventType::Notice, messages::heard_again(run.seen, now)));
     }
 }
 
@@ -563,7 +563,7 @@ pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, 
         run.percent = 100;
     }
     run.verdict = Some(verdict.clone());
-    let mut event = run.event(now, EventType::Verdict, words::verdict(verdict.0, &verdict.1));
+    let mut event = run.event(now, EventType::Verdict, messages::verdict(verdict.0, &verdict.1));
     if verdict.0 == Verdict::Unknown {
         (event.percent, event.eta_seconds) = (None, None);
     }

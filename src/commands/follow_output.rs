@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Hands;
-use super::gather::Gathered;
+use super::cluster_view::Gathered;
 use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
 use crate::model::human::{clock, count, plural};
@@ -15,7 +15,7 @@ use crate::plan::snapshot::{Picture, picture};
 use crate::plan::rebalance::tracker::Run;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::words::{self, contradiction};
+use crate::plan::rebalance::messages::{self, contradiction};
 use crate::plan::playback::Operations;
 
 /// Percents at which a line is worth its place in a log.
@@ -339,7 +339,7 @@ fn facts(run: &Run) -> Vec<String> {
     if let Some(now) = run.counts.all_connections() {
         facts.push(format!("{} connected", count(now)));
     }
-    facts.extend(words::missing(run));
+    facts.extend(messages::missing(run));
     facts
 }
 

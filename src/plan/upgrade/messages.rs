@@ -1,12 +1,12 @@
 //! The steps of an upgrade in words, the same for every face of the program.
 
-use super::ask::undoing;
-use super::pace::Holds;
+use super::target::undoing;
+use super::timing::Holds;
 use super::run::{Known, Run, Step};
-use super::sides::Sides;
+use super::revisions::Sides;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
-use crate::plan::rebalance::words::short;
+use crate::plan::rebalance::messages::short;
 
 /// An image as people say it: its tag where both have the same name, else all of it.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Hands;
-use super::gather;
+use super::cluster_view;
 use crate::error::{Cause, Problem};
 use crate::model::{Instance, InstanceId, Rebalance, TOUCHED_ANNOTATION, World};
-use crate::seam::{Right, Want};
+use crate::ports::{Right, Want};
 
 /// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ pub(super) async fn lingers(
 /// The instance that an object is for as it is now; `None` when there is none, or none that may be read.
 async fn instance(hands: &Hands, id: &InstanceId) -> Result<Option<Instance>, Problem> {
     let want = Want { instances: true, ..Want::default() };
-    let facts = hands.kubernetes.read(&gather::exact(hands, id, want)).await?;
+    let facts = hands.kubernetes.read(&cluster_view::exact(hands, id, want)).await?;
     Ok(World::of(facts).instance(id).cloned())
 }
 

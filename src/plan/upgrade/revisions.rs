@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::snapshot::Pods;
-use super::pace::Holds;
+use super::timing::Holds;
 use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.

@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::quiet::{self, Quiet};
-use super::super::upgrade::pace::{Holds, Pace};
-use super::super::upgrade::words::doing;
+use super::super::upgrade::timing::{Holds, Pace};
+use super::super::upgrade::messages::doing;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
     World,
 };
-use crate::plan::rebalance::words::verdict;
+use crate::plan::rebalance::messages::verdict;
 
 mod report;
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::face::Face;
-use super::gather::{self, Gathered};
+use super::follow_output::Face;
+use super::cluster_view::{self, Gathered};
 use super::{Hands, Interrupt, Outcome};
 use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::{Fact, Phase};
 use crate::plan::status::status;
 use crate::plan::playback::{Looks, Operations};
-use crate::seam::Want;
+use crate::ports::Want;
 
 /// How often EMQX is asked while something goes on, by the server's clock.
 const BUSY: Duration = Duration::from_secs(1);
@@ -24,9 +24,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Tells what goes on.
 pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outcome {
     let mut gathered = match selection {
-        Selection::Named(name) => gather::one(hands, Some(name), Want::ALL).await?,
-        Selection::Only => gather::one(hands, None, Want::ALL).await?,
-        Selection::Many(filter) => alone(gather::several(hands, filter, Want::ALL).await?)?,
+        Selection::Named(name) => cluster_view::one(hands, Some(name), Want::ALL).await?,
+        Selection::Only => cluster_view::one(hands, None, Want::ALL).await?,
+        Selection::Many(filter) => alone(cluster_view::several(hands, filter, Want::ALL).await?)?,
     };
     let mut operations = Operations::of(&gathered.id);
     let mut face = Face::lines(follow.stream);
@@ -35,7 +35,7 @@ pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outco
         let is = status(&gathered.world, &gathered.id, now);
         hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.message));
     }
-    let scope = gather::exact(hands, &gathered.id, Want::ALL);
+    let scope = cluster_view::exact(hands, &gathered.id, Want::ALL);
     let mut objects = hands.kubernetes.follow(&scope).fuse();
     let mut every = if busy(&gathered, &operations) { BUSY } else { IDLE };
     let mut emqx = gathered.broker.follow(every).fuse();
@@ -78,8 +78,8 @@ pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outco
             _ = beat.tick() => None,
         };
         let mut facts: Vec<Fact> = first.into_iter().collect();
-        gather::burst(&mut facts, &mut objects);
-        gather::take(hands, &mut gathered.world, facts);
+        cluster_view::burst(&mut facts, &mut objects);
+        cluster_view::take(hands, &mut gathered.world, facts);
     }
 }
 

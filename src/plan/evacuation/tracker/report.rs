@@ -6,8 +6,8 @@ use super::Emptied;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, NodeName, Operation, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
-use crate::plan::rebalance::words::{silent, utc};
-use crate::plan::upgrade::pace::Pace;
+use crate::plan::rebalance::messages::{silent, utc};
+use crate::plan::upgrade::timing::Pace;
 
 impl Followed for Emptied {
     fn name(&self) -> &str {

@@ -1,7 +1,7 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
 use super::change::HOLD_SECONDS;
-use super::pace::Pace;
+use super::timing::Pace;
 use crate::error::Problem;
 use crate::model::image::{self, Image, Version};
 pub use crate::model::upgrade::{Ask, Manner, Wanted, Way};

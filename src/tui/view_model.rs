@@ -15,7 +15,7 @@ use crate::model::{
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::assessment::{RebalanceStatus, assess};
-use crate::plan::evacuation::follow::Emptied;
+use crate::plan::evacuation::tracker::Emptied;
 use crate::plan::membership::Membership;
 use crate::plan::next_step::{evacuations, seconds_left, wait_left};
 use crate::plan::snapshot::{NodeRow, SourceState};
@@ -24,7 +24,7 @@ use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::results::Status;
 use crate::plan::playback::Operations;
 use crate::plan::upgrade::run::Run as Upgrade;
-use crate::plan::upgrade::sides::Sides;
+use crate::plan::upgrade::revisions::Sides;
 use emqx_rebalance::rules::mean;
 
 /// The set of a node while an upgrade is under way.

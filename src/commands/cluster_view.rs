@@ -14,7 +14,7 @@ use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeNam
 use crate::plan::snapshot::picture;
 use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
-use crate::seam::{Broker, Scope, Want};
+use crate::ports::{Broker, Scope, Want};
 
 /// Limit of the instances named in an error.
 const NAMED: usize = 5;

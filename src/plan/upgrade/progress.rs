@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::ask::one_by_one;
-use super::pace::{self, BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, Pace, boot};
+use super::target::one_by_one;
+use super::timing::{self, BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, Pace, boot};
 use super::run::{Run, Step, evacuations};
-use super::sides::{Member, Sides};
+use super::revisions::{Member, Sides};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, NodeName, World};
 
@@ -72,9 +72,9 @@ impl Run {
             let entry = evacuations.iter().find(|it| Some(&it.node) == member.node.as_ref())?;
             let (stage, _, since) = self.known.get(&member.pod.uid)?.stage.as_ref()?;
             let own = Pace {
-                conn_evict_rate: entry.conn_evict_rate.or(pace.conn_evict_rate),
-                sess_evict_rate: entry.sess_evict_rate.or(pace.sess_evict_rate),
-                ..*pace
+                conn_evict_rate: entry.conn_evict_rate.or(timing.conn_evict_rate),
+                sess_evict_rate: entry.sess_evict_rate.or(timing.sess_evict_rate),
+                ..*timing
             };
             Some(own.left(stage, seconds_between(*since, now), holds))
         };
@@ -82,27 +82,27 @@ impl Run {
         if self.api == ApiVersion::V1beta4 {
             let guarded = self.holding || self.held || evacuations.iter().any(|it| is_old(sides, &it.node));
             if guarded {
-                return Some(self.guarded_left(sides, &standing, &pace, &drain, now));
+                return Some(self.guarded_left(sides, &standing, &timing, &drain, now));
             }
-            return Some(self.unguarded_left(count, &pace, now));
+            return Some(self.unguarded_left(count, &timing, now));
         }
         let mut seconds = 0;
         let mut begun = false;
         for member in &standing {
             let holds = member.holds.unwrap_or_default();
-            seconds += match drain(member, &pace) {
+            seconds += match drain(member, &timing) {
                 Some(left) => {
                     begun = true;
-                    left + pace.removal()
+                    left + timing.removal()
                 }
-                None => pace.turn(holds),
+                None => timing.turn(holds),
             };
         }
         if sides.old.len() > standing.len() {
             seconds += 1;
         } else if !begun && self.places().0 == 0 {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            seconds += pace.first().saturating_sub(since);
+            seconds += timing.first().saturating_sub(since);
         }
         Some(seconds)
     }
@@ -118,10 +118,10 @@ impl Run {
     ) -> u64 {
         let count = standing.len() as u64;
         let one_by_one = one_by_one(sides.instance);
-        let shared = if one_by_one { *pace } else { pace.shared(count) };
+        let shared = if one_by_one { *timing } else { timing.shared(count) };
         let mut emptying = 0;
         for member in standing {
-            let left = drain(member, pace).unwrap_or_else(|| {
+            let left = drain(member, timing).unwrap_or_else(|| {
                 let since = self.started.map_or(0, |started| seconds_between(started, now));
                 shared.drain(member.holds.unwrap_or_default()) + GUARD_SECONDS.saturating_sub(since)
             });
@@ -132,9 +132,9 @@ impl Run {
         match self.removed {
             Some(removed) if count > 0 => {
                 let look = LOOP_SECONDS.saturating_sub(seconds_between(removed, now));
-                emptying.max(look) + pace::removals(count, None)
+                emptying.max(look) + timing::removals(count, None)
             }
-            _ => emptying + release + pace::removals(count, None),
+            _ => emptying + release + timing::removals(count, None),
         }
     }
 
@@ -142,10 +142,10 @@ impl Run {
     fn unguarded_left(&self, count: u64, pace: &Pace, now: Timestamp) -> u64 {
         let Some(removed) = self.removed else {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            return pace.delay.saturating_sub(since) + pace::removals(count, Some(pace.delay));
+            return timing.delay.saturating_sub(since) + timing::removals(count, Some(timing.delay));
         };
         let gone = self.known.values().filter(|known| known.deleting).count() as u64;
-        let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { pace.delay } else { 0 };
+        let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { timing.delay } else { 0 };
         let first = gap(gone).saturating_sub(seconds_between(removed, now));
         if count == 0 { 1 } else { first + (gone + 1..gone + count).map(gap).sum::<u64>() + 1 }
     }

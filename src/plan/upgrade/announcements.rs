@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::run::{Run, Step};
-use super::sides::{Member, Sides};
-use super::words;
+use super::revisions::{Member, Sides};
+use super::messages;
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Tells the step, if it is another one; and what happens once.
@@ -34,7 +34,7 @@ pub(super) fn tell(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mu
         run.key = key;
         if again {
             // Said already.
-        } else if let Some(message) = words::entered(run, sides) {
+        } else if let Some(message) = messages::entered(run, sides) {
             events.push(run.event(now, EventType::Phase, message));
         }
     }
@@ -52,14 +52,14 @@ pub(super) fn tell(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mu
         && standing.len() == sides.old.len()
         && standing.iter().all(|member| !member.pod.ready);
     if out && run.told.insert("out") {
-        events.push(run.event(now, EventType::Notice, words::left_the_service(standing.len())));
+        events.push(run.event(now, EventType::Notice, messages::left_the_service(standing.len())));
     }
     for kind in [SetKind::StatefulSet, SetKind::ReplicaSet] {
         let sets = sides.groups.iter().filter(|group| group.kind == kind).count();
         if sets > 2
             && run.told.insert(if kind == SetKind::StatefulSet { "third" } else { "third replicants" })
         {
-            events.push(run.event(now, EventType::Notice, words::third(sets)));
+            events.push(run.event(now, EventType::Notice, messages::third(sets)));
         }
     }
 }

@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 
 use super::run::Run;
-use super::sides::Sides;
-use super::words;
+use super::revisions::Sides;
+use super::messages;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Link, Node, Seen, Source, Verdict, World};
 use crate::plan::rebalance::verdict::{RETURN_SECONDS, not_back};
@@ -119,7 +119,7 @@ pub(super) fn cut_short(run: &Run, since: u64) -> Option<(Verdict, String)> {
 
 /// The verdict of one that is over.
 pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, String) {
-    let tail = words::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
+    let tail = messages::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
         let reason = format!(

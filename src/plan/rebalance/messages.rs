@@ -4,8 +4,8 @@ use super::tracker::{Alarm, Run};
 use super::progress::Counts;
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::upgrade::ask::Settled;
-use crate::plan::upgrade::pace::Pace;
+use crate::plan::upgrade::target::Settled;
+use crate::plan::upgrade::timing::Pace;
 use jiff::Timestamp;
 
 /// How many nodes are named one by one; more are counted.

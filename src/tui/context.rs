@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::model::{InstanceId, Strategy};
 use crate::plan::endpoint::Asked;
 use crate::plan::playback::Told;
-use crate::seam::{Brokers, Clock, Kubernetes, Later, Scope};
+use crate::ports::{Brokers, Clock, Kubernetes, Later, Scope};
 
 /// What is done to a cluster; the same code as behind the verbs.
 pub trait Acts {
