@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
-use crate::commands::{self, Hands, Interrupt, Outcome};
+use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect, Relay};
@@ -20,8 +20,8 @@ use crate::model::form::Output;
 use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
+use crate::ports::{Brokers, Clock, Credentials, Kubernetes, RecordingSink, Translate, Tunnel};
 use crate::replay::{Recorder, Recording};
-use crate::ports::{Brokers, Clock, Credentials, Kubernetes, Tap, Translate, Tunnel};
 use emqx_sim as sim;
 use user_files as files;
 
@@ -138,7 +138,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     crate::cli::intent::ApplySource::Instance(..) => None,
                 };
                 let recordings = screen::Recordings::of(&follow)?;
-                let tap: Rc<dyn Tap> = recordings.clone();
+                let tap: Rc<dyn RecordingSink> = recordings.clone();
                 let hands = hands_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
                 let exit = commands::apply::run(&hands, &apply, file).await?;
                 return match screen::applied(&hands, &apply).await? {
@@ -275,7 +275,11 @@ fn now() -> Timestamp {
 }
 
 /// The context of a command.
-async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) -> Result<Hands, Problem> {
+async fn hands(
+    global: &Global,
+    printer: Rc<Printer>,
+    tap: Option<Rc<dyn RecordingSink>>,
+) -> Result<CommandContext, Problem> {
     hands_as(global, printer, tap, crate::model::FIELD_MANAGER).await
 }
 
@@ -283,9 +287,9 @@ async fn hands(global: &Global, printer: Rc<Printer>, tap: Option<Rc<dyn Tap>>) 
 async fn hands_as(
     global: &Global,
     printer: Rc<Printer>,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     manager: &str,
-) -> Result<Hands, Problem> {
+) -> Result<CommandContext, Problem> {
     connected(global, printer, tap, manager, true).await
 }
 
@@ -293,19 +297,19 @@ async fn hands_as(
 async fn hands_in_kubernetes(
     global: &Global,
     printer: Rc<Printer>,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     manager: &str,
-) -> Result<Hands, Problem> {
+) -> Result<CommandContext, Problem> {
     connected(global, printer, tap, manager, false).await
 }
 
 async fn connected(
     global: &Global,
     printer: Rc<Printer>,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     manager: &str,
     standalone: bool,
-) -> Result<Hands, Problem> {
+) -> Result<CommandContext, Problem> {
     let EmqxAccess { urls, ca, insecure, key_file } = &global.emqx;
     for warning in check_access(urls, key_file.as_deref(), ca.as_deref())? {
         printer.notice(&warning);
@@ -364,7 +368,7 @@ async fn connected(
         Some(cluster) if !standalone => Rc::new(cluster),
         cluster => Rc::new(standalone::Standalone::new(cluster, brokers.clone(), clock.clone())),
     };
-    Ok(Hands {
+    Ok(CommandContext {
         context,
         server,
         namespace,
@@ -427,7 +431,7 @@ fn broken(path: &std::path::Path) -> Box<dyn Fn(&str)> {
     })
 }
 
-fn recorder(follow: &Follow) -> Result<Option<Rc<dyn Tap>>, Problem> {
+fn recorder(follow: &Follow) -> Result<Option<Rc<dyn RecordingSink>>, Problem> {
     let Some(path) = &follow.record else { return Ok(None) };
     Ok(Some(Rc::new(Recorder::create(path)?.on_failure(broken(path)))))
 }

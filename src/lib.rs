@@ -7,7 +7,7 @@
 //! floor 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
 //! floor 3   replay           recordings
 //! floor 2   plan             forecasts, checks, tracking, verdicts, messages
-//! floor 2   seam             the traits through which clusters are read and changed
+//! floor 2   ports            the traits through which clusters are read and changed
 //! floor 2   tls              which certificates are trusted
 //! floor 1   model   error    plain data; they use no other module
 //! ```
@@ -23,7 +23,7 @@ pub mod k8s;
 pub mod model;
 pub mod output;
 pub mod plan;
-pub mod replay;
 pub mod ports;
+pub mod replay;
 pub mod tls;
 pub mod tui;

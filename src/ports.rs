@@ -30,7 +30,7 @@ use crate::model::{
 pub mod host;
 
 /// Something that is known later, or a [`Problem`].
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
+pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
 
 /// Facts as they come. Ends only when the source is over (a recording); a live one heals itself.
 pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
@@ -98,13 +98,13 @@ pub struct Scope {
     /// A field selector for the instances.
     pub fields: Option<String>,
     /// The requested kinds of resources.
-    pub want: Want,
+    pub want: RefreshScope,
 }
 
 /// How much is looked at: every verb pays only for what it shows.
 #[expect(clippy::struct_excessive_bools, reason = "each is one list that is made or not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Want {
+pub struct RefreshScope {
     /// Instances.
     pub instances: bool,
     /// Rebalances.
@@ -121,7 +121,7 @@ pub struct Want {
     pub states: bool,
 }
 
-impl Want {
+impl RefreshScope {
     /// Everything.
     pub const ALL: Self = Self {
         instances: true,
@@ -239,22 +239,22 @@ impl Right {
 /// The Kubernetes API.
 pub trait Kubernetes {
     /// The served versions and kinds. Fails only when the API server does not respond.
-    fn served(&self) -> Later<'_, Served>;
+    fn served(&self) -> BoxedFuture<'_, Served>;
     /// Lists the scope once. A forbidden or absent resource becomes a fact; an error means that there is nothing to show.
-    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>>;
+    fn read<'a>(&'a self, scope: &'a Scope) -> BoxedFuture<'a, Vec<Fact>>;
     /// The names of the namespaces.
-    fn namespaces(&self) -> Later<'_, Vec<String>>;
+    fn namespaces(&self) -> BoxedFuture<'_, Vec<String>>;
     /// Lists and then watches the scope.
     fn follow(&self, scope: &Scope) -> FactStream;
     /// One Rebalance, or `None` when there is none of that name.
-    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>>;
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>>;
     /// Creates a Rebalance from its manifest; gives it back as the server stored it, with the server's warnings.
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created>;
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created>;
     /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool>;
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool>;
     /// Deletes a Rebalance only in the version that was read, by uid and resourceVersion, so that an operator's change since
     /// then is detected.
-    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion>;
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion>;
     /// Writes an annotation on a Rebalance, if it still is the one with this uid; without a value it is removed. `false`
     /// when that one is gone.
     fn annotate_rebalance<'a>(
@@ -262,9 +262,9 @@ pub trait Kubernetes {
         rebalance: &'a Rebalance,
         key: &'a str,
         value: Option<&'a str>,
-    ) -> Later<'a, bool>;
+    ) -> BoxedFuture<'a, bool>;
     /// An instance as the server has it, `managedFields` included; `None` when it is gone.
-    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>>;
+    fn object<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<Value>>;
     /// Server-side apply of an instance's fields as our field manager; with `force` fields of other managers are taken
     /// over, without it they are a refusal that names them. Never makes an instance that is not there.
     fn apply_instance<'a>(
@@ -272,10 +272,11 @@ pub trait Kubernetes {
         change: &'a Value,
         force: bool,
         dry_run: DryRun,
-    ) -> Later<'a, AppliedObject>;
+    ) -> BoxedFuture<'a, AppliedObject>;
     /// Removes fields (JSON pointers) from an instance, of any owner, if it still is in the version of `object`: an apply
     /// removes only fields without another owner.
-    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject>;
+    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String])
+    -> BoxedFuture<'a, AppliedObject>;
     /// Stores a text under a key of our ConfigMap of an instance, which is created when it is not there; other keys stay.
     fn store_state<'a>(
         &'a self,
@@ -283,22 +284,22 @@ pub trait Kubernetes {
         key: &'a str,
         text: &'a str,
         dry_run: DryRun,
-    ) -> Later<'a, ()>;
+    ) -> BoxedFuture<'a, ()>;
     /// Scales a StatefulSet; `false` when there is none of that name.
-    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool>;
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
-    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool>;
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> BoxedFuture<'a, bool>;
     /// Kubernetes nodes, the pods on them, PodDisruptionBudgets and volumes of the EMQX pods of these namespaces. Fails only
     /// where the nodes or the EMQX pods may not be read.
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement>;
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement>;
     /// Cordons a Kubernetes node and marks it as ours; a node that is cordoned already is left alone.
-    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon>;
+    fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
     /// Uncordons a Kubernetes node if we cordoned it; every other one is left alone.
-    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon>;
+    fn uncordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
     /// Requests the eviction of the pod with this uid, which PodDisruptionBudgets may refuse.
-    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction>;
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> BoxedFuture<'a, Eviction>;
     /// The autoscalers of a namespace; what may not be read is named.
-    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers>;
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> BoxedFuture<'a, Autoscalers>;
     /// Writes the deletion cost of the pod with this uid, or removes it; `false` when that pod is gone.
     fn set_deletion_cost<'a>(
         &'a self,
@@ -306,15 +307,15 @@ pub trait Kubernetes {
         pod: &'a PodName,
         uid: &'a str,
         cost: Option<i64>,
-    ) -> Later<'a, bool>;
+    ) -> BoxedFuture<'a, bool>;
     /// How this process is named to others: user, host and process id.
     fn holder(&self) -> String;
     /// Takes or renews the lease of an instance for this process: `None`, or who has it.
-    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>>;
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>>;
     /// Gives the lease of an instance back, if this process has it.
-    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()>;
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()>;
     /// Whether these are allowed; `None` where the query itself is forbidden.
-    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>>;
+    fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>>;
 }
 
 /// What became of a delete that is for one version of an object.
@@ -369,9 +370,9 @@ pub struct Evacuate {
 /// EMQX's own API, of one cluster.
 pub trait Broker {
     /// Reads nodes and running operations once. Never fails: an unreachable EMQX is a fact.
-    fn read(&self) -> Later<'_, Vec<Fact>>;
+    fn read(&self) -> BoxedFuture<'_, Vec<Fact>>;
     /// As [`Self::read`], over a fresh connection, and from another core where there is one.
-    fn read_again(&self) -> Later<'_, Vec<Fact>>;
+    fn read_again(&self) -> BoxedFuture<'_, Vec<Fact>>;
     /// As [`Self::read`], repeated at this interval of the server's clock.
     fn follow(&self, every: Duration) -> FactStream;
     /// Starts a rebalance with `coordinator` as its conductor and `nodes` as its participants.
@@ -380,21 +381,21 @@ pub trait Broker {
         coordinator: &'a NodeName,
         nodes: &'a [NodeName],
         strategy: &'a Strategy,
-    ) -> Later<'a, ()>;
+    ) -> BoxedFuture<'a, ()>;
     /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
-    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool>;
+    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> BoxedFuture<'a, bool>;
     /// Starts an evacuation. `false` if one was running already, possibly from a request whose response was lost.
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, bool>;
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> BoxedFuture<'a, bool>;
     /// Lets a node serve again. `false` when it was not being evacuated.
-    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool>;
+    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> BoxedFuture<'a, bool>;
     /// Whether a node accepts clients, by a request to its pod over a separate connection.
-    fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool>;
+    fn available<'a>(&'a self, pod: &'a PodName) -> BoxedFuture<'a, bool>;
     /// Whether a node accepts clients, by a request to its pod, or to the address of that node.
-    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool>;
+    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> BoxedFuture<'a, bool>;
     /// The nodes that hold replicas of durable storage; empty where there is none, or EMQX does not serve the list.
-    fn storage_sites(&self) -> Later<'_, Vec<NodeName>>;
+    fn storage_sites(&self) -> BoxedFuture<'_, Vec<NodeName>>;
     /// The name of EMQX's own cluster; `None` where its version does not report one.
-    fn cluster_name(&self) -> Later<'_, Option<String>>;
+    fn cluster_name(&self) -> BoxedFuture<'_, Option<String>>;
 }
 
 /// Makes a [`Broker`] for a target; what `app` hands to the verbs.
@@ -411,7 +412,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 /// A way to a pod's port; implemented by `k8s` as port-forward, handed to `emqx`.
 pub trait Tunnel {
     /// Opens a stream of bytes.
-    fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16) -> Later<'a, Box<dyn Bytes>>;
+    fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16)
+    -> BoxedFuture<'a, Box<dyn Bytes>>;
 }
 
 /// A key for EMQX's API. Has no `Debug`: it must not reach a log.
@@ -426,11 +428,11 @@ pub struct ApiKey {
 /// Where the key for EMQX comes from: the operator's Secret, or a file.
 pub trait Credentials {
     /// The key for this instance.
-    fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> Later<'a, ApiKey>;
+    fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> BoxedFuture<'a, ApiKey>;
 }
 
 /// Listens to everything that comes from outside in its own form, to record it.
-pub trait Tap {
+pub trait RecordingSink {
     /// An object came: `event` is LISTED, ADDED, MODIFIED or DELETED.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
     /// An answer of EMQX came.

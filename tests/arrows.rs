@@ -15,7 +15,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("emqx", 3),
     ("replay", 3),
     ("plan", 2),
-    ("seam", 2),
+    ("ports", 2),
     ("tls", 2),
     ("model", 1),
     ("error", 1),
@@ -24,16 +24,16 @@ const FLOORS: [(&str, u8); 14] = [
 
 /// What a room may name of the floors below it, where that is less than all of them.
 const LESS: [(&str, &[&str]); 10] = [
-    ("commands", &["cli", "output", "plan", "seam", "model", "error"]),
-    ("tui", &["output", "plan", "seam", "model", "error"]),
+    ("commands", &["cli", "output", "plan", "ports", "model", "error"]),
+    ("tui", &["output", "plan", "ports", "model", "error"]),
     ("cli", &["model", "error"]),
     ("output", &["plan", "model", "error"]),
-    ("k8s", &["seam", "tls", "model", "error"]),
-    ("emqx", &["seam", "tls", "model", "error"]),
-    ("replay", &["seam", "model", "error"]),
+    ("k8s", &["ports", "tls", "model", "error"]),
+    ("emqx", &["ports", "tls", "model", "error"]),
+    ("replay", &["ports", "model", "error"]),
     ("tls", &[]),
     ("plan", &["model", "error"]),
-    ("seam", &["model", "error"]),
+    ("ports", &["model", "error"]),
 ];
 
 /// Arrows along one floor that are meant, each with its reason.
@@ -65,7 +65,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["Instant::now"],
-        &["k8s", "emqx", "replay", "app", "commands", "tui/run.rs", "seam/host.rs"],
+        &["k8s", "emqx", "replay", "app", "commands", "tui/run.rs", "ports/host.rs"],
         "time is a value everywhere else; commands and the screen's loop hold limits of the clock on the wall",
     ),
     (

@@ -214,7 +214,7 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
     let (known, _) = spans(&parts(&states).1);
     let mut words: BTreeSet<String> = BTreeSet::new();
     for file in
-        ["src/model/verdict.rs", "src/model/load.rs", "src/plan/upgrade/run.rs", "src/plan/picture.rs"]
+        ["src/model/verdict.rs", "src/model/load.rs", "src/plan/upgrade/run.rs", "src/plan/snapshot.rs"]
     {
         let found = quoted_after(&code(file), "=> ");
         assert!(!found.is_empty(), "{file}");

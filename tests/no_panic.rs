@@ -17,8 +17,8 @@ use kubectl_emqx::model::form::{Look, Output, Stream};
 use kubectl_emqx::model::jsonpath::Template;
 use kubectl_emqx::model::{OperatorLine, World};
 use kubectl_emqx::output::{Printer, Terminal};
-use kubectl_emqx::replay::Recording;
 use kubectl_emqx::ports::Translate as _;
+use kubectl_emqx::replay::Recording;
 use kubectl_emqx::{cli, commands, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -382,10 +382,10 @@ proptest! {
         for one in damages {
             damage(&mut manifest, one);
         }
-        if let Ok(written) = plan::manifest::written(manifest, "f") {
+        if let Ok(written) = plan::rebalance::manifest::written(manifest, "f") {
             let id = instance();
             for operator in [OperatorLine::Two2, OperatorLine::Two3, OperatorLine::None, OperatorLine::Unknown] {
-                let _ = plan::manifest::mended(&written, &id, "name", operator);
+                let _ = plan::rebalance::manifest::mended(&written, &id, "name", operator);
             }
         }
     }

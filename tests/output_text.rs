@@ -11,11 +11,11 @@ use kubectl_emqx::output::{Printer, Terminal};
 use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
 use kubectl_emqx::plan::finding::{Finding, Severity};
 use kubectl_emqx::plan::membership::Membership;
-use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};
 use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use kubectl_emqx::plan::results::{
     Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, Sources, Status, Stopped, Version,
 };
+use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")

@@ -8,11 +8,11 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, InstanceKind, Link, News, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
-    StopMark, Strategy, TOUCHED_ANNOTATION, Target, World,
+    ApiPort, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source, StopMark,
+    Strategy, TOUCHED_ANNOTATION, Target, Update, World,
 };
 use kubectl_emqx::ports::{
-    Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, Right, Scope, Want,
+    Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, RefreshScope, Right, Scope,
 };
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn scope(cluster: &Cluster, name: &str) -> Scope {
     Scope {
         namespace: Some(cluster.namespace().to_owned()),
         instance: Some((None, name.to_owned())),
-        want: Want::ALL,
+        want: RefreshScope::ALL,
         ..Scope::default()
     }
 }
@@ -360,7 +360,7 @@ async fn what_cannot_be_reached_is_said_with_a_hint() {
 async fn an_absent_instance_is_no_problem_of_reading() {
     let (running, cluster) = demo("documented-v2beta1", 1.0).await;
     let facts = cluster.read(&scope(&cluster, "nobody")).await.expect("it is read");
-    assert!(!facts.iter().any(|fact| matches!(fact.news, News::Unreadable(_))));
+    assert!(!facts.iter().any(|fact| matches!(fact.news, Update::Unreadable(_))));
     let world = World::of(facts);
     assert!(world.instances.is_empty() && world.pods.is_empty());
     running.shutdown().await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use kubectl_emqx::app::Wire;
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, EventType, Operation, Verdict};
 use kubectl_emqx::replay::Recording;
 
@@ -12,7 +12,7 @@ use kubectl_emqx::replay::Recording;
 fn told(file: &str) -> Vec<Event> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(file);
     let recording = Recording::open(path, Rc::new(Wire)).expect("a recording");
-    let mut teller = Teller::default();
+    let mut teller = ReplayOutput::default();
     let mut events = Vec::new();
     for moment in recording {
         let (more, notices) = teller.take(moment.expect("a line"));

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Part, Verdict, World};
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::upgrade::target::{Ask, Manner, Settled, Wanted, Way};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast, turn_back};
-use kubectl_emqx::plan::upgrade::guard::{self, Act, Means};
-use kubectl_emqx::replay::Recording;
+use kubectl_emqx::plan::upgrade::guard::{self, Act, GuardPermissions};
+use kubectl_emqx::plan::upgrade::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use kubectl_emqx::ports::Translate;
+use kubectl_emqx::replay::Recording;
 use kubectl_emqx::{emqx, k8s};
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn at(name: &str, seconds: f64) -> (World, InstanceId, Timestamp) {
 fn told(name: &str) -> Vec<Told> {
     let recording = recording(name);
     let begin = recording.begin();
-    let mut teller = Teller::default();
+    let mut teller = ReplayOutput::default();
     let mut events = Vec::new();
     for moment in recording {
         events.extend(teller.take(moment.expect("every line is readable")).0);
@@ -331,11 +331,12 @@ fn a_rebalance_is_no_upgrade() {
 }
 
 /// The plan as it would have been made just before the change.
-fn plan(name: &str, to: &str, change: impl FnOnce(&mut Ask)) -> UpgradePlan {
+fn plan(name: &str, to: &str, change: impl FnOnce(&mut UpgradeRequest)) -> UpgradePlan {
     let (world, id, _) = at(name, 1.9);
-    let mut ask = Ask::new(Wanted::Image(Image::parse(to).expect("an image")));
+    let mut ask = UpgradeRequest::new(Wanted::Image(Image::parse(to).expect("an image")));
     change(&mut ask);
-    let settled = Settled::of(world.instance(&id).expect("it is known"), &ask).expect("it can be settled");
+    let settled =
+        UpgradeTarget::of(world.instance(&id).expect("it is known"), &ask).expect("it can be settled");
     forecast(&world, &id, &settled).expect("there is a plan")
 }
 
@@ -346,7 +347,7 @@ fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
         (
             UNGUARDED,
             plan(UNGUARDED, "emqx/emqx-ee:4.4.24", |ask| {
-                ask.manner = Manner::Unguarded;
+                ask.manner = DrainMethod::Unguarded;
                 (ask.conn_evict_rate, ask.sess_evict_rate) = (Some(100), Some(100));
             }),
         ),
@@ -431,7 +432,7 @@ fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     let acts = |seconds: f64| {
         // That run was driven by hand, without our annotations: the hold alone tells.
         let (world, id, now) = at(GUARDED, seconds);
-        guard::next(&world, &id, Means { gates: true, fresh_seconds: guard::FRESH_SECONDS }, now)
+        guard::next(&world, &id, GuardPermissions { gates: true, fresh_seconds: guard::FRESH_SECONDS }, now)
     };
     assert!(matches!(acts(20.0).as_slice(), [Act::Wait(why)] if why.contains("new pod")), "{:?}", acts(20.0));
     let gates = acts(34.5);

@@ -11,9 +11,9 @@ mod picture;
 mod sections;
 
 use jiff::SignedDuration;
-use kubectl_emqx::model::{Fact, Link, News, Source};
+use kubectl_emqx::model::{Fact, Link, Source, Update};
 use kubectl_emqx::output::theme::Theme;
-use kubectl_emqx::tui::{Acted, Done, Effect, Msg, Setup};
+use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
     Bench, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes,
     nothing, played, played_as, pod, recorded, setup, slice,
@@ -77,7 +77,7 @@ fn only_ascii_when_only_ascii_is_wanted() {
 fn colour_only_underlines_what_a_word_says() {
     let plain = idle().screen(80, 24);
     let theme = Theme { color: true, ascii: false };
-    let mut bench = Bench::of(Setup { theme, ..setup() }, documented(0, &UNEVEN, &nothing()));
+    let mut bench = Bench::of(ViewSetup { theme, ..setup() }, documented(0, &UNEVEN, &nothing()));
     bench.tick(3);
     assert_eq!(bench.screen(80, 24), plain, "the same words with and without colour");
     let buffer = bench.buffer(80, 24);
@@ -135,8 +135,11 @@ fn old_and_lost_sources_say_so() {
     let mut bench = idle();
     bench.tick(75);
     insta::assert_snapshot!("stale", bench.screen(80, 24));
-    let lost =
-        News::Link(Source::Emqx, "nodes", Link::Unreachable("pod emqx-core-0 does not answer: reset".into()));
+    let lost = Update::Link(
+        Source::Emqx,
+        "nodes",
+        Link::Unreachable("pod emqx-core-0 does not answer: reset".into()),
+    );
     bench.learn(76, vec![Fact { at: at(76), news: lost }]);
     assert!(
         bench.screen(80, 24).contains("NOT SURE  EMQX has not answered"),
@@ -154,9 +157,9 @@ fn without_permissions_it_is_poorer_and_says_which() {
     let mut facts = kubernetes(0, "LISTED", &instance("mq", "emqx", "one"));
     let deny = |source, resource, text: &str| Fact {
         at: at(0),
-        news: News::Link(source, resource, Link::Forbidden(text.to_owned())),
+        news: Update::Link(source, resource, Link::Forbidden(text.to_owned())),
     };
-    facts.push(Fact { at: at(0), news: News::Link(Source::Kubernetes, "emqxes", Link::Up) });
+    facts.push(Fact { at: at(0), news: Update::Link(Source::Kubernetes, "emqxes", Link::Up) });
     facts.push(deny(Source::Pods, "pods", "you may not list pods in namespace mq"));
     facts.push(deny(
         Source::Endpoints,
@@ -176,7 +179,7 @@ fn without_permissions_it_is_poorer_and_says_which() {
 
 #[test]
 fn nothing_one_and_a_thousand() {
-    let mut empty = Bench::of(Setup { many: true, ..setup() }, Vec::new());
+    let mut empty = Bench::of(ViewSetup { many: true, ..setup() }, Vec::new());
     insta::assert_snapshot!("empty", empty.screen(80, 24));
     let mut one = Bench::of(setup(), documented(0, &[42], &nothing()));
     one.tick(3);
@@ -274,7 +277,7 @@ fn the_plan_follows_the_keys_and_is_applied_after_a_typed_word() {
     });
     assert_eq!(applied, Some((id(), 10)));
     assert!(bench.screen(80, 24).contains("creating the rebalance"));
-    let acted = Acted { name: Some("rebalance.apps.emqx.io/evening".into()), says: Vec::new() };
+    let acted = ActionResult { name: Some("rebalance.apps.emqx.io/evening".into()), says: Vec::new() };
     bench.send(Msg::Done(Done::Applied(Ok(acted))));
     assert!(bench.screen(80, 24).contains("created rebalance.apps.emqx.io/evening"));
 }
@@ -403,12 +406,14 @@ fn stopping_asks_for_the_name_and_read_only_does_not_even_ask() {
     bench.keys("x").types("emqx").keys("Enter");
     let stops = format!("coordinator/{}", node(&core(0)));
     assert_eq!(bench.effects, [Effect::Stop(id(), stops.clone())]);
-    let acted =
-        Acted { name: Some(stops.clone()), says: vec!["EMQX's global_status lists no rebalance".into()] };
+    let acted = ActionResult {
+        name: Some(stops.clone()),
+        says: vec!["EMQX's global_status lists no rebalance".into()],
+    };
     bench.send(Msg::Done(Done::Stopped(stops, Ok(acted))));
     assert!(bench.screen(80, 24).contains("global_status lists no rebalance"));
 
-    let mut bench = Bench::of(Setup { read_only: true, ..setup() }, documented(0, &UNEVEN, &nothing()));
+    let mut bench = Bench::of(ViewSetup { read_only: true, ..setup() }, documented(0, &UNEVEN, &nothing()));
     bench.keys("p a x");
     assert!(bench.state.overlay.is_none());
     assert!(bench.screen(80, 24).contains("--read-only"), "{}", bench.screen(80, 24));
@@ -476,7 +481,7 @@ fn notices_and_keys_have_their_places() {
 fn several_clusters_have_a_page() {
     let mut facts = documented(0, &UNEVEN, &nothing());
     facts.extend(kubernetes(0, "LISTED", &instance("prod", "orders", "two")));
-    let mut bench = Bench::of(Setup { many: true, ..setup() }, facts);
+    let mut bench = Bench::of(ViewSetup { many: true, ..setup() }, facts);
     bench.tick(3);
     insta::assert_snapshot!("clusters", bench.screen(80, 24));
     insta::assert_snapshot!("clusters_60x15", bench.screen(60, 15));
@@ -605,7 +610,7 @@ fn a_lost_server_is_told_once_and_not_for_each_resource() {
         ["emqxes", "rebalances", "pods", "statefulsets", "events"].into_iter().enumerate()
     {
         let second = 10 + i64::try_from(place).expect("a few");
-        let lost = News::Link(Source::Kubernetes, resource, Link::Unreachable(why.into()));
+        let lost = Update::Link(Source::Kubernetes, resource, Link::Unreachable(why.into()));
         bench.learn(second, vec![Fact { at: at(second), news: lost }]);
     }
     let screen = bench.screen(120, 40);
@@ -617,7 +622,7 @@ fn live() -> Bench {
     let (recorded, lines) = recorded(REBALANCE, false);
     let begin = recorded.state.setup.now;
     let theme = Theme { color: true, ascii: false };
-    let mut bench = Bench::new(Setup { theme, now: begin, ..setup() });
+    let mut bench = Bench::new(ViewSetup { theme, now: begin, ..setup() });
     bench.learn_at(begin, heard(begin));
     let mut ready = false;
     for told in lines.into_iter().filter(|told| told.t <= 55.5) {

@@ -9,7 +9,7 @@ use std::alloc::System;
 use cap::Cap;
 use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, World};
-use kubectl_emqx::plan::playback::{Looks, Operations};
+use kubectl_emqx::plan::playback::{OperationTracker, Tracker};
 use make::{Bench, at, core, documented, emqx, evacuation, id, kubernetes, nodes, nothing, pod, setup};
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ fn an_hour_of_following_does_not_grow() {
     let start = documented(0, &[3000, 3000, 3000, 3000], &nothing());
 
     let mut world = World::of(start.clone());
-    let mut operations = Operations::of(&id());
+    let mut operations = OperationTracker::of(&id());
     let mut told = 0;
     let (half, hour) = weighed(|moment| {
         for fact in second(moment) {

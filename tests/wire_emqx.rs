@@ -12,10 +12,12 @@ use jiff::Timestamp;
 use kubectl_emqx::emqx::{EmqxBrokers, KeyFile};
 use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::{
-    ApiPort, EmqxUrl, Fact, InstanceId, InstanceKind, Link, News, NodeName, PodName, Source, Strategy,
-    Target, World,
+    ApiPort, EmqxUrl, Fact, InstanceId, InstanceKind, Link, NodeName, PodName, Source, Strategy, Target,
+    Update, World,
 };
-use kubectl_emqx::ports::{ApiKey, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Later, Tunnel};
+use kubectl_emqx::ports::{
+    ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Tunnel,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,7 +106,12 @@ struct Pods {
 }
 
 impl Tunnel for Pods {
-    fn open<'a>(&'a self, _namespace: &'a str, pod: &'a PodName, _port: u16) -> Later<'a, Box<dyn Bytes>> {
+    fn open<'a>(
+        &'a self,
+        _namespace: &'a str,
+        pod: &'a PodName,
+        _port: u16,
+    ) -> BoxedFuture<'a, Box<dyn Bytes>> {
         Box::pin(async move {
             self.opened.borrow_mut().push(pod.as_str().to_owned());
             let port = self
@@ -122,7 +129,7 @@ impl Tunnel for Pods {
 struct Key(Result<(), Problem>);
 
 impl Credentials for Key {
-    fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> Later<'a, ApiKey> {
+    fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> BoxedFuture<'a, ApiKey> {
         let key = self.0.clone().map(|()| ApiKey { key: "k".to_owned(), secret: "hunter2".to_owned() });
         Box::pin(std::future::ready(key))
     }
@@ -176,7 +183,7 @@ async fn read(port: u16) -> Vec<Fact> {
 
 fn said(facts: &[Fact]) -> String {
     let texts = facts.iter().filter_map(|fact| match &fact.news {
-        News::Link(Source::Emqx, _, Link::Unreachable(why) | Link::Forbidden(why) | Link::Absent(why)) => {
+        Update::Link(Source::Emqx, _, Link::Unreachable(why) | Link::Forbidden(why) | Link::Absent(why)) => {
             Some(why.clone())
         }
         _ => None,
@@ -305,16 +312,16 @@ async fn a_follow_tells_a_loss_and_heals() {
     let next = async |stream: &mut kubectl_emqx::ports::FactStream| {
         tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("soon").expect("it goes on")
     };
-    assert!(matches!(next(&mut stream).await.news, News::Nodes(_)));
+    assert!(matches!(next(&mut stream).await.news, Update::Nodes(_)));
     down.store(true, Ordering::SeqCst);
     loop {
-        if let News::Link(Source::Emqx, "nodes", Link::Unreachable(_)) = next(&mut stream).await.news {
+        if let Update::Link(Source::Emqx, "nodes", Link::Unreachable(_)) = next(&mut stream).await.news {
             break;
         }
     }
     down.store(false, Ordering::SeqCst);
     loop {
-        if let News::Nodes(_) = next(&mut stream).await.news {
+        if let Update::Nodes(_) = next(&mut stream).await.news {
             break;
         }
     }
@@ -477,7 +484,7 @@ async fn without_a_key_emqx_is_forbidden_not_lost() {
         EmqxBrokers::through(tunnel.clone(), Rc::new(Key(Err(problem))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&["a"], false)).read().await.expect("never fails");
     assert!(
-        matches!(&facts[0].news, News::Link(Source::Emqx, "nodes", Link::Forbidden(why)) if why.contains("Secret"))
+        matches!(&facts[0].news, Update::Link(Source::Emqx, "nodes", Link::Forbidden(why)) if why.contains("Secret"))
     );
     assert!(tunnel.opened.borrow().is_empty());
 }
@@ -533,8 +540,8 @@ async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
     let begun = std::time::Instant::now();
     let facts = broker.read().await.expect("facts");
     assert!(begun.elapsed() >= Duration::from_millis(400), "twice the usual time: {:?}", begun.elapsed());
-    assert!(matches!(&facts[0].news, News::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
-    let News::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].news else {
+    assert!(matches!(&facts[0].news, Update::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
+    let Update::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].news else {
         panic!("{facts:?}")
     };
     assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");

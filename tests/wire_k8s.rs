@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
-use kubectl_emqx::model::{InstanceId, InstanceKind, Link, News, ObjectKind, OperatorLine, Source, World};
+use kubectl_emqx::model::{InstanceId, InstanceKind, Link, ObjectKind, OperatorLine, Source, Update, World};
 use kubectl_emqx::plan::rebalance::manifest;
-use kubectl_emqx::ports::{Credentials, DryRun, Kubernetes, Scope, Want};
+use kubectl_emqx::ports::{Credentials, DryRun, Kubernetes, RefreshScope, Scope};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -124,7 +124,7 @@ fn usual(path: &str) -> Reply {
 }
 
 fn everything() -> Scope {
-    Scope { namespace: Some("mq".to_owned()), want: Want::ALL, ..Scope::default() }
+    Scope { namespace: Some("mq".to_owned()), want: RefreshScope::ALL, ..Scope::default() }
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
     })
     .await;
     let facts = cluster.read(&everything()).await.expect("it is read");
-    let unreadable = facts.iter().filter(|fact| matches!(fact.news, News::Unreadable(_))).count();
+    let unreadable = facts.iter().filter(|fact| matches!(fact.news, Update::Unreadable(_))).count();
     let world = World::of(facts);
     assert_eq!((world.pods.len(), unreadable), (2, 1));
 }
@@ -325,7 +325,7 @@ async fn an_expired_watch_lists_again_and_says_what_is_gone() {
     .await;
     let scope = Scope {
         namespace: Some("mq".to_owned()),
-        want: Want { rebalances: true, ..Want::default() },
+        want: RefreshScope { rebalances: true, ..RefreshScope::default() },
         ..Scope::default()
     };
     let mut stream = cluster.follow(&scope);
@@ -336,7 +336,7 @@ async fn an_expired_watch_lists_again_and_says_what_is_gone() {
             .await
             .expect("soon")
             .expect("it goes on");
-        if let News::Only(kind, uids) = &fact.news {
+        if let Update::Only(kind, uids) = &fact.news {
             onlys.push((*kind, uids.clone()));
         }
         world.apply(fact);

@@ -23,7 +23,7 @@ use kubectl_emqx::model::{
     StopMark, TOUCHED_ANNOTATION, Target, World,
 };
 use kubectl_emqx::ports::{
-    Broker, Brokers, Clock, Deletion, DryRun, FactStream, Kubernetes, Right, Scope, Want,
+    Broker, Brokers, Clock, Deletion, DryRun, FactStream, Kubernetes, RefreshScope, Right, Scope,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +38,7 @@ fn scope(plane: &ControlPlane) -> Scope {
     Scope {
         namespace: Some(plane.namespace().to_owned()),
         instance: Some((None, "emqx".to_owned())),
-        want: Want::ALL,
+        want: RefreshScope::ALL,
         ..Scope::default()
     }
 }

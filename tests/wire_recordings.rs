@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 use kubectl_emqx::model::{
-    ApiVersion, Fact, InstanceId, InstanceKind, News, Node, Object, Phase, PodName, Stage, World,
+    ApiVersion, Fact, InstanceId, InstanceKind, Node, Object, Phase, PodName, Stage, Update, World,
 };
-use kubectl_emqx::replay::{Recorder, Recording};
 use kubectl_emqx::ports::Moment;
-use kubectl_emqx::ports::{Clock, Tap, Translate};
+use kubectl_emqx::ports::{Clock, RecordingSink, Translate};
+use kubectl_emqx::replay::{Recorder, Recording};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
 
@@ -76,9 +76,9 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
             for fact in moment.facts {
                 told += 1;
                 match fact.news {
-                    News::Unreadable(text) => panic!("{name}: {text}"),
-                    News::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
-                    News::Is(Object::Rebalance(rebalance)) => {
+                    Update::Unreadable(text) => panic!("{name}: {text}"),
+                    Update::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
+                    Update::Is(Object::Rebalance(rebalance)) => {
                         assert!(
                             !matches!(rebalance.phase, Phase::Unknown(_)),
                             "{name}: {:?}",
@@ -86,7 +86,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                         );
                         assert!(!rebalance.instance_name.is_empty());
                     }
-                    News::Load(load) => {
+                    Update::Load(load) => {
                         for stage in load
                             .rebalances
                             .iter()
@@ -96,7 +96,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                             assert!(!matches!(stage, Stage::Unknown(_)), "{name}: {stage:?}");
                         }
                     }
-                    News::Nodes(nodes) => {
+                    Update::Nodes(nodes) => {
                         for node in nodes {
                             assert!(!node.running || node.connections.is_some() && node.sessions.is_some());
                         }
@@ -357,8 +357,8 @@ fn problems_name_the_line_and_do_not_end_the_recording() {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test looks at the file")]
 fn the_same_answer_again_leaves_no_more_than_its_time() {
+    use kubectl_emqx::ports::RecordingSink;
     use kubectl_emqx::replay::Recorder;
-    use kubectl_emqx::ports::Tap;
     let file = std::env::temp_dir().join(format!("kubectl-emqx-again-{}.jsonl", std::process::id()));
     let recorder = Recorder::create(&file).expect("it is new");
     let at = |seconds: i64| jiff::Timestamp::from_second(1_800_000_000 + seconds).expect("a time");

@@ -20,8 +20,8 @@ use control_plane::{ControlPlane, Line, Options};
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Instance, World};
-use kubectl_emqx::plan::upgrade::target::{Ask, Settled, Wanted, Way};
-use kubectl_emqx::ports::{Kubernetes, Scope, Want};
+use kubectl_emqx::plan::upgrade::target::{UpgradeRequest, UpgradeTarget, Wanted, Way};
+use kubectl_emqx::ports::{Kubernetes, RefreshScope, Scope};
 use serde_json::{Value, json};
 
 /// As the admin, or with a user's rights.
@@ -42,7 +42,7 @@ async fn instance(plane: &ControlPlane, cluster: &Cluster, name: &str) -> (Insta
     let scope = Scope {
         namespace: Some(plane.namespace().to_owned()),
         instance: Some((None, name.to_owned())),
-        want: Want { instances: true, states: true, ..Want::default() },
+        want: RefreshScope { instances: true, states: true, ..RefreshScope::default() },
         ..Scope::default()
     };
     let world = World::of(cluster.read(&scope).await.expect("it is read"));
@@ -52,9 +52,12 @@ async fn instance(plane: &ControlPlane, cluster: &Cluster, name: &str) -> (Insta
 }
 
 /// What an upgrade to this image comes to, with everything else as the object says.
-fn settled(instance: &Instance, image: &str, way: Option<Way>) -> Settled {
-    let ask = Ask { way, ..Ask::new(Wanted::Image(Image::parse(image).expect("a reference"))) };
-    Settled::of(instance, &ask).expect("the image can be used")
+fn settled(instance: &Instance, image: &str, way: Option<Way>) -> UpgradeTarget {
+    let ask = UpgradeRequest {
+        way,
+        ..UpgradeRequest::new(Wanted::Image(Image::parse(image).expect("a reference")))
+    };
+    UpgradeTarget::of(instance, &ask).expect("the image can be used")
 }
 
 fn enterprise(name: &str, block: Option<Value>) -> Value {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::screen::{self, Looked, Recordings};
+use super::screen::{self, Recordings, ViewedClusters};
 use super::{hands, recorder};
 use crate::cli::intent::evacuate::Evacuate;
 use crate::cli::intent::{Follow, Global, Output, Then};
@@ -40,7 +40,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
     if nodes.is_empty() {
         return Ok(Exit::Reached);
     }
-    let looked = Looked {
+    let looked = ViewedClusters {
         scope: screen::one(&gathered.id),
         wanted: nodes.iter().map(commands::evacuate::name).collect(),
         judged: true,

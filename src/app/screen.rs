@@ -1,4 +1,4 @@
-//! Hands the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
+//! CommandContext the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
 //! else.
 
 use std::cell::RefCell;
@@ -14,15 +14,17 @@ use super::Wire;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
 };
-use crate::commands::{self, Hands, Interrupt, Outcome};
+use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, NodeName, Strategy};
 use crate::output::{Printer, Terminal};
-use crate::plan::endpoint::Asked;
+use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
+use crate::ports::{BoxedFuture, RecordingSink, RefreshScope, Right, Scope};
 use crate::replay::{Recorder, Recording};
-use crate::ports::{Later, Right, Scope, Tap, Want};
-use crate::tui::{self, Acted, Acts, Live, OpenTape, Opening, Playback, Records, Setup};
+use crate::tui::{
+    self, ActionResult, ClusterActions, Live, OpenTape, Playback, Records, ViewContext, ViewSetup,
+};
 use user_files as files;
 
 /// Whether the full screen can be shown: both ends are a terminal that can.
@@ -33,7 +35,7 @@ pub(super) fn fits(printer: &Printer) -> bool {
 }
 
 /// The clusters of the view.
-pub(super) struct Looked {
+pub(super) struct ViewedClusters {
     /// The cluster; `None` for all in sight.
     pub(super) id: Option<InstanceId>,
     /// The resources and instances.
@@ -47,21 +49,27 @@ pub(super) struct Looked {
 }
 
 /// Resolves `watch [NAME]` before the full screen opens, so that an error is printed normally.
-pub(super) async fn looked(hands: &Hands, selection: &Selection) -> Result<Looked, Problem> {
-    let of =
-        |id: Option<InstanceId>, scope| Looked { id, scope, wanted: Vec::new(), judged: false, ours: None };
+pub(super) async fn looked(hands: &CommandContext, selection: &Selection) -> Result<ViewedClusters, Problem> {
+    let of = |id: Option<InstanceId>, scope| ViewedClusters {
+        id,
+        scope,
+        wanted: Vec::new(),
+        judged: false,
+        ours: None,
+    };
     let name = match selection {
         Selection::Many(filter) => {
-            return Ok(of(None, commands::cluster_view::wide_scope(hands, filter, Want::ALL)));
+            return Ok(of(None, commands::cluster_view::wide_scope(hands, filter, RefreshScope::ALL)));
         }
         Selection::Named(name) => Some(name),
         Selection::Only => None,
     };
-    let want = Want { instances: true, ..Want::default() };
-    let world = commands::cluster_view::world(hands, &commands::cluster_view::scope(hands, name, want)).await?;
+    let want = RefreshScope { instances: true, ..RefreshScope::default() };
+    let world =
+        commands::cluster_view::world(hands, &commands::cluster_view::scope(hands, name, want)).await?;
     if name.is_none() && world.ids().len() > 1 {
         let filter = crate::cli::intent::Filter::default();
-        return Ok(of(None, commands::cluster_view::wide_scope(hands, &filter, Want::ALL)));
+        return Ok(of(None, commands::cluster_view::wide_scope(hands, &filter, RefreshScope::ALL)));
     }
     let id = commands::cluster_view::choose(hands, &world, name).await?;
     let scope = one(&id);
@@ -75,15 +83,15 @@ pub(super) fn one(id: &InstanceId) -> Scope {
         instance: Some((Some(id.kind), id.name.clone())),
         labels: None,
         fields: None,
-        want: Want::ALL,
+        want: RefreshScope::ALL,
     }
 }
 
 /// Resolves `rebalance watch [NAME]`. `None` when nothing runs, or it has ended.
 pub(super) async fn followed(
-    hands: &Hands,
+    hands: &CommandContext,
     operation: Option<&OperationName>,
-) -> Result<Option<Looked>, Problem> {
+) -> Result<Option<ViewedClusters>, Problem> {
     let meant = commands::watch::meant(hands, operation).await?;
     let Some(name) = meant.name else { return Ok(None) };
     if commands::watch::over(hands, &meant.gathered, &name).is_some() {
@@ -91,19 +99,19 @@ pub(super) async fn followed(
     }
     let id = meant.gathered.id;
     let scope = one(&id);
-    Ok(Some(Looked { id: Some(id), scope, wanted: vec![name], judged: true, ours: None }))
+    Ok(Some(ViewedClusters { id: Some(id), scope, wanted: vec![name], judged: true, ours: None }))
 }
 
 /// Opens the view on a live cluster.
 pub(super) async fn live(
-    hands: &Hands,
-    looked: Looked,
+    hands: &CommandContext,
+    looked: ViewedClusters,
     follow: &Follow,
     strategy: Strategy,
     recording: Rc<Recordings>,
 ) -> Outcome {
     let printer = &hands.printer;
-    let setup = Setup {
+    let setup = ViewSetup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
         place: hands.context.clone().or_else(|| hands.server.clone()).unwrap_or_default(),
@@ -112,7 +120,7 @@ pub(super) async fn live(
         no_mouse: follow.no_mouse,
         many: looked.id.is_none(),
         strategy: looked.ours.clone().unwrap_or(strategy),
-        backend: Asked::Auto,
+        backend: BackendRequest::Auto,
         wanted: looked.wanted,
         ours: looked.ours.is_some(),
         playback: None,
@@ -131,7 +139,7 @@ pub(super) async fn live(
     let interrupt = (hands.interrupt)();
     let from = tui::context::From::Live(live);
     let _quiet = Quiet::begin();
-    tui::open(Opening { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
+    tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
 }
 
 /// Opens the view on a recording.
@@ -168,7 +176,7 @@ pub(super) async fn recorded(
         };
         Ok(Box::new(recording.map(move |moment| moment.map(told))))
     });
-    let setup = Setup {
+    let setup = ViewSetup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
         place: String::new(),
@@ -177,7 +185,7 @@ pub(super) async fn recorded(
         no_mouse,
         many: false,
         strategy: Strategy::default(),
-        backend: Asked::Auto,
+        backend: BackendRequest::Auto,
         wanted: Vec::new(),
         ours: false,
         playback: Some(Playback { begin, paused: false, speed, over: false }),
@@ -185,7 +193,7 @@ pub(super) async fn recorded(
     };
     let from = tui::context::From::Tape(open);
     let _quiet = Quiet::begin();
-    tui::open(Opening { setup, from, timeout: None, interrupt, judged: false }).await
+    tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await
 }
 
 /// A folder of ours that is removed at the end.
@@ -266,7 +274,7 @@ impl Recordings {
     }
 }
 
-impl Tap for Recordings {
+impl RecordingSink for Recordings {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
         if let Some((recorder, _)) = &*self.file.borrow() {
             recorder.kubernetes(at, event, object);
@@ -308,14 +316,14 @@ impl Records for Recordings {
 
 /// Commands as actions: they do not prompt, and the view shows their messages.
 struct Doing {
-    hands: Hands,
+    hands: CommandContext,
 }
 
 /// A context whose output is captured.
 pub(super) fn quiet(
-    hands: &Hands,
+    hands: &CommandContext,
     id: &InstanceId,
-) -> (Hands, crate::output::printer::Captured, crate::output::printer::Captured) {
+) -> (CommandContext, crate::output::printer::Captured, crate::output::printer::Captured) {
     let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
     let mut hands = hands.clone();
     hands.namespace.clone_from(&id.namespace);
@@ -327,8 +335,13 @@ pub(super) fn quiet(
 /// How long a stop may take, by the clock on the wall; as `stop` has it.
 const STOP: Duration = Duration::from_mins(1);
 
-impl Acts for Doing {
-    fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted> {
+impl ClusterActions for Doing {
+    fn apply<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        strategy: &'a Strategy,
+        backend: BackendRequest,
+    ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
             let (hands, out, err) = quiet(&self.hands, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
@@ -337,9 +350,9 @@ impl Acts for Doing {
                 session_move_ms: emqx_rebalance::rules::SESSION_MOVE_MS,
                 nodes: Vec::new(),
                 backend: match backend {
-                    Asked::Auto => BackendChoice::Auto,
-                    Asked::Rebalance => BackendChoice::Rebalance,
-                    Asked::Emqx => BackendChoice::Emqx,
+                    BackendRequest::Auto => BackendChoice::Auto,
+                    BackendRequest::Rebalance => BackendChoice::Rebalance,
+                    BackendRequest::Emqx => BackendChoice::Emqx,
                 },
                 write: commands::demo::write(),
                 skip: Vec::new(),
@@ -349,11 +362,11 @@ impl Acts for Doing {
             commands::apply::run(&hands, &apply, None).await?;
             let name = out.text().lines().next().map(str::to_owned);
             let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
-            Ok(Acted { name, says: err.text().lines().filter(told).map(str::to_owned).collect() })
+            Ok(ActionResult { name, says: err.text().lines().filter(told).map(str::to_owned).collect() })
         })
     }
 
-    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> Later<'a, Acted> {
+    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
             let (hands, out, _) = quiet(&self.hands, id);
             let operation = match name.strip_prefix("coordinator/") {
@@ -370,11 +383,11 @@ impl Acts for Doing {
             };
             commands::stop::run(&hands, &stop).await?;
             let says = out.text().lines().map(|line| line.trim().to_owned()).collect();
-            Ok(Acted { name: Some(name.to_owned()), says })
+            Ok(ActionResult { name: Some(name.to_owned()), says })
         })
     }
 
-    fn allowed<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<bool>> {
+    fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>> {
         Box::pin(async move {
             let right = Right::of_rebalance("create", &id.namespace);
             let answers = self.hands.kubernetes.may(&[right]).await?;
@@ -384,21 +397,24 @@ impl Acts for Doing {
 }
 
 /// `demo` on a terminal: a rebalance is begun, and the view opened on it.
-pub(super) async fn demo(hands: &Hands, strategy: Strategy) -> Outcome {
+pub(super) async fn demo(hands: &CommandContext, strategy: Strategy) -> Outcome {
     let doing = Doing { hands: hands.clone() };
     let looked = looked(hands, &Selection::Only).await?;
     let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
     // Show the scenario also if it cannot be rebalanced.
-    let begun = doing.apply(&id, &strategy, Asked::Auto).await.ok().and_then(|acted| acted.name);
+    let begun = doing.apply(&id, &strategy, BackendRequest::Auto).await.ok().and_then(|acted| acted.name);
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
     let wanted =
         begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
-    let looked = Looked { wanted: wanted.into_iter().collect(), ours, ..looked };
+    let looked = ViewedClusters { wanted: wanted.into_iter().collect(), ours, ..looked };
     live(hands, looked, &Follow::default(), strategy, Rc::default()).await
 }
 
 /// What `apply --full` follows, once it was created: whatever runs in the instance.
-pub(super) async fn applied(hands: &Hands, apply: &Apply) -> Result<Option<Looked>, Problem> {
+pub(super) async fn applied(
+    hands: &CommandContext,
+    apply: &Apply,
+) -> Result<Option<ViewedClusters>, Problem> {
     let name = match &apply.source {
         ApplySource::Instance(name, _) => name.clone().map(OperationName::Instance),
         ApplySource::File(_) => None,
@@ -410,6 +426,6 @@ pub(super) async fn applied(hands: &Hands, apply: &Apply) -> Result<Option<Looke
     let found = followed(hands, name.as_ref()).await?;
     Ok(found.map(|looked| {
         let emqx = looked.wanted.iter().any(|name| name.starts_with("coordinator/"));
-        Looked { ours: ours.filter(|_| emqx), ..looked }
+        ViewedClusters { ours: ours.filter(|_| emqx), ..looked }
     }))
 }

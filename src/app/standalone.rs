@@ -13,12 +13,12 @@ use crate::k8s::Cluster;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
 use crate::model::{
-    ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, News, Object, PodName, Rebalance, Served,
-    Source, Target,
+    ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, Object, PodName, Rebalance, Served, Source,
+    Target, Update,
 };
 use crate::ports::{
-    AppliedObject, Brokers, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope,
-    driven,
+    AppliedObject, BoxedFuture, Brokers, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Right,
+    Scope, driven,
 };
 
 /// The name of an EMQX that does not report one.
@@ -75,7 +75,7 @@ impl Standalone {
         name
     }
 
-    fn fact(&self, news: News) -> Fact {
+    fn fact(&self, news: Update) -> Fact {
         Fact { at: self.clock.now(), news }
     }
 
@@ -88,16 +88,16 @@ impl Standalone {
         let mut facts = Vec::new();
         if let Some(why) = &*self.unreachable.borrow() {
             let link = Link::Unreachable(format!("Kubernetes is not used: {why}"));
-            facts.push(self.fact(News::Link(Source::Kubernetes, RESOURCE, link)));
+            facts.push(self.fact(Update::Link(Source::Kubernetes, RESOURCE, link)));
         }
         if scope.want.instances && fits {
             let instance = Instance::without_kubernetes(id(&name));
-            facts.push(self.fact(News::Is(Object::Instance(Box::new(instance)))));
+            facts.push(self.fact(Update::Is(Object::Instance(Box::new(instance)))));
         }
         facts
     }
 
-    fn none<T: 'static>(what: &str) -> Later<'static, T> {
+    fn none<T: 'static>(what: &str) -> BoxedFuture<'static, T> {
         let problem = Problem::new(format!("cannot {what}"), "Kubernetes has no EMQX object for this EMQX")
             .hint("--backend emqx uses EMQX's own API");
         Box::pin(std::future::ready(Err(problem)))
@@ -109,7 +109,7 @@ fn id(name: &str) -> InstanceId {
 }
 
 impl Kubernetes for Standalone {
-    fn served(&self) -> Later<'_, Served> {
+    fn served(&self) -> BoxedFuture<'_, Served> {
         Box::pin(async move {
             let Some(cluster) = &self.cluster else { return Ok(Served::default()) };
             match cluster.served().await {
@@ -123,13 +123,13 @@ impl Kubernetes for Standalone {
         })
     }
 
-    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>> {
+    fn read<'a>(&'a self, scope: &'a Scope) -> BoxedFuture<'a, Vec<Fact>> {
         Box::pin(async move {
             let Some(cluster) = self.used() else { return Ok(self.facts(scope).await) };
             let found = cluster.read(scope).await?;
             let any = found
                 .iter()
-                .any(|fact| matches!(fact.news, News::Is(Object::Instance(_)) if scope.want.instances));
+                .any(|fact| matches!(fact.news, Update::Is(Object::Instance(_)) if scope.want.instances));
             if any || !scope.want.instances {
                 return Ok(found);
             }
@@ -140,17 +140,17 @@ impl Kubernetes for Standalone {
             self.alone.set(true);
             let forbidden = found
                 .into_iter()
-                .find(|fact| matches!(&fact.news, News::Link(Source::Kubernetes, _, Link::Forbidden(_))));
+                .find(|fact| matches!(&fact.news, Update::Link(Source::Kubernetes, _, Link::Forbidden(_))));
             let place = cluster.namespace();
             let notice = format!("no EMQX object in namespace {place}: only EMQX's own API is used");
             own.push(forbidden.unwrap_or_else(|| {
-                self.fact(News::Link(Source::Kubernetes, RESOURCE, Link::Absent(notice)))
+                self.fact(Update::Link(Source::Kubernetes, RESOURCE, Link::Absent(notice)))
             }));
             Ok(own)
         })
     }
 
-    fn namespaces(&self) -> Later<'_, Vec<String>> {
+    fn namespaces(&self) -> BoxedFuture<'_, Vec<String>> {
         match self.used() {
             Some(cluster) => cluster.namespaces(),
             None => Box::pin(std::future::ready(Ok(Vec::new()))),
@@ -167,7 +167,7 @@ impl Kubernetes for Standalone {
         let once = driven(1, move |facts| async move {
             if instances {
                 let instance = Instance::without_kubernetes(id(&name));
-                let news = News::Is(Object::Instance(Box::new(instance)));
+                let news = Update::Is(Object::Instance(Box::new(instance)));
                 let _ = facts.send(Fact { at, news }).await;
             }
         });
@@ -175,7 +175,7 @@ impl Kubernetes for Standalone {
         Box::pin(once.chain(futures::stream::pending()))
     }
 
-    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>> {
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>> {
         match self.used() {
             Some(cluster) => Box::pin(async move {
                 match cluster.rebalance(namespace, name).await {
@@ -191,21 +191,21 @@ impl Kubernetes for Standalone {
         }
     }
 
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created> {
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created> {
         match self.used() {
             Some(cluster) => cluster.create_rebalance(manifest, dry_run),
             None => Self::none("create a Rebalance"),
         }
     }
 
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.delete_rebalance(rebalance, dry_run),
             None => Self::none("delete a Rebalance"),
         }
     }
 
-    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion> {
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion> {
         match self.used() {
             Some(cluster) => cluster.delete_unchanged(rebalance),
             None => Self::none("delete a Rebalance"),
@@ -217,14 +217,14 @@ impl Kubernetes for Standalone {
         rebalance: &'a Rebalance,
         key: &'a str,
         value: Option<&'a str>,
-    ) -> Later<'a, bool> {
+    ) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.annotate_rebalance(rebalance, key, value),
             None => Self::none("annotate a Rebalance"),
         }
     }
 
-    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>> {
+    fn object<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<Value>> {
         match self.used() {
             Some(cluster) => cluster.object(id),
             None => Self::none("read the EMQX object"),
@@ -236,14 +236,18 @@ impl Kubernetes for Standalone {
         change: &'a Value,
         force: bool,
         dry_run: DryRun,
-    ) -> Later<'a, AppliedObject> {
+    ) -> BoxedFuture<'a, AppliedObject> {
         match self.used() {
             Some(cluster) => cluster.apply_instance(change, force, dry_run),
             None => Self::none("change the EMQX object"),
         }
     }
 
-    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject> {
+    fn remove_fields<'a>(
+        &'a self,
+        object: &'a Value,
+        fields: &'a [String],
+    ) -> BoxedFuture<'a, AppliedObject> {
         match self.used() {
             Some(cluster) => cluster.remove_fields(object, fields),
             None => Self::none("change the EMQX object"),
@@ -256,56 +260,56 @@ impl Kubernetes for Standalone {
         key: &'a str,
         text: &'a str,
         dry_run: DryRun,
-    ) -> Later<'a, ()> {
+    ) -> BoxedFuture<'a, ()> {
         match self.used() {
             Some(cluster) => cluster.store_state(instance, key, text, dry_run),
             None => Self::none("store the state of an upgrade"),
         }
     }
 
-    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool> {
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.scale_set(namespace, name, replicas),
             None => Self::none("scale a StatefulSet"),
         }
     }
 
-    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.set_gate(namespace, pod, serving),
             None => Self::none("change a pod"),
         }
     }
 
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement> {
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement> {
         match self.used() {
             Some(cluster) => cluster.placement(namespaces),
             None => Self::none("read the Kubernetes nodes"),
         }
     }
 
-    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+    fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         match self.used() {
             Some(cluster) => cluster.cordon(machine),
             None => Self::none("cordon a Kubernetes node"),
         }
     }
 
-    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+    fn uncordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         match self.used() {
             Some(cluster) => cluster.uncordon(machine),
             None => Self::none("uncordon a Kubernetes node"),
         }
     }
 
-    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction> {
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> BoxedFuture<'a, Eviction> {
         match self.used() {
             Some(cluster) => cluster.evict(namespace, pod, uid),
             None => Self::none("evict a pod"),
         }
     }
 
-    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers> {
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> BoxedFuture<'a, Autoscalers> {
         match self.used() {
             Some(cluster) => cluster.autoscalers(namespace),
             None => Self::none("read autoscalers"),
@@ -318,7 +322,7 @@ impl Kubernetes for Standalone {
         pod: &'a PodName,
         uid: &'a str,
         cost: Option<i64>,
-    ) -> Later<'a, bool> {
+    ) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.set_deletion_cost(namespace, pod, uid, cost),
             None => Self::none("change a pod"),
@@ -329,21 +333,21 @@ impl Kubernetes for Standalone {
         self.used().map(Kubernetes::holder).unwrap_or_default()
     }
 
-    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>> {
         match self.used() {
             Some(cluster) => cluster.take_lease(instance),
             None => Self::none("take the lease of the EMQX object"),
         }
     }
 
-    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()> {
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()> {
         match self.used() {
             Some(cluster) => cluster.release_lease(instance),
             None => Self::none("release the lease of the EMQX object"),
         }
     }
 
-    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {
+    fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>> {
         match self.used() {
             Some(cluster) => cluster.may(rights),
             None => Box::pin(std::future::ready(Ok(vec![None; rights.len()]))),
@@ -357,7 +361,7 @@ impl Standalone {
         let Some(cluster) = self.used() else { return true };
         let scope = Scope {
             namespace: Some(cluster.namespace().to_owned()),
-            want: crate::ports::Want { instances: true, ..Default::default() },
+            want: crate::ports::RefreshScope { instances: true, ..Default::default() },
             ..Scope::default()
         };
         let _ = self.served().await;

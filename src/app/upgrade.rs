@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 
-use super::screen::{self, Looked, Recordings};
+use super::screen::{self, Recordings, ViewedClusters};
 use super::{hands_in_kubernetes, recorder};
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::upgrade::watch::{self, Meant};
-use crate::commands::{self, Hands, Outcome};
+use crate::commands::{self, CommandContext, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{FIELD_MANAGER, Strategy};
 use crate::output::Printer;
@@ -82,7 +82,7 @@ fn full(upgrade: &Upgrade, follow: &Follow) -> bool {
 
 /// Opens the view; a held upgrade is gone on with behind it.
 async fn show(
-    hands: &Hands,
+    hands: &CommandContext,
     meant: Meant,
     follow: &Follow,
     manager: &str,
@@ -90,7 +90,7 @@ async fn show(
 ) -> Outcome {
     let Meant { gathered, held, edit } = meant;
     let id = gathered.id.clone();
-    let looked = Looked {
+    let looked = ViewedClusters {
         scope: screen::one(&id),
         wanted: vec![format!("upgrade/{}", id.name)],
         judged: true,

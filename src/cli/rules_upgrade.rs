@@ -10,7 +10,7 @@ use super::intent::{DryRun, Global, Output, Then};
 use super::rules::usage;
 use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
-use crate::model::upgrade::{Ask, Manner, SKIPPABLE, Wanted, Way};
+use crate::model::upgrade::{DrainMethod, SKIPPABLE, UpgradeRequest, Wanted, Way};
 
 /// Checks that exist, and cannot be skipped: what they find cannot work.
 const FIRM: [&str; 8] = [
@@ -47,7 +47,7 @@ pub(super) fn upgrade(args: UpgradeArgs, global: &Global) -> Result<Upgrade, Pro
     })
 }
 
-fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
+fn ask(args: ChangeArgs) -> Result<UpgradeRequest, Problem> {
     let wanted = match (args.image, args.version) {
         (Some(image), None) => Wanted::Image(image),
         (None, Some(version)) => Wanted::Version(version),
@@ -86,11 +86,11 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
                 "leave one of them out",
             ));
         }
-        (true, false) => Manner::OneByOne,
-        (false, true) => Manner::Unguarded,
-        (false, false) => Manner::Together,
+        (true, false) => DrainMethod::OneByOne,
+        (false, true) => DrainMethod::Unguarded,
+        (false, false) => DrainMethod::Together,
     };
-    if way == Some(Way::Rolling) && manner != Manner::Together {
+    if way == Some(Way::Rolling) && manner != DrainMethod::Together {
         return Err(usage(
             &format!(
                 "{} cannot be combined with --rolling",
@@ -100,7 +100,7 @@ fn ask(args: ChangeArgs) -> Result<Ask, Problem> {
             "leave one of them out",
         ));
     }
-    Ok(Ask {
+    Ok(UpgradeRequest {
         wanted,
         way,
         manner,

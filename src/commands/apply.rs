@@ -1,34 +1,34 @@
 //! `rebalance apply`: preflight, plan, prompt, fresh counts, create; then leave, or stay to the verdict.
 
-use super::follow_output::Face;
-use super::follow::Following;
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
+use super::follow::FollowRequest;
+use super::follow_output::FollowOutput;
 use super::plan::{Live, Planning, WANT, live};
-use super::{Hands, Outcome, confirmation, limits};
+use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
+use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
-use crate::plan::snapshot;
-use crate::plan::endpoint;
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
-use crate::plan::rebalance::manifest::{self, Written};
+use crate::plan::rebalance::manifest::{self, ManifestRequest};
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight::{Check, running};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
-use crate::plan::playback::{Looks, Operations};
+use crate::plan::snapshot;
 use crate::ports;
 
 /// The Rebalance to create, without its name.
 struct Wanted {
     strategy: Strategy,
-    written: Option<Written>,
+    written: Option<ManifestRequest>,
 }
 
 /// `rebalance apply`. `file` is the text of the manifest, with where it came from.
-pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Apply, file: Option<(String, String)>) -> Outcome {
     let (wanted, name) = match (&intent.source, file) {
         (ApplySource::Instance(name, strategy), _) => {
             (Wanted { strategy: strategy.clone(), written: None }, name.clone())
@@ -81,7 +81,7 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
         return Ok(exit);
     }
     heard(hands, &gathered, fresh.backend)?;
-    let mut operations = Operations::of(&gathered.id);
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     match fresh.backend {
         Backend::Rebalance => {
@@ -93,10 +93,10 @@ pub async fn run(hands: &Hands, intent: &Apply, file: Option<(String, String)>) 
 
 /// Resolves the instance. A manifest without a kind resolves to any kind with this name, and to EMQX if both exist.
 async fn gather_meant(
-    hands: &Hands,
+    hands: &CommandContext,
     name: Option<&InstanceName>,
-    written: Option<&Written>,
-) -> Result<Gathered, Problem> {
+    written: Option<&ManifestRequest>,
+) -> Result<ClusterView, Problem> {
     let Some(written) = written else { return cluster_view::one(hands, name, WANT).await };
     match cluster_view::one(hands, name, WANT).await {
         Err(problem) if problem.exit == Exit::Usage => {
@@ -110,9 +110,9 @@ async fn gather_meant(
 }
 
 async fn planned(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     wanted: &Wanted,
 ) -> Result<(Live, String), Problem> {
     let written = wanted.written.as_ref();
@@ -124,9 +124,9 @@ async fn planned(
 }
 
 async fn again(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     wanted: &Wanted,
     name: &str,
 ) -> Result<(Live, String), Problem> {
@@ -158,9 +158,9 @@ async fn again(
 
 /// Prints the plan and returns an exit when there is nothing to do, or when it is refused.
 fn settled(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     live: &Live,
     says: impl Fn(&Live),
 ) -> Result<Option<Exit>, Problem> {
@@ -197,7 +197,7 @@ fn label(live: &Live, name: &str) -> String {
 }
 
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
-fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Problem> {
+fn heard(hands: &CommandContext, gathered: &ClusterView, backend: Backend) -> Result<(), Problem> {
     let emqx = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
     let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
     if backend == Backend::Rebalance || !deaf {
@@ -213,9 +213,9 @@ fn heard(hands: &Hands, gathered: &Gathered, backend: Backend) -> Result<(), Pro
 
 /// Prints the created object to stdout.
 fn done(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     backend: Backend,
     name: &str,
     plan: RebalancePlan,
@@ -227,13 +227,13 @@ fn done(
 }
 
 async fn create(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
     wanted: &Wanted,
-    gathered: Gathered,
+    gathered: ClusterView,
     live: Live,
     name: &str,
-    mut operations: Operations,
+    mut operations: OperationTracker,
 ) -> Outcome {
     let operator = gathered.world.served.operator;
     let object = match &wanted.written {
@@ -265,11 +265,11 @@ async fn create(
 }
 
 async fn start(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: Gathered,
+    gathered: ClusterView,
     live: Live,
-    mut operations: Operations,
+    mut operations: OperationTracker,
 ) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
@@ -292,10 +292,10 @@ async fn start(
 }
 
 async fn stay(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Apply,
-    gathered: Gathered,
-    operations: Operations,
+    gathered: ClusterView,
+    operations: OperationTracker,
     name: String,
     plan: RebalancePlan,
 ) -> Outcome {
@@ -303,14 +303,14 @@ async fn stay(
         hands.printer.next(&format!("kubectl emqx rebalance watch {name}"));
         return Ok(Exit::Reached);
     };
-    let face = Face::of(hands, follow, false).planned(plan);
-    let following = Following::new(gathered, operations, name, face);
-    let want = Following::wants(follow);
-    Box::pin(Following { want, ..following.limited(hands, follow) }.run(hands)).await
+    let face = FollowOutput::of(hands, follow, false).planned(plan);
+    let following = FollowRequest::new(gathered, operations, name, face);
+    let want = FollowRequest::wants(follow);
+    Box::pin(FollowRequest { want, ..following.limited(hands, follow) }.run(hands)).await
 }
 
 /// The running operation, otherwise one that an operator has yet to start; for the other commands.
-pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
+pub fn what_runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
     let waiting = || {
         let waiting = ownership::waiting(&gathered.world, &gathered.id, hands.clock.now());
         waiting.first().map(|object| object.name.clone())
@@ -319,14 +319,15 @@ pub fn what_runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
 }
 
 /// The running operation.
-pub fn runs(hands: &Hands, gathered: &Gathered) -> Option<String> {
+pub fn runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
     let instance = gathered.instance().ok()?;
     let picture = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
-    let (backend, _) = endpoint::backend(endpoint::Asked::Auto, &gathered.world.served, instance).ok()?;
+    let (backend, _) =
+        endpoint::backend(endpoint::BackendRequest::Auto, &gathered.world.served, instance).ok()?;
     running(&Check {
         world: &gathered.world,
         instance,
-        picture: &snapshot,
+        picture: &picture,
         backend,
         name: None,
         allowed: None,

@@ -7,14 +7,14 @@ use futures::future::join_all;
 use futures::stream::FusedStream;
 use futures::{FutureExt, StreamExt};
 
-use super::Hands;
+use super::CommandContext;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, News, NodeName, Target, World};
-use crate::plan::snapshot::picture;
+use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, NodeName, Target, Update, World};
 use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
-use crate::ports::{Broker, Scope, Want};
+use crate::plan::snapshot::picture;
+use crate::ports::{Broker, RefreshScope, Scope};
 
 /// Limit of the instances named in an error.
 const NAMED: usize = 5;
@@ -32,7 +32,7 @@ pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> 
 }
 
 /// One cluster with its world and the way to its EMQX.
-pub struct Gathered {
+pub struct ClusterView {
     /// The cluster.
     pub id: InstanceId,
     /// All that is known.
@@ -43,10 +43,10 @@ pub struct Gathered {
     pub target: Target,
 }
 
-impl Gathered {
+impl ClusterView {
     /// Switches to another pod for EMQX requests when the current pod is deleted, or when an upgrade created one that stays;
     /// `true` when it switched.
-    pub fn move_along(&mut self, hands: &Hands) -> bool {
+    pub fn move_along(&mut self, hands: &CommandContext) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
         let target = endpoint::target(&self.world, instance);
         if !endpoint::moved(&self.world, &self.target, &target) {
@@ -64,7 +64,7 @@ impl Gathered {
 }
 
 /// The scope of one instance, or of the only one of the namespace.
-pub fn scope(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Scope {
+pub fn scope(hands: &CommandContext, name: Option<&InstanceName>, want: RefreshScope) -> Scope {
     Scope {
         namespace: Some(hands.namespace.clone()),
         instance: name.map(|name| (name.kind, name.name.clone())),
@@ -75,7 +75,7 @@ pub fn scope(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Scope {
 }
 
 /// The scope of several instances.
-pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
+pub fn wide_scope(hands: &CommandContext, filter: &Filter, want: RefreshScope) -> Scope {
     Scope {
         namespace: (!filter.all_namespaces).then(|| hands.namespace.clone()),
         instance: None,
@@ -86,7 +86,7 @@ pub fn wide_scope(hands: &Hands, filter: &Filter, want: Want) -> Scope {
 }
 
 /// Lists once, and prints a notice for each source that could not be read.
-pub async fn world(hands: &Hands, scope: &Scope) -> Result<World, Problem> {
+pub async fn world(hands: &CommandContext, scope: &Scope) -> Result<World, Problem> {
     let (world, notices) = listed(hands, scope).await?;
     tell(hands, &notices, None);
     Ok(world)
@@ -94,9 +94,9 @@ pub async fn world(hands: &Hands, scope: &Scope) -> Result<World, Problem> {
 
 /// As [`world`], for one instance: if there is none, only the problem reports the reason.
 pub async fn chosen(
-    hands: &Hands,
+    hands: &CommandContext,
     name: Option<&InstanceName>,
-    want: Want,
+    want: RefreshScope,
 ) -> Result<(World, InstanceId), Problem> {
     let (world, notices) = listed(hands, &scope(hands, name, want)).await?;
     let id = choose(hands, &world, name).await;
@@ -105,14 +105,14 @@ pub async fn chosen(
 }
 
 /// Prints notices, except those that the problem reports.
-fn tell(hands: &Hands, notices: &[String], problem: Option<&Problem>) {
+fn tell(hands: &CommandContext, notices: &[String], problem: Option<&Problem>) {
     let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
     notices.iter().filter(|notice| !said(notice)).for_each(|notice| hands.printer.notice(notice));
 }
 
-async fn listed(hands: &Hands, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
+async fn listed(hands: &CommandContext, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
     let served = hands.kubernetes.served().await?;
-    let mut facts = vec![Fact { at: hands.clock.now(), news: News::Served(served) }];
+    let mut facts = vec![Fact { at: hands.clock.now(), news: Update::Served(served) }];
     facts.extend(hands.kubernetes.read(scope).await?);
     let mut world = World::new();
     let notices = facts.into_iter().filter_map(|fact| world.apply(fact).notice).collect();
@@ -120,7 +120,7 @@ async fn listed(hands: &Hands, scope: &Scope) -> Result<(World, Vec<String>), Pr
 }
 
 /// Applies facts, and prints each notice once.
-pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
+pub fn take(hands: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
             hands.printer.notice(&notice);
@@ -130,7 +130,7 @@ pub fn take(hands: &Hands, world: &mut World, facts: impl IntoIterator<Item = Fa
 
 /// Selects the instance.
 pub async fn choose(
-    hands: &Hands,
+    hands: &CommandContext,
     world: &World,
     name: Option<&InstanceName>,
 ) -> Result<InstanceId, Problem> {
@@ -161,14 +161,14 @@ pub async fn choose(
 }
 
 /// Lists every instance of the namespace, so that the error can suggest a name.
-async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
+async fn unknown(hands: &CommandContext, world: &World, name: &InstanceName) -> Problem {
     let kind = name.kind.map_or("EMQX cluster", InstanceKind::as_str);
     if let Some(problem) = blind(world, &format!("{kind} {}", name.name)) {
         return problem;
     }
     let problem =
         |why| Problem::new(format!("there is no {kind} {} in namespace {}", name.name, hands.namespace), why);
-    let all = scope(hands, None, Want { instances: true, ..Want::default() });
+    let all = scope(hands, None, RefreshScope { instances: true, ..RefreshScope::default() });
     let there = hands.kubernetes.read(&all).await.map(|facts| World::of(facts).ids()).unwrap_or_default();
     if let Some(other) = there.iter().find(|id| id.name == name.name) {
         return problem(format!("{} is an {}", other.name, other.kind)).hint(format!(
@@ -183,7 +183,7 @@ async fn unknown(hands: &Hands, world: &World, name: &InstanceName) -> Problem {
     problem(why).hint("kubectl emqx status -A lists every one that you may see")
 }
 
-fn none(hands: &Hands, world: &World) -> Problem {
+fn none(hands: &CommandContext, world: &World) -> Problem {
     if let Some(problem) = blind(world, &format!("EMQX clusters in namespace {}", hands.namespace)) {
         return problem;
     }
@@ -210,13 +210,17 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 }
 
 /// All sources of one instance, including EMQX.
-pub async fn one(hands: &Hands, name: Option<&InstanceName>, want: Want) -> Result<Gathered, Problem> {
+pub async fn one(
+    hands: &CommandContext,
+    name: Option<&InstanceName>,
+    want: RefreshScope,
+) -> Result<ClusterView, Problem> {
     let (mut world, id) = chosen(hands, name, want).await?;
     let target = endpoint::target(&world, instance(&world, &id)?);
     let broker = hands.brokers.broker(target.clone());
     let facts = broker.read().await?;
     take(hands, &mut world, facts);
-    Ok(Gathered { id, world, broker, target })
+    Ok(ClusterView { id, world, broker, target })
 }
 
 fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Problem> {
@@ -224,18 +228,22 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 }
 
 /// All sources of several instances; EMQX of each is queried concurrently.
-pub async fn several(hands: &Hands, filter: &Filter, want: Want) -> Result<Vec<Gathered>, Problem> {
+pub async fn several(
+    hands: &CommandContext,
+    filter: &Filter,
+    want: RefreshScope,
+) -> Result<Vec<ClusterView>, Problem> {
     Ok(all(hands, filter, want, None).await?.1)
 }
 
 /// As [`several`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
 /// the caller fails: its problem reports that, not this function.
 pub async fn all(
-    hands: &Hands,
+    hands: &CommandContext,
     filter: &Filter,
-    want: Want,
+    want: RefreshScope,
     needed: Option<&str>,
-) -> Result<(World, Vec<Gathered>), Problem> {
+) -> Result<(World, Vec<ClusterView>), Problem> {
     let (shared, notices) = listed(hands, &wide_scope(hands, filter, want)).await?;
     let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
     let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
@@ -251,7 +259,7 @@ pub async fn all(
     for id in shared.ids() {
         let target = endpoint::target(&shared, instance(&shared, &id)?);
         let broker = hands.brokers.broker(target.clone());
-        found.push(Gathered { id, world: shared.clone(), broker, target });
+        found.push(ClusterView { id, world: shared.clone(), broker, target });
     }
     let answers = join_all(found.iter().map(|it| it.broker.read())).await;
     for (gathered, facts) in found.iter_mut().zip(answers) {
@@ -268,7 +276,7 @@ pub fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
 }
 
 /// Queries EMQX again.
-pub async fn refresh(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
+pub async fn refresh(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
     let facts = gathered.broker.read().await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
@@ -283,8 +291,8 @@ const CONFIRMING: u32 = 5;
 
 /// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
 /// without it is not its end. Returns as soon as EMQX lists it.
-pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), Problem> {
-    let doubtful = |it: &Gathered| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
+pub async fn ask_twice(hands: &CommandContext, gathered: &mut [ClusterView]) -> Result<(), Problem> {
+    let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
     announce(hands, gathered);
     let asked = gathered.iter_mut().filter(|it| doubtful(it)).map(async |it| {
         for _ in 0..CONFIRMING {
@@ -302,7 +310,7 @@ pub async fn ask_twice(hands: &Hands, gathered: &mut [Gathered]) -> Result<(), P
 }
 
 /// Prints what is waited for: up to 10 s pass.
-fn announce(hands: &Hands, gathered: &[Gathered]) {
+fn announce(hands: &CommandContext, gathered: &[ClusterView]) {
     for it in gathered {
         let Some(object) = ownership::suggested(&it.world, &it.id, hands.clock.now()) else { continue };
         hands.printer.notice(&format!(
@@ -314,25 +322,30 @@ fn announce(hands: &Hands, gathered: &[Gathered]) {
 }
 
 /// Lists the instance and its rebalances again.
-pub async fn refresh_objects(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
-    relist(hands, gathered, Want { instances: true, rebalances: true, ..Want::default() }).await
+pub async fn refresh_objects(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
+    relist(hands, gathered, RefreshScope { instances: true, rebalances: true, ..RefreshScope::default() })
+        .await
 }
 
 /// Lists the resources of the instance again.
-pub async fn relist(hands: &Hands, gathered: &mut Gathered, want: Want) -> Result<(), Problem> {
+pub async fn relist(
+    hands: &CommandContext,
+    gathered: &mut ClusterView,
+    want: RefreshScope,
+) -> Result<(), Problem> {
     let facts = hands.kubernetes.read(&exact(hands, &gathered.id, want)).await?;
     take(hands, &mut gathered.world, facts);
     Ok(())
 }
 
 /// The scope of exactly this instance.
-pub fn exact(hands: &Hands, id: &InstanceId, want: Want) -> Scope {
+pub fn exact(hands: &CommandContext, id: &InstanceId, want: RefreshScope) -> Scope {
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
     Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
 }
 
 /// Resolves an EMQX node by its name, its pod, or the first part of its host.
-pub fn node(gathered: &Gathered, hands: &Hands, target: &str) -> Option<NodeName> {
+pub fn node(gathered: &ClusterView, hands: &CommandContext, target: &str) -> Option<NodeName> {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
     let listed = || nodes.iter().map(|node| &node.name);

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::Hands;
+use super::CommandContext;
 use crate::cli::intent::{Stream, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::plan::finding::{Decision, Finding, Severity};
@@ -11,7 +11,7 @@ use crate::plan::results::Applied;
 
 /// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.
 pub fn decided(
-    hands: &Hands,
+    hands: &CommandContext,
     write: &Write,
     decision: Decision,
     reason: &str,
@@ -34,7 +34,7 @@ pub fn decided(
 }
 
 /// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
-pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(), Problem> {
+pub async fn confirm(hands: &CommandContext, write: &Write, question: &str) -> Result<(), Problem> {
     if write.yes {
         return Ok(());
     }
@@ -54,7 +54,7 @@ pub async fn confirm(hands: &Hands, write: &Write, question: &str) -> Result<(),
 }
 
 /// Which cluster a question is about: the context and the API server.
-fn cluster(hands: &Hands) -> String {
+fn cluster(hands: &CommandContext) -> String {
     match (&hands.context, &hands.server) {
         (Some(context), Some(server)) => format!(" (context {context}, API server {server})"),
         (None, Some(server)) => format!(" (API server {server})"),
@@ -63,7 +63,7 @@ fn cluster(hands: &Hands) -> String {
 }
 
 /// Says on stdout what was made.
-pub fn done<P: Serialize>(hands: &Hands, then: &Then, applied: &Applied<P>, note: &str) {
+pub fn done<P: Serialize>(hands: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
     match then {
         Then::Leave(output) => hands.printer.applied(applied, *output, note),
         Then::Follow(follow) if follow.stream == Stream::Jsonl => {}

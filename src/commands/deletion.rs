@@ -1,4 +1,4 @@
-//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
+//! Surroundings a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
 //! operator's to do. Operators 2.2 and 2.3 look at a deleted object once, return without requeueing while EMQX is not
 //! Ready, and look again only when the object changes.
 
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Hands;
+use super::CommandContext;
 use super::cluster_view;
 use crate::error::{Cause, Problem};
 use crate::model::{Instance, InstanceId, Rebalance, TOUCHED_ANNOTATION, World};
-use crate::ports::{Right, Want};
+use crate::ports::{RefreshScope, Right};
 
 /// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
 pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -25,11 +25,11 @@ const TOUCH_AGAIN: Duration = Duration::from_secs(5);
 /// The permission that marking and touching an object need, as it is printed.
 pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 
-/// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
+/// BackendRequest before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
 /// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
 /// deleting will tell.
 pub(super) async fn allowed(
-    hands: &Hands,
+    hands: &CommandContext,
     namespace: &str,
     names: impl IntoIterator<Item = &String>,
     what: impl Into<String>,
@@ -54,7 +54,7 @@ pub(super) async fn allowed(
 }
 
 /// Whether this object may be patched; `true` where that cannot be asked.
-pub(super) async fn may_touch(hands: &Hands, object: &Rebalance) -> bool {
+pub(super) async fn may_touch(hands: &CommandContext, object: &Rebalance) -> bool {
     let right = Right { name: Some(object.name.clone()), ..Right::of_rebalance("patch", &object.namespace) };
     let answers = hands.kubernetes.may(&[right]).await;
     !answers.is_ok_and(|answers| answers.contains(&Some(false)))
@@ -62,7 +62,7 @@ pub(super) async fn may_touch(hands: &Hands, object: &Rebalance) -> bool {
 
 /// Waits for the end of a deleted object, until then at the latest; gives back one that is still there.
 pub(super) async fn lingers(
-    hands: &Hands,
+    hands: &CommandContext,
     object: &Rebalance,
     until: Instant,
 ) -> Result<Option<Rebalance>, Problem> {
@@ -77,8 +77,8 @@ pub(super) async fn lingers(
 }
 
 /// The instance that an object is for as it is now; `None` when there is none, or none that may be read.
-async fn instance(hands: &Hands, id: &InstanceId) -> Result<Option<Instance>, Problem> {
-    let want = Want { instances: true, ..Want::default() };
+async fn instance(hands: &CommandContext, id: &InstanceId) -> Result<Option<Instance>, Problem> {
+    let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let facts = hands.kubernetes.read(&cluster_view::exact(hands, id, want)).await?;
     Ok(World::of(facts).instance(id).cloned())
 }
@@ -93,7 +93,11 @@ pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
 }
 
 /// Waits until the operator would take the finalizer of this object off; `false` when that has not come in time.
-pub(super) async fn ready(hands: &Hands, object: &Rebalance, until: Instant) -> Result<bool, Problem> {
+pub(super) async fn ready(
+    hands: &CommandContext,
+    object: &Rebalance,
+    until: Instant,
+) -> Result<bool, Problem> {
     loop {
         if instance(hands, &instance_of(object)).await?.is_none_or(|instance| instance.ready()) {
             return Ok(true);
@@ -108,7 +112,7 @@ pub(super) async fn ready(hands: &Hands, object: &Rebalance, until: Instant) -> 
 /// Frees a deleted object that is still there: waits until EMQX is Ready and changes an annotation of ours, so that the
 /// operator looks at it again. `None` when it is gone, else why it stays.
 pub(super) async fn freed(
-    hands: &Hands,
+    hands: &CommandContext,
     object: &Rebalance,
     until: Instant,
 ) -> Result<Option<String>, Problem> {

@@ -1,6 +1,6 @@
 //! `demo`: a whole rebalance on the simulated cluster, through the commands that a user types.
 
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{self, Upgrade};
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, Read, Then, Write,
@@ -8,7 +8,7 @@ use crate::cli::intent::{
 use crate::model::Strategy;
 use crate::model::image::Image;
 use crate::model::limits::Limits;
-use crate::model::upgrade::{Ask, Wanted};
+use crate::model::upgrade::{UpgradeRequest, Wanted};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
@@ -24,7 +24,7 @@ pub fn documented() -> Strategy {
     }
 }
 
-fn says(hands: &Hands, what: &str) {
+fn says(hands: &CommandContext, what: &str) {
     hands.printer.line("");
     hands.printer.line(&format!("$ kubectl emqx {what}"));
 }
@@ -44,7 +44,7 @@ pub fn write() -> Write {
 pub fn upgrade(image: &Image) -> upgrade::Apply {
     upgrade::Apply {
         instance: None,
-        ask: Ask::new(Wanted::Image(image.clone())),
+        ask: UpgradeRequest::new(Wanted::Image(image.clone())),
         force: false,
         write: write(),
         skip: Vec::new(),
@@ -54,7 +54,7 @@ pub fn upgrade(image: &Image) -> upgrade::Apply {
 }
 
 /// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
-pub async fn upgraded(hands: &Hands, image: &Image) -> Outcome {
+pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
     says(hands, "status");
     super::read::show(hands, &Read::default()).await?;
     let apply = upgrade(image);
@@ -75,7 +75,7 @@ pub async fn upgraded(hands: &Hands, image: &Image) -> Outcome {
 }
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
-pub async fn run(hands: &Hands) -> Outcome {
+pub async fn run(hands: &CommandContext) -> Outcome {
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
     says(hands, "status");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
 use super::removal::{self, WANT, lease, release, run};
-use super::{Hands, Outcome, confirmation, limits};
+use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
@@ -25,7 +25,7 @@ mod task;
 mod undo;
 
 /// `drain`.
-pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
     let mut all = cluster_view::several(hands, &intent.filter, WANT).await?;
     let placement = placement(hands, intent, &all).await?;
     if intent.undo {
@@ -71,7 +71,11 @@ pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
 }
 
 /// Nodes, pods, budgets and volumes; an unknown node ends it.
-async fn placement(hands: &Hands, intent: &Intent, all: &[Gathered]) -> Result<Placement, Problem> {
+async fn placement(
+    hands: &CommandContext,
+    intent: &Intent,
+    all: &[ClusterView],
+) -> Result<Placement, Problem> {
     if let Some(why) =
         all.first().and_then(|it| cluster_view::unlisted(&it.world, "pods")).and_then(|link| link.why())
     {
@@ -95,7 +99,7 @@ async fn placement(hands: &Hands, intent: &Intent, all: &[Gathered]) -> Result<P
     .hint("kubectl get nodes"))
 }
 
-fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Request, Problem> {
+fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<Request, Problem> {
     let mut settings: Settings = intent.settings.clone();
     for target in &mut settings.migrate_to {
         let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
@@ -114,9 +118,9 @@ fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Reques
 }
 
 fn plans(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Intent,
-    all: &[Gathered],
+    all: &[ClusterView],
     placement: &Placement,
 ) -> Result<Vec<Drain>, Problem> {
     let mut planned = Vec::new();
@@ -129,7 +133,7 @@ fn plans(
 }
 
 /// Refuses what would fail half-way for want of a permission.
-async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
+async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain]) {
     for drain in planned.iter_mut() {
         let forecast = Forecast { seconds: Some(drain.total_seconds), reconnects: None };
         for found in limits::before(hands, &intent.limits, forecast) {
@@ -143,7 +147,7 @@ async fn permitted(hands: &Hands, intent: &Intent, planned: &mut [Drain]) {
     }
 }
 
-fn refused(hands: &Hands, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
+fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
         confirmation::decided(hands, &intent.write, drain.decision, &drain.message, &drain.findings, what)?;
@@ -151,7 +155,7 @@ fn refused(hands: &Hands, intent: &Intent, planned: &[Drain]) -> Result<(), Prob
     Ok(())
 }
 
-fn dry_run(hands: &Hands, intent: &Intent, planned: &[Drain]) {
+fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[Drain]) {
     if intent.output == Output::Text {
         for machine in &intent.machines {
             hands.printer.line(&format!("node/{machine} (dry run)"));
@@ -175,7 +179,7 @@ fn question(intent: &Intent, planned: &[Drain]) -> String {
 }
 
 /// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
-async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outcome {
+async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
     let limit = intent.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     for gathered in all.iter_mut() {
@@ -209,7 +213,7 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
         let Some(at) = all.iter().position(|it| it.id == planned[place].instance) else { continue };
         let (before, rest) = all.split_at_mut(at);
         let Some((gathered, after)) = rest.split_first_mut() else { continue };
-        let waiting: Vec<&Gathered> = before.iter().chain(after.iter()).collect();
+        let waiting: Vec<&ClusterView> = before.iter().chain(after.iter()).collect();
         let pods = planned[place].pods.clone();
         let mut task = Draining::of(hands, intent, gathered, &mut planned[place]);
         let ended = run::follow(hands, &mut task, pods, gathered, &waiting, limit).await;
@@ -232,7 +236,7 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &Hands, intent: &Intent, planned: &[Drain], reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, planned: &[Drain], reached: bool) {
     let text = intent.output == Output::Text;
     if intent.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.drains(planned, intent.output);
@@ -240,7 +244,7 @@ fn report(hands: &Hands, intent: &Intent, planned: &[Drain], reached: bool) {
 }
 
 /// Pods that are no EMQX pods are left to kubectl: the last line says how.
-fn others(hands: &Hands, intent: &Intent) {
+fn others(hands: &CommandContext, intent: &Intent) {
     hands.printer.next(&format!(
         "kubectl drain {} --ignore-daemonsets --delete-emptydir-data",
         intent.machines.join(" ")

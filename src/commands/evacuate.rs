@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::follow_output::Face;
-use super::cluster_view::{self, Gathered};
-use super::{Hands, Interrupt, Outcome, confirmation, limits};
+use super::cluster_view::{self, ClusterView};
+use super::follow_output::FollowOutput;
+use super::{CommandContext, Interrupt, Outcome, confirmation, limits};
 use crate::cli::intent::evacuate::{Evacuate, Show, Start, Watch};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verdict};
 use crate::plan::evacuation::checks;
-use crate::plan::evacuation::tracker::Emptied;
+use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
 use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
-use crate::plan::snapshot::picture;
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
-use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::timing::Pace;
-use crate::ports::{self, Want};
+use crate::plan::snapshot::picture;
+use crate::plan::upgrade::timing::DrainTiming;
+use crate::ports::{self, RefreshScope};
 
 pub mod shown;
 mod stop;
@@ -31,7 +31,7 @@ mod stop;
 const POLL: Duration = Duration::from_secs(1);
 
 /// `evacuate` and its subcommands.
-pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Evacuate) -> Outcome {
     match intent {
         Evacuate::Start(start) => self::start(hands, start).await,
         Evacuate::Stop(stop) => stop::run(hands, stop).await,
@@ -42,10 +42,10 @@ pub async fn run(hands: &Hands, intent: &Evacuate) -> Outcome {
 
 /// Stops these evacuations and verifies that the nodes serve again.
 pub async fn stop_all(
-    hands: &Hands,
+    hands: &CommandContext,
     write: &Write,
     timeout: Duration,
-    gathered: &mut Gathered,
+    gathered: &mut ClusterView,
     nodes: &[NodeName],
 ) -> Result<Vec<Stopped>, Problem> {
     stop::all(hands, write, timeout, gathered, nodes).await
@@ -57,8 +57,8 @@ pub fn name(node: &NodeName) -> String {
 }
 
 /// The cluster that has all of these nodes, and their names in EMQX.
-async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(hands, &Filter::default(), Want::REBALANCE).await?;
+async fn find(hands: &CommandContext, targets: &[String]) -> Result<(ClusterView, Vec<NodeName>), Problem> {
+    let all = cluster_view::several(hands, &Filter::default(), RefreshScope::REBALANCE).await?;
     let mut unheard: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
@@ -106,7 +106,7 @@ async fn find(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeNa
 }
 
 /// `evacuate start`.
-async fn start(hands: &Hands, intent: &Start) -> Outcome {
+async fn start(hands: &CommandContext, intent: &Start) -> Outcome {
     let (mut gathered, nodes) = find(hands, &intent.targets).await?;
     let settings = settings(hands, &gathered, &intent.settings)?;
     let mut planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
@@ -128,7 +128,7 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
     confirmation::confirm(hands, &intent.write, &question(&planned, &nodes)).await?;
 
     // Time passed while the user read: counts and other operations are read again.
-    cluster_view::relist(hands, &mut gathered, Want::REBALANCE).await?;
+    cluster_view::relist(hands, &mut gathered, RefreshScope::REBALANCE).await?;
     cluster_view::refresh(hands, &mut gathered).await?;
     let mut fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
     fresh.judge(limits::before(hands, &intent.limits, expected(&fresh)));
@@ -147,7 +147,7 @@ async fn start(hands: &Hands, intent: &Start) -> Outcome {
         migrate_to: settings.migrate_to.clone(),
         redirect_to: settings.redirect_to.clone(),
     };
-    let mut operations = Operations::of(&gathered.id);
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     for (place, node) in nodes.iter().enumerate() {
         let started = gathered.broker.evacuate(node, &order).await.and_then(|started| {
@@ -199,7 +199,7 @@ fn waits(plan: &EvacuationPlan) -> bool {
 }
 
 /// `--migrate-to` may name pods: EMQX takes nodes.
-fn settings(hands: &Hands, gathered: &Gathered, asked: &Settings) -> Result<Settings, Problem> {
+fn settings(hands: &CommandContext, gathered: &ClusterView, asked: &Settings) -> Result<Settings, Problem> {
     let mut settings = asked.clone();
     for target in &mut settings.migrate_to {
         let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
@@ -215,8 +215,8 @@ fn settings(hands: &Hands, gathered: &Gathered, asked: &Settings) -> Result<Sett
 }
 
 fn plan(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
@@ -248,8 +248,8 @@ fn question(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
     )
 }
 
-fn pace(settings: &Settings, health_check: bool) -> Pace {
-    Pace {
+fn pace(settings: &Settings, health_check: bool) -> DrainTiming {
+    DrainTiming {
         api: ApiVersion::V2,
         delay: 0,
         wait_health_check: if health_check { settings.wait_health_check_seconds } else { 0 },
@@ -261,7 +261,7 @@ fn pace(settings: &Settings, health_check: bool) -> Pace {
 }
 
 /// Prints what was started.
-fn made(hands: &Hands, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan, note: &str) {
+fn made(hands: &CommandContext, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan, note: &str) {
     let names: Vec<String> = nodes.iter().map(name).collect();
     if let Then::Leave(output) = &intent.then
         && !matches!(output, Output::Text | Output::Name | Output::Wide)
@@ -280,16 +280,16 @@ fn made(hands: &Hands, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan,
 }
 
 /// `evacuate status`, `evacuate list`.
-async fn show(hands: &Hands, intent: &Show) -> Outcome {
-    let found: Vec<(Gathered, Vec<NodeName>)> = if intent.targets.is_empty() {
-        let all = cluster_view::several(hands, &intent.filter, Want::REBALANCE).await?;
+async fn show(hands: &CommandContext, intent: &Show) -> Outcome {
+    let found: Vec<(ClusterView, Vec<NodeName>)> = if intent.targets.is_empty() {
+        let all = cluster_view::several(hands, &intent.filter, RefreshScope::REBALANCE).await?;
         all.into_iter().map(|it| (it, Vec::new())).collect()
     } else {
         vec![find(hands, &intent.targets).await?]
     };
     let mut items = Vec::new();
     for (gathered, nodes) in &found {
-        let mut operations = Operations::of(&gathered.id);
+        let mut operations = OperationTracker::of(&gathered.id);
         operations.observe(&gathered.world, hands.clock.now());
         heard(gathered, hands)?;
         let runs = &operations.upgrades.evacuations.runs;
@@ -306,7 +306,7 @@ async fn show(hands: &Hands, intent: &Show) -> Outcome {
 }
 
 /// That nothing runs is only concluded from EMQX's own answer.
-fn heard(gathered: &Gathered, hands: &Hands) -> Result<(), Problem> {
+fn heard(gathered: &ClusterView, hands: &CommandContext) -> Result<(), Problem> {
     if gathered.world.load.is_some() {
         return Ok(());
     }
@@ -319,7 +319,12 @@ fn heard(gathered: &Gathered, hands: &Hands) -> Result<(), Problem> {
     .hint(super::watch::REACH_EMQX))
 }
 
-fn item(gathered: &Gathered, hands: &Hands, node: &NodeName, runs: &[Emptied]) -> EvacuationItem {
+fn item(
+    gathered: &ClusterView,
+    hands: &CommandContext,
+    node: &NodeName,
+    runs: &[EvacuationRun],
+) -> EvacuationItem {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let pod = picture.node(node).and_then(|row| row.pod.clone());
     let instance = gathered.id.clone();
@@ -343,7 +348,7 @@ fn item(gathered: &Gathered, hands: &Hands, node: &NodeName, runs: &[Emptied]) -
             verdict: run
                 .and_then(|run| run.verdict.as_ref())
                 .map_or(Verdict::Running, |(verdict, _)| *verdict),
-            message: run.map_or_else(|| entry.state.clone(), Emptied::message),
+            message: run.map_or_else(|| entry.state.clone(), EvacuationRun::message),
         },
         (None, _) => EvacuationItem {
             instance,
@@ -364,7 +369,10 @@ fn item(gathered: &Gathered, hands: &Hands, node: &NodeName, runs: &[Emptied]) -
 }
 
 /// The cluster and the nodes among these that are being evacuated; what is not is told.
-pub async fn meant(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<NodeName>), Problem> {
+pub async fn meant(
+    hands: &CommandContext,
+    targets: &[String],
+) -> Result<(ClusterView, Vec<NodeName>), Problem> {
     let (gathered, nodes) =
         if targets.is_empty() { running(hands).await? } else { find(hands, targets).await? };
     heard(&gathered, hands)?;
@@ -386,19 +394,19 @@ pub async fn meant(hands: &Hands, targets: &[String]) -> Result<(Gathered, Vec<N
 }
 
 /// `evacuate watch`.
-async fn watch(hands: &Hands, intent: &Watch) -> Outcome {
+async fn watch(hands: &CommandContext, intent: &Watch) -> Outcome {
     let (gathered, here) = meant(hands, &intent.targets).await?;
     if here.is_empty() {
         return Ok(Exit::Reached);
     }
-    let operations = Operations::of(&gathered.id);
+    let operations = OperationTracker::of(&gathered.id);
     follow(hands, gathered, operations, &here, &intent.follow, true).await
 }
 
 /// The cluster in which evacuations run, and the nodes: of several clusters the user has to name the nodes.
-async fn running(hands: &Hands) -> Result<(Gathered, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(hands, &Filter::default(), Want::REBALANCE).await?;
-    let nodes = |it: &Gathered| -> Vec<NodeName> {
+async fn running(hands: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
+    let all = cluster_view::several(hands, &Filter::default(), RefreshScope::REBALANCE).await?;
+    let nodes = |it: &ClusterView| -> Vec<NodeName> {
         let entries = it.world.load.iter().flat_map(|load| &load.value.evacuations);
         entries.map(|entry| entry.node.clone()).collect()
     };
@@ -425,12 +433,12 @@ async fn running(hands: &Hands) -> Result<(Gathered, Vec<NodeName>), Problem> {
 
 /// Compares evacuations with their limits; why they have to be stopped, if they have.
 fn limited(
-    hands: &Hands,
+    hands: &CommandContext,
     tracker: &mut LimitTracker,
-    gathered: &Gathered,
-    operations: &Operations,
+    gathered: &ClusterView,
+    operations: &OperationTracker,
     open: &[NodeName],
-    face: &mut Face,
+    face: &mut FollowOutput,
 ) -> Option<String> {
     let runs = open.iter().filter_map(|node| operations.evacuation(&name(node)));
     let known = Known { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
@@ -454,23 +462,23 @@ fn limited(
     stop
 }
 
-fn report(hands: &Hands, kind: EventType, name: String, message: String) -> Event {
+fn report(hands: &CommandContext, kind: EventType, name: String, message: String) -> Event {
     Event::of(hands.clock.now(), kind, Operation::Evacuation, name, message)
 }
 
 /// Follows these evacuations until each has a verdict; the exit is that of the worst one.
 async fn follow(
-    hands: &Hands,
-    mut gathered: Gathered,
-    mut operations: Operations,
+    hands: &CommandContext,
+    mut gathered: ClusterView,
+    mut operations: OperationTracker,
     nodes: &[NodeName],
     follow: &Follow,
     data: bool,
 ) -> Outcome {
     let names: Vec<String> = nodes.iter().map(name).collect();
-    let want = if follow.record.is_some() { Want::ALL } else { Want::REBALANCE };
+    let want = if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE };
     let scope = cluster_view::exact(hands, &gathered.id, want);
-    let mut face = Face::of(hands, follow, data);
+    let mut face = FollowOutput::of(hands, follow, data);
     let mut objects = hands.kubernetes.follow(&scope).fuse();
     let mut emqx = gathered.broker.follow(POLL).fuse();
     let mut interrupt: Interrupt = (hands.interrupt)();
@@ -542,8 +550,12 @@ async fn follow(
                 Ok(limits::Stopped::Done(stopping)) => {
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
-                    let mut event =
-                        report(hands, EventType::Verdict, first, messages::verdict(Verdict::Stopped, &reason));
+                    let mut event = report(
+                        hands,
+                        EventType::Verdict,
+                        first,
+                        messages::verdict(Verdict::Stopped, &reason),
+                    );
                     event.verdict = Some(Verdict::Stopped);
                     face.event(hands, &event);
                     face.finish();

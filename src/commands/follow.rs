@@ -1,4 +1,4 @@
-//! Following an operation to its verdict: facts in, steps out, one loop for every verb that watches.
+//! FollowRequest an operation to its verdict: facts in, steps out, one loop for every verb that watches.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::follow_output::Face;
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
 use super::deletion;
+use super::follow_output::FollowOutput;
 use super::upgrade::guard::Guard;
-use super::{Hands, Interrupt, limits};
+use super::{CommandContext, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdict};
 use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
-use crate::plan::rebalance::tracker::{Run, RunKey};
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
-use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::target::Settled;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::tracker::{Run, RunKey};
 use crate::plan::upgrade::guard;
-use crate::ports::Want;
+use crate::plan::upgrade::target::UpgradeTarget;
+use crate::ports::RefreshScope;
 
 /// Interval of EMQX requests, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a follow ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum FollowEnd {
     /// With a verdict.
     Verdict(Verdict),
     /// With a verdict, but a guard could not restore the operator's own delay: why.
@@ -51,30 +51,35 @@ pub enum Ended {
 }
 
 /// An operation that is followed.
-pub struct Following {
+pub struct FollowRequest {
     /// The cluster.
-    pub gathered: Gathered,
+    pub gathered: ClusterView,
     /// The trackers.
-    pub operations: Operations,
+    pub operations: OperationTracker,
     /// The name of the followed operation.
     pub name: String,
     /// How it is shown.
-    pub face: Face,
+    pub face: FollowOutput,
     /// For how long, by the clock on the wall.
     pub timeout: Option<Duration>,
     /// The guard of a guarded upgrade.
     pub guard: Option<Guard>,
     /// The watched resources.
-    pub want: Want,
+    pub want: RefreshScope,
     /// Which of the rebalances of this name is followed.
     pub followed: Option<RunKey>,
     /// At which limits it is stopped.
     pub limits: Option<LimitTracker>,
 }
 
-impl Following {
+impl FollowRequest {
     /// A follow without a guard.
-    pub fn new(gathered: Gathered, operations: Operations, name: String, face: Face) -> Self {
+    pub fn new(
+        gathered: ClusterView,
+        operations: OperationTracker,
+        name: String,
+        face: FollowOutput,
+    ) -> Self {
         Self {
             gathered,
             operations,
@@ -82,7 +87,7 @@ impl Following {
             face,
             timeout: None,
             guard: None,
-            want: Want::ALL,
+            want: RefreshScope::ALL,
             followed: None,
             limits: None,
         }
@@ -90,18 +95,18 @@ impl Following {
 
     /// The same with the time limit and the limits of how it is followed.
     #[must_use]
-    pub fn limited(self, hands: &Hands, follow: &Follow) -> Self {
+    pub fn limited(self, hands: &CommandContext, follow: &Follow) -> Self {
         let limits = limits::tracker(hands, &follow.limits);
         Self { limits, timeout: follow.timeout, ..self }
     }
 
     /// The resources by which a rebalance is judged; all resources with `--record`, for later questions.
-    pub fn wants(follow: &Follow) -> Want {
-        if follow.record.is_some() { Want::ALL } else { Want::REBALANCE }
+    pub fn wants(follow: &Follow) -> RefreshScope {
+        if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE }
     }
 
     /// Follows to the verdict, the time limit, or an interrupt.
-    pub async fn run(mut self, hands: &Hands) -> Result<Exit, Problem> {
+    pub async fn run(mut self, hands: &CommandContext) -> Result<Exit, Problem> {
         Ok(match self.ended(hands).await? {
             Some(verdict) => verdict.exit(),
             None => Exit::Reached,
@@ -109,7 +114,7 @@ impl Following {
     }
 
     /// The verdict; `None` when there was only a clean-up.
-    pub async fn ended(&mut self, hands: &Hands) -> Result<Option<Verdict>, Problem> {
+    pub async fn ended(&mut self, hands: &CommandContext) -> Result<Option<Verdict>, Problem> {
         let ended = self.look(hands).await;
         self.face.finish();
         if let Some(tap) = &hands.tap {
@@ -117,19 +122,19 @@ impl Following {
         }
         self.face.notified(hands, true).await;
         match ended? {
-            Ended::Verdict(verdict) => {
+            FollowEnd::Verdict(verdict) => {
                 self.record(hands).await;
                 Ok(Some(verdict))
             }
-            Ended::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
-            Ended::Tidied => Ok(None),
-            Ended::TimedOut => {
+            FollowEnd::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
+            FollowEnd::Tidied => Ok(None),
+            FollowEnd::TimedOut => {
                 let name = &self.name;
                 let word = self.operations.standing(name).words();
                 let what = format!("time ran out while {name} is {word}");
                 Err(left(&self.gathered, name, &what).exit(Exit::TimedOut))
             }
-            Ended::Interrupted => {
+            FollowEnd::Interrupted => {
                 Err(left(&self.gathered, &self.name, "interrupted").exit(Exit::Interrupted))
             }
         }
@@ -137,7 +142,7 @@ impl Following {
 
     /// Records the verdict of a rebalance on its object, for later commands of any user. A failure to record it does not
     /// change the verdict.
-    async fn record(&mut self, hands: &Hands) {
+    async fn record(&mut self, hands: &CommandContext) {
         let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
         let Some((object, record)) = run.and_then(|run| run.to_record(hands.clock.now())) else { return };
         let text = record.text();
@@ -161,7 +166,7 @@ impl Following {
         }
     }
 
-    async fn look(&mut self, hands: &Hands) -> Result<Ended, Problem> {
+    async fn look(&mut self, hands: &CommandContext) -> Result<FollowEnd, Problem> {
         let scope = cluster_view::exact(hands, &self.gathered.id, self.want);
         let mut objects = hands.kubernetes.follow(&scope).fuse();
         let mut emqx = self.gathered.broker.follow(POLL).fuse();
@@ -222,8 +227,8 @@ impl Following {
                         loop {
                             tokio::select! {
                                 biased;
-                                () = &mut interrupt => return Ok(Ended::Interrupted),
-                                () = &mut out_of_time => return Ok(Ended::TimedOut),
+                                () = &mut interrupt => return Ok(FollowEnd::Interrupted),
+                                () = &mut out_of_time => return Ok(FollowEnd::TimedOut),
                                 over = &mut turn => break over,
                                 Some(fact) = objects.next() => heard.push(fact),
                                 Some(fact) = emqx.next() => heard.push(fact),
@@ -236,11 +241,14 @@ impl Following {
                         // The operation has ended and the remaining step failed: report both.
                         (Err(problem), Some((word, _))) => {
                             self.face.event(hands, word);
-                            return Ok(Ended::Held(word.verdict.unwrap_or(Verdict::Unknown), Some(problem)));
+                            return Ok(FollowEnd::Held(
+                                word.verdict.unwrap_or(Verdict::Unknown),
+                                Some(problem),
+                            ));
                         }
                     };
                     if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
-                        return Ok(Ended::Tidied);
+                        return Ok(FollowEnd::Tidied);
                     }
                     over
                 }
@@ -268,20 +276,20 @@ impl Following {
                     let kept = guard::unfinished(&self.gathered.world, &self.gathered.id);
                     return Ok(match kept.filter(|_| self.guard.is_some()) {
                         // An exit code of 0 would mean that nothing is left to do.
-                        Some(_) if verdict.exit() == Exit::Reached && !over => Ended::Held(verdict, None),
+                        Some(_) if verdict.exit() == Exit::Reached && !over => FollowEnd::Held(verdict, None),
                         Some(kept) => {
                             self.face.notice(hands, &kept);
-                            Ended::Verdict(verdict)
+                            FollowEnd::Verdict(verdict)
                         }
-                        None => Ended::Verdict(verdict),
+                        None => FollowEnd::Verdict(verdict),
                     });
                 }
             }
             // Priority: the user, then the time limit, then new facts.
             let first: Option<Fact> = tokio::select! {
                 biased;
-                () = &mut interrupt => return Ok(Ended::Interrupted),
-                () = &mut out_of_time => return Ok(Ended::TimedOut),
+                () = &mut interrupt => return Ok(FollowEnd::Interrupted),
+                () = &mut out_of_time => return Ok(FollowEnd::TimedOut),
                 () = std::future::ready(()), if !heard.is_empty() => None,
                 Some(fact) = objects.next() => Some(fact),
                 Some(fact) = emqx.next() => Some(fact),
@@ -303,7 +311,7 @@ impl Following {
     }
 
     /// Compares the operation with its limits; why it has to be stopped, if it has.
-    fn limit(&mut self, hands: &Hands) -> Option<String> {
+    fn limit(&mut self, hands: &CommandContext) -> Option<String> {
         let now = hands.clock.now();
         let rebalance = self.operations.rebalances.run(&self.name);
         let upgrade = self.operations.upgrade(&self.name);
@@ -333,7 +341,7 @@ impl Following {
     }
 
     /// An event of the followed operation.
-    fn event(&self, hands: &Hands, kind: EventType, message: String) -> Event {
+    fn event(&self, hands: &CommandContext, kind: EventType, message: String) -> Event {
         let now = hands.clock.now();
         match self.operations.rebalances.run(&self.name) {
             Some(run) => run.report(now, kind, message),
@@ -342,7 +350,7 @@ impl Following {
     }
 
     /// The last event of an operation that reached a limit, and the problem with which the follow ends.
-    fn stopped(&mut self, hands: &Hands, why: &str, stopping: &Stopping) -> Problem {
+    fn stopped(&mut self, hands: &CommandContext, why: &str, stopping: &Stopping) -> Problem {
         let reason = format!("{why}; {}", stopping.sentence());
         let mut event = self.event(hands, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
         event.verdict = Some(Verdict::Stopped);
@@ -353,7 +361,7 @@ impl Following {
     }
 
     /// Shows what became different; gives back the verdict, which is shown when everything is done.
-    fn observe(&mut self, hands: &Hands, judged: bool) -> Option<Event> {
+    fn observe(&mut self, hands: &CommandContext, judged: bool) -> Option<Event> {
         let now: Timestamp = hands.clock.now();
         let mut last = None;
         let events = self.operations.observe(&self.gathered.world, now);
@@ -385,15 +393,15 @@ impl Following {
 
 /// Stops the operation of this name.
 async fn stop(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     name: &str,
     guarded: bool,
     why: &str,
 ) -> Result<limits::Stopped, Problem> {
     match operation(name) {
         Operation::Upgrade => {
-            let held = gathered.instance().is_ok_and(|instance| Settled::resumed(instance).is_some());
+            let held = gathered.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());
             limits::upgrade(hands, gathered, guarded || held, why).await
         }
         _ => limits::rebalance(hands, gathered, name, why).await,
@@ -405,14 +413,14 @@ fn operation(name: &str) -> Operation {
 }
 
 /// The message for an operation that is still running when the follow ends.
-pub fn left(gathered: &Gathered, name: &str, what: &str) -> Problem {
+pub fn left(gathered: &ClusterView, name: &str, what: &str) -> Problem {
     let (why, hint) = messages::left(&gathered.world, &gathered.id, name);
     Problem::new(what, why).hint(hint)
 }
 
 /// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod template would wait a
 /// year.
-fn held(gathered: &Gathered, verdict: Verdict, problem: Option<Problem>) -> Problem {
+fn held(gathered: &ClusterView, verdict: Verdict, problem: Option<Problem>) -> Problem {
     let name = &gathered.id.name;
     let what = format!("{}, but the operator's delay is still held by kubectl emqx", verdict.words());
     let why = problem.map_or_else(

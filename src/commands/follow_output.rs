@@ -3,20 +3,20 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Hands;
-use super::cluster_view::Gathered;
+use super::CommandContext;
+use super::cluster_view::ClusterView;
 use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
 use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
-use crate::plan::snapshot::{Picture, picture};
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::forecast::RebalancePlan;
-use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::messages::{self, contradiction};
-use crate::plan::playback::Operations;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::tracker::Run;
+use crate::plan::snapshot::{Snapshot, picture};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -64,7 +64,7 @@ impl Filtering {
 }
 
 /// How a follow is shown.
-pub struct Face {
+pub struct FollowOutput {
     stream: Stream,
     filtering: Filtering,
     /// Whether lines are the data (`watch`), or talk beside it (`apply`).
@@ -81,9 +81,9 @@ pub struct Face {
     notifier: Option<Notifier>,
 }
 
-impl Face {
+impl FollowOutput {
     /// What fits the place: a terminal gets a small progress; where `data`, lines go to stdout.
-    pub fn of(hands: &Hands, follow: &Follow, data: bool) -> Self {
+    pub fn of(hands: &CommandContext, follow: &Follow, data: bool) -> Self {
         let terminal = hands.printer.redraws() && (!data || hands.printer.terminal().stdout);
         let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&hands.printer));
         let notifier = follow.notify.clone().map(Notifier::new);
@@ -113,7 +113,7 @@ impl Face {
     }
 
     /// Reports a command of `--notify` that failed; `all` waits for those that still run.
-    pub async fn notified(&mut self, hands: &Hands, all: bool) {
+    pub async fn notified(&mut self, hands: &CommandContext, all: bool) {
         if let Some(notifier) = &mut self.notifier {
             notifier.collect(hands, all).await;
         }
@@ -127,7 +127,7 @@ impl Face {
     }
 
     /// One step.
-    pub fn event(&mut self, hands: &Hands, event: &Event) {
+    pub fn event(&mut self, hands: &CommandContext, event: &Event) {
         if let Some(notifier) = &mut self.notifier {
             notifier.take(event);
         }
@@ -162,7 +162,7 @@ impl Face {
     }
 
     /// Something worth knowing that is not of the operation.
-    pub fn notice(&mut self, hands: &Hands, text: &str) {
+    pub fn notice(&mut self, hands: &CommandContext, text: &str) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
@@ -172,9 +172,9 @@ impl Face {
     /// How it is now.
     pub fn draw(
         &mut self,
-        hands: &Hands,
-        gathered: &Gathered,
-        operations: &Operations,
+        hands: &CommandContext,
+        gathered: &ClusterView,
+        operations: &OperationTracker,
         name: &str,
         now: Timestamp,
     ) {
@@ -202,7 +202,7 @@ impl Face {
     }
 
     /// Clients more or fewer per second, between the last two answers of EMQX.
-    fn changes(&mut self, gathered: &Gathered, now: Timestamp) {
+    fn changes(&mut self, gathered: &ClusterView, now: Timestamp) {
         let Some(nodes) = &gathered.world.nodes else { return };
         let counts = Counts::of(&nodes.value);
         if let Some((at, before)) = &self.before {
@@ -223,7 +223,7 @@ impl Face {
         self.before = Some((nodes.at.min(now), counts));
     }
 
-    fn view(&self, picture: &Picture, run: &Run, now: Timestamp, zone: &TimeZone) -> InlineView {
+    fn view(&self, picture: &Snapshot, run: &Run, now: Timestamp, zone: &TimeZone) -> InlineView {
         let standing = run.standing();
         let (headline, tone) = match (&run.verdict, standing) {
             (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
@@ -262,7 +262,7 @@ impl Face {
     /// The last word on one that was over before it was followed.
     pub fn last_word(
         &mut self,
-        hands: &Hands,
+        hands: &CommandContext,
         name: &str,
         verdict: Verdict,
         reason: &str,
@@ -288,7 +288,7 @@ impl Face {
 }
 
 /// What the small progress of every operation tells of its cluster: who serves, and how old everything is.
-pub fn about(picture: &Picture) -> InlineView {
+pub fn about(picture: &Snapshot) -> InlineView {
     let ages = picture.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
     InlineView {
         serving: picture.totals.serving.map(|serving| (serving, picture.totals.nodes)),
@@ -355,9 +355,9 @@ fn goal(plan: &RebalancePlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, Load, News, Object, World};
+    use crate::model::{ApiVersion, Load, Object, Update, World};
     use crate::plan::fixtures;
-    use crate::plan::rebalance::tracker::Follower;
+    use crate::plan::rebalance::tracker::RebalanceTracker;
 
     #[test]
     fn progress_that_was_left_out_is_printed_when_no_line_came_for_30_s() {
@@ -378,12 +378,12 @@ mod tests {
 
     #[test]
     fn what_is_cut_in_one_round_is_on_its_way_and_not_missing_as_on_every_other_face() {
-        let instance = News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
+        let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
         let mut world = World::of([fixtures::fact(0, instance)]);
-        let mut follower = Follower::new(None);
+        let mut follower = RebalanceTracker::new(None);
         let mut told = |at: i64, connections: &[u64], load: Load| {
-            world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(connections))));
-            world.apply(fixtures::fact(at, News::Load(load)));
+            world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(connections))));
+            world.apply(fixtures::fact(at, Update::Load(load)));
             follower.observe(&world, fixtures::at(at));
             facts(follower.running().expect("a rebalance"))
         };

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use super::cluster_view;
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::Generate;
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine};
 use crate::output::Printer;
 use crate::plan::rebalance::manifest;
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked. Where no namespace is
 /// named the manifest names none either, as kubectl's `create --dry-run=client` does: whoever applies it decides.
@@ -53,8 +53,8 @@ pub fn report_kept(printer: &Printer, intent: &Generate, line: OperatorLine) {
 }
 
 /// For the cluster at hand.
-pub async fn run(hands: &Hands, intent: &Generate) -> Outcome {
-    let want = Want { instances: true, ..Want::default() };
+pub async fn run(hands: &CommandContext, intent: &Generate) -> Outcome {
+    let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
     if world.served.version_of("rebalances").is_none() {
         return Err(Problem::new(

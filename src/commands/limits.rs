@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::cluster_view::{self, Gathered};
-use super::{Hands, evacuate, stop, demo, upgrade};
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, demo, evacuate, stop, upgrade};
 use crate::cli::intent::upgrade::Undo;
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, Write};
 use crate::error::{Exit, Problem};
@@ -14,23 +14,23 @@ use crate::model::limits::Limits;
 use crate::output::Printer;
 use crate::plan::finding::Finding;
 use crate::plan::limits::{Forecast, LimitTracker, Stopping, drifted, findings};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// How long a stop may take, by the clock on the wall.
 const STOP: Duration = Duration::from_mins(1);
 
 /// A tracker of these limits; `None` without any.
-pub fn tracker(hands: &Hands, limits: &Limits) -> Option<LimitTracker> {
+pub fn tracker(hands: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
     limits.any().then(|| LimitTracker::new(limits.clone(), not_after(hands, limits)))
 }
 
 /// The moment of `--not-after`.
-pub fn not_after(hands: &Hands, limits: &Limits) -> Option<jiff::Timestamp> {
+pub fn not_after(hands: &CommandContext, limits: &Limits) -> Option<jiff::Timestamp> {
     limits.not_after?.resolve(hands.clock.now(), hands.printer.zone())
 }
 
 /// The limits that a forecast exceeds.
-pub fn before(hands: &Hands, limits: &Limits, forecast: Forecast) -> Vec<Finding> {
+pub fn before(hands: &CommandContext, limits: &Limits, forecast: Forecast) -> Vec<Finding> {
     findings(limits, not_after(hands, limits), forecast, hands.clock.now())
 }
 
@@ -58,8 +58,8 @@ pub enum Stopped {
 
 /// Stops a rebalance.
 pub async fn rebalance(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     name: &str,
     why: &str,
 ) -> Result<Stopped, Problem> {
@@ -96,8 +96,8 @@ pub async fn rebalance(
 
 /// Stops the evacuations of these nodes.
 pub async fn evacuations(
-    hands: &Hands,
-    gathered: &mut Gathered,
+    hands: &CommandContext,
+    gathered: &mut ClusterView,
     nodes: &[NodeName],
     emptied: &[NodeName],
     why: &str,
@@ -116,8 +116,8 @@ pub async fn evacuations(
 
 /// Stops an upgrade: a guarded one is paused, as the operator removes nothing without us; any other is rolled back.
 pub async fn upgrade(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     guarded: bool,
     why: &str,
 ) -> Result<Stopped, Problem> {
@@ -137,7 +137,7 @@ pub async fn upgrade(
     };
     // The name that the command prints is no event of the stream.
     let (printer, _, messages) = Printer::captured(hands.printer.look(), hands.printer.terminal());
-    let quiet = Hands { printer: Rc::new(printer), ..hands.clone() };
+    let quiet = CommandContext { printer: Rc::new(printer), ..hands.clone() };
     let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
     let id = &gathered.id;
     if exit != Exit::Reached {
@@ -147,7 +147,7 @@ pub async fn upgrade(
             .hint(format!("kubectl emqx upgrade undo {}", id.name))
             .exit(exit));
     }
-    let want = Want { instances: true, ..Want::default() };
+    let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let now = cluster_view::one(&hands, undo.instance.as_ref(), want).await?;
     let image = now.instance()?.image.clone().unwrap_or_default();
     let undone = vec![format!("the object has its previous image again ({image})")];
@@ -159,8 +159,8 @@ pub async fn upgrade(
 }
 
 /// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
-async fn paused(hands: &Hands, name: &InstanceName, why: &str) -> Result<Stopped, Problem> {
-    let mut gathered = cluster_view::one(hands, Some(name), Want::ALL).await?;
+async fn paused(hands: &CommandContext, name: &InstanceName, why: &str) -> Result<Stopped, Problem> {
+    let mut gathered = cluster_view::one(hands, Some(name), RefreshScope::ALL).await?;
     let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
     let mut kept = Vec::new();

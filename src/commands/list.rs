@@ -2,24 +2,24 @@
 
 use jiff::Timestamp;
 
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
 use super::deletion::instance_of;
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
 use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
 use crate::plan::assessment::assess;
+use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, RebalanceItem, items};
-use crate::plan::playback::{Looks as _, Operations};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// What is looked at.
-const WANT: Want = Want { endpoints: false, ..Want::REBALANCE };
+const WANT: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
 
 /// `rebalance list`.
-pub async fn run(hands: &Hands, intent: &List) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &List) -> Outcome {
     let (listed, mut gathered) = cluster_view::all(hands, &intent.filter, WANT, None).await?;
     cluster_view::ask_twice(hands, &mut gathered).await?;
     let now = hands.clock.now();
@@ -45,7 +45,7 @@ pub async fn run(hands: &Hands, intent: &List) -> Outcome {
     Ok(Exit::Reached)
 }
 
-fn hint(hands: &Hands, items: &[RebalanceItem]) {
+fn hint(hands: &CommandContext, items: &[RebalanceItem]) {
     let running =
         items.iter().find(|item| item.alarm).or_else(|| items.iter().find(|item| !item.verdict.final_word()));
     hands.printer.next(&match running {
@@ -56,8 +56,8 @@ fn hint(hands: &Hands, items: &[RebalanceItem]) {
 }
 
 /// The rebalances of one instance.
-pub fn of(gathered: &Gathered, now: Timestamp) -> Vec<RebalanceItem> {
-    let mut operations = Operations::of(&gathered.id);
+pub fn of(gathered: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.observe(&gathered.world, now);
     items(&assess(&gathered.world, &gathered.id, &operations, now))
 }

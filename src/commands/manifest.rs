@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Problem;
-use crate::plan::rebalance::manifest::{Written, written};
+use crate::plan::rebalance::manifest::{ManifestRequest, written};
 
 /// Far beyond any Rebalance; a file that is larger is not one.
 const LARGEST: usize = 1 << 20;
@@ -12,7 +12,7 @@ const LARGEST: usize = 1 << 20;
 const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
 
 /// Reads the manifest in `text`, which came from `from`.
-pub(super) fn read(from: &str, text: &str) -> Result<Written, Problem> {
+pub(super) fn read(from: &str, text: &str) -> Result<ManifestRequest, Problem> {
     let bad = |why: String| Problem::new(format!("cannot use {from}"), why).hint(HINT);
     if text.len() > LARGEST {
         return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));

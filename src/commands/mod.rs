@@ -7,19 +7,19 @@ use std::rc::Rc;
 
 use crate::error::{Exit, Problem};
 use crate::output::Printer;
-use crate::ports::{Brokers, Clock, Kubernetes, Tap};
+use crate::ports::{Brokers, Clock, Kubernetes, RecordingSink};
 
 pub mod apply;
+pub mod cluster_view;
 pub mod confirmation;
+mod deletion;
+pub mod demo;
 pub mod drain;
 pub mod evacuate;
-pub mod follow_output;
 pub mod follow;
-pub mod cluster_view;
+pub mod follow_output;
 pub mod generate;
-mod deletion;
 pub mod limits;
-pub mod watch_plain;
 pub mod list;
 mod manifest;
 pub mod names;
@@ -31,14 +31,14 @@ mod removal;
 pub mod replay;
 pub mod scale;
 pub mod stop;
-pub mod demo;
 pub mod upgrade;
 pub mod version;
 pub mod watch;
+pub mod watch_plain;
 
 /// What a verb is handed.
 #[derive(Clone)]
-pub struct Hands {
+pub struct CommandContext {
     /// The Kubernetes API.
     pub kubernetes: Rc<dyn Kubernetes>,
     /// EMQX's API.
@@ -56,7 +56,7 @@ pub struct Hands {
     /// Whether stdin is a terminal: without one nobody can answer a question.
     pub answers: bool,
     /// Where what is read is recorded, with `--record`.
-    pub tap: Option<Rc<dyn Tap>>,
+    pub tap: Option<Rc<dyn RecordingSink>>,
     /// Makes something that is over when the user interrupts.
     pub interrupt: Rc<dyn Fn() -> Interrupt>,
 }

@@ -2,35 +2,41 @@
 
 use std::collections::BTreeSet;
 
-use super::Hands;
+use super::CommandContext;
 use super::cluster_view;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
 use crate::model::World;
-use crate::ports::{Scope, Want};
+use crate::ports::{RefreshScope, Scope};
 
 /// How the name of what runs without an object begins.
 const COORDINATOR: &str = "coordinator/";
 
-/// Looks names up and tells each as soon as it is known, because what takes too long is not waited for.
-pub async fn find(hands: &Hands, names: Names, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
+/// Tracker names up and tells each as soon as it is known, because what takes too long is not waited for.
+pub async fn find(
+    hands: &CommandContext,
+    names: Names,
+    word: &str,
+    tell: &dyn Fn(Candidate),
+) -> Result<(), Problem> {
     match names {
         Names::Namespaces => {
             for name in hands.kubernetes.namespaces().await? {
                 tell(Candidate::new(name, ""));
             }
         }
-        Names::Instances => instances(&look(hands, Want::default()).await?, word, tell),
+        Names::Instances => instances(&look(hands, RefreshScope::default()).await?, word, tell),
         Names::Operations => operations(hands, word, tell).await?,
         Names::Nodes => {
-            let world = look(hands, Want { pods: true, ..Want::default() }).await?;
+            let world = look(hands, RefreshScope { pods: true, ..RefreshScope::default() }).await?;
             for id in world.ids() {
                 world.pods_of(&id).for_each(|pod| tell(Candidate::new(pod.name.as_str(), "EMQX node")));
             }
         }
         Names::Images => {
-            let world = look(hands, Want { pods: true, sets: true, ..Want::default() }).await?;
+            let world =
+                look(hands, RefreshScope { pods: true, sets: true, ..RefreshScope::default() }).await?;
             images(&world).for_each(tell);
         }
         // These are known without a cluster.
@@ -39,10 +45,10 @@ pub async fn find(hands: &Hands, names: Names, word: &str, tell: &dyn Fn(Candida
     Ok(())
 }
 
-async fn look(hands: &Hands, want: Want) -> Result<World, Problem> {
+async fn look(hands: &CommandContext, want: RefreshScope) -> Result<World, Problem> {
     let scope = Scope {
         namespace: Some(hands.namespace.clone()),
-        want: Want { instances: true, ..want },
+        want: RefreshScope { instances: true, ..want },
         ..Scope::default()
     };
     cluster_view::world(hands, &scope).await
@@ -58,12 +64,12 @@ fn instances(world: &World, word: &str, tell: &dyn Fn(Candidate)) {
 
 /// Rebalances. Who runs one without an object only EMQX knows, and nobody asks EMQX while somebody types: where such a
 /// name was begun, every node is offered; where there is no other, the instances, for which it may run.
-async fn operations(hands: &Hands, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
+async fn operations(hands: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
     let served = hands.kubernetes.served().await?.version_of("rebalances").is_some();
     let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
     let scope = Scope {
         namespace: Some(hands.namespace.clone()),
-        want: Want { instances: begun || !served, rebalances: true, ..Want::default() },
+        want: RefreshScope { instances: begun || !served, rebalances: true, ..RefreshScope::default() },
         ..Scope::default()
     };
     let world = cluster_view::world(hands, &scope).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
-use super::Hands;
+use super::CommandContext;
 use crate::model::limits::CommandLine;
 use crate::model::{Event, EventType};
 use crate::output::document::{self, Format};
@@ -47,7 +47,7 @@ impl Notifier {
     }
 
     /// Reports a command that failed, once; `all` waits for those that still run.
-    pub async fn collect(&mut self, hands: &Hands, all: bool) {
+    pub async fn collect(&mut self, hands: &CommandContext, all: bool) {
         for handle in std::mem::take(&mut self.running) {
             if !all && !handle.is_finished() {
                 self.running.push(handle);

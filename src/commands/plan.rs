@@ -1,22 +1,22 @@
 //! `rebalance plan`: what would happen, and why. Writes nothing.
 
-use super::cluster_view::{self, Gathered};
-use super::{Hands, Outcome};
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::{NodeName, Strategy};
+use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::finding::Decision;
-use crate::plan::snapshot::picture;
-use crate::plan::endpoint::{self, Asked};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use crate::plan::rebalance::manifest;
 use crate::plan::rebalance::preflight::{self, Wish};
 use crate::plan::results::Backend;
-use crate::ports::{Right, Want};
+use crate::plan::snapshot::picture;
+use crate::ports::{RefreshScope, Right};
 use emqx_rebalance::eviction::Landing;
 
 /// What a plan needs: events tell how silent the operator is, where its counts are used.
-pub const WANT: Want = Want { events: true, ..Want::REBALANCE };
+pub const WANT: RefreshScope = RefreshScope { events: true, ..RefreshScope::REBALANCE };
 
 /// Plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan) -> Option<RebalancePlan> {
@@ -36,11 +36,11 @@ fn back(plan: &Plan) -> Return {
 }
 
 /// The choice on the command line, in the words of `plan`.
-pub fn asked(choice: BackendChoice) -> Asked {
+pub fn asked(choice: BackendChoice) -> BackendRequest {
     match choice {
-        BackendChoice::Auto => Asked::Auto,
-        BackendChoice::Rebalance => Asked::Rebalance,
-        BackendChoice::Emqx => Asked::Emqx,
+        BackendChoice::Auto => BackendRequest::Auto,
+        BackendChoice::Rebalance => BackendRequest::Rebalance,
+        BackendChoice::Emqx => BackendRequest::Emqx,
     }
 }
 
@@ -79,13 +79,17 @@ pub struct Planning<'a> {
 }
 
 /// Plans for what was gathered.
-pub async fn live(hands: &Hands, gathered: &Gathered, planning: Planning<'_>) -> Result<Live, Problem> {
+pub async fn live(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    planning: Planning<'_>,
+) -> Result<Live, Problem> {
     let Planning { strategy, back, choice, nodes, name, skip } = planning;
     let instance = gathered.instance()?;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
         endpoint::backend(asked(choice), &gathered.world.served, instance)?
     } else {
-        let (backend, _) = endpoint::backend(Asked::Emqx, &gathered.world.served, instance)?;
+        let (backend, _) = endpoint::backend(BackendRequest::Emqx, &gathered.world.served, instance)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
     let nodes = participants(hands, gathered, nodes)?;
@@ -109,7 +113,11 @@ pub async fn live(hands: &Hands, gathered: &Gathered, planning: Planning<'_>) ->
 }
 
 /// The EMQX nodes of `--nodes`, each once.
-fn participants(hands: &Hands, gathered: &Gathered, targets: &[String]) -> Result<Vec<NodeName>, Problem> {
+fn participants(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    targets: &[String],
+) -> Result<Vec<NodeName>, Problem> {
     let mut nodes: Vec<NodeName> = Vec::new();
     for target in targets {
         let node = cluster_view::node(gathered, hands, target).ok_or_else(|| {
@@ -132,7 +140,7 @@ fn participants(hands: &Hands, gathered: &Gathered, targets: &[String]) -> Resul
 }
 
 /// `rebalance plan` of a cluster.
-pub async fn run(hands: &Hands, plan: &Plan) -> Outcome {
+pub async fn run(hands: &CommandContext, plan: &Plan) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };

@@ -2,22 +2,23 @@
 
 use tokio::time::Instant;
 
-use super::confirmation::confirm;
 use super::cluster_view;
+use super::confirmation::confirm;
 use super::deletion::{self, GONE_WITHIN};
 use super::list;
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{DryRun, Filter, Output, Prune};
 use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{Phase, Rebalance, World};
 use crate::plan::results::RebalanceItem;
-use crate::ports::{self, Want};
+use crate::ports::{self, RefreshScope};
 
 /// `rebalance prune`.
-pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
-    let want = Want { endpoints: false, ..Want::REBALANCE };
-    let (listed, mut gathered) = cluster_view::all(hands, &Filter::default(), want, Some("rebalances")).await?;
+pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
+    let want = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
+    let (listed, mut gathered) =
+        cluster_view::all(hands, &Filter::default(), want, Some("rebalances")).await?;
     if let Some(link) = cluster_view::unlisted(&listed, "rebalances") {
         // What may not be listed is not "none".
         let what = format!("cannot prune in namespace {}", hands.namespace);
@@ -125,7 +126,7 @@ pub async fn run(hands: &Hands, intent: &Prune) -> Outcome {
 }
 
 /// Those whose finalizer the operator takes off: it does so only while EMQX is Ready, which is waited for a little.
-async fn ready(hands: &Hands, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
+async fn ready(hands: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
     let until = Instant::now() + GONE_WITHIN;
     let mut ready = Vec::with_capacity(doomed.len());
     for object in doomed {

@@ -1,19 +1,23 @@
 //! `status` and `nodes`.
 
-use super::cluster_view::{self, Gathered};
-use super::{Hands, Outcome};
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{Output, Read, Selection};
 use crate::error::{Exit, Problem};
 use crate::plan::assessment::left_over;
 use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// What `status` looks at: events tell how long the operator has been silent, sets how far an upgrade is.
-const STATUS: Want = Want::ALL;
+const STATUS: RefreshScope = RefreshScope::ALL;
 
-async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>, bool), Problem> {
-    let (mut gathered, many): (Vec<Gathered>, bool) = match &read.selection {
+async fn pictures(
+    hands: &CommandContext,
+    read: &Read,
+    want: RefreshScope,
+) -> Result<(Vec<Status>, bool), Problem> {
+    let (mut gathered, many): (Vec<ClusterView>, bool) = match &read.selection {
         Selection::Only => (vec![cluster_view::one(hands, None, want).await?], false),
         Selection::Named(name) => (vec![cluster_view::one(hands, Some(name), want).await?], false),
         Selection::Many(filter) => (cluster_view::several(hands, filter, want).await?, true),
@@ -24,7 +28,7 @@ async fn pictures(hands: &Hands, read: &Read, want: Want) -> Result<(Vec<Status>
 }
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.
-pub async fn show(hands: &Hands, read: &Read) -> Outcome {
+pub async fn show(hands: &CommandContext, read: &Read) -> Outcome {
     let (found, many) = pictures(hands, read, STATUS).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
@@ -46,15 +50,15 @@ pub async fn show(hands: &Hands, read: &Read) -> Outcome {
 }
 
 /// What a user would type next.
-fn next(hands: &Hands, status: &Status) {
+fn next(hands: &CommandContext, status: &Status) {
     if let Some(next) = &status.next {
         hands.printer.next(next);
     }
 }
 
 /// `nodes`: a row per EMQX node.
-pub async fn nodes(hands: &Hands, read: &Read) -> Outcome {
-    let (found, many) = pictures(hands, read, Want::REBALANCE).await?;
+pub async fn nodes(hands: &CommandContext, read: &Read) -> Outcome {
+    let (found, many) = pictures(hands, read, RefreshScope::REBALANCE).await?;
     let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
     let nodes: Vec<Nodes> = found.into_iter().map(of).collect();
     if many {

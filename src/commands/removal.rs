@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use super::Hands;
-use super::cluster_view::Gathered;
+use super::CommandContext;
+use super::cluster_view::ClusterView;
 use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::operation_state::state_name;
-use crate::ports::{Right, Want};
+use crate::ports::{RefreshScope, Right};
 
 mod progress;
 pub(super) mod run;
 
 /// What is read of Kubernetes.
-pub(super) const WANT: Want = Want { events: false, ..Want::ALL };
+pub(super) const WANT: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
 
 /// Takes the Lease of an instance, or names the process that has it.
-pub(super) async fn lease(hands: &Hands, gathered: &Gathered, what: &str) -> Result<(), Problem> {
+pub(super) async fn lease(hands: &CommandContext, gathered: &ClusterView, what: &str) -> Result<(), Problem> {
     match hands.kubernetes.take_lease(gathered.instance()?).await? {
         None => Ok(()),
         Some(other) => Err(taken(gathered, what, &other)),
     }
 }
 
-fn taken(gathered: &Gathered, what: &str, other: &str) -> Problem {
+fn taken(gathered: &ClusterView, what: &str, other: &str) -> Problem {
     let what = format!("will not {what} pods of {}", gathered.id);
     Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
         format!(
@@ -35,7 +35,7 @@ fn taken(gathered: &Gathered, what: &str, other: &str) -> Problem {
 }
 
 /// Gives the Leases back; one that was not given back runs out by itself.
-pub(super) async fn release(hands: &Hands, all: &[Gathered]) {
+pub(super) async fn release(hands: &CommandContext, all: &[ClusterView]) {
     for gathered in all {
         if let Ok(instance) = gathered.instance()
             && let Err(problem) = hands.kubernetes.release_lease(instance).await
@@ -46,7 +46,7 @@ pub(super) async fn release(hands: &Hands, all: &[Gathered]) {
 }
 
 /// The first of these permissions that is missing, as a sentence; a server that cannot be asked refuses nothing.
-pub(super) async fn forbidden(hands: &Hands, rights: &[Right]) -> Option<String> {
+pub(super) async fn forbidden(hands: &CommandContext, rights: &[Right]) -> Option<String> {
     let answers = hands.kubernetes.may(rights).await.unwrap_or_default();
     let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
     let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
@@ -56,7 +56,7 @@ pub(super) async fn forbidden(hands: &Hands, rights: &[Right]) -> Option<String>
 }
 
 /// How often something is looked at, by the clock on the wall.
-pub(super) fn beat(hands: &Hands) -> Duration {
+pub(super) fn beat(hands: &CommandContext) -> Duration {
     Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0))
 }
 

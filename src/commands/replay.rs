@@ -3,29 +3,29 @@
 use jiff::Timestamp;
 
 use super::Outcome;
-use super::follow_output::{Face, Filtering};
+use super::follow_output::{Filtering, FollowOutput};
 use crate::cli::intent::Stream;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
-use crate::plan::playback::{Operations, Tape, Told};
+use crate::plan::playback::{OperationTracker, Tape, Told};
 use crate::ports::Moment;
 
 /// Tells a recording's operations.
 #[derive(Clone)]
-pub struct Teller {
+pub struct ReplayOutput {
     world: World,
-    operations: Operations,
+    operations: OperationTracker,
     tape: Tape,
 }
 
-impl Default for Teller {
+impl Default for ReplayOutput {
     fn default() -> Self {
-        Self { world: World::new(), operations: Operations::all(), tape: Tape::default() }
+        Self { world: World::new(), operations: OperationTracker::all(), tape: Tape::default() }
     }
 }
 
-impl Teller {
+impl ReplayOutput {
     /// Takes a moment in; gives the steps that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
         let Moment { t, at, change, facts, .. } = moment;
@@ -45,8 +45,8 @@ pub async fn run(
     recording: impl Iterator<Item = Result<Moment, Problem>>,
     speed: Option<f64>,
 ) -> Outcome {
-    let mut teller = Teller::default();
-    let mut face = Face::lines(stream);
+    let mut teller = ReplayOutput::default();
+    let mut face = FollowOutput::lines(stream);
     let mut filtering = Filtering::default();
     let mut before: Option<Timestamp> = None;
     let (mut told, mut read) = (0_usize, 0_usize);

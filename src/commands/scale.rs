@@ -6,10 +6,10 @@ use emqx_rebalance::rules::SESSION_MOVE_MS;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
 use super::plan::{Planning, live};
 use super::removal::{self, WANT, beat, lease, release, run};
-use super::{Hands, Outcome, confirmation, limits};
+use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, Write,
@@ -21,11 +21,11 @@ use crate::model::{ApiVersion, Instance, NodeName, Verdict};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
-use crate::plan::snapshot::picture;
 use crate::plan::rebalance::forecast::Return;
 use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
+use crate::plan::snapshot::picture;
 use crate::plan::upgrade::field_owners::owners;
-use crate::ports::{Right, Want};
+use crate::ports::{RefreshScope, Right};
 
 use task::Scaling;
 
@@ -36,7 +36,7 @@ mod undo;
 const READY_SECONDS: u64 = 90;
 
 /// `scale`.
-pub async fn run(hands: &Hands, intent: &Intent) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
     let mut gathered = cluster_view::one(hands, intent.instance.as_ref(), WANT).await?;
     if let Some(why) = cluster_view::unlisted(&gathered.world, "pods").and_then(|link| link.why()) {
         return Err(Problem::new("cannot scale without knowing the pods", why)
@@ -97,9 +97,9 @@ fn fits(instance: &Instance, field: ScaledField) -> Result<(), Problem> {
 }
 
 async fn prepare(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Intent,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<Scale, Problem> {
@@ -118,9 +118,9 @@ async fn prepare(
 
 /// The owners of the field, the autoscalers, and the nodes with durable storage.
 async fn outside(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Intent,
-    gathered: &Gathered,
+    gathered: &ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<Outside, Problem> {
@@ -146,12 +146,12 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
+fn decided(hands: &CommandContext, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
     let what = format!("will not scale {} to {}", scale.instance, amount(scale.field, scale.to));
     confirmation::decided(hands, &intent.write, scale.decision, &scale.message, &scale.findings, what)
 }
 
-fn dry_run(hands: &Hands, intent: &Intent, scale: &Scale) {
+fn dry_run(hands: &CommandContext, intent: &Intent, scale: &Scale) {
     if intent.output == crate::cli::intent::Output::Text {
         hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.instance)));
     } else {
@@ -173,9 +173,9 @@ fn question(scale: &Scale) -> String {
 
 /// With the Lease taken: reads everything again, and follows the scale to its verdict.
 async fn carry_out(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Intent,
-    gathered: &mut Gathered,
+    gathered: &mut ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<(Scale, Verdict), Problem> {
@@ -200,7 +200,7 @@ async fn carry_out(
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &Hands, intent: &Intent, scale: &Scale, reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, scale: &Scale, reached: bool) {
     let text = intent.output == crate::cli::intent::Output::Text;
     if intent.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.scaled(scale, intent.output);
@@ -223,8 +223,8 @@ fn unfinished(scale: &Scale, what: &str, why: &str) -> Problem {
 }
 
 /// After a scale-up: prints the rebalance that evens it out, or runs it.
-async fn even_out(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Outcome {
-    let want = Want { events: true, ..WANT };
+async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: ClusterView) -> Outcome {
+    let want = RefreshScope { events: true, ..WANT };
     let since = hands.clock.now();
     let mut interrupt = (hands.interrupt)();
     loop {

@@ -5,26 +5,26 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
-use super::cluster_view::{self, Gathered};
 use super::deletion::{self, GONE_WITHIN, LOOK};
 use super::watch::{REACH_EMQX, over};
-use super::{Hands, Interrupt, Outcome};
+use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
     FIELD_MANAGER, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
     Source, StopMark, Verdict,
 };
-use crate::plan::snapshot::{SourceState, picture};
-use crate::plan::rebalance::tracker::Follower;
-use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::tracker::RebalanceTracker;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::messages::short;
 use crate::plan::results::{Backend, Stopped};
-use crate::ports::{self, Deletion, Want};
+use crate::plan::snapshot::{SourceState, picture};
+use crate::ports::{self, Deletion, RefreshScope};
 
 mod target;
 
@@ -56,9 +56,9 @@ const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of what is stopped.
 struct Stopping<'a> {
-    hands: &'a Hands,
+    hands: &'a CommandContext,
     intent: &'a Stop,
-    gathered: Gathered,
+    gathered: ClusterView,
     name: String,
     proof: Vec<String>,
     until: Instant,
@@ -81,7 +81,7 @@ enum Standing {
 }
 
 /// `rebalance stop`.
-pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Stop) -> Outcome {
     let (exit, stopped) = verified(hands, intent).await?;
     if let Some(stopped) = stopped {
         hands.printer.stopped(&stopped, intent.output);
@@ -90,7 +90,7 @@ pub async fn run(hands: &Hands, intent: &Stop) -> Outcome {
 }
 
 /// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop.
-pub async fn verified(hands: &Hands, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
+pub async fn verified(hands: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
     let (gathered, name) = match target::resolve(hands, intent).await? {
         Target::One(gathered, name) => (*gathered, name),
         Target::Nothing(why) => {
@@ -397,7 +397,7 @@ impl Stopping<'_> {
 
     async fn through_emqx(&mut self, entry: RunningRebalance) -> Outcome {
         let label = self.label();
-        let mut follower = Follower::new(Some(self.gathered.id.clone()));
+        let mut follower = RebalanceTracker::new(Some(self.gathered.id.clone()));
         follower.observe(&self.gathered.world, self.hands.clock.now());
         self.mark().await;
         let told = self.tell(&entry.coordinator).await;
@@ -584,7 +584,8 @@ impl Stopping<'_> {
     ) -> Result<usize, Problem> {
         let all = open.len();
         while !open.is_empty() {
-            let want = Want { pods: true, endpoints: true, instances: true, ..Want::default() };
+            let want =
+                RefreshScope { pods: true, endpoints: true, instances: true, ..RefreshScope::default() };
             cluster_view::relist(self.hands, &mut self.gathered, want).await?;
             let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
             let serves = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
@@ -650,7 +651,7 @@ impl Stopping<'_> {
         Ok(())
     }
 
-    fn judged(&self, follower: &Follower, entry: &RunningRebalance, ours: bool) -> (Verdict, String) {
+    fn judged(&self, follower: &RebalanceTracker, entry: &RunningRebalance, ours: bool) -> (Verdict, String) {
         if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
             return (verdict, reason);
         }

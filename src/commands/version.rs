@@ -1,16 +1,16 @@
 //! `version`: the plugin, Kubernetes, the operator line, and the EMQX versions of each cluster.
 
 use super::cluster_view;
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent;
 use crate::error::Exit;
-use crate::plan::snapshot::picture;
 use crate::plan::results::{ClusterVersion, Version};
-use crate::ports::Want;
+use crate::plan::snapshot::picture;
+use crate::ports::RefreshScope;
 
 /// Asks the API server only: the versions are what the custom resources tell.
-pub async fn run(hands: &Hands, intent: &intent::Version) -> Outcome {
-    let want = Want { instances: true, ..Want::default() };
+pub async fn run(hands: &CommandContext, intent: &intent::Version) -> Outcome {
+    let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let world = cluster_view::world(hands, &cluster_view::wide_scope(hands, &intent.filter, want)).await?;
     let now = hands.clock.now();
     let clusters = world

@@ -1,19 +1,19 @@
 //! `rebalance watch`: follow one to its verdict.
 
-use super::follow_output::Face;
-use super::follow::Following;
-use super::cluster_view::{self, Gathered};
+use super::cluster_view::{self, ClusterView};
 use super::deletion::instance_of;
-use super::{Hands, Outcome};
+use super::follow::FollowRequest;
+use super::follow_output::FollowOutput;
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{Fact, InstanceKind, Link, News, NodeName, Object, Phase, Rebalance, Source};
+use crate::model::{Fact, InstanceKind, Link, NodeName, Object, Phase, Rebalance, Source, Update};
 use crate::plan::assessment::assess;
-use crate::plan::rebalance::ownership;
+use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::ownership;
 use crate::plan::status::status;
-use crate::plan::playback::{Looks as _, Operations};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// The hint when EMQX cannot be queried.
 pub const REACH_EMQX: &str =
@@ -22,15 +22,15 @@ pub const REACH_EMQX: &str =
 /// The operation that a name on the command line resolves to.
 pub struct Meant {
     /// The cluster.
-    pub gathered: Gathered,
+    pub gathered: ClusterView,
     /// The object's name, or `coordinator/NODE`; `None` when nothing runs.
     pub name: Option<String>,
 }
 
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
-pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<Meant, Problem> {
+pub async fn meant(hands: &CommandContext, operation: Option<&OperationName>) -> Result<Meant, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
-        let gathered = cluster_view::one(hands, name, Want::REBALANCE).await?;
+        let gathered = cluster_view::one(hands, name, RefreshScope::REBALANCE).await?;
         let name = super::apply::what_runs(hands, &gathered);
         Ok(Meant { gathered, name })
     };
@@ -69,14 +69,14 @@ pub async fn meant(hands: &Hands, operation: Option<&OperationName>) -> Result<M
     }
 }
 
-fn no_such(hands: &Hands, name: &str) -> Problem {
+fn no_such(hands: &CommandContext, name: &str) -> Problem {
     Problem::new(format!("there is no Rebalance {name} in namespace {}", hands.namespace), "")
         .hint("kubectl emqx rebalance list")
 }
 
-async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> {
+async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<Meant, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let mut gathered = match cluster_view::one(hands, Some(&exact), Want::REBALANCE).await {
+    let mut gathered = match cluster_view::one(hands, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may be lost, or the instance deleted: the object can still be judged.
         Err(problem) if problem.exit == Exit::Error => {
@@ -85,7 +85,7 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
                 _ => InstanceKind::Emqx,
             };
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
-            cluster_view::one(hands, Some(&name), Want::REBALANCE).await.map_err(|_| {
+            cluster_view::one(hands, Some(&name), RefreshScope::REBALANCE).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
                 Problem::new(
                     format!(
@@ -101,14 +101,15 @@ async fn of_object(hands: &Hands, object: &Rebalance) -> Result<Meant, Problem> 
     let heard = gathered.world.hearings.get(&(Source::Kubernetes, "rebalances"));
     if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
         // Who may read this one alone is not shown the list.
-        let news = News::Is(Object::Rebalance(Box::new(object.clone())));
+        let news = Update::Is(Object::Rebalance(Box::new(object.clone())));
         cluster_view::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
     }
     Ok(Meant { gathered, name: Some(object.name.clone()) })
 }
 
-async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
-    let all = cluster_view::several(hands, &crate::cli::intent::Filter::default(), Want::REBALANCE).await?;
+async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<Meant, Problem> {
+    let all =
+        cluster_view::several(hands, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE).await?;
     let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
     let unheard = unheard.map(str::to_owned);
     for gathered in all {
@@ -135,7 +136,11 @@ async fn conducted(hands: &Hands, node: &NodeName) -> Result<Meant, Problem> {
 }
 
 /// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.
-pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::model::Verdict, String)> {
+pub fn over(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    name: &str,
+) -> Option<(crate::model::Verdict, String)> {
     let key = (gathered.id.namespace.clone(), name.to_owned());
     let object = &gathered.world.rebalances.get(&key)?.value;
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
@@ -144,7 +149,7 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
     let now = hands.clock.now();
     // The object may name another kind than the instance has.
     let id = instance_of(object);
-    let mut operations = Operations::of(&id);
+    let mut operations = OperationTracker::of(&id);
     operations.observe(&gathered.world, now);
     let assessed = assess(&gathered.world, &id, &operations, now);
     let mut past = assessed.rebalances.into_iter().filter(|it| !it.open);
@@ -152,7 +157,7 @@ pub fn over(hands: &Hands, gathered: &Gathered, name: &str) -> Option<(crate::mo
 }
 
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
-pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
+pub fn driven(gathered: &ClusterView, name: &str, backend: BackendChoice) -> bool {
     let key = (gathered.id.namespace.clone(), name.to_owned());
     let object = gathered.world.rebalances.contains_key(&key);
     match backend {
@@ -166,7 +171,11 @@ pub fn driven(gathered: &Gathered, name: &str, backend: BackendChoice) -> bool {
 
 /// The message that nothing runs, by EMQX's response or by the Service, which donors leave. An error if neither is known: a
 /// script would continue with work that must not run during a rebalance.
-pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result<String, Problem> {
+pub fn nothing(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    backend: BackendChoice,
+) -> Result<String, Problem> {
     let id = &gathered.id;
     if backend == BackendChoice::Rebalance {
         return Ok(format!("no Rebalance object of {id} runs"));
@@ -183,20 +192,27 @@ pub fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Re
 }
 
 /// `rebalance watch`.
-pub async fn run(hands: &Hands, intent: &Watch) -> Outcome {
+pub async fn run(hands: &CommandContext, intent: &Watch) -> Outcome {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
         hands.printer.talk(&nothing(hands, &gathered, intent.backend)?);
         return Ok(Exit::Reached);
     };
-    let mut face = Face::of(hands, &intent.follow, true);
+    let mut face = FollowOutput::of(hands, &intent.follow, true);
     if let Some((verdict, reason)) = over(hands, &gathered, &name) {
-        face.last_word(hands, &name, verdict, &reason, &messages::verdict(verdict, &reason), hands.clock.now());
+        face.last_word(
+            hands,
+            &name,
+            verdict,
+            &reason,
+            &messages::verdict(verdict, &reason),
+            hands.clock.now(),
+        );
         return Ok(verdict.exit());
     }
-    let mut operations = Operations::of(&gathered.id);
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.rebalances = operations.rebalances.wanting(&name);
-    let following = Following::new(gathered, operations, name, face);
-    let want = Following::wants(&intent.follow);
-    Following { want, ..following.limited(hands, &intent.follow) }.run(hands).await
+    let following = FollowRequest::new(gathered, operations, name, face);
+    let want = FollowRequest::wants(&intent.follow);
+    FollowRequest { want, ..following.limited(hands, &intent.follow) }.run(hands).await
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::follow_output::Face;
-use super::cluster_view::{self, Gathered};
-use super::{Hands, Interrupt, Outcome};
+use super::cluster_view::{self, ClusterView};
+use super::follow_output::FollowOutput;
+use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::{Fact, Phase};
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::status::status;
-use crate::plan::playback::{Looks, Operations};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// How often EMQX is asked while something goes on, by the server's clock.
 const BUSY: Duration = Duration::from_secs(1);
@@ -22,20 +22,20 @@ const BUSY: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Tells what goes on.
-pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outcome {
+pub async fn run(hands: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
     let mut gathered = match selection {
-        Selection::Named(name) => cluster_view::one(hands, Some(name), Want::ALL).await?,
-        Selection::Only => cluster_view::one(hands, None, Want::ALL).await?,
-        Selection::Many(filter) => alone(cluster_view::several(hands, filter, Want::ALL).await?)?,
+        Selection::Named(name) => cluster_view::one(hands, Some(name), RefreshScope::ALL).await?,
+        Selection::Only => cluster_view::one(hands, None, RefreshScope::ALL).await?,
+        Selection::Many(filter) => alone(cluster_view::several(hands, filter, RefreshScope::ALL).await?)?,
     };
-    let mut operations = Operations::of(&gathered.id);
-    let mut face = Face::lines(follow.stream);
+    let mut operations = OperationTracker::of(&gathered.id);
+    let mut face = FollowOutput::lines(follow.stream);
     let now = hands.clock.now();
     if follow.stream == Stream::Text {
         let is = status(&gathered.world, &gathered.id, now);
         hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.message));
     }
-    let scope = cluster_view::exact(hands, &gathered.id, Want::ALL);
+    let scope = cluster_view::exact(hands, &gathered.id, RefreshScope::ALL);
     let mut objects = hands.kubernetes.follow(&scope).fuse();
     let mut every = if busy(&gathered, &operations) { BUSY } else { IDLE };
     let mut emqx = gathered.broker.follow(every).fuse();
@@ -84,7 +84,7 @@ pub async fn run(hands: &Hands, selection: &Selection, follow: &Follow) -> Outco
 }
 
 /// The only one that was selected: lines tell of one.
-fn alone(mut found: Vec<Gathered>) -> Result<Gathered, Problem> {
+fn alone(mut found: Vec<ClusterView>) -> Result<ClusterView, Problem> {
     match (found.pop(), found.len()) {
         (Some(one), 0) => Ok(one),
         (None, _) => Err(Problem::new("there is no EMQX cluster that was selected", "")
@@ -97,7 +97,7 @@ fn alone(mut found: Vec<Gathered>) -> Result<Gathered, Problem> {
     }
 }
 
-fn busy(gathered: &Gathered, operations: &Operations) -> bool {
+fn busy(gathered: &ClusterView, operations: &OperationTracker) -> bool {
     let world = &gathered.world;
     let moves = world
         .load
@@ -112,13 +112,13 @@ fn busy(gathered: &Gathered, operations: &Operations) -> bool {
 }
 
 /// The name of what goes on.
-fn going<'o>(gathered: &Gathered, operations: &'o Operations) -> Option<&'o str> {
+fn going<'o>(gathered: &ClusterView, operations: &'o OperationTracker) -> Option<&'o str> {
     let rebalance = operations.rebalances.running().map(|run| run.name.as_str());
     rebalance.or_else(|| Some(operations.upgrades.running(&gathered.id)?.name.as_str()))
 }
 
 /// What goes on when we leave.
-fn left(gathered: &Gathered, operations: &Operations, what: &str) -> Problem {
+fn left(gathered: &ClusterView, operations: &OperationTracker, what: &str) -> Problem {
     match going(gathered, operations) {
         Some(name) => super::follow::left(gathered, name, what),
         None => Problem::new(what, "no followed operation is running"),

@@ -15,12 +15,13 @@ use tokio::sync::mpsc::Sender;
 use super::explain::{Failure, NOT_EMQX, failure};
 use super::http::{Answer, Connection, Lost, no_answer};
 use super::order;
-use super::reach::{Door, Way};
+use super::reach::{Transport, Way};
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
-use crate::model::{EmqxUrl, Fact, Link, News, NodeName, PodName, Refusal, Source, Strategy, Target};
+use crate::model::{EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Source, Strategy, Target, Update};
 use crate::ports::{
-    ApiKey, Broker, Clock, Credentials, Evacuate, FactStream, Later, Tap, back_off, driven, jitter,
+    ApiKey, BoxedFuture, Broker, Clock, Credentials, Evacuate, FactStream, RecordingSink, back_off, driven,
+    jitter,
 };
 
 /// What a broker and its streams share.
@@ -28,7 +29,7 @@ pub(super) struct Shared {
     way: Way,
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     target: Target,
     patience: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
@@ -59,7 +60,7 @@ impl Shared {
         way: Way,
         credentials: Rc<dyn Credentials>,
         clock: Rc<dyn Clock>,
-        tap: Option<Rc<dyn Tap>>,
+        tap: Option<Rc<dyn RecordingSink>>,
         target: Target,
         patience: Duration,
     ) -> Self {
@@ -97,7 +98,7 @@ impl Shared {
         shared
     }
 
-    fn current_door(&self) -> Door {
+    fn current_door(&self) -> Transport {
         self.way.door(&self.target, self.pod.get())
     }
 
@@ -213,7 +214,7 @@ impl Shared {
             match self.get(path).await {
                 Ok(answer) => {
                     let read = wire::facts(self.clock.now(), path, answer.status, &answer.body);
-                    let nodes = read.iter().any(|fact| matches!(fact.news, News::Nodes(_)));
+                    let nodes = read.iter().any(|fact| matches!(fact.news, Update::Nodes(_)));
                     // A build without the rebalance API answers 404 in every pod.
                     let erred = if path == NODES { !nodes } else { answer.status >= 500 };
                     self.erred.set(self.erred.get() || erred);
@@ -235,7 +236,7 @@ impl Shared {
         let link = Link::Unreachable(format!(
             "EMQX lists its nodes but does not report what it moves ({why}): a long session round may be running"
         ));
-        Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "load_rebalance", link) }
+        Fact { at: self.clock.now(), news: Update::Link(Source::Emqx, "load_rebalance", link) }
     }
 
     /// One round from the first pod that responds. The next pod is queried when one fails or responds with an error, and
@@ -273,7 +274,7 @@ impl Shared {
                         }
                     }
                     Ok(facts) => {
-                        // Later requests use the pod that responded, not the connection to another pod.
+                        // BoxedFuture requests use the pod that responded, not the connection to another pod.
                         if self.pod.replace(pod) != pod
                             && let Ok(mut kept) = self.connection.try_lock()
                         {
@@ -322,7 +323,7 @@ impl Shared {
             }
             Err(lost) => lost,
         };
-        let timed_out = matches!(&lost.news, News::Link(_, _, Link::Unreachable(why))
+        let timed_out = matches!(&lost.news, Update::Link(_, _, Link::Unreachable(why))
             if why.ends_with(&no_answer(self.patience)));
         let alive = if timed_out { self.answers_for_itself().await } else { None };
         let Some(name) = alive else {
@@ -342,7 +343,7 @@ impl Shared {
              disconnected",
             since.strftime("%H:%M UTC")
         );
-        Err(Fact { at: lost.at, news: News::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
+        Err(Fact { at: lost.at, news: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
     }
 
     /// The name of a door behind which EMQX answers a question that concerns one node alone, and needs no key.
@@ -367,7 +368,7 @@ impl Shared {
     }
 
     /// Whether the node at this address accepts clients, over a separate connection: the retained one is to another node.
-    async fn available(&self, door: &Door, what: &str) -> Result<bool, Problem> {
+    async fn available(&self, door: &Transport, what: &str) -> Result<bool, Problem> {
         let failed = |lost: Lost| Problem::new(what, lost.why());
         let key = self.key().await?;
         let v4 = self.is_v4().await.map_err(|failed| Self::problem(what.to_owned(), failed))?;
@@ -375,8 +376,8 @@ impl Shared {
         let path = format!("/api/{}/load_rebalance/availability_check", if v4 { "v4" } else { "v5" });
         // A given address gets the key, which EMQX before 5.4 wants; an address that was worked out does not.
         let given = match door {
-            Door::Address(address) => self.way.gives(address),
-            Door::Pod(_) | Door::None => true,
+            Transport::Address(address) => self.way.gives(address),
+            Transport::Pod(_) | Transport::None => true,
         };
         let key = given.then_some(&key);
         let answer = connection.ask(&Method::GET, &path, key, None).await.map_err(failed)?;
@@ -392,7 +393,7 @@ impl Shared {
     /// needs no key, decides.
     async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
-            let door = Door::Address(address.clone());
+            let door = Transport::Address(address.clone());
             let patience = self.patience.min(AT_A_NODE);
             let Ok(mut connection) = self.way.open(&self.target, &door, patience).await else { continue };
             let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await;
@@ -423,7 +424,7 @@ impl Shared {
             }
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
-        Fact { at: self.clock.now(), news: News::Link(Source::Emqx, "nodes", link) }
+        Fact { at: self.clock.now(), news: Update::Link(Source::Emqx, "nodes", link) }
     }
 
     pub(super) fn problem(what: String, failed: Failed) -> Problem {
@@ -491,7 +492,7 @@ impl Shared {
                     // A refused key is read again on each attempt, so limit the attempts.
                     let refused = round
                         .iter()
-                        .any(|fact| matches!(fact.news, News::Link(Source::Emqx, _, Link::Forbidden(_))));
+                        .any(|fact| matches!(fact.news, Update::Link(Source::Emqx, _, Link::Forbidden(_))));
                     failures = if refused { failures + 1 } else { 0 };
                     for fact in round {
                         if facts.send(fact).await.is_err() {
@@ -521,7 +522,7 @@ const STATUS_PATIENCE: u32 = 2;
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
 fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     round.iter().find_map(|fact| match &fact.news {
-        News::Load(load) => {
+        Update::Load(load) => {
             let entries = load.rebalances.iter();
             Some(entries.map(|entry| (entry.coordinator.clone(), entry.stage.order())).collect())
         }
@@ -559,11 +560,11 @@ impl Client {
 }
 
 impl Broker for Client {
-    fn read(&self) -> Later<'_, Vec<Fact>> {
+    fn read(&self) -> BoxedFuture<'_, Vec<Fact>> {
         Box::pin(async move { Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost])) })
     }
 
-    fn read_again(&self) -> Later<'_, Vec<Fact>> {
+    fn read_again(&self) -> BoxedFuture<'_, Vec<Fact>> {
         Box::pin(async move {
             self.shared.ask_another().await;
             Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost]))
@@ -580,7 +581,7 @@ impl Broker for Client {
         coordinator: &'a NodeName,
         nodes: &'a [NodeName],
         strategy: &'a Strategy,
-    ) -> Later<'a, ()> {
+    ) -> BoxedFuture<'a, ()> {
         Box::pin(async move {
             let what = format!("cannot start the rebalance on {coordinator}");
             let path = order::path(coordinator, "start");
@@ -589,7 +590,7 @@ impl Broker for Client {
         })
     }
 
-    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> Later<'a, bool> {
+    fn stop<'a>(&'a self, coordinator: &'a NodeName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the rebalance of {coordinator}");
             let path = order::path(coordinator, "stop");
@@ -601,7 +602,7 @@ impl Broker for Client {
         })
     }
 
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> Later<'a, bool> {
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot evacuate {node}");
             let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
@@ -614,7 +615,7 @@ impl Broker for Client {
         })
     }
 
-    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> Later<'a, bool> {
+    fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the evacuation of {node}");
             let path = order::path(node, "evacuation/stop");
@@ -626,26 +627,26 @@ impl Broker for Client {
         })
     }
 
-    fn available<'a>(&'a self, pod: &'a PodName) -> Later<'a, bool> {
+    fn available<'a>(&'a self, pod: &'a PodName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot ask pod {pod} whether it accepts clients");
             if matches!(self.shared.way, Way::Url { .. }) {
                 return Err(Problem::new(what, "--emqx-url is one address, not the address of each pod"));
             }
-            self.shared.available(&Door::Pod(pod.clone()), &what).await
+            self.shared.available(&Transport::Pod(pod.clone()), &what).await
         })
     }
 
-    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> Later<'a, bool> {
+    fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot ask {node} whether it accepts clients");
             let door = match (&self.shared.way, pod) {
-                (Way::Pods { .. }, Some(pod)) => Door::Pod(pod.clone()),
+                (Way::Pods { .. }, Some(pod)) => Transport::Pod(pod.clone()),
                 (Way::Pods { .. }, None) => {
                     return Err(Problem::new(what, "its pod is not known"));
                 }
                 (Way::Url { .. }, _) => match self.shared.door_of(node).await {
-                    Some(address) => Door::Address(address),
+                    Some(address) => Transport::Address(address),
                     None => {
                         return Err(Problem::new(what, "no --emqx-url is the address of that node")
                             .hint("give the node's own address with one more --emqx-url"));
@@ -656,7 +657,7 @@ impl Broker for Client {
         })
     }
 
-    fn cluster_name(&self) -> Later<'_, Option<String>> {
+    fn cluster_name(&self) -> BoxedFuture<'_, Option<String>> {
         Box::pin(async move {
             let what = "cannot ask EMQX for the name of its cluster";
             let failed = |failed| Shared::problem(what.to_owned(), failed);
@@ -668,7 +669,7 @@ impl Broker for Client {
         })
     }
 
-    fn storage_sites(&self) -> Later<'_, Vec<NodeName>> {
+    fn storage_sites(&self) -> BoxedFuture<'_, Vec<NodeName>> {
         Box::pin(super::storage::sites(&self.shared))
     }
 }

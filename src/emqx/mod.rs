@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::model::{EmqxUrl, Target};
-use crate::ports::{Broker, Brokers, Clock, Credentials, Tap, Tunnel};
+use crate::ports::{Broker, Brokers, Clock, Credentials, RecordingSink, Tunnel};
 
 mod client;
 mod explain;
@@ -34,7 +34,7 @@ pub struct EmqxBrokers {
     way: Way,
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     patience: Duration,
 }
 
@@ -83,7 +83,7 @@ impl EmqxBrokers {
 
     /// The same, and everything that comes from EMQX is shown to a recorder.
     #[must_use]
-    pub fn with_tap(mut self, tap: Rc<dyn Tap>) -> Self {
+    pub fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
         self
     }

@@ -10,7 +10,7 @@ use super::http::{Connection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
 use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
-use crate::ports::{ApiKey, Bytes, Credentials, Later, Tunnel};
+use crate::ports::{ApiKey, BoxedFuture, Bytes, Credentials, Tunnel};
 use user_files as files;
 
 /// The way to EMQX.
@@ -24,7 +24,7 @@ pub(super) enum Way {
 
 /// Through what one connection goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Transport {
     /// A pod, by port-forward.
     Pod(PodName),
     /// An address of `--emqx-url`.
@@ -52,12 +52,12 @@ impl Way {
     }
 
     /// The pod or the address with this number; numbers start again after the last one.
-    pub(super) fn door(&self, target: &Target, number: usize) -> Door {
+    pub(super) fn door(&self, target: &Target, number: usize) -> Transport {
         match self {
-            Self::Pods { .. } if target.pods.is_empty() => Door::None,
-            Self::Pods { .. } => Door::Pod(target.pods[number % target.pods.len()].clone()),
-            Self::Url { addresses, .. } if addresses.is_empty() => Door::None,
-            Self::Url { addresses, .. } => Door::Address(addresses[number % addresses.len()].clone()),
+            Self::Pods { .. } if target.pods.is_empty() => Transport::None,
+            Self::Pods { .. } => Transport::Pod(target.pods[number % target.pods.len()].clone()),
+            Self::Url { addresses, .. } if addresses.is_empty() => Transport::None,
+            Self::Url { addresses, .. } => Transport::Address(addresses[number % addresses.len()].clone()),
         }
     }
 
@@ -83,7 +83,7 @@ impl Way {
     pub(super) async fn open(
         &self,
         target: &Target,
-        door: &Door,
+        door: &Transport,
         patience: Duration,
     ) -> Result<Connection, Lost> {
         let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, door)).await {
@@ -94,9 +94,9 @@ impl Way {
     }
 
     /// The bytes, and the name of the far side.
-    async fn bytes(&self, target: &Target, door: &Door) -> Result<(Box<dyn Bytes>, String), Lost> {
+    async fn bytes(&self, target: &Target, door: &Transport) -> Result<(Box<dyn Bytes>, String), Lost> {
         match (self, door) {
-            (Self::Pods { tunnel, ca, insecure }, Door::Pod(pod)) => {
+            (Self::Pods { tunnel, ca, insecure }, Transport::Pod(pod)) => {
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
                 let mut bytes = opening.map_err(|problem| match problem.cause {
@@ -112,7 +112,7 @@ impl Way {
                 }
                 Ok((bytes, format!("localhost:{}", port.port)))
             }
-            (Self::Url { ca, insecure, .. }, Door::Address(url)) => {
+            (Self::Url { ca, insecure, .. }, Transport::Address(url)) => {
                 let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| {
                     Lost::Unsent(match error.kind() {
                         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
@@ -132,13 +132,13 @@ impl Way {
     }
 
     /// Where a door leads, for messages.
-    pub(super) fn name(target: &Target, door: &Door) -> String {
+    pub(super) fn name(target: &Target, door: &Transport) -> String {
         match door {
-            Door::Address(url) => format!("EMQX at {url}"),
-            Door::Pod(pod) => {
+            Transport::Address(url) => format!("EMQX at {url}"),
+            Transport::Pod(pod) => {
                 format!("EMQX in pod {}/{pod} (port {})", target.instance.namespace, target.port.port)
             }
-            Door::None => target.instance.to_string(),
+            Transport::None => target.instance.to_string(),
         }
     }
 }
@@ -190,7 +190,7 @@ fn read_key(path: &Path) -> Result<ApiKey, Problem> {
 }
 
 impl Credentials for KeyFile {
-    fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> Later<'a, ApiKey> {
+    fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> BoxedFuture<'a, ApiKey> {
         // The file may have been replaced since, as when a Secret that is mounted changes.
         let key = if self.path.is_file() { read_key(&self.path) } else { Ok(self.first.clone()) };
         Box::pin(std::future::ready(key))

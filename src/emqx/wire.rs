@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::explain;
 use crate::model::{
-    Evacuation, Fact, Link, Load, News, Node, NodeName, Role, RunningRebalance, Source, Stage,
+    Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
 };
 
 /// Where the list of nodes is.
@@ -16,16 +16,16 @@ pub const NODES: &str = "nodes";
 pub const STATUS: &str = "load_rebalance/global_status";
 
 /// Reads the body of an answer; the error names the shape that is wrong.
-type Reader = fn(&Value) -> Result<News, String>;
+type Reader = fn(&Value) -> Result<Update, String>;
 
 /// The facts of a whole answer, by the end of its path: nodes, or what is being moved. A failure becomes a fact,
 /// too.
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
     let path = path.split('?').next().unwrap_or_default();
     let (resource, news): (&'static str, Reader) = if path.ends_with(STATUS) {
-        ("load_rebalance", |body| load(body).map(News::Load))
+        ("load_rebalance", |body| load(body).map(Update::Load))
     } else if path.ends_with("/nodes") || path == NODES {
-        ("nodes", |body| nodes(body).map(News::Nodes))
+        ("nodes", |body| nodes(body).map(Update::Nodes))
     } else {
         return Vec::new();
     };
@@ -33,14 +33,14 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         // Recordings write a request without an answer so.
         let why = body.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
         let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
-        return vec![Fact { at, news: News::Link(Source::Emqx, resource, link) }];
+        return vec![Fact { at, news: Update::Link(Source::Emqx, resource, link) }];
     }
     let news = match explain::failure(status, body) {
         None => news(body).unwrap_or_else(|wrong| {
             let why = format!("cannot ask EMQX: {wrong}");
-            News::Link(Source::Emqx, resource, Link::Unreachable(why))
+            Update::Link(Source::Emqx, resource, Link::Unreachable(why))
         }),
-        Some(failure) => News::Link(Source::Emqx, resource, failure.link(resource)),
+        Some(failure) => Update::Link(Source::Emqx, resource, failure.link(resource)),
     };
     vec![Fact { at, news }]
 }
@@ -291,7 +291,10 @@ mod tests {
             let why = load(&body).expect_err("a wrong shape");
             assert!(why.contains(wrong), "{body}: {why}");
             let facts = facts(Timestamp::UNIX_EPOCH, STATUS, 200, &body);
-            assert!(matches!(facts[0].news, News::Link(_, "load_rebalance", Link::Unreachable(_))), "{body}");
+            assert!(
+                matches!(facts[0].news, Update::Link(_, "load_rebalance", Link::Unreachable(_))),
+                "{body}"
+            );
         }
         for body in [
             json!({"rebalances": [], "evacuations": []}),
@@ -308,7 +311,7 @@ mod tests {
     #[test]
     fn a_request_that_was_recorded_without_an_answer_is_no_answer() {
         let facts = facts(Timestamp::UNIX_EPOCH, "/api/v5/nodes", 0, &json!("connection refused"));
-        let News::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].news else {
+        let Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].news else {
             panic!("{facts:?}");
         };
         assert_eq!(why, "EMQX does not answer: connection refused");
@@ -320,15 +323,15 @@ mod tests {
         let news = |path: &str, status, body: Value| facts(at, path, status, &body).remove(0).news;
         assert!(matches!(
             news("/api/v5/nodes", 401, json!({"code": "BAD_API_KEY_OR_SECRET", "message": "x"})),
-            News::Link(Source::Emqx, "nodes", Link::Forbidden(_))
+            Update::Link(Source::Emqx, "nodes", Link::Forbidden(_))
         ));
         assert!(matches!(
             news("/api/v5/load_rebalance/global_status", 404, json!({"code": "NOT_FOUND"})),
-            News::Link(Source::Emqx, "load_rebalance", Link::Absent(_))
+            Update::Link(Source::Emqx, "load_rebalance", Link::Absent(_))
         ));
         assert!(matches!(
             news("/api/v5/nodes", 200, json!({"x": 1})),
-            News::Link(_, _, Link::Unreachable(_))
+            Update::Link(_, _, Link::Unreachable(_))
         ));
         assert_eq!(facts(at, "/api/v5/metrics", 200, &json!({})), []);
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{Form, encode};
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
@@ -88,20 +88,20 @@ pub(super) async fn create_rebalance(
     let what = format!("cannot create Rebalance {namespace}/{name}");
     let answer =
         cluster.api.call(Method::POST, &path, Some(manifest)).await.map_err(|trouble| match &trouble {
-            Trouble::Refused { code: 409, .. } => {
+            ApiError::Refused { code: 409, .. } => {
                 Problem::refused(&what, "there already is one of that name")
                     .hint("a name is used once: choose another with --name")
             }
-            Trouble::Refused { code: 404, .. } => {
+            ApiError::Refused { code: 404, .. } => {
                 let why =
                     format!("namespace {namespace} does not exist, or Rebalance {version} is not served");
                 Problem::new(&what, why)
                     .hint("kubectl get namespaces; kubectl api-resources --api-group=apps.emqx.io")
             }
-            Trouble::Refused { code: 400 | 422, .. } => {
+            ApiError::Refused { code: 400 | 422, .. } => {
                 Problem::new(&what, trouble.why()).hint("kubectl emqx rebalance generate writes a valid one")
             }
-            Trouble::Lost(_) if dry_run == DryRun::No => trouble
+            ApiError::Lost(_) if dry_run == DryRun::No => trouble
                 .problem(&what, "")
                 .hint(format!("it may or may not be there: kubectl get rebalance -n {namespace} {name}")),
             _ => trouble.problem(&what, &needs("create")),
@@ -131,8 +131,8 @@ async fn delete(
     }
     match cluster.api.call(Method::DELETE, &path, Some(&options)).await {
         Ok(_) => Ok(Deletion::Accepted),
-        Err(Trouble::Refused { code: 404, .. }) => Ok(Deletion::Gone),
-        Err(Trouble::Refused { code: 409, .. }) => Ok(Deletion::Changed),
+        Err(ApiError::Refused { code: 404, .. }) => Ok(Deletion::Gone),
+        Err(ApiError::Refused { code: 409, .. }) => Ok(Deletion::Changed),
         Err(trouble) => {
             let what = format!("cannot delete Rebalance {}/{}", rebalance.namespace, rebalance.name);
             Err(trouble.problem(what, &needs("delete")))
@@ -170,9 +170,9 @@ pub(super) async fn annotate_rebalance(
     let change = json!({"metadata": {"uid": rebalance.uid, "annotations": {key: value}}});
     match cluster.api.patch(&path, Form::Merge, &change).await {
         Ok(_) => Ok(true),
-        Err(Trouble::Refused { code: 404 | 409, .. }) => Ok(false),
+        Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
         // A real API server calls another uid invalid, because the field is immutable.
-        Err(Trouble::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
+        Err(ApiError::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
         Err(trouble) => {
             let what = format!("cannot annotate Rebalance {}/{}", rebalance.namespace, rebalance.name);
             Err(trouble.problem(what, &needs("patch")))

@@ -1,5 +1,5 @@
 //! Requests to the API server. Everything goes through here, so that every answer's `Date` reaches the clock and
-//! every failure becomes a [`Trouble`] once.
+//! every failure becomes a [`ApiError`] once.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::clock::ServerClock;
-use super::explain::{self, Trouble};
+use super::explain::{self, ApiError};
 
 /// More than any page of 500 objects; an answer beyond it is a mistake, and memory is not endless.
 const LARGEST_ANSWER: usize = 128 << 20;
@@ -63,17 +63,17 @@ pub(super) struct Answer<T = Value> {
 }
 
 impl Api {
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Trouble> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.get_as(path).await
     }
 
     /// GET, read as something of a known shape.
-    pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+    pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let mut tries = 0;
         loop {
             match self.within(self.call_for_ever(Method::GET, path, None)).await {
                 // API priority and fairness answers 429 with a pause; a read may simply take it.
-                Err(Trouble::Busy { seconds, .. }) if tries < 3 => {
+                Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
                 }
@@ -88,16 +88,16 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, ApiError> {
         self.within(self.call_for_ever(method, path, body.map(|body| (Form::Json, body)))).await
     }
 
     /// PATCH. A server that is too busy did nothing yet, and is asked again.
-    pub(super) async fn patch(&self, path: &str, form: Form, body: &Value) -> Result<Answer, Trouble> {
+    pub(super) async fn patch(&self, path: &str, form: Form, body: &Value) -> Result<Answer, ApiError> {
         let mut tries = 0;
         loop {
             match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)))).await {
-                Err(Trouble::Busy { seconds, .. }) if tries < 3 => {
+                Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
                 }
@@ -108,12 +108,12 @@ impl Api {
 
     async fn within<T>(
         &self,
-        call: impl Future<Output = Result<Answer<T>, Trouble>>,
-    ) -> Result<Answer<T>, Trouble> {
+        call: impl Future<Output = Result<Answer<T>, ApiError>>,
+    ) -> Result<Answer<T>, ApiError> {
         let limit = self.timeout.unwrap_or(PATIENCE);
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
-            Err(_) => Err(Trouble::Lost(format!(
+            Err(_) => Err(ApiError::Lost(format!(
                 "the API server at {} does not answer: no answer within {} s",
                 self.server,
                 limit.as_secs_f64()
@@ -126,7 +126,7 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<(Form, &Value)>,
-    ) -> Result<Answer<T>, Trouble> {
+    ) -> Result<Answer<T>, ApiError> {
         let response = self.send(method, path, body).await?;
         let warnings = response
             .headers()
@@ -138,10 +138,10 @@ impl Api {
         let bytes = Limited::new(response.into_body(), LARGEST_ANSWER)
             .collect()
             .await
-            .map_err(|error| Trouble::of_error(&self.server, error.as_ref()))?
+            .map_err(|error| ApiError::of_error(&self.server, error.as_ref()))?
             .to_bytes();
         let body = serde_json::from_slice(&bytes)
-            .map_err(|error| Trouble::Nonsense(format!("the answer to {path} is not JSON: {error}")))?;
+            .map_err(|error| ApiError::Nonsense(format!("the answer to {path} is not JSON: {error}")))?;
         Ok(Answer { body, warnings })
     }
 
@@ -151,7 +151,7 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<(Form, &Value)>,
-    ) -> Result<hyper::Response<Body>, Trouble> {
+    ) -> Result<hyper::Response<Body>, ApiError> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -162,8 +162,8 @@ impl Api {
         }
         let body = body.map_or_else(Body::empty, |(_, body)| Body::from(body.to_string().into_bytes()));
         let request =
-            request.body(body).map_err(|error| Trouble::Nonsense(format!("bad request {path}: {error}")))?;
-        let response = self.client.send(request).await.map_err(|error| Trouble::of(&self.server, &error))?;
+            request.body(body).map_err(|error| ApiError::Nonsense(format!("bad request {path}: {error}")))?;
+        let response = self.client.send(request).await.map_err(|error| ApiError::of(&self.server, &error))?;
         self.clock.observe(response.headers());
         let status = response.status();
         if status.is_success() {
@@ -184,14 +184,14 @@ impl Api {
         let said = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
         let message = explain::message(&object).unwrap_or_else(said);
         if status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Trouble::Busy { seconds: seconds.unwrap_or(1), message });
+            return Err(ApiError::Busy { seconds: seconds.unwrap_or(1), message });
         }
         let owners = explain::owners(&object);
         if !owners.is_empty() {
-            return Err(Trouble::Owned(owners));
+            return Err(ApiError::Owned(owners));
         }
         let reason = object.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Err(Trouble::Refused { code: status.as_u16(), reason, message })
+        Err(ApiError::Refused { code: status.as_u16(), reason, message })
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{Answer, Form, encode};
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::carried::carried;
@@ -62,16 +62,16 @@ impl<'a> Place<'a> {
         )
     }
 
-    fn refused(&self, trouble: &Trouble, dry_run: DryRun) -> Problem {
+    fn refused(&self, trouble: &ApiError, dry_run: DryRun) -> Problem {
         let what = self.what("change");
         match trouble {
-            Trouble::Refused { code: 404, .. } => self.gone(),
+            ApiError::Refused { code: 404, .. } => self.gone(),
             // Not a refusal: the operator writes the status all the time, and another look may find it quiet.
-            Trouble::Refused { code: 409, .. } => {
+            ApiError::Refused { code: 409, .. } => {
                 Problem::new(what, "it was changed or created again in the meantime")
                     .hint(format!("check it and try again: kubectl emqx status {}", self.name))
             }
-            Trouble::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
+            ApiError::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
             _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(
                 "what this cluster's operator takes: kubectl explain {}.spec --api-version={GROUP}/{}",
                 self.kind.singular(),

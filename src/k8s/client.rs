@@ -22,7 +22,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::api::Api;
 use super::clock::ServerClock;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::kubeconfig::{
     ClusterEntry, Context, Entry, Kubeconfig, User, names, no_current_context, read, unknown_context,
 };
@@ -495,7 +495,7 @@ fn transport(
         }
         Ok(builder.enable_http1())
     };
-    let stacked = |error: Error| Trouble::of("the API server", &error).problem(WHAT, "");
+    let stacked = |error: Error| ApiError::of("the API server", &error).problem(WHAT, "");
     match &settings.proxy {
         None => finish(secure(name)?.wrap_connector(tcp), stack, login, patience).map_err(stacked),
         Some(proxy) => match proxy.scheme() {

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::api::Api;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::{ApiVersion, OperatorLine, Served};
@@ -112,7 +112,7 @@ pub(super) async fn instance_kind(api: &Api) -> Option<bool> {
     }
 }
 
-impl Trouble {
+impl ApiError {
     /// The same as the API server being away, for those who cannot tell the difference.
     pub(super) fn is_away(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Busy { .. } | Self::Refused { code: 500.., .. })

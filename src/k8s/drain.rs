@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{Form, encode};
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::PodName;
@@ -20,7 +20,7 @@ const PAGE: usize = 500;
 const TRIES: usize = 5;
 
 /// All objects of a list.
-pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, Trouble> {
+pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, ApiError> {
     let mut all = Vec::new();
     let mut from = String::new();
     loop {
@@ -110,7 +110,7 @@ pub(super) async fn placement(cluster: &Cluster, namespaces: &[String]) -> Resul
     Ok(found)
 }
 
-async fn volume(cluster: &Cluster, namespace: &str, claim: &str) -> Result<Option<Volume>, Trouble> {
+async fn volume(cluster: &Cluster, namespace: &str, claim: &str) -> Result<Option<Volume>, ApiError> {
     let path = format!("/api/v1/namespaces/{}/persistentvolumeclaims/{}", encode(namespace), encode(claim));
     let read = match cluster.api.get(&path).await {
         Err(trouble) if trouble.is_absent() => return Ok(None),
@@ -161,7 +161,7 @@ async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> 
         let query = format!("{}?fieldManager={}", path(machine), encode(&cluster.field_manager));
         match cluster.api.patch(&query, Form::Merge, &change).await {
             Ok(_) => return Ok(if cordoned || ours { Cordon::Changed } else { Cordon::Unchanged }),
-            Err(Trouble::Refused { code: 409, .. }) => {}
+            Err(ApiError::Refused { code: 409, .. }) => {}
             Err(trouble) if trouble.is_absent() => return Ok(Cordon::Gone),
             Err(trouble) => return Err(trouble.problem(what, "verb patch on nodes (a ClusterRoleBinding)")),
         }
@@ -185,12 +185,12 @@ pub(super) async fn evict(
     match cluster.api.call(Method::POST, &path, Some(&body)).await {
         Ok(_) => Ok(Eviction::Accepted),
         Err(trouble) if trouble.is_absent() => Ok(Eviction::Gone),
-        Err(Trouble::Refused { code: 409, message, .. })
+        Err(ApiError::Refused { code: 409, message, .. })
             if message.contains("UID") || message.contains("uid") =>
         {
             Ok(Eviction::Gone)
         }
-        Err(Trouble::Busy { message, .. } | Trouble::Refused { code: 409, message, .. }) => {
+        Err(ApiError::Busy { message, .. } | ApiError::Refused { code: 409, message, .. }) => {
             Ok(Eviction::Refused(message))
         }
         Err(trouble) => {

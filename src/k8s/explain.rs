@@ -9,7 +9,7 @@ use crate::error::{Cause, Exit, Problem};
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ApiError {
     /// The API server answered that it will not.
     Refused {
         /// The HTTP status.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
     Nonsense(String),
 }
 
-impl Trouble {
+impl ApiError {
     /// From an error of the client.
     pub(super) fn of(server: &str, error: &kube::Error) -> Self {
         match error {
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_refused_connection_is_named_with_its_server_and_a_hint() {
         let io = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let trouble = Trouble::of_error("https://127.0.0.1:6443", &io);
+        let trouble = ApiError::of_error("https://127.0.0.1:6443", &io);
         assert_eq!(
             trouble.why(),
             "the API server at https://127.0.0.1:6443 does not answer: connection refused"
@@ -384,12 +384,12 @@ mod tests {
     #[test]
     fn a_connection_that_breaks_off_is_told_without_numbers() {
         let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert!(Trouble::of_error("s", &io).why().ends_with("does not answer: the connection was closed"));
+        assert!(ApiError::of_error("s", &io).why().ends_with("does not answer: the connection was closed"));
     }
 
     #[test]
     fn a_refusal_quotes_the_server_and_names_what_it_needs() {
-        let trouble = Trouble::Refused {
+        let trouble = ApiError::Refused {
             code: 403,
             reason: "Forbidden".to_owned(),
             message: "pods is forbidden: User \"eve\" cannot list resource \"pods\"".to_owned(),
@@ -407,7 +407,7 @@ mod tests {
             ("field label not supported: spec.x", "--field-selector"),
         ] {
             let message = message.to_owned();
-            let trouble = Trouble::Refused { code: 400, reason: "BadRequest".to_owned(), message };
+            let trouble = ApiError::Refused { code: 400, reason: "BadRequest".to_owned(), message };
             let hint = trouble.problem("cannot list emqxes", "verb list on emqxes").hint;
             assert!(hint.as_ref().is_some_and(|hint| hint.contains(flag)), "{hint:?}");
         }
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_webhooks_no_is_told_in_its_own_words_and_is_no_missing_right() {
-        let refused = |code, message: &str| Trouble::Refused {
+        let refused = |code, message: &str| ApiError::Refused {
             code,
             reason: String::new(),
             message: message.to_owned(),
@@ -452,7 +452,7 @@ mod tests {
         };
         let status = serde_json::json!({"reason": "Conflict", "details": {"causes": [cause("argocd-controller", ".spec.image"),
             cause("argocd-controller", ".spec.updateStrategy.type"), cause("flux", ".spec.image")]}});
-        let problem = Trouble::Owned(owners(&status)).problem("cannot change EMQX mq/emqx", "");
+        let problem = ApiError::Owned(owners(&status)).problem("cannot change EMQX mq/emqx", "");
         assert_eq!(
             problem.why,
             "spec.image, spec.updateStrategy.type belong to argocd-controller; spec.image belongs to flux"
@@ -482,7 +482,7 @@ mod tests {
                 "its certificate has expired",
             ),
         ] {
-            let why = Trouble::of_error("s", &std::io::Error::other(text)).why();
+            let why = ApiError::of_error("s", &std::io::Error::other(text)).why();
             assert!(why.ends_with(expected), "{why}");
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::encode;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::Instance;
@@ -59,7 +59,7 @@ pub(super) async fn take(cluster: &Cluster, instance: &Instance) -> Result<Optio
                 match cluster.api.call(Method::PUT, &format!("{path}?{query}"), Some(&lease)).await {
                     Ok(_) => return Ok(None),
                     // Another process was faster, or the Lease was given back: it is read again.
-                    Err(Trouble::Refused { code: 404 | 409, .. }) => {}
+                    Err(ApiError::Refused { code: 404 | 409, .. }) => {}
                     Err(trouble) => {
                         return Err(
                             trouble.problem(what(instance), "verb update on leases.coordination.k8s.io")
@@ -72,7 +72,7 @@ pub(super) async fn take(cluster: &Cluster, instance: &Instance) -> Result<Optio
                 let path = format!("{}?{query}", collection(instance));
                 match cluster.api.call(Method::POST, &path, Some(&lease)).await {
                     Ok(_) => return Ok(None),
-                    Err(Trouble::Refused { code: 409, .. }) => {}
+                    Err(ApiError::Refused { code: 409, .. }) => {}
                     Err(trouble) => {
                         return Err(
                             trouble.problem(what(instance), "verb create on leases.coordination.k8s.io")

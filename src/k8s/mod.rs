@@ -22,7 +22,8 @@ use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::ports::{
-    AppliedObject, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Later, Right, Scope, Tap,
+    AppliedObject, BoxedFuture, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, RecordingSink,
+    Right, Scope,
 };
 
 mod act;
@@ -57,7 +58,7 @@ pub struct Cluster {
     context: Option<String>,
     namespace: String,
     field_manager: String,
-    tap: Option<Rc<dyn Tap>>,
+    tap: Option<Rc<dyn RecordingSink>>,
     served: Rc<RefCell<Option<Served>>>,
     warnings: Vec<String>,
 }
@@ -93,7 +94,7 @@ impl Cluster {
 
     /// The same, and everything that comes from it is shown to a recorder.
     #[must_use]
-    pub fn with_tap(mut self, tap: Rc<dyn Tap>) -> Self {
+    pub fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
         self
     }
@@ -173,15 +174,15 @@ impl Cluster {
 }
 
 impl Kubernetes for Cluster {
-    fn served(&self) -> Later<'_, Served> {
+    fn served(&self) -> BoxedFuture<'_, Served> {
         Box::pin(self.discover())
     }
 
-    fn read<'a>(&'a self, scope: &'a Scope) -> Later<'a, Vec<Fact>> {
+    fn read<'a>(&'a self, scope: &'a Scope) -> BoxedFuture<'a, Vec<Fact>> {
         Box::pin(read::read(self, scope))
     }
 
-    fn namespaces(&self) -> Later<'_, Vec<String>> {
+    fn namespaces(&self) -> BoxedFuture<'_, Vec<String>> {
         Box::pin(read::namespaces(self))
     }
 
@@ -189,19 +190,19 @@ impl Kubernetes for Cluster {
         watch::follow(self.clone(), scope.clone())
     }
 
-    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> Later<'a, Option<Rebalance>> {
+    fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>> {
         Box::pin(act::rebalance(self, namespace, name))
     }
 
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> Later<'a, Created> {
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created> {
         Box::pin(act::create_rebalance(self, manifest, dry_run))
     }
 
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> Later<'a, bool> {
+    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool> {
         Box::pin(act::delete_rebalance(self, rebalance, dry_run))
     }
 
-    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> Later<'a, Deletion> {
+    fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion> {
         Box::pin(act::delete_unchanged(self, rebalance))
     }
 
@@ -210,11 +211,11 @@ impl Kubernetes for Cluster {
         rebalance: &'a Rebalance,
         key: &'a str,
         value: Option<&'a str>,
-    ) -> Later<'a, bool> {
+    ) -> BoxedFuture<'a, bool> {
         Box::pin(act::annotate_rebalance(self, rebalance, key, value))
     }
 
-    fn object<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<Value>> {
+    fn object<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<Value>> {
         Box::pin(change::object(self, id))
     }
 
@@ -223,11 +224,15 @@ impl Kubernetes for Cluster {
         change: &'a Value,
         force: bool,
         dry_run: DryRun,
-    ) -> Later<'a, AppliedObject> {
+    ) -> BoxedFuture<'a, AppliedObject> {
         Box::pin(change::apply(self, change, force, dry_run))
     }
 
-    fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String]) -> Later<'a, AppliedObject> {
+    fn remove_fields<'a>(
+        &'a self,
+        object: &'a Value,
+        fields: &'a [String],
+    ) -> BoxedFuture<'a, AppliedObject> {
         Box::pin(change::remove(self, object, fields))
     }
 
@@ -237,35 +242,35 @@ impl Kubernetes for Cluster {
         key: &'a str,
         text: &'a str,
         dry_run: DryRun,
-    ) -> Later<'a, ()> {
+    ) -> BoxedFuture<'a, ()> {
         Box::pin(change::store_state(self, instance, key, text, dry_run))
     }
 
-    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> Later<'a, bool> {
+    fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool> {
         Box::pin(change::scale_set(self, namespace, name, replicas))
     }
 
-    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> Later<'a, bool> {
+    fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> BoxedFuture<'a, bool> {
         Box::pin(change::set_gate(self, namespace, pod, serving))
     }
 
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> Later<'a, Placement> {
+    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement> {
         Box::pin(drain::placement(self, namespaces))
     }
 
-    fn cordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+    fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         Box::pin(drain::cordon(self, machine))
     }
 
-    fn uncordon<'a>(&'a self, machine: &'a str) -> Later<'a, Cordon> {
+    fn uncordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         Box::pin(drain::uncordon(self, machine))
     }
 
-    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> Later<'a, Eviction> {
+    fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> BoxedFuture<'a, Eviction> {
         Box::pin(drain::evict(self, namespace, pod, uid))
     }
 
-    fn autoscalers<'a>(&'a self, namespace: &'a str) -> Later<'a, Autoscalers> {
+    fn autoscalers<'a>(&'a self, namespace: &'a str) -> BoxedFuture<'a, Autoscalers> {
         Box::pin(scale::autoscalers(self, namespace))
     }
 
@@ -275,7 +280,7 @@ impl Kubernetes for Cluster {
         pod: &'a PodName,
         uid: &'a str,
         cost: Option<i64>,
-    ) -> Later<'a, bool> {
+    ) -> BoxedFuture<'a, bool> {
         Box::pin(scale::set_deletion_cost(self, namespace, pod, uid, cost))
     }
 
@@ -283,15 +288,15 @@ impl Kubernetes for Cluster {
         lease::holder()
     }
 
-    fn take_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, Option<String>> {
+    fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>> {
         Box::pin(lease::take(self, instance))
     }
 
-    fn release_lease<'a>(&'a self, instance: &'a Instance) -> Later<'a, ()> {
+    fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()> {
         Box::pin(lease::release(self, instance))
     }
 
-    fn may<'a>(&'a self, rights: &'a [Right]) -> Later<'a, Vec<Option<bool>>> {
+    fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>> {
         Box::pin(act::may(self, rights))
     }
 }

@@ -3,11 +3,11 @@
 use futures::{StreamExt, stream};
 
 use super::Cluster;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::resource::Resource;
 use super::wire;
 use crate::error::Problem;
-use crate::model::{Fact, Link, News, ObjectKind, OperatorLine, Served};
+use crate::model::{Fact, Link, ObjectKind, OperatorLine, Served, Update};
 use crate::ports::Scope;
 
 /// Lists that are under way at a time: as many as there are connections since the discovery. One more connection costs a
@@ -29,7 +29,7 @@ pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, 
 /// What a list told: facts, and the uids of what there is.
 type Listed = (Vec<Fact>, Vec<String>);
 
-async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, Trouble> {
+async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, ApiError> {
     let (mut facts, mut uids) = (Vec::new(), Vec::new());
     let mut pages = resource.pages(&cluster.api);
     while let Some(page) = pages.next().await? {
@@ -56,7 +56,7 @@ pub(super) async fn namespaces(cluster: &Cluster) -> Result<Vec<String>, Problem
 
 /// The problem that leaves nothing to show: the server is away, does not know us, or shows us no instance of any
 /// kind.
-fn hopeless(resources: &[Resource], answers: &[Result<Listed, Trouble>]) -> Option<Problem> {
+fn hopeless(resources: &[Resource], answers: &[Result<Listed, ApiError>]) -> Option<Problem> {
     let of = |kind: ObjectKind| resources.iter().zip(answers).filter(move |(it, _)| it.kind == kind);
     let what = |resource: &Resource| match &resource.namespace {
         Some(namespace) => format!("cannot list {} in namespace {namespace}", resource.name),
@@ -95,10 +95,10 @@ fn facts(
     cluster: &Cluster,
     served: Served,
     resources: &[Resource],
-    answers: Vec<Result<Listed, Trouble>>,
+    answers: Vec<Result<Listed, ApiError>>,
 ) -> Vec<Fact> {
     let at = cluster.now();
-    let mut facts = vec![Fact { at, news: News::Served(served) }];
+    let mut facts = vec![Fact { at, news: Update::Served(served) }];
     let mut uids: Vec<(ObjectKind, Vec<String>)> = Vec::new();
     let heard: Vec<&str> =
         resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
@@ -117,14 +117,14 @@ fn facts(
             Err(_) if heard.contains(&resource.name) => continue,
             Err(trouble) => link(resource, &trouble),
         };
-        facts.push(Fact { at, news: News::Link(resource.source, resource.name, link) });
+        facts.push(Fact { at, news: Update::Link(resource.source, resource.name, link) });
     }
-    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, news: News::Only(kind, uids) }));
+    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, news: Update::Only(kind, uids) }));
     facts
 }
 
 /// What a failed list says of its source.
-pub(super) fn link(resource: &Resource, trouble: &Trouble) -> Link {
+pub(super) fn link(resource: &Resource, trouble: &ApiError) -> Link {
     if trouble.is_forbidden() {
         Link::Forbidden(resource.forbidden("list", trouble))
     } else if trouble.is_absent() {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::api::{Api, encode};
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{InstanceId, InstanceKind, ObjectKind, Served, Source};
@@ -117,7 +117,7 @@ impl Resource {
     }
 
     /// What a person is told when this may not be listed, or not be watched.
-    pub(super) fn forbidden(&self, verb: &str, trouble: &Trouble) -> String {
+    pub(super) fn forbidden(&self, verb: &str, trouble: &ApiError) -> String {
         let place =
             self.namespace.as_ref().map_or("in all namespaces".to_owned(), |it| format!("in namespace {it}"));
         format!(
@@ -167,7 +167,7 @@ impl Resource {
         api: &Api,
         from: &str,
         seconds: u64,
-    ) -> Result<hyper::Response<kube::client::Body>, Trouble> {
+    ) -> Result<hyper::Response<kube::client::Body>, ApiError> {
         let path = format!(
             "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={}{}",
             self.path(),
@@ -180,7 +180,7 @@ impl Resource {
 
 impl<'a> Pages<'a> {
     /// The objects of the next page; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, Trouble> {
+    pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, ApiError> {
         let Some(token) = self.token.take() else { return Ok(None) };
         let list = match self.ask(&token).await {
             // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
@@ -201,7 +201,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The one object that is meant by its name: who may not list may still `get` it, as with `kubectl get KIND NAME`.
-    async fn got(&self, trouble: Trouble) -> Result<List, Trouble> {
+    async fn got(&self, trouble: ApiError) -> Result<List, ApiError> {
         let resource = self.resource;
         let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));
         let Some(name) = name.filter(|name| resource.namespace.is_some() && !name.contains(',')) else {
@@ -214,7 +214,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    async fn ask(&self, token: &str) -> Result<List, Trouble> {
+    async fn ask(&self, token: &str) -> Result<List, ApiError> {
         let mut path = format!("{}?", self.resource.path());
         if let Some(size) = self.size {
             let _ = write!(path, "limit={size}");
@@ -324,7 +324,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
 mod tests {
     use super::*;
     use crate::model::OperatorLine;
-    use crate::ports::Want;
+    use crate::ports::RefreshScope;
 
     fn served() -> Served {
         let kinds = [("emqxes", "v2"), ("emqxes", "v2beta1"), ("rebalances", "v2beta1")];
@@ -337,7 +337,7 @@ mod tests {
         let scope = Scope {
             namespace: Some("mq".to_owned()),
             instance: Some((None, "emqx".to_owned())),
-            want: Want::ALL,
+            want: RefreshScope::ALL,
             ..Scope::default()
         };
         let paths: Vec<_> = wanted(&scope, &served(), false)
@@ -365,8 +365,10 @@ mod tests {
 
     #[test]
     fn blind_means_trying_and_unserved_means_not_asking() {
-        let scope =
-            Scope { want: Want { instances: true, rebalances: true, ..Want::default() }, ..Scope::default() };
+        let scope = Scope {
+            want: RefreshScope { instances: true, rebalances: true, ..RefreshScope::default() },
+            ..Scope::default()
+        };
         assert_eq!(wanted(&scope, &Served::default(), false), []);
         assert_eq!(wanted(&scope, &Served::default(), true).len(), 6);
     }

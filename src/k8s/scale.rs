@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Cluster;
 use super::api::{Form, encode};
 use super::drain::list;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::PodName;
@@ -57,9 +57,9 @@ pub(super) async fn set_deletion_cost(
     );
     match cluster.api.patch(&path, Form::Merge, &change).await {
         Ok(_) => Ok(true),
-        Err(Trouble::Refused { code: 404 | 409, .. }) => Ok(false),
+        Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
         // A real API server calls another uid invalid, because the field is immutable.
-        Err(Trouble::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
+        Err(ApiError::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
         Err(trouble) => {
             let what = format!("cannot set the deletion cost of pod {namespace}/{pod}");
             Err(trouble.problem(what, "verb patch on pods"))

@@ -7,12 +7,12 @@ use super::Cluster;
 use super::api::encode;
 use crate::error::Problem;
 use crate::model::InstanceId;
-use crate::ports::{ApiKey, Credentials, Later};
+use crate::ports::{ApiKey, BoxedFuture, Credentials};
 
 const OTHER_WAY: &str = "or give EMQX's address and a key of your own: --emqx-url URL --api-key-file FILE";
 
 impl Credentials for Cluster {
-    fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> Later<'a, ApiKey> {
+    fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> BoxedFuture<'a, ApiKey> {
         Box::pin(async move {
             let (suffix, field) = if v4 {
                 ("bootstrap-user", "bootstrap_user")

@@ -12,16 +12,21 @@ use kube::Api;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::Cluster;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use crate::error::{Cause, Problem};
 use crate::model::PodName;
-use crate::ports::{Bytes, Later, Tunnel};
+use crate::ports::{BoxedFuture, Bytes, Tunnel};
 
 /// The upgrade takes milliseconds; a node that is gone would hold it for minutes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Tunnel for Cluster {
-    fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16) -> Later<'a, Box<dyn Bytes>> {
+    fn open<'a>(
+        &'a self,
+        namespace: &'a str,
+        pod: &'a PodName,
+        port: u16,
+    ) -> BoxedFuture<'a, Box<dyn Bytes>> {
         Box::pin(async move {
             let what = || format!("cannot reach port {port} of pod {namespace}/{pod}");
             let api: Api<Pod> = Api::namespaced(self.api.client.clone(), namespace);
@@ -30,7 +35,7 @@ impl Tunnel for Cluster {
             let mut forwarder = match opening {
                 Ok(Ok(forwarder)) => forwarder,
                 Ok(Err(error)) => {
-                    return Err(refused(what(), &Trouble::of(&self.api.server, &error)));
+                    return Err(refused(what(), &ApiError::of(&self.api.server, &error)));
                 }
                 Err(_) => return Err(Problem::new(what(), "port-forward was not answered within 10 s")),
             };
@@ -47,7 +52,7 @@ impl Tunnel for Cluster {
 
 /// API servers from 1.35 on want both verbs for a port-forward over a WebSocket, and refuse without a word when only
 /// `create` is missing. So what is needed is said here, in the sentence itself: notices carry no hint.
-fn refused(what: String, trouble: &Trouble) -> Problem {
+fn refused(what: String, trouble: &ApiError) -> Problem {
     const NEEDS: &str = "verbs get and create on pods/portforward";
     let mut problem = trouble.problem(what, NEEDS);
     if problem.cause == Cause::Forbidden {
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_refusal_without_a_word_still_names_both_verbs() {
-        let trouble = Trouble::Refused {
+        let trouble = ApiError::Refused {
             code: 403,
             reason: "Forbidden".to_owned(),
             message: "pods \"emqx-core-0\" is forbidden: ".to_owned(),

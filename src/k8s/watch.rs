@@ -22,10 +22,10 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::Cluster;
-use super::explain::Trouble;
+use super::explain::ApiError;
 use super::resource::{Resource, wanted};
 use super::{read, wire};
-use crate::model::{Fact, Link, News, OperatorLine, Served, Source};
+use crate::model::{Fact, Link, OperatorLine, Served, Source, Update};
 use crate::ports::{Clock, FactStream, Scope, back_off, driven, jitter};
 
 /// Capacity of the channel of facts: one page of a list. Beyond that the feeds wait, and TCP back-pressure stops the server.
@@ -58,7 +58,7 @@ pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
         let served = teller.discover().await;
         let blind = served.operator == OperatorLine::Unknown;
         let resources = wanted(&scope, &served, blind);
-        teller.tell(News::Served(served)).await;
+        teller.tell(Update::Served(served)).await;
         let follow =
             Follow { feeds: resources.into_iter().map(Feed::new).collect(), lost: Notify::new(), teller };
         let feeds = join_all((0..follow.feeds.len()).map(|index| follow.feed(index)));
@@ -73,13 +73,13 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(&self, news: News) {
+    async fn tell(&self, news: Update) {
         // Fails only when the stream is dropped, and then this future is dropped with it.
         let _ = self.facts.send(Fact { at: self.cluster.now(), news }).await;
     }
 
     async fn link(&self, resource: &Resource, link: Link) {
-        self.tell(News::Link(resource.source, resource.name, link)).await;
+        self.tell(Update::Link(resource.source, resource.name, link)).await;
     }
 
     /// The served resources; retried until the server responds.
@@ -90,7 +90,7 @@ impl Teller {
                 Ok(served) => return served,
                 Err(problem) => {
                     failures += 1;
-                    self.tell(News::Link(Source::Kubernetes, "api", Link::Unreachable(problem.why))).await;
+                    self.tell(Update::Link(Source::Kubernetes, "api", Link::Unreachable(problem.why))).await;
                     tokio::time::sleep(back_off(failures)).await;
                 }
             }
@@ -134,7 +134,7 @@ enum End {
     Over,
     /// The version is too old to resume (410).
     Expired,
-    Failed(Trouble),
+    Failed(ApiError),
 }
 
 struct Follow {
@@ -163,7 +163,7 @@ impl Follow {
     }
 
     /// Reports a failed list, and waits.
-    async fn failed(&self, index: usize, resource: &Resource, trouble: &Trouble, failures: u32) {
+    async fn failed(&self, index: usize, resource: &Resource, trouble: &ApiError, failures: u32) {
         let feed = &self.feeds[index];
         feed.heard.set(false);
         let settled = trouble.is_forbidden() || trouble.is_absent();
@@ -193,12 +193,12 @@ impl Follow {
             }
         };
         if changed {
-            self.teller.tell(News::Served(served)).await;
+            self.teller.tell(Update::Served(served)).await;
         }
     }
 
     /// Lists: sends existing objects, deletions, and the health of the source. Returns the version to watch from.
-    async fn list(&self, index: usize, resource: &Resource) -> Result<String, Trouble> {
+    async fn list(&self, index: usize, resource: &Resource) -> Result<String, ApiError> {
         let feed = &self.feeds[index];
         let mut known = BTreeMap::new();
         let mut pages = resource.pages(&self.teller.cluster.api);
@@ -224,7 +224,7 @@ impl Follow {
         feed.heard.set(true);
         self.teller.link(resource, Link::Up).await;
         if let Some(uids) = self.all_known(resource) {
-            self.teller.tell(News::Only(resource.kind, uids)).await;
+            self.teller.tell(Update::Only(resource.kind, uids)).await;
         }
         Ok(std::mem::take(&mut pages.version))
     }
@@ -249,7 +249,7 @@ impl Follow {
             let begun = tokio::time::Instant::now();
             let end = tokio::select! {
                 biased;
-                () = self.lost.notified() => End::Failed(Trouble::Lost(String::new())),
+                () = self.lost.notified() => End::Failed(ApiError::Lost(String::new())),
                 end = self.watch_once(index, resource, &mut version) => end,
             };
             failures = if begun.elapsed() > Duration::from_secs(10) { 1 } else { failures + 1 };
@@ -261,11 +261,11 @@ impl Follow {
                     // `list` is allowed and `watch` is not: poll the list.
                     let why = resource.forbidden("watch", &trouble);
                     let told = format!("{why}; it is listed every {} s instead", LATER.as_secs());
-                    self.teller.tell(News::Unreadable(told)).await;
+                    self.teller.tell(Update::Unreadable(told)).await;
                     return tokio::time::sleep(jitter(LATER)).await;
                 }
                 End::Failed(trouble) => {
-                    let silent = matches!(&trouble, Trouble::Lost(text) if text.is_empty());
+                    let silent = matches!(&trouble, ApiError::Lost(text) if text.is_empty());
                     if self.feeds[index].heard.replace(false) && !silent {
                         self.teller.link(resource, read::link(resource, &trouble)).await;
                     }
@@ -286,7 +286,7 @@ impl Follow {
             Ok(Err(trouble)) if trouble.is_expired() => return End::Expired,
             Ok(Err(trouble)) => return End::Failed(trouble),
             Err(_) => {
-                return End::Failed(Trouble::Lost(format!(
+                return End::Failed(ApiError::Lost(format!(
                     "the API server at {} does not answer",
                     api.server
                 )));
@@ -310,7 +310,7 @@ impl Follow {
                 }
             }
             if pending.len() > LONGEST_LINE {
-                return End::Failed(Trouble::Nonsense(format!(
+                return End::Failed(ApiError::Nonsense(format!(
                     "the watch of {} sent no line",
                     resource.name
                 )));
@@ -330,7 +330,7 @@ impl Follow {
             return None;
         }
         let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
-            return Some(End::Failed(Trouble::Nonsense(format!(
+            return Some(End::Failed(ApiError::Nonsense(format!(
                 "the watch of {} is not JSON",
                 resource.name
             ))));
@@ -338,7 +338,7 @@ impl Follow {
         let object = event["object"].take();
         let kind = event["type"].as_str().unwrap_or_default();
         if kind == "ERROR" {
-            let trouble = Trouble::Refused {
+            let trouble = ApiError::Refused {
                 code: object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(500),
                 reason: object["reason"].as_str().unwrap_or_default().to_owned(),
                 message: object["message"].as_str().unwrap_or_default().to_owned(),
@@ -399,7 +399,7 @@ impl Follow {
             let link = why.clone().map_or(Link::Up, Link::Unreachable);
             // Reported for the API itself only on a change, or when no feed reported it.
             if why.is_none() != up || told.is_empty() {
-                self.teller.tell(News::Link(Source::Kubernetes, "api", link)).await;
+                self.teller.tell(Update::Link(Source::Kubernetes, "api", link)).await;
             }
             up = why.is_none();
             if !up {

@@ -127,7 +127,7 @@ impl Served {
 
 /// One thing learned.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum Update {
     /// What the API serves.
     Served(Served),
     /// An object is there, in this version.
@@ -152,5 +152,5 @@ pub struct Fact {
     /// When.
     pub at: Timestamp,
     /// What.
-    pub news: News,
+    pub news: Update,
 }

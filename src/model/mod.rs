@@ -26,7 +26,7 @@ pub mod world;
 pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
-pub use fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
+pub use fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 pub use load::{Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
@@ -38,4 +38,4 @@ pub use rebalance::{
 pub use refusal::Refusal;
 pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
-pub use world::{Changes, Hearing, World};
+pub use world::{Changes, SourceHealth, World};

@@ -47,7 +47,7 @@ impl Way {
 
 /// Who empties old pods of v1beta4, whose operator deletes them loaded ([OP-15], [OP-16]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Manner {
+pub enum DrainMethod {
     /// We do, all together, sharing the rate.
     #[default]
     Together,
@@ -59,13 +59,13 @@ pub enum Manner {
 
 /// What was asked for; `None` is what the object says, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct UpgradeRequest {
     /// What is to run.
     pub wanted: Wanted,
     /// `--blue-green` or `--rolling`.
     pub way: Option<Way>,
     /// `--one-by-one`, `--unguarded`.
-    pub manner: Manner,
+    pub manner: DrainMethod,
     /// Clients cut per second.
     pub conn_evict_rate: Option<u64>,
     /// Sessions moved per second.
@@ -78,13 +78,13 @@ pub struct Ask {
     pub gates: Option<bool>,
 }
 
-impl Ask {
+impl UpgradeRequest {
     /// With everything as the object says.
     pub fn new(wanted: Wanted) -> Self {
         Self {
             wanted,
             way: None,
-            manner: Manner::default(),
+            manner: DrainMethod::default(),
             conn_evict_rate: None,
             sess_evict_rate: None,
             wait_takeover: None,

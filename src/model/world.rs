@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::cluster::{Instance, Node};
-use super::fact::{Fact, Link, News, Object, ObjectKind, Seen, Served, Source};
+use super::fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 use super::load::Load;
 use super::name::{InstanceId, InstanceKind};
 use super::operation_state::{GuardState, OperationState};
@@ -17,7 +17,7 @@ pub type Key = (String, String);
 
 /// What a source last said of itself.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hearing {
+pub struct SourceHealth {
     /// Whether it can be heard.
     pub link: Link,
     /// When it was last heard, by the server's clock; `None` when never.
@@ -59,7 +59,7 @@ pub struct World {
     /// The last time in which EMQX reported in every answer that no rebalance runs: its first and its last answer.
     pub idle: Option<(Timestamp, Timestamp)>,
     /// How each resource of each source can be heard.
-    pub hearings: BTreeMap<(Source, &'static str), Hearing>,
+    pub hearings: BTreeMap<(Source, &'static str), SourceHealth>,
     notices: BTreeSet<String>,
 }
 
@@ -91,21 +91,21 @@ impl World {
     pub fn apply(&mut self, fact: Fact) -> Changes {
         let Fact { at, news } = fact;
         let visible = match news {
-            News::Served(served) => {
+            Update::Served(served) => {
                 let different = self.served != served;
                 self.served = served;
                 different
             }
-            News::Is(object) => self.is(object, at),
-            News::Gone(object) => self.gone(object, at),
-            News::Only(kind, uids) => self.only(kind, &uids.into_iter().collect(), at),
-            News::Nodes(nodes) => {
+            Update::Is(object) => self.is(object, at),
+            Update::Gone(object) => self.gone(object, at),
+            Update::Only(kind, uids) => self.only(kind, &uids.into_iter().collect(), at),
+            Update::Nodes(nodes) => {
                 self.hear(Source::Emqx, "nodes", Link::Up, at);
                 let different = self.nodes.as_ref().is_none_or(|seen| seen.value != nodes);
                 self.nodes = Some(Seen { value: nodes, at });
                 different
             }
-            News::Load(load) => {
+            Update::Load(load) => {
                 self.hear(Source::Emqx, "load_rebalance", Link::Up, at);
                 let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
                 if load.rebalances.is_empty() {
@@ -116,7 +116,7 @@ impl World {
                 self.load = Some(Seen { value: load, at });
                 different
             }
-            News::Link(source, resource, link) => {
+            Update::Link(source, resource, link) => {
                 let notice = match &link {
                     Link::Up => None,
                     Link::Forbidden(text) | Link::Unreachable(text) | Link::Absent(text) => {
@@ -134,7 +134,7 @@ impl World {
                 let notice = notice.filter(|text| self.notices.insert(text.clone()) && !known);
                 return Changes { visible, notice };
             }
-            News::Unreadable(text) => {
+            Update::Unreadable(text) => {
                 let first = self.notices.insert(text.clone());
                 return Changes { visible: first, notice: first.then_some(text) };
             }
@@ -146,7 +146,7 @@ impl World {
         let hearing = self
             .hearings
             .entry((source, resource))
-            .or_insert(Hearing { link: Link::Absent(String::new()), heard: None });
+            .or_insert(SourceHealth { link: Link::Absent(String::new()), heard: None });
         let different = hearing.link != link;
         if link == Link::Up {
             hearing.heard = Some(at);
@@ -351,7 +351,7 @@ mod tests {
 
     fn forbidden(source: Source, text: &str) -> Fact {
         let link = Link::Forbidden(text.to_owned());
-        Fact { at: Timestamp::UNIX_EPOCH, news: News::Link(source, "ConfigMap", link) }
+        Fact { at: Timestamp::UNIX_EPOCH, news: Update::Link(source, "ConfigMap", link) }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::membership::{Membership, lasting};
-use super::snapshot::{NodeRow, Picture, SourceState, picture};
+use super::playback::OperationTracker;
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
 use super::removal;
-use super::playback::Operations;
+use super::snapshot::{NodeRow, Snapshot, SourceState, picture};
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
@@ -62,7 +62,7 @@ pub struct MembershipSummary {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
     /// Nodes, pods, sources.
-    pub picture: Picture,
+    pub picture: Snapshot,
     /// Its condition.
     pub health: Health,
     /// Its nodes against its pods.
@@ -88,7 +88,7 @@ pub struct Assessment {
 struct Current<'a> {
     world: &'a World,
     instance: Option<&'a Instance>,
-    picture: &'a Picture,
+    picture: &'a Snapshot,
     /// EMQX's answer about what it moves, where it is current.
     load: Option<&'a Load>,
     now: Timestamp,
@@ -111,7 +111,7 @@ impl Current<'_> {
 }
 
 /// How long EMQX has not been heard, in words.
-fn silence(world: &World, picture: &Picture, now: Timestamp) -> String {
+fn silence(world: &World, picture: &Snapshot, now: Timestamp) -> String {
     let heard = world.load.as_ref().map(|load| load.at);
     let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
@@ -122,13 +122,13 @@ fn silence(world: &World, picture: &Picture, now: Timestamp) -> String {
 }
 
 /// Why EMQX's answer is missing.
-fn not_asked(picture: &Picture) -> String {
+fn not_asked(picture: &Snapshot) -> String {
     let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     why.unwrap_or_else(|| "EMQX was not asked".to_owned())
 }
 
 /// Judges one instance. `operations` are followers that have observed the world up to this moment.
-pub fn assess(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Assessment {
+pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now: Timestamp) -> Assessment {
     let picture = picture(world, id, now);
     let instance = world.instance(id);
     let health = instance.map(|instance| health(instance, now)).unwrap_or_default();
@@ -207,7 +207,7 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 }
 
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
-pub fn current_load<'w>(world: &'w World, picture: &Picture, now: Timestamp) -> Option<&'w Load> {
+pub fn current_load<'w>(world: &'w World, picture: &Snapshot, now: Timestamp) -> Option<&'w Load> {
     let load = world.load.as_ref().filter(|_| picture.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);
     let fresh = age <= CURRENT_SECONDS;
@@ -277,11 +277,11 @@ fn expected(instance: &Instance) -> Option<u64> {
     Some(cores + of(instance.replicants, instance.replicant_revisions.replicas).unwrap_or(0))
 }
 
-/// Holds the nodes that are wanted, the pods and EMQX's list against each other.
+/// NodeContent the nodes that are wanted, the pods and EMQX's list against each other.
 pub fn membership(
     world: &World,
     instance: Option<&Instance>,
-    picture: &Picture,
+    picture: &Snapshot,
     now: Timestamp,
 ) -> MembershipSummary {
     let is =
@@ -335,7 +335,7 @@ pub fn membership(
 }
 
 /// Wanted nodes that neither a pod nor a node of EMQX stands for.
-fn too_few(world: &World, picture: &Picture, expected: Option<u64>) -> Option<String> {
+fn too_few(world: &World, picture: &Snapshot, expected: Option<u64>) -> Option<String> {
     let wanted = expected?;
     let counts = |row: &&NodeRow| {
         !row.left_over() && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
@@ -372,7 +372,7 @@ pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
 }
 
 /// A donor leaves the Service within the operator's next loop: where all nodes serve, none is one.
-fn quiet(instance: Option<&Instance>, picture: &Picture) -> bool {
+fn quiet(instance: Option<&Instance>, picture: &Snapshot) -> bool {
     let ready = instance.is_some_and(Instance::ready);
     let participants = picture.participants();
     ready && !participants.is_empty() && participants.iter().all(|row| row.serving == Some(true))
@@ -381,7 +381,7 @@ fn quiet(instance: Option<&Instance>, picture: &Picture) -> bool {
 /// The verdict where nothing is known to run.
 fn idle(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     health: &Health,
     membership: &MembershipSummary,
     answered: bool,
@@ -429,7 +429,7 @@ fn idle(
 }
 
 /// Whether clients are spread unevenly over the nodes that should serve them, and how, in one phrase.
-fn spread(picture: &Picture) -> (bool, String) {
+fn spread(picture: &Snapshot) -> (bool, String) {
     let rows: Vec<&NodeRow> = picture.participants();
     let known: Vec<(&NodeRow, u64)> = rows.iter().filter_map(|row| Some((*row, row.connections?))).collect();
     if known.len() < rows.len() || known.is_empty() {

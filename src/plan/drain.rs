@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::evacuation::{self, Settings};
-use super::snapshot::Picture;
 pub use super::removal::Step;
 use super::removal::{sizes, steps};
+use super::snapshot::Snapshot;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
@@ -88,7 +88,7 @@ pub struct Drain {
 impl Drain {
     fn of(
         world: &World,
-        picture: &Picture,
+        picture: &Snapshot,
         machines: &[String],
         pods: Vec<DrainedPod>,
         settings: &Settings,
@@ -118,7 +118,7 @@ impl Drain {
     }
 
     /// One that was undone.
-    pub fn reverted(world: &World, picture: &Picture, state: &DrainState, message: String) -> Self {
+    pub fn reverted(world: &World, picture: &Snapshot, state: &DrainState, message: String) -> Self {
         let mut drain = Self::of(world, picture, &state.machines, state.pods.clone(), &Settings::default());
         for step in &mut drain.steps {
             step.state = if step.state == "planned" { "planned" } else { "done" };
@@ -168,7 +168,7 @@ fn targets<'w>(
 /// The plan for one instance; `None` when none of its pods runs on these Kubernetes nodes and no drain of them is unfinished.
 pub fn plan(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     placement: &Placement,
     request: &Request,
 ) -> Result<Option<Drain>, Problem> {
@@ -212,7 +212,7 @@ pub fn plan(
 fn forecast(
     drain: &mut Drain,
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     placement: &Placement,
     request: &Request,
 ) -> Result<(), Problem> {
@@ -267,7 +267,7 @@ fn forecast(
         drain.total_seconds = drain.total_seconds.saturating_add(planned.total_seconds);
         let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
         drain.reconnects_per_second = drain.reconnects_per_second.max(most);
-        // Later groups are planned again when their turn comes; what holds now is said once.
+        // BoxedFuture groups are planned again when their turn comes; what holds now is said once.
         if place == 0 {
             found = planned.findings;
         } else {
@@ -292,7 +292,7 @@ fn forecast(
 
 /// Clients of a group go evenly to the nodes that are not in it; those that go to a node whose turn comes later are
 /// disconnected again.
-fn disconnections(drain: &mut Drain, picture: &Picture, groups: &[Vec<usize>], role: Role) {
+fn disconnections(drain: &mut Drain, picture: &Snapshot, groups: &[Vec<usize>], role: Role) {
     let mut held: BTreeMap<&NodeName, f64> = picture
         .participants()
         .into_iter()

@@ -1,7 +1,7 @@
 //! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
 
 use super::results::Backend;
-use super::upgrade::revisions::Sides;
+use super::upgrade::revisions::UpgradeRevisions;
 use crate::error::Problem;
 use crate::model::{
     ApiPort, ApiVersion, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod, PodName, Role, Served,
@@ -22,7 +22,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
         .collect();
     // In an upgrade the old pods go away: new ones come first, as soon as EMQX lists them as running.
-    let sides = Sides::of(world, &instance.id).filter(Sides::two);
+    let sides = UpgradeRevisions::of(world, &instance.id).filter(UpgradeRevisions::two);
     let stays = |pod: &Pod| {
         let new = sides
             .as_ref()
@@ -63,14 +63,14 @@ pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
 
 /// Whether an upgrade removes the pod that is asked, and not the better one.
 fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -> bool {
-    let Some(sides) = Sides::of(world, id).filter(Sides::two) else { return false };
+    let Some(sides) = UpgradeRevisions::of(world, id).filter(UpgradeRevisions::two) else { return false };
     let old = |name: &PodName| sides.old.iter().any(|member| member.pod.name == *name);
     old(asked) && !old(better)
 }
 
 /// What was asked for with `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Asked {
+pub enum BackendRequest {
     /// The object where its kind is served by a living operator, else EMQX.
     #[default]
     Auto,
@@ -81,7 +81,11 @@ pub enum Asked {
 }
 
 /// Who drives a rebalance of this instance, and why.
-pub fn backend(asked: Asked, served: &Served, instance: &Instance) -> Result<(Backend, String), Problem> {
+pub fn backend(
+    asked: BackendRequest,
+    served: &Served,
+    instance: &Instance,
+) -> Result<(Backend, String), Problem> {
     if instance.id.kind == InstanceKind::EmqxBroker {
         return Err(Problem::refused(
             format!("cannot rebalance {}", instance.id),
@@ -90,11 +94,11 @@ pub fn backend(asked: Asked, served: &Served, instance: &Instance) -> Result<(Ba
     }
     let object = object_served(served, instance);
     match (asked, object) {
-        (Asked::Emqx, _) => Ok((Backend::Emqx, "as asked with --backend emqx".to_owned())),
-        (Asked::Rebalance, Err(why)) => Err(Problem::new("cannot create a Rebalance", why)
+        (BackendRequest::Emqx, _) => Ok((Backend::Emqx, "as asked with --backend emqx".to_owned())),
+        (BackendRequest::Rebalance, Err(why)) => Err(Problem::new("cannot create a Rebalance", why)
             .hint(format!("kubectl emqx rebalance apply {} --backend emqx", instance.id.name))),
-        (Asked::Auto | Asked::Rebalance, Ok(why)) => Ok((Backend::Rebalance, why)),
-        (Asked::Auto, Err(why)) => Ok((Backend::Emqx, why)),
+        (BackendRequest::Auto | BackendRequest::Rebalance, Ok(why)) => Ok((Backend::Rebalance, why)),
+        (BackendRequest::Auto, Err(why)) => Ok((Backend::Emqx, why)),
     }
 }
 
@@ -126,7 +130,7 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::model::{News, Node, Object, Owner, Set};
+    use crate::model::{Node, Object, Owner, Set, Update};
 
     fn served(operator: OperatorLine, rebalance: bool) -> Served {
         let kinds = if rebalance { vec![("rebalances".into(), "v2beta1".into())] } else { Vec::new() };
@@ -136,7 +140,8 @@ mod tests {
     #[test]
     fn the_object_is_used_where_an_operator_takes_it() {
         let emqx = fixtures::instance(ApiVersion::V2beta1);
-        let (backend, _) = backend(Asked::Auto, &served(OperatorLine::Two2, true), &emqx).expect("a backend");
+        let (backend, _) =
+            backend(BackendRequest::Auto, &served(OperatorLine::Two2, true), &emqx).expect("a backend");
         assert_eq!(backend, Backend::Rebalance);
     }
 
@@ -144,16 +149,17 @@ mod tests {
     fn without_the_kind_emqx_is_driven_and_the_object_is_an_error() {
         let emqx = fixtures::instance(ApiVersion::V3beta1);
         let served = served(OperatorLine::Three, false);
-        let (driven, why) = backend(Asked::Auto, &served, &emqx).expect("a backend");
+        let (driven, why) = backend(BackendRequest::Auto, &served, &emqx).expect("a backend");
         assert_eq!((driven, why.as_str()), (Backend::Emqx, "operator 3.x has no Rebalance kind"));
-        let refused = backend(Asked::Rebalance, &served, &emqx).expect_err("not served");
+        let refused = backend(BackendRequest::Rebalance, &served, &emqx).expect_err("not served");
         assert_eq!(refused.exit, crate::error::Exit::Error);
     }
 
     #[test]
     fn an_old_enterprise_object_under_a_new_operator_has_nobody_behind_it() {
         let old = fixtures::instance(ApiVersion::V1beta4);
-        let (driven, _) = backend(Asked::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
+        let (driven, _) =
+            backend(BackendRequest::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
         assert_eq!(driven, Backend::Emqx);
     }
 
@@ -163,7 +169,7 @@ mod tests {
         (emqx.core_revisions.current, emqx.core_revisions.update) = (Some("a".into()), Some("b".into()));
         let world = |running: bool| {
             let mut world = World::new();
-            world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(emqx.clone())))));
+            world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(emqx.clone())))));
             for revision in ["a", "b"] {
                 let set = Set {
                     namespace: "mq".into(),
@@ -174,7 +180,7 @@ mod tests {
                     revision: Some(revision.into()),
                     ..Set::default()
                 };
-                world.apply(fixtures::fact(0, News::Is(Object::Set(Box::new(set)))));
+                world.apply(fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))));
                 world.apply(fixtures::is_pod(fixtures::pod(&format!("emqx-core-{revision}-0"), |pod| {
                     pod.containers_ready = true;
                     pod.owner = Some(Owner {
@@ -190,7 +196,7 @@ mod tests {
                 ..Node::default()
             };
             let nodes = if running { vec![node("a"), node("b")] } else { vec![node("a")] };
-            world.apply(fixtures::fact(1, News::Nodes(nodes)));
+            world.apply(fixtures::fact(1, Update::Nodes(nodes)));
             world
         };
         let before = target(&world(false), &emqx);

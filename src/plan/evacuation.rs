@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use super::snapshot::Picture;
 use super::rebalance::forecast::PlannedPhase;
+use super::snapshot::Snapshot;
 use crate::model::human::{count, plural};
 use crate::plan::finding::{Decision, Finding, Severity};
 use emqx_rebalance::eviction::round_robin;
@@ -19,7 +19,7 @@ pub mod tracker;
 
 /// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct NodeCounts {
     /// The node.
     pub node: NodeName,
     /// Its pod.
@@ -92,13 +92,13 @@ pub struct EvacuationPlan {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipients {
     /// Where clients reconnect to.
-    pub clients: Vec<Counted>,
+    pub clients: Vec<NodeCounts>,
     /// Where EMQX moves sessions to.
-    pub sessions: Vec<Counted>,
+    pub sessions: Vec<NodeCounts>,
 }
 
 /// Rounds, and milliseconds for sessions, that one node takes.
-fn phases(node: &Counted, settings: &Settings, health_check: bool) -> [u64; 4] {
+fn phases(node: &NodeCounts, settings: &Settings, health_check: bool) -> [u64; 4] {
     let offline = node.sessions.saturating_sub(node.connections);
     let rounds = node.connections.div_ceil(settings.conn_evict_rate.max(1));
     let session_rounds = offline.div_ceil(settings.sess_evict_rate.max(1));
@@ -113,7 +113,7 @@ fn phases(node: &Counted, settings: &Settings, health_check: bool) -> [u64; 4] {
 /// waits for load balancers (4.4 and 5.0 do not).
 pub fn forecast(
     instance: InstanceId,
-    nodes: &[Counted],
+    nodes: &[NodeCounts],
     recipients: &Recipients,
     settings: &Settings,
     health_check: bool,
@@ -151,7 +151,7 @@ pub fn forecast(
             .collect(),
     };
     let mut planned: Vec<PlannedRecipient> = Vec::new();
-    let row = |it: &Counted| PlannedRecipient {
+    let row = |it: &NodeCounts| PlannedRecipient {
         node: it.node.clone(),
         pod: it.pod.clone(),
         connections: it.connections,
@@ -218,7 +218,7 @@ pub fn forecast(
 
 /// Who would take what these nodes hold: clients go where the Service leads them (replicants, where there are any),
 /// sessions to the nodes of `migrate_to`, else to all that run. Neither donors nor evacuated nodes take any.
-pub fn recipients(world: &World, picture: &Picture, nodes: &[NodeName], settings: &Settings) -> Recipients {
+pub fn recipients(world: &World, picture: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
     let load = world.load.as_ref().map(|seen| &seen.value);
     let busy = |node: &NodeName| {
         nodes.contains(node)
@@ -245,10 +245,10 @@ pub fn recipients(world: &World, picture: &Picture, nodes: &[NodeName], settings
 }
 
 /// A running node with its counts; `None` when it does not run or EMQX does not report its live clients.
-pub fn counted(world: &World, picture: &Picture, node: &NodeName) -> Option<Counted> {
+pub fn counted(world: &World, picture: &Snapshot, node: &NodeName) -> Option<NodeCounts> {
     let found = world.nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
     let connections = found.connections.filter(|_| found.running)?;
-    Some(Counted {
+    Some(NodeCounts {
         node: node.clone(),
         pod: picture.node(node).and_then(|row| row.pod.clone()),
         connections,
@@ -272,8 +272,8 @@ mod tests {
     use super::*;
     use crate::model::{ApiVersion, InstanceKind};
 
-    fn counted(node: &str, connections: u64, sessions: u64) -> Counted {
-        Counted { node: node.into(), pod: None, connections, sessions }
+    fn counted(node: &str, connections: u64, sessions: u64) -> NodeCounts {
+        NodeCounts { node: node.into(), pod: None, connections, sessions }
     }
 
     fn id() -> InstanceId {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn three() -> Recipients {
-        let nodes: Vec<Counted> = ["a", "b", "d"].map(|node| counted(node, 500, 500)).to_vec();
+        let nodes: Vec<NodeCounts> = ["a", "b", "d"].map(|node| counted(node, 500, 500)).to_vec();
         Recipients { clients: nodes.clone(), sessions: nodes }
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    ApiVersion, Condition, Fact, Instance, InstanceId, InstanceKind, Load, News, Node, NodeName, Object,
-    Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy, UpdateSpec,
+    ApiVersion, Condition, Fact, Instance, InstanceId, InstanceKind, Load, Node, NodeName, Object, Phase,
+    Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy, Update,
+    UpdateSpec,
 };
 
 /// A moment, so many seconds after ten o'clock.
@@ -16,7 +17,7 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 /// A fact at a moment.
-pub(crate) fn fact(seconds: i64, news: News) -> Fact {
+pub(crate) fn fact(seconds: i64, news: Update) -> Fact {
     Fact { at: at(seconds), news }
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn pod(name: &str, change: impl FnOnce(&mut Pod)) -> Pod {
 
 /// The fact that a pod is there.
 pub(crate) fn is_pod(pod: Pod) -> Fact {
-    fact(0, News::Is(Object::Pod(Box::new(pod))))
+    fact(0, Update::Is(Object::Pod(Box::new(pod))))
 }
 
 /// The full name of core `number`.
@@ -160,5 +161,5 @@ pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebal
         recorded: None,
     };
     change(&mut rebalance);
-    fact(0, News::Is(Object::Rebalance(Box::new(rebalance))))
+    fact(0, Update::Is(Object::Rebalance(Box::new(rebalance))))
 }

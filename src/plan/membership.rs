@@ -201,7 +201,10 @@ mod tests {
         let gated = Pod { conditions: vec![condition("Ready", "False", "", 10)], ..Pod::default() };
         assert_eq!(not_ready_since(&gated), None);
         let down = [condition("Ready", "False", "", 10), condition("ContainersReady", "False", "", 80)];
-        assert_eq!(not_ready_since(&Pod { conditions: down.to_vec(), ..Pod::default() }), Some(fixtures::at(80)));
+        assert_eq!(
+            not_ready_since(&Pod { conditions: down.to_vec(), ..Pod::default() }),
+            Some(fixtures::at(80))
+        );
     }
 
     #[test]
@@ -222,7 +225,10 @@ mod tests {
             let is = standing(None, Some(&pod), known, fixtures::at(109));
             assert_eq!((is.membership, is.since), (Some(Membership::Starting), Some(fixtures::at(80))));
         }
-        assert_eq!(standing(None, Some(&pod), BOTH, fixtures::at(110)).membership, Some(Membership::NotInCluster));
+        assert_eq!(
+            standing(None, Some(&pod), BOTH, fixtures::at(110)).membership,
+            Some(Membership::NotInCluster)
+        );
     }
 
     #[test]

@@ -2,22 +2,22 @@
 //! values out; no clock, no IO. May import `model`.
 pub mod assessment;
 pub mod drain;
+pub mod endpoint;
 pub mod evacuation;
 pub mod finding;
-pub mod limits;
-pub mod membership;
-mod retention;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod limits;
+pub mod membership;
 pub mod next_step;
-pub mod snapshot;
+pub mod playback;
 pub mod purges;
 mod quiet;
-pub mod endpoint;
 pub mod rebalance;
 pub mod removal;
 pub mod results;
+mod retention;
 pub mod scale;
+pub mod snapshot;
 pub mod status;
-pub mod playback;
 pub mod upgrade;

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 
 use super::membership::{Membership, lasting};
-use super::snapshot::NodeRow;
-use super::rebalance::tracker::Run;
 use super::rebalance::goal::Goals;
 use super::rebalance::messages::short;
+use super::rebalance::tracker::Run;
+use super::snapshot::NodeRow;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 
 /// What is known around the node.
 #[derive(Clone, Copy)]
-pub struct Around<'a> {
+pub struct Surroundings<'a> {
     /// The world.
     pub world: &'a World,
     /// The cluster's custom resource.
@@ -59,7 +59,7 @@ pub fn wait_left(run: &Run, now: Timestamp) -> Option<(u64, u64)> {
 }
 
 /// What comes next for this node.
-pub fn next(row: &NodeRow, around: Around<'_>) -> Vec<String> {
+pub fn next(row: &NodeRow, around: Surroundings<'_>) -> Vec<String> {
     let evacuations = evacuations(around.world, around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
     let Some(node) = &row.node else {
@@ -114,7 +114,7 @@ fn waits(run: &Run, now: Timestamp) -> String {
     wait_left(run, now).map_or(String::new(), |(spent, length)| format!(": {spent} of {length} s"))
 }
 
-fn giving(run: &Run, node: &NodeName, around: Around<'_>) -> Vec<String> {
+fn giving(run: &Run, node: &NodeName, around: Surroundings<'_>) -> Vec<String> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let goal = around.goals.and_then(|goals| goals.nodes.get(node)).copied();
     let until = goal.map(|goal| format!(" until it holds about {}", count(goal))).unwrap_or_default();
@@ -139,7 +139,7 @@ fn giving(run: &Run, node: &NodeName, around: Around<'_>) -> Vec<String> {
     }
 }
 
-fn receiving(node: &NodeName, around: Around<'_>) -> Vec<String> {
+fn receiving(node: &NodeName, around: Surroundings<'_>) -> Vec<String> {
     match around.goals.and_then(|goals| goals.nodes.get(node)) {
         Some(goal) => vec![format!("receives what donors lose, up to about {}", count(*goal))],
         None => vec!["receives what donors lose".to_owned()],

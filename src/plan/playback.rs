@@ -3,54 +3,58 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::evacuation::tracker::Emptied;
-use super::purges::Purges;
-use super::rebalance::tracker::{Follower, Run};
-use super::upgrade::tracker::Upgrades;
+use super::evacuation::tracker::EvacuationRun;
+use super::purges::PurgeTracker;
+use super::rebalance::tracker::{RebalanceTracker, Run};
 use super::upgrade::run::Run as Upgrade;
+use super::upgrade::tracker::UpgradeTracker;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
 
 /// Somebody who looks at the world again and again, and tells what became different.
-pub trait Looks {
-    /// Looks.
+pub trait Tracker {
+    /// Tracker.
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
     /// The source is over: the last words.
     fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
 }
 
-impl Looks for Follower {
+impl Tracker for RebalanceTracker {
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
-        Follower::observe(self, world, now)
+        RebalanceTracker::observe(self, world, now)
     }
 
     fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
-        Follower::finish(self, world, now)
+        RebalanceTracker::finish(self, world, now)
     }
 }
 
 /// Who looks at every kind of operation: rebalances, upgrades, evacuations.
 #[derive(Clone, Debug)]
-pub struct Operations {
+pub struct OperationTracker {
     /// Rebalances.
-    pub rebalances: Follower,
-    /// Upgrades, and evacuations beside them.
-    pub upgrades: Upgrades,
-    /// Purges.
-    pub purges: Purges,
+    pub rebalances: RebalanceTracker,
+    /// UpgradeTracker, and evacuations beside them.
+    pub upgrades: UpgradeTracker,
+    /// PurgeTracker.
+    pub purges: PurgeTracker,
 }
 
-impl Operations {
+impl OperationTracker {
     /// All of them, of every instance.
     pub fn all() -> Self {
-        Self { rebalances: Follower::new(None), upgrades: Upgrades::new(None), purges: Purges::default() }
+        Self {
+            rebalances: RebalanceTracker::new(None),
+            upgrades: UpgradeTracker::new(None),
+            purges: PurgeTracker::default(),
+        }
     }
 
     /// All of them, of one instance.
     pub fn of(id: &InstanceId) -> Self {
         Self {
-            rebalances: Follower::new(Some(id.clone())),
-            upgrades: Upgrades::new(Some(id.clone())),
-            purges: Purges::default(),
+            rebalances: RebalanceTracker::new(Some(id.clone())),
+            upgrades: UpgradeTracker::new(Some(id.clone())),
+            purges: PurgeTracker::default(),
         }
     }
 
@@ -60,7 +64,7 @@ impl Operations {
     }
 
     /// The evacuation of this name (`evacuation/NODE`) that was seen last.
-    pub fn evacuation(&self, name: &str) -> Option<&Emptied> {
+    pub fn evacuation(&self, name: &str) -> Option<&EvacuationRun> {
         self.upgrades.evacuations.run(name)
     }
 
@@ -85,7 +89,7 @@ impl Operations {
     }
 }
 
-impl Looks for Operations {
+impl Tracker for OperationTracker {
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = self.rebalances.observe(world, now);
         events.extend(self.upgrades.observe(world, now));
@@ -136,7 +140,7 @@ impl Tape {
     pub fn take(
         &mut self,
         world: &mut World,
-        follower: &mut impl Looks,
+        follower: &mut impl Tracker,
         told: Told,
     ) -> (Vec<Event>, Vec<String>) {
         let mut events = Vec::new();
@@ -160,7 +164,7 @@ impl Tape {
 
     /// The seconds before `until`. An answer of EMQX's is written when it differs from the one before, and was asked for
     /// every second: silence is the same answer again, unless the last one was none.
-    pub fn pass(&mut self, world: &mut World, follower: &mut impl Looks, until: Timestamp) -> Vec<Event> {
+    pub fn pass(&mut self, world: &mut World, follower: &mut impl Tracker, until: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(last) = self.last.filter(|_| self.began) else { return events };
         let gap = until.as_second() - last.as_second();
@@ -191,7 +195,7 @@ impl Tape {
     }
 
     /// The recording is over.
-    pub fn finish(&mut self, world: &World, follower: &mut impl Looks) -> Vec<Event> {
+    pub fn finish(&mut self, world: &World, follower: &mut impl Tracker) -> Vec<Event> {
         let Some(at) = self.last else { return Vec::new() };
         let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };
         self.began = true;

@@ -1,4 +1,4 @@
-//! Purges: a node of EMQX disconnects its clients and drops their sessions, and all nodes refuse clients meanwhile.
+//! PurgeTracker: a node of EMQX disconnects its clients and drops their sessions, and all nodes refuse clients meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ const MISSING_SECONDS: u64 = 10;
 
 /// Reports the begin and the end of purges.
 #[derive(Clone, Debug, Default)]
-pub struct Purges {
+pub struct PurgeTracker {
     /// Each node that purges, with the time since which EMQX's answers have not listed it.
     runs: BTreeMap<NodeName, Option<Timestamp>>,
     seen: Option<Timestamp>,
 }
 
-impl Purges {
+impl PurgeTracker {
     /// Takes EMQX's last answer in; gives what has changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let Some(load) = world.load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))
@@ -63,15 +63,15 @@ fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Load, News};
+    use crate::model::{Load, Update};
     use crate::plan::fixtures;
 
     #[test]
     fn a_purge_is_reported_once_and_over_only_when_it_is_missing_for_ten_seconds() {
         let mut world = World::new();
-        let mut purges = Purges::default();
+        let mut purges = PurgeTracker::default();
         let mut look = |at: i64, nodes: Vec<NodeName>| -> Vec<String> {
-            world.apply(fixtures::fact(at, News::Load(Load { purges: nodes, ..Load::default() })));
+            world.apply(fixtures::fact(at, Update::Load(Load { purges: nodes, ..Load::default() })));
             purges.observe(&world, fixtures::at(at)).into_iter().map(|event| event.message).collect()
         };
         let first = look(1, vec![fixtures::core(2)]);

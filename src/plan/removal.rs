@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::evacuation::counted;
 use super::membership::Membership;
-use super::snapshot::{NodeRow, Picture, picture};
 use super::rebalance::messages::short;
+use super::snapshot::{NodeRow, Snapshot, picture};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, World};
@@ -21,14 +21,14 @@ pub use unfinished::{Unfinished, unfinished};
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Ask EMQX to empty a node.
+    /// UpgradeRequest EMQX to empty a node.
     StartEvacuation {
         /// The node.
         node: NodeName,
         /// The pod's uid.
         uid: String,
     },
-    /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
+    /// UpgradeRequest EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
     StopEvacuation {
         /// The node.
         node: NodeName,
@@ -146,7 +146,7 @@ impl Standing {
 /// The world as the next step is decided from it.
 pub(super) struct View<'a> {
     pub(super) run: Run<'a>,
-    pub(super) picture: Picture,
+    pub(super) picture: Snapshot,
     load: Option<&'a Load>,
     /// The uids of the pods that are still to be removed.
     pub(super) present: BTreeSet<&'a str>,
@@ -275,7 +275,7 @@ pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
 }
 
 /// A step per pod, as it is now.
-pub(super) fn steps(world: &World, picture: &Picture, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
+pub(super) fn steps(world: &World, picture: &Snapshot, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
     let step = |it: &DrainedPod| {
         let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
         let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
@@ -299,7 +299,7 @@ pub(super) fn steps(world: &World, picture: &Picture, id: &InstanceId, pods: &[D
     pods.iter().map(step).collect()
 }
 
-/// Evacuations in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
+/// EvacuationTracker in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
 /// the evacuation of a node.
 pub(super) fn restored(view: &View<'_>, sets: &BTreeSet<&str>, ours: impl Fn(&NodeName) -> bool) -> Vec<Act> {
     let mut acts = Vec::new();

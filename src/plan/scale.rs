@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::evacuation::{self, Settings, counted};
-use super::snapshot::Picture;
 use super::removal::{Step, steps};
+use super::snapshot::Snapshot;
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
@@ -140,7 +140,7 @@ pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
 
 /// The pods that are removed: of a StatefulSet the highest numbers; of a ReplicaSet those that are not ready, then those
 /// with the fewest clients.
-fn removed<'w>(world: &'w World, picture: &Picture, request: &Request, kept: &[DrainedPod]) -> Vec<&'w Pod> {
+fn removed<'w>(world: &'w World, picture: &Snapshot, request: &Request, kept: &[DrainedPod]) -> Vec<&'w Pod> {
     let id = &picture.instance;
     let Some(instance) = world.instance(id) else { return Vec::new() };
     let mut pods: Vec<&Pod> = living(world, &instance.id, request.field).collect();
@@ -166,7 +166,7 @@ fn removed<'w>(world: &'w World, picture: &Picture, request: &Request, kept: &[D
 /// The plan.
 pub fn plan(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     request: &Request,
     outside: &Outside,
 ) -> Result<Scale, Problem> {
@@ -243,7 +243,7 @@ pub fn amount(field: ScaledField, number: u64) -> String {
 fn forecast(
     scale: &mut Scale,
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     request: &Request,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
@@ -311,7 +311,7 @@ const RECONNECTS_PER_SECOND: u64 = 50;
 
 /// The rebalance that evens a scale-up out to within 5 % of the mean: rates by the nodes that take clients, thresholds by the
 /// clients of a node.
-pub fn evening_out(picture: &Picture) -> Strategy {
+pub fn evening_out(picture: &Snapshot) -> Strategy {
     let counts: Vec<u64> = picture.participants().iter().filter_map(|row| row.connections).collect();
     let all: u64 = counts.iter().sum();
     let mean = all / (counts.len() as u64).max(1);

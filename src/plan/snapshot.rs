@@ -129,7 +129,7 @@ pub struct SourceAge {
 
 /// A snapshot of one cluster.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Snapshot {
     /// The cluster.
     pub instance: InstanceId,
     /// The moment.
@@ -156,7 +156,7 @@ pub struct Picture {
     pub sources: BTreeMap<Source, SourceAge>,
 }
 
-impl Picture {
+impl Snapshot {
     /// A node by name.
     pub fn node(&self, name: &NodeName) -> Option<&NodeRow> {
         self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
@@ -192,7 +192,7 @@ impl Picture {
 const STALE_SECONDS: u64 = 20;
 
 /// Joins the facts of one cluster.
-pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
+pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     let instance = world.instance(id);
     let pods = Pods::of(world, id);
     let serving = Serving::of(world, id);
@@ -253,7 +253,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Picture {
     }
     let versions: BTreeSet<String> = rows.iter().filter_map(|row| row.version.clone()).collect();
     let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
-    Picture {
+    Snapshot {
         chosen: Vec::new(),
         instance: id.clone(),
         now,

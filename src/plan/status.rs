@@ -3,21 +3,21 @@
 use jiff::Timestamp;
 
 use super::assessment::{Assessment, assess};
-use super::snapshot::{SourceAge, SourceState};
+use super::playback::{OperationTracker, Tracker};
 use super::results::{OperatorStatus, Sources, Status};
-use super::playback::{Looks, Operations};
+use super::snapshot::{SourceAge, SourceState};
 use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
 
-/// Looks at one cluster.
+/// Tracker at one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
-    let mut operations = Operations::of(id);
+    let mut operations = OperationTracker::of(id);
     operations.observe(world, now);
     status_with(world, id, &operations, now)
 }
 
 /// The same by followers that have looked for a while, and so know more of the start.
-pub fn status_with(world: &World, id: &InstanceId, operations: &Operations, now: Timestamp) -> Status {
+pub fn status_with(world: &World, id: &InstanceId, operations: &OperationTracker, now: Timestamp) -> Status {
     Status::from(assess(world, id, operations, now))
 }
 
@@ -88,15 +88,17 @@ pub fn old_word(silent: u64) -> String {
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::model::{ApiVersion, Link, Load, News, Object, Phase, Verdict};
+    use crate::model::{ApiVersion, Link, Load, Object, Phase, Update, Verdict};
 
     fn world(connections: &[u64], load: Option<Load>) -> World {
-        let mut world =
-            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
+        let mut world = World::of([fixtures::fact(
+            0,
+            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        )]);
         world.instances.values_mut().for_each(|seen| seen.value.cores = None);
-        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(connections))));
+        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))));
         if let Some(load) = load {
-            world.apply(fixtures::fact(0, News::Load(load)));
+            world.apply(fixtures::fact(0, Update::Load(load)));
         }
         world
     }
@@ -150,10 +152,10 @@ mod tests {
             let mut instance = fixtures::instance(version);
             instance.nodes = fixtures::nodes(&[2953, 2953, 2954, 1140]);
             instance.conditions[0].since = Some(fixtures::at(0));
-            let mut world = World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))]);
+            let mut world = World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))]);
             if emqx {
-                world.apply(fixtures::fact(499, News::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
-                world.apply(fixtures::fact(499, News::Load(fixtures::load("evicting_conns"))));
+                world.apply(fixtures::fact(499, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+                world.apply(fixtures::fact(499, Update::Load(fixtures::load("evicting_conns"))));
             } else {
                 world.apply(fixtures::rebalance("golden", Phase::Processing, |it| it.processed = true));
             }
@@ -170,11 +172,13 @@ mod tests {
 
     #[test]
     fn without_emqx_it_is_unknown_and_says_why() {
-        let mut world =
-            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
+        let mut world = World::of([fixtures::fact(
+            0,
+            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        )]);
         world.apply(fixtures::fact(
             0,
-            News::Link(Source::Emqx, "secrets", Link::Forbidden("cannot get the key".into())),
+            Update::Link(Source::Emqx, "secrets", Link::Forbidden("cannot get the key".into())),
         ));
         let status = of(&world);
         assert_eq!(status.verdict, Verdict::Unknown);

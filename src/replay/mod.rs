@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! file ─► Recording (lines, lazily) ─► Translate ─► Moment {t, at, facts}
-//! live ─► Tap ─► scrub ─► Recorder ─► file
+//! live ─► RecordingSink ─► scrub ─► Recorder ─► file
 //! ```
 
 mod read;

@@ -1,4 +1,4 @@
-//! Writing a recording: the [`Tap`] of `--record FILE`.
+//! Writing a recording: the [`RecordingSink`] of `--record FILE`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
-use crate::ports::Tap;
+use crate::ports::RecordingSink;
 use user_files as files;
 
 /// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-impl Tap for Recorder {
+impl RecordingSink for Recorder {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
         let Some(object) = scrubbed(object) else { return };
         let mut state = self.state.borrow_mut();

@@ -3,22 +3,27 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::msg::Acted;
-use super::state::Setup;
+use super::msg::ActionResult;
+use super::state::ViewSetup;
 use crate::error::Problem;
 use crate::model::{InstanceId, Strategy};
-use crate::plan::endpoint::Asked;
+use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
-use crate::ports::{Brokers, Clock, Kubernetes, Later, Scope};
+use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
 
 /// What is done to a cluster; the same code as behind the verbs.
-pub trait Acts {
+pub trait ClusterActions {
     /// Creates a rebalance, after looking at the counts again.
-    fn apply<'a>(&'a self, id: &'a InstanceId, strategy: &'a Strategy, backend: Asked) -> Later<'a, Acted>;
+    fn apply<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        strategy: &'a Strategy,
+        backend: BackendRequest,
+    ) -> BoxedFuture<'a, ActionResult>;
     /// Stops what goes by this name, and proves it.
-    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> Later<'a, Acted>;
+    fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult>;
     /// Whether a Rebalance may be created; `None` when that may not be asked.
-    fn allowed<'a>(&'a self, id: &'a InstanceId) -> Later<'a, Option<bool>>;
+    fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>>;
 }
 
 /// Recording, switched on and off while the view is open.
@@ -40,7 +45,7 @@ pub struct Live {
     /// Where to look.
     pub scope: Scope,
     /// What can be done.
-    pub acts: Rc<dyn Acts>,
+    pub acts: Rc<dyn ClusterActions>,
     pub records: Rc<dyn Records>,
     /// Whether it is recorded from the start.
     pub recording: Option<String>,
@@ -61,9 +66,9 @@ pub enum From {
 }
 
 /// Everything that the view is opened with.
-pub struct Opening {
+pub struct ViewContext {
     /// How it begins.
-    pub setup: Setup,
+    pub setup: ViewSetup,
     /// Where facts come from.
     pub from: From,
     /// For how long, by the clock on the wall.

@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::view_model::{Board, Group, Row};
 use super::history::{History, Step, Which};
+use super::view_model::{Group, Row, ViewModel};
 use crate::model::Part;
 use crate::output::theme::Tone;
 
@@ -66,7 +66,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn place(self, board: &Board) -> usize {
+    fn place(self, board: &ViewModel) -> usize {
         let fitting = || {
             let age = began(board).map_or(0, |began| board.now.duration_since(began).as_secs());
             WINDOWS.iter().position(|window| age + age / 10 < *window).unwrap_or(WINDOWS.len() - 1)
@@ -75,18 +75,18 @@ impl Settings {
     }
 
     /// Seconds of the window.
-    pub fn window(self, board: &Board) -> i64 {
+    pub fn window(self, board: &ViewModel) -> i64 {
         WINDOWS[self.place(board)]
     }
 
     /// Seconds that are shown: the window, or less where the history begins in it.
-    pub fn seconds(self, board: &Board, history: &History) -> i64 {
+    pub fn seconds(self, board: &ViewModel, history: &History) -> i64 {
         let age = history.age(board.now).unwrap_or_default();
         self.window(board).min(age.max(SHORTEST))
     }
 
     /// A longer window, or a shorter one.
-    pub fn widen(&mut self, board: &Board, longer: bool) {
+    pub fn widen(&mut self, board: &ViewModel, longer: bool) {
         let place = self.place(board);
         let next = if longer { place + 1 } else { place.saturating_sub(1) };
         self.window = Some(next.min(WINDOWS.len() - 1));
@@ -94,7 +94,7 @@ impl Settings {
 }
 
 /// When what is shown began.
-fn began(board: &Board) -> Option<Timestamp> {
+fn began(board: &ViewModel) -> Option<Timestamp> {
     let upgrade = board.upgrade.as_ref().map(|run| run.began);
     let emptied = board.emptied.iter().filter(|run| run.verdict.is_none()).map(|run| run.began).min();
     board.run.as_ref().map(|run| run.began).into_iter().chain(upgrade).chain(emptied).min()
@@ -127,7 +127,13 @@ const NODES: usize = 8;
 const CHANGE: f64 = 8.0;
 
 /// The curves of a window of so many seconds in so many steps.
-pub fn curves(board: &Board, history: &History, quantity: Quantity, seconds: i64, steps: usize) -> Curves {
+pub fn curves(
+    board: &ViewModel,
+    history: &History,
+    quantity: Quantity,
+    seconds: i64,
+    steps: usize,
+) -> Curves {
     let rows: Vec<&Row> = board.rows.iter().filter(|row| row.node.is_some()).collect();
     let moments = history.steps(steps, seconds, board.now);
     let apart = seconds as f64 / steps.max(1) as f64;

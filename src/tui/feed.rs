@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::context::Live;
 use super::state::State;
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, News, Target};
+use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
 /// A fact, and about which cluster EMQX said it.
@@ -57,7 +57,7 @@ impl Feed {
         async move {
             let served = kubernetes.served().await?;
             let facts = kubernetes.read(&scope).await?;
-            let first = Fact { at: clock.now(), news: News::Served(served) };
+            let first = Fact { at: clock.now(), news: Update::Served(served) };
             Ok(std::iter::once(first).chain(facts).map(|fact| (None, fact)).collect())
         }
     }

@@ -2,11 +2,11 @@
 
 use crate::error::Problem;
 use crate::model::{Strategy, World};
-use crate::plan::snapshot::Picture;
-use crate::plan::endpoint::{self, Asked};
+use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::preflight::{self, Wish};
 use crate::plan::results::Backend;
+use crate::plan::snapshot::Snapshot;
 use emqx_rebalance::eviction::Landing;
 
 /// A value that can be changed.
@@ -76,7 +76,7 @@ pub struct Form {
     /// When and where evicted clients come back.
     pub back: Return,
     /// Who drives it.
-    pub backend: Asked,
+    pub backend: BackendRequest,
     /// Which value is being changed.
     pub field: Field,
     /// What is being typed.
@@ -85,7 +85,7 @@ pub struct Form {
 
 impl Form {
     /// Begins with these values.
-    pub fn new(strategy: Strategy, backend: Asked) -> Self {
+    pub fn new(strategy: Strategy, backend: BackendRequest) -> Self {
         Self { strategy, back: Return::default(), backend, field: Field::default(), typing: String::new() }
     }
 
@@ -170,7 +170,7 @@ impl Form {
                 self.back.landing = turned(&all, self.back.landing, up);
             }
             Field::Backend => {
-                let all = [Asked::Auto, Asked::Rebalance, Asked::Emqx];
+                let all = [BackendRequest::Auto, BackendRequest::Rebalance, BackendRequest::Emqx];
                 self.backend = turned(&all, self.backend, up);
             }
             _ => self.set(stepped(self.number(), up)),
@@ -197,9 +197,9 @@ impl Form {
                 Landing::One => "one".to_owned(),
             },
             Field::Backend => match self.backend {
-                Asked::Auto => "auto".to_owned(),
-                Asked::Rebalance => "rebalance".to_owned(),
-                Asked::Emqx => "emqx".to_owned(),
+                BackendRequest::Auto => "auto".to_owned(),
+                BackendRequest::Rebalance => "rebalance".to_owned(),
+                BackendRequest::Emqx => "emqx".to_owned(),
             },
         }
     }
@@ -226,7 +226,7 @@ impl Form {
         for (flag, value, _) in factors.into_iter().filter(|(_, value, usual)| (value - usual).abs() > 1e-9) {
             text.extend([" --", flag, " ", &value.to_string()]);
         }
-        if self.backend != Asked::Auto {
+        if self.backend != BackendRequest::Auto {
             text.extend([" --backend ", &self.value(Field::Backend)]);
         }
         text
@@ -236,7 +236,7 @@ impl Form {
     pub fn plan(
         &self,
         world: &World,
-        picture: &Picture,
+        picture: &Snapshot,
         allowed: Option<bool>,
     ) -> Result<(RebalancePlan, Backend, String), Problem> {
         let id = &picture.instance;
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn values_go_up_and_down_in_steps_that_a_person_would_take() {
-        let mut form = Form::new(Strategy::default(), Asked::Auto);
+        let mut form = Form::new(Strategy::default(), BackendRequest::Auto);
         form.change(true);
         assert_eq!(form.strategy.conn_evict_rate, 1000);
         for _ in 0..20 {
@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn the_command_line_says_the_same() {
-        let mut form = Form::new(Strategy { conn_evict_rate: 10, ..Strategy::default() }, Asked::Emqx);
+        let mut form =
+            Form::new(Strategy { conn_evict_rate: 10, ..Strategy::default() }, BackendRequest::Emqx);
         form.strategy.rel_conn_threshold = 1.2;
         assert_eq!(
             form.command("apply", "emqx"),

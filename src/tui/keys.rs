@@ -37,9 +37,9 @@ pub enum Command {
     Sort,
     /// Sort the other way round.
     Reverse,
-    /// Hold the picture.
+    /// OperatorHold the picture.
     Freeze,
-    /// Ask EMQX now.
+    /// UpgradeRequest EMQX now.
     Refresh,
     /// More columns, or fewer.
     Wide,
@@ -51,9 +51,9 @@ pub enum Command {
     Longer,
     /// The chart in the place of the table, and back.
     Chart,
-    /// Ask more often; play faster.
+    /// UpgradeRequest more often; play faster.
     More,
-    /// Ask less often; play slower.
+    /// UpgradeRequest less often; play slower.
     Less,
     Record,
     /// Copy as text.

@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
-use super::view_model::Line;
 use super::order::SortBy;
 use super::state::{Overlay, Page, State};
+use super::view_model::Line;
 
 /// Rows by which a step of the wheel moves.
 const WHEEL: usize = 3;
 
 /// What lies where in the table, in cells of the screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hits {
+pub struct ClickTargets {
     /// The line of the titles.
     pub header: Option<u16>,
     /// The columns that can be sorted by.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, Strategy};
-use crate::plan::endpoint::Asked;
+use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
 
 /// Something that happened.
@@ -35,7 +35,7 @@ pub enum Msg {
 
 /// What an act came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acted {
+pub struct ActionResult {
     /// What it is called now, where something was made.
     pub name: Option<String>,
     /// What is to be told.
@@ -46,9 +46,9 @@ pub struct Acted {
 #[derive(Debug)]
 pub enum Done {
     /// A rebalance was created, or not.
-    Applied(Result<Acted, Problem>),
+    Applied(Result<ActionResult, Problem>),
     /// A rebalance was stopped, or not.
-    Stopped(String, Result<Acted, Problem>),
+    Stopped(String, Result<ActionResult, Problem>),
     /// Whether we may create a Rebalance for this cluster; `None` when that may not be asked.
     Allowed(InstanceId, Option<bool>),
     /// A recording began (with the name of its file), or ended.
@@ -89,7 +89,7 @@ pub enum Effect {
     /// Everything is drawn anew.
     Redraw,
     /// A rebalance is created.
-    Apply(InstanceId, Strategy, Asked),
+    Apply(InstanceId, Strategy, BackendRequest),
     /// What goes by this name is stopped.
     Stop(InstanceId, String),
     /// It is asked whether we may create a Rebalance.

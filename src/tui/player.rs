@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::context::{Lines, OpenTape};
 use super::msg::{Msg, Play};
-use super::state::{Route, Setup, State};
+use super::state::{Route, State, ViewSetup};
 use super::update::update;
 use crate::error::Problem;
 use crate::plan::playback::{HOLE, Told};
@@ -31,7 +31,7 @@ impl Player {
     }
 
     /// Plays the whole recording once, unseen, for its end and its marks.
-    pub fn survey(&self, setup: &Setup) -> Result<Route, Problem> {
+    pub fn survey(&self, setup: &ViewSetup) -> Result<Route, Problem> {
         let mut state = State::new(setup.clone());
         let (mut steps, mut end) = (Vec::new(), self.begin);
         // A line that cannot be read is reported when it is played.

@@ -12,8 +12,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use super::context::{ClusterActions, From, ViewContext};
 use super::feed::{Feed, From as Learned};
-use super::context::{Acts, From, Opening};
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
 use super::state::State;
@@ -60,8 +60,8 @@ enum Source {
 }
 
 /// Opens the view; comes back when it is left, with the terminal as it was.
-pub async fn open(opening: Opening) -> Result<Exit, Problem> {
-    let Opening { setup, from, timeout, interrupt, judged } = opening;
+pub async fn open(opening: ViewContext) -> Result<Exit, Problem> {
+    let ViewContext { setup, from, timeout, interrupt, judged } = opening;
     let source = match from {
         From::Live(live) => Source::Live(Feed::new(live)),
         From::Tape(tape) => {
@@ -320,7 +320,7 @@ impl Loop {
 
     fn act(&mut self, effect: Effect) {
         let Source::Live(feed) = &self.source else { return };
-        let acts: Rc<dyn Acts> = feed.live().acts.clone();
+        let acts: Rc<dyn ClusterActions> = feed.live().acts.clone();
         let soon: Soon = match effect {
             Effect::Apply(id, strategy, backend) => {
                 Box::pin(async move { Late::Done(Done::Applied(acts.apply(&id, &strategy, backend).await)) })

@@ -7,34 +7,34 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::view_model::{Board, Sources};
 use super::curves;
 use super::form::Form;
 use super::history::History;
 use super::keys::{Needs, Place};
 use super::log::Log;
 use super::marks::{Mark, Marks};
-use super::mouse::Hits;
+use super::mouse::ClickTargets;
 use super::order::{Order, SortBy};
+use super::view_model::{Sources, ViewModel};
 use crate::error::Problem;
 use crate::model::{
-    Hearing, InstanceId, Load, Node, Operation, Phase, Seen, Source, Strategy, Target, World,
+    InstanceId, Load, Node, Operation, Phase, Seen, Source, SourceHealth, Strategy, Target, World,
 };
 use crate::output::theme::{Theme, Tone};
-use crate::plan::evacuation::tracker::Emptied;
-use crate::plan::snapshot::picture;
-use crate::plan::endpoint::{Asked, target};
-use crate::plan::rebalance::tracker::RunKey;
+use crate::plan::endpoint::{BackendRequest, target};
+use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::playback::{OperationTracker, Tape};
 use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::results::Backend;
-use crate::plan::playback::{Operations, Tape};
+use crate::plan::snapshot::picture;
 
 /// EMQX's answers of one cluster, while those of another are in the world.
 #[derive(Clone, Debug, Default)]
 struct Word {
     nodes: Option<Seen<Vec<Node>>>,
     load: Option<Seen<Load>>,
-    hearings: BTreeMap<(Source, &'static str), Hearing>,
+    hearings: BTreeMap<(Source, &'static str), SourceHealth>,
 }
 
 /// One cluster in sight.
@@ -42,13 +42,13 @@ struct Word {
 pub struct Cluster {
     word: Word,
     /// The trackers of its operations.
-    pub operations: Operations,
+    pub operations: OperationTracker,
     /// What its nodes held.
     pub history: History,
     /// Announced messages.
     pub log: Log,
     /// The rows of the view; `None` before the first refresh.
-    pub board: Option<Board>,
+    pub board: Option<ViewModel>,
     /// The marks of the chart: when each step began.
     pub marks: Marks,
     /// The uid of its object, to detect a new object with an equal name.
@@ -65,7 +65,7 @@ impl Cluster {
     fn new(id: &InstanceId) -> Self {
         Self {
             word: Word::default(),
-            operations: Operations::of(id),
+            operations: OperationTracker::of(id),
             history: History::default(),
             log: Log::default(),
             board: None,
@@ -84,7 +84,7 @@ pub type Page = Place;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     /// Create the planned rebalance.
-    Apply(Strategy, Asked),
+    Apply(Strategy, BackendRequest),
     /// Stop what goes by this name.
     Stop(String),
 }
@@ -143,7 +143,7 @@ pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
 /// What the view is opened with.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
-pub struct Setup {
+pub struct ViewSetup {
     /// How it looks.
     pub theme: Theme,
     /// Where the user's clock hangs.
@@ -161,7 +161,7 @@ pub struct Setup {
     /// What the plan page begins with.
     pub strategy: Strategy,
     /// Who would drive it.
-    pub backend: Asked,
+    pub backend: BackendRequest,
     /// The operations that are looked for first, and judged; none: whatever runs.
     pub wanted: Vec<String>,
     /// Whether this program started it in EMQX with these values.
@@ -179,7 +179,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct State {
     /// What it was opened with.
-    pub setup: Setup,
+    pub setup: ViewSetup,
     pub now: Timestamp,
     /// All facts, with EMQX's answers of one cluster.
     pub world: World,
@@ -209,7 +209,7 @@ pub struct State {
     /// The columns in sight by which rows can be sorted.
     pub sortable: RefCell<Vec<SortBy>>,
     /// What lies where in the table.
-    pub hits: RefCell<Hits>,
+    pub hits: RefCell<ClickTargets>,
     /// Whether the keys move the notices; on the plan page, its findings.
     pub notices: bool,
     /// How many notices are scrolled over.
@@ -242,7 +242,7 @@ pub struct State {
     /// From where to where the recording goes, and what begins in it.
     pub route: Option<Route>,
     /// Who follows a recording in which no cluster was seen so far.
-    pub spare: Operations,
+    pub spare: OperationTracker,
     /// Whether the board is older than the world.
     pub stale: bool,
     /// Whether something is to be drawn.
@@ -251,7 +251,7 @@ pub struct State {
 
 impl State {
     /// The view before anything is known.
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(setup: ViewSetup) -> Self {
         let page = if setup.many { Page::Clusters } else { Page::Table };
         let form = Form::new(setup.strategy.clone(), setup.backend);
         Self {
@@ -287,7 +287,7 @@ impl State {
             ready: false,
             tape: Tape::default(),
             route: None,
-            spare: Operations::all(),
+            spare: OperationTracker::all(),
             stale: true,
             dirty: true,
             setup,
@@ -300,7 +300,7 @@ impl State {
         self.clusters.clear();
         self.inside = None;
         self.tape = Tape::default();
-        self.spare = Operations::all();
+        self.spare = OperationTracker::all();
         self.ready = false;
         self.stale = true;
         if let Some(playback) = &mut self.setup.playback {
@@ -319,7 +319,7 @@ impl State {
     }
 
     /// The board of the open cluster.
-    pub fn board(&self) -> Option<&Board> {
+    pub fn board(&self) -> Option<&ViewModel> {
         self.here()?.board.as_ref()
     }
 
@@ -455,7 +455,7 @@ impl State {
         let upgrades = &self.here()?.operations.upgrades;
         let upgrade = || Some(upgrades.running(self.open.as_ref()?)?.name.clone());
         let evacuation = || {
-            let running = |run: &&Emptied| run.verdict.is_none();
+            let running = |run: &&EvacuationRun| run.verdict.is_none();
             Some(upgrades.evacuations.runs.iter().rfind(running)?.name.clone())
         };
         self.running().or_else(upgrade).or_else(evacuation)
@@ -463,7 +463,7 @@ impl State {
 
     /// Whether the view changes every second by time alone.
     pub fn lively(&self) -> bool {
-        let operation = |board: &Board| board.status.operation != Operation::None;
+        let operation = |board: &ViewModel| board.status.operation != Operation::None;
         match (&self.open, self.page) {
             (Some(id), Page::Table | Page::Detail | Page::Plan) => {
                 self.busy(id) || self.board().is_some_and(operation)
@@ -497,7 +497,7 @@ impl State {
                 theme,
                 now,
             };
-            cluster.board = Some(Board::of(sources, &self.order));
+            cluster.board = Some(ViewModel::of(sources, &self.order));
         }
         self.find_cursor();
         self.foresee();

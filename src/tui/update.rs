@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::input::press;
 use super::mouse::mouse;
 use super::msg::{Done, Effect, Msg};
-use super::input::press;
 use super::state::{Cluster, Page, State};
 use crate::error::Problem;
-use crate::model::{Event, EventType, Fact, InstanceId, Link, News, Object, Source, Verdict, World};
+use crate::model::{Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World};
 use crate::output::theme::Tone;
-use crate::plan::playback::{Looks, Operations, Told};
+use crate::plan::playback::{OperationTracker, Told, Tracker};
 
 /// Takes a message in.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -113,10 +113,10 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
             }
             state.enter(id);
         }
-        events |= matches!(&fact.news, News::Is(Object::Event(_)));
+        events |= matches!(&fact.news, Update::Is(Object::Event(_)));
         let at = fact.at;
         let line = heard(&state.world, &fact);
-        let links = matches!(&fact.news, News::Link(..));
+        let links = matches!(&fact.news, Update::Link(..));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
         // `heard` reports each change of a source's health; other notices are reported once.
@@ -150,9 +150,9 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
 /// The message when a source becomes unreachable, or responds again.
 fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     let (source, resource, link) = match &fact.news {
-        News::Link(source, resource, link) => (*source, *resource, link),
-        News::Nodes(_) => (Source::Emqx, "nodes", &Link::Up),
-        News::Load(_) => (Source::Emqx, "load_rebalance", &Link::Up),
+        Update::Link(source, resource, link) => (*source, *resource, link),
+        Update::Nodes(_) => (Source::Emqx, "nodes", &Link::Up),
+        Update::Load(_) => (Source::Emqx, "load_rebalance", &Link::Up),
         _ => return None,
     };
     let before = world.hearings.get(&(source, resource)).map(|hearing| &hearing.link);
@@ -287,7 +287,7 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
 /// A line of a recording.
 fn listen(state: &mut State, told: Told) {
     state.now = state.now.max(told.at);
-    let is_event = told.facts.iter().any(|fact| matches!(&fact.news, News::Is(Object::Event(_))));
+    let is_event = told.facts.iter().any(|fact| matches!(&fact.news, Update::Is(Object::Event(_))));
     let (events, notices) = {
         let State { world, clusters, tape, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
@@ -302,7 +302,7 @@ fn listen(state: &mut State, told: Told) {
         let at_first = state.open.is_none();
         state.enter(&id);
         if let Some(cluster) = state.clusters.get_mut(&id) {
-            cluster.operations = std::mem::replace(&mut state.spare, Operations::all());
+            cluster.operations = std::mem::replace(&mut state.spare, OperationTracker::all());
         }
         if at_first {
             state.open(&id);

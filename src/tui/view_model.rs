@@ -15,16 +15,16 @@ use crate::model::{
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::assessment::{RebalanceStatus, assess};
-use crate::plan::evacuation::tracker::Emptied;
+use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::membership::Membership;
 use crate::plan::next_step::{evacuations, seconds_left, wait_left};
-use crate::plan::snapshot::{NodeRow, SourceState};
-use crate::plan::rebalance::tracker::{Alarm, Run};
+use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::goal::{Goals, goals};
+use crate::plan::rebalance::tracker::{Alarm, Run};
 use crate::plan::results::Status;
-use crate::plan::playback::Operations;
+use crate::plan::snapshot::{NodeRow, SourceState};
+use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::Run as Upgrade;
-use crate::plan::upgrade::revisions::Sides;
 use emqx_rebalance::rules::mean;
 
 /// The set of a node while an upgrade is under way.
@@ -98,13 +98,13 @@ pub struct Row {
 pub enum Line {
     /// The title of a group.
     Title(Group),
-    /// A row, by its place in [`Board::rows`].
+    /// A row, by its place in [`ViewModel::rows`].
     Row(usize),
 }
 
 /// What the view shows of one cluster.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct ViewModel {
     /// The moment.
     pub now: Timestamp,
     /// The status that all faces share.
@@ -125,7 +125,7 @@ pub struct Board {
     pub arrivals: Option<f64>,
     pub evacuations: Vec<Evacuation>,
     /// The tracked evacuations.
-    pub emptied: Vec<Emptied>,
+    pub emptied: Vec<EvacuationRun>,
     /// The running upgrade, or the last one.
     pub upgrade: Option<Upgrade>,
     /// Whether two revisions run.
@@ -169,7 +169,7 @@ pub struct Sources<'a> {
     /// The cluster.
     pub id: &'a InstanceId,
     /// The trackers of its operations.
-    pub operations: &'a Operations,
+    pub operations: &'a OperationTracker,
     /// What its nodes held.
     pub history: &'a History,
     /// Colour and form.
@@ -180,7 +180,7 @@ pub struct Sources<'a> {
 /// Seconds for which a verdict is shown before the present state of the cluster.
 pub const VERDICT_SECONDS: u64 = 600;
 
-impl Board {
+impl ViewModel {
     /// Computes the board of one cluster.
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
         let Sources { world, id, operations, history, now, theme } = sources;
@@ -207,7 +207,7 @@ impl Board {
         let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
         let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
-        let sides = Sides::of(world, id).filter(|sides| sides.two() && !sides.old.is_empty());
+        let sides = UpgradeRevisions::of(world, id).filter(|sides| sides.two() && !sides.old.is_empty());
         let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || sides.is_some();
         let evacuations = evacuations(world, instance).to_vec();
         let mut rows = rows(&sources, &status, instance);
@@ -478,7 +478,7 @@ fn standing(row: &NodeRow) -> (String, Tone) {
 }
 
 /// Old or new, and the order in which the old ones go.
-fn group(rows: &mut [Row], sides: Option<&Sides<'_>>) {
+fn group(rows: &mut [Row], sides: Option<&UpgradeRevisions<'_>>) {
     let Some(sides) = sides else { return };
     let members = sides.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
     let members: BTreeMap<&str, (&Pod, Option<usize>)> = members

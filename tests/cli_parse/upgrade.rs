@@ -7,7 +7,7 @@ use kubectl_emqx::cli::intent::upgrade::{Apply, ChangeForm, Upgrade};
 use kubectl_emqx::cli::intent::{DryRun, Output, Stream, Then, Verb};
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::model::image::Image;
-use kubectl_emqx::model::upgrade::{Ask, Manner, Wanted, Way};
+use kubectl_emqx::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 
 use super::{meant, named, parse_with, wrong};
 
@@ -37,7 +37,7 @@ fn without_a_verb_it_is_apply_that_follows() {
     let long = apply(&format!("upgrade apply emqx --watch {IMAGE} --blue-green --timeout 5m -y"));
     assert_eq!(bare, long);
     assert_eq!(bare.instance, Some(named(None, "emqx")));
-    assert_eq!(bare.ask, Ask { way: Some(Way::BlueGreen), ..Ask::new(image()) });
+    assert_eq!(bare.ask, UpgradeRequest { way: Some(Way::BlueGreen), ..UpgradeRequest::new(image()) });
     let Then::Follow(follow) = bare.then else { panic!("it is followed") };
     assert_eq!((follow.timeout, follow.stream), (Some(Duration::from_mins(5)), Stream::Text));
     // A try is not followed, and has a document.
@@ -50,12 +50,12 @@ fn what_is_asked_reaches_the_plan_whole() {
     let line = "upgrade plan emqxenterprise/emqx-ee --version 4.4.24 --one-by-one --conn-evict-rate 20 \
                 --sess-evict-rate 30 --wait-takeover 1m --skip-check downgrade --force-conflicts -o yaml";
     let Upgrade::Plan(plan) = upgrade(line) else { panic!("a plan") };
-    let ask = Ask {
-        manner: Manner::OneByOne,
+    let ask = UpgradeRequest {
+        manner: DrainMethod::OneByOne,
         conn_evict_rate: Some(20),
         sess_evict_rate: Some(30),
         wait_takeover: Some(60),
-        ..Ask::new(Wanted::Version("4.4.24".into()))
+        ..UpgradeRequest::new(Wanted::Version("4.4.24".into()))
     };
     assert_eq!((plan.ask, plan.force, plan.output), (ask, true, Output::Yaml));
     assert_eq!(plan.skip, ["downgrade"]);

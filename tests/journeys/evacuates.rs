@@ -1,4 +1,4 @@
-//! Evacuations of single nodes: beside Kubernetes of every API version, and without it.
+//! EvacuationTracker of single nodes: beside Kubernetes of every API version, and without it.
 
 use crate::bench::{Cluster, until};
 use crate::ran::keys;

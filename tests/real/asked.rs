@@ -1,4 +1,4 @@
-//! Upgrades that change nothing: what is generated, and what is refused.
+//! UpgradeTracker that change nothing: what is generated, and what is refused.
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, EventType, Verdict};
 use kubectl_emqx::ports::Moment;
 
@@ -28,7 +28,7 @@ fn lawful(events: &[Event], of: &str) {
 }
 
 fn tell(moments: &[Moment]) -> Vec<Event> {
-    let mut teller = Teller::default();
+    let mut teller = ReplayOutput::default();
     let mut events: Vec<Event> = moments.iter().flat_map(|moment| teller.take(moment.clone()).0).collect();
     events.extend(teller.finish());
     events
@@ -38,7 +38,7 @@ fn tell(moments: &[Moment]) -> Vec<Event> {
 fn wherever_a_recording_breaks_off_what_it_tells_is_lawful_and_no_final_word_is_taken_back() {
     for name in REBALANCES.into_iter().chain(UPGRADES) {
         let whole: BTreeMap<String, Verdict> = Tale::read(name).verdicts().into_iter().collect();
-        let mut teller = Teller::default();
+        let mut teller = ReplayOutput::default();
         let mut told = Vec::new();
         for moment in Tale::read(name).moments() {
             let of = format!("{name} up to line {}", moment.line);

@@ -1,7 +1,7 @@
 //! All outputs give the same answer at every step of every recording.
 
 use jiff::Timestamp;
-use kubectl_emqx::model::{Fact, Instance, InstanceId, InstanceKind, News, Object};
+use kubectl_emqx::model::{Fact, Instance, InstanceId, InstanceKind, Object, Update};
 
 use super::real_emqx::polled;
 use super::tale::{REBALANCES, Tale, UPGRADES};
@@ -42,5 +42,5 @@ fn every_output_gives_the_same_answer_at_every_step_of_the_recorded_emqx() {
 /// The fact that an EMQX without Kubernetes is there, for recordings of EMQX alone.
 fn alone(at: Timestamp) -> Fact {
     let id = InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() };
-    Fact { at, news: News::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
+    Fact { at, news: Update::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
 }

@@ -1,7 +1,7 @@
 //! Recordings of the real EMQX 5.4, 5.8 and 5.10 (four cores, up to 10,000 MQTT clients), turned into what `replay` reads:
 //! EMQX's answers alone, without any object and so without the thresholds. Each comes to the verdict of what happened.
 
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, Operation, Verdict};
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn a_node_that_was_killed_is_named_with_the_clients_that_it_held() {
 #[test]
 fn wherever_a_recording_of_the_real_emqx_breaks_off_no_verdict_is_wrong() {
     for name in ALL {
-        let mut teller = Teller::default();
+        let mut teller = ReplayOutput::default();
         let mut told: Vec<Event> = Vec::new();
         let right: Vec<Verdict> = right(name).into_iter().flatten().copied().collect();
         for moment in polled(name).moments() {

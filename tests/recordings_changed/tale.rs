@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kubectl_emqx::app::Wire;
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, Verdict};
-use kubectl_emqx::replay::Recording;
 use kubectl_emqx::ports::Moment;
+use kubectl_emqx::replay::Recording;
 use serde_json::{Value, json};
 
 pub(crate) const REBALANCES: [&str; 3] =
@@ -175,7 +175,7 @@ pub(crate) fn told(text: &str) -> (Vec<Event>, usize) {
     let (path, recording) = open(text);
     let (mut events, mut unread) = (Vec::new(), 0);
     if let Some(recording) = recording {
-        let mut teller = Teller::default();
+        let mut teller = ReplayOutput::default();
         for moment in recording {
             match moment {
                 Ok(moment) => events.extend(teller.take(moment).0),

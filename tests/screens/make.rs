@@ -6,14 +6,14 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kubectl_emqx::app::Wire;
 use kubectl_emqx::model::{
-    Fact, InstanceId, InstanceKind, Link, News, OperatorLine, Served, Source, Strategy,
+    Fact, InstanceId, InstanceKind, Link, OperatorLine, Served, Source, Strategy, Update,
 };
 use kubectl_emqx::output::theme::Theme;
-use kubectl_emqx::plan::endpoint::Asked;
+use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::playback::Told;
-use kubectl_emqx::replay::Recording;
 use kubectl_emqx::ports::Translate;
-use kubectl_emqx::tui::{Effect, Msg, Playback, Setup, State, update, view};
+use kubectl_emqx::replay::Recording;
+use kubectl_emqx::tui::{Effect, Msg, Playback, State, ViewSetup, update, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::{Value, json};
@@ -41,8 +41,8 @@ pub(crate) fn strategy() -> Strategy {
     }
 }
 
-pub(crate) fn setup() -> Setup {
-    Setup {
+pub(crate) fn setup() -> ViewSetup {
+    ViewSetup {
         theme: Theme { color: false, ascii: false },
         zone: TimeZone::UTC,
         place: "prod-eu".into(),
@@ -51,7 +51,7 @@ pub(crate) fn setup() -> Setup {
         no_mouse: false,
         many: false,
         strategy: strategy(),
-        backend: Asked::Auto,
+        backend: BackendRequest::Auto,
         wanted: Vec::new(),
         ours: false,
         playback: None,
@@ -154,14 +154,14 @@ pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
         kinds: vec![("emqxes".into(), "v2beta1".into()), ("rebalances".into(), "v2beta1".into())],
         instance_kind: Some(true),
     };
-    let mut facts = vec![Fact { at, news: News::Served(served) }];
+    let mut facts = vec![Fact { at, news: Update::Served(served) }];
     for (source, resource) in [
         (Source::Kubernetes, "emqxes"),
         (Source::Kubernetes, "rebalances"),
         (Source::Pods, "pods"),
         (Source::Endpoints, "endpointslices"),
     ] {
-        facts.push(Fact { at, news: News::Link(source, resource, Link::Up) });
+        facts.push(Fact { at, news: Update::Link(source, resource, Link::Up) });
     }
     facts
 }
@@ -189,12 +189,12 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: ViewSetup) -> Self {
         Self { state: State::new(setup), effects: Vec::new() }
     }
 
     /// A view on what these facts tell.
-    pub(crate) fn of(setup: Setup, facts: Vec<Fact>) -> Self {
+    pub(crate) fn of(setup: ViewSetup, facts: Vec<Fact>) -> Self {
         let mut bench = Self::new(setup);
         bench.learn(0, facts);
         bench.send(Msg::Ready(at(0)));
@@ -211,8 +211,9 @@ impl Bench {
     }
 
     pub(crate) fn learn_at(&mut self, at: Timestamp, facts: Vec<Fact>) {
-        let emqx =
-            |fact: &Fact| matches!(&fact.news, News::Nodes(_) | News::Load(_) | News::Link(Source::Emqx, ..));
+        let emqx = |fact: &Fact| {
+            matches!(&fact.news, Update::Nodes(_) | Update::Load(_) | Update::Link(Source::Emqx, ..))
+        };
         // The clusters are known before EMQX of one is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);
         self.send(Msg::Facts(at, listed.into_iter().map(|fact| (None, fact)).collect()));
@@ -307,7 +308,7 @@ pub(crate) fn recorded(name: &str, ascii: bool) -> (Bench, Vec<Told>) {
         .collect();
     let playback = Some(Playback { begin, paused: false, speed: 1.0, over: false });
     let theme = Theme { color: false, ascii };
-    let setup = Setup { theme, place: String::new(), read_only: true, playback, now: begin, ..setup() };
+    let setup = ViewSetup { theme, place: String::new(), read_only: true, playback, now: begin, ..setup() };
     (Bench::new(setup), lines)
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kubectl_emqx::tui::context::From;
-use kubectl_emqx::tui::{self, OpenTape, Opening, Playback, Setup};
+use kubectl_emqx::tui::{self, OpenTape, Playback, ViewContext, ViewSetup};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use crate::make::{at, setup};
@@ -33,8 +33,8 @@ fn the_view_of_a_recording_whose_reader_panics() {
         })))
     });
     let playback = Playback { begin: at(0), paused: false, speed: 1.0, over: false };
-    let opening = Opening {
-        setup: Setup { playback: Some(playback), ..setup() },
+    let opening = ViewContext {
+        setup: ViewSetup { playback: Some(playback), ..setup() },
         from: From::Tape(open),
         timeout: Some(Duration::from_secs(10)),
         interrupt: Box::pin(std::future::pending()),

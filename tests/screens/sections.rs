@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use jiff::SignedDuration;
-use kubectl_emqx::model::{Fact, Link, News, NodeName, Object, Source};
+use kubectl_emqx::model::{Fact, Link, NodeName, Object, Source, Update};
 use kubectl_emqx::plan::rebalance::record::PlanRecord;
 use kubectl_emqx::tui::context::Lines;
 use kubectl_emqx::tui::order::SortBy;
 use kubectl_emqx::tui::player::Player;
-use kubectl_emqx::tui::{Msg, Play, Setup};
+use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::json;
 
 use crate::make::{
@@ -19,7 +19,7 @@ use crate::{REBALANCE, SIZES, UNEVEN, idle, running};
 
 fn lost(seconds: i64, link: &Link) -> Vec<Fact> {
     ["nodes", "load_rebalance"]
-        .map(|resource| Fact { at: at(seconds), news: News::Link(Source::Emqx, resource, link.clone()) })
+        .map(|resource| Fact { at: at(seconds), news: Update::Link(Source::Emqx, resource, link.clone()) })
         .to_vec()
 }
 
@@ -107,13 +107,13 @@ fn a_view_that_is_opened_after_the_end_shows_the_recorded_verdict() {
 fn joined(recorded_start: bool) -> Bench {
     let (replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
-    let mut bench = Bench::new(Setup { now: begin, ..setup() });
+    let mut bench = Bench::new(ViewSetup { now: begin, ..setup() });
     bench.learn_at(begin, heard(begin));
     let now = begin + SignedDuration::from_secs(55);
     let mut facts: Vec<Fact> =
         lines.into_iter().filter(|told| told.t <= 55.0).flat_map(|told| told.facts).collect();
     for fact in &mut facts {
-        if let News::Is(Object::Rebalance(object)) = &mut fact.news
+        if let Update::Is(Object::Rebalance(object)) = &mut fact.news
             && let Some(time) = object.created.filter(|_| recorded_start)
         {
             let starts = [3333, 3333, 3334, 0].into_iter().enumerate();
@@ -223,7 +223,7 @@ fn body(screen: &str) -> Vec<String> {
 fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
     let (mut replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
-    let mut live = Bench::new(Setup { now: begin, ..setup() });
+    let mut live = Bench::new(ViewSetup { now: begin, ..setup() });
     live.learn_at(begin, heard(begin));
     let (mut ready, mut frames, mut early) = (false, 0, Vec::new());
     let mut answers: Vec<Fact> = Vec::new();
@@ -240,14 +240,14 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
             second += SignedDuration::from_secs(1);
         }
         for fact in &told.facts {
-            if matches!(fact.news, News::Nodes(_) | News::Load(_)) {
+            if matches!(fact.news, Update::Nodes(_) | Update::Load(_)) {
                 let same =
                     |other: &Fact| std::mem::discriminant(&other.news) == std::mem::discriminant(&fact.news);
                 answers.retain(|other| !same(other));
                 answers.push(fact.clone());
             }
         }
-        let emqx = told.facts.iter().any(|fact| matches!(fact.news, News::Nodes(_) | News::Load(_)));
+        let emqx = told.facts.iter().any(|fact| matches!(fact.news, Update::Nodes(_) | Update::Load(_)));
         // The live view asks EMQX of a cluster once it knows the cluster; the recording may have the answers before it.
         let known = live.state.world.instance(&crate::make::id()).is_some();
         if emqx && !known {
@@ -293,7 +293,9 @@ fn the_chart_shows_the_recorded_counts() {
     let (_, lines) = recorded(REBALANCE, false);
     let mut counts = lines.iter().filter(|told| told.t <= 55.5).flat_map(|told| &told.facts).filter_map(
         |fact| match &fact.news {
-            News::Nodes(nodes) => Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>()),
+            Update::Nodes(nodes) => {
+                Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
+            }
             _ => None,
         },
     );

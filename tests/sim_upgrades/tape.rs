@@ -15,13 +15,13 @@ use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use kubectl_emqx::commands::replay::Teller;
+use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Verdict, World};
-use kubectl_emqx::plan::upgrade::target::{Ask, Settled, Wanted};
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast};
-use kubectl_emqx::replay::Recording;
+use kubectl_emqx::plan::upgrade::target::{UpgradeRequest, UpgradeTarget, Wanted};
 use kubectl_emqx::ports::{Moment, Translate};
+use kubectl_emqx::replay::Recording;
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -239,7 +239,7 @@ impl Tape {
     pub(crate) fn told(&self) -> Vec<Told> {
         let recording = self.open();
         let begin = recording.begin();
-        let mut teller = Teller::default();
+        let mut teller = ReplayOutput::default();
         let mut events = Vec::new();
         for moment in recording {
             events.extend(teller.take(moment.unwrap()).0);
@@ -265,11 +265,16 @@ impl Tape {
     }
 
     /// The plan as it would have been made at a second.
-    pub(crate) fn plan(&self, seconds: f64, to: &str, change: impl FnOnce(&mut Ask)) -> UpgradePlan {
+    pub(crate) fn plan(
+        &self,
+        seconds: f64,
+        to: &str,
+        change: impl FnOnce(&mut UpgradeRequest),
+    ) -> UpgradePlan {
         let (world, id, _) = self.world(seconds);
-        let mut ask = Ask::new(Wanted::Image(Image::parse(to).unwrap()));
+        let mut ask = UpgradeRequest::new(Wanted::Image(Image::parse(to).unwrap()));
         change(&mut ask);
-        let settled = Settled::of(world.instance(&id).unwrap(), &ask).unwrap();
+        let settled = UpgradeTarget::of(world.instance(&id).unwrap(), &ask).unwrap();
         forecast(&world, &id, &settled).unwrap()
     }
 }

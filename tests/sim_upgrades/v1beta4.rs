@@ -6,7 +6,7 @@ use emqx_sim::Scenario;
 use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
 use kube::api::{Patch, PatchParams};
 use kubectl_emqx::model::{EventType, Verdict};
-use kubectl_emqx::plan::upgrade::target::Manner;
+use kubectl_emqx::plan::upgrade::target::DrainMethod;
 use serde_json::{Value, json};
 
 use crate::tape::{Stage, messages, moved, verdict};
@@ -68,7 +68,7 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("none missing, 240 sessions lost"), "{reason}");
     assert_eq!(stage.running.emqx().with(|broker| broker.tally.lost_sessions), 240);
-    let plan = tape.plan(7.9, NEW, |ask| ask.manner = Manner::Unguarded);
+    let plan = tape.plan(7.9, NEW, |ask| ask.manner = DrainMethod::Unguarded);
     let (said, was) = (plan.total_seconds as f64, end - moved(&told));
     assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
     // It is never taken back.

@@ -11,16 +11,16 @@ use kubectl_emqx::model::{
 use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
+use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::snapshot::picture;
-use kubectl_emqx::plan::endpoint::Asked;
+use kubectl_emqx::plan::playback::{OperationTracker, Tape, Told};
 use kubectl_emqx::plan::rebalance::forecast::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, Wish};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
+use kubectl_emqx::plan::snapshot::picture;
 use kubectl_emqx::plan::status::{status, status_with};
-use kubectl_emqx::plan::playback::{Operations, Tape, Told};
 use kubectl_emqx::ports::Moment;
-use kubectl_emqx::tui::{Msg, Playback, Setup, State, update, view};
+use kubectl_emqx::tui::{Msg, Playback, State, ViewSetup, update, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use serde_json::Value;
 /// All outputs on one recording.
 pub(crate) struct Outputs {
     world: World,
-    operations: Operations,
+    operations: OperationTracker,
     tape: Tape,
     view: State,
     shown: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct Outputs {
 
 impl Outputs {
     pub(crate) fn new(begin: Timestamp) -> Self {
-        let setup = Setup {
+        let setup = ViewSetup {
             theme: Theme { color: false, ascii: true },
             zone: TimeZone::UTC,
             place: String::new(),
@@ -51,7 +51,7 @@ impl Outputs {
             no_mouse: true,
             many: false,
             strategy: Strategy::default(),
-            backend: Asked::Auto,
+            backend: BackendRequest::Auto,
             wanted: Vec::new(),
             ours: false,
             playback: Some(Playback { begin, paused: false, speed: 1.0, over: false }),
@@ -59,7 +59,7 @@ impl Outputs {
         };
         Self {
             world: World::new(),
-            operations: Operations::all(),
+            operations: OperationTracker::all(),
             tape: Tape::default(),
             view: State::new(setup),
             shown: None,
@@ -103,8 +103,8 @@ impl Outputs {
         self.plan(&of, id, now, &mut found);
         self.events(&of, events, &mut found);
         let once = status(&self.world, id, now);
-        let mut fresh = Operations::of(id);
-        kubectl_emqx::plan::playback::Looks::observe(&mut fresh, &self.world, now);
+        let mut fresh = OperationTracker::of(id);
+        kubectl_emqx::plan::playback::Tracker::observe(&mut fresh, &self.world, now);
         agree(&once, &items(&assess(&self.world, id, &fresh, now)), &mut found);
         self.one_shot(&of, &once, &mut found);
         // What is shown is compared when it changes.

@@ -4,16 +4,18 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::model::operation_state::GUARD_KEY;
 use kubectl_emqx::model::{ApiVersion, FIELD_MANAGER};
-use kubectl_emqx::plan::upgrade::target::{Settled, Way};
-use kubectl_emqx::plan::upgrade::change::{HOLD_SECONDS, Hold, UpgradeRecord, body, full, kustomize, state};
+use kubectl_emqx::plan::upgrade::change::{
+    HOLD_SECONDS, OperatorHold, UpgradeRecord, body, full, kustomize, state,
+};
 use kubectl_emqx::plan::upgrade::field_owners::{left_behind, owners};
+use kubectl_emqx::plan::upgrade::target::{UpgradeTarget, Way};
 use kubectl_emqx::ports::{DryRun, Kubernetes};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::{connect, emqx, enterprise, instance, kubectl_apply, settled};
 
-fn record(settled: &Settled) -> UpgradeRecord {
+fn record(settled: &UpgradeTarget) -> UpgradeRecord {
     UpgradeRecord {
         version: 1,
         time: jiff::Timestamp::UNIX_EPOCH,
@@ -39,7 +41,7 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
     };
     for way in ways {
         let settled = settled(&instance, image, *way);
-        for hold in [Hold::Held, Hold::Released, Hold::Own] {
+        for hold in [OperatorHold::Held, OperatorHold::Released, OperatorHold::Own] {
             let change = body(&instance, &settled, hold);
             let applied = cluster.apply_instance(&change, true, DryRun::Server).await;
             let applied = applied.unwrap_or_else(|problem| panic!("{way:?} {hold:?}: {problem}"));
@@ -92,9 +94,9 @@ fn contains(object: &Value, change: &Value, path: &str) {
 }
 
 /// One moment of a guarded upgrade, by a new look at the object as the program takes it.
-async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: Hold) -> Value {
+async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: OperatorHold) -> Value {
     let (instance, _) = instance(plane, cluster, name).await;
-    let settled = Settled::resumed(&instance)
+    let settled = UpgradeTarget::resumed(&instance)
         .unwrap_or_else(|| settled(&instance, "emqx/emqx-ee:4.4.24", Some(Way::BlueGreen)));
     let stored = state(&instance, &settled, hold, Some(record(&settled)), None);
     cluster.store_state(&instance, GUARD_KEY, &stored.text(), DryRun::No).await.expect("it is stored");
@@ -124,11 +126,11 @@ pub async fn guarded_and_given_back(plane: &ControlPlane) {
             kubectl_apply(plane, &manifest, options).await;
             let (_, before) = instance(plane, &cluster, name).await;
 
-            let held = step(plane, &cluster, name, Hold::Held).await;
+            let held = step(plane, &cluster, name, OperatorHold::Held).await;
             assert_eq!(held["spec"]["blueGreenUpdate"]["initialDelaySeconds"], json!(HOLD_SECONDS), "{name}");
-            let released = step(plane, &cluster, name, Hold::Released).await;
+            let released = step(plane, &cluster, name, OperatorHold::Released).await;
             assert_eq!(released["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 0, "{name}");
-            let after = step(plane, &cluster, name, Hold::Own).await;
+            let after = step(plane, &cluster, name, OperatorHold::Own).await;
 
             let mut wanted = before["spec"].clone();
             wanted["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.24");
@@ -151,12 +153,12 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
     let cluster = connect(plane, None).await;
     kubectl_apply(plane, &enterprise("dumped", Some(json!({"evacuationStrategy": rates}))), &[]).await;
     let (_, before) = instance(plane, &cluster, "dumped").await;
-    let held = step(plane, &cluster, "dumped", Hold::Held).await;
+    let held = step(plane, &cluster, "dumped", OperatorHold::Held).await;
     let dump = full(&held, &json!({}));
     kubectl_apply(plane, &dump, &["--server-side", "--force-conflicts"]).await;
 
     let (now, _) = instance(plane, &cluster, "dumped").await;
-    let change = body(&now, &Settled::resumed(&now).expect("ours"), Hold::Own);
+    let change = body(&now, &UpgradeTarget::resumed(&now).expect("ours"), OperatorHold::Own);
     let applied = cluster.apply_instance(&change, true, DryRun::Server).await.expect("it is valid").object;
     assert_eq!(
         applied["spec"]["blueGreenUpdate"]["initialDelaySeconds"],
@@ -164,7 +166,7 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
         "an apply is not enough"
     );
 
-    let after = step(plane, &cluster, "dumped", Hold::Own).await;
+    let after = step(plane, &cluster, "dumped", OperatorHold::Own).await;
     assert_eq!(after["spec"]["blueGreenUpdate"], before["spec"]["blueGreenUpdate"]);
     let notes = |object: &Value| {
         let notes = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
@@ -180,7 +182,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
 
     kubectl_apply(plane, &emqx("v2beta1", "mine"), &[]).await;
     let (mine, object) = instance(plane, &cluster, "mine").await;
-    let change = body(&mine, &settled(&mine, image, None), Hold::Own);
+    let change = body(&mine, &settled(&mine, image, None), OperatorHold::Own);
     let found = owners(&object, &change, FIELD_MANAGER);
     assert!(found.iter().all(kubectl_emqx::plan::upgrade::preflight::FieldOwner::is_person), "{found:?}");
     refused_for(&cluster, &change, &found).await;
@@ -197,7 +199,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let patch = r#"{"spec":{"updateStrategy":{"initialDelaySeconds":33}}}"#;
     plane.kubectl(&["patch", "emqx", "kept", "--type=merge", "-p", patch]).await.ok();
     let (kept, object) = instance(plane, &cluster, "kept").await;
-    let mut change = body(&kept, &settled(&kept, image, None), Hold::Own);
+    let mut change = body(&kept, &settled(&kept, image, None), OperatorHold::Own);
     change["spec"]["updateStrategy"]["initialDelaySeconds"] = json!(34);
     let found = owners(&object, &change, FIELD_MANAGER);
     let fields = |manager: &str| {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use emqx_sim::clock::Clock;
 use jiff::tz::TimeZone;
 use kubectl_emqx::cli::{self, Parsed, Verb};
-use kubectl_emqx::commands::{self, Hands};
+use kubectl_emqx::commands::{self, CommandContext};
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::output::Printer;
@@ -97,7 +97,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
     let clock = Rc::new(cluster.clock());
     let brokers =
         EmqxBrokers::through(Rc::new(cluster.clone()), Rc::new(cluster.clone()), clock.clone(), None, false);
-    let hands = Hands {
+    let hands = CommandContext {
         context: None,
         server: None,
         namespace: "mq".to_owned(),

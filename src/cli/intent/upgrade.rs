@@ -3,7 +3,7 @@
 use super::{Follow, InstanceName, Output, Then, Write};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
-use crate::model::upgrade::Ask;
+use crate::model::upgrade::UpgradeRequest;
 
 /// One of the verbs.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Plan {
     /// Of which cluster; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
     /// What is wanted.
-    pub ask: Ask,
+    pub ask: UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub force: bool,
     /// Checks that do not refuse it.
@@ -53,7 +53,7 @@ pub struct Generate {
     /// For which cluster.
     pub instance: Option<InstanceName>,
     /// What is wanted.
-    pub ask: Ask,
+    pub ask: UpgradeRequest,
     /// The form.
     pub form: ChangeForm,
 }
@@ -64,7 +64,7 @@ pub struct Apply {
     /// Of which cluster.
     pub instance: Option<InstanceName>,
     /// What is wanted.
-    pub ask: Ask,
+    pub ask: UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub force: bool,
     /// How it is changed.

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::super::Hands;
-use super::super::cluster_view::Gathered;
-use super::super::removal::run::{Manner, Progress, Task};
+use super::super::CommandContext;
+use super::super::cluster_view::ClusterView;
+use super::super::removal::run::{Progress, RemovalSettings, Task};
 use super::unfinished;
 use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
@@ -24,7 +24,12 @@ pub(super) struct Draining<'a> {
 }
 
 impl<'a> Draining<'a> {
-    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+    pub(super) fn of(
+        hands: &CommandContext,
+        intent: &'a Intent,
+        gathered: &ClusterView,
+        drain: &'a mut Drain,
+    ) -> Self {
         let before = stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
         let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
         Self {
@@ -56,8 +61,8 @@ impl Task for Draining<'_> {
         )
     }
 
-    fn manner(&self) -> Manner {
-        Manner {
+    fn manner(&self) -> RemovalSettings {
+        RemovalSettings {
             watch: self.intent.watch,
             stream: self.intent.stream,
             limits: self.intent.limits.clone(),
@@ -114,8 +119,8 @@ impl Task for Draining<'_> {
 
     async fn change(
         &mut self,
-        _hands: &Hands,
-        _gathered: &Gathered,
+        _hands: &CommandContext,
+        _gathered: &ClusterView,
         _pods: &[DrainedPod],
         _act: &Act,
     ) -> Result<Option<String>, Problem> {

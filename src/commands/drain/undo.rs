@@ -3,9 +3,9 @@
 
 use tokio::time::{Instant, sleep};
 
-use super::super::cluster_view::{self, Gathered};
+use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::{WANT, beat, lease, release};
-use super::super::{Hands, Outcome, confirmation};
+use super::super::{CommandContext, Outcome, confirmation};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
@@ -20,9 +20,9 @@ const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// `drain --undo`.
 pub(super) async fn run(
-    hands: &Hands,
+    hands: &CommandContext,
     intent: &Intent,
-    mut all: Vec<Gathered>,
+    mut all: Vec<ClusterView>,
     placement: &Placement,
 ) -> Outcome {
     all.retain(|gathered| state(gathered, intent).is_some());
@@ -70,13 +70,13 @@ pub(super) async fn run(
     outcome
 }
 
-fn state<'g>(gathered: &'g Gathered, intent: &Intent) -> Option<&'g DrainState> {
+fn state<'g>(gathered: &'g ClusterView, intent: &Intent) -> Option<&'g DrainState> {
     stored(&gathered.world, &gathered.id)
         .filter(|state| state.machines.iter().any(|machine| intent.machines.contains(machine)))
 }
 
 /// The evacuations that the drain started and that EMQX still lists.
-fn running(gathered: &Gathered, intent: &Intent) -> Vec<NodeName> {
+fn running(gathered: &ClusterView, intent: &Intent) -> Vec<NodeName> {
     let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let ours = state(gathered, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
     load.iter()
@@ -86,7 +86,12 @@ fn running(gathered: &Gathered, intent: &Intent) -> Vec<NodeName> {
         .collect()
 }
 
-async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[&String]) -> Outcome {
+async fn undo(
+    hands: &CommandContext,
+    intent: &Intent,
+    all: &mut [ClusterView],
+    cordoned: &[&String],
+) -> Outcome {
     let limit = Instant::now() + intent.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
     for gathered in all.iter_mut() {
@@ -155,7 +160,7 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
     Ok(Exit::Reached)
 }
 
-fn result(hands: &Hands, gathered: &Gathered, state: &DrainState, stopped: &[NodeName]) -> Drain {
+fn result(hands: &CommandContext, gathered: &ClusterView, state: &DrainState, stopped: &[NodeName]) -> Drain {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let names: Vec<&str> = stopped.iter().map(NodeName::as_str).collect();
     let message = if names.is_empty() {

@@ -7,13 +7,13 @@ use crate::model::human::{clock, plural};
 use crate::model::{NodeName, Part, Stage};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineView};
-use crate::plan::evacuation::tracker::Emptied;
-use crate::plan::snapshot::Picture;
+use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::snapshot::Snapshot;
 
 /// What it shows of this run: the evacuated node first, then every other node.
 pub fn view(
-    picture: &Picture,
-    run: &Emptied,
+    picture: &Snapshot,
+    run: &EvacuationRun,
     deltas: &[(NodeName, i64)],
     now: Timestamp,
     zone: &TimeZone,

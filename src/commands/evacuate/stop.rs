@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::super::cluster_view::{self, Gathered};
-use super::super::{Hands, Interrupt, Outcome, confirmation};
+use super::super::cluster_view::{self, ClusterView};
+use super::super::{CommandContext, Interrupt, Outcome, confirmation};
 use super::{find, heard, name, running};
 use crate::cli::intent::evacuate::Stop;
 use crate::cli::intent::{DryRun, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
-use crate::plan::snapshot::{SourceState, picture};
 use crate::plan::results::{Backend, Stopped};
-use crate::ports::Want;
+use crate::plan::snapshot::{SourceState, picture};
+use crate::ports::RefreshScope;
 
 /// Between two requests of the verification.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// `evacuate stop`.
-pub(super) async fn run(hands: &Hands, intent: &Stop) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &Stop) -> Outcome {
     let (mut gathered, nodes) = if intent.targets.is_empty() {
         let (gathered, nodes) = running(hands).await?;
         if nodes.len() > 1 {
@@ -68,7 +68,7 @@ pub(super) async fn run(hands: &Hands, intent: &Stop) -> Outcome {
     }
 }
 
-fn entry(gathered: &Gathered, node: &NodeName) -> Option<(String, Option<u64>)> {
+fn entry(gathered: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {
     let load = &gathered.world.load.as_ref()?.value;
     let entry = load.evacuations.iter().find(|it| it.node == *node)?;
     let counts = gathered.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
@@ -77,10 +77,10 @@ fn entry(gathered: &Gathered, node: &NodeName) -> Option<(String, Option<u64>)> 
 
 /// Stops these evacuations and verifies it.
 pub(super) async fn all(
-    hands: &Hands,
+    hands: &CommandContext,
     write: &Write,
     timeout: Duration,
-    gathered: &mut Gathered,
+    gathered: &mut ClusterView,
     nodes: &[NodeName],
 ) -> Result<Vec<Stopped>, Problem> {
     let began = Instant::now();
@@ -112,8 +112,8 @@ pub(super) async fn all(
 
 /// EMQX's own list is the first proof.
 async fn gone(
-    hands: &Hands,
-    gathered: &mut Gathered,
+    hands: &CommandContext,
+    gathered: &mut ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
@@ -141,14 +141,14 @@ fn still(node: &NodeName, why: &str, limit: Duration) -> Problem {
     .exit(Exit::TimedOut)
 }
 
-fn pod(hands: &Hands, gathered: &Gathered, node: &NodeName) -> Option<PodName> {
+fn pod(hands: &CommandContext, gathered: &ClusterView, node: &NodeName) -> Option<PodName> {
     picture(&gathered.world, &gathered.id, hands.clock.now()).node(node).and_then(|row| row.pod.clone())
 }
 
 /// The node's own availability check.
 async fn accepts(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
@@ -175,8 +175,8 @@ async fn accepts(
 
 /// The Service's endpoints, where there are any.
 async fn serves(
-    hands: &Hands,
-    gathered: &mut Gathered,
+    hands: &CommandContext,
+    gathered: &mut ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
@@ -197,6 +197,6 @@ async fn serves(
             Some(false) => {}
         }
         sleep(LOOK).await;
-        cluster_view::relist(hands, gathered, Want::REBALANCE).await?;
+        cluster_view::relist(hands, gathered, RefreshScope::REBALANCE).await?;
     }
 }

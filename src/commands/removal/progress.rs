@@ -5,20 +5,20 @@ use jiff::Timestamp;
 use super::evacuation;
 use super::run::{BACK_SECONDS, Runner, Task};
 use crate::cli::intent::Stream;
-use crate::commands::cluster_view::Gathered;
+use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
 use crate::plan::limits::{Known, Outcome, Stopping};
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::playback::Tracker;
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::Standing;
-use crate::plan::playback::Looks;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
-    pub(super) fn observe(&mut self, gathered: &Gathered, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn observe(&mut self, gathered: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         let ours: Vec<String> =
             self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(evacuation).collect();
         let mut end = None;
@@ -50,7 +50,7 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Prints which pods stand differently.
-    pub(super) fn stand(&mut self, gathered: &Gathered, standings: &[Standing], now: Timestamp) {
+    pub(super) fn stand(&mut self, gathered: &ClusterView, standings: &[Standing], now: Timestamp) {
         let mut done = 0.0;
         for (place, stands) in standings.iter().enumerate() {
             let (began, ended) = &mut self.turns[place];
@@ -85,7 +85,7 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Every pod was moved: whether every client came back.
-    pub(super) fn complete(&mut self, gathered: &Gathered, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn complete(&mut self, gathered: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         if let Some(lost) = &self.lost {
             return Some((Verdict::NodesLost, lost.clone()));
         }
@@ -138,7 +138,7 @@ impl<T: Task> Runner<'_, T> {
     pub(super) fn report(&mut self) {
         let words: Vec<&'static str> = self.standings.iter().map(|stands| self.task.word(*stands)).collect();
         for (place, step) in self.task.steps().iter_mut().enumerate() {
-            if let Some(word) = messages.get(place) {
+            if let Some(word) = words.get(place) {
                 step.state = word;
             }
             if let Some((Some(began), Some(ended))) = self.turns.get(place) {
@@ -148,7 +148,7 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Compares the run with its limits; why it has to be stopped, if it has.
-    pub(super) fn limit(&mut self, gathered: &Gathered) -> Option<String> {
+    pub(super) fn limit(&mut self, gathered: &ClusterView) -> Option<String> {
         let now = self.hands.clock.now();
         let known = Known { start: self.state.connections, eta_seconds: None };
         let outcomes = self.limits.as_mut()?.observe(&gathered.world, known, now);
@@ -168,7 +168,7 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// The nodes of this run that EMQX evacuates.
-    pub(super) fn evacuated(&self, gathered: &Gathered) -> Vec<NodeName> {
+    pub(super) fn evacuated(&self, gathered: &ClusterView) -> Vec<NodeName> {
         let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice());
         let listed = |node: &NodeName| load.unwrap_or_default().iter().any(|entry| entry.node == *node);
         let ours = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
@@ -178,7 +178,7 @@ impl<T: Task> Runner<'_, T> {
     /// The last event of a run that reached a limit, and the problem with which it ends.
     pub(super) fn stopped(
         &mut self,
-        gathered: &Gathered,
+        gathered: &ClusterView,
         why: &str,
         stopped: Result<limits::Stopped, Problem>,
     ) -> Problem {
@@ -209,7 +209,7 @@ impl<T: Task> Runner<'_, T> {
 
     pub(super) fn tell(
         &mut self,
-        gathered: &Gathered,
+        gathered: &ClusterView,
         kind: EventType,
         message: String,
         verdict: Option<Verdict>,

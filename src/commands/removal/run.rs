@@ -7,10 +7,10 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::super::cluster_view::{self, ClusterView};
 use super::super::follow_output::Filtering;
-use super::super::cluster_view::{self, Gathered};
 use super::super::notify::Notifier;
-use super::super::{Hands, Interrupt, limits};
+use super::super::{CommandContext, Interrupt, limits};
 use super::{WANT, beat, taken};
 use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
@@ -20,10 +20,10 @@ use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitTracker;
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::{Act, Standing, Step};
-use crate::plan::playback::Operations;
 use crate::ports::{DryRun, Evacuate};
 
 /// How often EMQX is asked, by the server's clock.
@@ -52,7 +52,7 @@ const FRESH_SECONDS: u64 = 10;
 
 /// How it is followed, and what is requested of EMQX.
 #[derive(Clone, Debug)]
-pub(in crate::commands) struct Manner {
+pub(in crate::commands) struct RemovalSettings {
     /// Whether progress within a step is printed.
     pub(in crate::commands) watch: bool,
     /// The form of the events.
@@ -92,7 +92,7 @@ pub(in crate::commands) trait Task {
     /// The first message.
     fn begins(&self) -> String;
     /// How it is followed.
-    fn manner(&self) -> Manner;
+    fn manner(&self) -> RemovalSettings;
     /// The key and the text that are stored.
     fn state(&self, progress: &Progress) -> (&'static str, String);
     /// The text that stays stored after the end.
@@ -112,8 +112,8 @@ pub(in crate::commands) trait Task {
     /// Writes the deletion cost of a pod, or the number of pods; `Some` is why it has to wait.
     async fn change(
         &mut self,
-        hands: &Hands,
-        gathered: &Gathered,
+        hands: &CommandContext,
+        gathered: &ClusterView,
         pods: &[DrainedPod],
         act: &Act,
     ) -> Result<Option<String>, Problem>;
@@ -133,11 +133,11 @@ pub(in crate::commands) trait Task {
 
 /// Follows the task of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
 pub(in crate::commands) async fn follow<T: Task>(
-    hands: &Hands,
+    hands: &CommandContext,
     task: &mut T,
     pods: Vec<DrainedPod>,
-    gathered: &mut Gathered,
-    waiting: &[&Gathered],
+    gathered: &mut ClusterView,
+    waiting: &[&ClusterView],
     limit: Option<Instant>,
 ) -> Result<Verdict, Problem> {
     let mut runner = Runner::new(hands, task, pods, gathered);
@@ -150,12 +150,12 @@ pub(in crate::commands) async fn follow<T: Task>(
 }
 
 pub(super) struct Runner<'a, T> {
-    pub(super) hands: &'a Hands,
+    pub(super) hands: &'a CommandContext,
     pub(super) task: &'a mut T,
-    pub(super) manner: Manner,
+    pub(super) manner: RemovalSettings,
     pub(super) name: String,
     pub(super) state: Progress,
-    pub(super) operations: Operations,
+    pub(super) operations: OperationTracker,
     pub(super) filtering: Filtering,
     leased: Timestamp,
     pub(super) standings: Vec<Standing>,
@@ -174,14 +174,19 @@ pub(super) struct Runner<'a, T> {
 }
 
 impl<'a, T: Task> Runner<'a, T> {
-    fn new(hands: &'a Hands, task: &'a mut T, pods: Vec<DrainedPod>, gathered: &Gathered) -> Self {
+    fn new(
+        hands: &'a CommandContext,
+        task: &'a mut T,
+        pods: Vec<DrainedPod>,
+        gathered: &ClusterView,
+    ) -> Self {
         let now = hands.clock.now();
         let counts =
             gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let manner = task.manner();
         Self {
             name: task.name(),
-            operations: Operations::of(&gathered.id),
+            operations: OperationTracker::of(&gathered.id),
             filtering: Filtering::default(),
             leased: now,
             standings: vec![Standing::Planned; pods.len()],
@@ -205,8 +210,8 @@ impl<'a, T: Task> Runner<'a, T> {
 
     async fn run(
         &mut self,
-        gathered: &mut Gathered,
-        waiting: &[&Gathered],
+        gathered: &mut ClusterView,
+        waiting: &[&ClusterView],
         limit: Option<Instant>,
     ) -> Result<Verdict, Problem> {
         self.store(gathered).await?;
@@ -299,8 +304,8 @@ impl<'a, T: Task> Runner<'a, T> {
     /// One turn: what is new is printed, what is to be done is done; the verdict at the end.
     async fn turn(
         &mut self,
-        gathered: &Gathered,
-        waiting: &[&Gathered],
+        gathered: &ClusterView,
+        waiting: &[&ClusterView],
     ) -> Result<Option<(Verdict, String)>, Problem> {
         let now = self.hands.clock.now();
         self.renew(gathered, waiting, now).await?;
@@ -362,7 +367,7 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(None)
     }
 
-    async fn act(&mut self, gathered: &Gathered, act: Act, now: Timestamp) -> Result<(), Problem> {
+    async fn act(&mut self, gathered: &ClusterView, act: Act, now: Timestamp) -> Result<(), Problem> {
         let key = format!("{act:?}");
         if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
             return Ok(());
@@ -435,7 +440,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    async fn evacuate(&mut self, gathered: &Gathered, node: &NodeName) -> Result<(), Problem> {
+    async fn evacuate(&mut self, gathered: &ClusterView, node: &NodeName) -> Result<(), Problem> {
         let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
         let waits = self.manner.waits_for_load_balancers;
@@ -481,7 +486,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    fn notice(&mut self, gathered: &Gathered, text: String) {
+    fn notice(&mut self, gathered: &ClusterView, text: String) {
         if self.said.as_ref() != Some(&text) {
             self.tell(gathered, EventType::Notice, text.clone(), None);
             self.said = Some(text);
@@ -491,8 +496,8 @@ impl<'a, T: Task> Runner<'a, T> {
     /// Renews the leases; a process that lost one must not continue.
     async fn renew(
         &mut self,
-        gathered: &Gathered,
-        waiting: &[&Gathered],
+        gathered: &ClusterView,
+        waiting: &[&ClusterView],
         now: Timestamp,
     ) -> Result<(), Problem> {
         if seconds_between(self.leased, now) < LEASE_SECONDS / 3 {
@@ -509,7 +514,7 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    async fn ended(&mut self, gathered: &Gathered, verdict: Verdict, why: String) -> Result<(), Problem> {
+    async fn ended(&mut self, gathered: &ClusterView, verdict: Verdict, why: String) -> Result<(), Problem> {
         if matches!(verdict, Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing)
         {
             let (key, _) = self.task.state(&self.state);
@@ -522,7 +527,7 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    async fn store(&self, gathered: &Gathered) -> Result<(), Problem> {
+    async fn store(&self, gathered: &ClusterView) -> Result<(), Problem> {
         let (key, text) = self.task.state(&self.state);
         self.hands.kubernetes.store_state(gathered.instance()?, key, &text, DryRun::No).await
     }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::Hands;
-use super::super::cluster_view::{self, Gathered};
+use super::super::CommandContext;
+use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::WANT;
-use super::super::removal::run::{Manner, Progress, Task};
+use super::super::removal::run::{Progress, RemovalSettings, Task};
 use super::unfinished;
 use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
-use crate::model::{Fact, News, NodeName, Operation, Verdict, World};
+use crate::model::{Fact, NodeName, Operation, Update, Verdict, World};
 use crate::plan::removal::Step;
 use crate::plan::scale::next::{Act, Change, Run, Standing, next, requested, standings};
 use crate::plan::scale::{Scale, amount, stored};
@@ -35,7 +35,12 @@ pub(super) struct Scaling<'a> {
 }
 
 impl<'a> Scaling<'a> {
-    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, scale: &'a mut Scale) -> Self {
+    pub(super) fn of(
+        hands: &CommandContext,
+        intent: &'a Intent,
+        gathered: &ClusterView,
+        scale: &'a mut Scale,
+    ) -> Self {
         let before = stored(&gathered.world, &gathered.id);
         let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
         let ours = ours.filter_map(|pod| pod.node.clone()).collect();
@@ -77,12 +82,12 @@ impl<'a> Scaling<'a> {
     /// Changes the number, if everything is still as it has to be: `Some` is what it waits for.
     async fn apply(
         &self,
-        hands: &Hands,
-        gathered: &Gathered,
+        hands: &CommandContext,
+        gathered: &ClusterView,
         pods: &[DrainedPod],
     ) -> Result<Option<String>, Problem> {
         let scope = cluster_view::exact(hands, &gathered.id, WANT);
-        let served = Fact { at: hands.clock.now(), news: News::Served(gathered.world.served.clone()) };
+        let served = Fact { at: hands.clock.now(), news: Update::Served(gathered.world.served.clone()) };
         let mut facts = vec![served];
         facts.extend(hands.kubernetes.read(&scope).await?);
         facts.extend(gathered.broker.read().await?);
@@ -139,8 +144,8 @@ impl Task for Scaling<'_> {
         )
     }
 
-    fn manner(&self) -> Manner {
-        Manner {
+    fn manner(&self) -> RemovalSettings {
+        RemovalSettings {
             watch: self.intent.watch,
             stream: self.intent.stream,
             limits: self.intent.limits.clone(),
@@ -219,8 +224,8 @@ impl Task for Scaling<'_> {
 
     async fn change(
         &mut self,
-        hands: &Hands,
-        gathered: &Gathered,
+        hands: &CommandContext,
+        gathered: &ClusterView,
         pods: &[DrainedPod],
         act: &Act,
     ) -> Result<Option<String>, Problem> {

@@ -3,9 +3,9 @@
 
 use tokio::time::Instant;
 
-use super::super::cluster_view::{self, Gathered};
+use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::{WANT, lease, release, run};
-use super::super::{Hands, Outcome, confirmation};
+use super::super::{CommandContext, Outcome, confirmation};
 use super::task::Scaling;
 use super::{decided, fits, report};
 use crate::cli::intent::DryRun;
@@ -14,11 +14,11 @@ use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::{Decision, Severity};
-use crate::plan::snapshot::picture;
 use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
+use crate::plan::snapshot::picture;
 
 /// `scale --undo`.
-pub(super) async fn run(hands: &Hands, intent: &Intent, mut gathered: Gathered) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: ClusterView) -> Outcome {
     let Some(scale) = undone(hands, &gathered)? else {
         hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
         return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
@@ -41,7 +41,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent, mut gathered: Gathered) 
 }
 
 /// The way back as a scale of its own, without pods that are removed.
-fn undone(hands: &Hands, gathered: &Gathered) -> Result<Option<Scale>, Problem> {
+fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale>, Problem> {
     let Some(state) = unfinished(&gathered.world, &gathered.id) else { return Ok(None) };
     let instance = gathered.instance()?;
     fits(instance, state.field)?;
@@ -74,7 +74,7 @@ fn undone(hands: &Hands, gathered: &Gathered) -> Result<Option<Scale>, Problem> 
     }))
 }
 
-async fn undo(hands: &Hands, intent: &Intent, gathered: &mut Gathered) -> Outcome {
+async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterView) -> Outcome {
     let limit = intent.timeout.map(|limit| Instant::now() + limit);
     cluster_view::relist(hands, gathered, WANT).await?;
     cluster_view::refresh(hands, gathered).await?;

@@ -1,25 +1,25 @@
 //! What is to be stopped: one rebalance by its name, or what runs or waits in an instance.
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
-use crate::commands::cluster_view::Gathered;
+use crate::commands::cluster_view::ClusterView;
 use crate::commands::watch::{self, Meant, meant};
-use crate::commands::{Hands, apply};
+use crate::commands::{CommandContext, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
-use crate::plan::snapshot::picture;
-use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::messages::short;
+use crate::plan::rebalance::ownership;
+use crate::plan::snapshot::picture;
 
 /// What was found.
 pub(super) enum Target {
     /// This one, by its name.
-    One(Box<Gathered>, String),
+    One(Box<ClusterView>, String),
     /// None, and in which sense.
     Nothing(String),
 }
 
 /// Finds what is to be stopped. Two that can be meant are a usage error.
-pub(super) async fn resolve(hands: &Hands, intent: &Stop) -> Result<Target, Problem> {
+pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<Target, Problem> {
     let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {
         (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
@@ -47,7 +47,7 @@ pub(super) async fn resolve(hands: &Hands, intent: &Stop) -> Result<Target, Prob
 
 /// What can be stopped in an instance: what runs, what an operator would start as soon as it works again, else what an
 /// earlier stop has left.
-fn candidates(hands: &Hands, gathered: &Gathered) -> Vec<String> {
+fn candidates(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
     let (world, id) = (&gathered.world, &gathered.id);
     let mut found: Vec<String> = if world.load.is_some() {
         ownership::running(world, id).into_iter().map(|(name, _)| name).collect()
@@ -66,7 +66,11 @@ fn candidates(hands: &Hands, gathered: &Gathered) -> Vec<String> {
 }
 
 /// In which sense nothing can be stopped, with what runs instead and the command that stops it.
-fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result<String, Problem> {
+fn nothing(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    backend: BackendChoice,
+) -> Result<String, Problem> {
     let others = others(hands, gathered);
     if others.is_empty() {
         return Ok(format!("{}: there is nothing to stop", watch::nothing(hands, gathered, backend)?));
@@ -75,7 +79,7 @@ fn nothing(hands: &Hands, gathered: &Gathered, backend: BackendChoice) -> Result
 }
 
 /// Other operations of an instance, each with the command that stops it.
-fn others(hands: &Hands, gathered: &Gathered) -> Vec<String> {
+fn others(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let instance = gathered.instance().ok();
     let load = gathered.world.load.as_ref().map(|load| &load.value);

@@ -5,9 +5,9 @@ use super::prepare::{Prepared, Wish, again, prepare};
 use super::watch::{ended, following, guard};
 use crate::cli::intent::upgrade::Apply;
 use crate::cli::intent::{DryRun, Follow, Then, Write};
-use crate::commands::follow_output::Face;
-use crate::commands::cluster_view::{self, Gathered};
-use crate::commands::{Hands, Outcome, confirmation, limits};
+use crate::commands::cluster_view::{self, ClusterView};
+use crate::commands::follow_output::FollowOutput;
+use crate::commands::{CommandContext, Outcome, confirmation, limits};
 use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural};
 use crate::model::limits::Limits;
@@ -16,15 +16,15 @@ use crate::model::upgrade::Way;
 use crate::model::{ApiVersion, GuardState, NodeName, Verdict};
 use crate::plan::finding::Decision;
 use crate::plan::limits::Forecast;
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::results::Applied;
-use crate::plan::playback::{Looks, Operations};
 use crate::plan::upgrade::change::edit;
-use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::plan::upgrade::field_owners::leftover_notes;
-use crate::ports::{self, AppliedObject, Want};
+use crate::plan::upgrade::forecast::UpgradePlan;
+use crate::ports::{self, AppliedObject, RefreshScope};
 
 /// `upgrade apply`.
-pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &Apply) -> Outcome {
     let wish = Wish {
         ask: &intent.ask,
         force: intent.force,
@@ -33,14 +33,14 @@ pub(super) async fn run(hands: &Hands, intent: &Apply) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: None,
     };
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
     carry_out(hands, gathered, wish, &intent.limits, &intent.write, &intent.then).await
 }
 
 /// Checks, plans, asks, looks again, changes, and stays if that was asked.
 pub(super) async fn carry_out(
-    hands: &Hands,
-    mut gathered: Gathered,
+    hands: &CommandContext,
+    mut gathered: ClusterView,
     wish: Wish<'_>,
     limits: &Limits,
     write: &Write,
@@ -72,7 +72,7 @@ pub(super) async fn carry_out(
         }
     }
     // Whoever sees the beginning knows what there was.
-    let mut operations = Operations::of(&gathered.id);
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     let edit = edit(gathered.instance()?, &prepared.settled);
     let dry = write.dry_run == DryRun::Server;
@@ -85,7 +85,12 @@ pub(super) async fn carry_out(
     if dry {
         return Ok(Exit::Reached);
     }
-    cluster_view::relist(hands, &mut gathered, Want { instances: true, states: true, ..Want::default() }).await?;
+    cluster_view::relist(
+        hands,
+        &mut gathered,
+        RefreshScope { instances: true, states: true, ..RefreshScope::default() },
+    )
+    .await?;
     let guarded = prepared.settled.guarded;
     match then {
         Then::Leave(_) => {
@@ -116,7 +121,7 @@ fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
 }
 
 /// What the limits are compared with.
-fn expected(gathered: &Gathered, prepared: &Prepared) -> Forecast {
+fn expected(gathered: &ClusterView, prepared: &Prepared) -> Forecast {
     let steps = &prepared.plan.steps;
     let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
     let emptied = prepared.settled.guarded
@@ -136,8 +141,8 @@ fn expected(gathered: &Gathered, prepared: &Prepared) -> Forecast {
 
 /// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
 async fn change(
-    hands: &Hands,
-    gathered: &Gathered,
+    hands: &CommandContext,
+    gathered: &ClusterView,
     prepared: &Prepared,
     how: ports::DryRun,
 ) -> Result<AppliedObject, Problem> {
@@ -183,9 +188,9 @@ async fn change(
 
 /// Follows it to its verdict; `guarded` is as whom a guard writes.
 async fn stay(
-    hands: &Hands,
-    gathered: Gathered,
-    operations: Operations,
+    hands: &CommandContext,
+    gathered: ClusterView,
+    operations: OperationTracker,
     follow: &Follow,
     guarded: Option<&str>,
     edit: &[String],
@@ -194,12 +199,12 @@ async fn stay(
         Some(manager) => Some(guard(hands, &gathered, manager).await),
         None => None,
     };
-    let face = Face::of(hands, follow, false);
+    let face = FollowOutput::of(hands, follow, false);
     let following = following(hands, gathered, operations, face, follow, guard);
     Ok(ended(hands, following, edit).await?.unwrap_or(Verdict::Upgraded))
 }
 
-fn question(gathered: &Gathered, prepared: &Prepared, verb: &str) -> String {
+fn question(gathered: &ClusterView, prepared: &Prepared, verb: &str) -> String {
     let plan = &prepared.plan;
     let cost = match plan.steps.len() as u64 {
         0 => String::new(),
@@ -211,7 +216,7 @@ fn question(gathered: &Gathered, prepared: &Prepared, verb: &str) -> String {
 }
 
 /// Says on stdout what was changed.
-fn done(hands: &Hands, then: &Then, gathered: &Gathered, plan: UpgradePlan, note: &str) {
+fn done(hands: &CommandContext, then: &Then, gathered: &ClusterView, plan: UpgradePlan, note: &str) {
     let name = crate::output::text::resource(&gathered.id);
     let applied = Applied { name, instance: gathered.id.clone(), backend: None, plan };
     confirmation::done(hands, then, &applied, note);

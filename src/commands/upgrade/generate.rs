@@ -2,24 +2,24 @@
 
 use crate::cli::intent::Manifest;
 use crate::cli::intent::upgrade::{ChangeForm, Generate};
-use crate::commands::{Hands, Outcome, cluster_view};
+use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::error::{Exit, Problem};
-use crate::plan::upgrade::target::{Settled, raised_waits};
-use crate::plan::upgrade::change::{Hold, body, full, kustomize};
-use crate::ports::Want;
+use crate::plan::upgrade::change::{OperatorHold, body, full, kustomize};
+use crate::plan::upgrade::target::{UpgradeTarget, raised_waits};
+use crate::ports::RefreshScope;
 
 /// `upgrade generate`.
-pub(super) async fn run(hands: &Hands, intent: &Generate) -> Outcome {
-    let want = Want { instances: true, states: true, ..Want::default() };
+pub(super) async fn run(hands: &CommandContext, intent: &Generate) -> Outcome {
+    let want = RefreshScope { instances: true, states: true, ..RefreshScope::default() };
     let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
-    let settled = Settled::of(instance, &intent.ask)?;
+    let settled = UpgradeTarget::of(instance, &intent.ask)?;
     if let Some(message) = raised_waits(instance, &intent.ask) {
         hands.printer.notice(&message);
     }
-    let change = body(instance, &settled, Hold::Held);
+    let change = body(instance, &settled, OperatorHold::Held);
     let manifest = match intent.form {
         ChangeForm::Patch => change,
         ChangeForm::Kustomize => kustomize(&change),

@@ -7,18 +7,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::commands::Hands;
-use crate::commands::follow_output::Face;
-use crate::commands::cluster_view::Gathered;
+use crate::commands::CommandContext;
+use crate::commands::cluster_view::ClusterView;
+use crate::commands::follow_output::FollowOutput;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::GuardState;
 use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
-use crate::plan::upgrade::target::Settled;
-use crate::plan::upgrade::change::{Hold, body, state};
-use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, Means, deserted, next};
+use crate::plan::upgrade::change::{OperatorHold, body, state};
 use crate::plan::upgrade::field_owners::{left_behind, owners};
+use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, GuardPermissions, deserted, next};
 use crate::plan::upgrade::preflight::FieldOwner;
+use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::{DryRun, Evacuate};
 
 /// A step is not repeated within this wall time, so that its effect can be observed first.
@@ -33,7 +33,7 @@ const LONG_SECONDS: u64 = 60;
 /// The guard of one upgrade.
 #[derive(Debug)]
 pub struct Guard {
-    means: Means,
+    means: GuardPermissions,
     manager: String,
     done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
@@ -45,7 +45,7 @@ impl Guard {
     /// A guard that writes as `manager`; `gates`: whether it may write readiness gates.
     pub fn new(manager: &str, gates: bool) -> Self {
         Self {
-            means: Means { gates, fresh_seconds: FRESH_SECONDS },
+            means: GuardPermissions { gates, fresh_seconds: FRESH_SECONDS },
             manager: manager.to_owned(),
             done: BTreeMap::new(),
             failing: None,
@@ -57,9 +57,9 @@ impl Guard {
     /// Executes the next step; `true` when none remains.
     pub async fn turn(
         &mut self,
-        hands: &Hands,
-        gathered: &Gathered,
-        face: &mut Face,
+        hands: &CommandContext,
+        gathered: &ClusterView,
+        face: &mut FollowOutput,
     ) -> Result<bool, Problem> {
         let now = hands.clock.now();
         self.means.fresh_seconds = (FRESH_SECONDS as f64 * hands.clock.speed().max(1.0)) as u64;
@@ -96,7 +96,7 @@ impl Guard {
         Ok(false)
     }
 
-    fn wait(&mut self, hands: &Hands, face: &mut Face, why: String, now: Timestamp) {
+    fn wait(&mut self, hands: &CommandContext, face: &mut FollowOutput, why: String, now: Timestamp) {
         match &mut self.waiting {
             Some((reason, since, told)) if *reason == why => {
                 let waited = seconds_between(*since, now);
@@ -110,7 +110,13 @@ impl Guard {
     }
 
     /// What does not work is tried again for a while, unless a right is missing.
-    fn failed(&mut self, hands: &Hands, face: &mut Face, act: &Act, problem: Problem) -> Result<(), Problem> {
+    fn failed(
+        &mut self,
+        hands: &CommandContext,
+        face: &mut FollowOutput,
+        act: &Act,
+        problem: Problem,
+    ) -> Result<(), Problem> {
         if let (Act::RemoveSet(set), Cause::Forbidden) = (act, problem.cause) {
             let text = format!(
                 "{problem}; the set that was given up is empty: kubectl scale statefulset {set} --replicas=0 removes it"
@@ -137,7 +143,7 @@ impl Guard {
         Ok(())
     }
 
-    async fn act(&self, hands: &Hands, gathered: &Gathered, act: &Act) -> Result<(), Problem> {
+    async fn act(&self, hands: &CommandContext, gathered: &ClusterView, act: &Act) -> Result<(), Problem> {
         match act {
             Act::SetGate { pod, serving } => {
                 hands.kubernetes.set_gate(&gathered.id.namespace, pod, *serving).await.map(|_| ())
@@ -163,33 +169,43 @@ impl Guard {
                 let reason = gathered.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
                 self.store(hands, gathered, &GuardState { version: 1, reason, ..GuardState::default() }).await
             }
-            Act::ReleaseDelay(_) => self.apply(hands, gathered, Hold::Released).await,
-            Act::RestoreDelay(_) => self.apply(hands, gathered, Hold::Own).await,
+            Act::ReleaseDelay(_) => self.apply(hands, gathered, OperatorHold::Released).await,
+            Act::RestoreDelay(_) => self.apply(hands, gathered, OperatorHold::Own).await,
             Act::Wait(_) | Act::Needs(_) | Act::Done => Ok(()),
         }
     }
 
-    async fn store(&self, hands: &Hands, gathered: &Gathered, state: &GuardState) -> Result<(), Problem> {
+    async fn store(
+        &self,
+        hands: &CommandContext,
+        gathered: &ClusterView,
+        state: &GuardState,
+    ) -> Result<(), Problem> {
         let instance = gathered.instance()?;
         hands.kubernetes.store_state(instance, GUARD_KEY, &state.text(), DryRun::No).await
     }
 
     /// Changes the delay: an apply by the same manager, with all that it owns.
-    async fn apply(&self, hands: &Hands, gathered: &Gathered, hold: Hold) -> Result<(), Problem> {
+    async fn apply(
+        &self,
+        hands: &CommandContext,
+        gathered: &ClusterView,
+        hold: OperatorHold,
+    ) -> Result<(), Problem> {
         let instance = gathered.instance()?;
-        let Some(settled) = Settled::resumed(instance) else { return Ok(()) };
+        let Some(settled) = UpgradeTarget::resumed(instance) else { return Ok(()) };
         let change = body(instance, &settled, hold);
         let object = hands.kubernetes.object(&gathered.id).await?.unwrap_or_default();
         // Fields that a person wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
         let applied = hands.kubernetes.apply_instance(&change, force, DryRun::No).await?;
-        if hold == Hold::Own {
+        if hold == OperatorHold::Own {
             let reason = instance.guard.as_ref().and_then(|guard| guard.reason.clone());
             self.store(hands, gathered, &state(instance, &settled, hold, None, reason)).await?;
         }
         let left = left_behind(&applied.object, &change);
-        if hold == Hold::Own && !left.is_empty() {
+        if hold == OperatorHold::Own && !left.is_empty() {
             hands.kubernetes.remove_fields(&applied.object, &left).await?;
         }
         Ok(())

@@ -15,16 +15,16 @@ pub mod shown;
 mod undo;
 pub mod watch;
 
-use super::{Hands, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{Undo, Upgrade};
 
 /// Rolls an upgrade back and follows it: `upgrade undo`.
-pub async fn rolled_back(hands: &Hands, intent: &Undo) -> Outcome {
+pub async fn rolled_back(hands: &CommandContext, intent: &Undo) -> Outcome {
     undo::run(hands, intent).await
 }
 
 /// One of the verbs.
-pub async fn run(hands: &Hands, upgrade: Upgrade) -> Outcome {
+pub async fn run(hands: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
         Upgrade::Plan(intent) => plan::run(hands, &intent).await,
         Upgrade::Generate(intent) => generate::run(hands, &intent).await,

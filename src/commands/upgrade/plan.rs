@@ -3,13 +3,13 @@
 use super::prepare::{Wish, prepare};
 use crate::cli::intent::upgrade::Plan;
 use crate::commands::plan::exit;
-use crate::commands::{Hands, Outcome, cluster_view};
+use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::model::FIELD_MANAGER;
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// `upgrade plan`.
-pub(super) async fn run(hands: &Hands, intent: &Plan) -> Outcome {
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+pub(super) async fn run(hands: &CommandContext, intent: &Plan) -> Outcome {
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let wish = Wish {
         ask: &intent.ask,
         force: intent.force,

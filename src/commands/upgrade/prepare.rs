@@ -4,27 +4,27 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::intent::Write;
-use crate::commands::cluster_view::{self, Gathered};
-use crate::commands::{Hands, confirmation};
+use crate::commands::cluster_view::{self, ClusterView};
+use crate::commands::{CommandContext, confirmation};
 use crate::error::{Exit, Problem};
-use crate::model::upgrade::Ask;
+use crate::model::upgrade::UpgradeRequest;
 use crate::model::{GuardState, Instance, World};
 use crate::plan::finding::skip;
-use crate::plan::snapshot::picture;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::upgrade::target::Settled;
-use crate::plan::upgrade::change::{Hold, UpgradeRecord, body, edit, state};
-use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
+use crate::plan::snapshot::picture;
+use crate::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, edit, state};
 use crate::plan::upgrade::field_owners::{claim, owners};
+use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
 use crate::plan::upgrade::preflight::{Check, FieldOwner, findings};
+use crate::plan::upgrade::target::UpgradeTarget;
 use crate::plan::upgrade::undo::{self, Undo};
-use crate::ports::{Right, Want};
+use crate::ports::{RefreshScope, Right};
 
 /// The input of the checks.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
     /// The request.
-    pub(super) ask: &'a Ask,
+    pub(super) ask: &'a UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub(super) force: bool,
     /// Checks that do not refuse it.
@@ -40,7 +40,7 @@ pub(super) struct Wish<'a> {
 /// What would be done.
 pub(super) struct Prepared {
     /// The resolved target.
-    pub(super) settled: Settled,
+    pub(super) settled: UpgradeTarget,
     /// The forecast, checked.
     pub(super) plan: UpgradePlan,
     /// The fields that are to be applied.
@@ -62,12 +62,16 @@ const BACK: [&str; 6] =
     ["deleting", "field-conflict", "fields-taken-over", "gitops", "no-permission", "version-refused"];
 
 /// Prepares the change from the gathered facts.
-pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) -> Result<Prepared, Problem> {
+pub(super) async fn prepare(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    wish: Wish<'_>,
+) -> Result<Prepared, Problem> {
     let instance = gathered.instance()?;
     let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
     let right = |place: usize| rights.get(place).copied().flatten();
-    let ask = Ask { gates: right(1), ..wish.ask.clone() };
-    let mut settled = Settled::of(instance, &ask)?;
+    let ask = UpgradeRequest { gates: right(1), ..wish.ask.clone() };
+    let mut settled = UpgradeTarget::of(instance, &ask)?;
     settled.undo = wish.back == Some(&Undo::Keep);
     let now = hands.clock.now();
     let world = &gathered.world;
@@ -76,8 +80,8 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
         return Err(Problem::new(format!("{} is gone", gathered.id), ""));
     };
     let record = record(world, instance, &settled, wish.back, now);
-    let state = state(instance, &settled, Hold::Held, Some(record), wish.reason.map(str::to_owned));
-    let change = body(instance, &settled, Hold::Held);
+    let state = state(instance, &settled, OperatorHold::Held, Some(record), wish.reason.map(str::to_owned));
+    let change = body(instance, &settled, OperatorHold::Held);
     // Only the object has the owners of fields; without it the apply reports conflicts.
     let object = hands.kubernetes.object(&gathered.id).await;
     let unread =
@@ -118,7 +122,7 @@ pub(super) async fn prepare(hands: &Hands, gathered: &Gathered, wish: Wish<'_>) 
 fn record(
     world: &World,
     instance: &Instance,
-    settled: &Settled,
+    settled: &UpgradeTarget,
     back: Option<&Undo>,
     now: Timestamp,
 ) -> UpgradeRecord {
@@ -151,7 +155,7 @@ impl Prepared {
     /// Prints the plan; returns an exit when there is nothing to do, or when it is refused.
     pub(super) fn decided(
         &self,
-        hands: &Hands,
+        hands: &CommandContext,
         write: &Write,
         refused: String,
     ) -> Result<Option<Exit>, Problem> {
@@ -162,7 +166,7 @@ impl Prepared {
 }
 
 /// Reads all sources again, because the prompt took time.
-pub(super) async fn again(hands: &Hands, gathered: &mut Gathered) -> Result<(), Problem> {
-    cluster_view::relist(hands, gathered, Want::ALL).await?;
+pub(super) async fn again(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
+    cluster_view::relist(hands, gathered, RefreshScope::ALL).await?;
     cluster_view::refresh(hands, gathered).await
 }

@@ -7,15 +7,15 @@ use crate::model::human::clock;
 use crate::model::{NodeName, Part, Verdict, World};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineStep, InlineView, When};
-use crate::plan::snapshot::Picture;
-use crate::plan::upgrade::run::Run;
-use crate::plan::upgrade::revisions::{Member, Sides};
+use crate::plan::snapshot::Snapshot;
 use crate::plan::upgrade::messages;
+use crate::plan::upgrade::revisions::{Member, UpgradeRevisions};
+use crate::plan::upgrade::run::Run;
 
 /// What it shows of this run.
 pub fn view(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     run: &Run,
     deltas: &[(NodeName, i64)],
     now: Timestamp,
@@ -50,13 +50,13 @@ pub fn view(
         ends: run.seconds.filter(|_| run.verdict.is_none()).and_then(end),
         timeline: names.iter().enumerate().map(step).collect(),
         facts: messages::facts(run),
-        rows: Sides::of(world, &run.id).map(|sides| rows(run, &sides, deltas)).unwrap_or_default(),
+        rows: UpgradeRevisions::of(world, &run.id).map(|sides| rows(run, &sides, deltas)).unwrap_or_default(),
         ..about(picture)
     }
 }
 
 /// Old pods in the order in which they go, then the new ones.
-fn rows(run: &Run, sides: &Sides<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
+fn rows(run: &Run, sides: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
     let row = |member: &Member<'_>, side: &str| {
         let emptied = run.known.get(&member.pod.uid).is_some_and(|known| known.stage.is_some());
         let delta = deltas.iter().find(|(node, _)| Some(node) == member.node.as_ref());

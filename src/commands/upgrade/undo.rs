@@ -3,18 +3,18 @@
 use super::apply::carry_out;
 use super::prepare::Wish;
 use crate::cli::intent::upgrade::Undo as Intent;
-use crate::commands::{Hands, Outcome, cluster_view};
+use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
-use crate::model::upgrade::{Ask, Wanted};
+use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{InstanceId, Link, World};
 use crate::plan::upgrade::undo::{target, undo};
-use crate::ports::Want;
+use crate::ports::RefreshScope;
 
 /// `upgrade undo`.
-pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), Want::ALL).await?;
+pub(super) async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let id = &gathered.id;
     let image = match &intent.to {
         Some(image) => image.clone(),
@@ -26,7 +26,7 @@ pub(super) async fn run(hands: &Hands, intent: &Intent) -> Outcome {
     let Some(back) = undo(&gathered.world, id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
-    let ask = Ask::new(Wanted::Image(image));
+    let ask = UpgradeRequest::new(Wanted::Image(image));
     let wish = Wish {
         ask: &ask,
         force: intent.force,

@@ -3,21 +3,21 @@
 use super::guard::Guard;
 use crate::cli::intent::upgrade::Watch;
 use crate::cli::intent::{Follow, InstanceName};
-use crate::commands::follow_output::Face;
-use crate::commands::follow::Following;
-use crate::commands::cluster_view::{self, Gathered};
-use crate::commands::{Hands, Outcome};
+use crate::commands::cluster_view::{self, ClusterView};
+use crate::commands::follow::FollowRequest;
+use crate::commands::follow_output::FollowOutput;
+use crate::commands::{CommandContext, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{Source, Verdict};
-use crate::plan::playback::{Looks, Operations};
-use crate::plan::upgrade::target::Settled;
+use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::upgrade::change::UpgradeRecord;
-use crate::ports::{Right, Want};
+use crate::plan::upgrade::target::UpgradeTarget;
+use crate::ports::{RefreshScope, Right};
 
 /// The running upgrade.
 pub struct Meant {
     /// The cluster.
-    pub gathered: Gathered,
+    pub gathered: ClusterView,
     /// Whether the guard has to continue it.
     pub held: bool,
     /// The edit that the user's own manifest needs, where it was written down.
@@ -25,12 +25,12 @@ pub struct Meant {
 }
 
 /// Resolves the upgrade; `None` when none is running.
-pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
-    let gathered = cluster_view::one(hands, name, Want::ALL).await?;
+pub async fn meant(hands: &CommandContext, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
+    let gathered = cluster_view::one(hands, name, RefreshScope::ALL).await?;
     let instance = gathered.instance()?;
     let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
-    let held = Settled::resumed(instance).is_some();
-    let mut operations = Operations::of(&gathered.id);
+    let held = UpgradeTarget::resumed(instance).is_some();
+    let mut operations = OperationTracker::of(&gathered.id);
     operations.observe(&gathered.world, hands.clock.now());
     if operations.upgrades.running(&gathered.id).is_none() && !held {
         // Without the pods it cannot be determined: "none" would be a guess.
@@ -46,7 +46,7 @@ pub async fn meant(hands: &Hands, name: Option<&InstanceName>) -> Result<Option<
 }
 
 /// `upgrade watch`.
-pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &Watch) -> Outcome {
     let Some(Meant { gathered, held, edit }) = meant(hands, intent.instance.as_ref()).await? else {
         return Ok(Exit::Reached);
     };
@@ -55,8 +55,8 @@ pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
     } else {
         None
     };
-    let operations = Operations::of(&gathered.id);
-    let face = Face::of(hands, &intent.follow, true);
+    let operations = OperationTracker::of(&gathered.id);
+    let face = FollowOutput::of(hands, &intent.follow, true);
     let id = gathered.id.clone();
     let following = following(hands, gathered, operations, face, &intent.follow, guarded);
     if let Some(verdict) = ended(hands, following, &edit).await? {
@@ -67,16 +67,16 @@ pub(super) async fn run(hands: &Hands, intent: &Watch) -> Outcome {
 }
 
 /// Continues a guarded upgrade without output: the full screen shows the progress.
-pub async fn keep(hands: &Hands, gathered: Gathered, manager: &str) -> Result<(), Problem> {
+pub async fn keep(hands: &CommandContext, gathered: ClusterView, manager: &str) -> Result<(), Problem> {
     let guard = guard(hands, &gathered, manager).await;
-    let operations = Operations::of(&gathered.id);
+    let operations = OperationTracker::of(&gathered.id);
     let follow = Follow::default();
-    let face = Face::lines(follow.stream);
+    let face = FollowOutput::lines(follow.stream);
     following(hands, gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
 }
 
 /// Prints the edit that the user's own manifest needs.
-pub fn tell(hands: &Hands, edit: &[String]) {
+pub fn tell(hands: &CommandContext, edit: &[String]) {
     if edit.is_empty() {
         return;
     }
@@ -88,29 +88,29 @@ pub fn tell(hands: &Hands, edit: &[String]) {
 }
 
 /// A guard with the rights that we have.
-pub(super) async fn guard(hands: &Hands, gathered: &Gathered, manager: &str) -> Guard {
+pub(super) async fn guard(hands: &CommandContext, gathered: &ClusterView, manager: &str) -> Guard {
     let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
     Guard::new(manager, rights.get(1).copied().flatten() != Some(false))
 }
 
 /// A follow of the gathered upgrade.
 pub(super) fn following(
-    hands: &Hands,
-    gathered: Gathered,
-    operations: Operations,
-    face: Face,
+    hands: &CommandContext,
+    gathered: ClusterView,
+    operations: OperationTracker,
+    face: FollowOutput,
     follow: &Follow,
     guard: Option<Guard>,
-) -> Following {
+) -> FollowRequest {
     let name = format!("upgrade/{}", gathered.id.name);
-    let following = Following::new(gathered, operations, name, face).limited(hands, follow);
-    Following { guard, ..following }
+    let following = FollowRequest::new(gathered, operations, name, face).limited(hands, follow);
+    FollowRequest { guard, ..following }
 }
 
 /// Follows it to its end, then prints the edit that the user's own manifest needs.
 pub(super) async fn ended(
-    hands: &Hands,
-    mut following: Following,
+    hands: &CommandContext,
+    mut following: FollowRequest,
     edit: &[String],
 ) -> Result<Option<Verdict>, Problem> {
     let verdict = following.ended(hands).await?;

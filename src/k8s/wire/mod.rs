@@ -10,7 +10,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::model::{Fact, News, Object, ObjectKind};
+use crate::model::{Fact, Object, ObjectKind, Update};
 
 mod event;
 mod field;
@@ -70,15 +70,15 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
 /// The facts that an object brings, with the event (LISTED, ADDED, MODIFIED, DELETED) that brought it.
 pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
     let news = match object(value) {
-        Ok(Some(object)) if event == "DELETED" => News::Gone(object),
-        Ok(Some(object)) => News::Is(object),
+        Ok(Some(object)) if event == "DELETED" => Update::Gone(object),
+        Ok(Some(object)) => Update::Is(object),
         Ok(None) => return Vec::new(),
-        Err(text) => News::Unreadable(text),
+        Err(text) => Update::Unreadable(text),
     };
     vec![Fact { at, news }]
 }
 
-/// The uid by which [`News::Only`] knows an object; the readers use the same.
+/// The uid by which [`Update::Only`] knows an object; the readers use the same.
 pub(super) fn uid(value: &Value) -> Option<String> {
     field::Head::read(value).map(|head| head.uid)
 }

@@ -7,8 +7,8 @@ use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::membership::Membership;
-use crate::plan::snapshot::{NodeRow, SourceState};
 use crate::plan::results::{Nodes, Status};
+use crate::plan::snapshot::{NodeRow, SourceState};
 
 /// One cluster.
 pub fn status(status: &Status, layout: Layout) -> String {

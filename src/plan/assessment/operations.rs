@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::super::membership::{Membership, lasting};
+use super::super::playback::OperationTracker;
 use super::super::snapshot::NodeRow;
-use super::super::playback::Operations;
-use super::super::upgrade::run::Run as Upgrade;
 use super::super::upgrade::messages as upgrade_words;
+use super::super::upgrade::run::Run as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};
@@ -65,7 +65,7 @@ impl From<&RebalanceStatus> for OperationStatus {
 /// What runs, the one first that the verdict is about.
 pub(super) fn running(
     current: &Current<'_>,
-    operations: &Operations,
+    operations: &OperationTracker,
     rebalances: &[RebalanceStatus],
 ) -> Vec<OperationStatus> {
     let Current { instance, picture, load, .. } = *current;
@@ -141,7 +141,7 @@ fn label<'a>(node: &'a NodeName, current: &Current<'a>) -> &'a str {
     current.picture.node(node).map_or_else(|| short(node), NodeRow::label)
 }
 
-fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &Operations) -> OperationStatus {
+fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationTracker) -> OperationStatus {
     let name = format!("evacuation/{}", entry.node);
     let run = operations.upgrades.evacuations.run(&name);
     let mut is = OperationStatus::new(

@@ -3,15 +3,15 @@
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
-use super::super::playback::Operations;
+use super::super::playback::OperationTracker;
 use super::Current;
-use crate::plan::rebalance::tracker::{Alarm, Run};
-use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::messages::{contradiction, flight, missing};
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight;
 use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::tracker::{Alarm, Run};
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::messages::{contradiction, flight, missing};
 
 /// One rebalance, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,11 @@ impl RebalanceStatus {
 }
 
 /// The rebalances of an instance: first those that EMQX lists, then objects, oldest first.
-pub(super) fn all(current: &Current<'_>, id: &InstanceId, operations: &Operations) -> Vec<RebalanceStatus> {
+pub(super) fn all(
+    current: &Current<'_>,
+    id: &InstanceId,
+    operations: &OperationTracker,
+) -> Vec<RebalanceStatus> {
     let of = |run: &&Run| {
         run.object
             .as_ref()
@@ -193,7 +197,8 @@ fn without_entry(seen: &Seen<Rebalance>, run: Option<&Run>, current: &Current<'_
     }
     let counts = current.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| current.load.is_some());
-    let afterwards = verdict::Afterwards::of(current.world, object);
-    let (verdict, message, duration_seconds) = verdict::past(object, counts.as_ref(), current.now, &afterwards);
+    let afterwards = verdict::LaterEvents::of(current.world, object);
+    let (verdict, message, duration_seconds) =
+        verdict::past(object, counts.as_ref(), current.now, &afterwards);
     RebalanceStatus { duration_seconds, ..of(verdict, message) }
 }

@@ -1,9 +1,9 @@
 use super::super::fixtures;
 use super::*;
 use crate::model::{
-    ApiVersion, Condition, Fact, Load, News, Node, NodeName, Object, OperatorLine, Phase, Pod, Served,
+    ApiVersion, Condition, Fact, Load, Node, NodeName, Object, OperatorLine, Phase, Pod, Served, Update,
 };
-use crate::plan::playback::Looks;
+use crate::plan::playback::Tracker;
 
 const API: ApiVersion = ApiVersion::V2beta1;
 
@@ -12,7 +12,7 @@ fn pods(count: usize) -> Vec<Fact> {
 }
 
 fn is(instance: Instance) -> Fact {
-    fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))
 }
 
 /// Four pods; EMQX lists nodes with these connections, and moves nothing.
@@ -21,11 +21,11 @@ fn world(connections: &[u64]) -> World {
     let kinds = vec![("rebalances".to_owned(), "v2beta1".to_owned())];
     world.apply(fixtures::fact(
         0,
-        News::Served(Served { operator: OperatorLine::Two2, kinds, ..Served::default() }),
+        Update::Served(Served { operator: OperatorLine::Two2, kinds, ..Served::default() }),
     ));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(connections))));
-    world.apply(fixtures::fact(0, News::Load(Load::default())));
+    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))));
+    world.apply(fixtures::fact(0, Update::Load(Load::default())));
     world
 }
 
@@ -35,7 +35,7 @@ fn change(world: &mut World, pod: &str, change: impl FnOnce(&mut Pod)) {
 
 fn of(world: &World) -> Assessment {
     let id = fixtures::id(API);
-    let mut operations = Operations::of(&id);
+    let mut operations = OperationTracker::of(&id);
     operations.observe(world, fixtures::at(5));
     assess(world, &id, &operations, fixtures::at(5))
 }
@@ -59,8 +59,9 @@ fn three_pods_that_emqx_does_not_list_are_named_and_nothing_is_called_idle_or_ev
 fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
     let mut world = world(&[1000, 1000, 1000]);
     let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
-    nodes[3] = Node { name: fixtures::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
-    world.apply(fixtures::fact(1, News::Nodes(nodes)));
+    nodes[3] =
+        Node { name: fixtures::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.picture.totals.connections), (Verdict::Unknown, Some(3000)));
     assert!(is.message.starts_with("emqx-core-3 is stopped in EMQX"), "{}", is.message);
@@ -73,7 +74,7 @@ fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
     let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
     let left = NodeName::from("emqx@emqx-core-old-1.emqx-headless.mq.svc.cluster.local");
     nodes.push(Node { name: left, stopped: true, version: Some("5.8.5".into()), ..Node::default() });
-    world.apply(fixtures::fact(1, News::Nodes(nodes)));
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.uneven, is.picture.totals.nodes), (Verdict::Idle, true, 4));
     assert_eq!(is.membership.discrepancies, Vec::<String>::new());
@@ -105,8 +106,8 @@ fn pods_that_cannot_start_are_named_with_their_reason() {
 fn fewer_pods_than_wanted_are_no_even_cluster() {
     let mut world = World::of(pods(3));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[10, 10, 10]))));
-    world.apply(fixtures::fact(0, News::Load(Load::default())));
+    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[10, 10, 10]))));
+    world.apply(fixtures::fact(0, Update::Load(Load::default())));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("1 of 4 wanted nodes has no pod"), "{}", is.message);
@@ -117,8 +118,8 @@ fn the_answer_of_another_emqx_is_not_used() {
     let mut world = world(&[1]);
     let nodes =
         vec![Node { name: "emqx@10.9.9.9".into(), running: true, connections: Some(77), ..Node::default() }];
-    world.apply(fixtures::fact(1, News::Nodes(nodes)));
-    world.apply(fixtures::fact(1, News::Load(fixtures::load("evicting_conns"))));
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::fact(1, Update::Load(fixtures::load("evicting_conns"))));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
@@ -165,9 +166,12 @@ fn a_recipient_that_does_not_serve_makes_the_plan_not_worth_naming() {
 fn idle_is_said_only_when_emqx_answered() {
     let mut world = World::of(pods(4));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));
+    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));
     let refused = "this key lacks the scope: EMQX refuses (403)";
-    world.apply(fixtures::fact(0, News::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into()))));
+    world.apply(fixtures::fact(
+        0,
+        Update::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into())),
+    ));
     let is = of(&world);
     assert_eq!((is.verdict, is.message.as_str()), (Verdict::Unknown, refused));
 }
@@ -176,10 +180,10 @@ fn idle_is_said_only_when_emqx_answered() {
 fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
     let mut world = world(&[10, 10, 10, 10]);
     let why = "no answer within 10s";
-    world.apply(fixtures::fact(2, News::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    world.apply(fixtures::fact(2, Update::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
     assert_eq!(of(&world).verdict, Verdict::Idle, "one failed request is no outage");
     let id = fixtures::id(API);
-    let mut operations = Operations::of(&id);
+    let mut operations = OperationTracker::of(&id);
     operations.observe(&world, fixtures::at(5));
     let is = assess(&world, &id, &operations, fixtures::at(65));
     assert_eq!(is.verdict, Verdict::Unknown);
@@ -189,7 +193,7 @@ fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
 #[test]
 fn a_purge_is_an_operation() {
     let mut world = world(&[10, 10, 10, 10]);
-    world.apply(fixtures::fact(1, News::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() })));
+    world.apply(fixtures::fact(1, Update::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() })));
     let is = of(&world);
     assert_eq!((is.verdict, is.operations[0].operation), (Verdict::Running, Operation::Purge));
     assert!(is.message.contains("all nodes refuse clients"), "{}", is.message);
@@ -205,7 +209,7 @@ fn two_rebalances_on_disjoint_nodes_are_both_listed() {
     other.coordinator = fixtures::core(2);
     other.donors = vec![fixtures::core(2)];
     load.rebalances.push(other);
-    world.apply(fixtures::fact(1, News::Load(load)));
+    world.apply(fixtures::fact(1, Update::Load(load)));
     let is = of(&world);
     let names: Vec<&str> = is.operations.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");

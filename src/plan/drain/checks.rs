@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::snapshot::Picture;
-use super::room::Room;
+use super::super::snapshot::Snapshot;
+use super::room::ClusterCapacity;
 use super::{Drain, Request, Step, stored};
 use crate::model::drain::{Budget, Placed, Placement};
 use crate::model::human::{count, plural};
@@ -26,7 +26,7 @@ fn present(drain: &Drain) -> impl Iterator<Item = &Step> {
 pub(super) fn findings(
     drain: &Drain,
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     placement: &Placement,
     request: &Request,
 ) -> Vec<Finding> {
@@ -72,7 +72,7 @@ fn scale_unfinished(drain: &Drain, world: &World) -> Option<Finding> {
 }
 
 fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
-    let room = Room::new(placement, &request.machines, !request.cordon);
+    let room = ClusterCapacity::new(placement, &request.machines, !request.cordon);
     present(drain).find_map(|step| {
         let claim = room.bound(placement.pod(&step.uid)?)?;
         let message = format!(
@@ -84,7 +84,7 @@ fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
 }
 
 fn room(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
-    let mut room = Room::new(placement, &request.machines, !request.cordon);
+    let mut room = ClusterCapacity::new(placement, &request.machines, !request.cordon);
     present(drain).find_map(|step| {
         let pod = placement.pod(&step.uid)?;
         let why = room.place(pod).err()?;
@@ -105,7 +105,7 @@ fn single(drain: &Drain) -> Option<Finding> {
 }
 
 /// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
-fn not_ready(drain: &Drain, world: &World, picture: &Picture) -> Option<Finding> {
+fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding> {
     if drain.resumed {
         return None;
     }
@@ -124,7 +124,7 @@ fn not_ready(drain: &Drain, world: &World, picture: &Picture) -> Option<Finding>
     Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", drain.instance.name)))
 }
 
-fn too_parallel(drain: &Drain, picture: &Picture, request: &Request) -> Option<Finding> {
+fn too_parallel(drain: &Drain, picture: &Snapshot, request: &Request) -> Option<Finding> {
     let all = picture.participants().len() as u64;
     let role = picture.participants().first()?.role;
     let moved = present(drain).filter(|step| step.role == role).count() as u64;

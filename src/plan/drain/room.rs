@@ -7,7 +7,7 @@ use crate::model::drain::{Amount, Machine, Placed, Placement, admits};
 use crate::model::human::plural;
 
 /// What the Kubernetes nodes take, while pods are moved one after another.
-pub struct Room<'p> {
+pub struct ClusterCapacity<'p> {
     placement: &'p Placement,
     machines: &'p [String],
     /// Whether the drained nodes take pods again.
@@ -17,7 +17,7 @@ pub struct Room<'p> {
     moved: BTreeMap<&'p str, &'p str>,
 }
 
-impl<'p> Room<'p> {
+impl<'p> ClusterCapacity<'p> {
     /// The room before anything is moved off these Kubernetes nodes; with `back` they are not cordoned.
     pub fn new(placement: &'p Placement, machines: &'p [String], back: bool) -> Self {
         let mut used: BTreeMap<&str, Amount> = BTreeMap::new();

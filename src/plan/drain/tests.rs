@@ -6,7 +6,7 @@ use super::next::{Act, Run, Standing, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
 use crate::model::{
-    ApiVersion, Evacuation, Load, News, Node, Object, OperationState, Owner, PodName, Set, SetKind, Stage,
+    ApiVersion, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind, Stage, Update,
 };
 
 const SET: &str = "emqx-core";
@@ -29,7 +29,7 @@ fn set(replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    fixtures::fact(0, News::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, Update::Is(Object::Set(Box::new(set))))
 }
 
 use crate::model::Fact;
@@ -37,14 +37,14 @@ use crate::model::Fact;
 /// So many cores with these clients, one on each of as many Kubernetes nodes.
 fn world(counts: &[u64], load: Load) -> World {
     let mut world = World::of([
-        fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
         set(counts.len() as u64),
     ]);
     for number in 0..counts.len() {
         world.apply(fixtures::is_pod(pod(number)));
     }
-    world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(counts))));
-    world.apply(fixtures::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(counts))));
+    world.apply(fixtures::fact(0, Update::Load(load)));
     world
 }
 
@@ -348,7 +348,7 @@ fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_
     assert_eq!(ours.1, [Standing::Replacing]);
     let (foreign, _) = acts(&world, &stored_pods(&[0], false), false);
     assert!(matches!(&foreign[0], Act::Needs(what) if what.contains("did not start it")), "{foreign:?}");
-    world.apply(fixtures::fact(1, News::Load(Load::default())));
+    world.apply(fixtures::fact(1, Update::Load(Load::default())));
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ..pod(0) }));
     assert_eq!(acts(&world, &stored_pods(&[0], true), false), (vec![Act::Done], vec![Standing::Done]));
 }
@@ -381,7 +381,7 @@ fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
     let mut world = world(&[9, 9, 9, 9], Load::default());
     let mut nodes: Vec<Node> = fixtures::nodes(&[9, 9, 9, 9]);
     nodes.remove(0);
-    world.apply(fixtures::fact(1, News::Nodes(nodes)));
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
     world.apply(fixtures::is_pod(Pod { ready: false, containers_ready: false, ..pod(0) }));
     assert_eq!(acts(&world, &stored_pods(&[0], false), false).0, [evict(0)]);
 }
@@ -406,7 +406,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         drain: Some(state.clone()),
         scale: None,
     };
-    world.apply(fixtures::fact(0, News::Is(Object::State(Box::new(stored)))));
+    world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));
     assert_eq!(blocked(&other), Some("drain-unfinished"));
     let same = planned(&world, &placement(4), &request(&[1]));
@@ -428,8 +428,8 @@ fn replicants(counts: &[u64], load: Load) -> World {
         ..Set::default()
     };
     let mut world = World::of([
-        fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
-        fixtures::fact(0, News::Is(Object::Set(Box::new(set)))),
+        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))),
     ]);
     let mut nodes = fixtures::nodes(counts);
     for (number, node) in nodes.iter_mut().enumerate() {
@@ -443,8 +443,8 @@ fn replicants(counts: &[u64], load: Load) -> World {
             });
         })));
     }
-    world.apply(fixtures::fact(0, News::Nodes(nodes)));
-    world.apply(fixtures::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
+    world.apply(fixtures::fact(0, Update::Load(load)));
     world
 }
 

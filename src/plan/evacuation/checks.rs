@@ -1,19 +1,19 @@
 //! The checks before an evacuation: what refuses it, and what to think of.
 
-use super::super::snapshot::{Picture, SourceState};
+use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::preflight::cluster::nowhere_to_go;
 use crate::plan::rebalance::messages::short;
+use crate::plan::rebalance::preflight::cluster::nowhere_to_go;
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
@@ -73,7 +73,7 @@ fn known_targets(world: &World, settings: &Settings, nodes: &[NodeName]) -> Resu
 
 fn findings(
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     instance: &Instance,
     nodes: &[NodeName],
     settings: &Settings,
@@ -138,7 +138,7 @@ fn already_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
     )
 }
 
-fn too_few(picture: &Picture, to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
+fn too_few(picture: &Snapshot, to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
     if !to.clients.is_empty() && !to.sessions.is_empty() {
         return None;
     }
@@ -164,7 +164,7 @@ fn stopped_targets(world: &World, settings: &Settings) -> Option<Finding> {
 }
 
 /// Other nodes that are evacuated: fewer than half of the nodes would serve clients.
-fn others_evacuated(world: &World, picture: &Picture, to: &Recipients) -> Option<Finding> {
+fn others_evacuated(world: &World, picture: &Snapshot, to: &Recipients) -> Option<Finding> {
     let load = &world.load.as_ref()?.value;
     let first = load.evacuations.first()?;
     let running = picture.participants().len();
@@ -262,7 +262,7 @@ mod tests {
     use super::super::super::fixtures;
     use super::super::super::snapshot::picture;
     use super::*;
-    use crate::model::{Condition, Evacuation, Load, News, Object, Stage};
+    use crate::model::{Condition, Evacuation, Load, Object, Stage, Update};
     use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
@@ -285,9 +285,10 @@ mod tests {
     }
 
     fn world(api: ApiVersion, counts: &[u64], load: Load) -> World {
-        let mut world = World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api)))))]);
-        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(counts))));
-        world.apply(fixtures::fact(0, News::Load(load)));
+        let mut world =
+            World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api)))))]);
+        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(counts))));
+        world.apply(fixtures::fact(0, Update::Load(load)));
         world
     }
 
@@ -300,7 +301,8 @@ mod tests {
     ) -> EvacuationPlan {
         let nodes: Vec<NodeName> = nodes.iter().map(|number| node(*number)).collect();
         let skip: Vec<String> = skip.iter().map(|id| (*id).to_owned()).collect();
-        plan(world, &picture(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip).expect("a plan")
+        plan(world, &picture(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip)
+            .expect("a plan")
     }
 
     fn refused(plan: &EvacuationPlan) -> Option<&str> {
@@ -376,7 +378,7 @@ mod tests {
             status: "True".into(),
             ..Condition::default()
         });
-        world.apply(fixtures::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, Update::Is(Object::Instance(Box::new(instance)))));
         assert_eq!(refused(&planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[])), None);
     }
 
@@ -386,7 +388,7 @@ mod tests {
         nodes[2].running = false;
         nodes[2].stopped = true;
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(fixtures::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
         let picture = picture(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
         let of = |settings: &Settings| plan(&world, &picture, &[node(0)], settings, &[]);
@@ -418,7 +420,7 @@ mod tests {
             node.sessions = node.connections.map(|own| own + 40);
         }
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(fixtures::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), None);
         assert!(

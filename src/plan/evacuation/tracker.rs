@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::super::quiet::{self, Quiet};
 use super::super::retention::forget;
 use super::super::snapshot::label;
-use super::super::quiet::{self, Quiet};
-use super::super::upgrade::timing::{Holds, Pace};
 use super::super::upgrade::messages::doing;
+use super::super::upgrade::timing::{DrainTiming, NodeContent};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
@@ -36,7 +36,7 @@ const RESTARTED_SECONDS: u64 = 1800;
 
 /// One evacuation.
 #[derive(Clone, Debug)]
-pub struct Emptied {
+pub struct EvacuationRun {
     /// `evacuation/NODE`.
     pub name: String,
     /// Its node as the rows of a status name it.
@@ -46,11 +46,11 @@ pub struct Emptied {
     /// When it was first seen.
     pub began: Timestamp,
     /// What is on the node.
-    pub holds: Option<Holds>,
+    pub holds: Option<NodeContent>,
     /// What was on it at the start.
-    pub start: Option<Holds>,
+    pub start: Option<NodeContent>,
     /// How it was requested, where we did.
-    pub pace: Option<Pace>,
+    pub pace: Option<DrainTiming>,
     /// Whether EMQX restored it from disk when its node started again.
     pub restored: bool,
     /// How far.
@@ -77,17 +77,17 @@ pub struct Emptied {
 
 /// Follows evacuations.
 #[derive(Clone, Debug, Default)]
-pub struct Evacuations {
+pub struct EvacuationTracker {
     /// Those that are running and the last that are over, in the order in which they began.
-    pub runs: Vec<Emptied>,
+    pub runs: Vec<EvacuationRun>,
     requested: Vec<Requested>,
     stopped: BTreeSet<NodeName>,
     seen: Option<Timestamp>,
 }
 
-impl Evacuations {
+impl EvacuationTracker {
     /// Remembers how we requested one, before its entry is seen.
-    pub fn asked(&mut self, node: NodeName, pace: Pace, now: Timestamp) {
+    pub fn asked(&mut self, node: NodeName, pace: DrainTiming, now: Timestamp) {
         let name = format!("evacuation/{node}");
         self.requested.push(Requested { name, node, pace, quiet: Quiet::new(now) });
     }
@@ -98,7 +98,7 @@ impl Evacuations {
     }
 
     /// The run of this name (`evacuation/NODE`) that was seen last.
-    pub fn run(&self, name: &str) -> Option<&Emptied> {
+    pub fn run(&self, name: &str) -> Option<&EvacuationRun> {
         self.runs.iter().rfind(|run| run.name == name)
     }
 
@@ -156,7 +156,7 @@ impl Evacuations {
             }
         }
         for entry in entries.iter().filter(|entry| !ours.contains(&entry.node)) {
-            let same = |run: &Emptied| run.entry.node == entry.node;
+            let same = |run: &EvacuationRun| run.entry.node == entry.node;
             if self.runs.iter().any(|run| same(run) && run.verdict.is_some() && run.listed) {
                 continue;
             }
@@ -167,7 +167,7 @@ impl Evacuations {
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
                 });
-                let run = Emptied::begin(entry, pace, lost, world, now);
+                let run = EvacuationRun::begin(entry, pace, lost, world, now);
                 let restored = if run.restored {
                     ", which EMQX restored from disk after the node restarted"
                 } else {
@@ -206,10 +206,16 @@ fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
     world.nodes.as_ref()?.value.iter().find(|node| node.name == *name)
 }
 
-impl Emptied {
-    fn begin(entry: &Evacuation, pace: Option<Pace>, again: bool, world: &World, now: Timestamp) -> Self {
+impl EvacuationRun {
+    fn begin(
+        entry: &Evacuation,
+        pace: Option<DrainTiming>,
+        again: bool,
+        world: &World,
+        now: Timestamp,
+    ) -> Self {
         let start = match (entry.initial_connections, entry.initial_sessions) {
-            (Some(connections), Some(sessions)) => Some(Holds { connections, sessions }),
+            (Some(connections), Some(sessions)) => Some(NodeContent { connections, sessions }),
             _ => None,
         };
         let uptime = node(world, &entry.node).and_then(|node| node.uptime_millis);
@@ -256,7 +262,7 @@ impl Emptied {
         let holds = node(world, &entry.node)
             .and_then(|node| Some((node.connections?, node.sessions?)))
             .or_else(|| Some((entry.connections?, entry.sessions?)))
-            .map(|(connections, sessions)| Holds { connections, sessions });
+            .map(|(connections, sessions)| NodeContent { connections, sessions });
         let moved = holds.is_some() && holds != self.holds;
         if entered || moved || counted != (entry.connections, entry.sessions) {
             self.moved = now;
@@ -335,7 +341,7 @@ impl Emptied {
     fn gone(&self, how: &str) -> (Verdict, String) {
         let label = &self.label;
         let holds = self.holds.unwrap_or_default();
-        if self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(Holds::nothing) {
+        if self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(NodeContent::nothing) {
             return (Verdict::Evacuated, format!("{label} was empty, and {how}"));
         }
         if holds.connections > 0 || self.holds.is_none() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::limits::LostLimit;
-use crate::model::{News, Node};
+use crate::model::{Node, Update};
 use crate::plan::fixtures;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> LimitTracker {
@@ -23,13 +23,13 @@ struct Answers {
 
 impl Answers {
     fn of(tracker: LimitTracker) -> Self {
-        let world = World::of([fixtures::fact(0, News::Load(fixtures::load("evicting_conns")))]);
+        let world = World::of([fixtures::fact(0, Update::Load(fixtures::load("evicting_conns")))]);
         Self { world, tracker }
     }
 
     fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<Outcome> {
-        self.world.apply(fixtures::fact(at, News::Load(fixtures::load("evicting_conns"))));
-        self.world.apply(fixtures::fact(at, News::Nodes(nodes)));
+        self.world.apply(fixtures::fact(at, Update::Load(fixtures::load("evicting_conns"))));
+        self.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
         self.tracker.observe(&self.world, Known::default(), fixtures::at(at))
     }
 
@@ -100,7 +100,7 @@ fn an_unknown_number_stops_nothing() {
     it.counts(1, &[3333, 3333, 3334, 0]);
     it.world.load = None;
     for at in 2..60 {
-        it.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
+        it.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
         assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), fixtures::at(at))), None);
     }
 }
@@ -181,7 +181,8 @@ fn a_forecast_beyond_a_limit_is_refused() {
 
 #[test]
 fn drift_counts_clients_that_came_left_or_are_elsewhere() {
-    let of = |counts: &[u64]| fixtures::nodes(counts).into_iter().map(|it| (it.name, it.connections.unwrap_or(0)));
+    let of =
+        |counts: &[u64]| fixtures::nodes(counts).into_iter().map(|it| (it.name, it.connections.unwrap_or(0)));
     let (plan, moved): (BTreeMap<_, _>, BTreeMap<_, _>) =
         (of(&[100, 100]).collect(), of(&[95, 105]).collect());
     assert!((drift(&plan, &moved) - 0.05).abs() < 1e-9);

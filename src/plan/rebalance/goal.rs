@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::tracker::Run;
 use super::forecast::thresholds;
 use super::progress::Counts;
+use super::tracker::Run;
 use crate::model::{NodeName, Stage};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::mean;
@@ -83,27 +83,29 @@ fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tracker::Follower;
+    use super::super::tracker::RebalanceTracker;
     use super::*;
-    use crate::model::{ApiVersion, News, Object, Phase, World};
+    use crate::model::{ApiVersion, Object, Phase, Update, World};
     use crate::plan::fixtures;
 
     #[test]
     fn the_documented_run_ends_where_the_plan_says_at_every_moment() {
-        let mut world =
-            World::of([fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))))]);
-        world.apply(fixtures::fact(0, News::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
+        let mut world = World::of([fixtures::fact(
+            0,
+            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        )]);
+        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
         world.apply(fixtures::rebalance("golden", Phase::Processing, |_| ()));
-        world.apply(fixtures::fact(0, News::Load(fixtures::load("wait_health_check"))));
-        let mut follower = Follower::new(None);
+        world.apply(fixtures::fact(0, Update::Load(fixtures::load("wait_health_check"))));
+        let mut follower = RebalanceTracker::new(None);
         follower.observe(&world, fixtures::at(0));
         for (second, counts, state) in [
             (1, [3333, 3333, 3334, 0], "wait_health_check"),
             (42, [3013, 3013, 3014, 960], "evicting_conns"),
             (95, [2553, 2553, 2554, 2340], "wait_takeover"),
         ] {
-            world.apply(fixtures::fact(second, News::Nodes(fixtures::nodes(&counts))));
-            world.apply(fixtures::fact(second, News::Load(fixtures::load(state))));
+            world.apply(fixtures::fact(second, Update::Nodes(fixtures::nodes(&counts))));
+            world.apply(fixtures::fact(second, Update::Load(fixtures::load(state))));
             follower.observe(&world, fixtures::at(second));
             let goals = goals(follower.running().expect("it runs")).expect("all is known");
             assert_eq!(goals.nodes.values().copied().collect::<Vec<_>>(), [2553, 2553, 2554, 2340]);

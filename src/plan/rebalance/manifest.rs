@@ -154,7 +154,7 @@ pub fn annotate(manifest: &mut Value, key: &str, text: &str) {
 
 /// What a manifest from a file asks for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Written {
+pub struct ManifestRequest {
     /// The name; `None` where it names none.
     pub name: Option<String>,
     /// The beginning of a name that the API server completes (`generateName`); only without `name`, as in kubectl.
@@ -172,7 +172,7 @@ pub struct Written {
 }
 
 /// Reads a manifest that somebody wrote. `from` is where it came from, for the words.
-pub fn written(object: Value, from: &str) -> Result<Written, Problem> {
+pub fn written(object: Value, from: &str) -> Result<ManifestRequest, Problem> {
     let bad = |why: String| Problem::new(format!("cannot use {from}"), why);
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let kind = text("/kind").unwrap_or_default();
@@ -194,7 +194,7 @@ pub fn written(object: Value, from: &str) -> Result<Written, Problem> {
     };
     let strategy = read_strategy(given).map_err(bad)?;
     let name = text("/metadata/name").filter(|name| !name.is_empty());
-    Ok(Written {
+    Ok(ManifestRequest {
         generate_name: text("/metadata/generateName").filter(|stem| !stem.is_empty() && name.is_none()),
         name,
         namespace: text("/metadata/namespace"),
@@ -255,7 +255,7 @@ fn read_strategy(given: &Map<String, Value>) -> Result<Strategy, String> {
 
 /// The manifest that was meant, for the instance that was found and the operator at hand; and what had to be changed.
 pub fn mended(
-    written: &Written,
+    written: &ManifestRequest,
     instance: &InstanceId,
     name: &str,
     operator: OperatorLine,
@@ -328,7 +328,11 @@ mod tests {
         let long = name(&"a".repeat(80), fixtures::at(0));
         assert_eq!(long.len(), 63);
         assert!(long.ends_with("a-20261123-100000"));
-        assert_eq!(name(&format!("{}-b", "a".repeat(46)), fixtures::at(0)).len(), 62, "no two dashes in a row");
+        assert_eq!(
+            name(&format!("{}-b", "a".repeat(46)), fixtures::at(0)).len(),
+            62,
+            "no two dashes in a row"
+        );
     }
 
     #[test]
@@ -359,7 +363,8 @@ mod tests {
     #[test]
     fn a_wait_of_0_is_written_as_1_where_the_operator_drops_zeros() {
         let id = fixtures::id(ApiVersion::V2);
-        let asked = Strategy { wait_health_check_seconds: 0, wait_takeover_seconds: 0, ..fixtures::strategy() };
+        let asked =
+            Strategy { wait_health_check_seconds: 0, wait_takeover_seconds: 0, ..fixtures::strategy() };
         let waits = |operator| {
             let object = manifest(&id, "r", &asked, operator).expect("a manifest");
             let strategy = &object["spec"]["rebalanceStrategy"];

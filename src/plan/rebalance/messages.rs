@@ -1,11 +1,11 @@
 //! The messages of a rebalance, for every output of the program.
 
-use super::tracker::{Alarm, Run};
 use super::progress::Counts;
+use super::tracker::{Alarm, Run};
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::upgrade::target::Settled;
-use crate::plan::upgrade::timing::Pace;
+use crate::plan::upgrade::target::UpgradeTarget;
+use crate::plan::upgrade::timing::DrainTiming;
 use jiff::Timestamp;
 
 /// How many nodes are named one by one; more are counted.
@@ -39,8 +39,9 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let hint = format!(
         "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
     );
-    let held =
-        world.instance(id).map(|instance| (Pace::of(instance).held(), Settled::resumed(instance).is_some()));
+    let held = world
+        .instance(id)
+        .map(|instance| (DrainTiming::of(instance).held(), UpgradeTarget::resumed(instance).is_some()));
     if let Some((false, true)) = held {
         let why = format!(
             "the operator removes the empty old pods of {id} by itself; its own delay comes back with `kubectl emqx upgrade watch \

@@ -184,12 +184,12 @@ pub fn not_run_message() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, News, Object};
+    use crate::model::{ApiVersion, Object, Update};
     use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
         match fixtures::rebalance("golden", phase, change).news {
-            News::Is(Object::Rebalance(object)) => *object,
+            Update::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
     }
@@ -245,7 +245,10 @@ mod tests {
         elsewhere.coordinator = fixtures::core(1);
         assert!(!owns(&old, &elsewhere, fixtures::at(300)), "another coordinator");
         let waiting = object(Phase::Failed, |it| it.processed = true);
-        assert!(!owns(&waiting, &entry("wait_health_check"), fixtures::at(300)), "a wait of 10 s after 300 s");
+        assert!(
+            !owns(&waiting, &entry("wait_health_check"), fixtures::at(300)),
+            "a wait of 10 s after 300 s"
+        );
         assert!(!owns(
             &object(Phase::Completed, |it| it.processed = true),
             &entry("wait_takeover"),
@@ -264,7 +267,7 @@ mod tests {
         };
         let id = fixtures::id(ApiVersion::V2beta1);
         let name = |facts: Vec<crate::model::Fact>| running(&World::of(facts), &id).remove(0).0;
-        let load = |second: i64, load: Load| fixtures::fact(second, News::Load(load));
+        let load = |second: i64, load: Load| fixtures::fact(second, Update::Load(load));
         let runs = |second| load(second, fixtures::load("evicting_conns"));
         let idle = |second| load(second, Load::default());
         assert_eq!(name(vec![failed(None), runs(40)]), "golden");
@@ -291,7 +294,7 @@ mod tests {
         other.donors = vec![fixtures::core(7)];
         other.recipients = vec![fixtures::core(8)];
         load.rebalances.push(other);
-        let mut world = World::of([fixtures::fact(0, News::Load(load))]);
+        let mut world = World::of([fixtures::fact(0, Update::Load(load))]);
         world.apply(fixtures::rebalance("golden", Phase::Failed, |it| {
             it.processed = true;
             it.states = vec![entry("evicting_conns")];

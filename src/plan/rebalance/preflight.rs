@@ -8,11 +8,11 @@ use super::warnings::session_round_too_long;
 use crate::error::Problem;
 use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World};
 use crate::plan::assessment;
+use crate::plan::endpoint;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::snapshot::{Picture, SourceState};
-use crate::plan::endpoint;
 use crate::plan::results::Backend;
+use crate::plan::snapshot::{Snapshot, SourceState};
 use crate::plan::status::{OLD_SECONDS, old_word};
 
 pub mod cluster;
@@ -29,7 +29,7 @@ pub struct Check<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Its picture.
-    pub picture: &'a Picture,
+    pub picture: &'a Snapshot,
     /// Who will drive it.
     pub backend: Backend,
     /// The name it is to have; `None` while that does not matter.
@@ -39,7 +39,7 @@ pub struct Check<'a> {
 }
 
 /// The nodes that would take part, with their counts; a problem when a count is not known.
-pub fn participants(picture: &Picture) -> Result<Vec<Participant>, Problem> {
+pub fn participants(picture: &Snapshot) -> Result<Vec<Participant>, Problem> {
     let name = &picture.instance.name;
     // EMQX and load balancers list nodes bytewise by name: this order decides who gets a remainder.
     let mut rows = picture.participants();
@@ -87,7 +87,7 @@ pub struct Wish<'a> {
 }
 
 /// The forecast for a cluster as it is now, with what the checks find.
-pub fn plan(world: &World, picture: &Picture, wish: Wish<'_>) -> Result<RebalancePlan, Problem> {
+pub fn plan(world: &World, picture: &Snapshot, wish: Wish<'_>) -> Result<RebalancePlan, Problem> {
     let id = &picture.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
     let Wish { strategy, back, backend, name, allowed, skip } = wish;
@@ -154,8 +154,8 @@ fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
 }
 
 /// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
-pub fn obstacles(world: &World, instance: &Instance, picture: &Picture) -> Vec<Finding> {
-    let Ok((backend, _)) = endpoint::backend(endpoint::Asked::Auto, &world.served, instance) else {
+pub fn obstacles(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<Finding> {
+    let Ok((backend, _)) = endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance) else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
     let check = Check { world, instance, picture, backend, name: None, allowed: None };
@@ -218,7 +218,7 @@ pub fn running(check: &Check<'_>) -> Option<String> {
 }
 
 /// The same, for whoever has no plan.
-pub fn running_name(world: &World, instance: &Instance, picture: &Picture) -> Option<String> {
+pub fn running_name(world: &World, instance: &Instance, picture: &Snapshot) -> Option<String> {
     if assessment::current_load(world, picture, picture.now).is_some() {
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
@@ -418,16 +418,16 @@ fn status_old(check: &Check<'_>) -> Option<Finding> {
 mod tests {
     use super::super::manifest;
     use super::*;
-    use crate::model::{Load, News, Object};
+    use crate::model::{Load, Object, Update};
     use crate::plan::finding::Decision;
     use crate::plan::fixtures;
     use crate::plan::snapshot::picture;
 
     fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
         World::of([
-            fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api))))),
-            fixtures::fact(0, News::Nodes(fixtures::nodes(connections))),
-            fixtures::fact(0, News::Load(load)),
+            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))),
+            fixtures::fact(0, Update::Load(load)),
         ])
     }
 
@@ -454,10 +454,11 @@ mod tests {
             ..crate::model::Node::default()
         });
         let world = World::of([
-            fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(api))))),
-            fixtures::fact(0, News::Nodes(nodes.to_vec())),
+            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Nodes(nodes.to_vec())),
         ]);
-        let participants = participants(&picture(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
+        let participants =
+            participants(&picture(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
         let names: Vec<&NodeName> = participants.iter().map(|node| &node.node).collect();
         assert_eq!(names, [&fixtures::core(0), &fixtures::core(10), &fixtures::core(2)]);
         let strategy = Strategy { conn_evict_rate: 1, abs_conn_threshold: 1, ..fixtures::strategy() };
@@ -516,7 +517,7 @@ mod tests {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
         let mut instance = fixtures::instance(ApiVersion::V2beta1);
         instance.conditions[0].status = "False".into();
-        world.apply(fixtures::fact(1, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, Update::Is(Object::Instance(Box::new(instance)))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Refused);
         assert_eq!(planned(&world, ApiVersion::V2beta1, Backend::Emqx, None).decision, Decision::Go);
@@ -528,11 +529,11 @@ mod tests {
         let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
         nodes[3].running = false;
         nodes[3].connections = None;
-        world.apply(fixtures::fact(1, News::Nodes(nodes)));
+        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "membership");
 
-        world.apply(fixtures::fact(2, News::Nodes(Vec::new())));
+        world.apply(fixtures::fact(2, Update::Nodes(Vec::new())));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "too-few-nodes");
     }

@@ -1,4 +1,4 @@
-//! Following: the world as it changes in, the steps of every rebalance out, each to its verdict.
+//! FollowRequest: the world as it changes in, the steps of every rebalance out, each to its verdict.
 //!
 //! A [`Run`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
 //! says whether it runs; the object says what was asked and what the operator believes.
@@ -14,17 +14,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::messages;
 use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
-use super::messages;
 use crate::model::human::seconds_between;
 use crate::model::{
     Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
     Strategy, Verdict, World,
 };
-use crate::plan::retention::forget;
 use crate::plan::quiet;
 use crate::plan::rebalance::verdict;
+use crate::plan::retention::forget;
 
 mod alarm;
 mod endings;
@@ -59,7 +59,7 @@ const LONGEST_LOOK: u64 = 10;
 
 /// Follows every rebalance in a world.
 #[derive(Clone, Debug, Default)]
-pub struct Follower {
+pub struct RebalanceTracker {
     /// The runs that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Run>,
     /// One instance only; `None` for all that is in the world.
@@ -82,7 +82,7 @@ pub struct Follower {
     silent: u64,
 }
 
-impl Follower {
+impl RebalanceTracker {
     /// Follows the rebalances of one instance, or of all in a recording.
     pub fn new(focus: Option<InstanceId>) -> Self {
         Self { focus, ..Self::default() }
@@ -296,7 +296,11 @@ impl Follower {
             }
             let mut run = begin(Some(&object), None, world, now, true);
             run.unlisted = true;
-            events.push(run.event(now, EventType::Created, messages::created(&run.name, Some(&object), false)));
+            events.push(run.event(
+                now,
+                EventType::Created,
+                messages::created(&run.name, Some(&object), false),
+            ));
             self.runs.push(run);
         }
         for (name, strategy) in std::mem::take(&mut self.asked) {

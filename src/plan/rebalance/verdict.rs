@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::tracker::LostNode;
 use super::forecast::{Participant, Return, forecast, holding, thresholds};
+use super::messages::{short, utc};
 use super::progress::Counts;
 use super::record::PlanRecord;
-use super::messages::{short, utc};
+use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{
@@ -404,14 +404,14 @@ pub fn never_started(
 
 /// What happened on the cluster of an object since it started, as far as that can be seen now.
 #[derive(Clone, Debug, Default)]
-pub struct Afterwards {
+pub struct LaterEvents {
     /// Whether another operation began.
     pub began: bool,
     /// Since when each node runs, by the uptime that EMQX reports.
     pub up_since: BTreeMap<NodeName, Timestamp>,
 }
 
-impl Afterwards {
+impl LaterEvents {
     /// What is seen now.
     pub fn of(world: &World, object: &Rebalance) -> Self {
         let since = |at: Timestamp, millis: u64| {
@@ -465,7 +465,7 @@ pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,
     at: Timestamp,
-    afterwards: &Afterwards,
+    afterwards: &LaterEvents,
 ) -> (Verdict, String, Option<u64>) {
     if let Some(recorded) = &object.recorded {
         return (recorded.verdict, recorded.message.clone(), recorded.seconds());
@@ -582,7 +582,7 @@ pub fn stopped(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{News, Object, RecordedVerdict};
+    use crate::model::{Object, RecordedVerdict, Update};
     use crate::plan::fixtures;
 
     fn counts(of: &[u64]) -> Counts {
@@ -778,7 +778,7 @@ mod tests {
 
     #[test]
     fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
-        let News::Is(Object::Rebalance(mut object)) = fixtures::rebalance("r", Phase::Failed, |it| {
+        let Update::Is(Object::Rebalance(mut object)) = fixtures::rebalance("r", Phase::Failed, |it| {
             it.processed = true;
             it.failed = Some(fixtures::at(30));
         })
@@ -786,7 +786,7 @@ mod tests {
         else {
             panic!("a Rebalance")
         };
-        let later = Afterwards { began: true, ..Afterwards::default() };
+        let later = LaterEvents { began: true, ..LaterEvents::default() };
         assert_eq!(past(&object, None, fixtures::at(9000), &later).0, Verdict::Unknown);
         object.recorded = Some(RecordedVerdict {
             uid: object.uid.clone(),
@@ -808,7 +808,7 @@ mod tests {
         let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
         let plan = forecast(None, &before, &strategy(), Return::default());
         let record = PlanRecord::of(&plan, fixtures::at(0)).text();
-        let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Failed, |it| {
+        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Failed, |it| {
             it.processed = true;
             it.plan = Some(record);
             it.failed = Some(fixtures::at(30));
@@ -824,19 +824,27 @@ mod tests {
                 .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
                 .collect(),
         );
-        let (verdict, reason, duration) = past(&object, Some(&now), fixtures::at(200), &Afterwards::default());
+        let (verdict, reason, duration) =
+            past(&object, Some(&now), fixtures::at(200), &LaterEvents::default());
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
         assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
         // The counts of now are those of its end for two minutes, and if nothing began since.
-        assert_eq!(past(&object, Some(&now), fixtures::at(198 + 121), &Afterwards::default()).0, Verdict::Unknown);
-        let (verdict, reason, _) =
-            past(&object, Some(&now), fixtures::at(200), &Afterwards { began: true, ..Afterwards::default() });
+        assert_eq!(
+            past(&object, Some(&now), fixtures::at(198 + 121), &LaterEvents::default()).0,
+            Verdict::Unknown
+        );
+        let (verdict, reason, _) = past(
+            &object,
+            Some(&now),
+            fixtures::at(200),
+            &LaterEvents { began: true, ..LaterEvents::default() },
+        );
         assert_eq!(verdict, Verdict::Unknown);
         assert!(reason.starts_with("not followed: something else began since"), "{reason}");
         // A participant that restarted before the end, or since: the counts of now are not those of the end.
-        let restarted = |at: i64| Afterwards {
+        let restarted = |at: i64| LaterEvents {
             up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
-            ..Afterwards::default()
+            ..LaterEvents::default()
         };
         let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(200), &restarted(50));
         assert_eq!(verdict, Verdict::NodesLost, "{reason}");
@@ -853,7 +861,7 @@ mod tests {
         let mut plan = forecast(None, &before, &strategy(), Return::default());
         plan.strategy = forged;
         let record = PlanRecord::of(&plan, fixtures::at(0)).text();
-        let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
             it.processed = true;
             it.plan = Some(record);
             it.completed = Some(fixtures::at(100));
@@ -866,7 +874,7 @@ mod tests {
         let counts =
             before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
         let (verdict, reason, _) =
-            past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &Afterwards::default());
+            past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &LaterEvents::default());
         assert_ne!(verdict, Verdict::Balanced, "{reason}");
     }
 }

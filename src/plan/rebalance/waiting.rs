@@ -33,12 +33,12 @@ pub fn message(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{News, Object};
+    use crate::model::{Object, Update};
     use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
         match fixtures::rebalance("golden", phase, change).news {
-            News::Is(Object::Rebalance(object)) => *object,
+            Update::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
     }

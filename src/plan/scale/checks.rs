@@ -1,8 +1,8 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
-use super::super::snapshot::Picture;
+use super::super::snapshot::Snapshot;
 use super::super::upgrade::field_owners::{conflicts, managed};
-use super::super::upgrade::revisions::Sides;
+use super::super::upgrade::revisions::UpgradeRevisions;
 use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
 use crate::model::{Instance, InstanceId, NodeName, Pod, World};
@@ -19,7 +19,7 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 pub(super) fn findings(
     scale: &Scale,
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     instance: &Instance,
     outside: &Outside,
 ) -> Vec<Finding> {
@@ -61,7 +61,7 @@ fn evacuate(scale: &Scale) -> String {
 
 fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> {
     let id = &instance.id;
-    let two = Sides::of(world, id).is_some_and(|sides| sides.two());
+    let two = UpgradeRevisions::of(world, id).is_some_and(|sides| sides.two());
     let message = if instance.deleting.is_some() {
         format!("{id} is being deleted")
     } else if two || instance.upgrading() {
@@ -188,7 +188,7 @@ fn cost_taken(scale: &Scale, world: &World) -> Option<Finding> {
 fn durable_storage(
     scale: &Scale,
     world: &World,
-    picture: &Picture,
+    picture: &Snapshot,
     instance: &Instance,
     outside: &Outside,
 ) -> Option<Finding> {

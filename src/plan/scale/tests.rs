@@ -7,7 +7,7 @@ use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
 use crate::model::{
-    Condition, Evacuation, Fact, Load, News, Node, Object, OperationState, Owner, PodName, Role, Set, Stage,
+    Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set, Stage, Update,
 };
 
 const CORES: &str = "emqx-core";
@@ -35,7 +35,7 @@ fn set(name: &str, kind: SetKind, replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    fixtures::fact(0, News::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, Update::Is(Object::Set(Box::new(set))))
 }
 
 fn node(name: NodeName, role: Role, connections: u64) -> Node {
@@ -52,7 +52,7 @@ fn instance(api: ApiVersion, change: impl FnOnce(&mut Instance)) -> Fact {
     instance.cores = Some(3);
     instance.replicants = Some(3);
     change(&mut instance);
-    fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))
 }
 
 /// Three cores and three replicants with 500, 100 and 300 clients.
@@ -70,8 +70,8 @@ fn world(api: ApiVersion, load: Load) -> World {
     for (number, connections) in [500, 100, 300].into_iter().enumerate() {
         nodes.push(node(replicant(number), Role::Replicant, connections));
     }
-    world.apply(fixtures::fact(0, News::Nodes(nodes)));
-    world.apply(fixtures::fact(0, News::Load(load)));
+    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
+    world.apply(fixtures::fact(0, Update::Load(load)));
     world
 }
 
@@ -206,7 +206,7 @@ fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainSta
     let id = world.ids().remove(0);
     let owner = world.instance(&id).expect("an instance").uid.clone();
     let state = OperationState { instance: id, owner, uid: "state".into(), guard: None, drain, scale };
-    fixtures::fact(0, News::Is(Object::State(Box::new(state))))
+    fixtures::fact(0, Update::Is(Object::State(Box::new(state))))
 }
 
 fn unfinished_state(to: u64) -> ScaleState {
@@ -269,7 +269,7 @@ fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
     let mut world = world(ApiVersion::V2beta1, empty);
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([500, 0, 400].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(fixtures::fact(0, News::Nodes(nodes)));
+    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
     let name = PodName::from("emqx-replicant-1");
     assert_eq!(acts(&world, &pods, DOWN), [Act::SetCost { pod: name.clone(), uid: uid.clone() }]);
     world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
@@ -335,7 +335,7 @@ fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
     let mut world = world(ApiVersion::V2beta1, Load::default());
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([300, 300, 0].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(fixtures::fact(0, News::Nodes(nodes)));
+    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
     let picture = picture(&world, &world.ids().remove(0), fixtures::at(1));
     let strategy = evening_out(&picture);
     assert_eq!((strategy.conn_evict_rate, strategy.abs_conn_threshold), (25, 10));

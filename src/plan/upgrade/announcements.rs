@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::run::{Run, Step};
-use super::revisions::{Member, Sides};
 use super::messages;
+use super::revisions::{Member, UpgradeRevisions};
+use super::run::{Run, Step};
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Tells the step, if it is another one; and what happens once.
-pub(super) fn tell(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn tell(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) {
     let busy = run.at_work(sides);
     let key = match run.step {
         Step::Emptying => {

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::target::{Settled, Way, own_delay};
+use super::target::{UpgradeTarget, Way, own_delay};
 pub use crate::model::UpgradeRecord;
 use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
 
@@ -16,7 +16,7 @@ pub const HOLD_SECONDS: u64 = 31_536_000;
 
 /// How the operator of v1beta4 is kept while an upgrade goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum OperatorHold {
     /// It removes nothing.
     Held,
     /// It removes what is empty, without a delay between pods.
@@ -29,12 +29,12 @@ pub enum Hold {
 /// not over.
 pub fn state(
     instance: &Instance,
-    settled: &Settled,
-    hold: Hold,
+    settled: &UpgradeTarget,
+    hold: OperatorHold,
     record: Option<UpgradeRecord>,
     reason: Option<String>,
 ) -> GuardState {
-    let held = settled.guarded && hold != Hold::Own;
+    let held = settled.guarded && hold != OperatorHold::Own;
     GuardState {
         version: 1,
         hold: held.then(|| HoldState {
@@ -45,7 +45,7 @@ pub fn state(
                 (false, false) => HoldManner::Together,
             },
         }),
-        upgrade: record.filter(|_| hold != Hold::Own),
+        upgrade: record.filter(|_| hold != OperatorHold::Own),
         reason,
     }
 }
@@ -53,22 +53,22 @@ pub fn state(
 /// The body of the apply. It writes no annotation: the webhook of operator 2.2 would copy it into the pod template.
 /// Annotations that an earlier version left are part of the template already: they are taken away with the change of the
 /// image, which makes a new template in any case, and stay as they are in every apply after it.
-pub fn body(instance: &Instance, settled: &Settled, hold: Hold) -> Value {
+pub fn body(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Value {
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), json!(instance.id.name));
     metadata.insert("namespace".to_owned(), json!(instance.id.namespace));
-    if hold != Hold::Held && !instance.notes.is_empty() {
+    if hold != OperatorHold::Held && !instance.notes.is_empty() {
         metadata.insert("annotations".to_owned(), json!(instance.notes));
     }
     json!({
         "apiVersion": format!("apps.emqx.io/{}", instance.api),
         "kind": instance.id.kind.as_str(),
         "metadata": metadata,
-        "spec": spec(instance, settled, if settled.guarded { hold } else { Hold::Own }),
+        "spec": spec(instance, settled, if settled.guarded { hold } else { OperatorHold::Own }),
     })
 }
 
-fn spec(instance: &Instance, settled: &Settled, hold: Hold) -> Value {
+fn spec(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Value {
     match instance.api {
         ApiVersion::V1beta4 => {
             let mut image = Map::new();
@@ -123,13 +123,13 @@ fn rates(update: &UpdateSpec) -> Map<String, Value> {
     map
 }
 
-fn blue_green(update: &UpdateSpec, hold: Hold) -> Value {
+fn blue_green(update: &UpdateSpec, hold: OperatorHold) -> Value {
     let mut block = Map::new();
     let delay = match hold {
-        Hold::Held => Some(HOLD_SECONDS),
+        OperatorHold::Held => Some(HOLD_SECONDS),
         // The user's own delay would pass again after every pod ([OP-15]): it comes back at the end.
-        Hold::Released => Some(0),
-        Hold::Own => update.initial_delay,
+        OperatorHold::Released => Some(0),
+        OperatorHold::Own => update.initial_delay,
     };
     put(&mut block, "initialDelaySeconds", delay);
     block.insert("evacuationStrategy".to_owned(), Value::Object(rates(update)));
@@ -205,8 +205,8 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
 
 /// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next apply of the old
 /// file rolls back.
-pub fn edit(instance: &Instance, settled: &Settled) -> Vec<String> {
-    let change = body(instance, settled, Hold::Own);
+pub fn edit(instance: &Instance, settled: &UpgradeTarget) -> Vec<String> {
+    let change = body(instance, settled, OperatorHold::Own);
     let mut lines = Vec::new();
     lines_of(&change["spec"], "spec", &mut lines);
     let was = |path: &str| -> Option<String> {

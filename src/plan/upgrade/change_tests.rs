@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::super::fixtures;
-use super::target::{Ask, Manner, Settled, Wanted, Way};
-use super::change::{Hold, UpgradeRecord, body, edit, fields, full, kustomize, state};
+use super::change::{OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
+use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
 
@@ -20,10 +20,10 @@ fn enterprise(update: UpdateSpec) -> Instance {
     instance
 }
 
-fn settled(instance: &Instance, wanted: Wanted, change: impl FnOnce(&mut Ask)) -> Settled {
-    let mut ask = Ask::new(wanted);
+fn settled(instance: &Instance, wanted: Wanted, change: impl FnOnce(&mut UpgradeRequest)) -> UpgradeTarget {
+    let mut ask = UpgradeRequest::new(wanted);
     change(&mut ask);
-    Settled::of(instance, &ask).expect("it can be settled")
+    UpgradeTarget::of(instance, &ask).expect("it can be settled")
 }
 
 fn image(text: &str) -> Wanted {
@@ -35,25 +35,26 @@ fn v1beta4_holds_the_operator_and_keeps_the_own_delay_beside() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
     let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
     assert_eq!(
-        body(&instance, &settled, Hold::Held),
+        body(&instance, &settled, OperatorHold::Held),
         json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
             "metadata": {"name": "emqx", "namespace": "mq"},
             "spec": {"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}},
                 "blueGreenUpdate": {"initialDelaySeconds": 31_536_000,
                     "evacuationStrategy": {"connEvictRate": 500, "sessEvictRate": 500, "waitTakeover": 60}}}})
     );
-    let released = body(&instance, &settled, Hold::Released);
+    let released = body(&instance, &settled, OperatorHold::Released);
     assert_eq!(released["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 0);
     let stored = |hold| state(&instance, &settled, hold, None, None).hold;
     let held = HoldState { own_delay_seconds: Some(5), manner: HoldManner::Together };
-    assert_eq!(stored(Hold::Held), Some(held.clone()));
-    assert_eq!(stored(Hold::Released), Some(held), "until the end it can be continued");
-    assert_eq!(stored(Hold::Own), None);
-    let own = body(&instance, &settled, Hold::Own);
+    assert_eq!(stored(OperatorHold::Held), Some(held.clone()));
+    assert_eq!(stored(OperatorHold::Released), Some(held), "until the end it can be continued");
+    assert_eq!(stored(OperatorHold::Own), None);
+    let own = body(&instance, &settled, OperatorHold::Own);
     assert_eq!(own["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
     // Whoever had no delay gets none: an apply takes away what it leaves out.
     let without = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
-    let own = body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), Hold::Own);
+    let own =
+        body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), OperatorHold::Own);
     assert!(own["spec"]["blueGreenUpdate"].get("initialDelaySeconds").is_none());
 }
 
@@ -62,7 +63,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     let mut instance =
         enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
     let first =
-        settled(&instance, image("r.example/emqx/emqx-ee:4.4.24"), |ask| ask.manner = Manner::OneByOne);
+        settled(&instance, image("r.example/emqx/emqx-ee:4.4.24"), |ask| ask.manner = DrainMethod::OneByOne);
     let record = UpgradeRecord {
         version: 1,
         time: fixtures::at(0),
@@ -73,15 +74,15 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
         sessions: Some(3440),
         edit: Vec::new(),
     };
-    let applied = body(&instance, &first, Hold::Held);
-    instance.guard = Some(state(&instance, &first, Hold::Held, Some(record.clone()), None));
+    let applied = body(&instance, &first, OperatorHold::Held);
+    instance.guard = Some(state(&instance, &first, OperatorHold::Held, Some(record.clone()), None));
     instance.image = Some(first.to.clone());
     instance.image_parts.clone_from(&first.parts);
     instance.update = UpdateSpec { initial_delay: Some(31_536_000), ..first.update.clone() };
-    let again = Settled::resumed(&instance).expect("there is something to go on with");
+    let again = UpgradeTarget::resumed(&instance).expect("there is something to go on with");
     assert_eq!(again, first);
     assert_eq!(UpgradeRecord::read(&instance), Some(record.clone()));
-    assert_eq!(body(&instance, &again, Hold::Held), applied);
+    assert_eq!(body(&instance, &again, OperatorHold::Held), applied);
     assert_eq!(
         fields(&applied),
         [
@@ -96,15 +97,15 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     );
     let mut other = instance.clone();
     other.image = Some("emqx/emqx-ee:4.4.21".into());
-    assert!(Settled::resumed(&other).is_some(), "the delay is still held");
+    assert!(UpgradeTarget::resumed(&other).is_some(), "the delay is still held");
     other.update.initial_delay = Some(5);
-    assert_eq!(Settled::resumed(&other), None, "somebody else changed image and delay");
+    assert_eq!(UpgradeTarget::resumed(&other), None, "somebody else changed image and delay");
     instance.guard = None;
-    let adopted =
-        Settled::resumed(&instance).expect("a delay of a year is ours, whatever became of its ConfigMap");
+    let adopted = UpgradeTarget::resumed(&instance)
+        .expect("a delay of a year is ours, whatever became of its ConfigMap");
     assert_eq!(adopted.update.initial_delay, None);
     instance.update.initial_delay = Some(5);
-    assert_eq!(Settled::resumed(&instance), None);
+    assert_eq!(UpgradeTarget::resumed(&instance), None);
 }
 
 #[test]
@@ -113,22 +114,23 @@ fn no_change_writes_an_annotation_and_those_of_an_earlier_version_go_with_the_im
     instance.notes.insert("cli.emqx.io/guard".into(), "together".into());
     let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
     let annotations = |hold| body(&instance, &settled, hold)["metadata"].get("annotations").cloned();
-    assert_eq!(annotations(Hold::Held), None);
+    assert_eq!(annotations(OperatorHold::Held), None);
     let kept = Some(json!({"cli.emqx.io/guard": "together"}));
-    assert_eq!(annotations(Hold::Released), kept, "taking them away later would be another template");
-    assert_eq!(annotations(Hold::Own), kept);
+    assert_eq!(annotations(OperatorHold::Released), kept, "taking them away later would be another template");
+    assert_eq!(annotations(OperatorHold::Own), kept);
 }
 
 #[test]
 fn unguarded_and_rolling_write_no_annotation_and_no_delay_of_ours() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
-    let bare = settled(&instance, Wanted::Version("4.4.24".into()), |ask| ask.manner = Manner::Unguarded);
-    let body_bare = body(&instance, &bare, Hold::Held);
+    let bare =
+        settled(&instance, Wanted::Version("4.4.24".into()), |ask| ask.manner = DrainMethod::Unguarded);
+    let body_bare = body(&instance, &bare, OperatorHold::Held);
     assert_eq!(body_bare["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
     let without = enterprise(UpdateSpec::default());
     let rolling = settled(&without, Wanted::Version("4.4.24".into()), |ask| ask.way = Some(Way::Rolling));
     assert_eq!(
-        body(&without, &rolling, Hold::Held)["spec"],
+        body(&without, &rolling, OperatorHold::Held)["spec"],
         json!({"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}}})
     );
 }
@@ -138,8 +140,9 @@ fn the_others_write_the_image_and_the_whole_strategy() {
     let mut instance = fixtures::instance(ApiVersion::V2beta1);
     instance.update = UpdateSpec { present: true, wait_takeover: Some(7), ..UpdateSpec::default() };
     let to = || image("emqx/emqx-enterprise:5.8.7");
-    let spec =
-        |instance: &Instance| body(instance, &settled(instance, to(), |_| {}), Hold::Held)["spec"].clone();
+    let spec = |instance: &Instance| {
+        body(instance, &settled(instance, to(), |_| {}), OperatorHold::Held)["spec"].clone()
+    };
     assert_eq!(
         spec(&instance),
         json!({"image": "emqx/emqx-enterprise:5.8.7", "updateStrategy": {"type": "Recreate", "initialDelaySeconds": 10,
@@ -160,7 +163,7 @@ fn the_whole_object_the_patch_and_the_edit() {
         ..UpdateSpec::default()
     });
     let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
-    let change = body(&instance, &settled, Hold::Own);
+    let change = body(&instance, &settled, OperatorHold::Own);
     let object = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise", "metadata": {"name": "emqx",
         "namespace": "mq", "uid": "u", "resourceVersion": "7", "managedFields": [], "annotations": {
             "kubectl.kubernetes.io/last-applied-configuration": "{}"}},

@@ -2,13 +2,13 @@
 
 use super::super::fixtures;
 use super::super::snapshot::picture;
-use super::target::{Ask, Manner, Settled, Wanted, Way};
 use super::preflight::{Check, FieldOwner, findings};
+use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
-    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, News, Node, Object,
-    Owner, Requests, Stage, UpdateSpec, World,
+    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, Node, Object, Owner,
+    Requests, Stage, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
 
@@ -40,9 +40,9 @@ fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> 
         .map(|node| Node { version: Some(running.into()), sessions: Some(110), ..node })
         .collect();
     let facts: [Fact; 3] = [
-        fixtures::fact(0, News::Is(Object::Instance(Box::new(instance.clone())))),
-        fixtures::fact(0, News::Nodes(nodes)),
-        fixtures::fact(0, News::Load(Load::default())),
+        fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance.clone())))),
+        fixtures::fact(0, Update::Nodes(nodes)),
+        fixtures::fact(0, Update::Load(Load::default())),
     ];
     (World::of(facts), instance)
 }
@@ -51,9 +51,15 @@ fn image(text: &str) -> Wanted {
     Wanted::Image(Image::parse(text).expect("an image"))
 }
 
-fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], force: bool) -> Vec<Finding> {
+fn check(
+    world: &World,
+    instance: &Instance,
+    ask: &UpgradeRequest,
+    owners: &[FieldOwner],
+    force: bool,
+) -> Vec<Finding> {
     let picture = picture(world, &instance.id, fixtures::at(1));
-    let settled = Settled::of(instance, ask).expect("it can be settled");
+    let settled = UpgradeTarget::of(instance, ask).expect("it can be settled");
     findings(&Check {
         world,
         instance,
@@ -70,7 +76,7 @@ fn check(world: &World, instance: &Instance, ask: &Ask, owners: &[FieldOwner], f
 
 fn found(api: ApiVersion, running: &str, wanted: Wanted, change: impl FnOnce(&mut Instance)) -> Vec<Finding> {
     let (world, instance) = world(api, running, change);
-    check(&world, &instance, &Ask::new(wanted), &[], false)
+    check(&world, &instance, &UpgradeRequest::new(wanted), &[], false)
 }
 
 fn blocked(findings: &[Finding]) -> Vec<&str> {
@@ -132,7 +138,8 @@ fn v1beta4_takes_versions_of_its_range_only() {
 
 #[test]
 fn ways_that_a_version_does_not_have_are_refused_with_the_way_that_it_has() {
-    let ask = |way| Ask { way: Some(way), ..Ask::new(image("emqx/emqx-enterprise:5.10.2")) };
+    let ask =
+        |way| UpgradeRequest { way: Some(way), ..UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2")) };
     let of = |api, way, change: fn(&mut Instance)| {
         let (world, instance) = world(api, "5.10.1", change);
         let findings = check(&world, &instance, &ask(way), &[], false);
@@ -146,9 +153,10 @@ fn ways_that_a_version_does_not_have_are_refused_with_the_way_that_it_has() {
     let bare = found(V4, "4.4.20", image("emqx/emqx-ee:4.4.24"), |it| it.update = UpdateSpec::default());
     assert_eq!(blocked(&bare), ["blue-green-missing"]);
     let (world, instance) = world(V4, "4.4.20", |it| it.update = UpdateSpec::default());
-    let ask = Ask { way: Some(Way::BlueGreen), ..Ask::new(image("emqx/emqx-ee:4.4.24")) };
+    let ask =
+        UpgradeRequest { way: Some(Way::BlueGreen), ..UpgradeRequest::new(image("emqx/emqx-ee:4.4.24")) };
     assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it writes the block");
-    let ask = Ask { way: Some(Way::Rolling), ..ask };
+    let ask = UpgradeRequest { way: Some(Way::Rolling), ..ask };
     assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it was said");
 }
 
@@ -174,13 +182,16 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         pod.ready = true;
     })));
     let listed = "emqx@emqx-core-b-0.emqx-headless.mq.svc.cluster.local".into();
-    lagging.apply(fixtures::fact(1, News::Nodes(vec![Node { name: listed, ..fixtures::nodes(&[100]).remove(0) }])));
-    let late = check(&lagging, &object, &Ask::new(to()), &[], false);
+    lagging.apply(fixtures::fact(
+        1,
+        Update::Nodes(vec![Node { name: listed, ..fixtures::nodes(&[100]).remove(0) }]),
+    ));
+    let late = check(&lagging, &object, &UpgradeRequest::new(to()), &[], false);
     assert_eq!(blocked(&late), ["upgrade-running"]);
     let finding = &late.iter().find(|it| it.id == "upgrade-running").expect("it is there");
     assert!(finding.message.contains("in its status"), "the pods are through: {finding:?}");
     assert!(finding.hint.as_deref().is_some_and(|hint| !hint.contains("undo")), "{finding:?}");
-    let same = Ask::new(image("emqx/emqx-enterprise:5.10.1"));
+    let same = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.1"));
     assert_eq!(blocked(&check(&lagging, &object, &same, &[], false)), [""; 0], "it is so already");
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
     let load = Load {
@@ -198,8 +209,8 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         }],
         ..fixtures::load("evicting_conns")
     };
-    world.apply(fixtures::fact(1, News::Load(load)));
-    let both = check(&world, &instance, &Ask::new(to()), &[], false);
+    world.apply(fixtures::fact(1, Update::Load(load)));
+    let both = check(&world, &instance, &UpgradeRequest::new(to()), &[], false);
     assert_eq!(blocked(&both), ["rebalance-running", "evacuation-running"]);
 }
 
@@ -221,7 +232,7 @@ fn downgrades_and_known_defects_are_told() {
 #[test]
 fn fields_of_people_are_taken_over_and_those_of_controllers_are_not() {
     let (world, instance) = world(ApiVersion::V2, "5.10.1", |_| {});
-    let ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+    let ask = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2"));
     let owner =
         |manager: &str| vec![FieldOwner { manager: manager.into(), fields: vec!["spec.image".into()] }];
     let of = |manager: &str, force| check(&world, &instance, &ask, &owner(manager), force);
@@ -249,7 +260,7 @@ fn gitops_gets_a_warning_and_the_other_way() {
 
 #[test]
 fn what_it_costs_is_told() {
-    let of = |change: fn(&mut Ask)| {
+    let of = |change: fn(&mut UpgradeRequest)| {
         let (world, instance) = world(V4, "4.4.20", |it| {
             it.requests = Requests {
                 core_cpu: Some("2".into()),
@@ -258,7 +269,7 @@ fn what_it_costs_is_told() {
                 ..Requests::default()
             };
         });
-        let mut ask = Ask::new(image("emqx/emqx-ee:4.4.24"));
+        let mut ask = UpgradeRequest::new(image("emqx/emqx-ee:4.4.24"));
         change(&mut ask);
         check(&world, &instance, &ask, &[], false)
     };
@@ -268,18 +279,18 @@ fn what_it_costs_is_told() {
     assert!(message(&of(|_| {}), "capacity").contains("4 pods (2 CPU, 4Gi each), 4 volumes"));
     assert!(message(&of(|_| {}), "traffic-moves").contains("at one moment"));
     assert!(ids(&of(|ask| ask.gates = Some(false))).contains(&"no-gates"));
-    let bare = message(&of(|ask| ask.manner = Manner::Unguarded), "deleted-loaded");
+    let bare = message(&of(|ask| ask.manner = DrainMethod::Unguarded), "deleted-loaded");
     assert!(bare.contains("506 disconnections") && bare.contains("40 sessions"), "{bare}");
     let many = |manner| {
         let (world, instance) = world(V4, "4.4.20", |it| it.cores = Some(11));
-        let ask = Ask { manner, ..Ask::new(image("emqx/emqx-ee:4.4.24")) };
+        let ask = UpgradeRequest { manner, ..UpgradeRequest::new(image("emqx/emqx-ee:4.4.24")) };
         check(&world, &instance, &ask, &[], false)
             .into_iter()
             .find(|it| it.id == "too-many-pods")
             .expect("11 pods")
     };
-    assert_eq!(many(Manner::Together).severity, Severity::Warning);
-    assert_eq!(many(Manner::Unguarded).severity, Severity::Blocked);
+    assert_eq!(many(DrainMethod::Together).severity, Severity::Warning);
+    assert_eq!(many(DrainMethod::Unguarded).severity, Severity::Blocked);
 }
 
 #[test]
@@ -307,18 +318,18 @@ fn an_open_source_broker_is_told_that_clients_are_cut() {
 
 #[test]
 fn flags_that_would_do_nothing_are_refused() {
-    let of = |api, change: fn(&mut Ask)| {
+    let of = |api, change: fn(&mut UpgradeRequest)| {
         let (_, instance) = world(api, "5.10.1", |_| {});
-        let mut ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+        let mut ask = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2"));
         change(&mut ask);
-        Settled::of(&instance, &ask).map(|_| ()).map_err(|problem| problem.what)
+        UpgradeTarget::of(&instance, &ask).map(|_| ()).map_err(|problem| problem.what)
     };
     let refused = |api, flag: &str, change| {
         let what = of(api, change).expect_err(flag);
         assert!(what.starts_with(flag), "{what}");
     };
-    refused(ApiVersion::V2beta1, "--one-by-one", |ask| ask.manner = Manner::OneByOne);
-    refused(ApiVersion::V3beta1, "--unguarded", |ask| ask.manner = Manner::Unguarded);
+    refused(ApiVersion::V2beta1, "--one-by-one", |ask| ask.manner = DrainMethod::OneByOne);
+    refused(ApiVersion::V3beta1, "--unguarded", |ask| ask.manner = DrainMethod::Unguarded);
     refused(ApiVersion::V2beta1, "--wait-health-check", |ask| ask.wait_health_check = Some(5));
     refused(ApiVersion::V3beta1, "--conn-evict-rate", |ask| ask.conn_evict_rate = Some(5));
     assert!(of(ApiVersion::V2, |ask| ask.wait_health_check = Some(5)).is_ok());
@@ -329,7 +340,8 @@ fn a_version_alone_needs_an_object_that_holds_it_alone() {
     let (_, instance) = world(ApiVersion::V2, "5.10.1", |it| {
         it.conditions = vec![Condition::default()];
     });
-    let problem = Settled::of(&instance, &Ask::new(Wanted::Version("5.10.2".into()))).expect_err("one piece");
+    let problem = UpgradeTarget::of(&instance, &UpgradeRequest::new(Wanted::Version("5.10.2".into())))
+        .expect_err("one piece");
     assert!(problem.hint.expect("a way").contains("--image"), "{}", problem.what);
 }
 
@@ -337,9 +349,9 @@ fn a_version_alone_needs_an_object_that_holds_it_alone() {
 fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
     let zero = |api| {
         let (world, instance) = world(api, "5.10.1", |it| it.update.initial_delay = Some(0));
-        let mut ask = Ask::new(image("emqx/emqx-enterprise:5.10.2"));
+        let mut ask = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2"));
         ask.wait_takeover = Some(0);
-        let settled = Settled::of(&instance, &ask).expect("it can be resolved");
+        let settled = UpgradeTarget::of(&instance, &ask).expect("it can be resolved");
         let found = check(&world, &instance, &ask, &[], false);
         let message = found.iter().find(|it| it.id == "zero-wait").map(|it| it.message.clone());
         (message, settled.update.wait_takeover, settled.update.initial_delay)
@@ -355,8 +367,8 @@ fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
 fn a_single_core_of_3x_is_replaced_with_its_clients_connected() {
     let next = || image("emqx/emqx-enterprise:5.10.2");
     let (mut world, instance) = world(ApiVersion::V3beta1, "5.10.1", |_| {});
-    world.apply(fixtures::fact(2, News::Nodes(fixtures::nodes(&[100]))));
-    let found = check(&world, &instance, &Ask::new(next()), &[], false);
+    world.apply(fixtures::fact(2, Update::Nodes(fixtures::nodes(&[100]))));
+    let found = check(&world, &instance, &UpgradeRequest::new(next()), &[], false);
     let finding = found.iter().find(|it| it.id == "no-evacuation").expect("it is reported");
     assert!(finding.message.contains("a single core without replicants"), "{}", finding.message);
 }

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use super::super::fixtures;
 use super::change::UpgradeRecord;
-use super::tracker::Upgrades;
+use super::tracker::UpgradeTracker;
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,
-    InstanceId, Link, Load, News, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage,
+    InstanceId, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, Update,
     UpdateSpec, Verdict, World,
 };
 
@@ -113,7 +113,7 @@ impl Scene {
         };
         instance.conditions = self.conditions.iter().map(condition).collect();
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| fixtures::fact(now, News::Is(object));
+        let is = |object: Object| fixtures::fact(now, Update::Is(object));
         if self.gone {
             // Another cluster is all that is left.
             instance.id = InstanceId { name: "other".into(), ..instance.id };
@@ -175,17 +175,17 @@ impl Scene {
         };
         if self.deaf {
             let link = Link::Forbidden("no key".into());
-            facts.push(fixtures::fact(now, News::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::fact(now, Update::Link(Source::Emqx, "nodes", link)));
         } else if let Some(since) = self.unanswered_since {
-            facts.push(fixtures::fact(since, News::Nodes(nodes)));
+            facts.push(fixtures::fact(since, Update::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::fact(since, News::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::fact(since, Update::Load(Load { evacuations, ..Load::default() })));
             let link = Link::Unreachable("connection refused".into());
-            facts.push(fixtures::fact(now, News::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::fact(now, Update::Link(Source::Emqx, "nodes", link)));
         } else {
-            facts.push(fixtures::fact(now, News::Nodes(nodes)));
+            facts.push(fixtures::fact(now, Update::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::fact(now, News::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::fact(now, Update::Load(Load { evacuations, ..Load::default() })));
         }
         World::of(facts)
     }
@@ -193,7 +193,7 @@ impl Scene {
 
 /// Scenes, each from its second until the next one's; looked at every second.
 fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
-    let mut follower = Upgrades::new(None);
+    let mut follower = UpgradeTracker::new(None);
     let mut events = Vec::new();
     let mut last = World::new();
     for now in scenes[0].0..=until {
@@ -255,7 +255,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
 
 #[test]
 fn while_nothing_is_heard_nothing_is_called_stalled() {
-    let mut follower = Upgrades::new(None);
+    let mut follower = UpgradeTracker::new(None);
     let mut stalled = |world: &World, now: i64| {
         let events = follower.observe(world, fixtures::at(now));
         events.iter().any(|event| event.verdict == Some(Verdict::Stalled))
@@ -279,7 +279,7 @@ fn followers_of_upgrades_and_evacuations_print_at_least_every_30_s_while_a_sourc
         vec![(0, Scene::rest()), (1, Scene::asked()), (3, upgrade)],
         vec![(0, Scene::rest()), (1, evacuation)],
     ] {
-        let mut follower = Upgrades::new(None);
+        let mut follower = UpgradeTracker::new(None);
         let mut printed = vec![fixtures::at(0)];
         let mut messages = Vec::new();
         let mut observe = |world: &World, now: i64| {
@@ -524,7 +524,11 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("no answer of EMQX since"), "{reason}");
     let end = events.iter().find(|event| event.verdict.is_some()).expect("an end").time;
-    assert_eq!(end, fixtures::at(90), "30 s after the last answer, and the seconds in which clients come back");
+    assert_eq!(
+        end,
+        fixtures::at(90),
+        "30 s after the last answer, and the seconds in which clients come back"
+    );
 }
 
 #[test]
@@ -555,7 +559,7 @@ fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operat
 #[test]
 fn an_old_node_that_emqx_still_lists_is_not_the_end() {
     let still = done().with(|it| it.sides.insert(0, Side("a", OLD, vec![])));
-    let mut follower = Upgrades::new(None);
+    let mut follower = UpgradeTracker::new(None);
     let mut events = Vec::new();
     for (now, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))] {
         events.extend(follower.observe(&scene.world(now), fixtures::at(now)));
@@ -569,7 +573,7 @@ fn an_old_node_that_emqx_still_lists_is_not_the_end() {
         sessions: Some(0),
         ..Node::default()
     });
-    world.apply(fixtures::fact(9, News::Nodes(nodes)));
+    world.apply(fixtures::fact(9, Update::Nodes(nodes)));
     events.extend(follower.observe(&world, fixtures::at(9)));
     assert!(
         events.iter().all(|event| event.verdict.is_none()),
@@ -614,7 +618,7 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
 
 #[test]
 fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done() {
-    let mut follower = Upgrades::new(None);
+    let mut follower = UpgradeTracker::new(None);
     let mut verdicts = Vec::new();
     // At 1 s the operator has changed the template, and `updateRevision` is still the one of the running pods.
     for (now, image) in [(0, OLD), (1, NEW), (2, NEW)] {
@@ -633,7 +637,7 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             created: Some(fixtures::at(-3600)),
             ..Set::default()
         };
-        let is = |object: Object| fixtures::fact(now, News::Is(object));
+        let is = |object: Object| fixtures::fact(now, Update::Is(object));
         let mut facts = vec![is(Object::Instance(Box::new(instance))), is(Object::Set(Box::new(set)))];
         for number in 0..3 {
             let pod = fixtures::pod(&format!("emqx-core-{number}"), |it| {
@@ -644,7 +648,7 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             });
             facts.push(is(Object::Pod(Box::new(pod))));
         }
-        facts.push(fixtures::fact(now, News::Nodes(fixtures::nodes(&[100, 100, 100]))));
+        facts.push(fixtures::fact(now, Update::Nodes(fixtures::nodes(&[100, 100, 100]))));
         let events = follower.observe(&World::of(facts), fixtures::at(now));
         verdicts.extend(events.into_iter().filter_map(|event| event.verdict));
     }

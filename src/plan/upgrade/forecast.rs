@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::target::{Settled, Way};
-use super::timing::{self, BOOT_SECONDS, GUARD_SECONDS, Holds, Pace, boot};
-use super::revisions::{Member, Sides, sort};
+use super::revisions::{Member, UpgradeRevisions, sort};
+use super::target::{UpgradeTarget, Way};
+use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, NodeContent, boot};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
 use crate::plan::finding::{Decision, Finding, Severity};
@@ -78,12 +78,12 @@ impl UpgradePlan {
 }
 
 /// The plan for one cluster as it is now; `None` when it is not known.
-pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<UpgradePlan> {
-    let sides = Sides::of(world, id)?;
+pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Option<UpgradePlan> {
+    let sides = UpgradeRevisions::of(world, id)?;
     // One that is under way to this very image is no nothing: the checks name it. Where the pods are through it is, although the
     // operator's status does not say so yet.
     let under_way = (sides.two() || sides.instance.upgrading()) && !sides.through();
-    let Sides { instance, groups, old, new, .. } = sides;
+    let UpgradeRevisions { instance, groups, old, new, .. } = sides;
     let mut plan = UpgradePlan {
         instance: id.clone(),
         from: settled.from.clone(),
@@ -105,13 +105,13 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));
-    let pace = Pace { boot: known.unwrap_or(BOOT_SECONDS), ..settled.pace(instance) };
+    let pace = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..settled.pace(instance) };
     let (seconds, total, mut reason) = match (instance.api, settled.way) {
-        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &timing, settled),
-        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &timing),
-        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &timing),
-        (ApiVersion::V3beta1, _) => rolling(&members, &timing, settled),
-        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &timing),
+        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &pace, settled),
+        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &pace),
+        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &pace),
+        (ApiVersion::V3beta1, _) => rolling(&members, &pace, settled),
+        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &pace),
     };
     // Elsewhere the old pods go while the new ones run already.
     if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
@@ -148,14 +148,14 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &Settled) -> Option<Upg
 
 type Times = (Vec<u64>, u64, String);
 
-fn holds(member: &Member<'_>) -> Holds {
+fn holds(member: &Member<'_>) -> NodeContent {
     member.holds.unwrap_or_default()
 }
 
 /// v2beta1, v2: the operator takes one after another.
-fn one_by_one(members: &[Member<'_>], pace: &Pace) -> Times {
-    let seconds: Vec<u64> = members.iter().map(|member| timing.turn(holds(member))).collect();
-    let total = timing.first() + seconds.iter().sum::<u64>();
+fn one_by_one(members: &[Member<'_>], pace: &DrainTiming) -> Times {
+    let seconds: Vec<u64> = members.iter().map(|member| pace.turn(holds(member))).collect();
+    let total = pace.first() + seconds.iter().sum::<u64>();
     let reason = format!(
         "{} emptied one after another, {} of waiting for load balancers each",
         plural(members.len() as u64, "old pod"),
@@ -165,22 +165,22 @@ fn one_by_one(members: &[Member<'_>], pace: &Pace) -> Times {
 }
 
 /// v1beta4, guarded: we empty them, in groups or one by one; then the operator removes one a look.
-fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
-    let sizes = if settled.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
+fn guarded(members: &[Member<'_>], pace: &DrainTiming, settled: &UpgradeTarget) -> Times {
+    let sizes = if settled.one_by_one { vec![1; members.len()] } else { pace.groups(members.len()) };
     let mut seconds = Vec::with_capacity(members.len());
     let mut emptying = 0;
     let mut rest = members;
     for size in &sizes {
         let (group, later) = rest.split_at(*size);
         rest = later;
-        let shared = timing.shared(*size as u64);
+        let shared = pace.shared(*size as u64);
         let drains: Vec<u64> = group.iter().map(|member| shared.drain(holds(member))).collect();
         emptying += drains.iter().copied().max().unwrap_or(0);
-        seconds.extend(drains.iter().map(|drain| drain + timing.removal()));
+        seconds.extend(drains.iter().map(|drain| drain + pace.removal()));
     }
     let removing = timing::removals(members.len() as u64, None);
     let all = plural(members.len() as u64, "old pod");
-    let rate = count(timing.conn_evict_rate.unwrap_or(0));
+    let rate = count(pace.conn_evict_rate.unwrap_or(0));
     let how = match sizes.len() {
         _ if settled.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
         0 | 1 => format!("{all} emptied together at {rate} clients a second in sum"),
@@ -193,9 +193,9 @@ fn guarded(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
 }
 
 /// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
-fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
+fn unguarded(members: &[Member<'_>], pace: &DrainTiming) -> Times {
     let pods = members.len() as u64;
-    let total = timing.delay + timing::removals(pods, Some(timing.delay));
+    let total = pace.delay + timing::removals(pods, Some(pace.delay));
     let clients: u64 =
         cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
     let reason = format!(
@@ -209,21 +209,21 @@ fn unguarded(members: &[Member<'_>], pace: &Pace) -> Times {
 }
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.
-fn restarts(members: &[Member<'_>], pace: &Pace) -> Times {
+fn restarts(members: &[Member<'_>], pace: &DrainTiming) -> Times {
     let seconds = vec![pace.boot; members.len()];
     let reason = format!(
         "{} replaced one after another, each cutting its clients",
         plural(members.len() as u64, "pod")
     );
-    (seconds, timing.boot * members.len() as u64, reason)
+    (seconds, pace.boot * members.len() as u64, reason)
 }
 
 /// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
-fn rolling(members: &[Member<'_>], pace: &Pace, settled: &Settled) -> Times {
+fn rolling(members: &[Member<'_>], pace: &DrainTiming, settled: &UpgradeTarget) -> Times {
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
         let empty = settled.update.disabled || alone || holds(member).sessions == 0;
-        if empty { timing.boot } else { timing.drain(holds(member)) + timing.boot }
+        if empty { pace.boot } else { pace.drain(holds(member)) + pace.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let (replicants, cores): (Vec<_>, Vec<_>) =
@@ -256,7 +256,7 @@ fn nowhere_to_evacuate(members: &[Member<'_>]) -> bool {
 }
 
 /// How many replicants may change at once: what may be missing and what may be too much.
-fn budget(settled: &Settled, replicants: usize) -> usize {
+fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
     let amount = |text: &Option<String>, default: usize, up: bool| {
         let Some(text) = text else { return default };
         match text.strip_suffix('%') {
@@ -290,7 +290,7 @@ pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
 
 /// What an undo half-way comes to, and what going on would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct RollbackComparison {
     /// Seconds until the end if it goes on.
     pub forward: u64,
     /// Seconds until the end if the image is put back, from the moment the third set is up.
@@ -302,19 +302,19 @@ pub struct Turn {
 /// On v2beta1 and v2 an undo half-way makes a third set; the oldest set is emptied first, then the middle one, which stays in
 /// the Service and gains clients until its turn ([OP-21], [OP-22]). `None` where nothing is half-way, or it is not known
 /// to converge (v1beta4: [OP-74]).
-pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
-    let sides = Sides::of(world, id)?;
+pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
+    let sides = UpgradeRevisions::of(world, id)?;
     if !matches!(sides.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || sides.old.is_empty() {
         return None;
     }
-    let pace = Pace::of(sides.instance);
-    let forward: u64 = sides.old.iter().map(|member| timing.turn(holds(member))).sum();
+    let pace = DrainTiming::of(sides.instance);
+    let forward: u64 = sides.old.iter().map(|member| pace.turn(holds(member))).sum();
     // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large. Where there
     // are replicants, the Service leads no client to a core ([OP-14]).
     let replicants = sides.old.iter().chain(&sides.new).any(replicant);
     let serves = |member: &&Member<'_>| replicant(member) == replicants;
     let middle = sides.new.iter().filter(serves).count() as u64;
-    let coming = |of: fn(Holds) -> u64| -> u64 {
+    let coming = |of: fn(NodeContent) -> u64| -> u64 {
         sides.old.iter().map(|member| of(holds(member))).sum::<u64>() / (2 * middle).max(1)
     };
     let (connections, sessions) = (coming(|it| it.connections), coming(|it| it.sessions));
@@ -324,10 +324,13 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<Turn> {
         .map(|member| {
             let now = holds(member);
             if !serves(&member) {
-                return timing.turn(now);
+                return pace.turn(now);
             }
-            timing.turn(Holds { connections: now.connections + connections, sessions: now.sessions + sessions })
+            pace.turn(NodeContent {
+                connections: now.connections + connections,
+                sessions: now.sessions + sessions,
+            })
         })
         .sum();
-    Some(Turn { forward, back: forward + later, sets: 3 })
+    Some(RollbackComparison { forward, back: forward + later, sets: 3 })
 }

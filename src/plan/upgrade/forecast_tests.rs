@@ -1,11 +1,11 @@
 //! Forecasts of clusters with replicants, and of operator 3.x.
 
 use super::super::fixtures;
-use super::target::{Ask, Settled, Wanted};
 use super::forecast::{forecast, turn_back};
+use super::target::{UpgradeRequest, UpgradeTarget, Wanted};
 use crate::model::image::Image;
 use crate::model::{
-    ApiVersion, Fact, Instance, News, Node, NodeName, Object, Owner, Role, Set, SetKind, UpdateSpec, World,
+    ApiVersion, Fact, Instance, Node, NodeName, Object, Owner, Role, Set, SetKind, Update, UpdateSpec, World,
 };
 
 /// The image that the cluster runs.
@@ -39,7 +39,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
         ..UpdateSpec::default()
     };
     change(&mut instance);
-    let mut facts: Vec<Fact> = vec![fixtures::fact(0, News::Is(Object::Instance(Box::new(instance))))];
+    let mut facts: Vec<Fact> = vec![fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))];
     let mut nodes = Vec::new();
     for (age, set) in (0_i64..).zip(sets) {
         let (role, kind) = match set.role {
@@ -49,7 +49,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
         let name = format!("emqx-{role}-{}", set.revision);
         facts.push(fixtures::fact(
             0,
-            News::Is(Object::Set(Box::new(Set {
+            Update::Is(Object::Set(Box::new(Set {
                 kind,
                 namespace: "mq".into(),
                 name: name.clone(),
@@ -83,14 +83,15 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
             });
         }
     }
-    facts.push(fixtures::fact(1, News::Nodes(nodes)));
+    facts.push(fixtures::fact(1, Update::Nodes(nodes)));
     World::of(facts)
 }
 
 fn plan(world: &World, api: ApiVersion) -> super::forecast::UpgradePlan {
     let id = fixtures::id(api);
-    let ask = Ask::new(Wanted::Image(Image::parse(NEXT).expect("an image")));
-    let settled = Settled::of(world.instance(&id).expect("it is there"), &ask).expect("it can be resolved");
+    let ask = UpgradeRequest::new(Wanted::Image(Image::parse(NEXT).expect("an image")));
+    let settled =
+        UpgradeTarget::of(world.instance(&id).expect("it is there"), &ask).expect("it can be resolved");
     forecast(world, &id, &settled).expect("a forecast")
 }
 

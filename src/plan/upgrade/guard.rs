@@ -14,10 +14,10 @@
 
 use jiff::Timestamp;
 
-use super::target::{Settled, hold, one_by_one, undoing};
-use super::timing::Pace;
-use super::revisions::{Member, Sides};
-use super::{verdict, messages};
+use super::revisions::{Member, UpgradeRevisions};
+use super::target::{UpgradeTarget, hold, one_by_one, undoing};
+use super::timing::DrainTiming;
+use super::{messages, verdict};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
@@ -40,7 +40,7 @@ pub enum Act {
         /// Whether the Service may lead clients to it.
         serving: bool,
     },
-    /// Ask EMQX to empty a node.
+    /// UpgradeRequest EMQX to empty a node.
     StartEvacuation {
         /// The node.
         node: NodeName,
@@ -53,7 +53,7 @@ pub enum Act {
         /// Where sessions go: the new nodes.
         migrate_to: Vec<NodeName>,
     },
-    /// Ask EMQX to let a node serve again.
+    /// UpgradeRequest EMQX to let a node serve again.
     StopEvacuation {
         /// The node.
         node: NodeName,
@@ -76,7 +76,7 @@ pub enum Act {
 
 /// What the caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Means {
+pub struct GuardPermissions {
     /// Whether pods' gates may be written.
     pub gates: bool,
     /// So many seconds an answer of EMQX's may be old and prove something: [`FRESH_SECONDS`], and more where a pretend
@@ -89,8 +89,8 @@ fn wait(why: impl Into<String>) -> Vec<Act> {
 }
 
 /// What to do now.
-pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec<Act> {
-    let Some(sides) = Sides::of(world, id) else { return wait(format!("{id} is not known")) };
+pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timestamp) -> Vec<Act> {
+    let Some(sides) = UpgradeRevisions::of(world, id) else { return wait(format!("{id} is not known")) };
     let instance = sides.instance;
     if instance.api != ApiVersion::V1beta4 {
         return vec![Act::Done];
@@ -99,7 +99,7 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
         return wait(format!("{id} is being deleted: nothing is emptied any more"));
     }
     let kept = hold(instance);
-    let pace = Pace::of(instance);
+    let pace = DrainTiming::of(instance);
     let over = sides.answered && sides.old.is_empty() && ready(&sides);
     if over && EndsWith(&sides).proved(world) {
         return match kept {
@@ -138,7 +138,13 @@ pub fn next(world: &World, id: &InstanceId, means: Means, now: Timestamp) -> Vec
 }
 
 /// Takes the pods that go out of the Service, and empties them.
-fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
+fn leave(
+    world: &World,
+    sides: &UpgradeRevisions<'_>,
+    means: GuardPermissions,
+    pace: &DrainTiming,
+    now: Timestamp,
+) -> Vec<Act> {
     if means.gates {
         let shut = gates(sides);
         if !shut.is_empty() {
@@ -170,7 +176,7 @@ fn leave(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Times
 pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
     let closed = deserted(instance);
-    Settled::resumed(instance).map(|_| ()).or(closed.then_some(()))?;
+    UpgradeTarget::resumed(instance).map(|_| ()).or(closed.then_some(()))?;
     Some(format!(
         "not finished: the operator's delay is held by kubectl emqx; kubectl emqx upgrade watch {} finishes the upgrade",
         id.name
@@ -185,7 +191,7 @@ pub fn deserted(instance: &Instance) -> bool {
 
 /// The image was changed by someone else: the pods of the revision that is wanted now serve again, because it was this guard
 /// that took them out of the Service, and nothing else is touched.
-fn abandon(world: &World, sides: &Sides<'_>, pace: &Pace) -> Vec<Act> {
+fn abandon(world: &World, sides: &UpgradeRevisions<'_>, pace: &DrainTiming) -> Vec<Act> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {
         return acts;
@@ -200,7 +206,7 @@ fn abandon(world: &World, sides: &Sides<'_>, pace: &Pace) -> Vec<Act> {
 /// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
 pub fn way_out(instance: &Instance, to: &str) -> String {
     let name = &instance.id.name;
-    if Pace::of(instance).held() {
+    if DrainTiming::of(instance).held() {
         format!(
             "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the rollback, and \
              kubectl emqx upgrade apply {name} --image {to} goes forward"
@@ -215,7 +221,7 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
 
 /// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again
 /// after the new set was up.
-fn reopened(world: &World, sides: &Sides<'_>) -> Vec<Act> {
+fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<Act> {
     if sides.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
         return Vec::new();
     }
@@ -231,7 +237,7 @@ fn reopened(world: &World, sides: &Sides<'_>) -> Vec<Act> {
 }
 
 /// The same where gates may not be written.
-fn closed(sides: &Sides<'_>, gates: &[Act]) -> String {
+fn closed(sides: &UpgradeRevisions<'_>, gates: &[Act]) -> String {
     let pod = gates.iter().find_map(|act| match act {
         Act::SetGate { pod, .. } => Some(pod.as_str()),
         _ => None,
@@ -244,13 +250,13 @@ fn closed(sides: &Sides<'_>, gates: &[Act]) -> String {
     )
 }
 
-fn ready(sides: &Sides<'_>) -> bool {
+fn ready(sides: &UpgradeRevisions<'_>) -> bool {
     let (ready, wanted) = sides.ready();
     wanted > 0 && ready >= wanted
 }
 
 /// The end, by the same proof as the follower's, without what it remembers: no node that EMQX lists is without a pod.
-struct EndsWith<'s, 'a>(&'s Sides<'a>);
+struct EndsWith<'s, 'a>(&'s UpgradeRevisions<'a>);
 
 impl EndsWith<'_, '_> {
     fn proved(&self, world: &World) -> bool {
@@ -271,7 +277,7 @@ fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
 
 /// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
 /// again.
-fn gates(sides: &Sides<'_>) -> Vec<Act> {
+fn gates(sides: &UpgradeRevisions<'_>) -> Vec<Act> {
     sides
         .old
         .iter()
@@ -283,7 +289,7 @@ fn gates(sides: &Sides<'_>) -> Vec<Act> {
 }
 
 /// Whether load balancers had no time to notice.
-fn settling(sides: &Sides<'_>, now: Timestamp) -> Option<String> {
+fn settling(sides: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> {
     let gated = || sides.old.iter().filter(|member| member.pod.gated);
     if gated().any(|member| member.pod.ready) {
         return Some("old pods are leaving the Service".to_owned());
@@ -345,7 +351,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
 }
 
 /// Empties old nodes, group by group; releases the operator when every one of them is proved empty.
-fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act> {
+fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainTiming) -> Vec<Act> {
     // Somebody else's evacuation of a new node keeps clients away from it, and the operator waiting.
     let foreign = evacuations
         .iter()
@@ -385,7 +391,13 @@ fn empty(sides: &Sides<'_>, evacuations: &[Evacuation], pace: &Pace) -> Vec<Act>
     wait("old nodes are being emptied")
 }
 
-fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients: &[NodeName]) -> Vec<Act> {
+fn work(
+    group: &[Node<'_>],
+    all: &[Node<'_>],
+    size: u64,
+    pace: &DrainTiming,
+    recipients: &[NodeName],
+) -> Vec<Act> {
     let (Some(conn), Some(sess)) = (pace.conn_evict_rate, pace.sess_evict_rate) else {
         return wait("spec.blueGreenUpdate has no rates: nothing can be emptied");
     };
@@ -431,7 +443,7 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
                 _ => None,
             })
             .collect();
-        return wait(messages.join("; "));
+        return wait(words.join("; "));
     }
     acts
 }
@@ -439,7 +451,13 @@ fn work(group: &[Node<'_>], all: &[Node<'_>], size: u64, pace: &Pace, recipients
 /// On the way back what was started is stopped, and the second set is emptied into the first. The operator scales the first
 /// up again and leaves the second alone; with two sets and without a delay it would empty the first, which is the older one
 /// ([OP-74]). So it stays held until the second is empty, and is scaled to 0 by us.
-fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timestamp) -> Vec<Act> {
+fn back(
+    world: &World,
+    sides: &UpgradeRevisions<'_>,
+    means: GuardPermissions,
+    pace: &DrainTiming,
+    now: Timestamp,
+) -> Vec<Act> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {
         return acts;
@@ -465,7 +483,7 @@ fn back(world: &World, sides: &Sides<'_>, means: Means, pace: &Pace, now: Timest
 }
 
 /// Stops every evacuation of a pod that stays, and opens its gate.
-fn reopen(world: &World, sides: &Sides<'_>) -> Vec<Act> {
+fn reopen(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<Act> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let mut acts = Vec::new();
     for member in sides.new.iter().filter(|member| member.pod.deleting.is_none()) {

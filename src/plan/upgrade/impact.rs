@@ -1,9 +1,9 @@
 //! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
 
-use super::target::Way;
 use super::forecast::cuts;
-use super::timing::LOOP_SECONDS;
 use super::preflight::{Check, warning};
+use super::target::Way;
+use super::timing::LOOP_SECONDS;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};
 use crate::plan::finding::{Finding, Severity};

@@ -1,9 +1,9 @@
 //! The steps of an upgrade in words, the same for every face of the program.
 
-use super::target::undoing;
-use super::timing::Holds;
+use super::revisions::UpgradeRevisions;
 use super::run::{Known, Run, Step};
-use super::revisions::Sides;
+use super::target::undoing;
+use super::timing::NodeContent;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
@@ -80,7 +80,7 @@ fn seconds(run: &Run) -> String {
 }
 
 /// A step was entered. `None` where there is nothing to say.
-pub fn entered(run: &Run, sides: &Sides<'_>) -> Option<String> {
+pub fn entered(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));
     if undoing(sides.instance) && !sides.old.is_empty() {
@@ -141,7 +141,7 @@ pub fn doing(stage: &Stage) -> String {
     }
 }
 
-fn moved(run: &Run, sides: &Sides<'_>) -> String {
+fn moved(run: &Run, sides: &UpgradeRevisions<'_>) -> String {
     let (ready, _) = run.ready;
     let old = sides.old.len() as u64;
     let up = format!("{} up", plural(ready, "new pod"));
@@ -179,7 +179,7 @@ pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
 }
 
 /// A loaded pod is deleted ([OP-15]).
-pub fn loaded(known: &Known, holds: Holds) -> String {
+pub fn loaded(known: &Known, holds: NodeContent) -> String {
     format!(
         "{} is deleted with {} on it: {} disconnected at once, {} without a client lost",
         known.pod,
@@ -202,7 +202,7 @@ pub fn turned(run: &Run, back: bool) -> String {
 }
 
 /// Another client changed the image before the upgrade was over.
-pub fn superseded(run: &Run, sides: &Sides<'_>) -> String {
+pub fn superseded(run: &Run, sides: &UpgradeRevisions<'_>) -> String {
     let (gone, total) = run.places();
     let to = run.to.as_deref().unwrap_or("the new template");
     let image = sides.instance.image.as_deref().unwrap_or("another image");

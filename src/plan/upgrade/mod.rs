@@ -1,4 +1,4 @@
-//! Upgrades: the forecast, the checks before, the change, the guarded sequence, and following one to its verdict. Pure:
+//! UpgradeTracker: the forecast, the checks before, the change, the guarded sequence, and following one to its verdict. Pure:
 //! everything here is a function of the world, of what was asked, and of the time.
 //!
 //! ```text
@@ -14,14 +14,13 @@
 //!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
 //! ```
 
-pub mod target;
+mod announcements;
 pub mod change;
 #[cfg(test)]
 mod change_tests;
 #[cfg(test)]
 mod checks_tests;
-mod verdict;
-pub mod tracker;
+pub mod field_owners;
 #[cfg(test)]
 mod follow_tests;
 pub mod forecast;
@@ -29,16 +28,17 @@ pub mod forecast;
 mod forecast_tests;
 pub mod guard;
 mod impact;
-mod progress;
-pub mod field_owners;
-pub mod timing;
+pub mod messages;
 pub mod preflight;
-pub mod run;
+mod progress;
 pub mod revisions;
+pub mod run;
 pub mod stall;
-mod announcements;
+pub mod target;
 #[cfg(test)]
 mod tests;
+pub mod timing;
+pub mod tracker;
 pub mod undo;
+mod verdict;
 mod versions;
-pub mod messages;

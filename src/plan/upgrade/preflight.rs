@@ -1,14 +1,14 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
-use super::super::snapshot::Picture;
-use super::target::{Ask, Settled, Way, raised_waits};
-use super::revisions::{Group, Sides};
-use super::{impact, field_owners, versions, messages};
+use super::super::snapshot::Snapshot;
+use super::revisions::{Group, UpgradeRevisions};
+use super::target::{UpgradeRequest, UpgradeTarget, Way, raised_waits};
+use super::{field_owners, impact, messages, versions};
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, Instance, InstanceKind, World};
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::preflight::{cluster, running_name};
 use crate::plan::rebalance::messages::short;
+use crate::plan::rebalance::preflight::{cluster, running_name};
 
 /// From this many pods on, names as text are no longer in the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;
@@ -37,11 +37,11 @@ pub struct Check<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Its picture.
-    pub picture: &'a Picture,
+    pub picture: &'a Snapshot,
     /// What was asked for.
-    pub ask: &'a Ask,
+    pub ask: &'a UpgradeRequest,
     /// What follows from it.
-    pub settled: &'a Settled,
+    pub settled: &'a UpgradeTarget,
     /// Who owns what we mean to write; our own manager is not among them.
     pub owners: &'a [FieldOwner],
     /// `--force-conflicts`.
@@ -165,9 +165,9 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
 /// An upgrade is under way already.
 fn under_way(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
-    let sides = Sides::of(check.world, &instance.id);
-    let two = sides.as_ref().is_some_and(Sides::two);
-    let through = sides.as_ref().is_some_and(Sides::through);
+    let sides = UpgradeRevisions::of(check.world, &instance.id);
+    let two = sides.as_ref().is_some_and(UpgradeRevisions::two);
+    let through = sides.as_ref().is_some_and(UpgradeRevisions::through);
     if through && instance.image.as_deref() == Some(check.settled.to.as_str()) {
         return None;
     }
@@ -207,7 +207,7 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
 fn replicas(check: &Check<'_>) -> Option<Finding> {
     let instance = check.instance;
     let wanted = instance.cores?;
-    let sides = Sides::of(check.world, &instance.id)?;
+    let sides = UpgradeRevisions::of(check.world, &instance.id)?;
     let there: u64 = sides.groups.iter().filter_map(|group| group.wanted).sum();
     (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !sides.two()).then(|| {
         blocked(

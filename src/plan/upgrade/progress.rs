@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::target::one_by_one;
-use super::timing::{self, BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, Pace, boot};
+use super::revisions::{Member, UpgradeRevisions};
 use super::run::{Run, Step, evacuations};
-use super::revisions::{Member, Sides};
+use super::target::one_by_one;
+use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, LOOP_SECONDS, boot};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, NodeName, World};
 
@@ -15,7 +15,7 @@ const NEW_PODS_SECONDS: u64 = 30;
 
 impl Run {
     /// What is left, as a forecast from this moment; and so the percent.
-    pub(super) fn forecast(&mut self, sides: &Sides<'_>, world: &World, now: Timestamp) {
+    pub(super) fn forecast(&mut self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let left = self.left(sides, world, now);
         let before = match (self.started, self.step) {
             (None, Step::NewPods) => {
@@ -44,7 +44,7 @@ impl Run {
     }
 
     /// Seconds of work that were done before this run was first seen, by the pods that are gone already.
-    fn before_us(&self, sides: &Sides<'_>, left: u64) -> u64 {
+    fn before_us(&self, sides: &UpgradeRevisions<'_>, left: u64) -> u64 {
         let standing = sides.old.len() as u64;
         let wanted = sides.instance.cores.unwrap_or(0) + sides.instance.replicants.unwrap_or(0);
         if standing == 0 || self.told.contains("fresh") {
@@ -53,28 +53,28 @@ impl Run {
         left * wanted.saturating_sub(standing) / standing
     }
 
-    fn left(&self, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<u64> {
+    fn left(&self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<u64> {
         if sides.old.is_empty() {
             return (self.step != Step::NewPods).then_some(1);
         }
         // New pods have just started: what they took is what the next ones will take.
         let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
         let known = pods(&sides.new).or_else(|| pods(&sides.old));
-        let pace = Pace { boot: known.unwrap_or(BOOT_SECONDS), ..Pace::of(sides.instance) };
+        let pace = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(sides.instance) };
         let standing: Vec<&Member<'_>> =
             sides.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
         if standing.iter().any(|member| member.holds.is_none()) {
             return None;
         }
         let evacuations = evacuations(world, sides);
-        let drain = |member: &Member<'_>, pace: &Pace| {
+        let drain = |member: &Member<'_>, pace: &DrainTiming| {
             let holds = member.holds.unwrap_or_default();
             let entry = evacuations.iter().find(|it| Some(&it.node) == member.node.as_ref())?;
             let (stage, _, since) = self.known.get(&member.pod.uid)?.stage.as_ref()?;
-            let own = Pace {
-                conn_evict_rate: entry.conn_evict_rate.or(timing.conn_evict_rate),
-                sess_evict_rate: entry.sess_evict_rate.or(timing.sess_evict_rate),
-                ..*timing
+            let own = DrainTiming {
+                conn_evict_rate: entry.conn_evict_rate.or(pace.conn_evict_rate),
+                sess_evict_rate: entry.sess_evict_rate.or(pace.sess_evict_rate),
+                ..*pace
             };
             Some(own.left(stage, seconds_between(*since, now), holds))
         };
@@ -82,27 +82,27 @@ impl Run {
         if self.api == ApiVersion::V1beta4 {
             let guarded = self.holding || self.held || evacuations.iter().any(|it| is_old(sides, &it.node));
             if guarded {
-                return Some(self.guarded_left(sides, &standing, &timing, &drain, now));
+                return Some(self.guarded_left(sides, &standing, &pace, &drain, now));
             }
-            return Some(self.unguarded_left(count, &timing, now));
+            return Some(self.unguarded_left(count, &pace, now));
         }
         let mut seconds = 0;
         let mut begun = false;
         for member in &standing {
             let holds = member.holds.unwrap_or_default();
-            seconds += match drain(member, &timing) {
+            seconds += match drain(member, &pace) {
                 Some(left) => {
                     begun = true;
-                    left + timing.removal()
+                    left + pace.removal()
                 }
-                None => timing.turn(holds),
+                None => pace.turn(holds),
             };
         }
         if sides.old.len() > standing.len() {
             seconds += 1;
         } else if !begun && self.places().0 == 0 {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            seconds += timing.first().saturating_sub(since);
+            seconds += pace.first().saturating_sub(since);
         }
         Some(seconds)
     }
@@ -110,18 +110,18 @@ impl Run {
     /// A guard empties all old nodes together, then the operator removes them one by one.
     fn guarded_left(
         &self,
-        sides: &Sides<'_>,
+        sides: &UpgradeRevisions<'_>,
         standing: &[&Member<'_>],
-        pace: &Pace,
-        drain: &impl Fn(&Member<'_>, &Pace) -> Option<u64>,
+        pace: &DrainTiming,
+        drain: &impl Fn(&Member<'_>, &DrainTiming) -> Option<u64>,
         now: Timestamp,
     ) -> u64 {
         let count = standing.len() as u64;
         let one_by_one = one_by_one(sides.instance);
-        let shared = if one_by_one { *timing } else { timing.shared(count) };
+        let shared = if one_by_one { *pace } else { pace.shared(count) };
         let mut emptying = 0;
         for member in standing {
-            let left = drain(member, timing).unwrap_or_else(|| {
+            let left = drain(member, pace).unwrap_or_else(|| {
                 let since = self.started.map_or(0, |started| seconds_between(started, now));
                 shared.drain(member.holds.unwrap_or_default()) + GUARD_SECONDS.saturating_sub(since)
             });
@@ -139,13 +139,13 @@ impl Run {
     }
 
     /// The operator deletes one pod a look, loaded as they are.
-    fn unguarded_left(&self, count: u64, pace: &Pace, now: Timestamp) -> u64 {
+    fn unguarded_left(&self, count: u64, pace: &DrainTiming, now: Timestamp) -> u64 {
         let Some(removed) = self.removed else {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            return timing.delay.saturating_sub(since) + timing::removals(count, Some(timing.delay));
+            return pace.delay.saturating_sub(since) + timing::removals(count, Some(pace.delay));
         };
         let gone = self.known.values().filter(|known| known.deleting).count() as u64;
-        let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { timing.delay } else { 0 };
+        let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { pace.delay } else { 0 };
         let first = gap(gone).saturating_sub(seconds_between(removed, now));
         if count == 0 { 1 } else { first + (gone + 1..gone + count).map(gap).sum::<u64>() + 1 }
     }
@@ -157,6 +157,6 @@ fn done(work: u64, rest: u64, before: u8) -> u8 {
     before.max(u8::try_from(percent.min(99)).unwrap_or(99))
 }
 
-fn is_old(sides: &Sides<'_>, node: &NodeName) -> bool {
+fn is_old(sides: &UpgradeRevisions<'_>, node: &NodeName) -> bool {
     sides.old.iter().any(|member| member.node.as_ref() == Some(node))
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::snapshot::Pods;
-use super::timing::Holds;
+use super::timing::NodeContent;
 use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.
@@ -43,14 +43,14 @@ pub struct Member<'a> {
     /// Its node, once EMQX or the operator lists it.
     pub node: Option<NodeName>,
     /// What is on it; `None` where that is not told.
-    pub holds: Option<Holds>,
+    pub holds: Option<NodeContent>,
     /// Whether EMQX says that it runs.
     pub running: bool,
 }
 
 /// The sides at one moment.
 #[derive(Clone, Debug)]
-pub struct Sides<'a> {
+pub struct UpgradeRevisions<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Sets in which there is, or is to be, something; oldest first.
@@ -65,7 +65,7 @@ pub struct Sides<'a> {
     pub answered: bool,
 }
 
-impl<'a> Sides<'a> {
+impl<'a> UpgradeRevisions<'a> {
     /// The sides of one cluster.
     pub fn of(world: &'a World, id: &'a InstanceId) -> Option<Self> {
         let instance = world.instance(id)?;
@@ -330,7 +330,7 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
                 node: node.map(|node| node.name.clone()),
                 holds: node.and_then(|node| {
                     let connections = node.connections?;
-                    Some(Holds { connections, sessions: node.sessions.unwrap_or(connections) })
+                    Some(NodeContent { connections, sessions: node.sessions.unwrap_or(connections) })
                 }),
                 running: node.is_some_and(|node| node.running),
             })

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::quiet::{Followed, Quiet};
-use super::target::one_by_one;
-use super::verdict::load_heard;
-use super::timing::Holds;
-use super::revisions::{Member, Sides};
 use super::messages;
+use super::revisions::{Member, UpgradeRevisions};
+use super::target::one_by_one;
+use super::timing::NodeContent;
+use super::verdict::load_heard;
 use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
     Verdict, World,
@@ -56,7 +56,7 @@ pub struct Known {
     /// Its set.
     pub set: String,
     /// What was on it.
-    pub holds: Option<Holds>,
+    pub holds: Option<NodeContent>,
     /// EMQX's stage of its evacuation, and since when.
     pub stage: Option<(Stage, String, Timestamp)>,
     /// Whether its deletion was seen.
@@ -78,7 +78,7 @@ pub struct Start {
 
 /// The furthest that was reached, so that things which flip are no progress.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Best {
+pub(super) struct FurthestProgress {
     pub(super) new: usize,
     pub(super) up: usize,
     pub(super) ready: u64,
@@ -138,7 +138,7 @@ pub struct Run {
     /// When the present target was asked for; `None` for one that was under way when we came.
     pub(super) asked: Option<Timestamp>,
     pub(super) nodes: Vec<EventNode>,
-    pub(super) best: Best,
+    pub(super) best: FurthestProgress,
     pub(super) moved: Timestamp,
     pub(super) step_since: Timestamp,
     pub(super) told: BTreeSet<&'static str>,
@@ -246,7 +246,10 @@ impl Run {
     }
 
     /// Old pods that are being evacuated: those of which EMQX (or the operator's copy) has an entry.
-    pub(super) fn evacuating<'s, 'a>(&self, sides: &'s Sides<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
+    pub(super) fn evacuating<'s, 'a>(
+        &self,
+        sides: &'s UpgradeRevisions<'a>,
+    ) -> Vec<(&'s Member<'a>, &Stage)> {
         let stage = |uid: &str| self.known.get(uid)?.stage.as_ref().map(|(stage, _, _)| stage);
         sides
             .old
@@ -257,7 +260,7 @@ impl Run {
     }
 
     /// The same without those that are empty and wait for the others, where a guard takes one after another.
-    pub(super) fn at_work<'s, 'a>(&self, sides: &'s Sides<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
+    pub(super) fn at_work<'s, 'a>(&self, sides: &'s UpgradeRevisions<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
         let mut busy = self.evacuating(sides);
         let empty = |stage: &Stage| *stage == Stage::Prohibiting;
         if one_by_one(sides.instance) && busy.iter().any(|(_, stage)| !empty(stage)) {
@@ -267,7 +270,7 @@ impl Run {
     }
 
     /// Takes in the counts of EMQX's nodes.
-    pub(super) fn count(&mut self, world: &World, sides: &Sides<'_>, now: Timestamp) -> bool {
+    pub(super) fn count(&mut self, world: &World, sides: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
         let Some(nodes) = &world.nodes else {
             return false;
         };
@@ -292,7 +295,7 @@ impl Run {
     }
 
     /// The nodes of an event: old ones and new ones.
-    pub(super) fn rows(&mut self, sides: &Sides<'_>) {
+    pub(super) fn rows(&mut self, sides: &UpgradeRevisions<'_>) {
         let row = |member: &Member<'_>, old: bool| {
             let known = self.known.get(&member.pod.uid).filter(|_| old);
             let state = known.and_then(|known| known.stage.as_ref()).map(|(_, state, _)| state.clone());
@@ -315,7 +318,7 @@ impl Run {
     }
 
     /// Whether anything went further than ever before.
-    pub(super) fn advance(&mut self, sides: &Sides<'_>, now: Timestamp) {
+    pub(super) fn advance(&mut self, sides: &UpgradeRevisions<'_>, now: Timestamp) {
         let mut best = self.best.clone();
         best.new = best.new.max(sides.new.len());
         best.up = best.up.max(sides.new.iter().filter(|member| member.pod.containers_ready).count());
@@ -341,7 +344,7 @@ impl Run {
 }
 
 /// What is being evacuated: EMQX's word, else the operator's copy of it.
-pub(super) fn evacuations<'w>(world: &'w World, sides: &'w Sides<'_>) -> &'w [Evacuation] {
+pub(super) fn evacuations<'w>(world: &'w World, sides: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
     match world.load.as_ref().filter(|_| load_heard(world)) {
         Some(load) => &load.value.evacuations,
         None => &sides.instance.evacuations,

@@ -3,12 +3,12 @@
 
 use jiff::Timestamp;
 
-use super::target::undoing;
-use super::verdict::{known_until, load_heard};
-use super::timing::{LOOP_SECONDS, Pace};
-use super::run::{Run, Step, evacuations};
-use super::revisions::Sides;
 use super::messages;
+use super::revisions::UpgradeRevisions;
+use super::run::{Run, Step, evacuations};
+use super::target::undoing;
+use super::timing::{DrainTiming, LOOP_SECONDS};
+use super::verdict::{known_until, load_heard};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
 use crate::plan::rebalance::messages::short;
@@ -23,7 +23,7 @@ const PULL_SECONDS: u64 = 300;
 const GRACE_SECONDS: u64 = 30;
 
 /// Why it stalls, if it does.
-pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<String> {
+pub(super) fn find(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<String> {
     // While nothing is heard, nobody knows whether it stands still.
     let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
@@ -37,11 +37,11 @@ pub(super) fn find(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) 
     (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
 }
 
-fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)> {
+fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World) -> Option<(u64, String)> {
     if run.holding && undoing(sides.instance) {
         return None;
     }
-    let pace = Pace::of(sides.instance);
+    let pace = DrainTiming::of(sides.instance);
     let three = |step: u64| (3 * step).max(LEAST_SECONDS);
     match run.step {
         Step::NewPods => {
@@ -90,7 +90,12 @@ fn expected(run: &Run, sides: &Sides<'_>, world: &World) -> Option<(u64, String)
     }
 }
 
-fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<(u64, String)> {
+fn emptying(
+    run: &Run,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    pace: &DrainTiming,
+) -> Option<(u64, String)> {
     if let Some(why) = &run.blind {
         let text = format!("no old pod was removed; {why}, so that what is left on the old pods is unknown");
         return Some((PULL_SECONDS, text));
@@ -153,7 +158,7 @@ fn emptying(run: &Run, sides: &Sides<'_>, world: &World, pace: &Pace) -> Option<
 }
 
 /// What is wrong with a new pod.
-pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
+pub(super) fn trouble(sides: &UpgradeRevisions<'_>) -> Option<String> {
     let pods = || sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready);
     let image = |pod: &Pod| pod.image.clone().unwrap_or_else(|| "its image".to_owned());
     for pod in pods() {
@@ -183,7 +188,7 @@ pub(super) fn trouble(sides: &Sides<'_>) -> Option<String> {
 }
 
 /// Somebody else's evacuation: the operators look at the first of the list only ([OP-64]).
-fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
+fn foreign(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
     if world.load.is_some() && !load_heard(world) {
         return None;
@@ -201,7 +206,7 @@ fn foreign(sides: &Sides<'_>, world: &World) -> Option<String> {
 }
 
 /// The operator does nothing; with its last complaint, if it made one.
-fn silent(run: &Run, sides: &Sides<'_>, world: &World, what: &str) -> String {
+fn silent(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, what: &str) -> String {
     let id = &sides.instance.id;
     let complaint = world
         .events

@@ -1,10 +1,10 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
 use super::change::HOLD_SECONDS;
-use super::timing::Pace;
+use super::timing::DrainTiming;
 use crate::error::Problem;
 use crate::model::image::{self, Image, Version};
-pub use crate::model::upgrade::{Ask, Manner, Wanted, Way};
+pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 use crate::model::{
     ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
 };
@@ -18,7 +18,7 @@ const OPERATOR_RATE: u64 = 1000;
 /// What follows from an ask for one object.
 #[expect(clippy::struct_excessive_bools, reason = "each is asked for, or follows, by itself")]
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct UpgradeTarget {
     /// The image that runs.
     pub from: Option<String>,
     /// The image that is wanted.
@@ -39,9 +39,9 @@ pub struct Settled {
     pub update: UpdateSpec,
 }
 
-impl Settled {
+impl UpgradeTarget {
     /// What follows for this object; a problem where the image cannot be used with it.
-    pub fn of(instance: &Instance, ask: &Ask) -> Result<Self, Problem> {
+    pub fn of(instance: &Instance, ask: &UpgradeRequest) -> Result<Self, Problem> {
         let v1beta4 = instance.api == ApiVersion::V1beta4;
         fits(instance, ask)?;
         let (to, parts) = target(instance, &ask.wanted)?;
@@ -55,7 +55,7 @@ impl Settled {
             ApiVersion::V2beta1 | ApiVersion::V2 => Way::BlueGreen,
             ApiVersion::V1beta4 | ApiVersion::V3beta1 => Way::Rolling,
         };
-        let guarded = v1beta4 && way == Way::BlueGreen && ask.manner != Manner::Unguarded;
+        let guarded = v1beta4 && way == Way::BlueGreen && ask.manner != DrainMethod::Unguarded;
         let now = &instance.update;
         let rate = if v1beta4 { EMQX_RATE } else { OPERATOR_RATE };
         let takeover = if v1beta4 { 60 } else { 10 };
@@ -89,7 +89,7 @@ impl Settled {
             version_only: matches!(ask.wanted, Wanted::Version(_)),
             way,
             guarded,
-            one_by_one: guarded && ask.manner == Manner::OneByOne,
+            one_by_one: guarded && ask.manner == DrainMethod::OneByOne,
             undo: false,
             update,
         })
@@ -121,10 +121,10 @@ impl Settled {
     }
 
     /// The pace at which the operator, or a guard, will empty pods.
-    pub fn pace(&self, instance: &Instance) -> Pace {
+    pub fn pace(&self, instance: &Instance) -> DrainTiming {
         let mut changed = instance.clone();
         changed.update = self.update.clone();
-        Pace::of(&changed)
+        DrainTiming::of(&changed)
     }
 
     /// EMQX's version that is wanted, where the tag tells one.
@@ -153,7 +153,7 @@ fn zero_waits(api: ApiVersion, update: &mut UpdateSpec) -> Vec<(&'static str, &m
 
 /// What is reported where 1 is written into `spec.updateStrategy` because operator 2.3 would drop the 0 that was requested, or
 /// that the object has now. [OP-26]
-pub fn raised_waits(instance: &Instance, ask: &Ask) -> Option<String> {
+pub fn raised_waits(instance: &Instance, ask: &UpgradeRequest) -> Option<String> {
     let mut update = UpdateSpec {
         wait_takeover: ask.wait_takeover.or(instance.update.wait_takeover),
         wait_health_check: ask.wait_health_check.or(instance.update.wait_health_check),
@@ -196,16 +196,16 @@ pub fn own_delay(instance: &Instance) -> Option<u64> {
 }
 
 /// A flag that would do nothing is refused: whoever typed it counts on it.
-fn fits(instance: &Instance, ask: &Ask) -> Result<(), Problem> {
+fn fits(instance: &Instance, ask: &UpgradeRequest) -> Result<(), Problem> {
     let refuse = |flag: &str, why: String| {
         Err(Problem::usage(format!("{flag} does not fit to {}", instance.id), why).hint("leave it out"))
     };
     let api = instance.api;
     let in_place = api == ApiVersion::V3beta1 || ask.way == Some(Way::Rolling);
     let manner = match ask.manner {
-        Manner::Together => None,
-        Manner::OneByOne => Some("--one-by-one"),
-        Manner::Unguarded => Some("--unguarded"),
+        DrainMethod::Together => None,
+        DrainMethod::OneByOne => Some("--one-by-one"),
+        DrainMethod::Unguarded => Some("--unguarded"),
     };
     if let Some(flag) = manner.filter(|_| api != ApiVersion::V1beta4) {
         return refuse(

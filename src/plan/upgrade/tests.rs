@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use super::super::fixtures;
 use super::change::HOLD_SECONDS;
-use super::tracker::Upgrades;
-use super::guard::{self, Act, FRESH_SECONDS, Means};
+use super::guard::{self, Act, FRESH_SECONDS, GuardPermissions};
+use super::tracker::UpgradeTracker;
 use crate::model::{
     ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,
-    Load, News, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, UpdateSpec, Verdict, World,
+    Load, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update, UpdateSpec, Verdict, World,
 };
 
 const OLD: &str = "emqx-old";
@@ -117,7 +117,7 @@ impl Pretend {
             started: Some(fixtures::at(started)),
         });
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| fixtures::fact(self.now, News::Is(object));
+        let is = |object: Object| fixtures::fact(self.now, Update::Is(object));
         facts.push(is(Object::Instance(Box::new(instance))));
         let wanted = if self.given_up { 0 } else { self.size };
         for (name, image, wanted, created) in
@@ -186,8 +186,8 @@ impl Pretend {
         if self.rebalance.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
             load.rebalances = fixtures::load("evicting_conns").rebalances;
         }
-        facts.push(fixtures::fact(self.now, News::Nodes(nodes)));
-        facts.push(fixtures::fact(self.now, News::Load(load)));
+        facts.push(fixtures::fact(self.now, Update::Nodes(nodes)));
+        facts.push(fixtures::fact(self.now, Update::Load(load)));
         World::of(facts)
     }
 
@@ -323,14 +323,23 @@ impl Pretend {
 }
 
 /// Lets it run; the guard is awake where `awake` says so. Gives what the follower told.
-fn run(pretend: &mut Pretend, means: Means, seconds: i64, awake: impl Fn(i64) -> bool) -> Vec<Event> {
-    let mut follower = Upgrades::new(None);
+fn run(
+    pretend: &mut Pretend,
+    means: GuardPermissions,
+    seconds: i64,
+    awake: impl Fn(i64) -> bool,
+) -> Vec<Event> {
+    let mut follower = UpgradeTracker::new(None);
     let mut events = follower.observe(&pretend.world(), fixtures::at(pretend.now));
     for _ in 0..seconds {
         pretend.second();
         if awake(pretend.now) {
-            let acts =
-                guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), means, fixtures::at(pretend.now));
+            let acts = guard::next(
+                &pretend.world(),
+                &fixtures::id(ApiVersion::V1beta4),
+                means,
+                fixtures::at(pretend.now),
+            );
             pretend.act(acts);
         }
         events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
@@ -338,7 +347,7 @@ fn run(pretend: &mut Pretend, means: Means, seconds: i64, awake: impl Fn(i64) ->
     events
 }
 
-const MEANS: Means = Means { gates: true, fresh_seconds: FRESH_SECONDS };
+const MEANS: GuardPermissions = GuardPermissions { gates: true, fresh_seconds: FRESH_SECONDS };
 
 fn verdicts(events: &[Event]) -> Vec<Verdict> {
     events.iter().filter_map(|event| event.verdict).collect()
@@ -352,7 +361,8 @@ fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
     assert_eq!((pretend.peak_rate, pretend.delay, &pretend.hold), (200, 5, &None));
     assert_eq!(verdicts(&events), [Verdict::Upgraded], "{:?}", events.last());
     assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
-    let last = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
+    let last =
+        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
     assert_eq!(last, [Act::Done]);
 }
 
@@ -361,7 +371,8 @@ fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgr
     let mut pretend = Pretend::new(4, 800, 60, 200);
     pretend.rebalance = Some((10, 120));
     let before = run(&mut pretend, MEANS, 60, |_| true);
-    let acts = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
+    let acts =
+        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
     let [Act::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
     let coordinator = fixtures::core(0);
     assert!(
@@ -410,7 +421,7 @@ fn one_by_one_goes_at_the_whole_rate_each() {
 fn without_the_right_to_gates_some_are_cut_again_but_nothing_is_lost() {
     let mut pretend = Pretend::new(3, 90, 7, 30);
     pretend.manner(HoldManner::OneByOne);
-    run(&mut pretend, Means { gates: false, fresh_seconds: FRESH_SECONDS }, 400, |_| true);
+    run(&mut pretend, GuardPermissions { gates: false, fresh_seconds: FRESH_SECONDS }, 400, |_| true);
     assert!(pretend.cut > 270, "{}", pretend.cut);
     assert_eq!((pretend.at_once, pretend.offline_lost, pretend.delay), (0, 0, 5));
 }
@@ -451,12 +462,17 @@ fn new_pods_that_never_come_up_are_a_stall() {
 #[test]
 fn clients_that_never_come_back_are_missing() {
     let mut pretend = Pretend::new(2, 100, 0, 50);
-    let mut follower = Upgrades::new(None);
+    let mut follower = UpgradeTracker::new(None);
     let mut events = follower.observe(&pretend.world(), fixtures::at(0));
     for _ in 0..250 {
         pretend.second();
         pretend.flying = 0;
-        let acts = guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
+        let acts = guard::next(
+            &pretend.world(),
+            &fixtures::id(ApiVersion::V1beta4),
+            MEANS,
+            fixtures::at(pretend.now),
+        );
         pretend.act(acts);
         events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
     }
@@ -495,6 +511,7 @@ fn old_answers_of_emqx_prove_nothing() {
     let mut pretend = Pretend::new(2, 9000, 0, 50);
     run(&mut pretend, MEANS, 30, |_| true);
     let world = pretend.world();
-    let later = guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now + 60));
+    let later =
+        guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now + 60));
     assert_eq!(later, [Act::Wait("EMQX does not report what it moves".to_owned())]);
 }

@@ -20,7 +20,7 @@ const EMQX_WAIT_SECONDS: u64 = 60;
 
 /// How a pod's emptying is paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct DrainTiming {
     /// The API version.
     pub api: ApiVersion,
     /// Seconds between the new pods being up and the first evacuation.
@@ -58,14 +58,14 @@ pub fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
 
 /// What a node holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holds {
+pub struct NodeContent {
     /// Live clients.
     pub connections: u64,
     /// Sessions, live or not.
     pub sessions: u64,
 }
 
-impl Holds {
+impl NodeContent {
     /// Sessions without a client.
     pub fn offline(self) -> u64 {
         self.sessions.saturating_sub(self.connections)
@@ -86,7 +86,7 @@ fn rounds(count: u64, rate: Option<u64>) -> u64 {
     }
 }
 
-impl Pace {
+impl DrainTiming {
     /// What follows from an instance's settings.
     pub fn of(instance: &Instance) -> Self {
         let update = &instance.update;
@@ -155,12 +155,12 @@ impl Pace {
     }
 
     /// Seconds to empty a node: the whole way of an evacuation.
-    pub fn drain(&self, holds: Holds) -> u64 {
+    pub fn drain(&self, holds: NodeContent) -> u64 {
         self.left(&Stage::WaitHealthCheck, 0, holds)
     }
 
     /// Seconds that are left of an evacuation in this stage, of which `spent` seconds have passed.
-    pub fn left(&self, stage: &Stage, spent: u64, holds: Holds) -> u64 {
+    pub fn left(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
         let order = stage.order().unwrap_or(0);
         let wait = |length: u64, at: u8| match order.cmp(&at) {
             std::cmp::Ordering::Less => length,
@@ -193,7 +193,7 @@ impl Pace {
     }
 
     /// Seconds for one old pod from its turn to the next one's.
-    pub fn turn(&self, holds: Holds) -> u64 {
+    pub fn turn(&self, holds: NodeContent) -> u64 {
         if holds.sessions == 0 && holds.connections == 0 {
             self.idle()
         } else {
@@ -226,13 +226,13 @@ mod tests {
     use super::*;
     use crate::model::UpdateSpec;
 
-    fn pace(api: ApiVersion, update: UpdateSpec) -> Pace {
+    fn pace(api: ApiVersion, update: UpdateSpec) -> DrainTiming {
         let mut instance = fixtures::instance(api);
         instance.update = update;
-        Pace::of(&instance)
+        DrainTiming::of(&instance)
     }
 
-    const FULL: Holds = Holds { connections: 800, sessions: 860 };
+    const FULL: NodeContent = NodeContent { connections: 800, sessions: 860 };
 
     #[test]
     fn what_is_not_written_has_its_own_default_in_every_version() {
@@ -262,7 +262,7 @@ mod tests {
         };
         assert_eq!(pace(ApiVersion::V2beta1, update(None)).turn(FULL), 72, "71 to 72 s were seen");
         assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(FULL), 26, "24 to 28 s were seen");
-        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(Holds::default()), 1);
+        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(NodeContent::default()), 1);
         assert_eq!(pace(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
         assert_eq!(removals(4, None), 61);
         assert_eq!(removals(4, Some(5)), 71);
@@ -289,14 +289,16 @@ mod tests {
         assert_eq!(boots(&[Some(22), Some(52), Some(25), None]), Some(15), "the median");
         // Started anew a day later, at once, not yet.
         assert_eq!(boots(&[Some(90_000), Some(10), None]), None);
-        let slow = Pace { boot: 45, ..pace(ApiVersion::V3beta1, UpdateSpec::default()) };
-        assert_eq!(slow.turn(Holds::default()), 45);
+        let slow = DrainTiming { boot: 45, ..pace(ApiVersion::V3beta1, UpdateSpec::default()) };
+        assert_eq!(slow.turn(NodeContent::default()), 45);
     }
 
     #[test]
     fn a_small_rate_is_shared_in_groups() {
-        let of =
-            |rate| Pace { conn_evict_rate: Some(rate), ..pace(ApiVersion::V1beta4, UpdateSpec::default()) };
+        let of = |rate| DrainTiming {
+            conn_evict_rate: Some(rate),
+            ..pace(ApiVersion::V1beta4, UpdateSpec::default())
+        };
         assert_eq!(of(200).groups(4), [4]);
         assert_eq!(of(3).groups(7), [3, 3, 1]);
         assert_eq!(of(1).groups(3), [1, 1, 1]);
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_left_shrinks_with_the_stage() {
-        let pace = Pace {
+        let pace = DrainTiming {
             api: ApiVersion::V2beta1,
             delay: 5,
             wait_health_check: 60,
@@ -316,8 +318,11 @@ mod tests {
             boot: BOOT_SECONDS,
         };
         assert_eq!(pace.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
-        assert_eq!(pace.left(&Stage::EvictingConns, 9, Holds { connections: 200, sessions: 260 }), 1 + 5 + 1);
-        assert_eq!(pace.left(&Stage::WaitTakeover, 3, Holds { connections: 0, sessions: 60 }), 2 + 1);
-        assert_eq!(pace.left(&Stage::Prohibiting, 3, Holds::default()), 0);
+        assert_eq!(
+            pace.left(&Stage::EvictingConns, 9, NodeContent { connections: 200, sessions: 260 }),
+            1 + 5 + 1
+        );
+        assert_eq!(pace.left(&Stage::WaitTakeover, 3, NodeContent { connections: 0, sessions: 60 }), 2 + 1);
+        assert_eq!(pace.left(&Stage::Prohibiting, 3, NodeContent::default()), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Following: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
+//! FollowRequest: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
 //! verdict.
 //!
 //! ```text
@@ -17,20 +17,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::evacuation::tracker::Evacuations;
-use super::change::UpgradeRecord;
-use super::run::{Best, Known, Run, Start, Step, evacuations};
-use super::revisions::{self, Sides};
+use super::super::evacuation::tracker::EvacuationTracker;
 use super::announcements::tell;
-use super::{verdict, stall, messages};
+use super::change::UpgradeRecord;
+use super::revisions::{self, UpgradeRevisions};
+use super::run::{FurthestProgress, Known, Run, Start, Step, evacuations};
+use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
 
-use super::super::retention::forget;
 use super::super::quiet::{self, Quiet};
-use super::timing::Pace;
-use crate::plan::rebalance::progress::Counts;
+use super::super::retention::forget;
+use super::timing::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
+use crate::plan::rebalance::progress::Counts;
 
 /// Seconds after a change in which the object may still say that all is well ([OP-42]: 0.2 s, and v1beta4 15 s).
 const STALE_WORD_SECONDS: u64 = 20;
@@ -52,11 +52,11 @@ const CALM_SECONDS: u64 = 60;
 
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
-pub struct Upgrades {
+pub struct UpgradeTracker {
     /// The runs that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Run>,
-    /// Evacuations that belong to no upgrade.
-    pub evacuations: Evacuations,
+    /// EvacuationTracker that belong to no upgrade.
+    pub evacuations: EvacuationTracker,
     /// One cluster only; `None` for all that is in the world.
     focus: Option<InstanceId>,
     images: BTreeMap<InstanceId, Option<String>>,
@@ -67,7 +67,7 @@ pub struct Upgrades {
     known: Option<Timestamp>,
 }
 
-impl Upgrades {
+impl UpgradeTracker {
     /// Follows the upgrades of one cluster, or of all in a recording.
     pub fn new(focus: Option<InstanceId>) -> Self {
         Self { focus, ..Self::default() }
@@ -119,22 +119,22 @@ impl Upgrades {
             if !open && self.images.get(id) == known && quiet {
                 continue;
             }
-            let Some(mut sides) = Sides::of(world, id) else { continue };
+            let Some(mut sides) = UpgradeRevisions::of(world, id) else { continue };
             if verdict::blind(world, now) {
-                revisions.forget_counts();
+                sides.forget_counts();
             }
-            let image = revisions.instance.image.clone();
+            let image = sides.instance.image.clone();
             let before = self.images.insert(id.clone(), image.clone());
             let changed = before.as_ref().is_some_and(|before| before.is_some() && *before != image);
             let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
             let place = match open {
                 Some(place) => place,
                 None if changed
-                    || ((revisions.two() || revisions.requested() || awaited(&revisions, now))
-                        && !self.judged(id, &revisions)) =>
+                    || ((sides.two() || sides.requested() || awaited(&sides, now))
+                        && !self.judged(id, &sides)) =>
                 {
                     let before = before.filter(|_| changed).flatten();
-                    let run = begin(&revisions, world, before, changed || (calm && !quiet), now);
+                    let run = begin(&sides, world, before, changed || (calm && !quiet), now);
                     self.calm.remove(id);
                     events.push(run.event(now, EventType::Created, messages::created(&run)));
                     self.runs.push(run);
@@ -143,13 +143,13 @@ impl Upgrades {
                 None => {
                     let last = self.runs.iter_mut().rfind(|run| &run.id == id);
                     if let Some(run) = last.filter(|run| stalled(run)) {
-                        resume(run, &revisions, world, counted, now, &mut events);
+                        resume(run, &sides, world, counted, now, &mut events);
                     }
                     continue;
                 }
             };
             if let Some(run) = self.runs.get_mut(place) {
-                absorb(run, &revisions, world, counted, now, &mut events);
+                absorb(run, &sides, world, counted, now, &mut events);
             }
         }
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -174,8 +174,8 @@ impl Upgrades {
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            let sides = Sides::of(world, &run.id);
-            if run.ended.is_none() && revisions.is_some_and(|sides| verdict::reported_over(run, &revisions)) {
+            let sides = UpgradeRevisions::of(world, &run.id);
+            if run.ended.is_none() && sides.is_some_and(|sides| verdict::reported_over(run, &sides)) {
                 // The pod that was asked went away with the old set, and the source ended before another one was.
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
@@ -195,30 +195,36 @@ impl Upgrades {
     }
 
     /// Whether what is seen was judged already: a stalled upgrade does not begin anew.
-    fn judged(&self, id: &InstanceId, sides: &Sides<'_>) -> bool {
+    fn judged(&self, id: &InstanceId, sides: &UpgradeRevisions<'_>) -> bool {
         let last = self.runs.iter().rfind(|run| &run.id == id);
         last.is_some_and(|run| {
-            run.to == revisions.instance.image
-                && revisions.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
+            run.to == sides.instance.image
+                && sides.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
         })
     }
 }
 
 /// Whether the operator has not answered what was written down lately: nothing but the record tells of it then.
-fn awaited(sides: &Sides<'_>, now: Timestamp) -> bool {
-    let record = UpgradeRecord::read(revisions.instance);
-    !revisions.answered
-        && !revisions.old.is_empty()
+fn awaited(sides: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
+    let record = UpgradeRecord::read(sides.instance);
+    !sides.answered
+        && !sides.old.is_empty()
         && record.is_some_and(|record| {
-            Some(&record.to) == revisions.instance.image.as_ref()
+            Some(&record.to) == sides.instance.image.as_ref()
                 && seconds_between(record.time, now) <= ANSWER_SECONDS
         })
 }
 
 /// An upgrade that is seen for the first time; `fresh` when its beginning was seen.
-fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, now: Timestamp) -> Run {
-    let instance = revisions.instance;
-    let images = revisions.old_images();
+fn begin(
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    from: Option<String>,
+    fresh: bool,
+    now: Timestamp,
+) -> Run {
+    let instance = sides.instance;
+    let images = sides.old_images();
     let oldest = images.first().map(|image| (*image).to_owned());
     let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another between them: somebody went back before we came.
@@ -226,7 +232,7 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
     // Or it was written down so: where there is no third set, the sets do not tell.
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
-    let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
+    let began = if fresh { now } else { birth(sides).filter(|birth| *birth <= now).unwrap_or(now) };
     let mut told = BTreeSet::new();
     if fresh {
         told.insert("fresh");
@@ -263,9 +269,9 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
         turned,
         ended: None,
         verdict: None,
-        asked: (fresh || revisions.requested()).then_some(now),
+        asked: (fresh || sides.requested()).then_some(now),
         nodes: Vec::new(),
-        best: Best::default(),
+        best: FurthestProgress::default(),
         moved: now,
         step_since: now,
         told,
@@ -281,50 +287,50 @@ fn begin(sides: &Sides<'_>, world: &World, from: Option<String>, fresh: bool, no
 }
 
 /// When the newest of the new sets was created.
-fn birth(sides: &Sides<'_>) -> Option<Timestamp> {
-    let new = |name: &String| revisions.new_sets.contains(name);
-    revisions.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
+fn birth(sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+    let new = |name: &String| sides.new_sets.contains(name);
+    sides.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
 }
 
 fn absorb(
     run: &mut Run,
-    sides: &Sides<'_>,
+    sides: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    match turn(run, revisions, now, events) {
+    match turn(run, sides, now, events) {
         Turn::On => {}
         Turn::Unsure => return,
         Turn::Superseded(reason) => return settle(run, (Verdict::Superseded, reason), now, events),
     }
     run.blind = verdict::blind(world, now).then(|| verdict::unheard(world));
-    run.trouble = stall::trouble(revisions);
-    know(run, revisions, world, now, events);
-    run.ready = revisions.ready();
-    let holding = Pace::of(revisions.instance).held();
+    run.trouble = stall::trouble(sides);
+    know(run, sides, world, now, events);
+    run.ready = sides.ready();
+    let holding = DrainTiming::of(sides.instance).held();
     if holding != run.holding {
         // Only now is there something to wait for.
         run.moved = now;
     }
     run.holding = holding;
     run.held |= run.holding;
-    let changed = run.count(world, revisions, now);
+    let changed = run.count(world, sides, now);
     if run.started.is_none() {
-        run.started = if run.rolling { revisions.answered.then_some(now) } else { took_over(run, revisions) };
+        run.started = if run.rolling { sides.answered.then_some(now) } else { took_over(run, sides) };
     }
-    contradict(run, revisions, now);
-    step(run, revisions, now);
-    run.advance(revisions, now);
-    run.forecast(revisions, world, now);
-    run.rows(revisions);
-    tell(run, revisions, now, events);
+    contradict(run, sides, now);
+    step(run, sides, now);
+    run.advance(sides, now);
+    run.forecast(sides, world, now);
+    run.rows(sides);
+    tell(run, sides, now, events);
     if counted && changed {
         let message = messages::progress(run);
         events.push(run.event(now, EventType::Progress, message));
     }
-    if let Some(verdict) = judge(run, revisions, world, now) {
+    if let Some(verdict) = judge(run, sides, world, now) {
         settle(run, verdict, now, events);
     }
 }
@@ -333,10 +339,10 @@ fn stalled(run: &Run) -> bool {
     run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
 }
 
-/// Looks at one that was judged to stand still: it may move again.
+/// Tracker at one that was judged to stand still: it may move again.
 fn resume(
     run: &mut Run,
-    sides: &Sides<'_>,
+    sides: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
     now: Timestamp,
@@ -344,7 +350,7 @@ fn resume(
 ) {
     let (verdict, moved) = (run.verdict.take(), run.moved);
     let mut steps = Vec::new();
-    absorb(run, revisions, world, counted, now, &mut steps);
+    absorb(run, sides, world, counted, now, &mut steps);
     if run.moved > moved || !stalled(run) {
         events.push(run.event(now, EventType::Notice, RESUMED.to_owned()));
         events.extend(steps);
@@ -366,15 +372,15 @@ enum Turn {
 
 /// The image was changed again. The undo of ours continues this run, and so does a change back where the operator itself
 /// drains the newer set; any other change ends it.
-fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
-    let image = &revisions.instance.image;
+fn turn(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
+    let image = &sides.instance.image;
     if *image == run.to || image.is_none() {
         run.changed = None;
-        finish_back(run, revisions);
+        finish_back(run, sides);
         return Turn::On;
     }
     let back = *image == run.from;
-    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == image.as_ref());
+    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == image.as_ref());
     let undo = record.is_some_and(|record| record.is_undo());
     let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
     if !undo && (!back || guarded) {
@@ -382,7 +388,7 @@ fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event
         if back && seconds_between(since, now) < STORED_SECONDS {
             return Turn::Unsure;
         }
-        return Turn::Superseded(messages::superseded(run, revisions));
+        return Turn::Superseded(messages::superseded(run, sides));
     }
     run.changed = None;
     run.to.clone_from(image);
@@ -398,11 +404,11 @@ fn turn(run: &mut Run, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event
 
 /// Another client had changed the image back before anybody looked, and now an undo of ours is stored to finish that: the
 /// image does not change any more.
-fn finish_back(run: &mut Run, sides: &Sides<'_>) {
+fn finish_back(run: &mut Run, sides: &UpgradeRevisions<'_>) {
     if run.turned || run.told.contains("fresh") {
         return;
     }
-    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());
+    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == run.to.as_ref());
     let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
     run.turned = true;
     run.from = record.from;
@@ -411,10 +417,10 @@ fn finish_back(run: &mut Run, sides: &Sides<'_>) {
 }
 
 /// What is known of old pods.
-fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-    let evacuations = evacuations(world, revisions);
+fn know(run: &mut Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    let evacuations = evacuations(world, sides);
     let mut going: Vec<String> = Vec::new();
-    for member in &revisions.old {
+    for member in &sides.old {
         let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| Known {
             pod: member.pod.name.as_str().to_owned(),
             node: None,
@@ -442,9 +448,9 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
             (None, _) => known.stage = None,
         }
     }
-    restarted(run, revisions);
+    restarted(run, sides);
     let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
-    let new: BTreeSet<&str> = revisions.new.iter().map(|member| member.pod.uid.as_str()).collect();
+    let new: BTreeSet<&str> = sides.new.iter().map(|member| member.pod.uid.as_str()).collect();
     // Pods that are wanted again are not old.
     run.known.retain(|uid, _| !new.contains(uid.as_str()));
     for (uid, known) in &mut run.known {
@@ -458,12 +464,12 @@ fn know(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp, events:
     }
     for uid in going {
         run.removed = Some(now);
-        loaded(run, &uid, revisions, now, events);
+        loaded(run, &uid, sides, now, events);
     }
 }
 
 /// Old pods that were deleted, or vanished, and that their sets make again: they are not removed, and the operator did nothing.
-fn restarted(run: &mut Run, sides: &Sides<'_>) {
+fn restarted(run: &mut Run, sides: &UpgradeRevisions<'_>) {
     if run.rolling {
         return;
     }
@@ -471,25 +477,25 @@ fn restarted(run: &mut Run, sides: &Sides<'_>) {
     // One that was made again has another uid, and takes the place of the first.
     run.known.retain(|uid, known| {
         !known.again
-            || !revisions.old.iter().filter(stays).any(|member| {
+            || !sides.old.iter().filter(stays).any(|member| {
                 member.pod.name.as_str() == known.pod && member.set == known.set && member.pod.uid != *uid
             })
     });
     for (uid, known) in run.known.iter_mut().filter(|(_, known)| known.gone.is_none()) {
-        let there = revisions.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
-        let others = revisions.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
-        let wanted = revisions.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
+        let there = sides.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
+        let others = sides.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
+        let wanted = sides.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
         known.again = !there && wanted.is_some_and(|wanted| wanted > others);
     }
 }
 
 /// A pod whose deletion was just seen: was anything on it?
-fn loaded(run: &mut Run, uid: &str, sides: &Sides<'_>, now: Timestamp, events: &mut Vec<Event>) {
+fn loaded(run: &mut Run, uid: &str, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) {
     let Some(known) = run.known.get(uid) else { return };
     let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
     // EMQX is asked once a second, and a node may have been emptied since; the operator's copy may be newer.
     let empty = |stage: &Stage| *stage == Stage::Prohibiting;
-    let copied = revisions.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
+    let copied = sides.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
     if known.stage.as_ref().is_some_and(|(stage, _, _)| empty(stage))
         || copied.is_some_and(|copy| empty(&copy.stage))
     {
@@ -501,19 +507,19 @@ fn loaded(run: &mut Run, uid: &str, sides: &Sides<'_>, now: Timestamp, events: &
 }
 
 /// When the new pods took over, if that was after the present target was asked for.
-fn took_over(run: &Run, sides: &Sides<'_>) -> Option<Timestamp> {
-    let at = revisions.took_over()?;
+fn took_over(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+    let at = sides.took_over()?;
     // Times in objects are whole seconds.
     run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
 }
 
 /// The object says that all is well, and old pods are left.
-fn contradict(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
-    let instance = revisions.instance;
+fn contradict(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
+    let instance = sides.instance;
     let quiet = matches!(instance.api, ApiVersion::V2beta1 | ApiVersion::V2)
         && instance.ready()
         && !instance.upgrading()
-        && !revisions.old.is_empty()
+        && !sides.old.is_empty()
         && run.asked.is_none_or(|asked| seconds_between(asked, now) > STALE_WORD_SECONDS);
     if !quiet {
         run.contradicted = None;
@@ -522,18 +528,18 @@ fn contradict(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
     }
 }
 
-fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
+fn step(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
     let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
-    let removing = revisions.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
+    let removing = sides.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
     // Where pods are replaced in place, the first old pod is emptied before there is any new one.
     let begun = run.started.is_some() || run.turned || run.rolling || run.step > Step::NewPods;
-    let evacuating = begun && !run.evacuating(revisions).is_empty();
+    let evacuating = begun && !run.evacuating(sides).is_empty();
     let gone = run.places().0;
     let next = if removing {
         Step::Removing
     } else if evacuating {
         Step::Emptying
-    } else if revisions.answered && revisions.old.is_empty() {
+    } else if sides.answered && sides.old.is_empty() {
         Step::Settling
     } else if run.started.is_none() && (gone == 0 || run.turned) {
         Step::NewPods
@@ -549,15 +555,20 @@ fn step(run: &mut Run, sides: &Sides<'_>, now: Timestamp) {
 }
 
 /// The verdict, if there is one by now.
-fn judge(run: &mut Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
-    if verdict::over(run, revisions, world, now) {
+fn judge(
+    run: &mut Run,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+) -> Option<(Verdict, String)> {
+    if verdict::over(run, sides, world, now) {
         run.ended.get_or_insert(now);
     } else {
         run.ended = None;
     }
     match run.ended {
         Some(_) => verdict::word(run, world, now),
-        None => stall::find(run, revisions, world, now).map(|reason| (Verdict::Stalled, reason)),
+        None => stall::find(run, sides, world, now).map(|reason| (Verdict::Stalled, reason)),
     }
 }
 

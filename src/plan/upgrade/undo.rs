@@ -1,12 +1,12 @@
 //! The way back: to which image, and what it comes to in each API version. Never a guess: where it is not known to come to
 //! an end, it is refused.
 
-use super::target::{Settled, undoing};
 use super::change::UpgradeRecord;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
-use super::timing::Holds;
-use super::revisions::{Member, Sides};
+use super::revisions::{Member, UpgradeRevisions};
+use super::target::{UpgradeTarget, undoing};
+use super::timing::NodeContent;
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
 use crate::plan::finding::{Decision, Finding, Severity};
@@ -46,7 +46,7 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
         world.sets_of(id).filter_map(|set| Some((set.created, set.image.clone().filter(other)?))).collect();
     sets.sort();
     let pods = || {
-        let sides = Sides::of(world, id)?;
+        let sides = UpgradeRevisions::of(world, id)?;
         sides.old_images().into_iter().map(str::to_owned).rfind(other)
     };
     let written = || UpgradeRecord::read(instance)?.from.filter(other);
@@ -55,9 +55,9 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
 
 /// What it comes to now.
 pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
-    let sides = Sides::of(world, id)?;
+    let sides = UpgradeRevisions::of(world, id)?;
     let instance = sides.instance;
-    let held = Settled::resumed(instance).is_some();
+    let held = UpgradeTarget::resumed(instance).is_some();
     let half_way = sides.two() || instance.upgrading() || held || (!sides.answered && !sides.old.is_empty());
     if !half_way {
         return Some(Undo::Upgrade);
@@ -78,7 +78,7 @@ pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
 }
 
 /// What of the first set is emptied or gone.
-fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
+fn touched(world: &World, sides: &UpgradeRevisions<'_>) -> Option<String> {
     let wanted = sides.instance.cores.unwrap_or(0);
     let here = sides.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
     if here < wanted {
@@ -91,7 +91,7 @@ fn touched(world: &World, sides: &Sides<'_>) -> Option<String> {
     let empty = |member: &&Member<'_>| {
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == member.node.as_ref());
         entry.is_some_and(|entry| {
-            entry.stage == Stage::Prohibiting || member.holds.is_some_and(Holds::nothing)
+            entry.stage == Stage::Prohibiting || member.holds.is_some_and(NodeContent::nothing)
         })
     };
     let empty = sides.old.iter().filter(empty).count();

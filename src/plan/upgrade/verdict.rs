@@ -4,9 +4,9 @@
 
 use jiff::Timestamp;
 
-use super::run::Run;
-use super::revisions::Sides;
 use super::messages;
+use super::revisions::UpgradeRevisions;
+use super::run::Run;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Link, Node, Seen, Source, Verdict, World};
 use crate::plan::rebalance::verdict::{RETURN_SECONDS, not_back};
@@ -65,7 +65,7 @@ pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
-pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) -> bool {
+pub(super) fn over(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> bool {
     let (ready, wanted) = run.ready;
     if !sides.answered || !sides.old.is_empty() || wanted == 0 || ready < wanted {
         return false;
@@ -88,7 +88,7 @@ pub(super) fn over(run: &Run, sides: &Sides<'_>, world: &World, now: Timestamp) 
 }
 
 /// Whether pods, sets and the operator report the end: only new pods, all ready, the object is ready and lists new nodes only.
-pub(super) fn reported_over(run: &Run, sides: &Sides<'_>) -> bool {
+pub(super) fn reported_over(run: &Run, sides: &UpgradeRevisions<'_>) -> bool {
     let instance = sides.instance;
     let (ready, wanted) = sides.ready();
     let new = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));

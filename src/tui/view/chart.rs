@@ -12,12 +12,12 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Widget};
 
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::model::human::{count, duration};
 use crate::output::theme::Tone;
 
 /// Draws points (seconds before now, count) under a title.
-pub(super) fn draw(pen: &mut Pen<'_>, title: &str, points: &[(f64, f64)], tone: Tone) {
+pub(super) fn draw(pen: &mut Painter<'_>, title: &str, points: &[(f64, f64)], tone: Tone) {
     let (width, height) = (pen.width(), pen.height());
     if height < 3 || width < 16 {
         return;
@@ -56,7 +56,7 @@ pub(super) fn draw(pen: &mut Pen<'_>, title: &str, points: &[(f64, f64)], tone: 
     chart.render(place.area, place.buffer);
 }
 
-fn letters(pen: &mut Pen<'_>, points: &[(f64, f64)], oldest: f64, (low, high): (f64, f64), tone: Tone) {
+fn letters(pen: &mut Painter<'_>, points: &[(f64, f64)], oldest: f64, (low, high): (f64, f64), tone: Tone) {
     let (width, height) = (pen.width(), pen.height());
     let label = count(high as u64).len().max(count(low as u64).len());
     let cells = width.saturating_sub(label + 2);

@@ -9,7 +9,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::foot;
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::model::human::{clock, count, count_or_unknown, plural};
 use crate::model::{InstanceId, Operation};
 use crate::output::theme::Tone;
@@ -18,7 +18,7 @@ use crate::plan::results::Status;
 use crate::tui::state::State;
 
 /// Draws the page.
-pub(super) fn draw(state: &State, pen: &mut Pen<'_>, narrow: bool) {
+pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let ids = state.listed();
     let title = match (state.ready, state.clusters.is_empty()) {

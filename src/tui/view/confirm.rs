@@ -8,12 +8,12 @@
 //! ```
 
 use super::help::window;
-use super::pen::{Pen, wrap};
+use super::pen::{Painter, wrap};
 use crate::output::theme::Tone;
 use crate::tui::state::Confirm;
 
 /// Draws it over the page.
-pub(super) fn draw(confirm: &Confirm, pen: &mut Pen<'_>) {
+pub(super) fn draw(confirm: &Confirm, pen: &mut Painter<'_>) {
     let width = pen.width().min(100);
     let says: Vec<(String, Tone)> = confirm
         .says

@@ -17,12 +17,12 @@ use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line, Points};
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Pen, spark};
+use super::pen::{Painter, spark};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
-use crate::tui::view_model::Board;
 use crate::tui::curves::{Curve, Quantity, curves, round_up};
 use crate::tui::state::State;
+use crate::tui::view_model::ViewModel;
 
 /// Fewer lines show no shape.
 pub(super) const LINES: usize = 8;
@@ -60,7 +60,7 @@ impl Scale {
 }
 
 /// Draws the chart on all of the pen's lines.
-pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>) {
+pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let Some(cluster) = state.here() else { return };
     let (width, height) = (pen.width(), pen.height());
     if height < 6 || width < 30 {
@@ -108,7 +108,7 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>) {
 }
 
 /// Where the nodes end, as far as it is known.
-fn goals(board: &Board, quantity: Quantity) -> Vec<u64> {
+fn goals(board: &ViewModel, quantity: Quantity) -> Vec<u64> {
     match &board.goals {
         Some(goals) if quantity == Quantity::Connections => {
             vec![goals.donors.round() as u64, goals.recipients.round() as u64]
@@ -117,7 +117,7 @@ fn goals(board: &Board, quantity: Quantity) -> Vec<u64> {
     }
 }
 
-fn title(state: &State, board: &Board, pen: &mut Pen<'_>, total: Option<&[Option<u64>]>) {
+fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<&[Option<u64>]>) {
     let width = pen.width();
     let quantity = state.chart.quantity;
     let per = if board.upgrading { " per revision" } else { " per node" };
@@ -151,7 +151,7 @@ fn signed(value: f64, minus: &str) -> String {
     if value < 0.0 { format!("{minus}{text}") } else { text }
 }
 
-fn ticks(pen: &mut Pen<'_>, scale: Scale, label: usize) {
+fn ticks(pen: &mut Painter<'_>, scale: Scale, label: usize) {
     let ascii = pen.theme.ascii;
     let (tick, rule) = if ascii { ("+", "|") } else { ("┤", "│") };
     for y in 0..scale.rows {
@@ -166,7 +166,7 @@ fn ticks(pen: &mut Pen<'_>, scale: Scale, label: usize) {
 }
 
 /// The curves themselves: dots of an eighth of a cell, or a letter a cell.
-fn lines(pen: &mut Pen<'_>, curves: &[Curve], scale: Scale) {
+fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
     let (width, height) = (pen.width(), pen.height());
     if width == 0 || height == 0 {
         return;
@@ -209,7 +209,7 @@ fn lines(pen: &mut Pen<'_>, curves: &[Curve], scale: Scale) {
 }
 
 /// A dashed line wherever no curve is.
-fn dashes(pen: &mut Pen<'_>, plot: std::ops::Range<usize>, y: usize) {
+fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usize) {
     let dash = if pen.theme.ascii { "-" } else { "╌" };
     for x in plot {
         let place = pen.part(x, y, 1, 1);
@@ -222,7 +222,7 @@ fn dashes(pen: &mut Pen<'_>, plot: std::ops::Range<usize>, y: usize) {
 }
 
 /// The names of the curves, where they end; those that end on one line share it.
-fn labels(pen: &mut Pen<'_>, curves: &[Curve], scale: Scale) {
+fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
     let mut rows: Vec<(usize, String, Tone)> = Vec::new();
     for curve in curves {
         let Some(value) = curve.values.last().copied().flatten() else { continue };
@@ -247,7 +247,7 @@ fn labels(pen: &mut Pen<'_>, curves: &[Curve], scale: Scale) {
 }
 
 /// The time: where the window begins and ends, and what began in it.
-fn axis(state: &State, board: &Board, pen: &mut Pen<'_>, plot: std::ops::Range<usize>, seconds: i64) {
+fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops::Range<usize>, seconds: i64) {
     let ascii = pen.theme.ascii;
     let (corner, rule, tick) = if ascii { ("+", "-", "+") } else { ("└", "─", "┬") };
     let y = pen.height() - 2;

@@ -8,18 +8,18 @@
 //!  serving      no      endpoints, 1s  (chart)
 //! ```
 
-use super::pen::Pen;
+use super::pen::Painter;
 use super::{chart, foot, head, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
 use crate::model::{Pod, Source};
 use crate::output::theme::Tone;
-use crate::plan::next_step::{Around, next};
+use crate::plan::next_step::{Surroundings, next};
 use crate::plan::snapshot::NodeRow;
-use crate::tui::view_model::{Board, Group, Row};
 use crate::tui::history::Which;
 use crate::tui::state::State;
+use crate::tui::view_model::{Group, Row, ViewModel};
 
-pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
+pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {
         head::waiting(state, pen);
@@ -55,7 +55,7 @@ pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
 }
 
 /// Beside the table, where there is room.
-pub(super) fn beside(state: &State, board: &Board, pen: &mut Pen<'_>) {
+pub(super) fn beside(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let Some(row) = state.selected.as_deref().and_then(|key| board.row(key)) else { return };
     let (width, height) = (pen.width(), pen.height());
     let used = facts(state, board, row, &mut pen.part(0, 0, width, height * 2 / 3), true);
@@ -65,7 +65,7 @@ pub(super) fn beside(state: &State, board: &Board, pen: &mut Pen<'_>) {
     }
 }
 
-fn charts(state: &State, board: &Board, row: &Row, pen: &mut Pen<'_>) {
+fn charts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>) {
     let (Some(cluster), Some(node)) = (state.here(), &row.node) else { return };
     let (width, height) = (pen.width(), pen.height());
     let points = |which| cluster.history.points(node, which, board.now, width.max(20) * 2);
@@ -84,7 +84,7 @@ fn charts(state: &State, board: &Board, row: &Row, pen: &mut Pen<'_>) {
 }
 
 /// Everything that is known of it; gives back how many lines that took.
-fn facts(state: &State, board: &Board, row: &Row, pen: &mut Pen<'_>, tall: bool) -> usize {
+fn facts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>, tall: bool) -> usize {
     let width = pen.width();
     let x = pen.put(0, 0, width, &row.name, Tone::Strong) + 2;
     pen.put(x, 0, width, &row.state, row.tone);
@@ -124,18 +124,18 @@ fn facts(state: &State, board: &Board, row: &Row, pen: &mut Pen<'_>, tall: bool)
 }
 
 /// The row of the status that this row shows.
-fn of<'a>(board: &'a Board, row: &Row) -> Option<&'a NodeRow> {
+fn of<'a>(board: &'a ViewModel, row: &Row) -> Option<&'a NodeRow> {
     board.status.nodes.iter().find(|it| it.node == row.node && (it.node.is_some() || it.pod == row.pod))
 }
 
-fn sentences(state: &State, board: &Board, row: &Row) -> Vec<String> {
+fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
     if board.unsure.is_some() {
         return vec!["EMQX does not answer: what happens to it now is unknown".to_owned()];
     }
     let Some(node) = of(board, row) else {
         return vec!["EMQX does not know this pod as a node".to_owned()];
     };
-    let around = Around {
+    let around = Surroundings {
         world: &state.world,
         instance: state.world.instance(&board.status.instance),
         run: board.run.as_ref().filter(|run| run.verdict.is_none()),
@@ -150,13 +150,13 @@ fn sentences(state: &State, board: &Board, row: &Row) -> Vec<String> {
     says
 }
 
-fn pod<'a>(state: &'a State, board: &Board, row: &Row) -> Option<&'a Pod> {
+fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
     let key = (board.status.instance.namespace.clone(), row.pod.as_ref()?.as_str().to_owned());
     state.world.pods.get(&key).map(|seen| &seen.value)
 }
 
 /// Name, value, and where from and how old.
-fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
+fn pairs(board: &ViewModel, row: &Row) -> Vec<(&'static str, String, String)> {
     let sources = &board.status.sources;
     let from = |source: Source| {
         // The operator's copy is as old as the operator's status, however fresh the object is.
@@ -211,7 +211,7 @@ fn pairs(board: &Board, row: &Row) -> Vec<(&'static str, String, String)> {
     pairs
 }
 
-fn conditions(state: &State, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usize {
+fn conditions(state: &State, pod: &Pod, pen: &mut Painter<'_>, mut y: usize) -> usize {
     let width = pen.width();
     for condition in pod.conditions.iter().filter(|condition| !condition.holds()).take(4) {
         let since = condition.since.map(|since| duration(seconds_between(since, state.now)));
@@ -236,7 +236,7 @@ fn conditions(state: &State, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usiz
     y
 }
 
-fn events(state: &State, board: &Board, pod: &Pod, pen: &mut Pen<'_>, mut y: usize) -> usize {
+fn events(state: &State, board: &ViewModel, pod: &Pod, pen: &mut Painter<'_>, mut y: usize) -> usize {
     let width = pen.width();
     let namespace = &board.status.instance.namespace;
     let mut events: Vec<_> = state

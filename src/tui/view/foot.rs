@@ -7,21 +7,21 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
 use crate::plan::snapshot::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
-use crate::tui::view_model::Board;
 use crate::tui::keys;
 use crate::tui::state::State;
+use crate::tui::view_model::ViewModel;
 
 /// Seconds for which something that was told covers the keys.
 const SAID: i64 = 15;
 
 /// Draws the foot at the bottom; gives back how many lines it took.
-pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narrow: bool) -> usize {
+pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'_>, narrow: bool) -> usize {
     let (width, height) = (pen.width(), pen.height());
     keys(state, pen, height - 1);
     let Some(board) = board else { return 1 };
@@ -46,7 +46,7 @@ pub(super) fn draw(state: &State, board: Option<&Board>, pen: &mut Pen<'_>, narr
 }
 
 /// Where a recording stands: a bar with the marks of what begins in it, and the next mark.
-fn position(state: &State, pen: &mut Pen<'_>, y: usize) {
+fn position(state: &State, pen: &mut Painter<'_>, y: usize) {
     let Some(route) = &state.route else { return };
     let width = pen.width();
     let all = seconds_between(route.begin, route.end).max(1);
@@ -81,7 +81,7 @@ fn position(state: &State, pen: &mut Pen<'_>, y: usize) {
     pen.put(cells + 3, y, width.saturating_sub(cells + 4), &text, Tone::Faint);
 }
 
-fn ages(board: &Board, recorded: bool) -> Vec<(String, Tone)> {
+fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
     let mut words = Vec::new();
     let sources = &board.status.sources;
     let all = sources.each();
@@ -124,7 +124,7 @@ fn age(name: &str, age: &SourceAge, first: bool) -> Option<(String, Tone)> {
     })
 }
 
-fn keys(state: &State, pen: &mut Pen<'_>, y: usize) {
+fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
     let width = pen.width();
     if state.filtering {
         let x = pen.put(1, y, width, "filter: ", Tone::Strong);

@@ -10,25 +10,25 @@
 use jiff::{SignedDuration, Timestamp};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::pen::Pen;
+use super::pen::Painter;
 use super::table::in_the_service;
 use super::timeline;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural, seconds_between};
 use crate::model::{Operation, OperatorLine, Stage, Verdict};
 use crate::output::theme::Tone;
-use crate::plan::evacuation::tracker::Emptied;
-use crate::plan::snapshot::SourceState;
+use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::rebalance::messages;
 use crate::plan::rebalance::tracker::Run;
 use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::messages;
+use crate::plan::snapshot::SourceState;
 use crate::plan::status::copied;
-use crate::plan::upgrade::run::Run as Upgrade;
 use crate::plan::upgrade::messages as upgrade_words;
-use crate::tui::view_model::{Board, VERDICT_SECONDS};
+use crate::plan::upgrade::run::Run as Upgrade;
 use crate::tui::state::State;
+use crate::tui::view_model::{VERDICT_SECONDS, ViewModel};
 
 /// Before anything is known.
-pub(super) fn waiting(state: &State, pen: &mut Pen<'_>) {
+pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
     let text = match (&state.setup.playback, state.ready) {
         (Some(_), _) => "reading the recording",
         (None, false) => "asking the cluster",
@@ -39,12 +39,12 @@ pub(super) fn waiting(state: &State, pen: &mut Pen<'_>) {
 }
 
 /// Draws the head; gives back how many lines it took.
-pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) -> usize {
+pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) -> usize {
     if narrow { compact(state, board, pen) } else { full(state, board, pen) }
 }
 
 /// The first line alone, for pages that are about something else.
-pub(super) fn title(state: &State, board: &Board, pen: &mut Pen<'_>) {
+pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let width = pen.width();
     let dot = pen.symbols().dot;
     let status = &board.status;
@@ -189,7 +189,7 @@ fn modes(state: &State) -> Vec<(String, Tone)> {
 }
 
 /// The operation in one word, and the most important message.
-fn doing(board: &Board, arrow: &str) -> (String, Tone, String, Tone) {
+fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, String, Tone) {
     let status = &board.status;
     if !board.present {
         return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
@@ -293,7 +293,7 @@ fn images(run: &Upgrade, arrow: &str) -> String {
 type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
 
 /// The operation that ended last; an operation that never began ended at its creation.
-fn last(board: &Board) -> Option<Past> {
+fn last(board: &ViewModel) -> Option<Past> {
     let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
         let (verdict, reason) = verdict.clone()?;
         Some((ended.or(Some(began)), verdict, reason, clients))
@@ -314,14 +314,14 @@ fn last(board: &Board) -> Option<Past> {
 }
 
 /// How what ended last ended.
-fn ended(board: &Board) -> Option<(Verdict, String)> {
+fn ended(board: &ViewModel) -> Option<(Verdict, String)> {
     let (_, verdict, reason, _) = last(board)?;
     // A node that was evacuated and is in EMQX's list no more serves again: nothing is left to be known of it.
     (verdict != Verdict::Evacuated).then_some((verdict, reason))
 }
 
 /// Clients that were there when the last operation ended and are not there now.
-fn missing_since(board: &Board) -> Option<String> {
+fn missing_since(board: &ViewModel) -> Option<String> {
     let (_, verdict, reason, clients) = last(board)?;
     let (before, now) = (clients?, board.status.totals.connections?);
     let fewer = (now as f64) < before as f64 * verdict::PRESENT;
@@ -335,18 +335,18 @@ fn missing_since(board: &Board) -> Option<String> {
     })
 }
 
-fn upgrade(board: &Board) -> Option<&Upgrade> {
+fn upgrade(board: &ViewModel) -> Option<&Upgrade> {
     board.upgrade.as_ref().filter(|run| run.verdict.is_none())
 }
 
 /// The running evacuation, if there is exactly one.
-fn evacuation(board: &Board) -> Option<&Emptied> {
+fn evacuation(board: &ViewModel) -> Option<&EvacuationRun> {
     let mut going = board.emptied.iter().filter(|it| it.verdict.is_none());
     let one = going.next()?;
     going.next().is_none().then_some(one)
 }
 
-fn percent(board: &Board) -> Option<u8> {
+fn percent(board: &ViewModel) -> Option<u8> {
     if board.unsure.is_some() {
         return None;
     }
@@ -355,7 +355,7 @@ fn percent(board: &Board) -> Option<u8> {
 }
 
 /// When it ends, on the user's clock.
-fn ends(state: &State, board: &Board) -> Option<String> {
+fn ends(state: &State, board: &ViewModel) -> Option<String> {
     if board.unsure.is_some() {
         return None;
     }
@@ -370,7 +370,7 @@ fn ends(state: &State, board: &Board) -> Option<String> {
     })
 }
 
-fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
+fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
@@ -416,7 +416,7 @@ fn full(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
 }
 
 /// The numbers of the running operation, or of the cluster; a warning comes first if it would not fit otherwise.
-fn numbers(board: &Board, room: usize) -> Vec<(String, Tone)> {
+fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
     let status = &board.status;
     let mut numbers = Vec::new();
     if let Some(run) = active(board) {
@@ -488,12 +488,12 @@ fn urgent(text: &str, tone: Tone) -> bool {
     tone == Tone::Bad || (tone == Tone::Warning && clients)
 }
 
-fn active(board: &Board) -> Option<&Run> {
+fn active(board: &ViewModel) -> Option<&Run> {
     board.run.as_ref().filter(|run| run.verdict.is_none() && run.entry.is_some())
 }
 
 /// `32 of 78 rounds`.
-fn rounds(board: &Board, run: &Run) -> Option<String> {
+fn rounds(board: &ViewModel, run: &Run) -> Option<String> {
     let left = run.left.filter(|_| run.ended.is_none())?;
     Some(
         match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| {
@@ -507,7 +507,7 @@ fn rounds(board: &Board, run: &Run) -> Option<String> {
 }
 
 /// One column: name and state, then the message, then the numbers.
-fn compact(state: &State, board: &Board, pen: &mut Pen<'_>) -> usize {
+fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let width = pen.width();
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;

@@ -9,7 +9,7 @@
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::output::theme::{Theme, Tone};
 use crate::tui::keys;
 use crate::tui::state::State;
@@ -48,7 +48,7 @@ fn legend(theme: Theme) -> Vec<Entry> {
 }
 
 /// Draws them over the page.
-pub(super) fn draw(state: &State, top: usize, pen: &mut Pen<'_>) {
+pub(super) fn draw(state: &State, top: usize, pen: &mut Painter<'_>) {
     let keys: Vec<Entry> = keys::at(state.page, |needs| state.can(needs))
         .map(|binding| (binding.keys.join(" "), Tone::Strong, binding.what))
         .collect();
@@ -77,7 +77,7 @@ pub(super) fn draw(state: &State, top: usize, pen: &mut Pen<'_>) {
     }
 }
 
-fn column(pen: &mut Pen<'_>, entries: &[Entry], top: usize, name: usize) {
+fn column(pen: &mut Painter<'_>, entries: &[Entry], top: usize, name: usize) {
     let (width, height) = (pen.width(), pen.height());
     for (line, (what, tone, means)) in entries.iter().skip(top).take(height).enumerate() {
         pen.put(0, line, width, what, *tone);
@@ -88,7 +88,7 @@ fn column(pen: &mut Pen<'_>, entries: &[Entry], top: usize, name: usize) {
 
 /// Lines of the screen with nothing on them, between two rules. As wide as the screen: half a word beside a question only
 /// distracts.
-pub(super) fn window<'a>(pen: &'a mut Pen<'_>, y: usize, height: usize) -> Pen<'a> {
+pub(super) fn window<'a>(pen: &'a mut Painter<'_>, y: usize, height: usize) -> Painter<'a> {
     let width = pen.width();
     let mut place = pen.part(0, y, width, height);
     Clear.render(place.area, place.buffer);

@@ -26,7 +26,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::state::{Overlay, Page, State};
-use pen::Pen;
+use pen::Painter;
 
 /// Narrower or lower than this, everything is in one column.
 pub const NARROW: (u16, u16) = (72, 18);
@@ -36,7 +36,7 @@ const ROOMY: usize = 150;
 
 /// Draws everything.
 pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
-    let mut pen = Pen::new(buffer, area, state.theme());
+    let mut pen = Painter::new(buffer, area, state.theme());
     if pen.width() < 20 || pen.height() < 4 {
         pen.put(0, 0, 20, "too small", crate::output::theme::Tone::Plain);
         return;
@@ -55,7 +55,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn table_page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
+fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {
         head::waiting(state, pen);

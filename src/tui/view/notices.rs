@@ -5,7 +5,7 @@
 //!  10:13:58  created rebalance.apps.emqx.io/emqx-20261123-101358
 //! ```
 
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::model::human::clock;
 use crate::output::theme::Tone;
 use crate::tui::state::State;
@@ -27,12 +27,12 @@ pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
         30..45 => 7,
         _ => 12,
     };
-    // Room that no notice needs belongs to the nodes.
+    // ClusterCapacity that no notice needs belongs to the nodes.
     if narrow { most.min(2) } else { most.min(has.max(FEW)) }
 }
 
 /// Draws the pane.
-pub(super) fn draw(state: &State, pen: &mut Pen<'_>) {
+pub(super) fn draw(state: &State, pen: &mut Painter<'_>) {
     let Some(cluster) = state.here() else { return };
     let height = pen.height();
     let mut y = 0;

@@ -10,7 +10,7 @@ use crate::output::table::cut;
 use crate::output::theme::{Symbols, Theme, Tone};
 
 /// Writes into a part of the screen; places are relative to its corner.
-pub(super) struct Pen<'a> {
+pub(super) struct Painter<'a> {
     /// The screen.
     pub(super) buffer: &'a mut Buffer,
     /// The part.
@@ -19,7 +19,7 @@ pub(super) struct Pen<'a> {
     pub(super) theme: Theme,
 }
 
-impl<'a> Pen<'a> {
+impl<'a> Painter<'a> {
     /// A pen for a part of the screen.
     pub(super) fn new(buffer: &'a mut Buffer, area: Rect, theme: Theme) -> Self {
         let area = area.intersection(buffer.area);
@@ -46,7 +46,7 @@ impl<'a> Pen<'a> {
     }
 
     /// A part of this part.
-    pub(super) fn part(&mut self, x: usize, y: usize, width: usize, height: usize) -> Pen<'_> {
+    pub(super) fn part(&mut self, x: usize, y: usize, width: usize, height: usize) -> Painter<'_> {
         let place = Rect::new(
             self.area.x.saturating_add(narrow(x)),
             self.area.y.saturating_add(narrow(y)),
@@ -54,7 +54,7 @@ impl<'a> Pen<'a> {
             narrow(height),
         );
         let area = place.intersection(self.area);
-        Pen { buffer: &mut *self.buffer, area, theme: self.theme }
+        Painter { buffer: &mut *self.buffer, area, theme: self.theme }
     }
 
     /// Writes at a place, at most `width` columns; gives back the column behind it.
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_hostile_name_stays_in_its_column() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 20, 1));
-        let mut pen = Pen::new(&mut buffer, Rect::new(0, 0, 20, 1), PLAIN);
+        let mut pen = Painter::new(&mut buffer, Rect::new(0, 0, 20, 1), PLAIN);
         pen.put(0, 0, 6, "节点节点节点\u{1b}[31m", Tone::Plain);
         pen.put(7, 0, 5, "e\u{301}\u{202e}abcdef", Tone::Plain);
         pen.put(13, 0, 10, "end", Tone::Plain);

@@ -12,7 +12,7 @@
 use jiff::SignedDuration;
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Pen, wrap};
+use super::pen::{Painter, wrap};
 use super::{foot, head};
 use crate::model::Part;
 use crate::model::human::{clock, count, duration, plural};
@@ -25,7 +25,7 @@ use crate::plan::results::Backend;
 use crate::tui::form::{Field, Form};
 use crate::tui::state::State;
 
-pub(super) fn page(state: &State, pen: &mut Pen<'_>, narrow: bool) {
+pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {
         head::waiting(state, pen);
@@ -106,7 +106,7 @@ fn way(backend: Option<(Backend, &String)>) -> Option<(String, Tone)> {
 }
 
 /// Every finding to its end, with what to do about it; the keys move it.
-fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &String)>, pen: &mut Pen<'_>) {
+fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &String)>, pen: &mut Painter<'_>) {
     let (width, height) = (pen.width(), pen.height());
     let above = if state.back > 0 { format!(", {} above", state.back) } else { String::new() };
     let text = format!("FINDINGS ({}{above})  Tab back", plan.findings.len());
@@ -134,7 +134,7 @@ fn fields(
     form: &Form,
     plan: &RebalancePlan,
     backend: Option<Backend>,
-    pen: &mut Pen<'_>,
+    pen: &mut Painter<'_>,
     top: usize,
     bottom: usize,
 ) -> usize {
@@ -215,7 +215,7 @@ fn summary(state: &State, plan: &RebalancePlan) -> String {
 }
 
 /// Before and after, a line each.
-fn nodes(plan: &RebalancePlan, pen: &mut Pen<'_>) {
+fn nodes(plan: &RebalancePlan, pen: &mut Painter<'_>) {
     let theme = pen.theme;
     let instance = plan.instance.as_ref().map(|id| id.name.as_str());
     let rows = pen.height();

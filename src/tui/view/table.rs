@@ -10,15 +10,15 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Pen, bar, narrow as narrow_cell, spark};
+use super::pen::{Painter, bar, narrow as narrow_cell, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::upgrade::run::{Run as Upgrade, Step};
-use crate::tui::view_model::{Board, Group, Line, Row};
-use crate::tui::mouse::Hits;
+use crate::tui::mouse::ClickTargets;
 use crate::tui::order::SortBy;
 use crate::tui::state::State;
+use crate::tui::view_model::{Group, Line, Row, ViewModel};
 
 /// Seconds that a sparkline covers.
 const SPARK: i64 = 180;
@@ -75,12 +75,12 @@ struct Column {
 const GAP: usize = 2;
 
 /// The lines that the whole table takes, with what its marks mean.
-pub(super) fn height(board: &Board, theme: Theme) -> usize {
+pub(super) fn height(board: &ViewModel, theme: Theme) -> usize {
     1 + board.lines.len().max(1) + if legend(board, theme).is_some() { 2 } else { 0 }
 }
 
 /// Draws the table, with what its marks mean below it.
-pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool) {
+pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) {
     let height = pen.height();
     let mut legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
     let more = board.lines.len() + 1 + if legend.is_some() { 2 } else { 0 } > height;
@@ -110,7 +110,7 @@ pub(super) fn draw(state: &State, board: &Board, pen: &mut Pen<'_>, narrow: bool
         let end = it.x + it.width + if it.kind == Kind::Connections { 4 } else { 1 };
         Some((left + narrow_cell(it.x)..left + narrow_cell(end), sort_of(it.kind)?))
     });
-    state.hits.replace(Hits {
+    state.hits.replace(ClickTargets {
         header: (header > 0).then_some(pen.area.y),
         columns: places.collect(),
         rows: pen.area.y + narrow_cell(header),
@@ -160,7 +160,7 @@ pub(super) fn in_the_service(serving: usize, nodes: usize) -> String {
 }
 
 /// The line of the row with this number.
-fn place_of(board: &Board, cursor: usize) -> usize {
+fn place_of(board: &ViewModel, cursor: usize) -> usize {
     let rows = board.lines.iter().enumerate().filter(|(_, line)| matches!(line, Line::Row(_)));
     rows.map(|(place, _)| place).nth(cursor).unwrap_or(0)
 }
@@ -175,7 +175,7 @@ fn scrolled(top: usize, at: usize, room: usize, all: usize) -> usize {
 }
 
 /// What the marks mean, what the shades mean, and how many nodes serve.
-fn legend(board: &Board, theme: Theme) -> Option<(String, String, String)> {
+fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
     let symbols = theme.symbols();
     let (goal, dot) = (symbols.goal, symbols.dot);
     let (gone, came) = if theme.ascii { (".", "+") } else { ("░", "▒") };
@@ -199,7 +199,7 @@ fn legend(board: &Board, theme: Theme) -> Option<(String, String, String)> {
 }
 
 /// Which columns fit, and where they stand.
-fn columns(state: &State, board: &Board, pen: &Pen<'_>, narrow: bool) -> Vec<Column> {
+fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narrow: bool) -> Vec<Column> {
     let widths = &board.widths;
     let number = |of: fn(&Row) -> Option<u64>| {
         let unsure = usize::from(board.unsure.is_some());
@@ -321,7 +321,7 @@ fn title_of(kind: Kind, ascii: bool) -> &'static str {
     }
 }
 
-fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
+fn titles(state: &State, pen: &mut Painter<'_>, columns: &[Column]) {
     let ascii = pen.theme.ascii;
     for column in columns {
         let text = title_of(column.kind, ascii);
@@ -358,7 +358,7 @@ fn titles(state: &State, pen: &mut Pen<'_>, columns: &[Column]) {
 }
 
 /// `PREVIOUS 5.8.6 · draining · 1 of 4 empty · 0 in Service`.
-fn title(board: &Board, group: Group, pen: &mut Pen<'_>, y: usize) {
+fn title(board: &ViewModel, group: Group, pen: &mut Painter<'_>, y: usize) {
     let rows = || board.rows.iter().filter(move |row| row.group == group);
     let version = |row: &'_ Row| row.tag.clone().or_else(|| row.version.clone());
     let mut versions: Vec<String> = rows().filter_map(version).collect();
@@ -397,9 +397,9 @@ fn title(board: &Board, group: Group, pen: &mut Pen<'_>, y: usize) {
 
 fn draw_row(
     state: &State,
-    board: &Board,
+    board: &ViewModel,
     row: &Row,
-    pen: &mut Pen<'_>,
+    pen: &mut Painter<'_>,
     y: usize,
     columns: &[Column],
     here: bool,

@@ -6,15 +6,15 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Pen;
+use super::pen::Painter;
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, Operation, Stage};
 use crate::output::theme::Tone;
 use crate::plan::next_step::wait_left;
 use crate::plan::rebalance::tracker::Run;
-use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
 use crate::plan::upgrade::messages;
-use crate::tui::view_model::Board;
+use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
+use crate::tui::view_model::ViewModel;
 
 struct Step {
     name: &'static str,
@@ -37,7 +37,7 @@ pub(super) fn short(stage: &Stage) -> String {
 }
 
 /// Draws the steps on one line; `false` when there are none.
-pub(super) fn draw(board: &Board, pen: &mut Pen<'_>) -> bool {
+pub(super) fn draw(board: &ViewModel, pen: &mut Painter<'_>) -> bool {
     let steps = steps(board);
     if steps.is_empty() {
         return false;
@@ -76,7 +76,7 @@ pub(super) fn draw(board: &Board, pen: &mut Pen<'_>) -> bool {
     true
 }
 
-fn steps(board: &Board) -> Vec<Step> {
+fn steps(board: &ViewModel) -> Vec<Step> {
     if let Some(run) = board.run.as_ref().filter(|run| run.entry.is_some() && run.verdict.is_none()) {
         return rebalance(board, run);
     }
@@ -94,7 +94,7 @@ fn steps(board: &Board) -> Vec<Step> {
     }
 }
 
-fn rebalance(board: &Board, run: &Run) -> Vec<Step> {
+fn rebalance(board: &ViewModel, run: &Run) -> Vec<Step> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let strategy = run.strategy.as_ref();
     // Where the start was not seen, the rounds before the first look are not known.

@@ -1,4 +1,4 @@
-//! Evacuations of ours: `evacuate start --watch` and `evacuate stop`.
+//! EvacuationTracker of ours: `evacuate start --watch` and `evacuate stop`.
 
 use super::printed::verdicts;
 use super::rebalance::silent;

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::Emptied;
+use super::EvacuationRun;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, NodeName, Operation, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
 use crate::plan::rebalance::messages::{silent, utc};
-use crate::plan::upgrade::timing::Pace;
+use crate::plan::upgrade::timing::DrainTiming;
 
-impl Followed for Emptied {
+impl Followed for EvacuationRun {
     fn name(&self) -> &str {
         &self.name
     }
@@ -40,7 +40,7 @@ impl Followed for Emptied {
     }
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
-        Emptied::event(self, now, kind, message)
+        EvacuationRun::event(self, now, kind, message)
     }
 }
 
@@ -49,7 +49,7 @@ impl Followed for Emptied {
 pub(super) struct Requested {
     pub(super) name: String,
     pub(super) node: NodeName,
-    pub(super) pace: Pace,
+    pub(super) pace: DrainTiming,
     pub(super) quiet: Quiet,
 }
 

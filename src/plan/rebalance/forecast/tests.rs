@@ -2,6 +2,7 @@
 
 use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, proptest};
 
+use super::super::warnings::session_round_too_long;
 use super::*;
 
 fn plan(

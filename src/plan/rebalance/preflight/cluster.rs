@@ -8,15 +8,15 @@ use crate::model::{Instance, Link, NodeName, Source, World};
 use crate::plan::assessment::{current_load, left_over, membership};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::membership::Membership;
-use crate::plan::snapshot::{NodeRow, Picture, SourceState};
 use crate::plan::results::Backend;
+use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
 use emqx_rebalance::rules::donors;
 
 /// How many rows are named one by one.
 const NAMED: usize = 3;
 
 /// The EMQX that answered is another one: its counts and its answers must not be used.
-pub fn wrong_emqx(picture: &Picture) -> Option<Finding> {
+pub fn wrong_emqx(picture: &Snapshot) -> Option<Finding> {
     let why = picture.wrong_emqx.as_ref()?;
     Some(
         Finding::new("wrong-emqx", Severity::Blocked, why.clone())
@@ -26,7 +26,7 @@ pub fn wrong_emqx(picture: &Picture) -> Option<Finding> {
 
 /// What does not fit between the nodes that are wanted, the pods and EMQX's list; a node that a scale-down left in the list
 /// is a warning.
-pub fn membership_findings(world: &World, instance: &Instance, picture: &Picture) -> Vec<Finding> {
+pub fn membership_findings(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<Finding> {
     let summary = membership(world, Some(instance), picture, picture.now);
     let mut found = Vec::new();
     if picture.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
@@ -51,7 +51,7 @@ fn serves(row: &NodeRow) -> Option<bool> {
 }
 
 /// The nodes that would receive clients in a rebalance, by EMQX's own split.
-fn recipients(picture: &Picture) -> Vec<&NodeRow> {
+fn recipients(picture: &Snapshot) -> Vec<&NodeRow> {
     let rows: Vec<(&NodeRow, u64)> =
         picture.participants().into_iter().filter_map(|row| Some((row, row.connections?))).collect();
     let counts: Vec<u64> = rows.iter().map(|(_, count)| *count).collect();
@@ -59,7 +59,7 @@ fn recipients(picture: &Picture) -> Vec<&NodeRow> {
 }
 
 /// Recipients that no client is led to: what donors disconnect would have nowhere to go.
-pub fn recipients_not_serving(instance: &Instance, picture: &Picture) -> Option<Finding> {
+pub fn recipients_not_serving(instance: &Instance, picture: &Snapshot) -> Option<Finding> {
     let recipients = recipients(picture);
     let closed: Vec<&NodeRow> = recipients.iter().copied().filter(|row| serves(row) == Some(false)).collect();
     let name = &instance.id.name;
@@ -97,7 +97,7 @@ pub fn recipients_not_serving(instance: &Instance, picture: &Picture) -> Option<
 }
 
 /// Fewer than a third of all participants receive and serve.
-pub fn few_recipients(picture: &Picture, found: &[Finding]) -> Option<Finding> {
+pub fn few_recipients(picture: &Snapshot, found: &[Finding]) -> Option<Finding> {
     let recipients = recipients(picture);
     let serving = recipients.iter().filter(|row| serves(row) != Some(false)).count();
     let all = picture.participants().len();
@@ -117,7 +117,7 @@ pub fn few_recipients(picture: &Picture, found: &[Finding]) -> Option<Finding> {
 
 /// Nobody can go anywhere when these nodes are emptied: none of the others serves. For upgrades (with no node named, all
 /// that serve now) and evacuations.
-pub fn nowhere_to_go(instance: &Instance, picture: &Picture, leaving: &[NodeName]) -> Option<Finding> {
+pub fn nowhere_to_go(instance: &Instance, picture: &Snapshot, leaving: &[NodeName]) -> Option<Finding> {
     let stays = |row: &&NodeRow| row.running && row.node.as_ref().is_some_and(|node| !leaving.contains(node));
     let others: Vec<&NodeRow> = picture.nodes.iter().filter(stays).collect();
     let closed = !others.is_empty() && others.iter().all(|row| serves(row) == Some(false));
@@ -139,7 +139,7 @@ pub fn nowhere_to_go(instance: &Instance, picture: &Picture, leaving: &[NodeName
 }
 
 /// Why this EMQX cannot rebalance, as far as its version and its answer say so.
-pub fn lacks_api(world: &World, picture: &Picture) -> Option<String> {
+pub fn lacks_api(world: &World, picture: &Snapshot) -> Option<String> {
     let open = picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
     let versions = picture.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
     for (text, version) in versions {
@@ -158,7 +158,7 @@ pub fn lacks_api(world: &World, picture: &Picture) -> Option<String> {
 }
 
 /// EMQX has no rebalance API.
-pub fn no_rebalance_api(world: &World, picture: &Picture) -> Option<Finding> {
+pub fn no_rebalance_api(world: &World, picture: &Snapshot) -> Option<Finding> {
     let why = lacks_api(world, picture)?;
     Some(
         Finding::new("no-rebalance-api", Severity::Blocked, why)
@@ -167,7 +167,7 @@ pub fn no_rebalance_api(world: &World, picture: &Picture) -> Option<Finding> {
 }
 
 /// What EMQX runs could not be asked.
-pub fn not_asked(world: &World, picture: &Picture) -> Option<Finding> {
+pub fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
     if current_load(world, picture, picture.now).is_some()
         || picture.wrong_emqx.is_some()
         || lacks_api(world, picture).is_some()

@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::run::Run;
 use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
-use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::verdict;
 
 /// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
 const HOLD_SECONDS: u64 = 30;
@@ -70,7 +70,7 @@ impl Run {
     }
 }
 
-/// Looks for reasons to stop a run; each run announces the first one once, with the command that stops it.
+/// Tracker for reasons to stop a run; each run announces the first one once, with the command that stops it.
 pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut Vec<Event>) {
     run.alarms.raised = raised(run, world);
     if let Some(alarm) = &run.alarms.raised
@@ -179,19 +179,19 @@ fn unready<'w>(run: &Run, node: &NodeName, world: &'w World) -> Option<&'w Pod> 
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{ApiVersion, Event, News, Object, World};
+    use crate::model::{ApiVersion, Event, Object, Update, World};
     use crate::plan::fixtures;
-    use crate::plan::rebalance::tracker::{Alarm, Follower};
+    use crate::plan::rebalance::tracker::{Alarm, RebalanceTracker};
 
     /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
     fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {
-        let (mut world, mut follower, mut events) = (World::new(), Follower::new(None), Vec::new());
+        let (mut world, mut follower, mut events) = (World::new(), RebalanceTracker::new(None), Vec::new());
         let instance = fixtures::instance(ApiVersion::V2beta1);
-        world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
         for (number, (at, counts)) in counts.iter().enumerate() {
             let stage = if number == 0 { "wait_health_check" } else { "evicting_conns" };
-            world.apply(fixtures::fact(*at, News::Nodes(fixtures::nodes(counts))));
-            world.apply(fixtures::fact(*at, News::Load(fixtures::load(stage))));
+            world.apply(fixtures::fact(*at, Update::Nodes(fixtures::nodes(counts))));
+            world.apply(fixtures::fact(*at, Update::Load(fixtures::load(stage))));
             events.extend(follower.observe(&world, fixtures::at(*at)));
         }
         (follower.running().and_then(|run| run.alarm()).cloned(), events)
@@ -218,16 +218,16 @@ mod tests {
 
     #[test]
     fn a_node_that_does_not_report_its_clients_is_no_loss_of_them() {
-        let (mut world, mut follower) = (World::new(), Follower::new(None));
+        let (mut world, mut follower) = (World::new(), RebalanceTracker::new(None));
         let instance = fixtures::instance(ApiVersion::V2beta1);
-        world.apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
         for at in 0..100 {
             let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
             if at > 0 {
                 nodes[0].connections = None;
             }
-            world.apply(fixtures::fact(at, News::Nodes(nodes)));
-            world.apply(fixtures::fact(at, News::Load(fixtures::load("wait_health_check"))));
+            world.apply(fixtures::fact(at, Update::Nodes(nodes)));
+            world.apply(fixtures::fact(at, Update::Load(fixtures::load("wait_health_check"))));
             follower.observe(&world, fixtures::at(at));
             assert_eq!(follower.running().and_then(|run| run.alarm().cloned()), None, "at {at}");
         }

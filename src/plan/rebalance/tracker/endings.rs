@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::rebalance::verdict::{self, Afterwards, Ending};
-use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::waiting;
 use crate::plan::rebalance::messages::utc;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::verdict::{self, Ending, LaterEvents};
+use crate::plan::rebalance::waiting;
 
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;
@@ -166,7 +166,8 @@ pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> 
         && run.losses.lost.is_empty()
         && !run.overtaken
         && verdict::missing(run.start.as_ref(), &run.counts);
-    early.then(|| (Verdict::Unknown, verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since)))
+    early
+        .then(|| (Verdict::Unknown, verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since)))
 }
 
 /// What is said of one whose entry was never seen when nobody listens any longer.
@@ -267,7 +268,7 @@ fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp)
     if run.stopped_by_us || run.deleted.is_some() {
         return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
-    let afterwards = Afterwards::of(world, object);
+    let afterwards = LaterEvents::of(world, object);
     let (verdict, reason, _) = verdict::past(object, Some(&run.counts), now, &afterwards);
     if verdict == Verdict::Unknown {
         let reason = format!("EMQX does not run it, and was not seen to: {reason}");

@@ -6,9 +6,9 @@ use super::run::Run;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Event, EventType, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
+use crate::plan::rebalance::messages::{self, utc};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::messages::{self, utc};
 
 impl Followed for Run {
     fn name(&self) -> &str {

@@ -13,11 +13,11 @@ use crate::model::{
 };
 use crate::plan::quiet::Quiet;
 use crate::plan::rebalance::forecast::Participant;
-use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
+use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::plan::rebalance::messages;
 
 /// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
 /// and entries are asked one after the other.

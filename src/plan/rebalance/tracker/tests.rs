@@ -1,7 +1,7 @@
 //! Tales of rebalances, told to a follower fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, Load, News, Object};
+use crate::model::{ApiVersion, Load, Object, Update};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -9,22 +9,25 @@ use crate::plan::rebalance::record::PlanRecord;
 /// A world that is told of things, and a follower who looks.
 struct Tale {
     world: World,
-    follower: Follower,
+    follower: RebalanceTracker,
     events: Vec<Event>,
 }
 
 impl Tale {
     fn of(connections: &[u64]) -> Self {
-        let mut tale = Self { world: World::new(), follower: Follower::new(None), events: Vec::new() };
-        tale.world
-            .apply(fixtures::fact(0, News::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))));
+        let mut tale =
+            Self { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+        tale.world.apply(fixtures::fact(
+            0,
+            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        ));
         tale.asked(0, connections, Load::default());
         tale
     }
 
     fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
-        self.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(connections))));
-        self.world.apply(fixtures::fact(at, News::Load(load)));
+        self.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(connections))));
+        self.world.apply(fixtures::fact(at, Update::Load(load)));
         self.look(at);
     }
 
@@ -246,7 +249,7 @@ fn an_entry_that_is_seen_before_its_object_says_processing_is_not_a_run_of_its_o
 
 #[test]
 fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
-    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     let started = |it: &mut Rebalance| {
         it.processed = true;
         it.started = Some(fixtures::at(0));
@@ -281,10 +284,10 @@ fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
     };
     // It was under way when we came, and no object tells since when.
     let mut tale = Tale::of(&START);
-    let mut late = Tale { follower: Follower::new(None), ..Tale::of(&START) };
+    let mut late = Tale { follower: RebalanceTracker::new(None), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
-        late.world.apply(fixtures::fact(at, News::Nodes(fixtures::nodes(&END))));
-        late.world.apply(fixtures::fact(at, News::Load(fixtures::load(state))));
+        late.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(&END))));
+        late.world.apply(fixtures::fact(at, Update::Load(fixtures::load(state))));
         late.look(at);
     }
     late.asked(7, &END, Load::default());
@@ -316,7 +319,7 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
 #[test]
 fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
     let record = record();
-    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs.len(), 1);
@@ -327,7 +330,7 @@ fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
 
 #[test]
 fn past_objects_are_left_alone() {
-    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
     tale.asked(0, &START, Load::default());
     assert!(tale.follower.runs.is_empty());
@@ -381,7 +384,7 @@ fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
 
 #[test]
 fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
-    let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     tale.look(0);
     tale.object(1, Phase::Processing, |_| {});
     tale.object(40, Phase::Completed, |it| it.processed = true);
@@ -393,7 +396,7 @@ fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
 #[test]
 fn one_that_is_over_is_followed_when_it_is_asked_for() {
     let mut tale =
-        Tale { world: World::new(), follower: Follower::new(None).wanting("r"), events: Vec::new() };
+        Tale { world: World::new(), follower: RebalanceTracker::new(None).wanting("r"), events: Vec::new() };
     tale.object(0, Phase::Failed, |it| it.processed = true);
     assert_eq!(tale.verdict(), None);
     for second in 1..40 {
@@ -437,8 +440,8 @@ fn the_order_of_donors_means_nothing() {
 fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
     let mut nodes = fixtures::nodes(connections);
     nodes[1] = crate::model::Node { name: fixtures::core(1), stopped: true, ..crate::model::Node::default() };
-    tale.world.apply(fixtures::fact(at, News::Nodes(nodes)));
-    tale.world.apply(fixtures::fact(at, News::Load(load)));
+    tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
+    tale.world.apply(fixtures::fact(at, Update::Load(load)));
     tale.look(at);
 }
 
@@ -463,13 +466,15 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
 fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     let mut tale = until_evicting();
     // EMQX does not list a node that left; its clients went to the others.
-    for (at, load) in
-        [(20, fixtures::load("evicting_conns")), (22, fixtures::load("evicting_conns")), (30, Load::default())]
-    {
+    for (at, load) in [
+        (20, fixtures::load("evicting_conns")),
+        (22, fixtures::load("evicting_conns")),
+        (30, Load::default()),
+    ] {
         let mut nodes = fixtures::nodes(&[4400, 0, 2800, 2800]);
         nodes.remove(1);
-        tale.world.apply(fixtures::fact(at, News::Nodes(nodes)));
-        tale.world.apply(fixtures::fact(at, News::Load(load)));
+        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
+        tale.world.apply(fixtures::fact(at, Update::Load(load)));
         tale.look(at);
     }
     tale.asked(41, &[2500, 2500, 2500, 2500], Load::default());
@@ -502,8 +507,8 @@ fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
     let mut nodes = fixtures::nodes(&[2553, 2553, 2554, 2340, 0]);
     nodes[4] = crate::model::Node { name: fixtures::core(4), stopped: true, ..crate::model::Node::default() };
     for (at, load) in [(91, fixtures::load("wait_takeover")), (101, Load::default())] {
-        tale.world.apply(fixtures::fact(at, News::Nodes(nodes.clone())));
-        tale.world.apply(fixtures::fact(at, News::Load(load)));
+        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes.clone())));
+        tale.world.apply(fixtures::fact(at, Update::Load(load)));
         tale.look(at);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
@@ -526,7 +531,8 @@ fn what_runs_two_at_once_is_two_rebalances_each_with_its_own_end() {
     let two = |first: bool, state: &str| {
         let mut load = fixtures::load(state);
         let mut other = load.rebalances[0].clone();
-        (load.rebalances[0].donors, load.rebalances[0].recipients) = (vec![fixtures::core(0)], vec![fixtures::core(3)]);
+        (load.rebalances[0].donors, load.rebalances[0].recipients) =
+            (vec![fixtures::core(0)], vec![fixtures::core(3)]);
         (other.coordinator, other.donors, other.recipients) =
             (fixtures::core(1), vec![fixtures::core(1)], vec![fixtures::core(2)]);
         load.rebalances.push(other);
@@ -574,7 +580,7 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
 fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
     let mut tale = until_evicting();
     let instance = fixtures::instance(ApiVersion::V2beta1);
-    tale.world.apply(fixtures::fact(15, News::Gone(Object::Instance(Box::new(instance)))));
+    tale.world.apply(fixtures::fact(15, Update::Gone(Object::Instance(Box::new(instance)))));
     tale.look(15);
     assert_eq!(tale.verdict(), Some(Verdict::Failed));
     let last = tale.events.last().expect("a verdict");
@@ -586,7 +592,7 @@ fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
 #[test]
 fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     let mut tale = Tale::of(&START);
-    let News::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).news else {
+    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).news else {
         panic!("a Rebalance")
     };
     tale.follower.created(*object);
@@ -652,7 +658,8 @@ fn percent_stands_still_while_no_client_moves() {
 #[test]
 fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends() {
     for heard in [true, false] {
-        let mut tale = Tale { world: World::new(), follower: Follower::new(None), events: Vec::new() };
+        let mut tale =
+            Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
         if heard {
             tale.asked(0, &START, Load::default());
         }
