@@ -263,7 +263,7 @@ mod scripts {
         std::fs::write(man.join("kubectl-emqx.1"), "a page").expect("it is written");
         let mut archives = Vec::new();
         for out in ["first", "second"] {
-            // ManifestRequest again: another time, and another place.
+            // Written again: another time, and another place.
             std::fs::write(&program, "a program").expect("it is written");
             let out = folder.join(out);
             let paths = [&program, &man, &out].map(|path| path.to_str()).map(|path| path.expect("UTF-8"));

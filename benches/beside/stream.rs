@@ -1,4 +1,4 @@
-//! FollowRequest: how long a change takes from the API server to the line on the screen, and what a view of a thousand nodes
+//! Following: how long a change takes from the API server to the line on the screen, and what a view of a thousand nodes
 //! asks for.
 
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! CommandContext the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
+//! Hands the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
 //! else.
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! Surroundings a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
+//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
 //! operator's to do. Operators 2.2 and 2.3 look at a deleted object once, return without requeueing while EMQX is not
 //! Ready, and look again only when the object changes.
 
@@ -25,7 +25,7 @@ const TOUCH_AGAIN: Duration = Duration::from_secs(5);
 /// The permission that marking and touching an object need, as it is printed.
 pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 
-/// BackendRequest before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
+/// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
 /// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
 /// deleting will tell.
 pub(super) async fn allowed(

@@ -13,7 +13,7 @@ use crate::ports::{RefreshScope, Scope};
 /// How the name of what runs without an object begins.
 const COORDINATOR: &str = "coordinator/";
 
-/// Tracker names up and tells each as soon as it is known, because what takes too long is not waited for.
+/// Looks names up and tells each as soon as it is known, because what takes too long is not waited for.
 pub async fn find(
     hands: &CommandContext,
     names: Names,

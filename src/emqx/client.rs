@@ -274,7 +274,7 @@ impl Shared {
                         }
                     }
                     Ok(facts) => {
-                        // BoxedFuture requests use the pod that responded, not the connection to another pod.
+                        // Later requests use the pod that responded, not the connection to another pod.
                         if self.pod.replace(pod) != pod
                             && let Ok(mut kept) = self.connection.try_lock()
                         {

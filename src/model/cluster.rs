@@ -218,7 +218,7 @@ pub struct Instance {
     pub core_revisions: Revisions,
     /// Replicant pods by revision.
     pub replicant_revisions: Revisions,
-    /// EvacuationTracker as the operator last saw them.
+    /// Evacuations as the operator last saw them.
     pub evacuations: Vec<Evacuation>,
     /// v1beta4 only: its blue-green update.
     pub blue_green: Option<BlueGreen>,

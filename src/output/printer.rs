@@ -488,7 +488,7 @@ impl Printer {
         self.push(true, &text::evacuation::plan(plan, layout));
     }
 
-    /// EvacuationTracker: one document for one node, a list for several.
+    /// Evacuations: one document for one node, a list for several.
     pub fn evacuations(&self, items: &[EvacuationItem], output: Output) {
         let name = |item: &EvacuationItem| format!("evacuation/{}", item.node);
         match (items, &output) {

@@ -277,7 +277,7 @@ fn expected(instance: &Instance) -> Option<u64> {
     Some(cores + of(instance.replicants, instance.replicant_revisions.replicas).unwrap_or(0))
 }
 
-/// NodeContent the nodes that are wanted, the pods and EMQX's list against each other.
+/// Holds the nodes that are wanted, the pods and EMQX's list against each other.
 pub fn membership(
     world: &World,
     instance: Option<&Instance>,

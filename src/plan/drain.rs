@@ -267,7 +267,7 @@ fn forecast(
         drain.total_seconds = drain.total_seconds.saturating_add(planned.total_seconds);
         let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
         drain.reconnects_per_second = drain.reconnects_per_second.max(most);
-        // BoxedFuture groups are planned again when their turn comes; what holds now is said once.
+        // Later groups are planned again when their turn comes; what holds now is said once.
         if place == 0 {
             found = planned.findings;
         } else {

@@ -10,11 +10,11 @@ use super::upgrade::run::Run as Upgrade;
 use super::upgrade::tracker::UpgradeTracker;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
 
-/// Somebody who looks at the world again and again, and tells what became different.
+/// Follows operations: observes the world each time it changed, and returns the events that follow.
 pub trait Tracker {
-    /// Tracker.
+    /// Observes the world and returns what changed.
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
-    /// The source is over: the last words.
+    /// No more facts come: returns the last events.
     fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
 }
 
@@ -28,14 +28,14 @@ impl Tracker for RebalanceTracker {
     }
 }
 
-/// Who looks at every kind of operation: rebalances, upgrades, evacuations.
+/// Follows every kind of operation: rebalances, upgrades, evacuations, purges.
 #[derive(Clone, Debug)]
 pub struct OperationTracker {
     /// Rebalances.
     pub rebalances: RebalanceTracker,
-    /// UpgradeTracker, and evacuations beside them.
+    /// Upgrades, and evacuations beside them.
     pub upgrades: UpgradeTracker,
-    /// PurgeTracker.
+    /// Purges.
     pub purges: PurgeTracker,
 }
 

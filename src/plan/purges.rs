@@ -1,4 +1,4 @@
-//! PurgeTracker: a node of EMQX disconnects its clients and drops their sessions, and all nodes refuse clients meanwhile.
+//! Purges: a node of EMQX disconnects its clients and drops their sessions, and all nodes refuse clients meanwhile.
 
 use std::collections::BTreeMap;
 

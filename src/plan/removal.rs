@@ -21,14 +21,14 @@ pub use unfinished::{Unfinished, unfinished};
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// UpgradeRequest EMQX to empty a node.
+    /// Ask EMQX to empty a node.
     StartEvacuation {
         /// The node.
         node: NodeName,
         /// The pod's uid.
         uid: String,
     },
-    /// UpgradeRequest EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
+    /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
     StopEvacuation {
         /// The node.
         node: NodeName,
@@ -299,7 +299,7 @@ pub(super) fn steps(world: &World, picture: &Snapshot, id: &InstanceId, pods: &[
     pods.iter().map(step).collect()
 }
 
-/// EvacuationTracker in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
+/// Evacuations in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
 /// the evacuation of a node.
 pub(super) fn restored(view: &View<'_>, sets: &BTreeSet<&str>, ours: impl Fn(&NodeName) -> bool) -> Vec<Act> {
     let mut acts = Vec::new();

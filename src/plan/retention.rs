@@ -1,6 +1,6 @@
 //! How much of what is over is remembered: to follow for months needs no more memory than to follow for an hour.
 
-/// OperationTracker of one kind that are over and still remembered, the newest.
+/// Operations of one kind that are over and still remembered, the newest.
 const REMEMBERED: usize = 20;
 
 /// Forgets the oldest of those that are over, beyond the newest 20; gives what is forgotten.

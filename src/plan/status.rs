@@ -9,7 +9,7 @@ use super::snapshot::{SourceAge, SourceState};
 use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
 
-/// Tracker at one cluster.
+/// Looks at one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
     let mut operations = OperationTracker::of(id);
     operations.observe(world, now);

@@ -37,9 +37,9 @@ pub enum Command {
     Sort,
     /// Sort the other way round.
     Reverse,
-    /// OperatorHold the picture.
+    /// Hold the picture.
     Freeze,
-    /// UpgradeRequest EMQX now.
+    /// Ask EMQX now.
     Refresh,
     /// More columns, or fewer.
     Wide,
@@ -51,9 +51,9 @@ pub enum Command {
     Longer,
     /// The chart in the place of the table, and back.
     Chart,
-    /// UpgradeRequest more often; play faster.
+    /// Ask more often; play faster.
     More,
-    /// UpgradeRequest less often; play slower.
+    /// Ask less often; play slower.
     Less,
     Record,
     /// Copy as text.

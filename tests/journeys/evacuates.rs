@@ -1,4 +1,4 @@
-//! EvacuationTracker of single nodes: beside Kubernetes of every API version, and without it.
+//! Evacuations of single nodes: beside Kubernetes of every API version, and without it.
 
 use crate::bench::{Cluster, until};
 use crate::ran::keys;

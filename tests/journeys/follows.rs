@@ -1,4 +1,4 @@
-//! FollowRequest to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
+//! Following to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
 
 use emqx_sim::Scenario;
 use emqx_sim::scenario::Answer;
@@ -87,7 +87,7 @@ fn balanced_although_the_operator_says_failed() {
     assert!(events.iter().any(|event| event["type"] == "notice"), "and when it happens\n{ran}");
     let name = last["name"].as_str().expect("a name").to_owned();
     assert_eq!(demo.rebalance(&name)["status"]["phase"], "Failed", "the operator was wrong");
-    // LaterEvents it is a past one: judged by what apply wrote down.
+    // Afterwards it is a past one: judged by what apply wrote down.
     let list = demo.run("rebalance list -o json").exits(0).json();
     assert_eq!(list["items"][0]["verdict"], "balanced");
     assert_eq!(list["items"][0]["phase"], "Failed");

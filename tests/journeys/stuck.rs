@@ -1,4 +1,4 @@
-//! UpgradeTracker whose new pods do not start, and upgrades during which EMQX cannot be asked any more.
+//! Upgrades whose new pods do not start, and upgrades during which EMQX cannot be asked any more.
 
 use emqx_sim::Scenario;
 use serde_json::Value;

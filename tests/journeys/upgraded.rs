@@ -1,4 +1,4 @@
-//! UpgradeTracker of EMQX v2beta1 followed to their verdicts: to their end, left and picked up, turned back, and what is said on
+//! Upgrades of EMQX v2beta1 followed to their verdicts: to their end, left and picked up, turned back, and what is said on
 //! the way.
 
 use serde_json::{Value, json};

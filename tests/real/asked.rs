@@ -1,4 +1,4 @@
-//! UpgradeTracker that change nothing: what is generated, and what is refused.
+//! Upgrades that change nothing: what is generated, and what is refused.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! UpgradeTracker of the real operator of which there is no recording, made of those there are.
+//! Upgrades of the real operator of which there is no recording, made of those there are.
 
 use kubectl_emqx::model::{Operation, Verdict};
 use serde_json::{Value, json};

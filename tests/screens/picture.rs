@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier};
 /// One cell, in pixels.
 const CELL: (f64, f64) = (8.5, 19.0);
 
-/// Surroundings the screen, in pixels.
+/// Around the screen, in pixels.
 const EDGE: f64 = 14.0;
 
 /// The height of a whole block: rows stay apart.

@@ -1,4 +1,4 @@
-//! UpgradeTracker that do not go on: what is wrong shows in the pods, and the follower calls it stalled and says why.
+//! Upgrades that do not go on: what is wrong shows in the pods, and the follower calls it stalled and says why.
 
 use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;

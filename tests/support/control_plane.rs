@@ -354,7 +354,7 @@ pub struct ControlPlane {
     options: Options,
     ports: Ports,
     dir: PathBuf,
-    /// In the order of starting. FollowEnd in the opposite one.
+    /// In the order of starting. Ended in the opposite one.
     processes: Mutex<Vec<Process>>,
     kubelets: AtomicU32,
     witness: Witness,

@@ -79,7 +79,7 @@ pub fn cache_dir() -> PathBuf {
         .join("control-plane")
 }
 
-/// A line for the person who waits. ManifestRequest to the stream itself, because the test harness keeps what `eprintln!`
+/// A line for the person who waits. Written to the stream itself, because the test harness keeps what `eprintln!`
 /// says until the test has ended.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "tests: {line}");

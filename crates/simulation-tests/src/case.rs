@@ -424,7 +424,7 @@ pub enum Breadth {
     Narrow,
     /// Every operation but upgrades, every fault.
     Wide,
-    /// UpgradeTracker, every fault.
+    /// Upgrades, every fault.
     Upgrades,
 }
 

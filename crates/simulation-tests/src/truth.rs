@@ -130,7 +130,7 @@ impl Truth {
     }
 }
 
-/// Tracker at EMQX for ever.
+/// Looks at EMQX for ever.
 pub(crate) async fn record(emqx: Emqx, truth: Rc<RefCell<Truth>>) {
     loop {
         truth.borrow_mut().moments.push(moment(&emqx));

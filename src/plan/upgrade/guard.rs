@@ -40,7 +40,7 @@ pub enum Act {
         /// Whether the Service may lead clients to it.
         serving: bool,
     },
-    /// UpgradeRequest EMQX to empty a node.
+    /// Ask EMQX to empty a node.
     StartEvacuation {
         /// The node.
         node: NodeName,
@@ -53,7 +53,7 @@ pub enum Act {
         /// Where sessions go: the new nodes.
         migrate_to: Vec<NodeName>,
     },
-    /// UpgradeRequest EMQX to let a node serve again.
+    /// Ask EMQX to let a node serve again.
     StopEvacuation {
         /// The node.
         node: NodeName,

@@ -1,4 +1,4 @@
-//! UpgradeTracker: the forecast, the checks before, the change, the guarded sequence, and following one to its verdict. Pure:
+//! Upgrades: the forecast, the checks before, the change, the guarded sequence, and following one to its verdict. Pure:
 //! everything here is a function of the world, of what was asked, and of the time.
 //!
 //! ```text

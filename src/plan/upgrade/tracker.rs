@@ -1,4 +1,4 @@
-//! FollowRequest: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
+//! Following: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
 //! verdict.
 //!
 //! ```text
@@ -55,7 +55,7 @@ const CALM_SECONDS: u64 = 60;
 pub struct UpgradeTracker {
     /// The runs that go on and the last that are over, in the order in which they began.
     pub runs: Vec<Run>,
-    /// EvacuationTracker that belong to no upgrade.
+    /// Evacuations that belong to no upgrade.
     pub evacuations: EvacuationTracker,
     /// One cluster only; `None` for all that is in the world.
     focus: Option<InstanceId>,
@@ -339,7 +339,7 @@ fn stalled(run: &Run) -> bool {
     run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
 }
 
-/// Tracker at one that was judged to stand still: it may move again.
+/// Looks at one that was judged to stand still: it may move again.
 fn resume(
     run: &mut Run,
     sides: &UpgradeRevisions<'_>,

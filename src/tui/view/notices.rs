@@ -27,7 +27,7 @@ pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
         30..45 => 7,
         _ => 12,
     };
-    // ClusterCapacity that no notice needs belongs to the nodes.
+    // Room that no notice needs belongs to the nodes.
     if narrow { most.min(2) } else { most.min(has.max(FEW)) }
 }
 

@@ -1,4 +1,4 @@
-//! EvacuationTracker of ours: `evacuate start --watch` and `evacuate stop`.
+//! Evacuations of ours: `evacuate start --watch` and `evacuate stop`.
 
 use super::printed::verdicts;
 use super::rebalance::silent;

@@ -262,7 +262,7 @@ fn in_time(record: &Record, history: &History, printed: &[Printed], number: usiz
         Some(_) => {}
         None => match (process.ended, process.exit) {
             (Some(at), Some(exit)) => gave_up(record, history, number, at, exit, found),
-            // FollowEnd from outside before it was due.
+            // Ended from outside before it was due.
             (Some(at), None) if at < limit => {}
             // It is due after the run is over.
             _ if limit >= LIMIT => {}

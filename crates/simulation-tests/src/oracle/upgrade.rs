@@ -1,4 +1,4 @@
-//! UpgradeTracker: whether the verdict is true, when it is due, and what clients suffer.
+//! Upgrades: whether the verdict is true, when it is due, and what clients suffer.
 
 use super::printed::verdicts;
 use super::rebalance::silent;

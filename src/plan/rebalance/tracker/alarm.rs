@@ -70,7 +70,7 @@ impl Run {
     }
 }
 
-/// Tracker for reasons to stop a run; each run announces the first one once, with the command that stops it.
+/// Looks for reasons to stop a run; each run announces the first one once, with the command that stops it.
 pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut Vec<Event>) {
     run.alarms.raised = raised(run, world);
     if let Some(alarm) = &run.alarms.raised
