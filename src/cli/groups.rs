@@ -138,7 +138,7 @@ pub(super) struct SkipArgs {
 
 /// How an operation is followed.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-#[command(next_help_heading = "FollowRequest")]
+#[command(next_help_heading = "Following")]
 #[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub(super) struct FollowArgs {
     /// Limit of the follow (exit 5 when the operation still runs)
