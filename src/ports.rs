@@ -8,6 +8,7 @@
 //!  replay ┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -314,6 +315,8 @@ pub trait Kubernetes {
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>>;
     /// Gives the lease of an instance back, if this process has it.
     fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()>;
+    /// The last lines of the log of a pod's EMQX container.
+    fn logs<'a>(&'a self, namespace: &'a str, pod: &'a PodName, lines: usize) -> BoxedFuture<'a, String>;
     /// Whether these are allowed; `None` where the query itself is forbidden.
     fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>>;
 }
@@ -396,6 +399,8 @@ pub trait Broker {
     fn storage_sites(&self) -> BoxedFuture<'_, Vec<NodeName>>;
     /// The name of EMQX's own cluster; `None` where its version does not report one.
     fn cluster_name(&self) -> BoxedFuture<'_, Option<String>>;
+    /// The core that each replicant is connected to; `None` where EMQX does not report it.
+    fn replicants(&self) -> BoxedFuture<'_, Option<BTreeMap<NodeName, NodeName>>>;
 }
 
 /// Makes a [`Broker`] for a target; what `app` hands to the verbs.

@@ -3,10 +3,14 @@
 
 #[path = "screens/make.rs"]
 mod make;
+#[path = "screens/pages.rs"]
+mod pages;
 #[path = "screens/panics.rs"]
 mod panics;
 #[path = "screens/picture.rs"]
 mod picture;
+#[path = "screens/recording.rs"]
+mod recording;
 #[path = "screens/sections.rs"]
 mod sections;
 

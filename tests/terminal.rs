@@ -26,7 +26,8 @@ fn opened_filtered_planned_applied_watched_and_left() {
     view.sees("f5c8-0");
     view.types("p");
     view.sees("PLAN");
-    view.types("10\r");
+    view.sees("every node within");
+    view.types("m10\r");
     view.types("j100\rjj10\rj10\r");
     view.sees("78 rounds");
     view.types("a");
@@ -43,7 +44,7 @@ fn a_running_one_is_stopped_after_a_typed_word() {
     let cluster = Cluster::serve("documented", "5");
     let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
     view.sees("uneven");
-    view.types("p10\rj100\rjj10\rj10\ra");
+    view.types("pm10\rj100\rjj10\rj10\ra");
     view.sees("Type emqx and press Enter");
     view.types("emqx\r");
     view.sees("evicting 30 clients a second");

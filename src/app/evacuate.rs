@@ -13,7 +13,7 @@ use crate::output::Printer;
 
 pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Evacuate) -> Outcome {
     let follow = follow(&evacuate).cloned();
-    let Some(follow) = follow.filter(|follow| full(&evacuate, follow) && screen::fits(&printer)) else {
+    let Some(follow) = follow.filter(|follow| follow.full && screen::fits(&printer)) else {
         let record = match self::follow(&evacuate) {
             Some(follow) => recorder(follow)?,
             None => None,
@@ -60,9 +60,4 @@ fn follow(evacuate: &Evacuate) -> Option<&Follow> {
         },
         Evacuate::Stop(_) | Evacuate::Show(_) => None,
     }
-}
-
-/// Whether the full screen is meant: where it only follows, unless something smaller was asked for; else if it was.
-fn full(evacuate: &Evacuate, follow: &Follow) -> bool {
-    follow.full || (matches!(evacuate, Evacuate::Watch(_)) && !follow.inline)
 }

@@ -2,6 +2,7 @@
 //! else.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -13,17 +14,22 @@ use serde_json::Value;
 use super::Wire;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
+    evacuate::{self, Evacuate},
+    upgrade::{self, Upgrade},
 };
 use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
-use crate::model::{InstanceId, NodeName, Strategy};
+use crate::model::image::Image;
+use crate::model::upgrade::{UpgradeRequest, Wanted};
+use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
 use crate::ports::{BoxedFuture, RecordingSink, RefreshScope, Right, Scope};
 use crate::replay::{Recorder, Recording};
 use crate::tui::{
-    self, ActionResult, ClusterActions, Live, OpenTape, Playback, Records, ViewContext, ViewSetup,
+    self, ActionResult, ClusterActions, Live, OpenTape, Playback, Records, UpgradePlanText, ViewContext,
+    ViewSetup,
 };
 use user_files as files;
 
@@ -138,8 +144,16 @@ pub(super) async fn live(
     };
     let interrupt = (hands.interrupt)();
     let from = tui::context::From::Live(live);
-    let _quiet = Quiet::begin();
-    tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged }).await
+    let closed = {
+        let _quiet = Quiet::begin();
+        tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged })
+            .await?
+    };
+    // One line stays in the scrollback.
+    if let Some(line) = &closed.line {
+        printer.talk(line);
+    }
+    closed.exit
 }
 
 /// Opens the view on a recording.
@@ -193,7 +207,7 @@ pub(super) async fn recorded(
     };
     let from = tui::context::From::Tape(open);
     let _quiet = Quiet::begin();
-    tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await
+    tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await?.exit
 }
 
 /// A folder of ours that is removed at the end.
@@ -335,6 +349,27 @@ pub(super) fn quiet(
 /// How long a stop may take, by the clock on the wall; as `stop` has it.
 const STOP: Duration = Duration::from_mins(1);
 
+/// The lines of a command that the user has to see.
+fn told(text: &str) -> Vec<String> {
+    let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
+    text.lines().filter(told).map(str::to_owned).collect()
+}
+
+/// An upgrade to this image.
+fn ask(image: &str) -> Result<UpgradeRequest, Problem> {
+    Ok(UpgradeRequest::new(Wanted::Image(Image::parse(image)?)))
+}
+
+impl Doing {
+    /// A command of `evacuate`.
+    async fn evacuation(&self, id: &InstanceId, evacuate: &Evacuate) -> Result<ActionResult, Problem> {
+        let (hands, out, err) = quiet(&self.hands, id);
+        commands::evacuate::run(&hands, evacuate).await?;
+        let says = out.text().lines().map(|line| line.trim().to_owned()).chain(told(&err.text())).collect();
+        Ok(ActionResult { name: None, says })
+    }
+}
+
 impl ClusterActions for Doing {
     fn apply<'a>(
         &'a self,
@@ -361,8 +396,7 @@ impl ClusterActions for Doing {
             };
             commands::apply::run(&hands, &apply, None).await?;
             let name = out.text().lines().next().map(str::to_owned);
-            let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
-            Ok(ActionResult { name, says: err.text().lines().filter(told).map(str::to_owned).collect() })
+            Ok(ActionResult { name, says: told(&err.text()) })
         })
     }
 
@@ -385,6 +419,95 @@ impl ClusterActions for Doing {
             let says = out.text().lines().map(|line| line.trim().to_owned()).collect();
             Ok(ActionResult { name: Some(name.to_owned()), says })
         })
+    }
+
+    fn evacuate<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName) -> BoxedFuture<'a, ActionResult> {
+        Box::pin(async move {
+            let start = evacuate::Start {
+                targets: vec![node.to_string()],
+                settings: crate::model::evacuation::Settings::default(),
+                write: commands::demo::write(),
+                skip: Vec::new(),
+                limits: crate::model::limits::Limits::default(),
+                then: Then::Leave(Output::Text),
+            };
+            self.evacuation(id, &Evacuate::Start(Box::new(start))).await
+        })
+    }
+
+    fn stop_evacuation<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        node: &'a NodeName,
+    ) -> BoxedFuture<'a, ActionResult> {
+        Box::pin(async move {
+            let stop = evacuate::Stop {
+                targets: vec![node.to_string()],
+                write: commands::demo::write(),
+                timeout: STOP,
+                output: Output::Text,
+            };
+            self.evacuation(id, &Evacuate::Stop(stop)).await
+        })
+    }
+
+    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText> {
+        Box::pin(async move {
+            let (hands, out, _) = quiet(&self.hands, id);
+            let plan = upgrade::Plan {
+                instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
+                ask: ask(image)?,
+                force: false,
+                skip: Vec::new(),
+                output: Output::Text,
+            };
+            let exit = Box::pin(commands::upgrade::run(&hands, Upgrade::Plan(plan))).await?;
+            let lines = out.text().lines().map(str::to_owned).collect();
+            Ok(UpgradePlanText { lines, goes: exit == Exit::Reached })
+        })
+    }
+
+    fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
+        Box::pin(async move {
+            let (hands, out, err) = quiet(&self.hands, id);
+            let apply = upgrade::Apply {
+                instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
+                ask: ask(image)?,
+                force: false,
+                write: commands::demo::write(),
+                skip: Vec::new(),
+                limits: crate::model::limits::Limits::default(),
+                then: Then::Leave(Output::Name),
+            };
+            Box::pin(commands::upgrade::run(&hands, Upgrade::Apply(apply))).await?;
+            let name = out.text().lines().next().map(str::to_owned);
+            Ok(ActionResult { name, says: told(&err.text()) })
+        })
+    }
+
+    fn guard_upgrade<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, ()> {
+        Box::pin(async move {
+            let (hands, ..) = quiet(&self.hands, id);
+            let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
+            match commands::upgrade::watch::meant(&hands, Some(&name)).await? {
+                Some(meant) if meant.held => {
+                    commands::upgrade::watch::keep(&hands, meant.gathered, crate::model::FIELD_MANAGER).await
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn logs<'a>(&'a self, id: &'a InstanceId, pod: &'a PodName) -> BoxedFuture<'a, String> {
+        self.hands.kubernetes.logs(&id.namespace, pod, tui::LOG_LINES)
+    }
+
+    fn replicants<'a>(
+        &'a self,
+        _id: &'a InstanceId,
+        target: Target,
+    ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>> {
+        Box::pin(async move { self.hands.brokers.broker(target).replicants().await })
     }
 
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>> {

@@ -329,6 +329,13 @@ impl Kubernetes for Standalone {
         }
     }
 
+    fn logs<'a>(&'a self, namespace: &'a str, pod: &'a PodName, lines: usize) -> BoxedFuture<'a, String> {
+        match self.used() {
+            Some(cluster) => cluster.logs(namespace, pod, lines),
+            None => Self::none("read the log of a pod"),
+        }
+    }
+
     fn holder(&self) -> String {
         self.used().map(Kubernetes::holder).unwrap_or_default()
     }

@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
     };
     let manager = manager.to_owned();
     let follow = follow(&upgrade).cloned();
-    let Some(follow) = follow.filter(|follow| full(&upgrade, follow) && screen::fits(&printer)) else {
+    let Some(follow) = follow.filter(|follow| follow.full && screen::fits(&printer)) else {
         let record = match self::follow(&upgrade) {
             Some(follow) => recorder(follow)?,
             None => None,
@@ -73,11 +73,6 @@ fn followed(then: &Then) -> Option<&Follow> {
         Then::Follow(follow) => Some(follow),
         Then::Leave(_) => None,
     }
-}
-
-/// Whether the full screen is meant: where it only follows, unless something smaller was asked for; else if it was.
-fn full(upgrade: &Upgrade, follow: &Follow) -> bool {
-    follow.full || (matches!(upgrade, Upgrade::Watch(_)) && !follow.inline)
 }
 
 /// Opens the view; a held upgrade is gone on with behind it.

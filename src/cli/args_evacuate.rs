@@ -38,7 +38,8 @@ pub(super) enum EvacuateVerbArgs {
     Status(EvacuateStatusArgs),
     /// Follow evacuations to their verdict
     ///
-    /// Ctrl-C leaves them running.
+    /// On a terminal a few lines are redrawn in place (--full: the full-screen view), otherwise a line is printed per
+    /// change. Ctrl-C leaves the evacuations running.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_WATCH)]
     Watch(EvacuateWatchArgs),
     /// List every running evacuation

@@ -43,7 +43,8 @@ pub(super) enum UpgradeVerbArgs {
     /// Follow an upgrade to its verdict; continue a guarded upgrade
     ///
     /// The verdict depends on pods, sets and what happens to clients, not only on the operator's status. A guarded upgrade
-    /// that was interrupted continues at the same step. Ctrl-C leaves it as it is.
+    /// that was interrupted continues at the same step. On a terminal a few lines are redrawn in place (--full: the
+    /// full-screen view), otherwise a line is printed per change. Ctrl-C leaves the upgrade as it is.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_WATCH)]
     Watch(UpgradeWatchArgs),
     /// Roll back to the previous image, and follow the rollback

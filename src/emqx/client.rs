@@ -1,6 +1,7 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -667,6 +668,10 @@ impl Broker for Client {
             let answer = self.shared.ask(&Method::GET, "/api/v5/cluster", None).await.map_err(failed)?;
             Ok(answer.body.get("name").and_then(Value::as_str).map(str::to_owned))
         })
+    }
+
+    fn replicants(&self) -> BoxedFuture<'_, Option<BTreeMap<NodeName, NodeName>>> {
+        Box::pin(super::topology::replicants(&self.shared))
     }
 
     fn storage_sites(&self) -> BoxedFuture<'_, Vec<NodeName>> {

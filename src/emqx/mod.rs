@@ -22,6 +22,7 @@ mod order;
 mod reach;
 mod storage;
 mod tls;
+mod topology;
 pub mod wire;
 
 pub use reach::{KeyFile, check_access};

@@ -143,12 +143,32 @@ fn node(value: &Value) -> Option<Node> {
         sessions: number(value, "connections"),
         version: text(value, "version"),
         edition: text(value, "edition"),
-        memory_used: match value.get("memory_used") {
-            Some(Value::String(text)) if text != "0" => Some(text.clone()),
-            _ => None,
-        },
+        memory_used: memory(value, "memory_used"),
+        memory_total: memory(value, "memory_total"),
+        load: mean(value, "load1"),
         uptime_millis: value.get("uptime").and_then(uptime),
     })
+}
+
+/// `1.02G`; EMQX 4.4 writes a number of bytes of the Erlang VM, which is another quantity.
+fn memory(value: &Value, key: &str) -> Option<String> {
+    text(value, key).filter(|text| text != "0")
+}
+
+/// Which core each replicant is connected to. Items of `replicant_nodes` are objects with `node`.
+pub fn topology(body: &Value) -> Vec<(NodeName, NodeName)> {
+    let cores = body.as_array().map(Vec::as_slice).unwrap_or_default();
+    let replicants = |core: &Value| -> Vec<(NodeName, NodeName)> {
+        let Some(name) = text(core, "core_node") else { return Vec::new() };
+        let list =
+            core.get("replicant_nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let node = |item: &Value| text(item, "node").or_else(|| item.as_str().map(str::to_owned));
+        list.iter()
+            .filter_map(node)
+            .map(|node| (NodeName::from(node), NodeName::from(name.as_str())))
+            .collect()
+    };
+    cores.iter().flat_map(replicants).collect()
 }
 
 /// Milliseconds in EMQX 5; EMQX 4.4 writes `4 hours, 21 minutes, 19 seconds`.

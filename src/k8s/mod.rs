@@ -37,6 +37,7 @@ mod explain;
 mod kubeconfig;
 mod lease;
 mod login;
+mod logs;
 mod proxy;
 mod read;
 mod resource;
@@ -294,6 +295,10 @@ impl Kubernetes for Cluster {
 
     fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()> {
         Box::pin(lease::release(self, instance))
+    }
+
+    fn logs<'a>(&'a self, namespace: &'a str, pod: &'a PodName, lines: usize) -> BoxedFuture<'a, String> {
+        Box::pin(logs::logs(self, namespace, pod, lines))
     }
 
     fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>> {

@@ -51,6 +51,10 @@ pub struct Node {
     pub edition: Option<String>,
     /// Memory used by the node's machine or container, as EMQX writes it (`1.02G`).
     pub memory_used: Option<String>,
+    /// Memory that the node's machine or container may use, in the same form.
+    pub memory_total: Option<String>,
+    /// Load average of its machine over one minute.
+    pub load: Option<f64>,
     /// Time since its start, in milliseconds (v5 only).
     pub uptime_millis: Option<u64>,
 }

@@ -1,12 +1,13 @@
 //! What the view is handed: where facts come from, and what can be done. Filled by `app`.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::msg::ActionResult;
-use super::state::ViewSetup;
+use super::msg::{ActionResult, UpgradePlanText};
+use super::setup::ViewSetup;
 use crate::error::Problem;
-use crate::model::{InstanceId, Strategy};
+use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
@@ -22,6 +23,25 @@ pub trait ClusterActions {
     ) -> BoxedFuture<'a, ActionResult>;
     /// Stops what goes by this name, and proves it.
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult>;
+    /// Evacuates a node with EMQX's default rates, after the checks.
+    fn evacuate<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName) -> BoxedFuture<'a, ActionResult>;
+    /// Stops the evacuation of a node, and verifies that it serves again.
+    fn stop_evacuation<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName)
+    -> BoxedFuture<'a, ActionResult>;
+    /// What an upgrade to this image would do.
+    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText>;
+    /// Changes the image, after the checks.
+    fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult>;
+    /// Continues a guarded upgrade to its end; returns at once where none is guarded.
+    fn guard_upgrade<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, ()>;
+    /// The last lines of the log of a pod.
+    fn logs<'a>(&'a self, id: &'a InstanceId, pod: &'a PodName) -> BoxedFuture<'a, String>;
+    /// The core of each replicant; `None` where EMQX does not report it.
+    fn replicants<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        target: Target,
+    ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>>;
     /// Whether a Rebalance may be created; `None` when that may not be asked.
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>>;
 }

@@ -13,7 +13,9 @@ pub(super) fn text(state: &State) -> String {
             Some(id) => state.form.command("apply", &id.name) + "\n",
             None => String::new(),
         },
-        Page::Table | Page::Detail => table(state, theme),
+        Page::Table | Page::Detail | Page::Topology => table(state, theme),
+        Page::History => history(state, theme),
+        Page::Upgrade => upgrade(state, theme),
     }
 }
 
@@ -54,4 +56,18 @@ fn table(state: &State, theme: Theme) -> String {
         text.push('\n');
     }
     text
+}
+
+fn history(state: &State, theme: Theme) -> String {
+    let operations = state.board().map(|board| board.operations.as_slice()).unwrap_or_default();
+    let line = |it: &super::past::PastOperation| {
+        theme.clean(&format!("{}  {}: {}", it.name, it.verdict.words(), it.message)) + "\n"
+    };
+    operations.iter().map(line).collect()
+}
+
+/// The command line of the upgrade that is planned.
+fn upgrade(state: &State, theme: Theme) -> String {
+    let (Some(form), Some(id)) = (&state.upgrade, &state.open) else { return String::new() };
+    theme.clean(&format!("kubectl emqx upgrade apply {} --image {}", id.name, form.image)) + "\n"
 }

@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 
 use super::history::{History, Step, Which};
-use super::view_model::{Group, Row, ViewModel};
+use super::rows::{Group, Row};
+use super::view_model::ViewModel;
 use crate::model::Part;
 use crate::output::theme::Tone;
 

@@ -1,10 +1,13 @@
-//! The plan page's values: what would be asked of EMQX, changed by keys while the forecast is looked at.
+//! The values of the plan page: what the user requires of the rebalance, from which rates and thresholds follow; or every
+//! setting of EMQX, one by one.
 
 use crate::error::Problem;
 use crate::model::{Strategy, World};
 use crate::plan::endpoint::{self, BackendRequest};
-use crate::plan::rebalance::forecast::{RebalancePlan, Return};
+use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, Wish};
+use crate::plan::rebalance::requirement::{Requirement, strategy_for};
+use crate::plan::rebalance::spread::Spread;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::Snapshot;
 use emqx_rebalance::eviction::Landing;
@@ -12,8 +15,14 @@ use emqx_rebalance::eviction::Landing;
 /// A value that can be changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Field {
-    /// Clients a donor loses per second.
+    /// The largest deviation from the mean at the end, in percent.
     #[default]
+    Spread,
+    /// The longest duration, in minutes.
+    Deadline,
+    /// The most clients that reconnect to one node in a second.
+    Reconnects,
+    /// Clients a donor loses per second.
     Rate,
     /// Connections that donors may have more.
     Absolute,
@@ -34,8 +43,11 @@ pub enum Field {
 }
 
 impl Field {
-    /// All, from the top.
-    pub const ALL: [Self; 9] = [
+    /// What the user requires.
+    pub const REQUIRED: [Self; 3] = [Self::Spread, Self::Deadline, Self::Reconnects];
+
+    /// Every setting, from the top.
+    pub const SETTINGS: [Self; 9] = [
         Self::Rate,
         Self::Absolute,
         Self::Relative,
@@ -50,6 +62,9 @@ impl Field {
     /// What it is, in words.
     pub fn label(self) -> &'static str {
         match self {
+            Self::Spread => "every node within",
+            Self::Deadline => "in at most",
+            Self::Reconnects => "reconnects/s per node, at most",
             Self::Rate => "clients per donor and second",
             Self::Absolute => "stop when within",
             Self::Relative => "or within a factor of",
@@ -59,6 +74,15 @@ impl Field {
             Self::Delay => "clients come back after",
             Self::Balancer => "load balancer",
             Self::Backend => "driven by",
+        }
+    }
+
+    /// The values that can be requested.
+    fn range(self) -> (u64, u64) {
+        match self {
+            Self::Delay => (0, 3600),
+            Self::Deadline => (1, 10_080),
+            _ => (1, 1_000_000),
         }
     }
 
@@ -81,25 +105,92 @@ pub struct Form {
     pub field: Field,
     /// What is being typed.
     pub typing: String,
+    /// What the user requires.
+    pub required: Requirement,
+    /// Whether every setting is shown and changed by itself, instead of following from what is required.
+    pub all: bool,
+    /// Why the last value was refused.
+    pub refused: Option<String>,
+    /// Whether each node is shown, instead of donors and recipients together.
+    pub nodes: bool,
+}
+
+/// How a plan ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Within the thresholds in both directions.
+    Even,
+    /// Donors still hold more than the thresholds allow, or a node is far from the mean.
+    Uneven,
+    /// The recipients hold more than the thresholds allow.
+    Overshot,
+}
+
+impl Outcome {
+    /// As it is written.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Even => "even",
+            Self::Uneven => "UNEVEN",
+            Self::Overshot => "OVERSHOT",
+        }
+    }
+}
+
+/// How the clients are spread at the end of a plan.
+pub fn outcome(plan: &RebalancePlan) -> Outcome {
+    let (conn, _) = thresholds(&plan.strategy);
+    let (donors, recipients) = (plan.averages.donors_after, plan.averages.recipients_after.unwrap_or(0.0));
+    let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
+    if !conn.holds(recipients, donors) {
+        Outcome::Overshot
+    } else if !conn.holds(donors, recipients) || Spread::of(&after).is_some_and(Spread::uneven) {
+        Outcome::Uneven
+    } else {
+        Outcome::Even
+    }
 }
 
 impl Form {
-    /// Begins with these values.
+    /// Begins with these values. A strategy that is not EMQX's default was chosen by the user: it is shown setting by setting.
     pub fn new(strategy: Strategy, backend: BackendRequest) -> Self {
-        Self { strategy, back: Return::default(), backend, field: Field::default(), typing: String::new() }
+        let all = strategy != Strategy::default();
+        Self {
+            strategy,
+            back: Return::default(),
+            backend,
+            field: if all { Field::Rate } else { Field::Spread },
+            typing: String::new(),
+            required: Requirement::default(),
+            all,
+            refused: None,
+            nodes: false,
+        }
+    }
+
+    /// The values in sight.
+    pub fn fields(&self) -> &'static [Field] {
+        if self.all { &Field::SETTINGS } else { &Field::REQUIRED }
+    }
+
+    /// Shows every setting, or what is required.
+    pub fn switch(&mut self) {
+        self.commit();
+        self.all = !self.all;
+        self.field = self.fields()[0];
     }
 
     /// To another value.
     pub fn go(&mut self, steps: isize) {
         self.commit();
-        let place = Field::ALL.iter().position(|it| *it == self.field).unwrap_or(0);
-        let last = Field::ALL.len() - 1;
-        self.field = Field::ALL[place.saturating_add_signed(steps).min(last)];
+        let fields = self.fields();
+        let place = fields.iter().position(|it| *it == self.field).unwrap_or(0);
+        self.field = fields[place.saturating_add_signed(steps).min(fields.len() - 1)];
     }
 
     /// A letter that may belong to a number; whether it was taken.
     pub fn letter(&mut self, letter: char) -> bool {
-        let dot = letter == '.' && self.field == Field::Relative;
+        let dot = letter == '.' && matches!(self.field, Field::Relative | Field::Spread);
         if !self.field.typed() || !(letter.is_ascii_digit() || dot) || self.typing.len() >= 9 {
             return false;
         }
@@ -112,35 +203,63 @@ impl Form {
         self.typing.pop().is_some()
     }
 
-    /// What was typed becomes the value.
+    /// What was typed becomes the value; a value out of range is refused, and says so.
     pub fn commit(&mut self) {
         let text = std::mem::take(&mut self.typing);
-        if self.field == Field::Relative {
-            if let Ok(value) = text.parse::<f64>()
-                && value > 1.0
-            {
+        if text.is_empty() {
+            return;
+        }
+        self.refused = self.take(&text).err().map(|why| format!("{text} is refused: {why}"));
+    }
+
+    fn take(&mut self, text: &str) -> Result<(), String> {
+        let decimal = || text.parse::<f64>().map_err(|_| "it is not a number".to_owned());
+        match self.field {
+            Field::Relative => {
+                let value = decimal()?;
+                if value <= 1.0 {
+                    return Err("EMQX needs a factor above 1".to_owned());
+                }
                 self.strategy.rel_conn_threshold = value;
                 self.strategy.rel_sess_threshold = value;
+                Ok(())
             }
-        } else if let Ok(value) = text.parse::<u64>() {
-            self.set(value);
+            Field::Spread => {
+                let value = decimal()?;
+                if !(0.1..=100.0).contains(&value) {
+                    return Err("a percentage from 0.1 to 100 is needed".to_owned());
+                }
+                self.required.spread_percent = value;
+                Ok(())
+            }
+            _ => self.set(text.parse().map_err(|_| "it is not a number".to_owned())?),
         }
     }
 
-    fn set(&mut self, value: u64) {
+    fn set(&mut self, value: u64) -> Result<(), String> {
+        let (least, most) = self.field.range();
+        if value < least {
+            return Err(format!("at least {least} is needed"));
+        }
+        if value > most {
+            return Err(format!("at most {} is possible", crate::model::human::count(most)));
+        }
         let strategy = &mut self.strategy;
         match self.field {
-            Field::Rate => strategy.conn_evict_rate = value.max(1),
+            Field::Deadline => self.required.deadline_seconds = value * 60,
+            Field::Reconnects => self.required.reconnects_per_second = value,
+            Field::Rate => strategy.conn_evict_rate = value,
             Field::Absolute => {
-                strategy.abs_conn_threshold = value.max(1);
-                strategy.abs_sess_threshold = value.max(1);
+                strategy.abs_conn_threshold = value;
+                strategy.abs_sess_threshold = value;
             }
-            Field::HealthCheck => strategy.wait_health_check_seconds = value.max(1),
-            Field::Takeover => strategy.wait_takeover_seconds = value.max(1),
-            Field::SessionRate => strategy.sess_evict_rate = value.max(1),
-            Field::Delay => self.back.delay = value.min(3600),
-            Field::Relative | Field::Balancer | Field::Backend => {}
+            Field::HealthCheck => strategy.wait_health_check_seconds = value,
+            Field::Takeover => strategy.wait_takeover_seconds = value,
+            Field::SessionRate => strategy.sess_evict_rate = value,
+            Field::Delay => self.back.delay = value,
+            Field::Spread | Field::Relative | Field::Balancer | Field::Backend => {}
         }
+        Ok(())
     }
 
     fn number(&self) -> u64 {
@@ -151,7 +270,9 @@ impl Form {
             Field::Takeover => self.strategy.wait_takeover_seconds,
             Field::SessionRate => self.strategy.sess_evict_rate,
             Field::Delay => self.back.delay,
-            Field::Relative | Field::Balancer | Field::Backend => 0,
+            Field::Deadline => self.required.deadline_seconds / 60,
+            Field::Reconnects => self.required.reconnects_per_second,
+            Field::Spread | Field::Relative | Field::Balancer | Field::Backend => 0,
         }
     }
 
@@ -159,6 +280,26 @@ impl Form {
     pub fn change(&mut self, up: bool) {
         self.commit();
         match self.field {
+            Field::Spread => {
+                const STEPS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0];
+                let now = self.required.spread_percent;
+                let next = if up {
+                    STEPS.iter().find(|step| **step > now)
+                } else {
+                    STEPS.iter().rev().find(|step| **step < now)
+                };
+                self.required.spread_percent = next.copied().unwrap_or(now);
+            }
+            Field::Deadline => {
+                const STEPS: [u64; 10] = [3, 5, 10, 15, 20, 30, 45, 60, 120, 240];
+                let now = self.number();
+                let next = if up {
+                    STEPS.iter().find(|step| **step > now)
+                } else {
+                    STEPS.iter().rev().find(|step| **step < now)
+                };
+                self.required.deadline_seconds = next.copied().unwrap_or(now) * 60;
+            }
             Field::Relative => {
                 let step = if up { 0.05 } else { -0.05 };
                 let value = ((self.strategy.rel_conn_threshold + step) * 100.0).round() / 100.0;
@@ -173,7 +314,8 @@ impl Form {
                 let all = [BackendRequest::Auto, BackendRequest::Rebalance, BackendRequest::Emqx];
                 self.backend = turned(&all, self.backend, up);
             }
-            _ => self.set(stepped(self.number(), up)),
+            // The steps end where the range does.
+            _ => self.refused = self.set(stepped(self.number(), up)).err(),
         }
     }
 
@@ -184,6 +326,9 @@ impl Form {
         }
         let strategy = &self.strategy;
         match field {
+            Field::Spread => format!("{} %", self.required.spread_percent),
+            Field::Deadline => format!("{} min", self.required.deadline_seconds / 60),
+            Field::Reconnects => self.required.reconnects_per_second.to_string(),
             Field::Rate => strategy.conn_evict_rate.to_string(),
             Field::Absolute => strategy.abs_conn_threshold.to_string(),
             Field::Relative => strategy.rel_conn_threshold.to_string(),
@@ -233,8 +378,11 @@ impl Form {
     }
 
     /// The forecast of these values on what is known now, with what the checks find; and who would drive it, and why.
+    ///
+    /// # Errors
+    /// What is not known of the cluster, or why no strategy does what is required.
     pub fn plan(
-        &self,
+        &mut self,
         world: &World,
         picture: &Snapshot,
         allowed: Option<bool>,
@@ -242,6 +390,13 @@ impl Form {
         let id = &picture.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
         let (backend, why) = endpoint::backend(self.backend, &world.served, instance)?;
+        if !self.all
+            && let Ok(nodes) = preflight::participants(picture)
+        {
+            self.strategy = strategy_for(&nodes, self.required, self.back).map_err(|why| {
+                Problem::new("no settings do what is required", why).hint("m shows every setting")
+            })?;
+        }
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
         let wish =
             Wish { strategy: &self.strategy, back: self.back, backend, name: None, allowed, skip: &[] };
@@ -277,6 +432,9 @@ mod tests {
     fn values_go_up_and_down_in_steps_that_a_person_would_take() {
         let mut form = Form::new(Strategy::default(), BackendRequest::Auto);
         form.change(true);
+        assert_eq!(form.required.spread_percent.to_string(), "10");
+        form.switch();
+        form.change(true);
         assert_eq!(form.strategy.conn_evict_rate, 1000);
         for _ in 0..20 {
             form.change(false);
@@ -288,6 +446,28 @@ mod tests {
         assert_eq!((form.strategy.conn_evict_rate, form.field), (37, Field::Absolute));
         assert_eq!(stepped(12, true), 20);
         assert_eq!(stepped(12, false), 10);
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_a_word_and_changes_nothing() {
+        let mut form = Form::new(Strategy::default(), BackendRequest::Auto);
+        let type_in = |form: &mut Form, text: &str| {
+            text.chars().for_each(|letter| assert!(form.letter(letter), "{letter}"));
+            form.commit();
+            form.refused.clone().unwrap_or_default()
+        };
+        assert_eq!(type_in(&mut form, "0"), "0 is refused: a percentage from 0.1 to 100 is needed");
+        assert_eq!(form.required, Requirement::default());
+        assert_eq!(type_in(&mut form, "7.5"), "", "a good value is not refused");
+        form.go(2);
+        assert_eq!(type_in(&mut form, "0"), "0 is refused: at least 1 is needed");
+        form.switch();
+        assert_eq!(type_in(&mut form, "0"), "0 is refused: at least 1 is needed");
+        assert_eq!(form.strategy.conn_evict_rate, 500);
+        form.go(2);
+        assert_eq!(type_in(&mut form, "0.5"), "0.5 is refused: EMQX needs a factor above 1");
+        form.go(4);
+        assert_eq!(type_in(&mut form, "4000"), "4000 is refused: at most 3,600 is possible");
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::copy;
 use super::keys::{Command, command};
 use super::msg::{Effect, Play};
-use super::state::{Act, Confirm, Overlay, Page, State};
-use crate::model::human::{count, duration, plural};
+use super::pages::{image, logs, reading, text, topology, upgrade};
+use super::setup::{Confirm, Overlay};
+use super::state::{Page, State};
+use super::{actions, copy, texts};
+use crate::model::human::{duration, plural};
 use crate::output::theme::Tone;
-use crate::plan::finding::Decision;
 
 /// Takes a key in.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
@@ -28,6 +29,10 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     match state.overlay.take() {
         Some(Overlay::Help(top)) => return help(state, key, top),
         Some(Overlay::Confirm(confirm)) => return confirming(state, key, confirm),
+        Some(Overlay::Text(page)) => {
+            reading(state, key, page);
+            return Vec::new();
+        }
         None => {}
     }
     if state.filtering {
@@ -36,6 +41,11 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     }
     if state.page == Page::Plan && !state.notices && form(state, key) {
         return Vec::new();
+    }
+    if state.page == Page::Upgrade
+        && let Some(effects) = image(state, key)
+    {
+        return effects;
     }
     if let Some(command) = command(key, state.page, |needs| state.can(needs)) {
         return obey(state, command);
@@ -46,13 +56,15 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 
 /// A key that would act says why it does not.
 fn why_not(state: &mut State, key: KeyEvent) {
-    let acts = matches!(key.code, KeyCode::Char('a' | 'x'));
+    let acts = matches!(key.code, KeyCode::Char('a' | 'x' | 'e' | 'E' | 'u'));
     if acts && state.setup.playback.is_some() {
         state.say(Tone::Warning, "replay: nothing can be changed");
     } else if acts && state.setup.read_only {
         state.say(Tone::Warning, "--read-only: nothing can be changed from here");
     } else if key.code == KeyCode::Char('x') {
         state.say(Tone::Faint, "nothing runs that could be stopped");
+    } else if matches!(key.code, KeyCode::Char('l')) && state.setup.playback.is_none() {
+        state.say(Tone::Faint, "logs are read on the page of nodes");
     } else if key.code == KeyCode::Char('a') && state.page != Page::Clusters {
         state.say(Tone::Faint, "p plans a rebalance first");
     }
@@ -79,11 +91,13 @@ fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Eff
             confirm.typed.pop();
         }
         KeyCode::Char(letter)
-            if !key.modifiers.contains(KeyModifiers::CONTROL) && confirm.typed.chars().count() < 64 =>
+            if !key.modifiers.contains(KeyModifiers::CONTROL)
+                && !confirm.word.is_empty()
+                && confirm.typed.chars().count() < 64 =>
         {
             confirm.typed.push(letter);
         }
-        KeyCode::Enter if confirm.typed.trim() == confirm.word => return go(state, confirm.act),
+        KeyCode::Enter if confirm.typed.trim() == confirm.word => return actions::make(state, confirm.act),
         KeyCode::Enter => {
             let text = format!("type {} to go ahead, Esc to leave it", confirm.word);
             state.say(Tone::Warning, text);
@@ -92,24 +106,6 @@ fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Eff
     }
     state.overlay = Some(Overlay::Confirm(confirm));
     Vec::new()
-}
-
-fn go(state: &mut State, act: Act) -> Vec<Effect> {
-    let Some(id) = state.open.clone() else { return Vec::new() };
-    match act {
-        Act::Apply(strategy, backend) => {
-            state.doing = Some("creating the rebalance".to_owned());
-            vec![Effect::Apply(id, strategy, backend)]
-        }
-        Act::Stop(name) => {
-            if let Some(cluster) = state.clusters.get_mut(&id) {
-                // Its end may be seen before its stop is proved.
-                cluster.operations.rebalances.we_stopped(&name);
-            }
-            state.doing = Some(format!("stopping {name}"));
-            vec![Effect::Stop(id, name)]
-        }
-    }
 }
 
 fn filter(state: &mut State, key: KeyEvent) {
@@ -138,6 +134,10 @@ fn form(state: &mut State, key: KeyEvent) -> bool {
     let taken = match key.code {
         KeyCode::Char(letter) if plain => state.form.letter(letter),
         KeyCode::Backspace => state.form.unletter(),
+        KeyCode::Enter if state.form.typing.is_empty() => {
+            state.form.nodes = !state.form.nodes;
+            true
+        }
         KeyCode::Enter => {
             state.form.commit();
             true
@@ -208,8 +208,25 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
             return vec![Effect::Copy(text)];
         }
         Command::Plan => return plan(state),
-        Command::Apply => ask_apply(state),
-        Command::Stop => ask_stop(state),
+        Command::Apply if state.page == Page::Upgrade => actions::upgrade(state),
+        Command::Apply => actions::apply(state),
+        Command::Stop => actions::stop(state),
+        Command::Evacuate => actions::evacuate(state),
+        Command::EndEvacuation => actions::stop_evacuation(state),
+        Command::Upgrade => upgrade(state),
+        Command::Settings => {
+            state.form.switch();
+            state.foresee();
+        }
+        Command::Logs => return logs(state),
+        Command::Describe | Command::Events => text(state, command),
+        Command::Topology => return topology(state),
+        Command::History => {
+            state.page = Page::History;
+            state.cursor = 0;
+            state.stale = true;
+            state.refresh();
+        }
         Command::Left => return sideways(state, false),
         Command::Right => return sideways(state, true),
         Command::Step => {
@@ -250,7 +267,7 @@ fn back(state: &mut State) {
         return;
     }
     match state.page {
-        Page::Detail | Page::Plan => {
+        Page::Detail | Page::Plan | Page::Topology | Page::History | Page::Upgrade => {
             state.page = Page::Table;
             state.stale = true;
         }
@@ -291,6 +308,18 @@ fn go_by(state: &mut State, steps: isize) {
         // The next node, looked at as closely.
         Page::Table | Page::Detail => state.select(state.cursor.saturating_add_signed(steps)),
         Page::Plan => state.form.go(steps),
+        Page::Topology => state.top.set(state.top.get().saturating_add_signed(steps)),
+        Page::History => {
+            let last = state.board().map_or(0, |board| board.operations.len()).saturating_sub(1);
+            state.past = state.past.saturating_add_signed(steps).min(last);
+        }
+        Page::Upgrade => {
+            if let Some(form) = &mut state.upgrade {
+                let lines =
+                    form.plan.as_ref().and_then(|plan| plan.as_ref().ok()).map_or(0, |plan| plan.lines.len());
+                form.top = form.top.saturating_add_signed(steps).min(lines.saturating_sub(1));
+            }
+        }
     }
 }
 
@@ -303,6 +332,16 @@ fn open(state: &mut State) {
             }
         }
         Page::Table if state.selected.is_some() => state.page = Page::Detail,
+        Page::History => {
+            if let Some(page) = texts::operation(state) {
+                state.overlay = Some(Overlay::Text(page));
+            }
+        }
+        Page::Upgrade => {
+            if let Some(form) = &mut state.upgrade {
+                form.editing = true;
+            }
+        }
         _ => {}
     }
     state.refresh();
@@ -376,73 +415,4 @@ fn plan(state: &mut State) -> Vec<Effect> {
     state.stale = true;
     state.refresh();
     if state.allowed.is_none() { vec![Effect::Allowed(id)] } else { Vec::new() }
-}
-
-/// The word to type: the cluster's name, where that can be typed.
-fn word(state: &State) -> String {
-    let name = state.open.as_ref().map(|id| id.name.as_str()).unwrap_or_default();
-    let typed = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_graphic());
-    if typed { name.to_owned() } else { "yes".to_owned() }
-}
-
-fn ask_apply(state: &mut State) {
-    state.form.commit();
-    state.foresee();
-    if state.doing.is_some() {
-        return state.say(Tone::Warning, "one thing at a time");
-    }
-    let (plan, backend) = match &state.forecast {
-        Some(Ok((plan, backend, _))) => (plan, backend),
-        Some(Err(problem)) => {
-            let text = problem.to_string();
-            return state.say(Tone::Bad, text);
-        }
-        None => return,
-    };
-    match plan.decision {
-        Decision::Go => {}
-        Decision::NothingToDo => {
-            let text = format!("nothing to do: {}", plan.message);
-            return state.say(Tone::Plain, text);
-        }
-        Decision::Refused => {
-            let text = format!("refused: {}", plan.message);
-            return state.say(Tone::Bad, text);
-        }
-    }
-    let Some(id) = &state.open else { return };
-    let mut says = vec![
-        format!(
-            "Disconnects {} clients of {id} over {}, through {}.",
-            count(plan.moves.connections),
-            duration(plan.total_seconds),
-            match backend {
-                crate::plan::results::Backend::Rebalance => "a Rebalance object",
-                crate::plan::results::Backend::Emqx => "EMQX's own API",
-            }
-        ),
-        "The counts are looked at again before it is created.".to_owned(),
-    ];
-    says.extend(plan.findings.iter().take(ASKED).map(|finding| format!("! {}", finding.message)));
-    if let Some(more @ 1..) = plan.findings.len().checked_sub(ASKED) {
-        says.push(format!("! {} more: Esc, then Tab shows all", plural(more as u64, "finding")));
-    }
-    let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
-    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
-}
-
-/// Findings beside the question.
-const ASKED: usize = 3;
-
-fn ask_stop(state: &mut State) {
-    if state.doing.is_some() {
-        return state.say(Tone::Warning, "one thing at a time");
-    }
-    let Some(name) = state.running() else { return };
-    let says = vec![
-        format!("Stops {name} in EMQX, verifies that it stopped, then deletes the object."),
-        "Clients that have moved stay where they are.".to_owned(),
-    ];
-    let act = Act::Stop(name);
-    state.overlay = Some(Overlay::Confirm(Confirm { act, says, word: word(state), typed: String::new() }));
 }

@@ -62,8 +62,26 @@ pub enum Command {
     Plan,
     /// Create the planned rebalance.
     Apply,
-    /// Stop what runs.
+    /// Stop the running rebalance.
     Stop,
+    /// Evacuate the selected node.
+    Evacuate,
+    /// Stop the evacuation of the selected node.
+    EndEvacuation,
+    /// Plan an upgrade.
+    Upgrade,
+    /// Every setting of a plan, or what is required.
+    Settings,
+    /// The log of the selected pod.
+    Logs,
+    /// Why the rebalance should be stopped; else the description of the selected pod.
+    Describe,
+    /// The events of the selected pod.
+    Events,
+    /// Cores, replicants, and what is missing.
+    Topology,
+    /// Past operations.
+    History,
     /// A smaller value; back in a recording.
     Left,
     /// A larger value; on in a recording.
@@ -91,11 +109,25 @@ pub enum Place {
     /// One node.
     Detail,
     Plan,
+    /// Cores and replicants.
+    Topology,
+    /// Past operations.
+    History,
+    /// An upgrade that is planned.
+    Upgrade,
 }
 
-const EVERYWHERE: &[Place] = &[Place::Clusters, Place::Table, Place::Detail, Place::Plan];
+const EVERYWHERE: &[Place] = &[
+    Place::Clusters,
+    Place::Table,
+    Place::Detail,
+    Place::Plan,
+    Place::Topology,
+    Place::History,
+    Place::Upgrade,
+];
 const LISTS: &[Place] = &[Place::Clusters, Place::Table];
-const PICTURES: &[Place] = &[Place::Clusters, Place::Table, Place::Detail];
+const PICTURES: &[Place] = &[Place::Clusters, Place::Table, Place::Detail, Place::Topology, Place::History];
 const ONE: &[Place] = &[Place::Table, Place::Detail];
 
 /// What has to be so for a key to mean anything.
@@ -152,6 +184,13 @@ pub const BINDINGS: &[Binding] = &[
     with(Needs::Live, key(&["p"], Command::Plan, ONE, "what a rebalance would do", Some("plan"))),
     with(Needs::Act, key(&["a"], Command::Apply, &[Place::Plan], "create it (asks)", Some("apply (asks)"))),
     with(
+        Needs::Act,
+        key(&["a"], Command::Apply, &[Place::Upgrade], "change the image (asks)", Some("apply (asks)")),
+    ),
+    key(&["m"], Command::Settings, &[Place::Plan], "all settings, or what is required", Some("all settings")),
+    key(&["Enter"], Command::Open, &[Place::History], "show the operation", Some("details")),
+    key(&["Enter"], Command::Open, &[Place::Upgrade], "plan, and edit the image again", Some("plan")),
+    with(
         Needs::Running,
         key(
             &["x"],
@@ -169,6 +208,17 @@ pub const BINDINGS: &[Binding] = &[
         key(&["Space"], Command::Freeze, PICTURES, "freeze the view, and resume", Some("freeze")),
     ),
     with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and resume", Some("pause"))),
+    with(Needs::Act, key(&["e"], Command::Evacuate, ONE, "evacuate the node (asks)", Some("evacuate"))),
+    with(
+        Needs::Act,
+        key(&["E"], Command::EndEvacuation, ONE, "stop the evacuation of the node (asks)", None),
+    ),
+    with(Needs::Act, key(&["u"], Command::Upgrade, ONE, "plan an upgrade to another image", Some("upgrade"))),
+    key(&["t"], Command::Topology, ONE, "topology: cores, replicants, what is missing", Some("topology")),
+    with(Needs::Live, key(&["h"], Command::History, ONE, "history: past operations", Some("history"))),
+    key(&["d"], Command::Describe, ONE, "describe the pod; at STOP IT: why", Some("describe")),
+    with(Needs::Live, key(&["l"], Command::Logs, ONE, "log of the pod", Some("log"))),
+    key(&["v"], Command::Events, ONE, "events of the pod", None),
     with(
         Needs::Tape,
         key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step")),
@@ -262,7 +312,7 @@ mod tests {
     fn no_key_has_two_meanings_at_one_place() {
         let live = |needs| needs != Needs::Tape;
         let tape = |needs| matches!(needs, Needs::Nothing | Needs::Tape);
-        for place in [Place::Clusters, Place::Table, Place::Detail, Place::Plan] {
+        for place in EVERYWHERE.iter().copied() {
             for can in [&live as &dyn Fn(Needs) -> bool, &tape] {
                 let mut seen = std::collections::BTreeSet::new();
                 for binding in at(place, can) {

@@ -9,9 +9,12 @@
 //! May import `model`, `plan`, `seam`, `error` and `output::{theme, names, table}`. What both faces do to a cluster (create,
 //! stop, record) is reached through the traits of [`hands`], which `app` fills.
 
+mod actions;
 pub mod context;
 mod copy;
 pub mod curves;
+mod done;
+mod farewell;
 mod feed;
 pub mod form;
 pub mod history;
@@ -22,16 +25,23 @@ pub mod marks;
 pub mod mouse;
 pub mod msg;
 pub mod order;
+mod pages;
+pub mod past;
 pub mod player;
+pub mod rows;
 mod run;
+pub mod setup;
 pub mod state;
 mod terminal;
+mod texts;
 pub mod update;
 pub mod view;
 pub mod view_model;
 
 pub use context::{ClusterActions, Live, OpenTape, Records, ViewContext};
-pub use msg::{ActionResult, Done, Effect, Msg, Play};
-pub use run::open;
-pub use state::{Playback, State, ViewSetup};
+pub use msg::{ActionResult, Done, Effect, Msg, Play, UpgradePlanText};
+pub use run::{Closed, open};
+pub use setup::{Playback, ViewSetup};
+pub use state::State;
+pub use texts::LOG_LINES;
 pub use update::update;

@@ -6,7 +6,8 @@ use std::ops::Range;
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::order::SortBy;
-use super::state::{Overlay, Page, State};
+use super::setup::Overlay;
+use super::state::{Page, State};
 use super::view_model::Line;
 
 /// Rows by which a step of the wheel moves.
@@ -41,9 +42,22 @@ fn wheel(state: &mut State, down: bool) -> bool {
     let moved = |at: usize, by: usize| if down { at + by } else { at.saturating_sub(by) };
     match &mut state.overlay {
         Some(Overlay::Help(top)) => *top = moved(*top, WHEEL),
+        Some(Overlay::Text(page)) => {
+            // A text that is shown from its end is moved by the lines below it.
+            let by = if down == page.from_end { -3 } else { 3 };
+            page.top = page.top.saturating_add_signed(by).min(page.lines.len().saturating_sub(1));
+        }
         None if state.notices => {
             let most = state.here().map_or(0, |cluster| cluster.log.len().saturating_sub(1));
             state.back = moved(state.back, WHEEL).min(most);
+        }
+        None if state.page == Page::Topology => {
+            let top = moved(state.top.get(), WHEEL);
+            state.top.set(top);
+        }
+        None if state.page == Page::History => {
+            let last = state.board().map_or(0, |board| board.operations.len()).saturating_sub(1);
+            state.past = moved(state.past, 1).min(last);
         }
         None if state.page == Page::Table => state.select(moved(state.cursor, WHEEL)),
         None if state.page == Page::Clusters => {

@@ -1,10 +1,12 @@
 //! What comes into the one loop, and what goes out of it.
 
+use std::collections::BTreeMap;
+
 use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::Timestamp;
 
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, Strategy};
+use crate::model::{Fact, InstanceId, NodeName, PodName, Strategy};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
 
@@ -42,6 +44,15 @@ pub struct ActionResult {
     pub says: Vec<String>,
 }
 
+/// The plan of an upgrade, as `upgrade plan` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpgradePlanText {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// Whether it would run.
+    pub goes: bool,
+}
+
 /// Something that was asked for is done.
 #[derive(Debug)]
 pub enum Done {
@@ -53,6 +64,16 @@ pub enum Done {
     Allowed(InstanceId, Option<bool>),
     /// A recording began (with the name of its file), or ended.
     Recording(Result<Option<String>, Problem>),
+    /// A change was made, named by the words, or not.
+    Acted(String, Result<ActionResult, Problem>),
+    /// The log of this pod.
+    Logs(PodName, Result<String, Problem>),
+    /// The core of each replicant; `None` where EMQX does not report it.
+    Replicants(InstanceId, Result<Option<BTreeMap<NodeName, NodeName>>, Problem>),
+    /// What an upgrade to this image would do.
+    UpgradePlan(String, Result<UpgradePlanText, Problem>),
+    /// The guard of an upgrade ended.
+    Guarded(Result<(), Problem>),
     /// Something could not be done.
     Failed(Problem),
 }
@@ -92,6 +113,18 @@ pub enum Effect {
     Apply(InstanceId, Strategy, BackendRequest),
     /// What goes by this name is stopped.
     Stop(InstanceId, String),
+    /// This node is evacuated.
+    Evacuate(InstanceId, NodeName),
+    /// The evacuation of this node is stopped.
+    StopEvacuation(InstanceId, NodeName),
+    /// An upgrade to this image is planned.
+    PlanUpgrade(InstanceId, String),
+    /// The image is changed to this one.
+    Upgrade(InstanceId, String),
+    /// The log of this pod is read.
+    Logs(InstanceId, PodName),
+    /// EMQX is asked which core each replicant is connected to.
+    Replicants(InstanceId),
     /// It is asked whether we may create a Rebalance.
     Allowed(InstanceId),
     /// EMQX is asked now.

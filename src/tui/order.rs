@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::view_model::Row;
+use super::rows::Row;
 use crate::model::Part;
 
 /// A column by which rows are sorted.

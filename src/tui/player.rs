@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::context::{Lines, OpenTape};
 use super::msg::{Msg, Play};
-use super::state::{Route, State, ViewSetup};
+use super::setup::{Route, ViewSetup};
+use super::state::State;
 use super::update::update;
 use crate::error::Problem;
 use crate::plan::playback::{HOLE, Told};

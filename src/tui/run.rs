@@ -59,8 +59,16 @@ enum Source {
     Tape(Player),
 }
 
+/// How the view was closed.
+pub struct Closed {
+    /// What stays in the scrollback: the verdict, or what is still running and how to follow it.
+    pub line: Option<String>,
+    /// The exit.
+    pub exit: Result<Exit, Problem>,
+}
+
 /// Opens the view; comes back when it is left, with the terminal as it was.
-pub async fn open(opening: ViewContext) -> Result<Exit, Problem> {
+pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
     let ViewContext { setup, from, timeout, interrupt, judged } = opening;
     let source = match from {
         From::Live(live) => Source::Live(Feed::new(live)),
@@ -84,7 +92,10 @@ pub async fn open(opening: ViewContext) -> Result<Exit, Problem> {
         run.begin();
         run.turn(&mut screen, timeout, interrupt).await?
     };
-    run.close(left, judged)
+    let line = matches!(left, Left::Quit).then(|| super::farewell::line(&run.state)).flatten();
+    let exit = run.close(left, judged);
+    // An error names what is still running by itself.
+    Ok(Closed { line: line.filter(|_| exit.is_ok()), exit })
 }
 
 struct Loop {
@@ -298,7 +309,7 @@ impl Loop {
                     }
                 }
                 Effect::Record(on) => self.record(on),
-                Effect::Apply(..) | Effect::Stop(..) | Effect::Allowed(..) => self.act(effect),
+                effect => self.act(effect),
             }
         }
         Ok(())
@@ -329,6 +340,46 @@ impl Loop {
                 let done = acts.stop(&id, &name).await;
                 Late::Done(Done::Stopped(name, done))
             }),
+            Effect::Evacuate(id, node) => Box::pin(async move {
+                let done = acts.evacuate(&id, &node).await;
+                Late::Done(Done::Acted(format!("the evacuation of {node} has started"), done))
+            }),
+            Effect::StopEvacuation(id, node) => Box::pin(async move {
+                let done = acts.stop_evacuation(&id, &node).await;
+                Late::Done(Done::Acted(format!("the evacuation of {node} is stopped"), done))
+            }),
+            Effect::PlanUpgrade(id, image) => Box::pin(async move {
+                let plan = acts.plan_upgrade(&id, &image).await;
+                Late::Done(Done::UpgradePlan(image, plan))
+            }),
+            Effect::Upgrade(id, image) => {
+                let (guarding, guarded) = (acts.clone(), id.clone());
+                let (begun, go) = tokio::sync::oneshot::channel();
+                // A guarded upgrade is continued as long as the view is open.
+                self.late.push(Box::pin(async move {
+                    if go.await == Ok(true) {
+                        return Late::Done(Done::Guarded(guarding.guard_upgrade(&guarded).await));
+                    }
+                    Late::Done(Done::Guarded(Ok(())))
+                }));
+                Box::pin(async move {
+                    let done = acts.upgrade(&id, &image).await;
+                    let _ = begun.send(done.is_ok());
+                    Late::Done(Done::Acted(format!("the image of {} is {image} now", id.name), done))
+                })
+            }
+            Effect::Logs(id, pod) => Box::pin(async move {
+                let log = acts.logs(&id, &pod).await;
+                Late::Done(Done::Logs(pod, log))
+            }),
+            Effect::Replicants(id) => {
+                let Some(instance) = self.state.world.instance(&id) else { return };
+                let target = crate::plan::endpoint::target(&self.state.world, instance);
+                Box::pin(async move {
+                    let cores = acts.replicants(&id, target).await;
+                    Late::Done(Done::Replicants(id, cores))
+                })
+            }
             Effect::Allowed(id) => Box::pin(async move {
                 // A server that cannot even be asked this is not one to refuse by: creating will tell.
                 let allowed = acts.allowed(&id).await.ok().flatten();

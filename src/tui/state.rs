@@ -5,28 +5,27 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::curves;
 use super::form::Form;
 use super::history::History;
 use super::keys::{Needs, Place};
 use super::log::Log;
-use super::marks::{Mark, Marks};
+use super::marks::Marks;
 use super::mouse::ClickTargets;
+use super::msg::UpgradePlanText;
 use super::order::{Order, SortBy};
+use super::setup::{Forecast, Overlay, Route, ViewSetup};
 use super::view_model::{Sources, ViewModel};
-use crate::error::Problem;
 use crate::model::{
-    InstanceId, Load, Node, Operation, Phase, Seen, Source, SourceHealth, Strategy, Target, World,
+    InstanceId, Load, Node, NodeName, Operation, Phase, Seen, Source, SourceHealth, Target, World,
 };
 use crate::output::theme::{Theme, Tone};
-use crate::plan::endpoint::{BackendRequest, target};
+use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::{OperationTracker, Tape};
-use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::tracker::RunKey;
-use crate::plan::results::Backend;
 use crate::plan::snapshot::picture;
 
 /// EMQX's answers of one cluster, while those of another are in the world.
@@ -59,6 +58,8 @@ pub struct Cluster {
     pub events_until: Option<Timestamp>,
     /// The rebalance for which the bell was rung.
     pub alarmed: Option<RunKey>,
+    /// The core of each replicant, or why that is not known.
+    pub replicants: Option<Result<BTreeMap<NodeName, NodeName>, String>>,
 }
 
 impl Cluster {
@@ -74,101 +75,26 @@ impl Cluster {
             sampled: None,
             events_until: None,
             alarmed: None,
+            replicants: None,
         }
     }
 }
 
 pub type Page = Place;
 
-/// What a typed confirmation is for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Act {
-    /// Create the planned rebalance.
-    Apply(Strategy, BackendRequest),
-    /// Stop what goes by this name.
-    Stop(String),
-}
-
-/// A prompt that requires a typed confirmation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Confirm {
-    /// What for.
-    pub act: Act,
-    /// What will happen, in sentences.
-    pub says: Vec<String>,
-    /// The text to type.
-    pub word: String,
-    /// Typed text.
-    pub typed: String,
-}
-
-/// Something that lies over the page.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Overlay {
-    /// The keys; the first line that is shown.
-    Help(usize),
-    /// A question.
-    Confirm(Confirm),
-}
-
-/// How a recording is played.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Playback {
-    /// When it began, by its own clock.
-    pub begin: Timestamp,
-    /// Whether it stands still.
-    pub paused: bool,
-    /// How many times as fast as it happened.
-    pub speed: f64,
-    /// Whether its end is reached.
-    pub over: bool,
-}
-
-/// A recording as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The time of its first line.
-    pub begin: Timestamp,
-    /// The time of its last line.
-    pub end: Timestamp,
-    /// What begins in it.
-    pub marks: Vec<Mark>,
-    /// The times of the lines that change something.
-    pub steps: Vec<Timestamp>,
-}
-
-/// The forecast of the plan page, or why there is none.
-pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
-
-/// What the view is opened with.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
-pub struct ViewSetup {
-    /// How it looks.
-    pub theme: Theme,
-    /// Where the user's clock hangs.
-    pub zone: TimeZone,
-    /// What stands beside the namespace: the context.
-    pub place: String,
-    /// The API server's address.
-    pub server: String,
-    /// Whether nothing can be changed from here.
-    pub read_only: bool,
-    /// Whether the mouse is left to the terminal.
-    pub no_mouse: bool,
-    /// Whether there may be several clusters.
-    pub many: bool,
-    /// What the plan page begins with.
-    pub strategy: Strategy,
-    /// Who would drive it.
-    pub backend: BackendRequest,
-    /// The operations that are looked for first, and judged; none: whatever runs.
-    pub wanted: Vec<String>,
-    /// Whether this program started it in EMQX with these values.
-    pub ours: bool,
-    /// A recording, and how it is played.
-    pub playback: Option<Playback>,
-    pub now: Timestamp,
+/// An upgrade that is planned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpgradeForm {
+    /// The image to run.
+    pub image: String,
+    /// Whether it is being typed.
+    pub editing: bool,
+    /// Whether its plan is being read.
+    pub planning: bool,
+    /// Its plan.
+    pub plan: Option<Result<UpgradePlanText, String>>,
+    /// The first line of the plan that is shown.
+    pub top: usize,
 }
 
 /// The state of the view.
@@ -224,6 +150,10 @@ pub struct State {
     pub every: Option<Duration>,
     /// The plan page's values.
     pub form: Form,
+    /// The upgrade page's values.
+    pub upgrade: Option<UpgradeForm>,
+    /// The operation under the cursor of the history.
+    pub past: usize,
     pub forecast: Option<Forecast>,
     /// Whether we may create a Rebalance for the open cluster.
     pub allowed: Option<bool>,
@@ -278,6 +208,8 @@ impl State {
             frozen: None,
             every: None,
             form,
+            upgrade: None,
+            past: 0,
             forecast: None,
             allowed: None,
             recording: None,
@@ -399,7 +331,7 @@ impl State {
     /// The clusters whose EMQX is queried, the interval, and the target. At most 32 at once.
     pub fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
         let all: Vec<&InstanceId> = match (&self.open, self.page) {
-            (Some(open), Page::Table | Page::Detail | Page::Plan) => vec![open],
+            (Some(open), _) if self.page != Page::Clusters => vec![open],
             _ => self.clusters.keys().take(32).collect(),
         };
         all.into_iter()
@@ -465,7 +397,7 @@ impl State {
     pub fn lively(&self) -> bool {
         let operation = |board: &ViewModel| board.status.operation != Operation::None;
         match (&self.open, self.page) {
-            (Some(id), Page::Table | Page::Detail | Page::Plan) => {
+            (Some(id), _) if self.page != Page::Clusters => {
                 self.busy(id) || self.board().is_some_and(operation)
             }
             _ => self.clusters.values().filter_map(|it| it.board.as_ref()).any(operation),
@@ -482,7 +414,7 @@ impl State {
             return;
         }
         let ids: Vec<InstanceId> = match (&self.open, self.page) {
-            (Some(open), Page::Table | Page::Detail | Page::Plan) => vec![open.clone()],
+            (Some(open), _) if self.page != Page::Clusters => vec![open.clone()],
             _ => self.clusters.keys().cloned().collect(),
         };
         let (theme, now) = (self.theme(), self.now);

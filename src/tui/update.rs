@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::done::finish;
 use super::input::press;
 use super::mouse::mouse;
-use super::msg::{Done, Effect, Msg};
-use super::state::{Cluster, Page, State};
-use crate::error::Problem;
+use super::msg::{Effect, Msg};
+use super::state::{Cluster, State};
 use crate::model::{Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World};
 use crate::output::theme::Tone;
 use crate::plan::playback::{OperationTracker, Told, Tracker};
@@ -77,7 +77,7 @@ fn alarms(state: &mut State) -> Vec<Effect> {
     effects
 }
 
-fn changed(state: &mut State) {
+pub(super) fn changed(state: &mut State) {
     state.stale = true;
     // What a held picture would show is not seen.
     state.dirty |= state.frozen.is_none();
@@ -353,95 +353,6 @@ fn over(state: &mut State) {
     tell(state, &events);
     state.say(Tone::Faint, "the recording is over");
     changed(state);
-}
-
-fn complain(state: &mut State, problem: &Problem) {
-    let now = state.now;
-    if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
-        cluster.log.push(now, Tone::Bad, problem.to_string());
-        if let Some(hint) = &problem.hint {
-            cluster.log.push(now, Tone::Plain, format!("hint: {hint}"));
-        }
-    }
-    state.say(Tone::Bad, problem.to_string());
-}
-
-fn finish(state: &mut State, done: Done) {
-    state.dirty = true;
-    match done {
-        Done::Applied(result) => {
-            state.doing = None;
-            let acted = match result {
-                Ok(acted) => acted,
-                Err(problem) => return complain(state, &problem),
-            };
-            let strategy = state.form.strategy.clone();
-            let (now, name) = (state.now, acted.name.clone().unwrap_or_default());
-            let bare = name.rsplit_once(".emqx.io/").map_or(name.as_str(), |(_, bare)| bare).to_owned();
-            if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
-                for text in acted.says {
-                    cluster.log.push(now, Tone::Warning, text);
-                }
-                // The entry may have been received before the result of the request: only this program has its strategy.
-                let mut runs = cluster.operations.rebalances.runs.iter_mut();
-                match runs.find(|run| run.name == bare && run.verdict.is_none()) {
-                    Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
-                    Some(_) => {}
-                    None => cluster.operations.rebalances.asked(bare, strategy),
-                }
-            }
-            state.say(
-                Tone::Good,
-                if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
-            );
-            state.page = Page::Table;
-            changed(state);
-        }
-        Done::Stopped(name, result) => {
-            state.doing = None;
-            let now = state.now;
-            let cluster = state.open.clone().and_then(|id| state.clusters.get_mut(&id));
-            match result {
-                Ok(acted) => {
-                    if let Some(cluster) = cluster {
-                        for text in acted.says {
-                            cluster.log.push(now, Tone::Plain, text);
-                        }
-                    }
-                    state.say(Tone::Good, format!("stopped {name}"));
-                    state.stopped.push(name);
-                }
-                Err(problem) => {
-                    if let Some(cluster) = cluster {
-                        let mut runs = cluster.operations.rebalances.runs.iter_mut();
-                        if let Some(run) = runs.find(|run| run.name == name && run.verdict.is_none()) {
-                            run.stopped_by_us = false;
-                        }
-                    }
-                    complain(state, &problem);
-                }
-            }
-            changed(state);
-        }
-        Done::Allowed(id, allowed) => {
-            if state.open.as_ref() == Some(&id) {
-                state.allowed = allowed;
-                state.foresee();
-            }
-        }
-        Done::Recording(Ok(file)) => {
-            let said = file.as_ref().map(|file| format!("recording into {file}"));
-            let before = state.recording.clone().unwrap_or_default();
-            let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
-            state.say(Tone::Good, said.unwrap_or_else(ended));
-            state.recording = file;
-        }
-        Done::Recording(Err(problem)) => {
-            state.recording = None;
-            complain(state, &problem);
-        }
-        Done::Failed(problem) => complain(state, &problem),
-    }
 }
 
 /// Whether the followed operation was stopped in the view: then the result is as requested, with any further verdict.

@@ -1,23 +1,20 @@
 //! What the view shows of one cluster, worked out once when something changed and not in every frame: the status that all
 //! faces share, a row per EMQX node and per pod without one, in order.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use super::order::{Order, SortBy};
+use super::past::PastOperation;
+use super::rows::{Group, Row, draining, group, held_at_start, label, rows, state};
 use crate::model::human::{duration, seconds_between};
-use crate::model::{
-    Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, Verdict, World,
-};
+use crate::model::{Evacuation, InstanceId, Part, PodName, Role, Stage, Verdict, World};
 use crate::output::names::shorten;
-use crate::output::theme::{Theme, Tone};
+use crate::output::theme::Theme;
 use crate::plan::assessment::{RebalanceStatus, assess};
 use crate::plan::evacuation::tracker::EvacuationRun;
-use crate::plan::membership::Membership;
-use crate::plan::next_step::{evacuations, seconds_left, wait_left};
+use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, Run};
@@ -26,72 +23,6 @@ use crate::plan::snapshot::{NodeRow, SourceState};
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::Run as Upgrade;
 use emqx_rebalance::rules::mean;
-
-/// The set of a node while an upgrade is under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// No upgrade.
-    #[default]
-    All,
-    /// Of the previous revision.
-    Old,
-    /// Of the target revision.
-    New,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row {
-    /// What it is known by as long as it lives: the node's name, else the pod's.
-    pub key: String,
-    /// Its short name.
-    pub name: String,
-    /// The EMQX node.
-    pub node: Option<NodeName>,
-    pub pod: Option<PodName>,
-    pub set: Option<String>,
-    /// Core or replicant.
-    pub role: Option<Role>,
-    /// The tag of its pod's image, while two sets run.
-    pub tag: Option<String>,
-    pub group: Group,
-    /// The place in the order in which old pods go, from 1.
-    pub order: Option<usize>,
-    /// Whether Kubernetes calls the pod ready.
-    pub ready: Option<bool>,
-    /// Whether the Service leads clients to it.
-    pub serving: Option<bool>,
-    /// `leaving 12s`: it is about to leave the Service.
-    pub leaving: Option<String>,
-    /// Whether its containers are ready, whatever the operator's readiness gate.
-    pub healthy: Option<bool>,
-    /// Its part in the running operation.
-    pub part: Option<Part>,
-    /// Its short state, in words.
-    pub state: String,
-    /// EMQX's own name of the state of its evacuation.
-    pub emqx_state: Option<String>,
-    /// What comes next, in a few words: `2s left`, `of about 800`.
-    pub note: String,
-    /// What the state means.
-    pub tone: Tone,
-    /// Live clients.
-    pub connections: Option<u64>,
-    /// What it held when what runs began.
-    pub start: Option<u64>,
-    /// What a full bar stands for, where that is its own start: of a node that is being emptied.
-    pub scale: Option<u64>,
-    /// What it will hold at the end; while nothing runs, the mean.
-    pub goal: Option<u64>,
-    /// Clients more or fewer per second.
-    pub rate: Option<f64>,
-    pub sessions: Option<u64>,
-    /// Its part of all clients.
-    pub share: Option<f64>,
-    /// EMQX's version.
-    pub version: Option<String>,
-    /// Memory in use.
-    pub memory: Option<String>,
-}
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +65,8 @@ pub struct ViewModel {
     pub present: bool,
     /// The last rebalance that ended before the view was opened.
     pub past: Option<Past>,
+    /// All operations that are known, newest first.
+    pub operations: Vec<PastOperation>,
     /// Why the numbers are not those of now.
     pub unsure: Option<String>,
     /// The columns that names, states, sets and versions take.
@@ -187,6 +120,7 @@ impl ViewModel {
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
         let past = past(&assessment.rebalances, now);
+        let past_operations = super::past::operations(&assessment.rebalances, operations, id);
         let status = Status::from(assessment);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
@@ -258,6 +192,7 @@ impl ViewModel {
             upgrading,
             present: instance.is_some(),
             past,
+            operations: past_operations,
             unsure: None,
             widths: Widths::default(),
         };
@@ -328,6 +263,17 @@ impl ViewModel {
         self.status.nodes.iter().all(|node| node.source == crate::model::Source::Emqx)
     }
 
+    /// Nodes in the Service, and those that should be in it: beside replicants, cores need not be; `None` where it is not
+    /// known.
+    pub fn in_service(&self) -> Option<(usize, usize)> {
+        self.status.totals.serving?;
+        let nodes = || self.status.nodes.iter().filter(|row| row.node.is_some());
+        let replicants = nodes().any(|row| row.role == Role::Replicant);
+        let should = |row: &&NodeRow| !replicants || row.role == Role::Replicant || row.serving == Some(true);
+        let serving = nodes().filter(|row| row.serving == Some(true)).count();
+        Some((serving, nodes().filter(should).count()))
+    }
+
     /// Why the running rebalance should be stopped.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.run.as_ref()?.alarm()
@@ -385,217 +331,10 @@ fn unsure(status: &Status) -> Option<String> {
     Some(text)
 }
 
-/// What a node held when the rebalance or its own evacuation began.
-fn held_at_start(node: &NodeName, active: Option<&Run>, evacuations: &[Evacuation]) -> Option<u64> {
-    let evacuation = evacuations.iter().find(|it| it.node == *node).and_then(|it| it.initial_connections);
-    let rebalance = || active?.start.as_ref()?.0.get(node)?.0;
-    evacuation.or_else(rebalance)
-}
-
 fn fits(row: &Row, needle: &str) -> bool {
     let part = row.part.map_or("", Part::as_str);
     let role = row.role.map_or("", Role::as_str);
     let texts = [row.key.as_str(), &row.name, &row.state, part, role];
     let more = [row.pod.as_ref().map(PodName::as_str), row.set.as_deref(), row.version.as_deref()];
     texts.into_iter().chain(more.into_iter().flatten()).any(|text| text.to_lowercase().contains(needle))
-}
-
-fn label(row: &Row) -> &str {
-    match (&row.pod, &row.node) {
-        (Some(pod), _) => pod.as_str(),
-        (None, Some(node)) if node.ip().is_some() => node.host(),
-        (None, Some(node)) => node.first_label(),
-        (None, None) => &row.key,
-    }
-}
-
-fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> Vec<Row> {
-    let Sources { world, .. } = sources;
-    let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
-        .nodes
-        .iter()
-        .flat_map(|seen| &seen.value)
-        .chain(instance.into_iter().flat_map(|instance| &instance.nodes).rev())
-        .map(|node| (&node.name, node))
-        .rev()
-        .collect();
-    let mut rows: Vec<Row> = Vec::with_capacity(status.nodes.len());
-    for node in &status.nodes {
-        rows.push(Row {
-            key: match (&node.node, &node.pod) {
-                (Some(node), _) => node.as_str().to_owned(),
-                (None, pod) => pod.as_ref().map(|pod| pod.as_str().to_owned()).unwrap_or_default(),
-            },
-            node: node.node.clone(),
-            pod: node.pod.clone(),
-            set: node.set.clone(),
-            role: Some(node.role),
-            ready: node.ready,
-            serving: node.serving,
-            healthy: node.pod.as_ref().and_then(|pod| {
-                let key = (status.instance.namespace.clone(), pod.as_str().to_owned());
-                world.pods.get(&key).map(|seen| seen.value.containers_ready || seen.value.ready)
-            }),
-            part: node.part,
-            state: standing(node).0,
-            tone: standing(node).1,
-            connections: node.connections,
-            sessions: node.sessions,
-            share: node.share,
-            version: node.version.clone(),
-            memory: node
-                .node
-                .as_ref()
-                .and_then(|node| nodes.get(node))
-                .and_then(|node| node.memory_used.clone()),
-            ..Row::default()
-        });
-    }
-    rows
-}
-
-/// The state of a row by its membership, and what it means.
-fn standing(row: &NodeRow) -> (String, Tone) {
-    match row.membership {
-        Some(Membership::Member) | None => match (row.running, &row.node) {
-            (true, _) => (row.state.clone().unwrap_or_default(), Tone::Plain),
-            (false, Some(_)) => ("stopped".to_owned(), Tone::Bad),
-            (false, None) => (String::new(), Tone::Plain),
-        },
-        Some(membership) => {
-            // Kubernetes' reason for a pod is more precise than the membership.
-            let words = membership.words();
-            let state = row.pod_reason.clone().filter(|_| membership != Membership::Stopped);
-            let known = row.pod_reason.is_some();
-            let tone = match membership {
-                Membership::Terminating => Tone::Warning,
-                Membership::Starting if !known => Tone::Warning,
-                _ => Tone::Bad,
-            };
-            (state.unwrap_or_else(|| words.to_owned()), tone)
-        }
-    }
-}
-
-/// Old or new, and the order in which the old ones go.
-fn group(rows: &mut [Row], sides: Option<&UpgradeRevisions<'_>>) {
-    let Some(sides) = sides else { return };
-    let members = sides.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
-    let members: BTreeMap<&str, (&Pod, Option<usize>)> = members
-        .chain(sides.new.iter().map(|member| (member, None)))
-        .map(|(member, order)| (member.pod.name.as_str(), (member.pod, order)))
-        .collect();
-    for row in rows {
-        let member = row.pod.as_ref().and_then(|pod| members.get(pod.as_str()));
-        row.order = member.and_then(|(_, order)| *order);
-        row.group = if row.order.is_some() { Group::Old } else { Group::New };
-        row.tag = member.and_then(|(pod, _)| Some(pod.image.as_deref()?.rsplit_once(':')?.1.to_owned()));
-    }
-}
-
-/// The stage of an evacuation, in words.
-pub fn stage_words(stage: &Stage, theme: Theme) -> String {
-    match stage {
-        Stage::WaitHealthCheck => "leaving Service".to_owned(),
-        Stage::EvictingConns => "disconnecting".to_owned(),
-        Stage::WaitTakeover => "session takeover".to_owned(),
-        Stage::EvictingSessions => "moving sessions".to_owned(),
-        Stage::Prohibiting => format!("{} empty", theme.symbols().done),
-        Stage::Unknown(text) => text.clone(),
-    }
-}
-
-/// The short state, with the remaining seconds of a known wait.
-fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<(u64, bool)>, theme: Theme) {
-    match row.part {
-        // A problem of a participant has priority over its part.
-        _ if row.tone == Tone::Bad => {}
-        Some(Part::Evacuating) => {
-            row.tone = Tone::Warning;
-            let Some(evacuation) = evacuations.iter().find(|it| Some(&it.node) == row.node.as_ref()) else {
-                return;
-            };
-            row.emqx_state = Some(evacuation.state.clone());
-            row.state = stage_words(&evacuation.stage, theme);
-            if evacuation.stage == Stage::WaitHealthCheck && row.serving == Some(true) {
-                row.leaving = Some("leaving".to_owned());
-            }
-            if evacuation.stage == Stage::Prohibiting {
-                row.tone = Tone::Good;
-            }
-            if let Some(left) = seconds_left(evacuation, row.connections) {
-                row.note = format!("{} left", crate::model::human::duration(left));
-            }
-            row.scale = row.start.filter(|start| *start > 0);
-        }
-        Some(part @ Part::Donor) => {
-            row.tone = Tone::Warning;
-            part.as_str().clone_into(&mut row.state);
-            if let Some((left, health)) = waits {
-                row.state = format!("{} {left}s", part.as_str());
-                if health && row.serving == Some(true) {
-                    row.leaving = Some(format!("leaving {left}s"));
-                }
-            }
-        }
-        Some(part @ Part::Recipient) => {
-            row.tone = Tone::Busy;
-            part.as_str().clone_into(&mut row.state);
-        }
-        None => {}
-    }
-}
-
-/// The rows of an upgrade: previous ones drain, each on its own scale; target ones fill.
-fn draining(
-    rows: &mut [Row],
-    evacuations: &[Evacuation],
-    history: &History,
-    began: Option<Timestamp>,
-    theme: Theme,
-) {
-    let all: u64 = rows.iter().filter_map(|row| row.connections).sum();
-    let replicants = rows.iter().any(|row| row.role == Some(Role::Replicant));
-    let fills = |row: &Row| {
-        row.group == Group::New
-            && row.serving != Some(false)
-            && (!replicants || row.role == Some(Role::Replicant))
-    };
-    let filled = rows.iter().filter(|row| fills(row)).count() as u64;
-    let evacuating = |row: &Row| evacuations.iter().any(|it| Some(&it.node) == row.node.as_ref());
-    let first =
-        rows.iter().filter(|row| row.group == Group::Old && !evacuating(row)).filter_map(|row| row.order);
-    let first = first.min();
-    for row in rows {
-        let quiet = row.state.is_empty() || row.tone == Tone::Plain;
-        match row.group {
-            Group::Old => {
-                let most = row.node.as_ref().and_then(|node| history.most(node, began));
-                row.start = row.start.max(most).max(row.connections);
-                row.scale = row.start.filter(|start| *start > 0);
-                if evacuating(row) {
-                    if row.connections == Some(0) && row.emqx_state.as_deref() == Some("prohibiting") {
-                        "pod is removed next".clone_into(&mut row.note);
-                    }
-                } else if quiet && row.order == first {
-                    "next".clone_into(&mut row.state);
-                    row.tone = Tone::Plain;
-                } else if quiet {
-                    "waiting".clone_into(&mut row.state);
-                    row.tone = Tone::Faint;
-                }
-            }
-            Group::New => {
-                if quiet && row.serving == Some(true) {
-                    "serving".clone_into(&mut row.state);
-                    row.tone = Tone::Good;
-                }
-                if fills(row) && row.node.is_some() && filled > 0 {
-                    row.note = format!("of about {}", crate::model::human::count(all / filled));
-                }
-            }
-            Group::All => {}
-        }
-        row.state = theme.clean(&row.state);
-    }
 }

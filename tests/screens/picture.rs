@@ -19,27 +19,47 @@ const BASE: f64 = 14.0;
 
 /// The buffer as SVG; `says` is for those who cannot see it.
 pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
-    let (width, height) = (f64::from(buffer.area.width), f64::from(buffer.area.height));
-    let (width, height) = (width * CELL.0 + 2.0 * EDGE, height * CELL.1 + 2.0 * EDGE);
-    let mut text = format!(
+    let mut text = begin((buffer.area.width, buffer.area.height), says);
+    for y in 0..buffer.area.height {
+        draw_row(&mut text, buffer, y, top(y));
+    }
+    text.push_str("</svg>\n");
+    text
+}
+
+/// The beginning of a picture of so many columns and lines: its ground, and its title.
+pub(crate) fn begin(size: (u16, u16), says: &str) -> String {
+    let (width, height) = (f64::from(size.0) * CELL.0, f64::from(size.1) * CELL.1);
+    let (width, height) = (width + 2.0 * EDGE, height + 2.0 * EDGE);
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace\" font-size=\"14\">\n\
          <title>{}</title>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#0d1117\"/>\n",
         escaped(says)
-    );
-    for y in 0..buffer.area.height {
-        let row: Vec<&Cell> = (0..buffer.area.width).map(|x| &buffer[(x, y)]).collect();
-        let top = EDGE + f64::from(y) * CELL.1;
-        let mut x = 0;
-        while x < row.len() {
-            let run = run(&row[x..]);
-            let left = EDGE + x as f64 * CELL.0;
-            draw(&mut text, &row[x..x + run], (left, top));
-            x += run;
-        }
-    }
-    text.push_str("</svg>\n");
+    )
+}
+
+/// Where a line begins.
+pub(crate) fn top(y: u16) -> f64 {
+    EDGE + f64::from(y) * CELL.1
+}
+
+/// One line, drawn at the top.
+pub(crate) fn row(buffer: &Buffer, y: u16) -> String {
+    let mut text = String::new();
+    draw_row(&mut text, buffer, y, 0.0);
     text
+}
+
+fn draw_row(text: &mut String, buffer: &Buffer, y: u16, top: f64) {
+    let row: Vec<&Cell> = (0..buffer.area.width).map(|x| &buffer[(x, y)]).collect();
+    let mut x = 0;
+    while x < row.len() {
+        let run = run(&row[x..]);
+        let left = EDGE + x as f64 * CELL.0;
+        draw(text, &row[x..x + run], (left, top));
+        x += run;
+    }
 }
 
 /// How many cells are drawn at once: the same block again and again, or words of one look with single blanks between.

@@ -28,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+mod logs;
+
 use super::access::{User, Wish};
 use super::clock::{DEMO_CLOCK, http_date};
 use super::emqx::Emqx;
@@ -203,6 +205,9 @@ impl Server {
         if place.plural == "pods" && place.sub == "portforward" {
             return self.port_forward(&mut request, &place, &query);
         }
+        if place.plural == "pods" && place.sub == "log" && verb == "get" {
+            return self.log(&place, &query);
+        }
         let scaled = place.sub == "scale" && verb == "patch" && resource.group == "apps";
         let evicted = place.sub == "eviction" && verb == "create" && place.plural == "pods";
         let known_sub =
@@ -313,6 +318,24 @@ impl Server {
         self.dress(200, "application/json", body.boxed_unsync())
     }
 
+    /// Reads the pod of a request to one of its subresources.
+    fn pod_call(&self, place: &Place<'_>) -> Call {
+        Call {
+            resource: self.verbs.store.registry.index("pods").unwrap_or_default(),
+            version: "v1".to_owned(),
+            namespace: place.namespace.map(str::to_owned),
+            name: place.name.to_owned(),
+            sub: String::new(),
+            dry_run: false,
+            fields: FieldValidation::Ignore,
+            manager: String::new(),
+            force: false,
+            limit: 0,
+            from: String::new(),
+            selector: Selector::default(),
+        }
+    }
+
     fn port_forward(
         &self,
         request: &mut Request<Incoming>,
@@ -327,20 +350,7 @@ impl Server {
             .get("ports")
             .map(|text| text.split(',').filter_map(|port| port.parse().ok()).collect())
             .filter(|ports: &Vec<u16>| (1..=100).contains(&ports.len()));
-        let call = Call {
-            resource: self.verbs.store.registry.index("pods").unwrap_or_default(),
-            version: "v1".to_owned(),
-            namespace: place.namespace.map(str::to_owned),
-            name: place.name.to_owned(),
-            sub: String::new(),
-            dry_run: false,
-            fields: FieldValidation::Ignore,
-            manager: String::new(),
-            force: false,
-            limit: 0,
-            from: String::new(),
-            selector: Selector::default(),
-        };
+        let call = self.pod_call(place);
         if let Err(failure) = self.verbs.get(&call) {
             return self.failed(&failure);
         }

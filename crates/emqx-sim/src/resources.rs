@@ -220,6 +220,9 @@ impl Registry {
         }
         if group.is_empty() {
             list.push(json!({
+                "name": "pods/log", "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"],
+            }));
+            list.push(json!({
                 "name": "pods/portforward", "singularName": "", "namespaced": true,
                 "kind": "PodPortForwardOptions", "verbs": ["create", "get"],
             }));

@@ -101,7 +101,8 @@ pub(super) fn topology(broker: &Broker) -> Value {
         .enumerate()
         .map(|(place, core)| {
             let share = replicants.len() / (cores.len() - place);
-            let own: Vec<&str> = replicants.drain(..share).collect();
+            let own: Vec<Value> =
+                replicants.drain(..share).map(|node| json!({ "node": node, "streams": 8 })).collect();
             json!({ "core_node": core, "replicant_nodes": own })
         })
         .collect()

@@ -235,8 +235,7 @@ fn node(node: &Value, api: ApiVersion, role: Option<Role>) -> Option<Node> {
         sessions,
         version: text(node, &["version"]),
         edition: text(node, &["edition"]),
-        memory_used: None,
-        uptime_millis: None,
+        ..Node::default()
     })
 }
 

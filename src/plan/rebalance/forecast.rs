@@ -28,7 +28,7 @@ pub struct Participant {
 
 impl Participant {
     /// Sessions without a client.
-    fn offline(&self) -> u64 {
+    pub(super) fn offline(&self) -> u64 {
         self.sessions.saturating_sub(self.connections)
     }
 }

@@ -7,6 +7,7 @@ pub mod ownership;
 pub mod preflight;
 pub mod progress;
 pub mod record;
+pub mod requirement;
 pub mod spread;
 pub mod tracker;
 pub mod verdict;

@@ -9,15 +9,16 @@
 //! ```
 
 use super::pen::Painter;
-use super::{chart, foot, head, notices};
+use super::{foot, head, node_chart, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
 use crate::model::{Pod, Source};
 use crate::output::theme::Tone;
 use crate::plan::next_step::{Surroundings, next};
 use crate::plan::snapshot::NodeRow;
 use crate::tui::history::Which;
+use crate::tui::rows::{Group, Row};
 use crate::tui::state::State;
-use crate::tui::view_model::{Group, Row, ViewModel};
+use crate::tui::view_model::ViewModel;
 
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
@@ -72,14 +73,14 @@ fn charts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>) {
     let (connections, sessions) = (points(Which::Connections), points(Which::Sessions));
     if height >= 10 {
         let half = (height / 2).min(14);
-        chart::draw(&mut pen.part(0, 0, width, half - 1), "connections", &connections, Tone::Busy);
-        chart::draw(&mut pen.part(0, half, width, half - 1), "sessions", &sessions, Tone::Plain);
+        node_chart::draw(&mut pen.part(0, 0, width, half - 1), "connections", &connections, Tone::Busy);
+        node_chart::draw(&mut pen.part(0, half, width, half - 1), "sessions", &sessions, Tone::Plain);
     } else if width >= 60 {
         let half = width / 2;
-        chart::draw(&mut pen.part(0, 0, half - 2, height), "connections", &connections, Tone::Busy);
-        chart::draw(&mut pen.part(half, 0, half, height), "sessions", &sessions, Tone::Plain);
+        node_chart::draw(&mut pen.part(0, 0, half - 2, height), "connections", &connections, Tone::Busy);
+        node_chart::draw(&mut pen.part(half, 0, half, height), "sessions", &sessions, Tone::Plain);
     } else {
-        chart::draw(pen, "connections", &connections, Tone::Busy);
+        node_chart::draw(pen, "connections", &connections, Tone::Busy);
     }
 }
 

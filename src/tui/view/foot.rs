@@ -14,7 +14,7 @@ use crate::output::theme::Tone;
 use crate::plan::snapshot::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
 use crate::tui::keys;
-use crate::tui::state::State;
+use crate::tui::state::{Page, State};
 use crate::tui::view_model::ViewModel;
 
 /// Seconds for which something that was told covers the keys.
@@ -148,15 +148,20 @@ fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
     if !state.order.filter.is_empty() {
         x = pen.put(x, y, width / 2, &format!("/{}  ", state.order.filter), Tone::Strong) + 2;
     }
-    let hints: Vec<(&str, &str)> = keys::at(state.page, |needs| state.can(needs))
+    let alarm = state.page == Page::Table && state.board().is_some_and(|board| board.alarm().is_some());
+    let mut hints: Vec<(&str, &str, bool)> = keys::at(state.page, |needs| state.can(needs))
         .filter_map(|binding| {
             let key = match *binding.keys.first()? {
                 "Left" if !pen.theme.ascii => "←→",
                 key => key,
             };
-            Some((key, binding.hint?))
+            let why = binding.command == keys::Command::Describe && alarm;
+            Some((key, if why { "why" } else { binding.hint? }, why))
         })
         .collect();
+    // With a reason to stop, the reason comes before everything else.
+    hints.sort_by_key(|(.., why)| !why);
+    let hints: Vec<(&str, &str)> = hints.into_iter().map(|(key, what, _)| (key, what)).collect();
     // How to leave is never what does not fit.
     let last = hints.last().map_or(0, |(key, what)| key.width() + 1 + what.width() + 2);
     for (place, (key, what)) in hints.iter().enumerate() {

@@ -7,25 +7,26 @@
 //!  32 of 78 rounds   30 moved/s   10,000 connected, none missing     ends 10:15:50
 //! ```
 
-use jiff::{SignedDuration, Timestamp};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use jiff::SignedDuration;
+use unicode_width::UnicodeWidthStr;
 
+use super::headline::doing;
 use super::pen::Painter;
+use super::place::{PLACE_LEAST, PLACE_NARROW, PLACE_USUAL, Place};
 use super::table::in_the_service;
 use super::timeline;
-use crate::model::human::{clock, count, count_or_unknown, duration, plural, seconds_between};
-use crate::model::{Operation, OperatorLine, Stage, Verdict};
+use crate::model::OperatorLine;
+use crate::model::human::{clock, count, count_or_unknown, duration, plural};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::tracker::Run;
-use crate::plan::rebalance::verdict;
 use crate::plan::snapshot::SourceState;
 use crate::plan::status::copied;
 use crate::plan::upgrade::messages as upgrade_words;
 use crate::plan::upgrade::run::Run as Upgrade;
 use crate::tui::state::State;
-use crate::tui::view_model::{VERDICT_SECONDS, ViewModel};
+use crate::tui::view_model::ViewModel;
 
 /// Before anything is known.
 pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
@@ -101,69 +102,6 @@ pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     }
 }
 
-/// The columns of the context, and of the API server, below which other parts of the first line give way.
-const PLACE_LEAST: usize = 14;
-
-/// The width of the place on a narrow screen, where the time of the end is omitted.
-const PLACE_NARROW: usize = 9;
-
-/// The width below which only the version and the namespace are shortened.
-const PLACE_USUAL: usize = 24;
-
-/// Where the cluster is: the context, and the API server.
-struct Place<'a> {
-    context: &'a str,
-    server: &'a str,
-}
-
-impl<'a> Place<'a> {
-    fn of(state: &'a State) -> Self {
-        let (context, server) = (state.setup.place.as_str(), state.setup.server.as_str());
-        // Without a context the address stands in its place.
-        let server = if server == context { "" } else { server };
-        Self { context, server: server.strip_prefix("https://").unwrap_or(server) }
-    }
-
-    /// The width with at most `each` columns for each part.
-    fn width(&self, each: usize) -> usize {
-        let part = |text: &str| if text.is_empty() { 0 } else { text.width().min(each) + 3 };
-        part(self.context) + part(self.server)
-    }
-
-    /// ` @ CONTEXT (SERVER)` in at most `width` columns. Both ends of each part stay: they distinguish clusters.
-    fn text(&self, width: usize, ellipsis: &str) -> String {
-        if self.server.is_empty() {
-            return format!(" @ {}", middle(self.context, width.saturating_sub(3), ellipsis));
-        }
-        let both = width.saturating_sub(6);
-        let server = self.server.width().min((both / 2).max(both.saturating_sub(self.context.width())));
-        let context = middle(self.context, both - server, ellipsis);
-        format!(" @ {context} ({})", middle(self.server, server, ellipsis))
-    }
-}
-
-/// A text shortened in its middle: both ends stay.
-fn middle(text: &str, width: usize, ellipsis: &str) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let keep = width.saturating_sub(ellipsis.width());
-    let end = keep.div_ceil(2);
-    // Letters can take two columns.
-    let fitting = |letters: &mut dyn Iterator<Item = char>, columns: usize| -> Vec<char> {
-        let mut used = 0;
-        letters
-            .take_while(|letter| {
-                used += letter.width().unwrap_or(0);
-                used <= columns
-            })
-            .collect()
-    };
-    let begin: String = fitting(&mut text.chars(), keep - end).into_iter().collect();
-    let end: String = fitting(&mut text.chars().rev(), end).into_iter().rev().collect();
-    format!("{begin}{ellipsis}{end}")
-}
-
 /// Ways of looking that are not the usual one.
 fn modes(state: &State) -> Vec<(String, Tone)> {
     let mut modes = Vec::new();
@@ -186,153 +124,6 @@ fn modes(state: &State) -> Vec<(String, Tone)> {
         modes.push(("read-only".to_owned(), Tone::Faint));
     }
     modes
-}
-
-/// The operation in one word, and the most important message.
-fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, String, Tone) {
-    let status = &board.status;
-    if !board.present {
-        return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
-    }
-    if let Some(alarm) = board.alarm() {
-        return ("STOP IT:".to_owned(), Tone::Bad, alarm.reason.clone(), Tone::Bad);
-    }
-    if let Some(unsure) = &board.unsure {
-        let before = match status.operation {
-            Operation::None => String::new(),
-            operation => format!("; {} before that", operation.as_str()),
-        };
-        return ("NOT SURE".to_owned(), Tone::Warning, format!("{unsure}{before}"), Tone::Plain);
-    }
-    let verdict = Tone::of(status.verdict);
-    if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
-        let headline = images(upgrade, arrow);
-        let (word, tone) = match upgrade.standing() {
-            Verdict::StillRunning => ("STILL UPGRADING", Tone::Warning),
-            _ => ("UPGRADING", Tone::Busy),
-        };
-        return (word.to_owned(), tone, headline, Tone::Plain);
-    }
-    match status.operation {
-        Operation::Rebalance if status.verdict == Verdict::Waiting || status.phase.is_none() => {
-            let word = match status.verdict {
-                Verdict::Unknown => "UNKNOWN",
-                _ => "WAITING",
-            };
-            (word.to_owned(), Tone::of(status.verdict), status.message.clone(), Tone::Plain)
-        }
-        Operation::Rebalance => {
-            let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
-            let (headline, tone) = match (contradiction, &board.run) {
-                (Some(run), _) => {
-                    let words = messages::contradiction(run.object.as_ref());
-                    (format!("{words}, EMQX continues"), Tone::Warning)
-                }
-                (None, Some(run)) => (run.name.clone(), Tone::Plain),
-                (None, None) => (status.message.clone(), Tone::Plain),
-            };
-            ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
-        }
-        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
-        Operation::Evacuation => {
-            // An empty node that refuses clients stays in EMQX's list until its evacuation is stopped.
-            let through = board.evacuations.iter().all(|entry| entry.stage == Stage::Prohibiting);
-            let (word, tone) = if through && !board.evacuations.is_empty() {
-                ("EVACUATED", Tone::of(Verdict::Evacuated))
-            } else {
-                ("EVACUATING", Tone::Busy)
-            };
-            (word.to_owned(), tone, status.message.clone(), Tone::Plain)
-        }
-        Operation::Drain => ("DRAINING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
-        Operation::Scale => ("SCALING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
-        Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
-        Operation::None => {
-            // A present problem has priority over a past verdict.
-            let sound = status.membership.discrepancies.is_empty() && status.verdict == Verdict::Idle;
-            if let Some(missing) = missing_since(board).filter(|_| sound) {
-                return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
-            }
-            if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
-                let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
-                return (word, Tone::of(verdict), reason, Tone::Plain);
-            }
-            if let Some(past) = board.past.as_ref().filter(|_| sound && board.run.is_none()) {
-                let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
-                let ago = duration(seconds_between(past.ended, board.now));
-                let text = format!("{ago} ago, {}: {}", past.name, past.message);
-                return (word, Tone::of(past.verdict), text, Tone::Plain);
-            }
-            if let Some(run) = board.run.as_ref() {
-                let text = match run.ended {
-                    Some(_) => format!("{} is over in EMQX: its clients come back", run.name),
-                    None => format!("{} waits for the operator to start it in EMQX", run.name),
-                };
-                return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
-            }
-            let word = match status.verdict {
-                Verdict::Idle => "IDLE".to_owned(),
-                other => other.as_str().to_uppercase(),
-            };
-            let tone = if status.uneven { Tone::Warning } else { verdict };
-            (word, tone, status.message.clone(), Tone::Plain)
-        }
-    }
-}
-
-/// The previous and the target image; a common part is shown once.
-fn images(run: &Upgrade, arrow: &str) -> String {
-    let parts = |image: &str| image.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()));
-    match (run.from.as_deref().and_then(parts), run.to.as_deref().and_then(parts)) {
-        (Some((from, old)), Some((to, new))) if from == to => format!("{from} {old} {arrow} {new}"),
-        _ => upgrade_words::between(run.from.as_deref(), run.to.as_deref()),
-    }
-}
-
-/// An operation that ended: when, how, why, and the clients after it.
-type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
-
-/// The operation that ended last; an operation that never began ended at its creation.
-fn last(board: &ViewModel) -> Option<Past> {
-    let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
-        let (verdict, reason) = verdict.clone()?;
-        Some((ended.or(Some(began)), verdict, reason, clients))
-    };
-    let rebalance = board
-        .run
-        .as_ref()
-        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
-    let upgrade = board
-        .upgrade
-        .as_ref()
-        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
-    let recent =
-        |ended: Option<Timestamp>| ended.is_some_and(|at| seconds_between(at, board.now) <= VERDICT_SECONDS);
-    let emptied = board.emptied.iter().filter(|run| recent(run.ended));
-    let emptied = emptied.filter_map(|run| past(run.ended, run.began, &run.verdict, None));
-    rebalance.into_iter().chain(upgrade).chain(emptied).max_by_key(|(ended, ..)| *ended)
-}
-
-/// How what ended last ended.
-fn ended(board: &ViewModel) -> Option<(Verdict, String)> {
-    let (_, verdict, reason, _) = last(board)?;
-    // A node that was evacuated and is in EMQX's list no more serves again: nothing is left to be known of it.
-    (verdict != Verdict::Evacuated).then_some((verdict, reason))
-}
-
-/// Clients that were there when the last operation ended and are not there now.
-fn missing_since(board: &ViewModel) -> Option<String> {
-    let (_, verdict, reason, clients) = last(board)?;
-    let (before, now) = (clients?, board.status.totals.connections?);
-    let fewer = (now as f64) < before as f64 * verdict::PRESENT;
-    (fewer && verdict != Verdict::ClientsMissing).then(|| {
-        format!(
-            "{} of {} clients that were connected at the end of the last operation; it ended {}",
-            count(now),
-            count(before),
-            messages::verdict(verdict, &reason)
-        )
-    })
 }
 
 fn upgrade(board: &ViewModel) -> Option<&Upgrade> {
@@ -393,7 +184,10 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     }
     y += 1;
     if let Some(detail) = board.alarm().and_then(|alarm| alarm.detail.as_ref()) {
-        pen.put(1, y, width - 2, detail, Tone::Bad);
+        let end = pen.put(1, y, width.saturating_sub(9), detail, Tone::Bad);
+        if end + 7 < width {
+            pen.right(0, y, width - 1, "d why", Tone::Strong);
+        }
         y += 1;
     }
     if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
@@ -466,9 +260,9 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
     }
     if active(board).is_none() {
         numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
-        if let Some(serving) = status.totals.serving {
-            let tone = if serving < status.totals.nodes { Tone::Warning } else { Tone::Plain };
-            numbers.push((in_the_service(serving, status.totals.nodes), tone));
+        if let Some((serving, all)) = board.in_service() {
+            let tone = if serving < all { Tone::Warning } else { Tone::Plain };
+            numbers.push((in_the_service(serving, all), tone));
         }
     }
     let mut end = 1;

@@ -8,24 +8,33 @@
 //!      help, confirm: over it
 //! ```
 
-mod chart;
+mod cluster_chart;
 mod clusters;
+mod columns;
 mod confirm;
-mod curves;
 mod detail;
 mod foot;
 mod head;
+pub(super) mod headline;
 mod help;
+mod history;
+mod node_chart;
 mod notices;
 mod pen;
+mod place;
 mod plan;
+mod plot;
 mod table;
+mod text;
 mod timeline;
+mod topology;
+mod upgrade;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::state::{Overlay, Page, State};
+use super::setup::Overlay;
+use super::state::{Page, State};
 use pen::Painter;
 
 /// Narrower or lower than this, everything is in one column.
@@ -47,10 +56,14 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Page::Table => table_page(state, &mut pen, narrow),
         Page::Detail => detail::page(state, &mut pen, narrow),
         Page::Plan => plan::page(state, &mut pen, narrow),
+        Page::Topology => topology::page(state, &mut pen, narrow),
+        Page::History => history::page(state, &mut pen, narrow),
+        Page::Upgrade => upgrade::page(state, &mut pen, narrow),
     }
     match &state.overlay {
         Some(Overlay::Help(top)) => help::draw(state, *top, &mut pen),
-        Some(Overlay::Confirm(confirm)) => confirm::draw(confirm, &mut pen),
+        Some(Overlay::Confirm(confirm)) => confirm::draw(state, confirm, &mut pen),
+        Some(Overlay::Text(page)) => text::draw(state, page, &mut pen),
         None => {}
     }
 }
@@ -69,13 +82,17 @@ fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let rows = bottom.saturating_sub(top);
     let side = if width >= ROOMY && !narrow { 64.min(width * 2 / 5) } else { 0 };
     if state.chart.whole {
-        curves::draw(state, board, &mut pen.part(1, top, width - side - 2, rows));
+        cluster_chart::draw(state, board, &mut pen.part(1, top, width - side - 2, rows));
     } else {
         let left = rows.saturating_sub(table::height(board, pen.theme) + 1);
-        let chart = if narrow { 0 } else { curves::height(state, left, width - side) };
+        let chart = if narrow { 0 } else { cluster_chart::height(state, left, width - side) };
         table::draw(state, board, &mut pen.part(0, top, width - side, rows - chart), narrow);
         if chart > 0 {
-            curves::draw(state, board, &mut pen.part(1, top + rows - chart, width - side - 2, chart - 1));
+            cluster_chart::draw(
+                state,
+                board,
+                &mut pen.part(1, top + rows - chart, width - side - 2, chart - 1),
+            );
         }
     }
     if side > 0 {

@@ -107,10 +107,10 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// Breaks a text at blanks.
+/// Breaks a text at blanks, and words that are longer than a line where the line ends.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| pieces(word, width)) {
         match lines.last_mut() {
             Some(line) if line.width() + 1 + word.width() <= width => {
                 line.push(' ');
@@ -120,6 +120,27 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A word in pieces of at most `width` columns.
+fn pieces(word: &str, width: usize) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), word);
+    while rest.width() > width.max(8) {
+        let mut used = 0;
+        let fits = |(_, letter): &(usize, char)| {
+            used += unicode_width::UnicodeWidthChar::width(*letter).unwrap_or(0);
+            used <= width.max(8)
+        };
+        let end =
+            rest.char_indices().take_while(fits).last().map_or(0, |(at, letter)| at + letter.len_utf8());
+        if end == 0 {
+            break;
+        }
+        pieces.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    pieces.push(rest);
+    pieces
 }
 
 /// A column or a line of the terminal; there are never more.
@@ -219,6 +240,15 @@ mod tests {
         assert_eq!(bar(8, 6, 8, Some(2), None, PLAIN), "██▒▒▒▒  ");
         assert_eq!(bar(8, 0, 8, Some(8), None, ASCII), "........", "an empty node is all gone");
         assert_eq!(bar(8, 4, 8, Some(4), None, ASCII), "####    ");
+    }
+
+    #[test]
+    fn a_word_longer_than_a_line_is_broken_and_not_cut() {
+        let text = "stop coordinator/emqx@emqx-core-0.emqx-headless.mq";
+        let lines = wrap(text, 20);
+        assert!(lines.iter().all(|line| line.width() <= 20), "{lines:?}");
+        assert_eq!(lines.concat(), text.replace(' ', ""));
+        assert_eq!(wrap("节点节点节点", 8), ["节点节点", "节点"]);
     }
 
     #[test]

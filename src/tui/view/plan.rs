@@ -1,12 +1,16 @@
-//! The plan: what a rebalance with these values would do, forecast again with every key and every new count.
+//! The plan: what a rebalance would do, forecast again with every key and every new count. It begins with what the user
+//! requires; `m` shows every setting.
 //!
 //! ```text
-//!  PLAN  rebalance emqx                                                would go
-//!  ▸ clients per donor and second   ◂ 10 ▸     3 donors, 1 recipient: 30 arrive a second
-//!    core-…-0   3,333 → 2,553  ██████████████████████▌░░░░░░░
-//!    core-…-3       0 → 2,340  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
-//!  78 rounds · 2,340 disconnections · 98 s · would end 10:16:30
-//!  ! the operator will say Failed after about 30 s; EMQX finishes all the same
+//!  PLAN  would end even  donors hold 3,333 connections on average …
+//!  ▸ every node within                ◂ 5 % ▸
+//!    in at most                         30 min
+//!    reconnects/s per node, at most     50
+//!  so 16 clients/s per donor · within 166 · wait 60s · takeover 60s
+//!    3 donors      3,333 → 2,553  ██████████████████████▌░░░░░░░
+//!    1 recipient       0 → 2,340  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+//!  147 rounds · 2,340 disconnections · 3m18s · ends 10:16:30
+//!  ! the operator will report Failed after about 30s; EMQX continues
 //! ```
 
 use jiff::SignedDuration;
@@ -21,8 +25,9 @@ use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Severity};
 use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::requirement::spread_percent;
 use crate::plan::results::Backend;
-use crate::tui::form::{Field, Form};
+use crate::tui::form::{Field, Form, Outcome, outcome};
 use crate::tui::state::State;
 
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
@@ -34,12 +39,15 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     head::title(state, board, pen);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let bottom = height.saturating_sub(foot);
+    let top = 2 + usize::from(!narrow);
     let (plan, backend) = match &state.forecast {
         Some(Ok((plan, backend, why))) => (plan, Some((*backend, why))),
         Some(Err(problem)) => {
             pen.put(1, 1, width - 1, "PLAN", Tone::Strong);
-            let mut place = pen.part(1, 2, width - 2, bottom.saturating_sub(2));
-            let y = place.wrapped(0, 0, 4, &problem.to_string(), Tone::Bad);
+            let y = fields(&state.form, None, None, pen, top, bottom) + 1;
+            let mut place = pen.part(1, y, width - 2, bottom.saturating_sub(y));
+            let y = refused(&state.form, &mut place, 0);
+            let y = place.wrapped(0, y, 4, &problem.to_string(), Tone::Bad);
             if let Some(hint) = &problem.hint {
                 place.wrapped(0, y, 3, &format!("hint: {hint}"), Tone::Plain);
             }
@@ -48,28 +56,38 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         None => return,
     };
     let x = pen.put(1, 1, width, "PLAN", Tone::Strong) + 2;
-    let (word, tone) = match plan.decision {
-        Decision::Go => ("would go", Tone::Good),
-        Decision::NothingToDo => ("nothing to do", Tone::Plain),
-        Decision::Refused => ("refused", Tone::Bad),
+    let (word, tone) = match (plan.decision, outcome(plan)) {
+        (Decision::Go, Outcome::Even) => ("would end even".to_owned(), Tone::Good),
+        (Decision::Go, other) => (format!("would end {}", other.words()), Tone::Warning),
+        (Decision::NothingToDo, _) => ("nothing to do".to_owned(), Tone::Plain),
+        (Decision::Refused, _) => ("refused".to_owned(), Tone::Bad),
     };
-    let x = pen.put(x, 1, width, word, tone) + 2;
-    pen.put(x, 1, width - x - 1, &plan.message, Tone::Plain);
+    let x = pen.put(x, 1, width, &word, tone) + 2;
+    pen.put(x, 1, width.saturating_sub(x + 1), &plan.message, Tone::Plain);
     if state.notices {
         findings(state, plan, backend, &mut pen.part(1, 2, width - 2, bottom.saturating_sub(2)));
         return;
     }
-    let mut y = fields(&state.form, plan, backend.map(|it| it.0), pen, 2 + usize::from(!narrow), bottom);
+    let mut y = fields(&state.form, Some(plan), backend.map(|it| it.0), pen, top, bottom);
+    y = refused(&state.form, pen, y);
+    if !state.form.all && y < bottom {
+        let dot = pen.symbols().dot;
+        let text = settings(plan, width < 72, dot);
+        pen.put(1, y, width - 2, &text, Tone::Plain);
+        y += 1;
+    }
     y += usize::from(!narrow);
     let mut below = vec![(summary(state, plan), Tone::Strong)];
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
     below.extend(way(backend));
     // The summary and two findings are always in sight.
-    let rows = bottom.saturating_sub(y + below.len().min(3)).min(plan.nodes.len());
-    let shown = if rows < plan.nodes.len() { rows.saturating_sub(1) } else { rows };
-    nodes(plan, &mut pen.part(1, y, width - 2, shown));
-    if shown < plan.nodes.len() && rows > 0 {
-        let text = format!("and {} more", plural((plan.nodes.len() - shown) as u64, "node"));
+    let bars = if state.form.nodes { nodes(plan, pen.theme, bottom) } else { parts(plan) };
+    let all = if state.form.nodes { plan.nodes.len() } else { bars.len() };
+    let rows = bottom.saturating_sub(y + below.len().min(3)).min(all);
+    let shown = if rows < all { rows.saturating_sub(1) } else { rows };
+    draw_bars(&bars, &mut pen.part(1, y, width - 2, shown));
+    if shown < all && rows > 0 {
+        let text = format!("and {} more", plural((all - shown) as u64, "node"));
         pen.put(3, y + shown, width, &text, Tone::Faint);
     }
     y += rows;
@@ -129,10 +147,41 @@ fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &Stri
     }
 }
 
+/// Why the last value was not taken; gives back the line behind it.
+fn refused(form: &Form, pen: &mut Painter<'_>, y: usize) -> usize {
+    let Some(why) = &form.refused else { return y };
+    let width = pen.width();
+    pen.put(1, y, width - 2, why, Tone::Warning);
+    y + 1
+}
+
+/// The settings that follow from what is required.
+fn settings(plan: &RebalancePlan, narrow: bool, dot: &str) -> String {
+    let strategy = &plan.strategy;
+    let rate = strategy.conn_evict_rate;
+    let threshold = count(strategy.abs_conn_threshold);
+    if narrow {
+        let waits = [strategy.wait_health_check_seconds, strategy.wait_takeover_seconds].map(duration);
+        return format!(
+            "so {}/s per donor {dot} threshold {threshold} {dot} waits {} + {}",
+            count(rate),
+            waits[0],
+            waits[1]
+        );
+    }
+    let settings = [
+        format!("{}/s per donor", plural(rate, "client")),
+        format!("threshold {threshold}"),
+        format!("wait {}", duration(strategy.wait_health_check_seconds)),
+        format!("takeover {}", duration(strategy.wait_takeover_seconds)),
+    ];
+    format!("so {}", settings.join(&format!(" {dot} ")))
+}
+
 /// The values; gives back the line behind them.
 fn fields(
     form: &Form,
-    plan: &RebalancePlan,
+    plan: Option<&RebalancePlan>,
     backend: Option<Backend>,
     pen: &mut Painter<'_>,
     top: usize,
@@ -141,13 +190,15 @@ fn fields(
     let width = pen.width();
     let symbols = pen.symbols();
     let (open, close) = if pen.theme.ascii { ("<", ">") } else { ("◂", "▸") };
-    let two = width >= 96;
-    let each = if two { Field::ALL.len().div_ceil(2) } else { Field::ALL.len() };
+    let all = form.fields();
+    let two = form.all && width >= 96;
+    let each = if two { all.len().div_ceil(2) } else { all.len() };
     // Where it is low, only values around the cursor are in sight.
-    let room = (bottom.saturating_sub(top) / 2).clamp(2, each);
-    let at = Field::ALL.iter().position(|field| *field == form.field).unwrap_or(0);
+    let least = if form.all { 2 } else { each };
+    let room = (bottom.saturating_sub(top) / 2).clamp(least, each);
+    let at = all.iter().position(|field| *field == form.field).unwrap_or(0);
     let first = if two { 0 } else { (at + 1).saturating_sub(room) };
-    for (place, field) in Field::ALL.into_iter().enumerate() {
+    for (place, field) in all.iter().copied().enumerate() {
         let (column, line) = if two { (place / each, place % each) } else { (0, place) };
         if line < first || line >= first + room {
             continue;
@@ -164,7 +215,7 @@ fn fields(
         let note = match (field, backend) {
             (Field::Backend, Some(Backend::Rebalance)) => "an object for the operator".to_owned(),
             (Field::Backend, Some(Backend::Emqx)) => "EMQX's own API".to_owned(),
-            _ => note(field, plan),
+            _ => plan.map(|plan| note(field, plan)).unwrap_or_default(),
         };
         let limit = if two { x + width / 2 - 2 } else { width - 1 };
         if !note.is_empty() && end + 2 + note.width() <= limit {
@@ -187,6 +238,15 @@ fn note(field: Field, plan: &RebalancePlan) -> String {
                 count(peak)
             )
         }
+        Field::Reconnects if plan.moves.rounds > 0 => {
+            format!("at most {}/s arrive on one node", count(plan.moves.peak_reconnects_per_second))
+        }
+        Field::Deadline if plan.moves.rounds > 0 => format!("takes {}", duration(plan.total_seconds)),
+        Field::Spread => match spread_percent(plan) {
+            Some(spread) if plan.moves.rounds > 0 => format!("ends within {spread:.1} %"),
+            Some(spread) => format!("they are within {spread:.1} % now"),
+            None => String::new(),
+        },
         Field::HealthCheck if plan.moves.rounds > 0 => "donors leave the Service meanwhile".to_owned(),
         _ => String::new(),
     }
@@ -209,33 +269,74 @@ fn summary(state: &State, plan: &RebalancePlan) -> String {
     if let Ok(end) = state.now.checked_add(SignedDuration::from_secs(seconds))
         && seconds < 86_400
     {
-        facts.push(format!("would end {}", clock(end, &state.setup.zone)));
+        facts.push(format!("ends {}", clock(end, &state.setup.zone)));
     }
     facts.join(&dot)
 }
 
-/// Before and after, a line each.
-fn nodes(plan: &RebalancePlan, pen: &mut Painter<'_>) {
-    let theme = pen.theme;
+/// A line of the forecast: what it is about, what it holds now and at the end.
+struct Bar {
+    name: String,
+    part: Option<Part>,
+    before: u64,
+    after: u64,
+}
+
+/// The means of donors, of recipients, and of nodes that take no part.
+fn parts(plan: &RebalancePlan) -> Vec<Bar> {
+    let parts = [
+        (Some(Part::Donor), "donor"),
+        (Some(Part::Recipient), "recipient"),
+        (Some(Part::Evacuating), "evacuating node"),
+        (None, "other node"),
+    ];
+    let bar = |(part, word): (Option<Part>, &str)| {
+        let nodes: Vec<&PlannedNode> = plan.nodes.iter().filter(|node| node.part == part).collect();
+        let all = nodes.len() as u64;
+        let mean = |of: fn(&PlannedNode) -> u64| {
+            let sum: u64 = nodes.iter().map(|node| of(node)).sum();
+            (sum as f64 / all as f64).round() as u64
+        };
+        (all > 0).then(|| Bar {
+            name: plural(all, word),
+            part,
+            before: mean(|node| node.connections),
+            after: mean(|node| node.connections_after),
+        })
+    };
+    parts.into_iter().filter_map(bar).collect()
+}
+
+/// Each node by itself, as many as can be shown.
+fn nodes(plan: &RebalancePlan, theme: Theme, most: usize) -> Vec<Bar> {
     let instance = plan.instance.as_ref().map(|id| id.name.as_str());
-    let rows = pen.height();
-    let shown: Vec<&PlannedNode> = plan.nodes.iter().take(rows).collect();
+    let shown: Vec<&PlannedNode> = plan.nodes.iter().take(most).collect();
     let names = shorten(instance, shown.iter().map(|node| name(node)), theme);
-    let widest = names.iter().map(|name| theme.clean(name).width()).max().unwrap_or(0).min(28);
-    let most =
-        plan.nodes.iter().flat_map(|node| [node.connections, node.connections_after]).max().unwrap_or(0);
+    let bar = |(node, name): (&PlannedNode, String)| Bar {
+        name,
+        part: node.part,
+        before: node.connections,
+        after: node.connections_after,
+    };
+    shown.into_iter().zip(names).map(bar).collect()
+}
+
+fn draw_bars(rows: &[Bar], pen: &mut Painter<'_>) {
+    let theme = pen.theme;
+    let widest = rows.iter().map(|row| theme.clean(&row.name).width()).max().unwrap_or(0).min(28);
+    let most = rows.iter().flat_map(|row| [row.before, row.after]).max().unwrap_or(0);
     let digits = count(most).width();
-    for (y, (node, name)) in shown.into_iter().zip(names).enumerate() {
-        pen.put(2, y, widest, &name, Tone::Plain);
+    for (y, row) in rows.iter().take(pen.height()).enumerate() {
+        pen.put(2, y, widest, &row.name, Tone::Plain);
         let mut x = 2 + widest + 2;
-        pen.right(x, y, digits, &count(node.connections), Tone::Plain);
+        pen.right(x, y, digits, &count(row.before), Tone::Plain);
         x += digits + 1;
         x = pen.put(x, y, 2, theme.symbols().arrow, Tone::Faint) + 1;
-        pen.right(x, y, digits, &count(node.connections_after), Tone::Strong);
+        pen.right(x, y, digits, &count(row.after), Tone::Strong);
         x += digits + 2;
         let width = pen.width().saturating_sub(x).min(60);
-        let (stays, changes) = bars(node, most, width, theme);
-        let part = match node.part {
+        let (stays, changes) = bars(row, most, width, theme);
+        let part = match row.part {
             Some(Part::Recipient) => Tone::Busy,
             Some(_) => Tone::Warning,
             None => Tone::Plain,
@@ -250,10 +351,10 @@ fn name(node: &PlannedNode) -> &str {
 }
 
 /// What stays, and what goes or comes.
-fn bars(node: &PlannedNode, most: u64, width: usize, theme: Theme) -> (String, String) {
+fn bars(row: &Bar, most: u64, width: usize, theme: Theme) -> (String, String) {
     let cells = |value: u64| (value as f64 / most.max(1) as f64 * width as f64).round() as usize;
     let symbols = theme.symbols();
-    let (before, after) = (cells(node.connections), cells(node.connections_after));
+    let (before, after) = (cells(row.before), cells(row.after));
     let stays = symbols.full.repeat(before.min(after));
     let changes = if after < before {
         symbols.goes.repeat(before - after)

@@ -11,16 +11,13 @@
 //! ```
 
 use jiff::Timestamp;
-use ratatui::style::Color;
-use ratatui::symbols::Marker;
-use ratatui::widgets::Widget;
-use ratatui::widgets::canvas::{Canvas, Line, Points};
 use unicode_width::UnicodeWidthStr;
 
 use super::pen::{Painter, spark};
+use super::plot::{Scale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
-use crate::tui::curves::{Curve, Quantity, curves, round_up};
+use crate::tui::curves::{Quantity, curves, round_up};
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -42,21 +39,6 @@ const NAMES: usize = 15;
 /// The lines that the chart takes of those that the table leaves, with an empty one below it.
 pub(super) fn height(state: &State, left: usize, width: usize) -> usize {
     if state.here().is_none() || left <= LINES || width < COLUMNS { 0 } else { left.min(MOST_LINES + 1) }
-}
-
-/// The scale of the chart.
-#[derive(Clone, Copy)]
-struct Scale {
-    low: f64,
-    high: f64,
-    rows: usize,
-}
-
-impl Scale {
-    fn row(self, value: f64) -> usize {
-        let part = ((self.high - value) / (self.high - self.low)).clamp(0.0, 1.0);
-        (part * (self.rows - 1) as f64).round() as usize
-    }
 }
 
 /// Draws the chart on all of the pen's lines.
@@ -87,7 +69,8 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let label = [low, high].map(|value| signed(value, minus).width()).into_iter().max().unwrap_or(1);
     let left = label + 2;
     let plot = left..(left + cells).min(width - names);
-    ticks(pen, scale, label);
+    let middle = if low < 0.0 { 0.0 } else { high / 2.0 };
+    ticks(&mut pen.part(0, 1, label + 2, scale.rows), scale, &[high, middle, low], label);
     if values().next().is_none() {
         pen.put(left + 1, 1 + scale.rows / 2, plot.len(), "no count in this window", Tone::Faint);
     }
@@ -143,107 +126,6 @@ fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<
         .map(|cell| total.get((cell * total.len() / cells).max(1) - 1).copied().flatten())
         .collect();
     pen.put(x, 0, cells, &spark(&thinned, most, pen.theme), Tone::Plain);
-}
-
-/// `4,000`, `−30`.
-fn signed(value: f64, minus: &str) -> String {
-    let text = count(value.abs() as u64);
-    if value < 0.0 { format!("{minus}{text}") } else { text }
-}
-
-fn ticks(pen: &mut Painter<'_>, scale: Scale, label: usize) {
-    let ascii = pen.theme.ascii;
-    let (tick, rule) = if ascii { ("+", "|") } else { ("┤", "│") };
-    for y in 0..scale.rows {
-        pen.put(label + 1, 1 + y, 1, rule, Tone::Faint);
-    }
-    let middle = if scale.low < 0.0 { 0.0 } else { scale.high / 2.0 };
-    for value in [scale.high, middle, scale.low] {
-        let y = 1 + scale.row(value);
-        pen.right(0, y, label, &signed(value, pen.symbols().minus), Tone::Faint);
-        pen.put(label + 1, y, 1, tick, Tone::Faint);
-    }
-}
-
-/// The curves themselves: dots of an eighth of a cell, or a letter a cell.
-fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
-    let (width, height) = (pen.width(), pen.height());
-    if width == 0 || height == 0 {
-        return;
-    }
-    if pen.theme.ascii {
-        for curve in curves {
-            let mark = curve.label.chars().next().filter(char::is_ascii_graphic).unwrap_or('*').to_string();
-            for cell in 0..width {
-                let place = (cell + 1) * curve.values.len() / width;
-                let value = place.checked_sub(1).and_then(|place| curve.values[place]);
-                if let Some(value) = value {
-                    pen.put(cell, scale.row(value), 1, &mark, curve.tone);
-                }
-            }
-        }
-        return;
-    }
-    let colour = |tone: Tone| pen.style(tone).fg.unwrap_or(Color::Reset);
-    let coloured: Vec<(&Curve, Color)> = curves.iter().map(|curve| (curve, colour(curve.tone))).collect();
-    let steps = curves.iter().map(|curve| curve.values.len()).max().unwrap_or(1).max(2);
-    let canvas = Canvas::default()
-        .marker(Marker::Braille)
-        .x_bounds([0.0, (steps - 1) as f64])
-        .y_bounds([scale.low, scale.high])
-        .paint(|drawing| {
-            for (curve, color) in &coloured {
-                for (place, two) in curve.values.windows(2).enumerate() {
-                    let x = place as f64;
-                    match (two[0], two[1]) {
-                        (Some(y1), Some(y2)) => {
-                            drawing.draw(&Line { x1: x, y1, x2: x + 1.0, y2, color: *color });
-                        }
-                        (None, Some(y)) => drawing.draw(&Points { coords: &[(x + 1.0, y)], color: *color }),
-                        _ => {}
-                    }
-                }
-            }
-        });
-    canvas.render(pen.area, pen.buffer);
-}
-
-/// A dashed line wherever no curve is.
-fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usize) {
-    let dash = if pen.theme.ascii { "-" } else { "╌" };
-    for x in plot {
-        let place = pen.part(x, y, 1, 1);
-        let free = place.area.area() == 1
-            && matches!(place.buffer[(place.area.x, place.area.y)].symbol(), " " | "\u{2800}");
-        if free {
-            pen.put(x, y, 1, dash, Tone::Faint);
-        }
-    }
-}
-
-/// The names of the curves, where they end; those that end on one line share it.
-fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
-    let mut rows: Vec<(usize, String, Tone)> = Vec::new();
-    for curve in curves {
-        let Some(value) = curve.values.last().copied().flatten() else { continue };
-        let row = scale.row(value);
-        match rows.iter_mut().find(|(other, ..)| *other == row) {
-            Some((_, text, tone)) => {
-                text.push(',');
-                text.push_str(&curve.label);
-                if *tone != curve.tone {
-                    *tone = Tone::Plain;
-                }
-            }
-            None => rows.push((row, curve.label.clone(), curve.tone)),
-        }
-    }
-    let width = pen.width();
-    for (row, text, tone) in rows {
-        let blank = " ".repeat(width);
-        pen.put(0, row, width, &blank, Tone::Plain);
-        pen.put(0, row, width, &text, tone);
-    }
 }
 
 /// The time: where the window begins and ends, and what began in it.

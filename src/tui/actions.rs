@@ -1,0 +1,249 @@
+//! Changes that are requested in the view: each is described with its command line and confirmed before it is made. Where
+//! clients lose their connection, the name of the cluster is typed.
+
+use super::msg::Effect;
+use super::rows::Row;
+use super::setup::{Act, Confirm, Overlay};
+use super::state::State;
+use super::texts::place;
+use super::view_model::ViewModel;
+use crate::model::evacuation::Settings;
+use crate::model::human::{count, count_or_unknown, duration, plural};
+use crate::model::{ApiVersion, NodeName, Part};
+use crate::output::theme::Tone;
+use crate::plan::finding::Decision;
+use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::results::Backend;
+
+/// Findings beside the question.
+const ASKED: usize = 3;
+
+/// Makes a confirmed change.
+pub(super) fn make(state: &mut State, act: Act) -> Vec<Effect> {
+    let Some(id) = state.open.clone() else { return Vec::new() };
+    match act {
+        Act::Apply(strategy, backend) => {
+            state.doing = Some("creating the rebalance".to_owned());
+            vec![Effect::Apply(id, strategy, backend)]
+        }
+        Act::Stop(name) => {
+            if let Some(cluster) = state.clusters.get_mut(&id) {
+                // Its end may be seen before its stop is proved.
+                cluster.operations.rebalances.we_stopped(&name);
+            }
+            state.doing = Some(format!("stopping {name}"));
+            vec![Effect::Stop(id, name)]
+        }
+        Act::Evacuate(node) => {
+            state.doing = Some(format!("evacuating {node}"));
+            vec![Effect::Evacuate(id, node)]
+        }
+        Act::StopEvacuation(node) => {
+            state.doing = Some(format!("ending the evacuation of {node}"));
+            vec![Effect::StopEvacuation(id, node)]
+        }
+        Act::Upgrade(image) => {
+            state.doing = Some(format!("changing the image to {image}"));
+            vec![Effect::Upgrade(id, image)]
+        }
+    }
+}
+
+/// The word to type: the cluster's name, where that can be typed.
+fn word(state: &State) -> String {
+    let name = state.open.as_ref().map(|id| id.name.as_str()).unwrap_or_default();
+    let typed = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_graphic());
+    if typed { name.to_owned() } else { "yes".to_owned() }
+}
+
+/// Opens the prompt, unless another change is being made.
+fn ask(state: &mut State, act: Act, title: &'static str, says: Vec<String>, command: String, typed: bool) {
+    let word = if typed { word(state) } else { String::new() };
+    state.overlay = Some(Overlay::Confirm(Confirm { act, title, says, command, word, typed: String::new() }));
+}
+
+fn busy(state: &mut State) -> bool {
+    if state.doing.is_some() {
+        state.say(Tone::Warning, "one change at a time");
+    }
+    state.doing.is_some()
+}
+
+/// The instance as it is named on the command line, and the flags of its place.
+fn named(state: &State) -> Option<(String, String)> {
+    let board = state.board()?;
+    Some((board.status.instance.name.clone(), place(state, board)))
+}
+
+/// Asks before the planned rebalance is created.
+pub(super) fn apply(state: &mut State) {
+    state.form.commit();
+    state.foresee();
+    if busy(state) {
+        return;
+    }
+    let (plan, backend) = match &state.forecast {
+        Some(Ok((plan, backend, _))) => (plan, *backend),
+        Some(Err(problem)) => {
+            let text = problem.to_string();
+            return state.say(Tone::Bad, text);
+        }
+        None => return,
+    };
+    match plan.decision {
+        Decision::Go => {}
+        Decision::NothingToDo => {
+            let text = format!("nothing to do: {}", plan.message);
+            return state.say(Tone::Plain, text);
+        }
+        Decision::Refused => {
+            let text = format!("refused: {}", plan.message);
+            return state.say(Tone::Bad, text);
+        }
+    }
+    let Some(id) = &state.open else { return };
+    let mut says = vec![
+        format!(
+            "Disconnects {} clients of {id} over {}, through {}.",
+            count(plan.moves.connections),
+            duration(plan.total_seconds),
+            match backend {
+                Backend::Rebalance => "a Rebalance object",
+                Backend::Emqx => "EMQX's own API",
+            }
+        ),
+        ends(plan),
+        "The counts are read again before it is created.".to_owned(),
+    ];
+    says.extend(plan.findings.iter().take(ASKED).map(|finding| format!("! {}", finding.message)));
+    if let Some(more @ 1..) = plan.findings.len().checked_sub(ASKED) {
+        says.push(format!("! {} more: Esc, then Tab shows all", plural(more as u64, "finding")));
+    }
+    let Some((name, place)) = named(state) else { return };
+    let command = state.form.command("apply", &name) + &place;
+    let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
+    ask(state, act, "START A REBALANCE", says, command, true);
+}
+
+/// `Ends even: 2,553 / 2,553 / 2,554 / 2,340.`
+fn ends(plan: &RebalancePlan) -> String {
+    let word = super::form::outcome(plan).words();
+    if plan.nodes.len() > 8 {
+        let after = || plan.nodes.iter().map(|node| node.connections_after);
+        let (least, most) = (after().min().unwrap_or(0), after().max().unwrap_or(0));
+        return format!("Ends {word}: from {} to {} clients per node.", count(least), count(most));
+    }
+    let after: Vec<String> = plan.nodes.iter().map(|node| count(node.connections_after)).collect();
+    format!("Ends {word}: {}.", after.join(" / "))
+}
+
+/// Asks before the running rebalance is stopped.
+pub(super) fn stop(state: &mut State) {
+    if busy(state) {
+        return;
+    }
+    let Some(running) = state.running() else { return };
+    let says = vec![
+        format!("Stops {running} in EMQX, verifies that it stopped, then deletes the object."),
+        "Clients that have moved stay where they are.".to_owned(),
+    ];
+    let Some((_, place)) = named(state) else { return };
+    let command = format!("kubectl emqx rebalance stop {running}{place}");
+    ask(state, Act::Stop(running), "STOP THE REBALANCE", says, command, true);
+}
+
+/// The row under the cursor, if it is an EMQX node.
+fn selected(state: &State) -> Option<(&ViewModel, &Row, NodeName)> {
+    let board = state.board()?;
+    let row = board.row(state.selected.as_deref()?)?;
+    Some((board, row, row.node.clone()?))
+}
+
+/// The node as it is named on the command line.
+fn target(row: &Row, node: &NodeName) -> String {
+    row.pod.as_ref().map_or_else(|| node.to_string(), ToString::to_string)
+}
+
+/// Asks before the selected node is evacuated.
+pub(super) fn evacuate(state: &mut State) {
+    if busy(state) {
+        return;
+    }
+    let Some((board, row, node)) = selected(state) else {
+        return state.say(Tone::Warning, "the selected row is not an EMQX node");
+    };
+    if row.part == Some(Part::Evacuating) {
+        return state.say(Tone::Faint, "it is being evacuated already; E stops that");
+    }
+    let settings = Settings::default();
+    let rate = settings.conn_evict_rate;
+    let seconds = row.connections.map(|held| held.div_ceil(rate.max(1)));
+    let waits = settings.wait_health_check_seconds + settings.wait_takeover_seconds;
+    let about = seconds.map(|seconds| format!(", about {} with the waits", duration(seconds + waits)));
+    let mut says = vec![
+        format!(
+            "Disconnects the {} clients of {}, {}/s, and moves its {} sessions{}.",
+            count_or_unknown(row.connections),
+            row.name,
+            count(rate),
+            count_or_unknown(row.sessions),
+            about.unwrap_or_default()
+        ),
+        "The node refuses clients until the evacuation is stopped (E).".to_owned(),
+    ];
+    if board.upgrading {
+        says.push("! an upgrade is running: the operator evacuates the old nodes by itself".to_owned());
+    }
+    let command = format!("kubectl emqx evacuate start {}{}", target(row, &node), place(state, board));
+    ask(state, Act::Evacuate(node), "EVACUATE A NODE", says, command, true);
+}
+
+/// Asks before the evacuation of the selected node is stopped.
+pub(super) fn stop_evacuation(state: &mut State) {
+    if busy(state) {
+        return;
+    }
+    let Some((board, row, node)) = selected(state) else {
+        return state.say(Tone::Warning, "the selected row is not an EMQX node");
+    };
+    if row.part != Some(Part::Evacuating) {
+        let text = format!("{} is not being evacuated", row.name);
+        return state.say(Tone::Faint, text);
+    }
+    let mut says = vec![
+        format!("{} accepts clients again. Clients that have moved stay where they are.", row.name),
+        "No client is disconnected.".to_owned(),
+    ];
+    if board.upgrading {
+        says.push("! the upgrade waits until this node is empty: the operator may start again".to_owned());
+    }
+    let command = format!("kubectl emqx evacuate stop {}{}", target(row, &node), place(state, board));
+    ask(state, Act::StopEvacuation(node), "STOP THE EVACUATION", says, command, false);
+}
+
+/// Asks before the image is changed.
+pub(super) fn upgrade(state: &mut State) {
+    if busy(state) {
+        return;
+    }
+    let Some((image, Some(Ok(plan)))) = state.upgrade.as_ref().map(|it| (it.image.clone(), it.plan.clone()))
+    else {
+        return state.say(Tone::Faint, "Enter plans the upgrade first");
+    };
+    if !plan.goes {
+        return state.say(Tone::Warning, "the plan above does not allow it");
+    }
+    let Some(board) = state.board() else { return };
+    let nodes = board.status.totals.nodes as u64;
+    let clients = count_or_unknown(board.status.totals.connections);
+    let mut says = vec![
+        format!("Replaces {} of {} by {image}.", plural(nodes, "node"), board.status.instance),
+        format!("All {clients} clients reconnect once. The checks run again before the change."),
+    ];
+    if board.status.api == Some(ApiVersion::V1beta4) {
+        says.push("The view guards the upgrade: keep it open, or continue with upgrade watch.".to_owned());
+    }
+    let Some((name, place)) = named(state) else { return };
+    let command = format!("kubectl emqx upgrade apply {name} --image {image}{place}");
+    ask(state, Act::Upgrade(image), "UPGRADE THE CLUSTER", says, command, true);
+}

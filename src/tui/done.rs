@@ -1,0 +1,148 @@
+//! What comes of a request: a change that was made or not, a text that was read.
+
+use super::msg::{ActionResult, Done};
+use super::setup::Overlay;
+use super::state::{Page, State};
+use super::texts;
+use super::update::changed;
+use crate::error::Problem;
+use crate::output::theme::Tone;
+
+fn complain(state: &mut State, problem: &Problem) {
+    let now = state.now;
+    if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
+        cluster.log.push(now, Tone::Bad, problem.to_string());
+        if let Some(hint) = &problem.hint {
+            cluster.log.push(now, Tone::Plain, format!("hint: {hint}"));
+        }
+    }
+    state.say(Tone::Bad, problem.to_string());
+}
+
+pub(super) fn finish(state: &mut State, done: Done) {
+    state.dirty = true;
+    match done {
+        Done::Applied(result) => {
+            state.doing = None;
+            let acted = match result {
+                Ok(acted) => acted,
+                Err(problem) => return complain(state, &problem),
+            };
+            let strategy = state.form.strategy.clone();
+            let (now, name) = (state.now, acted.name.clone().unwrap_or_default());
+            let bare = name.rsplit_once(".emqx.io/").map_or(name.as_str(), |(_, bare)| bare).to_owned();
+            if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
+                for text in acted.says {
+                    cluster.log.push(now, Tone::Warning, text);
+                }
+                // The entry may have been received before the result of the request: only this program has its strategy.
+                let mut runs = cluster.operations.rebalances.runs.iter_mut();
+                match runs.find(|run| run.name == bare && run.verdict.is_none()) {
+                    Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
+                    Some(_) => {}
+                    None => cluster.operations.rebalances.asked(bare, strategy),
+                }
+            }
+            state.say(
+                Tone::Good,
+                if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
+            );
+            state.page = Page::Table;
+            changed(state);
+        }
+        Done::Stopped(name, result) => {
+            state.doing = None;
+            let now = state.now;
+            let cluster = state.open.clone().and_then(|id| state.clusters.get_mut(&id));
+            match result {
+                Ok(acted) => {
+                    if let Some(cluster) = cluster {
+                        for text in acted.says {
+                            cluster.log.push(now, Tone::Plain, text);
+                        }
+                    }
+                    state.say(Tone::Good, format!("stopped {name}"));
+                    state.stopped.push(name);
+                }
+                Err(problem) => {
+                    if let Some(cluster) = cluster {
+                        let mut runs = cluster.operations.rebalances.runs.iter_mut();
+                        if let Some(run) = runs.find(|run| run.name == name && run.verdict.is_none()) {
+                            run.stopped_by_us = false;
+                        }
+                    }
+                    complain(state, &problem);
+                }
+            }
+            changed(state);
+        }
+        Done::Allowed(id, allowed) => {
+            if state.open.as_ref() == Some(&id) {
+                state.allowed = allowed;
+                state.foresee();
+            }
+        }
+        Done::Recording(Ok(file)) => {
+            let said = file.as_ref().map(|file| format!("recording into {file}"));
+            let before = state.recording.clone().unwrap_or_default();
+            let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
+            state.say(Tone::Good, said.unwrap_or_else(ended));
+            state.recording = file;
+        }
+        Done::Recording(Err(problem)) => {
+            state.recording = None;
+            complain(state, &problem);
+        }
+        Done::Acted(what, result) => acted(state, what, result),
+        Done::Logs(pod, result) => {
+            state.said = None;
+            match (result, state.board()) {
+                (Ok(text), Some(board)) => {
+                    let page = texts::log(state, board, pod.as_str(), &text);
+                    state.overlay = Some(Overlay::Text(page));
+                }
+                (Ok(_), None) => {}
+                (Err(problem), _) => complain(state, &problem),
+            }
+        }
+        Done::Replicants(id, result) => {
+            if let Some(cluster) = state.clusters.get_mut(&id) {
+                cluster.replicants = Some(match result {
+                    Ok(Some(cores)) => Ok(cores),
+                    Ok(None) => Err("this EMQX does not report the core of a replicant".to_owned()),
+                    Err(problem) => Err(problem.to_string()),
+                });
+            }
+        }
+        Done::UpgradePlan(image, result) => {
+            if let Some(form) = state.upgrade.as_mut().filter(|form| form.image == image) {
+                form.planning = false;
+                form.plan = Some(result.map_err(|problem| match &problem.hint {
+                    Some(hint) => format!("{problem}\nhint: {hint}"),
+                    None => problem.to_string(),
+                }));
+            }
+        }
+        Done::Guarded(Ok(())) => {}
+        Done::Guarded(Err(problem)) | Done::Failed(problem) => complain(state, &problem),
+    }
+}
+
+/// A change was made, or not.
+fn acted(state: &mut State, what: String, result: Result<ActionResult, Problem>) {
+    state.doing = None;
+    let now = state.now;
+    match result {
+        Ok(acted) => {
+            if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
+                for text in acted.says {
+                    cluster.log.push(now, Tone::Plain, text);
+                }
+            }
+            state.page = Page::Table;
+            state.say(Tone::Good, what);
+        }
+        Err(problem) => complain(state, &problem),
+    }
+    changed(state);
+}

@@ -1,0 +1,163 @@
+//! The operations of one cluster, newest first: those that run, and past ones with their recorded verdicts.
+
+use jiff::Timestamp;
+
+use crate::model::human::seconds_between;
+use crate::model::{InstanceId, Operation, Rebalance, Verdict};
+use crate::plan::assessment::RebalanceStatus;
+use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::playback::OperationTracker;
+use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::tracker::Run;
+use crate::plan::upgrade::run::Run as Upgrade;
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastOperation {
+    /// What was done.
+    pub operation: Operation,
+    /// The name of the object, `coordinator/NODE`, `upgrade/NAME` or `evacuation/NODE`.
+    pub name: String,
+    /// How it ended, or how it stands.
+    pub verdict: Verdict,
+    /// Why.
+    pub message: String,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<Timestamp>,
+    /// Clients of all nodes at the start and after the end, where they were known.
+    pub connections: (Option<u64>, Option<u64>),
+    /// Clients that left the nodes that lose clients, where the view saw it.
+    pub moved: Option<u64>,
+    /// The client that recorded the verdict.
+    pub recorded_by: Option<String>,
+    /// Whether it runs, or waits for an operator.
+    pub open: bool,
+}
+
+impl PastOperation {
+    /// Seconds that it took, or has taken so far.
+    pub fn seconds(&self, now: Timestamp) -> Option<u64> {
+        let end = self.ended.or(self.open.then_some(now))?;
+        Some(seconds_between(self.started?, end))
+    }
+
+    /// Clients that were connected at the start and not after the end.
+    pub fn lost(&self) -> Option<u64> {
+        Some(self.connections.0?.saturating_sub(self.connections.1?))
+    }
+}
+
+/// All operations of a cluster. The verdict of a past one is the recorded one; it is not computed again.
+pub fn operations(
+    rebalances: &[RebalanceStatus],
+    operations: &OperationTracker,
+    id: &InstanceId,
+) -> Vec<PastOperation> {
+    let runs = &operations.rebalances.runs;
+    let mut all: Vec<PastOperation> = rebalances
+        .iter()
+        .map(|rebalance| of_rebalance(rebalance, runs.iter().rfind(|run| run.name == rebalance.name)))
+        .collect();
+    let listed = |run: &&Run| all.iter().any(|it| it.name == run.name);
+    let more: Vec<PastOperation> = runs.iter().filter(|run| !listed(run)).filter_map(of_run).collect();
+    all.extend(more);
+    let upgrades = operations.upgrades.runs.iter().filter(|run| run.id == *id);
+    all.extend(upgrades.map(of_upgrade));
+    all.extend(operations.upgrades.evacuations.runs.iter().map(of_evacuation));
+    all.sort_by_key(|it| (std::cmp::Reverse(it.open), std::cmp::Reverse(it.ended.or(it.started))));
+    all
+}
+
+fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&Run>) -> PastOperation {
+    let object = rebalance.object.as_ref();
+    let recorded = object.and_then(|object| object.recorded.as_ref());
+    let over = |object: &Rebalance| object.completed.or(object.failed);
+    let ended = recorded.map(|it| it.ended).or(run.and_then(|run| run.ended)).or(object.and_then(over));
+    let began = run.map(|run| run.began);
+    let started = recorded.and_then(|it| it.started).or(object.and_then(|it| it.started)).or(began);
+    let own = run.map(counts).unwrap_or_default();
+    PastOperation {
+        operation: Operation::Rebalance,
+        name: rebalance.name.clone(),
+        verdict: rebalance.verdict,
+        message: rebalance.message.clone(),
+        started: started.or(object.and_then(|object| object.created)),
+        ended: ended.filter(|_| !rebalance.open),
+        connections: recorded.map_or(own, |it| it.connections),
+        moved: run.and_then(|run| moved(run.start.as_ref()?, &run.counts)),
+        recorded_by: recorded.map(|it| it.by.clone()),
+        open: rebalance.open,
+    }
+}
+
+/// One whose object is gone, or that had none.
+fn of_run(run: &Run) -> Option<PastOperation> {
+    let (verdict, message) = run.verdict.clone()?;
+    Some(PastOperation {
+        operation: Operation::Rebalance,
+        name: run.name.clone(),
+        verdict,
+        message,
+        started: Some(run.began),
+        ended: run.ended,
+        connections: counts(run),
+        moved: run.start.as_ref().and_then(|start| moved(start, &run.counts)),
+        recorded_by: None,
+        open: false,
+    })
+}
+
+fn of_upgrade(run: &Upgrade) -> PastOperation {
+    let message = match &run.verdict {
+        Some((_, message)) => message.clone(),
+        None => crate::plan::upgrade::messages::between(run.from.as_deref(), run.to.as_deref()),
+    };
+    PastOperation {
+        operation: Operation::Upgrade,
+        name: run.name.clone(),
+        verdict: run.standing(),
+        message,
+        started: Some(run.began),
+        ended: run.ended.filter(|_| run.verdict.is_some()),
+        connections: (run.start.connections, run.counts.all_connections()),
+        moved: None,
+        recorded_by: None,
+        open: run.verdict.is_none(),
+    }
+}
+
+fn of_evacuation(run: &EvacuationRun) -> PastOperation {
+    let (verdict, message) = match &run.verdict {
+        Some(verdict) => verdict.clone(),
+        None => (Verdict::Running, run.entry.state.clone()),
+    };
+    let held = run.start.map(|holds| holds.connections).or(run.entry.initial_connections);
+    let now = run.holds.map(|holds| holds.connections).or(run.entry.connections);
+    PastOperation {
+        operation: Operation::Evacuation,
+        name: run.name.clone(),
+        verdict,
+        message,
+        started: Some(run.began),
+        ended: run.ended,
+        connections: (None, None),
+        moved: held.zip(now).map(|(held, now)| held.saturating_sub(now)),
+        recorded_by: None,
+        open: run.verdict.is_none(),
+    }
+}
+
+fn counts(run: &Run) -> (Option<u64>, Option<u64>) {
+    (run.start.as_ref().and_then(Counts::all_connections), run.counts.all_connections())
+}
+
+/// Clients that left nodes which hold fewer than at the start.
+fn moved(start: &Counts, now: &Counts) -> Option<u64> {
+    let left = start.0.iter().map(|(node, before)| {
+        let now = now.0.get(node)?.0?;
+        Some(before.0?.saturating_sub(now))
+    });
+    left.sum()
+}

@@ -1,0 +1,129 @@
+//! What the view is opened with, and what can lie over its pages.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::marks::Mark;
+use crate::error::Problem;
+use crate::model::{NodeName, Strategy};
+use crate::output::theme::{Theme, Tone};
+use crate::plan::endpoint::BackendRequest;
+use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::results::Backend;
+
+/// What a typed confirmation is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Create the planned rebalance.
+    Apply(Strategy, BackendRequest),
+    /// Stop the rebalance of this name.
+    Stop(String),
+    /// Evacuate this node.
+    Evacuate(NodeName),
+    /// Stop the evacuation of this node.
+    StopEvacuation(NodeName),
+    /// Change the image of the cluster.
+    Upgrade(String),
+}
+
+/// A prompt before a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confirm {
+    /// The change.
+    pub act: Act,
+    /// Its name, in capitals.
+    pub title: &'static str,
+    /// What will happen, in sentences.
+    pub says: Vec<String>,
+    /// The equivalent command line.
+    pub command: String,
+    /// The text to type; empty where no client loses its connection: then Enter is enough.
+    pub word: String,
+    /// Typed text.
+    pub typed: String,
+}
+
+/// A text that lies over the page: a log, events, a description.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextPage {
+    /// What it is, in capitals, and of which pod.
+    pub title: String,
+    /// The equivalent command line.
+    pub command: String,
+    /// The lines.
+    pub lines: Vec<(Tone, String)>,
+    /// The first line that is shown.
+    pub top: usize,
+    /// Whether the end is shown first.
+    pub from_end: bool,
+}
+
+/// Something that lies over the page.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Overlay {
+    /// The keys; the first line that is shown.
+    Help(usize),
+    /// A question.
+    Confirm(Confirm),
+    /// A text.
+    Text(TextPage),
+}
+
+/// How a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Playback {
+    /// When it began, by its own clock.
+    pub begin: Timestamp,
+    /// Whether it stands still.
+    pub paused: bool,
+    /// How many times as fast as it happened.
+    pub speed: f64,
+    /// Whether its end is reached.
+    pub over: bool,
+}
+
+/// A recording as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The time of its first line.
+    pub begin: Timestamp,
+    /// The time of its last line.
+    pub end: Timestamp,
+    /// What begins in it.
+    pub marks: Vec<Mark>,
+    /// The times of the lines that change something.
+    pub steps: Vec<Timestamp>,
+}
+
+/// The forecast of the plan page, or why there is none.
+pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
+
+/// What the view is opened with.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
+pub struct ViewSetup {
+    /// How it looks.
+    pub theme: Theme,
+    /// Where the user's clock hangs.
+    pub zone: TimeZone,
+    /// What stands beside the namespace: the context.
+    pub place: String,
+    /// The API server's address.
+    pub server: String,
+    /// Whether nothing can be changed from here.
+    pub read_only: bool,
+    /// Whether the mouse is left to the terminal.
+    pub no_mouse: bool,
+    /// Whether there may be several clusters.
+    pub many: bool,
+    /// What the plan page begins with.
+    pub strategy: Strategy,
+    /// Who would drive it.
+    pub backend: BackendRequest,
+    /// The operations that are looked for first, and judged; none: whatever runs.
+    pub wanted: Vec<String>,
+    /// Whether this program started it in EMQX with these values.
+    pub ours: bool,
+    /// A recording, and how it is played.
+    pub playback: Option<Playback>,
+    pub now: Timestamp,
+}

@@ -1,0 +1,159 @@
+//! What the cluster does in one word, and the most important message about it: what is wrong now comes before what ended.
+
+use jiff::Timestamp;
+
+use crate::model::human::{count, duration, seconds_between};
+use crate::model::{Operation, Stage, Verdict};
+use crate::output::theme::Tone;
+use crate::plan::rebalance::messages;
+use crate::plan::rebalance::verdict;
+use crate::plan::upgrade::messages as upgrade_words;
+use crate::plan::upgrade::run::Run as Upgrade;
+use crate::tui::view_model::{VERDICT_SECONDS, ViewModel};
+
+/// The operation in one word, and the most important message.
+pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, String, Tone) {
+    let status = &board.status;
+    if !board.present {
+        return ("GONE".to_owned(), Tone::Bad, "its custom resource is not there".to_owned(), Tone::Plain);
+    }
+    if let Some(alarm) = board.alarm() {
+        return ("STOP IT:".to_owned(), Tone::Bad, alarm.reason.clone(), Tone::Bad);
+    }
+    if let Some(unsure) = &board.unsure {
+        let before = match status.operation {
+            Operation::None => String::new(),
+            operation => format!("; {} before that", operation.as_str()),
+        };
+        return ("NOT SURE".to_owned(), Tone::Warning, format!("{unsure}{before}"), Tone::Plain);
+    }
+    let verdict = Tone::of(status.verdict);
+    if let Some(upgrade) = board.upgrade.as_ref().filter(|run| run.verdict.is_none()) {
+        let headline = images(upgrade, arrow);
+        let (word, tone) = match upgrade.standing() {
+            Verdict::StillRunning => ("STILL UPGRADING", Tone::Warning),
+            _ => ("UPGRADING", Tone::Busy),
+        };
+        return (word.to_owned(), tone, headline, Tone::Plain);
+    }
+    match status.operation {
+        Operation::Rebalance if status.verdict == Verdict::Waiting || status.phase.is_none() => {
+            let word = match status.verdict {
+                Verdict::Unknown => "UNKNOWN",
+                _ => "WAITING",
+            };
+            (word.to_owned(), Tone::of(status.verdict), status.message.clone(), Tone::Plain)
+        }
+        Operation::Rebalance => {
+            let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);
+            let (headline, tone) = match (contradiction, &board.run) {
+                (Some(run), _) => {
+                    let words = messages::contradiction(run.object.as_ref());
+                    (format!("{words}, EMQX continues"), Tone::Warning)
+                }
+                (None, Some(run)) => (run.name.clone(), Tone::Plain),
+                (None, None) => (status.message.clone(), Tone::Plain),
+            };
+            ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
+        }
+        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
+        Operation::Evacuation => {
+            // An empty node that refuses clients stays in EMQX's list until its evacuation is stopped.
+            let through = board.evacuations.iter().all(|entry| entry.stage == Stage::Prohibiting);
+            let (word, tone) = if through && !board.evacuations.is_empty() {
+                ("EVACUATED", Tone::of(Verdict::Evacuated))
+            } else {
+                ("EVACUATING", Tone::Busy)
+            };
+            (word.to_owned(), tone, status.message.clone(), Tone::Plain)
+        }
+        Operation::Drain => ("DRAINING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
+        Operation::Scale => ("SCALING".to_owned(), Tone::Plain, status.message.clone(), Tone::Plain),
+        Operation::Purge => ("PURGING".to_owned(), Tone::Bad, status.message.clone(), Tone::Plain),
+        Operation::None => {
+            // A present problem has priority over a past verdict.
+            let sound = status.membership.discrepancies.is_empty() && status.verdict == Verdict::Idle;
+            if let Some(missing) = missing_since(board).filter(|_| sound) {
+                return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
+            }
+            if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
+                let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                return (word, Tone::of(verdict), reason, Tone::Plain);
+            }
+            if let Some(past) = board.past.as_ref().filter(|_| sound && board.run.is_none()) {
+                let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                let ago = duration(seconds_between(past.ended, board.now));
+                let text = format!("{ago} ago, {}: {}", past.name, past.message);
+                return (word, Tone::of(past.verdict), text, Tone::Plain);
+            }
+            if let Some(run) = board.run.as_ref() {
+                let text = match run.ended {
+                    Some(_) => format!("{} is over in EMQX: its clients come back", run.name),
+                    None => format!("{} waits for the operator to start it in EMQX", run.name),
+                };
+                return ("WAITING".to_owned(), Tone::Busy, text, Tone::Plain);
+            }
+            let word = match status.verdict {
+                Verdict::Idle => "IDLE".to_owned(),
+                other => other.as_str().to_uppercase(),
+            };
+            let tone = if status.uneven { Tone::Warning } else { verdict };
+            (word, tone, status.message.clone(), Tone::Plain)
+        }
+    }
+}
+
+/// The previous and the target image; a common part is shown once.
+fn images(run: &Upgrade, arrow: &str) -> String {
+    let parts = |image: &str| image.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()));
+    match (run.from.as_deref().and_then(parts), run.to.as_deref().and_then(parts)) {
+        (Some((from, old)), Some((to, new))) if from == to => format!("{from} {old} {arrow} {new}"),
+        _ => upgrade_words::between(run.from.as_deref(), run.to.as_deref()),
+    }
+}
+
+/// An operation that ended: when, how, why, and the clients after it.
+type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
+
+/// The operation that ended last; an operation that never began ended at its creation.
+fn last(board: &ViewModel) -> Option<Past> {
+    let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
+        let (verdict, reason) = verdict.clone()?;
+        Some((ended.or(Some(began)), verdict, reason, clients))
+    };
+    let rebalance = board
+        .run
+        .as_ref()
+        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
+    let upgrade = board
+        .upgrade
+        .as_ref()
+        .and_then(|run| past(run.ended, run.began, &run.verdict, run.counts.all_connections()));
+    let recent =
+        |ended: Option<Timestamp>| ended.is_some_and(|at| seconds_between(at, board.now) <= VERDICT_SECONDS);
+    let emptied = board.emptied.iter().filter(|run| recent(run.ended));
+    let emptied = emptied.filter_map(|run| past(run.ended, run.began, &run.verdict, None));
+    rebalance.into_iter().chain(upgrade).chain(emptied).max_by_key(|(ended, ..)| *ended)
+}
+
+/// How what ended last ended.
+fn ended(board: &ViewModel) -> Option<(Verdict, String)> {
+    let (_, verdict, reason, _) = last(board)?;
+    // A node that was evacuated and is in EMQX's list no more serves again: nothing is left to be known of it.
+    (verdict != Verdict::Evacuated).then_some((verdict, reason))
+}
+
+/// Clients that were there when the last operation ended and are not there now.
+fn missing_since(board: &ViewModel) -> Option<String> {
+    let (_, verdict, reason, clients) = last(board)?;
+    let (before, now) = (clients?, board.status.totals.connections?);
+    let fewer = (now as f64) < before as f64 * verdict::PRESENT;
+    (fewer && verdict != Verdict::ClientsMissing).then(|| {
+        format!(
+            "{} of {} clients that were connected at the end of the last operation; it ended {}",
+            count(now),
+            count(before),
+            messages::verdict(verdict, &reason)
+        )
+    })
+}

@@ -1,0 +1,128 @@
+//! Curves on a scale: dots of an eighth of a cell, or letters where only ASCII may be drawn. Both charts are drawn with it.
+
+use ratatui::style::Color;
+use ratatui::symbols::Marker;
+use ratatui::widgets::Widget;
+use ratatui::widgets::canvas::{Canvas, Line, Points};
+
+use super::pen::Painter;
+use crate::model::human::count;
+use crate::output::theme::Tone;
+use crate::tui::curves::Curve;
+
+/// The scale of the chart.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) rows: usize,
+}
+
+impl Scale {
+    /// The line of a value, from the top.
+    pub(super) fn row(self, value: f64) -> usize {
+        let part = ((self.high - value) / (self.high - self.low)).clamp(0.0, 1.0);
+        (part * (self.rows - 1) as f64).round() as usize
+    }
+}
+
+/// `4,000`, `−30`.
+pub(super) fn signed(value: f64, minus: &str) -> String {
+    let text = count(value.abs() as u64);
+    if value < 0.0 { format!("{minus}{text}") } else { text }
+}
+
+/// The axis of values, with these ones written in `label` columns.
+pub(super) fn ticks(pen: &mut Painter<'_>, scale: Scale, values: &[f64], label: usize) {
+    let (tick, rule) = if pen.theme.ascii { ("+", "|") } else { ("┤", "│") };
+    let axis = pen.width() - 1;
+    for y in 0..scale.rows {
+        pen.put(axis, y, 1, rule, Tone::Faint);
+    }
+    for value in values {
+        let y = scale.row(*value);
+        pen.right(0, y, label, &signed(*value, pen.symbols().minus), Tone::Faint);
+        pen.put(axis, y, 1, tick, Tone::Faint);
+    }
+}
+
+/// The curves themselves: dots of an eighth of a cell, or a letter a cell.
+pub(super) fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
+    let (width, height) = (pen.width(), pen.height());
+    if width == 0 || height == 0 {
+        return;
+    }
+    if pen.theme.ascii {
+        for curve in curves {
+            let mark = curve.label.chars().next().filter(char::is_ascii_graphic).unwrap_or('*').to_string();
+            for cell in 0..width {
+                let place = (cell + 1) * curve.values.len() / width;
+                let value = place.checked_sub(1).and_then(|place| curve.values[place]);
+                if let Some(value) = value {
+                    pen.put(cell, scale.row(value), 1, &mark, curve.tone);
+                }
+            }
+        }
+        return;
+    }
+    let colour = |tone: Tone| pen.style(tone).fg.unwrap_or(Color::Reset);
+    let coloured: Vec<(&Curve, Color)> = curves.iter().map(|curve| (curve, colour(curve.tone))).collect();
+    let steps = curves.iter().map(|curve| curve.values.len()).max().unwrap_or(1).max(2);
+    let canvas = Canvas::default()
+        .marker(Marker::Braille)
+        .x_bounds([0.0, (steps - 1) as f64])
+        .y_bounds([scale.low, scale.high])
+        .paint(|drawing| {
+            for (curve, color) in &coloured {
+                for (place, two) in curve.values.windows(2).enumerate() {
+                    let x = place as f64;
+                    match (two[0], two[1]) {
+                        (Some(y1), Some(y2)) => {
+                            drawing.draw(&Line { x1: x, y1, x2: x + 1.0, y2, color: *color });
+                        }
+                        (None, Some(y)) => drawing.draw(&Points { coords: &[(x + 1.0, y)], color: *color }),
+                        _ => {}
+                    }
+                }
+            }
+        });
+    canvas.render(pen.area, pen.buffer);
+}
+
+/// A dashed line wherever no curve is.
+pub(super) fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usize) {
+    let dash = if pen.theme.ascii { "-" } else { "╌" };
+    for x in plot {
+        let place = pen.part(x, y, 1, 1);
+        let free = place.area.area() == 1
+            && matches!(place.buffer[(place.area.x, place.area.y)].symbol(), " " | "\u{2800}");
+        if free {
+            pen.put(x, y, 1, dash, Tone::Faint);
+        }
+    }
+}
+
+/// The names of the curves, where they end; those that end on one line share it.
+pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
+    let mut rows: Vec<(usize, String, Tone)> = Vec::new();
+    for curve in curves {
+        let Some(value) = curve.values.last().copied().flatten() else { continue };
+        let row = scale.row(value);
+        match rows.iter_mut().find(|(other, ..)| *other == row) {
+            Some((_, text, tone)) => {
+                text.push(',');
+                text.push_str(&curve.label);
+                if *tone != curve.tone {
+                    *tone = Tone::Plain;
+                }
+            }
+            None => rows.push((row, curve.label.clone(), curve.tone)),
+        }
+    }
+    let width = pen.width();
+    for (row, text, tone) in rows {
+        let blank = " ".repeat(width);
+        pen.put(0, row, width, &blank, Tone::Plain);
+        pen.put(0, row, width, &text, tone);
+    }
+}

@@ -1,0 +1,227 @@
+//! The topology: cores, the replicants that are connected to each where EMQX reports it, and what is missing.
+//!
+//! ```text
+//!  TOPOLOGY   2 cores · 4 replicants · in the Service: 4 of 4
+//!  ! pod emqx-core-2 is ready, but EMQX does not list it as a node
+//!    NODE                        STATE     IN SVC  CONNECTIONS  SESSIONS  VERSION  UPTIME  LOAD  MEMORY
+//!    core-0                      running   no                0         0  5.8.6    3h12m   0.31  1.02G of 7.43G
+//!    ├ replicant-…-a             running   yes           2,500     2,500  5.8.6    3h12m   0.31  1.02G of 7.43G
+//! ```
+
+use std::collections::BTreeMap;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::pen::Painter;
+use super::table::in_the_service;
+use super::{foot, head};
+use crate::model::human::{count_or_unknown, duration, plural};
+use crate::model::{Node, NodeName, Role};
+use crate::output::theme::Tone;
+use crate::tui::rows::Row;
+use crate::tui::state::State;
+use crate::tui::view_model::ViewModel;
+
+/// A line of the tree.
+enum Branch<'a> {
+    Title(String),
+    Node(&'a Row, &'static str),
+}
+
+/// The columns after the name, by their importance.
+const COLUMNS: [(&str, usize, bool); 8] = [
+    ("STATE", 14, false),
+    ("CONNECTIONS", 11, true),
+    ("IN SVC", 6, false),
+    ("VERSION", 8, false),
+    ("UPTIME", 8, true),
+    ("SESSIONS", 10, true),
+    ("LOAD", 5, true),
+    ("MEMORY", 15, false),
+];
+
+/// The widest name.
+const NAME: usize = 36;
+
+/// Draws the page.
+pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
+    let (width, height) = (pen.width(), pen.height());
+    let Some(board) = state.board() else {
+        head::waiting(state, pen);
+        foot::draw(state, None, pen, narrow);
+        return;
+    };
+    head::title(state, board, pen);
+    let foot = foot::draw(state, Some(board), pen, narrow);
+    let bottom = height.saturating_sub(foot);
+    let dot = pen.symbols().dot;
+    let x = pen.put(1, 1, width, "TOPOLOGY", Tone::Strong) + 2;
+    pen.put(x, 1, width.saturating_sub(x), &summary(board, dot), Tone::Plain);
+    let mut y = 2;
+    // What is wrong comes first; the nodes keep half of the page.
+    let most = (bottom.saturating_sub(y) / 2).max(1);
+    for text in &board.status.membership.discrepancies {
+        if y >= 2 + most {
+            break;
+        }
+        let mut place = pen.part(1, y, width - 2, 2 + most - y);
+        y += place.wrapped(0, 0, 2, &format!("! {text}"), Tone::Bad).max(1);
+    }
+    let attached = state.here().and_then(|cluster| cluster.replicants.as_ref());
+    let ascii = pen.theme.ascii;
+    let tree = tree(board, attached.and_then(|it| it.as_ref().ok()), ascii);
+    let has_replicants = board.rows.iter().any(|row| row.role == Some(Role::Replicant));
+    if let Some(Err(why)) = attached.filter(|_| has_replicants) {
+        pen.put(1, y, width - 2, &format!("the core of each replicant is not known: {why}"), Tone::Faint);
+        y += 1;
+    }
+    y += usize::from(!narrow);
+    let widest = tree.iter().map(|branch| match branch {
+        Branch::Title(_) => 0,
+        Branch::Node(row, mark) => mark.width() + row.name.width(),
+    });
+    let name = widest.max().unwrap_or(4).clamp(4, NAME);
+    let mut used = 3 + name;
+    let columns: Vec<(&str, usize, bool, usize)> = COLUMNS
+        .iter()
+        .filter_map(|(title, size, right)| {
+            let fits = used + 2 + size <= width;
+            used += if fits { 2 + size } else { 0 };
+            fits.then_some((*title, *size, *right, used - size))
+        })
+        .collect();
+    pen.put(3, y, name, "NODE", Tone::Faint);
+    for (title, size, right, x) in &columns {
+        put(pen, *x, y, *size, *right, title, Tone::Faint);
+    }
+    y += 1;
+    let room = bottom.saturating_sub(y);
+    state.lines.set(room);
+    let top = state.top.get().min(tree.len().saturating_sub(room));
+    state.top.set(top);
+    for (place, branch) in tree.iter().skip(top).take(room).enumerate() {
+        let y = y + place;
+        match branch {
+            Branch::Title(text) => {
+                pen.put(1, y, width - 2, text, Tone::Strong);
+            }
+            Branch::Node(row, mark) => {
+                let x = pen.put(3, y, name, mark, Tone::Faint);
+                pen.put(x, y, (3 + name).saturating_sub(x), &row.name, Tone::Plain);
+                let node = row.node.as_ref().and_then(|node| reported(state, node));
+                for (title, size, right, x) in &columns {
+                    let (text, tone) = cell(title, row, node, board.unsure.is_some());
+                    put(pen, *x, y, *size, *right, &text, tone);
+                }
+            }
+        }
+    }
+}
+
+fn put(pen: &mut Painter<'_>, x: usize, y: usize, size: usize, right: bool, text: &str, tone: Tone) {
+    if right {
+        pen.right(x, y, size, text, tone);
+    } else {
+        pen.put(x, y, size, text, tone);
+    }
+}
+
+/// What EMQX reports of a node.
+fn reported<'a>(state: &'a State, node: &NodeName) -> Option<&'a Node> {
+    state.world.nodes.as_ref()?.value.iter().find(|it| it.name == *node)
+}
+
+fn summary(board: &ViewModel, dot: &str) -> String {
+    let of =
+        |role| board.rows.iter().filter(|row| row.role == Some(role) && row.node.is_some()).count() as u64;
+    let (cores, replicants) = (of(Role::Core), of(Role::Replicant));
+    let mut facts = vec![plural(cores, "core")];
+    if replicants > 0 {
+        facts.push(plural(replicants, "replicant"));
+    }
+    if let Some((serving, all)) = board.in_service() {
+        facts.push(in_the_service(serving, all));
+    }
+    let pods = board.rows.iter().filter(|row| row.node.is_none()).count() as u64;
+    if pods > 0 {
+        facts.push(format!("{} without an EMQX node", plural(pods, "pod")));
+    }
+    facts.join(&format!(" {dot} "))
+}
+
+/// Cores with their replicants, then replicants without a known core, then pods that are no node.
+fn tree<'a>(
+    board: &'a ViewModel,
+    cores: Option<&BTreeMap<NodeName, NodeName>>,
+    ascii: bool,
+) -> Vec<Branch<'a>> {
+    let mut rows: Vec<&Row> = board.rows.iter().collect();
+    rows.sort_by(|one, other| one.key.cmp(&other.key));
+    let (fork, last) = if ascii { ("|- ", "`- ") } else { ("├ ", "└ ") };
+    let node = |row: &&&Row| row.node.is_some();
+    let is = |role: Role| move |row: &&&Row| row.role == Some(role);
+    let core_of = |row: &Row| cores.and_then(|cores| cores.get(row.node.as_ref()?));
+    let mut tree = Vec::new();
+    let mut placed = std::collections::BTreeSet::new();
+    for core in rows.iter().filter(node).filter(|row| row.role != Some(Role::Replicant)) {
+        tree.push(Branch::Node(core, ""));
+        let own: Vec<&&Row> = rows
+            .iter()
+            .filter(node)
+            .filter(is(Role::Replicant))
+            .filter(|row| core_of(row).is_some() && core_of(row) == core.node.as_ref())
+            .collect();
+        for (place, row) in own.iter().enumerate() {
+            placed.insert(row.key.as_str());
+            tree.push(Branch::Node(row, if place + 1 == own.len() { last } else { fork }));
+        }
+    }
+    let loose: Vec<&&Row> = rows
+        .iter()
+        .filter(node)
+        .filter(is(Role::Replicant))
+        .filter(|row| !placed.contains(row.key.as_str()))
+        .collect();
+    if !loose.is_empty() {
+        let title = if cores.is_some() { "replicants that no core lists" } else { "replicants" };
+        tree.push(Branch::Title(title.to_owned()));
+        tree.extend(loose.into_iter().map(|row| Branch::Node(row, "")));
+    }
+    let pods: Vec<&&Row> = rows.iter().filter(|row| row.node.is_none()).collect();
+    if !pods.is_empty() {
+        tree.push(Branch::Title("pods that EMQX does not list as a node".to_owned()));
+        tree.extend(pods.into_iter().map(|row| Branch::Node(row, "")));
+    }
+    tree
+}
+
+fn cell(title: &str, row: &Row, node: Option<&Node>, unsure: bool) -> (String, Tone) {
+    let unknown = || ("?".to_owned(), Tone::Faint);
+    let about = |text: String| if unsure { (format!("~{text}"), Tone::Faint) } else { (text, Tone::Plain) };
+    match title {
+        "STATE" if row.state.is_empty() => ("running".to_owned(), Tone::Plain),
+        "STATE" => (row.state.clone(), row.tone),
+        "IN SVC" => match row.serving {
+            Some(true) => ("yes".to_owned(), Tone::Plain),
+            Some(false) => ("no".to_owned(), Tone::Plain),
+            None => unknown(),
+        },
+        "CONNECTIONS" | "SESSIONS" if row.node.is_none() => (String::new(), Tone::Plain),
+        "CONNECTIONS" => about(count_or_unknown(row.connections)),
+        "SESSIONS" => about(count_or_unknown(row.sessions)),
+        "VERSION" => row.version.clone().map_or_else(unknown, |text| (text, Tone::Plain)),
+        "UPTIME" => match node.and_then(|node| node.uptime_millis) {
+            Some(millis) => (duration(millis / 1000), Tone::Plain),
+            None => unknown(),
+        },
+        "LOAD" => match node.and_then(|node| node.load) {
+            Some(load) => (format!("{load:.2}"), Tone::Plain),
+            None => unknown(),
+        },
+        _ => match node.map(|node| (&node.memory_used, &node.memory_total)) {
+            Some((Some(used), Some(total))) => (format!("{used} of {total}"), Tone::Plain),
+            Some((Some(used), None)) => (used.clone(), Tone::Plain),
+            _ => unknown(),
+        },
+    }
+}

@@ -1,0 +1,61 @@
+//! The upgrade: the image is typed, its plan is read, and it is applied after a question.
+//!
+//! ```text
+//!  UPGRADE  image: emqx/emqx-enterprise:5.8.7_              Enter plans it
+//!  emqx/emqx-enterprise 5.8.6 → 5.8.7, blue-green …
+//!  a apply (asks)  Enter edit the image  Esc back
+//! ```
+
+use super::pen::{Painter, wrap};
+use super::{foot, head};
+use crate::output::theme::Tone;
+use crate::tui::state::State;
+
+/// Draws the page.
+pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
+    let (width, height) = (pen.width(), pen.height());
+    let (Some(board), Some(form)) = (state.board(), &state.upgrade) else {
+        head::waiting(state, pen);
+        return;
+    };
+    head::title(state, board, pen);
+    let foot = foot::draw(state, Some(board), pen, narrow);
+    let x = pen.put(1, 1, width, "UPGRADE", Tone::Strong) + 2;
+    let x = pen.put(x, 1, width, "image: ", Tone::Plain);
+    let cursor = if form.editing { "_" } else { "" };
+    pen.put(x, 1, width.saturating_sub(x), &format!("{}{cursor}", form.image), Tone::Strong);
+    let y = 2 + usize::from(!narrow);
+    let room = height.saturating_sub(y + foot);
+    state.lines.set(room);
+    let mut place = pen.part(1, y, width - 2, room);
+    let text = match (&form.plan, form.planning, form.editing) {
+        (_, true, _) => "reading the plan …",
+        (None, false, true) => {
+            "Type the image to run, then Enter: it is planned and checked, nothing is changed."
+        }
+        (None, false, false) => "",
+        (Some(Err(why)), ..) => {
+            let mut line = 0;
+            for part in why.lines() {
+                let tone = if part.starts_with("hint:") { Tone::Plain } else { Tone::Bad };
+                line = place.wrapped(0, line, room.saturating_sub(line), part, tone);
+            }
+            return;
+        }
+        (Some(Ok(plan)), ..) => {
+            let lines: Vec<String> = plan.lines.iter().flat_map(|line| broken(line, width - 2)).collect();
+            let top = form.top.min(lines.len().saturating_sub(room));
+            for (line, text) in lines.iter().skip(top).take(room).enumerate() {
+                let warns = text.trim_start().starts_with('!') || text.contains("refused");
+                place.put(0, line, width - 2, text, if warns { Tone::Warning } else { Tone::Plain });
+            }
+            return;
+        }
+    };
+    place.wrapped(0, 0, 3, text, Tone::Faint);
+}
+
+fn broken(text: &str, width: usize) -> Vec<String> {
+    use unicode_width::UnicodeWidthStr;
+    if text.width() <= width { vec![text.to_owned()] } else { wrap(text, width) }
+}
