@@ -185,11 +185,13 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         }
         Verb::Evacuate(evacuate) => evacuate::run(&global, printer, evacuate).await,
         Verb::Drain(drain) => {
-            let hands = hands_in_kubernetes(&global, printer, None, &drain.write.field_manager).await?;
+            let hands =
+                hands_in_kubernetes(&global, printer, None, &drain.removal.write.field_manager).await?;
             commands::drain::run(&hands, &drain).await
         }
         Verb::Scale(scale) => {
-            let hands = hands_in_kubernetes(&global, printer, None, &scale.write.field_manager).await?;
+            let hands =
+                hands_in_kubernetes(&global, printer, None, &scale.removal.write.field_manager).await?;
             commands::scale::run(&hands, &scale).await
         }
         Verb::Upgrade(upgrade) => Box::pin(upgrade::run(&global, printer, upgrade)).await,

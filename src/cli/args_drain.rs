@@ -1,12 +1,9 @@
 //! What is typed after `drain`.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use super::args_evacuate::EvacuateSettingsArgs;
-use super::forms::FormParser;
-use super::groups::{ApplyForm, LimitArgs, SelectArgs, SkipArgs, WriteArgs};
+use super::args_removal::RemovalArgs;
+use super::groups::SelectArgs;
 use super::value;
 
 /// `drain`.
@@ -24,23 +21,8 @@ pub(super) struct DrainArgs {
     /// Undo what was not moved: stop the evacuations and uncordon the nodes of a drain
     #[arg(long)]
     pub(super) undo: bool,
-    /// Print how far each evacuation is, not only the steps
-    #[arg(short, long)]
-    pub(super) watch: bool,
-    /// Stop after this duration (exit 5 when pods remain)
-    #[arg(long, value_name = "DURATION", value_parser = value::limit)]
-    pub(super) timeout: Option<Duration>,
-    /// The form of the output
-    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
-    pub(super) output: Option<ApplyForm>,
     #[command(flatten)]
     pub(super) select: SelectArgs,
     #[command(flatten)]
-    pub(super) settings: EvacuateSettingsArgs,
-    #[command(flatten)]
-    pub(super) write: WriteArgs,
-    #[command(flatten)]
-    pub(super) skip: SkipArgs,
-    #[command(flatten)]
-    pub(super) limits: LimitArgs,
+    pub(super) removal: RemovalArgs,
 }

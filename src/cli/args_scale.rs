@@ -1,12 +1,8 @@
 //! What is typed after `scale`.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use super::args_evacuate::EvacuateSettingsArgs;
-use super::forms::FormParser;
-use super::groups::{ApplyForm, LimitArgs, SkipArgs, WriteArgs};
+use super::args_removal::RemovalArgs;
 use super::intent::InstanceName;
 use super::value;
 
@@ -31,21 +27,6 @@ pub(super) struct ScaleArgs {
     /// Undo an unfinished scale: the number before, and the evacuations stopped
     #[arg(long)]
     pub(super) undo: bool,
-    /// Print how far each evacuation is, not only the steps
-    #[arg(short, long)]
-    pub(super) watch: bool,
-    /// Stop after this duration (exit 5 when it is not finished)
-    #[arg(long, value_name = "DURATION", value_parser = value::limit)]
-    pub(super) timeout: Option<Duration>,
-    /// The form of the output
-    #[arg(short, long, value_name = "FORM", value_parser = FormParser::<ApplyForm>::new())]
-    pub(super) output: Option<ApplyForm>,
     #[command(flatten)]
-    pub(super) settings: EvacuateSettingsArgs,
-    #[command(flatten)]
-    pub(super) write: WriteArgs,
-    #[command(flatten)]
-    pub(super) skip: SkipArgs,
-    #[command(flatten)]
-    pub(super) limits: LimitArgs,
+    pub(super) removal: RemovalArgs,
 }

@@ -2,6 +2,7 @@
 
 pub mod drain;
 pub mod evacuate;
+pub mod removal;
 pub mod scale;
 pub mod upgrade;
 

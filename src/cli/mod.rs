@@ -9,6 +9,7 @@
 mod args;
 mod args_drain;
 mod args_evacuate;
+mod args_removal;
 mod args_scale;
 mod args_upgrade;
 pub mod complete;
@@ -23,6 +24,7 @@ mod rules;
 mod rules_drain;
 mod rules_evacuate;
 mod rules_rebalance;
+mod rules_removal;
 mod rules_scale;
 mod rules_shared;
 mod rules_upgrade;

@@ -1,20 +1,15 @@
 //! The rules of `scale`.
 
-use super::args_evacuate::EvacuateSettingsArgs;
 use super::args_scale::ScaleArgs;
-use super::groups::LimitArgs;
 use super::intent::Output;
 use super::intent::scale::Scale;
 use super::rules::usage;
-use super::rules_evacuate::{no_server_dry_run, settings};
-use super::rules_shared::{forms, limits, skippable, write};
+use super::rules_removal::{removal, undo};
 use crate::error::Problem;
-use crate::model::evacuation;
 use crate::model::scale::{FIRM, SKIPPABLE, ScaledField};
 
 /// What `scale` means.
 pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
-    no_server_dry_run(args.write.dry_run)?;
     let numbers: Vec<(ScaledField, u64)> = [
         (ScaledField::Replicants, args.replicants),
         (ScaledField::Cores, args.cores),
@@ -49,41 +44,16 @@ pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
         }
     };
     if args.undo {
-        let flags = [
-            ("--rebalance", args.rebalance),
-            ("limits", args.limits != LimitArgs::default()),
-            ("--skip-check", !args.skip.skip_check.is_empty()),
-            ("evacuation flags", args.settings != EvacuateSettingsArgs::default()),
-        ];
-        if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
-            return Err(usage(
-                &format!("--undo does not go with {flag}"),
-                "an undo starts no evacuation and no rebalance",
-                "leave one of them out",
-            ));
-        }
+        let flags = [("--rebalance", args.rebalance)];
+        undo(&args.removal, &flags, "an undo starts no evacuation and no rebalance")?;
     }
-    let (stream, output) = forms(args.watch, args.output, args.write.dry_run)?;
-    if args.rebalance && output != Output::Text {
+    let removal = removal(args.removal, &SKIPPABLE, &FIRM)?;
+    if args.rebalance && removal.output != Output::Text {
         return Err(usage(
             "--rebalance goes with text and -o jsonl only",
             "a scale and a rebalance are two results",
             "use -o jsonl, a JSON document per line",
         ));
     }
-    let firm: Vec<&'static str> = FIRM.into_iter().chain(evacuation::FIRM).collect();
-    Ok(Scale {
-        instance: args.name,
-        change,
-        rebalance: args.rebalance,
-        settings: settings(args.settings),
-        write: write(args.write),
-        skip: skippable(args.skip.skip_check, &SKIPPABLE, &firm)?,
-        watch: args.watch,
-        limits: limits(&args.limits),
-        notify: args.limits.notify,
-        timeout: args.timeout,
-        stream,
-        output,
-    })
+    Ok(Scale { instance: args.name, change, rebalance: args.rebalance, removal })
 }

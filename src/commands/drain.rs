@@ -41,23 +41,23 @@ pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
         hands
             .printer
             .talk(&format!("nothing to do: no EMQX pod of {place} runs on {}", intent.machines.join(", ")));
-        hands.printer.drains(&[], intent.output);
+        hands.printer.drains(&[], intent.removal.output);
         others(hands, intent);
-        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+        return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     permitted(hands, intent, &mut planned).await;
     for drain in &planned {
         hands.printer.talk_drain(drain);
     }
     refused(hands, intent, &planned)?;
-    if intent.write.dry_run != DryRun::None {
+    if intent.removal.write.dry_run != DryRun::None {
         dry_run(hands, intent, &planned);
         others(hands, intent);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.write, &question(intent, &planned)).await?;
+    decide::confirm(hands, &intent.removal.write, &question(intent, &planned)).await?;
 
-    let ids: BTreeSet<_> = planned.iter().map(|drain| drain.instance.clone()).collect();
+    let ids: BTreeSet<_> = planned.iter().map(|drain| drain.removal.instance.clone()).collect();
     all.retain(|gathered| ids.contains(&gathered.id));
     for (place, gathered) in all.iter().enumerate() {
         if let Err(problem) = lease(hands, gathered, "drain").await {
@@ -99,8 +99,8 @@ async fn placement(
     .hint("kubectl get nodes"))
 }
 
-fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<Request, Problem> {
-    let mut settings: Settings = intent.settings.clone();
+fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Request, Problem> {
+    let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
         let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
             let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
@@ -113,7 +113,7 @@ fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> R
         parallel: intent.parallel,
         cordon: intent.cordon,
         settings,
-        skip: intent.skip.clone(),
+        skip: intent.removal.skip.clone(),
     })
 }
 
@@ -135,14 +135,14 @@ fn plans(
 /// Refuses what would fail half-way for want of a permission.
 async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain]) {
     for drain in planned.iter_mut() {
-        let forecast = Forecast { seconds: Some(drain.total_seconds), reconnects: None };
-        for found in limits::before(hands, &intent.limits, forecast) {
-            drain.refuse(found.id, found.message, &found.hint.unwrap_or_default());
+        let forecast = Forecast { seconds: Some(drain.removal.total_seconds), reconnects: None };
+        for found in limits::before(hands, &intent.removal.limits, forecast) {
+            drain.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
-        let rights = Right::of_drain(&drain.instance, intent.cordon);
+        let rights = Right::of_drain(&drain.removal.instance, intent.cordon);
         if let Some(missing) = removal::forbidden(hands, &rights).await {
             let hint = "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md";
-            drain.refuse("no-permission", missing, hint);
+            drain.removal.refuse("no-permission", missing, hint);
         }
     }
 }
@@ -150,25 +150,32 @@ async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain
 fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
-        confirmation::decided(hands, &intent.write, drain.decision, &drain.message, &drain.findings, what)?;
+        decide::decided(
+            hands,
+            &intent.removal.write,
+            drain.removal.decision,
+            &drain.removal.message,
+            &drain.removal.findings,
+            what,
+        )?;
     }
     Ok(())
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[Drain]) {
-    if intent.output == Output::Text {
+fn dry_run(hands: &Hands, intent: &Intent, planned: &[Drain]) {
+    if intent.removal.output == Output::Text {
         for machine in &intent.machines {
             hands.printer.line(&format!("node/{machine} (dry run)"));
         }
     } else {
-        hands.printer.drains(planned, intent.output);
+        hands.printer.drains(planned, intent.removal.output);
     }
 }
 
 fn question(intent: &Intent, planned: &[Drain]) -> String {
-    let pods: usize = planned.iter().map(|drain| drain.steps.len()).sum();
-    let cuts: u64 = planned.iter().map(|drain| drain.disconnections).sum();
-    let names: Vec<String> = planned.iter().map(|drain| drain.instance.to_string()).collect();
+    let pods: usize = planned.iter().map(|drain| drain.removal.steps.len()).sum();
+    let cuts: u64 = planned.iter().map(|drain| drain.removal.disconnections).sum();
+    let names: Vec<String> = planned.iter().map(|drain| drain.removal.instance.to_string()).collect();
     format!(
         "Drain {}: move {} of {}, with {} disconnections of clients?",
         intent.machines.join(", "),
@@ -179,8 +186,8 @@ fn question(intent: &Intent, planned: &[Drain]) -> String {
 }
 
 /// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
-async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
-    let limit = intent.timeout.map(|limit| Instant::now() + limit);
+async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outcome {
+    let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     for gathered in all.iter_mut() {
         cluster_view::relist(hands, gathered, WANT).await?;
@@ -210,11 +217,11 @@ async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterVi
     }
     let mut worst: Option<Verdict> = None;
     for place in 0..planned.len() {
-        let Some(at) = all.iter().position(|it| it.id == planned[place].instance) else { continue };
+        let Some(at) = all.iter().position(|it| it.id == planned[place].removal.instance) else { continue };
         let (before, rest) = all.split_at_mut(at);
         let Some((gathered, after)) = rest.split_first_mut() else { continue };
-        let waiting: Vec<&ClusterView> = before.iter().chain(after.iter()).collect();
-        let pods = planned[place].pods.clone();
+        let waiting: Vec<&Gathered> = before.iter().chain(after.iter()).collect();
+        let pods = planned[place].removal.pods.clone();
         let mut task = Draining::of(hands, intent, gathered, &mut planned[place]);
         let ended = run::follow(hands, &mut task, pods, gathered, &waiting, limit).await;
         let verdict = ended.inspect_err(|_| report(hands, intent, &planned, false))?;
@@ -236,10 +243,10 @@ async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterVi
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, planned: &[Drain], reached: bool) {
-    let text = intent.output == Output::Text;
-    if intent.stream != Stream::Jsonl && (reached || !text) {
-        hands.printer.drains(planned, intent.output);
+fn report(hands: &Hands, intent: &Intent, planned: &[Drain], reached: bool) {
+    let text = intent.removal.output == Output::Text;
+    if intent.removal.stream != Stream::Jsonl && (reached || !text) {
+        hands.printer.drains(planned, intent.removal.output);
     }
 }
 

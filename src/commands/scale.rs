@@ -45,26 +45,26 @@ pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
     let Some((field, to)) = intent.change else { return undo::run(hands, intent, gathered).await };
     fits(gathered.instance()?, field)?;
     let mut scale = prepare(hands, intent, &gathered, field, to).await?;
-    if scale.decision != Decision::NothingToDo {
-        let forecast = Forecast { seconds: Some(scale.total_seconds), reconnects: None };
-        for found in limits::before(hands, &intent.limits, forecast) {
-            scale.refuse(found.id, found.message, &found.hint.unwrap_or_default());
+    if scale.removal.decision != Decision::NothingToDo {
+        let forecast = Forecast { seconds: Some(scale.removal.total_seconds), reconnects: None };
+        for found in limits::before(hands, &intent.removal.limits, forecast) {
+            scale.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
         let costs = field == ScaledField::Replicants && to < scale.from && !scale.by_operator;
         if let Some(missing) = removal::forbidden(hands, &Right::of_scale(&gathered.id, costs)).await {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
-            scale.refuse("no-permission", missing, hint);
+            scale.removal.refuse("no-permission", missing, hint);
         }
         hands.printer.talk_scale(&scale);
     }
     if let Some(exit) = decided(hands, intent, &scale)? {
         return Ok(exit);
     }
-    if intent.write.dry_run != DryRun::None {
+    if intent.removal.write.dry_run != DryRun::None {
         dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.write, &question(&scale)).await?;
+    decide::confirm(hands, &intent.removal.write, &question(&scale)).await?;
     lease(hands, &gathered, "scale the").await?;
     let outcome = carry_out(hands, intent, &mut gathered, field, to).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -103,14 +103,14 @@ async fn prepare(
     field: ScaledField,
     to: u64,
 ) -> Result<Scale, Problem> {
-    let mut settings: Settings = intent.settings.clone();
+    let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
         *target = cluster_view::node(gathered, hands, target.as_str()).ok_or_else(|| {
             let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
             Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods")
         })?;
     }
-    let request = Request { field, to, settings, skip: intent.skip.clone() };
+    let request = Request { field, to, settings, skip: intent.removal.skip.clone() };
     let outside = outside(hands, intent, gathered, field, to).await?;
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     plan(&gathered.world, &picture, &request, &outside)
@@ -134,7 +134,7 @@ async fn outside(
             Value::Null
         }
     };
-    let owners = owners(&object, &field.body(instance, to), &intent.write.field_manager);
+    let owners = owners(&object, &field.body(instance, to), &intent.removal.write.field_manager);
     let sites: Vec<NodeName> = if field == ScaledField::Replicants {
         Vec::new()
     } else {
@@ -146,28 +146,35 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(hands: &CommandContext, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
-    let what = format!("will not scale {} to {}", scale.instance, amount(scale.field, scale.to));
-    confirmation::decided(hands, &intent.write, scale.decision, &scale.message, &scale.findings, what)
+fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
+    let what = format!("will not scale {} to {}", scale.removal.instance, amount(scale.field, scale.to));
+    decide::decided(
+        hands,
+        &intent.removal.write,
+        scale.removal.decision,
+        &scale.removal.message,
+        &scale.removal.findings,
+        what,
+    )
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, scale: &Scale) {
-    if intent.output == crate::cli::intent::Output::Text {
-        hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.instance)));
+fn dry_run(hands: &Hands, intent: &Intent, scale: &Scale) {
+    if intent.removal.output == crate::cli::intent::Output::Text {
+        hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
     } else {
-        hands.printer.scaled(scale, intent.output);
+        hands.printer.scaled(scale, intent.removal.output);
     }
 }
 
 fn question(scale: &Scale) -> String {
-    let what = format!("{} from {} to {}", scale.instance, scale.from, amount(scale.field, scale.to));
+    let what = format!("{} from {} to {}", scale.removal.instance, scale.from, amount(scale.field, scale.to));
     if scale.to > scale.from {
         return format!("Scale {what}?");
     }
     format!(
         "Scale {what}: remove {}, with {} disconnections of clients?",
         plural(scale.from.saturating_sub(scale.to), "pod"),
-        count(scale.disconnections)
+        count(scale.removal.disconnections)
     )
 }
 
@@ -179,7 +186,7 @@ async fn carry_out(
     field: ScaledField,
     to: u64,
 ) -> Result<(Scale, Verdict), Problem> {
-    let limit = intent.timeout.map(|limit| Instant::now() + limit);
+    let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     cluster_view::relist(hands, gathered, WANT).await?;
     cluster_view::refresh(hands, gathered).await?;
@@ -187,7 +194,7 @@ async fn carry_out(
     if decided(hands, intent, &scale)?.is_some() {
         return Ok((Scale { from: to, ..scale }, Verdict::Done));
     }
-    let pods = scale.pods.clone();
+    let pods = scale.removal.pods.clone();
     let mut task = Scaling::of(hands, intent, gathered, &mut scale);
     let ended = run::follow(hands, &mut task, pods, gathered, &[], limit).await;
     let reached = ended.as_ref().is_ok_and(|verdict| verdict.exit() == Exit::Reached);
@@ -200,16 +207,16 @@ async fn carry_out(
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, scale: &Scale, reached: bool) {
-    let text = intent.output == crate::cli::intent::Output::Text;
-    if intent.stream != Stream::Jsonl && (reached || !text) {
-        hands.printer.scaled(scale, intent.output);
+fn report(hands: &Hands, intent: &Intent, scale: &Scale, reached: bool) {
+    let text = intent.removal.output == crate::cli::intent::Output::Text;
+    if intent.removal.stream != Stream::Jsonl && (reached || !text) {
+        hands.printer.scaled(scale, intent.removal.output);
     }
 }
 
 /// The arguments that continue it.
 fn again(scale: &Scale) -> String {
-    format!("{} --{} {}", scale.instance.name, scale.field.as_str(), scale.to)
+    format!("{} --{} {}", scale.removal.instance.name, scale.field.as_str(), scale.to)
 }
 
 /// What is printed when it is left unfinished.
@@ -217,7 +224,7 @@ fn unfinished(scale: &Scale, what: &str, why: &str) -> Problem {
     Problem::new(what, why).hint(format!(
         "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
         again(scale),
-        scale.instance.name,
+        scale.removal.instance.name,
         amount(scale.field, scale.from)
     ))
 }
@@ -252,12 +259,12 @@ async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: Cluster
             backend: BackendChoice::Auto,
             nodes: Vec::new(),
             // The confirmation of the scale was for both.
-            write: Write { yes: true, error_unchanged: false, ..intent.write.clone() },
+            write: Write { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
             skip: Vec::new(),
             limits: crate::model::limits::Limits::default(),
             then: Then::Follow(Follow {
-                timeout: intent.timeout,
-                stream: intent.stream,
+                timeout: intent.removal.timeout,
+                stream: intent.removal.stream,
                 ..Follow::default()
             }),
         };

@@ -509,7 +509,7 @@ impl Printer {
 
     /// Drains: one document for one instance, a list for several.
     pub fn drains(&self, drains: &[Drain], output: Output) {
-        let name = |drain: &Drain| resource(&drain.instance);
+        let name = |drain: &Drain| resource(&drain.removal.instance);
         match (drains, &output) {
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
                 self.result("Drain", one, output, || name(one), |_| String::new());
@@ -530,7 +530,7 @@ impl Printer {
             "Scale",
             scale,
             output,
-            || resource(&scale.instance),
+            || resource(&scale.removal.instance),
             |layout| text::scale::result(scale, layout),
         );
     }

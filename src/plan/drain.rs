@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::evacuation::{self, Settings};
+use super::picture::Picture;
+use super::rebalance::{Finding, Severity};
 pub use super::removal::Step;
-use super::removal::{sizes, steps};
-use super::snapshot::Snapshot;
-use super::upgrade::revisions::ordinal;
+use super::removal::{RemovalPlan, sizes};
+use super::upgrade::sides::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
 use crate::model::human::{count, plural};
@@ -43,46 +44,19 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
-    /// The cluster.
-    pub instance: InstanceId,
+    /// The pods that are moved, and how.
+    #[serde(flatten)]
+    pub removal: RemovalPlan,
     /// The Kubernetes nodes.
     pub kubernetes_nodes: Vec<String>,
-    /// Whether it would start.
-    pub decision: Decision,
-    /// How it ended; `None` for a plan.
-    pub verdict: Option<Verdict>,
-    /// Why.
-    pub message: String,
     /// Whether all pods leave the Service and are evacuated first, and are moved one after another then.
     pub together: bool,
-    /// Disconnections of all clients together.
-    pub disconnections: u64,
     /// Disconnections of one client of these pods on average; 0 without clients.
     #[serde(serialize_with = "two_decimals")]
     pub disconnections_per_client: f64,
-    /// The most clients that reconnect to one node in one second.
-    pub reconnects_per_second: u64,
-    /// Seconds of all evacuations, without the time that replacements take to start.
-    pub total_seconds: u64,
-    /// The pods, in their order.
-    pub steps: Vec<Step>,
-    /// What speaks against it, and what to think of.
-    pub findings: Vec<Finding>,
-    /// Conn and session rates for each evacuated node.
-    #[serde(skip)]
-    pub settings: Settings,
     /// Pods of each set that have to be there.
     #[serde(skip)]
     pub sizes: BTreeMap<String, u64>,
-    /// What is stored, as far as it is resumed or planned.
-    #[serde(skip)]
-    pub pods: Vec<DrainedPod>,
-    /// Whether an unfinished drain of these nodes is continued.
-    #[serde(skip)]
-    pub resumed: bool,
-    /// Whether this EMQX waits for load balancers.
-    #[serde(skip)]
-    pub waits_for_load_balancers: bool,
 }
 
 impl Drain {
@@ -93,44 +67,24 @@ impl Drain {
         pods: Vec<DrainedPod>,
         settings: &Settings,
     ) -> Self {
-        let id = &picture.instance;
-        let waits =
-            world.instance(id).is_some_and(|it| evacuation::checks::waits_for_health_check(world, it));
         Self {
-            instance: id.clone(),
+            sizes: sizes(world, &picture.instance),
+            removal: RemovalPlan::of(world, picture, pods, settings),
             kubernetes_nodes: machines.to_vec(),
-            decision: Decision::Go,
-            verdict: None,
-            message: String::new(),
             together: false,
-            disconnections: 0,
             disconnections_per_client: 0.0,
-            reconnects_per_second: 0,
-            total_seconds: 0,
-            steps: steps(world, picture, id, &pods),
-            findings: Vec::new(),
-            settings: settings.clone(),
-            sizes: sizes(world, id),
-            pods,
-            resumed: false,
-            waits_for_load_balancers: waits,
         }
     }
 
     /// One that was undone.
     pub fn reverted(world: &World, picture: &Snapshot, state: &DrainState, message: String) -> Self {
         let mut drain = Self::of(world, picture, &state.machines, state.pods.clone(), &Settings::default());
-        for step in &mut drain.steps {
+        for step in &mut drain.removal.steps {
             step.state = if step.state == "planned" { "planned" } else { "done" };
         }
-        Self { verdict: Some(Verdict::Reverted), message, ..drain }
-    }
-
-    /// Refuses it for a reason that is found outside of the plan.
-    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
-        self.decision = Decision::Refused;
-        self.message.clone_from(&message);
-        self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
+        drain.removal.verdict = Some(Verdict::Reverted);
+        drain.removal.message = message;
+        drain
     }
 }
 
@@ -197,14 +151,11 @@ pub fn plan(
         return Ok(None);
     }
     let mut drain = Drain::of(world, picture, &request.machines, pods, &request.settings);
-    drain.resumed = resumed;
+    drain.removal.resumed = resumed;
     forecast(&mut drain, world, picture, placement, request)?;
-    drain.findings.extend(checks::findings(&drain, world, picture, placement, request));
-    super::finding::skip(&mut drain.findings, &request.skip);
-    if let Some(blocked) = drain.findings.iter().find(|it| it.severity == Severity::Blocked) {
-        drain.decision = Decision::Refused;
-        drain.message.clone_from(&blocked.message);
-    }
+    drain.removal.findings.extend(checks::findings(&drain, world, picture, placement, request));
+    super::rebalance::skip(&mut drain.removal.findings, &request.skip);
+    drain.removal.decide();
     Ok(Some(drain))
 }
 
@@ -223,11 +174,11 @@ fn forecast(
     };
     let serving = picture.participants();
     let role = serving.first().map_or(Role::Core, |row| row.role);
-    let with_clients: Vec<usize> = (0..drain.steps.len())
-        .filter(|place| waits(&&drain.steps[*place]) && drain.steps[*place].role == role)
+    let with_clients: Vec<usize> = (0..drain.removal.steps.len())
+        .filter(|place| waits(&&drain.removal.steps[*place]) && drain.removal.steps[*place].role == role)
         .collect();
     let remain = serving.len().saturating_sub(
-        drain.steps.iter().filter(|step| step.role == role && step.state == "planned").count(),
+        drain.removal.steps.iter().filter(|step| step.role == role && step.state == "planned").count(),
     );
     drain.together = with_clients.len() > 1
         && remain * 2 >= serving.len()
@@ -237,12 +188,14 @@ fn forecast(
     } else {
         request.parallel.min(with_clients.len().max(1) as u64)
     };
-    drain.settings.conn_evict_rate = (request.settings.conn_evict_rate / at_once.max(1)).max(1);
-    drain.settings.sess_evict_rate = (request.settings.sess_evict_rate / at_once.max(1)).max(1);
+    drain.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / at_once.max(1)).max(1);
+    drain.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / at_once.max(1)).max(1);
     let groups: Vec<Vec<usize>> = {
         let chunk = |role: Role, size: u64| -> Vec<Vec<usize>> {
-            let own: Vec<usize> = (0..drain.steps.len())
-                .filter(|place| waits(&&drain.steps[*place]) && drain.steps[*place].role == role)
+            let own: Vec<usize> = (0..drain.removal.steps.len())
+                .filter(|place| {
+                    waits(&&drain.removal.steps[*place]) && drain.removal.steps[*place].role == role
+                })
                 .collect();
             own.chunks(size.max(1) as usize).map(<[usize]>::to_vec).collect()
         };
@@ -257,16 +210,18 @@ fn forecast(
     };
     let mut found: Vec<Finding> = Vec::new();
     for (place, group) in groups.iter().enumerate() {
-        let nodes: Vec<NodeName> = group.iter().filter_map(|at| drain.steps[*at].node.clone()).collect();
-        let planned = evacuation::checks::plan(world, picture, &nodes, &drain.settings, &request.skip)?;
+        let nodes: Vec<NodeName> =
+            group.iter().filter_map(|at| drain.removal.steps[*at].node.clone()).collect();
+        let planned =
+            evacuation::checks::plan(world, picture, &nodes, &drain.removal.settings, &request.skip)?;
         for at in group {
-            let step = &mut drain.steps[*at];
+            let step = &mut drain.removal.steps[*at];
             let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
             step.seconds = own.map(|own| own.seconds);
         }
-        drain.total_seconds = drain.total_seconds.saturating_add(planned.total_seconds);
+        drain.removal.total_seconds = drain.removal.total_seconds.saturating_add(planned.total_seconds);
         let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
-        drain.reconnects_per_second = drain.reconnects_per_second.max(most);
+        drain.removal.reconnects_per_second = drain.removal.reconnects_per_second.max(most);
         // Later groups are planned again when their turn comes; what holds now is said once.
         if place == 0 {
             found = planned.findings;
@@ -274,7 +229,7 @@ fn forecast(
             found.extend(planned.findings.into_iter().filter(|it| it.severity == Severity::Blocked));
         }
     }
-    let ours = |node: &NodeName| drain.steps.iter().any(|step| step.node.as_ref() == Some(node));
+    let ours = |node: &NodeName| drain.removal.steps.iter().any(|step| step.node.as_ref() == Some(node));
     if evacuations.iter().all(|entry| ours(&entry.node)) {
         found.retain(|finding| finding.id != "evacuation-running" || finding.severity == Severity::Blocked);
     }
@@ -284,9 +239,9 @@ fn forecast(
         seen.push(finding.id);
         new
     });
-    drain.findings = found;
+    drain.removal.findings = found;
     disconnections(drain, picture, &groups, role);
-    drain.message = message(drain, remain);
+    drain.removal.message = message(drain, remain);
     Ok(())
 }
 
@@ -300,9 +255,10 @@ fn disconnections(drain: &mut Drain, picture: &Snapshot, groups: &[Vec<usize>], 
         .collect();
     let mut all = 0.0;
     let mut clients = 0.0;
-    for group in groups.iter().filter(|group| group.iter().any(|at| drain.steps[*at].role == role)) {
-        let nodes: Vec<&NodeName> = group.iter().filter_map(|at| drain.steps[*at].node.as_ref()).collect();
-        clients += group.iter().filter_map(|at| drain.steps[*at].connections).sum::<u64>() as f64;
+    for group in groups.iter().filter(|group| group.iter().any(|at| drain.removal.steps[*at].role == role)) {
+        let nodes: Vec<&NodeName> =
+            group.iter().filter_map(|at| drain.removal.steps[*at].node.as_ref()).collect();
+        clients += group.iter().filter_map(|at| drain.removal.steps[*at].connections).sum::<u64>() as f64;
         let mut moved = 0.0;
         for node in &nodes {
             moved += held.get_mut(node).map_or(0.0, std::mem::take);
@@ -315,25 +271,25 @@ fn disconnections(drain: &mut Drain, picture: &Snapshot, groups: &[Vec<usize>], 
             }
         }
     }
-    drain.disconnections = all.round() as u64;
+    drain.removal.disconnections = all.round() as u64;
     drain.disconnections_per_client = if clients > 0.0 { all / clients } else { 0.0 };
 }
 
 fn message(drain: &Drain, remain: usize) -> String {
-    let pods = plural(drain.steps.len() as u64, "pod");
+    let pods = plural(drain.removal.steps.len() as u64, "pod");
     let how = if drain.together {
         ", all evacuated first and then moved one after another".to_owned()
     } else {
         String::new()
     };
-    if drain.disconnections == 0 {
+    if drain.removal.disconnections == 0 {
         return format!("{pods} without clients{how}");
     }
     format!(
         "{pods}{how}: {} of clients, {:.2} per client, at most {} reconnects a second on each of {}",
-        plural(drain.disconnections, "disconnection"),
+        plural(drain.removal.disconnections, "disconnection"),
         drain.disconnections_per_client,
-        count(drain.reconnects_per_second),
+        count(drain.removal.reconnects_per_second),
         plural(remain as u64, "remaining node"),
     )
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::rebalance::messages::{short, utc};
 use crate::model::human::{count, duration, plural, seconds_between};
-use crate::model::limits::{Limits, Percent};
+use crate::model::limits::Limits;
 use crate::model::{Load, NodeName, Stage, World};
 
 mod before;
@@ -221,6 +221,21 @@ impl LimitTracker {
         (seconds >= SUSTAINED_SECONDS).then_some(seconds)
     }
 
+    /// For how many seconds a number of clients has exceeded its limit in every answer; warns once beyond half of it.
+    fn exceeded(
+        &mut self,
+        limit: Limit,
+        (clients, most): (u64, u64),
+        at: Timestamp,
+        warning: impl FnOnce() -> String,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Option<u64> {
+        if clients > most / 2 && self.warned.insert(limit) {
+            outcomes.push(Outcome::Warning(warning()));
+        }
+        self.sustained(limit, clients > most, at)
+    }
+
     fn lost(
         &mut self,
         start: u64,
@@ -233,15 +248,15 @@ impl LimitTracker {
         let most = limit.clients(start);
         // Those that were evicted a moment ago may be reconnecting.
         let lost = start.saturating_sub(all).saturating_sub(flight?);
-        if lost > most / 2 && self.warned.insert(Limit::Lost) {
-            outcomes.push(Outcome::Warning(format!(
+        let warning = || {
+            format!(
                 "{} missing; more than {} stop it (--abort-if-lost {})",
                 is(lost),
                 count(most),
                 limit.text()
-            )));
-        }
-        let seconds = self.sustained(Limit::Lost, lost > most, at)?;
+            )
+        };
+        let seconds = self.exceeded(Limit::Lost, (lost, most), at, warning, outcomes)?;
         Some(format!(
             "{} missing for {} (--abort-if-lost {})",
             have_been(lost),
@@ -261,14 +276,11 @@ impl LimitTracker {
         let limit = self.limits.max_drift?;
         let most = limit.of(start);
         let drift = if all > start { all - start } else { (start - all).saturating_sub(flight?) };
-        let sentence = |limit: Percent| {
+        let sentence = || {
             format!("{} connected, {} at the start (--max-drift {})", count(all), count(start), limit.text())
         };
-        if drift > most / 2 && self.warned.insert(Limit::Drift) {
-            outcomes.push(Outcome::Warning(sentence(limit)));
-        }
-        self.sustained(Limit::Drift, drift > most, at)?;
-        Some(sentence(limit))
+        self.exceeded(Limit::Drift, (drift, most), at, sentence, outcomes)?;
+        Some(sentence())
     }
 
     fn reconnects(&mut self, at: Timestamp, outcomes: &mut Vec<Outcome>) -> Option<String> {

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::evacuation::counted;
+use super::evacuation::{Settings, counted};
 use super::membership::Membership;
-use super::rebalance::messages::short;
-use super::snapshot::{NodeRow, Snapshot, picture};
+use super::picture::{NodeRow, Picture, picture};
+use super::rebalance::{Decision, Finding, Severity};
+use super::words::short;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, World};
+use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, Verdict, World};
 
 mod unfinished;
 
@@ -94,6 +95,80 @@ pub struct Step {
     /// The pod's uid.
     #[serde(skip)]
     pub uid: String,
+}
+
+/// A drain or a scale of one instance: the pods that it removes, its decision, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovalPlan {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// Whether it would start.
+    pub decision: Decision,
+    /// How it ended; `None` for a plan.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub message: String,
+    /// Disconnections of all clients together.
+    pub disconnections: u64,
+    /// The most clients that reconnect to one node in one second.
+    pub reconnects_per_second: u64,
+    /// Seconds of all evacuations, without the time that replacements take to start.
+    pub total_seconds: u64,
+    /// The pods, in their order.
+    pub steps: Vec<Step>,
+    /// What speaks against it, and what to think of.
+    pub findings: Vec<Finding>,
+    /// Rates for each evacuated node, and waits.
+    #[serde(skip)]
+    pub settings: Settings,
+    /// What is stored, as far as it is resumed or planned.
+    #[serde(skip)]
+    pub pods: Vec<DrainedPod>,
+    /// Whether an unfinished one is continued.
+    #[serde(skip)]
+    pub resumed: bool,
+    /// Whether this EMQX waits for load balancers.
+    #[serde(skip)]
+    pub waits_for_load_balancers: bool,
+}
+
+impl RemovalPlan {
+    /// These pods, before anything is forecast or checked.
+    pub(super) fn of(world: &World, picture: &Picture, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
+        let id = &picture.instance;
+        let waits =
+            world.instance(id).is_some_and(|it| super::evacuation::checks::waits_for_health_check(world, it));
+        Self {
+            instance: id.clone(),
+            decision: Decision::Go,
+            verdict: None,
+            message: String::new(),
+            disconnections: 0,
+            reconnects_per_second: 0,
+            total_seconds: 0,
+            steps: steps(world, picture, id, &pods),
+            findings: Vec::new(),
+            settings: settings.clone(),
+            pods,
+            resumed: false,
+            waits_for_load_balancers: waits,
+        }
+    }
+
+    /// Refuses it for a reason that is found outside of the plan.
+    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
+        self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
+        self.decide();
+    }
+
+    /// Refuses it when a finding blocks it.
+    pub fn decide(&mut self) {
+        if let Some(blocked) = self.findings.iter().find(|it| it.severity == Severity::Blocked) {
+            self.decision = Decision::Refused;
+            self.message.clone_from(&blocked.message);
+        }
+    }
 }
 
 /// What is removed, and how.

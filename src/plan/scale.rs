@@ -4,16 +4,17 @@
 use serde::Serialize;
 
 use super::evacuation::{self, Settings, counted};
-use super::removal::{Step, steps};
-use super::snapshot::Snapshot;
+use super::picture::Picture;
+use super::rebalance::{Decision, Severity};
+use super::removal::RemovalPlan;
+pub use super::removal::Step;
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural};
 use crate::model::scale::{Autoscalers, ScaleState, ScaledField};
-use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind, Strategy, Verdict, World};
-use crate::plan::finding::{Decision, Finding, Severity};
+use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind, Strategy, World};
 
 pub mod checks;
 pub mod next;
@@ -49,53 +50,17 @@ pub struct Outside {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scale {
-    /// The cluster.
-    pub instance: InstanceId,
+    /// The pods that are removed, and how.
+    #[serde(flatten)]
+    pub removal: RemovalPlan,
     /// What is changed.
     pub field: ScaledField,
     /// The number before.
     pub from: u64,
     /// The requested number.
     pub to: u64,
-    /// Whether it would start.
-    pub decision: Decision,
-    /// How it ended; `None` for a plan.
-    pub verdict: Option<Verdict>,
-    /// Why.
-    pub message: String,
     /// Whether the operator evacuates the pods that it removes (operator 3.x), so that only the number is changed.
     pub by_operator: bool,
-    /// Disconnections of all clients together.
-    pub disconnections: u64,
-    /// The most clients that reconnect to one node in one second.
-    pub reconnects_per_second: u64,
-    /// Seconds of the evacuations.
-    pub total_seconds: u64,
-    /// The pods that are removed, in their order.
-    pub steps: Vec<Step>,
-    /// What speaks against it, and what to think of.
-    pub findings: Vec<Finding>,
-    /// Rates for each evacuated node.
-    #[serde(skip)]
-    pub settings: Settings,
-    /// What is stored.
-    #[serde(skip)]
-    pub pods: Vec<DrainedPod>,
-    /// Whether an unfinished scale is continued.
-    #[serde(skip)]
-    pub resumed: bool,
-    /// Whether this EMQX waits for load balancers.
-    #[serde(skip)]
-    pub waits_for_load_balancers: bool,
-}
-
-impl Scale {
-    /// Refuses it for a reason that is found outside of the plan.
-    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
-        self.decision = Decision::Refused;
-        self.message.clone_from(&message);
-        self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
-    }
 }
 
 /// The stored state of this very instance, also of a scale that has ended.
@@ -193,43 +158,23 @@ pub fn plan(
         // Pods of the stored state that are removed already stay in the result.
         pods.extend(kept.iter().filter(|it| world.pods_of(id).all(|pod| pod.uid != it.uid)).cloned());
     }
-    let waits = evacuation::checks::waits_for_health_check(world, instance);
-    let mut scale = Scale {
-        instance: id.clone(),
-        field: request.field,
-        from,
-        to: request.to,
-        decision: Decision::Go,
-        verdict: None,
-        message: String::new(),
-        by_operator,
-        disconnections: 0,
-        reconnects_per_second: 0,
-        total_seconds: 0,
-        steps: steps(world, picture, id, &pods),
-        findings: Vec::new(),
-        settings: request.settings.clone(),
-        pods,
-        resumed: state.is_some(),
-        waits_for_load_balancers: waits,
-    };
-    for step in scale.steps.iter_mut().filter(|step| step.state == "replacing") {
+    let mut removal = RemovalPlan::of(world, picture, pods, &request.settings);
+    removal.resumed = state.is_some();
+    let mut scale = Scale { removal, field: request.field, from, to: request.to, by_operator };
+    for step in scale.removal.steps.iter_mut().filter(|step| step.state == "replacing") {
         step.state = "done";
     }
     if scale.to == scale.from && unfinished(world, id).is_none() {
-        scale.decision = Decision::NothingToDo;
-        scale.message = format!("{id} has {} already", amount(request.field, request.to));
+        scale.removal.decision = Decision::NothingToDo;
+        scale.removal.message = format!("{id} has {} already", amount(request.field, request.to));
         return Ok(scale);
     }
     let remain = forecast(&mut scale, world, picture, request)?;
-    scale.message = message(&scale, remain);
+    scale.removal.message = message(&scale, remain);
     let found = checks::findings(&scale, world, picture, instance, outside);
-    scale.findings.splice(0..0, found);
-    super::finding::skip(&mut scale.findings, &request.skip);
-    if let Some(blocked) = scale.findings.iter().find(|it| it.severity == Severity::Blocked) {
-        scale.decision = Decision::Refused;
-        scale.message.clone_from(&blocked.message);
-    }
+    scale.removal.findings.splice(0..0, found);
+    super::rebalance::skip(&mut scale.removal.findings, &request.skip);
+    scale.removal.decide();
     Ok(scale)
 }
 
@@ -247,11 +192,12 @@ fn forecast(
     request: &Request,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let gone = |row: &&&super::snapshot::NodeRow| {
-        scale.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
+    let gone = |row: &&&super::picture::NodeRow| {
+        scale.removal.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
     };
     let remain = picture.participants().len() - picture.participants().iter().filter(gone).count();
     let nodes: Vec<NodeName> = scale
+        .removal
         .steps
         .iter()
         .filter(|step| step.state == "planned" && step.connections.is_some())
@@ -261,27 +207,34 @@ fn forecast(
     if nodes.is_empty() {
         return Ok(remain);
     }
-    scale.disconnections =
-        scale.steps.iter().filter(|step| step.state == "planned").filter_map(|step| step.connections).sum();
+    scale.removal.disconnections = scale
+        .removal
+        .steps
+        .iter()
+        .filter(|step| step.state == "planned")
+        .filter_map(|step| step.connections)
+        .sum();
     if scale.by_operator {
         return Ok(remain);
     }
     let number = nodes.len() as u64;
-    scale.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
-    scale.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
-    let planned = evacuation::checks::plan(world, picture, &nodes, &scale.settings, &request.skip)?;
-    for step in &mut scale.steps {
+    scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
+    scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
+    let planned = evacuation::checks::plan(world, picture, &nodes, &scale.removal.settings, &request.skip)?;
+    for step in &mut scale.removal.steps {
         let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
         step.seconds = own.map(|own| own.seconds);
     }
-    scale.total_seconds = planned.total_seconds;
-    scale.reconnects_per_second =
+    scale.removal.total_seconds = planned.total_seconds;
+    scale.removal.reconnects_per_second =
         planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
-    scale.findings = planned.findings;
-    if evacuations.iter().all(|entry| scale.steps.iter().any(|step| step.node.as_ref() == Some(&entry.node)))
+    scale.removal.findings = planned.findings;
+    if evacuations
+        .iter()
+        .all(|entry| scale.removal.steps.iter().any(|step| step.node.as_ref() == Some(&entry.node)))
     {
         // The evacuations of a scale that is continued.
-        scale.findings.retain(|it| it.id != "evacuation-running" || it.severity == Severity::Blocked);
+        scale.removal.findings.retain(|it| it.id != "evacuation-running" || it.severity == Severity::Blocked);
     }
     Ok(remain)
 }
@@ -295,13 +248,13 @@ fn message(scale: &Scale, remain: usize) -> String {
     if scale.by_operator {
         return format!("{change}: operator 3.x evacuates and removes {number} itself");
     }
-    if scale.disconnections == 0 {
+    if scale.removal.disconnections == 0 {
         return format!("{change}: {number} without clients removed");
     }
     format!(
         "{change}: {number} removed after {} of clients, at most {} reconnects a second on each of {}",
-        plural(scale.disconnections, "disconnection"),
-        count(scale.reconnects_per_second),
+        plural(scale.removal.disconnections, "disconnection"),
+        count(scale.removal.reconnects_per_second),
         plural(remain as u64, "remaining node"),
     )
 }

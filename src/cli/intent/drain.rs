@@ -1,10 +1,7 @@
 //! `drain`.
 
-use std::time::Duration;
-
-use super::{Filter, Output, Stream, Write};
-use crate::model::evacuation::Settings;
-use crate::model::limits::{CommandLine, Limits};
+use super::Filter;
+use super::removal::RemovalFlags;
 
 /// `drain` with all it needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,22 +16,6 @@ pub struct Drain {
     pub cordon: bool,
     /// Whether a drain is undone.
     pub undo: bool,
-    /// What is requested of EMQX.
-    pub settings: Settings,
-    /// How it is changed.
-    pub write: Write,
-    /// Checks that do not refuse it.
-    pub skip: Vec<String>,
-    /// Whether progress within a step is printed.
-    pub watch: bool,
-    /// At which limits it is stopped.
-    pub limits: Limits,
-    /// The command that is run with events.
-    pub notify: Option<CommandLine>,
-    /// For how long at most.
-    pub timeout: Option<Duration>,
-    /// The form of the events.
-    pub stream: Stream,
-    /// The form of the result.
-    pub output: Output,
+    /// How pods are evacuated and removed.
+    pub removal: RemovalFlags,
 }

@@ -24,13 +24,8 @@ pub(super) struct Draining<'a> {
 }
 
 impl<'a> Draining<'a> {
-    pub(super) fn of(
-        hands: &CommandContext,
-        intent: &'a Intent,
-        gathered: &ClusterView,
-        drain: &'a mut Drain,
-    ) -> Self {
-        let before = stored(&gathered.world, &gathered.id).filter(|_| drain.resumed);
+    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+        let before = stored(&gathered.world, &gathered.id).filter(|_| drain.removal.resumed);
         let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
         Self {
             intent,
@@ -48,27 +43,27 @@ impl Task for Draining<'_> {
     const DONE: &'static str = "moved";
 
     fn name(&self) -> String {
-        format!("drain/{}", self.drain.instance.name)
+        format!("drain/{}", self.drain.removal.instance.name)
     }
 
     fn begins(&self) -> String {
         format!(
             "the drain of {} {}: {} of {}",
             self.intent.machines.join(", "),
-            if self.drain.resumed { "continues" } else { "begins" },
-            plural(self.drain.pods.len() as u64, "pod"),
-            self.drain.instance
+            if self.drain.removal.resumed { "continues" } else { "begins" },
+            plural(self.drain.removal.pods.len() as u64, "pod"),
+            self.drain.removal.instance
         )
     }
 
-    fn manner(&self) -> RemovalSettings {
-        RemovalSettings {
-            watch: self.intent.watch,
-            stream: self.intent.stream,
-            limits: self.intent.limits.clone(),
-            notify: self.intent.notify.clone(),
-            settings: self.drain.settings.clone(),
-            waits_for_load_balancers: self.drain.waits_for_load_balancers,
+    fn manner(&self) -> Manner {
+        Manner {
+            watch: self.intent.removal.watch,
+            stream: self.intent.removal.stream,
+            limits: self.intent.removal.limits.clone(),
+            notify: self.intent.removal.notify.clone(),
+            settings: self.drain.removal.settings.clone(),
+            waits_for_load_balancers: self.drain.removal.waits_for_load_balancers,
             connections: self.connections,
         }
     }
@@ -81,7 +76,7 @@ impl Task for Draining<'_> {
             pods: progress.pods.clone(),
             connections: progress.connections,
             by: Some(self.by.clone()),
-            reason: self.intent.write.reason.clone(),
+            reason: self.intent.removal.write.reason.clone(),
         };
         (DRAIN_KEY, state.text())
     }
@@ -99,7 +94,7 @@ impl Task for Draining<'_> {
     ) -> (Vec<Act>, Vec<Standing>) {
         let run = Run {
             task: Self::WHAT,
-            id: &self.drain.instance,
+            id: &self.drain.removal.instance,
             pods,
             sizes: &self.drain.sizes,
             together: self.drain.together,
@@ -151,11 +146,11 @@ impl Task for Draining<'_> {
     }
 
     fn report(&mut self, verdict: Verdict, message: &str) {
-        self.drain.verdict = Some(verdict);
-        message.clone_into(&mut self.drain.message);
+        self.drain.removal.verdict = Some(verdict);
+        message.clone_into(&mut self.drain.removal.message);
     }
 
     fn steps(&mut self) -> &mut [Step] {
-        &mut self.drain.steps
+        &mut self.drain.removal.steps
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(
         hands
             .printer
             .talk(&format!("nothing to undo: no drain of {} is unfinished", intent.machines.join(", ")));
-        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+        return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     let nodes: Vec<NodeName> = all.iter().flat_map(|it| running(it, intent)).collect();
     for node in &nodes {
@@ -51,14 +51,14 @@ pub(super) async fn run(
     for name in &cordoned {
         hands.printer.talk(&format!("node/{name} is to be uncordoned"));
     }
-    if intent.write.dry_run != DryRun::None {
+    if intent.removal.write.dry_run != DryRun::None {
         for machine in &intent.machines {
             hands.printer.line(&format!("node/{machine} (dry run)"));
         }
         return Ok(Exit::Reached);
     }
     let question = format!("Undo the drain of {}?", intent.machines.join(", "));
-    confirmation::confirm(hands, &intent.write, &question).await?;
+    decide::confirm(hands, &intent.removal.write, &question).await?;
     for (place, gathered) in all.iter().enumerate() {
         if let Err(problem) = lease(hands, gathered, "put back").await {
             release(hands, &all[..place]).await;
@@ -86,13 +86,8 @@ fn running(gathered: &ClusterView, intent: &Intent) -> Vec<NodeName> {
         .collect()
 }
 
-async fn undo(
-    hands: &CommandContext,
-    intent: &Intent,
-    all: &mut [ClusterView],
-    cordoned: &[&String],
-) -> Outcome {
-    let limit = Instant::now() + intent.timeout.unwrap_or(LIMIT);
+async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[&String]) -> Outcome {
+    let limit = Instant::now() + intent.removal.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
     for gathered in all.iter_mut() {
         cluster_view::relist(hands, gathered, WANT).await?;
@@ -132,11 +127,11 @@ async fn undo(
             lines.push(format!("node/{machine} uncordoned"));
         }
     }
-    if intent.stream == Stream::Jsonl {
+    if intent.removal.stream == Stream::Jsonl {
         for drain in &results {
             let now = hands.clock.now();
-            let name = format!("drain/{}", drain.instance.name);
-            let message = crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.message);
+            let name = format!("drain/{}", drain.removal.instance.name);
+            let message = crate::plan::words::verdict(Verdict::Reverted, &drain.removal.message);
             let mut event = crate::model::Event::of(
                 now,
                 crate::model::EventType::Verdict,
@@ -147,15 +142,15 @@ async fn undo(
             event.verdict = Some(Verdict::Reverted);
             hands.printer.jsonl(&event);
         }
-    } else if intent.output == Output::Text {
+    } else if intent.removal.output == Output::Text {
         for drain in &results {
-            hands.printer.talk(&drain.message);
+            hands.printer.talk(&drain.removal.message);
         }
         for line in lines {
             hands.printer.line(&line);
         }
     } else {
-        hands.printer.drains(&results, intent.output);
+        hands.printer.drains(&results, intent.removal.output);
     }
     Ok(Exit::Reached)
 }

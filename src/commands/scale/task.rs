@@ -44,7 +44,7 @@ impl<'a> Scaling<'a> {
         let before = stored(&gathered.world, &gathered.id);
         let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
         let ours = ours.filter_map(|pod| pod.node.clone()).collect();
-        let resumed = before.filter(|_| scale.resumed);
+        let resumed = before.filter(|_| scale.removal.resumed);
         Self {
             intent,
             by: hands.kubernetes.holder(),
@@ -52,7 +52,7 @@ impl<'a> Scaling<'a> {
             connections: resumed.and_then(|state| state.connections),
             costs: before.map(|state| state.costs.clone()).unwrap_or_default(),
             ours,
-            undone: before.filter(|_| intent.change.is_none() && scale.pods.is_empty()).cloned(),
+            undone: before.filter(|_| intent.change.is_none() && scale.removal.pods.is_empty()).cloned(),
             scale,
         }
     }
@@ -70,7 +70,7 @@ impl<'a> Scaling<'a> {
     fn run<'r>(&'r self, pods: &'r [DrainedPod], sizes: &'r BTreeMap<String, u64>, fresh: u64) -> Run<'r> {
         Run {
             task: Self::WHAT,
-            id: &self.scale.instance,
+            id: &self.scale.removal.instance,
             pods,
             sizes,
             together: true,
@@ -105,7 +105,7 @@ impl<'a> Scaling<'a> {
             .ok_or_else(|| Problem::new(format!("{} is deleted", gathered.id), "it was deleted meanwhile"))?;
         let body = self.scale.field.body(instance, self.scale.to);
         let object = hands.kubernetes.object(&gathered.id).await.ok().flatten().unwrap_or_default();
-        let owners = owners(&object, &body, &self.intent.write.field_manager);
+        let owners = owners(&object, &body, &self.intent.removal.write.field_manager);
         if let Some(tool) = owners.iter().find(|owner| !owner.is_person()) {
             return Err(Problem::refused(
                 format!("will not scale {}", gathered.id),
@@ -125,33 +125,33 @@ impl Task for Scaling<'_> {
     const DONE: &'static str = "removed";
 
     fn name(&self) -> String {
-        format!("scale/{}", self.scale.instance.name)
+        format!("scale/{}", self.scale.removal.instance.name)
     }
 
     fn begins(&self) -> String {
         let what = if self.intent.change.is_none() {
             "is undone"
-        } else if self.scale.resumed {
+        } else if self.scale.removal.resumed {
             "continues"
         } else {
             "begins"
         };
         format!(
             "the scale of {} from {} to {} {what}",
-            self.scale.instance,
+            self.scale.removal.instance,
             self.scale.from,
             amount(self.scale.field, self.scale.to)
         )
     }
 
-    fn manner(&self) -> RemovalSettings {
-        RemovalSettings {
-            watch: self.intent.watch,
-            stream: self.intent.stream,
-            limits: self.intent.limits.clone(),
-            notify: self.intent.notify.clone(),
-            settings: self.scale.settings.clone(),
-            waits_for_load_balancers: self.scale.waits_for_load_balancers,
+    fn manner(&self) -> Manner {
+        Manner {
+            watch: self.intent.removal.watch,
+            stream: self.intent.removal.stream,
+            limits: self.intent.removal.limits.clone(),
+            notify: self.intent.removal.notify.clone(),
+            settings: self.scale.removal.settings.clone(),
+            waits_for_load_balancers: self.scale.removal.waits_for_load_balancers,
             connections: self.connections,
         }
     }
@@ -167,7 +167,7 @@ impl Task for Scaling<'_> {
             costs: self.costs.clone(),
             connections: progress.connections,
             by: Some(self.by.clone()),
-            reason: self.intent.write.reason.clone(),
+            reason: self.intent.removal.write.reason.clone(),
             ended: false,
         });
         (SCALE_KEY, state.text())
@@ -214,7 +214,7 @@ impl Task for Scaling<'_> {
             if let Act::SetCost { uid, .. } = act
                 && !self.costs.contains_key(uid)
             {
-                let pod = world.pods_of(&self.scale.instance).find(|pod| pod.uid == *uid);
+                let pod = world.pods_of(&self.scale.removal.instance).find(|pod| pod.uid == *uid);
                 self.costs.insert(uid.clone(), pod.and_then(|pod| pod.deletion_cost));
                 new = true;
             }
@@ -259,9 +259,9 @@ impl Task for Scaling<'_> {
     }
 
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
-        let has = format!("{} has {}", self.scale.instance, amount(self.scale.field, self.scale.to));
+        let has = format!("{} has {}", self.scale.removal.instance, amount(self.scale.field, self.scale.to));
         let stays: Vec<&str> = world
-            .pods_of(&self.scale.instance)
+            .pods_of(&self.scale.removal.instance)
             .filter(|pod| pods.iter().any(|it| it.uid == pod.uid))
             .map(|pod| pod.name.as_str())
             .collect();
@@ -278,18 +278,18 @@ impl Task for Scaling<'_> {
 
     fn unfinished(&self, what: &str, why: &str) -> Problem {
         if self.undone.is_some() {
-            let again = format!("kubectl emqx scale {} --undo continues", self.scale.instance.name);
+            let again = format!("kubectl emqx scale {} --undo continues", self.scale.removal.instance.name);
             return Problem::new(what, why).hint(again);
         }
         unfinished(self.scale, what, why)
     }
 
     fn report(&mut self, verdict: Verdict, message: &str) {
-        self.scale.verdict = Some(verdict);
-        message.clone_into(&mut self.scale.message);
+        self.scale.removal.verdict = Some(verdict);
+        message.clone_into(&mut self.scale.removal.message);
     }
 
     fn steps(&mut self) -> &mut [Step] {
-        &mut self.scale.steps
+        &mut self.scale.removal.steps
     }
 }

@@ -13,7 +13,9 @@ use crate::cli::intent::scale::Scale as Intent;
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
-use crate::plan::finding::{Decision, Severity};
+use crate::plan::picture::picture;
+use crate::plan::rebalance::Decision;
+use crate::plan::removal::RemovalPlan;
 use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
 use crate::plan::snapshot::picture;
 
@@ -21,19 +23,23 @@ use crate::plan::snapshot::picture;
 pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: ClusterView) -> Outcome {
     let Some(scale) = undone(hands, &gathered)? else {
         hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
-        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+        return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     };
-    let text =
-        format!("{} goes back from {} to {}", scale.instance, scale.from, amount(scale.field, scale.to));
+    let text = format!(
+        "{} goes back from {} to {}",
+        scale.removal.instance,
+        scale.from,
+        amount(scale.field, scale.to)
+    );
     hands.printer.talk(&text);
     if let Some(exit) = decided(hands, intent, &scale)? {
         return Ok(exit);
     }
-    if intent.write.dry_run != DryRun::None {
+    if intent.removal.write.dry_run != DryRun::None {
         super::dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.write, &format!("Undo the scale of {}?", gathered.id)).await?;
+    decide::confirm(hands, &intent.removal.write, &format!("Undo the scale of {}?", gathered.id)).await?;
     lease(hands, &gathered, "put back").await?;
     let outcome = undo(hands, intent, &mut gathered).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -53,31 +59,28 @@ fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale
     let planned = plan(&gathered.world, &picture, &request, &Outside::default())?;
     if to < now {
         // Pods that were added may hold clients by now: they are evacuated as in every scale-down.
-        let mut scale = Scale { decision: Decision::Go, ..planned };
-        scale.findings.retain(|finding| finding.id != "scale-unfinished");
-        if let Some(blocked) = scale.findings.iter().find(|it| it.severity == Severity::Blocked) {
-            scale.decision = Decision::Refused;
-            scale.message.clone_from(&blocked.message);
-        }
+        let mut scale = planned;
+        scale.removal.decision = Decision::Go;
+        scale.removal.findings.retain(|finding| finding.id != "scale-unfinished");
+        scale.removal.decide();
         return Ok(Some(scale));
     }
-    Ok(Some(Scale {
-        from: state.to,
-        to,
+    let removal = RemovalPlan {
         steps: Vec::new(),
         pods: Vec::new(),
         findings: Vec::new(),
         decision: Decision::Go,
         message: String::new(),
         resumed: true,
-        ..planned
-    }))
+        ..planned.removal
+    };
+    Ok(Some(Scale { removal, from: state.to, to, ..planned }))
 }
 
-async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterView) -> Outcome {
-    let limit = intent.timeout.map(|limit| Instant::now() + limit);
-    cluster_view::relist(hands, gathered, WANT).await?;
-    cluster_view::refresh(hands, gathered).await?;
+async fn undo(hands: &Hands, intent: &Intent, gathered: &mut Gathered) -> Outcome {
+    let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
+    gather::relist(hands, gathered, WANT).await?;
+    gather::refresh(hands, gathered).await?;
     let Some(mut scale) = undone(hands, gathered)? else {
         hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
         return Ok(Exit::Reached);
@@ -85,7 +88,7 @@ async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterVie
     if let Some(exit) = decided(hands, intent, &scale)? {
         return Ok(exit);
     }
-    let pods = scale.pods.clone();
+    let pods = scale.removal.pods.clone();
     let mut task = Scaling::of(hands, intent, gathered, &mut scale);
     let ended = run::follow(hands, &mut task, pods, gathered, &[], limit).await;
     let reached = ended.as_ref().is_ok_and(|verdict| *verdict == Verdict::Reverted);

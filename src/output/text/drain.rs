@@ -12,9 +12,9 @@ use crate::plan::finding::Decision;
 pub fn plan(drain: &Drain, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
-    let title = format!("drain plan for {}: {}", drain.instance, drain.kubernetes_nodes.join(", "));
+    let title = format!("drain plan for {}: {}", drain.removal.instance, drain.kubernetes_nodes.join(", "));
     put!(text, "{}\n", theme.paint(Tone::Strong, &theme.clean(&title)));
-    let settings = &drain.settings;
+    let settings = &drain.removal.settings;
     let rates = format!(
         "{}/s clients and {}/s sessions from each evacuated node{}",
         count(settings.conn_evict_rate),
@@ -22,18 +22,18 @@ pub fn plan(drain: &Drain, layout: Layout) -> String {
         if drain.together { ", all of them at the same time" } else { "" }
     );
     put!(text, "{}\n\n", theme.clean(&rates));
-    text.push_str(&table(&drain.steps, layout));
+    text.push_str(&table(&drain.removal.steps, layout));
     text.push('\n');
-    let (word, tone) = decision(drain.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&drain.message));
-    if drain.decision == Decision::Go && drain.total_seconds > 0 {
+    let (word, tone) = decision(drain.removal.decision);
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&drain.removal.message));
+    if drain.removal.decision == Decision::Go && drain.removal.total_seconds > 0 {
         put!(
             text,
             "  {} for the evacuations, and the time that each replacement takes to start\n",
-            duration(drain.total_seconds)
+            duration(drain.removal.total_seconds)
         );
     }
-    text.push_str(&findings(&drain.findings, theme));
+    text.push_str(&findings(&drain.removal.findings, theme));
     text
 }
 
@@ -63,7 +63,7 @@ pub(super) fn table(steps: &[Step], layout: Layout) -> String {
 pub fn results(drains: &[Drain], layout: Layout) -> String {
     let mut text = String::new();
     for drain in drains {
-        for step in &drain.steps {
+        for step in &drain.removal.steps {
             put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));
         }
     }

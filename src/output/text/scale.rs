@@ -12,44 +12,48 @@ use crate::plan::scale::{Scale, amount};
 pub fn plan(scale: &Scale, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
-    let title =
-        format!("scale plan for {}: {} to {}", scale.instance, scale.from, amount(scale.field, scale.to));
+    let title = format!(
+        "scale plan for {}: {} to {}",
+        scale.removal.instance,
+        scale.from,
+        amount(scale.field, scale.to)
+    );
     put!(text, "{}\n", theme.paint(Tone::Strong, &theme.clean(&title)));
-    if !scale.steps.is_empty() && !scale.by_operator {
-        let settings = &scale.settings;
+    if !scale.removal.steps.is_empty() && !scale.by_operator {
+        let settings = &scale.removal.settings;
         let rates = format!(
             "{}/s clients and {}/s sessions from each evacuated node{}",
             count(settings.conn_evict_rate),
             count(settings.sess_evict_rate),
-            if scale.steps.len() > 1 { ", all of them at the same time" } else { "" }
+            if scale.removal.steps.len() > 1 { ", all of them at the same time" } else { "" }
         );
         put!(text, "{}\n", theme.clean(&rates));
     }
     text.push('\n');
-    if !scale.steps.is_empty() {
-        text.push_str(&table(&scale.steps, layout));
+    if !scale.removal.steps.is_empty() {
+        text.push_str(&table(&scale.removal.steps, layout));
         text.push('\n');
     }
-    let (word, tone) = decision(scale.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&scale.message));
-    if scale.decision == Decision::Go && scale.total_seconds > 0 {
+    let (word, tone) = decision(scale.removal.decision);
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&scale.removal.message));
+    if scale.removal.decision == Decision::Go && scale.removal.total_seconds > 0 {
         put!(
             text,
             "  {} for the evacuations, and the time that the pods take to end\n",
-            duration(scale.total_seconds)
+            duration(scale.removal.total_seconds)
         );
     }
-    text.push_str(&findings(&scale.findings, theme));
+    text.push_str(&findings(&scale.removal.findings, theme));
     text
 }
 
 /// What became of it.
 pub fn result(scale: &Scale, layout: Layout) -> String {
     let mut text = String::new();
-    for step in &scale.steps {
+    for step in &scale.removal.steps {
         put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));
     }
-    let name = crate::output::text::resource(&scale.instance);
+    let name = crate::output::text::resource(&scale.removal.instance);
     put!(text, "{}\n", layout.theme.clean(&format!("{name} scaled")));
     text
 }

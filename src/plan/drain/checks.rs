@@ -19,7 +19,7 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 
 /// The pods that are still to be moved.
 fn present(drain: &Drain) -> impl Iterator<Item = &Step> {
-    drain.steps.iter().filter(|step| step.state == "planned")
+    drain.removal.steps.iter().filter(|step| step.state == "planned")
 }
 
 /// All of them.
@@ -53,7 +53,7 @@ pub(super) fn findings(
 
 /// A drain of other nodes was not finished: its evacuations would be forgotten.
 fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding> {
-    let state = stored(world, &drain.instance)?;
+    let state = stored(world, &drain.removal.instance)?;
     if state.machines.iter().any(|machine| request.machines.contains(machine)) {
         return None;
     }
@@ -66,7 +66,7 @@ fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding
 
 /// A scale was not finished: it removes pods that a drain would move.
 fn scale_unfinished(drain: &Drain, world: &World) -> Option<Finding> {
-    let id = &drain.instance;
+    let id = &drain.removal.instance;
     let state = super::super::scale::unfinished(world, id)?;
     Some(super::super::scale::checks::is_unfinished(id, state))
 }
@@ -79,7 +79,7 @@ fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
             "the volume of {} (PersistentVolumeClaim {claim}) is bound to {}: the pod could not start elsewhere",
             step.pod, step.kubernetes_node
         );
-        Some(blocked("volume-bound", message).hint(format!("kubectl get pvc -n {} {claim}", drain.instance.namespace)))
+        Some(blocked("volume-bound", message).hint(format!("kubectl get pvc -n {} {claim}", drain.removal.instance.namespace)))
     })
 }
 
@@ -99,20 +99,20 @@ fn single(drain: &Drain) -> Option<Finding> {
     let step = present(drain).find(|step| drain.sizes.get(&step.set).copied().unwrap_or(1) <= 1)?;
     let message = format!(
         "{} is the only pod of {}: {} would be without it until its replacement runs",
-        step.pod, step.set, drain.instance
+        step.pod, step.set, drain.removal.instance
     );
     Some(blocked("single-replica", message).hint("add a replica first"))
 }
 
 /// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
-fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding> {
-    if drain.resumed {
+fn not_ready(drain: &Drain, world: &World, picture: &Picture) -> Option<Finding> {
+    if drain.removal.resumed {
         return None;
     }
-    let sets: BTreeSet<&str> = drain.steps.iter().map(|step| step.set.as_str()).collect();
+    let sets: BTreeSet<&str> = drain.removal.steps.iter().map(|step| step.set.as_str()).collect();
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let row = picture.nodes.iter().find(|row| {
-        let moved = drain.steps.iter().any(|step| row.pod.as_ref() == Some(&step.pod));
+        let moved = drain.removal.steps.iter().any(|step| row.pod.as_ref() == Some(&step.pod));
         let evacuated = evacuations.iter().any(|entry| Some(&entry.node) == row.node.as_ref());
         row.set.as_deref().is_some_and(|set| sets.contains(set))
             && !moved
@@ -121,7 +121,10 @@ fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding
     let how =
         if row.running { "is not ready, or is being evacuated" } else { "does not run in EMQX's cluster" };
     let message = format!("{} stays, but {how}: no pod beside it is taken away", row.label());
-    Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", drain.instance.name)))
+    Some(
+        blocked("pods-not-ready", message)
+            .hint(format!("kubectl emqx nodes {}", drain.removal.instance.name)),
+    )
 }
 
 fn too_parallel(drain: &Drain, picture: &Snapshot, request: &Request) -> Option<Finding> {
@@ -182,7 +185,7 @@ fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
             );
             return Some(
                 blocked("disruption-budget", message)
-                    .hint(format!("kubectl get pdb -n {}", drain.instance.namespace)),
+                    .hint(format!("kubectl get pdb -n {}", drain.removal.instance.namespace)),
             );
         }
     }
@@ -191,7 +194,9 @@ fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
         // Evacuated pods are counted as not ready already.
         let ready = protected(drain, placement)
             .filter(|pod| budget.protects(pod))
-            .filter(|pod| drain.steps.iter().any(|step| step.uid == pod.uid && step.seconds.is_some()))
+            .filter(|pod| {
+                drain.removal.steps.iter().any(|step| step.uid == pod.uid && step.seconds.is_some())
+            })
             .count() as u64;
         let own = protected(drain, placement).filter(|pod| budget.protects(pod)).count();
         if own == 0 || drain.together || allows(budget, ready.min(at_once)) != Some(false) {
@@ -210,7 +215,7 @@ fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
         } else {
             format!(
                 "kubectl get pdb -n {} {}; add a replica, or relax it",
-                drain.instance.namespace, budget.name
+                drain.removal.instance.namespace, budget.name
             )
         };
         return Some(blocked("disruption-budget", message).hint(hint));

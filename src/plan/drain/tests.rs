@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::super::fixtures;
-use super::super::snapshot::picture;
+use super::super::mk;
+use super::super::picture::picture;
+use super::super::rebalance::Decision;
 use super::next::{Act, Run, Standing, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
@@ -90,8 +91,8 @@ fn planned(world: &World, placement: &Placement, request: &Request) -> Drain {
 }
 
 fn blocked(drain: &Drain) -> Option<&'static str> {
-    let first = drain.findings.iter().find(|it| it.severity == Severity::Blocked);
-    (drain.decision == Decision::Refused).then(|| first.map_or("", |it| it.id))
+    let first = drain.removal.findings.iter().find(|it| it.severity == Severity::Blocked);
+    (drain.removal.decision == Decision::Refused).then(|| first.map_or("", |it| it.id))
 }
 
 fn budget(current: u64, desired: u64) -> Budget {
@@ -137,13 +138,13 @@ fn a_node_without_pods_of_an_instance_has_no_plan() {
 fn cores_are_moved_from_the_highest_number_down_and_the_plan_names_clients_and_seconds() {
     let world = world(&[500, 200, 300, 0], Load::default());
     let drain = planned(&world, &placement(4), &request(&[0, 2]));
-    let pods: Vec<&str> = drain.steps.iter().map(|step| step.pod.as_str()).collect();
+    let pods: Vec<&str> = drain.removal.steps.iter().map(|step| step.pod.as_str()).collect();
     assert_eq!(pods, ["emqx-core-2", "emqx-core-0"]);
-    assert_eq!((drain.steps[0].connections, drain.steps[0].sessions), (Some(300), Some(300)));
-    assert_eq!(blocked(&drain), None, "{:?}", drain.findings);
+    assert_eq!((drain.removal.steps[0].connections, drain.removal.steps[0].sessions), (Some(300), Some(300)));
+    assert_eq!(blocked(&drain), None, "{:?}", drain.removal.findings);
     // 100 a second are shared by both.
-    assert_eq!(drain.settings.conn_evict_rate, 50);
-    assert_eq!(drain.steps[1].seconds, Some(60 + 10 + 60));
+    assert_eq!(drain.removal.settings.conn_evict_rate, 50);
+    assert_eq!(drain.removal.steps[1].seconds, Some(60 + 10 + 60));
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn pods_of_several_nodes_are_evacuated_together_so_that_each_client_is_disconnec
     let world = world(&[500, 500, 500, 500], Load::default());
     let drain = planned(&world, &placement(4), &request(&[0, 1]));
     assert!(drain.together, "{drain:?}");
-    assert_eq!(drain.disconnections, 1000);
+    assert_eq!(drain.removal.disconnections, 1000);
     assert!((drain.disconnections_per_client - 1.0).abs() < 0.001);
 }
 
@@ -163,10 +164,14 @@ fn where_too_few_nodes_remain_pods_are_evacuated_in_turn_and_the_plan_warns_of_r
     let drain = planned(&world, &placement, &request(&[0, 1]));
     assert!(!drain.together);
     // 400 of the first; half of them land on the second, which then holds 600.
-    assert_eq!(drain.disconnections, 1000);
+    assert_eq!(drain.removal.disconnections, 1000);
     assert!((drain.disconnections_per_client - 1.25).abs() < 0.001, "{}", drain.disconnections_per_client);
-    assert_eq!(blocked(&drain), None, "{:?}", drain.findings);
-    assert!(drain.findings.iter().any(|it| it.id == "sequential-disconnects"), "{:?}", drain.findings);
+    assert_eq!(blocked(&drain), None, "{:?}", drain.removal.findings);
+    assert!(
+        drain.removal.findings.iter().any(|it| it.id == "sequential-disconnects"),
+        "{:?}",
+        drain.removal.findings
+    );
 }
 
 #[test]
@@ -181,7 +186,7 @@ fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not
     ] {
         placement.budgets = Some(vec![Budget { evicts_unready: unready, ..budget(current, desired) }]);
         let drain = planned(&world, &placement, &request(&[0]));
-        assert_eq!(blocked(&drain), refused, "{current} of {desired}: {:?}", drain.findings);
+        assert_eq!(blocked(&drain), refused, "{current} of {desired}: {:?}", drain.removal.findings);
     }
     // Both at once would need two pods fewer: they are evacuated one after the other.
     placement.budgets = Some(vec![budget(4, 3)]);
@@ -190,7 +195,7 @@ fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not
     placement.budgets = Some(vec![budget(4, 3), budget(4, 3)]);
     let drain = planned(&world, &placement, &request(&[0]));
     assert_eq!(blocked(&drain), Some("disruption-budget"));
-    assert!(drain.message.contains("2 PodDisruptionBudgets"), "{}", drain.message);
+    assert!(drain.removal.message.contains("2 PodDisruptionBudgets"), "{}", drain.removal.message);
 }
 
 #[test]
@@ -200,7 +205,7 @@ fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
         let mut placement = placement(4);
         change(&mut placement);
         let drain = planned(&world, &placement, &request(&[0]));
-        (blocked(&drain), drain.message)
+        (blocked(&drain), drain.removal.message)
     };
     assert_eq!(of(&|_| {}).0, None);
     let (id, message) = of(&|it| {
@@ -242,16 +247,24 @@ fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
 fn all_nodes_at_once_and_a_single_replica_are_refused() {
     let three = world(&[1, 1, 1], Load::default());
     let drain = planned(&three, &placement(3), &request(&[0, 1, 2]));
-    assert_eq!(drain.decision, Decision::Refused);
+    assert_eq!(drain.removal.decision, Decision::Refused);
     assert!(
-        drain.findings.iter().any(|it| it.id == "no-room" && it.message.contains("no other Kubernetes node"))
+        drain
+            .removal
+            .findings
+            .iter()
+            .any(|it| it.id == "no-room" && it.message.contains("no other Kubernetes node"))
     );
     let one = world(&[1], Load::default());
     let mut placement = placement(1);
     placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
     let drain = planned(&one, &placement, &request(&[0]));
-    assert_eq!(drain.decision, Decision::Refused);
-    assert!(drain.findings.iter().any(|it| it.id == "single-replica"), "{:?}", drain.findings);
+    assert_eq!(drain.removal.decision, Decision::Refused);
+    assert!(
+        drain.removal.findings.iter().any(|it| it.id == "single-replica"),
+        "{:?}",
+        drain.removal.findings
+    );
 }
 
 #[test]
@@ -410,7 +423,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
     let other = planned(&world, &placement(4), &request(&[0]));
     assert_eq!(blocked(&other), Some("drain-unfinished"));
     let same = planned(&world, &placement(4), &request(&[1]));
-    assert!(same.resumed && same.pods[0].started, "{same:?}");
+    assert!(same.removal.resumed && same.removal.pods[0].started, "{same:?}");
     assert_eq!(DrainState::parse(&state.text()), Some(state));
 }
 

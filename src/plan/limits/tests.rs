@@ -1,9 +1,9 @@
 //! The rules of the limits.
 
 use super::*;
-use crate::model::limits::LostLimit;
-use crate::model::{Node, Update};
-use crate::plan::fixtures;
+use crate::model::limits::{LostLimit, Percent};
+use crate::model::{News, Node};
+use crate::plan::mk;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> LimitTracker {
     let mut limits = Limits::default();

@@ -52,7 +52,7 @@ pub(super) fn findings(
 
 /// The command that evacuates the pods, for one who changes the number elsewhere.
 fn evacuate(scale: &Scale) -> String {
-    let pods: Vec<&str> = scale.steps.iter().map(|step| step.pod.as_str()).collect();
+    let pods: Vec<&str> = scale.removal.steps.iter().map(|step| step.pod.as_str()).collect();
     if pods.is_empty() {
         return "nothing else has to be done before".to_owned();
     }
@@ -74,7 +74,7 @@ fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> 
 
 /// A drain, or a scale to another number, that was not finished: its evacuations would be forgotten.
 fn other_unfinished(scale: &Scale, world: &World) -> Option<Finding> {
-    let id = &scale.instance;
+    let id = &scale.removal.instance;
     if let Some(state) = super::super::drain::stored(world, id) {
         let machines = state.machines.join(" ");
         let message = format!("a drain of {machines}, begun at {}, is not finished", state.time);
@@ -82,7 +82,7 @@ fn other_unfinished(scale: &Scale, world: &World) -> Option<Finding> {
             "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
         )));
     }
-    unfinished(world, id).filter(|_| !scale.resumed).map(|state| is_unfinished(id, state))
+    unfinished(world, id).filter(|_| !scale.removal.resumed).map(|state| is_unfinished(id, state))
 }
 
 /// A scale was not finished.
@@ -103,7 +103,7 @@ pub(in crate::plan) fn is_unfinished(id: &InstanceId, state: &ScaleState) -> Fin
 
 /// Another change of the number is on its way.
 fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding> {
-    if scale.resumed {
+    if scale.removal.resumed {
         return None;
     }
     let sets = sets(world, &instance.id, scale.field);
@@ -123,23 +123,24 @@ fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding
 fn none_left(scale: &Scale) -> Option<Finding> {
     (scale.to == 0 && scale.from > 0).then(|| {
         let message = format!(
-            "no {} would remain: {} cannot be removed all, their clients have nowhere to go",
+            "no {} would remain: the clients of {} would have no node to go to",
             scale.field.singular(),
             amount(scale.field, scale.from)
         );
         blocked("too-few-nodes", message).hint(format!(
             "kubectl emqx scale {} --{} 1",
-            scale.instance.name,
+            scale.removal.instance.name,
             scale.field.as_str()
         ))
     })
 }
 
 fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding> {
-    let sets = sets(world, &scale.instance, scale.field);
+    let sets = sets(world, &scale.removal.instance, scale.field);
     let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
-    let scaler = outside.autoscalers.found.iter().find(|it| it.scales(&scale.instance, &names))?;
-    let message = format!("{} scales {}: it would change the number back", scaler.label(), scale.instance);
+    let scaler = outside.autoscalers.found.iter().find(|it| it.scales(&scale.removal.instance, &names))?;
+    let message =
+        format!("{} scales {}: it would change the number back", scaler.label(), scale.removal.instance);
     let (resource, name) = match &scaler.owner {
         Some(owner) => ("scaledobject", owner),
         None if scaler.kind == "ScaledObject" => ("scaledobject", &scaler.name),
@@ -147,7 +148,7 @@ fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding
     };
     Some(blocked("autoscaled", message).hint(format!(
         "change its limits instead: kubectl edit {resource} -n {} {name}; or delete it first",
-        scale.instance.namespace
+        scale.removal.instance.namespace
     )))
 }
 
@@ -163,11 +164,15 @@ fn not_ready(scale: &Scale, world: &World) -> Option<Finding> {
     let stays = unready.first()?;
     let why = stays.waiting.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     let message = format!("{} stays, but is not ready{why}: no pod beside it is taken away", stays.name);
-    Some(blocked("pods-not-ready", message).hint(format!("kubectl emqx nodes {}", scale.instance.name)))
+    Some(
+        blocked("pods-not-ready", message)
+            .hint(format!("kubectl emqx nodes {}", scale.removal.instance.name)),
+    )
 }
 
 fn stay<'w>(scale: &'w Scale, world: &'w World) -> impl Iterator<Item = &'w Pod> {
-    living(world, &scale.instance, scale.field).filter(|pod| !scale.pods.iter().any(|it| it.uid == pod.uid))
+    living(world, &scale.removal.instance, scale.field)
+        .filter(|pod| !scale.removal.pods.iter().any(|it| it.uid == pod.uid))
 }
 
 /// Another pod that Kubernetes could remove first.
@@ -196,8 +201,8 @@ fn durable_storage(
         return None;
     }
     let holds = |node: &NodeName| outside.sites.contains(node);
-    let (pod, node) = scale.steps.iter().find_map(|step| {
-        let pod = world.pods_of(&scale.instance).find(|pod| pod.uid == step.uid)?;
+    let (pod, node) = scale.removal.steps.iter().find_map(|step| {
+        let pod = world.pods_of(&scale.removal.instance).find(|pod| pod.uid == step.uid)?;
         let condition = pod.conditions.iter().any(|it| it.kind == STORAGE_SITE && it.holds());
         // Where EMQX cannot be asked, every core of a cluster with durable sessions holds some.
         let configured = instance.durable_sessions

@@ -7,7 +7,8 @@ use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
 use crate::model::{
-    Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set, Stage, Update,
+    Condition, Evacuation, Fact, Load, News, Node, Object, OperationState, Owner, PodName, Role, Set, Stage,
+    Verdict,
 };
 
 const CORES: &str = "emqx-core";
@@ -99,12 +100,12 @@ fn planned(world: &World, field: ScaledField, to: u64, outside: &Outside) -> Sca
 }
 
 fn names(scale: &Scale) -> Vec<&str> {
-    scale.steps.iter().map(|step| step.pod.as_str()).collect()
+    scale.removal.steps.iter().map(|step| step.pod.as_str()).collect()
 }
 
 fn refused_by(scale: &Scale) -> &'static str {
-    assert_eq!(scale.decision, Decision::Refused, "{scale:#?}");
-    scale.findings.iter().find(|it| it.severity == Severity::Blocked).map_or("", |it| it.id)
+    assert_eq!(scale.removal.decision, Decision::Refused, "{scale:#?}");
+    scale.removal.findings.iter().find(|it| it.severity == Severity::Blocked).map_or("", |it| it.id)
 }
 
 fn down(world: &World, field: ScaledField, to: u64) -> Scale {
@@ -115,13 +116,16 @@ fn down(world: &World, field: ScaledField, to: u64) -> Scale {
 fn replicants_with_the_fewest_clients_go_and_cores_with_the_highest_numbers() {
     let world = world(ApiVersion::V2beta1, Load::default());
     let scale = down(&world, ScaledField::Replicants, 2);
-    assert_eq!((names(&scale), scale.disconnections), (vec!["emqx-replicant-1"], 100), "{scale:#?}");
-    assert_eq!((scale.decision, scale.from, scale.to), (Decision::Go, 3, 2));
+    assert_eq!((names(&scale), scale.removal.disconnections), (vec!["emqx-replicant-1"], 100), "{scale:#?}");
+    assert_eq!((scale.removal.decision, scale.from, scale.to), (Decision::Go, 3, 2));
     assert_eq!(names(&down(&world, ScaledField::Cores, 1)), ["emqx-core-2", "emqx-core-1"]);
     let same = down(&world, ScaledField::Replicants, 3);
-    assert_eq!((same.decision, same.steps.len()), (Decision::NothingToDo, 0));
+    assert_eq!((same.removal.decision, same.removal.steps.len()), (Decision::NothingToDo, 0));
     let up = down(&world, ScaledField::Replicants, 5);
-    assert_eq!((up.decision, up.message.as_str()), (Decision::Go, "3 to 5 replicants: 2 pods added"));
+    assert_eq!(
+        (up.removal.decision, up.removal.message.as_str()),
+        (Decision::Go, "3 to 5 replicants: 2 pods added")
+    );
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn the_rate_is_shared_by_all_that_are_evacuated_at_the_same_time() {
     let world = world(ApiVersion::V2beta1, Load::default());
     let scale = down(&world, ScaledField::Replicants, 1);
     assert_eq!(names(&scale), ["emqx-replicant-1", "emqx-replicant-2"]);
-    assert_eq!((scale.settings.conn_evict_rate, scale.disconnections), (250, 400));
+    assert_eq!((scale.removal.settings.conn_evict_rate, scale.removal.disconnections), (250, 400));
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn a_pod_that_is_not_ready_goes_first_and_one_that_stays_refuses_a_scale_down() 
     assert_eq!(names(&down(&world, ScaledField::Replicants, 2)), ["emqx-replicant-0"]);
     world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.ready = false)));
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 2)), "pods-not-ready");
-    assert_eq!(down(&world, ScaledField::Replicants, 4).decision, Decision::Go, "up is not refused");
+    assert_eq!(down(&world, ScaledField::Replicants, 4).removal.decision, Decision::Go, "up is not refused");
 }
 
 #[test]
@@ -164,9 +168,9 @@ fn autoscalers_and_owners_of_the_field_refuse_by_name() {
     }];
     let scale = planned(&world, ScaledField::Replicants, 2, &outside);
     assert_eq!(refused_by(&scale), "autoscaled");
-    assert!(scale.message.contains("KEDA ScaledObject emqx-load"), "{}", scale.message);
+    assert!(scale.removal.message.contains("KEDA ScaledObject emqx-load"), "{}", scale.removal.message);
     outside.autoscalers.found[0].target = "another".into();
-    assert_eq!(planned(&world, ScaledField::Replicants, 2, &outside).decision, Decision::Go);
+    assert_eq!(planned(&world, ScaledField::Replicants, 2, &outside).removal.decision, Decision::Go);
     let owner = |manager: &str| FieldOwner {
         manager: manager.into(),
         fields: vec!["spec.replicantTemplate.spec.replicas".into()],
@@ -175,7 +179,7 @@ fn autoscalers_and_owners_of_the_field_refuse_by_name() {
     assert_eq!(refused_by(&planned(&world, ScaledField::Replicants, 4, &outside)), "field-conflict");
     outside.owners = vec![owner("kubectl-client-side-apply")];
     let taken = planned(&world, ScaledField::Replicants, 4, &outside);
-    assert_eq!((taken.decision, taken.findings[0].id), (Decision::Go, "fields-taken-over"));
+    assert_eq!((taken.removal.decision, taken.removal.findings[0].id), (Decision::Go, "fields-taken-over"));
 }
 
 #[test]
@@ -184,21 +188,21 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
     let outside = Outside { sites: vec![fixtures::core(2)], ..Outside::default() };
     let scale = planned(&world, ScaledField::Cores, 2, &outside);
     assert_eq!(refused_by(&scale), "durable-storage");
-    let hint = scale.findings.iter().find_map(|it| it.hint.clone()).unwrap_or_default();
+    let hint = scale.removal.findings.iter().find_map(|it| it.hint.clone()).unwrap_or_default();
     assert!(hint.contains("emqx ctl ds"), "{hint}");
-    let others = Outside { sites: vec![fixtures::core(0)], ..Outside::default() };
-    assert_eq!(planned(&world, ScaledField::Cores, 2, &others).decision, Decision::Go);
+    let others = Outside { sites: vec![mk::core(0)], ..Outside::default() };
+    assert_eq!(planned(&world, ScaledField::Cores, 2, &others).removal.decision, Decision::Go);
     world.apply(instance(ApiVersion::V2, |it| it.durable_sessions = true));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage", "EMQX lists no sites");
-    assert_eq!(planned(&world, ScaledField::Cores, 2, &others).decision, Decision::Go);
+    assert_eq!(planned(&world, ScaledField::Cores, 2, &others).removal.decision, Decision::Go);
     let site = |status: &str| Condition {
         kind: "apps.emqx.io/ds-replication-site".into(),
         status: status.into(),
         ..Condition::default()
     };
-    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
-    assert_eq!(down(&world, ScaledField::Cores, 2).decision, Decision::Go);
-    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
+    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
+    assert_eq!(down(&world, ScaledField::Cores, 2).removal.decision, Decision::Go);
+    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage");
 }
 
@@ -238,7 +242,7 @@ fn an_unfinished_scale_continues_with_its_own_pods_and_another_one_is_refused() 
     let fact = stored_state(&world, Some(unfinished_state(2)), None);
     world.apply(fact);
     let scale = down(&world, ScaledField::Replicants, 2);
-    assert_eq!((names(&scale), scale.resumed), (vec!["emqx-replicant-0"], true));
+    assert_eq!((names(&scale), scale.removal.resumed), (vec!["emqx-replicant-0"], true));
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 1)), "scale-unfinished");
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "scale-unfinished");
     let ended = ScaleState { ended: true, ..unfinished_state(2) };
@@ -259,7 +263,7 @@ const DOWN: Change<'_> =
 
 #[test]
 fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
-    let pods = down(&world(ApiVersion::V2beta1, Load::default()), ScaledField::Replicants, 2).pods;
+    let pods = down(&world(ApiVersion::V2beta1, Load::default()), ScaledField::Replicants, 2).removal.pods;
     let (node, uid) = (replicant(1), "uid-emqx-replicant-1".to_owned());
     let idle = world(ApiVersion::V2beta1, Load::default());
     assert_eq!(acts(&idle, &pods, DOWN), [Act::StartEvacuation { node, uid: uid.clone() }]);
@@ -326,7 +330,11 @@ fn a_scale_up_stops_an_evacuation_that_a_volume_kept_and_names_that_of_others() 
 fn operator_3_is_given_the_number_alone() {
     let world = world(ApiVersion::V3beta1, Load::default());
     let scale = down(&world, ScaledField::Replicants, 2);
-    assert_eq!((scale.decision, scale.by_operator, scale.steps.len()), (Decision::Go, true, 0), "{scale:#?}");
+    assert_eq!(
+        (scale.removal.decision, scale.by_operator, scale.removal.steps.len()),
+        (Decision::Go, true, 0),
+        "{scale:#?}"
+    );
     assert_eq!(acts(&world, &[], Change { by_operator: true, ..DOWN }), [Act::Change]);
 }
 

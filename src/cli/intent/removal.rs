@@ -1,0 +1,30 @@
+//! What `drain` and `scale` share.
+
+use std::time::Duration;
+
+use super::{Output, Stream, Write};
+use crate::model::evacuation::Settings;
+use crate::model::limits::{CommandLine, Limits};
+
+/// How pods are evacuated and removed, and how that is followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemovalFlags {
+    /// What is requested of EMQX.
+    pub settings: Settings,
+    /// How it is changed.
+    pub write: Write,
+    /// Checks that do not refuse it.
+    pub skip: Vec<String>,
+    /// Whether progress within a step is printed.
+    pub watch: bool,
+    /// At which limits it is stopped.
+    pub limits: Limits,
+    /// The command that is run with events.
+    pub notify: Option<CommandLine>,
+    /// For how long at most.
+    pub timeout: Option<Duration>,
+    /// The form of the events.
+    pub stream: Stream,
+    /// The form of the result.
+    pub output: Output,
+}
