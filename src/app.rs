@@ -114,6 +114,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         }
         Verb::Status(read) => commands::read::show(&hands(&global, printer, None).await?, &read).await,
         Verb::Nodes(read) => commands::read::nodes(&hands(&global, printer, None).await?, &read).await,
+        Verb::Check(check) => commands::check::run(&hands(&global, printer, None).await?, &check).await,
         Verb::Version(version) => {
             commands::version::run(&hands(&global, printer, None).await?, &version).await
         }

@@ -8,7 +8,7 @@
 //!  replay ┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
+use crate::model::surroundings::Surroundings;
 use crate::model::{
     Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
 };
@@ -163,6 +164,17 @@ pub struct Right {
 }
 
 impl Right {
+    /// Verb and resource, with its group and namespace: `patch pods/status in namespace mq`.
+    pub fn sentence(&self) -> String {
+        let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
+        let place = if self.namespace.is_empty() {
+            String::new()
+        } else {
+            format!(" in namespace {}", self.namespace)
+        };
+        format!("{} {}{group}{place}", self.verb, self.resource)
+    }
+
     /// What a rebalance by an object writes.
     pub fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
         let namespace = namespace.to_owned();
@@ -199,6 +211,7 @@ impl Right {
         let mut rights = vec![right("create", "", "pods/eviction", &id.namespace, None)];
         rights.extend(Self::of_state(id));
         if cordon {
+            rights.push(right("get", "", "nodes", "", None));
             rights.push(right("patch", "", "nodes", "", None));
         }
         rights
@@ -290,9 +303,16 @@ pub trait Kubernetes {
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> BoxedFuture<'a, bool>;
-    /// Kubernetes nodes, the pods on them, PodDisruptionBudgets and volumes of the EMQX pods of these namespaces. Fails only
+    /// Kubernetes nodes, the pods on them, PodDisruptionBudgets of these namespaces, and the volumes of pods with these uids. Fails only
     /// where the nodes or the EMQX pods may not be read.
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement>;
+    fn placement<'a>(
+        &'a self,
+        namespaces: &'a [String],
+        pods: &'a BTreeSet<String>,
+    ) -> BoxedFuture<'a, Placement>;
+    /// Services and quotas of the namespace of an instance, and the conversion webhook of its CRD. Fails only when the API server
+    /// does not respond.
+    fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings>;
     /// Cordons a Kubernetes node and marks it as ours; a node that is cordoned already is left alone.
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
     /// Uncordons a Kubernetes node if we cordoned it; every other one is left alone.

@@ -130,14 +130,23 @@ async fn upgrades_of_2_2() {
 #[tokio::test]
 async fn removals_of_2_2() {
     let nodes = vec![control_plane::NODE.to_owned(), "node-1".to_owned()];
-    let Some(plane) = ControlPlane::start_or_skip(Options { nodes, ..Options::default() }).await else {
+    let Some(plane) = ControlPlane::start_or_skip(Options { nodes, ..least_privilege::options() }).await
+    else {
         return;
     };
     part("the CRDs of 2.2, to remove pods", plane.install(Line::V22)).await;
-    let emqx = part("a cluster with replicants", removals::start(&plane)).await;
+    let (emqx, ()) = futures::join!(
+        part("a cluster with replicants", removals::start(&plane)),
+        part("users who may remove pods", least_privilege::prepare_removals(&plane)),
+    );
+    part("volumes", removals::volumes(&emqx)).await;
+    part("every right of a drain and a scale", least_privilege::removals(&plane)).await;
+    part("checked", least_privilege::checked(&plane)).await;
     part("scaled down", removals::scaled_down(&plane, &emqx)).await;
     part("uids", removals::uids(&plane, &emqx)).await;
+    part("all pods", least_privilege::everywhere(&plane)).await;
     part("drained", removals::drained(&plane, &emqx)).await;
+    part("by the audit log", least_privilege::removals_audited(&plane)).await;
 }
 
 #[tokio::test]

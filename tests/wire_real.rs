@@ -8,6 +8,7 @@
 #[path = "support/control_plane.rs"]
 mod control_plane;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -320,7 +321,7 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
 async fn nodes_are_cordoned_and_pods_are_evicted(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let namespaces = [plane.namespace().to_owned()];
-    let placed = async || cluster.placement(&namespaces).await.expect("it can be read");
+    let placed = async || cluster.placement(&namespaces, &BTreeSet::new()).await.expect("it can be read");
     let before = placed().await;
     let machine = before.machine(NODE).expect("the node");
     assert!(machine.ready && !machine.cordoned && machine.allocatable.pods > 0, "{machine:?}");

@@ -2,6 +2,7 @@
 //! EMQX, an instance without any Kubernetes behind it stands for it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use futures::StreamExt;
@@ -12,6 +13,7 @@ use crate::error::{Cause, Problem};
 use crate::k8s::Cluster;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
+use crate::model::surroundings::Surroundings;
 use crate::model::{
     ApiPort, Fact, Instance, InstanceId, InstanceKind, Link, Object, PodName, Rebalance, Served, Source,
     Target, Update,
@@ -281,10 +283,21 @@ impl Kubernetes for Standalone {
         }
     }
 
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement> {
+    fn placement<'a>(
+        &'a self,
+        namespaces: &'a [String],
+        pods: &'a BTreeSet<String>,
+    ) -> BoxedFuture<'a, Placement> {
         match self.used() {
-            Some(cluster) => cluster.placement(namespaces),
+            Some(cluster) => cluster.placement(namespaces, pods),
             None => Self::none("read the Kubernetes nodes"),
+        }
+    }
+
+    fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings> {
+        match self.used() {
+            Some(cluster) => cluster.surroundings(id),
+            None => Self::none("read Services"),
         }
     }
 

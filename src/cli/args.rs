@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::args_check::CheckArgs;
 use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateArgs;
 use super::args_scale::ScaleArgs;
@@ -100,6 +101,12 @@ pub(super) enum VerbArgs {
     /// The real client runs against a simulated Kubernetes and EMQX on this machine. Nothing else is contacted.
     #[command(verbatim_doc_comment, after_help = help::DEMO)]
     Demo(DemoArgs),
+    /// The doctor: one line per check, with evidence and a way out
+    ///
+    /// Runs the checks of rebalance, upgrade, evacuate and drain, and those of what surrounds the cluster. Exit code 6 when a
+    /// check would refuse an operation. Changes nothing.
+    #[command(verbatim_doc_comment, after_help = help::CHECK)]
+    Check(CheckArgs),
     /// The versions of the plugin, Kubernetes, the operator and EMQX
     ///
     /// `kubectl emqx --version` prints only the plugin's version and contacts nothing.

@@ -198,6 +198,14 @@ Examples:
   kubectl emqx version -A -o json
   kubectl emqx --version";
 
+/// Of `check`.
+pub(super) const CHECK: &str = "\
+Examples:
+  kubectl emqx check
+  kubectl emqx check emqx --for upgrade
+  kubectl emqx check -o json
+  kubectl emqx check -o jsonpath='{range .checks[*]}{.id}{\"\\t\"}{.status}{\"\\n\"}{end}'";
+
 /// Of `upgrade`.
 pub(super) const UPGRADE: &str = "\
 Examples:

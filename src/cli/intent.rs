@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::complete::Candidate;
+use crate::model::check::Purpose;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, Strategy};
@@ -169,6 +170,8 @@ pub enum Verb {
     Demo(Demo),
     /// `demo serve`.
     DemoServe(DemoServe),
+    /// `check`.
+    Check(Check),
     /// `version`.
     Version(Version),
     /// `completion SHELL`.
@@ -284,6 +287,17 @@ pub struct Read {
 pub struct Version {
     /// Of which clusters.
     pub filter: Filter,
+    /// The form.
+    pub output: Output,
+}
+
+/// `check`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Check {
+    /// Which instance.
+    pub instance: Option<InstanceName>,
+    /// The operation that the checks have to matter to; `None`: all.
+    pub purpose: Option<Purpose>,
     /// The form.
     pub output: Output,
 }

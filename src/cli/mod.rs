@@ -7,6 +7,7 @@
 //! May import `model` and `error`.
 
 mod args;
+mod args_check;
 mod args_drain;
 mod args_evacuate;
 mod args_removal;

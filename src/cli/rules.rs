@@ -8,8 +8,8 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent, Log,
-    Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
+    Check, CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent,
+    Log, Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -37,6 +37,11 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
         VerbArgs::Upgrade(args) => Verb::Upgrade(upgrade(args, &global)?),
         VerbArgs::Replay(args) => Verb::Replay(replay(args)?),
         VerbArgs::Demo(args) => demo(args)?,
+        VerbArgs::Check(args) => Verb::Check(Check {
+            instance: args.name,
+            purpose: args.purpose,
+            output: args.output.output.unwrap_or_default(),
+        }),
         VerbArgs::Version(args) => Verb::Version(version(args)),
         VerbArgs::Completion(args) => completion(args)?,
     };

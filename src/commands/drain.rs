@@ -55,7 +55,7 @@ pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
         others(hands, intent);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.removal.write, &question(intent, &planned)).await?;
+    confirmation::confirm(hands, &intent.removal.write, &question(intent, &planned)).await?;
 
     let ids: BTreeSet<_> = planned.iter().map(|drain| drain.removal.instance.clone()).collect();
     all.retain(|gathered| ids.contains(&gathered.id));
@@ -84,7 +84,9 @@ async fn placement(
     }
     let namespaces: BTreeSet<String> = all.iter().map(|it| it.id.namespace.clone()).collect();
     let namespaces: Vec<String> = namespaces.into_iter().collect();
-    let placement = hands.kubernetes.placement(&namespaces).await?;
+    let pods: BTreeSet<String> =
+        all.iter().flat_map(|it| it.world.pods_of(&it.id).map(|pod| pod.uid.clone())).collect();
+    let placement = hands.kubernetes.placement(&namespaces, &pods).await?;
     let Some(unknown) = intent.machines.iter().find(|name| placement.machine(name).is_none()) else {
         return Ok(placement);
     };
@@ -99,7 +101,7 @@ async fn placement(
     .hint("kubectl get nodes"))
 }
 
-fn request(hands: &Hands, intent: &Intent, gathered: &Gathered) -> Result<Request, Problem> {
+fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<Request, Problem> {
     let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
         let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
@@ -150,7 +152,7 @@ async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain
 fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
-        decide::decided(
+        confirmation::decided(
             hands,
             &intent.removal.write,
             drain.removal.decision,
@@ -162,7 +164,7 @@ fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result
     Ok(())
 }
 
-fn dry_run(hands: &Hands, intent: &Intent, planned: &[Drain]) {
+fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[Drain]) {
     if intent.removal.output == Output::Text {
         for machine in &intent.machines {
             hands.printer.line(&format!("node/{machine} (dry run)"));
@@ -186,7 +188,7 @@ fn question(intent: &Intent, planned: &[Drain]) -> String {
 }
 
 /// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
-async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outcome {
+async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     for gathered in all.iter_mut() {
@@ -220,7 +222,7 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
         let Some(at) = all.iter().position(|it| it.id == planned[place].removal.instance) else { continue };
         let (before, rest) = all.split_at_mut(at);
         let Some((gathered, after)) = rest.split_first_mut() else { continue };
-        let waiting: Vec<&Gathered> = before.iter().chain(after.iter()).collect();
+        let waiting: Vec<&ClusterView> = before.iter().chain(after.iter()).collect();
         let pods = planned[place].removal.pods.clone();
         let mut task = Draining::of(hands, intent, gathered, &mut planned[place]);
         let ended = run::follow(hands, &mut task, pods, gathered, &waiting, limit).await;
@@ -243,7 +245,7 @@ async fn carry_out(hands: &Hands, intent: &Intent, all: &mut [Gathered]) -> Outc
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &Hands, intent: &Intent, planned: &[Drain], reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, planned: &[Drain], reached: bool) {
     let text = intent.removal.output == Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.drains(planned, intent.removal.output);

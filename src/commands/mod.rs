@@ -1,5 +1,5 @@
 //! The subcommands, one file each: read facts, evaluate them with `plan`, act, print the result with `output`. They use
-//! clusters only through [`crate::seam`], which is equal for a live and for the simulated cluster.
+//! clusters only through [`crate::ports`], which is equal for a live and for the simulated cluster.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use crate::output::Printer;
 use crate::ports::{Brokers, Clock, Kubernetes, RecordingSink};
 
 pub mod apply;
+pub mod check;
 pub mod cluster_view;
 pub mod confirmation;
 mod deletion;

@@ -49,10 +49,7 @@ pub(super) async fn release(hands: &CommandContext, all: &[ClusterView]) {
 pub(super) async fn forbidden(hands: &CommandContext, rights: &[Right]) -> Option<String> {
     let answers = hands.kubernetes.may(rights).await.unwrap_or_default();
     let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
-    let group = if right.group.is_empty() { String::new() } else { format!(".{}", right.group) };
-    let place =
-        if right.namespace.is_empty() { String::new() } else { format!(" in namespace {}", right.namespace) };
-    Some(format!("you may not {} {}{group}{place}", right.verb, right.resource))
+    Some(format!("you may not {}", right.sentence()))
 }
 
 /// How often something is looked at, by the clock on the wall.

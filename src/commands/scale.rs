@@ -64,7 +64,7 @@ pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
         dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.removal.write, &question(&scale)).await?;
+    confirmation::confirm(hands, &intent.removal.write, &question(&scale)).await?;
     lease(hands, &gathered, "scale the").await?;
     let outcome = carry_out(hands, intent, &mut gathered, field, to).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -146,9 +146,9 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
+fn decided(hands: &CommandContext, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
     let what = format!("will not scale {} to {}", scale.removal.instance, amount(scale.field, scale.to));
-    decide::decided(
+    confirmation::decided(
         hands,
         &intent.removal.write,
         scale.removal.decision,
@@ -158,7 +158,7 @@ fn decided(hands: &Hands, intent: &Intent, scale: &Scale) -> Result<Option<Exit>
     )
 }
 
-fn dry_run(hands: &Hands, intent: &Intent, scale: &Scale) {
+fn dry_run(hands: &CommandContext, intent: &Intent, scale: &Scale) {
     if intent.removal.output == crate::cli::intent::Output::Text {
         hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
     } else {
@@ -207,7 +207,7 @@ async fn carry_out(
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &Hands, intent: &Intent, scale: &Scale, reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, scale: &Scale, reached: bool) {
     let text = intent.removal.output == crate::cli::intent::Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.scaled(scale, intent.removal.output);

@@ -37,25 +37,29 @@ pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, Ap
     }
 }
 
-pub(super) async fn placement(cluster: &Cluster, namespaces: &[String]) -> Result<Placement, Problem> {
+pub(super) async fn placement(
+    cluster: &Cluster,
+    namespaces: &[String],
+    pods: &BTreeSet<String>,
+) -> Result<Placement, Problem> {
     let machines = list(cluster, "/api/v1/nodes").await.map_err(|trouble| {
         trouble.problem("cannot list the Kubernetes nodes", "verb list on nodes (a ClusterRoleBinding)")
     })?;
     let mut found =
         Placement { machines: machines.iter().filter_map(wire::machine).collect(), ..Placement::default() };
     match list(cluster, "/api/v1/pods").await {
-        Ok(pods) => {
-            found.pods = pods.iter().filter_map(wire::placed).collect();
+        Ok(listed) => {
+            found.pods = listed.iter().filter_map(wire::placed).collect();
             found.all_pods = true;
         }
         Err(trouble) if trouble.is_forbidden() => {
             found.unread.push("pods of all namespaces (verb list on pods, a ClusterRoleBinding)".to_owned());
             for namespace in namespaces {
                 let path = format!("/api/v1/namespaces/{}/pods", encode(namespace));
-                let pods = list(cluster, &path).await.map_err(|trouble| {
+                let listed = list(cluster, &path).await.map_err(|trouble| {
                     trouble.problem(format!("cannot list pods in namespace {namespace}"), "verb list on pods")
                 })?;
-                found.pods.extend(pods.iter().filter_map(wire::placed));
+                found.pods.extend(listed.iter().filter_map(wire::placed));
             }
         }
         Err(trouble) => return Err(trouble.problem("cannot list pods", "verb list on pods")),
@@ -86,7 +90,7 @@ pub(super) async fn placement(cluster: &Cluster, namespaces: &[String]) -> Resul
     let claims: BTreeSet<(String, String)> = found
         .pods
         .iter()
-        .filter(|pod| namespaces.contains(&pod.namespace) && !pod.ended)
+        .filter(|pod| pods.contains(&pod.uid) && !pod.ended)
         .flat_map(|pod: &Placed| pod.claims.iter().map(|claim| (pod.namespace.clone(), claim.clone())))
         .collect();
     for (namespace, claim) in claims {

@@ -12,6 +12,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use jiff::Timestamp;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
+use crate::model::surroundings::Surroundings;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::ports::{
     AppliedObject, BoxedFuture, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, RecordingSink,
@@ -43,6 +45,7 @@ mod read;
 mod resource;
 mod scale;
 mod secret;
+mod surroundings;
 mod tunnel;
 mod watch;
 pub mod wire;
@@ -255,8 +258,16 @@ impl Kubernetes for Cluster {
         Box::pin(change::set_gate(self, namespace, pod, serving))
     }
 
-    fn placement<'a>(&'a self, namespaces: &'a [String]) -> BoxedFuture<'a, Placement> {
-        Box::pin(drain::placement(self, namespaces))
+    fn placement<'a>(
+        &'a self,
+        namespaces: &'a [String],
+        pods: &'a BTreeSet<String>,
+    ) -> BoxedFuture<'a, Placement> {
+        Box::pin(drain::placement(self, namespaces, pods))
+    }
+
+    fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings> {
+        Box::pin(surroundings::surroundings(self, id))
     }
 
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {

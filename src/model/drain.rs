@@ -36,7 +36,7 @@ pub const SKIPPABLE: [&str; 11] = [
 ];
 
 /// Checks of a drain that cannot be skipped.
-pub const FIRM: [&str; 2] = ["pods-not-ready", "volume-bound"];
+pub const FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"];
 
 /// One condition on labels, as selectors and node affinities write it.
 #[derive(Clone, Debug, PartialEq, Eq)]

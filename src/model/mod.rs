@@ -2,6 +2,7 @@
 //! of facts. No async, no clock, no printing; imports nothing of ours but [`crate::error`].
 
 pub mod carried;
+pub mod check;
 pub mod cluster;
 pub mod drain;
 pub mod evacuation;
@@ -18,6 +19,7 @@ pub mod pod;
 pub mod rebalance;
 pub mod refusal;
 pub mod scale;
+pub mod surroundings;
 pub mod upgrade;
 pub mod url;
 pub mod verdict;

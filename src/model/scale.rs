@@ -28,10 +28,11 @@ pub const SKIPPABLE: [&str; 7] = [
 ];
 
 /// Checks of a scale that cannot be skipped.
-pub const FIRM: [&str; 8] = [
+pub const FIRM: [&str; 9] = [
     "deletion-cost",
     "drain-unfinished",
     "durable-storage",
+    "emqx-not-asked",
     "field-conflict",
     "no-permission",
     "pods-not-ready",

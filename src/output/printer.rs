@@ -17,6 +17,7 @@ use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
+use crate::plan::check::Checks;
 use crate::plan::drain::Drain;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::rebalance::forecast::RebalancePlan;
@@ -543,6 +544,17 @@ impl Printer {
             output,
             || rebalance_name(&stopped.name),
             |layout| text::lists::stopped(stopped, layout),
+        );
+    }
+
+    /// The checks of a cluster.
+    pub fn checks(&self, checks: &Checks, output: Output) {
+        self.result(
+            "Checks",
+            checks,
+            output,
+            || resource(&checks.instance),
+            |layout| text::checks::checks(checks, layout),
         );
     }
 

@@ -6,17 +6,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::evacuation::{self, Settings};
-use super::picture::Picture;
-use super::rebalance::{Finding, Severity};
+use super::finding::{Finding, Severity};
 pub use super::removal::Step;
 use super::removal::{RemovalPlan, sizes};
-use super::upgrade::sides::ordinal;
+use super::snapshot::Snapshot;
+use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
 use crate::model::human::{count, plural};
 use crate::model::verdict::two_decimals;
 use crate::model::{InstanceId, NodeName, Pod, Role, Verdict, World};
-use crate::plan::finding::{Decision, Finding, Severity};
 
 pub mod checks;
 pub mod next;
@@ -154,7 +153,7 @@ pub fn plan(
     drain.removal.resumed = resumed;
     forecast(&mut drain, world, picture, placement, request)?;
     drain.removal.findings.extend(checks::findings(&drain, world, picture, placement, request));
-    super::rebalance::skip(&mut drain.removal.findings, &request.skip);
+    super::finding::skip(&mut drain.removal.findings, &request.skip);
     drain.removal.decide();
     Ok(Some(drain))
 }

@@ -1,6 +1,7 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
 pub mod assessment;
+pub mod check;
 pub mod drain;
 pub mod endpoint;
 pub mod evacuation;

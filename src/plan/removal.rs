@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::evacuation::{Settings, counted};
+use super::finding::{Decision, Finding, Severity};
 use super::membership::Membership;
-use super::picture::{NodeRow, Picture, picture};
-use super::rebalance::{Decision, Finding, Severity};
-use super::words::short;
+use super::rebalance::messages::short;
+use super::snapshot::{NodeRow, Snapshot, picture};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, Verdict, World};
@@ -135,7 +135,7 @@ pub struct RemovalPlan {
 
 impl RemovalPlan {
     /// These pods, before anything is forecast or checked.
-    pub(super) fn of(world: &World, picture: &Picture, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
+    pub(super) fn of(world: &World, picture: &Snapshot, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
         let id = &picture.instance;
         let waits =
             world.instance(id).is_some_and(|it| super::evacuation::checks::waits_for_health_check(world, it));
@@ -169,6 +169,14 @@ impl RemovalPlan {
             self.message.clone_from(&blocked.message);
         }
     }
+}
+
+/// Without EMQX's answer it is unknown which clients a pod holds, and nothing could be evacuated.
+pub(super) fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
+    let found = super::rebalance::preflight::cluster::not_asked(world, picture)?;
+    Some(Finding::new("emqx-not-asked", Severity::Blocked, found.message).hint(
+        "let EMQX be asked: get secrets and get,create pods/portforward, or --emqx-url and --api-key-file",
+    ))
 }
 
 /// What is removed, and how.

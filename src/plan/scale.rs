@@ -4,10 +4,10 @@
 use serde::Serialize;
 
 use super::evacuation::{self, Settings, counted};
-use super::picture::Picture;
-use super::rebalance::{Decision, Severity};
+use super::finding::{Decision, Severity};
 use super::removal::RemovalPlan;
 pub use super::removal::Step;
+use super::snapshot::Snapshot;
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
@@ -82,6 +82,12 @@ pub(super) fn sets<'w>(world: &'w World, id: &'w InstanceId, field: ScaledField)
         world.sets_of(id).filter(|set| set.kind == kind && (set.replicas > 0 || set.present > 0)).collect();
     found.sort_by_key(|set| set.created);
     found
+}
+
+/// Whether sets of this kind may be listed, as far as one is known: without them the pods alone count.
+pub(super) fn listed(world: &World, id: &InstanceId, field: ScaledField) -> bool {
+    let kind = if field == ScaledField::Replicants { SetKind::ReplicaSet } else { SetKind::StatefulSet };
+    world.sets_of(id).any(|set| set.kind == kind)
 }
 
 /// The pods of what is scaled, without those that are being deleted.
@@ -173,7 +179,7 @@ pub fn plan(
     scale.removal.message = message(&scale, remain);
     let found = checks::findings(&scale, world, picture, instance, outside);
     scale.removal.findings.splice(0..0, found);
-    super::rebalance::skip(&mut scale.removal.findings, &request.skip);
+    super::finding::skip(&mut scale.removal.findings, &request.skip);
     scale.removal.decide();
     Ok(scale)
 }
@@ -192,7 +198,7 @@ fn forecast(
     request: &Request,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let gone = |row: &&&super::picture::NodeRow| {
+    let gone = |row: &&&super::snapshot::NodeRow| {
         scale.removal.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
     };
     let remain = picture.participants().len() - picture.participants().iter().filter(gone).count();

@@ -76,6 +76,11 @@ impl<'a> RealCluster<'a> {
                     spec.as_object_mut().expect("a spec").remove("hostname");
                     spec["nodeName"] = json!(NODE);
                     object["spec"]["template"]["spec"] = spec;
+                    if kind == "StatefulSet" && scenario.persistent_volumes {
+                        object["spec"]["volumeClaimTemplates"] = json!([{ "metadata": { "name": "data" },
+                            "spec": { "accessModes": ["ReadWriteOnce"],
+                                "resources": { "requests": { "storage": "1Gi" } } } }]);
+                    }
                 }
                 create(&client, &scenario.namespace, object).await;
             }

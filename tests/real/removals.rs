@@ -4,20 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
 use crate::control_plane::{ControlPlane, NODE, until};
-use crate::program::{Program, verdict};
+use crate::least_privilege::program_of;
+use crate::program::verdict;
 
 const EMQX: &str = "
 name: real
 api: v2beta1
 version: 5.8.6
+persistentVolumes: true
 nodes:
 - { role: core, count: 2 }
 - { role: replicant, connections: 40, count: 3 }
@@ -36,6 +38,28 @@ pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
     RealCluster::start_in_a_hurry(plane, EMQX, SPEED).await
 }
 
+/// Opens the second Kubernetes node, and binds the claims of the cores to volumes that both reach: the control plane has no
+/// volume controller.
+pub async fn volumes(cluster: &RealCluster<'_>) {
+    // The admission marks a new node as not ready, and no controller of ours removes the taint.
+    let ready = Patch::Merge(json!({"spec": {"taints": null}}));
+    let nodes = Api::<Node>::all(cluster.client.clone());
+    nodes.patch("node-1", &PatchParams::default(), &ready).await.expect("the node is changed");
+    let claims = Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), cluster.namespace());
+    let volumes = Api::<PersistentVolume>::all(cluster.client.clone());
+    let made = claims.list(&ListParams::default()).await.expect("claims").items;
+    assert_eq!(made.len(), 2, "a claim for each core");
+    for claim in made {
+        let name = format!("volume-of-{}", claim.name_any());
+        let volume = json!({"metadata": {"name": name}, "spec": {"capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}});
+        let volume = serde_json::from_value(volume).expect("a volume");
+        volumes.create(&PostParams::default(), &volume).await.expect("it is made");
+        let bound = Patch::Merge(json!({"spec": {"volumeName": name}}));
+        claims.patch(&claim.name_any(), &PatchParams::default(), &bound).await.expect("it is bound");
+    }
+}
+
 async fn pods(cluster: &RealCluster<'_>) -> BTreeMap<String, Pod> {
     let pods = list_pods(&cluster.client, &cluster.scenario).await.expect("pods");
     pods.into_iter()
@@ -50,7 +74,7 @@ fn clients(cluster: &RealCluster<'_>) -> u64 {
 
 /// The replicant that is planned goes, although another one is younger; the field belongs to us by server-side apply.
 pub async fn scaled_down(plane: &ControlPlane, cluster: &RealCluster<'_>) {
-    let program = Program::admin(plane, cluster.namespace());
+    let program = program_of(plane, "scale");
     let before = pods(cluster).await;
     let run = async {
         let plan = program.json(&["scale", "--replicants=2", "--dry-run=client"]).await;
@@ -101,11 +125,8 @@ pub async fn uids(plane: &ControlPlane, cluster: &RealCluster<'_>) {
 
 /// Every pod of the node is evacuated, evicted and replaced once, within the PodDisruptionBudget; the cordon is ours.
 pub async fn drained(plane: &ControlPlane, cluster: &RealCluster<'_>) {
-    let program = Program::admin(plane, cluster.namespace());
-    // The admission marks a new node as not ready, and no controller of ours removes the taint.
-    let ready = Patch::Merge(json!({"spec": {"taints": null}}));
+    let program = program_of(plane, "drain");
     let nodes = Api::<Node>::all(cluster.client.clone());
-    nodes.patch("node-1", &PatchParams::default(), &ready).await.expect("the node is changed");
     let budgets = Api::<PodDisruptionBudget>::namespaced(cluster.client.clone(), cluster.namespace());
     let budget = json!({"metadata": {"name": "emqx"}, "spec": {"minAvailable": 4,
         "selector": {"matchLabels": {"apps.emqx.io/instance": cluster.scenario.instance}}}});

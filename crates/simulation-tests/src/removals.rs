@@ -38,6 +38,8 @@ pub struct Removal {
     pub clients: u64,
     /// Seconds after which a process is killed, each in turn.
     pub kills: Vec<f64>,
+    /// What is typed after the last kill instead: an undo.
+    pub last: Option<Vec<String>>,
     /// Seconds after which requests to the API server fail, and for how long.
     pub down: Option<(f64, f64)>,
 }
@@ -91,13 +93,28 @@ impl Removal {
             nodes_after,
             clients: each * serving,
             kills,
+            last: None,
             down,
         }
     }
 }
 
+/// A run of a removal.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// What is wrong; empty when nothing is.
+    pub wrong: Vec<String>,
+    /// The steps of the last process, as it printed them, and after how many seconds.
+    pub steps: Vec<(f64, String)>,
+}
+
 /// Runs it, and says what is wrong.
 pub fn findings(removal: &Removal) -> Result<Vec<String>, String> {
+    run(removal).map(|ran| ran.wrong)
+}
+
+/// Runs it to its end.
+pub fn run(removal: &Removal) -> Result<Ran, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -116,7 +133,7 @@ pub fn findings(removal: &Removal) -> Result<Vec<String>, String> {
     found
 }
 
-async fn staged(removal: &Removal) -> Result<Vec<String>, String> {
+async fn staged(removal: &Removal) -> Result<Ran, String> {
     let origin: Timestamp = "2026-11-27T08:00:00Z".parse().map_err(|error: jiff::Error| error.to_string())?;
     let clock = Clock::running_from(origin);
     let scenario = Scenario::from_yaml(&removal.scenario).map_err(|error| error.to_string())?;
@@ -144,7 +161,8 @@ async fn staged(removal: &Removal) -> Result<Vec<String>, String> {
                 }
                 sleep(Duration::from_secs(5)).await;
             }
-            let last = Box::pin(product::run(removal.kills.len(), &removal.arguments, &port, &lines));
+            let arguments = removal.last.as_ref().unwrap_or(&removal.arguments);
+            let last = Box::pin(product::run(removal.kills.len(), arguments, &port, &lines));
             let exit = timeout(LIMIT, last).await.ok();
             sleep(Duration::from_secs(2)).await;
             exit
@@ -162,7 +180,39 @@ async fn staged(removal: &Removal) -> Result<Vec<String>, String> {
             lines.all().iter().rev().take(12).rev().map(|line| format!("  {:.1}s {}", line.at, line.text)),
         );
     }
-    Ok(wrong)
+    let steps = lines
+        .all()
+        .iter()
+        .filter(|line| line.out && line.process == removal.kills.len() && !line.text.contains("\"progress\""))
+        .map(|line| (line.at, line.text.clone()))
+        .collect();
+    Ok(Ran { wrong, steps })
+}
+
+/// A removal of one API version that is not killed: three nodes with clients, on operator lines before 3.x.
+pub fn fixed(api: &str, arguments: &[&str], nodes_after: usize, more: &str) -> Removal {
+    let nodes = if api == "v1beta4" {
+        json!([{"role": "core", "count": 3, "connections": 100, "offlineSessions": 5}])
+    } else {
+        json!([{"role": "core", "count": 2},
+            {"role": "replicant", "count": 3, "connections": 100, "offlineSessions": 5}])
+    };
+    let machines = if api == "v1beta4" { 3 } else { 5 };
+    let scenario = format!(
+        "name: each step\napi: {api}\nnodes: {nodes}\nreconnectDelay: 1\npersistentVolumes: true\n\
+         kubernetesNodes: {machines}\n{more}\n"
+    );
+    let flags = ["--yes", "-o=jsonl"];
+    Removal {
+        seed: 1,
+        scenario,
+        arguments: arguments.iter().chain(&flags).map(|it| (*it).to_owned()).collect(),
+        nodes_after,
+        clients: 300,
+        kills: Vec::new(),
+        last: None,
+        down: None,
+    }
 }
 
 /// What is wrong: clients that were disconnected by the end of their node, clients that are missing, nodes that refuse clients,

@@ -1,6 +1,6 @@
 //! Drains and scale-downs of a fixed number of seeds.
 
-use simulation_tests::removals::{Removal, findings};
+use simulation_tests::removals::{Removal, findings, fixed, run};
 
 /// Seeds that are run each time.
 const SEEDS: u64 = 12;
@@ -16,4 +16,86 @@ fn no_client_goes_down_with_its_node_in_a_drain_or_a_scale_that_is_killed_and_ru
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+const QUICK: [&str; 3] = ["--conn-evict-rate=40", "--wait-health-check=2s", "--wait-takeover=2s"];
+
+/// Kills the process after each step that an undisturbed run prints, and runs it again.
+fn killed_at_every_step(removal: &Removal) -> Vec<String> {
+    let undisturbed = run(removal).expect("the case can be run");
+    let mut wrong = undisturbed.wrong;
+    assert!(undisturbed.steps.len() >= 3, "{removal:?}: {:?}", undisturbed.steps);
+    let mut before = -1.0;
+    for (at, step) in undisturbed.steps {
+        // Lines within two seconds are one step: a case takes a second or more.
+        if at - before < 2.0 {
+            continue;
+        }
+        before = at;
+        let killed = Removal { kills: vec![at + 0.01], ..removal.clone() };
+        let found = findings(&killed).expect("the case can be run");
+        if !found.is_empty() {
+            wrong.push(format!("killed at {at:.2}s after {step}:\n{}", found.join("\n")));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn a_drain_that_is_killed_at_every_step_and_run_again_loses_no_client_on_any_api_version() {
+    for api in ["v1beta4", "v2beta1", "v2", "v3beta1"] {
+        let all = if api == "v1beta4" { 3 } else { 5 };
+        // Operator 3.x ends evacuations that it did not start, unless it is paused.
+        let (silent, skip) = if api == "v3beta1" {
+            ("operatorAlive: false", "--skip-check=operator-ends-evacuation")
+        } else {
+            ("", "--parallel=1")
+        };
+        let machine = format!("sim-{}", all - 1);
+        let arguments: Vec<&str> = ["drain", &machine, skip].into_iter().chain(QUICK).collect();
+        let wrong = killed_at_every_step(&fixed(api, &arguments, all, silent));
+        assert!(wrong.is_empty(), "{api}\n{}", wrong.join("\n\n"));
+    }
+}
+
+#[test]
+fn a_scale_down_that_is_killed_at_every_step_and_run_again_loses_no_client_on_any_api_version() {
+    for (api, scale) in [
+        ("v1beta4", ["scale", "emqx-ee", "--replicas=2"]),
+        ("v2beta1", ["scale", "emqx", "--replicants=2"]),
+        ("v2", ["scale", "emqx", "--replicants=2"]),
+        ("v3beta1", ["scale", "emqx", "--replicants=2"]),
+    ] {
+        let after = if api == "v1beta4" { 2 } else { 4 };
+        let arguments: Vec<&str> = scale.into_iter().chain(QUICK).collect();
+        let wrong = killed_at_every_step(&fixed(api, &arguments, after, ""));
+        assert!(wrong.is_empty(), "{api}\n{}", wrong.join("\n\n"));
+    }
+}
+
+#[test]
+fn a_scale_up_that_is_killed_at_every_step_ends_with_the_requested_nodes_and_an_undo_goes_back() {
+    for (api, scale) in [
+        ("v1beta4", ["scale", "emqx-ee", "--replicas=4"]),
+        ("v2beta1", ["scale", "emqx", "--replicants=4"]),
+        ("v2", ["scale", "emqx", "--replicants=4"]),
+        ("v3beta1", ["scale", "emqx", "--replicants=4"]),
+    ] {
+        let before = if api == "v1beta4" { 3 } else { 5 };
+        let up = fixed(api, &scale, before + 1, "");
+        if api == "v2beta1" {
+            let wrong = killed_at_every_step(&up);
+            assert!(wrong.is_empty(), "{api}\n{}", wrong.join("\n\n"));
+        }
+        // Killed when the number is changed, and undone instead of continued.
+        let changed = run(&up).expect("the case can be run").steps.first().map_or(0.0, |(at, _)| *at);
+        let undone = Removal {
+            kills: vec![changed + 1.0],
+            nodes_after: before,
+            last: Some(["scale", scale[1], "--undo", "--yes"].map(str::to_owned).to_vec()),
+            ..up
+        };
+        let found = findings(&undone).expect("the case can be run");
+        assert!(found.is_empty(), "{api}: undone\n{}", found.join("\n"));
+    }
 }

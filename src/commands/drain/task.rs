@@ -24,7 +24,12 @@ pub(super) struct Draining<'a> {
 }
 
 impl<'a> Draining<'a> {
-    pub(super) fn of(hands: &Hands, intent: &'a Intent, gathered: &Gathered, drain: &'a mut Drain) -> Self {
+    pub(super) fn of(
+        hands: &CommandContext,
+        intent: &'a Intent,
+        gathered: &ClusterView,
+        drain: &'a mut Drain,
+    ) -> Self {
         let before = stored(&gathered.world, &gathered.id).filter(|_| drain.removal.resumed);
         let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
         Self {
@@ -56,8 +61,8 @@ impl Task for Draining<'_> {
         )
     }
 
-    fn manner(&self) -> Manner {
-        Manner {
+    fn manner(&self) -> RemovalSettings {
+        RemovalSettings {
             watch: self.intent.removal.watch,
             stream: self.intent.removal.stream,
             limits: self.intent.removal.limits.clone(),

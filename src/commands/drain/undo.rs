@@ -58,7 +58,7 @@ pub(super) async fn run(
         return Ok(Exit::Reached);
     }
     let question = format!("Undo the drain of {}?", intent.machines.join(", "));
-    decide::confirm(hands, &intent.removal.write, &question).await?;
+    confirmation::confirm(hands, &intent.removal.write, &question).await?;
     for (place, gathered) in all.iter().enumerate() {
         if let Err(problem) = lease(hands, gathered, "put back").await {
             release(hands, &all[..place]).await;
@@ -86,7 +86,12 @@ fn running(gathered: &ClusterView, intent: &Intent) -> Vec<NodeName> {
         .collect()
 }
 
-async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[&String]) -> Outcome {
+async fn undo(
+    hands: &CommandContext,
+    intent: &Intent,
+    all: &mut [ClusterView],
+    cordoned: &[&String],
+) -> Outcome {
     let limit = Instant::now() + intent.removal.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
     for gathered in all.iter_mut() {
@@ -131,7 +136,8 @@ async fn undo(hands: &Hands, intent: &Intent, all: &mut [Gathered], cordoned: &[
         for drain in &results {
             let now = hands.clock.now();
             let name = format!("drain/{}", drain.removal.instance.name);
-            let message = crate::plan::words::verdict(Verdict::Reverted, &drain.removal.message);
+            let message =
+                crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.removal.message);
             let mut event = crate::model::Event::of(
                 now,
                 crate::model::EventType::Verdict,

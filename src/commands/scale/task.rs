@@ -144,8 +144,8 @@ impl Task for Scaling<'_> {
         )
     }
 
-    fn manner(&self) -> Manner {
-        Manner {
+    fn manner(&self) -> RemovalSettings {
+        RemovalSettings {
             watch: self.intent.removal.watch,
             stream: self.intent.removal.stream,
             limits: self.intent.removal.limits.clone(),

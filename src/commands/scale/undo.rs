@@ -13,8 +13,7 @@ use crate::cli::intent::scale::Scale as Intent;
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
-use crate::plan::picture::picture;
-use crate::plan::rebalance::Decision;
+use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
 use crate::plan::snapshot::picture;
@@ -39,7 +38,8 @@ pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: C
         super::dry_run(hands, intent, &scale);
         return Ok(Exit::Reached);
     }
-    decide::confirm(hands, &intent.removal.write, &format!("Undo the scale of {}?", gathered.id)).await?;
+    confirmation::confirm(hands, &intent.removal.write, &format!("Undo the scale of {}?", gathered.id))
+        .await?;
     lease(hands, &gathered, "put back").await?;
     let outcome = undo(hands, intent, &mut gathered).await;
     release(hands, std::slice::from_ref(&gathered)).await;
@@ -77,10 +77,10 @@ fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale
     Ok(Some(Scale { removal, from: state.to, to, ..planned }))
 }
 
-async fn undo(hands: &Hands, intent: &Intent, gathered: &mut Gathered) -> Outcome {
+async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterView) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
-    gather::relist(hands, gathered, WANT).await?;
-    gather::refresh(hands, gathered).await?;
+    cluster_view::relist(hands, gathered, WANT).await?;
+    cluster_view::refresh(hands, gathered).await?;
     let Some(mut scale) = undone(hands, gathered)? else {
         hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
         return Ok(Exit::Reached);

@@ -20,10 +20,12 @@ mod placement;
 mod pod;
 mod rebalance;
 mod state;
+mod surroundings;
 
 use field::text;
 
 pub(super) use placement::{autoscaler, bound_volume, budget, machine, placed, volume_affinity};
+pub(super) use surroundings::{conversion, crd_versions, quota, ready_addresses, service};
 
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";

@@ -15,7 +15,7 @@ use crate::model::scale::Autoscaler;
 /// The label by which hosts are distinguished.
 const HOST: &str = "kubernetes.io/hostname";
 
-fn map(value: &Value, path: &[&str]) -> BTreeMap<String, String> {
+pub(super) fn map(value: &Value, path: &[&str]) -> BTreeMap<String, String> {
     let object = at(value, path).and_then(Value::as_object);
     let pairs = object.into_iter().flatten();
     pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()

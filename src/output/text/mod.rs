@@ -1,5 +1,6 @@
 //! Results as text for people. Pure: a value in, lines out.
 
+pub mod checks;
 pub mod drain;
 pub mod evacuation;
 pub mod lists;

@@ -31,6 +31,7 @@ pub(super) fn findings(
     request: &Request,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
+    found.extend(super::super::removal::not_asked(world, picture));
     found.extend(unfinished(drain, world, request));
     found.extend(scale_unfinished(drain, world));
     found.extend(volumes(drain, placement, request));
@@ -105,7 +106,7 @@ fn single(drain: &Drain) -> Option<Finding> {
 }
 
 /// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
-fn not_ready(drain: &Drain, world: &World, picture: &Picture) -> Option<Finding> {
+fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding> {
     if drain.removal.resumed {
         return None;
     }

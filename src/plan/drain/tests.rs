@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::super::mk;
-use super::super::picture::picture;
-use super::super::rebalance::Decision;
+use super::super::finding::Decision;
+use super::super::fixtures;
+use super::super::snapshot::picture;
 use super::next::{Act, Run, Standing, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
@@ -507,4 +507,17 @@ fn as_many_replicants_as_requested_are_moved_at_a_time() {
         !in_parallel(&both, 1).iter().any(|act| matches!(act, Act::Evict { .. })),
         "one is missing already"
     );
+}
+
+#[test]
+fn without_an_answer_of_emqx_a_drain_is_refused_because_the_clients_are_unknown() {
+    let mut silent = World::of([
+        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        set(3),
+    ]);
+    (0..3).for_each(|number| {
+        silent.apply(fixtures::is_pod(pod(number)));
+    });
+    let drain = planned(&silent, &placement(4), &request(&[0]));
+    assert_eq!(blocked(&drain), Some("emqx-not-asked"));
 }

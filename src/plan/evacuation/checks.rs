@@ -1,5 +1,6 @@
 //! The checks before an evacuation: what refuses it, and what to think of.
 
+use super::super::rebalance::preflight::cluster::{no_rebalance_api, nowhere_to_go};
 use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
@@ -8,7 +9,6 @@ use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
-use crate::plan::rebalance::preflight::cluster::nowhere_to_go;
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
@@ -80,6 +80,7 @@ fn findings(
     to: &Recipients,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
+    found.extend(no_rebalance_api(world, picture));
     found.extend(not_running(world, nodes));
     found.extend(already_running(world, nodes));
     found.extend(stopped_targets(world, settings));

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::limits::{LostLimit, Percent};
-use crate::model::{News, Node};
-use crate::plan::mk;
+use crate::model::{Node, Update};
+use crate::plan::fixtures;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> LimitTracker {
     let mut limits = Limits::default();

@@ -3,7 +3,7 @@
 use super::super::snapshot::Snapshot;
 use super::super::upgrade::field_owners::{conflicts, managed};
 use super::super::upgrade::revisions::UpgradeRevisions;
-use super::{Outside, Scale, amount, living, sets, unfinished, wanted};
+use super::{Outside, Scale, amount, listed, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
 use crate::model::{Instance, InstanceId, NodeName, Pod, World};
 use crate::plan::finding::{Finding, Severity};
@@ -24,6 +24,7 @@ pub(super) fn findings(
     outside: &Outside,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
+    found.extend(super::super::removal::not_asked(world, picture));
     found.extend(deleting_or_upgrading(world, instance));
     found.extend(other_unfinished(scale, world));
     found.extend(changing(scale, world, instance));
@@ -108,7 +109,7 @@ fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding
     }
     let sets = sets(world, &instance.id, scale.field);
     let there: u64 = sets.iter().map(|set| set.replicas).sum();
-    let listed = world.sets_of(&instance.id).next().is_some();
+    let listed = listed(world, &instance.id, scale.field);
     let wanted = wanted(world, instance, scale.field);
     (listed && there != wanted).then(|| {
         let message = format!(

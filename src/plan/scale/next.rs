@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use super::super::removal::{Act, Run, Standing};
 use super::super::removal::{View, absent, empty, fresh, restored, start};
 use super::super::upgrade::messages::doing;
-use super::{living, sets};
+use super::{listed, living, sets};
 use crate::model::human::plural;
 use crate::model::scale::{FIRST_COST, ScaledField};
 use crate::model::{NodeName, Pod, World};
@@ -104,7 +104,7 @@ fn after(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
     let run = &view.run;
     let pods: Vec<&Pod> = living(world, run.id, change.field).collect();
     let found = sets(world, run.id, change.field);
-    let listed = world.sets_of(run.id).next().is_some();
+    let listed = listed(world, run.id, change.field);
     let names: BTreeSet<&str> = pods
         .iter()
         .filter_map(|pod| pod.owner.as_ref().map(|owner| owner.name.as_str()))

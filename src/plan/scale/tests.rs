@@ -7,8 +7,8 @@ use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
 use crate::model::{
-    Condition, Evacuation, Fact, Load, News, Node, Object, OperationState, Owner, PodName, Role, Set, Stage,
-    Verdict,
+    Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set, Stage,
+    Update, Verdict,
 };
 
 const CORES: &str = "emqx-core";
@@ -190,7 +190,7 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
     assert_eq!(refused_by(&scale), "durable-storage");
     let hint = scale.removal.findings.iter().find_map(|it| it.hint.clone()).unwrap_or_default();
     assert!(hint.contains("emqx ctl ds"), "{hint}");
-    let others = Outside { sites: vec![mk::core(0)], ..Outside::default() };
+    let others = Outside { sites: vec![fixtures::core(0)], ..Outside::default() };
     assert_eq!(planned(&world, ScaledField::Cores, 2, &others).removal.decision, Decision::Go);
     world.apply(instance(ApiVersion::V2, |it| it.durable_sessions = true));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage", "EMQX lists no sites");
@@ -200,9 +200,9 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
         status: status.into(),
         ..Condition::default()
     };
-    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
+    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("False")])));
     assert_eq!(down(&world, ScaledField::Cores, 2).removal.decision, Decision::Go);
-    world.apply(mk::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
+    world.apply(fixtures::is_pod(pod(CORES, 2, |pod| pod.conditions = vec![site("True")])));
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 2)), "durable-storage");
 }
 
@@ -367,4 +367,29 @@ fn a_status_names_an_unfinished_scale_whose_it_is_and_what_continues_it() {
     world.apply(ended);
     let status = super::super::status::status(&world, &world.ids().remove(0), fixtures::at(1));
     assert!(!status.message.contains("scale"), "{}", status.message);
+}
+
+#[test]
+fn without_an_answer_of_emqx_a_scale_is_refused_because_the_clients_are_unknown() {
+    let mut silent =
+        World::of([instance(ApiVersion::V2beta1, |_| ()), set(REPLICANTS, SetKind::ReplicaSet, 3)]);
+    (0..3).for_each(|number| {
+        silent.apply(fixtures::is_pod(pod(REPLICANTS, number, |_| ())));
+    });
+    assert_eq!(refused_by(&down(&silent, ScaledField::Replicants, 2)), "emqx-not-asked");
+}
+
+#[test]
+fn without_permission_to_list_replicasets_no_earlier_change_is_seen_where_there_is_none() {
+    let mut world = World::of([instance(ApiVersion::V2beta1, |_| ()), set(CORES, SetKind::StatefulSet, 3)]);
+    for number in 0..3 {
+        world.apply(fixtures::is_pod(pod(CORES, number, |_| ())));
+        world.apply(fixtures::is_pod(pod(REPLICANTS, number, |_| ())));
+    }
+    let mut nodes = fixtures::nodes(&[0, 0, 0]);
+    nodes.extend((0..3).map(|number| node(replicant(number), Role::Replicant, 100)));
+    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
+    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    let scale = down(&world, ScaledField::Replicants, 2);
+    assert_eq!(scale.removal.decision, Decision::Go, "{:?}", scale.removal.findings);
 }

@@ -6,10 +6,10 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use super::audit;
-use super::table::{Layer, Need, Verb, When, Without, group, instead};
+use super::table::{EVERYWHERE, Layer, Need, Verb, When, Without, group, instead};
 use super::users::user;
 use crate::control_plane::{ControlPlane, Output};
-use crate::program::notices;
+use crate::program::{Program, notices};
 
 /// So many at a time: each is a process, and they wait for the same servers. Those that are given a time wait for it
 /// alone, so they do that beside each other and beside the rest.
@@ -23,8 +23,14 @@ fn name(verb: usize, short_of: Option<usize>) -> String {
     format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
 }
 
+/// The program of a user with exactly the rights of these verbs.
+pub fn program<'a>(plane: &'a ControlPlane, table: &[Verb], verbs: &[&str]) -> Program<'a> {
+    let held = together(table, verbs);
+    user(plane, &doer(verbs), plane.namespace(), &held.iter().copied().collect::<Vec<_>>())
+}
+
 /// The name of the user who does something in earnest.
-fn doer(verbs: &[&str]) -> String {
+pub fn doer(verbs: &[&str]) -> String {
     verbs.join("-and-").replace([' ', ','], "-")
 }
 
@@ -85,7 +91,7 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
 /// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
 pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
     let held = together(table, verbs);
-    let program = user(plane, &doer(verbs), plane.namespace(), &held.iter().copied().collect::<Vec<_>>());
+    let program = program(plane, table, verbs);
     let out = program.run(args).await;
     // A follow writes its verdict down where it may, and says so where it may not.
     let unrecorded = args.contains(&"--watch") && !held.contains("patch rebalances");
@@ -190,11 +196,27 @@ fn answer(output: &Output) -> Value {
 
 /// Compares the table with what the API server was asked for: all of it is used, nothing else is asked for, and nothing is
 /// tried instead of what is refused. `earnest` is what was done with [`done`].
-pub async fn audited(plane: &ControlPlane, table: &[Verb], earnest: &[&[&str]]) -> Vec<String> {
+pub async fn audited(
+    plane: &ControlPlane,
+    table: &[Verb],
+    earnest: &[&[&str]],
+    tried: impl Fn(When) -> bool,
+) -> Vec<String> {
     let log = audit::read(plane).await;
-    let of = |user: &str| log.get(user).cloned().unwrap_or_default();
+    let of = |user: &str| {
+        let mut asked = log.get(user).cloned().unwrap_or_default();
+        // A drain asks for the pods of all namespaces, and continues without them.
+        if asked.allowed.contains("list nodes") {
+            asked.whole.clear();
+            if asked.allowed.contains(EVERYWHERE) {
+                asked.refused.remove(EVERYWHERE);
+            }
+        }
+        asked
+    };
     let mut wrong = Vec::new();
-    for (user, asked) in log.iter().filter(|(_, asked)| !asked.whole.is_empty()) {
+    for (user, asked) in log.keys().map(|user| (user, of(user))).filter(|(_, asked)| !asked.whole.is_empty())
+    {
         wrong.push(format!("{user} asks for all of a namespace: {:?}", asked.whole));
     }
     for verbs in earnest {
@@ -203,12 +225,12 @@ pub async fn audited(plane: &ControlPlane, table: &[Verb], earnest: &[&[&str]]) 
             wrong.push(format!("{verbs:?} in earnest asks for {asked:?}"));
         }
     }
-    for (index, verb) in table.iter().enumerate() {
+    for (index, verb) in table.iter().enumerate().filter(|(_, verb)| tried(verb.when)) {
         let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
         // What is foretold, or was tried without being done, was only asked about.
         let asked_about = |need: &&Need| {
             matches!(need.without, Without::Foretold(_))
-                || done && matches!(need.layer, Layer::Act | Layer::Upgrade)
+                || done && !matches!(need.layer, Layer::View | Layer::Ask)
         };
         let all: BTreeSet<&str> = rights(verb, None).into_iter().collect();
         let asked = of(&name(index, None));

@@ -43,7 +43,7 @@ fn needs(language: usize) -> String {
     for layer in Layer::ALL {
         let _ = write!(text, " `{}` |", layer.role());
     }
-    text.push_str("\n| --- | --- | --- | --- | --- |\n");
+    let _ = writeln!(text, "\n| --- |{}", " --- |".repeat(Layer::ALL.len()));
     let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
     for verb in table() {
         let cells = Layer::ALL.map(|layer| cell(&verb, layer)).join(" | ");

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::cases;
-use super::table::{KINDS, Layer, Verb, When, table};
+use super::table::{EVERYWHERE, KINDS, Layer, Verb, When, table};
 use super::users::user;
 use crate::control_plane::ControlPlane;
 use crate::program::notices;
@@ -47,19 +47,20 @@ fn kindred(right: &str) -> Vec<String> {
 fn the_shipped_roles_are_what_the_verbs_need_and_no_more() {
     let verbs = table();
     let needs = || verbs.iter().flat_map(|verb| &verb.needs);
-    let wanted: BTreeMap<String, BTreeSet<String>> = Layer::ALL
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = Layer::ALL
         .map(|layer| {
             let rights = needs().filter(|need| need.layer == layer).flat_map(|need| kindred(need.right));
             (layer.role().to_owned(), rights.collect())
         })
         .into();
+    wanted.entry(Layer::Nodes.role().to_owned()).or_default().extend(kindred(EVERYWHERE));
     assert_eq!(shipped(), wanted);
 }
 
 /// Gives the file to the API server, which binds its roles to groups of their names.
 pub async fn install(plane: &ControlPlane) {
     plane.kubectl(&["apply", "-f", FILE]).await.ok();
-    for layer in Layer::ALL {
+    for layer in Layer::ALL.into_iter().filter(|layer| *layer != Layer::Nodes) {
         let (role, namespace) = (layer.role(), plane.namespace());
         let bound =
             [format!("--clusterrole={role}"), format!("--group={role}"), format!("--namespace={namespace}")];
@@ -69,7 +70,7 @@ pub async fn install(plane: &ControlPlane) {
     }
 }
 
-/// Who has all four roles is short of nothing. Who may only look reads everything, and is told once what he lacks.
+/// Who has all roles is short of nothing. Who may only look reads everything, and is told once what he lacks.
 pub async fn enough(plane: &ControlPlane, pod: &str) -> Vec<String> {
     let verbs: Vec<Verb> = table().into_iter().filter(|verb| verb.when == When::Idle).collect();
     let all = Layer::ALL.map(Layer::role);

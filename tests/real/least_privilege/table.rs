@@ -1,11 +1,11 @@
 //! The table: for each verb the rights that it needs, and what it is worth without each. `docs/permissions.md` is made from it, the shipped
 //! roles are its unions, and `cases.rs` proves every line.
 
-use Layer::{Act, Ask, Upgrade, View};
+use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
 use Without::{Blocked, Foretold, Poorer, Refused, Unoffered};
 
 use super::words::{self, Words};
-use crate::control_plane::NAMESPACE;
+use crate::control_plane::{NAMESPACE, NODE};
 
 /// Which of the shipped roles holds a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,11 +13,13 @@ pub enum Layer {
     View,
     Act,
     Upgrade,
+    Remove,
+    Nodes,
     Ask,
 }
 
 impl Layer {
-    pub const ALL: [Self; 4] = [View, Act, Upgrade, Ask];
+    pub const ALL: [Self; 6] = [View, Act, Upgrade, Remove, Nodes, Ask];
 
     /// The role in `plugin-manifest/rbac.yaml`.
     pub fn role(self) -> &'static str {
@@ -25,6 +27,8 @@ impl Layer {
             View => "kubectl-emqx-view",
             Act => "kubectl-emqx-act",
             Upgrade => "kubectl-emqx-upgrade",
+            Remove => "kubectl-emqx-remove",
+            Nodes => "kubectl-emqx-nodes",
             Ask => "kubectl-emqx-ask-emqx",
         }
     }
@@ -75,6 +79,8 @@ pub enum When {
     Upgrading,
     /// Nothing runs, and the instance is an EmqxEnterprise.
     Enterprise,
+    /// Nothing runs, and the instance has replicants and volumes on two Kubernetes nodes.
+    Removal,
 }
 
 impl When {
@@ -117,9 +123,19 @@ pub fn group(resource: &str) -> &'static str {
         kind if KINDS.contains(&kind) => "apps.emqx.io",
         "statefulsets" | "replicasets" | "statefulsets/scale" => "apps",
         "endpointslices" => "discovery.k8s.io",
+        "leases" => "coordination.k8s.io",
+        "poddisruptionbudgets" => "policy",
+        "horizontalpodautoscalers" => "autoscaling",
+        "scaledobjects" => "keda.sh",
         _ => "",
     }
 }
+
+/// Resources that belong to no namespace.
+pub const CLUSTER_WIDE: [&str; 2] = ["nodes", "persistentvolumes"];
+
+/// What a drain asks for in all namespaces: without it free CPU and memory are not checked.
+pub const EVERYWHERE: &str = "list pods";
 
 /// The kinds that run EMQX.
 pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
@@ -254,7 +270,7 @@ fn verb<const PARTS: usize>(
 
 /// All of it.
 pub fn table() -> Vec<Verb> {
-    [looking(), planning(), driving(), evacuations(), upgrades(), completing()].concat()
+    [looking(), planning(), driving(), evacuations(), upgrades(), removals(), completing()].concat()
 }
 
 /// Names while somebody types: nothing is said, no key is read, and EMQX is not asked.
@@ -564,6 +580,57 @@ fn upgrades() -> Vec<Verb> {
                 changing("get emqxes", "patch emqxes").concat(),
                 // What is undone was stored: its ConfigMap is there.
                 each(&["patch configmaps"], Upgrade, POORER, words::NOT_STORED),
+            ],
+        ),
+    ]
+}
+
+/// Evacuations of pods that are removed: the state and the Lease of an instance are written in the same way.
+fn removals() -> Vec<Verb> {
+    let seen = |pods_refused| -> Vec<Need> {
+        [
+            kinds(REFUSED),
+            rebalances(),
+            pods(pods_refused, words::UNLISTED),
+            endpoints(&[]),
+            sets(),
+            states(),
+            ask(Refused(6), words::UNASKED),
+        ]
+        .concat()
+    };
+    let stored = || {
+        let rights =
+            ["create configmaps", "patch configmaps", "create leases", "get leases", "update leases"];
+        each(&rights, Remove, Refused(6), words::BEFORE)
+    };
+    let limits = |rights: &[&'static str], layer| each(rights, layer, Foretold(0), words::UNCHECKED);
+    vec![
+        verb(
+            "drain",
+            When::Removal,
+            &["drain", NODE, "--dry-run=client", "-o", "json"],
+            [
+                seen(REFUSED),
+                each(&["list nodes"], Nodes, REFUSED, words::WHOLE_REFUSED),
+                each(&["get nodes", "patch nodes"], Nodes, Refused(6), words::BEFORE),
+                limits(&["list poddisruptionbudgets", "get persistentvolumeclaims"], Remove),
+                limits(&["get persistentvolumes"], Nodes),
+                each(&["create pods/eviction"], Remove, Refused(6), words::BEFORE),
+                stored(),
+            ],
+        ),
+        verb(
+            "scale",
+            When::Removal,
+            &["scale", "--replicants=2", "--dry-run=client", "-o", "json"],
+            [
+                seen(REFUSED),
+                each(&["get emqxes"], View, Foretold(0), words::UNCHECKED),
+                each(&["patch emqxes"], Upgrade, Refused(6), words::BEFORE),
+                limits(&["list horizontalpodautoscalers", "list scaledobjects"], Remove),
+                each(&["patch pods"], Remove, Refused(6), words::BEFORE),
+                stored(),
             ],
         ),
     ]

@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use super::table::group;
+use super::table::{CLUSTER_WIDE, group};
 use crate::control_plane::{ControlPlane, until};
 use crate::program::Program;
 
@@ -23,16 +23,20 @@ fn parts(right: &str) -> (&str, &str) {
     right.split_once(' ').expect("a verb and a resource")
 }
 
+fn cluster_wide(right: &str) -> bool {
+    CLUSTER_WIDE.contains(&parts(right).1)
+}
+
 /// Makes the groups for a namespace.
 pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
     for right in rights {
         let metadata = json!({ "name": right.replace([' ', '/'], "-"), "namespace": namespace });
-        objects.push(
-            json!({ "apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": [rule(right)] }),
-        );
-        objects.push(json!({ "apiVersion": RBAC, "kind": "RoleBinding", "metadata": metadata,
-            "roleRef": { "apiGroup": GROUP, "kind": "Role", "name": metadata["name"] },
+        let kind = if cluster_wide(right) { "ClusterRole" } else { "Role" };
+        objects
+            .push(json!({ "apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule(right)] }));
+        objects.push(json!({ "apiVersion": RBAC, "kind": format!("{kind}Binding"), "metadata": metadata,
+            "roleRef": { "apiGroup": GROUP, "kind": kind, "name": metadata["name"] },
             "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": right }] }));
     }
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
@@ -42,7 +46,7 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
         let (verb, resource) = parts(right);
         let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let question = json!({ "spec": { "user": "anyone", "groups": [right], "resourceAttributes": {
-            "namespace": namespace, "verb": verb,
+            "namespace": if cluster_wide(right) { "" } else { namespace }, "verb": verb,
             "group": group(resource), "resource": plural, "subresource": subresource } } });
         let question = serde_json::from_value(question).expect("a review");
         until(&format!("leave to {right}"), Duration::from_mins(1), async || {

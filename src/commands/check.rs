@@ -1,0 +1,78 @@
+//! `check`: the doctor. Reads, and changes nothing.
+
+use std::collections::BTreeSet;
+
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, Outcome};
+use crate::cli::intent::Check as Intent;
+use crate::error::Exit;
+use crate::model::check::Purpose;
+use crate::model::surroundings::Surroundings;
+use crate::plan::check::{Beside, CheckStatus, Permission, Subject, check};
+use crate::plan::snapshot::picture;
+use crate::ports::{RefreshScope, Right};
+
+/// Everything, with the events of the operator.
+const WANT: RefreshScope = RefreshScope::ALL;
+
+/// `check`.
+pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
+    let gathered = cluster_view::one(hands, intent.instance.as_ref(), WANT).await?;
+    let beside = beside(hands, &gathered).await;
+    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let subject = Subject {
+        world: &gathered.world,
+        instance: gathered.instance()?,
+        picture: &picture,
+        beside: &beside,
+    };
+    let checks = check(subject, intent.purpose);
+    hands.printer.checks(&checks, intent.output);
+    Ok(if checks.number(CheckStatus::Blocked) > 0 { Exit::Refused } else { Exit::Reached })
+}
+
+/// What is read beside the world; what cannot be read makes its checks unknown.
+async fn beside(hands: &CommandContext, gathered: &ClusterView) -> Beside {
+    let id = &gathered.id;
+    let namespaces = [id.namespace.clone()];
+    let pods: BTreeSet<String> = gathered.world.pods_of(id).map(|pod| pod.uid.clone()).collect();
+    let kubernetes = &hands.kubernetes;
+    let (placement, autoscalers, surroundings, object, permissions) = futures::join!(
+        kubernetes.placement(&namespaces, &pods),
+        kubernetes.autoscalers(&id.namespace),
+        kubernetes.surroundings(id),
+        kubernetes.object(id),
+        permissions(hands, gathered),
+    );
+    Beside {
+        placement: placement.ok(),
+        autoscalers: autoscalers.ok(),
+        surroundings: surroundings.unwrap_or_else(|problem| Surroundings {
+            unread: vec![problem.to_string()],
+            ..Surroundings::default()
+        }),
+        object: object.ok().flatten(),
+        permissions,
+    }
+}
+
+/// What each operation writes, and whether it may.
+async fn permissions(hands: &CommandContext, gathered: &ClusterView) -> Vec<Permission> {
+    let id = &gathered.id;
+    let object = gathered.world.served.version_of("rebalances").is_some();
+    let mut asked: Vec<(Purpose, Right)> = Vec::new();
+    if object {
+        let rebalance = |verb| (Purpose::Rebalance, Right::of_rebalance(verb, &id.namespace));
+        asked.extend(["create", "delete", "patch"].map(rebalance));
+    }
+    asked.extend(Right::of_upgrade(id).map(|right| (Purpose::Upgrade, right)));
+    asked.extend(Right::of_drain(id, true).into_iter().map(|right| (Purpose::Drain, right)));
+    let rights: Vec<Right> = asked.iter().map(|(_, right)| right.clone()).collect();
+    let answers = hands.kubernetes.may(&rights).await.unwrap_or_else(|_| vec![None; rights.len()]);
+    let permission = |((purpose, right), allowed): ((Purpose, Right), Option<bool>)| Permission {
+        purpose,
+        right: right.sentence(),
+        allowed,
+    };
+    asked.into_iter().zip(answers).map(permission).collect()
+}

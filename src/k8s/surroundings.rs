@@ -1,0 +1,67 @@
+//! What surrounds a cluster: Services, quotas, and the conversion webhook of its CRD.
+
+use super::Cluster;
+use super::api::encode;
+use super::drain::list;
+use super::explain::ApiError;
+use super::wire;
+use crate::error::Problem;
+use crate::model::InstanceId;
+use crate::model::surroundings::{Conversion, Surroundings};
+
+/// Why something is unread that is not needed elsewhere.
+fn why(trouble: &ApiError, right: &str) -> String {
+    if trouble.is_forbidden() {
+        return format!("needs verb {right}");
+    }
+    trouble.problem("", "").why
+}
+
+/// Reads all of it; what may not be read is named.
+pub(super) async fn surroundings(cluster: &Cluster, id: &InstanceId) -> Result<Surroundings, Problem> {
+    let mut found = Surroundings::default();
+    let namespace = encode(&id.namespace);
+    match list(cluster, &format!("/api/v1/namespaces/{namespace}/services")).await {
+        Ok(listed) => found.services = Some(listed.iter().filter_map(wire::service).collect()),
+        Err(trouble) => found.unread.push(format!("Services ({})", why(&trouble, "list on services"))),
+    }
+    match list(cluster, &format!("/api/v1/namespaces/{namespace}/resourcequotas")).await {
+        Ok(listed) => found.quotas = Some(listed.iter().flat_map(wire::quota).collect()),
+        Err(trouble) => {
+            found.unread.push(format!("ResourceQuotas ({})", why(&trouble, "list on resourcequotas")));
+        }
+    }
+    let crd =
+        format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}.apps.emqx.io", id.kind.plural());
+    match cluster.api.get(&crd).await {
+        Ok(object) => {
+            found.versions = wire::crd_versions(&object);
+            found.conversion = Some(match wire::conversion(&object) {
+                Some((namespace, service)) => Some(webhook(cluster, &namespace, &service, &mut found).await),
+                None => None,
+            });
+        }
+        Err(trouble) => {
+            let right = "get on customresourcedefinitions.apiextensions.k8s.io";
+            found.unread.push(format!("the CRD of {} ({})", id.kind, why(&trouble, right)));
+        }
+    }
+    Ok(found)
+}
+
+async fn webhook(cluster: &Cluster, namespace: &str, service: &str, found: &mut Surroundings) -> Conversion {
+    let path = format!(
+        "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices?labelSelector={}",
+        encode(namespace),
+        encode(&format!("kubernetes.io/service-name={service}"))
+    );
+    let ready = match list(cluster, &path).await {
+        Ok(slices) => Some(wire::ready_addresses(&slices)),
+        Err(trouble) => {
+            let right = format!("list on endpointslices.discovery.k8s.io in namespace {namespace}");
+            found.unread.push(format!("the operator's webhook ({})", why(&trouble, &right)));
+            None
+        }
+    };
+    Conversion { service: format!("{namespace}/{service}"), ready }
+}

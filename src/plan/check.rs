@@ -1,0 +1,278 @@
+//! The doctor: one result per check of the [`catalog`], from the checks that the operations themselves run before they start,
+//! and from those of what surrounds the cluster ([`around`]). Nothing is touched.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::endpoint::{self, BackendRequest};
+use super::evacuation::{self, Settings};
+use super::finding::{Finding, Severity};
+use super::rebalance::forecast::Return;
+use super::rebalance::preflight::{self, Wish};
+use super::snapshot::Snapshot;
+use super::upgrade::field_owners::owners;
+use super::upgrade::preflight as upgrade;
+use super::upgrade::target::UpgradeTarget;
+use super::{drain, upgrade::change};
+use crate::model::drain::Placement;
+use crate::model::image::Image;
+use crate::model::scale::Autoscalers;
+use crate::model::surroundings::Surroundings;
+use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
+use crate::model::{FIELD_MANAGER, Instance, InstanceId, NodeName, Strategy, World};
+
+pub mod around;
+pub mod catalog;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{CATALOG, Need, Purpose};
+
+/// The result of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// Nothing was found.
+    Ok,
+    /// What the check needs could not be read.
+    Unknown,
+    /// To be considered.
+    Warning,
+    /// Refuses an operation.
+    Blocked,
+}
+
+impl CheckStatus {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// One check, and what it found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckResult {
+    /// The id; what `--skip-check` takes where the check can be skipped.
+    pub id: &'static str,
+    /// The result.
+    pub status: CheckStatus,
+    /// What was found, or that nothing was.
+    pub evidence: String,
+    /// A way out.
+    pub hint: Option<String>,
+}
+
+/// The checks of one cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checks {
+    /// The cluster.
+    pub instance: InstanceId,
+    /// A result for each check, in the order of the catalog.
+    pub checks: Vec<CheckResult>,
+}
+
+impl Checks {
+    /// The number of checks with this result.
+    pub fn number(&self, status: CheckStatus) -> usize {
+        self.checks.iter().filter(|check| check.status == status).count()
+    }
+}
+
+/// A permission and whether it was granted; `None` where the server could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The operation that needs it.
+    pub purpose: Purpose,
+    /// Verb and resource, as `patch pods/status`.
+    pub right: String,
+    /// The answer.
+    pub allowed: Option<bool>,
+}
+
+/// What is read beside the world. `None` is what could not be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// Kubernetes nodes, pods, PodDisruptionBudgets and volumes.
+    pub placement: Option<Placement>,
+    /// Autoscalers of the namespace.
+    pub autoscalers: Option<Autoscalers>,
+    /// Services, quotas and the conversion webhook.
+    pub surroundings: Surroundings,
+    /// The object with the managers of its fields.
+    pub object: Option<Value>,
+    /// The permissions of the operations.
+    pub permissions: Vec<Permission>,
+}
+
+/// What is checked.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The world.
+    pub world: &'a World,
+    /// The cluster.
+    pub instance: &'a Instance,
+    /// Its snapshot.
+    pub picture: &'a Snapshot,
+    /// What is read beside the world.
+    pub beside: &'a Beside,
+}
+
+/// Every check for one operation, or for all.
+pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
+    let purposes: Vec<Purpose> = purpose.map_or_else(|| Purpose::ALL.to_vec(), |one| vec![one]);
+    let mut found: BTreeMap<&'static str, Vec<Finding>> = BTreeMap::new();
+    for finding in purposes.iter().flat_map(|purpose| findings(subject, *purpose)) {
+        found.entry(finding.id).or_default().push(finding);
+    }
+    let checks = CATALOG
+        .iter()
+        .filter(|entry| purposes.iter().any(|purpose| entry.purposes.contains(purpose)))
+        .map(|entry| {
+            let ids = std::iter::once(&entry.id).chain(entry.also);
+            let own: Vec<&Finding> = ids.filter_map(|id| found.get(id)).flatten().collect();
+            // Of equals the first: it is of the operation that is named first.
+            result(entry, own.into_iter().rev().max_by_key(|finding| finding.severity), subject)
+        })
+        .collect();
+    Checks { instance: subject.instance.id.clone(), checks }
+}
+
+fn result(entry: &catalog::Entry, found: Option<&Finding>, subject: Subject<'_>) -> CheckResult {
+    let of = |status, evidence: String, hint| CheckResult { id: entry.id, status, evidence, hint };
+    let way_out =
+        |finding: &Finding| Some(finding.hint.clone().unwrap_or_else(|| entry.way_out.replace('`', "")));
+    match found {
+        Some(finding) if finding.severity == Severity::Blocked => {
+            of(CheckStatus::Blocked, finding.message.clone(), way_out(finding))
+        }
+        Some(finding) if finding.severity == Severity::Warning => {
+            of(CheckStatus::Warning, finding.message.clone(), way_out(finding))
+        }
+        other => {
+            if let Some((why, hint)) = entry.needs.iter().find_map(|need| need.missing(subject)) {
+                return of(CheckStatus::Unknown, why, Some(hint));
+            }
+            let info = other.map(|finding| finding.message.clone());
+            of(CheckStatus::Ok, info.unwrap_or_else(|| entry.ok.to_owned()), None)
+        }
+    }
+}
+
+/// What the checks of one operation find.
+fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
+    let mut found = match purpose {
+        Purpose::Rebalance => of_rebalance(subject),
+        Purpose::Upgrade => of_upgrade(subject),
+        Purpose::Evacuate => of_evacuation(subject),
+        Purpose::Drain => of_drain(subject),
+    };
+    found.extend(around::findings(subject, purpose));
+    found
+}
+
+/// The checks of `rebalance apply`, with EMQX's default strategy.
+fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
+    let Subject { world, instance, picture, .. } = subject;
+    let (backend, refused) = match endpoint::backend(BackendRequest::Auto, &world.served, instance) {
+        Ok((backend, _)) => (backend, None),
+        Err(problem) => {
+            let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
+            (super::results::Backend::Emqx, Some(finding))
+        }
+    };
+    let strategy = Strategy::default();
+    let wish =
+        Wish { strategy: &strategy, back: Return::default(), backend, name: None, allowed: None, skip: &[] };
+    let planned = preflight::plan(world, picture, wish).map(|plan| plan.findings);
+    let mut found = planned.unwrap_or_else(|_| preflight::obstacles(world, instance, picture));
+    found.extend(refused);
+    found
+}
+
+/// The checks of `upgrade apply`, for the image that runs: the new one is not known.
+fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
+    let Subject { world, instance, picture, beside } = subject;
+    let Some(image) = instance.image.as_deref().and_then(|image| Image::parse(image).ok()) else {
+        return Vec::new();
+    };
+    let ask = UpgradeRequest {
+        wanted: Wanted::Image(image),
+        way: None,
+        manner: DrainMethod::default(),
+        conn_evict_rate: None,
+        sess_evict_rate: None,
+        wait_takeover: None,
+        wait_health_check: None,
+        gates: None,
+    };
+    let Ok(settled) = UpgradeTarget::of(instance, &ask) else { return Vec::new() };
+    let owners = beside.object.as_ref().map(|object| {
+        // Another value than the present one: equal values collide with nobody.
+        let mut other = settled.clone();
+        other.to.push_str("-other");
+        owners(object, &change::body(instance, &other, change::OperatorHold::Own), FIELD_MANAGER)
+    });
+    let check = upgrade::Check {
+        world,
+        instance,
+        picture,
+        ask: &ask,
+        settled: &settled,
+        owners: owners.as_deref().unwrap_or_default(),
+        force: false,
+        allowed: None,
+        stores: [None, None],
+        scales: None,
+    };
+    upgrade::findings(&check)
+}
+
+/// The checks of `evacuate start` of the node with the most clients.
+fn of_evacuation(subject: Subject<'_>) -> Vec<Finding> {
+    let Subject { world, picture, .. } = subject;
+    let rows = picture.participants();
+    let fullest = rows.iter().max_by_key(|row| row.connections).and_then(|row| row.node.clone());
+    let nodes: Vec<NodeName> = fullest.into_iter().collect();
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    evacuation::checks::plan(world, picture, &nodes, &Settings::default(), &[])
+        .map(|plan| plan.findings)
+        .unwrap_or_default()
+}
+
+/// The checks of a drain of each Kubernetes node with pods of this cluster, one at a time.
+fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
+    let Subject { world, instance, picture, beside } = subject;
+    let Some(placement) = &beside.placement else { return Vec::new() };
+    let mut machines: Vec<&str> =
+        world.pods_of(&instance.id).filter_map(|pod| placement.pod(&pod.uid)?.machine.as_deref()).collect();
+    machines.sort_unstable();
+    machines.dedup();
+    let mut found = Vec::new();
+    for machine in machines {
+        let request = drain::Request {
+            machines: vec![machine.to_owned()],
+            parallel: 1,
+            cordon: true,
+            settings: Settings::default(),
+            skip: Vec::new(),
+        };
+        let Ok(Some(plan)) = drain::plan(world, picture, placement, &request) else { continue };
+        found.extend(plan.removal.findings.into_iter().map(|mut finding| {
+            if !finding.message.contains(machine) {
+                finding.message = format!("drain of {machine}: {}", finding.message);
+            }
+            finding
+        }));
+    }
+    found
+}
