@@ -11,12 +11,10 @@
 use serde_json::{Map, Value, json};
 
 use super::deeds::Deed;
-use super::picture::{
-    Picture, another, dying, image, name, ready, template_annotations, text, wanted, wanted_image,
-};
+use super::picture::{Picture, Template, another, dying, name, ready, text, wanted};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
-use crate::scenario::{Api, Role, hash};
+use crate::scenario::{Api, Role};
 
 /// The sets that count as part of the cluster: as many of their pods run in EMQX as the set has. The first wants the
 /// most, among equals the newest comes first.
@@ -76,28 +74,18 @@ pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
 /// What the spec wants to be different.
 pub(super) fn change(picture: &Picture) -> Option<Deed> {
     let spec = &picture.object["spec"];
-    let image_wanted = wanted_image(Api::V1beta4, spec);
+    let template = Template::wanted(Api::V1beta4, spec, Role::Core);
     let replicas = spec["replicas"].as_u64().unwrap_or(3);
-    // Anything in the pod template counts; what can differ here are its image and its annotations.
-    let annotations = template_annotations(&spec["template"]);
-    let fits = |set: &&Value| {
-        image(set) == image_wanted && template_annotations(&set["spec"]["template"]) == annotations
-    };
-    let known = picture.sets_of(Role::Core).rfind(fits);
+    let known = picture.sets_of(Role::Core).rfind(|set| template.fits(set));
     if let Some(set) = known {
         return (wanted(set) != replicas).then(|| Deed::Scale { set: set.clone(), to: replicas });
     }
     let model = picture.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
     if spec["blueGreenUpdate"].is_null() {
-        return Some(Deed::Template { set: model.clone(), image: image_wanted, annotations });
+        return Some(Deed::Template { set: model.clone(), template });
     }
-    let hash = match annotations.as_object() {
-        Some(map) if !map.is_empty() => hash(&format!("{image_wanted} {annotations}")),
-        _ => hash(&image_wanted),
-    };
-    let mut set =
-        another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &image_wanted, replicas);
-    set["spec"]["template"]["metadata"]["annotations"] = annotations;
+    let hash = template.hash(None);
+    let set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &template, replicas);
     Some(Deed::Create(set))
 }
 

@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
 
 use super::events::{Events, Told};
-use super::picture::{image, name, set_image};
+use super::picture::{Template, name};
 use super::{MANAGER, Shared, to_object};
 use crate::rest_orders;
 
@@ -14,10 +14,8 @@ pub(super) enum Deed {
     Create(Value),
     /// Scales a set.
     Scale { set: Value, to: u64 },
-    /// Puts another image into a set's template.
-    Image { set: Value, image: String },
     /// Puts another image and other annotations into a set's template.
-    Template { set: Value, image: String, annotations: Value },
+    Template { set: Value, template: Template },
     /// Annotates a pod.
     Annotate { pod: String, key: &'static str, value: &'static str },
     /// Removes an annotation from a pod.
@@ -80,16 +78,10 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
             return Ok(());
         }
         Deed::Scale { set, to } => (json!({ "spec": { "replicas": to } }), kind(&set), name(&set).to_owned()),
-        Deed::Image { set, image: wanted } => {
-            debug_assert!(image(&set) != wanted, "the template has that image already");
+        Deed::Template { set, template: wanted } => {
+            debug_assert!(!wanted.fits(&set), "the set has that template already");
             let mut template = set["spec"]["template"].clone();
-            set_image(&mut template, &wanted);
-            (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
-        }
-        Deed::Template { set, image: wanted, annotations } => {
-            let mut template = set["spec"]["template"].clone();
-            set_image(&mut template, &wanted);
-            template["metadata"]["annotations"] = annotations;
+            wanted.put(&mut template);
             (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
         }
         Deed::Annotate { pod, key, value } => {

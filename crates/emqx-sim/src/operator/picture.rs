@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Shared, to_value};
 use crate::instance::{self, NodeView, SetView};
-use crate::scenario::{Api, Role};
+use crate::scenario::{Api, Role, hash};
 
 /// The label that tells sets of one role apart.
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";
@@ -175,7 +175,7 @@ pub(super) fn view(set: &Value) -> SetView {
 }
 
 /// The image that the instance wants.
-pub(super) fn wanted_image(api: Api, spec: &Value) -> String {
+fn wanted_image(api: Api, spec: &Value) -> String {
     if api != Api::V1beta4 {
         return text(&spec["image"]);
     }
@@ -188,13 +188,54 @@ pub(super) fn wanted_image(api: Api, spec: &Value) -> String {
 }
 
 /// The annotations of a pod template; where there are none, an empty object.
-pub(super) fn template_annotations(template: &Value) -> Value {
+fn template_annotations(template: &Value) -> Value {
     let annotations = template["metadata"]["annotations"].as_object();
     json!(annotations.cloned().unwrap_or_default())
 }
 
-/// Another set like this one, of its own name and with another image.
-pub(super) fn another(set: &Value, name: &str, hash: &str, image: &str, replicas: u64) -> Value {
+/// What the instance wants in the pods of a role. Anything in a pod template counts; what can differ here are its image and
+/// its annotations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    pub(super) image: String,
+    pub(super) annotations: Value,
+}
+
+impl Template {
+    /// What `spec` wants for a role.
+    pub(super) fn wanted(api: Api, spec: &Value, role: Role) -> Self {
+        let template = match (api, role) {
+            (Api::V1beta4, _) => &spec["template"],
+            (_, Role::Core) => &spec["coreTemplate"],
+            (_, Role::Replicant) => &spec["replicantTemplate"],
+        };
+        Self { image: wanted_image(api, spec), annotations: template_annotations(template) }
+    }
+
+    /// Whether a set makes such pods.
+    pub(super) fn fits(&self, set: &Value) -> bool {
+        image(set) == self.image && template_annotations(&set["spec"]["template"]) == self.annotations
+    }
+
+    /// Its hash; `number` tells templates apart that were made before.
+    pub(super) fn hash(&self, number: Option<u64>) -> String {
+        let annotations = self.annotations.as_object().filter(|map| !map.is_empty());
+        let annotations = annotations.map_or_else(String::new, |_| format!(" {}", self.annotations));
+        let number = number.map_or_else(String::new, |number| format!("#{number}"));
+        hash(&format!("{}{annotations}{number}", self.image))
+    }
+
+    /// Puts it into a set's template.
+    pub(super) fn put(&self, template: &mut Value) {
+        set_image(template, &self.image);
+        if template_annotations(template) != self.annotations {
+            template["metadata"]["annotations"] = self.annotations.clone();
+        }
+    }
+}
+
+/// Another set like this one, of its own name and with another template.
+pub(super) fn another(set: &Value, name: &str, hash: &str, template: &Template, replicas: u64) -> Value {
     let mut metadata = json!({
         "name": name, "namespace": set["metadata"]["namespace"], "labels": set["metadata"]["labels"],
         "ownerReferences": set["metadata"]["ownerReferences"],
@@ -209,12 +250,12 @@ pub(super) fn another(set: &Value, name: &str, hash: &str, image: &str, replicas
     relabel(&mut metadata["labels"]);
     relabel(&mut spec["template"]["metadata"]["labels"]);
     relabel(&mut spec["selector"]["matchLabels"]);
-    set_image(&mut spec["template"], image);
+    template.put(&mut spec["template"]);
     json!({ "apiVersion": "apps/v1", "kind": set["kind"], "metadata": metadata, "spec": spec })
 }
 
 /// Puts another image into a template.
-pub(super) fn set_image(template: &mut Value, image: &str) {
+fn set_image(template: &mut Value, image: &str) {
     for container in template["spec"]["containers"].as_array_mut().into_iter().flatten() {
         if container["name"] == "emqx" {
             container["image"] = json!(image);

@@ -1,4 +1,4 @@
-//! How v3beta1 (operator 3.x) changes the image: no second core set, but one core after another, the highest number first
+//! How v3beta1 (operator 3.x) changes pods: no second core set, but one core after another, the highest number first
 //! and only while the others serve; replicants move between two ReplicaSets within `maxSurge` and `maxUnavailable`
 //! ([OP-62], [OP-76]; nobody recorded it). One old core stays until the replicants have moved.
 
@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::deeds::Deed;
 use super::picture::{
-    HASH, Picture, another, dying, image, name, present, ready, revision, text, view, wanted,
+    HASH, Picture, Template, another, dying, name, present, ready, revision, text, view, wanted,
 };
 use crate::instance::{RoleView, SetView};
 use crate::kubelet::is_true;
-use crate::scenario::{Role, hash};
+use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 
 /// What the operator puts on a replicant that is to go.
@@ -24,10 +24,14 @@ fn ordinal(pod: &Value) -> u64 {
     name(pod).rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
-/// Old and new replicants: the set with the wanted image, and the others that have or want pods.
+fn wanted_template(picture: &Picture, role: Role) -> Template {
+    Template::wanted(Api::V3beta1, &picture.object["spec"], role)
+}
+
+/// Old and new replicants: the set with the wanted template, and the others that have or want pods.
 fn replicant_sets(picture: &Picture) -> (Option<&Value>, Vec<&Value>) {
-    let image_wanted = text(&picture.object["spec"]["image"]);
-    let new = picture.sets_of(Role::Replicant).rfind(|set| image(set) == image_wanted);
+    let template = wanted_template(picture, Role::Replicant);
+    let new = picture.sets_of(Role::Replicant).rfind(|set| template.fits(set));
     let old = picture
         .sets_of(Role::Replicant)
         .filter(|set| Some(name(set)) != new.map(name) && (wanted(set) > 0 || present(set) > 0));
@@ -76,10 +80,10 @@ fn amount(value: &Value, of: u64, default: u64, up: bool) -> u64 {
 
 /// What is done in this pass.
 pub(super) fn step(picture: &Picture) -> Vec<Deed> {
-    let image_wanted = text(&picture.object["spec"]["image"]);
-    let Some(cores) = core_set(picture).filter(|_| !image_wanted.is_empty()) else { return Vec::new() };
-    if image(cores) != image_wanted {
-        return vec![Deed::Image { set: cores.clone(), image: image_wanted }];
+    let template = wanted_template(picture, Role::Core);
+    let Some(cores) = core_set(picture).filter(|_| !template.image.is_empty()) else { return Vec::new() };
+    if !template.fits(cores) {
+        return vec![Deed::Template { set: cores.clone(), template }];
     }
     let target = &cores["status"]["updateRevision"];
     let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
@@ -123,7 +127,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     // The last old core is kept until the replicants have moved.
     let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(picture) == 0);
     let deeds = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
-    if deeds.is_empty() && (old.len() <= 1) { replicants(picture, &image_wanted) } else { deeds }
+    if deeds.is_empty() && (old.len() <= 1) { replicants(picture) } else { deeds }
 }
 
 fn new_ready(picture: &Picture) -> u64 {
@@ -228,7 +232,7 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
 }
 
 /// The replicants' turn: the new set grows by what may be too many, old pods go by what may be missing.
-fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
+fn replicants(picture: &Picture) -> Vec<Deed> {
     let total = wanted_replicants(picture);
     let limits = &picture.object["spec"]["updateStrategy"]["replicants"];
     let surge = amount(&limits["maxSurge"], total, 0, true);
@@ -238,9 +242,10 @@ fn replicants(picture: &Picture, image_wanted: &str) -> Vec<Deed> {
     let room = total.min((total + surge).saturating_sub(old_wanted));
     let Some(new) = new else {
         let Some(model) = old.last() else { return Vec::new() };
-        let hash = hash(image_wanted);
+        let template = wanted_template(picture, Role::Replicant);
+        let hash = template.hash(None);
         let set_name = format!("{}-replicant-{hash}", name(&picture.object));
-        return vec![Deed::Create(another(model, &set_name, &hash, image_wanted, room))];
+        return vec![Deed::Create(another(model, &set_name, &hash, &template, room))];
     };
     if wanted(new) < room {
         return vec![Deed::Scale { set: new.clone(), to: room }];

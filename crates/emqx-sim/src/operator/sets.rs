@@ -1,4 +1,4 @@
-//! How v2beta1 (operator 2.2) and v2 (2.3) change the image: a second set of each role beside the first, then the pods of
+//! How v2beta1 (operator 2.2) and v2 (2.3) change pods: a second set of each role beside the first, then the pods of
 //! the older one are emptied and removed one by one, replicants before cores.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!
 //! Seen in the recordings ([OP-13], [OP-14], [OP-21], [OP-22]): v2beta1 sends no health wait, so that EMQX takes its own minute,
 //! and takes the highest name first; v2 takes replicants in ascending order of names, and removes what is empty at once.
-//! What changes a pod here is the image; nothing else in the template is looked at.
+//! What changes a pod here is the image, and the annotations of the role's template; nothing else in it is looked at.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::deeds::Deed;
-use super::picture::{Picture, another, dying, image, name, revision, text, view, wanted};
+use super::picture::{Picture, Template, another, dying, name, revision, text, view, wanted};
 use crate::instance::{RoleView, holds};
-use crate::scenario::{Api, Role, hash};
+use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 
 /// A set has been made or taken back.
@@ -62,18 +62,18 @@ pub(super) fn role(picture: &Picture, role: Role) -> Option<RoleView> {
     })
 }
 
-/// What the spec wants to be different: another image makes another set.
+/// What the spec wants to be different: another template makes another set.
 pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> {
     let (spec, status) = (&picture.object["spec"], &picture.object["status"]);
     let update = update(picture, role)?;
-    let image_wanted = text(&spec["image"]);
-    let template = if role == Role::Core { "coreTemplate" } else { "replicantTemplate" };
-    let replicas = spec[template]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
+    let template = Template::wanted(api, spec, role);
+    let key = if role == Role::Core { "coreTemplate" } else { "replicantTemplate" };
+    let replicas = spec[key]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
     let collisions = counts(picture, role)["collisionCount"].as_u64().unwrap_or(0);
     let to = |deeds, revision: &str, collisions, why| {
         Some(Change { role, deeds, revision: revision.to_owned(), collisions, why })
     };
-    if image(update) == image_wanted || image_wanted.is_empty() {
+    if template.fits(update) || template.image.is_empty() {
         if wanted(update) == replicas {
             return None;
         }
@@ -86,22 +86,21 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> 
         return None;
     }
     let current = current(picture, role, update);
-    if !holds(status, "Available") && image(current) == image_wanted {
+    if !holds(status, "Available") && template.fits(current) {
         // Taken back before anything was emptied: the old set is the wanted one again.
         let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
         let deeds = vec![Deed::Scale { set: update.clone(), to: 0 }];
         return to(deeds, revision(current), collisions, why);
     }
     let taken = |hash: &str| picture.sets_of(role).any(|set| revision(set) == hash);
-    let mut number = collisions + u64::from(picture.sets_of(role).any(|set| image(set) == image_wanted));
-    let mut fresh = hash(&format!("{image_wanted}#{number}"));
+    let mut number = collisions + u64::from(picture.sets_of(role).any(|set| template.fits(set)));
+    let mut fresh = template.hash(Some(number));
     while taken(&fresh) {
         number += 1;
-        fresh = hash(&format!("{image_wanted}#{number}"));
+        fresh = template.hash(Some(number));
     }
     let instance = name(&picture.object);
-    let set =
-        another(update, &format!("{instance}-{}-{fresh}", role.name()), &fresh, &image_wanted, replicas);
+    let set = another(update, &format!("{instance}-{}-{fresh}", role.name()), &fresh, &template, replicas);
     let why = match (role, api) {
         (Role::Core, _) => "CreateNewStatefulSet",
         (Role::Replicant, _) => "CreateReplicaSet",
