@@ -221,6 +221,13 @@ pub fn current_load<'w>(world: &'w World, picture: &Snapshot, now: Timestamp) ->
     (heard("nodes") && heard("load_rebalance")).then_some(&load.value)
 }
 
+/// Whether EMQX lists its nodes, or did a moment ago.
+fn lists_nodes(world: &World, now: Timestamp) -> bool {
+    let up = world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up);
+    let lately = |at: Timestamp| seconds_between(at, now) <= CURRENT_SECONDS;
+    world.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
+}
+
 /// The condition that describes an instance best: the one by which it is ready, else the one that says why not.
 pub fn health(instance: &Instance, now: Timestamp) -> Health {
     if instance.standalone {
@@ -422,6 +429,11 @@ fn idle(
     }
     if !discrepancies.is_empty() {
         parts.push("nothing runs in EMQX".to_owned());
+        return (Verdict::Unknown, parts.join("; "));
+    }
+    if !lists_nodes(world, picture.now) {
+        parts.push("nothing runs in EMQX, but it does not list its nodes".to_owned());
+        parts.extend(picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone()));
         return (Verdict::Unknown, parts.join("; "));
     }
     parts.push(spread.to_owned());

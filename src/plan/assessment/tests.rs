@@ -177,6 +177,18 @@ fn idle_is_said_only_when_emqx_answered() {
 }
 
 #[test]
+fn an_emqx_that_does_not_list_its_nodes_is_neither_idle_nor_even_although_nothing_runs() {
+    let mut world = World::of(pods(4));
+    world.apply(is(fixtures::instance(API)));
+    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    let why = "cannot ask EMQX: EMQX reports: error";
+    world.apply(fixtures::fact(0, Update::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    let is = of(&world);
+    assert_eq!(is.verdict, Verdict::Unknown);
+    assert!(is.message.contains("nothing runs in EMQX") && is.message.contains(why), "{}", is.message);
+}
+
+#[test]
 fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
     let mut world = world(&[10, 10, 10, 10]);
     let why = "no answer within 10s";
