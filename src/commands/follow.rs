@@ -130,8 +130,15 @@ impl FollowRequest {
             FollowEnd::Tidied => Ok(None),
             FollowEnd::TimedOut => {
                 let name = &self.name;
-                let word = self.operations.standing(name).words();
-                let what = format!("time ran out while {name} is {word}");
+                let what = match self.operations.silent_since(name) {
+                    Some(since) => format!(
+                        "time ran out, and EMQX has not answered since {}: whether {name} is still running is not known",
+                        messages::utc(since)
+                    ),
+                    None => {
+                        format!("time ran out while {name} is {}", self.operations.standing(name).words())
+                    }
+                };
                 Err(left(&self.gathered, name, &what).exit(Exit::TimedOut))
             }
             FollowEnd::Interrupted => {

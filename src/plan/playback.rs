@@ -87,6 +87,12 @@ impl OperationTracker {
         let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|(verdict, _)| *verdict);
         rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
     }
+
+    /// EMQX's last answer about the operation of this name, where EMQX has not answered for so long that it is reported.
+    pub fn silent_since(&self, name: &str) -> Option<Timestamp> {
+        let rebalance = self.rebalances.run(name).and_then(Run::silent_since);
+        rebalance.or_else(|| self.evacuation(name)?.silent_since())
+    }
 }
 
 impl Tracker for OperationTracker {

@@ -107,6 +107,30 @@ fn an_answer_that_fails_for_a_while_changes_no_verdict() {
 }
 
 #[test]
+fn an_operation_of_which_emqx_reports_nothing_any_more_is_not_said_to_be_running() {
+    for name in REBALANCES.into_iter().chain(["emqx-5.4-evacuation"]) {
+        let tale = if name.starts_with("emqx") { super::real_emqx::polled(name) } else { Tale::read(name) };
+        let tale = tale.until(if name.starts_with("emqx") { 8.0 } else { 60.0 });
+        // One request a second fails for half a minute, up to the end.
+        let end = tale.end();
+        let mut deaf = tale.failing(STATUS, end - 2.0, end).failing(NODES, end - 2.0, end);
+        for path in [STATUS, NODES] {
+            let failed =
+                deaf.0.iter().rfind(|line| super::tale::answers(line, path)).expect("a line").clone();
+            for seconds in 1..30 {
+                let mut again = failed.clone();
+                again["t"] = (end + f64::from(seconds)).into();
+                deaf.insert(again);
+            }
+        }
+        let verdicts = deaf.verdicts();
+        let runs = |verdict: &Verdict| matches!(verdict, Verdict::Running | Verdict::StillRunning);
+        assert!(verdicts.iter().all(|(_, verdict)| !runs(verdict)), "{name}: {verdicts:?}");
+        assert!(verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Unknown), "{name}: {verdicts:?}");
+    }
+}
+
+#[test]
 fn percent_never_falls_and_every_operation_is_judged_once() {
     for name in all() {
         let tale = Tale::read(name);

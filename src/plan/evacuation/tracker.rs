@@ -18,7 +18,7 @@ use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
     World,
 };
-use crate::plan::rebalance::messages::verdict;
+use crate::plan::rebalance::messages::{utc, verdict};
 
 mod report;
 
@@ -195,8 +195,19 @@ impl EvacuationTracker {
     pub fn finish(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            let reason = format!("{} is still being evacuated", run.label);
-            run.settle((Verdict::Running, reason), now, &mut events);
+            let end = match run.silent_since() {
+                Some(since) => {
+                    let reason = format!(
+                        "EMQX has not answered since {}; when it last did, {} was in {}",
+                        utc(since),
+                        run.label,
+                        run.entry.state
+                    );
+                    (Verdict::Unknown, reason)
+                }
+                None => (Verdict::Running, format!("{} is still being evacuated", run.label)),
+            };
+            run.settle(end, now, &mut events);
         }
         events
     }
@@ -207,6 +218,11 @@ fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
 }
 
 impl EvacuationRun {
+    /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        self.quiet.silent_since
+    }
+
     fn begin(
         entry: &Evacuation,
         pace: Option<DrainTiming>,
@@ -466,6 +482,9 @@ impl EvacuationRun {
         self.ended = Some(now);
         self.verdict = Some(word.clone());
         let mut event = self.event(now, EventType::Verdict, verdict(word.0, &word.1));
+        if word.0 == Verdict::Unknown {
+            (event.percent, event.eta_seconds) = (None, None);
+        }
         event.verdict = Some(word.0);
         event.reason = Some(word.1);
         events.push(event);

@@ -37,8 +37,8 @@ pub use losses::LostNode;
 pub use run::{Run, RunKey};
 
 use endings::{
-    CONFIRM_SECONDS, cause_seen, conclude, cut_short, late_counts, lost, stopped, unconfirmed, unheard,
-    unseen, word,
+    CONFIRM_SECONDS, cause_seen, conclude, cut_short, late_counts, lost, silent, stopped, unconfirmed,
+    unheard, unseen, word,
 };
 use run::{
     Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
@@ -177,6 +177,8 @@ impl RebalanceTracker {
                 let open = unconfirmed(run, now).or_else(|| cut_short(run, now));
                 let verdict = open.unwrap_or_else(|| conclude(run, now));
                 settle(run, verdict, now, &mut events);
+            } else if let Some(unknown) = silent(run, now) {
+                settle(run, unknown, now, &mut events);
             } else if run.entry.is_some() {
                 let verdict = run.standing();
                 let reason = match verdict {
@@ -460,6 +462,9 @@ impl RebalanceTracker {
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 run.close_baseline(entry, now);
+                if let Some(since) = run.count_from(run::counted(world, now), now) {
+                    events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
+                }
                 enter(run, entry.clone(), now, events);
                 continue;
             }

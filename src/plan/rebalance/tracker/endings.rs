@@ -279,9 +279,19 @@ fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp)
 
 /// One that ran when EMQX was last heard, long ago.
 pub(super) fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
-    let entry = run.entry.as_ref().filter(|_| run.ended.is_none() && silent >= LOST_SECONDS)?;
+    if silent >= LOST_SECONDS { unanswered(run, silent) } else { None }
+}
+
+/// What is said of one that runs when nobody listens any longer and EMQX does not answer: its last answer is no proof that it
+/// still runs.
+pub(super) fn silent(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+    unanswered(run, seconds_between(run.silent_since()?, now))
+}
+
+fn unanswered(run: &Run, seconds: u64) -> Option<(Verdict, String)> {
+    let entry = run.entry.as_ref().filter(|_| run.ended.is_none())?;
     let why = format!(
-        "EMQX has not answered since {}, for {silent} s; when it last did, the rebalance was in {}",
+        "EMQX has not answered since {}, for {seconds} s; when it last did, the rebalance was in {}",
         utc(run.seen),
         entry.state
     );

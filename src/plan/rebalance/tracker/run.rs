@@ -207,6 +207,11 @@ impl Run {
         (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
     }
 
+    /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        self.quiet.silent_since
+    }
+
     /// When it began, where that is known.
     pub fn began_at(&self) -> Option<Timestamp> {
         self.begin_known.then_some(self.began)
@@ -294,6 +299,20 @@ impl Run {
         } else if let Baseline::Open(before) = open {
             self.start = self.recorded.take().or(before).or(self.start.take());
         }
+    }
+}
+
+impl Run {
+    /// Where what there was at its start is not known: counts from now on. Gives when that is.
+    pub(super) fn count_from(
+        &mut self,
+        nodes: Option<&Seen<Vec<Node>>>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let nodes = nodes.filter(|_| self.start.is_none())?;
+        self.start = Some(Counts::of(&nodes.value));
+        self.counted_since = Some(now);
+        self.counted_since
     }
 }
 
@@ -493,7 +512,8 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
     let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
     // One that was under way when we came: the object tells when its first wait began.
-    run.stage_since = if before.is_none() && wait { run.began } else { now };
+    let started = run.object.as_ref().and_then(|object| object.started).filter(|_| run.first_seen == now);
+    run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
     run.stage_after = if before.is_none() { run.stage_since } else { seen_before };
     run.stage_seen = before.is_some() || fresh;
     run.moved = now;

@@ -329,6 +329,32 @@ fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
 }
 
 #[test]
+fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    tale.world.apply(fixtures::rebalance("r", Phase::Processing, |_| {}));
+    tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
+    let told = tale.messages(EventType::Notice).join("; ");
+    assert!(told.contains("10:00:50"), "{told}");
+    tale.asked(91, &[2300, 2300, 2300, 2000], fixtures::load("wait_takeover"));
+    tale.asked(101, &[2300, 2300, 2300, 2000], Load::default());
+    tale.asked(132, &[2300, 2300, 2300, 2000], Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
+    let last = tale.events.last().map(|event| event.message.as_str()).unwrap_or_default();
+    assert!(last.contains("1,070 of 9,970") && last.contains("counted since 10:00:50"), "{last}");
+}
+
+#[test]
+fn one_that_an_operator_starts_late_is_not_stalled_since_its_object_was_created() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    tale.look(60);
+    tale.object(100, Phase::Processing, |_| {});
+    tale.asked(101, &START, fixtures::load("wait_health_check"));
+    tale.asked(102, &START, fixtures::load("wait_health_check"));
+    assert_eq!(tale.verdict(), None);
+}
+
+#[test]
 fn past_objects_are_left_alone() {
     let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
@@ -574,6 +600,24 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
     assert!(told[0].starts_with("EMQX has not answered since 10:00:13 UTC"), "{told:?}");
     assert!(told.iter().any(|it| it.contains("from 10:00:13 UTC to 10:02:00 UTC")), "{told:?}");
     assert_eq!(tale.verdict(), Some(Verdict::Unknown), "how it ended was not seen");
+}
+
+#[test]
+fn who_stops_following_while_emqx_does_not_answer_is_not_told_that_it_still_runs() {
+    let mut tale = until_evicting();
+    let end = |tale: &Tale, at: i64| tale.follower.clone().finish(&tale.world, fixtures::at(at));
+    tale.look(20);
+    assert_eq!(end(&tale, 20)[0].verdict, Some(Verdict::Running), "a few seconds are no outage");
+    for second in 21..60 {
+        tale.look(second);
+    }
+    let last = end(&tale, 59);
+    assert_eq!((last[0].verdict, last[0].percent, last[0].eta_seconds), (Some(Verdict::Unknown), None, None));
+    let reason = last[0].reason.as_deref().unwrap_or_default();
+    assert!(reason.contains("has not answered since 10:00:13 UTC, for 46 s"), "{reason}");
+    assert!(reason.contains("was in evicting_conns"), "{reason}");
+    tale.asked(60, &[3000, 3000, 3000, 1000], fixtures::load("evicting_conns"));
+    assert_eq!(end(&tale, 60)[0].verdict, Some(Verdict::Running), "EMQX answers again");
 }
 
 #[test]
