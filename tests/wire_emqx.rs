@@ -328,6 +328,37 @@ async fn a_follow_tells_a_loss_and_heals() {
 }
 
 #[tokio::test]
+async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_connection_to_another_core() {
+    const RUNS: &str = r#"{"evacuations":[],"purges":[],"rebalances":[{"node":"emqx@a","state":"evicting_conns",
+        "donors":["emqx@a"],"recipients":["emqx@b"]}]}"#;
+    let statuses = AtomicUsize::new(0);
+    let (first, connections) = serve(move |line| {
+        let body = match line.contains("global_status") {
+            true if statuses.fetch_add(1, Ordering::SeqCst) < 3 => RUNS,
+            true => IDLE,
+            false => NODES,
+        };
+        Reply::Send(http("200 OK", body))
+    })
+    .await;
+    let (second, others) =
+        serve(|line| Reply::Send(http("200 OK", if line.contains("global_status") { RUNS } else { NODES })))
+            .await;
+    let (broker, tunnel) = broker(&[("a", first), ("b", second)]);
+    let mut stream = broker.follow(Duration::from_millis(60));
+    let mut listed = Vec::new();
+    while listed.len() < 6 {
+        let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+        if let Update::Load(load) = next.expect("soon").expect("it continues").news {
+            listed.push(load.rebalances.len());
+        }
+    }
+    assert_eq!(listed, [1, 1, 1, 0, 1, 1], "the answer without it is followed by one of the other core");
+    assert_eq!(*tunnel.opened.borrow(), ["a", "b"]);
+    assert_eq!((connections.load(Ordering::SeqCst), others.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test]
 async fn a_start_is_never_sent_twice_and_a_refusal_is_explained() {
     let starts = Arc::new(AtomicUsize::new(0));
     let counted = starts.clone();
