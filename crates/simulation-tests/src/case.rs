@@ -100,12 +100,36 @@ pub enum Operation {
     UnfollowedRebalance,
     /// `upgrade`, ended from outside before it is over; `upgrade undo`.
     UndoneUpgrade,
+    /// Another client changes the templates of all pods and not the image; we watch.
+    OthersTemplate,
+    /// The same with the template of the cores alone.
+    OthersCoreTemplate,
 }
 
 impl Operation {
     /// Whether it is an upgrade, or the rollback of one.
     pub fn upgrades(self) -> bool {
-        matches!(self, Self::Upgrade | Self::OthersUpgrade | Self::UndoneUpgrade)
+        matches!(self, Self::Upgrade | Self::OthersUpgrade | Self::UndoneUpgrade) || self.renews()
+    }
+
+    /// Whether it is a rebalance.
+    pub fn rebalances(self) -> bool {
+        matches!(
+            self,
+            Self::Rebalance
+                | Self::DirectRebalance
+                | Self::OthersRebalance
+                | Self::OthersDirectRebalance
+                | Self::StoppedRebalance
+                | Self::RebalanceTwice
+                | Self::UnfollowedRebalance
+                | Self::WatchInstance
+        )
+    }
+
+    /// Whether pods are replaced by others of the same image.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::OthersTemplate | Self::OthersCoreTemplate)
     }
 }
 
@@ -255,6 +279,10 @@ pub enum Fault {
     },
     /// Another client changes the image of an upgrade.
     ImageChanged(Image),
+    /// Another client changes the templates of all pods, and not the image.
+    TemplateChanged,
+    /// The operator scales a previous set of replicants down once more than it emptied pods ([OP-23]).
+    ReplicantRemoved,
     /// Another client applies the manifest from before the upgrade again: image and delay.
     ManifestReapplied,
     /// Another client adds this number of nodes that serve clients, or removes them.
@@ -413,6 +441,9 @@ pub struct Case {
     /// How long the operator does nothing from the start on, in seconds; none is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_away: Option<f64>,
+    /// Whether another client emptied the last node by an evacuation, and left it so, before the operation ([OP-20]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evacuated: bool,
     /// What goes wrong.
     pub faults: Vec<Timed>,
 }

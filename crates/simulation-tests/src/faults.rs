@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::case::{Api, Fault, Image, Part};
 use crate::port::Trouble;
 use crate::run::{LIMIT, Stage, Window};
+use crate::truth::RENEWED;
 
 /// How long faults wait for the operation to begin, in virtual seconds.
 const BEGIN: f64 = 15.0;
@@ -215,6 +216,8 @@ impl Stage {
                 };
                 self.set_image(image).await;
             }
+            Fault::TemplateChanged => self.set_template(true).await,
+            Fault::ReplicantRemoved => self.remove_replicant().await,
             Fault::ManifestReapplied => {
                 self.set_image(self.case.api.previous_image()).await;
                 if let Some(spec) = self.case.scenario().ok().map(|it| it.spec) {
@@ -266,6 +269,35 @@ impl Stage {
             json!({ "spec": { "image": image } })
         };
         self.change_instance(change).await;
+    }
+
+    /// Another client changes the templates of all pods, or those of the cores, as `kubectl rollout restart` does.
+    pub(crate) async fn set_template(&self, all: bool) {
+        let changed = json!({ "metadata": { "annotations": { RENEWED: "true" } } });
+        let replicants = self.case.nodes.iter().any(|node| node.replicant);
+        let spec = match self.case.api {
+            Api::V1beta4 => json!({ "template": changed }),
+            _ if all && replicants => json!({ "coreTemplate": changed, "replicantTemplate": changed }),
+            _ => json!({ "coreTemplate": changed }),
+        };
+        self.change_instance(json!({ "spec": spec })).await;
+    }
+
+    /// The oldest set of replicants of several loses one more.
+    async fn remove_replicant(&self) {
+        let sets = "/apis/apps/v1/namespaces/mq/replicasets";
+        let list = self.ask(Method::GET, sets, None).await;
+        let mut here: Vec<&Value> = list["items"].as_array().into_iter().flatten().collect();
+        here.retain(|set| set["spec"]["replicas"].as_u64().is_some_and(|replicas| replicas > 0));
+        here.sort_by_key(|set| set["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+        if let [oldest, _, ..] = here.as_slice()
+            && let (Some(name), Some(replicas)) =
+                (oldest["metadata"]["name"].as_str(), oldest["spec"]["replicas"].as_u64())
+        {
+            let change = json!({ "spec": { "replicas": replicas - 1 } });
+            let body = Some(("application/merge-patch+json", change));
+            self.ask(Method::PATCH, &format!("{sets}/{name}"), body).await;
+        }
     }
 
     /// Another client changes the instance.

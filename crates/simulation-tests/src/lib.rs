@@ -15,6 +15,7 @@ mod operations;
 pub mod oracle;
 mod port;
 mod product;
+pub mod put_back;
 mod random;
 pub mod removals;
 pub mod run;

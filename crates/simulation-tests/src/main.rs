@@ -18,6 +18,7 @@ cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --fro
   --upgrades     upgrades, with every fault
   --from N       the first seed
   --print        with --seed: prints the case as a file that can be kept
+  --first        ends at the first seed that finds anything
   --keep         writes the first case of each kind of fault into crates/simulation-tests/known
   --quiet        with --seed or --case: only what is wrong
   --truth        with --seed or --case: what every node held, every 5 s
@@ -33,6 +34,7 @@ struct Options {
     narrow: bool,
     upgrades: bool,
     keep: bool,
+    first: bool,
     quiet: bool,
     print: bool,
     truth: bool,
@@ -51,6 +53,7 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--narrow" => options.narrow = true,
             "--upgrades" => options.upgrades = true,
+            "--first" => options.first = true,
             "--keep" => options.keep = true,
             "--print" => options.print = true,
             "--quiet" => options.quiet = true,
@@ -180,6 +183,10 @@ fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String
         let case = Case::of(seed, breadth);
         let found = findings(&case)?;
         failed += u64::from(!found.is_empty());
+        if let Some(finding) = found.first().filter(|_| options.first) {
+            say(&format!("seed {seed}: {}\n  {}", finding.rule, finding.what));
+            return Ok(false);
+        }
         for finding in &found {
             let kind = kinds.entry(finding.rule.clone()).or_insert_with(|| {
                 let fewer = shrink(&case, std::slice::from_ref(finding));

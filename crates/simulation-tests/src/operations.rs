@@ -123,9 +123,15 @@ impl Stage {
                 let watch = [&["upgrade", "watch"], form].concat();
                 self.process(&[&words[..], form].concat(), &watch).await;
             }
-            Operation::OthersUpgrade => {
+            Operation::OthersUpgrade | Operation::OthersTemplate | Operation::OthersCoreTemplate => {
+                if self.case.evacuated {
+                    self.leave_evacuated().await;
+                }
                 self.begun_by_other.set(Some(self.now()));
-                self.set_image(self.case.api.next_image()).await;
+                match self.case.operation {
+                    Operation::OthersUpgrade => self.set_image(self.case.api.next_image()).await,
+                    other => self.set_template(other == Operation::OthersTemplate).await,
+                }
                 self.pause(3.0).await;
                 let watch = [&["upgrade", "watch"], form].concat();
                 self.process(&watch, &watch).await;
@@ -133,12 +139,7 @@ impl Stage {
             Operation::Evacuation | Operation::StoppedEvacuation => self.evacuation(form).await,
             Operation::OthersEvacuation => {
                 self.begun_by_other.set(Some(self.now()));
-                let order = self.evacuation_order();
-                self.emqx().with(|broker| {
-                    if let Some(name) = broker.participants().last().cloned() {
-                        let _ = broker.start_evacuation(&name, order);
-                    }
-                });
+                self.start_evacuation();
                 self.statuses(STATUSES).await;
             }
             Operation::OthersPurge => {
@@ -309,6 +310,30 @@ impl Stage {
                 let _ = broker.start_rebalance(first, order);
             }
         });
+    }
+
+    /// Another client starts an evacuation of the last node.
+    fn start_evacuation(&self) {
+        let order = self.evacuation_order();
+        self.emqx().with(|broker| {
+            if let Some(name) = broker.participants().last().cloned() {
+                let _ = broker.start_evacuation(&name, order);
+            }
+        });
+    }
+
+    /// The same, until the node is empty; it is not stopped.
+    async fn leave_evacuated(&self) {
+        self.start_evacuation();
+        for _ in 0..120 {
+            let empty = |broker: &mut emqx_sim::broker::Broker| {
+                broker.evacuations().iter().all(|evacuation| evacuation.state.name() == "prohibiting")
+            };
+            if self.emqx().with(empty) {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     fn evacuation_order(&self) -> EvacuationOrder {

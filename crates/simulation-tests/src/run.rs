@@ -16,7 +16,7 @@ use kubectl_emqx::ports::host::{self, Host};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::case::{Case, Fault, Shape};
+use crate::case::{Case, Fault, Shape, Timed};
 use crate::port::{Port, Write};
 use crate::product::{Line, Lines};
 use crate::random::Random;
@@ -156,7 +156,11 @@ async fn staged(case: &Case) -> Result<Record, String> {
     };
     stage.intercept();
     {
-        let mut recorder = pin!(truth::record(stage.cluster.emqx().clone(), stage.truth.clone()));
+        let mut recorder = pin!(truth::record(
+            stage.cluster.emqx().clone(),
+            |pod| stage.is_renewed(pod),
+            stage.truth.clone()
+        ));
         let mut faults = pin!(stage.faults());
         let mut returns = pin!(stage.operator_returns());
         let mut returned = false;
@@ -199,6 +203,14 @@ impl Stage {
 
     pub(crate) fn emqx(&self) -> &Emqx {
         self.cluster.emqx()
+    }
+
+    /// Whether a pod is made from a changed template.
+    fn is_renewed(&self, pod: &str) -> bool {
+        let changes = |timed: &Timed| timed.fault == Fault::TemplateChanged;
+        let may = self.case.operation.renews() || self.case.faults.iter().any(changes);
+        let object = || self.cluster.faults().object("pods", pod);
+        may && object().is_some_and(|pod| pod["metadata"]["annotations"][truth::RENEWED] == "true")
     }
 
     /// Stands between the product and EMQX.

@@ -30,7 +30,9 @@ impl Case {
             wide_faults(&mut choose("faults"), operation)
         };
         let mut faults = faults;
-        if !narrow && choose("situation").once_in(3) {
+        // What happens after its end matters where nobody follows it.
+        let unfollowed = operation == Operation::UnfollowedRebalance;
+        if !narrow && (choose("situation").once_in(3) || unfollowed) {
             faults.extend(situation(&mut choose("which situation"), operation));
             faults.sort_by(|a: &Timed, b| a.at.total_cmp(&b.at));
         }
@@ -60,6 +62,8 @@ impl Case {
             late: late.filter(|_| !narrow),
             next_pass: next_pass.filter(|_| !narrow),
             operator_away,
+            evacuated: matches!(operation, Operation::OthersUpgrade | Operation::OthersTemplate)
+                && choose("evacuated").once_in(6),
             faults,
         }
     }
@@ -95,7 +99,7 @@ fn wide_operation(seed: u64) -> (Api, Operation) {
         Operation::OthersPurge,
         Operation::Status,
     ]);
-    let operation = match Random::of(seed, "another operation").below(20) {
+    let operation = match Random::of(seed, "another operation").below(14) {
         0 if api != Api::V3beta1 => Operation::UnfollowedRebalance,
         _ => operation,
     };
@@ -114,8 +118,10 @@ fn wide_operation(seed: u64) -> (Api, Operation) {
 fn upgrade_operation(seed: u64) -> (Api, Operation) {
     let api = *Random::of(seed, "api").pick(&[Api::V1beta4, Api::V2beta1, Api::V2, Api::V3beta1]);
     let operation = *Random::of(seed, "operation").pick(&[Operation::Upgrade, Operation::OthersUpgrade]);
-    let operation = match Random::of(seed, "another operation").below(5) {
-        0 => Operation::UndoneUpgrade,
+    let operation = match Random::of(seed, "another operation").below(12) {
+        0 | 1 => Operation::UndoneUpgrade,
+        2 | 3 => Operation::OthersTemplate,
+        4 => Operation::OthersCoreTemplate,
         _ => operation,
     };
     (api, operation)
@@ -140,18 +146,9 @@ fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
             Node { replicant, connections, offline }
         })
         .collect();
-    let uneven = matches!(
-        operation,
-        Operation::Rebalance
-            | Operation::DirectRebalance
-            | Operation::OthersRebalance
-            | Operation::OthersDirectRebalance
-            | Operation::StoppedRebalance
-            | Operation::RebalanceTwice
-            | Operation::UnfollowedRebalance
-            | Operation::WatchInstance
-    );
-    if uneven && let Some(last) = nodes.last_mut() {
+    if operation.rebalances()
+        && let Some(last) = nodes.last_mut()
+    {
         // The one that was just added.
         (last.connections, last.offline) = (random.below(base / 20 + 1), 0);
     }
@@ -207,7 +204,7 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
     let fault = |after: f64, fault: Fault| Timed { at: at + after, fault };
     let leave = Fault::ClientsLeave(random.between(4, 15) as u32);
     let shape = *random.pick(&[Shape::Null, Shape::Missing, Shape::NoList, Shape::BadEntry]);
-    let choice = random.below(10);
+    let choice = random.below(if operation.rebalances() { 12 } else { 10 });
     match operation {
         _ if operation.upgrades() => match choice {
             0 => vec![fault(random.below(60) as f64, Fault::RebalanceCreated)],
@@ -222,7 +219,13 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
         },
         // After its end, before it is listed.
         Operation::UnfollowedRebalance => {
-            vec![fault(80.0 + random.below(40) as f64, Fault::ClientsCrowd)]
+            let what = match choice {
+                0..=2 => Fault::ClientsCrowd,
+                3..=6 => leave,
+                7 => Fault::NodeDown { part: Part::Recipient, back: Some(20.0) },
+                _ => Fault::RebalanceCreated,
+            };
+            vec![fault(80.0 + random.below(60) as f64, what)]
         }
         Operation::Evacuation | Operation::StoppedEvacuation | Operation::OthersEvacuation => match choice {
             0 | 1 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],
@@ -241,7 +244,15 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
             // What was counted before an outage is not what is there after it.
             1 | 2 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],
             3 => vec![fault(0.0, Fault::EmqxFailsForAll(20.0)), fault(4.0, Fault::ObjectDeleted)],
-            4 => vec![fault(-5.0, Fault::Scaled(1)), fault(15.0, Fault::Killed(15.0))],
+            // A node joins, gets some of the clients that are evicted, and only then the follower comes.
+            4 | 10 | 11 => {
+                let killed = 20.0 + random.below(15) as f64;
+                let early = random.below(5) as f64;
+                vec![
+                    Timed { at: early, fault: Fault::Scaled(1) },
+                    Timed { at: early + killed, fault: Fault::Killed(10.0) },
+                ]
+            }
             5 => vec![fault(0.0, Fault::Scaled(*random.pick(&[-1, -2])))],
             6 => vec![fault(0.0, leave)],
             7 => vec![fault(0.0, Fault::CoordinatorHang)],
@@ -298,6 +309,7 @@ fn wide_fault(random: &mut Random, operation: Operation) -> Fault {
         37 => Fault::EmqxFailsForAll(seconds),
         33 => Fault::NotInCluster(part),
         34 => Fault::PodNotReady(part),
+        38 if operation.upgrades() => random.pick(&[Fault::TemplateChanged, Fault::ReplicantRemoved]).clone(),
         35 if operation.upgrades() => Fault::ImageChanged(*random.pick(&[Image::Previous, Image::Third])),
         _ => Fault::ForwardsCut,
     }

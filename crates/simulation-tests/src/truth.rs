@@ -7,10 +7,14 @@ use std::time::Duration;
 use emqx_sim::emqx::Emqx;
 use emqx_sim::scenario::Role;
 
+/// The annotation of pods that are made from a changed template.
+pub(crate) const RENEWED: &str = "example.com/renewed";
+
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(250);
 
 /// One node at one moment.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// EMQX's name.
@@ -27,6 +31,8 @@ pub struct Node {
     pub connections: u64,
     /// Sessions of clients that are away.
     pub offline: u64,
+    /// Whether its pod is made from a changed template.
+    pub renewed: bool,
 }
 
 /// One rebalance at one moment.
@@ -130,10 +136,16 @@ impl Truth {
     }
 }
 
-/// Looks at EMQX for ever.
-pub(crate) async fn record(emqx: Emqx, truth: Rc<RefCell<Truth>>) {
+/// Looks at EMQX for ever; `renewed` looks at a pod.
+pub(crate) async fn record(emqx: Emqx, renewed: impl Fn(&str) -> bool, truth: Rc<RefCell<Truth>>) {
     loop {
-        truth.borrow_mut().moments.push(moment(&emqx));
+        let mut now = moment(&emqx);
+        let pods: Vec<String> =
+            emqx.with(|broker| broker.nodes.iter().map(|node| node.pod.clone()).collect());
+        for (node, pod) in now.nodes.iter_mut().zip(pods) {
+            node.renewed = renewed(&pod);
+        }
+        truth.borrow_mut().moments.push(now);
         tokio::time::sleep(STEP).await;
     }
 }
@@ -154,6 +166,7 @@ fn moment(emqx: &Emqx) -> Moment {
                 serves: node.in_service && !node.gone && broker.available(index),
                 connections: node.connections,
                 offline: node.offline,
+                renewed: false,
             })
             .collect(),
         in_flight: broker.in_flight(),

@@ -18,6 +18,7 @@ fn node(name: &str, connections: u64) -> Node {
         serves: true,
         connections,
         offline: 0,
+        renewed: false,
     }
 }
 

@@ -42,7 +42,11 @@ pub fn judge(record: &Record) -> Vec<Finding> {
         | Operation::OthersRebalance
         | Operation::OthersDirectRebalance => rebalance::followed(record, &mut found),
         Operation::StoppedRebalance => rebalance::stopped(record, &mut found),
-        Operation::Upgrade | Operation::OthersUpgrade | Operation::UndoneUpgrade => {
+        Operation::Upgrade
+        | Operation::OthersUpgrade
+        | Operation::UndoneUpgrade
+        | Operation::OthersTemplate
+        | Operation::OthersCoreTemplate => {
             upgrade::followed(record, &mut found);
         }
         Operation::Evacuation => evacuation::followed(record, &mut found),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::times::{is_hidden, moved};
 use super::{Finding, find};
-use crate::case::NewPods;
+use crate::case::{Fault, NewPods};
 use crate::run::Record;
 use crate::truth::Moment;
 
@@ -114,7 +114,9 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
 /// there is room for new pods, an upgrade does nothing at all.
 fn waits(record: &Record, from: f64, to: f64) -> f64 {
     if record.case.operation.upgrades() {
-        return if record.case.new_pods == NewPods::Pending { 5.0 } else { 110.0 };
+        // But where EMQX evacuates a node meanwhile, the waits of that are work.
+        let evacuates = record.truth.within(from - 1.0, to).any(|moment| !moment.evacuations.is_empty());
+        return if record.case.new_pods == NewPods::Pending && !evacuates { 5.0 } else { 110.0 };
     }
     let evicts = |moment: &Moment| moment.runs.iter().all(|run| run.state.starts_with("evicting"));
     let runs = record.truth.within(from - 1.0, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
@@ -154,7 +156,10 @@ pub(super) fn percent_moves_with_the_work(record: &Record, found: &mut Vec<Findi
         let (Some(first), Some(last)) = (on(history.start), on(end)) else { continue };
         let moved = first.saturating_sub(last) as f64;
         let died = !super::rebalance::died(&record.truth, &history, end).is_empty();
-        if moved < 50.0 || died || is_hidden(record, history.start - 5.0, end) {
+        let crowd = record.faults.iter().any(|(at, fault)| {
+            matches!(fault, Fault::ClientsCrowd | Fault::ClientsLeave(_)) && *at > history.start && *at < end
+        });
+        if moved < 50.0 || died || crowd || is_hidden(record, history.start - 5.0, end) {
             continue;
         }
         let mut still: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();

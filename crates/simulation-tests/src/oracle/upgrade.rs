@@ -12,13 +12,19 @@ fn tag(image: &str) -> &str {
     image.rsplit(':').next().unwrap_or_default()
 }
 
-/// Whether only nodes of this version are left, as many as before, and all of them run and serve.
+/// Whether only nodes of this version are left, made from the last template, as many as before, and all of them run and
+/// serve.
 fn all_are(record: &Record, moment: &Moment, version: &str) -> bool {
     let members: Vec<_> = moment.nodes.iter().filter(|node| node.alive).collect();
+    let operation = record.case.operation;
+    let changed = |(at, fault): &(f64, Fault)| *fault == Fault::TemplateChanged && *at <= moment.at;
+    let all = operation == Operation::OthersTemplate || record.faults.iter().any(changed);
+    let renewed = |core: bool| all || (core && operation == Operation::OthersCoreTemplate);
     let front =
         if record.case.nodes.iter().any(|node| node.replicant) { |core: bool| !core } else { |core| core };
     members.len() >= record.case.nodes.len()
-        && members.iter().all(|node| node.version == version)
+        && (operation.renews() || members.iter().all(|node| node.version == version))
+        && members.iter().all(|node| node.renewed || !renewed(node.core))
         && members.iter().filter(|node| front(node.core)).all(|node| node.serves)
 }
 
@@ -108,6 +114,7 @@ fn struck(record: &Record, from: f64, to: f64) -> bool {
                 | Fault::PodKilled(_)
                 | Fault::PodNotReady(_)
                 | Fault::NotInCluster(_)
+                | Fault::ReplicantRemoved
                 | Fault::ClientsLeave(_)
         ) && *when + fault.outage().unwrap_or(0.0) >= from
             && *when <= to
@@ -157,6 +164,7 @@ fn suffered(record: &Record, found: &mut Vec<Finding>) {
                     | Fault::NotInCluster(_)
                     | Fault::ImageChanged(_)
                     | Fault::ManifestReapplied
+                    | Fault::TemplateChanged
                     | Fault::RebalanceCreated
             )
         });

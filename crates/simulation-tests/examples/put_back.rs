@@ -1,0 +1,161 @@
+//! Puts each fault of `put-back/` into a copy of the product, runs seeds until one finds it, and prints a table:
+//!
+//! ```sh
+//! cargo run --profile simulation -p simulation-tests --example put_back            # all of them
+//! cargo run --profile simulation -p simulation-tests --example put_back -- NAME…   # these; --limit N seeds at most (400)
+//! ```
+//!
+//! The copy is built once, with every fault behind a switch. A seed counts only where it finds nothing without the fault.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use simulation_tests::put_back::{self, PutBack};
+
+/// What of the workspace the simulation tests are built from.
+const COPIED: [&str; 6] = ["src", "crates", "benches", "plugin-manifest", "Cargo.toml", "Cargo.lock"];
+
+/// Seeds after which a fault counts as not found.
+const LIMIT: u64 = 400;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            say(&text);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn run() -> Result<bool, String> {
+    let (mut names, mut limit) = (Vec::new(), LIMIT);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--limit" => {
+                let value = words.next().unwrap_or_default();
+                limit = value.parse().map_err(|error| format!("--limit {value}: {error}"))?;
+            }
+            name => names.push(name.to_owned()),
+        }
+    }
+    let faults = put_back::all()?;
+    if let Some(unknown) = names.iter().find(|name| faults.iter().all(|fault| fault.name != **name)) {
+        return Err(format!("{unknown} is no file of put-back/"));
+    }
+    let program = build(&faults)?;
+    let mut missed = false;
+    say("| fault | found by |\n| --- | --- |");
+    for fault in faults.iter().filter(|fault| names.is_empty() || names.contains(&fault.name)) {
+        let began = Instant::now();
+        let found = find(&program, fault, limit)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let seeds = if fault.flags.is_empty() { "wide seed" } else { "upgrade seed" };
+        missed |= found.is_none();
+        let found = match found {
+            Some((seed, rule)) => format!("{seeds} {seed}, after {} seeds: {rule}", seed + 1),
+            None => format!("**none of {limit} {seeds}s**"),
+        };
+        say(&format!("| {} | {found} |", fault.kind));
+        let _ = writeln!(std::io::stderr(), "{}: {seconds:.0} s", fault.name);
+    }
+    Ok(!missed)
+}
+
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+/// Builds the copy; gives the program that runs seeds with it.
+fn build(faults: &[PutBack]) -> Result<PathBuf, String> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = workspace.join("target");
+    let copy = target.join("put-back");
+    std::fs::create_dir_all(&copy).map_err(failed("target/put-back"))?;
+    for name in COPIED {
+        let _ = std::fs::remove_dir_all(copy.join(name));
+        let copied = Command::new("cp").arg("-R").arg(workspace.join(name)).arg(&copy).status();
+        if !copied.map_err(failed("cp"))?.success() {
+            return Err(format!("{name} cannot be copied"));
+        }
+    }
+    let mut files = put_back::sources(&copy.join("src"))?;
+    let before = files.clone();
+    for fault in faults {
+        fault.apply(&mut files)?;
+    }
+    for (path, text) in files.iter().filter(|(path, text)| before.get(*path) != Some(text)) {
+        std::fs::write(path, text).map_err(failed("a changed file"))?;
+    }
+    let library = copy.join("src/lib.rs");
+    let text = files.get(&library).ok_or("src/lib.rs is missing")?;
+    let with_module = format!("{text}\n#[doc(hidden)]\npub mod put_back;\n");
+    std::fs::write(&library, with_module).map_err(failed("src/lib.rs"))?;
+    std::fs::write(copy.join("src/put_back.rs"), put_back::MODULE).map_err(failed("src/put_back.rs"))?;
+    // Built once for some hundred seeds: less optimization costs less time than it saves.
+    let quick = ["kubectl-emqx", "emqx-sim", "simulation-tests"]
+        .map(|package| ["--config".to_owned(), format!("profile.simulation.package.{package}.opt-level=1")]);
+    let words =
+        ["build", "--locked", "--quiet", "--profile", "simulation", "-p", "simulation-tests", "--bins"];
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&copy).args(words).args(quick.as_flattened()).env("CARGO_TARGET_DIR", &target);
+    if !cargo.status().map_err(failed("cargo"))?.success() {
+        return Err("the changed product cannot be built".to_owned());
+    }
+    // The next build of the real product has the same file.
+    let program = copy.join("simulation-tests");
+    std::fs::copy(target.join("simulation/simulation-tests"), &program).map_err(failed("the program"))?;
+    Ok(program)
+}
+
+/// The first seed that finds it, and the rule by which; `None` where none of so many does.
+fn find(program: &Path, fault: &PutBack, limit: u64) -> Result<Option<(u64, String)>, String> {
+    let mut from = 0;
+    while from < limit {
+        let Some((seed, rule)) = first(program, fault, Some(&fault.name), from, limit - from)? else {
+            return Ok(None);
+        };
+        if first(program, fault, None, seed, 1)?.is_none() {
+            return Ok(Some((seed, rule)));
+        }
+        from = seed + 1;
+    }
+    Ok(None)
+}
+
+/// The first of some seeds that finds anything.
+fn first(
+    program: &Path,
+    fault: &PutBack,
+    name: Option<&str>,
+    from: u64,
+    seeds: u64,
+) -> Result<Option<(u64, String)>, String> {
+    let mut command = Command::new(program);
+    command.args(["--first", "--from", &from.to_string(), "--seeds", &seeds.to_string()]).args(&fault.flags);
+    command.env_remove("PUT_BACK").envs(name.map(|name| ("PUT_BACK", OsStr::new(name))));
+    let output = command.output().map_err(|error| format!("{}: {error}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(None);
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("seed ")?.split_once(": "));
+    let (seed, rule) = line.ok_or_else(|| {
+        format!(
+            "{} ended with {}: {text}{}",
+            fault.name,
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })?;
+    Ok(Some((seed.parse().map_err(|error| format!("{seed}: {error}"))?, rule.to_owned())))
+}
