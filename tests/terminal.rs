@@ -28,7 +28,7 @@ fn opened_filtered_planned_applied_watched_and_left() {
     view.sees("PLAN");
     view.sees("every node within");
     view.types("m10\r");
-    view.types("j100\rjj10\rj10\r");
+    view.types("j100\rj1.1\rj10\rj10\r");
     view.sees("78 rounds");
     view.types("a");
     view.sees("Type emqx and press Enter");

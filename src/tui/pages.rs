@@ -1,4 +1,4 @@
-//! ViewContext the pages beside the table, and the keys of texts and of the image of an upgrade.
+//! Opening the pages beside the table, and the keys of texts and of the image of an upgrade.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
