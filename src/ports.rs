@@ -121,6 +121,8 @@ pub struct RefreshScope {
     pub events: bool,
     /// What we store about instances.
     pub states: bool,
+    /// The operator's Lease, where it may be read.
+    pub lease: bool,
 }
 
 impl RefreshScope {
@@ -133,9 +135,10 @@ impl RefreshScope {
         endpoints: true,
         events: true,
         states: true,
+        lease: true,
     };
     /// What a rebalance is judged by.
-    pub const REBALANCE: Self = Self { sets: false, events: false, states: false, ..Self::ALL };
+    pub const REBALANCE: Self = Self { sets: false, events: false, states: false, lease: false, ..Self::ALL };
 }
 
 /// Whether the server only pretends.

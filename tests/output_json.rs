@@ -65,7 +65,12 @@ fn status() -> Status {
     Status {
         instance: instance(),
         api: None,
-        operator: OperatorStatus { line: OperatorLine::Two2, silent_seconds: None },
+        operator: OperatorStatus {
+            line: OperatorLine::Two2,
+            silent_seconds: None,
+            process: None,
+            lease_seconds: None,
+        },
         edition: None,
         versions: vec!["5.8.6".into()],
         nodes: vec![row()],
@@ -110,7 +115,7 @@ fn instance_json() -> Value {
 fn status_json() -> Value {
     let ok = json!({"state": "ok", "ageSeconds": 1});
     json!({"apiVersion": "cli.emqx.io/v1alpha1", "kind": "Status", "instance": instance_json(), "api": "none",
-           "operator": {"line": "2.2", "silentSeconds": null}, "edition": null, "versions": ["5.8.6"],
+           "operator": {"line": "2.2", "silentSeconds": null, "process": null, "leaseSeconds": null}, "edition": null, "versions": ["5.8.6"],
            "nodes": [node_json()], "totals": {"connections": null, "sessions": 7, "nodes": 1, "serving": 0},
            "operation": "none", "phase": null, "percent": null, "etaSeconds": null, "verdict": "coordinatorLost",
            "message": "so it is", "health": {"condition": "Ready", "since": null}, "operations": [],

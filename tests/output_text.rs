@@ -11,6 +11,7 @@ use kubectl_emqx::output::{Printer, Terminal};
 use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
 use kubectl_emqx::plan::finding::{Finding, Severity};
 use kubectl_emqx::plan::membership::Membership;
+use kubectl_emqx::plan::operator::OperatorProcess;
 use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use kubectl_emqx::plan::results::{
     Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, Sources, Status, Stopped, Version,
@@ -62,7 +63,12 @@ fn status() -> Status {
     Status {
         instance: instance(),
         api: Some(ApiVersion::V2beta1),
-        operator: OperatorStatus { line: OperatorLine::Two2, silent_seconds: Some(33) },
+        operator: OperatorStatus {
+            line: OperatorLine::Two2,
+            silent_seconds: Some(33),
+            process: None,
+            lease_seconds: None,
+        },
         edition: Some("Enterprise".into()),
         versions: vec!["5.8.6".into()],
         nodes: vec![row(0, Some(3333)), row(1, Some(3333)), row(2, Some(3334)), row(3, Some(0))],
@@ -154,6 +160,32 @@ fn status_of_an_idle_cluster() {
         core-…f5c8-2   core   yes     yes             3,334      3,334     33%
         core-…f5c8-3   core   yes     yes                 0          0      0%
     ");
+}
+
+#[test]
+fn an_idle_operator_whose_process_is_gone_is_named_and_one_that_runs_only_while_something_runs() {
+    let head = |status: &Status| {
+        plainly(|printer| printer.status(status, Output::Text))
+            .lines()
+            .next()
+            .map(str::to_owned)
+            .expect("a line")
+    };
+    let with = |mut status: Status, process, lease| {
+        status.operator = OperatorStatus {
+            silent_seconds: Some(600),
+            process: Some(process),
+            lease_seconds: Some(lease),
+            ..status.operator
+        };
+        head(&status)
+    };
+    let gone = "operator 2.2 (process gone: Lease last renewed 9m ago, last status update 10m ago),";
+    let text = with(status(), OperatorProcess::Gone, 540);
+    assert!(text.contains(gone), "{text}");
+    assert!(with(status(), OperatorProcess::Running, 1).contains("operator 2.2, 4 nodes"));
+    let text = with(running(), OperatorProcess::Running, 1);
+    assert!(text.contains("operator 2.2 (process running, last status update 10m ago)"), "{text}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use emqx_rebalance::rules::Threshold;
+use emqx_sim::coordinator::RebalanceOrder;
 use emqx_sim::{Options, Running, Scenario, serve};
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
@@ -11,6 +13,8 @@ use kubectl_emqx::model::{
     ApiPort, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source, StopMark,
     Strategy, TOUCHED_ANNOTATION, Target, Update, World,
 };
+use kubectl_emqx::plan::operator::OperatorProcess;
+use kubectl_emqx::plan::status::status;
 use kubectl_emqx::ports::{
     Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, RefreshScope, Right, Scope,
 };
@@ -87,6 +91,70 @@ async fn the_documented_cluster_is_read_from_both_sides() {
         assert!(world.load.is_some(), "{scenario}");
         running.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn an_idle_operator_and_a_dead_one_differ_where_the_lease_may_be_read() {
+    // Time stands until it is moved.
+    let (running, cluster) = demo("documented-v2beta1", 0.0).await;
+    let connect = Connect {
+        kubeconfig: Some(running.kubeconfig().to_owned()),
+        context: Some("no-leases".to_owned()),
+        ..Connect::default()
+    };
+    let poorer = Cluster::connect(&connect).await.expect("it connects");
+    let shown = async |cluster: &Cluster| {
+        let facts = cluster.read(&scope(cluster, "emqx")).await.expect("it is read");
+        let notices = facts.iter().filter(|fact| !matches!(fact.news, Update::Link(_, _, Link::Up)));
+        assert!(!notices.clone().any(|fact| matches!(fact.news, Update::Link(..))), "nothing is missed");
+        let world = World::of(facts);
+        let id = world.ids().remove(0);
+        let operator = status(&world, &id, cluster.clock().now()).operator;
+        assert!(operator.silent_seconds.is_some_and(|silent| silent > 600), "{operator:?}");
+        operator.process
+    };
+    assert_eq!(shown(&cluster).await, Some(OperatorProcess::Running));
+    assert_eq!(shown(&poorer).await, None, "as without a Lease");
+    running.faults().set_operator_alive(false);
+    assert_eq!(shown(&cluster).await, Some(OperatorProcess::Running), "its Lease has not run out");
+    running.clock().advance(Duration::from_mins(10)).await;
+    assert_eq!(shown(&cluster).await, Some(OperatorProcess::Gone));
+    assert_eq!(shown(&poorer).await, None);
+    running.faults().set_operator_alive(true);
+    assert_eq!(shown(&cluster).await, Some(OperatorProcess::Running));
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_start_of_a_rebalance_that_is_joined_is_asked_of_a_donor() {
+    let (running, cluster) = demo("documented-v2beta1", 0.0).await;
+    let order = RebalanceOrder {
+        conn_rate: 10,
+        wait_health_check: Duration::from_secs(10),
+        wait_takeover: Duration::from_mins(10),
+        conn: Threshold { abs: 100.0, rel: 1.1 },
+        ..RebalanceOrder::default()
+    };
+    let coordinator = running.emqx().with(|broker| {
+        let first = broker.members().next().map(|(_, node)| node.name.clone()).expect("a node");
+        broker.start_rebalance(&first, order).expect("it starts");
+        first
+    });
+    running.clock().advance(Duration::from_secs(49)).await;
+    let mut world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
+    let broker = broker(&cluster, target(&world, "emqx"));
+    for fact in broker.read().await.expect("never fails") {
+        world.apply(fact);
+    }
+    let starts: Vec<_> =
+        world.begun.values().map(|start| (start.coordinator.as_str(), start.connections)).collect();
+    assert_eq!(starts, [(coordinator.as_str(), 3333)]);
+    let id = world.ids().remove(0);
+    let status = status(&world, &id, cluster.clock().now());
+    assert!(status.percent.is_some_and(|percent| (40..60).contains(&percent)), "{:?}", status.percent);
+    assert!(status.eta_seconds.is_some(), "{}", status.message);
+    assert!(status.message.contains("goal at most"), "{}", status.message);
+    running.shutdown().await;
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ async fn upgrades_of_2_2() {
     part("upgrades, generated", asked::generated(&plane, &emqx, &enterprise)).await;
     part("upgrades, kept by a tool", asked::kept_by_a_tool(&plane, &emqx)).await;
     part("upgrades without the right", asked::without_the_right(&plane, &emqx)).await;
+    part("the operator's process", asked::the_operators_process(&plane, &emqx)).await;
     let by_the_operator = part("by the operator", upgrades::by_the_operator(&plane, &emqx));
     futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
 }

@@ -322,8 +322,13 @@ pub fn what_runs(hands: &CommandContext, gathered: &ClusterView) -> Option<Strin
 pub fn runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
     let instance = gathered.instance().ok()?;
     let picture = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
-    let (backend, _) =
-        endpoint::backend(endpoint::BackendRequest::Auto, &gathered.world.served, instance).ok()?;
+    let (backend, _) = endpoint::backend(
+        endpoint::BackendRequest::Auto,
+        &gathered.world.served,
+        instance,
+        picture.operator_process,
+    )
+    .ok()?;
     running(&Check {
         world: &gathered.world,
         instance,

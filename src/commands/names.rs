@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use super::CommandContext;
 use super::cluster_view;
+use super::deletion::instance_of;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
-use crate::model::World;
+use crate::model::{InstanceId, World};
+use crate::plan::assessment::{Assessment, RebalanceStatus, assess};
+use crate::plan::membership::Membership;
+use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::ports::{RefreshScope, Scope};
 
 /// How the name of what runs without an object begins.
@@ -26,13 +30,10 @@ pub async fn find(
                 tell(Candidate::new(name, ""));
             }
         }
-        Names::Instances => instances(&look(hands, RefreshScope::default()).await?, word, tell),
+        Names::Instances => instances(hands, &look(hands, RefreshScope::default()).await?, word, tell),
         Names::Operations => operations(hands, word, tell).await?,
         Names::Nodes => {
-            let world = look(hands, RefreshScope { pods: true, ..RefreshScope::default() }).await?;
-            for id in world.ids() {
-                world.pods_of(&id).for_each(|pod| tell(Candidate::new(pod.name.as_str(), "EMQX node")));
-            }
+            nodes(hands, &look(hands, RefreshScope { pods: true, ..RefreshScope::default() }).await?, tell);
         }
         Names::Images => {
             let world =
@@ -54,16 +55,44 @@ async fn look(hands: &CommandContext, want: RefreshScope) -> Result<World, Probl
     cluster_view::world(hands, &scope).await
 }
 
-/// By their names, or by kind and name where a kind was begun.
-fn instances(world: &World, word: &str, tell: &dyn Fn(Candidate)) {
+/// One instance as one command sees it, judged as every other output judges it.
+fn judged(hands: &CommandContext, world: &World, id: &InstanceId) -> Assessment {
+    let now = hands.clock.now();
+    let mut operations = OperationTracker::of(id);
+    operations.observe(world, now);
+    assess(world, id, &operations, now)
+}
+
+/// By their names, or by kind and name where a kind was begun; with what is wrong with them.
+fn instances(hands: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Candidate)) {
     for id in world.ids() {
+        let kind = id.kind.as_str();
+        let about = match judged(hands, world, &id).health.problem {
+            Some(problem) => format!("{kind}, {problem}"),
+            None => kind.to_owned(),
+        };
         let name = if word.contains('/') { format!("{}/{}", id.kind.singular(), id.name) } else { id.name };
-        tell(Candidate::new(name, id.kind.as_str()));
+        tell(Candidate::new(name, about));
     }
 }
 
-/// Rebalances. Who runs one without an object only EMQX knows, and nobody asks EMQX while somebody types: where such a
-/// name was begun, every node is offered; where there is no other, the instances, for which it may run.
+/// The rows of each instance: a pod that is not in the EMQX cluster, or does not run, is described as such.
+fn nodes(hands: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
+    for id in world.ids() {
+        for row in judged(hands, world, &id).picture.nodes {
+            let about = match (row.membership, row.pod_reason.as_deref()) {
+                (None | Some(Membership::Member), _) => "EMQX node".to_owned(),
+                (Some(membership), None) => format!("EMQX node, {}", membership.words()),
+                (Some(membership), Some(reason)) => format!("EMQX node, {}: {reason}", membership.words()),
+            };
+            tell(Candidate::new(row.label(), about));
+        }
+    }
+}
+
+/// Rebalances, those first that may run. Who runs one without an object only EMQX knows, and EMQX is not queried while
+/// somebody types: where such a name was begun, every node is offered; where there is no other, the instances, for which
+/// it may run.
 async fn operations(hands: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
     let served = hands.kubernetes.served().await?.version_of("rebalances").is_some();
     let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
@@ -73,16 +102,23 @@ async fn operations(hands: &CommandContext, word: &str, tell: &dyn Fn(Candidate)
         ..Scope::default()
     };
     let world = cluster_view::world(hands, &scope).await?;
-    for seen in world.rebalances.values() {
-        let phase = seen.value.phase.text().unwrap_or("Pending");
-        tell(Candidate::new(&seen.value.name, format!("{}, {phase}", seen.value.instance_name)));
+    // An object may be listed where its instance may not.
+    let of = world.rebalances.values().map(|seen| instance_of(&seen.value));
+    let ids: BTreeSet<InstanceId> = of.collect();
+    let mut found: Vec<RebalanceStatus> =
+        ids.iter().flat_map(|id| judged(hands, &world, id).rebalances).collect();
+    found.sort_by_key(|it| !it.open);
+    for it in found {
+        let instance = it.object.as_ref().map(|object| object.instance_name.as_str()).unwrap_or_default();
+        tell(Candidate::new(&it.name, format!("{instance}, {}", it.verdict.words())));
     }
     if !served {
-        instances(&world, word, tell);
+        instances(hands, &world, word, tell);
     }
-    for instance in world.instances.values().map(|seen| &seen.value).filter(|_| begun) {
-        for node in &instance.nodes {
-            tell(Candidate::new(format!("{COORDINATOR}{}", node.name), &instance.id.name));
+    for id in world.ids().iter().filter(|_| begun) {
+        let nodes = judged(hands, &world, id).picture.nodes;
+        for node in nodes.into_iter().filter_map(|row| row.node) {
+            tell(Candidate::new(format!("{COORDINATOR}{node}"), &id.name));
         }
     }
     Ok(())

@@ -15,8 +15,8 @@ use crate::plan::snapshot::picture;
 use crate::ports::{RefreshScope, Right};
 use emqx_rebalance::eviction::Landing;
 
-/// What a plan needs: events tell how silent the operator is, where its counts are used.
-pub const WANT: RefreshScope = RefreshScope { events: true, ..RefreshScope::REBALANCE };
+/// What a plan needs: events show the operator's last activity where its counts are used, its Lease whether it is alive.
+pub const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
 
 /// Plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan) -> Option<RebalancePlan> {
@@ -86,10 +86,12 @@ pub async fn live(
 ) -> Result<Live, Problem> {
     let Planning { strategy, back, choice, nodes, name, skip } = planning;
     let instance = gathered.instance()?;
+    let process = picture(&gathered.world, &gathered.id, hands.clock.now()).operator_process;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
-        endpoint::backend(asked(choice), &gathered.world.served, instance)?
+        endpoint::backend(asked(choice), &gathered.world.served, instance, process)?
     } else {
-        let (backend, _) = endpoint::backend(BackendRequest::Emqx, &gathered.world.served, instance)?;
+        let (backend, _) =
+            endpoint::backend(BackendRequest::Emqx, &gathered.world.served, instance, process)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
     let nodes = participants(hands, gathered, nodes)?;

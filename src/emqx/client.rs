@@ -1,7 +1,7 @@
 //! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ use crate::ports::{
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
-    way: Way,
+    pub(super) way: Way,
     credentials: Rc<dyn Credentials>,
-    clock: Rc<dyn Clock>,
-    tap: Option<Rc<dyn RecordingSink>>,
-    target: Target,
-    patience: Duration,
+    pub(super) clock: Rc<dyn Clock>,
+    pub(super) tap: Option<Rc<dyn RecordingSink>>,
+    pub(super) target: Target,
+    pub(super) patience: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<Connection>>,
     /// Which of the pods or addresses is the one to go through.
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     v4: Cell<Option<bool>>,
     /// Since when cluster-wide calls have had no response, although the queried node responds.
     hangs: Cell<Option<Timestamp>>,
+    /// Coordinators of rebalances whose donors were asked for their start.
+    pub(super) begun: RefCell<BTreeSet<NodeName>>,
 }
 
 /// How a request failed.
@@ -80,6 +82,7 @@ impl Shared {
             erred: Cell::new(false),
             v4: Cell::new(v4),
             hangs: Cell::new(None),
+            begun: RefCell::default(),
         }
     }
 
@@ -108,7 +111,7 @@ impl Shared {
         Way::name(&self.target, &self.current_door())
     }
 
-    async fn key(&self) -> Result<ApiKey, Problem> {
+    pub(super) async fn key(&self) -> Result<ApiKey, Problem> {
         let known = self.key.borrow().clone();
         if let Some(key) = known {
             return Ok(key);
@@ -171,7 +174,7 @@ impl Shared {
     }
 
     /// The path under the API's root; finds out which root that is where it is not known.
-    async fn rooted(&self, path: &str) -> Result<String, Failed> {
+    pub(super) async fn rooted(&self, path: &str) -> Result<String, Failed> {
         Ok(format!("/api/{}/{path}", if self.is_v4().await? { "v4" } else { "v5" }))
     }
 
@@ -392,7 +395,7 @@ impl Shared {
 
     /// The address of this node: one that was given, or the node's host with the given port. The node's name in `/status`, which
     /// needs no key, decides.
-    async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
+    pub(super) async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
             let door = Transport::Address(address.clone());
             let patience = self.patience.min(AT_A_NODE);
@@ -467,6 +470,18 @@ impl Shared {
         }
     }
 
+    /// One round, and what donors report of the start of what runs.
+    async fn round_with_starts(&self) -> Vec<Fact> {
+        match self.round_or_reason().await {
+            Ok(mut round) => {
+                let starts = self.starts(&round).await;
+                round.extend(starts);
+                round
+            }
+            Err(lost) => vec![lost],
+        }
+    }
+
     /// The next question goes over a fresh connection, and to another core where there is one: an answer that no longer
     /// lists a rebalance, or lists it in an earlier stage, is checked there.
     async fn ask_another(&self) {
@@ -479,7 +494,9 @@ impl Shared {
         let mut listed: Vec<(NodeName, Option<u8>)> = Vec::new();
         loop {
             let pause = match self.round_or_reason().await {
-                Ok(round) => {
+                Ok(mut round) => {
+                    let starts = self.starts(&round).await;
+                    round.extend(starts);
                     if let Some(now) = rebalances(&round) {
                         let doubtful = |(node, stage): &(NodeName, Option<u8>)| {
                             let same = now.iter().find(|(other, _)| other == node);
@@ -535,7 +552,7 @@ fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
 const TRIES: usize = 3;
 
 /// Limit of the request for the node name of one address.
-const AT_A_NODE: Duration = Duration::from_secs(3);
+pub(super) const AT_A_NODE: Duration = Duration::from_secs(3);
 
 /// After 1/3 of the time limit a pod counts as silent, and another pod is queried concurrently.
 const SILENT: u32 = 3;
@@ -562,13 +579,13 @@ impl Client {
 
 impl Broker for Client {
     fn read(&self) -> BoxedFuture<'_, Vec<Fact>> {
-        Box::pin(async move { Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost])) })
+        Box::pin(async move { Ok(self.shared.round_with_starts().await) })
     }
 
     fn read_again(&self) -> BoxedFuture<'_, Vec<Fact>> {
         Box::pin(async move {
             self.shared.ask_another().await;
-            Ok(self.shared.round_or_reason().await.unwrap_or_else(|lost| vec![lost]))
+            Ok(self.shared.round_with_starts().await)
         })
     }
 

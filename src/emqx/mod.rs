@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::model::{EmqxUrl, Target};
 use crate::ports::{Broker, Brokers, Clock, Credentials, RecordingSink, Tunnel};
 
+mod begun;
 mod client;
 mod explain;
 mod http;

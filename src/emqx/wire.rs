@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::explain;
 use crate::model::{
-    Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
+    DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
 };
 
 /// Where the list of nodes is.
@@ -15,13 +15,22 @@ pub const NODES: &str = "nodes";
 /// Where it is told what is being moved.
 pub const STATUS: &str = "load_rebalance/global_status";
 
+/// Where a node reports of itself alone.
+pub const OWN_STATUS: &str = "load_rebalance/status";
+
 /// Reads the body of an answer; the error names the shape that is wrong.
 type Reader = fn(&Value) -> Result<Update, String>;
 
 /// The facts of a whole answer, by the end of its path: nodes, or what is being moved. A failure becomes a fact,
 /// too.
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if path.ends_with(OWN_STATUS) {
+        // The answer does not name its node: whoever asked did. It is a help and not a source: without it nothing is missed.
+        let node = query.strip_prefix("node=").filter(|_| status == 200);
+        let start = node.and_then(|node| donor_start(node.into(), payload(body)));
+        return start.map(|start| Fact { at, news: Update::Began(start) }).into_iter().collect();
+    }
     let (resource, news): (&'static str, Reader) = if path.ends_with(STATUS) {
         ("load_rebalance", |body| load(body).map(Update::Load))
     } else if path.ends_with("/nodes") || path == NODES {
@@ -211,6 +220,17 @@ fn rebalance(value: &Value) -> Option<RunningRebalance> {
     })
 }
 
+/// What a donor held when its rebalance began ([EMQX-55]).
+fn donor_start(donor: NodeName, value: &Value) -> Option<DonorStart> {
+    let stats = value.get("stats").filter(|_| text(value, "process").as_deref() == Some("rebalance"))?;
+    Some(DonorStart {
+        donor,
+        coordinator: text(value, "coordinator_node")?.into(),
+        connections: number(stats, "initial_connected")?,
+        sessions: number(stats, "initial_sessions"),
+    })
+}
+
 fn session_phase(state: &str) -> bool {
     state == "evicting_sessions"
 }
@@ -335,6 +355,27 @@ mod tests {
             panic!("{facts:?}");
         };
         assert_eq!(why, "EMQX does not answer: connection refused");
+    }
+
+    #[test]
+    fn a_donor_reports_what_it_held_when_its_rebalance_began() {
+        let body = json!({"status": "enabled", "process": "rebalance", "coordinator_node": "emqx@a", "state": "evicting_conns",
+            "stats": {"initial_connected": 3333, "initial_sessions": 3400, "current_connected": 3000, "current_sessions": 3067}});
+        let of = |path: &str, body: &Value| facts(Timestamp::UNIX_EPOCH, path, 200, body);
+        let path = "/api/v5/load_rebalance/status?node=emqx@b";
+        let start = DonorStart {
+            donor: "emqx@b".into(),
+            coordinator: "emqx@a".into(),
+            connections: 3333,
+            sessions: Some(3400),
+        };
+        assert_eq!(of(path, &body), [Fact { at: Timestamp::UNIX_EPOCH, news: Update::Began(start) }]);
+        // A recipient, an evacuated node, and an answer of an unknown node report no start of a rebalance.
+        assert_eq!(of(path, &json!({"status": "disabled"})), []);
+        let mut evacuation = body.clone();
+        evacuation["process"] = json!("evacuation");
+        assert_eq!(of(path, &evacuation), []);
+        assert_eq!(of("/api/v5/load_rebalance/status", &body), []);
     }
 
     #[test]

@@ -114,10 +114,12 @@ fn facts(
                 Link::Up
             }
             // Of several versions that were tried, one answered.
-            Err(_) if heard.contains(&resource.name) => continue,
+            Err(_) if heard.contains(&resource.name) || resource.is_optional() => continue,
             Err(trouble) => link(resource, &trouble),
         };
-        facts.push(Fact { at, news: Update::Link(resource.source, resource.name, link) });
+        if !resource.is_optional() {
+            facts.push(Fact { at, news: Update::Link(resource.source, resource.name, link) });
+        }
     }
     facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, news: Update::Only(kind, uids) }));
     facts

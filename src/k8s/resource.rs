@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::api::{Api, encode};
 use super::explain::ApiError;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
+use crate::model::lease::{OPERATOR_LEASE, OPERATOR_NAMESPACE};
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{InstanceId, InstanceKind, ObjectKind, Served, Source};
 use crate::ports::Scope;
@@ -73,6 +74,7 @@ impl Resource {
             ObjectKind::Rebalance => (Source::Kubernetes, "Rebalance"),
             ObjectKind::Instance => (Source::Kubernetes, "EMQX"),
             ObjectKind::State => (Source::Kubernetes, "ConfigMap"),
+            ObjectKind::Lease => (Source::Kubernetes, "Lease"),
         };
         Self {
             kind,
@@ -85,6 +87,12 @@ impl Resource {
             labels: None,
             fields: None,
         }
+    }
+
+    /// Whether it is read where that is permitted and not missed where it is not: it says nothing about the health of its
+    /// source. It is listed repeatedly and not watched, because each renewal would be an event.
+    pub(super) fn is_optional(&self) -> bool {
+        self.kind == ObjectKind::Lease
     }
 
     /// The path of the collection.
@@ -143,7 +151,9 @@ impl Resource {
     /// `managedFields`, which are often half of it.
     pub(super) fn cleaned(&self, mut object: Value) -> Value {
         if let Some(fields) = object.as_object_mut() {
-            if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+            // Those of a Lease hold the time of its renewal by the API server's clock.
+            let metadata = fields.get_mut("metadata").and_then(Value::as_object_mut);
+            if let Some(metadata) = metadata.filter(|_| self.kind != ObjectKind::Lease) {
                 metadata.remove("managedFields");
             }
             if !fields.get("kind").is_some_and(Value::is_string) {
@@ -204,10 +214,17 @@ impl<'a> Pages<'a> {
     async fn got(&self, trouble: ApiError) -> Result<List, ApiError> {
         let resource = self.resource;
         let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));
-        let Some(name) = name.filter(|name| resource.namespace.is_some() && !name.contains(',')) else {
+        let mut path = resource.path();
+        let mut placed = resource.namespace.is_some();
+        if resource.is_optional() && !placed {
+            // All namespaces may not be searched: the operator is where the manual puts it.
+            let own = Resource { namespace: Some(OPERATOR_NAMESPACE.to_owned()), ..resource.clone() };
+            (path, placed) = (own.path(), true);
+        }
+        let Some(name) = name.filter(|name| placed && !name.contains(',')) else {
             return Err(trouble);
         };
-        match self.api.get_as::<Box<RawValue>>(&format!("{}/{}", resource.path(), encode(name))).await {
+        match self.api.get_as::<Box<RawValue>>(&format!("{path}/{}", encode(name))).await {
             Ok(object) => Ok(List { metadata: ListMetadata::default(), items: Some(vec![object]) }),
             Err(other) if other.is_absent() => Ok(List { metadata: ListMetadata::default(), items: None }),
             Err(_) => Err(trouble),
@@ -317,6 +334,13 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
     for resource in &mut found {
         resource.namespace.clone_from(&scope.namespace);
     }
+    if scope.want.lease && !served_kinds.is_empty() {
+        // The operator has a namespace of its own.
+        found.push(Resource {
+            fields: Some(format!("metadata.name={OPERATOR_LEASE}")),
+            ..Resource::new(ObjectKind::Lease, "leases", "coordination.k8s.io", "v1")
+        });
+    }
     found
 }
 
@@ -359,6 +383,7 @@ mod tests {
                 "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DEMQX%2CinvolvedObject.name%3Demqx"
                     .to_owned(),
                 "/api/v1/namespaces/mq/events?&fieldSelector=involvedObject.kind%3DRebalance".to_owned(),
+                "/apis/coordination.k8s.io/v1/leases?&fieldSelector=metadata.name%3D19fd6fcc.emqx.io".to_owned(),
             ]
         );
     }

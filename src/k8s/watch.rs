@@ -49,6 +49,9 @@ const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
 /// Pause before a forbidden or absent resource is listed again: permissions seldom change.
 const LATER: Duration = Duration::from_secs(15);
 
+/// Pause between two looks at the operator's Lease, which is renewed every 2 s and runs out after 15 s to 30 s.
+const LEASE: Duration = Duration::from_secs(10);
+
 /// More than any object can be (etcd's limit is 1.5 MB).
 const LONGEST_LINE: usize = 16 << 20;
 
@@ -152,7 +155,11 @@ impl Follow {
             match self.list(index, &resource).await {
                 Ok(version) => {
                     failures = 0;
-                    self.watch(index, &resource, version).await;
+                    if resource.is_optional() {
+                        tokio::time::sleep(self.pause(LEASE)).await;
+                    } else {
+                        self.watch(index, &resource, version).await;
+                    }
                 }
                 Err(trouble) => {
                     failures += 1;
@@ -168,6 +175,9 @@ impl Follow {
         feed.heard.set(false);
         let settled = trouble.is_forbidden() || trouble.is_absent();
         feed.settled.set(settled);
+        if resource.is_optional() {
+            return tokio::time::sleep(if settled { jitter(LATER) } else { back_off(failures) }).await;
+        }
         // Without discovery every version of the group is tried, and another version of this resource may be healthy.
         let other = self.feeds.iter().any(|it| it.heard.get() && it.resource.borrow().name == resource.name);
         if !other {
@@ -221,8 +231,10 @@ impl Follow {
             self.teller.cluster.tap("DELETED", &serde_json::from_str(&stub).unwrap_or_default());
         }
         *feed.known.borrow_mut() = Some(known);
-        feed.heard.set(true);
-        self.teller.link(resource, Link::Up).await;
+        if !resource.is_optional() {
+            feed.heard.set(true);
+            self.teller.link(resource, Link::Up).await;
+        }
         if let Some(uids) = self.all_known(resource) {
             self.teller.tell(Update::Only(resource.kind, uids)).await;
         }
@@ -367,6 +379,11 @@ impl Follow {
         None
     }
 
+    /// A pause of the server's clock: a cluster whose clock runs faster is asked more often, up to a limit.
+    fn pause(&self, of: Duration) -> Duration {
+        of.div_f64(self.teller.cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT)
+    }
+
     /// Verifies the connection and refreshes the clock. A successful heartbeat proves that cached objects are current: the
     /// watch would have delivered any change.
     async fn heartbeat(&self) {
@@ -374,8 +391,7 @@ impl Follow {
         let mut up = true;
         let mut first = FIRST_BEATS.into_iter().map(Duration::from_millis);
         loop {
-            let pause = HEARTBEAT.div_f64(cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT);
-            tokio::time::sleep(first.next().unwrap_or(pause)).await;
+            tokio::time::sleep(first.next().unwrap_or(self.pause(HEARTBEAT))).await;
             let why = match tokio::time::timeout(HEARTBEAT, cluster.api.get("/version")).await {
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
                 // Any answer, even a refusal, proves that it is there.

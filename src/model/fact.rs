@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cluster::{Instance, Node};
-use super::load::Load;
+use super::lease::OperatorLease;
+use super::load::{DonorStart, Load};
 use super::name::OperatorLine;
 use super::operation_state::OperationState;
 use super::pod::{Event, Pod, Set, Slice};
@@ -87,6 +88,8 @@ pub enum ObjectKind {
     Event,
     /// The ConfigMap with what we store about an instance.
     State,
+    /// The operator's Lease.
+    Lease,
 }
 
 /// An object, in our nouns.
@@ -103,6 +106,8 @@ pub enum Object {
     Event(Box<Event>),
     /// What we store about an instance.
     State(Box<OperationState>),
+    /// The operator's Lease.
+    Lease(Box<OperatorLease>),
 }
 
 /// What the API group serves.
@@ -140,6 +145,8 @@ pub enum Update {
     Nodes(Vec<Node>),
     /// What EMQX moves.
     Load(Load),
+    /// What a donor held when its rebalance began.
+    Began(DonorStart),
     /// A source can be heard, or not; the text names the resource (`pods`, `endpointslices`).
     Link(Source, &'static str, Link),
     /// Something could not be read and was left out, or not as soon as it changes; the text says what.

@@ -89,6 +89,19 @@ pub struct RunningRebalance {
     pub recipients_mean: Option<f64>,
 }
 
+/// What a donor held when its rebalance began, as it reports of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DonorStart {
+    /// The donor.
+    pub donor: NodeName,
+    /// The coordinator of its rebalance.
+    pub coordinator: NodeName,
+    /// Live clients at the start.
+    pub connections: u64,
+    /// Sessions at the start.
+    pub sessions: Option<u64>,
+}
+
 /// The evacuation of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evacuation {

@@ -11,6 +11,7 @@ pub mod form;
 pub mod human;
 pub mod image;
 pub mod jsonpath;
+pub mod lease;
 pub mod limits;
 pub mod load;
 pub mod name;
@@ -29,7 +30,7 @@ pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
 pub use fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
-pub use load::{Evacuation, Load, RunningRebalance, Stage};
+pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
 pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::cluster::{Instance, Node};
 use super::fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
-use super::load::Load;
-use super::name::{InstanceId, InstanceKind};
+use super::lease::OperatorLease;
+use super::load::{DonorStart, Load, Stage};
+use super::name::{InstanceId, InstanceKind, NodeName};
 use super::operation_state::{GuardState, OperationState};
 use super::pod::{Event, Pod, Set, SetKind, Slice};
 use super::rebalance::Rebalance;
@@ -52,10 +53,14 @@ pub struct World {
     pub events: BTreeMap<Key, Seen<Event>>,
     /// What we store about instances.
     pub states: BTreeMap<InstanceId, Seen<OperationState>>,
+    /// Leases of operators, by which their processes show that they are alive.
+    pub leases: BTreeMap<Key, Seen<OperatorLease>>,
     /// EMQX's list of nodes.
     pub nodes: Option<Seen<Vec<Node>>>,
     /// What EMQX moves.
     pub load: Option<Seen<Load>>,
+    /// What donors of running rebalances held when these began.
+    pub begun: BTreeMap<NodeName, DonorStart>,
     /// The last time in which EMQX reported in every answer that no rebalance runs: its first and its last answer.
     pub idle: Option<(Timestamp, Timestamp)>,
     /// How each resource of each source can be heard.
@@ -113,7 +118,19 @@ impl World {
                     let since = self.idle.filter(|_| before).map_or(at, |(since, _)| since);
                     self.idle = Some((since, at));
                 }
+                self.begun.retain(|donor, start| {
+                    load.rebalances.iter().any(|entry| {
+                        entry.coordinator == start.coordinator
+                            && entry.donors.contains(donor)
+                            && entry.stage != Stage::WaitHealthCheck
+                    })
+                });
                 self.load = Some(Seen { value: load, at });
+                different
+            }
+            Update::Began(start) => {
+                let different = self.begun.get(&start.donor) != Some(&start);
+                self.begun.insert(start.donor.clone(), start);
                 different
             }
             Update::Link(source, resource, link) => {
@@ -191,6 +208,9 @@ impl World {
                 self.restate(&id);
                 different
             }
+            Object::Lease(lease) => {
+                put(&mut self.leases, (lease.namespace.clone(), lease.name.clone()), *lease, at)
+            }
         }
     }
 
@@ -221,6 +241,7 @@ impl World {
                 self.restate(&state.instance);
                 gone
             }
+            Object::Lease(lease) => self.leases.remove(&(lease.namespace, lease.name)).is_some(),
         }
     }
 
@@ -259,6 +280,7 @@ impl World {
                 }
                 !gone.is_empty()
             }
+            ObjectKind::Lease => !keep(&mut self.leases, |it| uids.contains(&it.uid)).is_empty(),
         }
     }
 

@@ -181,13 +181,14 @@ fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
 /// The checks of `rebalance apply`, with EMQX's default strategy.
 fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
     let Subject { world, instance, picture, .. } = subject;
-    let (backend, refused) = match endpoint::backend(BackendRequest::Auto, &world.served, instance) {
-        Ok((backend, _)) => (backend, None),
-        Err(problem) => {
-            let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
-            (super::results::Backend::Emqx, Some(finding))
-        }
-    };
+    let (backend, refused) =
+        match endpoint::backend(BackendRequest::Auto, &world.served, instance, picture.operator_process) {
+            Ok((backend, _)) => (backend, None),
+            Err(problem) => {
+                let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
+                (super::results::Backend::Emqx, Some(finding))
+            }
+        };
     let strategy = Strategy::default();
     let wish =
         Wish { strategy: &strategy, back: Return::default(), backend, name: None, allowed: None, skip: &[] };

@@ -1,5 +1,6 @@
 //! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
 
+use super::operator::{Evidence, OperatorProcess};
 use super::results::Backend;
 use super::upgrade::revisions::UpgradeRevisions;
 use crate::error::Problem;
@@ -80,11 +81,12 @@ pub enum BackendRequest {
     Emqx,
 }
 
-/// Who drives a rebalance of this instance, and why.
+/// Who drives a rebalance of this instance, and why. `process` is what the operator's Lease shows, where it may be read.
 pub fn backend(
     asked: BackendRequest,
     served: &Served,
     instance: &Instance,
+    process: Option<Evidence>,
 ) -> Result<(Backend, String), Problem> {
     if instance.id.kind == InstanceKind::EmqxBroker {
         return Err(Problem::refused(
@@ -93,11 +95,22 @@ pub fn backend(
         ));
     }
     let object = object_served(served, instance);
+    let gone = process.filter(|it| it.process == OperatorProcess::Gone).map(Evidence::cause);
     match (asked, object) {
         (BackendRequest::Emqx, _) => Ok((Backend::Emqx, "as asked with --backend emqx".to_owned())),
         (BackendRequest::Rebalance, Err(why)) => Err(Problem::new("cannot create a Rebalance", why)
             .hint(format!("kubectl emqx rebalance apply {} --backend emqx", instance.id.name))),
-        (BackendRequest::Auto | BackendRequest::Rebalance, Ok(why)) => Ok((Backend::Rebalance, why)),
+        (BackendRequest::Rebalance, Ok(why)) => Ok((
+            Backend::Rebalance,
+            match gone {
+                Some(gone) => format!("{why}, but {gone}"),
+                None => why,
+            },
+        )),
+        (BackendRequest::Auto, Ok(why)) => Ok(match gone {
+            Some(gone) => (Backend::Emqx, gone),
+            None => (Backend::Rebalance, why),
+        }),
         (BackendRequest::Auto, Err(why)) => Ok((Backend::Emqx, why)),
     }
 }
@@ -138,10 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_whose_process_is_gone_is_not_given_an_object() {
+        let emqx = fixtures::instance(ApiVersion::V2beta1);
+        let of = |asked, process| {
+            let evidence = Evidence { process, lease_seconds: 600 };
+            backend(asked, &served(OperatorLine::Two2, true), &emqx, Some(evidence)).expect("a backend")
+        };
+        let (driven, why) = of(BackendRequest::Auto, OperatorProcess::Gone);
+        assert_eq!(driven, Backend::Emqx);
+        assert_eq!(why, "the operator's process is gone: its Lease was last renewed 10m ago");
+        let (driven, why) = of(BackendRequest::Rebalance, OperatorProcess::Gone);
+        assert_eq!(driven, Backend::Rebalance, "as asked");
+        assert!(why.contains("but the operator's process is gone"), "{why}");
+        assert_eq!(of(BackendRequest::Auto, OperatorProcess::Running).0, Backend::Rebalance);
+    }
+
+    #[test]
     fn the_object_is_used_where_an_operator_takes_it() {
         let emqx = fixtures::instance(ApiVersion::V2beta1);
         let (backend, _) =
-            backend(BackendRequest::Auto, &served(OperatorLine::Two2, true), &emqx).expect("a backend");
+            backend(BackendRequest::Auto, &served(OperatorLine::Two2, true), &emqx, None).expect("a backend");
         assert_eq!(backend, Backend::Rebalance);
     }
 
@@ -149,9 +178,9 @@ mod tests {
     fn without_the_kind_emqx_is_driven_and_the_object_is_an_error() {
         let emqx = fixtures::instance(ApiVersion::V3beta1);
         let served = served(OperatorLine::Three, false);
-        let (driven, why) = backend(BackendRequest::Auto, &served, &emqx).expect("a backend");
+        let (driven, why) = backend(BackendRequest::Auto, &served, &emqx, None).expect("a backend");
         assert_eq!((driven, why.as_str()), (Backend::Emqx, "operator 3.x has no Rebalance kind"));
-        let refused = backend(BackendRequest::Rebalance, &served, &emqx).expect_err("not served");
+        let refused = backend(BackendRequest::Rebalance, &served, &emqx, None).expect_err("not served");
         assert_eq!(refused.exit, crate::error::Exit::Error);
     }
 
@@ -159,7 +188,7 @@ mod tests {
     fn an_old_enterprise_object_under_a_new_operator_has_nobody_behind_it() {
         let old = fixtures::instance(ApiVersion::V1beta4);
         let (driven, _) =
-            backend(BackendRequest::Auto, &served(OperatorLine::Two3, true), &old).expect("a backend");
+            backend(BackendRequest::Auto, &served(OperatorLine::Two3, true), &old, None).expect("a backend");
         assert_eq!(driven, Backend::Emqx);
     }
 

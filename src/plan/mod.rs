@@ -11,6 +11,7 @@ pub(crate) mod fixtures;
 pub mod limits;
 pub mod membership;
 pub mod next_step;
+pub mod operator;
 pub mod playback;
 pub mod purges;
 mod quiet;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::assessment::{Assessment, Health, MembershipSummary, OperationStatus, RebalanceStatus};
+use super::operator::OperatorProcess;
 use super::snapshot::{NodeRow, SourceAge, Totals};
 use crate::model::{
     ApiVersion, InstanceId, NodeName, Operation, OperatorLine, Phase, PodName, Rebalance, Source, Verdict,
@@ -17,8 +18,12 @@ pub use crate::model::Backend;
 pub struct OperatorStatus {
     /// The line.
     pub line: OperatorLine,
-    /// Seconds since its last word.
+    /// Seconds since its last dated status update or event.
     pub silent_seconds: Option<u64>,
+    /// Whether its process is alive, by its Lease; `None` where that is not known.
+    pub process: Option<OperatorProcess>,
+    /// Seconds since its Lease was renewed; `None` where that is not known.
+    pub lease_seconds: Option<u64>,
 }
 
 /// The sources, in a [`Status`].

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::membership::{Known, Membership, finished, standing};
+use super::operator::{Evidence, evidence};
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
@@ -140,6 +141,8 @@ pub struct Snapshot {
     pub operator: OperatorLine,
     /// Seconds since the operator's last dated status update or event.
     pub operator_silent: Option<u64>,
+    /// Whether the operator's process is alive, by its Lease; `None` where that is not known.
+    pub operator_process: Option<Evidence>,
     /// `Enterprise` or `Opensource`.
     pub edition: Option<String>,
     /// The versions that run, each once.
@@ -252,6 +255,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         }
     }
     let versions: BTreeSet<String> = rows.iter().filter_map(|row| row.version.clone()).collect();
+    let silent = operator_silent(world, id, now);
     let edition = nodes.iter().chain(reported).find_map(|node| node.edition.clone());
     Snapshot {
         chosen: Vec::new(),
@@ -259,7 +263,8 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         now,
         api: instance.filter(|instance| !instance.standalone).map(|instance| instance.api),
         operator: world.served.operator,
-        operator_silent: operator_silent(world, id, now),
+        operator_silent: silent,
+        operator_process: evidence(world, silent, now),
         edition: edition.or_else(|| enterprise_by_kind(instance)),
         versions: versions.into_iter().collect(),
         nodes: rows,

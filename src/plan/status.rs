@@ -29,7 +29,12 @@ impl From<Assessment> for Status {
         let first = of.operations.first();
         Self {
             api: picture.api,
-            operator: OperatorStatus { line: picture.operator, silent_seconds: picture.operator_silent },
+            operator: OperatorStatus {
+                line: picture.operator,
+                silent_seconds: picture.operator_silent,
+                process: picture.operator_process.map(|it| it.process),
+                lease_seconds: picture.operator_process.map(|it| it.lease_seconds),
+            },
             operation: first.map_or(Operation::None, |first| first.operation),
             phase: first.and_then(|first| first.phase.clone()),
             percent: first.and_then(|first| first.percent),

@@ -40,6 +40,12 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
         }
         "EMQX" | "EmqxEnterprise" | "EmqxBroker" => out["spec"] = instance_spec(&object["spec"]),
         "Rebalance" | "Event" | "EndpointSlice" => {}
+        "Lease" => {
+            let times = keep(&object["metadata"], &["managedFields"]);
+            let times = times["managedFields"].as_array().into_iter().flatten();
+            out["metadata"]["managedFields"] = times.map(|it| keep(it, &["time"])).collect();
+            out["spec"] = keep(&object["spec"], &["holderIdentity", "leaseDurationSeconds", "renewTime"]);
+        }
         _ => return None,
     }
     Some(out)
@@ -130,6 +136,17 @@ mod tests {
         assert_eq!(written["spec"], json!({"nodeName": "n", "containers": [{"name": "emqx", "image": "i"}]}));
         assert_eq!(scrubbed(&json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "b"}})), None);
         assert_eq!(scrubbed(&json!({"kind": "ConfigMap", "metadata": {"name": "s"}})), None);
+    }
+
+    #[test]
+    fn a_lease_keeps_when_it_was_renewed() {
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "19fd6fcc.emqx.io",
+            "managedFields": [{"manager": "manager", "time": "2026-11-27T10:00:00Z"}], "annotations": {"x": "hunter2"}},
+            "spec": {"holderIdentity": "pod_1", "renewTime": "2026-11-27T10:00:00.000000Z", "other": "hunter2"}});
+        let written = scrubbed(&lease).expect("it may be written");
+        assert!(!written.to_string().contains("hunter2"), "{written}");
+        assert_eq!(written["metadata"]["managedFields"], json!([{"time": "2026-11-27T10:00:00Z"}]));
+        assert_eq!(written["spec"]["holderIdentity"], "pod_1");
     }
 
     #[test]

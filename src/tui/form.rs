@@ -389,7 +389,8 @@ impl Form {
     ) -> Result<(RebalancePlan, Backend, String), Problem> {
         let id = &picture.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
-        let (backend, why) = endpoint::backend(self.backend, &world.served, instance)?;
+        let (backend, why) =
+            endpoint::backend(self.backend, &world.served, instance, picture.operator_process)?;
         if !self.all
             && let Ok(nodes) = preflight::participants(picture)
         {

@@ -213,9 +213,9 @@ fn a_verdict_is_recorded_on_the_object_and_told_to_whoever_looks_later() {
 #[test]
 fn without_the_permission_to_patch_a_verdict_is_not_recorded_and_a_notice_names_the_permission() {
     let demo = Cluster::demo("documented", 60);
-    let name = demo.running(DOCUMENTED);
-    let ran = demo.run(&format!("rebalance watch {name} -o jsonl --context no-patch")).exits(0);
-    let ran = ran.verdict("balanced");
+    let follow = format!("rebalance apply {DOCUMENTED} --yes --watch -o jsonl --context no-patch");
+    let ran = demo.run(&follow).exits(0).verdict("balanced");
+    let name = demo.rebalances().remove(0).0;
     ran.says(&format!("the verdict is not recorded on {name}")).says("verb patch on rebalances.apps.emqx.io");
     assert_eq!(demo.rebalance(&name)["metadata"]["annotations"]["cli.emqx.io/verdict"], Value::Null);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
 use crate::control_plane::ControlPlane;
-use crate::program::{Program, refused};
+use crate::program::{Program, notices, refused};
 use crate::rights::user;
 
 const IMAGE: &str = "emqx/emqx-enterprise:5.8.7";
@@ -82,4 +82,49 @@ pub async fn without_the_right(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         (Some(6), &json!("refused"), Some(1)),
         "{plan}"
     );
+}
+
+/// The operator's Lease: its process is alive, or is not, for whoever may read it; nothing is missing for others.
+pub async fn the_operators_process(plane: &ControlPlane, emqx: &RealCluster<'_>) {
+    const PLACE: &str = "emqx-operator-system";
+    plane.create_namespace(PLACE).await;
+    let admin = plane.admin_kubeconfig();
+    let write = async |holder: &str| {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "19fd6fcc.emqx.io", "namespace": PLACE},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": now}});
+        let apply = ["apply", "--server-side", "-f", "-"];
+        plane.kubectl_as(&admin, &apply, Some(&lease.to_string())).await.ok();
+    };
+    let shown = async |program: &Program<'_>| {
+        let out = program.run(&["status", "emqx", "-o", "json"]).await;
+        assert_eq!((out.code, notices(&out)), (Some(0), Vec::new()), "{}", out.stderr);
+        let status: Value = serde_json::from_str(&out.stdout).expect("JSON");
+        status["operator"].clone()
+    };
+    let everywhere = Program::admin(plane, emqx.namespace());
+    // The shipped roles in one namespace; then with leave to get the Lease where the operator is.
+    let here = user(plane, "here", emqx.namespace(), &[]).await;
+    let there = user(plane, "there", emqx.namespace(), &[]).await;
+    let get = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"],
+        "resourceNames": ["19fd6fcc.emqx.io"]}]);
+    plane.grant("there", Some(PLACE), get).await;
+    assert_eq!(shown(&everywhere).await["process"], Value::Null, "no operator has a Lease");
+    for (holder, process) in [("pod_1", "running"), ("", "gone")] {
+        write(holder).await;
+        for program in [&everywhere, &there] {
+            let operator = shown(program).await;
+            assert_eq!(operator["process"], process, "{operator}");
+            assert!(operator["leaseSeconds"].as_u64().is_some_and(|age| age < 60), "{operator}");
+        }
+        assert_eq!(shown(&here).await["process"], Value::Null);
+    }
+    // Listed by name over all namespaces, as the shipped rule allows it with a ClusterRoleBinding.
+    let list = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"],
+        "resourceNames": ["19fd6fcc.emqx.io"]}]);
+    plane.grant("here", None, list).await;
+    assert_eq!(shown(&here).await["process"], "gone");
+    let delete = ["delete", "lease", "19fd6fcc.emqx.io", "-n", PLACE];
+    plane.kubectl(&delete).await.ok();
 }

@@ -159,7 +159,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
 fn still(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for age in ["ageSeconds", "silentSeconds"] {
+            for age in ["ageSeconds", "silentSeconds", "leaseSeconds"] {
                 fields.remove(age);
             }
             fields.values_mut().for_each(still);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::resources::Resource;
 
 /// The users: token and user name are the same word.
-pub(super) const USERS: [&str; 9] = [
+pub(super) const USERS: [&str; 10] = [
     "admin",
     "viewer",
     "no-secrets",
@@ -18,6 +18,7 @@ pub(super) const USERS: [&str; 9] = [
     "no-gates",
     "no-patch",
     "no-rebalances",
+    "no-leases",
     "nobody",
 ];
 
@@ -55,6 +56,7 @@ impl User {
             // All but marking and touching a Rebalance.
             "no-patch" => (wish.verb, wish.resource) != ("patch", "rebalances"),
             "no-rebalances" => wish.resource != "rebalances",
+            "no-leases" => wish.resource != "leases",
             _ => false,
         }
     }

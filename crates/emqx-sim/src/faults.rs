@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::clock::Worker;
 use super::emqx::Emqx;
+use super::lease;
 use super::scenario::{Answer, Fault, Scenario, ScenarioError};
 use super::store::{Key, Store};
 
@@ -143,7 +144,10 @@ impl Faults {
 
     /// Lets the operator live or fall silent.
     pub fn set_operator_alive(&self, alive: bool) {
-        self.0.operator_alive.store(alive, Ordering::SeqCst);
+        // A process that ends now has renewed its Lease until now.
+        if self.0.operator_alive.swap(alive, Ordering::SeqCst) {
+            lease::renew(&self.0.store, &mut self.0.store.lock());
+        }
     }
 
     /// Removes an object, finalizers or not: `plural/name` in the scenario's namespace. `false` when there is none.

@@ -30,6 +30,7 @@ pub mod faults;
 mod forward;
 mod instance;
 mod kubelet;
+mod lease;
 mod lives;
 mod managed;
 pub mod memory;

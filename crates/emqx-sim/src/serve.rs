@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::emqx::Emqx;
 use super::faults::{self, Faults};
 use super::kubelet::Kubelet;
+use super::lease;
 use super::operator::{self, Operator};
 use super::population;
 use super::resources::Registry;
@@ -135,7 +136,10 @@ impl Parts {
             locked.take_dirty();
         }
         let faults = Faults::new(scenario, emqx.clone(), store.clone());
-        let verbs = Verbs { store, schemas: Arc::new(schemas) };
+        if scenario.operator_alive {
+            lease::renew(&store, &mut store.lock());
+        }
+        let verbs = Verbs { store, schemas: Arc::new(schemas), operator_alive: faults.operator_alive() };
         Ok(Self { emqx, faults, verbs, table })
     }
 

@@ -2,10 +2,12 @@
 //! finalizers, dry runs and the status subresource.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::lease;
 use super::managed::{self, Who};
 use super::patch::{self, Kind};
 use super::resources::{GROUP, Resource};
@@ -57,6 +59,8 @@ pub(super) fn present(resource: &Resource, version: &str, object: &Value) -> Val
 pub(super) struct Verbs {
     pub(super) store: Store,
     pub(super) schemas: Arc<Schemas>,
+    /// Whether the operator's process is alive: while it is, it renews its Lease.
+    pub(super) operator_alive: Arc<AtomicBool>,
 }
 
 impl Verbs {
@@ -79,7 +83,15 @@ impl Verbs {
         present(&self.described(call), &call.version, object)
     }
 
+    /// Brings the operator's Lease up to date before it is read.
+    fn renew(&self, call: &Call) {
+        if self.described(call).plural == "leases" && self.operator_alive.load(Ordering::SeqCst) {
+            lease::renew(&self.store, &mut self.store.lock());
+        }
+    }
+
     pub(super) fn get(&self, call: &Call) -> Done {
+        self.renew(call);
         let found = self.store.lock().get(&Self::key(call));
         let object = found.ok_or_else(|| Failure::not_found(&self.described(call), &call.name))?;
         Ok((200, self.shown(call, &object), Vec::new()))
@@ -88,6 +100,7 @@ impl Verbs {
     pub(super) fn list(&self, call: &Call) -> Done {
         let resource = self.described(call);
         let after = continue_after(&call.from)?;
+        self.renew(call);
         let locked = self.store.lock();
         let version = locked.version();
         let found = locked.list(call.resource, call.namespace.as_deref());

@@ -16,6 +16,7 @@ mod event;
 mod field;
 mod hocon;
 mod instance;
+mod lease;
 mod placement;
 mod pod;
 mod rebalance;
@@ -55,6 +56,9 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
             // Another one's ConfigMap.
             None => return Ok(None),
         },
+        ("coordination.k8s.io", "Lease") => {
+            return Ok(lease::read(value).map(|lease| Object::Lease(Box::new(lease))));
+        }
         ("" | "events.k8s.io", "Event") => event::read(value).map(|it| Object::Event(Box::new(it))),
         _ => return Ok(None),
     };
@@ -98,5 +102,6 @@ pub fn kind_of(object: &Object) -> ObjectKind {
         Object::Slice(_) => ObjectKind::Slice,
         Object::Event(_) => ObjectKind::Event,
         Object::State(_) => ObjectKind::State,
+        Object::Lease(_) => ObjectKind::Lease,
     }
 }

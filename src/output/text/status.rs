@@ -7,7 +7,8 @@ use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::membership::Membership;
-use crate::plan::results::{Nodes, Status};
+use crate::plan::operator::OperatorProcess;
+use crate::plan::results::{Nodes, OperatorStatus, Status};
 use crate::plan::snapshot::{NodeRow, SourceState};
 
 /// One cluster.
@@ -39,8 +40,7 @@ fn head(status: &Status) -> String {
         OperatorLine::Unknown => "operator ?".to_owned(),
         line => format!("operator {line}"),
     };
-    let old = status.operator.silent_seconds.filter(|_| status.operation != Operation::None);
-    let old = old.map(|old| format!(" (last status update {} ago)", duration(old))).unwrap_or_default();
+    let old = operator_age(&status.operator, status.operation != Operation::None);
     format!(
         "{}  EMQX {versions}, {operator}{old}, {}, {} connections, {} sessions",
         status.instance.name,
@@ -48,6 +48,22 @@ fn head(status: &Status) -> String {
         count_or_unknown(status.totals.connections),
         count_or_unknown(status.totals.sessions),
     )
+}
+
+/// ` (last status update 33s ago)`; without an operation only where the process is gone.
+fn operator_age(operator: &OperatorStatus, busy: bool) -> String {
+    let mut words = Vec::new();
+    match (operator.process, operator.lease_seconds) {
+        (Some(OperatorProcess::Gone), Some(age)) => {
+            words.push(format!("process gone: Lease last renewed {} ago", duration(age)));
+        }
+        (Some(OperatorProcess::Running), _) if busy => words.push("process running".to_owned()),
+        _ => {}
+    }
+    let gone = operator.process == Some(OperatorProcess::Gone);
+    let silent = operator.silent_seconds.filter(|_| busy || gone);
+    words.extend(silent.map(|old| format!("last status update {} ago", duration(old))));
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
 /// How it stands: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.

@@ -5,7 +5,7 @@ use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
 use super::super::playback::OperationTracker;
 use super::Current;
-use crate::plan::rebalance::messages::{contradiction, flight, missing};
+use crate::plan::rebalance::messages::{assumption, contradiction, flight, missing};
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight;
 use crate::plan::rebalance::progress::Counts;
@@ -130,6 +130,7 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
         }
         _ => state,
     };
+    is.message.extend(assumption(run).map(|it| format!(", {it}")));
     // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
     if verdict::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
         is.message.extend(missing(run).map(|missing| format!(", {missing}")));

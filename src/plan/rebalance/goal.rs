@@ -22,10 +22,11 @@ pub struct Goals {
     pub rounds: Option<u64>,
 }
 
-/// Where this one ends; `None` when counts or strategy are not known, or it is over.
+/// Where this one ends, at the latest where its thresholds are not known; `None` when counts or rates are not known, or it
+/// is over.
 pub fn goals(of: &Run) -> Option<Goals> {
-    let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.strategy.as_ref()?);
-    let (threshold, _) = thresholds(strategy);
+    let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.assumed()?);
+    let (threshold, _) = thresholds(&strategy);
     let forecast = |counts: &Counts| {
         let donors = counts.each(&entry.donors, Counts::connections)?;
         let recipients = counts.each(&entry.recipients, Counts::connections)?;

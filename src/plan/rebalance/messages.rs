@@ -127,7 +127,8 @@ pub fn entered(run: &Run) -> String {
             let rate = entry
                 .conn_evict_rate
                 .map(|rate| format!(" {} a second", plural(rate * entry.donors.len() as u64, "client")));
-            let rounds = run.left.map(|left| format!(", {} to go", plural(left.rounds, "round")));
+            let most = latest(run);
+            let rounds = run.left.map(|left| format!(", {most}{} to go", plural(left.rounds, "round")));
             format!("evicting{}{}", rate.unwrap_or_default(), rounds.unwrap_or_default())
         }
         Stage::WaitTakeover => {
@@ -137,7 +138,8 @@ pub fn entered(run: &Run) -> String {
         }
         Stage::EvictingSessions => match run.left {
             Some(left) => {
-                format!("moving sessions without a client, {} to go", plural(left.session_rounds, "round"))
+                let (most, rounds) = (latest(run), plural(left.session_rounds, "round"));
+                format!("moving sessions without a client, {most}{rounds} to go")
             }
             None => "moving sessions without a client".to_owned(),
         },
@@ -166,6 +168,21 @@ pub fn progress(run: &Run) -> String {
         None if parts.is_empty() => "still running".to_owned(),
         None => parts,
     }
+}
+
+/// `at most ` before the rounds of one whose thresholds nobody reports.
+fn latest(run: &Run) -> &'static str {
+    if run.strategy.is_none() { "at most " } else { "" }
+}
+
+/// What is worked out for a rebalance whose thresholds and waits nothing reports: `at most to 2,500 clients on a recipient`.
+pub fn assumption(run: &Run) -> Option<String> {
+    run.left.filter(|_| run.strategy.is_none())?;
+    let goals = super::goal::goals(run)?;
+    Some(format!(
+        "goal at most {} clients on a recipient: its thresholds and waits are unknown, this is the latest end",
+        average(goals.recipients)
+    ))
 }
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.

@@ -155,7 +155,9 @@ fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
 
 /// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
 pub fn obstacles(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<Finding> {
-    let Ok((backend, _)) = endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance) else {
+    let Ok((backend, _)) =
+        endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, picture.operator_process)
+    else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
     let check = Check { world, instance, picture, backend, name: None, allowed: None };

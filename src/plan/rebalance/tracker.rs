@@ -150,6 +150,9 @@ impl RebalanceTracker {
         for run in self.runs.iter_mut().filter(|run| run.ended.is_none() && run.verdict.is_none()) {
             alarm::observe(run, world, now, &mut events);
         }
+        for run in self.runs.iter_mut().filter(|run| run.ended.is_none()) {
+            run.take_starts(world);
+        }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
         self.deleted_instances(world, now, &mut events);

@@ -9,6 +9,7 @@ use super::super::fixtures;
 use super::change::UpgradeRecord;
 use super::tracker::UpgradeTracker;
 use crate::model::human::seconds_between;
+use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
     ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,
     InstanceId, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, Update,
@@ -36,6 +37,8 @@ struct Scene {
     deaf: bool,
     /// EMQX gave its last answer at this second.
     unanswered_since: Option<i64>,
+    /// The second in which the operator renewed its Lease.
+    renewed: Option<i64>,
     gone: bool,
 }
 
@@ -61,6 +64,7 @@ impl Scene {
             record: None,
             deaf: false,
             unanswered_since: None,
+            renewed: None,
             gone: false,
         }
     }
@@ -119,6 +123,16 @@ impl Scene {
             instance.id = InstanceId { name: "other".into(), ..instance.id };
             instance.image = None;
         }
+        facts.extend(self.renewed.map(|renewed| {
+            is(Object::Lease(Box::new(OperatorLease {
+                namespace: "emqx-operator-system".into(),
+                name: OPERATOR_LEASE.into(),
+                uid: "lease".into(),
+                holder: Some("pod".into()),
+                renewed: Some(fixtures::at(renewed)),
+                seconds: 15,
+            })))
+        }));
         facts.push(is(Object::Instance(Box::new(instance))));
         let mut nodes = Vec::new();
         for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sides) {
@@ -238,6 +252,10 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
     let mut scene = Scene::asked();
     let reason = stalls(scene.clone(), 90);
     assert!(reason.contains("the operator is silent: it has not made a new set"), "{reason}");
+    let dead = stalls(scene.clone().with(|scene| scene.renewed = Some(0)), 90);
+    assert!(dead.contains("it has not made a new set: the operator's process is gone: its Lease"), "{dead}");
+    let alive = stalls(scene.clone().with(|scene| scene.renewed = Some(85)), 90);
+    assert!(alive.contains("silent although its process runs: it has not made a new set"), "{alive}");
     scene.events.push(ClusterEvent {
         namespace: "mq".into(),
         name: "e".into(),

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::super::operator::{OperatorProcess, evidence};
 use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{Run, Step, evacuations};
@@ -33,11 +34,11 @@ pub(super) fn find(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: 
     if still < LEAST_SECONDS || (sides.old.is_empty() && sides.new.is_empty() && sides.answered) {
         return None;
     }
-    let (limit, cause) = expected(run, sides, world)?;
+    let (limit, cause) = expected(run, sides, world, now)?;
     (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
 }
 
-fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World) -> Option<(u64, String)> {
+fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<(u64, String)> {
     if run.holding && undoing(sides.instance) {
         return None;
     }
@@ -46,10 +47,10 @@ fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World) -> Option<(u
     match run.step {
         Step::NewPods => {
             if !run.evacuating(sides).is_empty() && run.rolling {
-                return emptying(run, sides, world, &pace);
+                return emptying(run, sides, world, now, &pace);
             }
             if !sides.answered && sides.new.is_empty() {
-                return Some((LEAST_SECONDS, silent(run, sides, world, "it has not made a new set")));
+                return Some((LEAST_SECONDS, silent(run, sides, world, now, "it has not made a new set")));
             }
             if let Some(cause) = trouble(sides) {
                 return Some((LEAST_SECONDS, cause));
@@ -69,9 +70,9 @@ fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World) -> Option<(u
                 ApiVersion::V1beta4 => LOOP_SECONDS + pace.delay,
                 _ => pace.delay.max(LOOP_SECONDS),
             };
-            Some((three(step), silent(run, sides, world, "the next old pod is not touched")))
+            Some((three(step), silent(run, sides, world, now, "the next old pod is not touched")))
         }
-        Step::Emptying => emptying(run, sides, world, &pace),
+        Step::Emptying => emptying(run, sides, world, now, &pace),
         Step::Removing => {
             let going = sides.old.iter().find(|member| member.pod.deleting.is_some())?;
             Some((three(GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
@@ -94,6 +95,7 @@ fn emptying(
     run: &Run,
     sides: &UpgradeRevisions<'_>,
     world: &World,
+    now: Timestamp,
     pace: &DrainTiming,
 ) -> Option<(u64, String)> {
     if let Some(why) = &run.blind {
@@ -150,7 +152,7 @@ fn emptying(
                         count(event.count)
                     ),
                 ),
-                _ => (limit, silent(run, sides, world, &format!("{name} is empty and is not removed"))),
+                _ => (limit, silent(run, sides, world, now, &format!("{name} is empty and is not removed"))),
             }
         }
         Stage::Unknown(text) => (LEAST_SECONDS, format!("{name} stays in {text}")),
@@ -206,7 +208,7 @@ fn foreign(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
 }
 
 /// The operator does nothing; with its last complaint, if it made one.
-fn silent(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, what: &str) -> String {
+fn silent(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp, what: &str) -> String {
     let id = &sides.instance.id;
     let complaint = world
         .events
@@ -219,9 +221,11 @@ fn silent(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, what: &str) ->
         .max_by_key(|event| event.last);
     match complaint {
         Some(event) => format!("the operator is stuck ({what}); it reports: {}", event.message),
-        None => match &run.blind {
-            Some(why) => format!("{what}; {why}, and the operator may not be able to ask EMQX either"),
-            None => format!("the operator is silent: {what}"),
+        None => match (evidence(world, None, now), &run.blind) {
+            (Some(it), _) if it.process == OperatorProcess::Gone => format!("{what}: {}", it.cause()),
+            (_, Some(why)) => format!("{what}; {why}, and the operator may not be able to ask EMQX either"),
+            (Some(_), None) => format!("the operator is silent although its process runs: {what}"),
+            (None, None) => format!("the operator is silent: {what}"),
         },
     }
 }

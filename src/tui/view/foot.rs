@@ -11,6 +11,7 @@ use super::pen::Painter;
 use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
+use crate::plan::operator::OperatorProcess;
 use crate::plan::snapshot::{SourceAge, SourceState};
 use crate::plan::status::operator_silence;
 use crate::tui::keys;
@@ -102,9 +103,18 @@ fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
             }
         }
     }
-    if let Some(silent) = board.status.operator.silent_seconds {
+    let operator = &board.status.operator;
+    if let (Some(OperatorProcess::Gone), Some(age)) = (operator.process, operator.lease_seconds) {
+        words.push((format!("operator GONE for {}", duration(age)), Tone::Bad));
+    }
+    if let Some(silent) = operator.silent_seconds {
         let tone = if operator_silence(&board.status).is_some() { Tone::Warning } else { Tone::Faint };
-        words.push((format!("operator's status {} old", duration(silent)), tone));
+        let runs = if operator.process == Some(OperatorProcess::Running) {
+            "operator runs, its"
+        } else {
+            "operator's"
+        };
+        words.push((format!("{runs} status {} old", duration(silent)), tone));
     }
     words
 }

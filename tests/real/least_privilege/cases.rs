@@ -164,6 +164,10 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
             expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
             expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
         }
+        Without::Silent => {
+            expect(less.code == Some(verb.exit), "another exit");
+            expect(notices(less).is_empty(), "a notice");
+        }
         Without::Unoffered(fewer) => {
             let value = |line: &str| line.split('\t').next().unwrap_or_default().to_owned();
             let of = |output: &Output| output.stdout.lines().map(value).collect::<BTreeSet<_>>();

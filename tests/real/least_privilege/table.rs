@@ -2,7 +2,7 @@
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
-use Without::{Blocked, Foretold, Poorer, Refused, Unoffered};
+use Without::{Blocked, Foretold, Poorer, Refused, Silent, Unoffered};
 
 use super::words::{self, Words};
 use crate::control_plane::{NAMESPACE, NODE};
@@ -47,6 +47,8 @@ pub enum Without {
     Foretold(i32),
     /// The answer is a refusal with exit 6, which names the right, and so does one notice.
     Blocked,
+    /// The exit of the whole answer, and no notice: it is read where it may be read, and not missed.
+    Silent,
     /// Silence, and whether less is offered.
     Unoffered(bool),
 }
@@ -155,9 +157,14 @@ pub fn instead(right: &str) -> &'static [&'static str] {
         ],
         "list emqxes" => &["get emqxes"],
         "list configmaps" => &["get configmaps"],
+        // In the namespace where the manual installs the operator.
+        "list leases" => &["get leases"],
         _ => &[],
     }
 }
+
+/// Of all namespaces: the operator has one of its own.
+pub const LEASES: &str = "list leases";
 
 const REFUSED: Without = Refused(1);
 const POORER: Without = Poorer(&[]);
@@ -208,6 +215,11 @@ fn events() -> Vec<Need> {
     each(&["list events"], View, POORER, words::SILENCE)
 }
 
+/// Whether the operator's process is alive.
+fn lease() -> Vec<Need> {
+    each(&[LEASES], View, Silent, words::PROCESS)
+}
+
 fn sets() -> Vec<Need> {
     each(&["list statefulsets", "list replicasets"], View, POORER, words::SETS)
 }
@@ -239,7 +251,7 @@ fn acting(right: &'static str) -> Vec<Need> {
 }
 
 /// What an upgrade is judged by.
-fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 7] {
+fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 8] {
     [
         rebalances(),
         pods(without, lacks),
@@ -247,6 +259,7 @@ fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 7] {
         events(),
         sets(),
         states(),
+        lease(),
         ask(POORER, words::COUNTS),
     ]
 }
@@ -323,6 +336,7 @@ fn looking() -> Vec<Verb> {
                 events(),
                 sets(),
                 states(),
+                lease(),
                 counts(&["/nodes/0/source"]),
             ],
         ),
@@ -350,6 +364,7 @@ fn looking() -> Vec<Verb> {
                 events(),
                 sets(),
                 states(),
+                lease(),
                 counts(&[]),
                 watching(&JUDGED),
                 watching(&WATCHED),
@@ -381,6 +396,7 @@ fn planning() -> Vec<Verb> {
                 pods(Blocked, words::NO_PLAN),
                 endpoints(&[]),
                 events(),
+                lease(),
                 ask(Blocked, words::NO_PLAN),
                 each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
             ],
@@ -404,6 +420,7 @@ fn planning() -> Vec<Verb> {
                 pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
+                lease(),
                 ask(Refused(6), words::UNASKED),
                 acting("create rebalances"),
             ],
@@ -427,6 +444,7 @@ fn planning() -> Vec<Verb> {
                 pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
+                lease(),
                 ask(Refused(6), words::UNASKED),
             ],
         ),

@@ -9,7 +9,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use super::table::{CLUSTER_WIDE, group};
+use super::table::{CLUSTER_WIDE, LEASES, group};
 use crate::control_plane::{ControlPlane, until};
 use crate::program::Program;
 
@@ -30,7 +30,7 @@ fn cluster_wide(right: &str) -> bool {
 /// Makes the groups for a namespace.
 pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
-    for right in rights {
+    for right in rights.iter().filter(|right| **right != LEASES) {
         let metadata = json!({ "name": right.replace([' ', '/'], "-"), "namespace": namespace });
         let kind = if cluster_wide(right) { "ClusterRole" } else { "Role" };
         objects
@@ -38,6 +38,13 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
         objects.push(json!({ "apiVersion": RBAC, "kind": format!("{kind}Binding"), "metadata": metadata,
             "roleRef": { "apiGroup": GROUP, "kind": kind, "name": metadata["name"] },
             "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": right }] }));
+    }
+    if namespace == plane.namespace() && rights.contains(LEASES) {
+        let metadata = json!({ "name": LEASES.replace(' ', "-") });
+        objects.push(json!({ "apiVersion": RBAC, "kind": "ClusterRole", "metadata": metadata, "rules": [rule(LEASES)] }));
+        objects.push(json!({ "apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": metadata,
+            "roleRef": { "apiGroup": GROUP, "kind": "ClusterRole", "name": metadata["name"] },
+            "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": LEASES }] }));
     }
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
     plane.kubectl_as(&plane.admin_kubeconfig(), &["create", "-f", "-"], Some(&list)).await.ok();

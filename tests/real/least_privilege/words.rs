@@ -33,6 +33,10 @@ pub const SILENCE: Words = [
     "the operator's last activity is taken from its status alone",
     "Operator 的最近活动时间只能取自它写的状态",
 ];
+pub const PROCESS: Words = [
+    "nothing is reported: an idle operator and one whose process is gone look alike",
+    "不作报告：空闲的 Operator 与进程已消失的 Operator 看起来相同",
+];
 pub const SETS: Words = [
     "the target revision and the previous revision of an upgrade are not distinguished",
     "无法区分升级的目标版本与旧版本",

@@ -99,7 +99,8 @@ fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
         waited: waited(run),
         unheard: run.unheard,
         unseen: run.ended.map(|ended| (run.seen, ended)).filter(|(seen, ended)| {
-            let rest = run.left.map(|left| left.seconds);
+            // The end of one whose strategy is not known is only the latest.
+            let rest = run.left.filter(|_| run.strategy.is_some()).map(|left| left.seconds);
             // Counts may be older than the answer that listed it.
             rest.is_some_and(|rest| seconds_between(run.left_at.min(*seen), *ended) >= rest)
         }),

@@ -113,6 +113,8 @@ pub struct Run {
     pub(super) before: Vec<Participant>,
     /// What the one who started it wrote down.
     recorded: Option<Counts>,
+    /// What donors held when it began, as far as they report it: connections and sessions.
+    pub(super) begun: BTreeMap<NodeName, (u64, Option<u64>)>,
     pub(super) baseline: Baseline,
 }
 
@@ -210,6 +212,72 @@ impl Run {
     /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
     pub fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
+    }
+
+    /// The strategy, with the rates that EMQX reports: the spec of the object may be edited in mid-run, without effect. Where
+    /// nothing reports thresholds and waits, those with which it lasts longest: until the means are equal, and EMQX's own
+    /// waits. Nothing is judged by them: they give the end that is the latest.
+    pub fn assumed(&self) -> Option<Strategy> {
+        let entry = self.entry.as_ref()?;
+        let strategy = match &self.strategy {
+            Some(strategy) => strategy.clone(),
+            None => Strategy {
+                conn_evict_rate: entry.conn_evict_rate?,
+                sess_evict_rate: entry.sess_evict_rate?,
+                abs_conn_threshold: 0,
+                rel_conn_threshold: 1.0,
+                abs_sess_threshold: 0,
+                rel_sess_threshold: 1.0,
+                ..Strategy::default()
+            },
+        };
+        Some(Strategy {
+            conn_evict_rate: entry.conn_evict_rate.unwrap_or(strategy.conn_evict_rate),
+            sess_evict_rate: entry.sess_evict_rate.unwrap_or(strategy.sess_evict_rate),
+            ..strategy
+        })
+    }
+
+    /// Takes in what donors report of its start.
+    pub(super) fn take_starts(&mut self, world: &World) {
+        let Some(entry) = &self.entry else { return };
+        let own = |node: &NodeName| {
+            let start = world.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
+            Some((node.clone(), (start.connections, start.sessions)))
+        };
+        self.begun = entry.donors.iter().filter_map(own).collect();
+    }
+
+    /// The counts at the start of one that was joined, by what a donor reports of its own start ([EMQX-55]): every donor
+    /// loses equally many in a round, and recipients hold what donors lost. For the amount of work alone: it cannot tell
+    /// whether clients are missing. `None` where no donor reports, or counts are not known.
+    fn start_of_donors(&self, strategy: &Strategy) -> Option<Counts> {
+        let (donors, recipients) = (self.donors(), self.recipients());
+        let known =
+            donors.iter().filter_map(|node| Some((self.begun.get(node)?.0, self.counts.connections(node)?)));
+        let rate = strategy.conn_evict_rate.max(1);
+        let lost = known.map(|(then, now)| then.saturating_sub(now).div_ceil(rate) * rate).max()?;
+        let mut start = self.counts.clone();
+        let (mut connections, mut sessions) = (0, 0);
+        for node in donors {
+            let counts = start.0.get_mut(node)?;
+            let begun = self.begun.get(node);
+            let (now, all) = (counts.0?, counts.1);
+            let then = begun.map_or(now.saturating_add(lost), |begun| begun.0);
+            let all_then = begun.and_then(|begun| begun.1).or(all.map(|all| all.saturating_add(lost)));
+            connections += then.saturating_sub(now);
+            sessions += all_then.zip(all).map_or(0, |(then, now)| then.saturating_sub(now));
+            *counts = (Some(then), all_then);
+        }
+        let many = recipients.len().max(1) as u64;
+        for node in recipients {
+            let counts = start.0.get_mut(node)?;
+            let less =
+                |count: &mut Option<u64>, by: u64| *count = count.map(|it| it.saturating_sub(by / many));
+            less(&mut counts.0, connections);
+            less(&mut counts.1, sessions);
+        }
+        Some(start)
     }
 
     /// When it began, where that is known.
@@ -457,6 +525,7 @@ pub(super) fn begin(
         told_deleting: false,
         before,
         recorded,
+        begun: BTreeMap::new(),
         baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
     }
 }
@@ -530,23 +599,24 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
 }
 
 pub(super) fn forecast(run: &mut Run, now: Timestamp) {
-    let (Some(entry), Some(strategy)) = (&run.entry, &run.strategy) else { return };
-    // The spec of the object may be edited in mid-run, without effect.
-    let strategy = &Strategy {
-        conn_evict_rate: entry.conn_evict_rate.unwrap_or(strategy.conn_evict_rate),
-        sess_evict_rate: entry.sess_evict_rate.unwrap_or(strategy.sess_evict_rate),
-        ..strategy.clone()
-    };
+    let (Some(entry), Some(strategy)) = (&run.entry, &run.assumed()) else { return };
     let (donors, recipients) = (&entry.donors, &entry.recipients);
     let in_stage = seconds_between(run.stage_since, now);
-    // Since when it waits for takeovers only a history shows.
-    let shown = entry.stage != Stage::WaitTakeover || run.stage_seen;
+    // Since when it waits for takeovers only a history shows; and since when it waits at all, where no object says it.
+    let shown = match entry.stage {
+        Stage::WaitTakeover => run.stage_seen,
+        Stage::WaitHealthCheck => run.strategy.is_some() || run.begin_known,
+        _ => true,
+    };
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
     run.left_at = run.counted.map_or(now, |counted| counted.min(now));
     let Some(left) = run.left else { return };
-    let begin = run.start.as_ref().filter(|_| run.counted_since.is_none());
+    let begin = match run.counted_since {
+        None => run.start.clone(),
+        Some(_) => run.start_of_donors(strategy),
+    };
     if let Some(begin) = begin.filter(|_| run.total.is_none() || !matches!(run.baseline, Baseline::Closed)) {
-        let whole = remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients);
+        let whole = remaining(&Stage::WaitHealthCheck, 0, strategy, &begin, donors, recipients);
         run.total = whole.map(|whole| whole.seconds);
     }
     // How much was evicted before the first look is not known: elapsed time is no work, and would rise while nothing moves.

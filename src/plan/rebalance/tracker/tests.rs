@@ -1,7 +1,7 @@
 //! Tales of rebalances, told to a follower fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, Load, Object, Update};
+use crate::model::{ApiVersion, DonorStart, Load, Object, Update};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -760,4 +760,46 @@ fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_it
     let (verdict, reason) = ended_at(100);
     assert_eq!(verdict, Verdict::Uneven, "{reason}");
     assert!(reason.contains("not seen from 10:01:25 UTC to 10:01:40 UTC"), "{reason}");
+}
+
+#[test]
+fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_percentage() {
+    let joined = |began: Option<u64>| {
+        let mut tale =
+            Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+        let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
+        tale.world.apply(fixtures::fact(0, Update::Is(instance)));
+        tale.world.apply(fixtures::fact(50, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+        tale.world.apply(fixtures::fact(50, Update::Load(fixtures::load("evicting_conns"))));
+        if let Some(connections) = began {
+            tale.world.apply(fixtures::fact(
+                50,
+                Update::Began(DonorStart {
+                    donor: fixtures::core(1),
+                    coordinator: fixtures::core(0),
+                    connections,
+                    sessions: Some(connections),
+                }),
+            ));
+        }
+        tale.look(50);
+        tale
+    };
+    let mut tale = joined(Some(3333));
+    let run = tale.follower.runs.first().expect("it runs");
+    // 46 rounds until 2,493.33 <= 2,520, and EMQX's own wait for takeovers; 84 rounds and both waits from the start.
+    assert_eq!(run.left.map(|left| left.seconds), Some(46 + 60));
+    assert_eq!(run.work_percent(), Some(48));
+    assert_eq!(crate::plan::rebalance::goal::goals(run).map(|goals| goals.recipients), Some(2520.0));
+    assert!(tale.messages(EventType::Phase)[0].contains("at most 46 rounds to go"), "{:?}", tale.events);
+    // Nothing is judged by the assumption: EMQX's own thresholds ended it earlier.
+    tale.asked(58, &END, fixtures::load("wait_takeover"));
+    tale.asked(70, &END, Load::default());
+    tale.asked(81, &END, Load::default());
+    tale.look(120);
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
+    // Where no donor reports its start, how much there was to do is not known.
+    let tale = joined(None);
+    let run = tale.follower.runs.first().expect("it runs");
+    assert_eq!((run.left.map(|left| left.seconds), run.work_percent()), (Some(106), None));
 }

@@ -1,0 +1,24 @@
+//! The Lease by which the operator's process shows that it is alive: controller-runtime's leader election ([OP-80]).
+
+use jiff::Timestamp;
+
+/// The Lease's name in every operator line: the operator's `LeaderElectionID`.
+pub const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
+
+/// Where the manual and the chart install the operator.
+pub const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
+
+/// The Lease of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorLease {
+    /// The operator's own namespace.
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    /// The process that holds it; `None` when it was given back.
+    pub holder: Option<String>,
+    /// The last renewal: by the API server's clock where it reports one, else by the operator's.
+    pub renewed: Option<Timestamp>,
+    /// Seconds after the renewal at which another process may take it.
+    pub seconds: u64,
+}
