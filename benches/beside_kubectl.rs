@@ -27,10 +27,8 @@ mod stream;
 
 #[path = "../tests/real/cluster.rs"]
 mod cluster;
-#[path = "../tests/support/control_plane.rs"]
-mod control_plane;
 
-use control_plane::{ControlPlane, Line, Options};
+use test_support::control_plane::{ControlPlane, Line, Options};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {

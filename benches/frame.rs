@@ -2,7 +2,7 @@
 //! what it holds after an hour of one answer a second, on a clock that is only a number.
 //! `cargo bench --bench frame`; the promise is a frame in under 2 ms and a key in under 50 ms.
 
-#[path = "../tests/screens/make.rs"]
+#[path = "../tests/it/screens/make.rs"]
 #[expect(dead_code, reason = "the screens' tests use the rest")]
 mod make;
 

@@ -12,7 +12,7 @@
 //! floor 1   model   error    plain data; they use no other module
 //! ```
 //!
-//! A module uses modules of lower floors only; `tests/arrows.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.
+//! A module uses modules of lower floors only; `tests/it/arrows.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.
 
 pub mod app;
 pub mod cli;

@@ -1,6 +1,6 @@
 //! Hours of following, on a clock that is only a number: what the view and the plain follower hold must not grow.
 
-#[path = "screens/make.rs"]
+#[path = "it/screens/make.rs"]
 #[expect(dead_code, reason = "the screens' tests use the rest")]
 mod make;
 

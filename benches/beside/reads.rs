@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::control_plane::ControlPlane;
 use crate::measure::{self, Run};
+use test_support::control_plane::ControlPlane;
 
 /// Three nodes and their pods.
 pub const FEW: &str = "

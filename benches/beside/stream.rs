@@ -12,8 +12,8 @@ use kube::api::{PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::control_plane::ControlPlane;
 use crate::measure;
+use test_support::control_plane::ControlPlane;
 
 /// Changes that are made.
 const CHANGES: usize = 31;

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
-use crate::control_plane::ControlPlane;
 use crate::program::{Program, notices, refused};
 use crate::rights::user;
+use test_support::control_plane::ControlPlane;
 
 const IMAGE: &str = "emqx/emqx-enterprise:5.8.7";
 

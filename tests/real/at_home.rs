@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, Output, until};
 use crate::gateway::Gateway;
 use crate::program::{Program, refused};
+use test_support::control_plane::{ControlPlane, Output, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
 const INSTANCE: &str = "emqx.apps.emqx.io/emqx\n";

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::control_plane::{ControlPlane, EMQX_PORTS, NODE, ON_SERVING, condition_is, until};
+use test_support::control_plane::{ControlPlane, EMQX_PORTS, NODE, ON_SERVING, condition_is, until};
 
 /// Nothing here normally takes three seconds.
 const LIMIT: Duration = Duration::from_secs(40);

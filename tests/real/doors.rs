@@ -8,8 +8,8 @@ use emqx_sim::{Scenario, rest};
 use serde_json::{Value, json};
 use user_files::write_private;
 
-use crate::control_plane::ControlPlane;
 use crate::program::{Program, refused};
+use test_support::control_plane::ControlPlane;
 
 pub async fn closed(plane: &ControlPlane) {
     let empty = plane.dir().join("empty.kubeconfig");

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, Output, until};
 use crate::program::{Program, STRATEGY, events, refused, verdict};
+use test_support::control_plane::{ControlPlane, Output, until};
 
 const EMQX: &str = "
 name: real

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::control_plane::ControlPlane;
 use crate::program::{Program, events, refused, verdict};
+use test_support::control_plane::ControlPlane;
 
 const EMQX: &str = "
 name: real

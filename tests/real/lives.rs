@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::cluster::{RealCluster, address, list_pods};
-use crate::control_plane::{EMQX_PORTS, condition_is};
+use test_support::control_plane::{EMQX_PORTS, condition_is};
 
 /// The pretend kubelet itself takes longer to do anything.
 const LOOK: Duration = Duration::from_millis(200);

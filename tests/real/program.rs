@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::control_plane::{ControlPlane, Output, until};
+use test_support::control_plane::{ControlPlane, Output, until};
 
 /// The plan of every test: three nodes with 100 clients, one with none; five rounds make it even.
 pub const STRATEGY: [&str; 6] = [

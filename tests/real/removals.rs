@@ -11,9 +11,9 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
-use crate::control_plane::{ControlPlane, NODE, until};
 use crate::least_privilege::program_of;
 use crate::program::verdict;
+use test_support::control_plane::{ControlPlane, NODE, until};
 
 const EMQX: &str = "
 name: real

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::control_plane::ControlPlane;
 use crate::program::Program;
+use test_support::control_plane::ControlPlane;
 
 /// The rules that are shipped, all roles together.
 fn shipped() -> Vec<Value> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, until};
 use crate::program::{Program, refused, verdict};
+use test_support::control_plane::{ControlPlane, until};
 
 /// The operator looks at once, and calls the instance not ready.
 const EMQX: &str = "

@@ -9,9 +9,9 @@ use kubectl_emqx::plan::upgrade::change::HOLD_SECONDS;
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
-use crate::control_plane::{ControlPlane, until};
 use crate::program::{events, verdict};
 use crate::rights::user;
+use test_support::control_plane::{ControlPlane, until};
 
 /// One old pod: EMQX's hidden minute passes for each, and that several go one after another is seen on a virtual clock.
 const EMQX: &str = "

@@ -1,5 +1,5 @@
 //! The program on a terminal of its own, and a pretend cluster for it: for tests and measurements. Which program is said by
-//! whoever uses this, in `crate::program`.
+//! whoever uses this, in `super::program`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +19,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn serve(scenario: &str, speed: &str) -> Self {
-        let mut child = Command::new(crate::program())
+        let mut child = Command::new(super::program())
             .args(["demo", "serve", scenario, "--speed", speed])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -57,7 +57,7 @@ impl Session {
     pub(crate) fn sized(kubeconfig: &str, arguments: &[&str], cols: u16, rows: u16) -> Self {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).expect("a pty");
-        let mut command = CommandBuilder::new(crate::program());
+        let mut command = CommandBuilder::new(super::program());
         command.args(arguments);
         command.env("KUBECONFIG", kubeconfig);
         command.env("TERM", "xterm-256color");

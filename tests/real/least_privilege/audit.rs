@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::control_plane::{ControlPlane, Options, until};
+use test_support::control_plane::{ControlPlane, Options, until};
 
 /// A control plane that writes down who asks it for what.
 pub fn options() -> Options {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::audit;
 use super::table::{EVERYWHERE, Layer, Need, Verb, When, Without, group, instead};
 use super::users::user;
-use crate::control_plane::{ControlPlane, Output};
 use crate::program::{Program, notices};
+use test_support::control_plane::{ControlPlane, Output};
 
 /// So many at a time: each is a process, and they wait for the same servers. Those that are given a time wait for it
 /// alone, so they do that beside each other and beside the rest.

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::audit;
 use super::table::{LEASES, Layer, table};
 use super::users::user;
-use crate::control_plane::{ControlPlane, Output, until};
 use crate::program::{Program, notices, refused};
+use test_support::control_plane::{ControlPlane, Output, until};
 
 /// A kubeconfig of one user beside the others.
 fn kubeconfig(plane: &ControlPlane, name: &str, user: &Value) -> std::path::PathBuf {

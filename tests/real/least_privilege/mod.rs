@@ -18,10 +18,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, Line, NODE, until};
 use crate::part;
 use crate::program::Program;
 use table::{Verb, When, table};
+use test_support::control_plane::{ControlPlane, Line, NODE, until};
 
 /// The operator looks every second, and calls an instance not ready whose donors are.
 const EMQX: &str = "

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::table::{Layer, group};
 use super::users::user;
 use crate::cluster::RealCluster;
-use crate::control_plane::{ControlPlane, Output, until};
 use crate::program::{Program, notices, refused};
+use test_support::control_plane::{ControlPlane, Output, until};
 
 /// Of all namespaces nothing is said by who may look into one; the message names verb, resource and the way out.
 pub async fn one_namespace(plane: &ControlPlane) {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::cases;
 use super::table::{EVERYWHERE, KINDS, Layer, Verb, When, table};
 use super::users::user;
-use crate::control_plane::ControlPlane;
 use crate::program::notices;
+use test_support::control_plane::ControlPlane;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugin-manifest/rbac.yaml");
 

@@ -5,7 +5,7 @@ use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
 use Without::{Blocked, Foretold, Poorer, Refused, Silent, Unoffered};
 
 use super::words::{self, Words};
-use crate::control_plane::{NAMESPACE, NODE};
+use test_support::control_plane::{NAMESPACE, NODE};
 
 /// Which of the shipped roles holds a right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

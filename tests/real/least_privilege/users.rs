@@ -10,8 +10,8 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::table::{CLUSTER_WIDE, LEASES, group};
-use crate::control_plane::{ControlPlane, until};
 use crate::program::Program;
+use test_support::control_plane::{ControlPlane, until};
 
 /// `list pods` as a rule.
 pub fn rule(right: &str) -> Value {

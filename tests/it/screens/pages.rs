@@ -1,0 +1,388 @@
+//! The pages of the view beside the table: topology, history, plans, and changes of the selected node.
+
+use std::collections::BTreeMap;
+
+use kubectl_emqx::error::Problem;
+use kubectl_emqx::model::{Fact, Link, NodeName, PodName, Source, Strategy, Update};
+use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, UpgradePlanText, ViewSetup};
+use serde_json::{Value, json};
+
+use crate::screens::make::{
+    Bench, at, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes, nothing,
+    pod, setup, slice,
+};
+use crate::screens::{SIZES, UNEVEN, astray, idle};
+
+fn replicant(number: usize) -> String {
+    format!("emqx-replicant-7d4f9c-{}", ["a1b2c", "d3e4f", "g5h6i", "j7k8l"][number])
+}
+
+/// Two cores, three replicants and a pod that cannot be scheduled.
+fn layered() -> Bench {
+    layered_as(setup())
+}
+
+fn layered_as(setup: ViewSetup) -> Bench {
+    let cores: Vec<String> = (0..2).map(core).collect();
+    let replicants: Vec<String> = (0..4).map(replicant).collect();
+    let mut facts = heard(at(0));
+    let mut object = instance("mq", "emqx", "one");
+    object["spec"]["coreTemplate"]["spec"]["replicas"] = json!(2);
+    object["spec"]["replicantTemplate"] = json!({"spec": {"replicas": 4}});
+    facts.extend(kubernetes(0, "LISTED", &object));
+    for name in &cores {
+        facts.extend(kubernetes(0, "LISTED", &pod(name, true)));
+    }
+    for (number, name) in replicants.iter().enumerate() {
+        let mut object = pod(name, number != 3);
+        object["metadata"]["labels"]["apps.emqx.io/db-role"] = json!("replicant");
+        object["metadata"]["ownerReferences"][0] = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "name": "emqx-replicant-7d4f9c", "uid": "set2", "controller": true});
+        if number == 3 {
+            object["status"] = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": "0/5 nodes are available: 5 Insufficient memory.",
+                "lastTransitionTime": "2026-11-23T09:56:00Z"}]});
+        }
+        facts.extend(kubernetes(0, "LISTED", &object));
+    }
+    let serving: Vec<(String, bool)> = replicants.iter().take(3).map(|name| (name.clone(), true)).collect();
+    facts.extend(kubernetes(0, "LISTED", &slice(&serving)));
+    let names: Vec<String> = cores.iter().chain(&replicants[..3]).map(|name| node(name)).collect();
+    let mut list = nodes(&names, &[0, 0, 1000, 1000, 1001]);
+    for (number, entry) in list.as_array_mut().into_iter().flatten().enumerate() {
+        entry["role"] = json!(if number < 2 { "core" } else { "replicant" });
+        entry["uptime"] = json!(11_520_000);
+        entry["load1"] = json!(0.31);
+        entry["memory_total"] = json!("7.43G");
+    }
+    facts.extend(emqx(0, "/api/v5/nodes", &list));
+    facts.extend(emqx(0, "/api/v5/load_rebalance/global_status", &nothing()));
+    let mut bench = Bench::of(setup, facts);
+    bench.tick(3);
+    bench
+}
+
+fn attached() -> BTreeMap<NodeName, NodeName> {
+    let name = |pod: &str| NodeName::from(node(pod).as_str());
+    (0..3).map(|number| (name(&replicant(number)), name(&core(number % 2)))).collect()
+}
+
+#[test]
+fn the_topology_shows_each_replicant_below_its_core_and_what_is_missing() {
+    for (width, height) in SIZES {
+        let mut bench = layered();
+        bench.keys("t");
+        assert!(matches!(bench.effects.last(), Some(Effect::Replicants(of)) if *of == id()));
+        bench.send(Msg::Done(Done::Replicants(id(), Ok(Some(attached())))));
+        let screen = bench.screen(width, height);
+        for text in ["TOPOLOGY", "2 cores", "3 replicants", "in the Service: 3 of 3", "!"] {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+        insta::assert_snapshot!(format!("topology_{width}x{height}"), screen);
+    }
+    let mut bench = layered();
+    bench.keys("t");
+    bench.send(Msg::Done(Done::Replicants(id(), Ok(Some(attached())))));
+    let screen = bench.screen(120, 40);
+    let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
+    assert!(
+        line("f5c8-0") < line("a1b2c") && line("a1b2c") < line("f5c8-1") && line("f5c8-1") < line("d3e4f")
+    );
+    assert!(screen.contains("pods that EMQX does not list as a node"), "{screen}");
+    assert!(
+        screen.contains("0.31") && screen.contains("1.02G of 7.43G") && screen.contains("3h12m"),
+        "{screen}"
+    );
+    // An EMQX that does not report it.
+    bench.send(Msg::Done(Done::Replicants(id(), Ok(None))));
+    let screen = bench.screen(120, 40);
+    assert!(
+        screen.contains("does not report the core of a replicant") && screen.contains("g5h6i"),
+        "{screen}"
+    );
+    bench.keys("Esc");
+    assert!(bench.screen(120, 40).contains("CONNECTIONS"));
+}
+
+#[test]
+fn cores_beside_replicants_are_not_missing_from_the_service() {
+    let screen = layered().screen(120, 40);
+    assert!(screen.contains("in the Service: 3 of 3"), "{screen}");
+}
+
+fn past(name: &str, recorded: Option<&Value>, phase: &str) -> Value {
+    let mut object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+        "metadata": {"name": name, "namespace": "mq", "uid": name, "resourceVersion": "7",
+            "creationTimestamp": "2026-11-23T08:50:00Z"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}},
+        "status": {"phase": phase, "startedTime": "2026-11-23T08:50:01Z",
+            "completedTime": "2026-11-23T08:52:00Z"}});
+    if let Some(recorded) = recorded {
+        object["metadata"]["annotations"] = json!({"cli.emqx.io/verdict": recorded.to_string()});
+    }
+    object
+}
+
+fn with_past() -> Bench {
+    let recorded = json!({"uid": "evening", "verdict": "clientsMissing",
+        "message": "120 of 10,000 clients are missing", "started": "2026-11-23T09:50:01Z",
+        "ended": "2026-11-23T09:52:00Z", "connections": [10000, 9880], "sessions": [10000, 10000], "by": "ci"});
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    facts.extend(kubernetes(0, "LISTED", &past("evening", Some(&recorded), "Failed")));
+    facts.extend(kubernetes(0, "LISTED", &past("morning", None, "Completed")));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3);
+    bench
+}
+
+#[test]
+fn the_history_shows_recorded_verdicts_newest_first_and_opens_one() {
+    for (width, height) in SIZES {
+        let mut bench = with_past();
+        bench.keys("h");
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("HISTORY") && screen.contains("2 operations"), "{screen}");
+        assert!(screen.contains("clientsMissing") && screen.contains("120 of 10,000"), "{screen}");
+        insta::assert_snapshot!(format!("history_{width}x{height}"), screen);
+        bench.keys("Enter");
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("REBALANCE evening") && screen.contains("ci, recorded"), "{screen}");
+        insta::assert_snapshot!(format!("history_one_{width}x{height}"), screen);
+    }
+    let mut bench = with_past();
+    bench.keys("h");
+    let screen = bench.screen(120, 40);
+    let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
+    assert!(line("evening") < line("morning"), "{screen}");
+    assert!(screen.contains("120"), "{screen}");
+    // A past one without a record is not judged again.
+    bench.keys("j");
+    assert!(bench.screen(120, 40).contains("not followed"));
+    let mut bench = idle();
+    bench.keys("h");
+    assert!(bench.screen(80, 24).contains("no rebalance, upgrade or evacuation is known"));
+}
+
+#[test]
+fn the_plan_begins_with_what_is_required_and_m_shows_every_setting() {
+    let mut bench =
+        Bench::of(ViewSetup { strategy: Strategy::default(), ..setup() }, documented(0, &UNEVEN, &nothing()));
+    bench.tick(3);
+    bench.keys("p");
+    bench.send(Msg::Done(Done::Allowed(id(), Some(true))));
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        for text in [
+            "would end even",
+            "every node within",
+            "◂ 5 % ▸",
+            "30 min",
+            "/s per donor",
+            "threshold 166",
+            "3 donors",
+        ] {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+        insta::assert_snapshot!(format!("required_{width}x{height}"), screen);
+    }
+    // A deadline that cannot be met is refused with what would do; the values stay in sight.
+    bench.keys("j").types("2").keys("Enter");
+    let screen = bench.screen(80, 24);
+    assert!(
+        screen.contains("no settings do what is required") && screen.contains("longer than 2m"),
+        "{screen}"
+    );
+    assert!(screen.contains("in at most"), "{screen}");
+    bench.types("0").keys("Enter");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("0 is refused: at least 1 is needed") && screen.contains("2 min"), "{screen}");
+    bench.types("15").keys("Enter");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("would end even") && screen.contains("15 min"), "{screen}");
+    bench.keys("Enter");
+    assert!(bench.screen(80, 24).contains("core-…f5c8-3"), "Enter shows each node");
+    bench.keys("m");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("◂ 16 ▸") && screen.contains("or within a factor of"), "{screen}");
+}
+
+#[test]
+fn a_plan_that_ends_outside_its_thresholds_does_not_look_well() {
+    let mut bench = idle();
+    bench.keys("p");
+    // Every donor loses all of its clients in one round.
+    bench.types("5000").keys("Enter");
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("OVERSHOT") || screen.contains("refused"), "{screen}");
+    assert!(!screen.contains("would end even"), "{screen}");
+}
+
+#[test]
+fn a_node_is_evacuated_after_the_typed_name_and_its_evacuation_ends_after_enter() {
+    for (width, height) in SIZES {
+        let mut bench = idle();
+        bench.keys("j e");
+        let screen = bench.screen(width, height);
+        for text in
+            ["EVACUATE A NODE", "prod-eu", "3,333 clients", "kubectl emqx evacuate start", "Type emqx"]
+        {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+        insta::assert_snapshot!(format!("evacuate_asks_{width}x{height}"), screen);
+        bench.keys("Enter");
+        assert!(!bench.effects.iter().any(|it| matches!(it, Effect::Evacuate(..))), "the name was not typed");
+        bench.types("emqx").keys("Enter");
+        let node = NodeName::from(node(&core(1)).as_str());
+        assert!(bench.effects.contains(&Effect::Evacuate(id(), node)));
+        let acted = ActionResult { name: None, says: Vec::new() };
+        bench.send(Msg::Done(Done::Acted("the evacuation has started".into(), Ok(acted))));
+        assert!(bench.screen(width, height).contains("the evacuation has started"));
+    }
+    let mut bench =
+        Bench::of(setup(), documented(0, &UNEVEN, &evacuation(&core(2), "evicting_conns", 1200, 3400)));
+    bench.tick(3);
+    bench.keys("E");
+    assert!(bench.screen(80, 24).contains("is not being evacuated"));
+    bench.keys("j j E");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("STOP THE EVACUATION") && screen.contains("Press Enter"), "{screen}");
+    bench.types("zz");
+    assert!(!bench.screen(80, 24).contains("zz"), "nothing is typed where no client is disconnected");
+    bench.keys("Enter");
+    assert!(bench.effects.iter().any(|it| matches!(it, Effect::StopEvacuation(..))));
+}
+
+#[test]
+fn an_upgrade_is_planned_before_it_can_be_applied() {
+    let mut bench = idle();
+    bench.keys("u");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("UPGRADE") && screen.contains("image: emqx/emqx-enterprise:5.8.6_"), "{screen}");
+    bench.keys("Backspace").types("7").keys("Enter");
+    let image = "emqx/emqx-enterprise:5.8.7".to_owned();
+    assert!(bench.effects.contains(&Effect::PlanUpgrade(id(), image.clone())));
+    bench.keys("a");
+    assert!(bench.screen(80, 24).contains("Enter plans the upgrade first"));
+    let plan =
+        |goes| UpgradePlanText { lines: vec!["emqx 5.8.6 -> 5.8.7".into(), "! be careful".into()], goes };
+    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(false)))));
+    bench.keys("a");
+    assert!(bench.screen(80, 24).contains("does not allow it"));
+    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(true)))));
+    for (width, height) in SIZES {
+        bench.state.overlay = None;
+        assert!(bench.screen(width, height).contains("! be careful"));
+        bench.keys("a");
+        let screen = bench.screen(width, height);
+        for text in ["UPGRADE THE CLUSTER", "10,000 clients", "--image", "Type emqx"] {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+        insta::assert_snapshot!(format!("upgrade_asks_{width}x{height}"), screen);
+    }
+    bench.types("emqx").keys("Enter");
+    assert!(bench.effects.contains(&Effect::Upgrade(id(), image.clone())));
+    bench.send(Msg::Done(Done::Acted("image".into(), Err(Problem::new("cannot upgrade", "forbidden")))));
+    assert!(bench.screen(80, 24).contains("cannot upgrade: forbidden"));
+    // A plan that cannot be made shows why.
+    bench.keys("Esc u Enter");
+    bench.send(Msg::Done(Done::UpgradePlan(
+        "emqx/emqx-enterprise:5.8.6".into(),
+        Err(Problem::new("cannot plan", "no such image").hint("choose another")),
+    )));
+    let screen = bench.screen(80, 24);
+    assert!(
+        screen.contains("cannot plan: no such image") && screen.contains("hint: choose another"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn logs_events_and_the_description_of_a_pod_lie_over_the_page_with_their_command() {
+    for (width, height) in SIZES {
+        let mut bench = idle();
+        bench.keys("j l");
+        let name = PodName::from(core(1).as_str());
+        assert!(bench.effects.contains(&Effect::Logs(id(), name.clone())));
+        let log = (0..80).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n") + "\n";
+        bench.send(Msg::Done(Done::Logs(name, Ok(log + "[error] msg: crashed \u{1b}[31m\n"))));
+        let screen = bench.screen(width, height);
+        for text in ["LOG of pod", "= kubectl logs emqx-core-66c88f5c8-1 -c emqx", "[error] msg: crashed"] {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+        assert!(!screen.contains('\u{1b}') && !screen.contains("line 1\n"), "{screen}");
+        bench.keys("g");
+        assert!(bench.screen(width, height).contains("line 0"));
+        bench.keys("q d");
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("= kubectl describe pod emqx-core-66c88f5c8-1 -n mq"), "{screen}");
+        insta::assert_snapshot!(format!("describe_{width}x{height}"), screen);
+        bench.keys("q v");
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("EVENTS of pod") && screen.contains("no event"), "{screen}");
+    }
+    let mut bench = idle();
+    let name = PodName::from(core(0).as_str());
+    bench.send(Msg::Done(Done::Logs(name, Err(Problem::new("cannot read the log", "forbidden")))));
+    assert!(bench.screen(80, 24).contains("cannot read the log: forbidden"));
+}
+
+#[test]
+fn d_says_why_a_rebalance_should_be_stopped() {
+    let mut bench = astray();
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("STOP IT") && screen.contains("d why"), "{screen}");
+        bench.keys("d");
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("STOP IT") && screen.contains("kubectl emqx rebalance stop"), "{screen}");
+        insta::assert_snapshot!(format!("why_{width}x{height}"), screen);
+        bench.keys("q");
+    }
+}
+
+#[test]
+fn acting_keys_do_nothing_in_a_read_only_view() {
+    let mut bench = Bench::of(ViewSetup { read_only: true, ..setup() }, documented(0, &UNEVEN, &nothing()));
+    bench.tick(3);
+    for key in ["e", "E", "u", "x", "a"] {
+        bench.keys(key);
+        let screen = bench.screen(80, 24);
+        assert!(screen.contains("--read-only: nothing can be changed from here"), "{key}\n{screen}");
+    }
+    assert!(bench.state.overlay.is_none() && bench.effects.is_empty());
+}
+
+#[test]
+fn the_pages_are_ascii_where_only_ascii_may_be_drawn_and_have_no_colour_of_their_own() {
+    let mut theme = setup().theme;
+    theme.ascii = true;
+    for (width, height) in SIZES {
+        for keys in ["t", "h", "p", "u", "e", "d", "v", "Enter"] {
+            let mut bench = layered_as(ViewSetup { theme, ..setup() });
+            bench.send(Msg::Done(Done::Replicants(id(), Ok(Some(attached())))));
+            bench.keys(keys);
+            let screen = bench.screen(width, height);
+            assert!(screen.is_ascii(), "{keys}\n{screen}");
+        }
+    }
+}
+
+#[test]
+fn an_emqx_that_may_not_be_asked_leaves_the_pages_poorer_and_says_so() {
+    let mut bench = layered();
+    let forbidden = |resource| {
+        let link = Link::Forbidden("you may not get secrets".to_owned());
+        Fact { at: at(100), news: Update::Link(Source::Emqx, resource, link) }
+    };
+    bench.learn(100, vec![forbidden("nodes"), forbidden("load_rebalance")]);
+    bench.learn(100, heard(at(100)));
+    bench.tick(200);
+    bench.keys("t");
+    bench.send(Msg::Done(Done::Replicants(id(), Err(Problem::new("cannot ask EMQX", "forbidden")))));
+    let screen = bench.screen(120, 40);
+    assert!(
+        screen.contains("the core of each replicant is not known: cannot ask EMQX: forbidden"),
+        "{screen}"
+    );
+    assert!(screen.contains("~1,000"), "old counts are marked: {screen}");
+}

@@ -1,0 +1,422 @@
+//! What the view shows when something is unknown or over, in recordings, and with the mouse.
+
+use std::rc::Rc;
+
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use jiff::SignedDuration;
+use kubectl_emqx::model::{Fact, Link, NodeName, Object, Source, Update};
+use kubectl_emqx::plan::rebalance::record::PlanRecord;
+use kubectl_emqx::tui::context::Lines;
+use kubectl_emqx::tui::order::SortBy;
+use kubectl_emqx::tui::player::Player;
+use kubectl_emqx::tui::{Msg, Play, ViewSetup};
+use serde_json::json;
+
+use crate::screens::make::{
+    Bench, at, core, documented, emqx, heard, instance, kubernetes, node, nothing, played, recorded, setup,
+};
+use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
+
+fn lost(seconds: i64, link: &Link) -> Vec<Fact> {
+    ["nodes", "load_rebalance"]
+        .map(|resource| Fact { at: at(seconds), news: Update::Link(Source::Emqx, resource, link.clone()) })
+        .to_vec()
+}
+
+#[test]
+fn a_running_rebalance_whose_emqx_does_not_answer_is_not_sure_and_stops_counting() {
+    let mut bench = running();
+    let before = bench.screen(120, 40);
+    assert!(before.contains("REBALANCING"), "{before}");
+    bench.learn(40, lost(40, &Link::Unreachable("pod emqx-core-0 does not answer: reset".into())));
+    for second in (40..100).step_by(10) {
+        bench.learn(second, heard(at(second)));
+        bench.tick(second);
+    }
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("NOT SURE"), "{screen}");
+        assert!(
+            screen.contains("~3,333") && (width == 200 || !screen.contains(" 3,333")),
+            "old numbers are marked: {screen}"
+        );
+        assert!(!screen.contains(" %") && !screen.contains("ends "), "{screen}");
+        assert!(!screen.contains("IDLE") && !screen.contains("emqx 0s"), "{screen}");
+        insta::assert_snapshot!(format!("unknown_{width}x{height}"), screen);
+    }
+    bench.learn(101, emqx(101, "/api/v5/nodes", &crate::screens::make::nodes(&[node(&core(0))], &[7])));
+    bench.learn(101, emqx(101, "/api/v5/load_rebalance/global_status", &nothing()));
+    assert!(!bench.screen(120, 40).contains("NOT SURE"));
+}
+
+#[test]
+fn counts_of_a_silent_operator_have_the_age_of_its_status() {
+    let mut object = instance("mq", "emqx", "one");
+    object["status"]["coreNodes"] = json!([]);
+    object["status"]["nodes"] = json!([]);
+    let mut facts = heard(at(0));
+    facts.extend(kubernetes(0, "LISTED", &object));
+    facts.extend(lost(0, &Link::Forbidden("you may not get secrets".into())));
+    let mut bench = Bench::of(setup(), facts);
+    bench.learn(400, heard(at(400)));
+    bench.tick(400);
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("NOT SURE  EMQX cannot be queried: you may not get secrets"), "{screen}");
+    assert!(screen.contains("operator status is 7m13s old"), "{screen}");
+}
+
+/// A Rebalance that ended before the view was opened, with an annotation or without.
+fn ended(recorded: Option<&str>) -> Bench {
+    let mut object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+        "metadata": {"name": "evening", "namespace": "mq", "uid": "r1", "resourceVersion": "7",
+            "creationTimestamp": "2026-11-23T09:50:00Z"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}},
+        "status": {"phase": "Completed", "startedTime": "2026-11-23T09:50:01Z",
+            "completedTime": "2026-11-23T09:52:00Z"}});
+    if let Some(text) = recorded {
+        object["metadata"]["annotations"] = json!({"cli.emqx.io/verdict": text});
+    }
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    facts.extend(kubernetes(0, "LISTED", &object));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3);
+    bench
+}
+
+#[test]
+fn a_view_that_is_opened_after_the_end_shows_the_recorded_verdict() {
+    let record = r#"{"uid":"r1","verdict":"clientsMissing","message":"120 of 10,000 clients are missing",
+        "started":"2026-11-23T09:50:01Z","ended":"2026-11-23T09:52:00Z","connections":[10000,9880],
+        "sessions":[10000,10000],"by":"ci"}"#;
+    for (width, height) in SIZES {
+        let screen = ended(Some(record)).screen(width, height);
+        assert!(screen.contains("CLIENTS MISSING") && !screen.contains("IDLE"), "{screen}");
+    }
+    let screen = ended(Some(record)).screen(120, 40);
+    assert!(screen.contains("8m3s ago, evening: 120 of 10,000 clients are missing"), "{screen}");
+    // Without a record the status of that moment decides, which is no verdict.
+    let screen = ended(None).screen(120, 40);
+    assert!(screen.contains("UNKNOWN") && screen.contains("evening: not followed"), "{screen}");
+    // What is no verdict is not shown as one.
+    for odd in ["{}", "[", r#"{"verdict":"running"}"#, "{\"verdict\":\"\u{1b}[31m\"}"] {
+        assert!(ended(Some(odd)).screen(120, 40).contains("not followed"), "{odd}");
+    }
+}
+
+/// The recorded rebalance, first seen 55 s after its beginning; with what `apply` would have written down, or without.
+fn joined(recorded_start: bool) -> Bench {
+    let (replay, lines) = recorded(REBALANCE, false);
+    let begin = replay.state.setup.now;
+    let mut bench = Bench::new(ViewSetup { now: begin, ..setup() });
+    bench.learn_at(begin, heard(begin));
+    let now = begin + SignedDuration::from_secs(55);
+    let mut facts: Vec<Fact> =
+        lines.into_iter().filter(|told| told.t <= 55.0).flat_map(|told| told.facts).collect();
+    for fact in &mut facts {
+        if let Update::Is(Object::Rebalance(object)) = &mut fact.news
+            && let Some(time) = object.created.filter(|_| recorded_start)
+        {
+            let starts = [3333, 3333, 3334, 0].into_iter().enumerate();
+            let nodes =
+                starts.map(|(number, held)| (NodeName::from(node(&core(number)).as_str()), held, held));
+            let expected_end = time + SignedDuration::from_secs(98);
+            let strategy = object.strategy.clone();
+            let record = PlanRecord { version: 1, time, expected_end, strategy, nodes: nodes.collect() };
+            object.plan = Some(record.text());
+        }
+    }
+    bench.learn_at(now, facts);
+    bench.learn_at(now, heard(now));
+    bench.send(Msg::Ready(now));
+    bench.send(Msg::Tick(now));
+    bench
+}
+
+#[test]
+fn a_view_that_is_opened_in_the_middle_shows_percent_goal_and_end() {
+    for (width, height) in SIZES {
+        let screen = joined(true).screen(width, height);
+        for text in ["REBALANCING", "operator reports Failed, EMQX continues", " %", "ends 08:43:5"] {
+            assert!(screen.contains(text), "{text}\n{screen}");
+        }
+    }
+    let screen = joined(true).screen(120, 40);
+    assert!(screen.contains("goal ╎ 2,5") && screen.contains(" of 78 rounds"), "{screen}");
+    // Where the start is not recorded, what was done before is unknown; the goal and the end follow from the counts.
+    let screen = joined(false).screen(120, 40);
+    for text in ["goal ╎ 2,5", "37 rounds to go", "ends 08:43:5"] {
+        assert!(screen.contains(text), "{text}\n{screen}");
+    }
+    assert!(!screen.contains(" %") && !screen.contains("0 of 37"), "{screen}");
+}
+
+fn player(name: &str) -> (Bench, Player) {
+    let (mut bench, lines) = recorded(name, false);
+    let begin = bench.state.setup.now;
+    let lines = Rc::new(lines);
+    let open = Rc::new(move || {
+        let lines: Vec<_> = lines.as_ref().clone();
+        Ok(Box::new(lines.into_iter().map(Ok)) as Lines)
+    });
+    let player = Player::new(open, begin, 10.0).expect("it opens");
+    bench.state.route = Some(player.survey(&bench.state.setup).expect("it is read"));
+    (bench, player)
+}
+
+#[test]
+fn a_recording_has_a_position_bar_with_marks_and_keys_to_go_to_them() {
+    let (mut bench, mut player) = player(REBALANCE);
+    let route = bench.state.route.clone().expect("a route");
+    let marks: Vec<&str> = route.marks.iter().map(|mark| mark.text.as_str()).collect();
+    for mark in ["created", "evict", "operator: Failed", "takeover", "balanced"] {
+        assert!(marks.contains(&mark), "{marks:?}");
+    }
+    let mut press = |bench: &mut Bench, key: &str| {
+        bench.keys(key);
+        for effect in std::mem::take(&mut bench.effects) {
+            if let kubectl_emqx::tui::Effect::Play(play) = effect {
+                player.play(&mut bench.state, play).expect("it plays");
+            }
+        }
+        bench.screen(120, 40)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..route.marks.len() {
+        let screen = press(&mut bench, "n");
+        seen.push(bench.state.now);
+        assert!(screen.contains("●") && screen.contains("┼"), "{screen}");
+    }
+    let mut times: Vec<_> = route.marks.iter().map(|mark| mark.at).collect();
+    times.dedup();
+    seen.dedup();
+    assert_eq!(seen, times, "each mark once");
+    assert!(press(&mut bench, "End").contains("BALANCED"));
+    let before = bench.state.now;
+    press(&mut bench, ",");
+    assert!(bench.state.now < before && route.steps.contains(&bench.state.now), "a line back");
+    press(&mut bench, "N");
+    assert!(times.contains(&bench.state.now), "{}", bench.state.now);
+    let first = press(&mut bench, "Home");
+    assert_eq!(bench.state.now, route.begin, "{first}");
+    press(&mut bench, "n n n n");
+    for (width, height) in SIZES {
+        insta::assert_snapshot!(format!("replay_{width}x{height}"), bench.screen(width, height));
+    }
+    assert!(press(&mut bench, "x").contains("replay: nothing can be changed"));
+}
+
+/// Head, table and chart: without the first line, which names the recording, and without notices, ages and keys. Also
+/// without the changes per second: a recording leaves equal answers out, with the moments at which EMQX gave them.
+fn body(screen: &str) -> Vec<String> {
+    let notice = |line: &&str| line.as_bytes().get(3) == Some(&b':') && line.as_bytes().get(6) == Some(&b':');
+    let still = |line: &str| {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.starts_with(['+', '−'])).collect();
+        let rate = words.iter().position(|word| *word == "moved/s").and_then(|place| place.checked_sub(1));
+        let kept = words.iter().enumerate().filter(|(place, _)| Some(*place) != rate);
+        kept.map(|(_, word)| *word).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let lines: Vec<String> = screen.lines().skip(1).filter(|line| !notice(line)).map(still).collect();
+    lines[..lines.len() - 3].to_vec()
+}
+
+#[test]
+fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
+    let (mut replay, lines) = recorded(REBALANCE, false);
+    let begin = replay.state.setup.now;
+    let mut live = Bench::new(ViewSetup { now: begin, ..setup() });
+    live.learn_at(begin, heard(begin));
+    let (mut ready, mut frames, mut early) = (false, 0, Vec::new());
+    let mut answers: Vec<Fact> = Vec::new();
+    for told in lines {
+        // A recording leaves equal answers out: EMQX gave them all the same, once a second.
+        let mut second = live.state.now + SignedDuration::from_secs(1);
+        while ready && second < told.at {
+            for fact in &mut answers {
+                fact.at = second;
+            }
+            live.learn_at(second, answers.clone());
+            live.send(Msg::Tick(second));
+            replay.send(Msg::Tick(second));
+            second += SignedDuration::from_secs(1);
+        }
+        for fact in &told.facts {
+            if matches!(fact.news, Update::Nodes(_) | Update::Load(_)) {
+                let same =
+                    |other: &Fact| std::mem::discriminant(&other.news) == std::mem::discriminant(&fact.news);
+                answers.retain(|other| !same(other));
+                answers.push(fact.clone());
+            }
+        }
+        let emqx = told.facts.iter().any(|fact| matches!(fact.news, Update::Nodes(_) | Update::Load(_)));
+        // The live view asks EMQX of a cluster once it knows the cluster; the recording may have the answers before it.
+        let known = live.state.world.instance(&crate::screens::make::id()).is_some();
+        if emqx && !known {
+            early.push(told.clone());
+        }
+        live.learn_at(told.at, heard(told.at));
+        if emqx && known && !std::mem::replace(&mut ready, true) {
+            live.send(Msg::Ready(told.at));
+            for told in std::mem::take(&mut early) {
+                live.learn_at(told.at, told.facts);
+            }
+        }
+        live.learn_at(told.at, told.facts.clone());
+        live.send(Msg::Tick(told.at));
+        // The first answers are sampled by one view before it is ready, by the other after it.
+        let settled = told.t > 20.0;
+        let now = told.at;
+        replay.send(Msg::Told(told));
+        replay.send(Msg::Tick(now));
+        if ready && settled {
+            frames += 1;
+            let (one, other) = (live.screen(120, 40), replay.screen(120, 40));
+            assert_eq!(body(&one), body(&other), "at {now}");
+        }
+    }
+    assert!(frames > 100, "{frames}");
+}
+
+#[test]
+fn the_chart_shows_the_recorded_counts() {
+    use kubectl_emqx::tui::curves::{Quantity, curves};
+    let bench = &mut played(REBALANCE, 55.5);
+    bench.screen(120, 40);
+    let (board, cluster) = (bench.state.board().expect("a board"), bench.state.here().expect("a cluster"));
+    let drawn = curves(board, &cluster.history, Quantity::Connections, 60, 60);
+    let last: Vec<u64> = drawn
+        .curves
+        .iter()
+        .filter_map(|curve| curve.values.last().copied().flatten())
+        .map(|it| it as u64)
+        .collect();
+    // EMQX's last answer before that second in the recording.
+    let (_, lines) = recorded(REBALANCE, false);
+    let mut counts = lines.iter().filter(|told| told.t <= 55.5).flat_map(|told| &told.facts).filter_map(
+        |fact| match &fact.news {
+            Update::Nodes(nodes) => {
+                Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
+            }
+            _ => None,
+        },
+    );
+    let mut counts = counts.next_back().expect("counts");
+    counts.sort_unstable();
+    let mut shown = last.clone();
+    shown.sort_unstable();
+    assert_eq!(shown, counts);
+    assert_eq!(drawn.total.last().copied().flatten(), Some(counts.iter().sum()));
+}
+
+fn mouse(bench: &mut Bench, kind: MouseEventKind, column: u16, row: u16) {
+    bench.screen(80, 24);
+    bench.send(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+}
+
+#[test]
+fn the_wheel_scrolls_and_a_click_selects_and_sorts() {
+    let mut bench = idle();
+    let screen = bench.screen(80, 24);
+    let line = |screen: &str, what: &str| {
+        let found = screen.lines().enumerate().find_map(|(y, line)| Some((line.find(what)?, y)));
+        let (bytes, y) = found.unwrap_or_else(|| panic!("{what}\n{screen}"));
+        let x = screen.lines().nth(y).map_or(0, |line| line[..bytes].chars().count());
+        (u16::try_from(x).expect("a column"), u16::try_from(y).expect("a line"))
+    };
+    let left = MouseEventKind::Down(MouseButton::Left);
+    let (x, y) = line(&screen, "f5c8-2");
+    mouse(&mut bench, left, x, y);
+    assert_eq!(bench.state.selected, Some(node(&core(2))));
+    mouse(&mut bench, MouseEventKind::ScrollUp, x, y);
+    assert_eq!(bench.state.selected, Some(node(&core(0))));
+    mouse(&mut bench, MouseEventKind::ScrollDown, x, y);
+    assert_eq!(bench.state.selected, Some(node(&core(3))));
+    let (x, y) = line(&screen, "CONNECTIONS");
+    mouse(&mut bench, left, x, y);
+    let sorted = bench.screen(80, 24);
+    assert!(bench.state.order.by == SortBy::Connections && sorted.contains("CONNECTIONS▾"), "{sorted}");
+    mouse(&mut bench, left, x, y);
+    assert!(bench.screen(80, 24).contains("CONNECTIONS▴"));
+    // Nowhere in particular: nothing happens, and nothing is drawn.
+    bench.state.dirty = false;
+    mouse(&mut bench, left, 79, 23);
+    mouse(&mut bench, MouseEventKind::Moved, 3, 3);
+    assert!(!bench.state.dirty);
+    // Over a question the mouse changes nothing.
+    let mut bench = running();
+    bench.keys("x");
+    mouse(&mut bench, left, x, y);
+    assert!(bench.state.overlay.is_some() && bench.state.order.by == SortBy::Name);
+}
+
+#[test]
+fn sorting_goes_through_the_columns_in_sight_and_the_mark_always_fits() {
+    for (width, height) in SIZES {
+        let mut bench = played(REBALANCE, 55.5);
+        let mut marks = 0;
+        for _ in 0..SortBy::ALL.len() {
+            bench.screen(width, height);
+            bench.keys("s");
+            let screen = bench.screen(width, height);
+            let by = bench.state.order.by;
+            assert!(bench.state.sortable.borrow().contains(&by), "{by:?} is out of sight\n{screen}");
+            if by != SortBy::Name {
+                assert!(screen.contains('▾'), "{by:?}\n{screen}");
+                marks += 1;
+            }
+        }
+        assert!(marks > 2, "{width}x{height}");
+    }
+    let mut bench = played(REBALANCE, 55.5);
+    bench.screen(120, 40);
+    while bench.state.order.by != SortBy::State {
+        bench.keys("s");
+    }
+    let parts: Vec<_> = bench.state.board().expect("a board").shown().map(|row| row.state.clone()).collect();
+    assert_eq!(parts, ["donor", "donor", "donor", "recipient"], "donors first");
+}
+
+#[test]
+fn what_leaves_the_service_is_shown_and_ready_only_where_a_pod_is_unhealthy() {
+    let mut bench = idle();
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("IN SVC") && !screen.contains("READY"), "{screen}");
+    let mut sick = crate::screens::make::pod(&core(1), false);
+    sick["status"]["conditions"][1]["status"] = json!("False");
+    bench.learn(5, kubernetes(5, "MODIFIED", &sick));
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("READY"), "{screen}");
+    let waiting = played(REBALANCE, 8.4).screen(120, 40);
+    assert!(waiting.contains("leaving 5s") && waiting.contains("donor 5s"), "{waiting}");
+}
+
+#[test]
+fn the_help_explains_marks_colours_and_states_at_every_size() {
+    for (width, height) in SIZES {
+        for theme in [false, true] {
+            let mut bench = idle();
+            bench.state.setup.theme.ascii = theme;
+            bench.keys("?");
+            let mut read = String::new();
+            for _ in 0..60 {
+                read.push_str(&bench.screen(width, height));
+                bench.keys("j");
+            }
+            let wanted =
+                ["clients that are gone", "clients that arrived", "goal of a node", "orange", "recipient"];
+            for text in wanted {
+                assert!(read.contains(text), "{text} at {width}x{height}\n{}", bench.screen(width, height));
+            }
+        }
+    }
+    let mut bench = idle();
+    bench.keys("?");
+    insta::assert_snapshot!("help_120x40", bench.screen(120, 40));
+}
+
+#[test]
+fn playing_ends_where_the_recording_does() {
+    let (mut bench, mut player) = player(REBALANCE);
+    let end = bench.state.route.as_ref().expect("a route").end;
+    player.play(&mut bench.state, Play::End).expect("it plays");
+    assert_eq!(bench.state.now, end);
+}
