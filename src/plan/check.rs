@@ -138,8 +138,11 @@ pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
         .map(|entry| {
             let ids = std::iter::once(&entry.id).chain(entry.also);
             let own: Vec<&Finding> = ids.filter_map(|id| found.get(id)).flatten().collect();
-            // Of equals the first: it is of the operation that is named first.
-            result(entry, own.into_iter().rev().max_by_key(|finding| finding.severity), subject)
+            // Of equals the first: it is of the operation that is named first. A result that only informs is the last one:
+            // the checks of the surroundings measure what an operation's own checks can only ask the user to look at.
+            let worst = own.iter().rev().max_by_key(|finding| finding.severity);
+            let shown = worst.filter(|finding| finding.severity != Severity::Info).or(own.last());
+            result(entry, shown.copied(), subject)
         })
         .collect();
     Checks { instance: subject.instance.id.clone(), checks }
