@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::intent::upgrade::Upgrade;
-use crate::cli::intent::{Connection, EmqxAccess, Follow, Look, ManifestFile, Then, Verb};
+use crate::cli::intent::{EmqxAccess, Follow, KubernetesFlags, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
@@ -210,8 +210,10 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             let image = scenario.upgrade_to.as_deref().map(Image::parse).transpose()?;
             let running = pretend(scenario, demo.speed, None).await?;
             let mut global = global;
-            global.connect =
-                Connection { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connection::default() };
+            global.connect = KubernetesFlags {
+                kubeconfig: Some(running.kubeconfig().to_owned()),
+                ..KubernetesFlags::default()
+            };
             global.emqx = EmqxAccess::default();
             let outcome = match (image, screen::fits(&printer)) {
                 (Some(image), true) => {
@@ -386,7 +388,7 @@ async fn connected(
 }
 
 /// Whether a cluster was named on the command line: then it must be there.
-fn chosen(flags: &Connection) -> bool {
+fn chosen(flags: &KubernetesFlags) -> bool {
     flags.kubeconfig.is_some()
         || flags.context.is_some()
         || flags.cluster.is_some()
@@ -394,7 +396,7 @@ fn chosen(flags: &Connection) -> bool {
         || flags.server.is_some()
 }
 
-fn connect(flags: &Connection) -> Connect {
+fn connect(flags: &KubernetesFlags) -> Connect {
     Connect {
         kubeconfig: flags.kubeconfig.clone(),
         context: flags.context.clone(),

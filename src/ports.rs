@@ -143,7 +143,7 @@ impl RefreshScope {
 
 /// Whether the server only pretends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DryRun {
+pub enum ServerDryRun {
     /// It is done.
     #[default]
     No,
@@ -266,9 +266,14 @@ pub trait Kubernetes {
     /// One Rebalance, or `None` when there is none of that name.
     fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>>;
     /// Creates a Rebalance from its manifest; gives it back as the server stored it, with the server's warnings.
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created>;
+    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: ServerDryRun)
+    -> BoxedFuture<'a, Created>;
     /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool>;
+    fn delete_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        dry_run: ServerDryRun,
+    ) -> BoxedFuture<'a, bool>;
     /// Deletes a Rebalance only in the version that was read, by uid and resourceVersion, so that an operator's change since
     /// then is detected.
     fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion>;
@@ -288,7 +293,7 @@ pub trait Kubernetes {
         &'a self,
         change: &'a Value,
         force: bool,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, AppliedObject>;
     /// Removes fields (JSON pointers) from an instance, of any owner, if it still is in the version of `object`: an apply
     /// removes only fields without another owner.
@@ -300,7 +305,7 @@ pub trait Kubernetes {
         instance: &'a Instance,
         key: &'a str,
         text: &'a str,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()>;
     /// Scales a StatefulSet; `false` when there is none of that name.
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool>;
@@ -377,7 +382,7 @@ pub struct AppliedObject {
 
 /// How a node is to be emptied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evacuate {
+pub struct EvacuationOrder {
     /// Clients cut a second.
     pub conn_evict_rate: u64,
     /// Sessions moved a second.
@@ -411,7 +416,7 @@ pub trait Broker {
     /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> BoxedFuture<'a, bool>;
     /// Starts an evacuation. `false` if one was running already, possibly from a request whose response was lost.
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> BoxedFuture<'a, bool>;
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a EvacuationOrder) -> BoxedFuture<'a, bool>;
     /// Lets a node serve again. `false` when it was not being evacuated.
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> BoxedFuture<'a, bool>;
     /// Whether a node accepts clients, by a request to its pod over a separate connection.

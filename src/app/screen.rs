@@ -143,7 +143,7 @@ pub(super) async fn live(
         records: recording,
     };
     let interrupt = (hands.interrupt)();
-    let from = tui::context::From::Live(live);
+    let from = tui::context::FactSource::Live(live);
     let closed = {
         let _quiet = Quiet::begin();
         tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged })
@@ -205,7 +205,7 @@ pub(super) async fn recorded(
         playback: Some(Playback { begin, paused: false, speed, over: false }),
         now: begin,
     };
-    let from = tui::context::From::Tape(open);
+    let from = tui::context::FactSource::Tape(open);
     let _quiet = Quiet::begin();
     tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await?.exit
 }
@@ -423,7 +423,7 @@ impl ClusterActions for Doing {
 
     fn evacuate<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let start = evacuate::Start {
+            let start = evacuate::EvacuateStart {
                 targets: vec![node.to_string()],
                 settings: crate::model::evacuation::Settings::default(),
                 write: commands::demo::write(),
@@ -441,7 +441,7 @@ impl ClusterActions for Doing {
         node: &'a NodeName,
     ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let stop = evacuate::Stop {
+            let stop = evacuate::EvacuateStop {
                 targets: vec![node.to_string()],
                 write: commands::demo::write(),
                 timeout: STOP,
@@ -454,7 +454,7 @@ impl ClusterActions for Doing {
     fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText> {
         Box::pin(async move {
             let (hands, out, _) = quiet(&self.hands, id);
-            let plan = upgrade::Plan {
+            let plan = upgrade::UpgradePlanArguments {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
                 force: false,
@@ -470,7 +470,7 @@ impl ClusterActions for Doing {
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
             let (hands, out, err) = quiet(&self.hands, id);
-            let apply = upgrade::Apply {
+            let apply = upgrade::UpgradeApply {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
                 force: false,

@@ -12,7 +12,7 @@ use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};
 use crate::commands::{self, Outcome};
 use crate::error::{Exit, Problem};
-use crate::k8s::Entry;
+use crate::k8s::KubeconfigEntry;
 use crate::output::{Printer, Terminal};
 use emqx_sim::Scenario;
 use user_files as files;
@@ -44,20 +44,20 @@ pub(super) fn complete(printer: &Printer, global: Global, completing: &Completin
 
 fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> Result<(), Problem> {
     let say = |candidate: Candidate| tell.send(candidate).unwrap_or_default();
-    let known = |entry: Entry| -> Result<(), Problem> {
+    let known = |entry: KubeconfigEntry| -> Result<(), Problem> {
         connect(&global.connect).names(entry)?.into_iter().for_each(|name| say(Candidate::new(name, "")));
         Ok(())
     };
     match names {
-        Names::Contexts => return known(Entry::Context),
-        Names::Clusters => return known(Entry::Cluster),
-        Names::Users => return known(Entry::User),
+        Names::Contexts => return known(KubeconfigEntry::Context),
+        Names::Clusters => return known(KubeconfigEntry::Cluster),
+        Names::Users => return known(KubeconfigEntry::User),
         Names::Scenarios => {
             Scenario::names().for_each(|name| say(Candidate::new(name, "")));
             return Ok(());
         }
         // Who may not list namespaces still has those of the kubeconfig.
-        Names::Namespaces => known(Entry::Namespace)?,
+        Names::Namespaces => known(KubeconfigEntry::Namespace)?,
         Names::Instances | Names::Operations | Names::Nodes | Names::Images => {}
     }
     let (silent, ..) = Printer::captured(Look::default(), Terminal::default());

@@ -19,8 +19,8 @@ use crate::model::{
     Target, Update,
 };
 use crate::ports::{
-    AppliedObject, BoxedFuture, Brokers, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, Right,
-    Scope, driven,
+    AppliedObject, BoxedFuture, Brokers, Clock, Created, Deletion, FactStream, Kubernetes, Right, Scope,
+    ServerDryRun, driven,
 };
 
 /// The name of an EMQX that does not report one.
@@ -193,14 +193,22 @@ impl Kubernetes for Standalone {
         }
     }
 
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created> {
+    fn create_rebalance<'a>(
+        &'a self,
+        manifest: &'a Value,
+        dry_run: ServerDryRun,
+    ) -> BoxedFuture<'a, Created> {
         match self.used() {
             Some(cluster) => cluster.create_rebalance(manifest, dry_run),
             None => Self::none("create a Rebalance"),
         }
     }
 
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool> {
+    fn delete_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        dry_run: ServerDryRun,
+    ) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.delete_rebalance(rebalance, dry_run),
             None => Self::none("delete a Rebalance"),
@@ -237,7 +245,7 @@ impl Kubernetes for Standalone {
         &'a self,
         change: &'a Value,
         force: bool,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, AppliedObject> {
         match self.used() {
             Some(cluster) => cluster.apply_instance(change, force, dry_run),
@@ -261,7 +269,7 @@ impl Kubernetes for Standalone {
         instance: &'a Instance,
         key: &'a str,
         text: &'a str,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()> {
         match self.used() {
             Some(cluster) => cluster.store_state(instance, key, text, dry_run),

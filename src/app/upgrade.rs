@@ -8,7 +8,7 @@ use super::screen::{self, Recordings, ViewedClusters};
 use super::{hands_in_kubernetes, recorder};
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Follow, Global, Output, Then};
-use crate::commands::upgrade::watch::{self, Meant};
+use crate::commands::upgrade::watch::{self, UpgradeWatchTarget};
 use crate::commands::{self, CommandContext, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{FIELD_MANAGER, Strategy};
@@ -78,12 +78,12 @@ fn followed(then: &Then) -> Option<&Follow> {
 /// Opens the view; a held upgrade is gone on with behind it.
 async fn show(
     hands: &CommandContext,
-    meant: Meant,
+    meant: UpgradeWatchTarget,
     follow: &Follow,
     manager: &str,
     recordings: Rc<Recordings>,
 ) -> Outcome {
-    let Meant { gathered, held, edit } = meant;
+    let UpgradeWatchTarget { gathered, held, edit } = meant;
     let id = gathered.id.clone();
     let looked = ViewedClusters {
         scope: screen::one(&id),

@@ -19,7 +19,7 @@ use super::groups::{
 };
 use super::help;
 use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
-use super::value::{self, Counts};
+use super::value::{self, CountList};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// Predict, start, follow, judge and stop rebalances and upgrades of EMQX on Kubernetes
@@ -220,10 +220,10 @@ pub(super) struct PlanArgs {
     pub(super) name: Option<InstanceName>,
     /// Connections of each node, instead of a cluster: nothing is contacted
     #[arg(long, value_name = "N,N,…", value_parser = value::counts, allow_hyphen_values = true)]
-    pub(super) counts: Option<Counts>,
+    pub(super) counts: Option<CountList>,
     /// Sessions of each node, with --counts [default: the connections]
     #[arg(long, value_name = "N,N,…", value_parser = value::counts, allow_hyphen_values = true)]
-    pub(super) sessions: Option<Counts>,
+    pub(super) sessions: Option<CountList>,
     /// Seconds until an evicted client reconnects [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) reconnect_delay: Option<u64>,

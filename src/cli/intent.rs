@@ -28,7 +28,7 @@ pub struct Intent {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Global {
     /// Which API server, as whom, in which namespace.
-    pub connect: Connection,
+    pub connect: KubernetesFlags,
     /// How EMQX is reached.
     pub emqx: EmqxAccess,
     /// Colour and form.
@@ -39,7 +39,7 @@ pub struct Global {
 
 /// kubectl's own flags, as given. Absent values come from the kubeconfig.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Connection {
+pub struct KubernetesFlags {
     /// `--namespace`.
     pub namespace: Option<String>,
     /// `--context`.

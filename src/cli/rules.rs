@@ -8,8 +8,8 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    Check, CompletionInstall, Connection, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent,
-    Log, Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
+    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent,
+    KubernetesFlags, Log, Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -62,7 +62,7 @@ fn global(args: GlobalArgs) -> Result<Global, Problem> {
     })
 }
 
-fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
+fn connection(args: ConnectArgs) -> Result<KubernetesFlags, Problem> {
     // As for kubectl, an empty flag is one that was not given.
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let file = |path: Option<std::path::PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
@@ -105,7 +105,7 @@ fn connection(args: ConnectArgs) -> Result<Connection, Problem> {
         )
         .hint("kubectl get namespaces"));
     }
-    Ok(Connection {
+    Ok(KubernetesFlags {
         namespace,
         context: args.context,
         cluster: args.cluster,

@@ -1,7 +1,7 @@
 //! The rules of `evacuate` and its subcommands.
 
 use super::args_evacuate::{EvacuateArgs, EvacuateSettingsArgs, EvacuateStartArgs, EvacuateVerbArgs};
-use super::intent::evacuate::{Evacuate, Show, Start, Stop, Watch};
+use super::intent::evacuate::{Evacuate, EvacuateStart, EvacuateStop, EvacuateWatch, Show};
 use super::intent::{DryRun, Filter, Global};
 use super::rules::{filter, usage};
 use super::rules_shared::{follow, limits, skippable, stream, then, write};
@@ -15,7 +15,7 @@ pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, 
         EvacuateVerbArgs::Start(args) => Evacuate::Start(Box::new(start(*args, global)?)),
         EvacuateVerbArgs::Stop(args) => {
             no_server_dry_run(args.write.dry_run)?;
-            Evacuate::Stop(Stop {
+            Evacuate::Stop(EvacuateStop {
                 targets: args.targets,
                 write: write(args.write),
                 timeout: args.timeout,
@@ -37,15 +37,15 @@ pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, 
             let stream = stream(args.output, "evacuate watch")?;
             let mut follow = follow(args.follow, args.limits, stream, global)?;
             follow.inline |= lines;
-            Evacuate::Watch(Watch { targets: args.targets, follow })
+            Evacuate::Watch(EvacuateWatch { targets: args.targets, follow })
         }
     })
 }
 
-fn start(args: EvacuateStartArgs, global: &Global) -> Result<Start, Problem> {
+fn start(args: EvacuateStartArgs, global: &Global) -> Result<EvacuateStart, Problem> {
     no_server_dry_run(args.write.dry_run)?;
     let dry_run = args.write.dry_run;
-    Ok(Start {
+    Ok(EvacuateStart {
         targets: args.targets,
         settings: settings(args.settings),
         write: write(args.write),

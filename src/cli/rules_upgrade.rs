@@ -5,7 +5,9 @@ use super::args_upgrade::{
     UpgradeVerbArgs, UpgradeWatchArgs,
 };
 use super::groups::LimitArgs;
-use super::intent::upgrade::{Apply, Generate, Plan, Undo, Upgrade, Watch};
+use super::intent::upgrade::{
+    Upgrade, UpgradeApply, UpgradeGenerate, UpgradePlanArguments, UpgradeUndo, UpgradeWatch,
+};
 use super::intent::{DryRun, Global, Output, Then};
 use super::rules::usage;
 use super::rules_shared::{follow, limits, skippable, stream, then, write};
@@ -116,8 +118,8 @@ fn skip(named: Vec<String>) -> Result<Vec<String>, Problem> {
     skippable(named, &SKIPPABLE, &FIRM)
 }
 
-fn plan(args: UpgradePlanArgs) -> Result<Plan, Problem> {
-    Ok(Plan {
+fn plan(args: UpgradePlanArgs) -> Result<UpgradePlanArguments, Problem> {
+    Ok(UpgradePlanArguments {
         instance: args.name,
         ask: ask(args.change)?,
         force: args.force.force_conflicts,
@@ -126,13 +128,13 @@ fn plan(args: UpgradePlanArgs) -> Result<Plan, Problem> {
     })
 }
 
-fn generate(args: UpgradeGenerateArgs) -> Result<Generate, Problem> {
-    Ok(Generate { instance: args.name, ask: ask(args.change)?, form: args.output })
+fn generate(args: UpgradeGenerateArgs) -> Result<UpgradeGenerate, Problem> {
+    Ok(UpgradeGenerate { instance: args.name, ask: ask(args.change)?, form: args.output })
 }
 
-fn apply(args: UpgradeApplyArgs, global: &Global) -> Result<Apply, Problem> {
+fn apply(args: UpgradeApplyArgs, global: &Global) -> Result<UpgradeApply, Problem> {
     let write = write(args.write);
-    Ok(Apply {
+    Ok(UpgradeApply {
         instance: args.name,
         ask: ask(args.change)?,
         force: args.force.force_conflicts,
@@ -143,19 +145,19 @@ fn apply(args: UpgradeApplyArgs, global: &Global) -> Result<Apply, Problem> {
     })
 }
 
-fn watch(args: UpgradeWatchArgs, global: &Global) -> Result<Watch, Problem> {
+fn watch(args: UpgradeWatchArgs, global: &Global) -> Result<UpgradeWatch, Problem> {
     let lines = args.output.is_some();
     let stream = stream(args.output, "upgrade watch")?;
     let mut follow = follow(args.follow, args.limits, stream, global)?;
     follow.inline |= lines;
-    Ok(Watch { instance: args.name, field_manager: args.field_manager, follow })
+    Ok(UpgradeWatch { instance: args.name, field_manager: args.field_manager, follow })
 }
 
-fn undo(args: UpgradeUndoArgs, global: &Global) -> Result<Undo, Problem> {
+fn undo(args: UpgradeUndoArgs, global: &Global) -> Result<UpgradeUndo, Problem> {
     let stream = stream(args.output, "upgrade undo")?;
     let write = write(args.write);
     let follow = follow(args.follow, LimitArgs::default(), stream, global)?;
-    Ok(Undo {
+    Ok(UpgradeUndo {
         instance: args.name,
         to: args.to,
         force: args.force.force_conflicts,

@@ -155,10 +155,10 @@ pub(super) fn relative(text: &str) -> Result<f64, Bad> {
 
 /// A list of counts, as [`counts`] reads it. A type of its own, for clap takes a bare `Vec` for a repeated flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Counts(pub(super) Vec<u64>);
+pub(super) struct CountList(pub(super) Vec<u64>);
 
 /// Counts of clients, one per node: `3333,3333,3334,0`.
-pub(super) fn counts(text: &str) -> Result<Counts, Bad> {
+pub(super) fn counts(text: &str) -> Result<CountList, Bad> {
     let mut total = 0_u64;
     let mut all = Vec::new();
     for (index, part) in text.split(',').enumerate() {
@@ -174,7 +174,7 @@ pub(super) fn counts(text: &str) -> Result<Counts, Bad> {
     if total > MOST_CLIENTS {
         return Err(Bad::new("more than 10,000,000,000 clients in total, which no EMQX can hold"));
     }
-    Ok(Counts(all))
+    Ok(CountList(all))
 }
 
 /// How many times faster than real time: above 0, up to 10,000.
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn counts_are_whole_numbers() {
-        assert_eq!(counts("3333, 3333,3334,0"), Ok(Counts(vec![3333, 3333, 3334, 0])));
+        assert_eq!(counts("3333, 3333,3334,0"), Ok(CountList(vec![3333, 3333, 3334, 0])));
         for text in ["", "1,,2", "1,a", "-1", "1.5", "+1", "99999999999999999999", "10000000000,1"] {
             assert!(counts(text).is_err(), "{text}");
         }

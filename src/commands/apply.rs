@@ -3,19 +3,19 @@
 use super::cluster_view::{self, ClusterView};
 use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
-use super::plan::{Live, Planning, WANT, live};
+use super::plan::{CheckedPlan, Planning, WANT, live};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
 use crate::plan::endpoint;
 use crate::plan::finding::Decision;
-use crate::plan::limits::Forecast;
+use crate::plan::limits::LimitForecast;
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, ManifestRequest};
 use crate::plan::rebalance::ownership;
-use crate::plan::rebalance::preflight::{Check, running};
+use crate::plan::rebalance::preflight::{RebalanceCheck, running};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::snapshot;
@@ -51,7 +51,7 @@ pub async fn run(hands: &CommandContext, intent: &Apply, file: Option<(String, S
     let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
     Box::pin(cluster_view::ask_twice(hands, std::slice::from_mut(&mut gathered))).await?;
     let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
-    let says = |live: &Live| {
+    let says = |live: &CheckedPlan| {
         hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
     };
     if let Some(exit) = settled(hands, intent, &gathered, &planned, says)? {
@@ -71,7 +71,7 @@ pub async fn run(hands: &CommandContext, intent: &Apply, file: Option<(String, S
     cluster_view::refresh_objects(hands, &mut gathered).await?;
     cluster_view::refresh(hands, &mut gathered).await?;
     let (mut fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
-    let counts = |live: &Live| -> Vec<(NodeName, u64)> {
+    let counts = |live: &CheckedPlan| -> Vec<(NodeName, u64)> {
         live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
     fresh.plan.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
@@ -114,7 +114,7 @@ async fn planned(
     intent: &Apply,
     gathered: &ClusterView,
     wanted: &Wanted,
-) -> Result<(Live, String), Problem> {
+) -> Result<(CheckedPlan, String), Problem> {
     let written = wanted.written.as_ref();
     let name = match written.and_then(|it| it.name.clone().or_else(|| it.generate_name.clone())) {
         Some(name) => name,
@@ -129,7 +129,7 @@ async fn again(
     gathered: &ClusterView,
     wanted: &Wanted,
     name: &str,
-) -> Result<(Live, String), Problem> {
+) -> Result<(CheckedPlan, String), Problem> {
     let back = Return { session_move_ms: intent.session_move_ms, ..Return::default() };
     // The API server completes a `generateName`: there is no name yet that could be taken.
     let generated = wanted.written.as_ref().is_some_and(|written| written.generate_name.is_some());
@@ -148,7 +148,7 @@ async fn again(
         let (_, found) = manifest::mended(written, &gathered.id, name, gathered.world.served.operator)?;
         live.plan.judge(found);
     }
-    let forecast = Forecast {
+    let forecast = LimitForecast {
         seconds: Some(live.plan.total_seconds),
         reconnects: Some(live.plan.moves.peak_reconnects_per_second),
     };
@@ -161,8 +161,8 @@ fn settled(
     hands: &CommandContext,
     intent: &Apply,
     gathered: &ClusterView,
-    live: &Live,
-    says: impl Fn(&Live),
+    live: &CheckedPlan,
+    says: impl Fn(&CheckedPlan),
 ) -> Result<Option<Exit>, Problem> {
     says(live);
     let plan = &live.plan;
@@ -176,7 +176,7 @@ fn settled(
     )
 }
 
-fn question(live: &Live, id: &InstanceId) -> String {
+fn question(live: &CheckedPlan, id: &InstanceId) -> String {
     format!(
         "Disconnect {} clients of {} over {}?",
         crate::model::human::count(live.plan.moves.connections),
@@ -186,7 +186,7 @@ fn question(live: &Live, id: &InstanceId) -> String {
 }
 
 /// The name of what the plan would start. EMQX's first participant coordinates, as the operator does it.
-fn label(live: &Live, name: &str) -> String {
+fn label(live: &CheckedPlan, name: &str) -> String {
     match live.backend {
         Backend::Rebalance => format!("rebalance.apps.emqx.io/{name}"),
         Backend::Emqx => {
@@ -231,7 +231,7 @@ async fn create(
     intent: &Apply,
     wanted: &Wanted,
     gathered: ClusterView,
-    live: Live,
+    live: CheckedPlan,
     name: &str,
     mut operations: OperationTracker,
 ) -> Outcome {
@@ -247,7 +247,7 @@ async fn create(
         manifest::annotate(&mut object, "cli.emqx.io/reason", reason);
     }
     let dry = intent.write.dry_run == DryRun::Server;
-    let how = if dry { ports::DryRun::Server } else { ports::DryRun::No };
+    let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let created = hands.kubernetes.create_rebalance(&object, how).await?;
     for warning in &created.warnings {
         hands.printer.notice(warning);
@@ -268,7 +268,7 @@ async fn start(
     hands: &CommandContext,
     intent: &Apply,
     gathered: ClusterView,
-    live: Live,
+    live: CheckedPlan,
     mut operations: OperationTracker,
 ) -> Outcome {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
@@ -329,7 +329,7 @@ pub fn runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
         picture.operator_process,
     )
     .ok()?;
-    running(&Check {
+    running(&RebalanceCheck {
         world: &gathered.world,
         instance,
         picture: &picture,

@@ -41,8 +41,8 @@ pub fn write() -> Write {
 }
 
 /// What is typed to upgrade the only cluster there is to this image, and to stay: on the full screen, where there is one.
-pub fn upgrade(image: &Image) -> upgrade::Apply {
-    upgrade::Apply {
+pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
+    upgrade::UpgradeApply {
         instance: None,
         ask: UpgradeRequest::new(Wanted::Image(image.clone())),
         force: false,
@@ -59,7 +59,7 @@ pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
     super::read::show(hands, &Read::default()).await?;
     let apply = upgrade(image);
     says(hands, &format!("upgrade plan --image {image}"));
-    let plan = upgrade::Plan {
+    let plan = upgrade::UpgradePlanArguments {
         instance: None,
         ask: apply.ask.clone(),
         force: false,

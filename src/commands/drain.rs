@@ -13,9 +13,9 @@ use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
-use crate::plan::drain::{Drain, Request, plan};
+use crate::plan::drain::{DrainPlan, DrainRequest, plan};
 use crate::plan::evacuation::Settings;
-use crate::plan::limits::Forecast;
+use crate::plan::limits::LimitForecast;
 use crate::plan::snapshot::picture;
 use crate::ports::Right;
 
@@ -101,7 +101,7 @@ async fn placement(
     .hint("kubectl get nodes"))
 }
 
-fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<Request, Problem> {
+fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<DrainRequest, Problem> {
     let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
         let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
@@ -110,7 +110,7 @@ fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> R
         };
         *target = node;
     }
-    Ok(Request {
+    Ok(DrainRequest {
         machines: intent.machines.clone(),
         parallel: intent.parallel,
         cordon: intent.cordon,
@@ -124,7 +124,7 @@ fn plans(
     intent: &Intent,
     all: &[ClusterView],
     placement: &Placement,
-) -> Result<Vec<Drain>, Problem> {
+) -> Result<Vec<DrainPlan>, Problem> {
     let mut planned = Vec::new();
     for gathered in all {
         let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
@@ -135,9 +135,9 @@ fn plans(
 }
 
 /// Refuses what would fail half-way for want of a permission.
-async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain]) {
+async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [DrainPlan]) {
     for drain in planned.iter_mut() {
-        let forecast = Forecast { seconds: Some(drain.removal.total_seconds), reconnects: None };
+        let forecast = LimitForecast { seconds: Some(drain.removal.total_seconds), reconnects: None };
         for found in limits::before(hands, &intent.removal.limits, forecast) {
             drain.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
@@ -149,7 +149,7 @@ async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [Drain
     }
 }
 
-fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result<(), Problem> {
+fn refused(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
         confirmation::decided(
@@ -164,7 +164,7 @@ fn refused(hands: &CommandContext, intent: &Intent, planned: &[Drain]) -> Result
     Ok(())
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[Drain]) {
+fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan]) {
     if intent.removal.output == Output::Text {
         for machine in &intent.machines {
             hands.printer.line(&format!("node/{machine} (dry run)"));
@@ -174,7 +174,7 @@ fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[Drain]) {
     }
 }
 
-fn question(intent: &Intent, planned: &[Drain]) -> String {
+fn question(intent: &Intent, planned: &[DrainPlan]) -> String {
     let pods: usize = planned.iter().map(|drain| drain.removal.steps.len()).sum();
     let cuts: u64 = planned.iter().map(|drain| drain.removal.disconnections).sum();
     let names: Vec<String> = planned.iter().map(|drain| drain.removal.instance.to_string()).collect();
@@ -245,7 +245,7 @@ async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterVi
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, planned: &[Drain], reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan], reached: bool) {
     let text = intent.removal.output == Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.drains(planned, intent.removal.output);

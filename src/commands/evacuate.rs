@@ -7,7 +7,7 @@ use futures::StreamExt;
 use super::cluster_view::{self, ClusterView};
 use super::follow_output::FollowOutput;
 use super::{CommandContext, Interrupt, Outcome, confirmation, limits};
-use crate::cli::intent::evacuate::{Evacuate, Show, Start, Watch};
+use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
@@ -16,7 +16,7 @@ use crate::plan::evacuation::checks;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
-use crate::plan::limits::{Forecast, Known, LimitTracker, Outcome as Limit};
+use crate::plan::limits::{LimitForecast, LimitOutcome as Limit, LimitTracker, OperationFacts};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
@@ -106,7 +106,7 @@ async fn find(hands: &CommandContext, targets: &[String]) -> Result<(ClusterView
 }
 
 /// `evacuate start`.
-async fn start(hands: &CommandContext, intent: &Start) -> Outcome {
+async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
     let (mut gathered, nodes) = find(hands, &intent.targets).await?;
     let settings = settings(hands, &gathered, &intent.settings)?;
     let mut planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
@@ -139,7 +139,7 @@ async fn start(hands: &CommandContext, intent: &Start) -> Outcome {
     if fresh.decision != Decision::Go {
         confirmation::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
     }
-    let order = ports::Evacuate {
+    let order = ports::EvacuationOrder {
         conn_evict_rate: settings.conn_evict_rate,
         sess_evict_rate: settings.sess_evict_rate,
         wait_takeover: Some(settings.wait_takeover_seconds),
@@ -188,9 +188,9 @@ async fn start(hands: &CommandContext, intent: &Start) -> Outcome {
 }
 
 /// What the limits are compared with.
-fn expected(plan: &EvacuationPlan) -> Forecast {
+fn expected(plan: &EvacuationPlan) -> LimitForecast {
     let reconnects = plan.recipients.iter().map(|node| node.reconnects_per_second).max();
-    Forecast { seconds: Some(plan.total_seconds), reconnects }
+    LimitForecast { seconds: Some(plan.total_seconds), reconnects }
 }
 
 /// Whether this EMQX waits for load balancers.
@@ -261,7 +261,13 @@ fn pace(settings: &Settings, health_check: bool) -> DrainTiming {
 }
 
 /// Prints what was started.
-fn made(hands: &CommandContext, intent: &Start, nodes: &[NodeName], plan: EvacuationPlan, note: &str) {
+fn made(
+    hands: &CommandContext,
+    intent: &EvacuateStart,
+    nodes: &[NodeName],
+    plan: EvacuationPlan,
+    note: &str,
+) {
     let names: Vec<String> = nodes.iter().map(name).collect();
     if let Then::Leave(output) = &intent.then
         && !matches!(output, Output::Text | Output::Name | Output::Wide)
@@ -394,7 +400,7 @@ pub async fn meant(
 }
 
 /// `evacuate watch`.
-async fn watch(hands: &CommandContext, intent: &Watch) -> Outcome {
+async fn watch(hands: &CommandContext, intent: &EvacuateWatch) -> Outcome {
     let (gathered, here) = meant(hands, &intent.targets).await?;
     if here.is_empty() {
         return Ok(Exit::Reached);
@@ -441,7 +447,7 @@ fn limited(
     face: &mut FollowOutput,
 ) -> Option<String> {
     let runs = open.iter().filter_map(|node| operations.evacuation(&name(node)));
-    let known = Known { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
+    let known = OperationFacts { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
     let outcomes = tracker.observe(&gathered.world, known, hands.clock.now());
     if !outcomes.is_empty() {
         face.pause();
@@ -546,8 +552,8 @@ async fn follow(
             };
             let what = open.iter().map(name).collect::<Vec<_>>().join(", ");
             match stopped {
-                Ok(limits::Stopped::Over) => tracker = None,
-                Ok(limits::Stopped::Done(stopping)) => {
+                Ok(limits::LimitStop::Over) => tracker = None,
+                Ok(limits::LimitStop::Done(stopping)) => {
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
                     let mut event = report(

@@ -14,11 +14,11 @@ use super::{CommandContext, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdict};
-use crate::plan::limits::{Known, LimitTracker, Outcome, Stopping};
+use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::{Run, RunKey};
+use crate::plan::rebalance::tracker::{RebalanceRun, RunKey};
 use crate::plan::upgrade::guard;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::RefreshScope;
@@ -215,8 +215,8 @@ impl FollowRequest {
                     }
                 };
                 match stopped {
-                    Ok(limits::Stopped::Over) => self.limits = None,
-                    Ok(limits::Stopped::Done(stopping)) => return Err(self.stopped(hands, &why, &stopping)),
+                    Ok(limits::LimitStop::Over) => self.limits = None,
+                    Ok(limits::LimitStop::Done(stopping)) => return Err(self.stopped(hands, &why, &stopping)),
                     Err(problem) => {
                         let problem = limits::not_stopped(&self.name, &why, problem);
                         let event = self.event(hands, EventType::Notice, problem.to_string());
@@ -323,7 +323,7 @@ impl FollowRequest {
         let rebalance = self.operations.rebalances.run(&self.name);
         let upgrade = self.operations.upgrade(&self.name);
         let left = rebalance.and_then(|run| run.left).map(|left| left.seconds);
-        let known = Known {
+        let known = OperationFacts {
             start: rebalance.and_then(|run| run.start.as_ref()).and_then(Counts::known_connections),
             eta_seconds: left.or(upgrade.and_then(|run| run.seconds)),
         };
@@ -334,8 +334,8 @@ impl FollowRequest {
         let mut stop = None;
         for outcome in outcomes {
             let message = match outcome {
-                Outcome::Warning(text) => text,
-                Outcome::Stop(why) => {
+                LimitOutcome::Warning(text) => text,
+                LimitOutcome::Stop(why) => {
                     let message = format!("{why}: it is stopped");
                     stop = Some(why);
                     message
@@ -374,7 +374,7 @@ impl FollowRequest {
         let events = self.operations.observe(&self.gathered.world, now);
         // An object with this name may be created again: that is another operation. The first one is followed.
         if self.followed.is_none() {
-            self.followed = self.operations.rebalances.run(&self.name).map(Run::key);
+            self.followed = self.operations.rebalances.run(&self.name).map(RebalanceRun::key);
         }
         for event in events {
             // A purge disconnects the clients of the whole cluster, and so belongs to whatever is followed.
@@ -405,7 +405,7 @@ async fn stop(
     name: &str,
     guarded: bool,
     why: &str,
-) -> Result<limits::Stopped, Problem> {
+) -> Result<limits::LimitStop, Problem> {
     match operation(name) {
         Operation::Upgrade => {
             let held = gathered.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());

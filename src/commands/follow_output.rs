@@ -15,7 +15,7 @@ use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::messages::{self, contradiction};
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::snapshot::{Snapshot, picture};
 
 /// Percents at which a line is worth its place in a log.
@@ -223,7 +223,7 @@ impl FollowOutput {
         self.before = Some((nodes.at.min(now), counts));
     }
 
-    fn view(&self, picture: &Snapshot, run: &Run, now: Timestamp, zone: &TimeZone) -> InlineView {
+    fn view(&self, picture: &Snapshot, run: &RebalanceRun, now: Timestamp, zone: &TimeZone) -> InlineView {
         let standing = run.standing();
         let (headline, tone) = match (&run.verdict, standing) {
             (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
@@ -298,7 +298,7 @@ pub fn about(picture: &Snapshot) -> InlineView {
 }
 
 /// The four steps of a rebalance, and where it stands.
-fn timeline(run: &Run) -> Vec<InlineStep> {
+fn timeline(run: &RebalanceRun) -> Vec<InlineStep> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let waits = run
         .strategy
@@ -331,7 +331,7 @@ pub fn steps(stage: &Stage, over: bool, waits: Option<[u64; 2]>) -> Vec<InlineSt
         .collect()
 }
 
-fn facts(run: &Run) -> Vec<String> {
+fn facts(run: &RebalanceRun) -> Vec<String> {
     let mut facts = Vec::new();
     if let Some(left) = run.left.filter(|left| run.ended.is_none() && left.rounds > 0) {
         facts.push(format!("{} to go", plural(left.rounds, "round")));

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, demo, evacuate, stop, upgrade};
-use crate::cli::intent::upgrade::Undo;
+use crate::cli::intent::upgrade::UpgradeUndo;
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, Write};
 use crate::error::{Exit, Problem};
 use crate::model::NodeName;
 use crate::model::limits::Limits;
 use crate::output::Printer;
 use crate::plan::finding::Finding;
-use crate::plan::limits::{Forecast, LimitTracker, Stopping, drifted, findings};
+use crate::plan::limits::{LimitForecast, LimitTracker, Stopping, drifted, findings};
 use crate::ports::RefreshScope;
 
 /// How long a stop may take, by the clock on the wall.
@@ -30,7 +30,7 @@ pub fn not_after(hands: &CommandContext, limits: &Limits) -> Option<jiff::Timest
 }
 
 /// The limits that a forecast exceeds.
-pub fn before(hands: &CommandContext, limits: &Limits, forecast: Forecast) -> Vec<Finding> {
+pub fn before(hands: &CommandContext, limits: &Limits, forecast: LimitForecast) -> Vec<Finding> {
     findings(limits, not_after(hands, limits), forecast, hands.clock.now())
 }
 
@@ -49,7 +49,7 @@ fn write(why: &str) -> Write {
 
 /// What a stop came to.
 #[derive(Debug)]
-pub enum Stopped {
+pub enum LimitStop {
     /// The operation is stopped.
     Done(Stopping),
     /// There was nothing to stop: it had ended, or another client had stopped it.
@@ -62,7 +62,7 @@ pub async fn rebalance(
     gathered: &ClusterView,
     name: &str,
     why: &str,
-) -> Result<Stopped, Problem> {
+) -> Result<LimitStop, Problem> {
     let mut hands = hands.clone();
     hands.namespace.clone_from(&gathered.id.namespace);
     let operation = match name.strip_prefix("coordinator/") {
@@ -79,11 +79,11 @@ pub async fn rebalance(
     };
     let (exit, stopped) = Box::pin(stop::verified(&hands, &intent)).await?;
     Ok(match stopped {
-        None => Stopped::Over,
+        None => LimitStop::Over,
         Some(stopped) if exit == Exit::Reached => {
             let kept = "clients that were moved stay where they are, missing clients return by themselves or not at all";
             let kept = kept.to_owned();
-            Stopped::Done(Stopping { undone: stopped.proof, kept: vec![kept] })
+            LimitStop::Done(Stopping { undone: stopped.proof, kept: vec![kept] })
         }
         Some(stopped) => {
             let why = std::iter::once(stopped.message).chain(stopped.proof).collect::<Vec<_>>().join("; ");
@@ -101,17 +101,17 @@ pub async fn evacuations(
     nodes: &[NodeName],
     emptied: &[NodeName],
     why: &str,
-) -> Result<Stopped, Problem> {
+) -> Result<LimitStop, Problem> {
     let stopped = Box::pin(evacuate::stop_all(hands, &write(why), STOP, gathered, nodes)).await?;
     if stopped.is_empty() {
-        return Ok(Stopped::Over);
+        return Ok(LimitStop::Over);
     }
     let undone = stopped.iter().map(|it| format!("{}: {}", it.name, it.proof.join(", "))).collect();
     let mut kept = vec!["clients that were disconnected are not moved back".to_owned()];
     kept.extend(emptied.iter().map(|node| {
         format!("{node} is empty and refuses clients (kubectl emqx evacuate stop {node} lets it serve again)")
     }));
-    Ok(Stopped::Done(Stopping { undone, kept }))
+    Ok(LimitStop::Done(Stopping { undone, kept }))
 }
 
 /// Stops an upgrade: a guarded one is paused, as the operator removes nothing without us; any other is rolled back.
@@ -120,14 +120,14 @@ pub async fn upgrade(
     gathered: &ClusterView,
     guarded: bool,
     why: &str,
-) -> Result<Stopped, Problem> {
+) -> Result<LimitStop, Problem> {
     let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
     let mut hands = hands.clone();
     hands.namespace.clone_from(&gathered.id.namespace);
     if guarded {
         return paused(&hands, &name, why).await;
     }
-    let undo = Undo {
+    let undo = UpgradeUndo {
         instance: Some(name),
         to: None,
         force: false,
@@ -155,11 +155,11 @@ pub async fn upgrade(
         "this operator cannot pause an upgrade and rolls back by itself: kubectl emqx upgrade watch {}",
         id.name
     )];
-    Ok(Stopped::Done(Stopping { undone, kept }))
+    Ok(LimitStop::Done(Stopping { undone, kept }))
 }
 
 /// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
-async fn paused(hands: &CommandContext, name: &InstanceName, why: &str) -> Result<Stopped, Problem> {
+async fn paused(hands: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
     let mut gathered = cluster_view::one(hands, Some(name), RefreshScope::ALL).await?;
     let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
@@ -190,7 +190,7 @@ async fn paused(hands: &CommandContext, name: &InstanceName, why: &str) -> Resul
         "both sets of pods stay: kubectl emqx upgrade watch {0} continues, kubectl emqx upgrade undo {0} rolls back",
         name.name
     ));
-    Ok(Stopped::Done(Stopping { undone, kept }))
+    Ok(LimitStop::Done(Stopping { undone, kept }))
 }
 
 /// The problem with which a follow ends whose operation reached a limit.

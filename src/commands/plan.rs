@@ -9,7 +9,7 @@ use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::finding::Decision;
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use crate::plan::rebalance::manifest;
-use crate::plan::rebalance::preflight::{self, Wish};
+use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::results::Backend;
 use crate::plan::snapshot::picture;
 use crate::ports::{RefreshScope, Right};
@@ -53,7 +53,7 @@ pub fn exit(decision: Decision) -> Exit {
 }
 
 /// The plan of a live cluster, checked.
-pub struct Live {
+pub struct CheckedPlan {
     /// The plan.
     pub plan: RebalancePlan,
     /// Who would drive it.
@@ -83,7 +83,7 @@ pub async fn live(
     hands: &CommandContext,
     gathered: &ClusterView,
     planning: Planning<'_>,
-) -> Result<Live, Problem> {
+) -> Result<CheckedPlan, Problem> {
     let Planning { strategy, back, choice, nodes, name, skip } = planning;
     let instance = gathered.instance()?;
     let process = picture(&gathered.world, &gathered.id, hands.clock.now()).operator_process;
@@ -108,10 +108,10 @@ pub async fn live(
         Backend::Rebalance => manifest::kept(strategy, gathered.world.served.operator),
         Backend::Emqx => (strategy.clone(), None),
     };
-    let wish = Wish { strategy: &strategy, back, backend, name, allowed, skip };
+    let wish = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
     let mut plan = preflight::plan(&gathered.world, &picture, wish)?;
     plan.judge(dropped.into_iter().collect());
-    Ok(Live { plan, backend, why })
+    Ok(CheckedPlan { plan, backend, why })
 }
 
 /// The EMQX nodes of `--nodes`, each once.

@@ -86,7 +86,7 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
         doomed = ready(hands, doomed).await?;
     }
     if dry != DryRun::Client {
-        let how = if dry == DryRun::Server { ports::DryRun::Server } else { ports::DryRun::No };
+        let how = if dry == DryRun::Server { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
         for object in &doomed {
             hands.kubernetes.delete_rebalance(object, how).await?;
         }

@@ -20,9 +20,9 @@ use crate::model::scale::ScaledField;
 use crate::model::{ApiVersion, Instance, NodeName, Verdict};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
-use crate::plan::limits::Forecast;
+use crate::plan::limits::LimitForecast;
 use crate::plan::rebalance::forecast::Return;
-use crate::plan::scale::{Outside, Request, Scale, amount, evening_out, flags, plan};
+use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, evening_out, flags, plan};
 use crate::plan::snapshot::picture;
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::{RefreshScope, Right};
@@ -46,7 +46,7 @@ pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
     fits(gathered.instance()?, field)?;
     let mut scale = prepare(hands, intent, &gathered, field, to).await?;
     if scale.removal.decision != Decision::NothingToDo {
-        let forecast = Forecast { seconds: Some(scale.removal.total_seconds), reconnects: None };
+        let forecast = LimitForecast { seconds: Some(scale.removal.total_seconds), reconnects: None };
         for found in limits::before(hands, &intent.removal.limits, forecast) {
             scale.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
@@ -102,7 +102,7 @@ async fn prepare(
     gathered: &ClusterView,
     field: ScaledField,
     to: u64,
-) -> Result<Scale, Problem> {
+) -> Result<ScalePlan, Problem> {
     let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
         *target = cluster_view::node(gathered, hands, target.as_str()).ok_or_else(|| {
@@ -110,7 +110,7 @@ async fn prepare(
             Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods")
         })?;
     }
-    let request = Request { field, to, settings, skip: intent.removal.skip.clone() };
+    let request = ScaleRequest { field, to, settings, skip: intent.removal.skip.clone() };
     let outside = outside(hands, intent, gathered, field, to).await?;
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     plan(&gathered.world, &picture, &request, &outside)
@@ -146,7 +146,7 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(hands: &CommandContext, intent: &Intent, scale: &Scale) -> Result<Option<Exit>, Problem> {
+fn decided(hands: &CommandContext, intent: &Intent, scale: &ScalePlan) -> Result<Option<Exit>, Problem> {
     let what = format!("will not scale {} to {}", scale.removal.instance, amount(scale.field, scale.to));
     confirmation::decided(
         hands,
@@ -158,7 +158,7 @@ fn decided(hands: &CommandContext, intent: &Intent, scale: &Scale) -> Result<Opt
     )
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, scale: &Scale) {
+fn dry_run(hands: &CommandContext, intent: &Intent, scale: &ScalePlan) {
     if intent.removal.output == crate::cli::intent::Output::Text {
         hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
     } else {
@@ -166,7 +166,7 @@ fn dry_run(hands: &CommandContext, intent: &Intent, scale: &Scale) {
     }
 }
 
-fn question(scale: &Scale) -> String {
+fn question(scale: &ScalePlan) -> String {
     let what = format!("{} from {} to {}", scale.removal.instance, scale.from, amount(scale.field, scale.to));
     if scale.to > scale.from {
         return format!("Scale {what}?");
@@ -185,14 +185,14 @@ async fn carry_out(
     gathered: &mut ClusterView,
     field: ScaledField,
     to: u64,
-) -> Result<(Scale, Verdict), Problem> {
+) -> Result<(ScalePlan, Verdict), Problem> {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
     cluster_view::relist(hands, gathered, WANT).await?;
     cluster_view::refresh(hands, gathered).await?;
     let mut scale = prepare(hands, intent, gathered, field, to).await?;
     if decided(hands, intent, &scale)?.is_some() {
-        return Ok((Scale { from: to, ..scale }, Verdict::Done));
+        return Ok((ScalePlan { from: to, ..scale }, Verdict::Done));
     }
     let pods = scale.removal.pods.clone();
     let mut task = Scaling::of(hands, intent, gathered, &mut scale);
@@ -207,7 +207,7 @@ async fn carry_out(
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, scale: &Scale, reached: bool) {
+fn report(hands: &CommandContext, intent: &Intent, scale: &ScalePlan, reached: bool) {
     let text = intent.removal.output == crate::cli::intent::Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
         hands.printer.scaled(scale, intent.removal.output);
@@ -215,12 +215,12 @@ fn report(hands: &CommandContext, intent: &Intent, scale: &Scale, reached: bool)
 }
 
 /// The arguments that continue it.
-fn again(scale: &Scale) -> String {
+fn again(scale: &ScalePlan) -> String {
     format!("{} --{} {}", scale.removal.instance.name, scale.field.as_str(), scale.to)
 }
 
 /// What is printed when it is left unfinished.
-fn unfinished(scale: &Scale, what: &str, why: &str) -> Problem {
+fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
     Problem::new(what, why).hint(format!(
         "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
         again(scale),

@@ -28,7 +28,7 @@ use crate::ports::{self, Deletion, RefreshScope};
 
 mod target;
 
-use target::Target;
+use target::StopTarget;
 
 /// Donors that are asked one by one at the most.
 const ASKED: usize = 8;
@@ -92,8 +92,8 @@ pub async fn run(hands: &CommandContext, intent: &Stop) -> Outcome {
 /// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop.
 pub async fn verified(hands: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
     let (gathered, name) = match target::resolve(hands, intent).await? {
-        Target::One(gathered, name) => (*gathered, name),
-        Target::Nothing(why) => {
+        StopTarget::One(gathered, name) => (*gathered, name),
+        StopTarget::Nothing(why) => {
             hands.printer.talk(&why);
             return Ok((unchanged(intent), None));
         }
@@ -622,7 +622,7 @@ impl Stopping<'_> {
                 ));
                 return Ok(());
             }
-            let deleted = self.hands.kubernetes.delete_rebalance(&object, ports::DryRun::No).await;
+            let deleted = self.hands.kubernetes.delete_rebalance(&object, ports::ServerDryRun::No).await;
             let deleted = deleted.map_err(|problem| {
                 let what = format!("EMQX does not run {} any more, but its object is not deleted", self.name);
                 let hint = format!("kubectl emqx rebalance stop {} again deletes it", self.name);

@@ -4,7 +4,7 @@ use super::cluster_view;
 use super::{CommandContext, Outcome};
 use crate::cli::intent;
 use crate::error::Exit;
-use crate::plan::results::{ClusterVersion, Version};
+use crate::plan::results::{ClusterVersion, VersionReport};
 use crate::plan::snapshot::picture;
 use crate::ports::RefreshScope;
 
@@ -21,7 +21,7 @@ pub async fn run(hands: &CommandContext, intent: &intent::Version) -> Outcome {
             ClusterVersion { instance: id, api: picture.api, versions: picture.versions }
         })
         .collect();
-    let version = Version {
+    let version = VersionReport {
         plugin: env!("CARGO_PKG_VERSION").to_owned(),
         kubernetes: world.served.kubernetes.clone(),
         operator: world.served.operator,

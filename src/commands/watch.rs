@@ -20,7 +20,7 @@ pub const REACH_EMQX: &str =
     "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names";
 
 /// The operation that a name on the command line resolves to.
-pub struct Meant {
+pub struct WatchTarget {
     /// The cluster.
     pub gathered: ClusterView,
     /// The object's name, or `coordinator/NODE`; `None` when nothing runs.
@@ -28,11 +28,14 @@ pub struct Meant {
 }
 
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
-pub async fn meant(hands: &CommandContext, operation: Option<&OperationName>) -> Result<Meant, Problem> {
-    let running = async |name: Option<&InstanceName>| -> Result<Meant, Problem> {
+pub async fn meant(
+    hands: &CommandContext,
+    operation: Option<&OperationName>,
+) -> Result<WatchTarget, Problem> {
+    let running = async |name: Option<&InstanceName>| -> Result<WatchTarget, Problem> {
         let gathered = cluster_view::one(hands, name, RefreshScope::REBALANCE).await?;
         let name = super::apply::what_runs(hands, &gathered);
-        Ok(Meant { gathered, name })
+        Ok(WatchTarget { gathered, name })
     };
     match operation {
         None => running(None).await,
@@ -74,7 +77,7 @@ fn no_such(hands: &CommandContext, name: &str) -> Problem {
         .hint("kubectl emqx rebalance list")
 }
 
-async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<Meant, Problem> {
+async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<WatchTarget, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
     let mut gathered = match cluster_view::one(hands, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
@@ -104,10 +107,10 @@ async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<Meant, 
         let news = Update::Is(Object::Rebalance(Box::new(object.clone())));
         cluster_view::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
     }
-    Ok(Meant { gathered, name: Some(object.name.clone()) })
+    Ok(WatchTarget { gathered, name: Some(object.name.clone()) })
 }
 
-async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<Meant, Problem> {
+async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<WatchTarget, Problem> {
     let all =
         cluster_view::several(hands, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE).await?;
     let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
@@ -123,10 +126,10 @@ async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<Meant, Pro
         if runs {
             let all = ownership::running(&gathered.world, &gathered.id);
             let name = all.into_iter().find(|(_, entry)| &entry.coordinator == node).map(|(name, _)| name);
-            return Ok(Meant { gathered, name });
+            return Ok(WatchTarget { gathered, name });
         }
         if knows {
-            return Ok(Meant { gathered, name: None });
+            return Ok(WatchTarget { gathered, name: None });
         }
     }
     let what = format!("no EMQX cluster in namespace {} has a node {node}", hands.namespace);
@@ -193,7 +196,7 @@ pub fn nothing(
 
 /// `rebalance watch`.
 pub async fn run(hands: &CommandContext, intent: &Watch) -> Outcome {
-    let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
+    let WatchTarget { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
         hands.printer.talk(&nothing(hands, &gathered, intent.backend)?);
         return Ok(Exit::Reached);

@@ -4,7 +4,7 @@
 use hyper::Method;
 
 use super::client::{AT_A_NODE, Shared};
-use super::reach::{Transport, Way};
+use super::reach::{EmqxEndpoint, Transport};
 use super::wire::{self, OWN_STATUS};
 use crate::model::{Fact, NodeName, RunningRebalance, Stage, Update};
 
@@ -45,12 +45,12 @@ impl Shared {
     async fn start_of(&self, donor: &NodeName) -> Vec<Fact> {
         let answer = async {
             let door = match &self.way {
-                Way::Pods { .. } => {
+                EmqxEndpoint::Pods { .. } => {
                     let own = |pod: &&crate::model::PodName| pod.as_str() == donor.first_label();
                     Transport::Pod(self.target.pods.iter().find(own)?.clone())
                 }
                 // Only a given address gets the key.
-                Way::Url { .. } => {
+                EmqxEndpoint::Url { .. } => {
                     Transport::Address(self.door_of(donor).await.filter(|address| self.way.gives(address))?)
                 }
             };

@@ -14,27 +14,27 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
 use super::explain::{Failure, NOT_EMQX, failure};
-use super::http::{Answer, Connection, Lost, no_answer};
+use super::http::{EmqxConnection, HttpResponse, Lost, no_answer};
 use super::order;
-use super::reach::{Transport, Way};
+use super::reach::{EmqxEndpoint, Transport};
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::{EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Source, Strategy, Target, Update};
 use crate::ports::{
-    ApiKey, BoxedFuture, Broker, Clock, Credentials, Evacuate, FactStream, RecordingSink, back_off, driven,
-    jitter,
+    ApiKey, BoxedFuture, Broker, Clock, Credentials, EvacuationOrder, FactStream, RecordingSink, back_off,
+    driven, jitter,
 };
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
-    pub(super) way: Way,
+    pub(super) way: EmqxEndpoint,
     credentials: Rc<dyn Credentials>,
     pub(super) clock: Rc<dyn Clock>,
     pub(super) tap: Option<Rc<dyn RecordingSink>>,
     pub(super) target: Target,
     pub(super) patience: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<EmqxConnection>>,
     /// Which of the pods or addresses is the one to go through.
     pod: Cell<usize>,
     key: RefCell<Option<ApiKey>>,
@@ -60,14 +60,14 @@ pub(super) enum Failed {
 
 impl Shared {
     pub(super) fn new(
-        way: Way,
+        way: EmqxEndpoint,
         credentials: Rc<dyn Credentials>,
         clock: Rc<dyn Clock>,
         tap: Option<Rc<dyn RecordingSink>>,
         target: Target,
         patience: Duration,
     ) -> Self {
-        let v4 = matches!(way, Way::Pods { .. }).then_some(target.v4);
+        let v4 = matches!(way, EmqxEndpoint::Pods { .. }).then_some(target.v4);
         Self {
             way,
             credentials,
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Where it leads at the moment, for messages.
     fn name(&self) -> String {
-        Way::name(&self.target, &self.current_door())
+        EmqxEndpoint::name(&self.target, &self.current_door())
     }
 
     pub(super) async fn key(&self) -> Result<ApiKey, Problem> {
@@ -128,7 +128,7 @@ impl Shared {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<HttpResponse, Failed> {
         self.way.passable(&self.target).map_err(Failed::Lost)?;
         let key = self.key().await.map_err(Failed::Keyless)?;
         let mut slot = self.connection.lock().await;
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     /// One GET, passed to the recorder.
-    async fn get(&self, path: &str) -> Result<Answer, Failed> {
+    async fn get(&self, path: &str) -> Result<HttpResponse, Failed> {
         let path = self.rooted(path).await?;
         let answer = self.ask(&Method::GET, &path, None).await?;
         if let Some(tap) = &self.tap {
@@ -360,7 +360,7 @@ impl Shared {
             let answer = connection.ask(&Method::GET, "/status", None, None).await;
             let alive = matches!(&answer, Ok(answer) if answer.status == 200)
                 || matches!(&answer, Err(Lost::Useless(_)));
-            alive.then(|| Way::name(&self.target, &door))
+            alive.then(|| EmqxEndpoint::name(&self.target, &door))
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
         while let Some(name) = asked.next().await {
@@ -620,7 +620,7 @@ impl Broker for Client {
         })
     }
 
-    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a Evacuate) -> BoxedFuture<'a, bool> {
+    fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a EvacuationOrder) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot evacuate {node}");
             let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
@@ -648,7 +648,7 @@ impl Broker for Client {
     fn available<'a>(&'a self, pod: &'a PodName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot ask pod {pod} whether it accepts clients");
-            if matches!(self.shared.way, Way::Url { .. }) {
+            if matches!(self.shared.way, EmqxEndpoint::Url { .. }) {
                 return Err(Problem::new(what, "--emqx-url is one address, not the address of each pod"));
             }
             self.shared.available(&Transport::Pod(pod.clone()), &what).await
@@ -659,11 +659,11 @@ impl Broker for Client {
         Box::pin(async move {
             let what = format!("cannot ask {node} whether it accepts clients");
             let door = match (&self.shared.way, pod) {
-                (Way::Pods { .. }, Some(pod)) => Transport::Pod(pod.clone()),
-                (Way::Pods { .. }, None) => {
+                (EmqxEndpoint::Pods { .. }, Some(pod)) => Transport::Pod(pod.clone()),
+                (EmqxEndpoint::Pods { .. }, None) => {
                     return Err(Problem::new(what, "its pod is not known"));
                 }
-                (Way::Url { .. }, _) => match self.shared.door_of(node).await {
+                (EmqxEndpoint::Url { .. }, _) => match self.shared.door_of(node).await {
                     Some(address) => Transport::Address(address),
                     None => {
                         return Err(Problem::new(what, "no --emqx-url is the address of that node")

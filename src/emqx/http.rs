@@ -56,13 +56,13 @@ impl Lost {
 
 /// An answer with JSON, or nothing, in it.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) body: Value,
 }
 
 /// An open connection.
-pub(super) struct Connection {
+pub(super) struct EmqxConnection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
     patience: Duration,
@@ -70,7 +70,7 @@ pub(super) struct Connection {
     used: Option<Duration>,
 }
 
-impl Connection {
+impl EmqxConnection {
     /// Begins to speak HTTP over these bytes.
     pub(super) async fn over(
         bytes: Box<dyn ports::Bytes>,
@@ -108,7 +108,7 @@ impl Connection {
         path: &str,
         key: Option<&ApiKey>,
         body: Option<&Value>,
-    ) -> Result<Answer, Lost> {
+    ) -> Result<HttpResponse, Lost> {
         self.ask_within(self.patience, method, path, key, body).await
     }
 
@@ -120,7 +120,7 @@ impl Connection {
         path: &str,
         key: Option<&ApiKey>,
         body: Option<&Value>,
-    ) -> Result<Answer, Lost> {
+    ) -> Result<HttpResponse, Lost> {
         match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
             Err(_) => Err(Lost::Unanswered(no_answer(patience))),
@@ -133,7 +133,7 @@ impl Connection {
         path: &str,
         key: Option<&ApiKey>,
         body: Option<&Value>,
-    ) -> Result<Answer, Lost> {
+    ) -> Result<HttpResponse, Lost> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -177,7 +177,7 @@ impl Connection {
             .to_bytes();
         tracing::debug!(%method, path, status, bytes = bytes.len(), "EMQX answered");
         self.used = Some(host::elapsed());
-        Ok(Answer { status, body: parse(status, &bytes)? })
+        Ok(HttpResponse { status, body: parse(status, &bytes)? })
     }
 }
 

@@ -29,11 +29,11 @@ pub mod wire;
 pub use reach::{KeyFile, check_access};
 
 use client::{Client, Shared};
-use reach::Way;
+use reach::EmqxEndpoint;
 
 /// Makes brokers that all go the same way.
 pub struct EmqxBrokers {
-    way: Way,
+    way: EmqxEndpoint,
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
     tap: Option<Rc<dyn RecordingSink>>,
@@ -50,7 +50,7 @@ impl EmqxBrokers {
         insecure: bool,
     ) -> Self {
         Self {
-            way: Way::Pods { tunnel, ca, insecure },
+            way: EmqxEndpoint::Pods { tunnel, ca, insecure },
             credentials,
             clock,
             tap: None,
@@ -68,7 +68,7 @@ impl EmqxBrokers {
         insecure: bool,
     ) -> Self {
         Self {
-            way: Way::Url { addresses: urls, ca, insecure },
+            way: EmqxEndpoint::Url { addresses: urls, ca, insecure },
             credentials,
             clock,
             tap: None,

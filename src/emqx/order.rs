@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::model::{NodeName, Strategy};
-use crate::ports::Evacuate;
+use crate::ports::EvacuationOrder;
 
 /// The path under the API's root. EMQX's names hold an `@`: only unreserved characters stand for themselves.
 pub(super) fn path(node: &NodeName, verb: &str) -> String {
@@ -37,7 +37,7 @@ pub(super) fn rebalance(nodes: &[NodeName], strategy: &Strategy) -> Value {
 }
 
 /// An evacuation. EMQX 4 knows no wait for a health check; nobody takes an empty list of nodes.
-pub(super) fn evacuation(order: &Evacuate, v4: bool) -> Value {
+pub(super) fn evacuation(order: &EvacuationOrder, v4: bool) -> Value {
     let mut body =
         json!({"conn_evict_rate": order.conn_evict_rate, "sess_evict_rate": order.sess_evict_rate});
     if let Some(seconds) = order.wait_takeover {
@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn names_are_encoded_and_only_what_a_version_knows_is_sent() {
         assert_eq!(path(&"emqx@a.b".into(), "stop"), "load_rebalance/emqx%40a.b/stop");
-        let mut order = Evacuate { conn_evict_rate: 5, sess_evict_rate: 6, ..Evacuate::default() };
+        let mut order =
+            EvacuationOrder { conn_evict_rate: 5, sess_evict_rate: 6, ..EvacuationOrder::default() };
         assert_eq!(evacuation(&order, false), json!({"conn_evict_rate": 5, "sess_evict_rate": 6}));
         order.wait_takeover = Some(0);
         order.wait_health_check = Some(7);

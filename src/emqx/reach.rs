@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::http::{Connection, Lost};
+use super::http::{EmqxConnection, Lost};
 use super::tls::{self, Trust};
 use crate::error::{Cause, Problem};
 use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
@@ -15,7 +15,7 @@ use user_files as files;
 
 /// The way to EMQX.
 #[derive(Clone)]
-pub(super) enum Way {
+pub(super) enum EmqxEndpoint {
     /// Port-forward, with the CA of `--emqx-ca` if there is one.
     Pods { tunnel: Rc<dyn Tunnel>, ca: Option<PathBuf>, insecure: bool },
     /// `--emqx-url`: the addresses in the order in which they are tried; never empty.
@@ -33,7 +33,7 @@ pub(super) enum Transport {
     None,
 }
 
-impl Way {
+impl EmqxEndpoint {
     /// Whether there is a way at all. Where there is none nothing is asked for, least of all a Secret.
     pub(super) fn passable(&self, target: &Target) -> Result<(), Lost> {
         match (self, &target.hidden) {
@@ -85,12 +85,12 @@ impl Way {
         target: &Target,
         door: &Transport,
         patience: Duration,
-    ) -> Result<Connection, Lost> {
+    ) -> Result<EmqxConnection, Lost> {
         let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, door)).await {
             Ok(result) => result?,
             Err(_) => return Err(Lost::Unsent(format!("no connection within {} s", patience.as_secs_f64()))),
         };
-        Connection::over(bytes, &host, patience).await
+        EmqxConnection::over(bytes, &host, patience).await
     }
 
     /// The bytes, and the name of the far side.

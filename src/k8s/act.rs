@@ -5,13 +5,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{Form, encode};
+use super::api::{BodyFormat, encode};
 use super::explain::ApiError;
 use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
 use crate::model::{Object, ObjectKind, Rebalance};
-use crate::ports::{Created, Deletion, DryRun, Right};
+use crate::ports::{Created, Deletion, Right, ServerDryRun};
 
 /// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
 /// an EMQX.
@@ -72,14 +72,14 @@ pub(super) async fn rebalance(
 pub(super) async fn create_rebalance(
     cluster: &Cluster,
     manifest: &Value,
-    dry_run: DryRun,
+    dry_run: ServerDryRun,
 ) -> Result<Created, Problem> {
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let namespace =
         Some(text("/metadata/namespace")).filter(|it| !it.is_empty()).unwrap_or(cluster.namespace());
     let name = text("/metadata/name");
     let version = text("/apiVersion").rsplit('/').next().filter(|it| !it.is_empty()).unwrap_or("v2beta1");
-    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
     let path = format!(
         "{}?fieldManager={}&fieldValidation=Strict{dry}",
         path(version, namespace, None),
@@ -101,12 +101,12 @@ pub(super) async fn create_rebalance(
             ApiError::Refused { code: 400 | 422, .. } => {
                 Problem::new(&what, trouble.why()).hint("kubectl emqx rebalance generate writes a valid one")
             }
-            ApiError::Lost(_) if dry_run == DryRun::No => trouble
+            ApiError::Lost(_) if dry_run == ServerDryRun::No => trouble
                 .problem(&what, "")
                 .hint(format!("it may or may not be there: kubectl get rebalance -n {namespace} {name}")),
             _ => trouble.problem(&what, &needs("create")),
         })?;
-    if dry_run == DryRun::No {
+    if dry_run == ServerDryRun::No {
         let mut seen = answer.body.clone();
         if let Some(metadata) = seen.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.remove("managedFields");
@@ -121,12 +121,12 @@ async fn delete(
     cluster: &Cluster,
     rebalance: &Rebalance,
     preconditions: Value,
-    dry_run: DryRun,
+    dry_run: ServerDryRun,
 ) -> Result<Deletion, Problem> {
     let path = path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name));
     let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
         "preconditions": preconditions});
-    if dry_run == DryRun::Server {
+    if dry_run == ServerDryRun::Server {
         options["dryRun"] = json!(["All"]);
     }
     match cluster.api.call(Method::DELETE, &path, Some(&options)).await {
@@ -143,7 +143,7 @@ async fn delete(
 pub(super) async fn delete_rebalance(
     cluster: &Cluster,
     rebalance: &Rebalance,
-    dry_run: DryRun,
+    dry_run: ServerDryRun,
 ) -> Result<bool, Problem> {
     let deleted = delete(cluster, rebalance, json!({"uid": rebalance.uid}), dry_run).await?;
     // Another uid: the object that was meant is gone.
@@ -152,7 +152,7 @@ pub(super) async fn delete_rebalance(
 
 pub(super) async fn delete_unchanged(cluster: &Cluster, rebalance: &Rebalance) -> Result<Deletion, Problem> {
     let exact = json!({"uid": rebalance.uid, "resourceVersion": rebalance.resource_version});
-    delete(cluster, rebalance, exact, DryRun::No).await
+    delete(cluster, rebalance, exact, ServerDryRun::No).await
 }
 
 pub(super) async fn annotate_rebalance(
@@ -168,7 +168,7 @@ pub(super) async fn annotate_rebalance(
     );
     // The uid of a patch is compared with the object's: another object of this name is left alone.
     let change = json!({"metadata": {"uid": rebalance.uid, "annotations": {key: value}}});
-    match cluster.api.patch(&path, Form::Merge, &change).await {
+    match cluster.api.patch(&path, BodyFormat::Merge, &change).await {
         Ok(_) => Ok(true),
         Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
         // A real API server calls another uid invalid, because the field is immutable.

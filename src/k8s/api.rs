@@ -25,7 +25,7 @@ pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"
 
 /// What a body is: a whole object, or one of the ways to change one.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+pub(super) enum BodyFormat {
     Json,
     /// Server-side apply. The media type says YAML, of which JSON is a part.
     Apply,
@@ -35,7 +35,7 @@ pub(super) enum Form {
     Merge,
 }
 
-impl Form {
+impl BodyFormat {
     fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -89,11 +89,11 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ApiError> {
-        self.within(self.call_for_ever(method, path, body.map(|body| (Form::Json, body)))).await
+        self.within(self.call_for_ever(method, path, body.map(|body| (BodyFormat::Json, body)))).await
     }
 
     /// PATCH. A server that is too busy did nothing yet, and is asked again.
-    pub(super) async fn patch(&self, path: &str, form: Form, body: &Value) -> Result<Answer, ApiError> {
+    pub(super) async fn patch(&self, path: &str, form: BodyFormat, body: &Value) -> Result<Answer, ApiError> {
         let mut tries = 0;
         loop {
             match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)))).await {
@@ -125,7 +125,7 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<(Form, &Value)>,
+        body: Option<(BodyFormat, &Value)>,
     ) -> Result<Answer<T>, ApiError> {
         let response = self.send(method, path, body).await?;
         let warnings = response
@@ -150,7 +150,7 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<(Form, &Value)>,
+        body: Option<(BodyFormat, &Value)>,
     ) -> Result<hyper::Response<Body>, ApiError> {
         let mut request = Request::builder()
             .method(method)

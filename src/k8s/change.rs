@@ -4,14 +4,14 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{Answer, Form, encode};
+use super::api::{Answer, BodyFormat, encode};
 use super::explain::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::carried::carried;
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
-use crate::ports::{AppliedObject, DryRun};
+use crate::ports::{AppliedObject, ServerDryRun};
 
 /// The readiness gate by which the operators lead clients to a pod, or away from it.
 const ON_SERVING: &str = "apps.emqx.io/on-serving";
@@ -62,7 +62,7 @@ impl<'a> Place<'a> {
         )
     }
 
-    fn refused(&self, trouble: &ApiError, dry_run: DryRun) -> Problem {
+    fn refused(&self, trouble: &ApiError, dry_run: ServerDryRun) -> Problem {
         let what = self.what("change");
         match trouble {
             ApiError::Refused { code: 404, .. } => self.gone(),
@@ -71,7 +71,7 @@ impl<'a> Place<'a> {
                 Problem::new(what, "it was changed or created again in the meantime")
                     .hint(format!("check it and try again: kubectl emqx status {}", self.name))
             }
-            ApiError::Lost(_) if dry_run == DryRun::No => trouble.problem(what, "").hint(self.look()),
+            ApiError::Lost(_) if dry_run == ServerDryRun::No => trouble.problem(what, "").hint(self.look()),
             _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(
                 "what this cluster's operator takes: kubectl explain {}.spec --api-version={GROUP}/{}",
                 self.kind.singular(),
@@ -112,7 +112,7 @@ pub(super) async fn apply(
     cluster: &Cluster,
     change: &Value,
     force: bool,
-    dry_run: DryRun,
+    dry_run: ServerDryRun,
 ) -> Result<AppliedObject, Problem> {
     let place = Place::of(change)?;
     let there = read(cluster, &place).await?.ok_or_else(|| place.gone())?;
@@ -128,13 +128,13 @@ pub(super) async fn apply(
     let mut change = carried(change, &there, &cluster.field_manager);
     // An apply makes what is not there: with the uid it changes this very object or fails.
     change["metadata"]["uid"] = there["metadata"]["uid"].clone();
-    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
     let path = format!(
         "{}?fieldManager={}&fieldValidation=Strict&force={force}{dry}",
         place.path(),
         encode(&cluster.field_manager)
     );
-    let answer = cluster.api.patch(&path, Form::Apply, &change).await;
+    let answer = cluster.api.patch(&path, BodyFormat::Apply, &change).await;
     answer.map(applied).map_err(|trouble| place.refused(&trouble, dry_run))
 }
 
@@ -154,8 +154,8 @@ pub(super) async fn remove(
     // Whoever wrote in between may have meant it: with another version it is a conflict.
     change["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
     let path = format!("{}?fieldManager={}", place.path(), encode(&cluster.field_manager));
-    let answer = cluster.api.patch(&path, Form::Merge, &change).await;
-    answer.map(applied).map_err(|trouble| place.refused(&trouble, DryRun::No))
+    let answer = cluster.api.patch(&path, BodyFormat::Merge, &change).await;
+    answer.map(applied).map_err(|trouble| place.refused(&trouble, ServerDryRun::No))
 }
 
 fn applied(answer: Answer) -> AppliedObject {
@@ -177,7 +177,7 @@ pub(super) async fn set_gate(
         encode(&cluster.field_manager)
     );
     let body = json!({"status": {"conditions": [condition]}});
-    match cluster.api.patch(&path, Form::Strategic, &body).await {
+    match cluster.api.patch(&path, BodyFormat::Strategic, &body).await {
         Ok(_) => Ok(true),
         Err(trouble) if trouble.is_absent() => Ok(false),
         Err(trouble) => {
@@ -193,12 +193,12 @@ pub(super) async fn store_state(
     instance: &Instance,
     key: &str,
     text: &str,
-    dry_run: DryRun,
+    dry_run: ServerDryRun,
 ) -> Result<(), Problem> {
     let id = &instance.id;
     let (namespace, name) = (&id.namespace, state_name(id));
     let what = format!("cannot store the state of the upgrade in ConfigMap {namespace}/{name}");
-    let dry = if dry_run == DryRun::Server { "&dryRun=All" } else { "" };
+    let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
     let query = format!("fieldManager={}{dry}", encode(&cluster.field_manager));
     let collection = format!("/api/v1/namespaces/{}/configmaps", encode(namespace));
     let (label, ours) = STATE_LABEL;
@@ -208,7 +208,7 @@ pub(super) async fn store_state(
     let body =
         json!({"metadata": {"labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}});
     let one = format!("{collection}/{}?{query}", encode(&name));
-    let patched = cluster.api.patch(&one, Form::Merge, &body).await;
+    let patched = cluster.api.patch(&one, BodyFormat::Merge, &body).await;
     match patched {
         Ok(_) => return Ok(()),
         Err(trouble) if trouble.is_absent() => {}
@@ -236,7 +236,7 @@ pub(super) async fn scale_set(
         encode(&cluster.field_manager)
     );
     let body = json!({"spec": {"replicas": replicas}});
-    match cluster.api.patch(&path, Form::Merge, &body).await {
+    match cluster.api.patch(&path, BodyFormat::Merge, &body).await {
         Ok(_) => Ok(true),
         Err(trouble) if trouble.is_absent() => Ok(false),
         Err(trouble) => {

@@ -24,9 +24,10 @@ use super::api::Api;
 use super::clock::ServerClock;
 use super::explain::ApiError;
 use super::kubeconfig::{
-    ClusterEntry, Context, Entry, Kubeconfig, User, names, no_current_context, read, unknown_context,
+    ClusterEntry, Context, Kubeconfig, KubeconfigEntry, User, names, no_current_context, read,
+    unknown_context,
 };
-use super::login::{Authorized, Command, Login, Relay, basic};
+use super::login::{Authorized, Login, LoginCommand, Relay, basic};
 use super::proxy::{Proxy, named, proxy};
 use crate::error::Problem;
 use crate::tls::{self, Trust};
@@ -74,7 +75,7 @@ pub struct Connect {
 }
 
 /// What came of the flags.
-pub(super) struct Connection {
+pub(super) struct KubernetesConnection {
     pub(super) api: Api,
     pub(super) context: Option<String>,
     pub(super) namespace: String,
@@ -106,7 +107,7 @@ struct Settings {
 
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
-    pub(super) async fn open(&self) -> Result<Connection, Problem> {
+    pub(super) async fn open(&self) -> Result<KubernetesConnection, Problem> {
         let mut settings = self.settings()?;
         let timeout = self.request_timeout.filter(|timeout| !timeout.is_zero());
         let namespace = self
@@ -134,11 +135,11 @@ impl Connect {
         }
         let client = self.client(&settings, &namespace, timeout).await?;
         let api = Api { client, clock: ServerClock::new(), server, timeout };
-        Ok(Connection { api, context: settings.context, namespace, warnings })
+        Ok(KubernetesConnection { api, context: settings.context, namespace, warnings })
     }
 
     /// The names of one sort that the kubeconfig has.
-    pub fn names(&self, entry: Entry) -> Result<Vec<String>, Problem> {
+    pub fn names(&self, entry: KubeconfigEntry) -> Result<Vec<String>, Problem> {
         self.read().map(|(kubeconfig, _)| names(kubeconfig, entry))
     }
 
@@ -288,7 +289,7 @@ impl Connect {
         user: &User,
         cluster: serde_json::Value,
         timeout: Option<Duration>,
-    ) -> Result<Option<Command>, Problem> {
+    ) -> Result<Option<LoginCommand>, Problem> {
         let Some(exec) = user.exec.clone() else { return Ok(None) };
         let mode = exec.interactive_mode.as_deref().unwrap_or("IfAvailable");
         if mode == "Always" && !self.terminal && !self.silent {
@@ -301,7 +302,7 @@ impl Connect {
         }
         let interactive = mode != "Never" && self.terminal && !self.silent;
         let (silent, relay) = (self.silent, self.relay.clone());
-        Ok(Some(Command { exec, cluster, interactive, silent, timeout, relay }))
+        Ok(Some(LoginCommand { exec, cluster, interactive, silent, timeout, relay }))
     }
 
     async fn client(

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{Form, encode};
+use super::api::{BodyFormat, encode};
 use super::explain::ApiError;
 use super::wire;
 use crate::error::Problem;
@@ -163,7 +163,7 @@ async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> 
             "spec": { "unschedulable": schedulable },
         });
         let query = format!("{}?fieldManager={}", path(machine), encode(&cluster.field_manager));
-        match cluster.api.patch(&query, Form::Merge, &change).await {
+        match cluster.api.patch(&query, BodyFormat::Merge, &change).await {
             Ok(_) => return Ok(if cordoned || ours { Cordon::Changed } else { Cordon::Unchanged }),
             Err(ApiError::Refused { code: 409, .. }) => {}
             Err(trouble) if trouble.is_absent() => return Ok(Cordon::Gone),

@@ -489,7 +489,7 @@ fn where_only(error: &str) -> String {
 
 /// What a kubeconfig has names for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum KubeconfigEntry {
     Context,
     Cluster,
     User,
@@ -498,13 +498,13 @@ pub enum Entry {
 }
 
 /// The names of one sort that a kubeconfig has.
-pub(super) fn names(kubeconfig: Kubeconfig, entry: Entry) -> Vec<String> {
+pub(super) fn names(kubeconfig: Kubeconfig, entry: KubeconfigEntry) -> Vec<String> {
     let only = |list: Vec<(String, Value)>| list.into_iter().map(|(name, _)| name).collect();
     match entry {
-        Entry::Context => only(kubeconfig.contexts),
-        Entry::Cluster => only(kubeconfig.clusters),
-        Entry::User => only(kubeconfig.users),
-        Entry::Namespace => {
+        KubeconfigEntry::Context => only(kubeconfig.contexts),
+        KubeconfigEntry::Cluster => only(kubeconfig.clusters),
+        KubeconfigEntry::User => only(kubeconfig.users),
+        KubeconfigEntry::Namespace => {
             let namespace = |(_, value): (String, Value)| value["namespace"].as_str().map(str::to_owned);
             kubeconfig.contexts.into_iter().filter_map(namespace).filter(|name| !name.is_empty()).collect()
         }
@@ -548,7 +548,7 @@ mod tests {
         let config = parsed(TEXT);
         let cluster = config.cluster("one").expect("known").expect("valid");
         assert_eq!(cluster.ca_file.as_deref(), Some("/home/me/.kube/pki/ca.crt"));
-        assert_eq!(names(config.clone(), Entry::User), ["me", "you"]);
+        assert_eq!(names(config.clone(), KubeconfigEntry::User), ["me", "you"]);
         let [me, you] = ["me", "you"].map(|name| config.user(name).expect("known").expect("valid"));
         assert_eq!(
             (me.certificate_file.as_deref(), me.key_file.as_deref()),

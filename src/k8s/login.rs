@@ -86,11 +86,11 @@ enum Source {
     None,
     Fixed(HeaderValue),
     File(PathBuf),
-    Exec(Box<Command>),
+    Exec(Box<LoginCommand>),
 }
 
 /// A login command, ready to run.
-pub(super) struct Command {
+pub(super) struct LoginCommand {
     pub(super) exec: Exec,
     /// The cluster, as `provideClusterInfo` wants it.
     pub(super) cluster: Value,
@@ -133,7 +133,7 @@ impl Login {
     /// By what a kubeconfig says of a user. A login command is run; the client certificate that it gives is handed back.
     pub(super) async fn open(
         user: &User,
-        exec: Option<Command>,
+        exec: Option<LoginCommand>,
     ) -> Result<(Arc<Self>, Option<(String, String)>), LoginError> {
         if let Some(path) = &user.token_file {
             let token = read_token(path)?;
@@ -244,7 +244,7 @@ pub(super) fn basic(name: &str, password: &str) -> HeaderValue {
     value
 }
 
-impl Command {
+impl LoginCommand {
     /// Runs it and reads its `ExecCredential`.
     async fn run(&self, interactive: bool) -> Result<Credential, LoginError> {
         let name = self.exec.command.clone();

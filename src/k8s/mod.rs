@@ -24,8 +24,8 @@ use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::ports::{
-    AppliedObject, BoxedFuture, Clock, Created, Deletion, DryRun, FactStream, Kubernetes, RecordingSink,
-    Right, Scope,
+    AppliedObject, BoxedFuture, Clock, Created, Deletion, FactStream, Kubernetes, RecordingSink, Right,
+    Scope, ServerDryRun,
 };
 
 mod act;
@@ -52,7 +52,7 @@ pub mod wire;
 
 pub use client::{Connect, NO_KUBECONFIG};
 pub use clock::ServerClock;
-pub use kubeconfig::Entry;
+pub use kubeconfig::KubeconfigEntry;
 pub use login::Relay;
 
 /// A Kubernetes cluster; clones share connection, clock and what was discovered.
@@ -198,11 +198,19 @@ impl Kubernetes for Cluster {
         Box::pin(act::rebalance(self, namespace, name))
     }
 
-    fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: DryRun) -> BoxedFuture<'a, Created> {
+    fn create_rebalance<'a>(
+        &'a self,
+        manifest: &'a Value,
+        dry_run: ServerDryRun,
+    ) -> BoxedFuture<'a, Created> {
         Box::pin(act::create_rebalance(self, manifest, dry_run))
     }
 
-    fn delete_rebalance<'a>(&'a self, rebalance: &'a Rebalance, dry_run: DryRun) -> BoxedFuture<'a, bool> {
+    fn delete_rebalance<'a>(
+        &'a self,
+        rebalance: &'a Rebalance,
+        dry_run: ServerDryRun,
+    ) -> BoxedFuture<'a, bool> {
         Box::pin(act::delete_rebalance(self, rebalance, dry_run))
     }
 
@@ -227,7 +235,7 @@ impl Kubernetes for Cluster {
         &'a self,
         change: &'a Value,
         force: bool,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, AppliedObject> {
         Box::pin(change::apply(self, change, force, dry_run))
     }
@@ -245,7 +253,7 @@ impl Kubernetes for Cluster {
         instance: &'a Instance,
         key: &'a str,
         text: &'a str,
-        dry_run: DryRun,
+        dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()> {
         Box::pin(change::store_state(self, instance, key, text, dry_run))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{Form, encode};
+use super::api::{BodyFormat, encode};
 use super::drain::list;
 use super::explain::ApiError;
 use super::wire;
@@ -55,7 +55,7 @@ pub(super) async fn set_deletion_cost(
         encode(pod.as_str()),
         encode(&cluster.field_manager)
     );
-    match cluster.api.patch(&path, Form::Merge, &change).await {
+    match cluster.api.patch(&path, BodyFormat::Merge, &change).await {
         Ok(_) => Ok(true),
         Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
         // A real API server calls another uid invalid, because the field is immutable.

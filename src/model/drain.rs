@@ -40,7 +40,7 @@ pub const FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"]
 
 /// One condition on labels, as selectors and node affinities write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requirement {
+pub struct NodeRequirement {
     /// The label's key.
     pub key: String,
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
@@ -49,7 +49,7 @@ pub struct Requirement {
     pub values: Vec<String>,
 }
 
-impl Requirement {
+impl NodeRequirement {
     /// Whether these labels meet it. An operator that is not known is not met.
     pub fn met(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
@@ -71,7 +71,7 @@ impl Requirement {
 }
 
 /// Alternatives of requirements: one of them has to be met whole. Empty: nothing is required.
-pub type Alternatives = Vec<Vec<Requirement>>;
+pub type Alternatives = Vec<Vec<NodeRequirement>>;
 
 /// Whether these labels meet one of the alternatives.
 pub fn admits(alternatives: &Alternatives, labels: &BTreeMap<String, String>) -> bool {
@@ -187,7 +187,7 @@ pub struct Placed {
     /// What it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Labels of pods beside which it does not run on one node (required anti-affinity by host name).
-    pub apart_from: Vec<Vec<Requirement>>,
+    pub apart_from: Vec<Vec<NodeRequirement>>,
     /// Its PersistentVolumeClaims.
     pub claims: Vec<String>,
 }
@@ -200,7 +200,7 @@ pub struct Budget {
     /// The name.
     pub name: String,
     /// Which pods it protects; `None` is none.
-    pub selector: Option<Vec<Requirement>>,
+    pub selector: Option<Vec<NodeRequirement>>,
     /// Ready pods now; `None` until its controller has counted.
     pub current_healthy: Option<u64>,
     /// Pods that have to be ready; `None` until its controller has counted.
@@ -400,7 +400,7 @@ mod tests {
     fn requirements_are_met_as_kubernetes_defines_them() {
         let met = |operator: &str, values: &[&str], labels: &BTreeMap<String, String>| {
             let values = values.iter().map(|value| (*value).to_owned()).collect();
-            Requirement { key: "zone".into(), operator: operator.into(), values }.met(labels)
+            NodeRequirement { key: "zone".into(), operator: operator.into(), values }.met(labels)
         };
         let (a, none) = (labels(&[("zone", "a")]), labels(&[]));
         assert!(met("In", &["a", "b"], &a) && !met("In", &["b"], &a) && !met("In", &["a"], &none));

@@ -8,7 +8,7 @@ use super::lease::OperatorLease;
 use super::load::{DonorStart, Load};
 use super::name::OperatorLine;
 use super::operation_state::OperationState;
-use super::pod::{Event, Pod, Set, Slice};
+use super::pod::{Pod, PodEvent, Set, Slice};
 use super::rebalance::Rebalance;
 
 /// Where knowledge comes from.
@@ -103,7 +103,7 @@ pub enum Object {
     Set(Box<Set>),
     /// An EndpointSlice.
     Slice(Box<Slice>),
-    Event(Box<Event>),
+    Event(Box<PodEvent>),
     /// What we store about an instance.
     State(Box<OperationState>),
     /// The operator's Lease.

@@ -103,16 +103,16 @@ impl Image {
     }
 
     /// EMQX's version by the tag, where it tells one.
-    pub fn version(&self) -> Option<Version> {
-        Version::find(self.tag.as_deref()?)
+    pub fn version(&self) -> Option<EmqxVersion> {
+        EmqxVersion::find(self.tag.as_deref()?)
     }
 }
 
 /// A version of EMQX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u64, pub u64, pub u64);
+pub struct EmqxVersion(pub u64, pub u64, pub u64);
 
-impl Version {
+impl EmqxVersion {
     /// The first `N.N.N` at the beginning of a tag: `5.8.7`, `v5.8.7`, `5.8.7-alpine`.
     pub fn find(tag: &str) -> Option<Self> {
         let tag = tag.strip_prefix(['v', 'e']).unwrap_or(tag);
@@ -123,7 +123,7 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for EmqxVersion {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}.{}.{}", self.0, self.1, self.2)
     }
@@ -157,7 +157,7 @@ pub fn parts(image: &Image, now: &ImageParts) -> Result<ImageParts, Problem> {
     let bare = tag
         .strip_prefix(prefix)
         .and_then(|tag| tag.strip_suffix(suffix))
-        .filter(|version| Version::find(version).is_some());
+        .filter(|version| EmqxVersion::find(version).is_some());
     // What is not there cannot be taken away by an apply: an empty one is written where there was one.
     let emptied = |part: &Option<String>| part.as_ref().map(|_| String::new());
     Ok(match bare {
@@ -225,15 +225,15 @@ mod tests {
     #[test]
     fn versions_are_found_in_tags() {
         for (tag, version) in [
-            ("5.8.7", Some(Version(5, 8, 7))),
-            ("v5.10.1-alpine", Some(Version(5, 10, 1))),
-            ("e5.8.7", Some(Version(5, 8, 7))),
-            ("4.4.24-rc.1", Some(Version(4, 4, 24))),
+            ("5.8.7", Some(EmqxVersion(5, 8, 7))),
+            ("v5.10.1-alpine", Some(EmqxVersion(5, 10, 1))),
+            ("e5.8.7", Some(EmqxVersion(5, 8, 7))),
+            ("4.4.24-rc.1", Some(EmqxVersion(4, 4, 24))),
             ("latest", None),
             ("5.8", None),
             ("5.x.1", None),
         ] {
-            assert_eq!(Version::find(tag), version, "{tag}");
+            assert_eq!(EmqxVersion::find(tag), version, "{tag}");
         }
     }
 

@@ -3,21 +3,21 @@
 
 /// What is written for a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Template(pub Vec<Part>);
+pub struct Template(pub Vec<TemplatePart>);
 
 /// One piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum TemplatePart {
     Text(String),
     /// What a path leads to.
-    Path(Vec<Step>),
+    Path(Vec<PathStep>),
     /// The inner parts, for everything that a path leads to.
-    Range(Vec<Step>, Vec<Part>),
+    Range(Vec<PathStep>, Vec<TemplatePart>),
 }
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PathStep {
     /// A field of an object.
     Field(String),
     /// An item of a list; from its end when negative.
@@ -28,8 +28,8 @@ pub enum Step {
 
 /// What stands within braces.
 enum Action {
-    Part(Part),
-    Range(Vec<Step>),
+    Part(TemplatePart),
+    Range(Vec<PathStep>),
     End,
 }
 
@@ -37,12 +37,12 @@ impl Template {
     /// Reads a template; why it cannot be read otherwise.
     pub fn parse(text: &str) -> Result<Self, String> {
         // The ranges that are open: where each leads, and what stood before it.
-        let mut open: Vec<(Vec<Step>, Vec<Part>)> = Vec::new();
+        let mut open: Vec<(Vec<PathStep>, Vec<TemplatePart>)> = Vec::new();
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, inner)) = rest.split_once('{') {
             if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
+                parts.push(TemplatePart::Text(before.to_owned()));
             }
             let end = close(inner).ok_or("a `{` is not closed")?;
             rest = &inner[end + 1..];
@@ -52,7 +52,7 @@ impl Template {
                 Action::End => {
                     let (path, outer) = open.pop().ok_or("an `end` has no range before it")?;
                     let inner = std::mem::replace(&mut parts, outer);
-                    parts.push(Part::Range(path, inner));
+                    parts.push(TemplatePart::Range(path, inner));
                 }
             }
         }
@@ -60,7 +60,7 @@ impl Template {
             return Err("a `range` has no {end}".to_owned());
         }
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+            parts.push(TemplatePart::Text(rest.to_owned()));
         }
         if parts.is_empty() { Err("there is no template".to_owned()) } else { Ok(Self(parts)) }
     }
@@ -84,14 +84,14 @@ fn close(text: &str) -> Option<usize> {
 
 fn action(text: &str) -> Result<Action, String> {
     if let Some(mark) = text.chars().next().filter(|mark| matches!(mark, '"' | '\'')) {
-        return quoted(&text[1..], mark).map(|text| Action::Part(Part::Text(text)));
+        return quoted(&text[1..], mark).map(|text| Action::Part(TemplatePart::Text(text)));
     }
     if text == "end" {
         return Ok(Action::End);
     }
     match text.strip_prefix("range ") {
         Some(inner) => path(inner.trim()).map(Action::Range),
-        None => path(text).map(|path| Action::Part(Part::Path(path))),
+        None => path(text).map(|path| Action::Part(TemplatePart::Path(path))),
     }
 }
 
@@ -122,7 +122,7 @@ fn quoted(text: &str, mark: char) -> Result<String, String> {
     Err("a quoted text does not end".to_owned())
 }
 
-fn path(text: &str) -> Result<Vec<Step>, String> {
+fn path(text: &str) -> Result<Vec<PathStep>, String> {
     let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     let mut steps = Vec::new();
     let mut rest = text;
@@ -130,8 +130,8 @@ fn path(text: &str) -> Result<Vec<Step>, String> {
         if let Some(inner) = rest.strip_prefix('[') {
             let (index, after) = inner.split_once(']').ok_or_else(|| beyond(rest))?;
             steps.push(match (index, index.parse()) {
-                ("*", _) => Step::All,
-                (_, Ok(index)) => Step::Index(index),
+                ("*", _) => PathStep::All,
+                (_, Ok(index)) => PathStep::Index(index),
                 _ => return Err(beyond(&format!("[{index}]"))),
             });
             rest = after;
@@ -141,7 +141,7 @@ fn path(text: &str) -> Result<Vec<Step>, String> {
             if end == 0 {
                 return Err(beyond(rest));
             }
-            steps.push(Step::Field(name[..end].to_owned()));
+            steps.push(PathStep::Field(name[..end].to_owned()));
             rest = &name[end..];
         }
     }
@@ -184,19 +184,22 @@ mod tests {
 
     #[test]
     fn ranges_nest_and_text_stays() {
-        let field = |name: &str| Step::Field(name.to_owned());
+        let field = |name: &str| PathStep::Field(name.to_owned());
         assert_eq!(
             Template::parse("a\\n{ range .x[*] }{range .y[-1]}{'}\\t'}{end}{ .z-1 }{end }}"),
             Ok(Template(vec![
-                Part::Text("a\\n".to_owned()),
-                Part::Range(
-                    vec![field("x"), Step::All],
+                TemplatePart::Text("a\\n".to_owned()),
+                TemplatePart::Range(
+                    vec![field("x"), PathStep::All],
                     vec![
-                        Part::Range(vec![field("y"), Step::Index(-1)], vec![Part::Text("}\t".to_owned())]),
-                        Part::Path(vec![field("z-1")]),
+                        TemplatePart::Range(
+                            vec![field("y"), PathStep::Index(-1)],
+                            vec![TemplatePart::Text("}\t".to_owned())]
+                        ),
+                        TemplatePart::Path(vec![field("z-1")]),
                     ]
                 ),
-                Part::Text("}".to_owned()),
+                TemplatePart::Text("}".to_owned()),
             ]))
         );
     }

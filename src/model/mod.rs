@@ -33,7 +33,7 @@ pub use fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
-pub use pod::{Endpoint, Event as ClusterEvent, Owner, Pod, Set, SetKind, Slice};
+pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, Set, SetKind, Slice};
 pub use rebalance::{
     Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, STOPPED_BY_ANNOTATION,
     StopMark, Strategy, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,

@@ -119,7 +119,7 @@ pub struct Slice {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Event {
+pub struct PodEvent {
     pub namespace: String,
     /// Its own name.
     pub name: String,

@@ -10,7 +10,7 @@ use super::lease::OperatorLease;
 use super::load::{DonorStart, Load, Stage};
 use super::name::{InstanceId, InstanceKind, NodeName};
 use super::operation_state::{GuardState, OperationState};
-use super::pod::{Event, Pod, Set, SetKind, Slice};
+use super::pod::{Pod, PodEvent, Set, SetKind, Slice};
 use super::rebalance::Rebalance;
 
 /// Namespace and name.
@@ -50,7 +50,7 @@ pub struct World {
     pub sets: BTreeMap<(SetKind, Key), Seen<Set>>,
     /// EndpointSlices.
     pub slices: BTreeMap<Key, Seen<Slice>>,
-    pub events: BTreeMap<Key, Seen<Event>>,
+    pub events: BTreeMap<Key, Seen<PodEvent>>,
     /// What we store about instances.
     pub states: BTreeMap<InstanceId, Seen<OperationState>>,
     /// Leases of operators, by which their processes show that they are alive.

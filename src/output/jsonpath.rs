@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::document::harmless_json;
 use crate::model::human::harmless;
-use crate::model::jsonpath::{Part, Step, Template};
+use crate::model::jsonpath::{PathStep, Template, TemplatePart};
 
 /// The text; or why a path leads nowhere, in kubectl's words.
 pub fn pick(template: &Template, document: &Value) -> Result<String, String> {
@@ -15,15 +15,15 @@ pub fn pick(template: &Template, document: &Value) -> Result<String, String> {
     Ok(text)
 }
 
-fn write(parts: &[Part], value: &Value, text: &mut String) -> Result<(), String> {
+fn write(parts: &[TemplatePart], value: &Value, text: &mut String) -> Result<(), String> {
     for part in parts {
         match part {
-            Part::Text(own) => text.push_str(own),
-            Part::Path(path) => {
+            TemplatePart::Text(own) => text.push_str(own),
+            TemplatePart::Path(path) => {
                 let found: Vec<String> = follow(path, value)?.into_iter().map(plain).collect();
                 text.push_str(&found.join(" "));
             }
-            Part::Range(path, inner) => {
+            TemplatePart::Range(path, inner) => {
                 for item in follow(path, value)? {
                     write(inner, item, text)?;
                 }
@@ -33,15 +33,15 @@ fn write(parts: &[Part], value: &Value, text: &mut String) -> Result<(), String>
     Ok(())
 }
 
-fn follow<'a>(path: &[Step], value: &'a Value) -> Result<Vec<&'a Value>, String> {
+fn follow<'a>(path: &[PathStep], value: &'a Value) -> Result<Vec<&'a Value>, String> {
     let mut found = vec![value];
     for step in path {
         let mut next = Vec::new();
         for value in found.into_iter().filter(|value| !value.is_null()) {
             match step {
-                Step::Field(name) => next.extend(value.get(name)),
-                Step::All => next.extend(list(value)?),
-                Step::Index(index) => {
+                PathStep::Field(name) => next.extend(value.get(name)),
+                PathStep::All => next.extend(list(value)?),
+                PathStep::Index(index) => {
                     let items = list(value)?;
                     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
                     let at = if *index < 0 { index + length } else { *index };

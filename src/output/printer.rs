@@ -18,13 +18,13 @@ use crate::model::human::clock;
 use crate::model::jsonpath::Template;
 use crate::model::{Event, EventType};
 use crate::plan::check::Checks;
-use crate::plan::drain::Drain;
+use crate::plan::drain::DrainPlan;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::{
-    Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, Version,
+    Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, VersionReport,
 };
-use crate::plan::scale::Scale;
+use crate::plan::scale::ScalePlan;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The most characters of one notice: texts of servers may be of any length.
@@ -503,14 +503,14 @@ impl Printer {
     }
 
     /// The plan of a drain, beside the data.
-    pub fn talk_drain(&self, drain: &Drain) {
+    pub fn talk_drain(&self, drain: &DrainPlan) {
         let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
         self.push(true, &text::drain::plan(drain, layout));
     }
 
     /// Drains: one document for one instance, a list for several.
-    pub fn drains(&self, drains: &[Drain], output: Output) {
-        let name = |drain: &Drain| resource(&drain.removal.instance);
+    pub fn drains(&self, drains: &[DrainPlan], output: Output) {
+        let name = |drain: &DrainPlan| resource(&drain.removal.instance);
         match (drains, &output) {
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
                 self.result("Drain", one, output, || name(one), |_| String::new());
@@ -520,13 +520,13 @@ impl Printer {
     }
 
     /// The plan of a scale, beside the data.
-    pub fn talk_scale(&self, scale: &Scale) {
+    pub fn talk_scale(&self, scale: &ScalePlan) {
         let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
         self.push(true, &text::scale::plan(scale, layout));
     }
 
     /// A scale.
-    pub fn scaled(&self, scale: &Scale, output: Output) {
+    pub fn scaled(&self, scale: &ScalePlan, output: Output) {
         self.result(
             "Scale",
             scale,
@@ -559,7 +559,7 @@ impl Printer {
     }
 
     /// The versions in play.
-    pub fn version(&self, version: &Version, output: Output) {
+    pub fn version(&self, version: &VersionReport, output: Output) {
         let names =
             || version.clusters.iter().map(|it| resource(&it.instance)).collect::<Vec<_>>().join("\n");
         self.result("Version", version, output, names, |layout| text::lists::version(version, layout));

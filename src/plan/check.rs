@@ -10,7 +10,7 @@ use super::endpoint::{self, BackendRequest};
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
 use super::rebalance::forecast::Return;
-use super::rebalance::preflight::{self, Wish};
+use super::rebalance::preflight::{self, RebalanceRequest};
 use super::snapshot::Snapshot;
 use super::upgrade::field_owners::owners;
 use super::upgrade::preflight as upgrade;
@@ -148,7 +148,7 @@ pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
     Checks { instance: subject.instance.id.clone(), checks }
 }
 
-fn result(entry: &catalog::Entry, found: Option<&Finding>, subject: Subject<'_>) -> CheckResult {
+fn result(entry: &catalog::CatalogEntry, found: Option<&Finding>, subject: Subject<'_>) -> CheckResult {
     let of = |status, evidence: String, hint| CheckResult { id: entry.id, status, evidence, hint };
     let way_out =
         |finding: &Finding| Some(finding.hint.clone().unwrap_or_else(|| entry.way_out.replace('`', "")));
@@ -193,8 +193,14 @@ fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
             }
         };
     let strategy = Strategy::default();
-    let wish =
-        Wish { strategy: &strategy, back: Return::default(), backend, name: None, allowed: None, skip: &[] };
+    let wish = RebalanceRequest {
+        strategy: &strategy,
+        back: Return::default(),
+        backend,
+        name: None,
+        allowed: None,
+        skip: &[],
+    };
     let planned = preflight::plan(world, picture, wish).map(|plan| plan.findings);
     let mut found = planned.unwrap_or_else(|_| preflight::obstacles(world, instance, picture));
     found.extend(refused);
@@ -224,7 +230,7 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
         other.to.push_str("-other");
         owners(object, &change::body(instance, &other, change::OperatorHold::Own), FIELD_MANAGER)
     });
-    let check = upgrade::Check {
+    let check = upgrade::UpgradeCheck {
         world,
         instance,
         picture,
@@ -263,7 +269,7 @@ fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
     machines.dedup();
     let mut found = Vec::new();
     for machine in machines {
-        let request = drain::Request {
+        let request = drain::DrainRequest {
             machines: vec![machine.to_owned()],
             parallel: 1,
             cordon: true,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
-pub use super::removal::Step;
+pub use super::removal::RemovalStep;
 use super::removal::{RemovalPlan, sizes};
 use super::snapshot::Snapshot;
 use super::upgrade::revisions::ordinal;
@@ -26,7 +26,7 @@ mod tests;
 
 /// What is requested.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
+pub struct DrainRequest {
     /// The Kubernetes nodes.
     pub machines: Vec<String>,
     /// Pods of one instance that are moved at a time.
@@ -42,7 +42,7 @@ pub struct Request {
 /// A drain of one instance: its plan, and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Drain {
+pub struct DrainPlan {
     /// The pods that are moved, and how.
     #[serde(flatten)]
     pub removal: RemovalPlan,
@@ -58,7 +58,7 @@ pub struct Drain {
     pub sizes: BTreeMap<String, u64>,
 }
 
-impl Drain {
+impl DrainPlan {
     fn of(
         world: &World,
         picture: &Snapshot,
@@ -123,8 +123,8 @@ pub fn plan(
     world: &World,
     picture: &Snapshot,
     placement: &Placement,
-    request: &Request,
-) -> Result<Option<Drain>, Problem> {
+    request: &DrainRequest,
+) -> Result<Option<DrainPlan>, Problem> {
     let id = &picture.instance;
     let state =
         stored(world, id).filter(|state| state.machines.iter().any(|it| request.machines.contains(it)));
@@ -149,7 +149,7 @@ pub fn plan(
     if pods.is_empty() {
         return Ok(None);
     }
-    let mut drain = Drain::of(world, picture, &request.machines, pods, &request.settings);
+    let mut drain = DrainPlan::of(world, picture, &request.machines, pods, &request.settings);
     drain.removal.resumed = resumed;
     forecast(&mut drain, world, picture, placement, request)?;
     drain.removal.findings.extend(checks::findings(&drain, world, picture, placement, request));
@@ -160,14 +160,14 @@ pub fn plan(
 
 /// The evacuations of a drain: whether all at once, how long each takes, and how often clients are disconnected.
 fn forecast(
-    drain: &mut Drain,
+    drain: &mut DrainPlan,
     world: &World,
     picture: &Snapshot,
     placement: &Placement,
-    request: &Request,
+    request: &DrainRequest,
 ) -> Result<(), Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let waits = |step: &&Step| {
+    let waits = |step: &&RemovalStep| {
         let evacuated = evacuations.iter().any(|it| Some(&it.node) == step.node.as_ref());
         step.state == "planned" && step.connections.is_some() && !evacuated
     };
@@ -246,7 +246,7 @@ fn forecast(
 
 /// Clients of a group go evenly to the nodes that are not in it; those that go to a node whose turn comes later are
 /// disconnected again.
-fn disconnections(drain: &mut Drain, picture: &Snapshot, groups: &[Vec<usize>], role: Role) {
+fn disconnections(drain: &mut DrainPlan, picture: &Snapshot, groups: &[Vec<usize>], role: Role) {
     let mut held: BTreeMap<&NodeName, f64> = picture
         .participants()
         .into_iter()
@@ -274,7 +274,7 @@ fn disconnections(drain: &mut Drain, picture: &Snapshot, groups: &[Vec<usize>], 
     drain.disconnections_per_client = if clients > 0.0 { all / clients } else { 0.0 };
 }
 
-fn message(drain: &Drain, remain: usize) -> String {
+fn message(drain: &DrainPlan, remain: usize) -> String {
     let pods = plural(drain.removal.steps.len() as u64, "pod");
     let how = if drain.together {
         ", all evacuated first and then moved one after another".to_owned()

@@ -14,7 +14,7 @@ use crate::model::{Load, NodeName, Stage, World};
 
 mod before;
 
-pub use before::{Forecast, drift, drifted, findings};
+pub use before::{LimitForecast, drift, drifted, findings};
 
 /// Seconds for which every answer must be beyond a limit before the operation is stopped: one answer may be taken between
 /// the eviction of a client and its return.
@@ -46,7 +46,7 @@ pub enum Limit {
 
 /// What follows from a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LimitOutcome {
     /// The limit is near, or cannot be checked.
     Warning(String),
     /// The operation has to be stopped: why. Given once.
@@ -76,7 +76,7 @@ impl Stopping {
 
 /// What is known of the operation from elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Known {
+pub struct OperationFacts {
     /// All clients at its start.
     pub start: Option<u64>,
     /// Seconds to its end.
@@ -118,7 +118,7 @@ impl LimitTracker {
     }
 
     /// Takes in the world as it is now.
-    pub fn observe(&mut self, world: &World, known: Known, now: Timestamp) -> Vec<Outcome> {
+    pub fn observe(&mut self, world: &World, known: OperationFacts, now: Timestamp) -> Vec<LimitOutcome> {
         let mut outcomes = Vec::new();
         if self.stopped || !self.limits.any() {
             return outcomes;
@@ -126,19 +126,24 @@ impl LimitTracker {
         let stop = self.late(known, now, &mut outcomes).or_else(|| self.counted(world, known, &mut outcomes));
         if let Some(why) = stop {
             self.stopped = true;
-            outcomes.push(Outcome::Stop(why));
+            outcomes.push(LimitOutcome::Stop(why));
         }
         outcomes
     }
 
-    fn late(&mut self, known: Known, now: Timestamp, outcomes: &mut Vec<Outcome>) -> Option<String> {
+    fn late(
+        &mut self,
+        known: OperationFacts,
+        now: Timestamp,
+        outcomes: &mut Vec<LimitOutcome>,
+    ) -> Option<String> {
         let end = self.not_after?;
         if now >= end {
             return Some(format!("still running at {} (--not-after)", utc(end)));
         }
         let left = seconds_between(now, end);
         if known.eta_seconds.is_some_and(|eta| eta > left) && self.warned.insert(Limit::NotAfter) {
-            outcomes.push(Outcome::Warning(format!(
+            outcomes.push(LimitOutcome::Warning(format!(
                 "the forecast ends in {}, but --not-after {} is in {}: then it is stopped",
                 duration(known.eta_seconds.unwrap_or(0)),
                 utc(end),
@@ -149,7 +154,12 @@ impl LimitTracker {
     }
 
     /// Checks the limits that depend on counts, once for each answer of EMQX.
-    fn counted(&mut self, world: &World, known: Known, outcomes: &mut Vec<Outcome>) -> Option<String> {
+    fn counted(
+        &mut self,
+        world: &World,
+        known: OperationFacts,
+        outcomes: &mut Vec<LimitOutcome>,
+    ) -> Option<String> {
         let limits = &self.limits;
         if limits.abort_if_lost.is_none() && limits.max_drift.is_none() && limits.max_reconnect_rate.is_none()
         {
@@ -167,7 +177,7 @@ impl LimitTracker {
                 self.beyond.clear();
                 self.answers.clear();
                 if !std::mem::replace(&mut self.unknown_reported, true) {
-                    outcomes.push(Outcome::Warning(format!(
+                    outcomes.push(LimitOutcome::Warning(format!(
                         "limits cannot be checked: the clients of {} are not known",
                         short(&silent)
                     )));
@@ -228,10 +238,10 @@ impl LimitTracker {
         (clients, most): (u64, u64),
         at: Timestamp,
         warning: impl FnOnce() -> String,
-        outcomes: &mut Vec<Outcome>,
+        outcomes: &mut Vec<LimitOutcome>,
     ) -> Option<u64> {
         if clients > most / 2 && self.warned.insert(limit) {
-            outcomes.push(Outcome::Warning(warning()));
+            outcomes.push(LimitOutcome::Warning(warning()));
         }
         self.sustained(limit, clients > most, at)
     }
@@ -242,7 +252,7 @@ impl LimitTracker {
         all: u64,
         flight: Option<u64>,
         at: Timestamp,
-        outcomes: &mut Vec<Outcome>,
+        outcomes: &mut Vec<LimitOutcome>,
     ) -> Option<String> {
         let limit = self.limits.abort_if_lost?;
         let most = limit.clients(start);
@@ -271,7 +281,7 @@ impl LimitTracker {
         all: u64,
         flight: Option<u64>,
         at: Timestamp,
-        outcomes: &mut Vec<Outcome>,
+        outcomes: &mut Vec<LimitOutcome>,
     ) -> Option<String> {
         let limit = self.limits.max_drift?;
         let most = limit.of(start);
@@ -283,7 +293,7 @@ impl LimitTracker {
         Some(sentence())
     }
 
-    fn reconnects(&mut self, at: Timestamp, outcomes: &mut Vec<Outcome>) -> Option<String> {
+    fn reconnects(&mut self, at: Timestamp, outcomes: &mut Vec<LimitOutcome>) -> Option<String> {
         let most = self.limits.max_reconnect_rate?;
         let old = self.answers.iter().rfind(|(time, _)| seconds_between(*time, at) >= RATE_SECONDS)?;
         let (_, new) = self.answers.back()?;
@@ -302,7 +312,7 @@ impl LimitTracker {
             count(most)
         );
         if rate > most as f64 && self.warned.insert(Limit::ReconnectRate) {
-            outcomes.push(Outcome::Warning(sentence.clone()));
+            outcomes.push(LimitOutcome::Warning(sentence.clone()));
         }
         self.sustained(Limit::ReconnectRate, rate > most as f64 * RATE_TOLERANCE, at)?;
         Some(sentence)

@@ -65,7 +65,7 @@ pub struct Standing {
 
 /// Which sources a row can be judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownSources {
     /// Whether the pods of the instance could be listed.
     pub pods: bool,
     /// Whether the list of nodes is EMQX's own; else it is the operator's copy, which may be old.
@@ -76,7 +76,7 @@ pub struct Known {
 const JOIN_SECONDS: u64 = 30;
 
 /// Judges one row: the node as EMQX (or the operator) lists it, and the pod that fits it.
-pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: Known, now: Timestamp) -> Standing {
+pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: KnownSources, now: Timestamp) -> Standing {
     let Some(pod) = pod else { return without_pod(node, known) };
     let (reason, since) = trouble(pod);
     let is = |membership, since| Standing { membership, reason: reason.clone(), since };
@@ -114,7 +114,7 @@ fn member() -> Standing {
     Standing { membership: Some(Membership::Member), reason: None, since: None }
 }
 
-fn without_pod(node: Option<&Node>, known: Known) -> Standing {
+fn without_pod(node: Option<&Node>, known: KnownSources) -> Standing {
     let membership = match node {
         None => None,
         Some(node) if !node.running && (known.emqx || !known.pods) => Some(Membership::Stopped),
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::model::Condition;
 
-    const BOTH: Known = Known { pods: true, emqx: true };
+    const BOTH: KnownSources = KnownSources { pods: true, emqx: true };
 
     fn condition(kind: &str, status: &str, reason: &str, since: i64) -> Condition {
         Condition {
@@ -221,7 +221,7 @@ mod tests {
             pod.conditions = vec![condition("ContainersReady", "True", "", 80)];
         });
         for emqx in [true, false] {
-            let known = Known { pods: true, emqx };
+            let known = KnownSources { pods: true, emqx };
             let is = standing(None, Some(&pod), known, fixtures::at(109));
             assert_eq!((is.membership, is.since), (Some(Membership::Starting), Some(fixtures::at(80))));
         }
@@ -267,14 +267,15 @@ mod tests {
     fn a_running_node_without_a_pod_is_foreign_only_where_pods_are_known() {
         let running = &fixtures::nodes(&[5])[0];
         assert_eq!(of(Some(running), None).0, Some(Membership::Foreign));
-        let blind = standing(Some(running), None, Known { pods: false, emqx: true }, fixtures::at(100));
+        let blind =
+            standing(Some(running), None, KnownSources { pods: false, emqx: true }, fixtures::at(100));
         assert_eq!(blind.membership, Some(Membership::Member));
     }
 
     #[test]
     fn without_the_list_of_emqx_a_running_pod_is_neither_in_nor_out() {
         let pod = fixtures::pod("emqx-core-1", |_| ());
-        let copy = Known { pods: true, emqx: false };
+        let copy = KnownSources { pods: true, emqx: false };
         assert_eq!(standing(None, Some(&pod), copy, fixtures::at(100)).membership, None);
         assert_eq!(
             standing(Some(&fixtures::nodes(&[5])[0]), Some(&pod), copy, fixtures::at(100)).membership,

@@ -5,20 +5,20 @@ use jiff::Timestamp;
 use super::membership::{Membership, lasting};
 use super::rebalance::goal::Goals;
 use super::rebalance::messages::short;
-use super::rebalance::tracker::Run;
+use super::rebalance::tracker::RebalanceRun;
 use super::snapshot::NodeRow;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 
 /// What is known around the node.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct NodeContext<'a> {
     /// The world.
     pub world: &'a World,
     /// The cluster's custom resource.
     pub instance: Option<&'a Instance>,
     /// The rebalance that goes on.
-    pub run: Option<&'a Run>,
+    pub run: Option<&'a RebalanceRun>,
     /// Where it ends.
     pub goals: Option<&'a Goals>,
     /// Whether the node is of the set that an upgrade leaves.
@@ -48,7 +48,7 @@ pub fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option
 }
 
 /// Seconds that a rebalance still waits; `None` while it does not wait.
-pub fn wait_left(run: &Run, now: Timestamp) -> Option<(u64, u64)> {
+pub fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)> {
     let (entry, strategy) = (run.entry.as_ref().filter(|_| run.ended.is_none())?, run.strategy.as_ref()?);
     let length = match entry.stage {
         Stage::WaitHealthCheck => strategy.wait_health_check_seconds,
@@ -59,7 +59,7 @@ pub fn wait_left(run: &Run, now: Timestamp) -> Option<(u64, u64)> {
 }
 
 /// What comes next for this node.
-pub fn next(row: &NodeRow, around: Surroundings<'_>) -> Vec<String> {
+pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
     let evacuations = evacuations(around.world, around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
     let Some(node) = &row.node else {
@@ -110,11 +110,11 @@ fn absent(row: &NodeRow, now: Timestamp) -> String {
     }
 }
 
-fn waits(run: &Run, now: Timestamp) -> String {
+fn waits(run: &RebalanceRun, now: Timestamp) -> String {
     wait_left(run, now).map_or(String::new(), |(spent, length)| format!(": {spent} of {length} s"))
 }
 
-fn giving(run: &Run, node: &NodeName, around: Surroundings<'_>) -> Vec<String> {
+fn giving(run: &RebalanceRun, node: &NodeName, around: NodeContext<'_>) -> Vec<String> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let goal = around.goals.and_then(|goals| goals.nodes.get(node)).copied();
     let until = goal.map(|goal| format!(" until it holds about {}", count(goal))).unwrap_or_default();
@@ -139,7 +139,7 @@ fn giving(run: &Run, node: &NodeName, around: Surroundings<'_>) -> Vec<String> {
     }
 }
 
-fn receiving(node: &NodeName, around: Surroundings<'_>) -> Vec<String> {
+fn receiving(node: &NodeName, around: NodeContext<'_>) -> Vec<String> {
     match around.goals.and_then(|goals| goals.nodes.get(node)) {
         Some(goal) => vec![format!("receives what donors lose, up to about {}", count(*goal))],
         None => vec!["receives what donors lose".to_owned()],

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evacuation::tracker::EvacuationRun;
 use super::purges::PurgeTracker;
-use super::rebalance::tracker::{RebalanceTracker, Run};
-use super::upgrade::run::Run as Upgrade;
+use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
+use super::upgrade::run::UpgradeRun as Upgrade;
 use super::upgrade::tracker::UpgradeTracker;
 use crate::model::{Event, Fact, InstanceId, Link, Source, Verdict, World};
 
@@ -82,7 +82,7 @@ impl OperationTracker {
 
     /// How the operation of this name stands.
     pub fn standing(&self, name: &str) -> Verdict {
-        let rebalance = self.rebalances.run(name).map(Run::standing);
+        let rebalance = self.rebalances.run(name).map(RebalanceRun::standing);
         let upgrade = || Some(self.upgrade(name)?.standing());
         let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|(verdict, _)| *verdict);
         rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
@@ -90,7 +90,7 @@ impl OperationTracker {
 
     /// EMQX's last answer about the operation of this name, where EMQX has not answered for so long that it is reported.
     pub fn silent_since(&self, name: &str) -> Option<Timestamp> {
-        let rebalance = self.rebalances.run(name).and_then(Run::silent_since);
+        let rebalance = self.rebalances.run(name).and_then(RebalanceRun::silent_since);
         rebalance.or_else(|| self.evacuation(name)?.silent_since())
     }
 }

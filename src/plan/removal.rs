@@ -21,7 +21,7 @@ pub use unfinished::{Unfinished, unfinished};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum RemovalAction {
     /// Ask EMQX to empty a node.
     StartEvacuation {
         /// The node.
@@ -72,7 +72,7 @@ pub enum Act {
 /// One pod that is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Step {
+pub struct RemovalStep {
     /// The EMQX node; `None` where EMQX lists none.
     pub node: Option<NodeName>,
     /// The pod.
@@ -116,7 +116,7 @@ pub struct RemovalPlan {
     /// Seconds of all evacuations, without the time that replacements take to start.
     pub total_seconds: u64,
     /// The pods, in their order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RemovalStep>,
     /// What speaks against it, and what to think of.
     pub findings: Vec<Finding>,
     /// Rates for each evacuated node, and waits.
@@ -181,7 +181,7 @@ pub(super) fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
 
 /// What is removed, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct RemovalRun<'a> {
     /// The command, as messages name it: `drain` or `scale`.
     pub task: &'static str,
     /// The cluster.
@@ -200,7 +200,7 @@ pub struct Run<'a> {
 
 /// How one pod stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PodProgress {
     /// Its turn has not come.
     Planned,
     /// EMQX empties it.
@@ -213,7 +213,7 @@ pub enum Standing {
     Done,
 }
 
-impl Standing {
+impl PodProgress {
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -227,8 +227,8 @@ impl Standing {
 }
 
 /// The world as the next step is decided from it.
-pub(super) struct View<'a> {
-    pub(super) run: Run<'a>,
+pub(super) struct RemovalView<'a> {
+    pub(super) run: RemovalRun<'a>,
     pub(super) picture: Snapshot,
     load: Option<&'a Load>,
     /// The uids of the pods that are still to be removed.
@@ -238,8 +238,8 @@ pub(super) struct View<'a> {
     sizes: BTreeMap<String, u64>,
 }
 
-impl<'a> View<'a> {
-    pub(super) fn of(world: &'a World, run: Run<'a>, now: Timestamp) -> Self {
+impl<'a> RemovalView<'a> {
+    pub(super) fn of(world: &'a World, run: RemovalRun<'a>, now: Timestamp) -> Self {
         let present: BTreeSet<&str> = world
             .pods_of(run.id)
             .filter(|pod| pod.deleting.is_none())
@@ -304,12 +304,12 @@ impl<'a> View<'a> {
     }
 
     /// How a pod stands that is still there.
-    pub(super) fn stands(&self, pod: &DrainedPod) -> Standing {
+    pub(super) fn stands(&self, pod: &DrainedPod) -> PodProgress {
         let row = self.row(pod);
         match self.entry(row.and_then(|row| row.node.as_ref()).or(pod.node.as_ref())) {
-            Some(entry) if empty(entry, row) => Standing::Empty,
-            Some(_) => Standing::Evacuating,
-            None => Standing::Planned,
+            Some(entry) if empty(entry, row) => PodProgress::Empty,
+            Some(_) => PodProgress::Evacuating,
+            None => PodProgress::Planned,
         }
     }
 
@@ -358,7 +358,12 @@ pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
 }
 
 /// A step per pod, as it is now.
-pub(super) fn steps(world: &World, picture: &Snapshot, id: &InstanceId, pods: &[DrainedPod]) -> Vec<Step> {
+pub(super) fn steps(
+    world: &World,
+    picture: &Snapshot,
+    id: &InstanceId,
+    pods: &[DrainedPod],
+) -> Vec<RemovalStep> {
     let step = |it: &DrainedPod| {
         let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
         let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
@@ -366,7 +371,7 @@ pub(super) fn steps(world: &World, picture: &Snapshot, id: &InstanceId, pods: &[
             let row = picture.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
             row.map(|row| row.role)
         });
-        Step {
+        RemovalStep {
             node: it.node.clone(),
             pod: it.pod.clone(),
             kubernetes_node: it.machine.clone(),
@@ -384,18 +389,22 @@ pub(super) fn steps(world: &World, picture: &Snapshot, id: &InstanceId, pods: &[
 
 /// Evacuations in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
 /// the evacuation of a node.
-pub(super) fn restored(view: &View<'_>, sets: &BTreeSet<&str>, ours: impl Fn(&NodeName) -> bool) -> Vec<Act> {
+pub(super) fn restored(
+    view: &RemovalView<'_>,
+    sets: &BTreeSet<&str>,
+    ours: impl Fn(&NodeName) -> bool,
+) -> Vec<RemovalAction> {
     let mut acts = Vec::new();
     for set in sets {
         let up = |row: &&NodeRow| row.pod.as_ref().is_some_and(|pod| view.up.contains(pod.as_str()));
         for row in view.others(set).filter(|row| row.running).filter(up) {
             let Some(entry) = view.entry(row.node.as_ref()) else { continue };
             if ours(&entry.node) {
-                acts.push(Act::StopEvacuation { node: entry.node.clone() });
+                acts.push(RemovalAction::StopEvacuation { node: entry.node.clone() });
                 continue;
             }
             let task = view.run.task;
-            acts.push(Act::Needs(format!(
+            acts.push(RemovalAction::Needs(format!(
                 "{} is being evacuated ({}), and this {task} did not start it: kubectl emqx evacuate stop {} lets it serve, \
                  then the {task} continues",
                 row.label(),
@@ -408,10 +417,10 @@ pub(super) fn restored(view: &View<'_>, sets: &BTreeSet<&str>, ours: impl Fn(&No
 }
 
 /// Starts an evacuation, if nothing speaks against it now.
-pub(super) fn start(view: &View<'_>, node: &NodeName, uid: &str) -> Option<Act> {
+pub(super) fn start(view: &RemovalView<'_>, node: &NodeName, uid: &str) -> Option<RemovalAction> {
     let load = view.load?;
     if let Some(entry) = load.rebalances.first() {
-        return Some(Act::Needs(format!(
+        return Some(RemovalAction::Needs(format!(
             "a rebalance runs (coordinator {}): kubectl emqx rebalance stop coordinator/{} ends it, then the {} continues",
             short(&entry.coordinator),
             entry.coordinator,
@@ -419,7 +428,7 @@ pub(super) fn start(view: &View<'_>, node: &NodeName, uid: &str) -> Option<Act> 
         )));
     }
     if let Some(purge) = load.purges.first() {
-        return Some(Act::Needs(format!(
+        return Some(RemovalAction::Needs(format!(
             "EMQX purges its sessions (on {purge}); the {} continues afterwards",
             view.run.task
         )));
@@ -435,16 +444,16 @@ pub(super) fn start(view: &View<'_>, node: &NodeName, uid: &str) -> Option<Act> 
         .iter()
         .any(|row| row.node.as_ref() != Some(node) && view.serves(row) && !(view.run.together && moved(row)));
     if !takes {
-        return Some(Act::Needs(format!(
+        return Some(RemovalAction::Needs(format!(
             "no other EMQX node takes clients now; the {} continues when one does",
             view.run.task
         )));
     }
-    Some(Act::StartEvacuation { node: node.clone(), uid: uid.to_owned() })
+    Some(RemovalAction::StartEvacuation { node: node.clone(), uid: uid.to_owned() })
 }
 
 /// What a set waits for.
-pub(super) fn absent(view: &View<'_>, lacking: &[(&str, u64)]) -> Act {
+pub(super) fn absent(view: &RemovalView<'_>, lacking: &[(&str, u64)]) -> RemovalAction {
     let named = |row: &&NodeRow| row.membership != Some(Membership::Stopped) || row.pod.is_some();
     for (set, _) in lacking {
         let row = view.others(set).filter(named).find(|row| !view.serves(row));
@@ -456,10 +465,14 @@ pub(super) fn absent(view: &View<'_>, lacking: &[(&str, u64)]) -> Act {
                 (None, true, _) => "it is not ready yet".to_owned(),
             };
             let message = format!("waiting for {} of {set}: {why}", row.label());
-            return if row.pod_reason.is_some() { Act::Missing(message) } else { Act::Starting(message) };
+            return if row.pod_reason.is_some() {
+                RemovalAction::Missing(message)
+            } else {
+                RemovalAction::Starting(message)
+            };
         }
     }
     let parts: Vec<String> =
         lacking.iter().map(|(set, lacks)| format!("{} of {set}", plural(*lacks, "new pod"))).collect();
-    Act::Starting(format!("waiting for {}", parts.join(", ")))
+    RemovalAction::Starting(format!("waiting for {}", parts.join(", ")))
 }

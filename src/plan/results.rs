@@ -28,7 +28,7 @@ pub struct OperatorStatus {
 
 /// The sources, in a [`Status`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sources {
+pub struct SourceReport {
     /// Custom resources.
     pub kubernetes: SourceAge,
     /// Pods and sets.
@@ -39,7 +39,7 @@ pub struct Sources {
     pub emqx: SourceAge,
 }
 
-impl Sources {
+impl SourceReport {
     /// One by one, with their names.
     pub fn each(&self) -> [(Source, &SourceAge); 4] {
         [
@@ -89,7 +89,7 @@ pub struct Status {
     /// What runs, one by one; the first is the one that the verdict is about.
     pub operations: Vec<OperationStatus>,
     /// The sources.
-    pub sources: Sources,
+    pub sources: SourceReport,
     /// Whether clients are spread unevenly over nodes that are all members.
     #[serde(skip)]
     pub uneven: bool,
@@ -254,7 +254,7 @@ pub struct EvacuationItem {
 
 /// The versions in play: `version`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Version {
+pub struct VersionReport {
     /// This program.
     pub plugin: String,
     /// The API server.

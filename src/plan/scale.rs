@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::evacuation::{self, Settings, counted};
 use super::finding::{Decision, Severity};
 use super::removal::RemovalPlan;
-pub use super::removal::Step;
+pub use super::removal::RemovalStep;
 use super::snapshot::Snapshot;
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
@@ -24,7 +24,7 @@ mod tests;
 
 /// What is requested.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
+pub struct ScaleRequest {
     /// What is changed.
     pub field: ScaledField,
     /// To which number.
@@ -49,7 +49,7 @@ pub struct Outside {
 /// A scale of one instance: its plan, and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Scale {
+pub struct ScalePlan {
     /// The pods that are removed, and how.
     #[serde(flatten)]
     pub removal: RemovalPlan,
@@ -111,7 +111,12 @@ pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
 
 /// The pods that are removed: of a StatefulSet the highest numbers; of a ReplicaSet those that are not ready, then those
 /// with the fewest clients.
-fn removed<'w>(world: &'w World, picture: &Snapshot, request: &Request, kept: &[DrainedPod]) -> Vec<&'w Pod> {
+fn removed<'w>(
+    world: &'w World,
+    picture: &Snapshot,
+    request: &ScaleRequest,
+    kept: &[DrainedPod],
+) -> Vec<&'w Pod> {
     let id = &picture.instance;
     let Some(instance) = world.instance(id) else { return Vec::new() };
     let mut pods: Vec<&Pod> = living(world, &instance.id, request.field).collect();
@@ -138,9 +143,9 @@ fn removed<'w>(world: &'w World, picture: &Snapshot, request: &Request, kept: &[
 pub fn plan(
     world: &World,
     picture: &Snapshot,
-    request: &Request,
+    request: &ScaleRequest,
     outside: &Outside,
-) -> Result<Scale, Problem> {
+) -> Result<ScalePlan, Problem> {
     let id = &picture.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
     let state = unfinished(world, id).filter(|state| state.field == request.field && state.to == request.to);
@@ -166,7 +171,7 @@ pub fn plan(
     }
     let mut removal = RemovalPlan::of(world, picture, pods, &request.settings);
     removal.resumed = state.is_some();
-    let mut scale = Scale { removal, field: request.field, from, to: request.to, by_operator };
+    let mut scale = ScalePlan { removal, field: request.field, from, to: request.to, by_operator };
     for step in scale.removal.steps.iter_mut().filter(|step| step.state == "replacing") {
         step.state = "done";
     }
@@ -192,10 +197,10 @@ pub fn amount(field: ScaledField, number: u64) -> String {
 /// The evacuations of a scale-down: all at the same time, so that no client lands on a pod that is removed as well, and the
 /// number of nodes that take clients then.
 fn forecast(
-    scale: &mut Scale,
+    scale: &mut ScalePlan,
     world: &World,
     picture: &Snapshot,
-    request: &Request,
+    request: &ScaleRequest,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let gone = |row: &&&super::snapshot::NodeRow| {
@@ -245,7 +250,7 @@ fn forecast(
     Ok(remain)
 }
 
-fn message(scale: &Scale, remain: usize) -> String {
+fn message(scale: &ScalePlan, remain: usize) -> String {
     let change = format!("{} to {}", scale.from, amount(scale.field, scale.to));
     if scale.to > scale.from {
         return format!("{change}: {} added", plural(scale.to - scale.from, "pod"));

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::membership::{Known, Membership, finished, standing};
+use super::membership::{KnownSources, Membership, finished, standing};
 use super::operator::{Evidence, evidence};
 use crate::model::human::seconds_between;
 use crate::model::{
@@ -207,7 +207,7 @@ pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         Some(nodes) if wrong_emqx.is_none() => (nodes, Source::Emqx),
         _ => (reported, Source::Kubernetes),
     };
-    let known = Known {
+    let known = KnownSources {
         pods: !pods.names.is_empty()
             || world.hearings.get(&(Source::Pods, "pods")).is_some_and(|hearing| hearing.link == Link::Up),
         emqx: source == Source::Emqx,
@@ -279,7 +279,7 @@ fn pods_alone(
     pods: &Pods<'_>,
     joined: &BTreeSet<&str>,
     serving: &Serving,
-    known: Known,
+    known: KnownSources,
     now: Timestamp,
 ) -> impl Iterator<Item = NodeRow> {
     let alone = |pod: &&Pod| !joined.contains(pod.uid.as_str()) && !finished(pod);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::assessment::{Assessment, assess};
 use super::playback::{OperationTracker, Tracker};
-use super::results::{OperatorStatus, Sources, Status};
+use super::results::{OperatorStatus, SourceReport, Status};
 use super::snapshot::{SourceAge, SourceState};
 use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
@@ -43,7 +43,7 @@ impl From<Assessment> for Status {
             message: of.message,
             health: of.health,
             membership: of.membership,
-            sources: Sources {
+            sources: SourceReport {
                 kubernetes: source(Source::Kubernetes).unwrap_or_else(absent),
                 pods: source(Source::Pods).unwrap_or_else(absent),
                 endpoints: source(Source::Endpoints).unwrap_or_else(absent),

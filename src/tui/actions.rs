@@ -3,7 +3,7 @@
 
 use super::msg::Effect;
 use super::rows::Row;
-use super::setup::{Act, Confirm, Overlay};
+use super::setup::{Confirm, ConfirmedAction, Overlay};
 use super::state::State;
 use super::texts::place;
 use super::view_model::ViewModel;
@@ -19,14 +19,14 @@ use crate::plan::results::Backend;
 const ASKED: usize = 3;
 
 /// Makes a confirmed change.
-pub(super) fn make(state: &mut State, act: Act) -> Vec<Effect> {
+pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
     let Some(id) = state.open.clone() else { return Vec::new() };
     match act {
-        Act::Apply(strategy, backend) => {
+        ConfirmedAction::Apply(strategy, backend) => {
             state.doing = Some("creating the rebalance".to_owned());
             vec![Effect::Apply(id, strategy, backend)]
         }
-        Act::Stop(name) => {
+        ConfirmedAction::Stop(name) => {
             if let Some(cluster) = state.clusters.get_mut(&id) {
                 // Its end may be seen before its stop is proved.
                 cluster.operations.rebalances.we_stopped(&name);
@@ -34,15 +34,15 @@ pub(super) fn make(state: &mut State, act: Act) -> Vec<Effect> {
             state.doing = Some(format!("stopping {name}"));
             vec![Effect::Stop(id, name)]
         }
-        Act::Evacuate(node) => {
+        ConfirmedAction::Evacuate(node) => {
             state.doing = Some(format!("evacuating {node}"));
             vec![Effect::Evacuate(id, node)]
         }
-        Act::StopEvacuation(node) => {
+        ConfirmedAction::StopEvacuation(node) => {
             state.doing = Some(format!("ending the evacuation of {node}"));
             vec![Effect::StopEvacuation(id, node)]
         }
-        Act::Upgrade(image) => {
+        ConfirmedAction::Upgrade(image) => {
             state.doing = Some(format!("changing the image to {image}"));
             vec![Effect::Upgrade(id, image)]
         }
@@ -57,7 +57,14 @@ fn word(state: &State) -> String {
 }
 
 /// Opens the prompt, unless another change is being made.
-fn ask(state: &mut State, act: Act, title: &'static str, says: Vec<String>, command: String, typed: bool) {
+fn ask(
+    state: &mut State,
+    act: ConfirmedAction,
+    title: &'static str,
+    says: Vec<String>,
+    command: String,
+    typed: bool,
+) {
     let word = if typed { word(state) } else { String::new() };
     state.overlay = Some(Overlay::Confirm(Confirm { act, title, says, command, word, typed: String::new() }));
 }
@@ -121,7 +128,7 @@ pub(super) fn apply(state: &mut State) {
     }
     let Some((name, place)) = named(state) else { return };
     let command = state.form.command("apply", &name) + &place;
-    let act = Act::Apply(state.form.strategy.clone(), state.form.backend);
+    let act = ConfirmedAction::Apply(state.form.strategy.clone(), state.form.backend);
     ask(state, act, "START A REBALANCE", says, command, true);
 }
 
@@ -149,7 +156,7 @@ pub(super) fn stop(state: &mut State) {
     ];
     let Some((_, place)) = named(state) else { return };
     let command = format!("kubectl emqx rebalance stop {running}{place}");
-    ask(state, Act::Stop(running), "STOP THE REBALANCE", says, command, true);
+    ask(state, ConfirmedAction::Stop(running), "STOP THE REBALANCE", says, command, true);
 }
 
 /// The row under the cursor, if it is an EMQX node.
@@ -195,7 +202,7 @@ pub(super) fn evacuate(state: &mut State) {
         says.push("! an upgrade is running: the operator evacuates the old nodes by itself".to_owned());
     }
     let command = format!("kubectl emqx evacuate start {}{}", target(row, &node), place(state, board));
-    ask(state, Act::Evacuate(node), "EVACUATE A NODE", says, command, true);
+    ask(state, ConfirmedAction::Evacuate(node), "EVACUATE A NODE", says, command, true);
 }
 
 /// Asks before the evacuation of the selected node is stopped.
@@ -218,7 +225,7 @@ pub(super) fn stop_evacuation(state: &mut State) {
         says.push("! the upgrade waits until this node is empty: the operator may start again".to_owned());
     }
     let command = format!("kubectl emqx evacuate stop {}{}", target(row, &node), place(state, board));
-    ask(state, Act::StopEvacuation(node), "STOP THE EVACUATION", says, command, false);
+    ask(state, ConfirmedAction::StopEvacuation(node), "STOP THE EVACUATION", says, command, false);
 }
 
 /// Asks before the image is changed.
@@ -245,5 +252,5 @@ pub(super) fn upgrade(state: &mut State) {
     }
     let Some((name, place)) = named(state) else { return };
     let command = format!("kubectl emqx upgrade apply {name} --image {image}{place}");
-    ask(state, Act::Upgrade(image), "UPGRADE THE CLUSTER", says, command, true);
+    ask(state, ConfirmedAction::Upgrade(image), "UPGRADE THE CLUSTER", says, command, true);
 }

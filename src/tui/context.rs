@@ -78,7 +78,7 @@ pub type Lines = Box<dyn Iterator<Item = Result<Told, Problem>>>;
 pub type OpenTape = Rc<dyn Fn() -> Result<Lines, Problem>>;
 
 /// Where facts come from.
-pub enum From {
+pub enum FactSource {
     /// A live cluster.
     Live(Live),
     /// A recording.
@@ -90,7 +90,7 @@ pub struct ViewContext {
     /// How it begins.
     pub setup: ViewSetup,
     /// Where facts come from.
-    pub from: From,
+    pub from: FactSource,
     /// For how long, by the clock on the wall.
     pub timeout: Option<Duration>,
     /// Over when the user interrupts from outside.

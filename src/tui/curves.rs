@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::history::{History, Step, Which};
+use super::history::{History, HistoryStep, Which};
 use super::rows::{Group, Row};
 use super::view_model::ViewModel;
 use crate::model::Part;
@@ -57,7 +57,7 @@ const SHORTEST: i64 = 60;
 
 /// How the user set the chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
+pub struct ChartSettings {
     /// What it shows.
     pub quantity: Quantity,
     /// The window, by its place; `None`: the smallest one that holds the operation.
@@ -66,7 +66,7 @@ pub struct Settings {
     pub whole: bool,
 }
 
-impl Settings {
+impl ChartSettings {
     fn place(self, board: &ViewModel) -> usize {
         let fitting = || {
             let age = began(board).map_or(0, |began| board.now.duration_since(began).as_secs());
@@ -231,7 +231,7 @@ fn spread(name: &str, part: Option<Part>, curves: &[&Vec<Option<f64>>], steps: u
 }
 
 /// Changes per second, each over the last seconds.
-fn changes(values: &[Option<f64>], moments: &[Option<Step>], apart: f64) -> Vec<Option<f64>> {
+fn changes(values: &[Option<f64>], moments: &[Option<HistoryStep>], apart: f64) -> Vec<Option<f64>> {
     let back = (CHANGE / apart.max(0.001)).ceil().max(1.0) as usize;
     (0..values.len())
         .map(|step| {

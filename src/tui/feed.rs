@@ -18,7 +18,7 @@ use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
 /// A fact, and about which cluster EMQX said it.
-pub(super) type From = (Option<InstanceId>, Fact);
+pub(super) type ClusterFact = (Option<InstanceId>, Fact);
 
 /// Facts that are taken in before the next look; a flood cannot keep a key waiting.
 const BURST: usize = 4096;
@@ -51,7 +51,7 @@ impl Feed {
     }
 
     /// The lists, once.
-    pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<From>, Problem>> + 'static {
+    pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<ClusterFact>, Problem>> + 'static {
         let (kubernetes, clock) = (self.live.kubernetes.clone(), self.live.clock.clone());
         let scope = self.live.scope.clone();
         async move {
@@ -63,7 +63,7 @@ impl Feed {
     }
 
     /// EMQX of every cluster in sight, once.
-    pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<From>> + 'static {
+    pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<ClusterFact>> + 'static {
         let brokers: Vec<(InstanceId, Rc<dyn Broker>)> = state
             .wanted()
             .into_iter()
@@ -128,7 +128,7 @@ impl Feed {
     }
 
     /// What comes next, and what else is there already.
-    pub(super) async fn next(&mut self) -> Vec<From> {
+    pub(super) async fn next(&mut self) -> Vec<ClusterFact> {
         let mut facts = vec![poll_fn(|context| self.poll(context)).await];
         while facts.len() < BURST {
             let Some(fact) = poll_fn(|context| self.poll(context)).now_or_never() else { break };
@@ -137,7 +137,7 @@ impl Feed {
         facts
     }
 
-    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<From> {
+    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<ClusterFact> {
         if let Some(objects) = &mut self.objects
             && let Poll::Ready(Some(fact)) = objects.poll_next_unpin(context)
         {

@@ -5,7 +5,7 @@ use crate::error::Problem;
 use crate::model::{Strategy, World};
 use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
-use crate::plan::rebalance::preflight::{self, Wish};
+use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::rebalance::requirement::{Requirement, strategy_for};
 use crate::plan::rebalance::spread::Spread;
 use crate::plan::results::Backend;
@@ -94,7 +94,7 @@ impl Field {
 
 /// The values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Form {
+pub struct PlanForm {
     /// What would be asked of EMQX.
     pub strategy: Strategy,
     /// When and where evicted clients come back.
@@ -117,7 +117,7 @@ pub struct Form {
 
 /// How a plan ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PlanOutcome {
     /// Within the thresholds in both directions.
     Even,
     /// Donors still hold more than the thresholds allow, or a node is far from the mean.
@@ -126,7 +126,7 @@ pub enum Outcome {
     Overshot,
 }
 
-impl Outcome {
+impl PlanOutcome {
     /// As it is written.
     pub fn words(self) -> &'static str {
         match self {
@@ -138,20 +138,20 @@ impl Outcome {
 }
 
 /// How the clients are spread at the end of a plan.
-pub fn outcome(plan: &RebalancePlan) -> Outcome {
+pub fn outcome(plan: &RebalancePlan) -> PlanOutcome {
     let (conn, _) = thresholds(&plan.strategy);
     let (donors, recipients) = (plan.averages.donors_after, plan.averages.recipients_after.unwrap_or(0.0));
     let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
     if !conn.holds(recipients, donors) {
-        Outcome::Overshot
+        PlanOutcome::Overshot
     } else if !conn.holds(donors, recipients) || Spread::of(&after).is_some_and(Spread::uneven) {
-        Outcome::Uneven
+        PlanOutcome::Uneven
     } else {
-        Outcome::Even
+        PlanOutcome::Even
     }
 }
 
-impl Form {
+impl PlanForm {
     /// Begins with these values. A strategy that is not EMQX's default was chosen by the user: it is shown setting by setting.
     pub fn new(strategy: Strategy, backend: BackendRequest) -> Self {
         let all = strategy != Strategy::default();
@@ -399,8 +399,14 @@ impl Form {
             })?;
         }
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
-        let wish =
-            Wish { strategy: &self.strategy, back: self.back, backend, name: None, allowed, skip: &[] };
+        let wish = RebalanceRequest {
+            strategy: &self.strategy,
+            back: self.back,
+            backend,
+            name: None,
+            allowed,
+            skip: &[],
+        };
         let plan = preflight::plan(world, picture, wish)?;
         Ok((plan, backend, why))
     }
@@ -431,7 +437,7 @@ mod tests {
 
     #[test]
     fn values_go_up_and_down_in_steps_that_a_person_would_take() {
-        let mut form = Form::new(Strategy::default(), BackendRequest::Auto);
+        let mut form = PlanForm::new(Strategy::default(), BackendRequest::Auto);
         form.change(true);
         assert_eq!(form.required.spread_percent.to_string(), "10");
         form.switch();
@@ -451,8 +457,8 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_is_refused_with_a_word_and_changes_nothing() {
-        let mut form = Form::new(Strategy::default(), BackendRequest::Auto);
-        let type_in = |form: &mut Form, text: &str| {
+        let mut form = PlanForm::new(Strategy::default(), BackendRequest::Auto);
+        let type_in = |form: &mut PlanForm, text: &str| {
             text.chars().for_each(|letter| assert!(form.letter(letter), "{letter}"));
             form.commit();
             form.refused.clone().unwrap_or_default()
@@ -474,7 +480,7 @@ mod tests {
     #[test]
     fn the_command_line_says_the_same() {
         let mut form =
-            Form::new(Strategy { conn_evict_rate: 10, ..Strategy::default() }, BackendRequest::Emqx);
+            PlanForm::new(Strategy { conn_evict_rate: 10, ..Strategy::default() }, BackendRequest::Emqx);
         form.strategy.rel_conn_threshold = 1.2;
         assert_eq!(
             form.command("apply", "emqx"),

@@ -82,7 +82,7 @@ impl Tier {
 
 /// A sample of the history, as [`History::steps`] found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct HistoryStep {
     /// When it was taken, in milliseconds since 1970.
     pub at: i64,
     fine: bool,
@@ -252,14 +252,14 @@ impl History {
     }
 
     /// For each of `count` steps up to `until` the last sample by then; `None` where that is too old.
-    pub fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<Step>> {
+    pub fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<HistoryStep>> {
         let until = until.as_millisecond();
         let step = (seconds * 1000 / count.max(1).cast_signed() as i64).max(1);
         let found = |tier: &Tier, fine: bool, end: i64| {
             let place = tier.place(end)?;
             let at = tier.times[place];
             let most = if fine { OLD } else { OLD.max(COARSE_EVERY * 3 / 2) };
-            (end - at <= most.max(step)).then_some(Step { at, fine, place })
+            (end - at <= most.max(step)).then_some(HistoryStep { at, fine, place })
         };
         (0..count)
             .map(|number| {
@@ -270,10 +270,10 @@ impl History {
     }
 
     /// What a node held at each of these steps.
-    pub fn held(&self, node: &NodeName, steps: &[Option<Step>], which: Which) -> Vec<Option<u64>> {
+    pub fn held(&self, node: &NodeName, steps: &[Option<HistoryStep>], which: Which) -> Vec<Option<u64>> {
         let Some(place) = self.index.get(node) else { return vec![None; steps.len()] };
         let (fine, coarse) = (self.fine.rows.get(*place), self.coarse.rows.get(*place));
-        let value = |step: &Step| {
+        let value = |step: &HistoryStep| {
             let row = if step.fine { fine } else { coarse };
             pick(*row?.get(step.place)?, which)
         };

@@ -102,7 +102,7 @@ pub enum Command {
 
 /// Where a key has its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum KeyScope {
     Clusters,
     /// The nodes of one cluster.
     Table,
@@ -117,18 +117,19 @@ pub enum Place {
     Upgrade,
 }
 
-const EVERYWHERE: &[Place] = &[
-    Place::Clusters,
-    Place::Table,
-    Place::Detail,
-    Place::Plan,
-    Place::Topology,
-    Place::History,
-    Place::Upgrade,
+const EVERYWHERE: &[KeyScope] = &[
+    KeyScope::Clusters,
+    KeyScope::Table,
+    KeyScope::Detail,
+    KeyScope::Plan,
+    KeyScope::Topology,
+    KeyScope::History,
+    KeyScope::Upgrade,
 ];
-const LISTS: &[Place] = &[Place::Clusters, Place::Table];
-const PICTURES: &[Place] = &[Place::Clusters, Place::Table, Place::Detail, Place::Topology, Place::History];
-const ONE: &[Place] = &[Place::Table, Place::Detail];
+const LISTS: &[KeyScope] = &[KeyScope::Clusters, KeyScope::Table];
+const PICTURES: &[KeyScope] =
+    &[KeyScope::Clusters, KeyScope::Table, KeyScope::Detail, KeyScope::Topology, KeyScope::History];
+const ONE: &[KeyScope] = &[KeyScope::Table, KeyScope::Detail];
 
 /// What has to be so for a key to mean anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +154,7 @@ pub struct Binding {
     /// What they mean.
     pub command: Command,
     /// Where.
-    pub places: &'static [Place],
+    pub places: &'static [KeyScope],
     /// What has to be so.
     pub needs: Needs,
     /// What it does, for the help.
@@ -165,7 +166,7 @@ pub struct Binding {
 const fn key(
     keys: &'static [&'static str],
     command: Command,
-    places: &'static [Place],
+    places: &'static [KeyScope],
     what: &'static str,
     hint: Option<&'static str>,
 ) -> Binding {
@@ -179,30 +180,39 @@ const fn with(needs: Needs, binding: Binding) -> Binding {
 /// The table, in the order in which the help shows it.
 pub const BINDINGS: &[Binding] = &[
     key(&["?"], Command::Help, EVERYWHERE, "these keys", Some("keys")),
-    key(&["Enter"], Command::Open, &[Place::Clusters], "open the cluster", Some("open")),
-    key(&["Enter"], Command::Open, &[Place::Table], "show the node", Some("node")),
+    key(&["Enter"], Command::Open, &[KeyScope::Clusters], "open the cluster", Some("open")),
+    key(&["Enter"], Command::Open, &[KeyScope::Table], "show the node", Some("node")),
     with(Needs::Live, key(&["p"], Command::Plan, ONE, "what a rebalance would do", Some("plan"))),
-    with(Needs::Act, key(&["a"], Command::Apply, &[Place::Plan], "create it (asks)", Some("apply (asks)"))),
     with(
         Needs::Act,
-        key(&["a"], Command::Apply, &[Place::Upgrade], "change the image (asks)", Some("apply (asks)")),
+        key(&["a"], Command::Apply, &[KeyScope::Plan], "create it (asks)", Some("apply (asks)")),
     ),
-    key(&["m"], Command::Settings, &[Place::Plan], "all settings, or what is required", Some("all settings")),
-    key(&["Enter"], Command::Open, &[Place::History], "show the operation", Some("details")),
-    key(&["Enter"], Command::Open, &[Place::Upgrade], "plan, and edit the image again", Some("plan")),
+    with(
+        Needs::Act,
+        key(&["a"], Command::Apply, &[KeyScope::Upgrade], "change the image (asks)", Some("apply (asks)")),
+    ),
+    key(
+        &["m"],
+        Command::Settings,
+        &[KeyScope::Plan],
+        "all settings, or what is required",
+        Some("all settings"),
+    ),
+    key(&["Enter"], Command::Open, &[KeyScope::History], "show the operation", Some("details")),
+    key(&["Enter"], Command::Open, &[KeyScope::Upgrade], "plan, and edit the image again", Some("plan")),
     with(
         Needs::Running,
         key(
             &["x"],
             Command::Stop,
-            &[Place::Table, Place::Detail, Place::Plan],
+            &[KeyScope::Table, KeyScope::Detail, KeyScope::Plan],
             "stop the rebalance (asks)",
             Some("stop"),
         ),
     ),
     key(&["/"], Command::Filter, LISTS, "show only what contains a text", Some("filter")),
-    key(&["s"], Command::Sort, &[Place::Table], "sort by the next column", Some("sort")),
-    key(&["S"], Command::Reverse, &[Place::Table], "sort the other way round", None),
+    key(&["s"], Command::Sort, &[KeyScope::Table], "sort by the next column", Some("sort")),
+    key(&["S"], Command::Reverse, &[KeyScope::Table], "sort the other way round", None),
     with(
         Needs::Live,
         key(&["Space"], Command::Freeze, PICTURES, "freeze the view, and resume", Some("freeze")),
@@ -237,8 +247,8 @@ pub const BINDINGS: &[Binding] = &[
     with(Needs::Tape, key(&["-"], Command::Less, EVERYWHERE, "play slower", None)),
     key(&["Up", "k"], Command::Up, EVERYWHERE, "up", None),
     key(&["Down", "j"], Command::Down, EVERYWHERE, "down", None),
-    key(&["Left", "h"], Command::Left, &[Place::Plan], "a smaller value (or type one)", Some("change")),
-    key(&["Right", "l"], Command::Right, &[Place::Plan], "a larger value", None),
+    key(&["Left", "h"], Command::Left, &[KeyScope::Plan], "a smaller value (or type one)", Some("change")),
+    key(&["Right", "l"], Command::Right, &[KeyScope::Plan], "a larger value", None),
     key(&["g"], Command::Top, EVERYWHERE, "to the first", None),
     key(&["G"], Command::Bottom, EVERYWHERE, "to the last", None),
     with(Needs::Live, key(&["Home"], Command::Top, EVERYWHERE, "to the first", None)),
@@ -246,12 +256,12 @@ pub const BINDINGS: &[Binding] = &[
     key(&["PageUp", "Ctrl-b"], Command::PageUp, EVERYWHERE, "a page up", None),
     key(&["PageDown", "Ctrl-f"], Command::PageDown, EVERYWHERE, "a page down", None),
     key(&["Tab"], Command::Focus, ONE, "to the notices, and back", None),
-    key(&["Tab"], Command::Focus, &[Place::Plan], "every finding in full, and back", Some("findings")),
-    key(&["w"], Command::Wide, &[Place::Table], "all columns, or those that fit", None),
-    key(&["C"], Command::Chart, &[Place::Table], "the chart instead of the table, and back", None),
-    key(&["c"], Command::Quantity, &[Place::Table], "connections, sessions, change per second", None),
-    key(&["["], Command::Shorter, &[Place::Table], "a shorter window of the chart", None),
-    key(&["]"], Command::Longer, &[Place::Table], "a longer window: 5m, 15m, 1h, 4h", None),
+    key(&["Tab"], Command::Focus, &[KeyScope::Plan], "every finding in full, and back", Some("findings")),
+    key(&["w"], Command::Wide, &[KeyScope::Table], "all columns, or those that fit", None),
+    key(&["C"], Command::Chart, &[KeyScope::Table], "the chart instead of the table, and back", None),
+    key(&["c"], Command::Quantity, &[KeyScope::Table], "connections, sessions, change per second", None),
+    key(&["["], Command::Shorter, &[KeyScope::Table], "a shorter window of the chart", None),
+    key(&["]"], Command::Longer, &[KeyScope::Table], "a longer window: 5m, 15m, 1h, 4h", None),
     with(Needs::Live, key(&["r"], Command::Refresh, EVERYWHERE, "ask EMQX now", None)),
     with(Needs::Live, key(&["+", "="], Command::More, LISTS, "ask EMQX more often", None)),
     with(Needs::Live, key(&["-"], Command::Less, LISTS, "ask EMQX less often", None)),
@@ -291,7 +301,7 @@ fn name(event: KeyEvent) -> Option<String> {
 }
 
 /// What a key means at a place, of what `can` be done there.
-pub fn command(event: KeyEvent, place: Place, can: impl Fn(Needs) -> bool) -> Option<Command> {
+pub fn command(event: KeyEvent, place: KeyScope, can: impl Fn(Needs) -> bool) -> Option<Command> {
     let name = name(event)?;
     BINDINGS
         .iter()
@@ -300,7 +310,7 @@ pub fn command(event: KeyEvent, place: Place, can: impl Fn(Needs) -> bool) -> Op
 }
 
 /// The keys that mean something at a place.
-pub fn at(place: Place, can: impl Fn(Needs) -> bool) -> impl Iterator<Item = &'static Binding> {
+pub fn at(place: KeyScope, can: impl Fn(Needs) -> bool) -> impl Iterator<Item = &'static Binding> {
     BINDINGS.iter().filter(move |it| it.places.contains(&place) && can(it.needs))
 }
 
@@ -334,12 +344,14 @@ mod tests {
             (KeyCode::Esc, KeyModifiers::NONE, Command::Back),
         ];
         for (code, modifiers, wanted) in events {
-            let found = command(KeyEvent::new(code, modifiers), Place::Table, |needs| needs != Needs::Tape);
+            let found =
+                command(KeyEvent::new(code, modifiers), KeyScope::Table, |needs| needs != Needs::Tape);
             assert_eq!(found, Some(wanted), "{code:?}");
         }
-        let acting = command(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE), Place::Table, |needs| {
-            needs == Needs::Nothing
-        });
+        let acting =
+            command(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE), KeyScope::Table, |needs| {
+                needs == Needs::Nothing
+            });
         assert_eq!(acting, None, "nothing to stop, or no leave to");
     }
 }

@@ -26,11 +26,11 @@ const KEPT: usize = 500;
 
 /// The notices of a cluster, oldest first. Bounded.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub struct NoticeLog {
     entries: VecDeque<Entry>,
 }
 
-impl Log {
+impl NoticeLog {
     /// One more.
     pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
         let entry = Entry { at, tone, text: text.into() };

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use crate::model::{Event, EventType};
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::tracker::RebalanceRun;
 
 /// Marks that are kept; older ones go.
 const KEPT: usize = 60;
@@ -60,7 +60,7 @@ impl Marks {
     }
 
     /// What the operator says of a rebalance now.
-    pub fn operator(&mut self, now: Timestamp, run: &Run) {
+    pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };
         let says = (run.name.clone(), phase.to_owned());

@@ -8,8 +8,8 @@ use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::Run;
-use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,7 @@ pub fn operations(
         .iter()
         .map(|rebalance| of_rebalance(rebalance, runs.iter().rfind(|run| run.name == rebalance.name)))
         .collect();
-    let listed = |run: &&Run| all.iter().any(|it| it.name == run.name);
+    let listed = |run: &&RebalanceRun| all.iter().any(|it| it.name == run.name);
     let more: Vec<PastOperation> = runs.iter().filter(|run| !listed(run)).filter_map(of_run).collect();
     all.extend(more);
     let upgrades = operations.upgrades.runs.iter().filter(|run| run.id == *id);
@@ -70,7 +70,7 @@ pub fn operations(
     all
 }
 
-fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&Run>) -> PastOperation {
+fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> PastOperation {
     let object = rebalance.object.as_ref();
     let recorded = object.and_then(|object| object.recorded.as_ref());
     let over = |object: &Rebalance| object.completed.or(object.failed);
@@ -93,7 +93,7 @@ fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&Run>) -> PastOperation
 }
 
 /// One whose object is gone, or that had none.
-fn of_run(run: &Run) -> Option<PastOperation> {
+fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
     let (verdict, message) = run.verdict.clone()?;
     Some(PastOperation {
         operation: Operation::Rebalance,
@@ -149,7 +149,7 @@ fn of_evacuation(run: &EvacuationRun) -> PastOperation {
     }
 }
 
-fn counts(run: &Run) -> (Option<u64>, Option<u64>) {
+fn counts(run: &RebalanceRun) -> (Option<u64>, Option<u64>) {
     (run.start.as_ref().and_then(Counts::all_connections), run.counts.all_connections())
 }
 

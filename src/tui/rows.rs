@@ -10,7 +10,7 @@ use crate::model::{Evacuation, Instance, NodeName, Part, Pod, PodName, Role, Sta
 use crate::output::theme::{Theme, Tone};
 use crate::plan::membership::Membership;
 use crate::plan::next_step::seconds_left;
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::results::Status;
 use crate::plan::snapshot::NodeRow;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
@@ -84,7 +84,7 @@ pub struct Row {
 /// What a node held when the rebalance or its own evacuation began.
 pub(super) fn held_at_start(
     node: &NodeName,
-    active: Option<&Run>,
+    active: Option<&RebalanceRun>,
     evacuations: &[Evacuation],
 ) -> Option<u64> {
     let evacuation = evacuations.iter().find(|it| it.node == *node).and_then(|it| it.initial_connections);

@@ -12,8 +12,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::context::{ClusterActions, From, ViewContext};
-use super::feed::{Feed, From as Learned};
+use super::context::{ClusterActions, FactSource, ViewContext};
+use super::feed::{ClusterFact as Learned, Feed};
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
 use super::state::State;
@@ -71,8 +71,8 @@ pub struct Closed {
 pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
     let ViewContext { setup, from, timeout, interrupt, judged } = opening;
     let source = match from {
-        From::Live(live) => Source::Live(Feed::new(live)),
-        From::Tape(tape) => {
+        FactSource::Live(live) => Source::Live(Feed::new(live)),
+        FactSource::Tape(tape) => {
             let playback = setup.playback.ok_or_else(|| Problem::new("there is nothing to play", ""))?;
             Source::Tape(Player::new(tape, playback.begin, playback.speed)?)
         }

@@ -12,7 +12,7 @@ use crate::plan::results::Backend;
 
 /// What a typed confirmation is for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Act {
+pub enum ConfirmedAction {
     /// Create the planned rebalance.
     Apply(Strategy, BackendRequest),
     /// Stop the rebalance of this name.
@@ -29,7 +29,7 @@ pub enum Act {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confirm {
     /// The change.
-    pub act: Act,
+    pub act: ConfirmedAction,
     /// Its name, in capitals.
     pub title: &'static str,
     /// What will happen, in sentences.
@@ -95,7 +95,7 @@ pub struct Route {
 }
 
 /// The forecast of the plan page, or why there is none.
-pub type Forecast = Result<(RebalancePlan, Backend, String), Problem>;
+pub type PlanPreview = Result<(RebalancePlan, Backend, String), Problem>;
 
 /// What the view is opened with.
 #[derive(Clone, Debug)]

@@ -8,15 +8,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::curves;
-use super::form::Form;
+use super::form::PlanForm;
 use super::history::History;
-use super::keys::{Needs, Place};
-use super::log::Log;
+use super::keys::{KeyScope, Needs};
+use super::log::NoticeLog;
 use super::marks::Marks;
 use super::mouse::ClickTargets;
 use super::msg::UpgradePlanText;
 use super::order::{Order, SortBy};
-use super::setup::{Forecast, Overlay, Route, ViewSetup};
+use super::setup::{Overlay, PlanPreview, Route, ViewSetup};
 use super::view_model::{Sources, ViewModel};
 use crate::model::{
     InstanceId, Load, Node, NodeName, Operation, Phase, Seen, Source, SourceHealth, Target, World,
@@ -38,14 +38,14 @@ struct Word {
 
 /// One cluster in sight.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct ClusterState {
     word: Word,
     /// The trackers of its operations.
     pub operations: OperationTracker,
     /// What its nodes held.
     pub history: History,
     /// Announced messages.
-    pub log: Log,
+    pub log: NoticeLog,
     /// The rows of the view; `None` before the first refresh.
     pub board: Option<ViewModel>,
     /// The marks of the chart: when each step began.
@@ -62,13 +62,13 @@ pub struct Cluster {
     pub replicants: Option<Result<BTreeMap<NodeName, NodeName>, String>>,
 }
 
-impl Cluster {
+impl ClusterState {
     fn new(id: &InstanceId) -> Self {
         Self {
             word: Word::default(),
             operations: OperationTracker::of(id),
             history: History::default(),
-            log: Log::default(),
+            log: NoticeLog::default(),
             board: None,
             marks: Marks::default(),
             uid: None,
@@ -80,7 +80,7 @@ impl Cluster {
     }
 }
 
-pub type Page = Place;
+pub type Page = KeyScope;
 
 /// An upgrade that is planned.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,7 +110,7 @@ pub struct State {
     /// All facts, with EMQX's answers of one cluster.
     pub world: World,
     /// The clusters in sight.
-    pub clusters: BTreeMap<InstanceId, Cluster>,
+    pub clusters: BTreeMap<InstanceId, ClusterState>,
     /// The cluster whose EMQX answers are in the world.
     inside: Option<InstanceId>,
     /// The cluster that is open.
@@ -143,18 +143,18 @@ pub struct State {
     /// Whether all columns are shown.
     pub wide: bool,
     /// How the chart is set.
-    pub chart: curves::Settings,
+    pub chart: curves::ChartSettings,
     /// Since when the picture is held.
     pub frozen: Option<Timestamp>,
     /// The interval of EMQX requests, if the user chose one.
     pub every: Option<Duration>,
     /// The plan page's values.
-    pub form: Form,
+    pub form: PlanForm,
     /// The upgrade page's values.
     pub upgrade: Option<UpgradeForm>,
     /// The operation under the cursor of the history.
     pub past: usize,
-    pub forecast: Option<Forecast>,
+    pub forecast: Option<PlanPreview>,
     /// Whether we may create a Rebalance for the open cluster.
     pub allowed: Option<bool>,
     /// The file that is recorded into.
@@ -183,7 +183,7 @@ impl State {
     /// The view before anything is known.
     pub fn new(setup: ViewSetup) -> Self {
         let page = if setup.many { Page::Clusters } else { Page::Table };
-        let form = Form::new(setup.strategy.clone(), setup.backend);
+        let form = PlanForm::new(setup.strategy.clone(), setup.backend);
         Self {
             now: setup.now,
             world: World::new(),
@@ -204,7 +204,7 @@ impl State {
             notices: false,
             back: 0,
             wide: false,
-            chart: curves::Settings::default(),
+            chart: curves::ChartSettings::default(),
             frozen: None,
             every: None,
             form,
@@ -246,7 +246,7 @@ impl State {
     }
 
     /// The open cluster.
-    pub fn here(&self) -> Option<&Cluster> {
+    pub fn here(&self) -> Option<&ClusterState> {
         self.clusters.get(self.open.as_ref()?)
     }
 
@@ -278,7 +278,7 @@ impl State {
             }
             None => Some(left),
         };
-        let cluster = self.clusters.entry(id.clone()).or_insert_with(|| Cluster::new(id));
+        let cluster = self.clusters.entry(id.clone()).or_insert_with(|| ClusterState::new(id));
         let own = std::mem::take(&mut cluster.word);
         let word = early.filter(|_| own.nodes.is_none() && own.load.is_none()).unwrap_or(own);
         self.world.nodes = word.nodes;
@@ -288,7 +288,7 @@ impl State {
     }
 
     /// A cluster, and the world with EMQX's answers of it.
-    pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut Cluster>) {
+    pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut ClusterState>) {
         self.enter(id);
         (&mut self.world, self.clusters.get_mut(id))
     }

@@ -6,7 +6,7 @@ use super::done::finish;
 use super::input::press;
 use super::mouse::mouse;
 use super::msg::{Effect, Msg};
-use super::state::{Cluster, State};
+use super::state::{ClusterState, State};
 use crate::model::{Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World};
 use crate::output::theme::Tone;
 use crate::plan::playback::{OperationTracker, Told, Tracker};
@@ -224,7 +224,7 @@ fn observe(state: &mut State) -> bool {
     any
 }
 
-fn log(cluster: &mut Cluster, events: &[Event], now: Timestamp) -> bool {
+fn log(cluster: &mut ClusterState, events: &[Event], now: Timestamp) -> bool {
     for event in events.iter().filter(|event| event.kind != EventType::Progress) {
         let tone = match (event.kind, event.verdict) {
             (_, Some(verdict)) => Tone::of(verdict),
@@ -241,7 +241,7 @@ fn log(cluster: &mut Cluster, events: &[Event], now: Timestamp) -> bool {
     !events.is_empty()
 }
 
-fn sample(world: &World, cluster: &mut Cluster) {
+fn sample(world: &World, cluster: &mut ClusterState) {
     let Some(nodes) = &world.nodes else { return };
     if cluster.sampled == Some(nodes.at) {
         return;

@@ -17,11 +17,11 @@ use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::goal::{Goals, goals};
-use crate::plan::rebalance::tracker::{Alarm, Run};
+use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::results::Status;
 use crate::plan::snapshot::{NodeRow, SourceState};
 use crate::plan::upgrade::revisions::UpgradeRevisions;
-use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use emqx_rebalance::rules::mean;
 
 /// A line of the table.
@@ -45,7 +45,7 @@ pub struct ViewModel {
     /// The lines of the table.
     pub lines: Vec<Line>,
     /// The running rebalance, or the last one.
-    pub run: Option<Run>,
+    pub run: Option<RebalanceRun>,
     /// Where it ends.
     pub goals: Option<Goals>,
     /// The mean of those that would take part; the mark while nothing runs.
@@ -128,7 +128,7 @@ impl ViewModel {
         };
         // A rebalance that EMQX never started has no end: its age is that of its beginning.
         let last = || {
-            let ended = |run: &&Run| run.ended.or(run.verdict.is_some().then_some(run.began));
+            let ended = |run: &&RebalanceRun| run.ended.or(run.verdict.is_some().then_some(run.began));
             follower.runs.iter().filter(|run| recent(ended(run))).max_by_key(ended)
         };
         let run = follower.running().or_else(last).cloned();

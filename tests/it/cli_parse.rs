@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kubectl_emqx::cli::intent::{
-    Apply, ApplySource, BackendChoice, Color, Connection, DryRun, Filter, InstanceName, Intent, Level,
+    Apply, ApplySource, BackendChoice, Color, DryRun, Filter, InstanceName, Intent, KubernetesFlags, Level,
     ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
 };
 use kubectl_emqx::cli::{self, Parsed};
@@ -586,7 +586,7 @@ fn the_environment_is_stronger_than_a_default_and_weaker_than_a_flag() {
     assert!(global.look.plain && !global.look.ascii && global.look.color == Color::Never);
     let intent = parse_with("status", &[("KUBECTL_EMQX_NAMESPACE", "other"), ("KUBECTL_EMQX_TOKEN", "t")])
         .expect("fine");
-    assert_eq!(intent.global.connect, Connection::default(), "kubectl's own flags have no variable");
+    assert_eq!(intent.global.connect, KubernetesFlags::default(), "kubectl's own flags have no variable");
 }
 
 fn apply_backend(parsed: Result<Intent, Parsed>) -> BackendChoice {

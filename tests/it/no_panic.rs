@@ -12,7 +12,7 @@ use std::time::Duration;
 use emqx_sim::{self as sim, Scenario};
 use jiff::Timestamp;
 use kubectl_emqx::app::Wire;
-use kubectl_emqx::k8s::{Cluster, Connect, Entry};
+use kubectl_emqx::k8s::{Cluster, Connect, KubeconfigEntry};
 use kubectl_emqx::model::form::{Look, Output, Stream};
 use kubectl_emqx::model::jsonpath::Template;
 use kubectl_emqx::model::{OperatorLine, World};
@@ -327,7 +327,7 @@ proptest! {
         let file = Scratch::with(&damaged_text(KUBECONFIG, &damages));
         let connect =
             Connect { kubeconfig: Some(file.0.clone()), context: Some(context), ..Connect::default() };
-        for entry in [Entry::Context, Entry::Cluster, Entry::User, Entry::Namespace] {
+        for entry in [KubeconfigEntry::Context, KubeconfigEntry::Cluster, KubeconfigEntry::User, KubeconfigEntry::Namespace] {
             let _ = connect.names(entry);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

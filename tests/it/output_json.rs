@@ -10,7 +10,8 @@ use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
 use kubectl_emqx::plan::membership::Membership;
 use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use kubectl_emqx::plan::results::{
-    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, Sources, Status, Stopped, Version,
+    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
+    VersionReport,
 };
 use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};
 use serde_json::{Value, json};
@@ -81,7 +82,7 @@ fn status() -> Status {
         eta_seconds: None,
         verdict: Verdict::CoordinatorLost,
         message: "so it is".into(),
-        sources: Sources {
+        sources: SourceReport {
             kubernetes: ok(),
             pods: SourceAge { state: SourceState::Forbidden, age_seconds: None, why: Some("no".into()) },
             endpoints: ok(),
@@ -252,7 +253,7 @@ fn lists_applied_stopped_and_version_have_the_keys_of_the_contract() {
     );
     let cluster =
         ClusterVersion { instance: instance(), api: Some(ApiVersion::V2), versions: vec!["5.8.6".into()] };
-    let version = Version {
+    let version = VersionReport {
         plugin: "0.1.0".into(),
         kubernetes: Some("v1.33.1".into()),
         operator: OperatorLine::Two3,

@@ -14,7 +14,8 @@ use kubectl_emqx::plan::membership::Membership;
 use kubectl_emqx::plan::operator::OperatorProcess;
 use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use kubectl_emqx::plan::results::{
-    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, Sources, Status, Stopped, Version,
+    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
+    VersionReport,
 };
 use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};
 
@@ -82,7 +83,7 @@ fn status() -> Status {
         health: Health::default(),
         membership: MembershipSummary::default(),
         operations: Vec::new(),
-        sources: Sources { kubernetes: ok(), pods: ok(), endpoints: ok(), emqx: ok() },
+        sources: SourceReport { kubernetes: ok(), pods: ok(), endpoints: ok(), emqx: ok() },
         uneven: true,
         quiet: false,
         next: None,
@@ -511,7 +512,7 @@ fn versions_in_play() {
         api: Some(ApiVersion::V2beta1),
         versions: vec!["5.8.6".into()],
     };
-    let version = Version {
+    let version = VersionReport {
         plugin: "0.1.0".into(),
         kubernetes: None,
         operator: OperatorLine::Two2,

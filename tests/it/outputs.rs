@@ -15,7 +15,7 @@ use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::playback::{OperationTracker, Tape, Told};
 use kubectl_emqx::plan::rebalance::forecast::Return;
-use kubectl_emqx::plan::rebalance::preflight::{self, Wish};
+use kubectl_emqx::plan::rebalance::preflight::{self, RebalanceRequest};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::snapshot::picture;
 use kubectl_emqx::plan::status::{status, status_with};
@@ -120,7 +120,7 @@ impl Outputs {
     /// What a plan with EMQX's defaults decides, and what the checks find, against `status`.
     fn plan(&self, of: &Status, id: &InstanceId, now: Timestamp, found: &mut Vec<String>) {
         let shown = picture(&self.world, id, now);
-        let wish = Wish {
+        let wish = RebalanceRequest {
             strategy: &Strategy::default(),
             back: Return::default(),
             backend: Backend::Rebalance,

@@ -16,7 +16,7 @@ use kubectl_emqx::model::{
 use kubectl_emqx::plan::operator::OperatorProcess;
 use kubectl_emqx::plan::status::status;
 use kubectl_emqx::ports::{
-    Broker, Brokers, Clock, Deletion, DryRun, Evacuate, Kubernetes, RefreshScope, Right, Scope,
+    Broker, Brokers, Clock, Deletion, EvacuationOrder, Kubernetes, RefreshScope, Right, Scope, ServerDryRun,
 };
 use serde_json::json;
 
@@ -177,22 +177,23 @@ fn manifest(name: &str) -> serde_json::Value {
 #[tokio::test]
 async fn a_rebalance_is_created_found_and_deleted() {
     let (running, cluster) = demo("documented-v2beta1", 1.0).await;
-    let dry = cluster.create_rebalance(&manifest("r1"), DryRun::Server).await.expect("it is valid");
+    let dry = cluster.create_rebalance(&manifest("r1"), ServerDryRun::Server).await.expect("it is valid");
     assert_eq!(dry.rebalance.name, "r1");
     assert_eq!(cluster.rebalance("mq", "r1").await, Ok(None));
-    let created = cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect("it is created");
+    let created = cluster.create_rebalance(&manifest("r1"), ServerDryRun::No).await.expect("it is created");
     assert_eq!(created.rebalance.instance_kind, InstanceKind::Emqx);
     let found = cluster.rebalance("mq", "r1").await.expect("it can be asked").expect("it is there");
     assert_eq!(found.uid, created.rebalance.uid);
-    let taken = cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect_err("the name is taken");
+    let taken =
+        cluster.create_rebalance(&manifest("r1"), ServerDryRun::No).await.expect_err("the name is taken");
     assert_eq!(taken.exit, kubectl_emqx::error::Exit::Refused);
     let mut wrong = manifest("r2");
     wrong["spec"]["rebalanceStrategy"]["connEvictRate"] = json!(0);
-    assert!(cluster.create_rebalance(&wrong, DryRun::No).await.is_err());
+    assert!(cluster.create_rebalance(&wrong, ServerDryRun::No).await.is_err());
     let mut other = found.clone();
     other.uid = "another".to_owned();
-    assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
-    assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
+    assert_eq!(cluster.delete_rebalance(&other, ServerDryRun::No).await, Ok(false));
+    assert_eq!(cluster.delete_rebalance(&found, ServerDryRun::No).await, Ok(true));
     let rights = [Right {
         verb: "create",
         group: "apps.emqx.io",
@@ -212,8 +213,11 @@ async fn a_rebalance_is_marked_and_deleted_as_it_was_read() {
     let mark =
         StopMark { by: "kubectl-emqx".to_owned(), time: "2026-11-23T10:00:00Z".parse().expect("a time") };
     let read = async || cluster.rebalance("mq", "marked").await.expect("it can be asked");
-    let made =
-        cluster.create_rebalance(&manifest("marked"), DryRun::No).await.expect("it is created").rebalance;
+    let made = cluster
+        .create_rebalance(&manifest("marked"), ServerDryRun::No)
+        .await
+        .expect("it is created")
+        .rebalance;
     let key = STOPPED_BY_ANNOTATION;
     assert_eq!(cluster.annotate_rebalance(&made, key, Some(&mark.text())).await, Ok(true));
     let marked = read().await.expect("it is there");
@@ -270,11 +274,11 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
         let there = cluster.object(&id).await.expect("it can be read").expect("it is there");
         let change = json!({"apiVersion": there["apiVersion"], "kind": there["kind"],
             "metadata": {"name": name, "namespace": "mq", "annotations": {"cli.emqx.io/upgrade": "x"}}});
-        let dry = cluster.apply_instance(&change, false, DryRun::Server).await.expect("it is valid");
+        let dry = cluster.apply_instance(&change, false, ServerDryRun::Server).await.expect("it is valid");
         assert_eq!(dry.object["metadata"]["annotations"]["cli.emqx.io/upgrade"], "x");
         let still = cluster.object(&id).await.expect("it can be read").expect("it is there");
         assert_eq!(still, there, "a dry run stores nothing");
-        let done = cluster.apply_instance(&change, false, DryRun::No).await.expect("it is stored");
+        let done = cluster.apply_instance(&change, false, ServerDryRun::No).await.expect("it is stored");
         let fields = ["/metadata/annotations/cli.emqx.io~1upgrade".to_owned()];
         let problem = cluster.remove_fields(&there, &fields).await.expect_err("it is another by now");
         assert!(problem.why.contains("in the meantime"), "{problem}");
@@ -288,7 +292,7 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
         let nodes: Vec<_> =
             world.instance(&id).expect("known").nodes.iter().map(|node| node.name.clone()).collect();
         let broker = broker(&cluster, target);
-        let order = Evacuate {
+        let order = EvacuationOrder {
             conn_evict_rate: 10,
             sess_evict_rate: 10,
             wait_takeover: Some(5),
@@ -302,10 +306,10 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
         let load = World::of(broker.read().await.expect("never fails")).load.expect("asked").value;
         assert_eq!((load.evacuations.len(), &load.evacuations[0].node), (1, &nodes[0]));
         assert_eq!(load.evacuations[0].conn_evict_rate, Some(10));
-        let zero = Evacuate { conn_evict_rate: 0, ..order.clone() };
+        let zero = EvacuationOrder { conn_evict_rate: 0, ..order.clone() };
         let problem = broker.evacuate(&nodes[1], &zero).await.expect_err("0 is no rate");
         assert!(problem.hint.is_some_and(|hint| hint.contains("above 0")), "{scenario}: {}", problem.why);
-        let nowhere = Evacuate { migrate_to: vec![nodes[0].clone()], ..order };
+        let nowhere = EvacuationOrder { migrate_to: vec![nodes[0].clone()], ..order };
         let problem = broker.evacuate(&nodes[1], &nowhere).await.expect_err("that one is being emptied");
         assert!(problem.why.contains("unavailable"), "{scenario}: {problem}");
         assert_eq!(broker.stop_evacuation(&nodes[0]).await, Ok(true));
@@ -343,11 +347,11 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
         world.pods.len() >= 4 && world.instances.len() == 1 && world.hearings.len() >= 7
     })
     .await;
-    cluster.create_rebalance(&manifest("r1"), DryRun::No).await.expect("it is created");
+    cluster.create_rebalance(&manifest("r1"), ServerDryRun::No).await.expect("it is created");
     until(&mut stream, &mut world, "the object", |world| !world.rebalances.is_empty()).await;
 
     running.faults().close_connections();
-    cluster.create_rebalance(&manifest("r2"), DryRun::No).await.expect("it is created");
+    cluster.create_rebalance(&manifest("r2"), ServerDryRun::No).await.expect("it is created");
     until(&mut stream, &mut world, "the watch goes on", |world| world.rebalances.len() == 2).await;
 
     running.faults().restart_api_server();

@@ -9,7 +9,7 @@ use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Event, EventType, Fact, InstanceId, Operation, Part, Verdict, World};
 use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::upgrade::forecast::{UpgradePlan, forecast, turn_back};
-use kubectl_emqx::plan::upgrade::guard::{self, Act, GuardPermissions};
+use kubectl_emqx::plan::upgrade::guard::{self, GuardAction, GuardPermissions};
 use kubectl_emqx::plan::upgrade::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use kubectl_emqx::ports::Translate;
 use kubectl_emqx::replay::Recording;
@@ -434,22 +434,30 @@ fn on_the_guarded_recording_the_guard_wants_what_was_done() {
         let (world, id, now) = at(GUARDED, seconds);
         guard::next(&world, &id, GuardPermissions { gates: true, fresh_seconds: guard::FRESH_SECONDS }, now)
     };
-    assert!(matches!(acts(20.0).as_slice(), [Act::Wait(why)] if why.contains("new pod")), "{:?}", acts(20.0));
+    assert!(
+        matches!(acts(20.0).as_slice(), [GuardAction::Wait(why)] if why.contains("new pod")),
+        "{:?}",
+        acts(20.0)
+    );
     let gates = acts(34.5);
     assert_eq!(gates.len(), 4, "{gates:?}");
-    assert!(gates.iter().all(|act| matches!(act, Act::SetGate { serving: false, .. })));
-    assert!(matches!(acts(36.0).as_slice(), [Act::Wait(_)]));
+    assert!(gates.iter().all(|act| matches!(act, GuardAction::SetGate { serving: false, .. })));
+    assert!(matches!(acts(36.0).as_slice(), [GuardAction::Wait(_)]));
     let starts = acts(40.1);
     assert_eq!(starts.len(), 4, "{starts:?}");
     for act in &starts {
-        let Act::StartEvacuation { conn_evict_rate, sess_evict_rate, wait_takeover, migrate_to, .. } = act
+        let GuardAction::StartEvacuation {
+            conn_evict_rate, sess_evict_rate, wait_takeover, migrate_to, ..
+        } = act
         else {
             panic!("{act:?}");
         };
         assert_eq!((conn_evict_rate, sess_evict_rate, wait_takeover, migrate_to.len()), (&50, &50, &5, 4));
     }
-    assert!(matches!(acts(50.0).as_slice(), [Act::Wait(why)] if why.contains("disconnecting clients")));
-    assert!(matches!(acts(62.5).as_slice(), [Act::Wait(_)]), "not before it is proved");
-    assert!(matches!(acts(70.0).as_slice(), [Act::Wait(_)]), "released already: {:?}", acts(70.0));
-    assert_eq!(acts(145.0), [Act::Done]);
+    assert!(
+        matches!(acts(50.0).as_slice(), [GuardAction::Wait(why)] if why.contains("disconnecting clients"))
+    );
+    assert!(matches!(acts(62.5).as_slice(), [GuardAction::Wait(_)]), "not before it is proved");
+    assert!(matches!(acts(70.0).as_slice(), [GuardAction::Wait(_)]), "released already: {:?}", acts(70.0));
+    assert_eq!(acts(145.0), [GuardAction::Done]);
 }

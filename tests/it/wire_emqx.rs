@@ -16,7 +16,7 @@ use kubectl_emqx::model::{
     Update, World,
 };
 use kubectl_emqx::ports::{
-    ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, Evacuate, Tunnel,
+    ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, EvacuationOrder, Tunnel,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -393,7 +393,7 @@ async fn a_start_is_never_sent_twice_and_a_refusal_is_explained() {
 #[tokio::test]
 async fn an_evacuation_that_is_refused_is_explained_in_both_versions() {
     let node = NodeName::from("emqx@a");
-    let order = Evacuate { conn_evict_rate: 5, sess_evict_rate: 5, ..Evacuate::default() };
+    let order = EvacuationOrder { conn_evict_rate: 5, sess_evict_rate: 5, ..EvacuationOrder::default() };
     let cases = [
         (
             "error on node 'emqx@a': eviction_agent_busy",

@@ -9,7 +9,7 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, ObjectKind, OperatorLine, Source, Update, World};
 use kubectl_emqx::plan::rebalance::manifest;
-use kubectl_emqx::ports::{Credentials, DryRun, Kubernetes, RefreshScope, Scope};
+use kubectl_emqx::ports::{Credentials, Kubernetes, RefreshScope, Scope, ServerDryRun};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -269,8 +269,8 @@ async fn a_rebalance_served_in_v1beta4_alone_is_read_made_and_deleted_there() {
         (&manifest["apiVersion"], &manifest["spec"]["instanceKind"]),
         (&stored["apiVersion"], &Value::Null)
     );
-    cluster.create_rebalance(&manifest, DryRun::No).await.expect("it is made");
-    assert!(cluster.delete_rebalance(&rebalance, DryRun::No).await.expect("it is deleted"));
+    cluster.create_rebalance(&manifest, ServerDryRun::No).await.expect("it is made");
+    assert!(cluster.delete_rebalance(&rebalance, ServerDryRun::No).await.expect("it is deleted"));
     let asked = asked.lock().expect("a lock").join("\n");
     let root = "/apis/apps.emqx.io/v1beta4/namespaces/mq/rebalances";
     assert_eq!(asked, format!("GET {root}\nPOST {root}\nDELETE {root}/r"));
@@ -375,16 +375,16 @@ async fn warnings_and_refusals_of_a_create_are_carried() {
         })
     })
     .await;
-    let created = cluster.create_rebalance(&manifest, DryRun::Server).await.expect("it is valid");
+    let created = cluster.create_rebalance(&manifest, ServerDryRun::Server).await.expect("it is valid");
     assert_eq!(created.warnings, ["unknown field \"spec.x\""]);
 
     let denied =
         "admission webhook denied: the field \".spec.rebalanceStrategy.relConnThreshold\" must be float64";
     let cluster = serve(move |method, _| (method == "POST").then(|| refusal("422", "Invalid", denied))).await;
-    let problem = cluster.create_rebalance(&manifest, DryRun::No).await.expect_err("it is denied");
+    let problem = cluster.create_rebalance(&manifest, ServerDryRun::No).await.expect_err("it is denied");
     assert_eq!(problem.why, denied);
     let cluster = serve(|method, _| (method == "POST").then(|| refusal("403", "Forbidden", "no"))).await;
-    let problem = cluster.create_rebalance(&manifest, DryRun::No).await.expect_err("it is forbidden");
+    let problem = cluster.create_rebalance(&manifest, ServerDryRun::No).await.expect_err("it is forbidden");
     assert!(problem.hint.expect("a hint").contains("verb create on rebalances.apps.emqx.io"));
 }
 
@@ -431,7 +431,8 @@ async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
         _ => None,
     })
     .await;
-    let applied = cluster.apply_instance(&change, true, DryRun::Server).await.expect("at the second try");
+    let applied =
+        cluster.apply_instance(&change, true, ServerDryRun::Server).await.expect("at the second try");
     assert_eq!((applied.object, applied.warnings), (emqx(), vec!["unknown field".to_owned()]));
     assert_eq!(patches.load(Ordering::SeqCst), 2);
 
@@ -442,7 +443,7 @@ async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
             _ => None,
         })
         .await;
-        cluster.apply_instance(&change, false, DryRun::No).await.expect_err("it is refused")
+        cluster.apply_instance(&change, false, ServerDryRun::No).await.expect_err("it is refused")
     };
     let problem = said("404", "NotFound", "emqxes \"emqx\" not found").await;
     assert_eq!(problem.why, "it does not exist any more", "it went between two requests");

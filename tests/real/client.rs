@@ -20,7 +20,7 @@ use kubectl_emqx::model::{
     StopMark, TOUCHED_ANNOTATION, Target, World,
 };
 use kubectl_emqx::ports::{
-    Broker, Brokers, Clock, Deletion, DryRun, FactStream, Kubernetes, RefreshScope, Right, Scope,
+    Broker, Brokers, Clock, Deletion, FactStream, Kubernetes, RefreshScope, Right, Scope, ServerDryRun,
 };
 use serde_json::{Value, json};
 use test_support::control_plane::{ControlPlane, Line, NODE, ON_SERVING, Options};
@@ -91,9 +91,9 @@ async fn the_client_and_a_real_api_server() {
     plane.install(Line::V23).await;
     discovery(&plane, OperatorLine::Two3, "v2", Some(false)).await;
     let cluster = connect(&plane.admin_kubeconfig()).await;
-    let refused = cluster.create_rebalance(&rebalance(&plane, "r", true), DryRun::Server).await;
+    let refused = cluster.create_rebalance(&rebalance(&plane, "r", true), ServerDryRun::Server).await;
     assert!(refused.expect_err("2.3 has no such field").why.contains("instanceKind"));
-    assert!(cluster.create_rebalance(&rebalance(&plane, "r", false), DryRun::Server).await.is_ok());
+    assert!(cluster.create_rebalance(&rebalance(&plane, "r", false), ServerDryRun::Server).await.is_ok());
 
     plane.install(Line::V30).await;
     discovery(&plane, OperatorLine::Three, "v3beta1", None).await;
@@ -243,17 +243,19 @@ async fn objects_are_written(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let mut wrong = rebalance(plane, "wrong", true);
     wrong["spec"]["rebalanceStrategy"]["connEvictRat"] = json!(1);
-    let problem = cluster.create_rebalance(&wrong, DryRun::No).await.expect_err("strict");
+    let problem = cluster.create_rebalance(&wrong, ServerDryRun::No).await.expect_err("strict");
     assert!(problem.why.contains("connEvictRat"), "{problem}");
 
     let dry = cluster
-        .create_rebalance(&rebalance(plane, "first", true), DryRun::Server)
+        .create_rebalance(&rebalance(plane, "first", true), ServerDryRun::Server)
         .await
         .expect("it is valid");
     assert!(dry.warnings.is_empty(), "{:?}", dry.warnings);
     assert_eq!(cluster.rebalance(plane.namespace(), "first").await, Ok(None));
-    let made =
-        cluster.create_rebalance(&rebalance(plane, "first", true), DryRun::No).await.expect("it is created");
+    let made = cluster
+        .create_rebalance(&rebalance(plane, "first", true), ServerDryRun::No)
+        .await
+        .expect("it is created");
     assert_eq!(made.rebalance.plan.as_deref(), Some("{}"));
     assert!((made.rebalance.strategy.rel_conn_threshold - 1.2).abs() < f64::EPSILON);
     assert_eq!(made.object["metadata"]["managedFields"][0]["manager"], "kubectl-emqx");
@@ -262,10 +264,10 @@ async fn objects_are_written(plane: &ControlPlane) {
 
     let mut other = found.clone();
     "00000000-0000-0000-0000-000000000000".clone_into(&mut other.uid);
-    assert_eq!(cluster.delete_rebalance(&other, DryRun::No).await, Ok(false));
-    assert_eq!(cluster.delete_rebalance(&found, DryRun::Server).await, Ok(true));
-    assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(true));
-    assert_eq!(cluster.delete_rebalance(&found, DryRun::No).await, Ok(false));
+    assert_eq!(cluster.delete_rebalance(&other, ServerDryRun::No).await, Ok(false));
+    assert_eq!(cluster.delete_rebalance(&found, ServerDryRun::Server).await, Ok(true));
+    assert_eq!(cluster.delete_rebalance(&found, ServerDryRun::No).await, Ok(true));
+    assert_eq!(cluster.delete_rebalance(&found, ServerDryRun::No).await, Ok(false));
 }
 
 async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) {
@@ -274,7 +276,7 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
         StopMark { by: "kubectl-emqx".to_owned(), time: "2026-11-23T10:00:00Z".parse().expect("a time") };
     let read = async || cluster.rebalance(plane.namespace(), "marked").await.expect("it can be asked");
     let made = cluster
-        .create_rebalance(&rebalance(plane, "marked", true), DryRun::No)
+        .create_rebalance(&rebalance(plane, "marked", true), ServerDryRun::No)
         .await
         .expect("it is created")
         .rebalance;
@@ -300,8 +302,8 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     // One that is being deleted is changed all the same, which is what makes an operator look at it again.
     let mut held = rebalance(plane, "marked", true);
     held["metadata"]["finalizers"] = json!(["apps.emqx.io/finalizer"]);
-    let held = cluster.create_rebalance(&held, DryRun::No).await.expect("it is created").rebalance;
-    assert_eq!(cluster.delete_rebalance(&held, DryRun::No).await, Ok(true));
+    let held = cluster.create_rebalance(&held, ServerDryRun::No).await.expect("it is created").rebalance;
+    assert_eq!(cluster.delete_rebalance(&held, ServerDryRun::No).await, Ok(true));
     let dying = read().await.expect("its finalizer holds it");
     assert!(dying.deleting.is_some());
     assert_eq!(cluster.annotate_rebalance(&dying, TOUCHED_ANNOTATION, Some("now")).await, Ok(true));
@@ -428,7 +430,7 @@ async fn users_see_what_they_may(plane: &ControlPlane) {
 
 async fn a_follow_survives_a_restart(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
-    cluster.create_rebalance(&rebalance(plane, "one", true), DryRun::No).await.expect("it is created");
+    cluster.create_rebalance(&rebalance(plane, "one", true), ServerDryRun::No).await.expect("it is created");
     let mut stream = cluster.follow(&scope(plane));
     let mut world = World::new();
     until(&mut stream, &mut world, "everything", |world| {
@@ -446,10 +448,10 @@ async fn a_follow_survives_a_restart(plane: &ControlPlane) {
     until(&mut stream, &mut world, "the server is back", |world| link(world, "rebalances") == Link::Up).await;
 
     let second = connect(&plane.admin_kubeconfig()).await;
-    second.create_rebalance(&rebalance(plane, "two", true), DryRun::No).await.expect("it is created");
+    second.create_rebalance(&rebalance(plane, "two", true), ServerDryRun::No).await.expect("it is created");
     until(&mut stream, &mut world, "a new object", |world| world.rebalances.len() == 2).await;
     let one = second.rebalance(plane.namespace(), "one").await.expect("asked").expect("it is there");
-    assert_eq!(second.delete_rebalance(&one, DryRun::No).await, Ok(true));
+    assert_eq!(second.delete_rebalance(&one, ServerDryRun::No).await, Ok(true));
     until(&mut stream, &mut world, "a deletion", |world| world.rebalances.len() == 1).await;
     assert_eq!(world.departed.len(), 1);
     plane.set_condition("emqx-core-h1-0", ON_SERVING, "False").await;

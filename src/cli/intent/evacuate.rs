@@ -7,26 +7,26 @@ use crate::model::evacuation::Settings;
 use crate::model::limits::Limits;
 
 /// A node by its own name, by its pod's name, or by its pod's name alone in the node's name.
-pub type Target = String;
+pub type NodeArgument = String;
 
 /// `evacuate` with all it needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evacuate {
     /// `evacuate start`.
-    Start(Box<Start>),
+    Start(Box<EvacuateStart>),
     /// `evacuate stop`.
-    Stop(Stop),
+    Stop(EvacuateStop),
     /// `evacuate status` (of these nodes), `evacuate list` (of whatever runs).
     Show(Show),
     /// `evacuate watch`.
-    Watch(Watch),
+    Watch(EvacuateWatch),
 }
 
 /// `evacuate start`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Start {
+pub struct EvacuateStart {
     /// The nodes.
-    pub targets: Vec<Target>,
+    pub targets: Vec<NodeArgument>,
     /// What is requested of EMQX.
     pub settings: Settings,
     /// How it is changed.
@@ -41,9 +41,9 @@ pub struct Start {
 
 /// `evacuate stop`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stop {
+pub struct EvacuateStop {
     /// The nodes; none: the only one that is evacuated.
-    pub targets: Vec<Target>,
+    pub targets: Vec<NodeArgument>,
     /// How it is changed.
     pub write: Write,
     /// How long the verification may take.
@@ -56,7 +56,7 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Show {
     /// The nodes; none: every evacuation that runs.
-    pub targets: Vec<Target>,
+    pub targets: Vec<NodeArgument>,
     /// In which namespaces and clusters, without targets.
     pub filter: Filter,
     /// The form.
@@ -65,9 +65,9 @@ pub struct Show {
 
 /// `evacuate watch`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Watch {
+pub struct EvacuateWatch {
     /// The nodes; none: every evacuation that runs.
-    pub targets: Vec<Target>,
+    pub targets: Vec<NodeArgument>,
     /// How.
     pub follow: Follow,
 }

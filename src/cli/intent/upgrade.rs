@@ -9,20 +9,20 @@ use crate::model::upgrade::UpgradeRequest;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upgrade {
     /// `upgrade plan`.
-    Plan(Plan),
+    Plan(UpgradePlanArguments),
     /// `upgrade generate`.
-    Generate(Generate),
+    Generate(UpgradeGenerate),
     /// `upgrade apply`, and `upgrade` without a verb, which follows.
-    Apply(Apply),
+    Apply(UpgradeApply),
     /// `upgrade watch`.
-    Watch(Watch),
+    Watch(UpgradeWatch),
     /// `upgrade undo`.
-    Undo(Undo),
+    Undo(UpgradeUndo),
 }
 
 /// `upgrade plan`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct UpgradePlanArguments {
     /// Of which cluster; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
     /// What is wanted.
@@ -49,7 +49,7 @@ pub enum ChangeForm {
 
 /// `upgrade generate`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Generate {
+pub struct UpgradeGenerate {
     /// For which cluster.
     pub instance: Option<InstanceName>,
     /// What is wanted.
@@ -60,7 +60,7 @@ pub struct Generate {
 
 /// `upgrade apply`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Apply {
+pub struct UpgradeApply {
     /// Of which cluster.
     pub instance: Option<InstanceName>,
     /// What is wanted.
@@ -79,7 +79,7 @@ pub struct Apply {
 
 /// `upgrade watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watch {
+pub struct UpgradeWatch {
     /// Of which cluster.
     pub instance: Option<InstanceName>,
     /// As whom a guarded one is gone on with.
@@ -90,7 +90,7 @@ pub struct Watch {
 
 /// `upgrade undo`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Undo {
+pub struct UpgradeUndo {
     /// Of which cluster.
     pub instance: Option<InstanceName>,
     /// The image to go back to; `None` for that of the newest other set.

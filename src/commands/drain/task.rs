@@ -11,13 +11,13 @@ use crate::error::Problem;
 use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
 use crate::model::human::plural;
 use crate::model::{Operation, Verdict, World};
-use crate::plan::drain::next::{Act, Run, Standing, next, standings};
-use crate::plan::drain::{Drain, Step, stored};
+use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
+use crate::plan::drain::{DrainPlan, RemovalStep, stored};
 
 /// A drain at work.
 pub(super) struct Draining<'a> {
     intent: &'a Intent,
-    drain: &'a mut Drain,
+    drain: &'a mut DrainPlan,
     began: Timestamp,
     by: String,
     connections: Option<u64>,
@@ -28,7 +28,7 @@ impl<'a> Draining<'a> {
         hands: &CommandContext,
         intent: &'a Intent,
         gathered: &ClusterView,
-        drain: &'a mut Drain,
+        drain: &'a mut DrainPlan,
     ) -> Self {
         let before = stored(&gathered.world, &gathered.id).filter(|_| drain.removal.resumed);
         let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
@@ -96,8 +96,8 @@ impl Task for Draining<'_> {
         pods: &[DrainedPod],
         fresh_seconds: u64,
         now: Timestamp,
-    ) -> (Vec<Act>, Vec<Standing>) {
-        let run = Run {
+    ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
+        let run = RemovalRun {
             task: Self::WHAT,
             id: &self.drain.removal.instance,
             pods,
@@ -113,7 +113,7 @@ impl Task for Draining<'_> {
         None
     }
 
-    fn prepare(&mut self, _world: &World, _acts: &[Act]) -> bool {
+    fn prepare(&mut self, _world: &World, _acts: &[RemovalAction]) -> bool {
         false
     }
 
@@ -122,22 +122,22 @@ impl Task for Draining<'_> {
         _hands: &CommandContext,
         _gathered: &ClusterView,
         _pods: &[DrainedPod],
-        _act: &Act,
+        _act: &RemovalAction,
     ) -> Result<Option<String>, Problem> {
         Ok(None)
     }
 
-    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String> {
+    fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String> {
         let pod = &pod.pod;
         match stands {
-            Standing::Planned | Standing::Evacuating => None,
-            Standing::Empty => Some(format!("{pod} is empty")),
-            Standing::Replacing => Some(format!("{pod} is deleted; its replacement starts")),
-            Standing::Done => Some(format!("{pod} is moved: its set is complete and serves")),
+            PodProgress::Planned | PodProgress::Evacuating => None,
+            PodProgress::Empty => Some(format!("{pod} is empty")),
+            PodProgress::Replacing => Some(format!("{pod} is deleted; its replacement starts")),
+            PodProgress::Done => Some(format!("{pod} is moved: its set is complete and serves")),
         }
     }
 
-    fn word(&self, stands: Standing) -> &'static str {
+    fn word(&self, stands: PodProgress) -> &'static str {
         stands.as_str()
     }
 
@@ -155,7 +155,7 @@ impl Task for Draining<'_> {
         message.clone_into(&mut self.drain.removal.message);
     }
 
-    fn steps(&mut self) -> &mut [Step] {
+    fn steps(&mut self) -> &mut [RemovalStep] {
         &mut self.drain.removal.steps
     }
 }

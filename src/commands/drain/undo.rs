@@ -11,7 +11,7 @@ use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
 use crate::model::{NodeName, Verdict};
-use crate::plan::drain::{Drain, stored};
+use crate::plan::drain::{DrainPlan, stored};
 use crate::plan::snapshot::picture;
 use crate::ports;
 
@@ -124,7 +124,7 @@ async fn undo(
             results.push(result(hands, gathered, state, &nodes));
         }
         let instance = gathered.instance()?;
-        hands.kubernetes.store_state(instance, DRAIN_KEY, "", ports::DryRun::No).await?;
+        hands.kubernetes.store_state(instance, DRAIN_KEY, "", ports::ServerDryRun::No).await?;
     }
     let mut lines = Vec::new();
     for machine in cordoned {
@@ -161,7 +161,12 @@ async fn undo(
     Ok(Exit::Reached)
 }
 
-fn result(hands: &CommandContext, gathered: &ClusterView, state: &DrainState, stopped: &[NodeName]) -> Drain {
+fn result(
+    hands: &CommandContext,
+    gathered: &ClusterView,
+    state: &DrainState,
+    stopped: &[NodeName],
+) -> DrainPlan {
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let names: Vec<&str> = stopped.iter().map(NodeName::as_str).collect();
     let message = if names.is_empty() {
@@ -173,5 +178,5 @@ fn result(hands: &CommandContext, gathered: &ClusterView, state: &DrainState, st
             names.join(", ")
         )
     };
-    Drain::reverted(&gathered.world, &picture, state, message)
+    DrainPlan::reverted(&gathered.world, &picture, state, message)
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::super::cluster_view::{self, ClusterView};
 use super::super::{CommandContext, Interrupt, Outcome, confirmation};
 use super::{find, heard, name, running};
-use crate::cli::intent::evacuate::Stop;
+use crate::cli::intent::evacuate::EvacuateStop;
 use crate::cli::intent::{DryRun, Write};
 use crate::error::{Exit, Problem};
 use crate::model::human::plural;
@@ -20,7 +20,7 @@ use crate::ports::RefreshScope;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// `evacuate stop`.
-pub(super) async fn run(hands: &CommandContext, intent: &Stop) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &EvacuateStop) -> Outcome {
     let (mut gathered, nodes) = if intent.targets.is_empty() {
         let (gathered, nodes) = running(hands).await?;
         if nodes.len() > 1 {

@@ -10,11 +10,11 @@ use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
-use crate::plan::limits::{Known, Outcome, Stopping};
+use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
 use crate::plan::playback::Tracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::removal::Standing;
+use crate::plan::removal::PodProgress;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
@@ -30,7 +30,7 @@ impl<T: Task> Runner<'_, T> {
                 let mut pods = self.state.pods.iter().zip(&self.standings);
                 pods.any(|(it, stands)| {
                     it.node.as_ref().is_some_and(|node| evacuation(node) == name)
-                        && !matches!(stands, Standing::Replacing | Standing::Done)
+                        && !matches!(stands, PodProgress::Replacing | PodProgress::Done)
                 })
             };
             let why = event.reason.clone().unwrap_or_else(|| event.message.clone());
@@ -50,15 +50,15 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Prints which pods stand differently.
-    pub(super) fn stand(&mut self, gathered: &ClusterView, standings: &[Standing], now: Timestamp) {
+    pub(super) fn stand(&mut self, gathered: &ClusterView, standings: &[PodProgress], now: Timestamp) {
         let mut done = 0.0;
         for (place, stands) in standings.iter().enumerate() {
             let (began, ended) = &mut self.turns[place];
-            if *stands != Standing::Planned && began.is_none() {
+            if *stands != PodProgress::Planned && began.is_none() {
                 *began = Some(now);
             }
             match stands {
-                Standing::Done => *ended = ended.or(Some(now)),
+                PodProgress::Done => *ended = ended.or(Some(now)),
                 _ => *ended = None,
             }
             let node = self.state.pods[place].node.as_ref();
@@ -66,11 +66,11 @@ impl<T: Task> Runner<'_, T> {
                 .and_then(|node| self.operations.evacuation(&evacuation(node)))
                 .map_or(0.0, |run| f64::from(run.percent) / 100.0);
             done += match stands {
-                Standing::Planned => 0.0,
-                Standing::Evacuating => percent * 0.7,
-                Standing::Empty => 0.7,
-                Standing::Replacing => 0.8,
-                Standing::Done => 1.0,
+                PodProgress::Planned => 0.0,
+                PodProgress::Evacuating => percent * 0.7,
+                PodProgress::Empty => 0.7,
+                PodProgress::Replacing => 0.8,
+                PodProgress::Done => 1.0,
             };
             if self.standings[place] != *stands {
                 let message = self.task.standing(&self.state.pods[place], *stands);
@@ -112,14 +112,14 @@ impl<T: Task> Runner<'_, T> {
     }
 
     pub(super) fn left(&mut self, what: &str, exit: Exit) -> Problem {
-        let of = |wanted: &[Standing]| -> Vec<&str> {
+        let of = |wanted: &[PodProgress]| -> Vec<&str> {
             let pods = self.state.pods.iter().zip(&self.standings);
             pods.filter(|(_, stands)| wanted.contains(stands)).map(|(it, _)| it.pod.as_str()).collect()
         };
         let (moved, emptied, rest) = (
-            of(&[Standing::Done]),
-            of(&[Standing::Evacuating, Standing::Empty]),
-            of(&[Standing::Planned, Standing::Replacing]),
+            of(&[PodProgress::Done]),
+            of(&[PodProgress::Evacuating, PodProgress::Empty]),
+            of(&[PodProgress::Planned, PodProgress::Replacing]),
         );
         let mut parts =
             vec![format!("{} of {} {}", moved.len(), plural(self.state.pods.len() as u64, "pod"), T::DONE)];
@@ -150,13 +150,13 @@ impl<T: Task> Runner<'_, T> {
     /// Compares the run with its limits; why it has to be stopped, if it has.
     pub(super) fn limit(&mut self, gathered: &ClusterView) -> Option<String> {
         let now = self.hands.clock.now();
-        let known = Known { start: self.state.connections, eta_seconds: None };
+        let known = OperationFacts { start: self.state.connections, eta_seconds: None };
         let outcomes = self.limits.as_mut()?.observe(&gathered.world, known, now);
         let mut stop = None;
         for outcome in outcomes {
             let message = match outcome {
-                Outcome::Warning(text) => text,
-                Outcome::Stop(why) => {
+                LimitOutcome::Warning(text) => text,
+                LimitOutcome::Stop(why) => {
                     let message = format!("{why}: it is stopped");
                     stop = Some(why);
                     message
@@ -180,7 +180,7 @@ impl<T: Task> Runner<'_, T> {
         &mut self,
         gathered: &ClusterView,
         why: &str,
-        stopped: Result<limits::Stopped, Problem>,
+        stopped: Result<limits::LimitStop, Problem>,
     ) -> Problem {
         let stopping = match stopped {
             Err(problem) => {
@@ -188,14 +188,14 @@ impl<T: Task> Runner<'_, T> {
                 self.tell(gathered, EventType::Notice, problem.to_string(), None);
                 return problem;
             }
-            Ok(limits::Stopped::Done(stopping)) => stopping,
-            Ok(limits::Stopped::Over) => {
+            Ok(limits::LimitStop::Done(stopping)) => stopping,
+            Ok(limits::LimitStop::Over) => {
                 let undone = vec!["no evacuation of it runs".to_owned()];
                 Stopping { undone, kept: Vec::new() }
             }
         };
         let hint = self.task.unfinished(why, "").hint.unwrap_or_default();
-        let done = self.standings.iter().filter(|stands| **stands == Standing::Done).count();
+        let done = self.standings.iter().filter(|stands| **stands == PodProgress::Done).count();
         let all = plural(self.standings.len() as u64, "pod");
         let stays = format!("{done} of {all} {}, which stays so", T::DONE);
         let stopping =
@@ -228,7 +228,7 @@ impl<T: Task> Runner<'_, T> {
                 state: entry.map(|it| it.state.clone()),
             }
         });
-        let place = self.standings.iter().position(|stands| *stands != Standing::Done);
+        let place = self.standings.iter().position(|stands| *stands != PodProgress::Done);
         let phase =
             place.map(|place| self.task.word(self.standings[place]).to_owned()).filter(|_| verdict.is_none());
         let event = Event {

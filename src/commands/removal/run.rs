@@ -23,8 +23,8 @@ use crate::plan::limits::LimitTracker;
 use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::removal::{Act, Standing, Step};
-use crate::ports::{DryRun, Evacuate};
+use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep};
+use crate::ports::{EvacuationOrder, ServerDryRun};
 
 /// How often EMQX is asked, by the server's clock.
 const POLL: Duration = Duration::from_secs(1);
@@ -104,23 +104,23 @@ pub(in crate::commands) trait Task {
         pods: &[DrainedPod],
         fresh_seconds: u64,
         now: Timestamp,
-    ) -> (Vec<Act>, Vec<Standing>);
+    ) -> (Vec<RemovalAction>, Vec<PodProgress>);
     /// An end that another client brought about.
     fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
     /// Takes in what is to be done, where that changes what is stored: `true` then.
-    fn prepare(&mut self, world: &World, acts: &[Act]) -> bool;
+    fn prepare(&mut self, world: &World, acts: &[RemovalAction]) -> bool;
     /// Writes the deletion cost of a pod, or the number of pods; `Some` is why it has to wait.
     async fn change(
         &mut self,
         hands: &CommandContext,
         gathered: &ClusterView,
         pods: &[DrainedPod],
-        act: &Act,
+        act: &RemovalAction,
     ) -> Result<Option<String>, Problem>;
     /// What is printed when a pod stands so.
-    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String>;
+    fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String>;
     /// How it stands, as it is written into the result.
-    fn word(&self, stands: Standing) -> &'static str;
+    fn word(&self, stands: PodProgress) -> &'static str;
     /// The end of the message when the goal is reached: what was done.
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String);
     /// The problem of a run that is left unfinished.
@@ -128,7 +128,7 @@ pub(in crate::commands) trait Task {
     /// Takes the verdict into the result.
     fn report(&mut self, verdict: Verdict, message: &str);
     /// The steps of the result.
-    fn steps(&mut self) -> &mut [Step];
+    fn steps(&mut self) -> &mut [RemovalStep];
 }
 
 /// Follows the task of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
@@ -158,7 +158,7 @@ pub(super) struct Runner<'a, T> {
     pub(super) operations: OperationTracker,
     pub(super) filtering: Filtering,
     leased: Timestamp,
-    pub(super) standings: Vec<Standing>,
+    pub(super) standings: Vec<PodProgress>,
     /// When each pod's turn began, and when it ended.
     pub(super) turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
     done: BTreeMap<String, Instant>,
@@ -189,7 +189,7 @@ impl<'a, T: Task> Runner<'a, T> {
             operations: OperationTracker::of(&gathered.id),
             filtering: Filtering::default(),
             leased: now,
-            standings: vec![Standing::Planned; pods.len()],
+            standings: vec![PodProgress::Planned; pods.len()],
             turns: vec![(None, None); pods.len()],
             state: Progress { pods, connections: manner.connections.or(counts) },
             done: BTreeMap::new(),
@@ -318,21 +318,21 @@ impl<'a, T: Task> Runner<'a, T> {
         let fresh_seconds = (FRESH_SECONDS as f64 * self.hands.clock.speed().max(1.0)) as u64;
         let (acts, standings) = self.task.next(&gathered.world, &self.state.pods, fresh_seconds, now);
         self.stand(gathered, &standings, now);
-        if acts.contains(&Act::Done) {
+        if acts.contains(&RemovalAction::Done) {
             return Ok(self.complete(gathered, now));
         }
         self.complete = None;
         // What is started is stored first: after a kill it is known whose evacuations these are.
         let started: Vec<&str> = acts
             .iter()
-            .filter_map(
-                |act| if let Act::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None },
-            )
+            .filter_map(|act| {
+                if let RemovalAction::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None }
+            })
             .collect();
         let mut new = self.task.prepare(&gathered.world, &acts);
         for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
             let node = acts.iter().find_map(|act| match act {
-                Act::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
+                RemovalAction::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
                 _ => None,
             });
             new |= !pod.started || pod.node != node;
@@ -344,43 +344,48 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         for act in acts {
             match act {
-                Act::Done => {}
-                Act::Wait(why) => {
+                RemovalAction::Done => {}
+                RemovalAction::Wait(why) => {
                     if let Some(end) = self.wait(&why, None, now) {
                         return Ok(Some(end));
                     }
                 }
-                Act::Starting(why) => {
+                RemovalAction::Starting(why) => {
                     if let Some(end) = self.wait(&why, Some(STARTING_SECONDS), now) {
                         return Ok(Some(end));
                     }
                 }
-                Act::Missing(why) => {
+                RemovalAction::Missing(why) => {
                     if let Some(end) = self.wait(&why, Some(MISSING_SECONDS), now) {
                         return Ok(Some(end));
                     }
                 }
-                Act::Needs(what) => self.notice(gathered, what),
+                RemovalAction::Needs(what) => self.notice(gathered, what),
                 act => self.act(gathered, act, now).await?,
             }
         }
         Ok(None)
     }
 
-    async fn act(&mut self, gathered: &ClusterView, act: Act, now: Timestamp) -> Result<(), Problem> {
+    async fn act(
+        &mut self,
+        gathered: &ClusterView,
+        act: RemovalAction,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
         let key = format!("{act:?}");
         if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
             return Ok(());
         }
-        if let Act::Evict { uid, .. } = &act
+        if let RemovalAction::Evict { uid, .. } = &act
             && self.refused.get(uid).is_some_and(|(until, _)| now < *until)
         {
             return Ok(());
         }
         self.done.insert(key, Instant::now());
         let outcome = match &act {
-            Act::StartEvacuation { node, .. } => self.evacuate(gathered, node).await,
-            Act::StopEvacuation { node } => {
+            RemovalAction::StartEvacuation { node, .. } => self.evacuate(gathered, node).await,
+            RemovalAction::StopEvacuation { node } => {
                 self.operations.upgrades.evacuations.we_stopped(node.clone());
                 let stopped = gathered.broker.stop_evacuation(node).await;
                 if stopped.is_ok() {
@@ -392,7 +397,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 }
                 stopped.map(drop)
             }
-            Act::Evict { pod, uid } => {
+            RemovalAction::Evict { pod, uid } => {
                 match self.hands.kubernetes.evict(&gathered.id.namespace, pod, uid).await {
                     Ok(Eviction::Accepted) => {
                         self.refused.remove(uid);
@@ -413,10 +418,10 @@ impl<'a, T: Task> Runner<'a, T> {
                     Err(problem) => Err(problem),
                 }
             }
-            Act::SetCost { .. } | Act::ClearCost { .. } | Act::Change => {
+            RemovalAction::SetCost { .. } | RemovalAction::ClearCost { .. } | RemovalAction::Change => {
                 match self.task.change(self.hands, gathered, &self.state.pods, &act).await {
                     Ok(None) => {
-                        if act == Act::Change {
+                        if act == RemovalAction::Change {
                             let message = format!("{}: the number is changed", gathered.id);
                             self.tell(gathered, EventType::Phase, message, None);
                         }
@@ -429,7 +434,11 @@ impl<'a, T: Task> Runner<'a, T> {
                     Err(problem) => Err(problem),
                 }
             }
-            Act::Wait(_) | Act::Starting(_) | Act::Missing(_) | Act::Needs(_) | Act::Done => Ok(()),
+            RemovalAction::Wait(_)
+            | RemovalAction::Starting(_)
+            | RemovalAction::Missing(_)
+            | RemovalAction::Needs(_)
+            | RemovalAction::Done => Ok(()),
         };
         match outcome {
             Ok(()) => {
@@ -444,7 +453,7 @@ impl<'a, T: Task> Runner<'a, T> {
         let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
         let waits = self.manner.waits_for_load_balancers;
-        let order = Evacuate {
+        let order = EvacuationOrder {
             conn_evict_rate: settings.conn_evict_rate,
             sess_evict_rate: settings.sess_evict_rate,
             wait_takeover: Some(settings.wait_takeover_seconds),
@@ -519,7 +528,7 @@ impl<'a, T: Task> Runner<'a, T> {
         {
             let (key, _) = self.task.state(&self.state);
             let text = self.task.state_at_end(&self.state);
-            self.hands.kubernetes.store_state(gathered.instance()?, key, &text, DryRun::No).await?;
+            self.hands.kubernetes.store_state(gathered.instance()?, key, &text, ServerDryRun::No).await?;
         }
         self.percent = 100;
         self.task.report(verdict, &why);
@@ -529,6 +538,6 @@ impl<'a, T: Task> Runner<'a, T> {
 
     async fn store(&self, gathered: &ClusterView) -> Result<(), Problem> {
         let (key, text) = self.task.state(&self.state);
-        self.hands.kubernetes.store_state(gathered.instance()?, key, &text, DryRun::No).await
+        self.hands.kubernetes.store_state(gathered.instance()?, key, &text, ServerDryRun::No).await
     }
 }

@@ -14,16 +14,16 @@ use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
 use crate::model::{Fact, NodeName, Operation, Update, Verdict, World};
-use crate::plan::removal::Step;
-use crate::plan::scale::next::{Act, Change, Run, Standing, next, requested, standings};
-use crate::plan::scale::{Scale, amount, stored};
+use crate::plan::removal::RemovalStep;
+use crate::plan::scale::next::{Change, PodProgress, RemovalAction, RemovalRun, next, requested, standings};
+use crate::plan::scale::{ScalePlan, amount, stored};
 use crate::plan::upgrade::field_owners::owners;
-use crate::ports::DryRun;
+use crate::ports::ServerDryRun;
 
 /// A scale at work, or its undo.
 pub(super) struct Scaling<'a> {
     intent: &'a Intent,
-    scale: &'a mut Scale,
+    scale: &'a mut ScalePlan,
     began: Timestamp,
     by: String,
     connections: Option<u64>,
@@ -39,7 +39,7 @@ impl<'a> Scaling<'a> {
         hands: &CommandContext,
         intent: &'a Intent,
         gathered: &ClusterView,
-        scale: &'a mut Scale,
+        scale: &'a mut ScalePlan,
     ) -> Self {
         let before = stored(&gathered.world, &gathered.id);
         let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
@@ -67,8 +67,13 @@ impl<'a> Scaling<'a> {
         }
     }
 
-    fn run<'r>(&'r self, pods: &'r [DrainedPod], sizes: &'r BTreeMap<String, u64>, fresh: u64) -> Run<'r> {
-        Run {
+    fn run<'r>(
+        &'r self,
+        pods: &'r [DrainedPod],
+        sizes: &'r BTreeMap<String, u64>,
+        fresh: u64,
+    ) -> RemovalRun<'r> {
+        RemovalRun {
             task: Self::WHAT,
             id: &self.scale.removal.instance,
             pods,
@@ -93,9 +98,12 @@ impl<'a> Scaling<'a> {
         facts.extend(gathered.broker.read().await?);
         let world = World::of(facts);
         let (acts, _) = Task::next(self, &world, pods, u64::MAX, hands.clock.now());
-        if acts != [Act::Change] {
+        if acts != [RemovalAction::Change] {
             let why = acts.into_iter().find_map(|act| match act {
-                Act::Wait(why) | Act::Starting(why) | Act::Missing(why) | Act::Needs(why) => Some(why),
+                RemovalAction::Wait(why)
+                | RemovalAction::Starting(why)
+                | RemovalAction::Missing(why)
+                | RemovalAction::Needs(why) => Some(why),
                 _ => None,
             });
             return Ok(Some(why.unwrap_or_else(|| "the pods changed meanwhile".to_owned())));
@@ -113,7 +121,7 @@ impl<'a> Scaling<'a> {
             ));
         }
         // What people wrote with kubectl is taken over.
-        let applied = hands.kubernetes.apply_instance(&body, !owners.is_empty(), DryRun::No).await?;
+        let applied = hands.kubernetes.apply_instance(&body, !owners.is_empty(), ServerDryRun::No).await?;
         applied.warnings.iter().for_each(|warning| hands.printer.notice(warning));
         Ok(None)
     }
@@ -190,7 +198,7 @@ impl Task for Scaling<'_> {
         pods: &[DrainedPod],
         fresh_seconds: u64,
         now: Timestamp,
-    ) -> (Vec<Act>, Vec<Standing>) {
+    ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
         let sizes = BTreeMap::new();
         let run = self.run(pods, &sizes, fresh_seconds);
         (next(world, run, self.change(), now), standings(world, run, now))
@@ -208,10 +216,10 @@ impl Task for Scaling<'_> {
         })
     }
 
-    fn prepare(&mut self, world: &World, acts: &[Act]) -> bool {
+    fn prepare(&mut self, world: &World, acts: &[RemovalAction]) -> bool {
         let mut new = false;
         for act in acts {
-            if let Act::SetCost { uid, .. } = act
+            if let RemovalAction::SetCost { uid, .. } = act
                 && !self.costs.contains_key(uid)
             {
                 let pod = world.pods_of(&self.scale.removal.instance).find(|pod| pod.uid == *uid);
@@ -227,15 +235,15 @@ impl Task for Scaling<'_> {
         hands: &CommandContext,
         gathered: &ClusterView,
         pods: &[DrainedPod],
-        act: &Act,
+        act: &RemovalAction,
     ) -> Result<Option<String>, Problem> {
         let namespace = &gathered.id.namespace;
         match act {
-            Act::SetCost { pod, uid } => {
+            RemovalAction::SetCost { pod, uid } => {
                 hands.kubernetes.set_deletion_cost(namespace, pod, uid, Some(FIRST_COST)).await?;
                 Ok(None)
             }
-            Act::ClearCost { pod, uid } => {
+            RemovalAction::ClearCost { pod, uid } => {
                 let before = self.costs.get(uid).copied().flatten();
                 hands.kubernetes.set_deletion_cost(namespace, pod, uid, before).await?;
                 Ok(None)
@@ -244,18 +252,18 @@ impl Task for Scaling<'_> {
         }
     }
 
-    fn standing(&self, pod: &DrainedPod, stands: Standing) -> Option<String> {
+    fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String> {
         let pod = &pod.pod;
         match stands {
-            Standing::Planned | Standing::Evacuating => None,
-            Standing::Empty => Some(format!("{pod} is empty")),
-            Standing::Replacing => Some(format!("{pod} is being deleted")),
-            Standing::Done => Some(format!("{pod} is removed")),
+            PodProgress::Planned | PodProgress::Evacuating => None,
+            PodProgress::Empty => Some(format!("{pod} is empty")),
+            PodProgress::Replacing => Some(format!("{pod} is being deleted")),
+            PodProgress::Done => Some(format!("{pod} is removed")),
         }
     }
 
-    fn word(&self, stands: Standing) -> &'static str {
-        if stands == Standing::Replacing { "removing" } else { stands.as_str() }
+    fn word(&self, stands: PodProgress) -> &'static str {
+        if stands == PodProgress::Replacing { "removing" } else { stands.as_str() }
     }
 
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
@@ -289,7 +297,7 @@ impl Task for Scaling<'_> {
         message.clone_into(&mut self.scale.removal.message);
     }
 
-    fn steps(&mut self) -> &mut [Step] {
+    fn steps(&mut self) -> &mut [RemovalStep] {
         &mut self.scale.removal.steps
     }
 }

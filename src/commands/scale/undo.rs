@@ -15,7 +15,7 @@ use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
-use crate::plan::scale::{Outside, Request, Scale, amount, plan, unfinished, wanted};
+use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, plan, unfinished, wanted};
 use crate::plan::snapshot::picture;
 
 /// `scale --undo`.
@@ -47,14 +47,14 @@ pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: C
 }
 
 /// The way back as a scale of its own, without pods that are removed.
-fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale>, Problem> {
+fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<ScalePlan>, Problem> {
     let Some(state) = unfinished(&gathered.world, &gathered.id) else { return Ok(None) };
     let instance = gathered.instance()?;
     fits(instance, state.field)?;
     let now = wanted(&gathered.world, instance, state.field);
     // A number that another client wrote meanwhile stays.
     let to = if now == state.to { state.from } else { now };
-    let request = Request { field: state.field, to, settings: Settings::default(), skip: Vec::new() };
+    let request = ScaleRequest { field: state.field, to, settings: Settings::default(), skip: Vec::new() };
     let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
     let planned = plan(&gathered.world, &picture, &request, &Outside::default())?;
     if to < now {
@@ -74,7 +74,7 @@ fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale
         resumed: true,
         ..planned.removal
     };
-    Ok(Some(Scale { removal, from: state.to, to, ..planned }))
+    Ok(Some(ScalePlan { removal, from: state.to, to, ..planned }))
 }
 
 async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterView) -> Outcome {

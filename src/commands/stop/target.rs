@@ -2,7 +2,7 @@
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
 use crate::commands::cluster_view::ClusterView;
-use crate::commands::watch::{self, Meant, meant};
+use crate::commands::watch::{self, WatchTarget, meant};
 use crate::commands::{CommandContext, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
@@ -11,7 +11,7 @@ use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::picture;
 
 /// What was found.
-pub(super) enum Target {
+pub(super) enum StopTarget {
     /// This one, by its name.
     One(Box<ClusterView>, String),
     /// None, and in which sense.
@@ -19,8 +19,8 @@ pub(super) enum Target {
 }
 
 /// Finds what is to be stopped. Two that can be meant are a usage error.
-pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<Target, Problem> {
-    let Meant { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
+pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
+    let WatchTarget { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {
         (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
         (Some(OperationName::Coordinator(_)), Some(_)) => true,
@@ -35,8 +35,8 @@ pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<Tar
     let candidates: Vec<String> =
         candidates.into_iter().filter(|name| watch::driven(&gathered, name, intent.backend)).collect();
     match candidates.as_slice() {
-        [] => Ok(Target::Nothing(nothing(hands, &gathered, intent.backend)?)),
-        [one] => Ok(Target::One(Box::new(gathered), one.clone())),
+        [] => Ok(StopTarget::Nothing(nothing(hands, &gathered, intent.backend)?)),
+        [one] => Ok(StopTarget::One(Box::new(gathered), one.clone())),
         [one, ..] => Err(Problem::usage(
             format!("{} has {} rebalances that can be stopped", gathered.id, candidates.len()),
             candidates.join(", "),

@@ -1,9 +1,9 @@
 //! `upgrade apply`: preflight, plan, prompt, a fresh look, one server-side apply; then leave, or stay to the verdict. The way
 //! back goes the same way.
 
-use super::prepare::{Prepared, Wish, again, prepare};
+use super::prepare::{Prepared, UpgradeInput, again, prepare};
 use super::watch::{ended, following, guard};
-use crate::cli::intent::upgrade::Apply;
+use crate::cli::intent::upgrade::UpgradeApply;
 use crate::cli::intent::{DryRun, Follow, Then, Write};
 use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::follow_output::FollowOutput;
@@ -15,7 +15,7 @@ use crate::model::operation_state::GUARD_KEY;
 use crate::model::upgrade::Way;
 use crate::model::{ApiVersion, GuardState, NodeName, Verdict};
 use crate::plan::finding::Decision;
-use crate::plan::limits::Forecast;
+use crate::plan::limits::LimitForecast;
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::results::Applied;
 use crate::plan::upgrade::change::edit;
@@ -24,8 +24,8 @@ use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{self, AppliedObject, RefreshScope};
 
 /// `upgrade apply`.
-pub(super) async fn run(hands: &CommandContext, intent: &Apply) -> Outcome {
-    let wish = Wish {
+pub(super) async fn run(hands: &CommandContext, intent: &UpgradeApply) -> Outcome {
+    let wish = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
         skip: &intent.skip,
@@ -41,7 +41,7 @@ pub(super) async fn run(hands: &CommandContext, intent: &Apply) -> Outcome {
 pub(super) async fn carry_out(
     hands: &CommandContext,
     mut gathered: ClusterView,
-    wish: Wish<'_>,
+    wish: UpgradeInput<'_>,
     limits: &Limits,
     write: &Write,
     then: &Then,
@@ -76,7 +76,7 @@ pub(super) async fn carry_out(
     operations.observe(&gathered.world, hands.clock.now());
     let edit = edit(gathered.instance()?, &prepared.settled);
     let dry = write.dry_run == DryRun::Server;
-    let how = if dry { ports::DryRun::Server } else { ports::DryRun::No };
+    let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let applied = change(hands, &gathered, &prepared, how).await?;
     for warning in &applied.warnings {
         hands.printer.notice(warning);
@@ -121,7 +121,7 @@ fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
 }
 
 /// What the limits are compared with.
-fn expected(gathered: &ClusterView, prepared: &Prepared) -> Forecast {
+fn expected(gathered: &ClusterView, prepared: &Prepared) -> LimitForecast {
     let steps = &prepared.plan.steps;
     let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
     let emptied = prepared.settled.guarded
@@ -136,7 +136,7 @@ fn expected(gathered: &ClusterView, prepared: &Prepared) -> Forecast {
         let most = steps.iter().map(|step| step.connections).max().flatten();
         most.map(|most| most.div_ceil(nodes.saturating_sub(1).max(1)))
     };
-    Forecast { seconds, reconnects: reconnects.filter(|_| !steps.is_empty()) }
+    LimitForecast { seconds, reconnects: reconnects.filter(|_| !steps.is_empty()) }
 }
 
 /// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
@@ -144,7 +144,7 @@ async fn change(
     hands: &CommandContext,
     gathered: &ClusterView,
     prepared: &Prepared,
-    how: ports::DryRun,
+    how: ports::ServerDryRun,
 ) -> Result<AppliedObject, Problem> {
     let instance = gathered.instance()?;
     let stored = hands.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
@@ -155,13 +155,13 @@ async fn change(
         }
         other => other?,
     }
-    if let Some(claim) = prepared.claim.as_ref().filter(|_| how == ports::DryRun::No) {
+    if let Some(claim) = prepared.claim.as_ref().filter(|_| how == ports::ServerDryRun::No) {
         hands.kubernetes.apply_instance(claim, true, how).await?;
     }
     let applied = match hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await {
         Ok(applied) => applied,
         Err(problem) => {
-            if how == ports::DryRun::No {
+            if how == ports::ServerDryRun::No {
                 let before =
                     instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
                 // The change's own failure is what counts.
@@ -171,7 +171,7 @@ async fn change(
         }
     };
     let left = leftover_notes(&applied.object);
-    if how == ports::DryRun::No && !left.is_empty() {
+    if how == ports::ServerDryRun::No && !left.is_empty() {
         if instance.api == ApiVersion::V1beta4 {
             hands.printer.notice(&format!(
                 "{} on {} were left by an earlier version and belong to another manager too: they are part of the pod \

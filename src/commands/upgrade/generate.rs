@@ -1,7 +1,7 @@
 //! `upgrade generate`: the change on stdout, for a repository.
 
 use crate::cli::intent::Manifest;
-use crate::cli::intent::upgrade::{ChangeForm, Generate};
+use crate::cli::intent::upgrade::{ChangeForm, UpgradeGenerate};
 use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::error::{Exit, Problem};
 use crate::plan::upgrade::change::{OperatorHold, body, full, kustomize};
@@ -9,7 +9,7 @@ use crate::plan::upgrade::target::{UpgradeTarget, raised_waits};
 use crate::ports::RefreshScope;
 
 /// `upgrade generate`.
-pub(super) async fn run(hands: &CommandContext, intent: &Generate) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &UpgradeGenerate) -> Outcome {
     let want = RefreshScope { instances: true, states: true, ..RefreshScope::default() };
     let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {

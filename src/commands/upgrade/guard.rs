@@ -16,10 +16,10 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
 use crate::plan::upgrade::change::{OperatorHold, body, state};
 use crate::plan::upgrade::field_owners::{left_behind, owners};
-use crate::plan::upgrade::guard::{Act, FRESH_SECONDS, GuardPermissions, deserted, next};
+use crate::plan::upgrade::guard::{FRESH_SECONDS, GuardAction, GuardPermissions, deserted, next};
 use crate::plan::upgrade::preflight::FieldOwner;
 use crate::plan::upgrade::target::UpgradeTarget;
-use crate::ports::{DryRun, Evacuate};
+use crate::ports::{EvacuationOrder, ServerDryRun};
 
 /// A step is not repeated within this wall time, so that its effect can be observed first.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -66,9 +66,9 @@ impl Guard {
         let acts = next(&gathered.world, &gathered.id, self.means, now);
         for act in acts {
             match act {
-                Act::Done => return Ok(true),
-                Act::Wait(why) => self.wait(hands, face, why, now),
-                Act::Needs(what) => {
+                GuardAction::Done => return Ok(true),
+                GuardAction::Wait(why) => self.wait(hands, face, why, now),
+                GuardAction::Needs(what) => {
                     // Another client took over: the rest is the user's decision.
                     let left = gathered.instance().is_ok_and(deserted);
                     if self.needs.as_ref() != Some(&what) {
@@ -114,10 +114,10 @@ impl Guard {
         &mut self,
         hands: &CommandContext,
         face: &mut FollowOutput,
-        act: &Act,
+        act: &GuardAction,
         problem: Problem,
     ) -> Result<(), Problem> {
-        if let (Act::RemoveSet(set), Cause::Forbidden) = (act, problem.cause) {
+        if let (GuardAction::RemoveSet(set), Cause::Forbidden) = (act, problem.cause) {
             let text = format!(
                 "{problem}; the set that was given up is empty: kubectl scale statefulset {set} --replicas=0 removes it"
             );
@@ -127,7 +127,7 @@ impl Guard {
             }
             return Ok(());
         }
-        if let (Act::SetGate { .. }, Cause::Forbidden) = (act, problem.cause) {
+        if let (GuardAction::SetGate { .. }, Cause::Forbidden) = (act, problem.cause) {
             self.means.gates = false;
             face.notice(
                 hands,
@@ -143,13 +143,24 @@ impl Guard {
         Ok(())
     }
 
-    async fn act(&self, hands: &CommandContext, gathered: &ClusterView, act: &Act) -> Result<(), Problem> {
+    async fn act(
+        &self,
+        hands: &CommandContext,
+        gathered: &ClusterView,
+        act: &GuardAction,
+    ) -> Result<(), Problem> {
         match act {
-            Act::SetGate { pod, serving } => {
+            GuardAction::SetGate { pod, serving } => {
                 hands.kubernetes.set_gate(&gathered.id.namespace, pod, *serving).await.map(|_| ())
             }
-            Act::StartEvacuation { node, conn_evict_rate, sess_evict_rate, wait_takeover, migrate_to } => {
-                let order = Evacuate {
+            GuardAction::StartEvacuation {
+                node,
+                conn_evict_rate,
+                sess_evict_rate,
+                wait_takeover,
+                migrate_to,
+            } => {
+                let order = EvacuationOrder {
                     conn_evict_rate: *conn_evict_rate,
                     sess_evict_rate: *sess_evict_rate,
                     // 0 is refused by EMQX 4, which then waits for its own minute.
@@ -160,18 +171,18 @@ impl Guard {
                 };
                 gathered.broker.evacuate(node, &order).await.map(|_| ())
             }
-            Act::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
-            Act::RemoveSet(set) => {
+            GuardAction::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
+            GuardAction::RemoveSet(set) => {
                 hands.kubernetes.scale_set(&gathered.id.namespace, set, 0).await.map(|_| ())
             }
-            Act::Forget => {
+            GuardAction::Forget => {
                 // Why it was begun stays on record, as after an upgrade that ends by itself.
                 let reason = gathered.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
                 self.store(hands, gathered, &GuardState { version: 1, reason, ..GuardState::default() }).await
             }
-            Act::ReleaseDelay(_) => self.apply(hands, gathered, OperatorHold::Released).await,
-            Act::RestoreDelay(_) => self.apply(hands, gathered, OperatorHold::Own).await,
-            Act::Wait(_) | Act::Needs(_) | Act::Done => Ok(()),
+            GuardAction::ReleaseDelay(_) => self.apply(hands, gathered, OperatorHold::Released).await,
+            GuardAction::RestoreDelay(_) => self.apply(hands, gathered, OperatorHold::Own).await,
+            GuardAction::Wait(_) | GuardAction::Needs(_) | GuardAction::Done => Ok(()),
         }
     }
 
@@ -182,7 +193,7 @@ impl Guard {
         state: &GuardState,
     ) -> Result<(), Problem> {
         let instance = gathered.instance()?;
-        hands.kubernetes.store_state(instance, GUARD_KEY, &state.text(), DryRun::No).await
+        hands.kubernetes.store_state(instance, GUARD_KEY, &state.text(), ServerDryRun::No).await
     }
 
     /// Changes the delay: an apply by the same manager, with all that it owns.
@@ -199,7 +210,7 @@ impl Guard {
         // Fields that a person wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
-        let applied = hands.kubernetes.apply_instance(&change, force, DryRun::No).await?;
+        let applied = hands.kubernetes.apply_instance(&change, force, ServerDryRun::No).await?;
         if hold == OperatorHold::Own {
             let reason = instance.guard.as_ref().and_then(|guard| guard.reason.clone());
             self.store(hands, gathered, &state(instance, &settled, hold, None, reason)).await?;

@@ -16,10 +16,10 @@ mod undo;
 pub mod watch;
 
 use super::{CommandContext, Outcome};
-use crate::cli::intent::upgrade::{Undo, Upgrade};
+use crate::cli::intent::upgrade::{Upgrade, UpgradeUndo};
 
 /// Rolls an upgrade back and follows it: `upgrade undo`.
-pub async fn rolled_back(hands: &CommandContext, intent: &Undo) -> Outcome {
+pub async fn rolled_back(hands: &CommandContext, intent: &UpgradeUndo) -> Outcome {
     undo::run(hands, intent).await
 }
 

@@ -1,16 +1,16 @@
 //! `upgrade plan`: what would happen, and why. Writes nothing.
 
-use super::prepare::{Wish, prepare};
-use crate::cli::intent::upgrade::Plan;
+use super::prepare::{UpgradeInput, prepare};
+use crate::cli::intent::upgrade::UpgradePlanArguments;
 use crate::commands::plan::exit;
 use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::model::FIELD_MANAGER;
 use crate::ports::RefreshScope;
 
 /// `upgrade plan`.
-pub(super) async fn run(hands: &CommandContext, intent: &Plan) -> Outcome {
+pub(super) async fn run(hands: &CommandContext, intent: &UpgradePlanArguments) -> Outcome {
     let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    let wish = Wish {
+    let wish = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
         skip: &intent.skip,

@@ -15,14 +15,14 @@ use crate::plan::snapshot::picture;
 use crate::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, edit, state};
 use crate::plan::upgrade::field_owners::{claim, owners};
 use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
-use crate::plan::upgrade::preflight::{Check, FieldOwner, findings};
+use crate::plan::upgrade::preflight::{FieldOwner, UpgradeCheck, findings};
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::plan::upgrade::undo::{self, Undo};
 use crate::ports::{RefreshScope, Right};
 
 /// The input of the checks.
 #[derive(Clone, Copy)]
-pub(super) struct Wish<'a> {
+pub(super) struct UpgradeInput<'a> {
     /// The request.
     pub(super) ask: &'a UpgradeRequest,
     /// Whether fields of other tools may be taken over.
@@ -65,7 +65,7 @@ const BACK: [&str; 6] =
 pub(super) async fn prepare(
     hands: &CommandContext,
     gathered: &ClusterView,
-    wish: Wish<'_>,
+    wish: UpgradeInput<'_>,
 ) -> Result<Prepared, Problem> {
     let instance = gathered.instance()?;
     let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) async fn prepare(
     let object = object.ok().flatten().unwrap_or_default();
     let owners = owners(&object, &change, wish.manager);
     let claim = claim(&object, &change);
-    let check = Check {
+    let check = UpgradeCheck {
         world,
         instance,
         picture: &picture,

@@ -10,13 +10,13 @@ use crate::output::{InlineRow, InlineStep, InlineView, When};
 use crate::plan::snapshot::Snapshot;
 use crate::plan::upgrade::messages;
 use crate::plan::upgrade::revisions::{Member, UpgradeRevisions};
-use crate::plan::upgrade::run::Run;
+use crate::plan::upgrade::run::UpgradeRun;
 
 /// What it shows of this run.
 pub fn view(
     world: &World,
     picture: &Snapshot,
-    run: &Run,
+    run: &UpgradeRun,
     deltas: &[(NodeName, i64)],
     now: Timestamp,
     zone: &TimeZone,
@@ -56,7 +56,7 @@ pub fn view(
 }
 
 /// Old pods in the order in which they go, then the new ones.
-fn rows(run: &Run, sides: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
+fn rows(run: &UpgradeRun, sides: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
     let row = |member: &Member<'_>, side: &str| {
         let emptied = run.known.get(&member.pod.uid).is_some_and(|known| known.stage.is_some());
         let delta = deltas.iter().find(|(node, _)| Some(node) == member.node.as_ref());

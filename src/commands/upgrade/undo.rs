@@ -1,8 +1,8 @@
 //! `upgrade undo`: back to an image from before, followed to its end; refused where that end is not known.
 
 use super::apply::carry_out;
-use super::prepare::Wish;
-use crate::cli::intent::upgrade::Undo as Intent;
+use super::prepare::UpgradeInput;
+use crate::cli::intent::upgrade::UpgradeUndo as Intent;
 use crate::commands::{CommandContext, Outcome, cluster_view};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
@@ -27,7 +27,7 @@ pub(super) async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let ask = UpgradeRequest::new(Wanted::Image(image));
-    let wish = Wish {
+    let wish = UpgradeInput {
         ask: &ask,
         force: intent.force,
         skip: &intent.skip,

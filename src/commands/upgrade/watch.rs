@@ -1,7 +1,7 @@
 //! `upgrade watch`: follows an upgrade to its verdict; a guarded upgrade continues at the same step.
 
 use super::guard::Guard;
-use crate::cli::intent::upgrade::Watch;
+use crate::cli::intent::upgrade::UpgradeWatch;
 use crate::cli::intent::{Follow, InstanceName};
 use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::follow::FollowRequest;
@@ -15,7 +15,7 @@ use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::{RefreshScope, Right};
 
 /// The running upgrade.
-pub struct Meant {
+pub struct UpgradeWatchTarget {
     /// The cluster.
     pub gathered: ClusterView,
     /// Whether the guard has to continue it.
@@ -25,7 +25,10 @@ pub struct Meant {
 }
 
 /// Resolves the upgrade; `None` when none is running.
-pub async fn meant(hands: &CommandContext, name: Option<&InstanceName>) -> Result<Option<Meant>, Problem> {
+pub async fn meant(
+    hands: &CommandContext,
+    name: Option<&InstanceName>,
+) -> Result<Option<UpgradeWatchTarget>, Problem> {
     let gathered = cluster_view::one(hands, name, RefreshScope::ALL).await?;
     let instance = gathered.instance()?;
     let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
@@ -42,12 +45,13 @@ pub async fn meant(hands: &CommandContext, name: Option<&InstanceName>) -> Resul
         hands.printer.talk(&format!("no upgrade is under way in {}", gathered.id));
         return Ok(None);
     }
-    Ok(Some(Meant { gathered, held, edit }))
+    Ok(Some(UpgradeWatchTarget { gathered, held, edit }))
 }
 
 /// `upgrade watch`.
-pub(super) async fn run(hands: &CommandContext, intent: &Watch) -> Outcome {
-    let Some(Meant { gathered, held, edit }) = meant(hands, intent.instance.as_ref()).await? else {
+pub(super) async fn run(hands: &CommandContext, intent: &UpgradeWatch) -> Outcome {
+    let Some(UpgradeWatchTarget { gathered, held, edit }) = meant(hands, intent.instance.as_ref()).await?
+    else {
         return Ok(Exit::Reached);
     };
     let guarded = if held && !intent.follow.read_only {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::field::{Head, at, flag, list, number, text, texts};
 use crate::model::PodName;
 use crate::model::drain::{
-    Alternatives, Amount, Budget, CORDONED_ANNOTATION, Machine, Placed, Requirement, Taint, Toleration,
+    Alternatives, Amount, Budget, CORDONED_ANNOTATION, Machine, NodeRequirement, Placed, Taint, Toleration,
     millis, whole,
 };
 use crate::model::scale::Autoscaler;
@@ -71,22 +71,26 @@ pub(crate) fn machine(object: &Value) -> Option<Machine> {
     })
 }
 
-fn requirement(value: &Value) -> Option<Requirement> {
-    Some(Requirement {
+fn requirement(value: &Value) -> Option<NodeRequirement> {
+    Some(NodeRequirement {
         key: text(value, &["key"])?,
         operator: text(value, &["operator"])?,
         values: texts(value, &["values"]),
     })
 }
 
-fn equals(pairs: BTreeMap<String, String>) -> impl Iterator<Item = Requirement> {
-    pairs.into_iter().map(|(key, value)| Requirement { key, operator: "In".to_owned(), values: vec![value] })
+fn equals(pairs: BTreeMap<String, String>) -> impl Iterator<Item = NodeRequirement> {
+    pairs.into_iter().map(|(key, value)| NodeRequirement {
+        key,
+        operator: "In".to_owned(),
+        values: vec![value],
+    })
 }
 
 /// A label selector; `None` where there is none.
-fn selector(value: Option<&Value>) -> Option<Vec<Requirement>> {
+fn selector(value: Option<&Value>) -> Option<Vec<NodeRequirement>> {
     let value = value?;
-    let mut all: Vec<Requirement> = equals(map(value, &["matchLabels"])).collect();
+    let mut all: Vec<NodeRequirement> = equals(map(value, &["matchLabels"])).collect();
     all.extend(list(value, &["matchExpressions"]).filter_map(requirement));
     Some(all)
 }
@@ -94,7 +98,7 @@ fn selector(value: Option<&Value>) -> Option<Vec<Requirement>> {
 /// The terms of a node selector. `metadata.name` is the only field that Kubernetes compares; it is read as the label of the
 /// host's name, which kubelets set to the same.
 fn terms(value: Option<&Value>) -> Alternatives {
-    let term = |term: &Value| -> Vec<Requirement> {
+    let term = |term: &Value| -> Vec<NodeRequirement> {
         let fields = list(term, &["matchFields"]).filter_map(requirement).map(|mut field| {
             HOST.clone_into(&mut field.key);
             field

@@ -5,11 +5,11 @@ use super::plan::{decision, findings};
 use crate::model::human::{count, count_or_unknown, duration};
 use crate::output::table::Table;
 use crate::output::theme::Tone;
-use crate::plan::drain::{Drain, Step};
+use crate::plan::drain::{DrainPlan, RemovalStep};
 use crate::plan::finding::Decision;
 
 /// The plan.
-pub fn plan(drain: &Drain, layout: Layout) -> String {
+pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
     let title = format!("drain plan for {}: {}", drain.removal.instance, drain.kubernetes_nodes.join(", "));
@@ -38,7 +38,7 @@ pub fn plan(drain: &Drain, layout: Layout) -> String {
 }
 
 /// A row per pod, in their order; the Kubernetes node where it matters.
-pub(super) fn table(steps: &[Step], layout: Layout) -> String {
+pub(super) fn table(steps: &[RemovalStep], layout: Layout) -> String {
     let placed = steps.iter().any(|step| !step.kubernetes_node.is_empty());
     let mut table = Table::new().words("POD");
     if placed {
@@ -60,7 +60,7 @@ pub(super) fn table(steps: &[Step], layout: Layout) -> String {
 }
 
 /// What became of each pod.
-pub fn results(drains: &[Drain], layout: Layout) -> String {
+pub fn results(drains: &[DrainPlan], layout: Layout) -> String {
     let mut text = String::new();
     for drain in drains {
         for step in &drain.removal.steps {

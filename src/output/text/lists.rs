@@ -7,7 +7,7 @@ use crate::model::OperatorLine;
 use crate::model::human::{duration, seconds_between};
 use crate::output::table::{Cell, Table};
 use crate::output::theme::Tone;
-use crate::plan::results::{RebalanceItem, Stopped, Version};
+use crate::plan::results::{RebalanceItem, Stopped, VersionReport};
 
 /// Running and past rebalances.
 pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> String {
@@ -69,7 +69,7 @@ pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
 }
 
 /// The versions in play.
-pub fn version(version: &Version, layout: Layout) -> String {
+pub fn version(version: &VersionReport, layout: Layout) -> String {
     let theme = layout.theme;
     let operator = match version.operator {
         OperatorLine::Unknown => "?",

@@ -6,10 +6,10 @@ use super::plan::{decision, findings};
 use crate::model::human::{count, duration};
 use crate::output::theme::Tone;
 use crate::plan::finding::Decision;
-use crate::plan::scale::{Scale, amount};
+use crate::plan::scale::{ScalePlan, amount};
 
 /// The plan.
-pub fn plan(scale: &Scale, layout: Layout) -> String {
+pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
     let title = format!(
@@ -48,7 +48,7 @@ pub fn plan(scale: &Scale, layout: Layout) -> String {
 }
 
 /// What became of it.
-pub fn result(scale: &Scale, layout: Layout) -> String {
+pub fn result(scale: &ScalePlan, layout: Layout) -> String {
     let mut text = String::new();
     for step in &scale.removal.steps {
         put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));

@@ -6,7 +6,7 @@ use super::super::membership::{Membership, lasting};
 use super::super::playback::OperationTracker;
 use super::super::snapshot::NodeRow;
 use super::super::upgrade::messages as upgrade_words;
-use super::super::upgrade::run::Run as Upgrade;
+use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};

@@ -9,7 +9,7 @@ use crate::plan::rebalance::messages::{assumption, contradiction, flight, missin
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::{Alarm, Run};
+use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 
@@ -69,23 +69,23 @@ pub(super) fn all(
     id: &InstanceId,
     operations: &OperationTracker,
 ) -> Vec<RebalanceStatus> {
-    let of = |run: &&Run| {
+    let of = |run: &&RebalanceRun| {
         run.object
             .as_ref()
             .is_none_or(|object| object.instance_name == id.name && object.namespace == id.namespace)
     };
     // What another EMQX runs is none of this instance's.
-    let runs: Vec<&Run> = match current.picture.wrong_emqx {
+    let runs: Vec<&RebalanceRun> = match current.picture.wrong_emqx {
         None => operations.rebalances.runs.iter().filter(of).collect(),
         Some(_) => Vec::new(),
     };
-    let entered = |run: &&&Run| run.is_open() && run.entry.is_some();
+    let entered = |run: &&&RebalanceRun| run.is_open() && run.entry.is_some();
     let mut found: Vec<RebalanceStatus> =
         runs.iter().filter(entered).map(|run| running(run, current)).collect();
-    let listed: Vec<&Run> = runs.iter().filter(entered).copied().collect();
+    let listed: Vec<&RebalanceRun> = runs.iter().filter(entered).copied().collect();
     for seen in current.world.rebalances_of(id) {
         let object = &seen.value;
-        let is = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+        let is = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
         if listed.iter().any(|run| is(run)) {
             continue;
         }
@@ -96,7 +96,7 @@ pub(super) fn all(
 }
 
 /// One that EMQX lists, or did when it was last asked.
-fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
+fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
     let state = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
     let mut is = RebalanceStatus::new(&run.name, run.object.as_ref(), run.standing(), String::new()).open();
     is.listed = true;
@@ -143,7 +143,11 @@ fn running(run: &Run, current: &Current<'_>) -> RebalanceStatus {
 }
 
 /// An object that EMQX does not list, or of which that is not known.
-fn without_entry(seen: &Seen<Rebalance>, run: Option<&Run>, current: &Current<'_>) -> RebalanceStatus {
+fn without_entry(
+    seen: &Seen<Rebalance>,
+    run: Option<&RebalanceRun>,
+    current: &Current<'_>,
+) -> RebalanceStatus {
     let object = &seen.value;
     let of = |verdict, message| {
         let is = RebalanceStatus::new(&object.name, Some(object), verdict, message);

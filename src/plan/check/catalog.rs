@@ -102,7 +102,7 @@ impl Need {
 
 /// One check.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// The stable id.
     pub id: &'static str,
     /// Other ids under which an operation reports the same.
@@ -138,7 +138,7 @@ macro_rules! checks {
 }
 
 /// All checks, in the order in which they are shown.
-pub const CATALOG: &[Entry] = checks! {
+pub const CATALOG: &[CatalogEntry] = checks! {
     "instance-not-ready" ["deleting" "paused"] ALL []
         "the instance is ready",
         "the operator reports that the instance is not ready, is being deleted, is paused, or is being upgraded",

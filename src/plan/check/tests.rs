@@ -261,7 +261,7 @@ fn trips() -> Vec<Trip> {
             }));
         }),
         ("operator-silent", V2beta1, Warning, |it| {
-            let event = crate::model::pod::Event {
+            let event = crate::model::pod::PodEvent {
                 namespace: "mq".into(),
                 name: "failed".into(),
                 about_kind: "EMQX".into(),
@@ -271,7 +271,7 @@ fn trips() -> Vec<Trip> {
                 message: "no site".into(),
                 count: 9,
                 last: Some(fixtures::at(-30)),
-                ..crate::model::pod::Event::default()
+                ..crate::model::pod::PodEvent::default()
             };
             it.more.push(fixtures::fact(0, Update::Is(Object::Event(Box::new(event)))));
         }),
@@ -360,7 +360,7 @@ fn trips() -> Vec<Trip> {
             it.placement().machines.iter_mut().for_each(|machine| machine.allocatable.pods = 1);
         }),
         ("volume-bound", V2beta1, Blocked, |it| {
-            let here = crate::model::drain::Requirement {
+            let here = crate::model::drain::NodeRequirement {
                 key: "kubernetes.io/hostname".into(),
                 operator: "In".into(),
                 values: vec!["worker-0".into()],

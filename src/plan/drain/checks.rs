@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::snapshot::Snapshot;
 use super::room::ClusterCapacity;
-use super::{Drain, Request, Step, stored};
+use super::{DrainPlan, DrainRequest, RemovalStep, stored};
 use crate::model::drain::{Budget, Placed, Placement};
 use crate::model::human::{count, plural};
 use crate::model::{Role, World};
@@ -18,17 +18,17 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 }
 
 /// The pods that are still to be moved.
-fn present(drain: &Drain) -> impl Iterator<Item = &Step> {
+fn present(drain: &DrainPlan) -> impl Iterator<Item = &RemovalStep> {
     drain.removal.steps.iter().filter(|step| step.state == "planned")
 }
 
 /// All of them.
 pub(super) fn findings(
-    drain: &Drain,
+    drain: &DrainPlan,
     world: &World,
     picture: &Snapshot,
     placement: &Placement,
-    request: &Request,
+    request: &DrainRequest,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(super::super::removal::not_asked(world, picture));
@@ -53,7 +53,7 @@ pub(super) fn findings(
 }
 
 /// A drain of other nodes was not finished: its evacuations would be forgotten.
-fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding> {
+fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Option<Finding> {
     let state = stored(world, &drain.removal.instance)?;
     if state.machines.iter().any(|machine| request.machines.contains(machine)) {
         return None;
@@ -66,13 +66,13 @@ fn unfinished(drain: &Drain, world: &World, request: &Request) -> Option<Finding
 }
 
 /// A scale was not finished: it removes pods that a drain would move.
-fn scale_unfinished(drain: &Drain, world: &World) -> Option<Finding> {
+fn scale_unfinished(drain: &DrainPlan, world: &World) -> Option<Finding> {
     let id = &drain.removal.instance;
     let state = super::super::scale::unfinished(world, id)?;
     Some(super::super::scale::checks::is_unfinished(id, state))
 }
 
-fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+fn volumes(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> Option<Finding> {
     let room = ClusterCapacity::new(placement, &request.machines, !request.cordon);
     present(drain).find_map(|step| {
         let claim = room.bound(placement.pod(&step.uid)?)?;
@@ -84,7 +84,7 @@ fn volumes(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
     })
 }
 
-fn room(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+fn room(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> Option<Finding> {
     let mut room = ClusterCapacity::new(placement, &request.machines, !request.cordon);
     present(drain).find_map(|step| {
         let pod = placement.pod(&step.uid)?;
@@ -96,7 +96,7 @@ fn room(drain: &Drain, placement: &Placement, request: &Request) -> Option<Findi
     })
 }
 
-fn single(drain: &Drain) -> Option<Finding> {
+fn single(drain: &DrainPlan) -> Option<Finding> {
     let step = present(drain).find(|step| drain.sizes.get(&step.set).copied().unwrap_or(1) <= 1)?;
     let message = format!(
         "{} is the only pod of {}: {} would be without it until its replacement runs",
@@ -106,7 +106,7 @@ fn single(drain: &Drain) -> Option<Finding> {
 }
 
 /// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
-fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding> {
+fn not_ready(drain: &DrainPlan, world: &World, picture: &Snapshot) -> Option<Finding> {
     if drain.removal.resumed {
         return None;
     }
@@ -128,7 +128,7 @@ fn not_ready(drain: &Drain, world: &World, picture: &Snapshot) -> Option<Finding
     )
 }
 
-fn too_parallel(drain: &Drain, picture: &Snapshot, request: &Request) -> Option<Finding> {
+fn too_parallel(drain: &DrainPlan, picture: &Snapshot, request: &DrainRequest) -> Option<Finding> {
     let all = picture.participants().len() as u64;
     let role = picture.participants().first()?.role;
     let moved = present(drain).filter(|step| step.role == role).count() as u64;
@@ -159,12 +159,12 @@ fn allows(budget: &Budget, unready: u64) -> Option<bool> {
     Some(left >= desired && (desired > 0 || left > 0))
 }
 
-fn protected<'p>(drain: &'p Drain, placement: &'p Placement) -> impl Iterator<Item = &'p Placed> {
+fn protected<'p>(drain: &'p DrainPlan, placement: &'p Placement) -> impl Iterator<Item = &'p Placed> {
     present(drain).filter_map(|step| placement.pod(&step.uid))
 }
 
 /// Whether every budget allows `at_once` of the pods to be evacuated at the same time.
-pub(super) fn budgets_allow(drain: &Drain, placement: &Placement, at_once: u64) -> bool {
+pub(super) fn budgets_allow(drain: &DrainPlan, placement: &Placement, at_once: u64) -> bool {
     let Some(budgets) = &placement.budgets else { return false };
     budgets.iter().all(|budget| {
         let own = protected(drain, placement).filter(|pod| budget.protects(pod)).count() as u64;
@@ -172,7 +172,7 @@ pub(super) fn budgets_allow(drain: &Drain, placement: &Placement, at_once: u64) 
     })
 }
 
-fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Finding> {
+fn budgets(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> Option<Finding> {
     let budgets = placement.budgets.as_ref()?;
     for pod in protected(drain, placement) {
         let own: Vec<&Budget> = budgets.iter().filter(|budget| budget.protects(pod)).collect();
@@ -225,7 +225,7 @@ fn budgets(drain: &Drain, placement: &Placement, request: &Request) -> Option<Fi
 }
 
 /// Clients that land on a pod whose turn comes later are disconnected again.
-fn sequential(drain: &Drain) -> Option<Finding> {
+fn sequential(drain: &DrainPlan) -> Option<Finding> {
     if drain.disconnections_per_client <= MOST_PER_CLIENT {
         return None;
     }

@@ -9,27 +9,27 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-pub use super::super::removal::{Act, Run, Standing};
-use super::super::removal::{View, absent, empty, fresh, restored, start};
+pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
+use super::super::removal::{RemovalView, absent, empty, fresh, restored, start};
 use super::super::upgrade::messages::doing;
 use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
 
 /// What to do now.
-pub fn next(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Act> {
-    let view = View::of(world, run, now);
+pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {
+    let view = RemovalView::of(world, run, now);
     let sets: BTreeSet<&str> = run.pods.iter().map(|it| it.set.as_str()).collect();
     if !fresh(world.load.as_ref(), run.fresh_seconds, now)
         || !fresh(world.nodes.as_ref(), run.fresh_seconds, now)
     {
-        return vec![Act::Wait("EMQX has not answered for some seconds".to_owned())];
+        return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }
     let ours = |node: &NodeName| run.pods.iter().any(|it| it.started && it.node.as_ref() == Some(node));
     let mut acts = restored(&view, &sets, ours);
     let lacking: Vec<(&str, u64)> =
         sets.iter().map(|set| (*set, view.lacks(set))).filter(|(_, lacks)| *lacks > 0).collect();
     if view.present.is_empty() && lacking.is_empty() && acts.is_empty() {
-        return vec![Act::Done];
+        return vec![RemovalAction::Done];
     }
     let waves = |role: Role| {
         let to_move =
@@ -55,7 +55,7 @@ pub fn next(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Act> {
             (Some(entry), row) if empty(entry, row) => {
                 if free > 0 {
                     free -= 1;
-                    acts.push(Act::Evict { pod: pod.pod.clone(), uid: pod.uid.clone() });
+                    acts.push(RemovalAction::Evict { pod: pod.pod.clone(), uid: pod.uid.clone() });
                 }
             }
             (Some(entry), _) => waits.push(format!("{}: {}", pod.pod, doing(&entry.stage))),
@@ -67,7 +67,7 @@ pub fn next(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Act> {
             (None, Some(row)) if row.ready != Some(true) => {
                 if free > 0 {
                     free -= 1;
-                    acts.push(Act::Evict { pod: pod.pod.clone(), uid: pod.uid.clone() });
+                    acts.push(RemovalAction::Evict { pod: pod.pod.clone(), uid: pod.uid.clone() });
                 }
             }
             (None, _) => waits.push(format!("EMQX does not list the node of {}", pod.pod)),
@@ -77,17 +77,17 @@ pub fn next(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Act> {
         return vec![absent(&view, &lacking)];
     }
     if acts.is_empty() {
-        acts.push(Act::Wait(waits.join(", ")));
+        acts.push(RemovalAction::Wait(waits.join(", ")));
     }
     acts
 }
 
 /// How each pod stands, in their order.
-pub fn standings(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Standing> {
-    let view = View::of(world, run, now);
+pub fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
+    let view = RemovalView::of(world, run, now);
     let stand = |pod: &DrainedPod| {
         if !view.present.contains(pod.uid.as_str()) {
-            return if view.lacks(&pod.set) == 0 { Standing::Done } else { Standing::Replacing };
+            return if view.lacks(&pod.set) == 0 { PodProgress::Done } else { PodProgress::Replacing };
         }
         view.stands(pod)
     };

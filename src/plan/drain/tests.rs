@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use super::super::finding::Decision;
 use super::super::fixtures;
 use super::super::snapshot::picture;
-use super::next::{Act, Run, Standing, next, standings};
+use super::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use super::*;
-use crate::model::drain::{Alternatives, Amount, Budget, Machine, Placed, Requirement, Taint, Volume};
+use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
 use crate::model::{
     ApiVersion, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind, Stage, Update,
 };
@@ -75,8 +75,8 @@ fn placement(number: usize) -> Placement {
     }
 }
 
-fn request(machines: &[usize]) -> Request {
-    Request {
+fn request(machines: &[usize]) -> DrainRequest {
+    DrainRequest {
         machines: machines.iter().map(|number| format!("worker-{number}")).collect(),
         parallel: 1,
         cordon: true,
@@ -85,12 +85,12 @@ fn request(machines: &[usize]) -> Request {
     }
 }
 
-fn planned(world: &World, placement: &Placement, request: &Request) -> Drain {
+fn planned(world: &World, placement: &Placement, request: &DrainRequest) -> DrainPlan {
     let picture = picture(world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
     plan(world, &picture, placement, request).expect("a plan").expect("pods are there")
 }
 
-fn blocked(drain: &Drain) -> Option<&'static str> {
+fn blocked(drain: &DrainPlan) -> Option<&'static str> {
     let first = drain.removal.findings.iter().find(|it| it.severity == Severity::Blocked);
     (drain.removal.decision == Decision::Refused).then(|| first.map_or("", |it| it.id))
 }
@@ -99,7 +99,7 @@ fn budget(current: u64, desired: u64) -> Budget {
     Budget {
         namespace: "mq".into(),
         name: "emqx".into(),
-        selector: Some(vec![Requirement {
+        selector: Some(vec![NodeRequirement {
             key: "app".into(),
             operator: "In".into(),
             values: vec!["emqx".into()],
@@ -227,9 +227,9 @@ fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
         of(&|it| it.machines[1..].iter_mut().for_each(|machine| machine.taints.push(tainted.clone()))).0,
         Some("no-room")
     );
-    let app = Requirement { key: "app".into(), operator: "In".into(), values: vec!["emqx".into()] };
+    let app = NodeRequirement { key: "app".into(), operator: "In".into(), values: vec!["emqx".into()] };
     assert_eq!(of(&|it| it.pods[0].apart_from.push(vec![app.clone()])).0, Some("no-room"));
-    let here = Requirement {
+    let here = NodeRequirement {
         key: "kubernetes.io/hostname".into(),
         operator: "In".into(),
         values: vec!["worker-0".into()],
@@ -287,19 +287,20 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
     numbers.iter().map(one).collect()
 }
 
-fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<Act>, Vec<Standing>) {
+fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<RemovalAction>, Vec<PodProgress>) {
     let id = fixtures::id(ApiVersion::V2beta1);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
-    let run = Run { task: "drain", id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
+    let run =
+        RemovalRun { task: "drain", id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
     (next(world, run, fixtures::at(1)), standings(world, run, fixtures::at(1)))
 }
 
-fn evict(number: usize) -> Act {
-    Act::Evict { pod: PodName::from(format!("{SET}-{number}")), uid: format!("uid-{SET}-{number}") }
+fn evict(number: usize) -> RemovalAction {
+    RemovalAction::Evict { pod: PodName::from(format!("{SET}-{number}")), uid: format!("uid-{SET}-{number}") }
 }
 
-fn start(number: usize) -> Act {
-    Act::StartEvacuation { node: fixtures::core(number), uid: format!("uid-{SET}-{number}") }
+fn start(number: usize) -> RemovalAction {
+    RemovalAction::StartEvacuation { node: fixtures::core(number), uid: format!("uid-{SET}-{number}") }
 }
 
 #[test]
@@ -308,10 +309,10 @@ fn a_pod_is_evicted_only_when_emqx_reports_that_it_is_empty() {
     let of = |counts: &[u64], load: Load| acts(&world(counts, load), &pods, false).0;
     assert_eq!(of(&[9, 9, 9, 9], Load::default()), [start(0)]);
     let evicting = Load { evacuations: vec![entry(0, Stage::EvictingConns)], ..Load::default() };
-    assert!(matches!(&of(&[5, 9, 9, 9], evicting)[..], [Act::Wait(_)]));
+    assert!(matches!(&of(&[5, 9, 9, 9], evicting)[..], [RemovalAction::Wait(_)]));
     let empty = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
     assert_eq!(of(&[0, 9, 9, 9], empty.clone()), [evict(0)]);
-    assert!(matches!(&of(&[1, 9, 9, 9], empty)[..], [Act::Wait(_)]), "a client is counted on it");
+    assert!(matches!(&of(&[1, 9, 9, 9], empty)[..], [RemovalAction::Wait(_)]), "a client is counted on it");
 }
 
 #[test]
@@ -321,7 +322,7 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
     let id = fixtures::id(ApiVersion::V2beta1);
     let pods = stored_pods(&[0], true);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
-    let run = Run {
+    let run = RemovalRun {
         task: "drain",
         id: &id,
         pods: &pods,
@@ -330,7 +331,7 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
         parallel: 1,
         fresh_seconds: 10,
     };
-    assert!(matches!(&next(&world, run, fixtures::at(60))[..], [Act::Wait(_)]));
+    assert!(matches!(&next(&world, run, fixtures::at(60))[..], [RemovalAction::Wait(_)]));
 }
 
 #[test]
@@ -347,8 +348,8 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     // The first is being deleted: the second waits until its set is complete.
     world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(1) }));
     let (next, stands) = acts(&world, &pods, true);
-    assert!(matches!(&next[..], [Act::Starting(_)]), "{next:?}");
-    assert_eq!(stands, [Standing::Replacing, Standing::Empty]);
+    assert!(matches!(&next[..], [RemovalAction::Starting(_)]), "{next:?}");
+    assert_eq!(stands, [PodProgress::Replacing, PodProgress::Empty]);
 }
 
 #[test]
@@ -357,13 +358,19 @@ fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_
     let mut world = world(&[0, 9, 9, 9], load.clone());
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ready: false, ..pod(0) }));
     let ours = acts(&world, &stored_pods(&[0], true), false);
-    assert_eq!(ours.0, [Act::StopEvacuation { node: fixtures::core(0) }]);
-    assert_eq!(ours.1, [Standing::Replacing]);
+    assert_eq!(ours.0, [RemovalAction::StopEvacuation { node: fixtures::core(0) }]);
+    assert_eq!(ours.1, [PodProgress::Replacing]);
     let (foreign, _) = acts(&world, &stored_pods(&[0], false), false);
-    assert!(matches!(&foreign[0], Act::Needs(what) if what.contains("did not start it")), "{foreign:?}");
+    assert!(
+        matches!(&foreign[0], RemovalAction::Needs(what) if what.contains("did not start it")),
+        "{foreign:?}"
+    );
     world.apply(fixtures::fact(1, Update::Load(Load::default())));
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ..pod(0) }));
-    assert_eq!(acts(&world, &stored_pods(&[0], true), false), (vec![Act::Done], vec![Standing::Done]));
+    assert_eq!(
+        acts(&world, &stored_pods(&[0], true), false),
+        (vec![RemovalAction::Done], vec![PodProgress::Done])
+    );
 }
 
 #[test]
@@ -386,7 +393,7 @@ fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
     };
     world.apply(fixtures::is_pod(pending));
     let (next, _) = acts(&world, &stored_pods(&[3], true), false);
-    assert!(matches!(&next[..], [Act::Missing(why)] if why.contains("Unschedulable")), "{next:?}");
+    assert!(matches!(&next[..], [RemovalAction::Missing(why)] if why.contains("Unschedulable")), "{next:?}");
 }
 
 #[test]
@@ -461,14 +468,14 @@ fn replicants(counts: &[u64], load: Load) -> World {
     world
 }
 
-fn in_parallel(world: &World, parallel: u64) -> Vec<Act> {
+fn in_parallel(world: &World, parallel: u64) -> Vec<RemovalAction> {
     let id = fixtures::id(ApiVersion::V2beta1);
     let sizes = sizes(world, &id);
     let pods: Vec<DrainedPod> = stored_pods(&[0, 1, 2], false)
         .into_iter()
         .map(|pod| DrainedPod { set: "emqx-replicant".into(), ..pod })
         .collect();
-    let run = Run {
+    let run = RemovalRun {
         task: "drain",
         id: &id,
         pods: &pods,
@@ -504,7 +511,7 @@ fn as_many_replicants_as_requested_are_moved_at_a_time() {
     })));
     assert_eq!(in_parallel(&both, 2), [evict(1)]);
     assert!(
-        !in_parallel(&both, 1).iter().any(|act| matches!(act, Act::Evict { .. })),
+        !in_parallel(&both, 1).iter().any(|act| matches!(act, RemovalAction::Evict { .. })),
         "one is missing already"
     );
 }

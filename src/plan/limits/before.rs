@@ -12,7 +12,7 @@ use crate::plan::rebalance::messages::utc;
 
 /// What a plan forecasts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Forecast {
+pub struct LimitForecast {
     /// Seconds to its end; `None` where it cannot be known.
     pub seconds: Option<u64>,
     /// The most clients that connect to one node in one second.
@@ -23,7 +23,7 @@ pub struct Forecast {
 pub fn findings(
     limits: &Limits,
     not_after: Option<Timestamp>,
-    forecast: Forecast,
+    forecast: LimitForecast,
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut found = Vec::new();

@@ -27,21 +27,21 @@ impl Answers {
         Self { world, tracker }
     }
 
-    fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<Outcome> {
+    fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<LimitOutcome> {
         self.world.apply(fixtures::fact(at, Update::Load(fixtures::load("evicting_conns"))));
         self.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-        self.tracker.observe(&self.world, Known::default(), fixtures::at(at))
+        self.tracker.observe(&self.world, OperationFacts::default(), fixtures::at(at))
     }
 
-    fn counts(&mut self, at: i64, counts: &[u64]) -> Vec<Outcome> {
+    fn counts(&mut self, at: i64, counts: &[u64]) -> Vec<LimitOutcome> {
         self.nodes(at, fixtures::nodes(counts))
     }
 }
 
-fn stops(outcomes: &[Outcome]) -> Option<&str> {
+fn stops(outcomes: &[LimitOutcome]) -> Option<&str> {
     outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Stop(why) => Some(why.as_str()),
-        Outcome::Warning(_) => None,
+        LimitOutcome::Stop(why) => Some(why.as_str()),
+        LimitOutcome::Warning(_) => None,
     })
 }
 
@@ -50,7 +50,9 @@ fn lost_clients_stop_an_operation_once_and_only_after_five_seconds() {
     let mut it = Answers::of(lost(LostLimit::Clients(100)));
     assert!(it.counts(1, &[3333, 3333, 3334, 0]).is_empty());
     let near = it.counts(2, &[3293, 3293, 3294, 0]);
-    assert!(matches!(near.as_slice(), [Outcome::Warning(text)] if text.contains("90 clients are missing")));
+    assert!(
+        matches!(near.as_slice(), [LimitOutcome::Warning(text)] if text.contains("90 clients are missing"))
+    );
     for at in 3..8 {
         assert_eq!(stops(&it.counts(at, &[3233, 3233, 3234, 0])), None, "at {at}");
     }
@@ -89,7 +91,10 @@ fn an_unknown_number_stops_nothing() {
     let mut it = Answers::of(lost(LostLimit::Clients(100)));
     it.counts(1, &[3333, 3333, 3334, 0]);
     let first = it.nodes(2, silent());
-    assert!(matches!(first.as_slice(), [Outcome::Warning(text)] if text.contains("not known")), "{first:?}");
+    assert!(
+        matches!(first.as_slice(), [LimitOutcome::Warning(text)] if text.contains("not known")),
+        "{first:?}"
+    );
     for at in 3..60 {
         assert!(it.nodes(at, silent()).is_empty(), "at {at}");
     }
@@ -101,7 +106,7 @@ fn an_unknown_number_stops_nothing() {
     it.world.load = None;
     for at in 2..60 {
         it.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
-        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), fixtures::at(at))), None);
+        assert_eq!(stops(&it.tracker.observe(&it.world, OperationFacts::default(), fixtures::at(at))), None);
     }
 }
 
@@ -122,7 +127,7 @@ fn the_same_answer_again_is_no_time_that_passes() {
     it.counts(1, &[3333, 3333, 3334, 0]);
     it.counts(2, &[2333, 2333, 2334, 0]);
     for at in 3..60 {
-        assert_eq!(stops(&it.tracker.observe(&it.world, Known::default(), fixtures::at(at))), None);
+        assert_eq!(stops(&it.tracker.observe(&it.world, OperationFacts::default(), fixtures::at(at))), None);
     }
 }
 
@@ -133,9 +138,12 @@ fn an_operation_is_stopped_at_the_time_that_the_user_named() {
         Some(fixtures::at(60)),
     );
     let world = World::default();
-    let known = Known { eta_seconds: Some(90), ..Known::default() };
+    let known = OperationFacts { eta_seconds: Some(90), ..OperationFacts::default() };
     let warned = tracker.observe(&world, known, fixtures::at(10));
-    assert!(matches!(warned.as_slice(), [Outcome::Warning(text)] if text.contains("in 50s")), "{warned:?}");
+    assert!(
+        matches!(warned.as_slice(), [LimitOutcome::Warning(text)] if text.contains("in 50s")),
+        "{warned:?}"
+    );
     assert!(tracker.observe(&world, known, fixtures::at(59)).is_empty());
     assert!(stops(&tracker.observe(&world, known, fixtures::at(60))).is_some());
     assert!(tracker.observe(&world, known, fixtures::at(61)).is_empty());
@@ -169,7 +177,7 @@ fn reconnects_beyond_the_limit_stop_and_a_rate_at_the_limit_does_not() {
 #[test]
 fn a_forecast_beyond_a_limit_is_refused() {
     let ids = |limits: &Limits, end: Option<i64>, seconds, reconnects| -> Vec<&'static str> {
-        let forecast = Forecast { seconds: Some(seconds), reconnects: Some(reconnects) };
+        let forecast = LimitForecast { seconds: Some(seconds), reconnects: Some(reconnects) };
         let found = findings(limits, end.map(fixtures::at), forecast, fixtures::at(0));
         found.into_iter().map(|it| it.id).collect()
     };

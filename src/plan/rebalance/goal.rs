@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::forecast::thresholds;
 use super::progress::Counts;
-use super::tracker::Run;
+use super::tracker::RebalanceRun;
 use crate::model::{NodeName, Stage};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::mean;
@@ -24,7 +24,7 @@ pub struct Goals {
 
 /// Where this one ends, at the latest where its thresholds are not known; `None` when counts or rates are not known, or it
 /// is over.
-pub fn goals(of: &Run) -> Option<Goals> {
+pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.assumed()?);
     let (threshold, _) = thresholds(&strategy);
     let forecast = |counts: &Counts| {
@@ -66,7 +66,7 @@ pub fn goals(of: &Run) -> Option<Goals> {
 }
 
 /// The counts once those have come back that were cut a moment ago: so many are on their way, and land evenly.
-fn landed(of: &Run, recipients: &[NodeName]) -> Counts {
+fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
     let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);
     if lost == 0 || lost > super::messages::flight(of) || recipients.is_empty() {

@@ -1,7 +1,7 @@
 //! The messages of a rebalance, for every output of the program.
 
 use super::progress::Counts;
-use super::tracker::{Alarm, Run};
+use super::tracker::{Alarm, RebalanceRun};
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::upgrade::target::UpgradeTarget;
@@ -60,7 +60,7 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
 }
 
 /// `donors core-0 core-1`, `900 donors`.
-fn several(run: &Run, nodes: &[NodeName], one: &str) -> String {
+fn several(run: &RebalanceRun, nodes: &[NodeName], one: &str) -> String {
     match nodes.len() {
         1 => format!("{one} {}", run.label(&nodes[0])),
         2..=NAMED => {
@@ -110,7 +110,7 @@ pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
 }
 
 /// A stage was entered.
-pub fn entered(run: &Run) -> String {
+pub fn entered(run: &RebalanceRun) -> String {
     let Some(entry) = &run.entry else { return String::new() };
     let strategy = run.strategy.as_ref();
     match &entry.stage {
@@ -149,7 +149,7 @@ pub fn entered(run: &Run) -> String {
 }
 
 /// Counts moved on.
-pub fn progress(run: &Run) -> String {
+pub fn progress(run: &RebalanceRun) -> String {
     let mut parts = Vec::new();
     if let Some((donors, recipients)) = run.counts.means(run.donors(), run.recipients(), Counts::connections)
     {
@@ -171,12 +171,12 @@ pub fn progress(run: &Run) -> String {
 }
 
 /// `at most ` before the rounds of one whose thresholds nobody reports.
-fn latest(run: &Run) -> &'static str {
+fn latest(run: &RebalanceRun) -> &'static str {
     if run.strategy.is_none() { "at most " } else { "" }
 }
 
 /// What is worked out for a rebalance whose thresholds and waits nothing reports: `at most to 2,500 clients on a recipient`.
-pub fn assumption(run: &Run) -> Option<String> {
+pub fn assumption(run: &RebalanceRun) -> Option<String> {
     run.left.filter(|_| run.strategy.is_none())?;
     let goals = super::goal::goals(run)?;
     Some(format!(
@@ -186,7 +186,7 @@ pub fn assumption(run: &Run) -> Option<String> {
 }
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
-pub fn missing(run: &Run) -> Option<String> {
+pub fn missing(run: &RebalanceRun) -> Option<String> {
     let lost = super::verdict::lost(run.start.as_ref(), &run.counts)?;
     Some(if lost <= flight(run) {
         "none missing".to_owned()
@@ -196,18 +196,18 @@ pub fn missing(run: &Run) -> Option<String> {
 }
 
 /// A reason to stop a running rebalance, with the command that stops it.
-pub fn stop_it(run: &Run, alarm: &Alarm) -> String {
+pub fn stop_it(run: &RebalanceRun, alarm: &Alarm) -> String {
     format!("{}; kubectl emqx rebalance stop {} stops it", alarm.sentence(), run.name)
 }
 
 /// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.
-pub fn flight(run: &Run) -> u64 {
+pub fn flight(run: &RebalanceRun) -> u64 {
     let Some(entry) = &run.entry else { return 0 };
     entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
 }
 
 /// The operator reports Failed and EMQX continues.
-pub fn operator_failed(run: &Run, _now: Timestamp) -> String {
+pub fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
     let why = run
         .object
         .as_ref()

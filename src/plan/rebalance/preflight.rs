@@ -23,7 +23,7 @@ const FAILED_FROM_SECONDS: u64 = 20;
 
 /// What is checked.
 #[derive(Clone, Copy)]
-pub struct Check<'a> {
+pub struct RebalanceCheck<'a> {
     /// The world.
     pub world: &'a World,
     /// The cluster.
@@ -71,7 +71,7 @@ pub fn participants(picture: &Snapshot) -> Result<Vec<Participant>, Problem> {
 
 /// What a rebalance is to be like.
 #[derive(Clone, Copy)]
-pub struct Wish<'a> {
+pub struct RebalanceRequest<'a> {
     /// What is asked of EMQX.
     pub strategy: &'a Strategy,
     /// When and where evicted clients come back.
@@ -87,11 +87,11 @@ pub struct Wish<'a> {
 }
 
 /// The forecast for a cluster as it is now, with what the checks find.
-pub fn plan(world: &World, picture: &Snapshot, wish: Wish<'_>) -> Result<RebalancePlan, Problem> {
+pub fn plan(world: &World, picture: &Snapshot, wish: RebalanceRequest<'_>) -> Result<RebalancePlan, Problem> {
     let id = &picture.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
-    let Wish { strategy, back, backend, name, allowed, skip } = wish;
-    let check = Check { world, instance, picture, backend, name, allowed };
+    let RebalanceRequest { strategy, back, backend, name, allowed, skip } = wish;
+    let check = RebalanceCheck { world, instance, picture, backend, name, allowed };
     let participants = match participants(picture) {
         Ok(participants) => participants,
         // A running one explains better than a missing count why there is nothing to plan.
@@ -112,7 +112,7 @@ pub fn plan(world: &World, picture: &Snapshot, wish: Wish<'_>) -> Result<Rebalan
 }
 
 /// What the checks find for this plan. A blocked finding refuses it.
-pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
+pub fn findings(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(of_cluster(check));
     found.extend(cluster::few_recipients(check.picture, &plan.findings));
@@ -130,14 +130,14 @@ pub fn findings(check: &Check<'_>, plan: &RebalancePlan) -> Vec<Finding> {
 }
 
 /// Whether the cluster itself explains why counts are missing.
-fn explained(check: &Check<'_>) -> bool {
+fn explained(check: &RebalanceCheck<'_>) -> bool {
     let found = cluster::membership_findings(check.world, check.instance, check.picture);
     check.picture.wrong_emqx.is_some() || found.iter().any(|finding| finding.severity == Severity::Blocked)
 }
 
 /// What the checks find that does not depend on what is planned.
-fn of_cluster(check: &Check<'_>) -> Vec<Finding> {
-    let Check { world, instance, picture, .. } = *check;
+fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
+    let RebalanceCheck { world, instance, picture, .. } = *check;
     let mut found = Vec::new();
     found.extend(cluster::wrong_emqx(picture));
     found.extend(too_few_nodes(check).filter(|_| picture.wrong_emqx.is_none()));
@@ -160,14 +160,14 @@ pub fn obstacles(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<
     else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
-    let check = Check { world, instance, picture, backend, name: None, allowed: None };
+    let check = RebalanceCheck { world, instance, picture, backend, name: None, allowed: None };
     let mut found = of_cluster(&check);
     found.retain(|finding| finding.severity == Severity::Blocked);
     found
 }
 
 /// Of the nodes that were chosen: one that EMQX could not use.
-fn chosen_down(check: &Check<'_>) -> Option<Finding> {
+fn chosen_down(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let runs = |node: &NodeName| check.picture.node(node).is_some_and(|row| row.running);
     let down = check.picture.chosen.iter().find(|node| !runs(node))?;
     Some(
@@ -180,7 +180,7 @@ fn chosen_down(check: &Check<'_>) -> Option<Finding> {
     )
 }
 
-fn too_few_nodes(check: &Check<'_>) -> Option<Finding> {
+fn too_few_nodes(check: &RebalanceCheck<'_>) -> Option<Finding> {
     check.picture.participants().is_empty().then(|| {
         let known = check.picture.nodes.len();
         let what =
@@ -190,7 +190,7 @@ fn too_few_nodes(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-fn not_ready(check: &Check<'_>) -> Option<Finding> {
+fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let blocked = |message: String| {
         Finding::new("instance-not-ready", Severity::Blocked, message)
@@ -215,7 +215,7 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// What runs already: the name of the object, or of the coordinator.
-pub fn running(check: &Check<'_>) -> Option<String> {
+pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
     running_name(check.world, check.instance, check.picture)
 }
 
@@ -239,7 +239,7 @@ pub fn running_name(world: &World, instance: &Instance, picture: &Snapshot) -> O
         .map(|it| it.name.clone())
 }
 
-fn already_running(check: &Check<'_>) -> Option<Finding> {
+fn already_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     if let Some(name) = running(check) {
         return Some(
             Finding::new(
@@ -265,7 +265,7 @@ fn already_running(check: &Check<'_>) -> Option<Finding> {
     )
 }
 
-fn evacuation_running(check: &Check<'_>) -> Option<Finding> {
+fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let load = check.world.load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
     let evacuation = evacuations.first()?;
@@ -281,7 +281,7 @@ fn evacuation_running(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// A purge disconnects everybody, and every node refuses clients while it lasts (seen on EMQX 5.10.4).
-fn purge_running(check: &Check<'_>) -> Option<Finding> {
+fn purge_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let purge = check.world.load.as_ref()?.value.purges.first()?;
     Some(
         Finding::new(
@@ -293,7 +293,7 @@ fn purge_running(check: &Check<'_>) -> Option<Finding> {
     )
 }
 
-fn name_taken(check: &Check<'_>) -> Option<Finding> {
+fn name_taken(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let name = check.name?;
     let key = (check.instance.id.namespace.clone(), name.to_owned());
     let taken = check.world.rebalances.get(&key)?;
@@ -304,7 +304,7 @@ fn name_taken(check: &Check<'_>) -> Option<Finding> {
     )
 }
 
-fn no_permission(check: &Check<'_>) -> Option<Finding> {
+fn no_permission(check: &RebalanceCheck<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let (what, right) = match check.backend {
             Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
@@ -319,7 +319,7 @@ fn no_permission(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-fn will_report_failed(check: &Check<'_>, seconds: u64) -> Option<Finding> {
+fn will_report_failed(check: &RebalanceCheck<'_>, seconds: u64) -> Option<Finding> {
     let judged_by_readiness = matches!(check.instance.api, ApiVersion::V2beta1 | ApiVersion::V2);
     if check.backend != Backend::Rebalance || !judged_by_readiness || seconds < FAILED_FROM_SECONDS {
         return None;
@@ -340,7 +340,7 @@ fn will_report_failed(check: &Check<'_>, seconds: u64) -> Option<Finding> {
 
 /// Safety rule S6: the wait must cover how long a load balancer needs to notice and drop a donor; on 2.2 and 2.3 that
 /// is the operator's loop of 30 s and then the endpoints, on 3.x a probe of 5 s.
-fn short_health_check(check: &Check<'_>, strategy: &Strategy) -> Option<Finding> {
+fn short_health_check(check: &RebalanceCheck<'_>, strategy: &Strategy) -> Option<Finding> {
     let least = match check.picture.operator {
         OperatorLine::Two2 | OperatorLine::Two3 => 60,
         OperatorLine::Three => 10,
@@ -362,7 +362,7 @@ fn short_health_check(check: &Check<'_>, strategy: &Strategy) -> Option<Finding>
 }
 
 /// Safety rule S18: versions with known defects in what this plan does; and two versions at once.
-fn version_defect(check: &Check<'_>, plan: &RebalancePlan) -> Option<Finding> {
+fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Finding> {
     let versions: BTreeSet<&str> =
         check.picture.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
     if versions.len() > 1 {
@@ -398,7 +398,7 @@ fn version_defect(check: &Check<'_>, plan: &RebalancePlan) -> Option<Finding> {
 }
 
 /// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.
-fn newest_version(check: &Check<'_>) -> Option<(u64, u64)> {
+fn newest_version(check: &RebalanceCheck<'_>) -> Option<(u64, u64)> {
     let versions = check.picture.nodes.iter().filter_map(|row| parse_version(row.version.as_deref()?));
     versions.map(|(major, minor, _)| (major, minor)).max()
 }
@@ -408,7 +408,7 @@ fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
-fn status_old(check: &Check<'_>) -> Option<Finding> {
+fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let from_status = check.picture.nodes.iter().any(|row| row.source == Source::Kubernetes);
     let silent = check.picture.operator_silent.filter(|silent| from_status && *silent > OLD_SECONDS)?;
     Some(Finding::new("status-old", Severity::Warning, old_word(silent)).hint(
@@ -439,7 +439,7 @@ mod tests {
         picture.operator = OperatorLine::Two2;
         let nodes = participants(&picture).expect("counts");
         let mut plan = forecast(Some(instance.id.clone()), &nodes, &fixtures::strategy(), Return::default());
-        let check = Check { world, instance, picture: &picture, backend, name, allowed: None };
+        let check = RebalanceCheck { world, instance, picture: &picture, backend, name, allowed: None };
         let found = findings(&check, &plan);
         plan.judge(found);
         plan

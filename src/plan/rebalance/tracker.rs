@@ -34,7 +34,7 @@ mod run;
 
 pub use alarm::Alarm;
 pub use losses::LostNode;
-pub use run::{Run, RunKey};
+pub use run::{RebalanceRun, RunKey};
 
 use endings::{
     CONFIRM_SECONDS, cause_seen, conclude, cut_short, late_counts, lost, silent, stopped, unconfirmed,
@@ -61,7 +61,7 @@ const LONGEST_LOOK: u64 = 10;
 #[derive(Clone, Debug, Default)]
 pub struct RebalanceTracker {
     /// The runs that go on and the last that are over, in the order in which they began.
-    pub runs: Vec<Run>,
+    pub runs: Vec<RebalanceRun>,
     /// One instance only; `None` for all that is in the world.
     focus: Option<InstanceId>,
     /// What we asked EMQX for ourselves, by name: no source but us knows it.
@@ -96,18 +96,18 @@ impl RebalanceTracker {
     }
 
     /// The run of this name: the one that goes on, else the last.
-    pub fn run(&self, name: &str) -> Option<&Run> {
+    pub fn run(&self, name: &str) -> Option<&RebalanceRun> {
         let named = || self.runs.iter().filter(|run| run.name == name);
         named().find(|run| run.verdict.is_none()).or_else(|| named().next_back())
     }
 
     /// The run with this key.
-    pub fn keyed(&self, key: &RunKey) -> Option<&Run> {
+    pub fn keyed(&self, key: &RunKey) -> Option<&RebalanceRun> {
         self.runs.iter().find(|run| run.key() == *key)
     }
 
     /// The run that goes on, if one does.
-    pub fn running(&self) -> Option<&Run> {
+    pub fn running(&self) -> Option<&RebalanceRun> {
         self.runs.iter().find(|run| run.verdict.is_none())
     }
 
@@ -212,14 +212,14 @@ impl RebalanceTracker {
             if !self.concerns(object) || self.past.contains(&object.uid) {
                 continue;
             }
-            let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+            let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
             self.join(object, now);
             if let Some(run) = self.runs.iter_mut().find(|run| of(run)) {
                 absorb_object(run, object, now, events);
                 continue;
             }
             // EMQX's entry may be heard before its object is.
-            let owns = |run: &Run| {
+            let owns = |run: &RebalanceRun| {
                 run.object.is_none()
                     && run.is_open()
                     && run.ended.is_none()
@@ -274,11 +274,11 @@ impl RebalanceTracker {
     /// An operator that writes its status late: the entry that seemed to be of no object is that of this one, whose own run has
     /// seen no entry.
     fn join(&mut self, object: &Rebalance, now: Timestamp) {
-        let of = |run: &Run| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
-        let idle = |run: &Run| of(run) && run.entry.is_none() && run.verdict.is_none();
+        let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
+        let idle = |run: &RebalanceRun| of(run) && run.entry.is_none() && run.verdict.is_none();
         let Some(own) = self.runs.iter().position(idle) else { return };
         let since = self.runs[own].began;
-        let started = |run: &Run| {
+        let started = |run: &RebalanceRun| {
             let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
             let later = run.began >= since && seconds_between(since, run.began) <= STATUS_SECONDS;
             run.object.is_none() && !run.direct && run.verdict.is_none() && later && owned()
@@ -365,7 +365,7 @@ impl RebalanceTracker {
     fn absorb_counts(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         let Some(nodes) = run::counted(world, now) else { return };
         let counts = Counts::of(&nodes.value);
-        let newer = |run: &&mut Run| run.counted.is_none_or(|counted| nodes.at >= counted);
+        let newer = |run: &&mut RebalanceRun| run.counted.is_none_or(|counted| nodes.at >= counted);
         for run in self.runs.iter_mut().filter(|run| run.is_open()).filter(newer) {
             run.counted = Some(nodes.at);
             if run.counts != counts {
@@ -451,7 +451,7 @@ impl RebalanceTracker {
             }
         }
         for entry in fresh {
-            let mine = |run: &&mut Run| {
+            let mine = |run: &&mut RebalanceRun| {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
                 let object =
                     run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
@@ -499,7 +499,7 @@ impl RebalanceTracker {
 
     /// The operator tells EMQX first and writes `Processing` after it: between the two an entry seems to be nobody's.
     fn may_be_of_a_pending_one(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
-        let pending = |run: &Run| {
+        let pending = |run: &RebalanceRun| {
             run.verdict.is_none()
                 && run.entry.is_none()
                 && seconds_between(run.began, now) < PENDING_SECONDS

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::{drain, scale};
-use super::{Run, Standing, sizes};
+use super::{PodProgress, RemovalRun, sizes};
 use crate::model::drain::DrainedPod;
 use crate::model::human::plural;
 use crate::model::{InstanceId, World};
@@ -59,8 +59,8 @@ fn run<'r>(
     id: &'r InstanceId,
     pods: &'r [DrainedPod],
     sizes: &'r BTreeMap<String, u64>,
-) -> Run<'r> {
-    Run { task, id, pods, sizes, together: true, parallel: 1, fresh_seconds: u64::MAX }
+) -> RemovalRun<'r> {
+    RemovalRun { task, id, pods, sizes, together: true, parallel: 1, fresh_seconds: u64::MAX }
 }
 
 fn by(name: Option<&str>) -> String {
@@ -68,12 +68,12 @@ fn by(name: Option<&str>) -> String {
 }
 
 /// `1 of 3 pods moved; emqx-core-2 evacuating`.
-fn far(pods: &[DrainedPod], standings: &[Standing], done: &str) -> String {
-    let ended = standings.iter().filter(|stands| **stands == Standing::Done).count();
+fn far(pods: &[DrainedPod], standings: &[PodProgress], done: &str) -> String {
+    let ended = standings.iter().filter(|stands| **stands == PodProgress::Done).count();
     let busy = pods
         .iter()
         .zip(standings)
-        .filter(|(_, stands)| !matches!(stands, Standing::Done | Standing::Planned))
+        .filter(|(_, stands)| !matches!(stands, PodProgress::Done | PodProgress::Planned))
         .map(|(pod, stands)| format!("; {} {}", pod.pod, stands.as_str()));
     format!("{ended} of {} {done}{}", plural(pods.len() as u64, "pod"), busy.collect::<String>())
 }

@@ -3,7 +3,7 @@
 use super::super::snapshot::Snapshot;
 use super::super::upgrade::field_owners::{conflicts, managed};
 use super::super::upgrade::revisions::UpgradeRevisions;
-use super::{Outside, Scale, amount, listed, living, sets, unfinished, wanted};
+use super::{Outside, ScalePlan, amount, listed, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
 use crate::model::{Instance, InstanceId, NodeName, Pod, World};
 use crate::plan::finding::{Finding, Severity};
@@ -17,7 +17,7 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 
 /// All of them.
 pub(super) fn findings(
-    scale: &Scale,
+    scale: &ScalePlan,
     world: &World,
     picture: &Snapshot,
     instance: &Instance,
@@ -52,7 +52,7 @@ pub(super) fn findings(
 }
 
 /// The command that evacuates the pods, for one who changes the number elsewhere.
-fn evacuate(scale: &Scale) -> String {
+fn evacuate(scale: &ScalePlan) -> String {
     let pods: Vec<&str> = scale.removal.steps.iter().map(|step| step.pod.as_str()).collect();
     if pods.is_empty() {
         return "nothing else has to be done before".to_owned();
@@ -74,7 +74,7 @@ fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> 
 }
 
 /// A drain, or a scale to another number, that was not finished: its evacuations would be forgotten.
-fn other_unfinished(scale: &Scale, world: &World) -> Option<Finding> {
+fn other_unfinished(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let id = &scale.removal.instance;
     if let Some(state) = super::super::drain::stored(world, id) {
         let machines = state.machines.join(" ");
@@ -103,7 +103,7 @@ pub(in crate::plan) fn is_unfinished(id: &InstanceId, state: &ScaleState) -> Fin
 }
 
 /// Another change of the number is on its way.
-fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding> {
+fn changing(scale: &ScalePlan, world: &World, instance: &Instance) -> Option<Finding> {
     if scale.removal.resumed {
         return None;
     }
@@ -121,7 +121,7 @@ fn changing(scale: &Scale, world: &World, instance: &Instance) -> Option<Finding
     })
 }
 
-fn none_left(scale: &Scale) -> Option<Finding> {
+fn none_left(scale: &ScalePlan) -> Option<Finding> {
     (scale.to == 0 && scale.from > 0).then(|| {
         let message = format!(
             "no {} would remain: the clients of {} would have no node to go to",
@@ -136,7 +136,7 @@ fn none_left(scale: &Scale) -> Option<Finding> {
     })
 }
 
-fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding> {
+fn autoscaled(scale: &ScalePlan, world: &World, outside: &Outside) -> Option<Finding> {
     let sets = sets(world, &scale.removal.instance, scale.field);
     let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
     let scaler = outside.autoscalers.found.iter().find(|it| it.scales(&scale.removal.instance, &names))?;
@@ -155,7 +155,7 @@ fn autoscaled(scale: &Scale, world: &World, outside: &Outside) -> Option<Finding
 
 /// Kubernetes removes pods that are not ready before it compares deletion costs, and a node that is not ready takes no
 /// clients.
-fn not_ready(scale: &Scale, world: &World) -> Option<Finding> {
+fn not_ready(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let unready: Vec<&Pod> = stay(scale, world).filter(|pod| !pod.ready).collect();
     // Operator 3.x chooses the replicants that it removes: those that are not ready can be among them.
     let chosen = scale.by_operator && scale.field == ScaledField::Replicants;
@@ -171,13 +171,13 @@ fn not_ready(scale: &Scale, world: &World) -> Option<Finding> {
     )
 }
 
-fn stay<'w>(scale: &'w Scale, world: &'w World) -> impl Iterator<Item = &'w Pod> {
+fn stay<'w>(scale: &'w ScalePlan, world: &'w World) -> impl Iterator<Item = &'w Pod> {
     living(world, &scale.removal.instance, scale.field)
         .filter(|pod| !scale.removal.pods.iter().any(|it| it.uid == pod.uid))
 }
 
 /// Another pod that Kubernetes could remove first.
-fn cost_taken(scale: &Scale, world: &World) -> Option<Finding> {
+fn cost_taken(scale: &ScalePlan, world: &World) -> Option<Finding> {
     if scale.field != ScaledField::Replicants || scale.by_operator {
         return None;
     }
@@ -192,7 +192,7 @@ fn cost_taken(scale: &Scale, world: &World) -> Option<Finding> {
 
 /// Cores that hold replicas of durable storage: their data would be lost, or its replication would stand still.
 fn durable_storage(
-    scale: &Scale,
+    scale: &ScalePlan,
     world: &World,
     picture: &Snapshot,
     instance: &Instance,

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-pub use super::super::removal::{Act, Run, Standing};
-use super::super::removal::{View, absent, empty, fresh, restored, start};
+pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
+use super::super::removal::{RemovalView, absent, empty, fresh, restored, start};
 use super::super::upgrade::messages::doing;
 use super::{listed, living, sets};
 use crate::model::human::plural;
@@ -34,30 +34,30 @@ pub struct Change<'a> {
 }
 
 /// The number that the custom resource asks for.
-pub fn requested(world: &World, run: &Run<'_>, change: &Change<'_>) -> Option<u64> {
+pub fn requested(world: &World, run: &RemovalRun<'_>, change: &Change<'_>) -> Option<u64> {
     let instance = world.instance(run.id)?;
     Some(super::wanted(world, instance, change.field))
 }
 
 /// What to do now.
-pub fn next(world: &World, run: Run<'_>, change: Change<'_>, now: Timestamp) -> Vec<Act> {
+pub fn next(world: &World, run: RemovalRun<'_>, change: Change<'_>, now: Timestamp) -> Vec<RemovalAction> {
     if !fresh(world.load.as_ref(), run.fresh_seconds, now)
         || !fresh(world.nodes.as_ref(), run.fresh_seconds, now)
     {
-        return vec![Act::Wait("EMQX has not answered for some seconds".to_owned())];
+        return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }
-    let view = View::of(world, run, now);
+    let view = RemovalView::of(world, run, now);
     if requested(world, &run, &change) == Some(change.to) {
         return after(world, &view, &change);
     }
     if change.to >= change.from || change.by_operator {
-        return vec![Act::Change];
+        return vec![RemovalAction::Change];
     }
     before(world, &view, &change)
 }
 
 /// The number is not changed: the pods that are removed are evacuated first.
-fn before(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
+fn before(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<RemovalAction> {
     let run = &view.run;
     let mut acts = Vec::new();
     let mut waits = Vec::new();
@@ -80,27 +80,27 @@ fn before(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
         return acts;
     }
     if !waits.is_empty() {
-        return vec![Act::Wait(waits.join(", "))];
+        return vec![RemovalAction::Wait(waits.join(", "))];
     }
     let removed = |pod: &Pod| run.pods.iter().any(|it| it.uid == pod.uid);
     let pods: Vec<&Pod> = living(world, run.id, change.field).collect();
     if let Some(other) = pods.iter().find(|pod| !removed(pod) && !pod.ready) {
         let why = other.waiting.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        return vec![Act::Starting(format!(
+        return vec![RemovalAction::Starting(format!(
             "{} stays and is not ready{why}: Kubernetes could remove it instead",
             other.name
         ))];
     }
     if change.field == ScaledField::Replicants {
         for pod in pods.iter().filter(|pod| removed(pod) && pod.deletion_cost != Some(FIRST_COST)) {
-            acts.push(Act::SetCost { pod: pod.name.clone(), uid: pod.uid.clone() });
+            acts.push(RemovalAction::SetCost { pod: pod.name.clone(), uid: pod.uid.clone() });
         }
     }
-    if acts.is_empty() { vec![Act::Change] } else { acts }
+    if acts.is_empty() { vec![RemovalAction::Change] } else { acts }
 }
 
 /// The number is changed: Kubernetes removes or adds pods.
-fn after(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
+fn after(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<RemovalAction> {
     let run = &view.run;
     let pods: Vec<&Pod> = living(world, run.id, change.field).collect();
     let found = sets(world, run.id, change.field);
@@ -119,18 +119,18 @@ fn after(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
         };
         // An evacuation by the operator takes its time.
         let busy = change.by_operator && view.evacuates();
-        return vec![if busy { Act::Wait(message) } else { Act::Starting(message) }];
+        return vec![if busy { RemovalAction::Wait(message) } else { RemovalAction::Starting(message) }];
     }
     let mut acts = Vec::new();
     let number = pods.len() as u64;
     if number <= change.to {
         // Whatever is left of ours is taken back: deletion costs, and evacuations of pods that stay.
         let cost = pods.iter().filter(|pod| pod.deletion_cost == Some(FIRST_COST));
-        acts.extend(cost.map(|pod| Act::ClearCost { pod: pod.name.clone(), uid: pod.uid.clone() }));
+        acts.extend(cost.map(|pod| RemovalAction::ClearCost { pod: pod.name.clone(), uid: pod.uid.clone() }));
         let here = run.pods.iter().filter(|it| view.present.contains(it.uid.as_str()));
         for pod in here.filter(|it| it.started) {
             if let Some(entry) = view.entry(pod.node.as_ref()) {
-                acts.push(Act::StopEvacuation { node: entry.node.clone() });
+                acts.push(RemovalAction::StopEvacuation { node: entry.node.clone() });
             }
         }
         if !change.by_operator {
@@ -148,13 +148,13 @@ fn after(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
         .map(|pod| pod.name.as_str())
         .collect();
     if number > change.to {
-        return vec![Act::Starting(format!(
+        return vec![RemovalAction::Starting(format!(
             "waiting for {} to be removed",
             plural(number - change.to, "pod")
         ))];
     }
     if !going.is_empty() {
-        return vec![Act::Starting(format!("waiting until {} is deleted", going.join(", ")))];
+        return vec![RemovalAction::Starting(format!("waiting until {} is deleted", going.join(", ")))];
     }
     let serving: u64 =
         names.iter().map(|set| view.rows(set).filter(|row| view.serves(row)).count() as u64).sum();
@@ -162,21 +162,21 @@ fn after(world: &World, view: &View<'_>, change: &Change<'_>) -> Vec<Act> {
         let lacking: Vec<(&str, u64)> = names.iter().map(|set| (*set, change.to - serving)).collect();
         return vec![absent(view, &lacking)];
     }
-    vec![Act::Done]
+    vec![RemovalAction::Done]
 }
 
-fn evacuating(view: &View<'_>, there: u64) -> String {
+fn evacuating(view: &RemovalView<'_>, there: u64) -> String {
     format!("{} now", plural(there, "pod"))
         + if view.evacuates() { ", and EMQX evacuates a node" } else { "" }
 }
 
 /// How each pod that is removed stands, in their order.
-pub fn standings(world: &World, run: Run<'_>, now: Timestamp) -> Vec<Standing> {
-    let view = View::of(world, run, now);
+pub fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
+    let view = RemovalView::of(world, run, now);
     let stand = |pod: &crate::model::drain::DrainedPod| {
         if !view.present.contains(pod.uid.as_str()) {
             let there = world.pods_of(run.id).any(|it| it.uid == pod.uid);
-            return if there { Standing::Replacing } else { Standing::Done };
+            return if there { PodProgress::Replacing } else { PodProgress::Done };
         }
         view.stands(pod)
     };

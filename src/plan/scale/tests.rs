@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::fixtures;
 use super::super::snapshot::picture;
-use super::next::{Act, Change, Run, next};
+use super::next::{Change, RemovalAction, RemovalRun, next};
 use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
@@ -92,23 +92,23 @@ fn evacuation(number: usize, stage: Stage, connections: u64) -> Evacuation {
     }
 }
 
-fn planned(world: &World, field: ScaledField, to: u64, outside: &Outside) -> Scale {
+fn planned(world: &World, field: ScaledField, to: u64, outside: &Outside) -> ScalePlan {
     let api = world.ids().remove(0);
     let picture = picture(world, &api, fixtures::at(1));
-    let request = Request { field, to, settings: Settings::default(), skip: Vec::new() };
+    let request = ScaleRequest { field, to, settings: Settings::default(), skip: Vec::new() };
     plan(world, &picture, &request, outside).expect("a plan")
 }
 
-fn names(scale: &Scale) -> Vec<&str> {
+fn names(scale: &ScalePlan) -> Vec<&str> {
     scale.removal.steps.iter().map(|step| step.pod.as_str()).collect()
 }
 
-fn refused_by(scale: &Scale) -> &'static str {
+fn refused_by(scale: &ScalePlan) -> &'static str {
     assert_eq!(scale.removal.decision, Decision::Refused, "{scale:#?}");
     scale.removal.findings.iter().find(|it| it.severity == Severity::Blocked).map_or("", |it| it.id)
 }
 
-fn down(world: &World, field: ScaledField, to: u64) -> Scale {
+fn down(world: &World, field: ScaledField, to: u64) -> ScalePlan {
     planned(world, field, to, &Outside::default())
 }
 
@@ -251,10 +251,17 @@ fn an_unfinished_scale_continues_with_its_own_pods_and_another_one_is_refused() 
     assert_eq!(names(&down(&world, ScaledField::Replicants, 2)), ["emqx-replicant-1"]);
 }
 
-fn acts(world: &World, pods: &[DrainedPod], change: Change<'_>) -> Vec<Act> {
+fn acts(world: &World, pods: &[DrainedPod], change: Change<'_>) -> Vec<RemovalAction> {
     let (id, sizes) = (world.ids().remove(0), BTreeMap::new());
-    let run =
-        Run { task: "scale", id: &id, pods, sizes: &sizes, together: true, parallel: 1, fresh_seconds: 10 };
+    let run = RemovalRun {
+        task: "scale",
+        id: &id,
+        pods,
+        sizes: &sizes,
+        together: true,
+        parallel: 1,
+        fresh_seconds: 10,
+    };
     next(world, run, change, fixtures::at(1))
 }
 
@@ -266,22 +273,22 @@ fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
     let pods = down(&world(ApiVersion::V2beta1, Load::default()), ScaledField::Replicants, 2).removal.pods;
     let (node, uid) = (replicant(1), "uid-emqx-replicant-1".to_owned());
     let idle = world(ApiVersion::V2beta1, Load::default());
-    assert_eq!(acts(&idle, &pods, DOWN), [Act::StartEvacuation { node, uid: uid.clone() }]);
+    assert_eq!(acts(&idle, &pods, DOWN), [RemovalAction::StartEvacuation { node, uid: uid.clone() }]);
     let busy = Load { evacuations: vec![evacuation(1, Stage::EvictingConns, 50)], ..Load::default() };
-    assert!(matches!(&acts(&world(ApiVersion::V2beta1, busy), &pods, DOWN)[..], [Act::Wait(_)]));
+    assert!(matches!(&acts(&world(ApiVersion::V2beta1, busy), &pods, DOWN)[..], [RemovalAction::Wait(_)]));
     let empty = Load { evacuations: vec![evacuation(1, Stage::Prohibiting, 0)], ..Load::default() };
     let mut world = world(ApiVersion::V2beta1, empty);
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([500, 0, 400].iter().enumerate().map(|(at, own)| node_of(at, *own)));
     world.apply(fixtures::fact(0, Update::Nodes(nodes)));
     let name = PodName::from("emqx-replicant-1");
-    assert_eq!(acts(&world, &pods, DOWN), [Act::SetCost { pod: name.clone(), uid: uid.clone() }]);
+    assert_eq!(acts(&world, &pods, DOWN), [RemovalAction::SetCost { pod: name.clone(), uid: uid.clone() }]);
     world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
-    assert_eq!(acts(&world, &pods, DOWN), [Act::Change]);
+    assert_eq!(acts(&world, &pods, DOWN), [RemovalAction::Change]);
     // Another pod is not ready: Kubernetes would remove it first.
     world.apply(fixtures::is_pod(pod(REPLICANTS, 2, |pod| pod.ready = false)));
     assert!(
-        matches!(&acts(&world, &pods, DOWN)[..], [Act::Starting(why)] if why.contains("emqx-replicant-2"))
+        matches!(&acts(&world, &pods, DOWN)[..], [RemovalAction::Starting(why)] if why.contains("emqx-replicant-2"))
     );
 }
 
@@ -299,9 +306,13 @@ fn after_the_change_deletion_costs_and_evacuations_of_pods_that_stay_are_taken_b
     own.node = Some(replicant(1));
     let pods = vec![own];
     world.apply(instance(ApiVersion::V2beta1, |it| it.replicants = Some(2)));
-    assert!(matches!(&acts(&world, &pods, DOWN)[..], [Act::Starting(why)] if why.contains("operator")));
+    assert!(
+        matches!(&acts(&world, &pods, DOWN)[..], [RemovalAction::Starting(why)] if why.contains("operator"))
+    );
     world.apply(set(REPLICANTS, SetKind::ReplicaSet, 2));
-    assert!(matches!(&acts(&world, &pods, DOWN)[..], [Act::Starting(why)] if why.contains("removed")));
+    assert!(
+        matches!(&acts(&world, &pods, DOWN)[..], [RemovalAction::Starting(why)] if why.contains("removed"))
+    );
     // Kubernetes removed another pod.
     let gone = pod(REPLICANTS, 0, |pod| pod.deleting = Some(fixtures::at(0)));
     world.apply(fixtures::is_pod(gone));
@@ -309,8 +320,11 @@ fn after_the_change_deletion_costs_and_evacuations_of_pods_that_stay_are_taken_b
     assert_eq!(
         acts(&world, &pods, DOWN),
         [
-            Act::ClearCost { pod: PodName::from("emqx-replicant-1"), uid: "uid-emqx-replicant-1".into() },
-            Act::StopEvacuation { node: replicant(1) },
+            RemovalAction::ClearCost {
+                pod: PodName::from("emqx-replicant-1"),
+                uid: "uid-emqx-replicant-1".into()
+            },
+            RemovalAction::StopEvacuation { node: replicant(1) },
         ]
     );
 }
@@ -321,8 +335,11 @@ fn a_scale_up_stops_an_evacuation_that_a_volume_kept_and_names_that_of_others() 
     let world = world(ApiVersion::V2beta1, restored);
     let ours = [replicant(1)];
     let up = Change { from: 2, to: 3, ..DOWN };
-    assert_eq!(acts(&world, &[], Change { ours: &ours, ..up }), [Act::StopEvacuation { node: replicant(1) }]);
-    let [Act::Needs(why)] = &acts(&world, &[], up)[..] else { panic!("it is named") };
+    assert_eq!(
+        acts(&world, &[], Change { ours: &ours, ..up }),
+        [RemovalAction::StopEvacuation { node: replicant(1) }]
+    );
+    let [RemovalAction::Needs(why)] = &acts(&world, &[], up)[..] else { panic!("it is named") };
     assert!(why.contains("this scale did not start it"), "{why}");
 }
 
@@ -335,7 +352,7 @@ fn operator_3_is_given_the_number_alone() {
         (Decision::Go, true, 0),
         "{scale:#?}"
     );
-    assert_eq!(acts(&world, &[], Change { by_operator: true, ..DOWN }), [Act::Change]);
+    assert_eq!(acts(&world, &[], Change { by_operator: true, ..DOWN }), [RemovalAction::Change]);
 }
 
 #[test]

@@ -4,30 +4,35 @@ use jiff::Timestamp;
 
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{Run, Step};
+use super::run::{UpgradeRun, UpgradeStep};
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Tells the step, if it is another one; and what happens once.
-pub(super) fn tell(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn tell(
+    run: &mut UpgradeRun,
+    sides: &UpgradeRevisions<'_>,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     let busy = run.at_work(sides);
     let key = match run.step {
-        Step::Emptying => {
+        UpgradeStep::Emptying => {
             let slowest = busy.iter().map(|(_, stage)| *stage).min();
             let who: Vec<&str> = busy.iter().map(|(member, _)| member.pod.name.as_str()).collect();
             // Nodes that are emptied together arrive at the same stage one after another: the slowest counts.
             format!("emptying {} {slowest:?}", if who.len() == 1 { who[0] } else { "several" })
         }
-        Step::Removing => {
+        UpgradeStep::Removing => {
             let going = sides.old.iter().filter(|member| member.pod.deleting.is_some());
             let names: Vec<&str> = going.map(|member| member.pod.name.as_str()).collect();
             format!("removing {}", names.join(" "))
         }
-        Step::Waiting | Step::Settling => run.key.clone(),
+        UpgradeStep::Waiting | UpgradeStep::Settling => run.key.clone(),
         step => format!("{step:?} {:?} {}", run.to, run.holding),
     };
     // A guard's empty nodes wait while the operator takes one after another: that is told once.
     let waits = run.api == ApiVersion::V1beta4
-        && run.step == Step::Emptying
+        && run.step == UpgradeStep::Emptying
         && busy.iter().all(|(_, stage)| **stage == Stage::Prohibiting);
     let again = waits && !run.told.insert("empty");
     if key != run.key {

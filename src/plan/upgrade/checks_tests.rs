@@ -2,7 +2,7 @@
 
 use super::super::fixtures;
 use super::super::snapshot::picture;
-use super::preflight::{Check, FieldOwner, findings};
+use super::preflight::{FieldOwner, UpgradeCheck, findings};
 use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
@@ -60,7 +60,7 @@ fn check(
 ) -> Vec<Finding> {
     let picture = picture(world, &instance.id, fixtures::at(1));
     let settled = UpgradeTarget::of(instance, ask).expect("it can be settled");
-    findings(&Check {
+    findings(&UpgradeCheck {
         world,
         instance,
         picture: &picture,

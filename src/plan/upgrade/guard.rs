@@ -32,7 +32,7 @@ pub const FRESH_SECONDS: u64 = 10;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum GuardAction {
     /// Write a pod's gate `apps.emqx.io/on-serving`.
     SetGate {
         /// The pod.
@@ -84,16 +84,16 @@ pub struct GuardPermissions {
     pub fresh_seconds: u64,
 }
 
-fn wait(why: impl Into<String>) -> Vec<Act> {
-    vec![Act::Wait(why.into())]
+fn wait(why: impl Into<String>) -> Vec<GuardAction> {
+    vec![GuardAction::Wait(why.into())]
 }
 
 /// What to do now.
-pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timestamp) -> Vec<Act> {
+pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timestamp) -> Vec<GuardAction> {
     let Some(sides) = UpgradeRevisions::of(world, id) else { return wait(format!("{id} is not known")) };
     let instance = sides.instance;
     if instance.api != ApiVersion::V1beta4 {
-        return vec![Act::Done];
+        return vec![GuardAction::Done];
     }
     if instance.deleting.is_some() {
         return wait(format!("{id} is being deleted: nothing is emptied any more"));
@@ -103,10 +103,10 @@ pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timest
     let over = sides.answered && sides.old.is_empty() && ready(&sides);
     if over && EndsWith(&sides).proved(world) {
         return match kept {
-            Some(_) if deserted(instance) && !pace.held() => vec![Act::Forget],
-            Some(hold) => vec![Act::RestoreDelay(hold.own_delay_seconds)],
-            None if pace.held() => vec![Act::RestoreDelay(None)],
-            None => vec![Act::Done],
+            Some(_) if deserted(instance) && !pace.held() => vec![GuardAction::Forget],
+            Some(hold) => vec![GuardAction::RestoreDelay(hold.own_delay_seconds)],
+            None if pace.held() => vec![GuardAction::RestoreDelay(None)],
+            None => vec![GuardAction::Done],
         };
     }
     if deserted(instance) {
@@ -128,7 +128,7 @@ pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timest
     }
     let gates = reopened(world, &sides);
     if !gates.is_empty() {
-        return if means.gates { gates } else { vec![Act::Needs(closed(&sides, &gates))] };
+        return if means.gates { gates } else { vec![GuardAction::Needs(closed(&sides, &gates))] };
     }
     if sides.took_over().is_none() {
         let (up, wanted) = sides.ready();
@@ -144,7 +144,7 @@ fn leave(
     means: GuardPermissions,
     pace: &DrainTiming,
     now: Timestamp,
-) -> Vec<Act> {
+) -> Vec<GuardAction> {
     if means.gates {
         let shut = gates(sides);
         if !shut.is_empty() {
@@ -162,7 +162,7 @@ fn leave(
         return wait("EMQX does not report the counts of its nodes");
     };
     if let Some(entry) = load.rebalances.first() {
-        return vec![Act::Needs(format!(
+        return vec![GuardAction::Needs(format!(
             "a rebalance runs (coordinator {}), and EMQX refuses an evacuation beside it: kubectl emqx rebalance stop \
              coordinator/{} ends it, then this continues; the old pods are held meanwhile",
             short(&entry.coordinator),
@@ -191,16 +191,16 @@ pub fn deserted(instance: &Instance) -> bool {
 
 /// The image was changed by someone else: the pods of the revision that is wanted now serve again, because it was this guard
 /// that took them out of the Service, and nothing else is touched.
-fn abandon(world: &World, sides: &UpgradeRevisions<'_>, pace: &DrainTiming) -> Vec<Act> {
+fn abandon(world: &World, sides: &UpgradeRevisions<'_>, pace: &DrainTiming) -> Vec<GuardAction> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {
         return acts;
     }
     if !pace.held() {
-        return vec![Act::Forget];
+        return vec![GuardAction::Forget];
     }
     let to = UpgradeRecord::read(sides.instance).map_or_else(String::new, |record| record.to);
-    vec![Act::Needs(way_out(sides.instance, &to))]
+    vec![GuardAction::Needs(way_out(sides.instance, &to))]
 }
 
 /// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
@@ -221,7 +221,7 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
 
 /// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again
 /// after the new set was up.
-fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<Act> {
+fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     if sides.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
         return Vec::new();
     }
@@ -232,14 +232,14 @@ fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<Act> {
         .iter()
         .filter(|member| member.running && member.pod.containers_ready && member.pod.deleting.is_none())
         .filter(|member| member.pod.gated && member.pod.on_serving != Some(true) && !evacuated(member))
-        .map(|member| Act::SetGate { pod: member.pod.name.clone(), serving: true })
+        .map(|member| GuardAction::SetGate { pod: member.pod.name.clone(), serving: true })
         .collect()
 }
 
 /// The same where gates may not be written.
-fn closed(sides: &UpgradeRevisions<'_>, gates: &[Act]) -> String {
+fn closed(sides: &UpgradeRevisions<'_>, gates: &[GuardAction]) -> String {
     let pod = gates.iter().find_map(|act| match act {
-        Act::SetGate { pod, .. } => Some(pod.as_str()),
+        GuardAction::SetGate { pod, .. } => Some(pod.as_str()),
         _ => None,
     });
     format!(
@@ -277,14 +277,14 @@ fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
 
 /// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
 /// again.
-fn gates(sides: &UpgradeRevisions<'_>) -> Vec<Act> {
+fn gates(sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     sides
         .old
         .iter()
         .filter(|member| {
             member.pod.gated && member.pod.on_serving != Some(false) && member.pod.deleting.is_none()
         })
-        .map(|member| Act::SetGate { pod: member.pod.name.clone(), serving: false })
+        .map(|member| GuardAction::SetGate { pod: member.pod.name.clone(), serving: false })
         .collect()
 }
 
@@ -351,13 +351,13 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
 }
 
 /// Empties old nodes, group by group; releases the operator when every one of them is proved empty.
-fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainTiming) -> Vec<Act> {
+fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainTiming) -> Vec<GuardAction> {
     // Somebody else's evacuation of a new node keeps clients away from it, and the operator waiting.
     let foreign = evacuations
         .iter()
         .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
     if let Some(entry) = foreign {
-        return vec![Act::Needs(format!(
+        return vec![GuardAction::Needs(format!(
             "{} is new and is being evacuated by another client ({}): {} ends it",
             short(&entry.node),
             entry.state,
@@ -370,7 +370,7 @@ fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainT
     if stands.iter().all(|stand| matches!(stand, Node::Proved)) {
         // A new node that just died is no place to go to: its clients would come back to nobody.
         return if ready(sides) {
-            vec![Act::ReleaseDelay(0)]
+            vec![GuardAction::ReleaseDelay(0)]
         } else {
             wait("all old nodes are empty; a new pod is not ready")
         };
@@ -397,7 +397,7 @@ fn work(
     size: u64,
     pace: &DrainTiming,
     recipients: &[NodeName],
-) -> Vec<Act> {
+) -> Vec<GuardAction> {
     let (Some(conn), Some(sess)) = (pace.conn_evict_rate, pace.sess_evict_rate) else {
         return wait("spec.blueGreenUpdate has no rates: nothing can be emptied");
     };
@@ -427,7 +427,7 @@ fn work(
             break;
         }
         left = (left.0 - share.0, left.1 - share.1);
-        acts.push(Act::StartEvacuation {
+        acts.push(GuardAction::StartEvacuation {
             node: (*node).clone(),
             conn_evict_rate: share.0,
             sess_evict_rate: share.1,
@@ -457,7 +457,7 @@ fn back(
     means: GuardPermissions,
     pace: &DrainTiming,
     now: Timestamp,
-) -> Vec<Act> {
+) -> Vec<GuardAction> {
     let acts = reopen(world, sides);
     if !acts.is_empty() {
         return acts;
@@ -468,32 +468,32 @@ fn back(
         return wait("the pods that stay are not all ready, or EMQX does not list them as running");
     }
     let acts = leave(world, sides, means, pace, now);
-    if acts.iter().any(|act| matches!(act, Act::ReleaseDelay(_))) {
+    if acts.iter().any(|act| matches!(act, GuardAction::ReleaseDelay(_))) {
         let left = |set: &&str| {
             sides
                 .groups
                 .iter()
                 .any(|group| group.name == **set && group.wanted.is_none_or(|wanted| wanted > 0))
         };
-        let removed: Vec<Act> =
-            sets.into_iter().filter(left).map(|set| Act::RemoveSet(set.to_owned())).collect();
+        let removed: Vec<GuardAction> =
+            sets.into_iter().filter(left).map(|set| GuardAction::RemoveSet(set.to_owned())).collect();
         return if removed.is_empty() { wait("the pods of the other set terminate") } else { removed };
     }
     acts
 }
 
 /// Stops every evacuation of a pod that stays, and opens its gate.
-fn reopen(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<Act> {
+fn reopen(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let mut acts = Vec::new();
     for member in sides.new.iter().filter(|member| member.pod.deleting.is_none()) {
         if let Some(node) = &member.node
             && evacuations.iter().any(|entry| entry.node == *node)
         {
-            acts.push(Act::StopEvacuation { node: node.clone() });
+            acts.push(GuardAction::StopEvacuation { node: node.clone() });
         }
         if member.pod.gated && member.pod.on_serving != Some(true) && member.pod.containers_ready {
-            acts.push(Act::SetGate { pod: member.pod.name.clone(), serving: true });
+            acts.push(GuardAction::SetGate { pod: member.pod.name.clone(), serving: true });
         }
     }
     acts

@@ -1,7 +1,7 @@
 //! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
 
 use super::forecast::cuts;
-use super::preflight::{Check, warning};
+use super::preflight::{UpgradeCheck, warning};
 use super::target::Way;
 use super::timing::LOOP_SECONDS;
 use crate::model::human::{count, plural};
@@ -9,7 +9,7 @@ use crate::model::{ApiVersion, InstanceKind, Role};
 use crate::plan::finding::{Finding, Severity};
 
 /// What is to be known.
-pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
+pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(no_evacuation(check));
     found.extend(missing_rates(check));
@@ -23,7 +23,7 @@ pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
 }
 
 /// Open source cannot evacuate.
-fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
+fn no_evacuation(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let open = check.instance.id.kind == InstanceKind::EmqxBroker
         || check.picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
     let three = check.instance.api == ApiVersion::V3beta1;
@@ -51,7 +51,7 @@ fn no_evacuation(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// v1beta4 without rates: nothing is ever evicted ([OP-17]). Ours are written with the change.
-fn missing_rates(check: &Check<'_>) -> Option<Finding> {
+fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let update = &check.instance.update;
     let missing = check.instance.api == ApiVersion::V1beta4
         && update.present
@@ -70,7 +70,7 @@ fn missing_rates(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// [OP-15].
-fn unguarded(check: &Check<'_>) -> Option<Finding> {
+fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let bites = check.instance.api == ApiVersion::V1beta4
         && check.settled.way == Way::BlueGreen
         && !check.settled.guarded;
@@ -97,7 +97,7 @@ fn unguarded(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Without the right to write readiness gates, old pods stay in the Service while they are emptied.
-fn gates(check: &Check<'_>) -> Option<Finding> {
+fn gates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     (check.settled.guarded && check.ask.gates == Some(false)).then(|| {
         warning(
             "no-gates",
@@ -109,7 +109,7 @@ fn gates(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Rule S16: the moment at which all new clients go to new pods.
-fn traffic(check: &Check<'_>) -> Option<Finding> {
+fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let message = match check.instance.api {
         ApiVersion::V2beta1 | ApiVersion::V2 => {
             "all old pods leave the Service at one moment, before the first of them is emptied: new clients go to new pods only"
@@ -123,7 +123,7 @@ fn traffic(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Rule S16: twice of everything.
-fn capacity(check: &Check<'_>) -> Option<Finding> {
+fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if check.settled.way != Way::BlueGreen {
         return None;
     }
@@ -165,7 +165,7 @@ fn capacity(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Durable sessions are counted on every node and cannot be moved ([EMQX-33]).
-fn durable(check: &Check<'_>) -> Option<Finding> {
+fn durable(check: &UpgradeCheck<'_>) -> Option<Finding> {
     check.instance.durable_sessions.then(|| {
         warning(
             "durable-sessions",
@@ -176,7 +176,7 @@ fn durable(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped ([OP-75]).
-fn domain(check: &Check<'_>) -> Option<Finding> {
+fn domain(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let cores = check.picture.nodes.iter().filter(|row| row.role == Role::Core);
     let elsewhere = cores
         .filter_map(|row| row.node.as_ref())

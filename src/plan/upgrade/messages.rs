@@ -1,7 +1,7 @@
 //! The steps of an upgrade in words, the same for every face of the program.
 
 use super::revisions::UpgradeRevisions;
-use super::run::{Known, Run, Step};
+use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
 use super::timing::NodeContent;
 use crate::model::human::{count, plural};
@@ -19,12 +19,12 @@ pub fn between(from: Option<&str>, to: Option<&str>) -> String {
 }
 
 /// The steps of one in a word each, and which of them it is in.
-pub fn timeline(run: &Run) -> (&'static [&'static str], usize) {
+pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
     let here = match run.step {
-        Step::NewPods => 0,
-        Step::Moved => 1,
-        Step::Emptying | Step::Removing | Step::Waiting => 2,
-        Step::Settling => 3,
+        UpgradeStep::NewPods => 0,
+        UpgradeStep::Moved => 1,
+        UpgradeStep::Emptying | UpgradeStep::Removing | UpgradeStep::Waiting => 2,
+        UpgradeStep::Settling => 3,
     };
     if run.rolling {
         (&["replacing", "settling"], usize::from(here == 3))
@@ -34,7 +34,7 @@ pub fn timeline(run: &Run) -> (&'static [&'static str], usize) {
 }
 
 /// How far it is, in the phrases of one line.
-pub fn facts(run: &Run) -> Vec<String> {
+pub fn facts(run: &UpgradeRun) -> Vec<String> {
     let (gone, total) = run.places();
     let mut facts = vec![format!("{gone} of {} gone", plural(total as u64, "old pod"))];
     if run.blind.is_some() {
@@ -58,7 +58,7 @@ pub fn facts(run: &Run) -> Vec<String> {
 }
 
 /// One that goes on, in one sentence.
-pub fn standing(run: &Run) -> String {
+pub fn standing(run: &UpgradeRun) -> String {
     if let Some((Verdict::Stalled, reason)) = &run.verdict {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
     }
@@ -70,17 +70,17 @@ pub fn standing(run: &Run) -> String {
 }
 
 /// The first line.
-pub fn created(run: &Run) -> String {
+pub fn created(run: &UpgradeRun) -> String {
     let again = if run.from == run.to && !run.turned { " (the same image, another template)" } else { "" };
     format!("upgrade of {} {}{again}", run.id.name, between(run.from.as_deref(), run.to.as_deref()))
 }
 
-fn seconds(run: &Run) -> String {
+fn seconds(run: &UpgradeRun) -> String {
     run.seconds.filter(|left| *left > 0).map(|left| format!(", {left} s to go")).unwrap_or_default()
 }
 
 /// A step was entered. `None` where there is nothing to say.
-pub fn entered(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<String> {
+pub fn entered(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));
     if undoing(sides.instance) && !sides.old.is_empty() {
@@ -92,12 +92,12 @@ pub fn entered(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<String> {
         ));
     }
     match run.step {
-        Step::NewPods => {
+        UpgradeStep::NewPods => {
             let (ready, wanted) = run.ready;
             Some(format!("new pods are coming up: {ready} of {wanted} ready"))
         }
-        Step::Moved => Some(moved(run, sides)),
-        Step::Emptying => {
+        UpgradeStep::Moved => Some(moved(run, sides)),
+        UpgradeStep::Emptying => {
             let busy = run.at_work(sides);
             let (member, stage) = busy.first()?;
             let slowest = busy.iter().map(|(_, stage)| *stage).min().unwrap_or(stage);
@@ -115,7 +115,7 @@ pub fn entered(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<String> {
                 stage => format!("emptying {who}: {}{}", doing(stage), seconds(run)),
             })
         }
-        Step::Removing => {
+        UpgradeStep::Removing => {
             let going: Vec<&str> = sides
                 .old
                 .iter()
@@ -124,8 +124,8 @@ pub fn entered(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<String> {
                 .collect();
             Some(format!("removing old pod {place} of {total}, {}{}", going.join(" "), seconds(run)))
         }
-        Step::Settling => Some("only new pods remain; waiting for EMQX to report the same".to_owned()),
-        Step::Waiting => None,
+        UpgradeStep::Settling => Some("only new pods remain; waiting for EMQX to report the same".to_owned()),
+        UpgradeStep::Waiting => None,
     }
 }
 
@@ -141,7 +141,7 @@ pub fn doing(stage: &Stage) -> String {
     }
 }
 
-fn moved(run: &Run, sides: &UpgradeRevisions<'_>) -> String {
+fn moved(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> String {
     let (ready, _) = run.ready;
     let old = sides.old.len() as u64;
     let up = format!("{} up", plural(ready, "new pod"));
@@ -179,7 +179,7 @@ pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
 }
 
 /// A loaded pod is deleted ([OP-15]).
-pub fn loaded(known: &Known, holds: NodeContent) -> String {
+pub fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
     format!(
         "{} is deleted with {} on it: {} disconnected at once, {} without a client lost",
         known.pod,
@@ -190,7 +190,7 @@ pub fn loaded(known: &Known, holds: NodeContent) -> String {
 }
 
 /// The image was changed on the way.
-pub fn turned(run: &Run, back: bool) -> String {
+pub fn turned(run: &UpgradeRun, back: bool) -> String {
     let to = run.to.as_deref().unwrap_or("another template");
     let way = if back { "changed back to" } else { "changed to" };
     match run.api {
@@ -202,7 +202,7 @@ pub fn turned(run: &Run, back: bool) -> String {
 }
 
 /// Another client changed the image before the upgrade was over.
-pub fn superseded(run: &Run, sides: &UpgradeRevisions<'_>) -> String {
+pub fn superseded(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> String {
     let (gone, total) = run.places();
     let to = run.to.as_deref().unwrap_or("the new template");
     let image = sides.instance.image.as_deref().unwrap_or("another image");
@@ -223,7 +223,7 @@ pub fn third(sets: usize) -> String {
 }
 
 /// Counts moved on.
-pub fn progress(run: &Run) -> String {
+pub fn progress(run: &UpgradeRun) -> String {
     let (gone, total) = run.places();
     let mut text = format!("{} %: {gone} of {} gone", run.percent, plural(total as u64, "old pod"));
     let on_old: Option<u64> = run
@@ -244,12 +244,12 @@ pub fn progress(run: &Run) -> String {
 }
 
 /// How far it is while nothing moves, and what it waits for.
-pub fn waits(run: &Run) -> String {
+pub fn waits(run: &UpgradeRun) -> String {
     let mut parts = vec![progress(run)];
     if run.holding && run.known.values().any(|known| known.gone.is_none()) {
         parts.push("held: nothing is removed until old pods are empty".to_owned());
     }
-    if run.step == Step::NewPods {
+    if run.step == UpgradeStep::NewPods {
         let (ready, wanted) = run.ready;
         parts.push(format!("{ready} of {} ready", plural(wanted, "new pod")));
     }
@@ -259,7 +259,7 @@ pub fn waits(run: &Run) -> String {
 }
 
 /// How it ended, in numbers.
-pub fn tail(run: &Run, seconds: u64) -> String {
+pub fn tail(run: &UpgradeRun, seconds: u64) -> String {
     let mut parts = Vec::new();
     if run.blind.is_some() {
         parts.push("clients unknown".to_owned());

@@ -1,7 +1,7 @@
 //! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
 
 use super::super::snapshot::Snapshot;
-use super::revisions::{Group, UpgradeRevisions};
+use super::revisions::{RevisionSet, UpgradeRevisions};
 use super::target::{UpgradeRequest, UpgradeTarget, Way, raised_waits};
 use super::{field_owners, impact, messages, versions};
 use crate::model::operation_state::state_name;
@@ -31,7 +31,7 @@ impl FieldOwner {
 
 /// What is checked.
 #[derive(Clone, Copy)]
-pub struct Check<'a> {
+pub struct UpgradeCheck<'a> {
     /// The world.
     pub world: &'a World,
     /// The cluster.
@@ -55,7 +55,7 @@ pub struct Check<'a> {
 }
 
 /// What the checks find. A blocked finding refuses the upgrade.
-pub fn findings(check: &Check<'_>) -> Vec<Finding> {
+pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(way(check));
     found.extend(versions::findings(check));
@@ -90,8 +90,8 @@ pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
 }
 
 /// The way that was asked for is one that this version has.
-fn way(check: &Check<'_>) -> Option<Finding> {
-    let Check { instance, ask, settled, .. } = check;
+fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
+    let UpgradeCheck { instance, ask, settled, .. } = check;
     let name = &instance.id.name;
     match (instance.api, ask.way, instance.id.kind) {
         (ApiVersion::V3beta1, Some(Way::BlueGreen), _) => Some(
@@ -131,7 +131,7 @@ fn way(check: &Check<'_>) -> Option<Finding> {
     }
 }
 
-fn not_ready(check: &Check<'_>) -> Option<Finding> {
+fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     if instance.deleting.is_some() {
         let id = &instance.id;
@@ -163,7 +163,7 @@ fn not_ready(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// An upgrade is under way already.
-fn under_way(check: &Check<'_>) -> Option<Finding> {
+fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let sides = UpgradeRevisions::of(check.world, &instance.id);
     let two = sides.as_ref().is_some_and(UpgradeRevisions::two);
@@ -180,7 +180,7 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
                 .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
         }
         let again = sides.as_ref().is_some_and(|sides| {
-            let fits = |group: &&Group| group.image.as_deref() == Some(check.settled.to.as_str());
+            let fits = |group: &&RevisionSet| group.image.as_deref() == Some(check.settled.to.as_str());
             sides.groups.iter().filter(fits).any(|group| group.wanted.is_some_and(|wanted| wanted > 0))
         });
         if again && instance.api == ApiVersion::V1beta4 && check.settled.guarded {
@@ -204,7 +204,7 @@ fn under_way(check: &Check<'_>) -> Option<Finding> {
 
 /// v1beta4: fewer replicas together with another template swap old and new ([OP-74]). Pods that are not as many
 /// as wanted mean that a change of `spec.replicas` is still on its way.
-fn replicas(check: &Check<'_>) -> Option<Finding> {
+fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let wanted = instance.cores?;
     let sides = UpgradeRevisions::of(check.world, &instance.id)?;
@@ -221,7 +221,7 @@ fn replicas(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-fn running(check: &Check<'_>) -> Vec<Finding> {
+fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(name) = running_name(check.world, check.instance, check.picture) {
         found
@@ -252,7 +252,7 @@ fn running(check: &Check<'_>) -> Vec<Finding> {
     found
 }
 
-fn too_many(check: &Check<'_>) -> Option<Finding> {
+fn too_many(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let pods = check.instance.cores.unwrap_or(0);
     let bites = check.instance.api == ApiVersion::V1beta4
         && check.settled.way == Way::BlueGreen
@@ -269,12 +269,12 @@ fn too_many(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-fn owned(check: &Check<'_>) -> Vec<Finding> {
+fn owned(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let hint = "change it where it is kept (kubectl emqx upgrade generate), or --force-conflicts";
     field_owners::conflicts(check.owners, check.force, hint)
 }
 
-fn managed(check: &Check<'_>) -> Option<Finding> {
+fn managed(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let hint = format!(
         "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
         check.instance.id.name, check.settled.to
@@ -283,7 +283,7 @@ fn managed(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// A guarded upgrade that is interrupted is continued by what is stored about it.
-fn cannot_store(check: &Check<'_>) -> Option<Finding> {
+fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let verbs: Vec<&str> = ["create", "patch"]
         .into_iter()
         .zip(check.stores)
@@ -306,7 +306,7 @@ fn cannot_store(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// An undo scales the set that it emptied to 0.
-fn cannot_scale(check: &Check<'_>) -> Option<Finding> {
+fn cannot_scale(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let namespace = &check.instance.id.namespace;
     (check.settled.guarded && check.scales == Some(false)).then(|| {
         warning(
@@ -319,7 +319,7 @@ fn cannot_scale(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// Annotations of an earlier version go away with the change of the image.
-fn left_by_earlier_version(check: &Check<'_>) -> Option<Finding> {
+fn left_by_earlier_version(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let notes: Vec<&str> = check.instance.notes.keys().map(String::as_str).collect();
     (!notes.is_empty()).then(|| {
         let why = if check.instance.api == ApiVersion::V1beta4 {
@@ -339,7 +339,7 @@ fn left_by_earlier_version(check: &Check<'_>) -> Option<Finding> {
     })
 }
 
-fn no_permission(check: &Check<'_>) -> Option<Finding> {
+fn no_permission(check: &UpgradeCheck<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let id = &check.instance.id;
         blocked(

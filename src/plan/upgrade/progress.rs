@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{Run, Step, evacuations};
+use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
 use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, LOOP_SECONDS, boot};
 use crate::model::human::seconds_between;
@@ -13,12 +13,12 @@ use crate::model::{ApiVersion, NodeName, World};
 /// pulled nobody knows: no ETA is told meanwhile.
 const NEW_PODS_SECONDS: u64 = 30;
 
-impl Run {
+impl UpgradeRun {
     /// What is left, as a forecast from this moment; and so the percent.
     pub(super) fn forecast(&mut self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let left = self.left(sides, world, now);
         let before = match (self.started, self.step) {
-            (None, Step::NewPods) => {
+            (None, UpgradeStep::NewPods) => {
                 let (ready, wanted) = self.ready;
                 NEW_PODS_SECONDS * (wanted.max(1) - ready.min(wanted)) / wanted.max(1)
             }
@@ -40,7 +40,7 @@ impl Run {
             }
             _ => {}
         }
-        self.seconds = left.filter(|_| self.step != Step::NewPods);
+        self.seconds = left.filter(|_| self.step != UpgradeStep::NewPods);
     }
 
     /// Seconds of work that were done before this run was first seen, by the pods that are gone already.
@@ -55,7 +55,7 @@ impl Run {
 
     fn left(&self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<u64> {
         if sides.old.is_empty() {
-            return (self.step != Step::NewPods).then_some(1);
+            return (self.step != UpgradeStep::NewPods).then_some(1);
         }
         // New pods have just started: what they took is what the next ones will take.
         let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));

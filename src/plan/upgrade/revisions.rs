@@ -16,7 +16,7 @@ use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodNam
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub struct RevisionSet {
     /// StatefulSet or ReplicaSet.
     pub kind: SetKind,
     /// Its name.
@@ -54,7 +54,7 @@ pub struct UpgradeRevisions<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Sets in which there is, or is to be, something; oldest first.
-    pub groups: Vec<Group>,
+    pub groups: Vec<RevisionSet>,
     /// The new sets, by name.
     pub new_sets: Vec<String>,
     /// The old pods, in the order in which they go.
@@ -76,7 +76,8 @@ impl<'a> UpgradeRevisions<'a> {
             kinds.dedup();
             kinds
         };
-        let chosen: Vec<Option<&Group>> = kinds.iter().map(|kind| choose(instance, *kind, &groups)).collect();
+        let chosen: Vec<Option<&RevisionSet>> =
+            kinds.iter().map(|kind| choose(instance, *kind, &groups)).collect();
         let answered = !chosen.is_empty() && chosen.iter().all(Option::is_some);
         let new_sets: Vec<String> = chosen.iter().flatten().map(|group| group.name.clone()).collect();
 
@@ -84,7 +85,7 @@ impl<'a> UpgradeRevisions<'a> {
         let is_new = |member: &Member<'_>| {
             new_sets.contains(&member.set)
                 && match groups.iter().find(|group| group.name == member.set) {
-                    Some(Group { rolled: Some(rolled), kind: SetKind::StatefulSet, image, .. })
+                    Some(RevisionSet { rolled: Some(rolled), kind: SetKind::StatefulSet, image, .. })
                         if rolls(instance.api) =>
                     {
                         member.pod.revision.as_ref().is_none_or(|revision| revision == rolled)
@@ -232,10 +233,10 @@ fn rolls(api: ApiVersion) -> bool {
     matches!(api, ApiVersion::V1beta4 | ApiVersion::V3beta1)
 }
 
-fn groups(world: &World, id: &InstanceId) -> Vec<Group> {
-    let mut found: BTreeMap<(SetKind, String), Group> = BTreeMap::new();
+fn groups(world: &World, id: &InstanceId) -> Vec<RevisionSet> {
+    let mut found: BTreeMap<(SetKind, String), RevisionSet> = BTreeMap::new();
     for set in world.sets_of(id) {
-        let group = Group {
+        let group = RevisionSet {
             kind: set.kind,
             name: set.name.clone(),
             revision: set.revision.clone(),
@@ -255,7 +256,7 @@ fn groups(world: &World, id: &InstanceId) -> Vec<Group> {
             _ => continue,
         };
         let key = (kind, owner.name.clone());
-        let group = found.entry(key.clone()).or_insert_with(|| Group {
+        let group = found.entry(key.clone()).or_insert_with(|| RevisionSet {
             kind,
             name: owner.name.clone(),
             revision: pod.revision.clone(),
@@ -269,7 +270,7 @@ fn groups(world: &World, id: &InstanceId) -> Vec<Group> {
         }
         peopled.push(key);
     }
-    let mut groups: Vec<Group> = found
+    let mut groups: Vec<RevisionSet> = found
         .into_iter()
         .filter(|(key, group)| group.wanted.is_some_and(|wanted| wanted > 0) || peopled.contains(key))
         .map(|(_, group)| group)
@@ -279,9 +280,9 @@ fn groups(world: &World, id: &InstanceId) -> Vec<Group> {
 }
 
 /// The new set of one kind.
-fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [Group]) -> Option<&'g Group> {
+fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [RevisionSet]) -> Option<&'g RevisionSet> {
     let wanted = instance.image.as_deref();
-    let fits = |group: &&Group| match (&group.image, wanted) {
+    let fits = |group: &&RevisionSet| match (&group.image, wanted) {
         (Some(image), Some(wanted)) => image == wanted,
         _ => true,
     };
@@ -346,7 +347,7 @@ pub fn ordinal(name: &str) -> Option<u64> {
 /// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
 /// first; but replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x operator sorts each set by name) by ascending names,
 /// pods on v1beta4 by names as text ([OP-65]), and on v3beta1 one old core stays until the replicants are done ([OP-76]).
-pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[Group]) {
+pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[RevisionSet]) {
     let place =
         |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);
     let replicant =

@@ -18,7 +18,7 @@ use crate::plan::rebalance::progress::Counts;
 
 /// Where an upgrade stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
+pub enum UpgradeStep {
     /// New pods are coming up.
     NewPods,
     /// They are up, and got the traffic; the old ones are not touched yet.
@@ -33,7 +33,7 @@ pub enum Step {
     Settling,
 }
 
-impl Step {
+impl UpgradeStep {
     /// The name of the phase in machine output.
     pub fn phase(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Step {
 
 /// An old pod, as it was when it was last seen.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct PreviousPod {
     /// Its name.
     pub pod: String,
     /// Its node.
@@ -69,7 +69,7 @@ pub struct Known {
 
 /// Clients and sessions at the start; `None` is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Start {
+pub struct UpgradeBaseline {
     /// Live clients.
     pub connections: Option<u64>,
     /// Sessions.
@@ -90,7 +90,7 @@ pub(super) struct FurthestProgress {
 /// One upgrade.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen once")]
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct UpgradeRun {
     /// `upgrade/NAME`, with the name of the cluster: it has one at a time.
     pub name: String,
     /// The cluster.
@@ -106,15 +106,15 @@ pub struct Run {
     /// When the new pods took over.
     pub started: Option<Timestamp>,
     /// What there was at the start.
-    pub start: Start,
+    pub start: UpgradeBaseline,
     /// What there is now.
     pub counts: Counts,
     /// Clients on new nodes.
     pub arrived: u64,
     /// Where it stands.
-    pub step: Step,
+    pub step: UpgradeStep,
     /// Old pods, by uid, in the order in which they were seen.
-    pub known: BTreeMap<String, Known>,
+    pub known: BTreeMap<String, PreviousPod>,
     /// New pods that are ready, and how many are wanted.
     pub ready: (u64, u64),
     /// Whether pods are replaced in place, without a second set beside the first.
@@ -158,7 +158,7 @@ pub struct Run {
     pub(super) quiet: Quiet,
 }
 
-impl Followed for Run {
+impl Followed for UpgradeRun {
     fn name(&self) -> &str {
         &self.name
     }
@@ -183,11 +183,11 @@ impl Followed for Run {
     }
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
-        Run::event(self, now, kind, message)
+        UpgradeRun::event(self, now, kind, message)
     }
 }
 
-impl Run {
+impl UpgradeRun {
     /// How it stands now.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
@@ -285,9 +285,14 @@ impl Run {
         let changed = counts != self.counts;
         self.counts = counts;
         // Whoever saw the beginning knows what there was: until the new pods take over nothing is moved.
-        if self.told.contains("fresh") && self.step == Step::NewPods && self.start.connections.is_none() {
-            self.start =
-                Start { connections: self.counts.all_connections(), sessions: self.counts.all_sessions() };
+        if self.told.contains("fresh")
+            && self.step == UpgradeStep::NewPods
+            && self.start.connections.is_none()
+        {
+            self.start = UpgradeBaseline {
+                connections: self.counts.all_connections(),
+                sessions: self.counts.all_sessions(),
+            };
         }
         let on_new = |member: &Member<'_>| member.holds.map_or(0, |holds| holds.connections);
         self.arrived = sides.new.iter().map(on_new).sum();

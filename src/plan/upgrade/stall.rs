@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::super::operator::{OperatorProcess, evidence};
 use super::messages;
 use super::revisions::UpgradeRevisions;
-use super::run::{Run, Step, evacuations};
+use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
 use super::timing::{DrainTiming, LOOP_SECONDS};
 use super::verdict::{known_until, load_heard};
@@ -24,7 +24,12 @@ const PULL_SECONDS: u64 = 300;
 const GRACE_SECONDS: u64 = 30;
 
 /// Why it stalls, if it does.
-pub(super) fn find(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<String> {
+pub(super) fn find(
+    run: &UpgradeRun,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+) -> Option<String> {
     // While nothing is heard, nobody knows whether it stands still.
     let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
@@ -38,14 +43,19 @@ pub(super) fn find(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: 
     (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
 }
 
-fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> Option<(u64, String)> {
+fn expected(
+    run: &UpgradeRun,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+) -> Option<(u64, String)> {
     if run.holding && undoing(sides.instance) {
         return None;
     }
     let pace = DrainTiming::of(sides.instance);
     let three = |step: u64| (3 * step).max(LEAST_SECONDS);
     match run.step {
-        Step::NewPods => {
+        UpgradeStep::NewPods => {
             if !run.evacuating(sides).is_empty() && run.rolling {
                 return emptying(run, sides, world, now, &pace);
             }
@@ -62,7 +72,7 @@ fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timesta
         _ if run.holding && run.evacuating(sides).iter().all(|(_, stage)| **stage == Stage::Prohibiting) => {
             None
         }
-        Step::Moved | Step::Waiting => {
+        UpgradeStep::Moved | UpgradeStep::Waiting => {
             if let Some(cause) = foreign(sides, world) {
                 return Some((LEAST_SECONDS, cause));
             }
@@ -72,12 +82,12 @@ fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timesta
             };
             Some((three(step), silent(run, sides, world, now, "the next old pod is not touched")))
         }
-        Step::Emptying => emptying(run, sides, world, now, &pace),
-        Step::Removing => {
+        UpgradeStep::Emptying => emptying(run, sides, world, now, &pace),
+        UpgradeStep::Removing => {
             let going = sides.old.iter().find(|member| member.pod.deleting.is_some())?;
             Some((three(GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
         }
-        Step::Settling => {
+        UpgradeStep::Settling => {
             let (ready, wanted) = run.ready;
             let cause = trouble(sides).unwrap_or_else(|| {
                 if ready < wanted {
@@ -92,7 +102,7 @@ fn expected(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timesta
 }
 
 fn emptying(
-    run: &Run,
+    run: &UpgradeRun,
     sides: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
@@ -208,7 +218,13 @@ fn foreign(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
 }
 
 /// The operator does nothing; with its last complaint, if it made one.
-fn silent(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp, what: &str) -> String {
+fn silent(
+    run: &UpgradeRun,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+    what: &str,
+) -> String {
     let id = &sides.instance.id;
     let complaint = world
         .events

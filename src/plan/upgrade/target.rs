@@ -3,7 +3,7 @@
 use super::change::HOLD_SECONDS;
 use super::timing::DrainTiming;
 use crate::error::Problem;
-use crate::model::image::{self, Image, Version};
+use crate::model::image::{self, EmqxVersion, Image};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 use crate::model::{
     ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
@@ -128,9 +128,9 @@ impl UpgradeTarget {
     }
 
     /// EMQX's version that is wanted, where the tag tells one.
-    pub fn version(&self) -> Option<Version> {
+    pub fn version(&self) -> Option<EmqxVersion> {
         match &self.parts {
-            Some(parts) => Version::find(parts.version.as_deref()?),
+            Some(parts) => EmqxVersion::find(parts.version.as_deref()?),
             None => Image::parse(&self.to).ok()?.version(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::fixtures;
 use super::change::HOLD_SECONDS;
-use super::guard::{self, Act, FRESH_SECONDS, GuardPermissions};
+use super::guard::{self, FRESH_SECONDS, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
 use crate::model::{
     ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,
@@ -192,19 +192,25 @@ impl Pretend {
     }
 
     /// What the guard wants done is done.
-    fn act(&mut self, acts: Vec<Act>) {
+    fn act(&mut self, acts: Vec<GuardAction>) {
         for act in acts {
             match act {
-                Act::RemoveSet(set) => {
+                GuardAction::RemoveSet(set) => {
                     assert_eq!(set, NEW);
                     self.given_up = true;
                 }
-                Act::Forget => self.hold = None,
-                Act::SetGate { pod, serving } => {
+                GuardAction::Forget => self.hold = None,
+                GuardAction::SetGate { pod, serving } => {
                     let pod = self.pods.get_mut(pod.as_str()).expect("it is there");
                     (pod.gate, pod.ready, pod.gated_at) = (Some(serving), serving, self.now);
                 }
-                Act::StartEvacuation { node: on, conn_evict_rate, sess_evict_rate, migrate_to, .. } => {
+                GuardAction::StartEvacuation {
+                    node: on,
+                    conn_evict_rate,
+                    sess_evict_rate,
+                    migrate_to,
+                    ..
+                } => {
                     assert_eq!(migrate_to.len() as u64, self.size);
                     let pod = self.pods.get_mut(on.first_label()).expect("it is there");
                     assert!(pod.evacuation.is_none(), "{on} is started twice");
@@ -213,11 +219,11 @@ impl Pretend {
                     assert!(!beside, "EMQX refuses an evacuation beside a rebalance");
                     pod.evacuation = Some((Stage::EvictingConns, self.now, conn_evict_rate, sess_evict_rate));
                 }
-                Act::StopEvacuation { node } => {
+                GuardAction::StopEvacuation { node } => {
                     assert!(self.undone, "{node} is stopped");
                     self.pods.get_mut(node.first_label()).expect("it is there").evacuation = None;
                 }
-                Act::ReleaseDelay(delay) => {
+                GuardAction::ReleaseDelay(delay) => {
                     let busy = self.old().iter().any(|name| {
                         let pod = &self.pods[name];
                         pod.connections + pod.offline > 0
@@ -226,12 +232,12 @@ impl Pretend {
                     assert!(!busy, "released at {} with something on an old node", self.now);
                     self.delay = delay;
                 }
-                Act::RestoreDelay(own) => {
+                GuardAction::RestoreDelay(own) => {
                     assert_eq!(own, Some(5));
                     self.delay = 5;
                     self.hold = None;
                 }
-                Act::Wait(_) | Act::Needs(_) | Act::Done => {}
+                GuardAction::Wait(_) | GuardAction::Needs(_) | GuardAction::Done => {}
             }
         }
     }
@@ -363,7 +369,7 @@ fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
     assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
     let last =
         guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
-    assert_eq!(last, [Act::Done]);
+    assert_eq!(last, [GuardAction::Done]);
 }
 
 #[test]
@@ -373,7 +379,7 @@ fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgr
     let before = run(&mut pretend, MEANS, 60, |_| true);
     let acts =
         guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
-    let [Act::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
+    let [GuardAction::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
     let coordinator = fixtures::core(0);
     assert!(
         what.contains(&format!("kubectl emqx rebalance stop coordinator/{coordinator}"))
@@ -489,8 +495,8 @@ fn a_way_back_keeps_the_old_pods_and_empties_the_new_ones() {
     pretend.undone = true;
     pretend.manner(HoldManner::Undo);
     let acts = next(&pretend);
-    let stops = acts.iter().filter(|act| matches!(act, Act::StopEvacuation { .. })).count();
-    let gates = acts.iter().filter(|act| matches!(act, Act::SetGate { serving: true, .. })).count();
+    let stops = acts.iter().filter(|act| matches!(act, GuardAction::StopEvacuation { .. })).count();
+    let gates = acts.iter().filter(|act| matches!(act, GuardAction::SetGate { serving: true, .. })).count();
     assert_eq!((stops, gates, acts.len()), (3, 3, 6), "{acts:?}");
     run(&mut pretend, MEANS, 120, |_| true);
     let of = |set: &str| -> u64 {
@@ -503,7 +509,7 @@ fn a_way_back_keeps_the_old_pods_and_empties_the_new_ones() {
     pretend.pods.retain(|name, _| name.starts_with(OLD));
     run(&mut pretend, MEANS, 3, |_| true);
     assert_eq!((pretend.delay, &pretend.hold), (5, &None));
-    assert_eq!(next(&pretend), [Act::Done]);
+    assert_eq!(next(&pretend), [GuardAction::Done]);
 }
 
 #[test]
@@ -513,5 +519,5 @@ fn old_answers_of_emqx_prove_nothing() {
     let world = pretend.world();
     let later =
         guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now + 60));
-    assert_eq!(later, [Act::Wait("EMQX does not report what it moves".to_owned())]);
+    assert_eq!(later, [GuardAction::Wait("EMQX does not report what it moves".to_owned())]);
 }

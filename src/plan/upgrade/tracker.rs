@@ -21,7 +21,7 @@ use super::super::evacuation::tracker::EvacuationTracker;
 use super::announcements::tell;
 use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
-use super::run::{FurthestProgress, Known, Run, Start, Step, evacuations};
+use super::run::{FurthestProgress, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations};
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
@@ -54,7 +54,7 @@ const CALM_SECONDS: u64 = 60;
 #[derive(Clone, Debug, Default)]
 pub struct UpgradeTracker {
     /// The runs that go on and the last that are over, in the order in which they began.
-    pub runs: Vec<Run>,
+    pub runs: Vec<UpgradeRun>,
     /// Evacuations that belong to no upgrade.
     pub evacuations: EvacuationTracker,
     /// One cluster only; `None` for all that is in the world.
@@ -74,12 +74,12 @@ impl UpgradeTracker {
     }
 
     /// The upgrade of a cluster that is not over: it moves, or it is stalled.
-    pub fn running(&self, id: &InstanceId) -> Option<&Run> {
+    pub fn running(&self, id: &InstanceId) -> Option<&UpgradeRun> {
         self.runs.iter().find(|run| &run.id == id && (run.verdict.is_none() || stalled(run)))
     }
 
     /// The last upgrade of a cluster that was seen.
-    pub fn last(&self, id: &InstanceId) -> Option<&Run> {
+    pub fn last(&self, id: &InstanceId) -> Option<&UpgradeRun> {
         self.runs.iter().rfind(|run| &run.id == id)
     }
 
@@ -222,7 +222,7 @@ fn begin(
     from: Option<String>,
     fresh: bool,
     now: Timestamp,
-) -> Run {
+) -> UpgradeRun {
     let instance = sides.instance;
     let images = sides.old_images();
     let oldest = images.first().map(|image| (*image).to_owned());
@@ -238,14 +238,14 @@ fn begin(
         told.insert("fresh");
     }
     // What the one who began it wrote down, for whoever comes later.
-    let recorded = record.as_ref().map_or(Start::default(), |record| Start {
+    let recorded = record.as_ref().map_or(UpgradeBaseline::default(), |record| UpgradeBaseline {
         connections: record.connections,
         sessions: record.sessions,
     });
     let began =
         record.as_ref().map(|record| record.time).filter(|time| !fresh && *time <= now).unwrap_or(began);
-    let start = Start { connections: counts.all_connections(), sessions: counts.all_sessions() };
-    Run {
+    let start = UpgradeBaseline { connections: counts.all_connections(), sessions: counts.all_sessions() };
+    UpgradeRun {
         name: format!("upgrade/{}", instance.id.name),
         id: instance.id.clone(),
         api: instance.api,
@@ -256,7 +256,7 @@ fn begin(
         start: if fresh { start } else { recorded },
         counts,
         arrived: 0,
-        step: Step::NewPods,
+        step: UpgradeStep::NewPods,
         known: BTreeMap::new(),
         ready: (0, 0),
         rolling: instance.api == ApiVersion::V3beta1
@@ -293,7 +293,7 @@ fn birth(sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
 }
 
 fn absorb(
-    run: &mut Run,
+    run: &mut UpgradeRun,
     sides: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
@@ -335,13 +335,13 @@ fn absorb(
     }
 }
 
-fn stalled(run: &Run) -> bool {
+fn stalled(run: &UpgradeRun) -> bool {
     run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
 }
 
 /// Looks at one that was judged to stand still: it may move again.
 fn resume(
-    run: &mut Run,
+    run: &mut UpgradeRun,
     sides: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
@@ -372,7 +372,7 @@ enum Turn {
 
 /// The image was changed again. The undo of ours continues this run, and so does a change back where the operator itself
 /// drains the newer set; any other change ends it.
-fn turn(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
+fn turn(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
     let image = &sides.instance.image;
     if *image == run.to || image.is_none() {
         run.changed = None;
@@ -404,7 +404,7 @@ fn turn(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mu
 
 /// Another client had changed the image back before anybody looked, and now an undo of ours is stored to finish that: the
 /// image does not change any more.
-fn finish_back(run: &mut Run, sides: &UpgradeRevisions<'_>) {
+fn finish_back(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
     if run.turned || run.told.contains("fresh") {
         return;
     }
@@ -417,11 +417,17 @@ fn finish_back(run: &mut Run, sides: &UpgradeRevisions<'_>) {
 }
 
 /// What is known of old pods.
-fn know(run: &mut Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+fn know(
+    run: &mut UpgradeRun,
+    sides: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     let evacuations = evacuations(world, sides);
     let mut going: Vec<String> = Vec::new();
     for member in &sides.old {
-        let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| Known {
+        let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| PreviousPod {
             pod: member.pod.name.as_str().to_owned(),
             node: None,
             set: member.set.clone(),
@@ -469,7 +475,7 @@ fn know(run: &mut Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timesta
 }
 
 /// Old pods that were deleted, or vanished, and that their sets make again: they are not removed, and the operator did nothing.
-fn restarted(run: &mut Run, sides: &UpgradeRevisions<'_>) {
+fn restarted(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
     if run.rolling {
         return;
     }
@@ -490,7 +496,13 @@ fn restarted(run: &mut Run, sides: &UpgradeRevisions<'_>) {
 }
 
 /// A pod whose deletion was just seen: was anything on it?
-fn loaded(run: &mut Run, uid: &str, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) {
+fn loaded(
+    run: &mut UpgradeRun,
+    uid: &str,
+    sides: &UpgradeRevisions<'_>,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     let Some(known) = run.known.get(uid) else { return };
     let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
     // EMQX is asked once a second, and a node may have been emptied since; the operator's copy may be newer.
@@ -507,14 +519,14 @@ fn loaded(run: &mut Run, uid: &str, sides: &UpgradeRevisions<'_>, now: Timestamp
 }
 
 /// When the new pods took over, if that was after the present target was asked for.
-fn took_over(run: &Run, sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+fn took_over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
     let at = sides.took_over()?;
     // Times in objects are whole seconds.
     run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
 }
 
 /// The object says that all is well, and old pods are left.
-fn contradict(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
+fn contradict(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp) {
     let instance = sides.instance;
     let quiet = matches!(instance.api, ApiVersion::V2beta1 | ApiVersion::V2)
         && instance.ready()
@@ -528,25 +540,25 @@ fn contradict(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
     }
 }
 
-fn step(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
+fn step(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp) {
     let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
     let removing = sides.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
     // Where pods are replaced in place, the first old pod is emptied before there is any new one.
-    let begun = run.started.is_some() || run.turned || run.rolling || run.step > Step::NewPods;
+    let begun = run.started.is_some() || run.turned || run.rolling || run.step > UpgradeStep::NewPods;
     let evacuating = begun && !run.evacuating(sides).is_empty();
     let gone = run.places().0;
     let next = if removing {
-        Step::Removing
+        UpgradeStep::Removing
     } else if evacuating {
-        Step::Emptying
+        UpgradeStep::Emptying
     } else if sides.answered && sides.old.is_empty() {
-        Step::Settling
+        UpgradeStep::Settling
     } else if run.started.is_none() && (gone == 0 || run.turned) {
-        Step::NewPods
+        UpgradeStep::NewPods
     } else if gone == 0 {
-        Step::Moved
+        UpgradeStep::Moved
     } else {
-        Step::Waiting
+        UpgradeStep::Waiting
     };
     if next != run.step {
         run.step = next;
@@ -556,7 +568,7 @@ fn step(run: &mut Run, sides: &UpgradeRevisions<'_>, now: Timestamp) {
 
 /// The verdict, if there is one by now.
 fn judge(
-    run: &mut Run,
+    run: &mut UpgradeRun,
     sides: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
@@ -572,7 +584,7 @@ fn judge(
     }
 }
 
-fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+fn settle(run: &mut UpgradeRun, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
     if verdict.0.final_word() && !matches!(verdict.0, Verdict::Stalled | Verdict::Superseded) {
         run.percent = 100;
     }

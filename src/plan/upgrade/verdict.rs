@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::messages;
 use super::revisions::UpgradeRevisions;
-use super::run::Run;
+use super::run::UpgradeRun;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Link, Node, Seen, Source, Verdict, World};
 use crate::plan::rebalance::verdict::{RETURN_SECONDS, not_back};
@@ -65,7 +65,7 @@ pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
-pub(super) fn over(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> bool {
+pub(super) fn over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> bool {
     let (ready, wanted) = run.ready;
     if !sides.answered || !sides.old.is_empty() || wanted == 0 || ready < wanted {
         return false;
@@ -88,7 +88,7 @@ pub(super) fn over(run: &Run, sides: &UpgradeRevisions<'_>, world: &World, now: 
 }
 
 /// Whether pods, sets and the operator report the end: only new pods, all ready, the object is ready and lists new nodes only.
-pub(super) fn reported_over(run: &Run, sides: &UpgradeRevisions<'_>) -> bool {
+pub(super) fn reported_over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> bool {
     let instance = sides.instance;
     let (ready, wanted) = sides.ready();
     let new = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));
@@ -102,7 +102,7 @@ pub(super) fn reported_over(run: &Run, sides: &UpgradeRevisions<'_>) -> bool {
 }
 
 /// The verdict of one that is over, once it can be given.
-pub(super) fn word(run: &Run, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn word(run: &UpgradeRun, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
     if run.missing() && since < RETURN_SECONDS {
         return None;
@@ -112,13 +112,13 @@ pub(super) fn word(run: &Run, world: &World, now: Timestamp) -> Option<(Verdict,
 }
 
 /// What is said of one that is over when nobody listens any longer, before its clients had the time to come back.
-pub(super) fn cut_short(run: &Run, since: u64) -> Option<(Verdict, String)> {
+pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String)> {
     let early = run.missing() && since < RETURN_SECONDS;
     early.then(|| (Verdict::Unknown, not_back(run.lost_clients(), since)))
 }
 
 /// The verdict of one that is over.
-pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verdict, String) {
     let tail = messages::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
@@ -142,7 +142,7 @@ pub(super) fn conclude(run: &Run, world: &World, now: Timestamp) -> (Verdict, St
 }
 
 /// Why one that is not over is not.
-pub(super) fn goes_on(run: &Run) -> String {
+pub(super) fn goes_on(run: &UpgradeRun) -> String {
     let (gone, total) = run.places();
     let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };
     let although = if run.contradicted.is_some() { ", although the operator reports ready" } else { "" };

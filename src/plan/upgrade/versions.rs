@@ -1,15 +1,15 @@
 //! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
 
-use super::preflight::{Check, blocked, warning};
+use super::preflight::{UpgradeCheck, blocked, warning};
 use crate::model::ApiVersion;
-use crate::model::image::{Image, Version};
+use crate::model::image::{EmqxVersion, Image};
 use crate::plan::finding::Finding;
 
 /// The versions that operator 2.2 takes for v1beta4, the last one excluded ([OP-60]).
-const V1BETA4_VERSIONS: (Version, Version) = (Version(4, 4, 14), Version(5, 0, 0));
+const V1BETA4_VERSIONS: (EmqxVersion, EmqxVersion) = (EmqxVersion(4, 4, 14), EmqxVersion(5, 0, 0));
 
 /// What versions speak against.
-pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
+pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(version(check));
     found.extend(downgrade(check));
@@ -18,7 +18,7 @@ pub(super) fn findings(check: &Check<'_>) -> Vec<Finding> {
 }
 
 /// v1beta4: what the operator's webhook will refuse ([OP-60]).
-fn version(check: &Check<'_>) -> Option<Finding> {
+fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if check.instance.api != ApiVersion::V1beta4 {
         return None;
     }
@@ -30,7 +30,7 @@ fn version(check: &Check<'_>) -> Option<Finding> {
         );
     }
     let (least, beyond) = V1BETA4_VERSIONS;
-    let why = match Version::find(&written) {
+    let why = match EmqxVersion::find(&written) {
         None => format!("{written:?} is no version, and the operator's webhook refuses it"),
         Some(version) if version < least => {
             format!("EMQX {version} is too old for {}: it must be {least} or later", check.instance.api)
@@ -41,7 +41,7 @@ fn version(check: &Check<'_>) -> Option<Finding> {
         Some(_) => return None,
     };
     let finding = blocked("version-refused", why);
-    Some(match Version::find(&written) {
+    Some(match EmqxVersion::find(&written) {
         Some(version) if version >= beyond => {
             finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
         }
@@ -50,15 +50,15 @@ fn version(check: &Check<'_>) -> Option<Finding> {
 }
 
 /// The version that runs, by EMQX, else by the image.
-fn current(check: &Check<'_>) -> Option<Version> {
-    let told = check.picture.versions.iter().filter_map(|version| Version::find(version)).max();
+fn current(check: &UpgradeCheck<'_>) -> Option<EmqxVersion> {
+    let told = check.picture.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
     let image = check.settled.from.as_deref();
     // The image says what was asked for; EMQX what came of it.
     let by_image = image.and_then(|image| Image::parse(image).ok()?.version());
     by_image.or(told)
 }
 
-fn downgrade(check: &Check<'_>) -> Option<Finding> {
+fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let (from, to) = (current(check)?, check.settled.version()?);
     (to < from).then(|| {
         blocked(
@@ -73,28 +73,29 @@ fn downgrade(check: &Check<'_>) -> Option<Finding> {
 
 /// Safety rule S18: the defects that matter are those of the version that runs while it is emptied, and of two versions side
 /// by side.
-fn defects(check: &Check<'_>) -> Vec<Finding> {
+fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(from) = current(check) else { return found };
     let known = [
-        (Version(5, 1, 1), "a replicant reports an incomplete status (emqx#11198)"),
-        (Version(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
+        (EmqxVersion(5, 1, 1), "a replicant reports an incomplete status (emqx#11198)"),
+        (EmqxVersion(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
         (
-            Version(5, 4, 0),
+            EmqxVersion(5, 4, 0),
             "availability_check asks for a key, and clients are refused from the start (emqx#11971)",
         ),
-        (Version(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
-        (Version(5, 8, 4), "moving sessions can loop forever (emqx#14353)"),
-        (Version(5, 9, 0), "moving sessions can loop forever (emqx#14907, emqx#14040)"),
+        (EmqxVersion(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
+        (EmqxVersion(5, 8, 4), "moving sessions can loop forever (emqx#14353)"),
+        (EmqxVersion(5, 9, 0), "moving sessions can loop forever (emqx#14907, emqx#14040)"),
     ];
-    if from >= Version(5, 0, 0) {
+    if from >= EmqxVersion(5, 0, 0) {
         for (fixed, what) in known.into_iter().filter(|(fixed, _)| from < *fixed) {
             found.push(warning(
                 "version-defect",
                 format!("EMQX {from}, which is to be emptied: {what}; fixed in {fixed}"),
             ));
         }
-        if from < Version(5, 3, 0) && check.settled.version().is_some_and(|to| to >= Version(5, 3, 0)) {
+        if from < EmqxVersion(5, 3, 0) && check.settled.version().is_some_and(|to| to >= EmqxVersion(5, 3, 0))
+        {
             found.push(warning(
                 "version-defect",
                 format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 use super::pen::{Painter, spark};
-use super::plot::{Scale, dashes, labels, lines, signed, ticks};
+use super::plot::{PlotScale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
 use crate::tui::curves::{Quantity, curves, round_up};
@@ -61,7 +61,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let high = round_up(values().chain(goals.iter().map(|goal| *goal as f64)).fold(0.0, f64::max));
     let low =
         if settings.quantity == Quantity::Change { -round_up(-values().fold(0.0, f64::min)) } else { 0.0 };
-    let scale = Scale { low, high, rows: height - 3 };
+    let scale = PlotScale { low, high, rows: height - 3 };
 
     let total = (settings.quantity != Quantity::Change).then_some(drawn.total.as_slice());
     title(state, board, pen, total);

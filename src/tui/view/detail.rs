@@ -13,7 +13,7 @@ use super::{foot, head, node_chart, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
 use crate::model::{Pod, Source};
 use crate::output::theme::Tone;
-use crate::plan::next_step::{Surroundings, next};
+use crate::plan::next_step::{NodeContext, next};
 use crate::plan::snapshot::NodeRow;
 use crate::tui::history::Which;
 use crate::tui::rows::{Group, Row};
@@ -136,7 +136,7 @@ fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
     let Some(node) = of(board, row) else {
         return vec!["EMQX does not know this pod as a node".to_owned()];
     };
-    let around = Surroundings {
+    let around = NodeContext {
         world: &state.world,
         instance: state.world.instance(&board.status.instance),
         run: board.run.as_ref().filter(|run| run.verdict.is_none()),

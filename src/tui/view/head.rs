@@ -20,11 +20,11 @@ use crate::model::human::{clock, count, count_or_unknown, duration, plural};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::rebalance::messages;
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::snapshot::SourceState;
 use crate::plan::status::copied;
 use crate::plan::upgrade::messages as upgrade_words;
-use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -252,8 +252,9 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
             None => numbers.push((format!("{connected} connected"), Tone::Plain)),
         }
     }
-    if let Some(ratio) =
-        active(board).and_then(Run::landing_ratio).filter(|ratio| *ratio < 0.9 && board.unsure.is_none())
+    if let Some(ratio) = active(board)
+        .and_then(RebalanceRun::landing_ratio)
+        .filter(|ratio| *ratio < 0.9 && board.unsure.is_none())
     {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
         numbers.push((text, if board.alarm().is_some() { Tone::Bad } else { Tone::Warning }));
@@ -282,12 +283,12 @@ fn urgent(text: &str, tone: Tone) -> bool {
     tone == Tone::Bad || (tone == Tone::Warning && clients)
 }
 
-fn active(board: &ViewModel) -> Option<&Run> {
+fn active(board: &ViewModel) -> Option<&RebalanceRun> {
     board.run.as_ref().filter(|run| run.verdict.is_none() && run.entry.is_some())
 }
 
 /// `32 of 78 rounds`.
-fn rounds(board: &ViewModel, run: &Run) -> Option<String> {
+fn rounds(board: &ViewModel, run: &RebalanceRun) -> Option<String> {
     let left = run.left.filter(|_| run.ended.is_none())?;
     Some(
         match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| {

@@ -8,7 +8,7 @@ use crate::output::theme::Tone;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::verdict;
 use crate::plan::upgrade::messages as upgrade_words;
-use crate::plan::upgrade::run::Run as Upgrade;
+use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::tui::view_model::{VERDICT_SECONDS, ViewModel};
 
 /// The operation in one word, and the most important message.

@@ -11,7 +11,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::pen::Painter;
-use super::plot::{self, Scale};
+use super::plot::{self, PlotScale};
 use crate::model::human::{count, duration};
 use crate::output::theme::Tone;
 use crate::tui::curves::Curve;
@@ -46,12 +46,12 @@ pub(super) fn draw(pen: &mut Painter<'_>, title: &str, points: &[(f64, f64)], to
 }
 
 /// A small change is seen on a scale of its own, a change by half from zero.
-fn scale(points: &[(f64, f64)], rows: usize) -> Scale {
+fn scale(points: &[(f64, f64)], rows: usize) -> PlotScale {
     let high = points.iter().map(|point| point.1).fold(1.0, f64::max);
     let low = points.iter().map(|point| point.1).fold(f64::MAX, f64::min).max(0.0);
     let low = if low > high * 0.5 { (low - (high - low) * 0.2).max(0.0).floor() } else { 0.0 };
     let low = if high - low < 4.0 { (high - 4.0).max(0.0) } else { low };
-    Scale { low, high: if high - low < 4.0 { low + 4.0 } else { high }, rows }
+    PlotScale { low, high: if high - low < 4.0 { low + 4.0 } else { high }, rows }
 }
 
 /// The count at each step from `oldest` to now: the last one by then.

@@ -27,7 +27,7 @@ use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::requirement::spread_percent;
 use crate::plan::results::Backend;
-use crate::tui::form::{Field, Form, Outcome, outcome};
+use crate::tui::form::{Field, PlanForm, PlanOutcome, outcome};
 use crate::tui::state::State;
 
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
@@ -57,7 +57,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     };
     let x = pen.put(1, 1, width, "PLAN", Tone::Strong) + 2;
     let (word, tone) = match (plan.decision, outcome(plan)) {
-        (Decision::Go, Outcome::Even) => ("would end even".to_owned(), Tone::Good),
+        (Decision::Go, PlanOutcome::Even) => ("would end even".to_owned(), Tone::Good),
         (Decision::Go, other) => (format!("would end {}", other.words()), Tone::Warning),
         (Decision::NothingToDo, _) => ("nothing to do".to_owned(), Tone::Plain),
         (Decision::Refused, _) => ("refused".to_owned(), Tone::Bad),
@@ -148,7 +148,7 @@ fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &Stri
 }
 
 /// Why the last value was not taken; gives back the line behind it.
-fn refused(form: &Form, pen: &mut Painter<'_>, y: usize) -> usize {
+fn refused(form: &PlanForm, pen: &mut Painter<'_>, y: usize) -> usize {
     let Some(why) = &form.refused else { return y };
     let width = pen.width();
     pen.put(1, y, width - 2, why, Tone::Warning);
@@ -180,7 +180,7 @@ fn settings(plan: &RebalancePlan, narrow: bool, dot: &str) -> String {
 
 /// The values; gives back the line behind them.
 fn fields(
-    form: &Form,
+    form: &PlanForm,
     plan: Option<&RebalancePlan>,
     backend: Option<Backend>,
     pen: &mut Painter<'_>,

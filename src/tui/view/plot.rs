@@ -12,13 +12,13 @@ use crate::tui::curves::Curve;
 
 /// The scale of the chart.
 #[derive(Clone, Copy)]
-pub(super) struct Scale {
+pub(super) struct PlotScale {
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) rows: usize,
 }
 
-impl Scale {
+impl PlotScale {
     /// The line of a value, from the top.
     pub(super) fn row(self, value: f64) -> usize {
         let part = ((self.high - value) / (self.high - self.low)).clamp(0.0, 1.0);
@@ -33,7 +33,7 @@ pub(super) fn signed(value: f64, minus: &str) -> String {
 }
 
 /// The axis of values, with these ones written in `label` columns.
-pub(super) fn ticks(pen: &mut Painter<'_>, scale: Scale, values: &[f64], label: usize) {
+pub(super) fn ticks(pen: &mut Painter<'_>, scale: PlotScale, values: &[f64], label: usize) {
     let (tick, rule) = if pen.theme.ascii { ("+", "|") } else { ("┤", "│") };
     let axis = pen.width() - 1;
     for y in 0..scale.rows {
@@ -47,7 +47,7 @@ pub(super) fn ticks(pen: &mut Painter<'_>, scale: Scale, values: &[f64], label: 
 }
 
 /// The curves themselves: dots of an eighth of a cell, or a letter a cell.
-pub(super) fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
+pub(super) fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
     let (width, height) = (pen.width(), pen.height());
     if width == 0 || height == 0 {
         return;
@@ -103,7 +103,7 @@ pub(super) fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usi
 }
 
 /// The names of the curves, where they end; those that end on one line share it.
-pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: Scale) {
+pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
     let mut rows: Vec<(usize, String, Tone)> = Vec::new();
     for curve in curves {
         let Some(value) = curve.values.last().copied().flatten() else { continue };

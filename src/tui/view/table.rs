@@ -15,7 +15,7 @@ use super::pen::{Painter, bar, narrow as narrow_cell, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
-use crate::plan::upgrade::run::{Run as Upgrade, Step};
+use crate::plan::upgrade::run::{UpgradeRun as Upgrade, UpgradeStep};
 use crate::tui::mouse::ClickTargets;
 use crate::tui::order::SortBy;
 use crate::tui::rows::{Group, Row};
@@ -195,7 +195,7 @@ fn title(board: &ViewModel, group: Group, pen: &mut Painter<'_>, y: usize) {
     let known = rows().all(|row| row.serving.is_some());
     let serving = rows().filter(|row| row.serving == Some(true)).count() as u64;
     let serving = count_or_unknown(Some(serving).filter(|_| known));
-    let begun = board.upgrade.as_ref().is_none_or(|run| run.step > Step::Moved);
+    let begun = board.upgrade.as_ref().is_none_or(|run| run.step > UpgradeStep::Moved);
     let (word, mut facts) = match group {
         Group::Old => {
             let (gone, old) = board.upgrade.as_ref().map_or((0, rows().count()), Upgrade::places);
@@ -205,7 +205,7 @@ fn title(board: &ViewModel, group: Group, pen: &mut Painter<'_>, y: usize) {
             ("PREVIOUS", vec![state.to_owned(), format!("{} of {} empty", gone + empty, old)])
         }
         Group::New => {
-            let state = board.upgrade.as_ref().is_some_and(|run| run.step == Step::NewPods);
+            let state = board.upgrade.as_ref().is_some_and(|run| run.step == UpgradeStep::NewPods);
             ("TARGET", vec![if state { "starting" } else { "taking over" }.to_owned()])
         }
         Group::All => return,

@@ -11,9 +11,9 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, Operation, Stage};
 use crate::output::theme::Tone;
 use crate::plan::next_step::wait_left;
-use crate::plan::rebalance::tracker::Run;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::upgrade::messages;
-use crate::plan::upgrade::run::{Run as Upgrade, Step as Walk};
+use crate::plan::upgrade::run::{UpgradeRun as Upgrade, UpgradeStep as Walk};
 use crate::tui::view_model::ViewModel;
 
 struct Step {
@@ -94,7 +94,7 @@ fn steps(board: &ViewModel) -> Vec<Step> {
     }
 }
 
-fn rebalance(board: &ViewModel, run: &Run) -> Vec<Step> {
+fn rebalance(board: &ViewModel, run: &RebalanceRun) -> Vec<Step> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let strategy = run.strategy.as_ref();
     // Where the start was not seen, the rounds before the first look are not known.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use kubectl_emqx::cli::intent::upgrade::{Apply, ChangeForm, Upgrade};
+use kubectl_emqx::cli::intent::upgrade::{ChangeForm, Upgrade, UpgradeApply};
 use kubectl_emqx::cli::intent::{DryRun, Output, Stream, Then, Verb};
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::model::image::Image;
@@ -20,7 +20,7 @@ fn upgrade(line: &str) -> Upgrade {
     }
 }
 
-fn apply(line: &str) -> Apply {
+fn apply(line: &str) -> UpgradeApply {
     match upgrade(line) {
         Upgrade::Apply(apply) => apply,
         other => panic!("{line}: {other:?}"),

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use kubectl_emqx::tui::context::From;
+use kubectl_emqx::tui::context::FactSource;
 use kubectl_emqx::tui::{self, OpenTape, Playback, ViewContext, ViewSetup};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
@@ -35,7 +35,7 @@ fn the_view_of_a_recording_whose_reader_panics() {
     let playback = Playback { begin: at(0), paused: false, speed: 1.0, over: false };
     let opening = ViewContext {
         setup: ViewSetup { playback: Some(playback), ..setup() },
-        from: From::Tape(open),
+        from: FactSource::Tape(open),
         timeout: Some(Duration::from_secs(10)),
         interrupt: Box::pin(std::future::pending()),
         judged: false,

@@ -9,7 +9,7 @@ use kubectl_emqx::plan::upgrade::change::{
 };
 use kubectl_emqx::plan::upgrade::field_owners::{left_behind, owners};
 use kubectl_emqx::plan::upgrade::target::{UpgradeTarget, Way};
-use kubectl_emqx::ports::{DryRun, Kubernetes};
+use kubectl_emqx::ports::{Kubernetes, ServerDryRun};
 use serde_json::{Value, json};
 
 use crate::upgrade_changes::{connect, emqx, enterprise, instance, kubectl_apply, settled};
@@ -43,7 +43,7 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
         let settled = settled(&instance, image, *way);
         for hold in [OperatorHold::Held, OperatorHold::Released, OperatorHold::Own] {
             let change = body(&instance, &settled, hold);
-            let applied = cluster.apply_instance(&change, true, DryRun::Server).await;
+            let applied = cluster.apply_instance(&change, true, ServerDryRun::Server).await;
             let applied = applied.unwrap_or_else(|problem| panic!("{way:?} {hold:?}: {problem}"));
             assert_eq!(applied.warnings, Vec::<String>::new(), "{way:?} {hold:?}");
             contains(&applied.object, &change, "");
@@ -99,9 +99,9 @@ async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: Operato
     let settled = UpgradeTarget::resumed(&instance)
         .unwrap_or_else(|| settled(&instance, "emqx/emqx-ee:4.4.24", Some(Way::BlueGreen)));
     let stored = state(&instance, &settled, hold, Some(record(&settled)), None);
-    cluster.store_state(&instance, GUARD_KEY, &stored.text(), DryRun::No).await.expect("it is stored");
+    cluster.store_state(&instance, GUARD_KEY, &stored.text(), ServerDryRun::No).await.expect("it is stored");
     let change = body(&instance, &settled, hold);
-    let stored = cluster.apply_instance(&change, true, DryRun::No).await.expect("it is stored").object;
+    let stored = cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("it is stored").object;
     let left = left_behind(&stored, &change);
     if left.is_empty() {
         return stored;
@@ -159,7 +159,8 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
 
     let (now, _) = instance(plane, &cluster, "dumped").await;
     let change = body(&now, &UpgradeTarget::resumed(&now).expect("ours"), OperatorHold::Own);
-    let applied = cluster.apply_instance(&change, true, DryRun::Server).await.expect("it is valid").object;
+    let applied =
+        cluster.apply_instance(&change, true, ServerDryRun::Server).await.expect("it is valid").object;
     assert_eq!(
         applied["spec"]["blueGreenUpdate"]["initialDelaySeconds"],
         json!(HOLD_SECONDS),
@@ -186,9 +187,10 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let found = owners(&object, &change, FIELD_MANAGER);
     assert!(found.iter().all(kubectl_emqx::plan::upgrade::preflight::FieldOwner::is_person), "{found:?}");
     refused_for(&cluster, &change, &found).await;
-    let stored = cluster.apply_instance(&change, true, DryRun::No).await.expect("it is taken over").object;
+    let stored =
+        cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("it is taken over").object;
     assert_eq!(owners(&stored, &change, FIELD_MANAGER), []);
-    cluster.apply_instance(&change, false, DryRun::No).await.expect("nobody is in the way any more");
+    cluster.apply_instance(&change, false, ServerDryRun::No).await.expect("nobody is in the way any more");
 
     // A tool that applies by the server, and a person who edited one more field: each is named with its own.
     let tool = &["--server-side", "--field-manager=argocd-controller"];
@@ -209,7 +211,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     assert_eq!(fields("argocd-controller"), "spec.image");
     assert_eq!(fields("kubectl-patch"), "spec.updateStrategy.initialDelaySeconds");
     refused_for(&cluster, &change, &found).await;
-    let forced = cluster.apply_instance(&change, true, DryRun::No).await.expect("by force").object;
+    let forced = cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("by force").object;
     assert_eq!((&forced["spec"]["image"], owners(&forced, &change, FIELD_MANAGER).len()), (&json!(image), 0));
 }
 
@@ -219,7 +221,7 @@ async fn refused_for(
     found: &[kubectl_emqx::plan::upgrade::preflight::FieldOwner],
 ) {
     let problem =
-        cluster.apply_instance(change, false, DryRun::Server).await.expect_err("it belongs to others");
+        cluster.apply_instance(change, false, ServerDryRun::Server).await.expect_err("it belongs to others");
     assert_eq!(problem.exit, Exit::Refused, "{problem}");
     assert!(problem.hint.is_some_and(|hint| hint.contains("--force-conflicts")));
     let mut said: Vec<String> = problem.why.split("; ").map(str::to_owned).collect();

@@ -2,7 +2,7 @@
 
 use kubectl_emqx::error::{Cause, Exit};
 use kubectl_emqx::model::{InstanceId, InstanceKind};
-use kubectl_emqx::ports::{DryRun, Kubernetes, Right};
+use kubectl_emqx::ports::{Kubernetes, Right, ServerDryRun};
 use serde_json::json;
 
 use crate::upgrade_changes::{connect, emqx, instance, kubectl_apply};
@@ -45,7 +45,7 @@ pub async fn rights(plane: &ControlPlane) {
     let (_, object) = instance(plane, &looker, "guarded").await;
     let change = json!({"apiVersion": object["apiVersion"], "kind": "EMQX", "metadata": {"name": "guarded",
         "namespace": plane.namespace()}, "spec": {"image": "emqx/emqx-enterprise:5.8.7"}});
-    let problem = looker.apply_instance(&change, true, DryRun::No).await.expect_err("it may only look");
+    let problem = looker.apply_instance(&change, true, ServerDryRun::No).await.expect_err("it may only look");
     assert_eq!((problem.cause, problem.exit), (Cause::Forbidden, Exit::Error));
     assert!(problem.why.contains(r#"User "looker" cannot patch resource "emqxes""#), "{problem}");
     assert!(problem.hint.is_some_and(|hint| hint.contains("verb patch on emqxes.apps.emqx.io")));
@@ -62,7 +62,7 @@ pub async fn rights(plane: &ControlPlane) {
     ]);
     plane.grant("looker", Some(plane.namespace()), rules).await;
     assert_eq!(looker.may(&rights).await, all(true));
-    looker.apply_instance(&change, true, DryRun::No).await.expect("that is all it takes");
+    looker.apply_instance(&change, true, ServerDryRun::No).await.expect("that is all it takes");
     assert_eq!(looker.set_gate(plane.namespace(), &"gated".into(), true).await, Ok(true));
 }
 
@@ -79,7 +79,8 @@ pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
         name: name.to_owned(),
     };
     // Never made by an apply.
-    let problem = cluster.apply_instance(&change("nobody"), true, DryRun::No).await.expect_err("nobody");
+    let problem =
+        cluster.apply_instance(&change("nobody"), true, ServerDryRun::No).await.expect_err("nobody");
     assert!(problem.why.contains("does not exist") && problem.hint.is_some(), "{problem}");
     assert_eq!(cluster.object(&id(InstanceKind::Emqx, "nobody")).await, Ok(None));
     let problem = cluster.object(&id(InstanceKind::EmqxBroker, "nobody")).await.expect_err("no such kind");
@@ -89,20 +90,23 @@ pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
     going["metadata"]["finalizers"] = json!(["apps.emqx.io/finalizer"]);
     kubectl_apply(plane, &going, &[]).await;
     plane.kubectl(&["delete", "emqx", "going", "--wait=false"]).await.ok();
-    let problem = cluster.apply_instance(&change("going"), true, DryRun::No).await.expect_err("it is going");
+    let problem =
+        cluster.apply_instance(&change("going"), true, ServerDryRun::No).await.expect_err("it is going");
     assert_eq!(problem.exit, Exit::Refused);
     assert!(problem.why.starts_with("it is being deleted since 2"), "{problem}");
 
     kubectl_apply(plane, &emqx("v2beta1", "wrong"), &[]).await;
     let mut unknown = change("wrong");
     unknown["spec"]["updateStrategie"] = json!({"type": "Recreate"});
-    let problem = cluster.apply_instance(&unknown, true, DryRun::Server).await.expect_err("no such field");
+    let problem =
+        cluster.apply_instance(&unknown, true, ServerDryRun::Server).await.expect_err("no such field");
     assert_eq!(problem.why, "spec.updateStrategie: field not declared in schema");
     assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl explain emqx.spec")));
     let mut invalid = change("wrong");
     invalid["spec"]["updateStrategy"] =
         json!({"type": "Sometimes", "evacuationStrategy": {"connEvictRate": 0}});
-    let problem = cluster.apply_instance(&invalid, true, DryRun::Server).await.expect_err("no such value");
+    let problem =
+        cluster.apply_instance(&invalid, true, ServerDryRun::Server).await.expect_err("no such value");
     let mut said: Vec<&str> = problem.why.split("; ").collect();
     said.sort_unstable();
     let rate = "spec.updateStrategy.evacuationStrategy.connEvictRate: Invalid value: 0: it should be greater than or equal to 1";
@@ -110,6 +114,6 @@ pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
     assert_eq!(said, [rate, kind], "each once, and nothing of the server's own");
     let mut text = change("wrong");
     text["spec"]["image"] = json!(5);
-    let problem = cluster.apply_instance(&text, true, DryRun::Server).await.expect_err("no text");
+    let problem = cluster.apply_instance(&text, true, ServerDryRun::Server).await.expect_err("no text");
     assert!(problem.why.starts_with("spec.image: expected string") && problem.hint.is_some(), "{problem}");
 }

@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use kubectl_emqx::ports::{DryRun, Kubernetes};
+use kubectl_emqx::ports::{Kubernetes, ServerDryRun};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ pub async fn refusals(plane: &ControlPlane) {
             "namespace": plane.namespace()}, "spec": {"image": image}})
     };
     let why = async |image: &str| {
-        let problem = cluster.apply_instance(&change(image), true, DryRun::Server).await.err();
+        let problem = cluster.apply_instance(&change(image), true, ServerDryRun::Server).await.err();
         problem.map(|problem| (problem.why, problem.hint))
     };
     register(plane, serve(plane).await).await;

@@ -1,7 +1,7 @@
 //! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is there, where
 //! clients can go, and whether EMQX can do what is asked of it.
 
-use super::Check;
+use super::RebalanceCheck;
 use super::parse_version;
 use crate::model::human::plural;
 use crate::model::{Instance, Link, NodeName, Source, World};
@@ -188,7 +188,7 @@ pub fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
 
 /// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
 /// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
-pub fn old_node_list(check: &Check<'_>) -> Option<Finding> {
+pub fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
     if check.backend != Backend::Rebalance || check.picture.wrong_emqx.is_some() {
         return None;
     }

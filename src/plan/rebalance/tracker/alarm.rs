@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::run::Run;
+use super::run::RebalanceRun;
 use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
 use crate::plan::rebalance::messages;
@@ -63,7 +63,7 @@ pub(super) struct Alarms {
     announced: bool,
 }
 
-impl Run {
+impl RebalanceRun {
     /// Why it should be stopped now; `None` while nothing speaks for that.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
@@ -71,7 +71,7 @@ impl Run {
 }
 
 /// Looks for reasons to stop a run; each run announces the first one once, with the command that stops it.
-pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn observe(run: &mut RebalanceRun, world: &World, now: Timestamp, events: &mut Vec<Event>) {
     run.alarms.raised = raised(run, world);
     if let Some(alarm) = &run.alarms.raised
         && !run.alarms.announced
@@ -82,7 +82,7 @@ pub(super) fn observe(run: &mut Run, world: &World, now: Timestamp, events: &mut
     }
 }
 
-fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
+fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     let counted = run.counted?;
     let begun = eviction_began(run, counted);
     let gone = verdict::gone(run.start.as_ref(), &run.counts, run.donors());
@@ -123,7 +123,7 @@ fn raised(run: &mut Run, world: &World) -> Option<Alarm> {
 }
 
 /// When the eviction began, where the object or the history shows it and clients are evicted, or were.
-fn eviction_began(run: &Run, counted: Timestamp) -> Option<Timestamp> {
+fn eviction_began(run: &RebalanceRun, counted: Timestamp) -> Option<Timestamp> {
     let wait = run.strategy.as_ref()?.wait_health_check_seconds;
     let began = run.began_at()?.checked_add(SignedDuration::from_secs(i64::try_from(wait).ok()?)).ok()?;
     let waits = run.entry.as_ref().is_none_or(|entry| entry.stage == Stage::WaitHealthCheck);
@@ -131,7 +131,7 @@ fn eviction_began(run: &Run, counted: Timestamp) -> Option<Timestamp> {
 }
 
 /// The phase that moves sessions moves no connections.
-fn moves_sessions(run: &Run) -> bool {
+fn moves_sessions(run: &RebalanceRun) -> bool {
     run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingSessions)
 }
 
@@ -159,7 +159,7 @@ fn in_flight(moved: &VecDeque<(Timestamp, u64, u64)>, lost: u64) -> bool {
 }
 
 /// `core-3`, or `the 3 recipients`.
-fn recipients(run: &Run) -> String {
+fn recipients(run: &RebalanceRun) -> String {
     match run.recipients() {
         [only] => run.label(only).to_owned(),
         all => format!("the {} recipients", count(all.len() as u64)),
@@ -167,7 +167,7 @@ fn recipients(run: &Run) -> String {
 }
 
 /// The pod of a node that stopped being ready while the rebalance ran.
-fn unready<'w>(run: &Run, node: &NodeName, world: &'w World) -> Option<&'w Pod> {
+fn unready<'w>(run: &RebalanceRun, node: &NodeName, world: &'w World) -> Option<&'w Pod> {
     let of = |pod: &&Pod| {
         pod.name.as_str() == node.first_label() || node.ip().is_some_and(|ip| pod.ips.contains(&ip))
     };

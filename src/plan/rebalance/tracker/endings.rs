@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::run::Run;
+use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::rebalance::messages::utc;
@@ -44,7 +44,7 @@ const POLL_SECONDS: u64 = 2;
 const STARTED_SECONDS: u64 = 30;
 
 /// Who stopped it, where that is seen.
-pub(super) fn stopped(run: &Run, now: Timestamp) -> Option<String> {
+pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
     let ended = run.ended.unwrap_or(now);
     if run.stopped_by_us {
         return Some("you".to_owned());
@@ -65,7 +65,7 @@ pub(super) fn stopped(run: &Run, now: Timestamp) -> Option<String> {
 
 /// Whether it can have been in `wait_takeover` for as long as it has to be there: it was entered at some time after it was
 /// last seen in the stage before.
-fn waited(run: &Run) -> bool {
+fn waited(run: &RebalanceRun) -> bool {
     if run.entry.as_ref().is_none_or(|entry| entry.stage != Stage::WaitTakeover) {
         return false;
     }
@@ -75,7 +75,7 @@ fn waited(run: &Run) -> bool {
 }
 
 /// Whether the cause of its end is seen, so that no second answer is needed.
-pub(super) fn cause_seen(run: &Run, now: Timestamp) -> bool {
+pub(super) fn cause_seen(run: &RebalanceRun, now: Timestamp) -> bool {
     let Some(entry) = &run.entry else { return false };
     let last = entry.stage == Stage::EvictingSessions || waited(run);
     let fresh = run.ended.is_some_and(|ended| counted(run, ended));
@@ -84,7 +84,7 @@ pub(super) fn cause_seen(run: &Run, now: Timestamp) -> bool {
         || (last && fresh && run.strategy.is_some() && verdict::reached(&ending(run, now)) == Some(true))
 }
 
-fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
+fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
     let ended = run.ended.unwrap_or(now);
     Ending {
         donors: run.donors(),
@@ -110,7 +110,7 @@ fn ending(run: &Run, now: Timestamp) -> Ending<'_> {
     }
 }
 
-pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) {
     let uncounted = Counts::default();
     let ended = run.ended.unwrap_or(now);
     let known = counted(run, ended) && !late_counts(run, ended);
@@ -131,24 +131,24 @@ pub(super) fn conclude(run: &Run, now: Timestamp) -> (Verdict, String) {
 }
 
 /// The end of the silence in which it ended, if EMQX was not heard then.
-pub(super) fn unheard(run: &Run, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn unheard(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     (seconds_between(run.seen, now) > UNHEARD_SECONDS).then_some((run.seen, now))
 }
 
 /// Whether the counts that were known when it was first missed may be of a moment in which it still moved clients.
-pub(super) fn late_counts(run: &Run, ended: Timestamp) -> bool {
+pub(super) fn late_counts(run: &RebalanceRun, ended: Timestamp) -> bool {
     let moves = |stage: &Stage| matches!(stage, Stage::EvictingConns | Stage::EvictingSessions);
     run.entry.as_ref().is_some_and(|entry| moves(&entry.stage))
         && run.end_counted.is_some_and(|counted| seconds_between(counted, ended) > POLL_SECONDS)
 }
 
 /// Whether the counts that are known are those of its end.
-fn counted(run: &Run, ended: Timestamp) -> bool {
+fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
     run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
 }
 
 /// What is said of one whose end is not confirmed when nobody listens any longer.
-pub(super) fn unconfirmed(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let ended = run.ended.filter(|_| !run.confirmed)?;
     // With nothing left to do it is at its goal, whatever a second answer would say.
     let done = run.strategy.is_none() && waited(run) && conclude(run, now).0 == Verdict::Balanced;
@@ -161,7 +161,7 @@ pub(super) fn unconfirmed(run: &Run, now: Timestamp) -> Option<(Verdict, String)
 }
 
 /// What is said of one that is over in EMQX when nobody listens any longer, before its clients had the time to come back.
-pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
     let early = since < verdict::RETURN_SECONDS
         && run.losses.lost.is_empty()
@@ -172,7 +172,7 @@ pub(super) fn cut_short(run: &Run, now: Timestamp) -> Option<(Verdict, String)> 
 }
 
 /// What is said of one whose entry was never seen when nobody listens any longer.
-pub(super) fn unseen(run: &Run, heard: bool) -> (Verdict, String) {
+pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> (Verdict, String) {
     if let Some(seconds) = run.waits() {
         return (waiting::verdict(seconds), waiting::message(seconds));
     }
@@ -192,7 +192,7 @@ pub(super) fn unseen(run: &Run, heard: bool) -> (Verdict, String) {
 
 /// The verdict, if there is one by now.
 pub(super) fn word(
-    run: &Run,
+    run: &RebalanceRun,
     heard: Option<Timestamp>,
     others: bool,
     world: &World,
@@ -265,7 +265,12 @@ pub(super) fn word(
 }
 
 /// One whose entry was never seen, although EMQX was asked: too short, or over before we came.
-fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp) -> (Verdict, String) {
+fn conclude_unseen(
+    run: &RebalanceRun,
+    object: &Rebalance,
+    world: &World,
+    now: Timestamp,
+) -> (Verdict, String) {
     if run.stopped_by_us || run.deleted.is_some() {
         return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
@@ -279,17 +284,17 @@ fn conclude_unseen(run: &Run, object: &Rebalance, world: &World, now: Timestamp)
 }
 
 /// One that ran when EMQX was last heard, long ago.
-pub(super) fn lost(run: &Run, silent: u64) -> Option<(Verdict, String)> {
+pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)> {
     if silent >= LOST_SECONDS { unanswered(run, silent) } else { None }
 }
 
 /// What is said of one that runs when nobody listens any longer and EMQX does not answer: its last answer is no proof that it
 /// still runs.
-pub(super) fn silent(run: &Run, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn silent(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     unanswered(run, seconds_between(run.silent_since()?, now))
 }
 
-fn unanswered(run: &Run, seconds: u64) -> Option<(Verdict, String)> {
+fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| run.ended.is_none())?;
     let why = format!(
         "EMQX has not answered since {}, for {seconds} s; when it last did, the rebalance was in {}",
@@ -301,7 +306,7 @@ fn unanswered(run: &Run, seconds: u64) -> Option<(Verdict, String)> {
 
 /// No progress up to when EMQX was last heard: while it is silent, or does not tell its counts, nobody knows whether it
 /// stands still.
-fn stalled(run: &Run, heard: Timestamp) -> Option<(Verdict, String)> {
+fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
     run.counts.each(&entry.donors, Counts::connections)?;
     let strategy = run.strategy.clone().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::run::Run;
+use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Event, EventType, World};
 use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
@@ -10,7 +10,7 @@ use crate::plan::rebalance::messages::{self, utc};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 
-impl Followed for Run {
+impl Followed for RebalanceRun {
     fn name(&self) -> &str {
         &self.name
     }
@@ -61,6 +61,6 @@ impl Followed for Run {
     }
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
-        Run::event(self, now, kind, message)
+        RebalanceRun::event(self, now, kind, message)
     }
 }

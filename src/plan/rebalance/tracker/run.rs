@@ -29,7 +29,7 @@ const FRESH_SECONDS: u64 = 30;
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct RebalanceRun {
     /// `NAME` of the object, or `coordinator/NODE`.
     pub name: String,
     /// The object, in its last version.
@@ -132,7 +132,7 @@ pub(super) enum Baseline {
     Closed,
 }
 
-impl Run {
+impl RebalanceRun {
     /// Which of the rebalances of its name it is.
     pub fn key(&self) -> RunKey {
         (self.name.clone(), self.first_seen)
@@ -370,7 +370,7 @@ impl Run {
     }
 }
 
-impl Run {
+impl RebalanceRun {
     /// Where what there was at its start is not known: counts from now on. Gives when that is.
     pub(super) fn count_from(
         &mut self,
@@ -443,7 +443,7 @@ pub(super) fn begin(
     world: &World,
     now: Timestamp,
     fresh: bool,
-) -> Run {
+) -> RebalanceRun {
     let nodes = counted(world, now);
     let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
@@ -479,7 +479,7 @@ pub(super) fn begin(
         (None, Some(entry)) => format!("coordinator/{}", entry.coordinator),
         (None, None) => String::new(),
     };
-    Run {
+    RebalanceRun {
         name,
         object: object.cloned(),
         entry: None,
@@ -536,7 +536,7 @@ fn older_than(node: &Node, time: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Gives a run its object, which came after its entry. It keeps the name under which it was told of.
-pub(super) fn own(run: &mut Run, object: &Rebalance) {
+pub(super) fn own(run: &mut RebalanceRun, object: &Rebalance) {
     run.strategy = Some(object.strategy.clone());
     if let Some(began) = object.started.or(object.created).filter(|began| *began < run.began) {
         run.began = began;
@@ -544,7 +544,12 @@ pub(super) fn own(run: &mut Run, object: &Rebalance) {
     }
 }
 
-pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn absorb_object(
+    run: &mut RebalanceRun,
+    object: &Rebalance,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     if run.object.as_ref() != Some(object) {
         run.moved = now;
     }
@@ -566,7 +571,12 @@ pub(super) fn absorb_object(run: &mut Run, object: &Rebalance, now: Timestamp, e
 }
 
 /// Takes EMQX's entry in: the same stage, or another.
-pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn enter(
+    run: &mut RebalanceRun,
+    entry: RunningRebalance,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     let before = run.entry.replace(entry);
     let Some(entry) = &run.entry else { return };
     let seen_before = run.seen;
@@ -598,7 +608,7 @@ pub(super) fn enter(run: &mut Run, entry: RunningRebalance, now: Timestamp, even
     }
 }
 
-pub(super) fn forecast(run: &mut Run, now: Timestamp) {
+pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     let (Some(entry), Some(strategy)) = (&run.entry, &run.assumed()) else { return };
     let (donors, recipients) = (&entry.donors, &entry.recipients);
     let in_stage = seconds_between(run.stage_since, now);
@@ -630,7 +640,7 @@ pub(super) fn forecast(run: &mut Run, now: Timestamp) {
 }
 
 /// What stood still, and was judged so, moves again.
-pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
     if run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Stalled).is_some() {
         run.moved = now;
         events.push(run.event(now, EventType::Notice, messages::RESUMED.to_owned()));
@@ -638,14 +648,19 @@ pub(super) fn resume(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
 }
 
 /// EMQX answers again about one that was given up because EMQX could not be asked for a long time.
-pub(super) fn reopen(run: &mut Run, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn reopen(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
     if run.ended.is_none() && run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Unknown).is_some() {
         run.moved = now;
         events.push(run.event(now, EventType::Notice, messages::heard_again(run.seen, now)));
     }
 }
 
-pub(super) fn settle(run: &mut Run, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn settle(
+    run: &mut RebalanceRun,
+    verdict: (Verdict, String),
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     if verdict.0.final_word()
         && !matches!(verdict.0, Verdict::Stalled | Verdict::Unknown)
         && run.entry.is_some()

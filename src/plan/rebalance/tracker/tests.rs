@@ -109,12 +109,12 @@ fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
 #[test]
 fn balanced_although_the_object_says_failed() {
     let mut tale = until_evicting();
-    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Running));
+    assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::Running));
     tale.object(25, Phase::Failed, |it| {
         it.processed = true;
         it.failure = Some("EMQX emqx is not ready".into());
     });
-    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+    assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::StillRunning));
     assert!(tale.messages(EventType::Notice)[0].contains("EMQX continues"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
@@ -184,7 +184,7 @@ fn a_delete_that_does_not_stop_emqx_is_still_running() {
     let mut tale = until_evicting();
     tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
     tale.asked(40, &[3073, 3073, 3074, 750], fixtures::load("evicting_conns"));
-    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::StillRunning));
+    assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::StillRunning));
     let last = tale.follower.finish(&tale.world, fixtures::at(41));
     assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::StillRunning));
 }
@@ -585,7 +585,7 @@ fn a_follower_reports_at_least_every_thirty_seconds_also_when_nothing_moves() {
         tale.events.iter().map(|event| event.time.as_second() - fixtures::at(0).as_second()).collect();
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 30) && times.last() >= Some(&170), "{times:?}");
     assert!(tale.messages(EventType::Progress).iter().any(|it| it.starts_with("waiting for the operator (")));
-    assert_eq!(tale.follower.running().map(Run::standing), Some(Verdict::Waiting));
+    assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::Waiting));
 }
 
 #[test]
