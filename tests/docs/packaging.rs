@@ -149,6 +149,7 @@ fn the_rights_are_for_what_the_program_asks() {
         .iter()
         .flat_map(|verb| readers.iter().map(move |resource| format!("{verb} {resource}")))
         .chain(kinds.iter().map(|kind| format!("get {kind}")))
+        .chain(["list leases".to_owned()])
         .collect();
     assert_eq!(roles["kubectl-emqx-view"], view, "who looks changes nothing and sees no Secret");
     let of = |name: &str| roles[name].iter().map(String::as_str).collect::<Vec<_>>();
@@ -169,7 +170,27 @@ fn the_rights_are_for_what_the_program_asks() {
         of("kubectl-emqx-ask-emqx"),
         ["create pods/portforward", "get pods/portforward", "get secrets"]
     );
-    assert_eq!(roles.len(), 4);
+    assert_eq!(
+        of("kubectl-emqx-remove"),
+        [
+            "create configmaps",
+            "create leases",
+            "create pods/eviction",
+            "get leases",
+            "get persistentvolumeclaims",
+            "list horizontalpodautoscalers",
+            "list poddisruptionbudgets",
+            "list scaledobjects",
+            "patch configmaps",
+            "patch pods",
+            "update leases"
+        ]
+    );
+    assert_eq!(
+        of("kubectl-emqx-nodes"),
+        ["get nodes", "get persistentvolumes", "list nodes", "list pods", "patch nodes"]
+    );
+    assert_eq!(roles.len(), 6);
     let readme = text("README.md");
     for role in roles.keys() {
         assert!(readme.contains(&format!("| `{role}` |")), "{role} in README's table of roles");

@@ -166,7 +166,7 @@ impl<'a> RealCluster<'a> {
     }
 
     async fn operate(&mut self) {
-        let operator = Operator::new(operator::Options {
+        let operator = Operator::new(operator::OperatorOptions {
             client: self.plane.admin_client().await,
             emqx: self.emqx.clone(),
             scenario: self.scenario.clone(),

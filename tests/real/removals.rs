@@ -125,6 +125,10 @@ pub async fn uids(plane: &ControlPlane, cluster: &RealCluster<'_>) {
 
 /// Every pod of the node is evacuated, evicted and replaced once, within the PodDisruptionBudget; the cordon is ours.
 pub async fn drained(plane: &ControlPlane, cluster: &RealCluster<'_>) {
+    // What the scale stored goes, so that the drain makes its own.
+    let stored = ["configmap/kubectl-emqx-emqx-emqx", "lease/kubectl-emqx-emqx-emqx"];
+    let delete = ["delete", "-n", plane.namespace(), stored[0], stored[1]];
+    plane.kubectl(&delete).await.ok();
     let program = program_of(plane, "drain");
     let nodes = Api::<Node>::all(cluster.client.clone());
     let budgets = Api::<PodDisruptionBudget>::namespaced(cluster.client.clone(), cluster.namespace());

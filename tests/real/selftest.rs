@@ -275,7 +275,7 @@ fn a_kill_ends_every_process() {
         return;
     }
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "waits_to_be_killed", "--nocapture"])
+        .args(["--ignored", "--exact", "selftest::waits_to_be_killed", "--nocapture"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

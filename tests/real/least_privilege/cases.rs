@@ -164,7 +164,7 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
             expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
             expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
         }
-        Without::Silent => {
+        Without::Silent | Without::Later => {
             expect(less.code == Some(verb.exit), "another exit");
             expect(notices(less).is_empty(), "a notice");
         }
@@ -233,7 +233,7 @@ pub async fn audited(
         let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
         // What is foretold, or was tried without being done, was only asked about.
         let asked_about = |need: &&Need| {
-            matches!(need.without, Without::Foretold(_))
+            matches!(need.without, Without::Foretold(_) | Without::Later)
                 || done && !matches!(need.layer, Layer::View | Layer::Ask)
         };
         let all: BTreeSet<&str> = rights(verb, None).into_iter().collect();

@@ -2,7 +2,7 @@
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
-use Without::{Blocked, Foretold, Poorer, Refused, Silent, Unoffered};
+use Without::{Blocked, Foretold, Later, Poorer, Refused, Silent, Unoffered};
 
 use super::words::{self, Words};
 use test_support::control_plane::{NAMESPACE, NODE};
@@ -49,6 +49,8 @@ pub enum Without {
     Blocked,
     /// The exit of the whole answer, and no notice: it is read where it may be read, and not missed.
     Silent,
+    /// It is used only when the operation is carried out: what is tried is the whole answer, without a notice.
+    Later,
     /// Silence, and whether less is offered.
     Unoffered(bool),
 }
@@ -241,6 +243,12 @@ fn ask(without: Without, lacks: Words) -> Vec<Need> {
 /// What is seen as soon as it changes.
 fn watching(rights: &[&'static str]) -> Vec<Need> {
     each(rights, View, POORER, words::LATER)
+}
+
+/// What a removal watches while it is carried out.
+fn watching_removals() -> Vec<Need> {
+    let watched = JUDGED.iter().chain(&WATCHED).copied().filter(|right| *right != "watch events");
+    each(&watched.collect::<Vec<_>>(), View, Later, words::LATER)
 }
 
 const JUDGED: [&str; 4] = ["watch emqxes", "watch rebalances", "watch pods", "watch endpointslices"];
@@ -635,6 +643,8 @@ fn removals() -> Vec<Verb> {
                 limits(&["list poddisruptionbudgets", "get persistentvolumeclaims"], Remove),
                 limits(&["get persistentvolumes"], Nodes),
                 each(&["create pods/eviction"], Remove, Refused(6), words::BEFORE),
+                watching_removals(),
+                lease(),
                 stored(),
             ],
         ),
@@ -648,6 +658,8 @@ fn removals() -> Vec<Verb> {
                 each(&["patch emqxes"], Upgrade, Refused(6), words::BEFORE),
                 limits(&["list horizontalpodautoscalers", "list scaledobjects"], Remove),
                 each(&["patch pods"], Remove, Refused(6), words::BEFORE),
+                watching_removals(),
+                lease(),
                 stored(),
             ],
         ),

@@ -30,21 +30,19 @@ fn cluster_wide(right: &str) -> bool {
 /// Makes the groups for a namespace.
 pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
-    for right in rights.iter().filter(|right| **right != LEASES) {
+    for right in rights {
+        // The operator's Lease is listed in all namespaces; ours is got in one.
+        let everywhere = cluster_wide(right) || *right == LEASES;
+        if everywhere && namespace != plane.namespace() {
+            continue;
+        }
         let metadata = json!({ "name": right.replace([' ', '/'], "-"), "namespace": namespace });
-        let kind = if cluster_wide(right) { "ClusterRole" } else { "Role" };
+        let kind = if everywhere { "ClusterRole" } else { "Role" };
         objects
             .push(json!({ "apiVersion": RBAC, "kind": kind, "metadata": metadata, "rules": [rule(right)] }));
         objects.push(json!({ "apiVersion": RBAC, "kind": format!("{kind}Binding"), "metadata": metadata,
             "roleRef": { "apiGroup": GROUP, "kind": kind, "name": metadata["name"] },
             "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": right }] }));
-    }
-    if namespace == plane.namespace() && rights.contains(LEASES) {
-        let metadata = json!({ "name": LEASES.replace(' ', "-") });
-        objects.push(json!({ "apiVersion": RBAC, "kind": "ClusterRole", "metadata": metadata, "rules": [rule(LEASES)] }));
-        objects.push(json!({ "apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": metadata,
-            "roleRef": { "apiGroup": GROUP, "kind": "ClusterRole", "name": metadata["name"] },
-            "subjects": [{ "apiGroup": GROUP, "kind": "Group", "name": LEASES }] }));
     }
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
     plane.kubectl_as(&plane.admin_kubeconfig(), &["create", "-f", "-"], Some(&list)).await.ok();
