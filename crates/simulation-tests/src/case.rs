@@ -382,7 +382,7 @@ pub struct Timed {
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Node {
+pub struct CaseNode {
     /// Whether it is a replicant.
     pub replicant: bool,
     /// Live clients.
@@ -420,7 +420,7 @@ pub struct Case {
     /// What is done.
     pub operation: Operation,
     /// The nodes, cores first.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<CaseNode>,
     /// `even`, `least`, `one` or `sticky`.
     pub balancer: String,
     /// Rounds after which evicted clients come back, beyond the next.

@@ -1,7 +1,7 @@
 //! What a seed makes: each decision has a name, so that a new one leaves the others as they were.
 
 use crate::case::{
-    Api, Breadth, Case, Fault, Image, NewPods, Node, Operation, Part, Requests, Shape, Strategy, Timed,
+    Api, Breadth, Case, CaseNode, Fault, Image, NewPods, Operation, Part, Requests, Shape, Strategy, Timed,
 };
 use crate::random::Random;
 
@@ -127,7 +127,7 @@ fn upgrade_operation(seed: u64) -> (Api, Operation) {
     (api, operation)
 }
 
-fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
+fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<CaseNode> {
     let mut random = Random::of(seed, "nodes");
     let replicants = match api {
         Api::V1beta4 => 0,
@@ -136,14 +136,14 @@ fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
     };
     let cores = if replicants > 0 { random.between(1, 3) } else { random.between(3, 5) };
     let base = *random.pick(&[400, 1200, 3000]);
-    let mut nodes: Vec<Node> = (0..cores + replicants)
+    let mut nodes: Vec<CaseNode> = (0..cores + replicants)
         .map(|index| {
             let replicant = index >= cores;
             let serves = replicant || replicants == 0;
             let spread = base / 10;
             let connections = if serves { base - spread / 2 + random.below(spread + 1) } else { 0 };
             let offline = if serves && random.once_in(4) { random.below(base / 4) } else { 0 };
-            Node { replicant, connections, offline }
+            CaseNode { replicant, connections, offline }
         })
         .collect();
     if operation.rebalances()
@@ -155,7 +155,7 @@ fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<Node> {
     nodes
 }
 
-fn strategy(random: &mut Random, nodes: &[Node], breadth: Breadth) -> Strategy {
+fn strategy(random: &mut Random, nodes: &[CaseNode], breadth: Breadth) -> Strategy {
     let serving: Vec<u64> = nodes.iter().map(|node| node.connections).filter(|&count| count > 0).collect();
     let most = serving.iter().copied().max().unwrap_or(100);
     // Ten to forty rounds.

@@ -4,7 +4,7 @@
 use super::prepare::{Prepared, UpgradeInput, again, prepare};
 use super::watch::{ended, following, guard};
 use crate::cli::intent::upgrade::UpgradeApply;
-use crate::cli::intent::{DryRun, Follow, Then, Write};
+use crate::cli::intent::{DryRun, Follow, Then, WriteOptions};
 use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::follow_output::FollowOutput;
 use crate::commands::{CommandContext, Outcome, confirmation, limits};
@@ -43,7 +43,7 @@ pub(super) async fn carry_out(
     mut gathered: ClusterView,
     wish: UpgradeInput<'_>,
     limits: &Limits,
-    write: &Write,
+    write: &WriteOptions,
     then: &Then,
 ) -> Outcome {
     let verb = if wish.back.is_some() { "roll back" } else { "upgrade" };

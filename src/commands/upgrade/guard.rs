@@ -27,8 +27,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// Limit of the retries of a failing step, in wall time.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Seconds after which a wait is announced.
-const LONG_SECONDS: u64 = 60;
+/// A wait is announced each time that it has lasted this much longer.
+const ANNOUNCE_SECONDS: u64 = 30;
 
 /// The guard of one upgrade.
 #[derive(Debug)]
@@ -37,7 +37,8 @@ pub struct Guard {
     manager: String,
     done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
-    waiting: Option<(String, Timestamp, bool)>,
+    /// What is waited for, since when, and when it was last announced.
+    waiting: Option<(String, Timestamp, Timestamp)>,
     needs: Option<String>,
 }
 
@@ -98,14 +99,16 @@ impl Guard {
 
     fn wait(&mut self, hands: &CommandContext, face: &mut FollowOutput, why: String, now: Timestamp) {
         match &mut self.waiting {
-            Some((reason, since, told)) if *reason == why => {
-                let waited = seconds_between(*since, now);
-                if !*told && waited >= LONG_SECONDS {
-                    *told = true;
-                    face.notice(hands, &format!("waiting for {} already: {why}", duration(waited)));
+            Some((reason, since, announced)) if *reason == why => {
+                if seconds_between(*announced, now) >= ANNOUNCE_SECONDS {
+                    *announced = now;
+                    face.notice(
+                        hands,
+                        &format!("waiting for {}: {why}", duration(seconds_between(*since, now))),
+                    );
                 }
             }
-            _ => self.waiting = Some((why, now, false)),
+            _ => self.waiting = Some((why, now, now)),
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cli::intent::Write;
+use crate::cli::intent::WriteOptions;
 use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::{CommandContext, confirmation};
 use crate::error::{Exit, Problem};
@@ -156,7 +156,7 @@ impl Prepared {
     pub(super) fn decided(
         &self,
         hands: &CommandContext,
-        write: &Write,
+        write: &WriteOptions,
         refused: String,
     ) -> Result<Option<Exit>, Problem> {
         let plan = &self.plan;

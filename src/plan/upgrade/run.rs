@@ -323,7 +323,7 @@ impl UpgradeRun {
     }
 
     /// Whether anything went further than ever before.
-    pub(super) fn advance(&mut self, sides: &UpgradeRevisions<'_>, now: Timestamp) {
+    pub(super) fn advance(&mut self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let mut best = self.best.clone();
         best.new = best.new.max(sides.new.len());
         best.up = best.up.max(sides.new.iter().filter(|member| member.pod.containers_ready).count());
@@ -338,6 +338,18 @@ impl UpgradeRun {
             let reached =
                 best.nodes.entry(known.pod.clone()).or_insert((order, holds.connections, holds.sessions));
             // Clients come to an old node until its turn: only an evacuated one gets emptier for good.
+            *reached =
+                (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
+        }
+        // An evacuation that was not stopped goes on in a pod that stays, after an undo for one: clients move.
+        let evacuated = evacuations(world, sides);
+        for member in &sides.new {
+            let evacuation =
+                member.node.as_ref().and_then(|node| evacuated.iter().find(|it| it.node == *node));
+            let Some((evacuation, holds)) = evacuation.zip(member.holds) else { continue };
+            let order = evacuation.stage.order().map_or(0, |order| order + 1);
+            let reached = best.nodes.entry(member.pod.name.as_str().to_owned());
+            let reached = reached.or_insert((order, holds.connections, holds.sessions));
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }

@@ -62,7 +62,7 @@ fn expected(
             if !sides.answered && sides.new.is_empty() {
                 return Some((LEAST_SECONDS, silent(run, sides, world, now, "it has not made a new set")));
             }
-            if let Some(cause) = trouble(sides) {
+            if let Some(cause) = not_ready(sides, world) {
                 return Some((LEAST_SECONDS, cause));
             }
             let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
@@ -89,7 +89,7 @@ fn expected(
         }
         UpgradeStep::Settling => {
             let (ready, wanted) = run.ready;
-            let cause = trouble(sides).unwrap_or_else(|| {
+            let cause = not_ready(sides, world).unwrap_or_else(|| {
                 if ready < wanted {
                     format!("{} of {} ready", ready, plural(wanted, "new pod"))
                 } else {
@@ -169,11 +169,19 @@ fn emptying(
     })
 }
 
+/// Why new pods are not ready: what Kubernetes reports of them; an evacuation of one of them; a gate that stays closed.
+fn not_ready(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
+    pod_problem(sides).or_else(|| foreign(sides, world)).or_else(|| closed_gate(sides))
+}
+
 /// What is wrong with a new pod.
 pub(super) fn trouble(sides: &UpgradeRevisions<'_>) -> Option<String> {
-    let pods = || sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready);
+    pod_problem(sides).or_else(|| closed_gate(sides))
+}
+
+fn pod_problem(sides: &UpgradeRevisions<'_>) -> Option<String> {
     let image = |pod: &Pod| pod.image.clone().unwrap_or_else(|| "its image".to_owned());
-    for pod in pods() {
+    for pod in pods_not_ready(sides) {
         match pod.waiting.as_deref() {
             Some(why @ ("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull")) => {
                 return Some(format!("{} cannot pull {} ({why})", pod.name, image(pod)));
@@ -191,7 +199,16 @@ pub(super) fn trouble(sides: &UpgradeRevisions<'_>) -> Option<String> {
             return Some(format!("{} finds no node to run on: {}", pod.name, condition.message));
         }
     }
-    let gate = pods().find(|pod| pod.containers_ready && pod.gated && pod.on_serving != Some(true))?;
+    None
+}
+
+fn pods_not_ready<'a>(sides: &UpgradeRevisions<'a>) -> impl Iterator<Item = &'a Pod> {
+    sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready)
+}
+
+fn closed_gate(sides: &UpgradeRevisions<'_>) -> Option<String> {
+    let gate = pods_not_ready(sides)
+        .find(|pod| pod.containers_ready && pod.gated && pod.on_serving != Some(true))?;
     Some(format!(
         "{} runs, but the operator does not open its gate apps.emqx.io/on-serving: EMQX in it is not in the cluster, or its API \
          does not answer",

@@ -322,7 +322,7 @@ fn absorb(
     }
     contradict(run, sides, now);
     step(run, sides, now);
-    run.advance(sides, now);
+    run.advance(sides, world, now);
     run.forecast(sides, world, now);
     run.rows(sides);
     tell(run, sides, now, events);
