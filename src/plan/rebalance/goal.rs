@@ -20,6 +20,8 @@ pub struct Goals {
     pub recipients: f64,
     /// Rounds from the start to the end, where the start is known.
     pub rounds: Option<u64>,
+    /// Whether thresholds and waits are not known: then this is the latest end, and EMQX may stop earlier.
+    pub latest: bool,
 }
 
 /// Where this one ends, at the latest where its thresholds are not known; `None` when counts or rates are not known, or it
@@ -62,6 +64,7 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
         donors: means.0,
         recipients: means.1,
         rounds,
+        latest: of.strategy.is_none(),
     })
 }
 

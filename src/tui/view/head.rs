@@ -167,7 +167,8 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut percent = percent(board).map(|percent| format!("{percent} %"));
     if board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running) {
-        percent = Some(format!("{}   x stop", percent.unwrap_or_default()));
+        // What to press counts more than how far it is.
+        percent = Some("  x stop".to_owned());
     }
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
     let x = pen.put(1, 1, width, &word, tone) + 2;
@@ -290,13 +291,14 @@ fn active(board: &ViewModel) -> Option<&RebalanceRun> {
 /// `32 of 78 rounds`.
 fn rounds(board: &ViewModel, run: &RebalanceRun) -> Option<String> {
     let left = run.left.filter(|_| run.ended.is_none())?;
+    let most = if run.strategy.is_none() { "at most " } else { "" };
     Some(
         match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| {
             // Where the start was not seen, the rounds before the first look are not known.
             *all >= left.rounds && run.counted_since.is_none()
         }) {
-            Some(all) => format!("{} of {}", count(all - left.rounds), plural(all, "round")),
-            None => format!("{} to go", plural(left.rounds, "round")),
+            Some(all) => format!("{} of {most}{}", count(all - left.rounds), plural(all, "round")),
+            None => format!("{most}{} to go", plural(left.rounds, "round")),
         },
     )
 }

@@ -132,9 +132,10 @@ fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
     let (gone, came) = if theme.ascii { (".", "+") } else { ("░", "▒") };
     let moves = board.rows.iter().any(|row| row.start.is_some());
     let moved = if moves { format!("{gone} gone {came} arrived") } else { String::new() };
+    let word = if board.goals.as_ref().is_some_and(|goals| goals.latest) { "at most to" } else { "goal" };
     let left = match (&board.goals, board.mean) {
         (Some(goals), _) => format!(
-            "goal {goal} {} on donors {dot} {} on recipients",
+            "{word} {goal} {} on donors {dot} {} on recipients",
             average(goals.donors.round()),
             average(goals.recipients.round())
         ),

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use emqx_sim::Scenario;
 use emqx_sim::clock::Clock;
-use emqx_sim::emqx::{Emqx, Key};
+use emqx_sim::emqx::{Emqx, SimulatedKey};
 use emqx_sim::rest::serve_stream;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -62,7 +62,7 @@ impl Simulated {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(near)).await.expect("a connection");
         let connection = tokio::spawn(connection);
-        let Key { key, secret, .. } = self.emqx.key();
+        let SimulatedKey { key, secret, .. } = self.emqx.key();
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{key}:{secret}"));
         let request = hyper::Request::builder()
             .method(method)

@@ -26,6 +26,10 @@ const BASELINE_SECONDS: u64 = 2;
 /// Counts that are older than so many seconds are no counts of now: while nothing runs EMQX is asked every ten.
 const FRESH_SECONDS: u64 = 30;
 
+/// EMQX lists a rebalance within this many seconds after the operator started it: it is asked once a second, and an answer
+/// takes up to 10 s.
+const START_SECONDS: u64 = 11;
+
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
 #[derive(Clone, Debug)]
@@ -590,8 +594,10 @@ pub(super) fn enter(
     }
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
     let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
-    // One that was under way when we came: the object tells when its first wait began.
-    let started = run.object.as_ref().and_then(|object| object.started).filter(|_| run.first_seen == now);
+    // The object reports when the first wait began. An object that was seen before EMQX listed its run may report a start
+    // that led to nothing: then only a recent one is that of this run.
+    let recent = |at: &Timestamp| run.first_seen == now || seconds_between(*at, now) <= START_SECONDS;
+    let started = run.object.as_ref().and_then(|object| object.started).filter(recent);
     run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
     run.stage_after = if before.is_none() { run.stage_since } else { seen_before };
     run.stage_seen = before.is_some() || fresh;
