@@ -14,7 +14,7 @@ pub(super) struct CheckArgs {
     /// The EMQX or EmqxEnterprise, also as emqx/NAME or emqxenterprise/NAME; may be left out when there is one
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
-    /// Only the checks that matter to this operation [default: all checks]
+    /// Only the checks of one operation [default: all]
     #[arg(long = "for", value_name = "OPERATION", value_parser = purposes())]
     pub(super) purpose: Option<Purpose>,
     #[command(flatten)]

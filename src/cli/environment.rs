@@ -37,7 +37,7 @@ const KUBECTLS: [&str; 18] = [
 ];
 
 /// A variable that is set, and the flags it stands for.
-pub(super) struct Default {
+pub(super) struct EnvironmentDefault {
     /// The variable.
     pub(super) variable: String,
     /// What it would be on the command line.
@@ -49,7 +49,7 @@ pub(super) fn defaults(
     command: &Command,
     matches: &ArgMatches,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Default>, Problem> {
+) -> Result<Vec<EnvironmentDefault>, Problem> {
     let (verb, matches) = leaf(command, matches);
     let mut all = Vec::new();
     for arg in verb.get_arguments() {
@@ -67,7 +67,7 @@ pub(super) fn defaults(
         }
         let flags = flags(arg, long, &variable, &text)?;
         if !flags.is_empty() {
-            all.push(Default { variable, flags });
+            all.push(EnvironmentDefault { variable, flags });
         }
     }
     Ok(all)
@@ -109,7 +109,7 @@ fn truth(text: &str) -> Option<bool> {
 }
 
 /// What was typed with more flags: before a `--`, else at the end.
-pub(super) fn with(typed: &[OsString], more: &[&Default]) -> Vec<OsString> {
+pub(super) fn with(typed: &[OsString], more: &[&EnvironmentDefault]) -> Vec<OsString> {
     let end = typed.iter().position(|word| word == "--").unwrap_or(typed.len());
     let mut all = typed[..end].to_vec();
     all.extend(more.iter().flat_map(|default| default.flags.iter().cloned()));

@@ -204,7 +204,7 @@ Examples:
   kubectl emqx check
   kubectl emqx check emqx --for upgrade
   kubectl emqx check -o json
-  kubectl emqx check -o jsonpath='{range .checks[*]}{.id}{\"\\t\"}{.status}{\"\\n\"}{end}'";
+  kubectl emqx check -o json | jq -r '.checks[] | select(.status == \"blocked\") | .id'";
 
 /// Of `upgrade`.
 pub(super) const UPGRADE: &str = "\

@@ -137,9 +137,9 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verb {
     /// `status`.
-    Status(Read),
+    Status(ReadOptions),
     /// `nodes`.
-    Nodes(Read),
+    Nodes(ReadOptions),
     /// `rebalance plan`.
     Plan(Plan),
     /// `rebalance generate`.
@@ -275,7 +275,7 @@ pub struct Filter {
 
 /// `status`, `nodes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadOptions {
     /// About what.
     pub selection: Selection,
     /// The form.
@@ -408,7 +408,7 @@ pub enum DryRun {
 
 /// How a change is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
+pub struct WriteOptions {
     /// Whether it is only tried.
     pub dry_run: DryRun,
     /// Whose change it is.
@@ -475,7 +475,7 @@ pub struct Apply {
     /// The EMQX nodes or pods that take part; none: all.
     pub nodes: Vec<String>,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// The limits that refuse it.
@@ -516,7 +516,7 @@ pub struct Stop {
     /// Where it is looked for.
     pub backend: BackendChoice,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// For how long it is waited for.
@@ -544,7 +544,7 @@ pub struct Prune {
     /// Only those that ended longer ago than this.
     pub older_than: Duration,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Names alone, or sentences.
     pub output: Output,
 }

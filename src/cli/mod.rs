@@ -89,7 +89,7 @@ fn read(
             return Err(Parsed::Wrong(Problem { what, ..problem }));
         }
     }
-    let mut fitting: Vec<&environment::Default> = defaults.iter().collect();
+    let mut fitting: Vec<&environment::EnvironmentDefault> = defaults.iter().collect();
     let intent = match meant(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
             // A default conflicts with the typed flags: keep only the defaults that do not.

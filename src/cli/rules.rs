@@ -9,7 +9,8 @@ use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
     Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent,
-    KubernetesFlags, Log, Look, PlanSource, Read, Replay, Scenario, Secret, Selection, Verb, Version, View,
+    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, Scenario, Secret, Selection, Verb, Version,
+    View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -192,9 +193,9 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
     Ok(())
 }
 
-fn read(args: ReadArgs) -> Result<Read, Problem> {
+fn read(args: ReadArgs) -> Result<ReadOptions, Problem> {
     let selection = selection(args.name, args.select, "status")?;
-    Ok(Read { selection, output: args.output.output.unwrap_or_default() })
+    Ok(ReadOptions { selection, output: args.output.output.unwrap_or_default() })
 }
 
 fn selection(name: Option<InstanceName>, select: SelectArgs, verb: &str) -> Result<Selection, Problem> {

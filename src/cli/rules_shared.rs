@@ -1,7 +1,7 @@
 //! The rules that the verbs of `rebalance` and of `upgrade` share.
 
 use super::groups::{ApplyForm, FollowArgs, LimitArgs, StreamForm, WriteArgs};
-use super::intent::{DryRun, Follow, Global, Output, Stream, Then, Write};
+use super::intent::{DryRun, Follow, Global, Output, Stream, Then, WriteOptions};
 use super::rules::usage;
 use crate::error::Problem;
 use crate::model::limits::{CHECKS, Limits};
@@ -67,8 +67,8 @@ pub(super) fn forms(
     Ok((stream, output))
 }
 
-pub(super) fn write(args: WriteArgs) -> Write {
-    Write {
+pub(super) fn write(args: WriteArgs) -> WriteOptions {
+    WriteOptions {
         dry_run: args.dry_run,
         field_manager: args.field_manager,
         yes: args.yes,

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::CommandContext;
-use crate::cli::intent::{Stream, Then, Write};
+use crate::cli::intent::{Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::results::Applied;
@@ -12,7 +12,7 @@ use crate::plan::results::Applied;
 /// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.
 pub fn decided(
     hands: &CommandContext,
-    write: &Write,
+    write: &WriteOptions,
     decision: Decision,
     reason: &str,
     findings: &[Finding],
@@ -34,7 +34,7 @@ pub fn decided(
 }
 
 /// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
-pub async fn confirm(hands: &CommandContext, write: &Write, question: &str) -> Result<(), Problem> {
+pub async fn confirm(hands: &CommandContext, write: &WriteOptions, question: &str) -> Result<(), Problem> {
     if write.yes {
         return Ok(());
     }

@@ -3,7 +3,8 @@
 use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{self, Upgrade};
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, Read, Then, Write,
+    Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, ReadOptions, Then,
+    WriteOptions,
 };
 use crate::model::Strategy;
 use crate::model::image::Image;
@@ -30,8 +31,8 @@ fn says(hands: &CommandContext, what: &str) {
 }
 
 /// A change that was confirmed already.
-pub fn write() -> Write {
-    Write {
+pub fn write() -> WriteOptions {
+    WriteOptions {
         dry_run: DryRun::None,
         field_manager: crate::model::FIELD_MANAGER.to_owned(),
         yes: true,
@@ -56,7 +57,7 @@ pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
 /// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
 pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
     says(hands, "status");
-    super::read::show(hands, &Read::default()).await?;
+    super::read::show(hands, &ReadOptions::default()).await?;
     let apply = upgrade(image);
     says(hands, &format!("upgrade plan --image {image}"));
     let plan = upgrade::UpgradePlanArguments {
@@ -70,7 +71,7 @@ pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
     says(hands, &format!("upgrade apply --image {image} --watch --yes"));
     let exit = super::upgrade::run(hands, Upgrade::Apply(apply)).await?;
     says(hands, "status");
-    super::read::show(hands, &Read::default()).await?;
+    super::read::show(hands, &ReadOptions::default()).await?;
     Ok(exit)
 }
 
@@ -79,7 +80,7 @@ pub async fn run(hands: &CommandContext) -> Outcome {
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
     says(hands, "status");
-    super::read::show(hands, &Read::default()).await?;
+    super::read::show(hands, &ReadOptions::default()).await?;
     says(hands, &format!("rebalance plan {flags}"));
     let plan = Plan {
         nodes: Vec::new(),
@@ -107,6 +108,6 @@ pub async fn run(hands: &CommandContext) -> Outcome {
     says(hands, "rebalance list");
     super::list::run(hands, &crate::cli::intent::List::default()).await?;
     says(hands, "status");
-    super::read::show(hands, &Read::default()).await?;
+    super::read::show(hands, &ReadOptions::default()).await?;
     Ok(exit)
 }

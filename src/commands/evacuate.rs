@@ -8,7 +8,7 @@ use super::cluster_view::{self, ClusterView};
 use super::follow_output::FollowOutput;
 use super::{CommandContext, Interrupt, Outcome, confirmation, limits};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
-use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, Write};
+use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verdict};
@@ -43,7 +43,7 @@ pub async fn run(hands: &CommandContext, intent: &Evacuate) -> Outcome {
 /// Stops these evacuations and verifies that the nodes serve again.
 pub async fn stop_all(
     hands: &CommandContext,
-    write: &Write,
+    write: &WriteOptions,
     timeout: Duration,
     gathered: &mut ClusterView,
     nodes: &[NodeName],

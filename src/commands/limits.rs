@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, demo, evacuate, stop, upgrade};
 use crate::cli::intent::upgrade::UpgradeUndo;
-use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, Write};
+use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::NodeName;
 use crate::model::limits::Limits;
@@ -43,8 +43,8 @@ pub fn drift(
     drifted(limits.max_drift?, &before.into_iter().collect(), &now.into_iter().collect())
 }
 
-fn write(why: &str) -> Write {
-    Write { reason: Some(why.to_owned()), ..demo::write() }
+fn write(why: &str) -> WriteOptions {
+    WriteOptions { reason: Some(why.to_owned()), ..demo::write() }
 }
 
 /// What a stop came to.

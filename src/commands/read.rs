@@ -2,7 +2,7 @@
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome};
-use crate::cli::intent::{Output, Read, Selection};
+use crate::cli::intent::{Output, ReadOptions, Selection};
 use crate::error::{Exit, Problem};
 use crate::plan::assessment::left_over;
 use crate::plan::results::{Nodes, Status};
@@ -14,7 +14,7 @@ const STATUS: RefreshScope = RefreshScope::ALL;
 
 async fn pictures(
     hands: &CommandContext,
-    read: &Read,
+    read: &ReadOptions,
     want: RefreshScope,
 ) -> Result<(Vec<Status>, bool), Problem> {
     let (mut gathered, many): (Vec<ClusterView>, bool) = match &read.selection {
@@ -28,7 +28,7 @@ async fn pictures(
 }
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.
-pub async fn show(hands: &CommandContext, read: &Read) -> Outcome {
+pub async fn show(hands: &CommandContext, read: &ReadOptions) -> Outcome {
     let (found, many) = pictures(hands, read, STATUS).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
@@ -57,7 +57,7 @@ fn next(hands: &CommandContext, status: &Status) {
 }
 
 /// `nodes`: a row per EMQX node.
-pub async fn nodes(hands: &CommandContext, read: &Read) -> Outcome {
+pub async fn nodes(hands: &CommandContext, read: &ReadOptions) -> Outcome {
     let (found, many) = pictures(hands, read, RefreshScope::REBALANCE).await?;
     let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
     let nodes: Vec<Nodes> = found.into_iter().map(of).collect();

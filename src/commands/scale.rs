@@ -12,7 +12,7 @@ use super::removal::{self, WANT, beat, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, Write,
+    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, WriteOptions,
 };
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
@@ -259,7 +259,7 @@ async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: Cluster
             backend: BackendChoice::Auto,
             nodes: Vec::new(),
             // The confirmation of the scale was for both.
-            write: Write { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
+            write: WriteOptions { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
             skip: Vec::new(),
             limits: crate::model::limits::Limits::default(),
             then: Then::Follow(Follow {

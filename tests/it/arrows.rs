@@ -228,3 +228,40 @@ fn the_arrows_test_itself_sees_arrows() {
     let text = "use crate::{model::{A, B}, k8s};\nuse crate::plan::x;\n// crate::sim\nlet a = \"crate::tui\"; my_crate::emqx\n";
     assert_eq!(named(&code(text), &rooms), ["model", "k8s", "plan"]);
 }
+
+/// The names of the types that a file declares with `pub`.
+fn public_types(code: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for line in code.lines().map(str::trim_start).filter(|line| line.starts_with("pub")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let keyword = words.iter().position(|word| matches!(*word, "struct" | "enum" | "trait" | "type"));
+        let Some(name) = keyword.and_then(|at| words.get(at + 1)) else { continue };
+        all.push(name.chars().take_while(|letter| letter.is_alphanumeric()).collect());
+    }
+    all
+}
+
+#[test]
+fn a_public_type_name_occurs_once_in_a_crate_and_shadows_nothing_of_std() {
+    const STD: [&str; 9] =
+        ["Default", "Error", "Future", "Iterator", "Option", "Read", "Result", "String", "Write"];
+    let mut wrong = Vec::new();
+    for folder in ["src", "crates/emqx-rebalance/src", "crates/emqx-sim/src", "crates/user-files/src"] {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+        let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for file in files {
+            #[expect(clippy::disallowed_methods, reason = "the sources are what is tested")]
+            let text = std::fs::read_to_string(&file).expect("a source");
+            for name in public_types(&code(&text)) {
+                if STD.contains(&name.as_str()) {
+                    wrong.push(format!("{} has a type {name}, as std does", file.display()));
+                }
+                if let Some(other) = seen.insert(name.clone(), file.clone()) {
+                    wrong.push(format!("{name} is in {} and in {}", other.display(), file.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

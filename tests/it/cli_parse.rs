@@ -73,6 +73,7 @@ fn verbs() -> Vec<String> {
 #[test]
 fn the_verbs_are_those_of_this_release_and_no_others() {
     insta::assert_snapshot!(verbs().join("\n"), @r"
+        check
         completion
         completion install
         demo
@@ -105,7 +106,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
         version
         watch
     ");
-    for line in ["check", "report"] {
+    for line in ["report", "history"] {
         assert!(wrong(line).what.starts_with("unknown command"), "{line}");
     }
 }

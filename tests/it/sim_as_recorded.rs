@@ -10,7 +10,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use emqx_sim::Scenario;
 use emqx_sim::clock::Clock;
-use emqx_sim::emqx::{Emqx, Key, Scope};
+use emqx_sim::emqx::{Emqx, Scope, SimulatedKey};
 use emqx_sim::rest::serve_stream;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -65,7 +65,7 @@ impl Cluster {
         node: usize,
         method: &str,
         path: &str,
-        key: Option<&Key>,
+        key: Option<&SimulatedKey>,
         body: Option<&Value>,
     ) -> Answer {
         let (near, far) = tokio::io::duplex(1 << 16);
@@ -74,7 +74,7 @@ impl Cluster {
             hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
         let connection = tokio::spawn(connection);
         let mut request = hyper::Request::builder().method(method).uri(path).header("host", "emqx");
-        if let Some(Key { key, secret, .. }) = key {
+        if let Some(SimulatedKey { key, secret, .. }) = key {
             let pair = base64::engine::general_purpose::STANDARD.encode(format!("{key}:{secret}"));
             request = request.header("authorization", format!("Basic {pair}"));
         }
@@ -141,7 +141,7 @@ fn plain_loads(value: &mut Value) {
 /// Repeats what a client asked, and names what is answered in another way.
 async fn repeated(file: &str, version: &str, counts: &[(u64, u64)]) -> Vec<String> {
     let cluster = Cluster::new(version, counts, "");
-    let wrong_key = Key { key: "k".into(), secret: "wrong".into(), viewer: false, scope: None };
+    let wrong_key = SimulatedKey { key: "k".into(), secret: "wrong".into(), viewer: false, scope: None };
     let mut different = Vec::new();
     for line in recording(file).iter().filter(|line| line["who"] == "client") {
         let (method, path) = (line["method"].as_str().unwrap(), line["path"].as_str().unwrap());

@@ -330,7 +330,7 @@ async fn a_follow_tells_a_loss_and_heals() {
 #[tokio::test]
 async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_connection_to_another_core() {
     const RUNS: &str = r#"{"evacuations":[],"purges":[],"rebalances":[{"node":"emqx@a","state":"evicting_conns",
-        "donors":["emqx@a"],"recipients":["emqx@b"]}]}"#;
+        "donors":["emqx@c"],"recipients":["emqx@b"]}]}"#;
     let statuses = AtomicUsize::new(0);
     let (first, connections) = serve(move |line| {
         let body = match line.contains("global_status") {

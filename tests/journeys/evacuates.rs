@@ -165,7 +165,7 @@ fn on_a_terminal_the_start_is_followed_in_place_and_the_watch_on_the_full_screen
     let flags = "--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 1";
     let mut start = Terminal::start(&demo, &format!("evacuate start {pod} {flags} --yes --watch"), &[]);
     start.until(&format!("EVACUATING {pod}"));
-    let mut full = Terminal::start(&demo, &format!("evacuate watch {pod}"), &[]);
+    let mut full = Terminal::start(&demo, &format!("evacuate watch {pod} --full"), &[]);
     full.until("q quit");
     let (code, screen) = start.end();
     assert_eq!(code, 0, "{screen}");

@@ -36,14 +36,14 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
         "3 json and yaml with all that the text shows",
         &[
             "journeys/reads.rs: every_read_says_the_same_as_yaml_and_as_json",
-            "output_json.rs: status_has_the_keys_of_the_contract_and_null_for_the_unknown",
+            "it/output_json.rs: status_has_the_keys_of_the_contract_and_null_for_the_unknown",
         ],
         Tests(&["real/at_home.rs: outputs"]),
     ),
     (
         "4 name, wide, jsonpath as in kubectl get",
         &[
-            "sim_kubectl.rs: our_jsonpath_says_what_kubectl_says",
+            "it/sim_kubectl.rs: our_jsonpath_says_what_kubectl_says",
             "journeys/reads.rs: a_template_picks_from_the_document_that_json_shows",
             "journeys/at_home.rs: names_and_wide_tables_are_there_where_kubectl_has_them",
         ],
@@ -70,7 +70,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "8 exit codes that a script can branch on",
         &[
-            "cli_parse.rs: the_root_tells_exit_codes_and_environment",
+            "it/cli_parse.rs: the_root_tells_exit_codes_and_environment",
             "journeys/follows.rs: a_sticky_load_balancer_ends_uneven",
         ],
         Tests(&["real/trap.rs: run", "real/line22.rs: one_at_a_time", "real/upgrades.rs: by_the_operator"]),
@@ -96,7 +96,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "11 server-side apply with a named manager, conflicts shown",
         &[
-            "wire_upgrade/change.rs: owners_are_those_of_the_server",
+            "real/upgrade_changes/change.rs: owners_are_those_of_the_server",
             "journeys/at_home.rs: whose_change_it_is_reaches_the_api_server",
         ],
         Tests(&["real/asked.rs: kept_by_a_tool", "real/at_home.rs: changes"]),
@@ -152,25 +152,25 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "18 redraw that fits the window and survives resize",
         &[
-            "screens.rs: a_screen_of_any_size_is_drawn",
-            "output_inline.rs: at_forty_columns_and_eight_lines_it_still_says_how_far",
+            "it/screens.rs: a_screen_of_any_size_is_drawn",
+            "it/output_inline.rs: at_forty_columns_and_eight_lines_it_still_says_how_far",
         ],
         Nothing("a window is drawn from the same picture whoever answers"),
     ),
     (
         "19 the keys that everybody knows, and Ctrl-C always",
         &[
-            "screens.rs: rows_are_filtered_sorted_and_held",
-            "terminal.rs: ctrl_c_and_signals_leave_a_whole_terminal",
-            "terminal.rs: opened_filtered_planned_applied_watched_and_left",
+            "it/screens.rs: rows_are_filtered_sorted_and_held",
+            "it/terminal.rs: ctrl_c_and_signals_leave_a_whole_terminal",
+            "it/terminal.rs: opened_filtered_planned_applied_watched_and_left",
         ],
         Nothing("keys are read from a terminal, not from a cluster"),
     ),
     (
         "20 meaning never by colour alone",
         &[
-            "screens.rs: colour_only_underlines_what_a_word_says",
-            "output_text.rs: meaning_is_never_by_colour_alone",
+            "it/screens.rs: colour_only_underlines_what_a_word_says",
+            "it/output_text.rs: meaning_is_never_by_colour_alone",
         ],
         Nothing("words and colours come from the same picture whoever answers"),
     ),
@@ -185,8 +185,8 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "22 krew on Linux, macOS and Windows, arm64 too",
         &[
-            "krew.rs: krew_finds_installs_upgrades_and_removes_it",
-            "krew.rs: the_index_of_krew_would_take_the_manifest_of_all_six_platforms",
+            "docs/krew.rs: krew_finds_installs_upgrades_and_removes_it",
+            "docs/krew.rs: the_index_of_krew_would_take_the_manifest_of_all_six_platforms",
         ],
         Nothing("krew installs an archive and asks no cluster"),
     ),
@@ -209,7 +209,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
         "24 least privilege, and the missing verb is named",
         &[
             "journeys/rights.rs: each_missing_right_makes_a_read_poorer_and_is_named_once",
-            "packaging.rs: the_rights_are_for_what_the_program_asks",
+            "docs/packaging.rs: the_rights_are_for_what_the_program_asks",
         ],
         Tests(&["real/least_privilege/mod.rs: each", "real/least_privilege/narrow.rs: by_name"]),
     ),

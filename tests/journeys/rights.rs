@@ -148,7 +148,7 @@ fn emqx_can_be_asked_at_a_url_with_a_key_of_ones_own() {
     let demo = Cluster::faulty("documented", 20.0);
     let inside = demo.parts();
     let url = &inside.emqx_url;
-    let file = |name: &str, key: &emqx_sim::emqx::Key| {
+    let file = |name: &str, key: &emqx_sim::emqx::SimulatedKey| {
         demo.file(name, &format!("{}:{}\nsecond line\n", key.key, key.secret))
     };
     let good = file("good", inside.emqx.key());

@@ -20,7 +20,11 @@ impl Emqx {
         Self::with(scenario, speed, |emqx| emqx.viewer_key().clone())
     }
 
-    fn with(scenario: &str, speed: f64, key: fn(&emqx_sim::emqx::Emqx) -> emqx_sim::emqx::Key) -> Self {
+    fn with(
+        scenario: &str,
+        speed: f64,
+        key: fn(&emqx_sim::emqx::Emqx) -> emqx_sim::emqx::SimulatedKey,
+    ) -> Self {
         let cluster = Cluster::faulty(scenario, speed);
         let key = key(&cluster.parts().emqx);
         let key = cluster.file("key", &format!("{}:{}\n", key.key, key.secret));

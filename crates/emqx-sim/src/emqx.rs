@@ -12,7 +12,7 @@ use super::scenario::{Answer, Api, Scenario};
 
 /// A key of EMQX's REST API (v4: an application) and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct SimulatedKey {
     /// The key, v4: the application's id.
     pub key: String,
     pub secret: String,
@@ -75,7 +75,7 @@ struct Inner {
     broker: Mutex<Broker>,
     answer: Mutex<Option<Answer>>,
     intercept: Mutex<Option<Intercept>>,
-    keys: Vec<Key>,
+    keys: Vec<SimulatedKey>,
 }
 
 impl Emqx {
@@ -85,13 +85,14 @@ impl Emqx {
             Api::V1beta4 => ("emqx_operator_controller", SECRET_V4),
             _ => ("emqx-operator-controller", SECRET),
         };
-        let key = |key: &str, secret: &str, viewer| Key {
+        let key = |key: &str, secret: &str, viewer| SimulatedKey {
             key: key.to_owned(),
             secret: secret.to_owned(),
             viewer,
             scope: None,
         };
-        let scoped = |name: &str, scope| Key { scope: Some(scope), ..key(name, SECRET_SCOPED, false) };
+        let scoped =
+            |name: &str, scope| SimulatedKey { scope: Some(scope), ..key(name, SECRET_SCOPED, false) };
         Self(Arc::new(Inner {
             clock,
             api: scenario.api,
@@ -126,22 +127,22 @@ impl Emqx {
     }
 
     /// The operator's key, which the Secret holds.
-    pub fn key(&self) -> &Key {
+    pub fn key(&self) -> &SimulatedKey {
         &self.0.keys[0]
     }
 
     /// A key that may only read; not in the Secret.
-    pub fn viewer_key(&self) -> &Key {
+    pub fn viewer_key(&self) -> &SimulatedKey {
         &self.0.keys[1]
     }
 
     /// A key that is limited to this scope; not in the Secret.
-    pub fn scoped_key(&self, scope: Scope) -> &Key {
+    pub fn scoped_key(&self, scope: Scope) -> &SimulatedKey {
         &self.0.keys[if scope == Scope::Monitoring { 2 } else { 3 }]
     }
 
     /// The key with this name and secret.
-    pub(super) fn known(&self, key: &str, secret: &str) -> Option<&Key> {
+    pub(super) fn known(&self, key: &str, secret: &str) -> Option<&SimulatedKey> {
         self.0.keys.iter().find(|known| known.key == key && known.secret == secret)
     }
 

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use super::broker::Broker;
 use super::clock::http_date;
 use super::coordinator::Refusal;
-use super::emqx::{Emqx, Key, Odd, Question};
+use super::emqx::{Emqx, Odd, Question, SimulatedKey};
 use super::rest_bodies as bodies;
 use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
@@ -308,7 +308,7 @@ fn status(emqx: &Emqx, node: usize, query: &str) -> Reply {
     })
 }
 
-fn authenticate<'a>(emqx: &'a Emqx, authorization: Option<&str>) -> Result<&'a Key, Reply> {
+fn authenticate<'a>(emqx: &'a Emqx, authorization: Option<&str>) -> Result<&'a SimulatedKey, Reply> {
     let refuse = |code: &str, message: &str| Err(error(401, code, message));
     let Some(header) = authorization else {
         return refuse("AUTHORIZATION_HEADER_ERROR", "Support authorization: basic/bearer ");

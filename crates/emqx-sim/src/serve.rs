@@ -162,8 +162,12 @@ impl Parts {
         let kubelet_worker = clock.worker();
         store.set_kubelet(kubelet_worker.raiser());
         let plural = scenario.api.plural();
-        let operator =
-            Operator::new(operator::Options { client, emqx, scenario, alive: faults.operator_alive() });
+        let operator = Operator::new(operator::OperatorOptions {
+            client,
+            emqx,
+            scenario,
+            alive: faults.operator_alive(),
+        });
         // The operator hears of a change over a socket: time must not pass it by.
         let (rebalances, instances) = operator.seen();
         for (plural, seen) in [("rebalances", rebalances), (plural, instances)] {

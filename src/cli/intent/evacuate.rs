@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Filter, Follow, Output, Then, Write};
+use super::{Filter, Follow, Output, Then, WriteOptions};
 use crate::model::evacuation::Settings;
 use crate::model::limits::Limits;
 
@@ -30,7 +30,7 @@ pub struct EvacuateStart {
     /// What is requested of EMQX.
     pub settings: Settings,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// The limits that refuse it.
@@ -45,7 +45,7 @@ pub struct EvacuateStop {
     /// The nodes; none: the only one that is evacuated.
     pub targets: Vec<NodeArgument>,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// How long the verification may take.
     pub timeout: Duration,
     /// The form.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Output, Stream, Write};
+use super::{Output, Stream, WriteOptions};
 use crate::model::evacuation::Settings;
 use crate::model::limits::{CommandLine, Limits};
 
@@ -12,7 +12,7 @@ pub struct RemovalFlags {
     /// What is requested of EMQX.
     pub settings: Settings,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// Whether progress within a step is printed.

@@ -1,6 +1,6 @@
 //! What is meant by `upgrade` and its verbs.
 
-use super::{Follow, InstanceName, Output, Then, Write};
+use super::{Follow, InstanceName, Output, Then, WriteOptions};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::UpgradeRequest;
@@ -68,7 +68,7 @@ pub struct UpgradeApply {
     /// Whether fields of other tools may be taken over.
     pub force: bool,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// The limits that refuse it.
@@ -98,7 +98,7 @@ pub struct UpgradeUndo {
     /// Whether fields of other tools may be taken over.
     pub force: bool,
     /// How it is changed.
-    pub write: Write,
+    pub write: WriteOptions,
     /// Checks that do not refuse it.
     pub skip: Vec<String>,
     /// What comes next.

@@ -8,7 +8,7 @@ use super::super::cluster_view::{self, ClusterView};
 use super::super::{CommandContext, Interrupt, Outcome, confirmation};
 use super::{find, heard, name, running};
 use crate::cli::intent::evacuate::EvacuateStop;
-use crate::cli::intent::{DryRun, Write};
+use crate::cli::intent::{DryRun, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
@@ -78,7 +78,7 @@ fn entry(gathered: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>
 /// Stops these evacuations and verifies it.
 pub(super) async fn all(
     hands: &CommandContext,
-    write: &Write,
+    write: &WriteOptions,
     timeout: Duration,
     gathered: &mut ClusterView,
     nodes: &[NodeName],

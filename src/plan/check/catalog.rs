@@ -130,7 +130,7 @@ const PODS_MOVE: &[Purpose] = &[Purpose::Upgrade, Purpose::Drain];
 
 macro_rules! checks {
     ($($id:literal [$($also:literal)*] $purposes:ident [$($need:ident)*] $ok:literal, $meaning:literal, $way:literal;)*) => {
-        &[$(Entry {
+        &[$(CatalogEntry {
             id: $id, also: &[$($also),*], purposes: $purposes, ok: $ok, meaning: $meaning, way_out: $way,
             needs: &[$(Need::$need),*],
         }),*]

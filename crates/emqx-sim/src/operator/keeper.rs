@@ -15,7 +15,7 @@ use super::blue_green::{self, Step};
 use super::deeds::{self, Deed};
 use super::events::Events;
 use super::picture::Picture;
-use super::sets::{self, Change};
+use super::sets::{self, SetChange};
 use super::{MANAGER, Shared, gates, rolling, to_object};
 use crate::clock::{Woken, Worker};
 use crate::instance::{self, RoleView, View};
@@ -181,8 +181,8 @@ impl Keeper<'_> {
     }
 
     /// A set was made or taken back: the stages begin anew, and the next pass comes at once.
-    async fn change(&mut self, mut picture: Picture, change: Change) -> Pause {
-        let Change { role, deeds, revision, collisions, why } = change;
+    async fn change(&mut self, mut picture: Picture, change: SetChange) -> Pause {
+        let SetChange { role, deeds, revision, collisions, why } = change;
         self.act(&picture, deeds).await?;
         let (Some(mut cores), mut replicants) =
             (sets::role(&picture, Role::Core), sets::role(&picture, Role::Replicant))

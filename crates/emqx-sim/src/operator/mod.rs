@@ -39,7 +39,7 @@ use super::scenario::{Api, Line, Scenario};
 const MANAGER: &str = "manager";
 
 /// What an operator is given.
-pub struct Options {
+pub struct OperatorOptions {
     /// The API server it works against.
     pub client: Client,
     /// The EMQX it manages, and with it the clock it lives by.
@@ -83,8 +83,8 @@ struct Shared {
 
 impl Operator {
     /// An operator that works once it [runs](Operator::run).
-    pub fn new(options: Options) -> Self {
-        let Options { client, emqx, scenario, alive } = options;
+    pub fn new(options: OperatorOptions) -> Self {
+        let OperatorOptions { client, emqx, scenario, alive } = options;
         let clock = emqx.clock().clone();
         let (keeper, controller) = (clock.worker(), clock.worker());
         let shared = Shared {

@@ -23,7 +23,7 @@ use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 
 /// A set has been made or taken back.
-pub(super) struct Change {
+pub(super) struct SetChange {
     pub(super) role: Role,
     pub(super) deeds: Vec<Deed>,
     pub(super) revision: String,
@@ -63,7 +63,7 @@ pub(super) fn role(picture: &Picture, role: Role) -> Option<RoleView> {
 }
 
 /// What the spec wants to be different: another template makes another set.
-pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> {
+pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChange> {
     let (spec, status) = (&picture.object["spec"], &picture.object["status"]);
     let update = update(picture, role)?;
     let template = Template::wanted(api, spec, role);
@@ -71,7 +71,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<Change> 
     let replicas = spec[key]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
     let collisions = counts(picture, role)["collisionCount"].as_u64().unwrap_or(0);
     let to = |deeds, revision: &str, collisions, why| {
-        Some(Change { role, deeds, revision: revision.to_owned(), collisions, why })
+        Some(SetChange { role, deeds, revision: revision.to_owned(), collisions, why })
     };
     if template.fits(update) || template.image.is_empty() {
         if wanted(update) == replicas {
