@@ -13,7 +13,7 @@ use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::upgrade::messages::doing;
 use super::super::upgrade::timing::{DrainTiming, NodeContent};
-use crate::model::human::{count, plural, seconds_between};
+use crate::model::human::{plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
     World,
@@ -496,7 +496,9 @@ impl EvacuationRun {
             return why.clone();
         }
         let holds = self.holds.map_or_else(String::new, |holds| {
-            format!(", {} and {} remain", count(holds.connections), plural(holds.sessions, "session"))
+            let (clients, sessions) =
+                (plural(holds.connections, "client"), plural(holds.sessions, "session"));
+            format!(", {clients} and {sessions} remain")
         });
         let restored =
             if self.restored { "; EMQX restored it from disk after the node restarted" } else { "" };
