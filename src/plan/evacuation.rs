@@ -1,4 +1,4 @@
-//! The evacuation of EMQX nodes: what it moves and how long it takes, what speaks against it, and (in [`follow`]) how it
+//! The evacuation of EMQX nodes: what it moves and how long it takes, what speaks against it, and (in [`tracker`]) how it
 //! ends. Pure: counts in, a forecast out.
 
 use serde::Serialize;

@@ -265,7 +265,7 @@ pub struct VersionReport {
     pub clusters: Vec<ClusterVersion>,
 }
 
-/// One cluster in a [`Version`].
+/// One cluster in a [`VersionReport`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClusterVersion {
     /// The cluster.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! May import `model`, `plan`, `seam`, `error` and `output::{theme, names, table}`. What both faces do to a cluster (create,
-//! stop, record) is reached through the traits of [`hands`], which `app` fills.
+//! stop, record) is reached through the traits of [`context`], which `app` fills.
 
 mod actions;
 pub mod context;

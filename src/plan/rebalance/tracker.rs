@@ -1,6 +1,6 @@
 //! Following: the world as it changes in, the steps of every rebalance out, each to its verdict.
 //!
-//! A [`Run`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
+//! A [`RebalanceRun`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
 //! says whether it runs; the object says what was asked and what the operator believes.
 //!
 //! ```text
