@@ -34,11 +34,7 @@ const COLUMNS: [Column; 7] = [
 /// Draws the page.
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
-    let Some(board) = state.board() else {
-        head::waiting(state, pen);
-        foot::draw(state, None, pen, narrow);
-        return;
-    };
+    let Some(board) = super::board_or_waiting(state, pen, narrow) else { return };
     head::title(state, board, pen);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let x = pen.put(1, 1, width, "HISTORY", Tone::Strong) + 2;

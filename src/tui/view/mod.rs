@@ -35,6 +35,7 @@ use ratatui::layout::Rect;
 
 use super::setup::Overlay;
 use super::state::{Page, State};
+use super::view_model::ViewModel;
 use pen::Painter;
 
 /// Narrower or lower than this, everything is in one column.
@@ -68,13 +69,19 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
-    let (width, height) = (pen.width(), pen.height());
-    let Some(board) = state.board() else {
+/// What is known of the cluster in sight; before its first answer the page says what is waited for.
+fn board_or_waiting<'s>(state: &'s State, pen: &mut Painter<'_>, narrow: bool) -> Option<&'s ViewModel> {
+    let board = state.board();
+    if board.is_none() {
         head::waiting(state, pen);
         foot::draw(state, None, pen, narrow);
-        return;
-    };
+    }
+    board
+}
+
+fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
+    let (width, height) = (pen.width(), pen.height());
+    let Some(board) = board_or_waiting(state, pen, narrow) else { return };
     let top = head::draw(state, board, pen, narrow) + usize::from(!narrow || height > 12);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let notices = notices::height(state, height, narrow);
