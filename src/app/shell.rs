@@ -1,4 +1,4 @@
-//! What a shell asks of us: names while somebody types, within a second and without a word of ours; and the shim that
+//! What a shell asks of us: names during completion, within a second and without messages of the program; and the shim that
 //! makes kubectl ask.
 
 use std::path::{Path, PathBuf};

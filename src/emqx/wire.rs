@@ -26,7 +26,7 @@ type Reader = fn(&Value) -> Result<Update, String>;
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path.ends_with(OWN_STATUS) {
-        // The answer does not name its node: whoever asked did. It is a help and not a source: without it nothing is missed.
+        // The answer does not name its node; the request's query does. Without an answer only the percent is unknown.
         let node = query.strip_prefix("node=").filter(|_| status == 200);
         let start = node.and_then(|node| donor_start(node.into(), payload(body)));
         return start.map(|start| Fact { at, news: Update::Began(start) }).into_iter().collect();

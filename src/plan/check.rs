@@ -225,7 +225,7 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
     };
     let Ok(settled) = UpgradeTarget::of(instance, &ask) else { return Vec::new() };
     let owners = beside.object.as_ref().map(|object| {
-        // Another value than the present one: equal values collide with nobody.
+        // A value that differs from the present one: equal values conflict with no field manager.
         let mut other = settled.clone();
         other.to.push_str("-other");
         owners(object, &change::body(instance, &other, change::OperatorHold::Own), FIELD_MANAGER)

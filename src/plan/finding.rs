@@ -53,7 +53,7 @@ impl Finding {
     }
 }
 
-/// Leaves out what was skipped by name: a warning is not told; a refusal is told, and does not refuse.
+/// Applies `--skip-check`: a named warning is removed; a named refusal becomes a warning.
 pub fn skip(findings: &mut Vec<Finding>, named: &[String]) {
     let skipped = |finding: &Finding| named.iter().any(|id| id == finding.id);
     findings.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));

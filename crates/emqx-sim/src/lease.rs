@@ -1,5 +1,5 @@
 //! The operator's Lease, as controller-runtime's leader election writes it: renewed every 2 s while the process is alive. It
-//! is written when it is read, so that a renewal wakes nobody and no version is counted for it.
+//! is written when it is read, so that a renewal triggers no watch and takes no resource version.
 
 use serde_json::json;
 

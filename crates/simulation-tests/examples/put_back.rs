@@ -117,7 +117,7 @@ fn build(faults: &[PutBack]) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// The first seed that finds it, and the rule by which; `None` where none of so many does.
+/// The first seed that finds the fault, and the rule that it breaks; `None` when no seed below `limit` does.
 fn find(program: &Path, fault: &PutBack, limit: u64) -> Result<Option<(u64, String)>, String> {
     let mut from = 0;
     while from < limit {

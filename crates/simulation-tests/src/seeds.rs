@@ -30,7 +30,7 @@ impl Case {
             wide_faults(&mut choose("faults"), operation)
         };
         let mut faults = faults;
-        // What happens after its end matters where nobody follows it.
+        // What happens after the end matters only without a follower.
         let unfollowed = operation == Operation::UnfollowedRebalance;
         if !narrow && (choose("situation").once_in(3) || unfollowed) {
             faults.extend(situation(&mut choose("which situation"), operation));

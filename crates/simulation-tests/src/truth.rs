@@ -136,7 +136,7 @@ impl Truth {
     }
 }
 
-/// Looks at EMQX for ever; `renewed` looks at a pod.
+/// Samples EMQX until the run ends; `renewed` reports whether a pod was replaced.
 pub(crate) async fn record(emqx: Emqx, renewed: impl Fn(&str) -> bool, truth: Rc<RefCell<Truth>>) {
     loop {
         let mut now = moment(&emqx);

@@ -490,7 +490,7 @@ impl ControlPlane {
             ("service-account-issuer", "https://kubernetes.default.svc"),
             ("service-cluster-ip-range", "10.96.0.0/16"),
             ("authorization-mode", "RBAC"),
-            // Pods here have no service account, and nobody makes one for them.
+            // No controller creates service accounts here, so pods have none.
             ("disable-admission-plugins", "ServiceAccount"),
             ("endpoint-reconciler-type", "none"),
             ("allow-privileged", "true"),

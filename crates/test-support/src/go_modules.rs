@@ -252,7 +252,7 @@ pub fn programs(folders: &[&str]) -> Result<BTreeMap<&'static str, PathBuf>, Str
     Ok(programs)
 }
 
-/// Says, so that nobody overlooks it, what did not run. With `CI=true` that is a failure.
+/// Reports visibly which tests did not run. With `CI=true` that is a failure.
 ///
 /// # Panics
 /// With `CI=true`.

@@ -170,7 +170,7 @@ pub fn progress(run: &RebalanceRun) -> String {
     }
 }
 
-/// `at most ` before the rounds of one whose thresholds nobody reports.
+/// `at most ` before the rounds of a rebalance whose thresholds are unknown.
 fn latest(run: &RebalanceRun) -> &'static str {
     if run.strategy.is_none() { "at most " } else { "" }
 }

@@ -375,7 +375,7 @@ fn gates_that_flip_are_no_progress() {
 #[test]
 fn an_evacuation_that_does_not_go_on_is_named() {
     let foreign = Scene::up(3).with(|scene| scene.evacuations = vec![(node("b", 0), "prohibiting")]);
-    // EMQX told of it, and does not answer any more: whether it still evacuates is not known.
+    // EMQX listed it and no longer answers: whether it still evacuates is unknown.
     let silent = foreign.clone().with(|scene| scene.unanswered_since = Some(20));
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, foreign.clone()), (20, silent)];
     let (verdict, reason) = last(&told(&scenes, 200));

@@ -341,7 +341,7 @@ impl UpgradeRun {
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }
-        // An evacuation that was not stopped goes on in a pod that stays, after an undo for one: clients move.
+        // After an undo an evacuation may continue in a pod that stays: its clients still move.
         let evacuated = evacuations(world, sides);
         for member in &sides.new {
             let evacuation =

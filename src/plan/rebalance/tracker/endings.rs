@@ -147,7 +147,7 @@ fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
     run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
 }
 
-/// What is said of one whose end is not confirmed when nobody listens any longer.
+/// The last verdict when following ends before the end was confirmed.
 pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let ended = run.ended.filter(|_| !run.confirmed)?;
     // With nothing left to do it is at its goal, whatever a second answer would say.
@@ -160,7 +160,7 @@ pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict
     })
 }
 
-/// What is said of one that is over in EMQX when nobody listens any longer, before its clients had the time to come back.
+/// The last verdict when following ends before the clients had time to reconnect.
 pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
     let early = since < verdict::RETURN_SECONDS
@@ -171,7 +171,7 @@ pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, 
         .then(|| (Verdict::Unknown, verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since)))
 }
 
-/// What is said of one whose entry was never seen when nobody listens any longer.
+/// The last verdict when following ends and EMQX never listed the rebalance.
 pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> (Verdict, String) {
     if let Some(seconds) = run.waits() {
         return (waiting::verdict(seconds), waiting::message(seconds));
@@ -288,7 +288,7 @@ pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)>
     if silent >= LOST_SECONDS { unanswered(run, silent) } else { None }
 }
 
-/// What is said of one that runs when nobody listens any longer and EMQX does not answer: its last answer is no proof that it
+/// The last verdict when following ends while EMQX does not answer: its last answer does not prove that the rebalance
 /// still runs.
 pub(super) fn silent(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     unanswered(run, seconds_between(run.silent_since()?, now))
