@@ -95,7 +95,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 printer.plan(&numbers, None, plan.output, None);
                 return Ok(commands::plan::exit(numbers.decision));
             }
-            commands::plan::run(&hands(&global, printer, None).await?, &plan).await
+            commands::plan::run(&context(&global, printer, None).await?, &plan).await
         }
         Verb::Generate(generate) => {
             let namespace = global.connect.namespace.as_deref();
@@ -108,24 +108,25 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 return Ok(Exit::Reached);
             }
             {
-                let hands = hands_in_kubernetes(&global, printer, None, crate::model::FIELD_MANAGER).await?;
-                commands::generate::run(&hands, &generate).await
+                let context =
+                    hands_in_kubernetes(&global, printer, None, crate::model::FIELD_MANAGER).await?;
+                commands::generate::run(&context, &generate).await
             }
         }
-        Verb::Status(read) => commands::read::show(&hands(&global, printer, None).await?, &read).await,
-        Verb::Nodes(read) => commands::read::nodes(&hands(&global, printer, None).await?, &read).await,
-        Verb::Check(check) => commands::check::run(&hands(&global, printer, None).await?, &check).await,
+        Verb::Status(read) => commands::read::show(&context(&global, printer, None).await?, &read).await,
+        Verb::Nodes(read) => commands::read::nodes(&context(&global, printer, None).await?, &read).await,
+        Verb::Check(check) => commands::check::run(&context(&global, printer, None).await?, &check).await,
         Verb::Version(version) => {
-            commands::version::run(&hands(&global, printer, None).await?, &version).await
+            commands::version::run(&context(&global, printer, None).await?, &version).await
         }
         Verb::View(view) => {
             let recordings = screen::Recordings::of(&view.follow)?;
-            let hands = hands(&global, printer, Some(recordings.clone())).await?;
-            if view.follow.inline || !screen::fits(&hands.printer) {
-                return commands::watch_plain::run(&hands, &view.selection, &view.follow).await;
+            let context = context(&global, printer, Some(recordings.clone())).await?;
+            if view.follow.inline || !screen::fits(&context.printer) {
+                return commands::watch_plain::run(&context, &view.selection, &view.follow).await;
             }
-            let looked = screen::looked(&hands, &view.selection).await?;
-            screen::live(&hands, looked, &view.follow, Strategy::default(), recordings).await
+            let looked = screen::looked(&context, &view.selection).await?;
+            screen::live(&context, looked, &view.follow, Strategy::default(), recordings).await
         }
         Verb::Apply(mut apply) => {
             let full = match &apply.then {
@@ -140,11 +141,11 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 };
                 let recordings = screen::Recordings::of(&follow)?;
                 let tap: Rc<dyn RecordingSink> = recordings.clone();
-                let hands = hands_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
-                let exit = commands::apply::run(&hands, &apply, file).await?;
-                return match screen::applied(&hands, &apply).await? {
+                let context = hands_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
+                let exit = commands::apply::run(&context, &apply, file).await?;
+                return match screen::applied(&context, &apply).await? {
                     Some(looked) => {
-                        screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
+                        screen::live(&context, looked, &follow, Strategy::default(), recordings).await
                     }
                     None => Ok(exit),
                 };
@@ -157,43 +158,43 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 Then::Follow(follow) => recorder(follow)?,
                 Then::Leave(_) => None,
             };
-            let hands = hands_as(&global, printer, record, &apply.write.field_manager).await?;
-            commands::apply::run(&hands, &apply, file).await
+            let context = hands_as(&global, printer, record, &apply.write.field_manager).await?;
+            commands::apply::run(&context, &apply, file).await
         }
         Verb::Watch(watch) if watch.follow.full && !watch.follow.inline && screen::fits(&printer) => {
             let recordings = screen::Recordings::of(&watch.follow)?;
-            let hands = hands(&global, printer, Some(recordings.clone())).await?;
-            match screen::followed(&hands, watch.operation.as_ref()).await? {
+            let context = context(&global, printer, Some(recordings.clone())).await?;
+            match screen::followed(&context, watch.operation.as_ref()).await? {
                 Some(looked) => {
-                    screen::live(&hands, looked, &watch.follow, Strategy::default(), recordings).await
+                    screen::live(&context, looked, &watch.follow, Strategy::default(), recordings).await
                 }
                 // The recording has ended: print its verdict.
-                None => commands::watch::run(&hands, &watch).await,
+                None => commands::watch::run(&context, &watch).await,
             }
         }
         Verb::Watch(watch) => {
             let record = recorder(&watch.follow)?;
-            commands::watch::run(&hands(&global, printer, record).await?, &watch).await
+            commands::watch::run(&context(&global, printer, record).await?, &watch).await
         }
         Verb::Stop(stop) => {
-            let hands = hands_as(&global, printer, None, &stop.write.field_manager).await?;
-            commands::stop::run(&hands, &stop).await
+            let context = hands_as(&global, printer, None, &stop.write.field_manager).await?;
+            commands::stop::run(&context, &stop).await
         }
-        Verb::List(list) => commands::list::run(&hands(&global, printer, None).await?, &list).await,
+        Verb::List(list) => commands::list::run(&context(&global, printer, None).await?, &list).await,
         Verb::Prune(prune) => {
-            let hands = hands_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
-            commands::prune::run(&hands, &prune).await
+            let context = hands_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
+            commands::prune::run(&context, &prune).await
         }
         Verb::Evacuate(evacuate) => evacuate::run(&global, printer, evacuate).await,
         Verb::Drain(drain) => {
-            let hands =
+            let context =
                 hands_in_kubernetes(&global, printer, None, &drain.removal.write.field_manager).await?;
-            commands::drain::run(&hands, &drain).await
+            commands::drain::run(&context, &drain).await
         }
         Verb::Scale(scale) => {
-            let hands =
+            let context =
                 hands_in_kubernetes(&global, printer, None, &scale.removal.write.field_manager).await?;
-            commands::scale::run(&hands, &scale).await
+            commands::scale::run(&context, &scale).await
         }
         Verb::Upgrade(upgrade) => Box::pin(upgrade::run(&global, printer, upgrade)).await,
         Verb::Replay(replay) if !replay.lines && screen::fits(&printer) => {
@@ -221,16 +222,16 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     Box::pin(upgrade::run(&global, printer, apply)).await
                 }
                 (Some(image), false) => {
-                    let hands = hands(&global, printer, None).await?;
-                    Box::pin(commands::demo::upgraded(&hands, &image)).await
+                    let context = context(&global, printer, None).await?;
+                    Box::pin(commands::demo::upgraded(&context, &image)).await
                 }
                 (None, true) => {
-                    let hands = hands(&global, printer, None).await?;
-                    screen::demo(&hands, commands::demo::documented()).await
+                    let context = context(&global, printer, None).await?;
+                    screen::demo(&context, commands::demo::documented()).await
                 }
                 (None, false) => {
-                    let hands = hands(&global, printer, None).await?;
-                    Box::pin(commands::demo::run(&hands)).await
+                    let context = context(&global, printer, None).await?;
+                    Box::pin(commands::demo::run(&context)).await
                 }
             };
             running.shutdown().await;
@@ -280,7 +281,7 @@ fn now() -> Timestamp {
 }
 
 /// The context of a command.
-async fn hands(
+async fn context(
     global: &Global,
     printer: Rc<Printer>,
     tap: Option<Rc<dyn RecordingSink>>,

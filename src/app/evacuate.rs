@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::screen::{self, Recordings, ViewedClusters};
-use super::{hands, recorder};
+use super::{context, recorder};
 use crate::cli::intent::evacuate::Evacuate;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::{self, Outcome};
@@ -18,10 +18,10 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
             Some(follow) => recorder(follow)?,
             None => None,
         };
-        return commands::evacuate::run(&hands(global, printer, record).await?, &evacuate).await;
+        return commands::evacuate::run(&context(global, printer, record).await?, &evacuate).await;
     };
     let recordings = Recordings::of(&follow)?;
-    let hands = hands(global, printer, Some(recordings.clone())).await?;
+    let context = context(global, printer, Some(recordings.clone())).await?;
     let targets = match &mut evacuate {
         Evacuate::Stop(_) | Evacuate::Show(_) => Vec::new(),
         Evacuate::Watch(watch) => watch.targets.clone(),
@@ -31,23 +31,23 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
         }
     };
     if matches!(evacuate, Evacuate::Start(_)) {
-        let exit = commands::evacuate::run(&hands, &evacuate).await?;
+        let exit = commands::evacuate::run(&context, &evacuate).await?;
         if exit != Exit::Reached {
             return Ok(exit);
         }
     }
-    let (gathered, nodes) = commands::evacuate::meant(&hands, &targets).await?;
+    let (cluster, nodes) = commands::evacuate::meant(&context, &targets).await?;
     if nodes.is_empty() {
         return Ok(Exit::Reached);
     }
     let looked = ViewedClusters {
-        scope: screen::one(&gathered.id),
+        scope: screen::one(&cluster.id),
         wanted: nodes.iter().map(commands::evacuate::name).collect(),
         judged: true,
         ours: None,
-        id: Some(gathered.id),
+        id: Some(cluster.id),
     };
-    screen::live(&hands, looked, &follow, Strategy::default(), recordings).await
+    screen::live(&context, looked, &follow, Strategy::default(), recordings).await
 }
 
 /// How it is followed, where it is.

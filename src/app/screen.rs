@@ -55,7 +55,10 @@ pub(super) struct ViewedClusters {
 }
 
 /// Resolves `watch [NAME]` before the full screen opens, so that an error is printed normally.
-pub(super) async fn looked(hands: &CommandContext, selection: &Selection) -> Result<ViewedClusters, Problem> {
+pub(super) async fn looked(
+    context: &CommandContext,
+    selection: &Selection,
+) -> Result<ViewedClusters, Problem> {
     let of = |id: Option<InstanceId>, scope| ViewedClusters {
         id,
         scope,
@@ -65,19 +68,19 @@ pub(super) async fn looked(hands: &CommandContext, selection: &Selection) -> Res
     };
     let name = match selection {
         Selection::Many(filter) => {
-            return Ok(of(None, commands::cluster_view::wide_scope(hands, filter, RefreshScope::ALL)));
+            return Ok(of(None, commands::cluster_view::wide_scope(context, filter, RefreshScope::ALL)));
         }
         Selection::Named(name) => Some(name),
         Selection::Only => None,
     };
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let world =
-        commands::cluster_view::world(hands, &commands::cluster_view::scope(hands, name, want)).await?;
+        commands::cluster_view::world(context, &commands::cluster_view::scope(context, name, want)).await?;
     if name.is_none() && world.ids().len() > 1 {
         let filter = crate::cli::intent::Filter::default();
-        return Ok(of(None, commands::cluster_view::wide_scope(hands, &filter, RefreshScope::ALL)));
+        return Ok(of(None, commands::cluster_view::wide_scope(context, &filter, RefreshScope::ALL)));
     }
-    let id = commands::cluster_view::choose(hands, &world, name).await?;
+    let id = commands::cluster_view::choose(context, &world, name).await?;
     let scope = one(&id);
     Ok(of(Some(id), scope))
 }
@@ -95,33 +98,33 @@ pub(super) fn one(id: &InstanceId) -> Scope {
 
 /// Resolves `rebalance watch [NAME]`. `None` when nothing runs, or it has ended.
 pub(super) async fn followed(
-    hands: &CommandContext,
+    context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<Option<ViewedClusters>, Problem> {
-    let meant = commands::watch::meant(hands, operation).await?;
+    let meant = commands::watch::meant(context, operation).await?;
     let Some(name) = meant.name else { return Ok(None) };
-    if commands::watch::over(hands, &meant.gathered, &name).is_some() {
+    if commands::watch::over(context, &meant.cluster, &name).is_some() {
         return Ok(None);
     }
-    let id = meant.gathered.id;
+    let id = meant.cluster.id;
     let scope = one(&id);
     Ok(Some(ViewedClusters { id: Some(id), scope, wanted: vec![name], judged: true, ours: None }))
 }
 
 /// Opens the view on a live cluster.
 pub(super) async fn live(
-    hands: &CommandContext,
+    context: &CommandContext,
     looked: ViewedClusters,
     follow: &Follow,
     strategy: Strategy,
     recording: Rc<Recordings>,
 ) -> Outcome {
-    let printer = &hands.printer;
+    let printer = &context.printer;
     let setup = ViewSetup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
-        place: hands.context.clone().or_else(|| hands.server.clone()).unwrap_or_default(),
-        server: hands.server.clone().unwrap_or_default(),
+        place: context.context.clone().or_else(|| context.server.clone()).unwrap_or_default(),
+        server: context.server.clone().unwrap_or_default(),
         read_only: follow.read_only,
         no_mouse: follow.no_mouse,
         many: looked.id.is_none(),
@@ -130,19 +133,19 @@ pub(super) async fn live(
         wanted: looked.wanted,
         ours: looked.ours.is_some(),
         playback: None,
-        now: hands.clock.now(),
+        now: context.clock.now(),
     };
     let file = recording.file.borrow().as_ref().map(|(_, name)| name.clone());
     let live = Live {
-        kubernetes: hands.kubernetes.clone(),
-        brokers: hands.brokers.clone(),
-        clock: hands.clock.clone(),
+        kubernetes: context.kubernetes.clone(),
+        brokers: context.brokers.clone(),
+        clock: context.clock.clone(),
         scope: looked.scope,
-        acts: Rc::new(Doing { hands: hands.clone() }),
+        acts: Rc::new(Doing { context: context.clone() }),
         recording: file,
         records: recording,
     };
-    let interrupt = (hands.interrupt)();
+    let interrupt = (context.interrupt)();
     let from = tui::context::FactSource::Live(live);
     let closed = {
         let _quiet = Quiet::begin();
@@ -330,20 +333,20 @@ impl Records for Recordings {
 
 /// Commands as actions: they do not prompt, and the view shows their messages.
 struct Doing {
-    hands: CommandContext,
+    context: CommandContext,
 }
 
 /// A context whose output is captured.
 pub(super) fn quiet(
-    hands: &CommandContext,
+    context: &CommandContext,
     id: &InstanceId,
 ) -> (CommandContext, crate::output::printer::Captured, crate::output::printer::Captured) {
     let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
-    let mut hands = hands.clone();
-    hands.namespace.clone_from(&id.namespace);
-    hands.printer = Rc::new(printer);
-    hands.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
-    (hands, out, err)
+    let mut context = context.clone();
+    context.namespace.clone_from(&id.namespace);
+    context.printer = Rc::new(printer);
+    context.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
+    (context, out, err)
 }
 
 /// How long a stop may take, by the clock on the wall; as `stop` has it.
@@ -363,8 +366,8 @@ fn ask(image: &str) -> Result<UpgradeRequest, Problem> {
 impl Doing {
     /// A command of `evacuate`.
     async fn evacuation(&self, id: &InstanceId, evacuate: &Evacuate) -> Result<ActionResult, Problem> {
-        let (hands, out, err) = quiet(&self.hands, id);
-        commands::evacuate::run(&hands, evacuate).await?;
+        let (context, out, err) = quiet(&self.context, id);
+        commands::evacuate::run(&context, evacuate).await?;
         let says = out.text().lines().map(|line| line.trim().to_owned()).chain(told(&err.text())).collect();
         Ok(ActionResult { name: None, says })
     }
@@ -378,7 +381,7 @@ impl ClusterActions for Doing {
         backend: BackendRequest,
     ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (hands, out, err) = quiet(&self.hands, id);
+            let (context, out, err) = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), strategy.clone()),
@@ -394,7 +397,7 @@ impl ClusterActions for Doing {
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
             };
-            commands::apply::run(&hands, &apply, None).await?;
+            commands::apply::run(&context, &apply, None).await?;
             let name = out.text().lines().next().map(str::to_owned);
             Ok(ActionResult { name, says: told(&err.text()) })
         })
@@ -402,7 +405,7 @@ impl ClusterActions for Doing {
 
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (hands, out, _) = quiet(&self.hands, id);
+            let (context, out, _) = quiet(&self.context, id);
             let operation = match name.strip_prefix("coordinator/") {
                 Some(node) => OperationName::Coordinator(NodeName::from(node)),
                 None => OperationName::Rebalance(name.to_owned()),
@@ -415,7 +418,7 @@ impl ClusterActions for Doing {
                 timeout: STOP,
                 output: Output::Text,
             };
-            commands::stop::run(&hands, &stop).await?;
+            commands::stop::run(&context, &stop).await?;
             let says = out.text().lines().map(|line| line.trim().to_owned()).collect();
             Ok(ActionResult { name: Some(name.to_owned()), says })
         })
@@ -453,7 +456,7 @@ impl ClusterActions for Doing {
 
     fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText> {
         Box::pin(async move {
-            let (hands, out, _) = quiet(&self.hands, id);
+            let (context, out, _) = quiet(&self.context, id);
             let plan = upgrade::UpgradePlanArguments {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -461,7 +464,7 @@ impl ClusterActions for Doing {
                 skip: Vec::new(),
                 output: Output::Text,
             };
-            let exit = Box::pin(commands::upgrade::run(&hands, Upgrade::Plan(plan))).await?;
+            let exit = Box::pin(commands::upgrade::run(&context, Upgrade::Plan(plan))).await?;
             let lines = out.text().lines().map(str::to_owned).collect();
             Ok(UpgradePlanText { lines, goes: exit == Exit::Reached })
         })
@@ -469,7 +472,7 @@ impl ClusterActions for Doing {
 
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (hands, out, err) = quiet(&self.hands, id);
+            let (context, out, err) = quiet(&self.context, id);
             let apply = upgrade::UpgradeApply {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -479,7 +482,7 @@ impl ClusterActions for Doing {
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
             };
-            Box::pin(commands::upgrade::run(&hands, Upgrade::Apply(apply))).await?;
+            Box::pin(commands::upgrade::run(&context, Upgrade::Apply(apply))).await?;
             let name = out.text().lines().next().map(str::to_owned);
             Ok(ActionResult { name, says: told(&err.text()) })
         })
@@ -487,11 +490,11 @@ impl ClusterActions for Doing {
 
     fn guard_upgrade<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, ()> {
         Box::pin(async move {
-            let (hands, ..) = quiet(&self.hands, id);
+            let (context, ..) = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
-            match commands::upgrade::watch::meant(&hands, Some(&name)).await? {
+            match commands::upgrade::watch::meant(&context, Some(&name)).await? {
                 Some(meant) if meant.held => {
-                    commands::upgrade::watch::keep(&hands, meant.gathered, crate::model::FIELD_MANAGER).await
+                    commands::upgrade::watch::keep(&context, meant.cluster, crate::model::FIELD_MANAGER).await
                 }
                 _ => Ok(()),
             }
@@ -499,7 +502,7 @@ impl ClusterActions for Doing {
     }
 
     fn logs<'a>(&'a self, id: &'a InstanceId, pod: &'a PodName) -> BoxedFuture<'a, String> {
-        self.hands.kubernetes.logs(&id.namespace, pod, tui::LOG_LINES)
+        self.context.kubernetes.logs(&id.namespace, pod, tui::LOG_LINES)
     }
 
     fn replicants<'a>(
@@ -507,22 +510,22 @@ impl ClusterActions for Doing {
         _id: &'a InstanceId,
         target: Target,
     ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>> {
-        Box::pin(async move { self.hands.brokers.broker(target).replicants().await })
+        Box::pin(async move { self.context.brokers.broker(target).replicants().await })
     }
 
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>> {
         Box::pin(async move {
             let right = Right::of_rebalance("create", &id.namespace);
-            let answers = self.hands.kubernetes.may(&[right]).await?;
+            let answers = self.context.kubernetes.may(&[right]).await?;
             Ok(answers.first().copied().flatten())
         })
     }
 }
 
 /// `demo` on a terminal: a rebalance is begun, and the view opened on it.
-pub(super) async fn demo(hands: &CommandContext, strategy: Strategy) -> Outcome {
-    let doing = Doing { hands: hands.clone() };
-    let looked = looked(hands, &Selection::Only).await?;
+pub(super) async fn demo(context: &CommandContext, strategy: Strategy) -> Outcome {
+    let doing = Doing { context: context.clone() };
+    let looked = looked(context, &Selection::Only).await?;
     let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
     // Show the scenario also if it cannot be rebalanced.
     let begun = doing.apply(&id, &strategy, BackendRequest::Auto).await.ok().and_then(|acted| acted.name);
@@ -530,12 +533,12 @@ pub(super) async fn demo(hands: &CommandContext, strategy: Strategy) -> Outcome 
     let wanted =
         begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
     let looked = ViewedClusters { wanted: wanted.into_iter().collect(), ours, ..looked };
-    live(hands, looked, &Follow::default(), strategy, Rc::default()).await
+    live(context, looked, &Follow::default(), strategy, Rc::default()).await
 }
 
 /// What `apply --full` follows, once it was created: whatever runs in the instance.
 pub(super) async fn applied(
-    hands: &CommandContext,
+    context: &CommandContext,
     apply: &Apply,
 ) -> Result<Option<ViewedClusters>, Problem> {
     let name = match &apply.source {
@@ -546,7 +549,7 @@ pub(super) async fn applied(
         (ApplySource::Instance(_, strategy), _) => Some(strategy.clone()),
         (ApplySource::File(_), _) => None,
     };
-    let found = followed(hands, name.as_ref()).await?;
+    let found = followed(context, name.as_ref()).await?;
     Ok(found.map(|looked| {
         let emqx = looked.wanted.iter().any(|name| name.starts_with("coordinator/"));
         ViewedClusters { ours: ours.filter(|_| emqx), ..looked }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::{connect, hands};
+use super::{connect, context};
 use crate::cli::complete::Candidate;
 use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};
@@ -66,8 +66,8 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
         .build()
         .map_err(|error| Problem::new("cannot start", error.to_string()))?;
     runtime.block_on(async {
-        let hands = hands(global, Rc::new(silent), None).await?;
-        commands::names::find(&hands, names, word, &say).await
+        let context = context(global, Rc::new(silent), None).await?;
+        commands::names::find(&context, names, word, &say).await
     })
 }
 

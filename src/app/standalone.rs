@@ -77,8 +77,8 @@ impl Standalone {
         name
     }
 
-    fn fact(&self, news: Update) -> Fact {
-        Fact { at: self.clock.now(), news }
+    fn fact(&self, update: Update) -> Fact {
+        Fact { at: self.clock.now(), update }
     }
 
     /// The facts about the instance without Kubernetes, if the scope includes it.
@@ -131,7 +131,7 @@ impl Kubernetes for Standalone {
             let found = cluster.read(scope).await?;
             let any = found
                 .iter()
-                .any(|fact| matches!(fact.news, Update::Is(Object::Instance(_)) if scope.want.instances));
+                .any(|fact| matches!(fact.update, Update::Is(Object::Instance(_)) if scope.want.instances));
             if any || !scope.want.instances {
                 return Ok(found);
             }
@@ -142,7 +142,7 @@ impl Kubernetes for Standalone {
             self.alone.set(true);
             let forbidden = found
                 .into_iter()
-                .find(|fact| matches!(&fact.news, Update::Link(Source::Kubernetes, _, Link::Forbidden(_))));
+                .find(|fact| matches!(&fact.update, Update::Link(Source::Kubernetes, _, Link::Forbidden(_))));
             let place = cluster.namespace();
             let notice = format!("no EMQX object in namespace {place}: only EMQX's own API is used");
             own.push(forbidden.unwrap_or_else(|| {
@@ -169,8 +169,8 @@ impl Kubernetes for Standalone {
         let once = driven(1, move |facts| async move {
             if instances {
                 let instance = Instance::without_kubernetes(id(&name));
-                let news = Update::Is(Object::Instance(Box::new(instance)));
-                let _ = facts.send(Fact { at, news }).await;
+                let update = Update::Is(Object::Instance(Box::new(instance)));
+                let _ = facts.send(Fact { at, update }).await;
             }
         });
         // A live source never ends.

@@ -28,11 +28,11 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
             Some(follow) => recorder(follow)?,
             None => None,
         };
-        let hands = hands_in_kubernetes(global, printer, record, &manager).await?;
-        return commands::upgrade::run(&hands, upgrade).await;
+        let context = hands_in_kubernetes(global, printer, record, &manager).await?;
+        return commands::upgrade::run(&context, upgrade).await;
     };
     let recordings = Recordings::of(&follow)?;
-    let hands = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
+    let context = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
     let name = match &mut upgrade {
         Upgrade::Plan(_) | Upgrade::Generate(_) => None,
         Upgrade::Watch(watch) => watch.instance.clone(),
@@ -47,13 +47,13 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
     };
     let changes = !matches!(upgrade, Upgrade::Watch(_));
     if changes {
-        let exit = commands::upgrade::run(&hands, upgrade).await?;
+        let exit = commands::upgrade::run(&context, upgrade).await?;
         if exit != Exit::Reached {
             return Ok(exit);
         }
     }
-    match watch::meant(&hands, name.as_ref()).await? {
-        Some(meant) => show(&hands, meant, &follow, &manager, recordings).await,
+    match watch::meant(&context, name.as_ref()).await? {
+        Some(meant) => show(&context, meant, &follow, &manager, recordings).await,
         None => Ok(Exit::Reached),
     }
 }
@@ -77,14 +77,14 @@ fn followed(then: &Then) -> Option<&Follow> {
 
 /// Opens the view; a held upgrade is gone on with behind it.
 async fn show(
-    hands: &CommandContext,
+    context: &CommandContext,
     meant: UpgradeWatchTarget,
     follow: &Follow,
     manager: &str,
     recordings: Rc<Recordings>,
 ) -> Outcome {
-    let UpgradeWatchTarget { gathered, held, edit } = meant;
-    let id = gathered.id.clone();
+    let UpgradeWatchTarget { cluster, held, edit } = meant;
+    let id = cluster.id.clone();
     let looked = ViewedClusters {
         scope: screen::one(&id),
         wanted: vec![format!("upgrade/{}", id.name)],
@@ -92,13 +92,13 @@ async fn show(
         ours: None,
         id: Some(id.clone()),
     };
-    let (quiet, _, _) = screen::quiet(hands, &id);
+    let (quiet, _, _) = screen::quiet(context, &id);
     let mut failed: Option<Problem> = None;
     let outcome = {
-        let mut view = std::pin::pin!(screen::live(hands, looked, follow, Strategy::default(), recordings));
+        let mut view = std::pin::pin!(screen::live(context, looked, follow, Strategy::default(), recordings));
         let keep = async {
             if held && !follow.read_only {
-                watch::keep(&quiet, gathered, manager).await
+                watch::keep(&quiet, cluster, manager).await
             } else {
                 std::future::pending().await
             }
@@ -114,10 +114,10 @@ async fn show(
     };
     if let Some(problem) = failed {
         // It was not told while the screen was on.
-        hands.printer.problem(&problem);
+        context.printer.problem(&problem);
     }
     if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {
-        watch::tell(hands, &edit);
+        watch::tell(context, &edit);
     }
     outcome
 }

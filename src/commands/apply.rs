@@ -28,7 +28,7 @@ struct Wanted {
 }
 
 /// `rebalance apply`. `file` is the text of the manifest, with where it came from.
-pub async fn run(hands: &CommandContext, intent: &Apply, file: Option<(String, String)>) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String, String)>) -> Outcome {
     let (wanted, name) = match (&intent.source, file) {
         (ApplySource::Instance(name, strategy), _) => {
             (Wanted { strategy: strategy.clone(), written: None }, name.clone())
@@ -43,90 +43,90 @@ pub async fn run(hands: &CommandContext, intent: &Apply, file: Option<(String, S
         }
         (ApplySource::File(_), None) => return Err(Problem::usage("no manifest was given", "")),
     };
-    let mut hands = hands.clone();
+    let mut context = context.clone();
     if let Some(namespace) = wanted.written.as_ref().and_then(|written| written.namespace.clone()) {
-        hands.namespace = namespace;
+        context.namespace = namespace;
     }
-    let hands = &hands;
-    let mut gathered = gather_meant(hands, name.as_ref(), wanted.written.as_ref()).await?;
-    Box::pin(cluster_view::ask_twice(hands, std::slice::from_mut(&mut gathered))).await?;
-    let (planned, name) = planned(hands, intent, &gathered, &wanted).await?;
+    let context = &context;
+    let mut cluster = gather_meant(context, name.as_ref(), wanted.written.as_ref()).await?;
+    Box::pin(cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster))).await?;
+    let (planned, name) = planned(context, intent, &cluster, &wanted).await?;
     let says = |live: &CheckedPlan| {
-        hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
+        context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
     };
-    if let Some(exit) = settled(hands, intent, &gathered, &planned, says)? {
+    if let Some(exit) = settled(context, intent, &cluster, &planned, says)? {
         return Ok(exit);
     }
-    heard(hands, &gathered, planned.backend)?;
+    heard(context, &cluster, planned.backend)?;
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
-        done(hands, intent, &gathered, planned.backend, &label(&planned, &name), plan, " (dry run)");
+        done(context, intent, &cluster, planned.backend, &label(&planned, &name), plan, " (dry run)");
         return Ok(Exit::Reached);
     }
     if intent.write.dry_run == DryRun::None {
-        confirmation::confirm(hands, &intent.write, &question(&planned, &gathered.id)).await?;
+        confirmation::confirm(context, &intent.write, &question(&planned, &cluster.id)).await?;
     }
 
     // Time went by while the user read: counts and competitors are looked at again.
-    cluster_view::refresh_objects(hands, &mut gathered).await?;
-    cluster_view::refresh(hands, &mut gathered).await?;
-    let (mut fresh, name) = again(hands, intent, &gathered, &wanted, &name).await?;
+    cluster_view::refresh_objects(context, &mut cluster).await?;
+    cluster_view::refresh(context, &mut cluster).await?;
+    let (mut fresh, name) = again(context, intent, &cluster, &wanted, &name).await?;
     let counts = |live: &CheckedPlan| -> Vec<(NodeName, u64)> {
         live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
     fresh.plan.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
     if fresh.plan.decision != Decision::Go
-        && let Some(exit) = settled(hands, intent, &gathered, &fresh, says)?
+        && let Some(exit) = settled(context, intent, &cluster, &fresh, says)?
     {
         return Ok(exit);
     }
-    heard(hands, &gathered, fresh.backend)?;
-    let mut operations = OperationTracker::of(&gathered.id);
-    operations.observe(&gathered.world, hands.clock.now());
+    heard(context, &cluster, fresh.backend)?;
+    let mut operations = OperationTracker::of(&cluster.id);
+    operations.observe(&cluster.world, context.clock.now());
     match fresh.backend {
         Backend::Rebalance => {
-            Box::pin(create(hands, intent, &wanted, gathered, fresh, &name, operations)).await
+            Box::pin(create(context, intent, &wanted, cluster, fresh, &name, operations)).await
         }
-        Backend::Emqx => start(hands, intent, gathered, fresh, operations).await,
+        Backend::Emqx => start(context, intent, cluster, fresh, operations).await,
     }
 }
 
 /// Resolves the instance. A manifest without a kind resolves to any kind with this name, and to EMQX if both exist.
 async fn gather_meant(
-    hands: &CommandContext,
+    context: &CommandContext,
     name: Option<&InstanceName>,
     written: Option<&ManifestRequest>,
 ) -> Result<ClusterView, Problem> {
-    let Some(written) = written else { return cluster_view::one(hands, name, WANT).await };
-    match cluster_view::one(hands, name, WANT).await {
+    let Some(written) = written else { return cluster_view::one(context, name, WANT).await };
+    match cluster_view::one(context, name, WANT).await {
         Err(problem) if problem.exit == Exit::Usage => {
             let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
             let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
             let name = InstanceName { kind, name: written.instance_name.clone() };
-            cluster_view::one(hands, Some(&name), WANT).await
+            cluster_view::one(context, Some(&name), WANT).await
         }
         other => other,
     }
 }
 
 async fn planned(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     wanted: &Wanted,
 ) -> Result<(CheckedPlan, String), Problem> {
     let written = wanted.written.as_ref();
     let name = match written.and_then(|it| it.name.clone().or_else(|| it.generate_name.clone())) {
         Some(name) => name,
-        None => manifest::name(&gathered.id.name, hands.clock.now()),
+        None => manifest::name(&cluster.id.name, context.clock.now()),
     };
-    again(hands, intent, gathered, wanted, &name).await
+    again(context, intent, cluster, wanted, &name).await
 }
 
 async fn again(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     wanted: &Wanted,
     name: &str,
 ) -> Result<(CheckedPlan, String), Problem> {
@@ -141,38 +141,38 @@ async fn again(
         name: Some(name).filter(|_| !generated),
         skip: &intent.skip,
     };
-    let mut live = live(hands, gathered, planning).await?;
+    let mut live = live(context, cluster, planning).await?;
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {
-        let (_, found) = manifest::mended(written, &gathered.id, name, gathered.world.served.operator)?;
+        let (_, found) = manifest::mended(written, &cluster.id, name, cluster.world.served.operator)?;
         live.plan.judge(found);
     }
     let forecast = LimitForecast {
         seconds: Some(live.plan.total_seconds),
         reconnects: Some(live.plan.moves.peak_reconnects_per_second),
     };
-    live.plan.judge(limits::before(hands, &intent.limits, forecast));
+    live.plan.judge(limits::before(context, &intent.limits, forecast));
     Ok((live, name.to_owned()))
 }
 
 /// Prints the plan and returns an exit when there is nothing to do, or when it is refused.
 fn settled(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     live: &CheckedPlan,
     says: impl Fn(&CheckedPlan),
 ) -> Result<Option<Exit>, Problem> {
     says(live);
     let plan = &live.plan;
     confirmation::decided(
-        hands,
+        context,
         &intent.write,
         plan.decision,
         &plan.message,
         &plan.findings,
-        format!("will not rebalance {}", gathered.id),
+        format!("will not rebalance {}", cluster.id),
     )
 }
 
@@ -197,15 +197,15 @@ fn label(live: &CheckedPlan, name: &str) -> String {
 }
 
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
-fn heard(hands: &CommandContext, gathered: &ClusterView, backend: Backend) -> Result<(), Problem> {
-    let emqx = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
-    let deaf = gathered.world.load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
+fn heard(context: &CommandContext, cluster: &ClusterView, backend: Backend) -> Result<(), Problem> {
+    let emqx = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let deaf = cluster.world.load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
     if backend == Backend::Rebalance || !deaf {
         return Ok(());
     }
     let why = emqx.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     Err(Problem::new(
-        format!("cannot start a rebalance in the EMQX of {}", gathered.id),
+        format!("cannot start a rebalance in the EMQX of {}", cluster.id),
         why.unwrap_or_else(|| "EMQX cannot be asked".to_owned()),
     )
     .hint(super::watch::REACH_EMQX))
@@ -213,61 +213,61 @@ fn heard(hands: &CommandContext, gathered: &ClusterView, backend: Backend) -> Re
 
 /// Prints the created object to stdout.
 fn done(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     backend: Backend,
     name: &str,
     plan: RebalancePlan,
     note: &str,
 ) {
     let applied =
-        Applied { name: name.to_owned(), instance: gathered.id.clone(), backend: Some(backend), plan };
-    confirmation::done(hands, &intent.then, &applied, note);
+        Applied { name: name.to_owned(), instance: cluster.id.clone(), backend: Some(backend), plan };
+    confirmation::done(context, &intent.then, &applied, note);
 }
 
 async fn create(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
     wanted: &Wanted,
-    gathered: ClusterView,
+    cluster: ClusterView,
     live: CheckedPlan,
     name: &str,
     mut operations: OperationTracker,
 ) -> Outcome {
-    let operator = gathered.world.served.operator;
+    let operator = cluster.world.served.operator;
     let object = match &wanted.written {
-        Some(written) => manifest::mended(written, &gathered.id, name, operator)?.0,
-        None => manifest::manifest(&gathered.id, name, &wanted.strategy, operator)?,
+        Some(written) => manifest::mended(written, &cluster.id, name, operator)?.0,
+        None => manifest::manifest(&cluster.id, name, &wanted.strategy, operator)?,
     };
-    let mut object = manifest::served_as(object, &gathered.world.served);
-    let record = PlanRecord::of(&live.plan, hands.clock.now());
+    let mut object = manifest::served_as(object, &cluster.world.served);
+    let record = PlanRecord::of(&live.plan, context.clock.now());
     manifest::annotate(&mut object, PLAN_ANNOTATION, &record.text());
     if let Some(reason) = &intent.write.reason {
         manifest::annotate(&mut object, "cli.emqx.io/reason", reason);
     }
     let dry = intent.write.dry_run == DryRun::Server;
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
-    let created = hands.kubernetes.create_rebalance(&object, how).await?;
+    let created = context.kubernetes.create_rebalance(&object, how).await?;
     for warning in &created.warnings {
-        hands.printer.notice(warning);
+        context.printer.notice(warning);
     }
     let label = format!("rebalance.apps.emqx.io/{}", created.rebalance.name);
     let note = if dry { " (server dry run)" } else { "" };
     let plan = live.plan.clone();
-    done(hands, intent, &gathered, live.backend, &label, live.plan, note);
+    done(context, intent, &cluster, live.backend, &label, live.plan, note);
     if dry {
         return Ok(Exit::Reached);
     }
     let name = created.rebalance.name.clone();
     operations.rebalances.created(created.rebalance);
-    stay(hands, intent, gathered, operations, name, plan).await
+    stay(context, intent, cluster, operations, name, plan).await
 }
 
 async fn start(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: ClusterView,
+    cluster: ClusterView,
     live: CheckedPlan,
     mut operations: OperationTracker,
 ) -> Outcome {
@@ -284,55 +284,55 @@ async fn start(
         .hint("--dry-run=client shows what would be asked"));
     }
     let strategy = live.plan.strategy.clone();
-    gathered.broker.start(&conductor, &nodes, &strategy).await?;
+    cluster.broker.start(&conductor, &nodes, &strategy).await?;
     operations.rebalances.asked(name.clone(), strategy);
     let plan = live.plan.clone();
-    done(hands, intent, &gathered, live.backend, &name, live.plan, "");
-    stay(hands, intent, gathered, operations, name, plan).await
+    done(context, intent, &cluster, live.backend, &name, live.plan, "");
+    stay(context, intent, cluster, operations, name, plan).await
 }
 
 async fn stay(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Apply,
-    gathered: ClusterView,
+    cluster: ClusterView,
     operations: OperationTracker,
     name: String,
     plan: RebalancePlan,
 ) -> Outcome {
     let Then::Follow(follow) = &intent.then else {
-        hands.printer.next(&format!("kubectl emqx rebalance watch {name}"));
+        context.printer.next(&format!("kubectl emqx rebalance watch {name}"));
         return Ok(Exit::Reached);
     };
-    let face = FollowOutput::of(hands, follow, false).planned(plan);
-    let following = FollowRequest::new(gathered, operations, name, face);
+    let output = FollowOutput::of(context, follow, false).planned(plan);
+    let following = FollowRequest::new(cluster, operations, name, output);
     let want = FollowRequest::wants(follow);
-    Box::pin(FollowRequest { want, ..following.limited(hands, follow) }.run(hands)).await
+    Box::pin(FollowRequest { want, ..following.limited(context, follow) }.run(context)).await
 }
 
 /// The running operation, otherwise one that an operator has yet to start; for the other commands.
-pub fn what_runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
+pub fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let waiting = || {
-        let waiting = ownership::waiting(&gathered.world, &gathered.id, hands.clock.now());
+        let waiting = ownership::waiting(&cluster.world, &cluster.id, context.clock.now());
         waiting.first().map(|object| object.name.clone())
     };
-    runs(hands, gathered).or_else(waiting)
+    runs(context, cluster).or_else(waiting)
 }
 
 /// The running operation.
-pub fn runs(hands: &CommandContext, gathered: &ClusterView) -> Option<String> {
-    let instance = gathered.instance().ok()?;
-    let picture = snapshot::picture(&gathered.world, &gathered.id, hands.clock.now());
+pub fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
+    let instance = cluster.instance().ok()?;
+    let snapshot = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
     let (backend, _) = endpoint::backend(
         endpoint::BackendRequest::Auto,
-        &gathered.world.served,
+        &cluster.world.served,
         instance,
-        picture.operator_process,
+        snapshot.operator_process,
     )
     .ok()?;
     running(&RebalanceCheck {
-        world: &gathered.world,
+        world: &cluster.world,
         instance,
-        picture: &picture,
+        snapshot: &snapshot,
         backend,
         name: None,
         allowed: None,

@@ -13,7 +13,7 @@ use crate::error::{Cause, Problem};
 use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, NodeName, Target, Update, World};
 use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::ports::{Broker, RefreshScope, Scope};
 
 /// Limit of the instances named in an error.
@@ -46,13 +46,13 @@ pub struct ClusterView {
 impl ClusterView {
     /// Switches to another pod for EMQX requests when the current pod is deleted, or when an upgrade created one that stays;
     /// `true` when it switched.
-    pub fn move_along(&mut self, hands: &CommandContext) -> bool {
+    pub fn move_along(&mut self, context: &CommandContext) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
         let target = endpoint::target(&self.world, instance);
         if !endpoint::moved(&self.world, &self.target, &target) {
             return false;
         }
-        self.broker = hands.brokers.broker(target.clone());
+        self.broker = context.brokers.broker(target.clone());
         self.target = target;
         true
     }
@@ -64,9 +64,9 @@ impl ClusterView {
 }
 
 /// The scope of one instance, or of the only one of the namespace.
-pub fn scope(hands: &CommandContext, name: Option<&InstanceName>, want: RefreshScope) -> Scope {
+pub fn scope(context: &CommandContext, name: Option<&InstanceName>, want: RefreshScope) -> Scope {
     Scope {
-        namespace: Some(hands.namespace.clone()),
+        namespace: Some(context.namespace.clone()),
         instance: name.map(|name| (name.kind, name.name.clone())),
         labels: None,
         fields: None,
@@ -75,9 +75,9 @@ pub fn scope(hands: &CommandContext, name: Option<&InstanceName>, want: RefreshS
 }
 
 /// The scope of several instances.
-pub fn wide_scope(hands: &CommandContext, filter: &Filter, want: RefreshScope) -> Scope {
+pub fn wide_scope(context: &CommandContext, filter: &Filter, want: RefreshScope) -> Scope {
     Scope {
-        namespace: (!filter.all_namespaces).then(|| hands.namespace.clone()),
+        namespace: (!filter.all_namespaces).then(|| context.namespace.clone()),
         instance: None,
         labels: filter.labels.clone(),
         fields: filter.fields.clone(),
@@ -86,51 +86,51 @@ pub fn wide_scope(hands: &CommandContext, filter: &Filter, want: RefreshScope) -
 }
 
 /// Lists once, and prints a notice for each source that could not be read.
-pub async fn world(hands: &CommandContext, scope: &Scope) -> Result<World, Problem> {
-    let (world, notices) = listed(hands, scope).await?;
-    tell(hands, &notices, None);
+pub async fn world(context: &CommandContext, scope: &Scope) -> Result<World, Problem> {
+    let (world, notices) = listed(context, scope).await?;
+    tell(context, &notices, None);
     Ok(world)
 }
 
 /// As [`world`], for one instance: if there is none, only the problem reports the reason.
 pub async fn chosen(
-    hands: &CommandContext,
+    context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
 ) -> Result<(World, InstanceId), Problem> {
-    let (world, notices) = listed(hands, &scope(hands, name, want)).await?;
-    let id = choose(hands, &world, name).await;
-    tell(hands, &notices, id.as_ref().err());
+    let (world, notices) = listed(context, &scope(context, name, want)).await?;
+    let id = choose(context, &world, name).await;
+    tell(context, &notices, id.as_ref().err());
     Ok((world, id?))
 }
 
 /// Prints notices, except those that the problem reports.
-fn tell(hands: &CommandContext, notices: &[String], problem: Option<&Problem>) {
+fn tell(context: &CommandContext, notices: &[String], problem: Option<&Problem>) {
     let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
-    notices.iter().filter(|notice| !said(notice)).for_each(|notice| hands.printer.notice(notice));
+    notices.iter().filter(|notice| !said(notice)).for_each(|notice| context.printer.notice(notice));
 }
 
-async fn listed(hands: &CommandContext, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
-    let served = hands.kubernetes.served().await?;
-    let mut facts = vec![Fact { at: hands.clock.now(), news: Update::Served(served) }];
-    facts.extend(hands.kubernetes.read(scope).await?);
+async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
+    let served = context.kubernetes.served().await?;
+    let mut facts = vec![Fact { at: context.clock.now(), update: Update::Served(served) }];
+    facts.extend(context.kubernetes.read(scope).await?);
     let mut world = World::new();
     let notices = facts.into_iter().filter_map(|fact| world.apply(fact).notice).collect();
     Ok((world, notices))
 }
 
 /// Applies facts, and prints each notice once.
-pub fn take(hands: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
+pub fn take(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
-            hands.printer.notice(&notice);
+            context.printer.notice(&notice);
         }
     }
 }
 
 /// Selects the instance.
 pub async fn choose(
-    hands: &CommandContext,
+    context: &CommandContext,
     world: &World,
     name: Option<&InstanceName>,
 ) -> Result<InstanceId, Problem> {
@@ -141,8 +141,8 @@ pub async fn choose(
     let found: Vec<&InstanceId> = all.iter().filter(fits).collect();
     match (found.as_slice(), name) {
         ([one], _) => Ok((*one).clone()),
-        ([], Some(name)) => Err(unknown(hands, world, name).await),
-        ([], None) => Err(none(hands, world)),
+        ([], Some(name)) => Err(unknown(context, world, name).await),
+        ([], None) => Err(none(context, world)),
         (several, Some(name)) => Err(Problem::usage(
             format!("{} is ambiguous", name.name),
             several
@@ -153,7 +153,7 @@ pub async fn choose(
         )
         .hint(format!("name the kind: {}/{}", several[0].kind.singular(), name.name))),
         (several, None) => Err(Problem::usage(
-            format!("namespace {} holds {} EMQX clusters", hands.namespace, several.len()),
+            format!("namespace {} holds {} EMQX clusters", context.namespace, several.len()),
             several.iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(", "),
         )
         .hint(format!("name one of them, for example {}", several[0].name))),
@@ -161,15 +161,16 @@ pub async fn choose(
 }
 
 /// Lists every instance of the namespace, so that the error can suggest a name.
-async fn unknown(hands: &CommandContext, world: &World, name: &InstanceName) -> Problem {
+async fn unknown(context: &CommandContext, world: &World, name: &InstanceName) -> Problem {
     let kind = name.kind.map_or("EMQX cluster", InstanceKind::as_str);
     if let Some(problem) = blind(world, &format!("{kind} {}", name.name)) {
         return problem;
     }
-    let problem =
-        |why| Problem::new(format!("there is no {kind} {} in namespace {}", name.name, hands.namespace), why);
-    let all = scope(hands, None, RefreshScope { instances: true, ..RefreshScope::default() });
-    let there = hands.kubernetes.read(&all).await.map(|facts| World::of(facts).ids()).unwrap_or_default();
+    let problem = |why| {
+        Problem::new(format!("there is no {kind} {} in namespace {}", name.name, context.namespace), why)
+    };
+    let all = scope(context, None, RefreshScope { instances: true, ..RefreshScope::default() });
+    let there = context.kubernetes.read(&all).await.map(|facts| World::of(facts).ids()).unwrap_or_default();
     if let Some(other) = there.iter().find(|id| id.name == name.name) {
         return problem(format!("{} is an {}", other.name, other.kind)).hint(format!(
             "name it {}, or {}/{0}",
@@ -183,11 +184,11 @@ async fn unknown(hands: &CommandContext, world: &World, name: &InstanceName) -> 
     problem(why).hint("kubectl emqx status -A lists every one that you may see")
 }
 
-fn none(hands: &CommandContext, world: &World) -> Problem {
-    if let Some(problem) = blind(world, &format!("EMQX clusters in namespace {}", hands.namespace)) {
+fn none(context: &CommandContext, world: &World) -> Problem {
+    if let Some(problem) = blind(world, &format!("EMQX clusters in namespace {}", context.namespace)) {
         return problem;
     }
-    let what = format!("there is no EMQX cluster in namespace {}", hands.namespace);
+    let what = format!("there is no EMQX cluster in namespace {}", context.namespace);
     if world.served.operator == crate::model::OperatorLine::None {
         return Problem::new(what, "the API group apps.emqx.io is not served: no EMQX Operator is installed")
             .hint("kubectl get crd | grep emqx; or is it another --context?");
@@ -211,15 +212,15 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 
 /// All sources of one instance, including EMQX.
 pub async fn one(
-    hands: &CommandContext,
+    context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
 ) -> Result<ClusterView, Problem> {
-    let (mut world, id) = chosen(hands, name, want).await?;
+    let (mut world, id) = chosen(context, name, want).await?;
     let target = endpoint::target(&world, instance(&world, &id)?);
-    let broker = hands.brokers.broker(target.clone());
+    let broker = context.brokers.broker(target.clone());
     let facts = broker.read().await?;
-    take(hands, &mut world, facts);
+    take(context, &mut world, facts);
     Ok(ClusterView { id, world, broker, target })
 }
 
@@ -229,26 +230,26 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 
 /// All sources of several instances; EMQX of each is queried concurrently.
 pub async fn several(
-    hands: &CommandContext,
+    context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
 ) -> Result<Vec<ClusterView>, Problem> {
-    Ok(all(hands, filter, want, None).await?.1)
+    Ok(all(context, filter, want, None).await?.1)
 }
 
 /// As [`several`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
 /// the caller fails: its problem reports that, not this function.
 pub async fn all(
-    hands: &CommandContext,
+    context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
     needed: Option<&str>,
 ) -> Result<(World, Vec<ClusterView>), Problem> {
-    let (shared, notices) = listed(hands, &wide_scope(hands, filter, want)).await?;
+    let (shared, notices) = listed(context, &wide_scope(context, filter, want)).await?;
     let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
     let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
     let missing = missing.map(|why| Problem::new("", why));
-    tell(hands, &notices, problem.as_ref().or(missing.as_ref()));
+    tell(context, &notices, problem.as_ref().or(missing.as_ref()));
     if let Some(problem) = problem {
         return Err(problem);
     }
@@ -258,12 +259,12 @@ pub async fn all(
     let mut found = Vec::new();
     for id in shared.ids() {
         let target = endpoint::target(&shared, instance(&shared, &id)?);
-        let broker = hands.brokers.broker(target.clone());
+        let broker = context.brokers.broker(target.clone());
         found.push(ClusterView { id, world: shared.clone(), broker, target });
     }
     let answers = join_all(found.iter().map(|it| it.broker.read())).await;
-    for (gathered, facts) in found.iter_mut().zip(answers) {
-        take(hands, &mut gathered.world, facts?);
+    for (cluster, facts) in found.iter_mut().zip(answers) {
+        take(context, &mut cluster.world, facts?);
     }
     Ok((shared, found))
 }
@@ -276,9 +277,9 @@ pub fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
 }
 
 /// Queries EMQX again.
-pub async fn refresh(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
-    let facts = gathered.broker.read().await?;
-    take(hands, &mut gathered.world, facts);
+pub async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
+    let facts = cluster.broker.read().await?;
+    take(context, &mut cluster.world, facts);
     Ok(())
 }
 
@@ -291,15 +292,15 @@ const CONFIRMING: u32 = 5;
 
 /// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
 /// without it is not its end. Returns as soon as EMQX lists it.
-pub async fn ask_twice(hands: &CommandContext, gathered: &mut [ClusterView]) -> Result<(), Problem> {
-    let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, hands.clock.now()).is_some();
-    announce(hands, gathered);
-    let asked = gathered.iter_mut().filter(|it| doubtful(it)).map(async |it| {
+pub async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterView]) -> Result<(), Problem> {
+    let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, context.clock.now()).is_some();
+    announce(context, cluster);
+    let asked = cluster.iter_mut().filter(|it| doubtful(it)).map(async |it| {
         for _ in 0..CONFIRMING {
-            tokio::time::sleep(ASK_AGAIN.div_f64(hands.clock.speed().max(1.0))).await;
-            refresh_objects(hands, it).await?;
+            tokio::time::sleep(ASK_AGAIN.div_f64(context.clock.speed().max(1.0))).await;
+            refresh_objects(context, it).await?;
             let facts = it.broker.read_again().await?;
-            take(hands, &mut it.world, facts);
+            take(context, &mut it.world, facts);
             if !doubtful(it) {
                 break;
             }
@@ -310,10 +311,10 @@ pub async fn ask_twice(hands: &CommandContext, gathered: &mut [ClusterView]) -> 
 }
 
 /// Prints what is waited for: up to 10 s pass.
-fn announce(hands: &CommandContext, gathered: &[ClusterView]) {
-    for it in gathered {
-        let Some(object) = ownership::suggested(&it.world, &it.id, hands.clock.now()) else { continue };
-        hands.printer.notice(&format!(
+fn announce(context: &CommandContext, cluster: &[ClusterView]) {
+    for it in cluster {
+        let Some(object) = ownership::suggested(&it.world, &it.id, context.clock.now()) else { continue };
+        context.printer.notice(&format!(
             "{} may still run, and EMQX does not list it: EMQX is asked again for up to {} s",
             object.name,
             ASK_AGAIN.as_secs() * u64::from(CONFIRMING)
@@ -322,38 +323,38 @@ fn announce(hands: &CommandContext, gathered: &[ClusterView]) {
 }
 
 /// Lists the instance and its rebalances again.
-pub async fn refresh_objects(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
-    relist(hands, gathered, RefreshScope { instances: true, rebalances: true, ..RefreshScope::default() })
+pub async fn refresh_objects(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
+    relist(context, cluster, RefreshScope { instances: true, rebalances: true, ..RefreshScope::default() })
         .await
 }
 
 /// Lists the resources of the instance again.
 pub async fn relist(
-    hands: &CommandContext,
-    gathered: &mut ClusterView,
+    context: &CommandContext,
+    cluster: &mut ClusterView,
     want: RefreshScope,
 ) -> Result<(), Problem> {
-    let facts = hands.kubernetes.read(&exact(hands, &gathered.id, want)).await?;
-    take(hands, &mut gathered.world, facts);
+    let facts = context.kubernetes.read(&exact(context, &cluster.id, want)).await?;
+    take(context, &mut cluster.world, facts);
     Ok(())
 }
 
 /// The scope of exactly this instance.
-pub fn exact(hands: &CommandContext, id: &InstanceId, want: RefreshScope) -> Scope {
+pub fn exact(context: &CommandContext, id: &InstanceId, want: RefreshScope) -> Scope {
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
-    Scope { namespace: Some(id.namespace.clone()), ..scope(hands, Some(&name), want) }
+    Scope { namespace: Some(id.namespace.clone()), ..scope(context, Some(&name), want) }
 }
 
 /// Resolves an EMQX node by its name, its pod, or the first part of its host.
-pub fn node(gathered: &ClusterView, hands: &CommandContext, target: &str) -> Option<NodeName> {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let nodes = gathered.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+pub fn node(cluster: &ClusterView, context: &CommandContext, target: &str) -> Option<NodeName> {
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let nodes = cluster.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
     let listed = || nodes.iter().map(|node| &node.name);
     if let Some(node) = listed().find(|node| node.as_str() == target) {
         return Some(node.clone());
     }
     let pod = |node: &&NodeName| {
-        picture.node(node).and_then(|row| row.pod.as_ref()).is_some_and(|pod| pod.as_str() == target)
+        snapshot.node(node).and_then(|row| row.pod.as_ref()).is_some_and(|pod| pod.as_str() == target)
     };
     listed()
         .find(pod)

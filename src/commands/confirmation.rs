@@ -11,7 +11,7 @@ use crate::plan::results::Applied;
 
 /// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.
 pub fn decided(
-    hands: &CommandContext,
+    context: &CommandContext,
     write: &WriteOptions,
     decision: Decision,
     reason: &str,
@@ -21,7 +21,7 @@ pub fn decided(
     match decision {
         Decision::Go => Ok(None),
         Decision::NothingToDo => {
-            hands.printer.talk(&format!("nothing to do: {reason}"));
+            context.printer.talk(&format!("nothing to do: {reason}"));
             Ok(Some(if write.error_unchanged { Exit::Unchanged } else { Exit::Reached }))
         }
         Decision::Refused => {
@@ -34,28 +34,28 @@ pub fn decided(
 }
 
 /// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
-pub async fn confirm(hands: &CommandContext, write: &WriteOptions, question: &str) -> Result<(), Problem> {
+pub async fn confirm(context: &CommandContext, write: &WriteOptions, question: &str) -> Result<(), Problem> {
     if write.yes {
         return Ok(());
     }
-    if !hands.answers {
+    if !context.answers {
         return Err(Problem::refused("confirmation required", "stdin is not a terminal")
             .hint("pass --yes to continue without a question"));
     }
-    let question = format!("{question}{}", cluster(hands));
-    let mut interrupt = (hands.interrupt)();
+    let question = format!("{question}{}", cluster(context));
+    let mut interrupt = (context.interrupt)();
     tokio::select! {
         biased;
         () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").exit(Exit::Interrupted)),
-        yes = hands.printer.ask(&question) => {
+        yes = context.printer.ask(&question) => {
             if yes { Ok(()) } else { Err(Problem::refused("not confirmed", "nothing was changed")) }
         }
     }
 }
 
 /// Which cluster a question is about: the context and the API server.
-fn cluster(hands: &CommandContext) -> String {
-    match (&hands.context, &hands.server) {
+fn cluster(context: &CommandContext) -> String {
+    match (&context.context, &context.server) {
         (Some(context), Some(server)) => format!(" (context {context}, API server {server})"),
         (None, Some(server)) => format!(" (API server {server})"),
         _ => String::new(),
@@ -63,10 +63,10 @@ fn cluster(hands: &CommandContext) -> String {
 }
 
 /// Says on stdout what was made.
-pub fn done<P: Serialize>(hands: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
+pub fn done<P: Serialize>(context: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
     match then {
-        Then::Leave(output) => hands.printer.applied(applied, *output, note),
+        Then::Leave(output) => context.printer.applied(applied, *output, note),
         Then::Follow(follow) if follow.stream == Stream::Jsonl => {}
-        Then::Follow(_) => hands.printer.line(&format!("{}{note}", applied.name)),
+        Then::Follow(_) => context.printer.line(&format!("{}{note}", applied.name)),
     }
 }

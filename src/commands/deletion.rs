@@ -29,7 +29,7 @@ pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 /// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
 /// deleting will tell.
 pub(super) async fn allowed(
-    hands: &CommandContext,
+    context: &CommandContext,
     namespace: &str,
     names: impl IntoIterator<Item = &String>,
     what: impl Into<String>,
@@ -37,7 +37,7 @@ pub(super) async fn allowed(
 ) -> Result<(), Problem> {
     let right = |name| Right { name, ..Right::of_rebalance("delete", namespace) };
     let refused = async |rights: &[Right]| {
-        let answers = hands.kubernetes.may(rights).await;
+        let answers = context.kubernetes.may(rights).await;
         answers.is_ok_and(|answers| answers.contains(&Some(false)))
     };
     if !refused(&[right(None)]).await {
@@ -54,20 +54,20 @@ pub(super) async fn allowed(
 }
 
 /// Whether this object may be patched; `true` where that cannot be asked.
-pub(super) async fn may_touch(hands: &CommandContext, object: &Rebalance) -> bool {
+pub(super) async fn may_touch(context: &CommandContext, object: &Rebalance) -> bool {
     let right = Right { name: Some(object.name.clone()), ..Right::of_rebalance("patch", &object.namespace) };
-    let answers = hands.kubernetes.may(&[right]).await;
+    let answers = context.kubernetes.may(&[right]).await;
     !answers.is_ok_and(|answers| answers.contains(&Some(false)))
 }
 
 /// Waits for the end of a deleted object, until then at the latest; gives back one that is still there.
 pub(super) async fn lingers(
-    hands: &CommandContext,
+    context: &CommandContext,
     object: &Rebalance,
     until: Instant,
 ) -> Result<Option<Rebalance>, Problem> {
     loop {
-        let here = hands.kubernetes.rebalance(&object.namespace, &object.name).await?;
+        let here = context.kubernetes.rebalance(&object.namespace, &object.name).await?;
         match here.filter(|here| here.uid == object.uid) {
             None => return Ok(None),
             Some(here) if Instant::now() >= until => return Ok(Some(here)),
@@ -77,9 +77,9 @@ pub(super) async fn lingers(
 }
 
 /// The instance that an object is for as it is now; `None` when there is none, or none that may be read.
-async fn instance(hands: &CommandContext, id: &InstanceId) -> Result<Option<Instance>, Problem> {
+async fn instance(context: &CommandContext, id: &InstanceId) -> Result<Option<Instance>, Problem> {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
-    let facts = hands.kubernetes.read(&cluster_view::exact(hands, id, want)).await?;
+    let facts = context.kubernetes.read(&cluster_view::exact(context, id, want)).await?;
     Ok(World::of(facts).instance(id).cloned())
 }
 
@@ -94,12 +94,12 @@ pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
 
 /// Waits until the operator would take the finalizer of this object off; `false` when that has not come in time.
 pub(super) async fn ready(
-    hands: &CommandContext,
+    context: &CommandContext,
     object: &Rebalance,
     until: Instant,
 ) -> Result<bool, Problem> {
     loop {
-        if instance(hands, &instance_of(object)).await?.is_none_or(|instance| instance.ready()) {
+        if instance(context, &instance_of(object)).await?.is_none_or(|instance| instance.ready()) {
             return Ok(true);
         }
         if Instant::now() >= until {
@@ -112,7 +112,7 @@ pub(super) async fn ready(
 /// Frees a deleted object that is still there: waits until EMQX is Ready and changes an annotation of ours, so that the
 /// operator looks at it again. `None` when it is gone, else why it stays.
 pub(super) async fn freed(
-    hands: &CommandContext,
+    context: &CommandContext,
     object: &Rebalance,
     until: Instant,
 ) -> Result<Option<String>, Problem> {
@@ -120,13 +120,13 @@ pub(super) async fn freed(
     let mut touched: Option<Instant> = None;
     let mut refused: Option<String> = None;
     loop {
-        let here = hands.kubernetes.rebalance(&object.namespace, &object.name).await?;
+        let here = context.kubernetes.rebalance(&object.namespace, &object.name).await?;
         let Some(here) = here.filter(|here| here.uid == object.uid) else { return Ok(None) };
-        let ready = instance(hands, &id).await?.is_none_or(|instance| instance.ready());
+        let ready = instance(context, &id).await?.is_none_or(|instance| instance.ready());
         let again = touched.is_none_or(|touched| touched.elapsed() >= TOUCH_AGAIN);
         if ready && again && refused.is_none() {
-            let value = hands.clock.now().to_string();
-            match hands.kubernetes.annotate_rebalance(&here, TOUCHED_ANNOTATION, Some(&value)).await {
+            let value = context.clock.now().to_string();
+            match context.kubernetes.annotate_rebalance(&here, TOUCHED_ANNOTATION, Some(&value)).await {
                 Ok(_) => touched = Some(Instant::now()),
                 Err(problem) if problem.cause == Cause::Forbidden => refused = Some(problem.why),
                 Err(problem) => refused = Some(problem.to_string()),

@@ -25,9 +25,9 @@ pub fn documented() -> Strategy {
     }
 }
 
-fn says(hands: &CommandContext, what: &str) {
-    hands.printer.line("");
-    hands.printer.line(&format!("$ kubectl emqx {what}"));
+fn says(context: &CommandContext, what: &str) {
+    context.printer.line("");
+    context.printer.line(&format!("$ kubectl emqx {what}"));
 }
 
 /// A change that was confirmed already.
@@ -55,11 +55,11 @@ pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
 }
 
 /// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
-pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
-    says(hands, "status");
-    super::read::show(hands, &ReadOptions::default()).await?;
+pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
+    says(context, "status");
+    super::read::show(context, &ReadOptions::default()).await?;
     let apply = upgrade(image);
-    says(hands, &format!("upgrade plan --image {image}"));
+    says(context, &format!("upgrade plan --image {image}"));
     let plan = upgrade::UpgradePlanArguments {
         instance: None,
         ask: apply.ask.clone(),
@@ -67,21 +67,21 @@ pub async fn upgraded(hands: &CommandContext, image: &Image) -> Outcome {
         skip: Vec::new(),
         output: Output::Text,
     };
-    super::upgrade::run(hands, Upgrade::Plan(plan)).await?;
-    says(hands, &format!("upgrade apply --image {image} --watch --yes"));
-    let exit = super::upgrade::run(hands, Upgrade::Apply(apply)).await?;
-    says(hands, "status");
-    super::read::show(hands, &ReadOptions::default()).await?;
+    super::upgrade::run(context, Upgrade::Plan(plan)).await?;
+    says(context, &format!("upgrade apply --image {image} --watch --yes"));
+    let exit = super::upgrade::run(context, Upgrade::Apply(apply)).await?;
+    says(context, "status");
+    super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
 }
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
-pub async fn run(hands: &CommandContext) -> Outcome {
+pub async fn run(context: &CommandContext) -> Outcome {
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
-    says(hands, "status");
-    super::read::show(hands, &ReadOptions::default()).await?;
-    says(hands, &format!("rebalance plan {flags}"));
+    says(context, "status");
+    super::read::show(context, &ReadOptions::default()).await?;
+    says(context, &format!("rebalance plan {flags}"));
     let plan = Plan {
         nodes: Vec::new(),
         source: PlanSource::Cluster(None),
@@ -92,8 +92,8 @@ pub async fn run(hands: &CommandContext) -> Outcome {
         backend: BackendChoice::Auto,
         output: Output::Text,
     };
-    super::plan::run(hands, &plan).await?;
-    says(hands, &format!("rebalance apply {flags} --watch --yes"));
+    super::plan::run(context, &plan).await?;
+    says(context, &format!("rebalance apply {flags} --watch --yes"));
     let apply = Apply {
         source: ApplySource::Instance(None, documented()),
         session_move_ms: SESSION_MOVE_MS,
@@ -104,10 +104,10 @@ pub async fn run(hands: &CommandContext) -> Outcome {
         limits: Limits::default(),
         then: Then::Follow(Follow::default()),
     };
-    let exit = super::apply::run(hands, &apply, None).await?;
-    says(hands, "rebalance list");
-    super::list::run(hands, &crate::cli::intent::List::default()).await?;
-    says(hands, "status");
-    super::read::show(hands, &ReadOptions::default()).await?;
+    let exit = super::apply::run(context, &apply, None).await?;
+    says(context, "rebalance list");
+    super::list::run(context, &crate::cli::intent::List::default()).await?;
+    says(context, "status");
+    super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
 }

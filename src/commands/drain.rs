@@ -16,7 +16,7 @@ use crate::model::human::{count, plural};
 use crate::plan::drain::{DrainPlan, DrainRequest, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitForecast;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::ports::Right;
 
 use task::Draining;
@@ -25,54 +25,54 @@ mod task;
 mod undo;
 
 /// `drain`.
-pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
-    let mut all = cluster_view::several(hands, &intent.filter, WANT).await?;
-    let placement = placement(hands, intent, &all).await?;
+pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
+    let mut all = cluster_view::several(context, &intent.filter, WANT).await?;
+    let placement = placement(context, intent, &all).await?;
     if intent.undo {
-        return undo::run(hands, intent, all, &placement).await;
+        return undo::run(context, intent, all, &placement).await;
     }
-    let mut planned = plans(hands, intent, &all, &placement)?;
+    let mut planned = plans(context, intent, &all, &placement)?;
     if planned.is_empty() {
         let place = if intent.filter.all_namespaces {
             "any namespace".to_owned()
         } else {
-            format!("namespace {}", hands.namespace)
+            format!("namespace {}", context.namespace)
         };
-        hands
+        context
             .printer
             .talk(&format!("nothing to do: no EMQX pod of {place} runs on {}", intent.machines.join(", ")));
-        hands.printer.drains(&[], intent.removal.output);
-        others(hands, intent);
+        context.printer.drains(&[], intent.removal.output);
+        others(context, intent);
         return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
-    permitted(hands, intent, &mut planned).await;
+    permitted(context, intent, &mut planned).await;
     for drain in &planned {
-        hands.printer.talk_drain(drain);
+        context.printer.talk_drain(drain);
     }
-    refused(hands, intent, &planned)?;
+    refused(context, intent, &planned)?;
     if intent.removal.write.dry_run != DryRun::None {
-        dry_run(hands, intent, &planned);
-        others(hands, intent);
+        dry_run(context, intent, &planned);
+        others(context, intent);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.removal.write, &question(intent, &planned)).await?;
+    confirmation::confirm(context, &intent.removal.write, &question(intent, &planned)).await?;
 
     let ids: BTreeSet<_> = planned.iter().map(|drain| drain.removal.instance.clone()).collect();
-    all.retain(|gathered| ids.contains(&gathered.id));
-    for (place, gathered) in all.iter().enumerate() {
-        if let Err(problem) = lease(hands, gathered, "drain").await {
-            release(hands, &all[..place]).await;
+    all.retain(|cluster| ids.contains(&cluster.id));
+    for (place, cluster) in all.iter().enumerate() {
+        if let Err(problem) = lease(context, cluster, "drain").await {
+            release(context, &all[..place]).await;
             return Err(problem);
         }
     }
-    let outcome = carry_out(hands, intent, &mut all).await;
-    release(hands, &all).await;
+    let outcome = carry_out(context, intent, &mut all).await;
+    release(context, &all).await;
     outcome
 }
 
 /// Nodes, pods, budgets and volumes; an unknown node ends it.
 async fn placement(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
     all: &[ClusterView],
 ) -> Result<Placement, Problem> {
@@ -86,7 +86,7 @@ async fn placement(
     let namespaces: Vec<String> = namespaces.into_iter().collect();
     let pods: BTreeSet<String> =
         all.iter().flat_map(|it| it.world.pods_of(&it.id).map(|pod| pod.uid.clone())).collect();
-    let placement = hands.kubernetes.placement(&namespaces, &pods).await?;
+    let placement = context.kubernetes.placement(&namespaces, &pods).await?;
     let Some(unknown) = intent.machines.iter().find(|name| placement.machine(name).is_none()) else {
         return Ok(placement);
     };
@@ -101,11 +101,15 @@ async fn placement(
     .hint("kubectl get nodes"))
 }
 
-fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> Result<DrainRequest, Problem> {
+fn request(
+    context: &CommandContext,
+    intent: &Intent,
+    cluster: &ClusterView,
+) -> Result<DrainRequest, Problem> {
     let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
-        let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
-            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
+        let Some(node) = cluster_view::node(cluster, context, target.as_str()) else {
+            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", cluster.id);
             return Err(Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods"));
         };
         *target = node;
@@ -120,40 +124,40 @@ fn request(hands: &CommandContext, intent: &Intent, gathered: &ClusterView) -> R
 }
 
 fn plans(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
     all: &[ClusterView],
     placement: &Placement,
 ) -> Result<Vec<DrainPlan>, Problem> {
     let mut planned = Vec::new();
-    for gathered in all {
-        let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-        let request = request(hands, intent, gathered)?;
-        planned.extend(plan(&gathered.world, &picture, placement, &request)?);
+    for cluster in all {
+        let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+        let request = request(context, intent, cluster)?;
+        planned.extend(plan(&cluster.world, &snapshot, placement, &request)?);
     }
     Ok(planned)
 }
 
 /// Refuses what would fail half-way for want of a permission.
-async fn permitted(hands: &CommandContext, intent: &Intent, planned: &mut [DrainPlan]) {
+async fn permitted(context: &CommandContext, intent: &Intent, planned: &mut [DrainPlan]) {
     for drain in planned.iter_mut() {
         let forecast = LimitForecast { seconds: Some(drain.removal.total_seconds), reconnects: None };
-        for found in limits::before(hands, &intent.removal.limits, forecast) {
+        for found in limits::before(context, &intent.removal.limits, forecast) {
             drain.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
         let rights = Right::of_drain(&drain.removal.instance, intent.cordon);
-        if let Some(missing) = removal::forbidden(hands, &rights).await {
+        if let Some(missing) = removal::forbidden(context, &rights).await {
             let hint = "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md";
             drain.removal.refuse("no-permission", missing, hint);
         }
     }
 }
 
-fn refused(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan]) -> Result<(), Problem> {
+fn refused(context: &CommandContext, intent: &Intent, planned: &[DrainPlan]) -> Result<(), Problem> {
     for drain in planned {
         let what = format!("will not drain {}", intent.machines.join(", "));
         confirmation::decided(
-            hands,
+            context,
             &intent.removal.write,
             drain.removal.decision,
             &drain.removal.message,
@@ -164,13 +168,13 @@ fn refused(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan]) -> Re
     Ok(())
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan]) {
+fn dry_run(context: &CommandContext, intent: &Intent, planned: &[DrainPlan]) {
     if intent.removal.output == Output::Text {
         for machine in &intent.machines {
-            hands.printer.line(&format!("node/{machine} (dry run)"));
+            context.printer.line(&format!("node/{machine} (dry run)"));
         }
     } else {
-        hands.printer.drains(planned, intent.removal.output);
+        context.printer.drains(planned, intent.removal.output);
     }
 }
 
@@ -188,25 +192,25 @@ fn question(intent: &Intent, planned: &[DrainPlan]) -> String {
 }
 
 /// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
-async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
+async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
-    for gathered in all.iter_mut() {
-        cluster_view::relist(hands, gathered, WANT).await?;
-        cluster_view::refresh(hands, gathered).await?;
+    for cluster in all.iter_mut() {
+        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::refresh(context, cluster).await?;
     }
-    let placement = placement(hands, intent, all).await?;
-    let mut planned = plans(hands, intent, all, &placement)?;
-    refused(hands, intent, &planned)?;
+    let placement = placement(context, intent, all).await?;
+    let mut planned = plans(context, intent, all, &placement)?;
+    refused(context, intent, &planned)?;
     if intent.cordon {
         for machine in &intent.machines {
             let known = placement.machine(machine).is_some_and(|it| it.cordoned && !it.cordoned_by_us);
-            match hands.kubernetes.cordon(machine).await? {
-                Cordon::Changed => hands.printer.talk(&format!("node/{machine} cordoned")),
+            match context.kubernetes.cordon(machine).await? {
+                Cordon::Changed => context.printer.talk(&format!("node/{machine} cordoned")),
                 Cordon::Unchanged if known => {
-                    hands.printer.talk(&format!("node/{machine} was cordoned already, by another client"));
+                    context.printer.talk(&format!("node/{machine} was cordoned already, by another client"));
                 }
-                Cordon::Unchanged => hands.printer.talk(&format!("node/{machine} is cordoned already")),
+                Cordon::Unchanged => context.printer.talk(&format!("node/{machine} is cordoned already")),
                 Cordon::Gone => {
                     return Err(Problem::new(
                         format!("cannot cordon {machine}"),
@@ -221,12 +225,12 @@ async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterVi
     for place in 0..planned.len() {
         let Some(at) = all.iter().position(|it| it.id == planned[place].removal.instance) else { continue };
         let (before, rest) = all.split_at_mut(at);
-        let Some((gathered, after)) = rest.split_first_mut() else { continue };
+        let Some((cluster, after)) = rest.split_first_mut() else { continue };
         let waiting: Vec<&ClusterView> = before.iter().chain(after.iter()).collect();
         let pods = planned[place].removal.pods.clone();
-        let mut task = Draining::of(hands, intent, gathered, &mut planned[place]);
-        let ended = run::follow(hands, &mut task, pods, gathered, &waiting, limit).await;
-        let verdict = ended.inspect_err(|_| report(hands, intent, &planned, false))?;
+        let mut task = Draining::of(context, intent, cluster, &mut planned[place]);
+        let ended = run::follow(context, &mut task, pods, cluster, &waiting, limit).await;
+        let verdict = ended.inspect_err(|_| report(context, intent, &planned, false))?;
         if worst.is_none_or(|worst| verdict.exit().code() > worst.exit().code()) {
             worst = Some(verdict);
         }
@@ -235,26 +239,26 @@ async fn carry_out(hands: &CommandContext, intent: &Intent, all: &mut [ClusterVi
         }
     }
     let reached = worst.is_none_or(|worst| worst.exit() == Exit::Reached);
-    report(hands, intent, &planned, reached);
+    report(context, intent, &planned, reached);
     if reached {
-        others(hands, intent);
+        others(context, intent);
     } else {
-        hands.printer.next(&format!("kubectl emqx drain {}", again(intent)));
+        context.printer.next(&format!("kubectl emqx drain {}", again(intent)));
     }
     Ok(worst.map_or(Exit::Reached, Verdict::exit))
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, planned: &[DrainPlan], reached: bool) {
+fn report(context: &CommandContext, intent: &Intent, planned: &[DrainPlan], reached: bool) {
     let text = intent.removal.output == Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
-        hands.printer.drains(planned, intent.removal.output);
+        context.printer.drains(planned, intent.removal.output);
     }
 }
 
 /// Pods that are no EMQX pods are left to kubectl: the last line says how.
-fn others(hands: &CommandContext, intent: &Intent) {
-    hands.printer.next(&format!(
+fn others(context: &CommandContext, intent: &Intent) {
+    context.printer.next(&format!(
         "kubectl drain {} --ignore-daemonsets --delete-emptydir-data",
         intent.machines.join(" ")
     ));

@@ -20,7 +20,7 @@ use crate::plan::limits::{LimitForecast, LimitOutcome as Limit, LimitTracker, Op
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::timing::DrainTiming;
 use crate::ports::{self, RefreshScope};
 
@@ -31,24 +31,24 @@ mod stop;
 const POLL: Duration = Duration::from_secs(1);
 
 /// `evacuate` and its subcommands.
-pub async fn run(hands: &CommandContext, intent: &Evacuate) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
     match intent {
-        Evacuate::Start(start) => self::start(hands, start).await,
-        Evacuate::Stop(stop) => stop::run(hands, stop).await,
-        Evacuate::Show(show) => self::show(hands, show).await,
-        Evacuate::Watch(watch) => self::watch(hands, watch).await,
+        Evacuate::Start(start) => self::start(context, start).await,
+        Evacuate::Stop(stop) => stop::run(context, stop).await,
+        Evacuate::Show(show) => self::show(context, show).await,
+        Evacuate::Watch(watch) => self::watch(context, watch).await,
     }
 }
 
 /// Stops these evacuations and verifies that the nodes serve again.
 pub async fn stop_all(
-    hands: &CommandContext,
+    context: &CommandContext,
     write: &WriteOptions,
     timeout: Duration,
-    gathered: &mut ClusterView,
+    cluster: &mut ClusterView,
     nodes: &[NodeName],
 ) -> Result<Vec<Stopped>, Problem> {
-    stop::all(hands, write, timeout, gathered, nodes).await
+    stop::all(context, write, timeout, cluster, nodes).await
 }
 
 /// The name of an evacuation in outputs.
@@ -57,31 +57,31 @@ pub fn name(node: &NodeName) -> String {
 }
 
 /// The cluster that has all of these nodes, and their names in EMQX.
-async fn find(hands: &CommandContext, targets: &[String]) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(hands, &Filter::default(), RefreshScope::REBALANCE).await?;
+async fn find(context: &CommandContext, targets: &[String]) -> Result<(ClusterView, Vec<NodeName>), Problem> {
+    let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
     let mut unheard: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
-    for gathered in all {
-        let heard = gathered.world.hearings.get(&(crate::model::Source::Emqx, "nodes"));
+    for cluster in all {
+        let heard = cluster.world.hearings.get(&(crate::model::Source::Emqx, "nodes"));
         unheard = unheard.or_else(|| heard.and_then(|it| it.link.why()).map(str::to_owned));
         let mut nodes: Vec<NodeName> = Vec::new();
         let mut missing = None;
         for target in targets {
-            match cluster_view::node(&gathered, hands, target) {
+            match cluster_view::node(&cluster, context, target) {
                 Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => missing = missing.or(Some(target.clone())),
             }
         }
         match missing {
-            None => return Ok((gathered, nodes)),
+            None => return Ok((cluster, nodes)),
             Some(missing) if best.as_ref().is_none_or(|(most, _)| nodes.len() > *most) => {
                 best = Some((nodes.len(), missing));
             }
             Some(_) => {}
         }
-        let rows = picture(&gathered.world, &gathered.id, hands.clock.now()).nodes;
+        let rows = snapshot(&cluster.world, &cluster.id, context.clock.now()).nodes;
         known.extend(rows.iter().map(|row| {
             row.pod.as_ref().map_or_else(
                 || row.node.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -90,8 +90,11 @@ async fn find(hands: &CommandContext, targets: &[String]) -> Result<(ClusterView
         }));
     }
     let missing = best.map_or_else(|| targets.join(", "), |(_, missing)| missing);
-    let place =
-        if hands.namespace.is_empty() { String::new() } else { format!(" in namespace {}", hands.namespace) };
+    let place = if context.namespace.is_empty() {
+        String::new()
+    } else {
+        format!(" in namespace {}", context.namespace)
+    };
     if let Some(why) = unheard {
         return Err(Problem::new(format!("cannot find the EMQX node {missing}{place}"), why)
             .hint("kubectl emqx status shows what is missing"));
@@ -106,15 +109,15 @@ async fn find(hands: &CommandContext, targets: &[String]) -> Result<(ClusterView
 }
 
 /// `evacuate start`.
-async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
-    let (mut gathered, nodes) = find(hands, &intent.targets).await?;
-    let settings = settings(hands, &gathered, &intent.settings)?;
-    let mut planned = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
-    planned.judge(limits::before(hands, &intent.limits, expected(&planned)));
-    hands.printer.talk_evacuation(&planned);
+async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
+    let (mut cluster, nodes) = find(context, &intent.targets).await?;
+    let settings = settings(context, &cluster, &intent.settings)?;
+    let mut planned = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
+    planned.judge(limits::before(context, &intent.limits, expected(&planned)));
+    context.printer.talk_evacuation(&planned);
     let what = format!("will not evacuate {}", labels(&planned, &nodes));
     confirmation::decided(
-        hands,
+        context,
         &intent.write,
         planned.decision,
         &planned.message,
@@ -122,22 +125,22 @@ async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
         what.clone(),
     )?;
     if intent.write.dry_run != DryRun::None {
-        made(hands, intent, &nodes, planned, " (dry run)");
+        made(context, intent, &nodes, planned, " (dry run)");
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.write, &question(&planned, &nodes)).await?;
+    confirmation::confirm(context, &intent.write, &question(&planned, &nodes)).await?;
 
     // Time passed while the user read: counts and other operations are read again.
-    cluster_view::relist(hands, &mut gathered, RefreshScope::REBALANCE).await?;
-    cluster_view::refresh(hands, &mut gathered).await?;
-    let mut fresh = plan(hands, &gathered, &nodes, &settings, &intent.skip)?;
-    fresh.judge(limits::before(hands, &intent.limits, expected(&fresh)));
+    cluster_view::relist(context, &mut cluster, RefreshScope::REBALANCE).await?;
+    cluster_view::refresh(context, &mut cluster).await?;
+    let mut fresh = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
+    fresh.judge(limits::before(context, &intent.limits, expected(&fresh)));
     let counts = |plan: &EvacuationPlan| -> Vec<(NodeName, u64)> {
         plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
     fresh.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
     if fresh.decision != Decision::Go {
-        confirmation::decided(hands, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
+        confirmation::decided(context, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
     }
     let order = ports::EvacuationOrder {
         conn_evict_rate: settings.conn_evict_rate,
@@ -147,10 +150,10 @@ async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
         migrate_to: settings.migrate_to.clone(),
         redirect_to: settings.redirect_to.clone(),
     };
-    let mut operations = OperationTracker::of(&gathered.id);
-    operations.observe(&gathered.world, hands.clock.now());
+    let mut operations = OperationTracker::of(&cluster.id);
+    operations.observe(&cluster.world, context.clock.now());
     for (place, node) in nodes.iter().enumerate() {
-        let started = gathered.broker.evacuate(node, &order).await.and_then(|started| {
+        let started = cluster.broker.evacuate(node, &order).await.and_then(|started| {
             if started {
                 return Ok(());
             }
@@ -162,7 +165,7 @@ async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
         });
         if let Err(problem) = started {
             for done in &nodes[..place] {
-                hands.printer.notice(&format!(
+                context.printer.notice(&format!(
                     "the evacuation of {done} was started: kubectl emqx evacuate stop {done}"
                 ));
             }
@@ -170,20 +173,20 @@ async fn start(hands: &CommandContext, intent: &EvacuateStart) -> Outcome {
         }
         operations.upgrades.evacuations.asked(
             node.clone(),
-            pace(&settings, waits(&fresh)),
-            hands.clock.now(),
+            timing(&settings, waits(&fresh)),
+            context.clock.now(),
         );
     }
     if let Some(reason) = &intent.write.reason {
-        hands.printer.talk(&format!("reason: {reason}"));
+        context.printer.talk(&format!("reason: {reason}"));
     }
-    made(hands, intent, &nodes, fresh, "");
+    made(context, intent, &nodes, fresh, "");
     match &intent.then {
         Then::Leave(_) => {
-            hands.printer.next(&format!("kubectl emqx evacuate watch {}", named(&nodes)));
+            context.printer.next(&format!("kubectl emqx evacuate watch {}", named(&nodes)));
             Ok(Exit::Reached)
         }
-        Then::Follow(follow) => self::follow(hands, gathered, operations, &nodes, follow, false).await,
+        Then::Follow(follow) => self::follow(context, cluster, operations, &nodes, follow, false).await,
     }
 }
 
@@ -199,10 +202,10 @@ fn waits(plan: &EvacuationPlan) -> bool {
 }
 
 /// `--migrate-to` may name pods: EMQX takes nodes.
-fn settings(hands: &CommandContext, gathered: &ClusterView, asked: &Settings) -> Result<Settings, Problem> {
+fn settings(context: &CommandContext, cluster: &ClusterView, asked: &Settings) -> Result<Settings, Problem> {
     let mut settings = asked.clone();
     for target in &mut settings.migrate_to {
-        let Some(node) = cluster_view::node(gathered, hands, target.as_str()) else {
+        let Some(node) = cluster_view::node(cluster, context, target.as_str()) else {
             return Err(Problem::new(
                 format!("--migrate-to: there is no EMQX node or EMQX pod {target}"),
                 "",
@@ -215,14 +218,14 @@ fn settings(hands: &CommandContext, gathered: &ClusterView, asked: &Settings) ->
 }
 
 fn plan(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
 ) -> Result<EvacuationPlan, Problem> {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    checks::plan(&gathered.world, &picture, nodes, settings, skip)
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    checks::plan(&cluster.world, &snapshot, nodes, settings, skip)
 }
 
 fn labels(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
@@ -248,7 +251,7 @@ fn question(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
     )
 }
 
-fn pace(settings: &Settings, health_check: bool) -> DrainTiming {
+fn timing(settings: &Settings, health_check: bool) -> DrainTiming {
     DrainTiming {
         api: ApiVersion::V2,
         delay: 0,
@@ -262,7 +265,7 @@ fn pace(settings: &Settings, health_check: bool) -> DrainTiming {
 
 /// Prints what was started.
 fn made(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &EvacuateStart,
     nodes: &[NodeName],
     plan: EvacuationPlan,
@@ -274,69 +277,69 @@ fn made(
     {
         let instance = plan.instance.clone();
         let applied = Applied { name: names.join(" "), instance, backend: Some(Backend::Emqx), plan };
-        hands.printer.applied(&applied, *output, note);
+        context.printer.applied(&applied, *output, note);
         return;
     }
     if matches!(&intent.then, Then::Follow(follow) if follow.stream == Stream::Jsonl) {
         return;
     }
     for name in names {
-        hands.printer.line(&format!("{name}{note}"));
+        context.printer.line(&format!("{name}{note}"));
     }
 }
 
 /// `evacuate status`, `evacuate list`.
-async fn show(hands: &CommandContext, intent: &Show) -> Outcome {
+async fn show(context: &CommandContext, intent: &Show) -> Outcome {
     let found: Vec<(ClusterView, Vec<NodeName>)> = if intent.targets.is_empty() {
-        let all = cluster_view::several(hands, &intent.filter, RefreshScope::REBALANCE).await?;
+        let all = cluster_view::several(context, &intent.filter, RefreshScope::REBALANCE).await?;
         all.into_iter().map(|it| (it, Vec::new())).collect()
     } else {
-        vec![find(hands, &intent.targets).await?]
+        vec![find(context, &intent.targets).await?]
     };
     let mut items = Vec::new();
-    for (gathered, nodes) in &found {
-        let mut operations = OperationTracker::of(&gathered.id);
-        operations.observe(&gathered.world, hands.clock.now());
-        heard(gathered, hands)?;
+    for (cluster, nodes) in &found {
+        let mut operations = OperationTracker::of(&cluster.id);
+        operations.observe(&cluster.world, context.clock.now());
+        heard(cluster, context)?;
         let runs = &operations.upgrades.evacuations.runs;
-        let listed = |node: &NodeName| item(gathered, hands, node, runs);
+        let listed = |node: &NodeName| item(cluster, context, node, runs);
         if nodes.is_empty() {
-            let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+            let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
             items.extend(entries.map(|entry| listed(&entry.node)));
         } else {
             items.extend(nodes.iter().map(listed));
         }
     }
-    hands.printer.evacuations(&items, intent.output);
+    context.printer.evacuations(&items, intent.output);
     Ok(Exit::Reached)
 }
 
 /// That nothing runs is only concluded from EMQX's own answer.
-fn heard(gathered: &ClusterView, hands: &CommandContext) -> Result<(), Problem> {
-    if gathered.world.load.is_some() {
+fn heard(cluster: &ClusterView, context: &CommandContext) -> Result<(), Problem> {
+    if cluster.world.load.is_some() {
         return Ok(());
     }
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let why = picture.sources.get(&crate::model::Source::Emqx).and_then(|age| age.why.clone());
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let why = snapshot.sources.get(&crate::model::Source::Emqx).and_then(|age| age.why.clone());
     Err(Problem::new(
-        format!("cannot determine which nodes of {} are evacuated", gathered.id),
+        format!("cannot determine which nodes of {} are evacuated", cluster.id),
         why.unwrap_or_else(|| "EMQX does not answer".to_owned()),
     )
     .hint(super::watch::REACH_EMQX))
 }
 
 fn item(
-    gathered: &ClusterView,
-    hands: &CommandContext,
+    cluster: &ClusterView,
+    context: &CommandContext,
     node: &NodeName,
     runs: &[EvacuationRun],
 ) -> EvacuationItem {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let pod = picture.node(node).and_then(|row| row.pod.clone());
-    let instance = gathered.id.clone();
-    let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let pod = snapshot.node(node).and_then(|row| row.pod.clone());
+    let instance = cluster.id.clone();
+    let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
     let entry = entries.into_iter().find(|entry| entry.node == *node);
-    let counts = gathered.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    let counts = cluster.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
     let run = runs.iter().rfind(|run| run.entry.node == *node);
     match (entry, run) {
         (Some(entry), run) => EvacuationItem {
@@ -376,14 +379,14 @@ fn item(
 
 /// The cluster and the nodes among these that are being evacuated; what is not is told.
 pub async fn meant(
-    hands: &CommandContext,
+    context: &CommandContext,
     targets: &[String],
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let (gathered, nodes) =
-        if targets.is_empty() { running(hands).await? } else { find(hands, targets).await? };
-    heard(&gathered, hands)?;
+    let (cluster, nodes) =
+        if targets.is_empty() { running(context).await? } else { find(context, targets).await? };
+    heard(&cluster, context)?;
     let evacuated = |node: &NodeName| {
-        gathered
+        cluster
             .world
             .load
             .as_ref()
@@ -391,27 +394,27 @@ pub async fn meant(
     };
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) = nodes.into_iter().partition(evacuated);
     for node in &idle {
-        hands.printer.talk(&format!("{node} is not being evacuated"));
+        context.printer.talk(&format!("{node} is not being evacuated"));
     }
     if here.is_empty() && idle.is_empty() {
-        hands.printer.talk("no EMQX node is being evacuated");
+        context.printer.talk("no EMQX node is being evacuated");
     }
-    Ok((gathered, here))
+    Ok((cluster, here))
 }
 
 /// `evacuate watch`.
-async fn watch(hands: &CommandContext, intent: &EvacuateWatch) -> Outcome {
-    let (gathered, here) = meant(hands, &intent.targets).await?;
+async fn watch(context: &CommandContext, intent: &EvacuateWatch) -> Outcome {
+    let (cluster, here) = meant(context, &intent.targets).await?;
     if here.is_empty() {
         return Ok(Exit::Reached);
     }
-    let operations = OperationTracker::of(&gathered.id);
-    follow(hands, gathered, operations, &here, &intent.follow, true).await
+    let operations = OperationTracker::of(&cluster.id);
+    follow(context, cluster, operations, &here, &intent.follow, true).await
 }
 
 /// The cluster in which evacuations run, and the nodes: of several clusters the user has to name the nodes.
-async fn running(hands: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(hands, &Filter::default(), RefreshScope::REBALANCE).await?;
+async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
+    let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
     let nodes = |it: &ClusterView| -> Vec<NodeName> {
         let entries = it.world.load.iter().flat_map(|load| &load.value.evacuations);
         entries.map(|entry| entry.node.clone()).collect()
@@ -428,29 +431,29 @@ async fn running(hands: &CommandContext) -> Result<(ClusterView, Vec<NodeName>),
     let unheard = all.iter().position(|it| it.world.load.is_none());
     let chosen = place.or(unheard).unwrap_or(0);
     match all.into_iter().nth(chosen) {
-        Some(gathered) => {
-            let nodes = nodes(&gathered);
-            Ok((gathered, nodes))
+        Some(cluster) => {
+            let nodes = nodes(&cluster);
+            Ok((cluster, nodes))
         }
-        None => Err(Problem::new(format!("there is no EMQX cluster in namespace {}", hands.namespace), "")
+        None => Err(Problem::new(format!("there is no EMQX cluster in namespace {}", context.namespace), "")
             .hint("kubectl emqx status -A lists every one that you may see")),
     }
 }
 
 /// Compares evacuations with their limits; why they have to be stopped, if they have.
 fn limited(
-    hands: &CommandContext,
+    context: &CommandContext,
     tracker: &mut LimitTracker,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     operations: &OperationTracker,
     open: &[NodeName],
-    face: &mut FollowOutput,
+    output: &mut FollowOutput,
 ) -> Option<String> {
     let runs = open.iter().filter_map(|node| operations.evacuation(&name(node)));
     let known = OperationFacts { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
-    let outcomes = tracker.observe(&gathered.world, known, hands.clock.now());
+    let outcomes = tracker.observe(&cluster.world, known, context.clock.now());
     if !outcomes.is_empty() {
-        face.pause();
+        output.pause();
     }
     let mut stop = None;
     for outcome in outcomes {
@@ -463,19 +466,19 @@ fn limited(
             }
         };
         let first = open.first().map(name).unwrap_or_default();
-        face.event(hands, &report(hands, EventType::Notice, first, message));
+        output.event(context, &report(context, EventType::Notice, first, message));
     }
     stop
 }
 
-fn report(hands: &CommandContext, kind: EventType, name: String, message: String) -> Event {
-    Event::of(hands.clock.now(), kind, Operation::Evacuation, name, message)
+fn report(context: &CommandContext, kind: EventType, name: String, message: String) -> Event {
+    Event::of(context.clock.now(), kind, Operation::Evacuation, name, message)
 }
 
 /// Follows these evacuations until each has a verdict; the exit is that of the worst one.
 async fn follow(
-    hands: &CommandContext,
-    mut gathered: ClusterView,
+    context: &CommandContext,
+    mut cluster: ClusterView,
     mut operations: OperationTracker,
     nodes: &[NodeName],
     follow: &Follow,
@@ -483,11 +486,11 @@ async fn follow(
 ) -> Outcome {
     let names: Vec<String> = nodes.iter().map(name).collect();
     let want = if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE };
-    let scope = cluster_view::exact(hands, &gathered.id, want);
-    let mut face = FollowOutput::of(hands, follow, data);
-    let mut objects = hands.kubernetes.follow(&scope).fuse();
-    let mut emqx = gathered.broker.follow(POLL).fuse();
-    let mut interrupt: Interrupt = (hands.interrupt)();
+    let scope = cluster_view::exact(context, &cluster.id, want);
+    let mut output = FollowOutput::of(context, follow, data);
+    let mut objects = context.kubernetes.follow(&scope).fuse();
+    let mut emqx = cluster.broker.follow(POLL).fuse();
+    let mut interrupt: Interrupt = (context.interrupt)();
     let limit = follow.timeout;
     let mut out_of_time = std::pin::pin!(async move {
         match limit {
@@ -495,10 +498,10 @@ async fn follow(
             None => std::future::pending().await,
         }
     });
-    let beat = Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0));
+    let beat = Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0));
     let mut beat = tokio::time::interval(beat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut tracker = limits::tracker(hands, &follow.limits);
+    let mut tracker = limits::tracker(context, &follow.limits);
     let mut heard: Vec<Fact> = Vec::new();
     let mut verdicts: std::collections::BTreeMap<String, Verdict> = std::collections::BTreeMap::new();
     let left = |what: &str, verdicts: &std::collections::BTreeMap<String, Verdict>| {
@@ -510,8 +513,8 @@ async fn follow(
         ))
     };
     loop {
-        let now = hands.clock.now();
-        for event in operations.observe(&gathered.world, now) {
+        let now = context.clock.now();
+        for event in operations.observe(&cluster.world, now) {
             if !names.contains(&event.name) || verdicts.contains_key(&event.name) {
                 continue;
             }
@@ -520,24 +523,24 @@ async fn follow(
             {
                 verdicts.insert(event.name.clone(), verdict);
             }
-            face.event(hands, &event);
+            output.event(context, &event);
         }
         if let Some(open) = names.iter().find(|name| !verdicts.contains_key(*name)).or(names.last()) {
-            face.draw(hands, &gathered, &operations, open, now);
+            output.draw(context, &cluster, &operations, open, now);
         }
-        face.notified(hands, false).await;
+        output.notified(context, false).await;
         let open: Vec<NodeName> =
             nodes.iter().filter(|node| !verdicts.contains_key(&name(node))).cloned().collect();
         let limit = match &mut tracker {
             Some(tracker) if !open.is_empty() => {
-                limited(hands, tracker, &gathered, &operations, &open, &mut face)
+                limited(context, tracker, &cluster, &operations, &open, &mut output)
             }
             _ => None,
         };
         if let Some(why) = limit {
             let emptied: Vec<NodeName> = nodes.iter().filter(|node| !open.contains(node)).cloned().collect();
             let stopped = {
-                let stop = limits::evacuations(hands, &mut gathered, &open, &emptied, &why);
+                let stop = limits::evacuations(context, &mut cluster, &open, &emptied, &why);
                 let mut stop = std::pin::pin!(stop);
                 // The stream may hold the only connection to EMQX.
                 loop {
@@ -557,50 +560,50 @@ async fn follow(
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
                     let mut event = report(
-                        hands,
+                        context,
                         EventType::Verdict,
                         first,
                         messages::verdict(Verdict::Stopped, &reason),
                     );
                     event.verdict = Some(Verdict::Stopped);
-                    face.event(hands, &event);
-                    face.finish();
-                    face.notified(hands, true).await;
-                    let hint = format!("kubectl emqx status {}", gathered.id.name);
+                    output.event(context, &event);
+                    output.finish();
+                    output.notified(context, true).await;
+                    let hint = format!("kubectl emqx status {}", cluster.id.name);
                     return Err(limits::reached(&what, &why, hint));
                 }
                 Err(problem) => {
                     let problem = limits::not_stopped(&what, &why, problem);
                     let first = open.first().map(name).unwrap_or_default();
-                    face.event(hands, &report(hands, EventType::Notice, first, problem.to_string()));
-                    face.finish();
-                    face.notified(hands, true).await;
+                    output.event(context, &report(context, EventType::Notice, first, problem.to_string()));
+                    output.finish();
+                    output.notified(context, true).await;
                     return Err(problem);
                 }
             }
         }
         if verdicts.len() == names.len() {
-            face.finish();
-            face.notified(hands, true).await;
+            output.finish();
+            output.notified(context, true).await;
             let worst = verdicts.values().copied().max_by_key(|verdict| verdict.exit().code());
-            if let Some(tap) = &hands.tap {
-                tap.ends(hands.clock.now());
+            if let Some(tap) = &context.tap {
+                tap.ends(context.clock.now());
             }
             return Ok(worst.map_or(Exit::Reached, Verdict::exit));
         }
-        if hands.printer.closed() {
+        if context.printer.closed() {
             return Ok(Exit::Reached);
         }
         let first = tokio::select! {
             biased;
             () = &mut interrupt => {
-                face.finish();
-                face.notified(hands, true).await;
+                output.finish();
+                output.notified(context, true).await;
                 return Err(left("interrupted", &verdicts).exit(Exit::Interrupted));
             }
             () = &mut out_of_time => {
-                face.finish();
-                face.notified(hands, true).await;
+                output.finish();
+                output.notified(context, true).await;
                 return Err(left("timed out", &verdicts).exit(Exit::TimedOut));
             }
             Some(fact) = objects.next() => Some(fact),
@@ -613,12 +616,12 @@ async fn follow(
         cluster_view::burst(&mut facts, &mut objects);
         cluster_view::burst(&mut facts, &mut emqx);
         for fact in facts {
-            if let Some(notice) = gathered.world.apply(fact).notice {
-                face.notice(hands, &notice);
+            if let Some(notice) = cluster.world.apply(fact).notice {
+                output.notice(context, &notice);
             }
         }
-        if gathered.move_along(hands) {
-            emqx = gathered.broker.follow(POLL).fuse();
+        if cluster.move_along(context) {
+            emqx = cluster.broker.follow(POLL).fuse();
         }
     }
 }

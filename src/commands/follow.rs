@@ -53,13 +53,13 @@ pub enum FollowEnd {
 /// An operation that is followed.
 pub struct FollowRequest {
     /// The cluster.
-    pub gathered: ClusterView,
+    pub cluster: ClusterView,
     /// The trackers.
     pub operations: OperationTracker,
     /// The name of the followed operation.
     pub name: String,
     /// How it is shown.
-    pub face: FollowOutput,
+    pub output: FollowOutput,
     /// For how long, by the clock on the wall.
     pub timeout: Option<Duration>,
     /// The guard of a guarded upgrade.
@@ -75,16 +75,16 @@ pub struct FollowRequest {
 impl FollowRequest {
     /// A follow without a guard.
     pub fn new(
-        gathered: ClusterView,
+        cluster: ClusterView,
         operations: OperationTracker,
         name: String,
-        face: FollowOutput,
+        output: FollowOutput,
     ) -> Self {
         Self {
-            gathered,
+            cluster,
             operations,
             name,
-            face,
+            output,
             timeout: None,
             guard: None,
             want: RefreshScope::ALL,
@@ -95,8 +95,8 @@ impl FollowRequest {
 
     /// The same with the time limit and the limits of how it is followed.
     #[must_use]
-    pub fn limited(self, hands: &CommandContext, follow: &Follow) -> Self {
-        let limits = limits::tracker(hands, &follow.limits);
+    pub fn limited(self, context: &CommandContext, follow: &Follow) -> Self {
+        let limits = limits::tracker(context, &follow.limits);
         Self { limits, timeout: follow.timeout, ..self }
     }
 
@@ -106,27 +106,27 @@ impl FollowRequest {
     }
 
     /// Follows to the verdict, the time limit, or an interrupt.
-    pub async fn run(mut self, hands: &CommandContext) -> Result<Exit, Problem> {
-        Ok(match self.ended(hands).await? {
+    pub async fn run(mut self, context: &CommandContext) -> Result<Exit, Problem> {
+        Ok(match self.ended(context).await? {
             Some(verdict) => verdict.exit(),
             None => Exit::Reached,
         })
     }
 
     /// The verdict; `None` when there was only a clean-up.
-    pub async fn ended(&mut self, hands: &CommandContext) -> Result<Option<Verdict>, Problem> {
-        let ended = self.look(hands).await;
-        self.face.finish();
-        if let Some(tap) = &hands.tap {
-            tap.ends(hands.clock.now());
+    pub async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
+        let ended = self.look(context).await;
+        self.output.finish();
+        if let Some(tap) = &context.tap {
+            tap.ends(context.clock.now());
         }
-        self.face.notified(hands, true).await;
+        self.output.notified(context, true).await;
         match ended? {
             FollowEnd::Verdict(verdict) => {
-                self.record(hands).await;
+                self.record(context).await;
                 Ok(Some(verdict))
             }
-            FollowEnd::Held(verdict, problem) => Err(held(&self.gathered, verdict, problem)),
+            FollowEnd::Held(verdict, problem) => Err(held(&self.cluster, verdict, problem)),
             FollowEnd::Tidied => Ok(None),
             FollowEnd::TimedOut => {
                 let name = &self.name;
@@ -139,25 +139,26 @@ impl FollowRequest {
                         format!("time ran out while {name} is {}", self.operations.standing(name).words())
                     }
                 };
-                Err(left(&self.gathered, name, &what).exit(Exit::TimedOut))
+                Err(left(&self.cluster, name, &what).exit(Exit::TimedOut))
             }
             FollowEnd::Interrupted => {
-                Err(left(&self.gathered, &self.name, "interrupted").exit(Exit::Interrupted))
+                Err(left(&self.cluster, &self.name, "interrupted").exit(Exit::Interrupted))
             }
         }
     }
 
     /// Records the verdict of a rebalance on its object, for later commands of any user. A failure to record it does not
     /// change the verdict.
-    async fn record(&mut self, hands: &CommandContext) {
+    async fn record(&mut self, context: &CommandContext) {
         let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
-        let Some((object, record)) = run.and_then(|run| run.to_record(hands.clock.now())) else { return };
+        let Some((object, record)) = run.and_then(|run| run.to_record(context.clock.now())) else { return };
         let text = record.text();
         let write = async {
-            if !deletion::may_touch(hands, object).await {
+            if !deletion::may_touch(context, object).await {
                 return Err(format!("you may not patch it (needs {})", deletion::PATCH));
             }
-            let written = hands.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
+            let written =
+                context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
             written.map_err(|problem| problem.to_string())
         };
         let written = tokio::time::timeout(RECORDED_WITHIN, write).await;
@@ -167,17 +168,17 @@ impl FollowRequest {
         // `Ok(false)`: the object is gone, so that nothing is left to record on.
         if let Err(why) = written {
             let name = &self.name;
-            hands.printer.notice(&format!(
+            context.printer.notice(&format!(
                 "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
             ));
         }
     }
 
-    async fn look(&mut self, hands: &CommandContext) -> Result<FollowEnd, Problem> {
-        let scope = cluster_view::exact(hands, &self.gathered.id, self.want);
-        let mut objects = hands.kubernetes.follow(&scope).fuse();
-        let mut emqx = self.gathered.broker.follow(POLL).fuse();
-        let mut interrupt: Interrupt = (hands.interrupt)();
+    async fn look(&mut self, context: &CommandContext) -> Result<FollowEnd, Problem> {
+        let scope = cluster_view::exact(context, &self.cluster.id, self.want);
+        let mut objects = context.kubernetes.follow(&scope).fuse();
+        let mut emqx = self.cluster.broker.follow(POLL).fuse();
+        let mut interrupt: Interrupt = (context.interrupt)();
         let limit = self.timeout;
         let mut out_of_time = std::pin::pin!(async move {
             match limit {
@@ -186,7 +187,7 @@ impl FollowRequest {
             }
         });
         // The clock on the screen, and stalls, move on without facts.
-        let beat = Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0));
+        let beat = Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0));
         let mut beat = tokio::time::interval(beat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut last_word: Option<(Event, Instant)> = None;
@@ -194,16 +195,16 @@ impl FollowRequest {
         let mut heard: Vec<Fact> = Vec::new();
         loop {
             // What begins after the verdict is another operation.
-            if let Some(word) = self.observe(hands, last_word.is_some()) {
+            if let Some(word) = self.observe(context, last_word.is_some()) {
                 last_word.get_or_insert((word, Instant::now()));
             }
-            self.face.notified(hands, false).await;
-            let limit = if last_word.is_none() { self.limit(hands) } else { None };
+            self.output.notified(context, false).await;
+            let limit = if last_word.is_none() { self.limit(context) } else { None };
             if let Some(why) = limit {
                 let stopped = {
-                    let (gathered, name) = (&self.gathered, &self.name);
+                    let (cluster, name) = (&self.cluster, &self.name);
                     let guarded = self.guard.is_some();
-                    let mut stop = std::pin::pin!(stop(hands, gathered, name, guarded, &why));
+                    let mut stop = std::pin::pin!(stop(context, cluster, name, guarded, &why));
                     // The stream may hold the only connection to EMQX.
                     loop {
                         tokio::select! {
@@ -216,11 +217,13 @@ impl FollowRequest {
                 };
                 match stopped {
                     Ok(limits::LimitStop::Over) => self.limits = None,
-                    Ok(limits::LimitStop::Done(stopping)) => return Err(self.stopped(hands, &why, &stopping)),
+                    Ok(limits::LimitStop::Done(stopping)) => {
+                        return Err(self.stopped(context, &why, &stopping));
+                    }
                     Err(problem) => {
                         let problem = limits::not_stopped(&self.name, &why, problem);
-                        let event = self.event(hands, EventType::Notice, problem.to_string());
-                        self.face.event(hands, &event);
+                        let event = self.event(context, EventType::Notice, problem.to_string());
+                        self.output.event(context, &event);
                         return Err(problem);
                     }
                 }
@@ -229,7 +232,7 @@ impl FollowRequest {
                 None => false,
                 Some(guard) => {
                     let over = {
-                        let mut turn = std::pin::pin!(guard.turn(hands, &self.gathered, &mut self.face));
+                        let mut turn = std::pin::pin!(guard.turn(context, &self.cluster, &mut self.output));
                         // The stream may hold the only connection to EMQX: keep polling it during the guard's step.
                         loop {
                             tokio::select! {
@@ -247,7 +250,7 @@ impl FollowRequest {
                         (Err(problem), None) => return Err(problem),
                         // The operation has ended and the remaining step failed: report both.
                         (Err(problem), Some((word, _))) => {
-                            self.face.event(hands, word);
+                            self.output.event(context, word);
                             return Ok(FollowEnd::Held(
                                 word.verdict.unwrap_or(Verdict::Unknown),
                                 Some(problem),
@@ -272,20 +275,20 @@ impl FollowRequest {
                 if tidies && well && !announced && since.elapsed() >= ANNOUNCED {
                     announced = true;
                     let message = word.reason.as_deref().unwrap_or(&word.message);
-                    self.face
-                        .notice(hands, &format!("{message}; the last steps of the guard take up to 60 s"));
+                    self.output
+                        .notice(context, &format!("{message}; the last steps of the guard take up to 60 s"));
                 }
                 if !(tidies && well) {
-                    self.face.event(hands, word);
+                    self.output.event(context, word);
                     // Messages are above the inline view, which keeps its last state.
-                    let now = hands.clock.now();
-                    self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
-                    let kept = guard::unfinished(&self.gathered.world, &self.gathered.id);
+                    let now = context.clock.now();
+                    self.output.draw(context, &self.cluster, &self.operations, &self.name, now);
+                    let kept = guard::unfinished(&self.cluster.world, &self.cluster.id);
                     return Ok(match kept.filter(|_| self.guard.is_some()) {
                         // An exit code of 0 would mean that nothing is left to do.
                         Some(_) if verdict.exit() == Exit::Reached && !over => FollowEnd::Held(verdict, None),
                         Some(kept) => {
-                            self.face.notice(hands, &kept);
+                            self.output.notice(context, &kept);
                             FollowEnd::Verdict(verdict)
                         }
                         None => FollowEnd::Verdict(verdict),
@@ -307,19 +310,19 @@ impl FollowRequest {
             cluster_view::burst(&mut facts, &mut objects);
             cluster_view::burst(&mut facts, &mut emqx);
             for fact in facts {
-                if let Some(notice) = self.gathered.world.apply(fact).notice {
-                    self.face.notice(hands, &notice);
+                if let Some(notice) = self.cluster.world.apply(fact).notice {
+                    self.output.notice(context, &notice);
                 }
             }
-            if self.gathered.move_along(hands) {
-                emqx = self.gathered.broker.follow(POLL).fuse();
+            if self.cluster.move_along(context) {
+                emqx = self.cluster.broker.follow(POLL).fuse();
             }
         }
     }
 
     /// Compares the operation with its limits; why it has to be stopped, if it has.
-    fn limit(&mut self, hands: &CommandContext) -> Option<String> {
-        let now = hands.clock.now();
+    fn limit(&mut self, context: &CommandContext) -> Option<String> {
+        let now = context.clock.now();
         let rebalance = self.operations.rebalances.run(&self.name);
         let upgrade = self.operations.upgrade(&self.name);
         let left = rebalance.and_then(|run| run.left).map(|left| left.seconds);
@@ -327,9 +330,9 @@ impl FollowRequest {
             start: rebalance.and_then(|run| run.start.as_ref()).and_then(Counts::known_connections),
             eta_seconds: left.or(upgrade.and_then(|run| run.seconds)),
         };
-        let outcomes = self.limits.as_mut()?.observe(&self.gathered.world, known, now);
+        let outcomes = self.limits.as_mut()?.observe(&self.cluster.world, known, now);
         if !outcomes.is_empty() {
-            self.face.pause();
+            self.output.pause();
         }
         let mut stop = None;
         for outcome in outcomes {
@@ -341,15 +344,15 @@ impl FollowRequest {
                     message
                 }
             };
-            let event = self.event(hands, EventType::Notice, message);
-            self.face.event(hands, &event);
+            let event = self.event(context, EventType::Notice, message);
+            self.output.event(context, &event);
         }
         stop
     }
 
     /// An event of the followed operation.
-    fn event(&self, hands: &CommandContext, kind: EventType, message: String) -> Event {
-        let now = hands.clock.now();
+    fn event(&self, context: &CommandContext, kind: EventType, message: String) -> Event {
+        let now = context.clock.now();
         match self.operations.rebalances.run(&self.name) {
             Some(run) => run.report(now, kind, message),
             None => Event::of(now, kind, operation(&self.name), self.name.clone(), message),
@@ -357,21 +360,21 @@ impl FollowRequest {
     }
 
     /// The last event of an operation that reached a limit, and the problem with which the follow ends.
-    fn stopped(&mut self, hands: &CommandContext, why: &str, stopping: &Stopping) -> Problem {
+    fn stopped(&mut self, context: &CommandContext, why: &str, stopping: &Stopping) -> Problem {
         let reason = format!("{why}; {}", stopping.sentence());
-        let mut event = self.event(hands, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
+        let mut event = self.event(context, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
         event.verdict = Some(Verdict::Stopped);
         event.reason = Some(reason);
-        self.face.event(hands, &event);
-        let hint = format!("kubectl emqx status {}", self.gathered.id.name);
+        self.output.event(context, &event);
+        let hint = format!("kubectl emqx status {}", self.cluster.id.name);
         limits::reached(&self.name, why, hint)
     }
 
     /// Shows what became different; gives back the verdict, which is shown when everything is done.
-    fn observe(&mut self, hands: &CommandContext, judged: bool) -> Option<Event> {
-        let now: Timestamp = hands.clock.now();
+    fn observe(&mut self, context: &CommandContext, judged: bool) -> Option<Event> {
+        let now: Timestamp = context.clock.now();
         let mut last = None;
-        let events = self.operations.observe(&self.gathered.world, now);
+        let events = self.operations.observe(&self.cluster.world, now);
         // An object with this name may be created again: that is another operation. The first one is followed.
         if self.followed.is_none() {
             self.followed = self.operations.rebalances.run(&self.name).map(RebalanceRun::key);
@@ -379,7 +382,7 @@ impl FollowRequest {
         for event in events {
             // A purge disconnects the clients of the whole cluster, and so belongs to whatever is followed.
             if event.operation == Operation::Purge {
-                self.face.event(hands, &event);
+                self.output.event(context, &event);
                 continue;
             }
             if event.name != self.name || judged {
@@ -390,28 +393,28 @@ impl FollowRequest {
             if event.kind == EventType::Verdict && !goes_on {
                 last.get_or_insert(event);
             } else {
-                self.face.event(hands, &event);
+                self.output.event(context, &event);
             }
         }
-        self.face.draw(hands, &self.gathered, &self.operations, &self.name, now);
+        self.output.draw(context, &self.cluster, &self.operations, &self.name, now);
         last
     }
 }
 
 /// Stops the operation of this name.
 async fn stop(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     name: &str,
     guarded: bool,
     why: &str,
 ) -> Result<limits::LimitStop, Problem> {
     match operation(name) {
         Operation::Upgrade => {
-            let held = gathered.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());
-            limits::upgrade(hands, gathered, guarded || held, why).await
+            let held = cluster.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());
+            limits::upgrade(context, cluster, guarded || held, why).await
         }
-        _ => limits::rebalance(hands, gathered, name, why).await,
+        _ => limits::rebalance(context, cluster, name, why).await,
     }
 }
 
@@ -420,15 +423,15 @@ fn operation(name: &str) -> Operation {
 }
 
 /// The message for an operation that is still running when the follow ends.
-pub fn left(gathered: &ClusterView, name: &str, what: &str) -> Problem {
-    let (why, hint) = messages::left(&gathered.world, &gathered.id, name);
+pub fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
+    let (why, hint) = messages::left(&cluster.world, &cluster.id, name);
     Problem::new(what, why).hint(hint)
 }
 
 /// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod template would wait a
 /// year.
-fn held(gathered: &ClusterView, verdict: Verdict, problem: Option<Problem>) -> Problem {
-    let name = &gathered.id.name;
+fn held(cluster: &ClusterView, verdict: Verdict, problem: Option<Problem>) -> Problem {
+    let name = &cluster.id.name;
     let what = format!("{}, but the operator's delay is still held by kubectl emqx", verdict.words());
     let why = problem.map_or_else(
         || "the operator's own delay could not be restored in time".to_owned(),

@@ -16,7 +16,7 @@ use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::messages::{self, contradiction};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::RebalanceRun;
-use crate::plan::snapshot::{Snapshot, picture};
+use crate::plan::snapshot::{Snapshot, snapshot};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
@@ -83,9 +83,9 @@ pub struct FollowOutput {
 
 impl FollowOutput {
     /// What fits the place: a terminal gets a small progress; where `data`, lines go to stdout.
-    pub fn of(hands: &CommandContext, follow: &Follow, data: bool) -> Self {
-        let terminal = hands.printer.redraws() && (!data || hands.printer.terminal().stdout);
-        let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&hands.printer));
+    pub fn of(context: &CommandContext, follow: &Follow, data: bool) -> Self {
+        let terminal = context.printer.redraws() && (!data || context.printer.terminal().stdout);
+        let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&context.printer));
         let notifier = follow.notify.clone().map(Notifier::new);
         Self { data, inline, notifier, ..Self::lines(follow.stream) }
     }
@@ -113,9 +113,9 @@ impl FollowOutput {
     }
 
     /// Reports a command of `--notify` that failed; `all` waits for those that still run.
-    pub async fn notified(&mut self, hands: &CommandContext, all: bool) {
+    pub async fn notified(&mut self, context: &CommandContext, all: bool) {
         if let Some(notifier) = &mut self.notifier {
-            notifier.collect(hands, all).await;
+            notifier.collect(context, all).await;
         }
     }
 
@@ -127,19 +127,19 @@ impl FollowOutput {
     }
 
     /// One step.
-    pub fn event(&mut self, hands: &CommandContext, event: &Event) {
+    pub fn event(&mut self, context: &CommandContext, event: &Event) {
         if let Some(notifier) = &mut self.notifier {
             notifier.take(event);
         }
         if let Some(inline) = &mut self.inline {
             // The redrawn lines show the progress; what stays above them are the steps.
             if event.kind != EventType::Progress {
-                inline.say(&hands.printer.event_line(event, hands.printer.talk_theme()));
+                inline.say(&context.printer.event_line(event, context.printer.talk_theme()));
             }
             return;
         }
         let mut filtering = std::mem::take(&mut self.filtering);
-        self.tell(&hands.printer, event, &mut filtering, self.data);
+        self.tell(&context.printer, event, &mut filtering, self.data);
         self.filtering = filtering;
     }
 
@@ -162,37 +162,37 @@ impl FollowOutput {
     }
 
     /// Something worth knowing that is not of the operation.
-    pub fn notice(&mut self, hands: &CommandContext, text: &str) {
+    pub fn notice(&mut self, context: &CommandContext, text: &str) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
-        hands.printer.notice(text);
+        context.printer.notice(text);
     }
 
     /// How it is now.
     pub fn draw(
         &mut self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         operations: &OperationTracker,
         name: &str,
         now: Timestamp,
     ) {
         if self.inline.is_none() {
             if let Some(event) = self.filtering.due(now) {
-                self.event(hands, &event);
+                self.event(context, &event);
             }
             return;
         }
-        self.changes(gathered, now);
-        let picture = picture(&gathered.world, &gathered.id, now);
-        let zone = hands.printer.zone();
+        self.changes(cluster, now);
+        let snapshot = snapshot(&cluster.world, &cluster.id, now);
+        let zone = context.printer.zone();
         let view = if let Some(run) = operations.rebalances.run(name) {
-            self.view(&picture, run, now, zone)
+            self.view(&snapshot, run, now, zone)
         } else if let Some(run) = operations.upgrade(name) {
-            super::upgrade::shown::view(&gathered.world, &picture, run, &self.deltas, now, zone)
+            super::upgrade::shown::view(&cluster.world, &snapshot, run, &self.deltas, now, zone)
         } else if let Some(run) = operations.evacuation(name) {
-            super::evacuate::shown::view(&picture, run, &self.deltas, now, zone)
+            super::evacuate::shown::view(&snapshot, run, &self.deltas, now, zone)
         } else {
             return;
         };
@@ -202,8 +202,8 @@ impl FollowOutput {
     }
 
     /// Clients more or fewer per second, between the last two answers of EMQX.
-    fn changes(&mut self, gathered: &ClusterView, now: Timestamp) {
-        let Some(nodes) = &gathered.world.nodes else { return };
+    fn changes(&mut self, cluster: &ClusterView, now: Timestamp) {
+        let Some(nodes) = &cluster.world.nodes else { return };
         let counts = Counts::of(&nodes.value);
         if let Some((at, before)) = &self.before {
             if nodes.at <= *at {
@@ -223,7 +223,7 @@ impl FollowOutput {
         self.before = Some((nodes.at.min(now), counts));
     }
 
-    fn view(&self, picture: &Snapshot, run: &RebalanceRun, now: Timestamp, zone: &TimeZone) -> InlineView {
+    fn view(&self, snapshot: &Snapshot, run: &RebalanceRun, now: Timestamp, zone: &TimeZone) -> InlineView {
         let standing = run.standing();
         let (headline, tone) = match (&run.verdict, standing) {
             (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
@@ -245,7 +245,7 @@ impl FollowOutput {
             })
             .collect();
         InlineView {
-            title: format!("REBALANCING {}", picture.instance.name),
+            title: format!("REBALANCING {}", snapshot.instance.name),
             headline,
             tone,
             percent: run.work_percent(),
@@ -255,14 +255,14 @@ impl FollowOutput {
             rows,
             goal: self.plan.as_ref().map(goal),
             landing_ratio: run.landing_ratio(),
-            ..about(picture)
+            ..about(snapshot)
         }
     }
 
     /// The last word on one that was over before it was followed.
     pub fn last_word(
         &mut self,
-        hands: &CommandContext,
+        context: &CommandContext,
         name: &str,
         verdict: Verdict,
         reason: &str,
@@ -276,7 +276,7 @@ impl FollowOutput {
             reason: Some(reason.to_owned()),
             ..Event::of(now, EventType::Verdict, Operation::Rebalance, name, message)
         };
-        self.event(hands, &event);
+        self.event(context, &event);
     }
 
     /// Nothing more is drawn.
@@ -288,10 +288,10 @@ impl FollowOutput {
 }
 
 /// What the small progress of every operation tells of its cluster: who serves, and how old everything is.
-pub fn about(picture: &Snapshot) -> InlineView {
-    let ages = picture.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
+pub fn about(snapshot: &Snapshot) -> InlineView {
+    let ages = snapshot.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
     InlineView {
-        serving: picture.totals.serving.map(|serving| (serving, picture.totals.nodes)),
+        serving: snapshot.totals.serving.map(|serving| (serving, snapshot.totals.nodes)),
         ages: ages.collect(),
         ..InlineView::default()
     }

@@ -53,9 +53,9 @@ pub fn report_kept(printer: &Printer, intent: &Generate, line: OperatorLine) {
 }
 
 /// For the cluster at hand.
-pub async fn run(hands: &CommandContext, intent: &Generate) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
-    let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
+    let (world, id) = cluster_view::chosen(context, intent.instance.as_ref(), want).await?;
     if world.served.version_of("rebalances").is_none() {
         return Err(Problem::new(
             "cannot generate a Rebalance",
@@ -64,9 +64,9 @@ pub async fn run(hands: &CommandContext, intent: &Generate) -> Outcome {
         .hint(format!("kubectl emqx rebalance apply {} --backend emqx drives EMQX itself", id.name)));
     }
     let line = intent.line.unwrap_or(world.served.operator);
-    let made = made(intent, &id, line, hands.clock.now())?;
+    let made = made(intent, &id, line, context.clock.now())?;
     let manifest = if intent.line.is_none() { manifest::served_as(made, &world.served) } else { made };
-    report_kept(&hands.printer, intent, line);
-    hands.printer.manifest(&manifest, intent.output);
+    report_kept(&context.printer, intent, line);
+    context.printer.manifest(&manifest, intent.output);
     Ok(Exit::Reached)
 }

@@ -20,18 +20,18 @@ use crate::ports::RefreshScope;
 const STOP: Duration = Duration::from_mins(1);
 
 /// A tracker of these limits; `None` without any.
-pub fn tracker(hands: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
-    limits.any().then(|| LimitTracker::new(limits.clone(), not_after(hands, limits)))
+pub fn tracker(context: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
+    limits.any().then(|| LimitTracker::new(limits.clone(), not_after(context, limits)))
 }
 
 /// The moment of `--not-after`.
-pub fn not_after(hands: &CommandContext, limits: &Limits) -> Option<jiff::Timestamp> {
-    limits.not_after?.resolve(hands.clock.now(), hands.printer.zone())
+pub fn not_after(context: &CommandContext, limits: &Limits) -> Option<jiff::Timestamp> {
+    limits.not_after?.resolve(context.clock.now(), context.printer.zone())
 }
 
 /// The limits that a forecast exceeds.
-pub fn before(hands: &CommandContext, limits: &Limits, forecast: LimitForecast) -> Vec<Finding> {
-    findings(limits, not_after(hands, limits), forecast, hands.clock.now())
+pub fn before(context: &CommandContext, limits: &Limits, forecast: LimitForecast) -> Vec<Finding> {
+    findings(limits, not_after(context, limits), forecast, context.clock.now())
 }
 
 /// The finding where the clients of the nodes changed by more than `--max-drift` while the user read the plan.
@@ -58,13 +58,13 @@ pub enum LimitStop {
 
 /// Stops a rebalance.
 pub async fn rebalance(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     name: &str,
     why: &str,
 ) -> Result<LimitStop, Problem> {
-    let mut hands = hands.clone();
-    hands.namespace.clone_from(&gathered.id.namespace);
+    let mut context = context.clone();
+    context.namespace.clone_from(&cluster.id.namespace);
     let operation = match name.strip_prefix("coordinator/") {
         Some(node) => OperationName::Coordinator(NodeName::from(node)),
         None => OperationName::Rebalance(name.to_owned()),
@@ -77,7 +77,7 @@ pub async fn rebalance(
         timeout: STOP,
         output: Output::Text,
     };
-    let (exit, stopped) = Box::pin(stop::verified(&hands, &intent)).await?;
+    let (exit, stopped) = Box::pin(stop::verified(&context, &intent)).await?;
     Ok(match stopped {
         None => LimitStop::Over,
         Some(stopped) if exit == Exit::Reached => {
@@ -96,13 +96,13 @@ pub async fn rebalance(
 
 /// Stops the evacuations of these nodes.
 pub async fn evacuations(
-    hands: &CommandContext,
-    gathered: &mut ClusterView,
+    context: &CommandContext,
+    cluster: &mut ClusterView,
     nodes: &[NodeName],
     emptied: &[NodeName],
     why: &str,
 ) -> Result<LimitStop, Problem> {
-    let stopped = Box::pin(evacuate::stop_all(hands, &write(why), STOP, gathered, nodes)).await?;
+    let stopped = Box::pin(evacuate::stop_all(context, &write(why), STOP, cluster, nodes)).await?;
     if stopped.is_empty() {
         return Ok(LimitStop::Over);
     }
@@ -116,16 +116,16 @@ pub async fn evacuations(
 
 /// Stops an upgrade: a guarded one is paused, as the operator removes nothing without us; any other is rolled back.
 pub async fn upgrade(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     guarded: bool,
     why: &str,
 ) -> Result<LimitStop, Problem> {
-    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
-    let mut hands = hands.clone();
-    hands.namespace.clone_from(&gathered.id.namespace);
+    let name = InstanceName { kind: Some(cluster.id.kind), name: cluster.id.name.clone() };
+    let mut context = context.clone();
+    context.namespace.clone_from(&cluster.id.namespace);
     if guarded {
-        return paused(&hands, &name, why).await;
+        return paused(&context, &name, why).await;
     }
     let undo = UpgradeUndo {
         instance: Some(name),
@@ -136,10 +136,10 @@ pub async fn upgrade(
         then: Then::Leave(Output::Name),
     };
     // The name that the command prints is no event of the stream.
-    let (printer, _, messages) = Printer::captured(hands.printer.look(), hands.printer.terminal());
-    let quiet = CommandContext { printer: Rc::new(printer), ..hands.clone() };
+    let (printer, _, messages) = Printer::captured(context.printer.look(), context.printer.terminal());
+    let quiet = CommandContext { printer: Rc::new(printer), ..context.clone() };
     let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
-    let id = &gathered.id;
+    let id = &cluster.id;
     if exit != Exit::Reached {
         let messages = messages.text();
         let last = messages.lines().next_back().unwrap_or_default().to_owned();
@@ -148,7 +148,7 @@ pub async fn upgrade(
             .exit(exit));
     }
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
-    let now = cluster_view::one(&hands, undo.instance.as_ref(), want).await?;
+    let now = cluster_view::one(&context, undo.instance.as_ref(), want).await?;
     let image = now.instance()?.image.clone().unwrap_or_default();
     let undone = vec![format!("the object has its previous image again ({image})")];
     let kept = vec![format!(
@@ -159,30 +159,30 @@ pub async fn upgrade(
 }
 
 /// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
-async fn paused(hands: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
-    let mut gathered = cluster_view::one(hands, Some(name), RefreshScope::ALL).await?;
-    let entries = gathered.world.load.iter().flat_map(|load| &load.value.evacuations);
+async fn paused(context: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
+    let mut cluster = cluster_view::one(context, Some(name), RefreshScope::ALL).await?;
+    let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
     let mut kept = Vec::new();
-    let gated: Vec<_> = gathered
+    let gated: Vec<_> = cluster
         .world
         .pods
         .values()
         .map(|seen| &seen.value)
-        .filter(|pod| pod.instance.as_deref() == Some(&gathered.id.name))
+        .filter(|pod| pod.instance.as_deref() == Some(&cluster.id.name))
         .filter(|pod| {
             pod.gated && pod.on_serving == Some(false) && pod.containers_ready && pod.deleting.is_none()
         })
         .map(|pod| pod.name.clone())
         .collect();
     for pod in &gated {
-        if let Err(problem) = hands.kubernetes.set_gate(&gathered.id.namespace, pod, true).await {
+        if let Err(problem) = context.kubernetes.set_gate(&cluster.id.namespace, pod, true).await {
             kept.push(format!("{pod} stays out of the Service: {problem}"));
         }
     }
     let mut undone = Vec::new();
     if !nodes.is_empty() {
-        let stopped = Box::pin(evacuate::stop_all(hands, &write(why), STOP, &mut gathered, &nodes)).await?;
+        let stopped = Box::pin(evacuate::stop_all(context, &write(why), STOP, &mut cluster, &nodes)).await?;
         undone.extend(stopped.iter().map(|it| format!("{}: {}", it.name, it.proof.join(", "))));
     }
     undone.push("the operator is held: it removes no old pod".to_owned());

@@ -19,11 +19,11 @@ use crate::ports::RefreshScope;
 const WANT: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
 
 /// `rebalance list`.
-pub async fn run(hands: &CommandContext, intent: &List) -> Outcome {
-    let (listed, mut gathered) = cluster_view::all(hands, &intent.filter, WANT, None).await?;
-    cluster_view::ask_twice(hands, &mut gathered).await?;
-    let now = hands.clock.now();
-    let mut items: Vec<RebalanceItem> = gathered.iter().flat_map(|it| of(it, now)).collect();
+pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
+    let (listed, mut cluster) = cluster_view::all(context, &intent.filter, WANT, None).await?;
+    cluster_view::ask_twice(context, &mut cluster).await?;
+    let now = context.clock.now();
+    let mut items: Vec<RebalanceItem> = cluster.iter().flat_map(|it| of(it, now)).collect();
     // Behind a selector an instance may be there and not be listed.
     if intent.filter.labels.is_none() && intent.filter.fields.is_none() {
         items.extend(strays(&listed, now).into_iter().map(|(_, item)| item));
@@ -37,18 +37,18 @@ pub async fn run(hands: &CommandContext, intent: &List) -> Outcome {
     let people = matches!(intent.output, Output::Text | Output::Wide);
     // What may not be listed is not "none": a notice has named the permission that is missing.
     if !(items.is_empty() && people && cluster_view::unlisted(&listed, "rebalances").is_some()) {
-        hands.printer.rebalances(&items, intent.output, now);
+        context.printer.rebalances(&items, intent.output, now);
     }
     if intent.bare && intent.output == Output::Text {
-        hint(hands, &items);
+        hint(context, &items);
     }
     Ok(Exit::Reached)
 }
 
-fn hint(hands: &CommandContext, items: &[RebalanceItem]) {
+fn hint(context: &CommandContext, items: &[RebalanceItem]) {
     let running =
         items.iter().find(|item| item.alarm).or_else(|| items.iter().find(|item| !item.verdict.final_word()));
-    hands.printer.next(&match running {
+    context.printer.next(&match running {
         Some(item) if item.alarm => format!("kubectl emqx rebalance stop {}", item.name),
         Some(item) => format!("kubectl emqx rebalance watch {}", item.name),
         None => "kubectl emqx rebalance plan".to_owned(),
@@ -56,10 +56,10 @@ fn hint(hands: &CommandContext, items: &[RebalanceItem]) {
 }
 
 /// The rebalances of one instance.
-pub fn of(gathered: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
-    let mut operations = OperationTracker::of(&gathered.id);
-    operations.observe(&gathered.world, now);
-    items(&assess(&gathered.world, &gathered.id, &operations, now))
+pub fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
+    let mut operations = OperationTracker::of(&cluster.id);
+    operations.observe(&cluster.world, now);
+    items(&assess(&cluster.world, &cluster.id, &operations, now))
 }
 
 /// Objects whose instance is not there: it was deleted, the kind is lost, or the name is wrong.

@@ -19,25 +19,29 @@ const COORDINATOR: &str = "coordinator/";
 
 /// Looks names up and tells each as soon as it is known, because what takes too long is not waited for.
 pub async fn find(
-    hands: &CommandContext,
+    context: &CommandContext,
     names: Names,
     word: &str,
     tell: &dyn Fn(Candidate),
 ) -> Result<(), Problem> {
     match names {
         Names::Namespaces => {
-            for name in hands.kubernetes.namespaces().await? {
+            for name in context.kubernetes.namespaces().await? {
                 tell(Candidate::new(name, ""));
             }
         }
-        Names::Instances => instances(hands, &look(hands, RefreshScope::default()).await?, word, tell),
-        Names::Operations => operations(hands, word, tell).await?,
+        Names::Instances => instances(context, &look(context, RefreshScope::default()).await?, word, tell),
+        Names::Operations => operations(context, word, tell).await?,
         Names::Nodes => {
-            nodes(hands, &look(hands, RefreshScope { pods: true, ..RefreshScope::default() }).await?, tell);
+            nodes(
+                context,
+                &look(context, RefreshScope { pods: true, ..RefreshScope::default() }).await?,
+                tell,
+            );
         }
         Names::Images => {
             let world =
-                look(hands, RefreshScope { pods: true, sets: true, ..RefreshScope::default() }).await?;
+                look(context, RefreshScope { pods: true, sets: true, ..RefreshScope::default() }).await?;
             images(&world).for_each(tell);
         }
         // These are known without a cluster.
@@ -46,28 +50,28 @@ pub async fn find(
     Ok(())
 }
 
-async fn look(hands: &CommandContext, want: RefreshScope) -> Result<World, Problem> {
+async fn look(context: &CommandContext, want: RefreshScope) -> Result<World, Problem> {
     let scope = Scope {
-        namespace: Some(hands.namespace.clone()),
+        namespace: Some(context.namespace.clone()),
         want: RefreshScope { instances: true, ..want },
         ..Scope::default()
     };
-    cluster_view::world(hands, &scope).await
+    cluster_view::world(context, &scope).await
 }
 
 /// One instance as one command sees it, judged as every other output judges it.
-fn judged(hands: &CommandContext, world: &World, id: &InstanceId) -> Assessment {
-    let now = hands.clock.now();
+fn judged(context: &CommandContext, world: &World, id: &InstanceId) -> Assessment {
+    let now = context.clock.now();
     let mut operations = OperationTracker::of(id);
     operations.observe(world, now);
     assess(world, id, &operations, now)
 }
 
 /// By their names, or by kind and name where a kind was begun; with what is wrong with them.
-fn instances(hands: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Candidate)) {
+fn instances(context: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Candidate)) {
     for id in world.ids() {
         let kind = id.kind.as_str();
-        let about = match judged(hands, world, &id).health.problem {
+        let about = match judged(context, world, &id).health.problem {
             Some(problem) => format!("{kind}, {problem}"),
             None => kind.to_owned(),
         };
@@ -77,9 +81,9 @@ fn instances(hands: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Ca
 }
 
 /// The rows of each instance: a pod that is not in the EMQX cluster, or does not run, is described as such.
-fn nodes(hands: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
+fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
     for id in world.ids() {
-        for row in judged(hands, world, &id).picture.nodes {
+        for row in judged(context, world, &id).snapshot.nodes {
             let about = match (row.membership, row.pod_reason.as_deref()) {
                 (None | Some(Membership::Member), _) => "EMQX node".to_owned(),
                 (Some(membership), None) => format!("EMQX node, {}", membership.words()),
@@ -93,30 +97,30 @@ fn nodes(hands: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
 /// Rebalances, those first that may run. Who runs one without an object only EMQX knows, and EMQX is not queried while
 /// somebody types: where such a name was begun, every node is offered; where there is no other, the instances, for which
 /// it may run.
-async fn operations(hands: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
-    let served = hands.kubernetes.served().await?.version_of("rebalances").is_some();
+async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
+    let served = context.kubernetes.served().await?.version_of("rebalances").is_some();
     let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
     let scope = Scope {
-        namespace: Some(hands.namespace.clone()),
+        namespace: Some(context.namespace.clone()),
         want: RefreshScope { instances: begun || !served, rebalances: true, ..RefreshScope::default() },
         ..Scope::default()
     };
-    let world = cluster_view::world(hands, &scope).await?;
+    let world = cluster_view::world(context, &scope).await?;
     // An object may be listed where its instance may not.
     let of = world.rebalances.values().map(|seen| instance_of(&seen.value));
     let ids: BTreeSet<InstanceId> = of.collect();
     let mut found: Vec<RebalanceStatus> =
-        ids.iter().flat_map(|id| judged(hands, &world, id).rebalances).collect();
+        ids.iter().flat_map(|id| judged(context, &world, id).rebalances).collect();
     found.sort_by_key(|it| !it.open);
     for it in found {
         let instance = it.object.as_ref().map(|object| object.instance_name.as_str()).unwrap_or_default();
         tell(Candidate::new(&it.name, format!("{instance}, {}", it.verdict.words())));
     }
     if !served {
-        instances(hands, &world, word, tell);
+        instances(context, &world, word, tell);
     }
     for id in world.ids().iter().filter(|_| begun) {
-        let nodes = judged(hands, &world, id).picture.nodes;
+        let nodes = judged(context, &world, id).snapshot.nodes;
         for node in nodes.into_iter().filter_map(|row| row.node) {
             tell(Candidate::new(format!("{COORDINATOR}{node}"), &id.name));
         }

@@ -47,7 +47,7 @@ impl Notifier {
     }
 
     /// Reports a command that failed, once; `all` waits for those that still run.
-    pub async fn collect(&mut self, hands: &CommandContext, all: bool) {
+    pub async fn collect(&mut self, context: &CommandContext, all: bool) {
         for handle in std::mem::take(&mut self.running) {
             if !all && !handle.is_finished() {
                 self.running.push(handle);
@@ -57,7 +57,9 @@ impl Notifier {
                 && !std::mem::replace(&mut self.failed, true)
             {
                 let program = &self.command.program;
-                hands.printer.notice(&format!("--notify {program}: {why}; later failures are not reported"));
+                context
+                    .printer
+                    .notice(&format!("--notify {program}: {why}; later failures are not reported"));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered
 use crate::plan::rebalance::manifest;
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::results::Backend;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::ports::{RefreshScope, Right};
 use emqx_rebalance::eviction::Landing;
 
@@ -80,52 +80,51 @@ pub struct Planning<'a> {
 
 /// Plans for what was gathered.
 pub async fn live(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     planning: Planning<'_>,
 ) -> Result<CheckedPlan, Problem> {
     let Planning { strategy, back, choice, nodes, name, skip } = planning;
-    let instance = gathered.instance()?;
-    let process = picture(&gathered.world, &gathered.id, hands.clock.now()).operator_process;
+    let instance = cluster.instance()?;
+    let process = snapshot(&cluster.world, &cluster.id, context.clock.now()).operator_process;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
-        endpoint::backend(asked(choice), &gathered.world.served, instance, process)?
+        endpoint::backend(asked(choice), &cluster.world.served, instance, process)?
     } else {
-        let (backend, _) =
-            endpoint::backend(BackendRequest::Emqx, &gathered.world.served, instance, process)?;
+        let (backend, _) = endpoint::backend(BackendRequest::Emqx, &cluster.world.served, instance, process)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
-    let nodes = participants(hands, gathered, nodes)?;
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now()).among(&nodes);
+    let nodes = participants(context, cluster, nodes)?;
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now()).among(&nodes);
     let allowed = match backend {
         Backend::Rebalance => {
-            let right = Right::of_rebalance("create", &gathered.id.namespace);
+            let right = Right::of_rebalance("create", &cluster.id.namespace);
             // A server that cannot even be asked this is not one to refuse by: creating will tell.
-            hands.kubernetes.may(&[right]).await.ok().and_then(|answers| answers.first().copied().flatten())
+            context.kubernetes.may(&[right]).await.ok().and_then(|answers| answers.first().copied().flatten())
         }
         Backend::Emqx => None,
     };
     let (strategy, dropped) = match backend {
-        Backend::Rebalance => manifest::kept(strategy, gathered.world.served.operator),
+        Backend::Rebalance => manifest::kept(strategy, cluster.world.served.operator),
         Backend::Emqx => (strategy.clone(), None),
     };
     let wish = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
-    let mut plan = preflight::plan(&gathered.world, &picture, wish)?;
+    let mut plan = preflight::plan(&cluster.world, &snapshot, wish)?;
     plan.judge(dropped.into_iter().collect());
     Ok(CheckedPlan { plan, backend, why })
 }
 
 /// The EMQX nodes of `--nodes`, each once.
 fn participants(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     targets: &[String],
 ) -> Result<Vec<NodeName>, Problem> {
     let mut nodes: Vec<NodeName> = Vec::new();
     for target in targets {
-        let node = cluster_view::node(gathered, hands, target).ok_or_else(|| {
-            let why = if gathered.world.nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
-            Problem::new(format!("--nodes: {} has no EMQX node or EMQX pod {target}", gathered.id), why)
-                .hint(format!("kubectl emqx nodes {} lists the nodes and their pods", gathered.id.name))
+        let node = cluster_view::node(cluster, context, target).ok_or_else(|| {
+            let why = if cluster.world.nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
+            Problem::new(format!("--nodes: {} has no EMQX node or EMQX pod {target}", cluster.id), why)
+                .hint(format!("kubectl emqx nodes {} lists the nodes and their pods", cluster.id.name))
         })?;
         if !nodes.contains(&node) {
             nodes.push(node);
@@ -142,12 +141,12 @@ fn participants(
 }
 
 /// `rebalance plan` of a cluster.
-pub async fn run(hands: &CommandContext, plan: &Plan) -> Outcome {
+pub async fn run(context: &CommandContext, plan: &Plan) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
-    let mut gathered = cluster_view::one(hands, name.as_ref(), WANT).await?;
-    cluster_view::ask_twice(hands, std::slice::from_mut(&mut gathered)).await?;
+    let mut cluster = cluster_view::one(context, name.as_ref(), WANT).await?;
+    cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster)).await?;
     let planning = Planning {
         strategy: &plan.strategy,
         back: back(plan),
@@ -156,7 +155,7 @@ pub async fn run(hands: &CommandContext, plan: &Plan) -> Outcome {
         name: None,
         skip: &[],
     };
-    let live = live(hands, &gathered, planning).await?;
-    hands.printer.plan(&live.plan, Some((live.backend, &live.why)), plan.output, Some(hands.clock.now()));
+    let live = live(context, &cluster, planning).await?;
+    context.printer.plan(&live.plan, Some((live.backend, &live.why)), plan.output, Some(context.clock.now()));
     Ok(exit(live.plan.decision))
 }

@@ -15,22 +15,22 @@ use crate::plan::results::RebalanceItem;
 use crate::ports::{self, RefreshScope};
 
 /// `rebalance prune`.
-pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     let want = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
-    let (listed, mut gathered) =
-        cluster_view::all(hands, &Filter::default(), want, Some("rebalances")).await?;
+    let (listed, mut cluster) =
+        cluster_view::all(context, &Filter::default(), want, Some("rebalances")).await?;
     if let Some(link) = cluster_view::unlisted(&listed, "rebalances") {
         // What may not be listed is not "none".
-        let what = format!("cannot prune in namespace {}", hands.namespace);
+        let what = format!("cannot prune in namespace {}", context.namespace);
         let problem = Problem::new(what, link.why().unwrap_or_default());
         return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
     }
-    cluster_view::ask_twice(hands, &mut gathered).await?;
-    let now = hands.clock.now();
+    cluster_view::ask_twice(context, &mut cluster).await?;
+    let now = context.clock.now();
     let mut doomed: Vec<Rebalance> = Vec::new();
     let mut hanging: Vec<Rebalance> = Vec::new();
     let mut judged: Vec<(&Rebalance, Option<&'static str>)> = Vec::new();
-    for one in &gathered {
+    for one in &cluster {
         for item in list::of(one, now) {
             let key = (one.id.namespace.clone(), item.name.clone());
             let Some(object) = one.world.rebalances.get(&key).map(|seen| &seen.value) else { continue };
@@ -46,7 +46,7 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
             continue;
         }
         if let Some(why) = keeps {
-            hands.printer.talk(&format!("{} stays: {why}", object.name));
+            context.printer.talk(&format!("{} stays: {why}", object.name));
             continue;
         }
         let ended = object.completed.or(object.failed).or(object.created);
@@ -56,7 +56,7 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
         }
     }
     if doomed.is_empty() && hanging.is_empty() {
-        hands.printer.talk(&match intent.older_than.as_secs() {
+        context.printer.talk(&match intent.older_than.as_secs() {
             0 => "nothing to prune: no Rebalance is over".to_owned(),
             seconds => format!("nothing to prune: no Rebalance ended more than {} ago", duration(seconds)),
         });
@@ -66,29 +66,29 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
     let way = "kubectl emqx rebalance list shows those that are over";
     let names = doomed.iter().map(|object| &object.name);
     if !doomed.is_empty() {
-        deletion::allowed(hands, &hands.namespace, names, "will not prune", way).await?;
+        deletion::allowed(context, &context.namespace, names, "will not prune", way).await?;
     }
     if dry == DryRun::None {
         for object in &doomed {
-            hands.printer.talk(&format!("  {}", object.name));
+            context.printer.talk(&format!("  {}", object.name));
         }
         for object in &hanging {
-            hands.printer.talk(&format!("  {} (it is being deleted already)", object.name));
+            context.printer.talk(&format!("  {} (it is being deleted already)", object.name));
         }
         let all = doomed.len() + hanging.len();
-        confirm(hands, &intent.write, &format!("Delete {}?", plural(all as u64, "finished Rebalance")))
+        confirm(context, &intent.write, &format!("Delete {}?", plural(all as u64, "finished Rebalance")))
             .await?;
     }
     if let Some(reason) = &intent.write.reason {
-        hands.printer.talk(&format!("reason: {reason}"));
+        context.printer.talk(&format!("reason: {reason}"));
     }
     if dry == DryRun::None {
-        doomed = ready(hands, doomed).await?;
+        doomed = ready(context, doomed).await?;
     }
     if dry != DryRun::Client {
         let how = if dry == DryRun::Server { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
         for object in &doomed {
-            hands.kubernetes.delete_rebalance(object, how).await?;
+            context.kubernetes.delete_rebalance(object, how).await?;
         }
     }
     // All were asked to go before the first is waited for: together they get the time of one.
@@ -97,18 +97,20 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
     for (place, object) in doomed.iter().chain(&hanging).enumerate() {
         let before = place >= count;
         if before && dry != DryRun::None {
-            hands.printer.talk(&format!("{} stays: it is being deleted already", object.name));
+            context.printer.talk(&format!("{} stays: it is being deleted already", object.name));
             continue;
         }
         // One that was deleted before hangs already: it is touched at once.
         let until = if before { Instant::now() } else { until };
-        let here = if dry == DryRun::None { deletion::lingers(hands, object, until).await? } else { None };
+        let here = if dry == DryRun::None { deletion::lingers(context, object, until).await? } else { None };
         let stays = match &here {
-            Some(here) => deletion::freed(hands, here, free_until.min(Instant::now() + GONE_WITHIN)).await?,
+            Some(here) => {
+                deletion::freed(context, here, free_until.min(Instant::now() + GONE_WITHIN)).await?
+            }
             None => None,
         };
         if let Some(why) = &stays {
-            hands.printer.talk(&format!("{} is terminating: {why}", object.name));
+            context.printer.talk(&format!("{} is terminating: {why}", object.name));
         }
         let name = format!("rebalance.apps.emqx.io/{}", object.name);
         let note = match dry {
@@ -117,7 +119,7 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
             DryRun::Client => "deleted (dry run)",
             DryRun::Server => "deleted (server dry run)",
         };
-        hands.printer.line(&match intent.output {
+        context.printer.line(&match intent.output {
             Output::Name => name,
             _ => format!("{name} {note}"),
         });
@@ -126,14 +128,14 @@ pub async fn run(hands: &CommandContext, intent: &Prune) -> Outcome {
 }
 
 /// Those whose finalizer the operator takes off: it does so only while EMQX is Ready, which is waited for a little.
-async fn ready(hands: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
+async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
     let until = Instant::now() + GONE_WITHIN;
     let mut ready = Vec::with_capacity(doomed.len());
     for object in doomed {
-        if object.finalizers.is_empty() || deletion::ready(hands, &object, until).await? {
+        if object.finalizers.is_empty() || deletion::ready(context, &object, until).await? {
             ready.push(object);
         } else {
-            hands.printer.talk(&format!(
+            context.printer.talk(&format!(
                 "{} stays: EMQX is not Ready, so that the operator would not take its finalizer off and a delete would hang",
                 object.name
             ));

@@ -13,58 +13,58 @@ use crate::ports::RefreshScope;
 const STATUS: RefreshScope = RefreshScope::ALL;
 
 async fn pictures(
-    hands: &CommandContext,
+    context: &CommandContext,
     read: &ReadOptions,
     want: RefreshScope,
 ) -> Result<(Vec<Status>, bool), Problem> {
-    let (mut gathered, many): (Vec<ClusterView>, bool) = match &read.selection {
-        Selection::Only => (vec![cluster_view::one(hands, None, want).await?], false),
-        Selection::Named(name) => (vec![cluster_view::one(hands, Some(name), want).await?], false),
-        Selection::Many(filter) => (cluster_view::several(hands, filter, want).await?, true),
+    let (mut cluster, many): (Vec<ClusterView>, bool) = match &read.selection {
+        Selection::Only => (vec![cluster_view::one(context, None, want).await?], false),
+        Selection::Named(name) => (vec![cluster_view::one(context, Some(name), want).await?], false),
+        Selection::Many(filter) => (cluster_view::several(context, filter, want).await?, true),
     };
-    cluster_view::ask_twice(hands, &mut gathered).await?;
-    let now = hands.clock.now();
-    Ok((gathered.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
+    cluster_view::ask_twice(context, &mut cluster).await?;
+    let now = context.clock.now();
+    Ok((cluster.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
 }
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.
-pub async fn show(hands: &CommandContext, read: &ReadOptions) -> Outcome {
-    let (found, many) = pictures(hands, read, STATUS).await?;
+pub async fn show(context: &CommandContext, read: &ReadOptions) -> Outcome {
+    let (found, many) = pictures(context, read, STATUS).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
-            hands.printer.notice(&silence);
+            context.printer.notice(&silence);
         }
         if let Some((what, way)) = left_over(&status.membership) {
-            hands.printer.notice(&format!("{what}; remove with: {way}"));
+            context.printer.notice(&format!("{what}; remove with: {way}"));
         }
     }
     if many {
-        hands.printer.statuses(&found, read.output);
+        context.printer.statuses(&found, read.output);
     } else if let Some(status) = found.first() {
-        hands.printer.status(status, read.output);
+        context.printer.status(status, read.output);
         if read.output == Output::Text {
-            next(hands, status);
+            next(context, status);
         }
     }
     Ok(Exit::Reached)
 }
 
 /// What a user would type next.
-fn next(hands: &CommandContext, status: &Status) {
+fn next(context: &CommandContext, status: &Status) {
     if let Some(next) = &status.next {
-        hands.printer.next(next);
+        context.printer.next(next);
     }
 }
 
 /// `nodes`: a row per EMQX node.
-pub async fn nodes(hands: &CommandContext, read: &ReadOptions) -> Outcome {
-    let (found, many) = pictures(hands, read, RefreshScope::REBALANCE).await?;
+pub async fn nodes(context: &CommandContext, read: &ReadOptions) -> Outcome {
+    let (found, many) = pictures(context, read, RefreshScope::REBALANCE).await?;
     let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
     let nodes: Vec<Nodes> = found.into_iter().map(of).collect();
     if many {
-        hands.printer.nodes_of_several(&nodes, read.output);
+        context.printer.nodes_of_several(&nodes, read.output);
     } else if let Some(nodes) = nodes.first() {
-        hands.printer.nodes(nodes, read.output);
+        context.printer.nodes(nodes, read.output);
     }
     Ok(Exit::Reached)
 }

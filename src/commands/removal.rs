@@ -16,29 +16,33 @@ pub(super) mod run;
 pub(super) const WANT: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
 
 /// Takes the Lease of an instance, or names the process that has it.
-pub(super) async fn lease(hands: &CommandContext, gathered: &ClusterView, what: &str) -> Result<(), Problem> {
-    match hands.kubernetes.take_lease(gathered.instance()?).await? {
+pub(super) async fn lease(
+    context: &CommandContext,
+    cluster: &ClusterView,
+    what: &str,
+) -> Result<(), Problem> {
+    match context.kubernetes.take_lease(cluster.instance()?).await? {
         None => Ok(()),
-        Some(other) => Err(taken(gathered, what, &other)),
+        Some(other) => Err(taken(cluster, what, &other)),
     }
 }
 
-fn taken(gathered: &ClusterView, what: &str, other: &str) -> Problem {
-    let what = format!("will not {what} pods of {}", gathered.id);
+fn taken(cluster: &ClusterView, what: &str, other: &str) -> Problem {
+    let what = format!("will not {what} pods of {}", cluster.id);
     Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
         format!(
             "wait until it has ended; who has it: kubectl get lease -n {} {}",
-            gathered.id.namespace,
-            state_name(&gathered.id)
+            cluster.id.namespace,
+            state_name(&cluster.id)
         ),
     )
 }
 
 /// Gives the Leases back; one that was not given back runs out by itself.
-pub(super) async fn release(hands: &CommandContext, all: &[ClusterView]) {
-    for gathered in all {
-        if let Ok(instance) = gathered.instance()
-            && let Err(problem) = hands.kubernetes.release_lease(instance).await
+pub(super) async fn release(context: &CommandContext, all: &[ClusterView]) {
+    for cluster in all {
+        if let Ok(instance) = cluster.instance()
+            && let Err(problem) = context.kubernetes.release_lease(instance).await
         {
             tracing::debug!(%problem, "a lease was not released");
         }
@@ -46,15 +50,15 @@ pub(super) async fn release(hands: &CommandContext, all: &[ClusterView]) {
 }
 
 /// The first of these permissions that is missing, as a sentence; a server that cannot be asked refuses nothing.
-pub(super) async fn forbidden(hands: &CommandContext, rights: &[Right]) -> Option<String> {
-    let answers = hands.kubernetes.may(rights).await.unwrap_or_default();
+pub(super) async fn forbidden(context: &CommandContext, rights: &[Right]) -> Option<String> {
+    let answers = context.kubernetes.may(rights).await.unwrap_or_default();
     let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
     Some(format!("you may not {}", right.sentence()))
 }
 
 /// How often something is looked at, by the clock on the wall.
-pub(super) fn beat(hands: &CommandContext) -> Duration {
-    Duration::from_secs_f64((1.0 / hands.clock.speed().max(0.1)).clamp(0.1, 1.0))
+pub(super) fn beat(context: &CommandContext) -> Duration {
+    Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0))
 }
 
 /// The name of an evacuation in events.

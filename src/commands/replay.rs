@@ -46,7 +46,7 @@ pub async fn run(
     speed: Option<f64>,
 ) -> Outcome {
     let mut teller = ReplayOutput::default();
-    let mut face = FollowOutput::lines(stream);
+    let mut output = FollowOutput::lines(stream);
     let mut filtering = Filtering::default();
     let mut before: Option<Timestamp> = None;
     let (mut told, mut read) = (0_usize, 0_usize);
@@ -74,12 +74,12 @@ pub async fn run(
         }
         for event in events {
             told += 1;
-            face.tell(printer, &event, &mut filtering, true);
+            output.tell(printer, &event, &mut filtering, true);
         }
     }
     for event in teller.finish() {
         told += 1;
-        face.tell(printer, &event, &mut filtering, true);
+        output.tell(printer, &event, &mut filtering, true);
     }
     if told == 0 {
         printer.talk("no rebalance, upgrade or evacuation happens in this recording");

@@ -23,7 +23,7 @@ use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
 use crate::plan::rebalance::forecast::Return;
 use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, evening_out, flags, plan};
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::{RefreshScope, Right};
 
@@ -36,41 +36,41 @@ mod undo;
 const READY_SECONDS: u64 = 90;
 
 /// `scale`.
-pub async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
-    let mut gathered = cluster_view::one(hands, intent.instance.as_ref(), WANT).await?;
-    if let Some(why) = cluster_view::unlisted(&gathered.world, "pods").and_then(|link| link.why()) {
+pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
+    let mut cluster = cluster_view::one(context, intent.instance.as_ref(), WANT).await?;
+    if let Some(why) = cluster_view::unlisted(&cluster.world, "pods").and_then(|link| link.why()) {
         return Err(Problem::new("cannot scale without knowing the pods", why)
             .hint("kubectl auth can-i list pods; the permissions that a scale needs are in docs/scale.md"));
     }
-    let Some((field, to)) = intent.change else { return undo::run(hands, intent, gathered).await };
-    fits(gathered.instance()?, field)?;
-    let mut scale = prepare(hands, intent, &gathered, field, to).await?;
+    let Some((field, to)) = intent.change else { return undo::run(context, intent, cluster).await };
+    fits(cluster.instance()?, field)?;
+    let mut scale = prepare(context, intent, &cluster, field, to).await?;
     if scale.removal.decision != Decision::NothingToDo {
         let forecast = LimitForecast { seconds: Some(scale.removal.total_seconds), reconnects: None };
-        for found in limits::before(hands, &intent.removal.limits, forecast) {
+        for found in limits::before(context, &intent.removal.limits, forecast) {
             scale.removal.refuse(found.id, found.message, &found.hint.unwrap_or_default());
         }
         let costs = field == ScaledField::Replicants && to < scale.from && !scale.by_operator;
-        if let Some(missing) = removal::forbidden(hands, &Right::of_scale(&gathered.id, costs)).await {
+        if let Some(missing) = removal::forbidden(context, &Right::of_scale(&cluster.id, costs)).await {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
             scale.removal.refuse("no-permission", missing, hint);
         }
-        hands.printer.talk_scale(&scale);
+        context.printer.talk_scale(&scale);
     }
-    if let Some(exit) = decided(hands, intent, &scale)? {
+    if let Some(exit) = decided(context, intent, &scale)? {
         return Ok(exit);
     }
     if intent.removal.write.dry_run != DryRun::None {
-        dry_run(hands, intent, &scale);
+        dry_run(context, intent, &scale);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.removal.write, &question(&scale)).await?;
-    lease(hands, &gathered, "scale the").await?;
-    let outcome = carry_out(hands, intent, &mut gathered, field, to).await;
-    release(hands, std::slice::from_ref(&gathered)).await;
+    confirmation::confirm(context, &intent.removal.write, &question(&scale)).await?;
+    lease(context, &cluster, "scale the").await?;
+    let outcome = carry_out(context, intent, &mut cluster, field, to).await;
+    release(context, std::slice::from_ref(&cluster)).await;
     let (scale, verdict) = outcome?;
     if verdict.exit() == Exit::Reached && scale.to > scale.from {
-        return even_out(hands, intent, gathered).await;
+        return even_out(context, intent, cluster).await;
     }
     Ok(verdict.exit())
 }
@@ -97,37 +97,37 @@ fn fits(instance: &Instance, field: ScaledField) -> Result<(), Problem> {
 }
 
 async fn prepare(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<ScalePlan, Problem> {
     let mut settings: Settings = intent.removal.settings.clone();
     for target in &mut settings.migrate_to {
-        *target = cluster_view::node(gathered, hands, target.as_str()).ok_or_else(|| {
-            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", gathered.id);
+        *target = cluster_view::node(cluster, context, target.as_str()).ok_or_else(|| {
+            let what = format!("--migrate-to: {} has no EMQX node or EMQX pod {target}", cluster.id);
             Problem::new(what, "").hint("kubectl emqx nodes lists the nodes and their pods")
         })?;
     }
     let request = ScaleRequest { field, to, settings, skip: intent.removal.skip.clone() };
-    let outside = outside(hands, intent, gathered, field, to).await?;
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    plan(&gathered.world, &picture, &request, &outside)
+    let outside = outside(context, intent, cluster, field, to).await?;
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    plan(&cluster.world, &snapshot, &request, &outside)
 }
 
 /// The owners of the field, the autoscalers, and the nodes with durable storage.
 async fn outside(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
-    gathered: &ClusterView,
+    cluster: &ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<Outside, Problem> {
-    let instance = gathered.instance()?;
-    let mut autoscalers = hands.kubernetes.autoscalers(&gathered.id.namespace).await?;
+    let instance = cluster.instance()?;
+    let mut autoscalers = context.kubernetes.autoscalers(&cluster.id.namespace).await?;
     // Only the object has the owners of fields; without it the apply reports conflicts.
-    let object: Value = match hands.kubernetes.object(&gathered.id).await {
+    let object: Value = match context.kubernetes.object(&cluster.id).await {
         Ok(object) => object.unwrap_or_default(),
         Err(problem) => {
             autoscalers.unread.push(format!("the owner of {} ({problem})", field.path()));
@@ -138,7 +138,7 @@ async fn outside(
     let sites: Vec<NodeName> = if field == ScaledField::Replicants {
         Vec::new()
     } else {
-        gathered.broker.storage_sites().await.unwrap_or_else(|problem| {
+        cluster.broker.storage_sites().await.unwrap_or_else(|problem| {
             autoscalers.unread.push(format!("durable storage ({problem})"));
             Vec::new()
         })
@@ -146,10 +146,10 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(hands: &CommandContext, intent: &Intent, scale: &ScalePlan) -> Result<Option<Exit>, Problem> {
+fn decided(context: &CommandContext, intent: &Intent, scale: &ScalePlan) -> Result<Option<Exit>, Problem> {
     let what = format!("will not scale {} to {}", scale.removal.instance, amount(scale.field, scale.to));
     confirmation::decided(
-        hands,
+        context,
         &intent.removal.write,
         scale.removal.decision,
         &scale.removal.message,
@@ -158,11 +158,13 @@ fn decided(hands: &CommandContext, intent: &Intent, scale: &ScalePlan) -> Result
     )
 }
 
-fn dry_run(hands: &CommandContext, intent: &Intent, scale: &ScalePlan) {
+fn dry_run(context: &CommandContext, intent: &Intent, scale: &ScalePlan) {
     if intent.removal.output == crate::cli::intent::Output::Text {
-        hands.printer.line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
+        context
+            .printer
+            .line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
     } else {
-        hands.printer.scaled(scale, intent.removal.output);
+        context.printer.scaled(scale, intent.removal.output);
     }
 }
 
@@ -180,37 +182,37 @@ fn question(scale: &ScalePlan) -> String {
 
 /// With the Lease taken: reads everything again, and follows the scale to its verdict.
 async fn carry_out(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
-    gathered: &mut ClusterView,
+    cluster: &mut ClusterView,
     field: ScaledField,
     to: u64,
 ) -> Result<(ScalePlan, Verdict), Problem> {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: what is done next is decided by what is there now.
-    cluster_view::relist(hands, gathered, WANT).await?;
-    cluster_view::refresh(hands, gathered).await?;
-    let mut scale = prepare(hands, intent, gathered, field, to).await?;
-    if decided(hands, intent, &scale)?.is_some() {
+    cluster_view::relist(context, cluster, WANT).await?;
+    cluster_view::refresh(context, cluster).await?;
+    let mut scale = prepare(context, intent, cluster, field, to).await?;
+    if decided(context, intent, &scale)?.is_some() {
         return Ok((ScalePlan { from: to, ..scale }, Verdict::Done));
     }
     let pods = scale.removal.pods.clone();
-    let mut task = Scaling::of(hands, intent, gathered, &mut scale);
-    let ended = run::follow(hands, &mut task, pods, gathered, &[], limit).await;
+    let mut task = Scaling::of(context, intent, cluster, &mut scale);
+    let ended = run::follow(context, &mut task, pods, cluster, &[], limit).await;
     let reached = ended.as_ref().is_ok_and(|verdict| verdict.exit() == Exit::Reached);
-    report(hands, intent, &scale, reached);
+    report(context, intent, &scale, reached);
     let verdict = ended?;
     if !reached {
-        hands.printer.next(&format!("kubectl emqx scale {}", again(&scale)));
+        context.printer.next(&format!("kubectl emqx scale {}", again(&scale)));
     }
     Ok((scale, verdict))
 }
 
 /// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
-fn report(hands: &CommandContext, intent: &Intent, scale: &ScalePlan, reached: bool) {
+fn report(context: &CommandContext, intent: &Intent, scale: &ScalePlan, reached: bool) {
     let text = intent.removal.output == crate::cli::intent::Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
-        hands.printer.scaled(scale, intent.removal.output);
+        context.printer.scaled(scale, intent.removal.output);
     }
 }
 
@@ -230,28 +232,28 @@ fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
 }
 
 /// After a scale-up: prints the rebalance that evens it out, or runs it.
-async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: ClusterView) -> Outcome {
+async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: ClusterView) -> Outcome {
     let want = RefreshScope { events: true, ..WANT };
-    let since = hands.clock.now();
-    let mut interrupt = (hands.interrupt)();
+    let since = context.clock.now();
+    let mut interrupt = (context.interrupt)();
     loop {
-        cluster_view::relist(hands, &mut gathered, want).await?;
-        cluster_view::refresh(hands, &mut gathered).await?;
-        let waited = crate::model::human::seconds_between(since, hands.clock.now());
-        if gathered.instance()?.ready() || waited > READY_SECONDS {
+        cluster_view::relist(context, &mut cluster, want).await?;
+        cluster_view::refresh(context, &mut cluster).await?;
+        let waited = crate::model::human::seconds_between(since, context.clock.now());
+        if cluster.instance()?.ready() || waited > READY_SECONDS {
             break;
         }
         tokio::select! {
             () = &mut interrupt => {
                 return Err(Problem::new("interrupted", "the scale is done, and no rebalance was started")
-                    .hint(format!("kubectl emqx rebalance plan {}", gathered.id.name))
+                    .hint(format!("kubectl emqx rebalance plan {}", cluster.id.name))
                     .exit(Exit::Interrupted));
             }
-            () = sleep(beat(hands).max(Duration::from_millis(200))) => {}
+            () = sleep(beat(context).max(Duration::from_millis(200))) => {}
         }
     }
-    let name = InstanceName { kind: Some(gathered.id.kind), name: gathered.id.name.clone() };
-    let strategy = evening_out(&picture(&gathered.world, &gathered.id, hands.clock.now()));
+    let name = InstanceName { kind: Some(cluster.id.kind), name: cluster.id.name.clone() };
+    let strategy = evening_out(&snapshot(&cluster.world, &cluster.id, context.clock.now()));
     if intent.rebalance {
         let apply = Apply {
             source: ApplySource::Instance(Some(name), strategy),
@@ -268,7 +270,7 @@ async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: Cluster
                 ..Follow::default()
             }),
         };
-        return Box::pin(super::apply::run(hands, &apply, None)).await;
+        return Box::pin(super::apply::run(context, &apply, None)).await;
     }
     let planning = Planning {
         strategy: &strategy,
@@ -278,18 +280,18 @@ async fn even_out(hands: &CommandContext, intent: &Intent, mut gathered: Cluster
         name: None,
         skip: &[],
     };
-    match live(hands, &gathered, planning).await {
+    match live(context, &cluster, planning).await {
         Ok(live) => {
-            hands.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), hands.clock.now());
+            context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
             if live.plan.decision == Decision::Go {
                 let flags = flags(&strategy);
-                hands
+                context
                     .printer
-                    .next(&format!("kubectl emqx rebalance apply {} {flags} --watch", gathered.id.name));
+                    .next(&format!("kubectl emqx rebalance apply {} {flags} --watch", cluster.id.name));
             }
         }
         // The scale is done: that a rebalance cannot be planned changes nothing about it.
-        Err(problem) => hands.printer.notice(&format!("no rebalance could be planned: {problem}")),
+        Err(problem) => context.printer.notice(&format!("no rebalance could be planned: {problem}")),
     }
     Ok(Exit::Reached)
 }

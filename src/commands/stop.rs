@@ -23,7 +23,7 @@ use crate::plan::rebalance::tracker::RebalanceTracker;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, Stopped};
-use crate::plan::snapshot::{SourceState, picture};
+use crate::plan::snapshot::{SourceState, snapshot};
 use crate::ports::{self, Deletion, RefreshScope};
 
 mod target;
@@ -56,9 +56,9 @@ const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of what is stopped.
 struct Stopping<'a> {
-    hands: &'a CommandContext,
+    context: &'a CommandContext,
     intent: &'a Stop,
-    gathered: ClusterView,
+    cluster: ClusterView,
     name: String,
     proof: Vec<String>,
     until: Instant,
@@ -81,39 +81,39 @@ enum Standing {
 }
 
 /// `rebalance stop`.
-pub async fn run(hands: &CommandContext, intent: &Stop) -> Outcome {
-    let (exit, stopped) = verified(hands, intent).await?;
+pub async fn run(context: &CommandContext, intent: &Stop) -> Outcome {
+    let (exit, stopped) = verified(context, intent).await?;
     if let Some(stopped) = stopped {
-        hands.printer.stopped(&stopped, intent.output);
+        context.printer.stopped(&stopped, intent.output);
     }
     Ok(exit)
 }
 
 /// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop.
-pub async fn verified(hands: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
-    let (gathered, name) = match target::resolve(hands, intent).await? {
-        StopTarget::One(gathered, name) => (*gathered, name),
+pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
+    let (cluster, name) = match target::resolve(context, intent).await? {
+        StopTarget::One(cluster, name) => (*cluster, name),
         StopTarget::Nothing(why) => {
-            hands.printer.talk(&why);
+            context.printer.talk(&why);
             return Ok((unchanged(intent), None));
         }
     };
     let until = Instant::now() + intent.timeout;
     let mut stopping =
-        Stopping { hands, intent, gathered, name, proof: Vec::new(), until, may_patch: true, stopped: None };
+        Stopping { context, intent, cluster, name, proof: Vec::new(), until, may_patch: true, stopped: None };
     // That it is over is only believed of one who knows: EMQX, or a phase that proves it.
-    let heard = stopping.gathered.world.load.is_some();
-    if let Some((verdict, reason)) = over(hands, &stopping.gathered, &stopping.name)
+    let heard = stopping.cluster.world.load.is_some();
+    if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
         && !stopping.object().is_some_and(ownership::left_by_a_stop)
     {
         let name = &stopping.name;
-        hands
+        context
             .printer
             .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
         return Ok((unchanged(intent), None));
     }
-    let mut interrupt: Interrupt = (hands.interrupt)();
+    let mut interrupt: Interrupt = (context.interrupt)();
     let outcome = tokio::select! {
         biased;
         outcome = stopping.stop() => outcome,
@@ -133,12 +133,12 @@ fn unchanged(intent: &Stop) -> Exit {
 
 impl Stopping<'_> {
     fn object(&self) -> Option<&Rebalance> {
-        let key = (self.gathered.id.namespace.clone(), self.name.clone());
-        self.gathered.world.rebalances.get(&key).map(|seen| &seen.value)
+        let key = (self.cluster.id.namespace.clone(), self.name.clone());
+        self.cluster.world.rebalances.get(&key).map(|seen| &seen.value)
     }
 
     fn entry(&self) -> Option<RunningRebalance> {
-        let running = ownership::running(&self.gathered.world, &self.gathered.id);
+        let running = ownership::running(&self.cluster.world, &self.cluster.id);
         let found = running.into_iter().find(|(name, entry)| {
             *name == self.name || format!("coordinator/{}", entry.coordinator) == self.name
         });
@@ -150,7 +150,7 @@ impl Stopping<'_> {
             return Standing::Runs(entry);
         }
         let Some(object) = self.object() else { return Standing::Over };
-        let Some(seconds) = waiting::seconds(object, self.hands.clock.now()) else {
+        let Some(seconds) = waiting::seconds(object, self.context.clock.now()) else {
             let begun = object.phase == Phase::Processing && object.deleting.is_none();
             return if begun { Standing::Unlisted(object.clone()) } else { Standing::Over };
         };
@@ -163,29 +163,29 @@ impl Stopping<'_> {
     }
 
     fn hears_emqx(&self) -> bool {
-        self.gathered.world.load.is_some()
+        self.cluster.world.load.is_some()
             && SourceState::Ok
-                == picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now())
+                == snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now())
                     .source(Source::Emqx)
     }
 
     /// Why EMQX cannot be asked.
     fn deaf(&self) -> Option<String> {
-        let now = self.hands.clock.now();
-        let picture = picture(&self.gathered.world, &self.gathered.id, now);
-        picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
+        let now = self.context.clock.now();
+        let snapshot = snapshot(&self.cluster.world, &self.cluster.id, now);
+        snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
     }
 
     /// Whether EMQX is silent to us because we lack a permission or a key: the operator may reach it all the same.
     fn may_not_ask(&self) -> bool {
         let of_emqx =
             |source: Source, link: &Link| source == Source::Emqx && matches!(link, Link::Forbidden(_));
-        self.gathered.world.hearings.iter().any(|((source, _), hearing)| of_emqx(*source, &hearing.link))
+        self.cluster.world.hearings.iter().any(|((source, _), hearing)| of_emqx(*source, &hearing.link))
     }
 
     async fn look(&mut self) -> Result<(), Problem> {
-        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
-        cluster_view::refresh(self.hands, &mut self.gathered).await
+        cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
+        cluster_view::refresh(self.context, &mut self.cluster).await
     }
 
     async fn stop(&mut self) -> Outcome {
@@ -205,18 +205,18 @@ impl Stopping<'_> {
                 "kubectl emqx rebalance stop {} --backend emqx stops EMQX and leaves the object",
                 self.name
             );
-            deletion::allowed(self.hands, &self.gathered.id.namespace, [&self.name], what, way).await?;
+            deletion::allowed(self.context, &self.cluster.id.namespace, [&self.name], what, way).await?;
         }
         if !waits {
             self.ask_about_marks().await;
         }
         if self.intent.write.dry_run != DryRun::None {
             let steps = self.steps(blind.is_some());
-            self.hands.printer.talk(&format!("would stop {}: {steps}", self.name));
-            self.hands.printer.line(&format!("{} (dry run)", self.label()));
+            self.context.printer.talk(&format!("would stop {}: {steps}", self.name));
+            self.context.printer.line(&format!("{} (dry run)", self.label()));
             return Ok(Exit::Reached);
         }
-        confirm(self.hands, &self.intent.write, &format!("Stop {} of {}?", self.name, self.gathered.id))
+        confirm(self.context, &self.intent.write, &format!("Stop {} of {}?", self.name, self.cluster.id))
             .await?;
         self.until = Instant::now() + self.intent.timeout;
         match blind {
@@ -258,10 +258,12 @@ impl Stopping<'_> {
                 return Err(self.not_stopped(&why));
             }
             if !std::mem::replace(&mut told, true) {
-                self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
+                self.context
+                    .printer
+                    .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
             }
             sleep(ASK_AGAIN).await;
-            cluster_view::refresh(self.hands, &mut self.gathered).await?;
+            cluster_view::refresh(self.context, &mut self.cluster).await?;
         }
         Ok(())
     }
@@ -281,7 +283,7 @@ impl Stopping<'_> {
     }
 
     async fn with_emqx(&mut self) -> Outcome {
-        let unlisted = Duration::from_secs_f64(UNLISTED_SECONDS / self.hands.clock.speed().max(0.1));
+        let unlisted = Duration::from_secs_f64(UNLISTED_SECONDS / self.context.clock.speed().max(0.1));
         let mut since: Option<Instant> = None;
         loop {
             match self.standing() {
@@ -314,16 +316,16 @@ impl Stopping<'_> {
     async fn before_it_starts(&mut self, object: Rebalance, seconds: u64) -> Result<Option<Exit>, Problem> {
         let label = self.label();
         let before = self.coordinators();
-        match self.hands.kubernetes.delete_unchanged(&object).await? {
+        match self.context.kubernetes.delete_unchanged(&object).await? {
             Deletion::Changed => return Ok(None),
             Deletion::Gone => self.proof.push("the object was gone already".to_owned()),
             Deletion::Accepted => {}
         }
         self.leave(&object).await?;
         sleep(STARTS_WITHIN).await;
-        cluster_view::refresh(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh(self.context, &mut self.cluster).await?;
         if self.hears_emqx() {
-            let load = self.gathered.world.load.as_ref();
+            let load = self.cluster.world.load.as_ref();
             let entries = load.map(|load| load.value.rebalances.clone()).unwrap_or_default();
             // The operator read the object just before it was deleted, and started it.
             if let Some(entry) = entries.into_iter().find(|entry| !before.contains(&entry.coordinator)) {
@@ -341,7 +343,7 @@ impl Stopping<'_> {
 
     /// Who conducts a rebalance.
     fn coordinators(&self) -> Vec<NodeName> {
-        let load = self.gathered.world.load.as_ref();
+        let load = self.cluster.world.load.as_ref();
         let entries = load.map(|load| load.value.rebalances.as_slice()).unwrap_or_default();
         entries.iter().map(|entry| entry.coordinator.clone()).collect()
     }
@@ -377,11 +379,11 @@ impl Stopping<'_> {
     async fn clean_up(&mut self) -> Outcome {
         let left = self.object().filter(|object| ownership::left_by_a_stop(object)).cloned();
         let Some(object) = left else {
-            self.hands.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
+            self.context.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
             return Ok(unchanged(self.intent));
         };
         if self.intent.backend == BackendChoice::Emqx {
-            self.hands.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
+            self.context.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
             return Ok(unchanged(self.intent));
         }
         let label = self.label();
@@ -397,8 +399,8 @@ impl Stopping<'_> {
 
     async fn through_emqx(&mut self, entry: RunningRebalance) -> Outcome {
         let label = self.label();
-        let mut follower = RebalanceTracker::new(Some(self.gathered.id.clone()));
-        follower.observe(&self.gathered.world, self.hands.clock.now());
+        let mut follower = RebalanceTracker::new(Some(self.cluster.id.clone()));
+        follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
         let told = self.tell(&entry.coordinator).await;
         // Not stopped, or not by us.
@@ -413,8 +415,8 @@ impl Stopping<'_> {
         if ours {
             follower.we_stopped(&self.name);
         }
-        cluster_view::refresh(self.hands, &mut self.gathered).await?;
-        follower.observe(&self.gathered.world, self.hands.clock.now());
+        cluster_view::refresh(self.context, &mut self.cluster).await?;
+        follower.observe(&self.cluster.world, self.context.clock.now());
         let (verdict, reason) = self.judged(&follower, &entry, ours);
         self.say(&label, backend, verdict, reason);
         Ok(Exit::Reached)
@@ -423,9 +425,9 @@ impl Stopping<'_> {
     /// Reports once, before anything is done, that the object cannot be marked.
     async fn ask_about_marks(&mut self) {
         let Some(object) = self.object().cloned() else { return };
-        self.may_patch = deletion::may_touch(self.hands, &object).await;
+        self.may_patch = deletion::may_touch(self.context, &object).await;
         if !self.may_patch {
-            self.hands.printer.notice(&format!(
+            self.context.printer.notice(&format!(
                 "{} cannot be marked as stopped, nor freed if its delete hangs: you may not patch it (needs {}); who follows \
                  it may report coordinatorLost",
                 self.name,
@@ -438,11 +440,11 @@ impl Stopping<'_> {
     /// is stopped all the same.
     async fn mark(&self) {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
-        let mark = StopMark { by: FIELD_MANAGER.to_owned(), time: self.hands.clock.now() };
-        let kubernetes = &self.hands.kubernetes;
+        let mark = StopMark { by: FIELD_MANAGER.to_owned(), time: self.context.clock.now() };
+        let kubernetes = &self.context.kubernetes;
         let marked = kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, Some(&mark.text())).await;
         if let Err(problem) = marked {
-            self.hands.printer.notice(&format!(
+            self.context.printer.notice(&format!(
                 "{} is not marked as stopped: {problem}; who follows it may report coordinatorLost",
                 self.name
             ));
@@ -452,9 +454,9 @@ impl Stopping<'_> {
     /// Takes the mark back: it was not stopped.
     async fn unmark(&self) {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
-        let removed = self.hands.kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, None).await;
+        let removed = self.context.kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, None).await;
         if let Err(problem) = removed {
-            self.hands.printer.notice(&format!(
+            self.context.printer.notice(&format!(
                 "{} keeps its mark {STOPPED_BY_ANNOTATION} although it was not stopped: {problem}",
                 self.name
             ));
@@ -466,14 +468,14 @@ impl Stopping<'_> {
     async fn tell(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
         let mut told = false;
         loop {
-            let problem = match self.gathered.broker.stop(coordinator).await {
+            let problem = match self.cluster.broker.stop(coordinator).await {
                 Ok(true) => {
-                    self.hands.printer.talk(&format!("sent the stop to {coordinator}"));
+                    self.context.printer.talk(&format!("sent the stop to {coordinator}"));
                     return Ok(true);
                 }
                 Ok(false) => {
                     let text = format!("{coordinator} reports that it conducts none any more");
-                    self.hands.printer.talk(&text);
+                    self.context.printer.talk(&text);
                     return Ok(false);
                 }
                 Err(problem) => problem,
@@ -486,7 +488,9 @@ impl Stopping<'_> {
                 return Err(self.not_stopped(&why));
             }
             if !std::mem::replace(&mut told, true) {
-                self.hands.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
+                self.context
+                    .printer
+                    .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
             }
             sleep(ASK_AGAIN).await;
         }
@@ -494,7 +498,7 @@ impl Stopping<'_> {
 
     async fn verify_no_entry(&mut self, coordinator: &NodeName) -> Result<(), Problem> {
         loop {
-            cluster_view::refresh(self.hands, &mut self.gathered).await?;
+            cluster_view::refresh(self.context, &mut self.cluster).await?;
             let conducts = self.coordinators();
             let hears = self.hears_emqx();
             if hears && !conducts.contains(coordinator) {
@@ -532,11 +536,11 @@ impl Stopping<'_> {
 
     /// Donors accept clients again: asked one by one, or by the endpoints.
     async fn verify_donors(&mut self, donors: &[NodeName]) -> Result<(), Problem> {
-        let now = self.hands.clock.now();
-        let picture = picture(&self.gathered.world, &self.gathered.id, now);
+        let now = self.context.clock.now();
+        let snapshot = snapshot(&self.cluster.world, &self.cluster.id, now);
         let pods: Vec<(NodeName, Option<PodName>)> = donors
             .iter()
-            .map(|node| (node.clone(), picture.node(node).and_then(|row| row.pod.clone())))
+            .map(|node| (node.clone(), snapshot.node(node).and_then(|row| row.pod.clone())))
             .collect();
         let mut accepting = 0;
         let mut open: Vec<(NodeName, String)> = Vec::new();
@@ -547,7 +551,7 @@ impl Stopping<'_> {
                 continue;
             }
             loop {
-                match self.gathered.broker.accepts_clients(&node, pod.as_ref()).await {
+                match self.cluster.broker.accepts_clients(&node, pod.as_ref()).await {
                     Ok(true) => {
                         accepting += 1;
                         break;
@@ -586,9 +590,9 @@ impl Stopping<'_> {
         while !open.is_empty() {
             let want =
                 RefreshScope { pods: true, endpoints: true, instances: true, ..RefreshScope::default() };
-            cluster_view::relist(self.hands, &mut self.gathered, want).await?;
-            let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
-            let serves = |node: &NodeName| picture.node(node).and_then(|row| row.serving);
+            cluster_view::relist(self.context, &mut self.cluster, want).await?;
+            let snapshot = snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now());
+            let serves = |node: &NodeName| snapshot.node(node).and_then(|row| row.serving);
             let known = open.iter().any(|(node, _)| serves(node).is_some());
             open.retain(|(node, _)| serves(node) != Some(true));
             if !known || Instant::now() >= until {
@@ -612,7 +616,7 @@ impl Stopping<'_> {
             // One that is deleted while EMQX is not Ready hangs until somebody changes it, which we may not.
             if !object.finalizers.is_empty()
                 && !self.may_patch
-                && !deletion::ready(self.hands, &object, self.until).await?
+                && !deletion::ready(self.context, &object, self.until).await?
             {
                 self.proof.push(format!(
                     "the object stays: EMQX is not Ready, so that a delete would hang, and you may not patch it (needs \
@@ -622,7 +626,7 @@ impl Stopping<'_> {
                 ));
                 return Ok(());
             }
-            let deleted = self.hands.kubernetes.delete_rebalance(&object, ports::ServerDryRun::No).await;
+            let deleted = self.context.kubernetes.delete_rebalance(&object, ports::ServerDryRun::No).await;
             let deleted = deleted.map_err(|problem| {
                 let what = format!("EMQX does not run {} any more, but its object is not deleted", self.name);
                 let hint = format!("kubectl emqx rebalance stop {} again deletes it", self.name);
@@ -639,11 +643,11 @@ impl Stopping<'_> {
     /// Waits until a deleted object is gone; one that hangs is touched once EMQX is Ready.
     async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
         let soon = Instant::now() + if object.deleting.is_none() { GONE_WITHIN } else { Duration::ZERO };
-        let stays = match deletion::lingers(self.hands, object, soon).await? {
+        let stays = match deletion::lingers(self.context, object, soon).await? {
             None => None,
-            Some(here) => deletion::freed(self.hands, &here, self.until).await?,
+            Some(here) => deletion::freed(self.context, &here, self.until).await?,
         };
-        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
         self.proof.push(match stays {
             None => "the object is deleted".to_owned(),
             Some(why) => format!("the object is terminating: {why}; EMQX does not run it"),
@@ -655,8 +659,7 @@ impl Stopping<'_> {
         if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
             return (verdict, reason);
         }
-        let now =
-            self.gathered.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
+        let now = self.cluster.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
         let strategy = self.object().map(|object| &object.strategy);
         verdict::stopped(entry, strategy, &now, ours.then_some("you"))
     }
@@ -668,7 +671,7 @@ impl Stopping<'_> {
         };
         let stopped = Stopped {
             name: label.to_owned(),
-            instance: self.gathered.id.clone(),
+            instance: self.cluster.id.clone(),
             backend,
             // We stopped it: whatever is missing now was cut before, and is on its way.
             verdict: if verdict == Verdict::ClientsMissing { Verdict::Stopped } else { verdict },
@@ -681,7 +684,7 @@ impl Stopping<'_> {
     /// What can be stopped without EMQX's word, and why that is not heard: only an object that is `Processing` with
     /// states, of an instance that is ready now, stops EMQX when it is deleted.
     fn blind(&self) -> Result<(Rebalance, String), Problem> {
-        let why = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now())
+        let why = snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now())
             .sources
             .get(&Source::Emqx)
             .and_then(|age| age.why.clone())
@@ -694,7 +697,7 @@ impl Stopping<'_> {
         let Some(object) = self.object().cloned() else {
             return Err(Problem::new(format!("cannot stop {}", self.name), why).hint(REACH_EMQX));
         };
-        let ready = self.gathered.instance().is_ok_and(crate::model::Instance::ready);
+        let ready = self.cluster.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
             (Phase::Processing, false, true) => None,
             (Phase::Processing, false, false)
@@ -725,7 +728,7 @@ impl Stopping<'_> {
         self.mark().await;
         self.delete().await?;
         sleep(LOOK_AGAIN.min(self.intent.timeout)).await;
-        cluster_view::refresh_objects(self.hands, &mut self.gathered).await?;
+        cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
         self.proof.push(format!("not verified: whether EMQX stopped ({why})"));
         // The operator ignores a failed stop call. Donors that are led clients again are not evicted any more.
@@ -741,8 +744,8 @@ impl Stopping<'_> {
         if serve > 0 {
             self.proof.push(format!("{serve} of {donors} donors serve clients, by the endpoints"));
         }
-        let picture = picture(&self.gathered.world, &self.gathered.id, self.hands.clock.now());
-        let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
+        let snapshot = snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now());
+        let outside = |node: &NodeName| snapshot.node(node).is_some_and(|row| row.serving == Some(false));
         let out = open.iter().filter(|(node, _)| outside(node)).count();
         let (verdict, reason, exit) = if gone && out == 0 {
             let reason = "the operator released the object, which it does after the stop in EMQX; EMQX was not queried";

@@ -5,20 +5,21 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent;
 use crate::error::Exit;
 use crate::plan::results::{ClusterVersion, VersionReport};
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
 /// Asks the API server only: the versions are what the custom resources tell.
-pub async fn run(hands: &CommandContext, intent: &intent::Version) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
-    let world = cluster_view::world(hands, &cluster_view::wide_scope(hands, &intent.filter, want)).await?;
-    let now = hands.clock.now();
+    let world =
+        cluster_view::world(context, &cluster_view::wide_scope(context, &intent.filter, want)).await?;
+    let now = context.clock.now();
     let clusters = world
         .ids()
         .into_iter()
         .map(|id| {
-            let picture = picture(&world, &id, now);
-            ClusterVersion { instance: id, api: picture.api, versions: picture.versions }
+            let snapshot = snapshot(&world, &id, now);
+            ClusterVersion { instance: id, api: snapshot.api, versions: snapshot.versions }
         })
         .collect();
     let version = VersionReport {
@@ -27,6 +28,6 @@ pub async fn run(hands: &CommandContext, intent: &intent::Version) -> Outcome {
         operator: world.served.operator,
         clusters,
     };
-    hands.printer.version(&version, intent.output);
+    context.printer.version(&version, intent.output);
     Ok(Exit::Reached)
 }

@@ -22,42 +22,42 @@ pub const REACH_EMQX: &str =
 /// The operation that a name on the command line resolves to.
 pub struct WatchTarget {
     /// The cluster.
-    pub gathered: ClusterView,
+    pub cluster: ClusterView,
     /// The object's name, or `coordinator/NODE`; `None` when nothing runs.
     pub name: Option<String>,
 }
 
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
 pub async fn meant(
-    hands: &CommandContext,
+    context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<WatchTarget, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<WatchTarget, Problem> {
-        let gathered = cluster_view::one(hands, name, RefreshScope::REBALANCE).await?;
-        let name = super::apply::what_runs(hands, &gathered);
-        Ok(WatchTarget { gathered, name })
+        let cluster = cluster_view::one(context, name, RefreshScope::REBALANCE).await?;
+        let name = super::apply::what_runs(context, &cluster);
+        Ok(WatchTarget { cluster, name })
     };
     match operation {
         None => running(None).await,
         Some(OperationName::Instance(name)) => running(Some(name)).await,
-        Some(OperationName::Coordinator(node)) => conducted(hands, node).await,
+        Some(OperationName::Coordinator(node)) => conducted(context, node).await,
         Some(OperationName::Rebalance(name)) => {
-            match hands.kubernetes.rebalance(&hands.namespace, name).await? {
-                Some(object) => of_object(hands, &object).await,
-                None => Err(no_such(hands, name)),
+            match context.kubernetes.rebalance(&context.namespace, name).await? {
+                Some(object) => of_object(context, &object).await,
+                None => Err(no_such(context, name)),
             }
         }
         Some(OperationName::Name(name)) => {
             // Where the kind is not served, or may not be read, the name can still be an instance's.
-            let object = hands.kubernetes.rebalance(&hands.namespace, name).await;
+            let object = context.kubernetes.rebalance(&context.namespace, name).await;
             if let Ok(Some(object)) = object {
-                return of_object(hands, &object).await;
+                return of_object(context, &object).await;
             }
             let instance = InstanceName { kind: None, name: name.clone() };
             match running(Some(&instance)).await {
                 Err(problem) if problem.exit == Exit::Error => Err(match object {
                     Ok(_) => {
-                        let no_such = no_such(hands, name);
+                        let no_such = no_such(context, name);
                         Problem {
                             what: format!("{}, and {}", no_such.what, problem.what),
                             why: problem.why,
@@ -72,14 +72,14 @@ pub async fn meant(
     }
 }
 
-fn no_such(hands: &CommandContext, name: &str) -> Problem {
-    Problem::new(format!("there is no Rebalance {name} in namespace {}", hands.namespace), "")
+fn no_such(context: &CommandContext, name: &str) -> Problem {
+    Problem::new(format!("there is no Rebalance {name} in namespace {}", context.namespace), "")
         .hint("kubectl emqx rebalance list")
 }
 
-async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<WatchTarget, Problem> {
+async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<WatchTarget, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let mut gathered = match cluster_view::one(hands, Some(&exact), RefreshScope::REBALANCE).await {
+    let mut cluster = match cluster_view::one(context, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may be lost, or the instance deleted: the object can still be judged.
         Err(problem) if problem.exit == Exit::Error => {
@@ -88,7 +88,7 @@ async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<WatchTa
                 _ => InstanceKind::Emqx,
             };
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
-            cluster_view::one(hands, Some(&name), RefreshScope::REBALANCE).await.map_err(|_| {
+            cluster_view::one(context, Some(&name), RefreshScope::REBALANCE).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
                 Problem::new(
                     format!(
@@ -101,38 +101,38 @@ async fn of_object(hands: &CommandContext, object: &Rebalance) -> Result<WatchTa
         }
         other => other?,
     };
-    let heard = gathered.world.hearings.get(&(Source::Kubernetes, "rebalances"));
+    let heard = cluster.world.hearings.get(&(Source::Kubernetes, "rebalances"));
     if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
         // Who may read this one alone is not shown the list.
-        let news = Update::Is(Object::Rebalance(Box::new(object.clone())));
-        cluster_view::take(hands, &mut gathered.world, [Fact { at: hands.clock.now(), news }]);
+        let update = Update::Is(Object::Rebalance(Box::new(object.clone())));
+        cluster_view::take(context, &mut cluster.world, [Fact { at: context.clock.now(), update }]);
     }
-    Ok(WatchTarget { gathered, name: Some(object.name.clone()) })
+    Ok(WatchTarget { cluster, name: Some(object.name.clone()) })
 }
 
-async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<WatchTarget, Problem> {
-    let all =
-        cluster_view::several(hands, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE).await?;
+async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTarget, Problem> {
+    let all = cluster_view::several(context, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE)
+        .await?;
     let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
     let unheard = unheard.map(str::to_owned);
-    for gathered in all {
-        let runs = gathered
+    for cluster in all {
+        let runs = cluster
             .world
             .load
             .as_ref()
             .is_some_and(|load| load.value.rebalances.iter().any(|entry| &entry.coordinator == node));
         let knows =
-            gathered.world.nodes.as_ref().is_some_and(|nodes| nodes.value.iter().any(|it| &it.name == node));
+            cluster.world.nodes.as_ref().is_some_and(|nodes| nodes.value.iter().any(|it| &it.name == node));
         if runs {
-            let all = ownership::running(&gathered.world, &gathered.id);
+            let all = ownership::running(&cluster.world, &cluster.id);
             let name = all.into_iter().find(|(_, entry)| &entry.coordinator == node).map(|(name, _)| name);
-            return Ok(WatchTarget { gathered, name });
+            return Ok(WatchTarget { cluster, name });
         }
         if knows {
-            return Ok(WatchTarget { gathered, name: None });
+            return Ok(WatchTarget { cluster, name: None });
         }
     }
-    let what = format!("no EMQX cluster in namespace {} has a node {node}", hands.namespace);
+    let what = format!("no EMQX cluster in namespace {} has a node {node}", context.namespace);
     let known = unheard.is_none();
     let what = if known { what } else { format!("cannot find the EMQX cluster that has a node {node}") };
     Err(Problem::new(what, unheard.unwrap_or_default()).hint("kubectl emqx nodes lists them"))
@@ -140,34 +140,34 @@ async fn conducted(hands: &CommandContext, node: &NodeName) -> Result<WatchTarge
 
 /// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.
 pub fn over(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     name: &str,
 ) -> Option<(crate::model::Verdict, String)> {
-    let key = (gathered.id.namespace.clone(), name.to_owned());
-    let object = &gathered.world.rebalances.get(&key)?.value;
+    let key = (cluster.id.namespace.clone(), name.to_owned());
+    let object = &cluster.world.rebalances.get(&key)?.value;
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
         return None;
     }
-    let now = hands.clock.now();
+    let now = context.clock.now();
     // The object may name another kind than the instance has.
     let id = instance_of(object);
     let mut operations = OperationTracker::of(&id);
-    operations.observe(&gathered.world, now);
-    let assessed = assess(&gathered.world, &id, &operations, now);
+    operations.observe(&cluster.world, now);
+    let assessed = assess(&cluster.world, &id, &operations, now);
     let mut past = assessed.rebalances.into_iter().filter(|it| !it.open);
     past.find(|it| it.name == name).map(|it| (it.verdict, it.message))
 }
 
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
-pub fn driven(gathered: &ClusterView, name: &str, backend: BackendChoice) -> bool {
-    let key = (gathered.id.namespace.clone(), name.to_owned());
-    let object = gathered.world.rebalances.contains_key(&key);
+pub fn driven(cluster: &ClusterView, name: &str, backend: BackendChoice) -> bool {
+    let key = (cluster.id.namespace.clone(), name.to_owned());
+    let object = cluster.world.rebalances.contains_key(&key);
     match backend {
         BackendChoice::Auto => true,
         BackendChoice::Rebalance => object,
         BackendChoice::Emqx => {
-            ownership::running(&gathered.world, &gathered.id).iter().any(|(running, _)| running == name)
+            ownership::running(&cluster.world, &cluster.id).iter().any(|(running, _)| running == name)
         }
     }
 }
@@ -175,18 +175,18 @@ pub fn driven(gathered: &ClusterView, name: &str, backend: BackendChoice) -> boo
 /// The message that nothing runs, by EMQX's response or by the Service, which donors leave. An error if neither is known: a
 /// script would continue with work that must not run during a rebalance.
 pub fn nothing(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     backend: BackendChoice,
 ) -> Result<String, Problem> {
-    let id = &gathered.id;
+    let id = &cluster.id;
     if backend == BackendChoice::Rebalance {
         return Ok(format!("no Rebalance object of {id} runs"));
     }
-    if gathered.world.load.is_some() {
+    if cluster.world.load.is_some() {
         return Ok(format!("nothing runs in {id}"));
     }
-    let status = status(&gathered.world, id, hands.clock.now());
+    let status = status(&cluster.world, id, context.clock.now());
     if status.quiet {
         return Ok(format!("nothing runs in {id}, judged by its Service: EMQX was not queried"));
     }
@@ -195,27 +195,27 @@ pub fn nothing(
 }
 
 /// `rebalance watch`.
-pub async fn run(hands: &CommandContext, intent: &Watch) -> Outcome {
-    let WatchTarget { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
-    let Some(name) = name.filter(|name| driven(&gathered, name, intent.backend)) else {
-        hands.printer.talk(&nothing(hands, &gathered, intent.backend)?);
+pub async fn run(context: &CommandContext, intent: &Watch) -> Outcome {
+    let WatchTarget { cluster, name } = meant(context, intent.operation.as_ref()).await?;
+    let Some(name) = name.filter(|name| driven(&cluster, name, intent.backend)) else {
+        context.printer.talk(&nothing(context, &cluster, intent.backend)?);
         return Ok(Exit::Reached);
     };
-    let mut face = FollowOutput::of(hands, &intent.follow, true);
-    if let Some((verdict, reason)) = over(hands, &gathered, &name) {
-        face.last_word(
-            hands,
+    let mut output = FollowOutput::of(context, &intent.follow, true);
+    if let Some((verdict, reason)) = over(context, &cluster, &name) {
+        output.last_word(
+            context,
             &name,
             verdict,
             &reason,
             &messages::verdict(verdict, &reason),
-            hands.clock.now(),
+            context.clock.now(),
         );
         return Ok(verdict.exit());
     }
-    let mut operations = OperationTracker::of(&gathered.id);
+    let mut operations = OperationTracker::of(&cluster.id);
     operations.rebalances = operations.rebalances.wanting(&name);
-    let following = FollowRequest::new(gathered, operations, name, face);
+    let following = FollowRequest::new(cluster, operations, name, output);
     let want = FollowRequest::wants(&intent.follow);
-    FollowRequest { want, ..following.limited(hands, &intent.follow) }.run(hands).await
+    FollowRequest { want, ..following.limited(context, &intent.follow) }.run(context).await
 }

@@ -22,24 +22,24 @@ const BUSY: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Tells what goes on.
-pub async fn run(hands: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
-    let mut gathered = match selection {
-        Selection::Named(name) => cluster_view::one(hands, Some(name), RefreshScope::ALL).await?,
-        Selection::Only => cluster_view::one(hands, None, RefreshScope::ALL).await?,
-        Selection::Many(filter) => alone(cluster_view::several(hands, filter, RefreshScope::ALL).await?)?,
+pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
+    let mut cluster = match selection {
+        Selection::Named(name) => cluster_view::one(context, Some(name), RefreshScope::ALL).await?,
+        Selection::Only => cluster_view::one(context, None, RefreshScope::ALL).await?,
+        Selection::Many(filter) => alone(cluster_view::several(context, filter, RefreshScope::ALL).await?)?,
     };
-    let mut operations = OperationTracker::of(&gathered.id);
-    let mut face = FollowOutput::lines(follow.stream);
-    let now = hands.clock.now();
+    let mut operations = OperationTracker::of(&cluster.id);
+    let mut output = FollowOutput::lines(follow.stream);
+    let now = context.clock.now();
     if follow.stream == Stream::Text {
-        let is = status(&gathered.world, &gathered.id, now);
-        hands.printer.talk(&format!("watching {}: {}, {}", gathered.id, is.verdict.words(), is.message));
+        let is = status(&cluster.world, &cluster.id, now);
+        context.printer.talk(&format!("watching {}: {}, {}", cluster.id, is.verdict.words(), is.message));
     }
-    let scope = cluster_view::exact(hands, &gathered.id, RefreshScope::ALL);
-    let mut objects = hands.kubernetes.follow(&scope).fuse();
-    let mut every = if busy(&gathered, &operations) { BUSY } else { IDLE };
-    let mut emqx = gathered.broker.follow(every).fuse();
-    let mut interrupt: Interrupt = (hands.interrupt)();
+    let scope = cluster_view::exact(context, &cluster.id, RefreshScope::ALL);
+    let mut objects = context.kubernetes.follow(&scope).fuse();
+    let mut every = if busy(&cluster, &operations) { BUSY } else { IDLE };
+    let mut emqx = cluster.broker.follow(every).fuse();
+    let mut interrupt: Interrupt = (context.interrupt)();
     let limit = follow.timeout;
     let mut out_of_time = std::pin::pin!(async move {
         match limit {
@@ -48,28 +48,28 @@ pub async fn run(hands: &CommandContext, selection: &Selection, follow: &Follow)
         }
     });
     // Stalls and verdicts come without facts, too.
-    let mut beat = tokio::time::interval(BUSY.div_f64(hands.clock.speed().clamp(1.0, 10.0)));
+    let mut beat = tokio::time::interval(BUSY.div_f64(context.clock.speed().clamp(1.0, 10.0)));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        for event in operations.observe(&gathered.world, hands.clock.now()) {
-            face.event(hands, &event);
+        for event in operations.observe(&cluster.world, context.clock.now()) {
+            output.event(context, &event);
         }
-        if hands.printer.closed() {
+        if context.printer.closed() {
             return Ok(Exit::Reached);
         }
-        let wanted = if busy(&gathered, &operations) { BUSY } else { IDLE };
+        let wanted = if busy(&cluster, &operations) { BUSY } else { IDLE };
         if wanted != every {
             every = wanted;
-            emqx = gathered.broker.follow(every).fuse();
+            emqx = cluster.broker.follow(every).fuse();
         }
         let first: Option<Fact> = tokio::select! {
             biased;
             () = &mut interrupt => {
-                return Err(left(&gathered, &operations, "interrupted").exit(Exit::Interrupted));
+                return Err(left(&cluster, &operations, "interrupted").exit(Exit::Interrupted));
             }
             () = &mut out_of_time => {
-                return match going(&gathered, &operations) {
-                    Some(_) => Err(left(&gathered, &operations, "time ran out").exit(Exit::TimedOut)),
+                return match going(&cluster, &operations) {
+                    Some(_) => Err(left(&cluster, &operations, "time ran out").exit(Exit::TimedOut)),
                     None => Ok(Exit::Reached),
                 };
             }
@@ -79,7 +79,7 @@ pub async fn run(hands: &CommandContext, selection: &Selection, follow: &Follow)
         };
         let mut facts: Vec<Fact> = first.into_iter().collect();
         cluster_view::burst(&mut facts, &mut objects);
-        cluster_view::take(hands, &mut gathered.world, facts);
+        cluster_view::take(context, &mut cluster.world, facts);
     }
 }
 
@@ -97,30 +97,30 @@ fn alone(mut found: Vec<ClusterView>) -> Result<ClusterView, Problem> {
     }
 }
 
-fn busy(gathered: &ClusterView, operations: &OperationTracker) -> bool {
-    let world = &gathered.world;
+fn busy(cluster: &ClusterView, operations: &OperationTracker) -> bool {
+    let world = &cluster.world;
     let moves = world
         .load
         .as_ref()
         .is_some_and(|load| !load.value.rebalances.is_empty() || !load.value.evacuations.is_empty());
     let object = world
-        .rebalances_of(&gathered.id)
+        .rebalances_of(&cluster.id)
         .iter()
         .any(|seen| matches!(seen.value.phase, Phase::Pending | Phase::Processing));
-    let upgrading = gathered.instance().is_ok_and(crate::model::Instance::upgrading);
-    moves || object || upgrading || going(gathered, operations).is_some()
+    let upgrading = cluster.instance().is_ok_and(crate::model::Instance::upgrading);
+    moves || object || upgrading || going(cluster, operations).is_some()
 }
 
 /// The name of what goes on.
-fn going<'o>(gathered: &ClusterView, operations: &'o OperationTracker) -> Option<&'o str> {
+fn going<'o>(cluster: &ClusterView, operations: &'o OperationTracker) -> Option<&'o str> {
     let rebalance = operations.rebalances.running().map(|run| run.name.as_str());
-    rebalance.or_else(|| Some(operations.upgrades.running(&gathered.id)?.name.as_str()))
+    rebalance.or_else(|| Some(operations.upgrades.running(&cluster.id)?.name.as_str()))
 }
 
 /// What goes on when we leave.
-fn left(gathered: &ClusterView, operations: &OperationTracker, what: &str) -> Problem {
-    match going(gathered, operations) {
-        Some(name) => super::follow::left(gathered, name, what),
+fn left(cluster: &ClusterView, operations: &OperationTracker, what: &str) -> Problem {
+    match going(cluster, operations) {
+        Some(name) => super::follow::left(cluster, name, what),
         None => Problem::new(what, "no followed operation is running"),
     }
 }

@@ -14,7 +14,7 @@ const DONORS: usize = 3;
 impl Shared {
     /// The starts of rebalances of this round that are past their first wait.
     pub(super) async fn starts(&self, round: &[Fact]) -> Vec<Fact> {
-        let lists = round.iter().find_map(|fact| match &fact.news {
+        let lists = round.iter().find_map(|fact| match &fact.update {
             Update::Load(load) => Some(load.rebalances.as_slice()),
             _ => None,
         });
@@ -44,7 +44,7 @@ impl Shared {
     /// What a donor reports of its start; nothing where it cannot be asked itself.
     async fn start_of(&self, donor: &NodeName) -> Vec<Fact> {
         let answer = async {
-            let door = match &self.way {
+            let transport = match &self.way {
                 EmqxEndpoint::Pods { .. } => {
                     let own = |pod: &&crate::model::PodName| pod.as_str() == donor.first_label();
                     Transport::Pod(self.target.pods.iter().find(own)?.clone())
@@ -56,12 +56,12 @@ impl Shared {
             };
             let key = self.key().await.ok()?;
             let path = self.rooted(OWN_STATUS).await.ok()?;
-            let mut connection = self.way.open(&self.target, &door, AT_A_NODE).await.ok()?;
+            let mut connection = self.way.open(&self.target, &transport, AT_A_NODE).await.ok()?;
             let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.ok()?;
             // The answer does not name its node.
             Some((format!("{path}?node={donor}"), answer))
         };
-        let Ok(Some((path, answer))) = tokio::time::timeout(self.patience.min(AT_A_NODE), answer).await
+        let Ok(Some((path, answer))) = tokio::time::timeout(self.time_limit.min(AT_A_NODE), answer).await
         else {
             return Vec::new();
         };

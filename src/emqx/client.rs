@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) clock: Rc<dyn Clock>,
     pub(super) tap: Option<Rc<dyn RecordingSink>>,
     pub(super) target: Target,
-    pub(super) patience: Duration,
+    pub(super) time_limit: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<EmqxConnection>>,
     /// Which of the pods or addresses is the one to go through.
@@ -65,7 +65,7 @@ impl Shared {
         clock: Rc<dyn Clock>,
         tap: Option<Rc<dyn RecordingSink>>,
         target: Target,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Self {
         let v4 = matches!(way, EmqxEndpoint::Pods { .. }).then_some(target.v4);
         Self {
@@ -74,7 +74,7 @@ impl Shared {
             clock,
             tap,
             target,
-            patience,
+            time_limit,
             connection: Mutex::new(None),
             pod: Cell::new(0),
             key: RefCell::new(None),
@@ -94,7 +94,7 @@ impl Shared {
             self.clock.clone(),
             self.tap.clone(),
             self.target.clone(),
-            self.patience,
+            self.time_limit,
         );
         shared.pod.set(self.pod.get().wrapping_add(later));
         shared.v4.set(self.v4.get());
@@ -103,7 +103,7 @@ impl Shared {
     }
 
     fn current_door(&self) -> Transport {
-        self.way.door(&self.target, self.pod.get())
+        self.way.transport(&self.target, self.pod.get())
     }
 
     /// Where it leads at the moment, for messages.
@@ -137,18 +137,18 @@ impl Shared {
                 Some(connection) => connection,
                 None => self
                     .way
-                    .open(&self.target, &self.current_door(), self.patience)
+                    .open(&self.target, &self.current_door(), self.time_limit)
                     .await
                     .map_err(|lost| self.next_pod(lost))?,
             };
             let idle = connection.was_used();
             let repeatable = *method == Method::GET;
-            let patience = if path.ends_with(STATUS) && self.nodes_answered.get() {
-                self.patience * STATUS_PATIENCE
+            let time_limit = if path.ends_with(STATUS) && self.nodes_answered.get() {
+                self.time_limit * STATUS_TIME_LIMITS
             } else {
-                self.patience
+                self.time_limit
             };
-            match connection.ask_within(patience, method, path, Some(&key), body).await {
+            match connection.ask_within(time_limit, method, path, Some(&key), body).await {
                 Ok(answer) => {
                     if answer.status == 401 {
                         // The Secret may have been changed since.
@@ -218,7 +218,7 @@ impl Shared {
             match self.get(path).await {
                 Ok(answer) => {
                     let read = wire::facts(self.clock.now(), path, answer.status, &answer.body);
-                    let nodes = read.iter().any(|fact| matches!(fact.news, Update::Nodes(_)));
+                    let nodes = read.iter().any(|fact| matches!(fact.update, Update::Nodes(_)));
                     // A build without the rebalance API answers 404 in every pod.
                     let erred = if path == NODES { !nodes } else { answer.status >= 500 };
                     self.erred.set(self.erred.get() || erred);
@@ -240,7 +240,7 @@ impl Shared {
         let link = Link::Unreachable(format!(
             "EMQX lists its nodes but does not report what it moves ({why}): a long session round may be running"
         ));
-        Fact { at: self.clock.now(), news: Update::Link(Source::Emqx, "load_rebalance", link) }
+        Fact { at: self.clock.now(), update: Update::Link(Source::Emqx, "load_rebalance", link) }
     }
 
     /// One round from the first pod that responds. The next pod is queried when one fails or responds with an error, and
@@ -262,8 +262,8 @@ impl Shared {
         let waits_for_status = |shared: &Self| shared.nodes_answered.get();
         let beside = &others;
         let mut others = others.iter();
-        let give_up = tokio::time::sleep(self.patience);
-        let mut silent = std::pin::pin!(tokio::time::sleep(self.patience / SILENT));
+        let give_up = tokio::time::sleep(self.time_limit);
+        let mut silent = std::pin::pin!(tokio::time::sleep(self.time_limit / SILENT));
         let mut give_up = std::pin::pin!(give_up);
         loop {
             tokio::select! {
@@ -297,11 +297,11 @@ impl Shared {
                 },
                 () = &mut silent, if others.len() > 0 => {
                     asked.extend(others.next().map(ask));
-                    silent.as_mut().reset(tokio::time::Instant::now() + self.patience / SILENT);
+                    silent.as_mut().reset(tokio::time::Instant::now() + self.time_limit / SILENT);
                 }
                 () = &mut give_up => {
                     if waits_for_status(self) || beside.iter().any(waits_for_status) {
-                        let later = tokio::time::Instant::now() + self.patience * STATUS_PATIENCE;
+                        let later = tokio::time::Instant::now() + self.time_limit * STATUS_TIME_LIMITS;
                         give_up.as_mut().reset(later);
                         continue;
                     }
@@ -309,7 +309,7 @@ impl Shared {
                     if let Some(error) = error {
                         return Ok(error);
                     }
-                    let failed = Failed::Lost(Lost::Unanswered(no_answer(self.patience)));
+                    let failed = Failed::Lost(Lost::Unanswered(no_answer(self.time_limit)));
                     return Err(self.lost(&failed, &name));
                 }
             }
@@ -327,15 +327,15 @@ impl Shared {
             }
             Err(lost) => lost,
         };
-        let timed_out = matches!(&lost.news, Update::Link(_, _, Link::Unreachable(why))
-            if why.ends_with(&no_answer(self.patience)));
+        let timed_out = matches!(&lost.update, Update::Link(_, _, Link::Unreachable(why))
+            if why.ends_with(&no_answer(self.time_limit)));
         let alive = if timed_out { self.answers_for_itself().await } else { None };
         let Some(name) = alive else {
             self.hangs.set(None);
             return Err(lost);
         };
         // The obstacle may be removed by now: if the node responds again, the cluster may respond, too.
-        let again = tokio::time::timeout(self.patience.min(AT_A_NODE), self.first_round());
+        let again = tokio::time::timeout(self.time_limit.min(AT_A_NODE), self.first_round());
         if let Ok(Ok(facts)) = again.await {
             self.hangs.set(None);
             return Ok(facts);
@@ -347,20 +347,20 @@ impl Shared {
              disconnected",
             since.strftime("%H:%M UTC")
         );
-        Err(Fact { at: lost.at, news: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
+        Err(Fact { at: lost.at, update: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
     }
 
     /// The name of a door behind which EMQX answers a question that concerns one node alone, and needs no key.
     async fn answers_for_itself(&self) -> Option<String> {
-        let doors =
-            (0..self.tries()).map(|later| self.way.door(&self.target, self.pod.get().wrapping_add(later)));
-        let asked = doors.map(|door| async move {
-            let patience = self.patience.min(AT_A_NODE);
-            let mut connection = self.way.open(&self.target, &door, patience).await.ok()?;
+        let transports = (0..self.tries())
+            .map(|later| self.way.transport(&self.target, self.pod.get().wrapping_add(later)));
+        let asked = transports.map(|transport| async move {
+            let time_limit = self.time_limit.min(AT_A_NODE);
+            let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
             let answer = connection.ask(&Method::GET, "/status", None, None).await;
             let alive = matches!(&answer, Ok(answer) if answer.status == 200)
                 || matches!(&answer, Err(Lost::Useless(_)));
-            alive.then(|| EmqxEndpoint::name(&self.target, &door))
+            alive.then(|| EmqxEndpoint::name(&self.target, &transport))
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
         while let Some(name) = asked.next().await {
@@ -372,14 +372,14 @@ impl Shared {
     }
 
     /// Whether the node at this address accepts clients, over a separate connection: the retained one is to another node.
-    async fn available(&self, door: &Transport, what: &str) -> Result<bool, Problem> {
+    async fn available(&self, transport: &Transport, what: &str) -> Result<bool, Problem> {
         let failed = |lost: Lost| Problem::new(what, lost.why());
         let key = self.key().await?;
         let v4 = self.is_v4().await.map_err(|failed| Self::problem(what.to_owned(), failed))?;
-        let mut connection = self.way.open(&self.target, door, self.patience).await.map_err(failed)?;
+        let mut connection = self.way.open(&self.target, transport, self.time_limit).await.map_err(failed)?;
         let path = format!("/api/{}/load_rebalance/availability_check", if v4 { "v4" } else { "v5" });
         // A given address gets the key, which EMQX before 5.4 wants; an address that was worked out does not.
-        let given = match door {
+        let given = match transport {
             Transport::Address(address) => self.way.gives(address),
             Transport::Pod(_) | Transport::None => true,
         };
@@ -397,9 +397,11 @@ impl Shared {
     /// needs no key, decides.
     pub(super) async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
-            let door = Transport::Address(address.clone());
-            let patience = self.patience.min(AT_A_NODE);
-            let Ok(mut connection) = self.way.open(&self.target, &door, patience).await else { continue };
+            let transport = Transport::Address(address.clone());
+            let time_limit = self.time_limit.min(AT_A_NODE);
+            let Ok(mut connection) = self.way.open(&self.target, &transport, time_limit).await else {
+                continue;
+            };
             let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await;
             let name =
                 answer.ok().and_then(|answer| Some(answer.body.get("node_name")?.as_str()?.to_owned()));
@@ -412,7 +414,7 @@ impl Shared {
 
     /// Through how many pods or addresses a single question is tried.
     fn tries(&self) -> usize {
-        self.way.doors(&self.target).clamp(1, TRIES)
+        self.way.transports(&self.target).clamp(1, TRIES)
     }
 
     /// The fact that EMQX is lost.
@@ -428,7 +430,7 @@ impl Shared {
             }
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
-        Fact { at: self.clock.now(), news: Update::Link(Source::Emqx, "nodes", link) }
+        Fact { at: self.clock.now(), update: Update::Link(Source::Emqx, "nodes", link) }
     }
 
     pub(super) fn problem(what: String, failed: Failed) -> Problem {
@@ -510,7 +512,7 @@ impl Shared {
                     // A refused key is read again on each attempt, so limit the attempts.
                     let refused = round
                         .iter()
-                        .any(|fact| matches!(fact.news, Update::Link(Source::Emqx, _, Link::Forbidden(_))));
+                        .any(|fact| matches!(fact.update, Update::Link(Source::Emqx, _, Link::Forbidden(_))));
                     failures = if refused { failures + 1 } else { 0 };
                     for fact in round {
                         if facts.send(fact).await.is_err() {
@@ -535,11 +537,11 @@ impl Shared {
 
 /// Factor of the time limit for `global_status` after the nodes were listed at once: a session round of EMQX 5.9 and later
 /// lasts up to 15 s, and earlier ones have no limit.
-const STATUS_PATIENCE: u32 = 2;
+const STATUS_TIME_LIMITS: u32 = 2;
 
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
 fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
-    round.iter().find_map(|fact| match &fact.news {
+    round.iter().find_map(|fact| match &fact.update {
         Update::Load(load) => {
             let entries = load.rebalances.iter();
             Some(entries.map(|entry| (entry.coordinator.clone(), entry.stage.order())).collect())
@@ -658,7 +660,7 @@ impl Broker for Client {
     fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot ask {node} whether it accepts clients");
-            let door = match (&self.shared.way, pod) {
+            let transport = match (&self.shared.way, pod) {
                 (EmqxEndpoint::Pods { .. }, Some(pod)) => Transport::Pod(pod.clone()),
                 (EmqxEndpoint::Pods { .. }, None) => {
                     return Err(Problem::new(what, "its pod is not known"));
@@ -671,7 +673,7 @@ impl Broker for Client {
                     }
                 },
             };
-            self.shared.available(&door, &what).await
+            self.shared.available(&transport, &what).await
         })
     }
 

@@ -65,7 +65,7 @@ pub(super) struct HttpResponse {
 pub(super) struct EmqxConnection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
-    patience: Duration,
+    time_limit: Duration,
     /// When the last answer came over it, by [`host::elapsed`]; `None` before the first one.
     used: Option<Duration>,
 }
@@ -75,7 +75,7 @@ impl EmqxConnection {
     pub(super) async fn over(
         bytes: Box<dyn ports::Bytes>,
         host: &str,
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Self, Lost> {
         let unsent = |error: hyper::Error| Lost::Unsent(sentence(&error));
         let (sender, connection) = handshake(TokioIo::new(bytes)).await.map_err(unsent)?;
@@ -86,7 +86,7 @@ impl EmqxConnection {
             }
         });
         let host = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-        Ok(Self { sender, host, patience, used: None })
+        Ok(Self { sender, host, time_limit, used: None })
     }
 
     /// Whether it has carried an answer already: an idle connection may have been closed by the far side, so that
@@ -109,21 +109,21 @@ impl EmqxConnection {
         key: Option<&ApiKey>,
         body: Option<&Value>,
     ) -> Result<HttpResponse, Lost> {
-        self.ask_within(self.patience, method, path, key, body).await
+        self.ask_within(self.time_limit, method, path, key, body).await
     }
 
     /// One request and its answer, within this time.
     pub(super) async fn ask_within(
         &mut self,
-        patience: Duration,
+        time_limit: Duration,
         method: &Method,
         path: &str,
         key: Option<&ApiKey>,
         body: Option<&Value>,
     ) -> Result<HttpResponse, Lost> {
-        match tokio::time::timeout(patience, self.ask_for_ever(method, path, key, body)).await {
+        match tokio::time::timeout(time_limit, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
-            Err(_) => Err(Lost::Unanswered(no_answer(patience))),
+            Err(_) => Err(Lost::Unanswered(no_answer(time_limit))),
         }
     }
 
@@ -182,8 +182,8 @@ impl EmqxConnection {
 }
 
 /// That time was up.
-pub(super) fn no_answer(patience: Duration) -> String {
-    format!("no answer within {} s", patience.as_secs_f64())
+pub(super) fn no_answer(time_limit: Duration) -> String {
+    format!("no answer within {} s", time_limit.as_secs_f64())
 }
 
 fn too_large() -> Lost {

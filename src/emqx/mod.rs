@@ -37,7 +37,7 @@ pub struct EmqxBrokers {
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
     tap: Option<Rc<dyn RecordingSink>>,
-    patience: Duration,
+    time_limit: Duration,
 }
 
 impl EmqxBrokers {
@@ -54,7 +54,7 @@ impl EmqxBrokers {
             credentials,
             clock,
             tap: None,
-            patience: http::PATIENCE,
+            time_limit: http::PATIENCE,
         }
     }
 
@@ -72,14 +72,14 @@ impl EmqxBrokers {
             credentials,
             clock,
             tap: None,
-            patience: http::PATIENCE,
+            time_limit: http::PATIENCE,
         }
     }
 
     /// The same, with another limit for one request than 10 s: `--request-timeout`.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_patience(mut self, time_limit: Duration) -> Self {
+        self.time_limit = time_limit;
         self
     }
 
@@ -99,7 +99,7 @@ impl Brokers for EmqxBrokers {
             self.clock.clone(),
             self.tap.clone(),
             target,
-            self.patience,
+            self.time_limit,
         )))
     }
 }

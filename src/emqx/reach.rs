@@ -44,7 +44,7 @@ impl EmqxEndpoint {
     }
 
     /// Through how many addresses or pods one question can be asked.
-    pub(super) fn doors(&self, target: &Target) -> usize {
+    pub(super) fn transports(&self, target: &Target) -> usize {
         match self {
             Self::Pods { .. } => target.pods.len(),
             Self::Url { addresses, .. } => addresses.len(),
@@ -52,7 +52,7 @@ impl EmqxEndpoint {
     }
 
     /// The pod or the address with this number; numbers start again after the last one.
-    pub(super) fn door(&self, target: &Target, number: usize) -> Transport {
+    pub(super) fn transport(&self, target: &Target, number: usize) -> Transport {
         match self {
             Self::Pods { .. } if target.pods.is_empty() => Transport::None,
             Self::Pods { .. } => Transport::Pod(target.pods[number % target.pods.len()].clone()),
@@ -83,19 +83,21 @@ impl EmqxEndpoint {
     pub(super) async fn open(
         &self,
         target: &Target,
-        door: &Transport,
-        patience: Duration,
+        transport: &Transport,
+        time_limit: Duration,
     ) -> Result<EmqxConnection, Lost> {
-        let (bytes, host) = match tokio::time::timeout(patience, self.bytes(target, door)).await {
+        let (bytes, host) = match tokio::time::timeout(time_limit, self.bytes(target, transport)).await {
             Ok(result) => result?,
-            Err(_) => return Err(Lost::Unsent(format!("no connection within {} s", patience.as_secs_f64()))),
+            Err(_) => {
+                return Err(Lost::Unsent(format!("no connection within {} s", time_limit.as_secs_f64())));
+            }
         };
-        EmqxConnection::over(bytes, &host, patience).await
+        EmqxConnection::over(bytes, &host, time_limit).await
     }
 
     /// The bytes, and the name of the far side.
-    async fn bytes(&self, target: &Target, door: &Transport) -> Result<(Box<dyn Bytes>, String), Lost> {
-        match (self, door) {
+    async fn bytes(&self, target: &Target, transport: &Transport) -> Result<(Box<dyn Bytes>, String), Lost> {
+        match (self, transport) {
             (Self::Pods { tunnel, ca, insecure }, Transport::Pod(pod)) => {
                 let port = target.port;
                 let opening = tunnel.open(&target.instance.namespace, pod, port.port).await;
@@ -132,8 +134,8 @@ impl EmqxEndpoint {
     }
 
     /// Where a door leads, for messages.
-    pub(super) fn name(target: &Target, door: &Transport) -> String {
-        match door {
+    pub(super) fn name(target: &Target, transport: &Transport) -> String {
+        match transport {
             Transport::Address(url) => format!("EMQX at {url}"),
             Transport::Pod(pod) => {
                 format!("EMQX in pod {}/{pod} (port {})", target.instance.namespace, target.port.port)

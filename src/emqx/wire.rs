@@ -29,9 +29,9 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         // The answer does not name its node; the request's query does. Without an answer only the percent is unknown.
         let node = query.strip_prefix("node=").filter(|_| status == 200);
         let start = node.and_then(|node| donor_start(node.into(), payload(body)));
-        return start.map(|start| Fact { at, news: Update::Began(start) }).into_iter().collect();
+        return start.map(|start| Fact { at, update: Update::Began(start) }).into_iter().collect();
     }
-    let (resource, news): (&'static str, Reader) = if path.ends_with(STATUS) {
+    let (resource, update): (&'static str, Reader) = if path.ends_with(STATUS) {
         ("load_rebalance", |body| load(body).map(Update::Load))
     } else if path.ends_with("/nodes") || path == NODES {
         ("nodes", |body| nodes(body).map(Update::Nodes))
@@ -42,16 +42,16 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         // Recordings write a request without an answer so.
         let why = body.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
         let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
-        return vec![Fact { at, news: Update::Link(Source::Emqx, resource, link) }];
+        return vec![Fact { at, update: Update::Link(Source::Emqx, resource, link) }];
     }
-    let news = match explain::failure(status, body) {
-        None => news(body).unwrap_or_else(|wrong| {
+    let update = match explain::failure(status, body) {
+        None => update(body).unwrap_or_else(|wrong| {
             let why = format!("cannot ask EMQX: {wrong}");
             Update::Link(Source::Emqx, resource, Link::Unreachable(why))
         }),
         Some(failure) => Update::Link(Source::Emqx, resource, failure.link(resource)),
     };
-    vec![Fact { at, news }]
+    vec![Fact { at, update }]
 }
 
 /// The nodes. A list with an entry that names no node is refused as a whole: a node that is left out of it would look
@@ -332,7 +332,7 @@ mod tests {
             assert!(why.contains(wrong), "{body}: {why}");
             let facts = facts(Timestamp::UNIX_EPOCH, STATUS, 200, &body);
             assert!(
-                matches!(facts[0].news, Update::Link(_, "load_rebalance", Link::Unreachable(_))),
+                matches!(facts[0].update, Update::Link(_, "load_rebalance", Link::Unreachable(_))),
                 "{body}"
             );
         }
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_request_that_was_recorded_without_an_answer_is_no_answer() {
         let facts = facts(Timestamp::UNIX_EPOCH, "/api/v5/nodes", 0, &json!("connection refused"));
-        let Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].news else {
+        let Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].update else {
             panic!("{facts:?}");
         };
         assert_eq!(why, "EMQX does not answer: connection refused");
@@ -369,7 +369,7 @@ mod tests {
             connections: 3333,
             sessions: Some(3400),
         };
-        assert_eq!(of(path, &body), [Fact { at: Timestamp::UNIX_EPOCH, news: Update::Began(start) }]);
+        assert_eq!(of(path, &body), [Fact { at: Timestamp::UNIX_EPOCH, update: Update::Began(start) }]);
         // A recipient, an evacuated node, and an answer of an unknown node report no start of a rebalance.
         assert_eq!(of(path, &json!({"status": "disabled"})), []);
         let mut evacuation = body.clone();
@@ -381,17 +381,17 @@ mod tests {
     #[test]
     fn a_failure_is_a_fact() {
         let at = Timestamp::UNIX_EPOCH;
-        let news = |path: &str, status, body: Value| facts(at, path, status, &body).remove(0).news;
+        let update = |path: &str, status, body: Value| facts(at, path, status, &body).remove(0).update;
         assert!(matches!(
-            news("/api/v5/nodes", 401, json!({"code": "BAD_API_KEY_OR_SECRET", "message": "x"})),
+            update("/api/v5/nodes", 401, json!({"code": "BAD_API_KEY_OR_SECRET", "message": "x"})),
             Update::Link(Source::Emqx, "nodes", Link::Forbidden(_))
         ));
         assert!(matches!(
-            news("/api/v5/load_rebalance/global_status", 404, json!({"code": "NOT_FOUND"})),
+            update("/api/v5/load_rebalance/global_status", 404, json!({"code": "NOT_FOUND"})),
             Update::Link(Source::Emqx, "load_rebalance", Link::Absent(_))
         ));
         assert!(matches!(
-            news("/api/v5/nodes", 200, json!({"x": 1})),
+            update("/api/v5/nodes", 200, json!({"x": 1})),
             Update::Link(_, _, Link::Unreachable(_))
         ));
         assert_eq!(facts(at, "/api/v5/metrics", 200, &json!({})), []);

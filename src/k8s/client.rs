@@ -84,7 +84,7 @@ pub(super) struct KubernetesConnection {
 }
 
 /// A server that does not even accept a connection within this is not there.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How every problem of connecting begins.
 pub(super) const WHAT: &str = "cannot connect to a cluster";
@@ -339,8 +339,8 @@ impl Connect {
             })?;
             stack.auth_info = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
         }
-        let patience = timeout.map_or(CONNECT_PATIENCE, |timeout| timeout.min(CONNECT_PATIENCE));
-        transport(settings, &stack, config, login, patience)
+        let time_limit = timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.min(CONNECT_TIMEOUT));
+        transport(settings, &stack, config, login, time_limit)
     }
 }
 
@@ -479,7 +479,7 @@ fn transport(
     stack: &Config,
     config: ClientConfig,
     login: Arc<Login>,
-    patience: Duration,
+    time_limit: Duration,
 ) -> Result<Client, Problem> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -498,7 +498,7 @@ fn transport(
     };
     let stacked = |error: Error| ApiError::of("the API server", &error).problem(WHAT, "");
     match &settings.proxy {
-        None => finish(secure(name)?.wrap_connector(tcp), stack, login, patience).map_err(stacked),
+        None => finish(secure(name)?.wrap_connector(tcp), stack, login, time_limit).map_err(stacked),
         Some(proxy) => match proxy.scheme() {
             "socks5" | "socks5h" => {
                 let mut socks = SocksV5::new(proxy.url.clone(), tcp);
@@ -506,16 +506,16 @@ fn transport(
                     let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
                     socks = socks.with_auth(decoded(name), decoded(password));
                 }
-                finish(secure(name)?.wrap_connector(socks), stack, login, patience).map_err(stacked)
+                finish(secure(name)?.wrap_connector(socks), stack, login, time_limit).map_err(stacked)
             }
             "https" => {
                 let inner = secure(None)?.wrap_connector(tcp);
                 let tunnel = authorised(Tunnel::new(proxy.url.clone(), inner), proxy);
-                finish(secure(name)?.wrap_connector(tunnel), stack, login, patience).map_err(stacked)
+                finish(secure(name)?.wrap_connector(tunnel), stack, login, time_limit).map_err(stacked)
             }
             _ => {
                 let tunnel = authorised(Tunnel::new(proxy.url.clone(), tcp), proxy);
-                finish(secure(name)?.wrap_connector(tunnel), stack, login, patience).map_err(stacked)
+                finish(secure(name)?.wrap_connector(tunnel), stack, login, time_limit).map_err(stacked)
             }
         },
     }
@@ -535,7 +535,7 @@ fn finish<C>(
     connector: HttpsConnector<C>,
     stack: &Config,
     login: Arc<Login>,
-    patience: Duration,
+    time_limit: Duration,
 ) -> kube::Result<Client>
 where
     HttpsConnector<C>: Service<hyper::Uri> + Clone + Send + Sync + 'static,
@@ -545,7 +545,7 @@ where
     <HttpsConnector<C> as Service<hyper::Uri>>::Error: Into<BoxError>,
 {
     let mut connector = TimeoutConnector::new(connector);
-    connector.set_connect_timeout(Some(patience));
+    connector.set_connect_timeout(Some(time_limit));
     let client: hyper_util::client::legacy::Client<_, Body> =
         hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = Authorized { inner: client, login };

@@ -98,7 +98,7 @@ fn facts(
     answers: Vec<Result<Listed, ApiError>>,
 ) -> Vec<Fact> {
     let at = cluster.now();
-    let mut facts = vec![Fact { at, news: Update::Served(served) }];
+    let mut facts = vec![Fact { at, update: Update::Served(served) }];
     let mut uids: Vec<(ObjectKind, Vec<String>)> = Vec::new();
     let heard: Vec<&str> =
         resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
@@ -118,10 +118,10 @@ fn facts(
             Err(trouble) => link(resource, &trouble),
         };
         if !resource.is_optional() {
-            facts.push(Fact { at, news: Update::Link(resource.source, resource.name, link) });
+            facts.push(Fact { at, update: Update::Link(resource.source, resource.name, link) });
         }
     }
-    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, news: Update::Only(kind, uids) }));
+    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, update: Update::Only(kind, uids) }));
     facts
 }
 

@@ -76,9 +76,9 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(&self, news: Update) {
+    async fn tell(&self, update: Update) {
         // Fails only when the stream is dropped, and then this future is dropped with it.
-        let _ = self.facts.send(Fact { at: self.cluster.now(), news }).await;
+        let _ = self.facts.send(Fact { at: self.cluster.now(), update }).await;
     }
 
     async fn link(&self, resource: &Resource, link: Link) {

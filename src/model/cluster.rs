@@ -116,7 +116,7 @@ pub struct BlueGreen {
     pub started: Option<Timestamp>,
 }
 
-/// The update settings of `spec`; `None` is "not set" ([OP-71] to [OP-73], [OP-76]; `plan::upgrade::pace` has the
+/// The update settings of `spec`; `None` is "not set" ([OP-71] to [OP-73], [OP-76]; `plan::upgrade::timing` has the
 /// defaults).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSpec {
@@ -176,7 +176,7 @@ pub struct ApiPort {
     pub tls: bool,
 }
 
-/// Which EMQX to talk to, and through which pods; follows from the world (`plan::reach`).
+/// Which EMQX to talk to, and through which pods; follows from the world (`plan::endpoint`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub instance: InstanceId,

@@ -159,5 +159,5 @@ pub struct Fact {
     /// When.
     pub at: Timestamp,
     /// What.
-    pub news: Update,
+    pub update: Update,
 }

@@ -94,8 +94,8 @@ impl World {
 
     /// Takes one fact in.
     pub fn apply(&mut self, fact: Fact) -> Changes {
-        let Fact { at, news } = fact;
-        let visible = match news {
+        let Fact { at, update } = fact;
+        let visible = match update {
             Update::Served(served) => {
                 let different = self.served != served;
                 self.served = served;
@@ -373,7 +373,7 @@ mod tests {
 
     fn forbidden(source: Source, text: &str) -> Fact {
         let link = Link::Forbidden(text.to_owned());
-        Fact { at: Timestamp::UNIX_EPOCH, news: Update::Link(source, "ConfigMap", link) }
+        Fact { at: Timestamp::UNIX_EPOCH, update: Update::Link(source, "ConfigMap", link) }
     }
 
     #[test]

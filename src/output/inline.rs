@@ -48,20 +48,20 @@ impl Inline {
         // The last column stays free: a letter there may wrap. The last line stays free: the cursor rests on it.
         let (width, height) = (usize::from(columns.max(2)) - 1, usize::from(rows.max(2)) - 1);
         let lines = lines(view, width, height, self.theme);
-        let mut picture = String::new();
+        let mut snapshot = String::new();
         for line in &lines {
-            picture.push_str(&line.ansi(self.theme));
+            snapshot.push_str(&line.ansi(self.theme));
             // Erase what an older, longer line left.
-            picture.push_str("\u{1b}[K\r\n");
+            snapshot.push_str("\u{1b}[K\r\n");
         }
         let widths: Vec<usize> = lines.iter().map(super::inline_view::InlineLine::width).collect();
-        if picture == self.last && self.rows(columns) == self.standing.len() {
+        if snapshot == self.last && self.rows(columns) == self.standing.len() {
             return;
         }
         let up = self.up(columns);
-        self.write(&format!("{up}{picture}\u{1b}[J"));
+        self.write(&format!("{up}{snapshot}\u{1b}[J"));
         self.standing = widths;
-        self.last = picture;
+        self.last = snapshot;
     }
 
     /// Says a line that stays, above the progress.

@@ -9,7 +9,7 @@ use super::playback::OperationTracker;
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
 use super::removal;
-use super::snapshot::{NodeRow, Snapshot, SourceState, picture};
+use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
@@ -62,7 +62,7 @@ pub struct MembershipSummary {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment {
     /// Nodes, pods, sources.
-    pub picture: Snapshot,
+    pub snapshot: Snapshot,
     /// Its condition.
     pub health: Health,
     /// Its nodes against its pods.
@@ -88,7 +88,7 @@ pub struct Assessment {
 struct Current<'a> {
     world: &'a World,
     instance: Option<&'a Instance>,
-    picture: &'a Snapshot,
+    snapshot: &'a Snapshot,
     /// EMQX's answer about what it moves, where it is current.
     load: Option<&'a Load>,
     now: Timestamp,
@@ -100,20 +100,20 @@ impl Current<'_> {
         if self.load.is_some() {
             return None;
         }
-        if let Some(wrong) = &self.picture.wrong_emqx {
+        if let Some(wrong) = &self.snapshot.wrong_emqx {
             return Some(wrong.clone());
         }
         Some(match self.world.load {
-            Some(_) => silence(self.world, self.picture, self.now),
-            None => not_asked(self.picture),
+            Some(_) => silence(self.world, self.snapshot, self.now),
+            None => not_asked(self.snapshot),
         })
     }
 }
 
 /// How long EMQX has not been heard, in words.
-fn silence(world: &World, picture: &Snapshot, now: Timestamp) -> String {
+fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
     let heard = world.load.as_ref().map(|load| load.at);
-    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
     match why {
         Some(why) => format!("EMQX has not answered for {since}: {why}"),
@@ -122,23 +122,23 @@ fn silence(world: &World, picture: &Snapshot, now: Timestamp) -> String {
 }
 
 /// Why EMQX's answer is missing.
-fn not_asked(picture: &Snapshot) -> String {
-    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+fn not_asked(snapshot: &Snapshot) -> String {
+    let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     why.unwrap_or_else(|| "EMQX was not asked".to_owned())
 }
 
 /// Judges one instance. `operations` are followers that have observed the world up to this moment.
 pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now: Timestamp) -> Assessment {
-    let picture = picture(world, id, now);
+    let snapshot = snapshot(world, id, now);
     let instance = world.instance(id);
     let health = instance.map(|instance| health(instance, now)).unwrap_or_default();
-    let membership = membership(world, instance, &picture, now);
-    let load = current_load(world, &picture, now);
-    let current = Current { world, instance, picture: &picture, load, now };
+    let membership = membership(world, instance, &snapshot, now);
+    let load = current_load(world, &snapshot, now);
+    let current = Current { world, instance, snapshot: &snapshot, load, now };
     let rebalances = rebalances::all(&current, id, operations);
     let running = operations::running(&current, operations, &rebalances);
-    let (uneven, spread) = spread(&picture);
-    let quiet = running.is_empty() && load.is_none() && quiet(instance, &picture);
+    let (uneven, spread) = spread(&snapshot);
+    let quiet = running.is_empty() && load.is_none() && quiet(instance, &snapshot);
     let unfinished = if running.is_empty() { unfinished(world, id) } else { None };
     let held = unfinished.is_some();
     let removal = removal::unfinished(world, id, now);
@@ -152,12 +152,12 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
         }
         (Some(first), _) => (first.verdict, first.message.clone()),
         (None, Some(unfinished)) => (Verdict::Running, unfinished),
-        (None, None) => idle(world, &picture, &health, &membership, load.is_some(), quiet, &spread),
+        (None, None) => idle(world, &snapshot, &health, &membership, load.is_some(), quiet, &spread),
     };
     let sound = membership.discrepancies.is_empty() && verdict == Verdict::Idle;
     let uneven = uneven && sound;
     let mut assessment = Assessment {
-        picture,
+        snapshot,
         health,
         membership,
         operations: running,
@@ -180,7 +180,7 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
 
 /// The command that follows from it. A plan is named only where no check refuses it.
 fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<String> {
-    let name = &of.picture.instance.name;
+    let name = &of.snapshot.instance.name;
     if let Some(bad) = of.rebalances.iter().find(|rebalance| rebalance.alarm.is_some()) {
         let several = of.operations.len() > 1;
         return Some(format!("kubectl emqx rebalance stop {}", if several { &bad.name } else { name }));
@@ -199,7 +199,7 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
             | Operation::Scale => None,
         },
         None if of.uneven => {
-            let refused = preflight::obstacles(world, instance?, &of.picture);
+            let refused = preflight::obstacles(world, instance?, &of.snapshot);
             refused.is_empty().then(|| format!("kubectl emqx rebalance plan {name}"))
         }
         None => None,
@@ -207,8 +207,8 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 }
 
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
-pub fn current_load<'w>(world: &'w World, picture: &Snapshot, now: Timestamp) -> Option<&'w Load> {
-    let load = world.load.as_ref().filter(|_| picture.wrong_emqx.is_none())?;
+pub fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -> Option<&'w Load> {
+    let load = world.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);
     let fresh = age <= CURRENT_SECONDS;
     let heard = |resource: &'static str| {
@@ -288,18 +288,18 @@ fn expected(instance: &Instance) -> Option<u64> {
 pub fn membership(
     world: &World,
     instance: Option<&Instance>,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     now: Timestamp,
 ) -> MembershipSummary {
     let is =
         |membership: Membership| move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over();
-    let rows = |membership| picture.nodes.iter().filter(is(membership)).collect::<Vec<_>>();
+    let rows = |membership| snapshot.nodes.iter().filter(is(membership)).collect::<Vec<_>>();
     let expected = instance.and_then(expected);
     let members = rows(Membership::Member);
     let mut summary = MembershipSummary {
         expected,
-        member: (world.nodes.is_some() && picture.wrong_emqx.is_none()).then_some(members.len() as u64),
-        discrepancies: picture.wrong_emqx.iter().cloned().collect(),
+        member: (world.nodes.is_some() && snapshot.wrong_emqx.is_none()).then_some(members.len() as u64),
+        discrepancies: snapshot.wrong_emqx.iter().cloned().collect(),
         left_over: Vec::new(),
     };
     for row in rows(Membership::NotInCluster) {
@@ -311,7 +311,7 @@ pub fn membership(
     }
     for row in rows(Membership::Foreign) {
         let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
-        summary.discrepancies.push(format!("EMQX lists {node}, which fits no pod of {}", picture.instance));
+        summary.discrepancies.push(format!("EMQX lists {node}, which fits no pod of {}", snapshot.instance));
     }
     let why = |row: &NodeRow| row.pod_reason.clone();
     for row in rows(Membership::Stopped) {
@@ -333,8 +333,8 @@ pub fn membership(
     for row in rows(Membership::Terminating) {
         summary.discrepancies.push(format!("{} is terminating{}", row.label(), lasting(row.since, now)));
     }
-    summary.discrepancies.extend(too_few(world, picture, expected));
-    for row in picture.nodes.iter().filter(|row| row.left_over()) {
+    summary.discrepancies.extend(too_few(world, snapshot, expected));
+    for row in snapshot.nodes.iter().filter(|row| row.left_over()) {
         let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
         summary.left_over.push(node);
     }
@@ -342,19 +342,19 @@ pub fn membership(
 }
 
 /// Wanted nodes that neither a pod nor a node of EMQX stands for.
-fn too_few(world: &World, picture: &Snapshot, expected: Option<u64>) -> Option<String> {
+fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<String> {
     let wanted = expected?;
     let counts = |row: &&NodeRow| {
         !row.left_over() && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
     };
-    let there = picture.nodes.iter().filter(counts).count() as u64;
+    let there = snapshot.nodes.iter().filter(counts).count() as u64;
     // Nothing is listed at all where neither pods nor EMQX could be asked.
-    let listed = world.nodes.is_some() || picture.nodes.iter().any(|row| row.pod.is_some());
-    let known = listed && picture.wrong_emqx.is_none();
+    let listed = world.nodes.is_some() || snapshot.nodes.iter().any(|row| row.pod.is_some());
+    let known = listed && snapshot.wrong_emqx.is_none();
     (known && there < wanted).then(|| {
         let lacking = wanted - there;
         let one = lacking == 1;
-        let what = match picture.nodes.iter().any(|row| row.pod.is_some()) {
+        let what = match snapshot.nodes.iter().any(|row| row.pod.is_some()) {
             true if one => "has no pod",
             true => "have no pod",
             false if one => "is not in EMQX's list of nodes",
@@ -379,16 +379,16 @@ pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
 }
 
 /// A donor leaves the Service within the operator's next loop: where all nodes serve, none is one.
-fn quiet(instance: Option<&Instance>, picture: &Snapshot) -> bool {
+fn quiet(instance: Option<&Instance>, snapshot: &Snapshot) -> bool {
     let ready = instance.is_some_and(Instance::ready);
-    let participants = picture.participants();
+    let participants = snapshot.participants();
     ready && !participants.is_empty() && participants.iter().all(|row| row.serving == Some(true))
 }
 
 /// The verdict where nothing is known to run.
 fn idle(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     health: &Health,
     membership: &MembershipSummary,
     answered: bool,
@@ -405,13 +405,13 @@ fn idle(
         parts.push(text);
     }
     parts.extend(health.problem.clone());
-    if picture.wrong_emqx.is_some() {
+    if snapshot.wrong_emqx.is_some() {
         return (Verdict::Unknown, parts.join("; "));
     }
-    if let Some(why) = preflight::cluster::lacks_api(world, picture).filter(|_| !answered)
+    if let Some(why) = preflight::cluster::lacks_api(world, snapshot).filter(|_| !answered)
         && world.nodes.is_some()
         && discrepancies.is_empty()
-        && matches!(picture.source(Source::Emqx), SourceState::Ok | SourceState::Absent)
+        && matches!(snapshot.source(Source::Emqx), SourceState::Ok | SourceState::Absent)
     {
         // Where there is no rebalance API, no rebalance runs.
         parts.push(spread.to_owned());
@@ -420,8 +420,8 @@ fn idle(
     }
     if !answered {
         // Why nothing is known of EMQX is worth more than what the pods show: both are said.
-        let absent = picture.source(Source::Emqx) == SourceState::Absent || world.load.is_none();
-        parts.push(if absent { not_asked(picture) } else { silence(world, picture, picture.now) });
+        let absent = snapshot.source(Source::Emqx) == SourceState::Absent || world.load.is_none();
+        parts.push(if absent { not_asked(snapshot) } else { silence(world, snapshot, snapshot.now) });
         if quiet {
             parts.push("all nodes serve clients".to_owned());
         }
@@ -431,9 +431,9 @@ fn idle(
         parts.push("nothing runs in EMQX".to_owned());
         return (Verdict::Unknown, parts.join("; "));
     }
-    if !lists_nodes(world, picture.now) {
+    if !lists_nodes(world, snapshot.now) {
         parts.push("nothing runs in EMQX, but it does not list its nodes".to_owned());
-        parts.extend(picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone()));
+        parts.extend(snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone()));
         return (Verdict::Unknown, parts.join("; "));
     }
     parts.push(spread.to_owned());
@@ -441,8 +441,8 @@ fn idle(
 }
 
 /// Whether clients are spread unevenly over the nodes that should serve them, and how, in one phrase.
-fn spread(picture: &Snapshot) -> (bool, String) {
-    let rows: Vec<&NodeRow> = picture.participants();
+fn spread(snapshot: &Snapshot) -> (bool, String) {
+    let rows: Vec<&NodeRow> = snapshot.participants();
     let known: Vec<(&NodeRow, u64)> = rows.iter().filter_map(|row| Some((*row, row.connections?))).collect();
     if known.len() < rows.len() || known.is_empty() {
         let text = match rows.len() {

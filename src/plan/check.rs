@@ -120,7 +120,7 @@ pub struct Subject<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Its snapshot.
-    pub picture: &'a Snapshot,
+    pub snapshot: &'a Snapshot,
     /// What is read beside the world.
     pub beside: &'a Beside,
 }
@@ -183,9 +183,9 @@ fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
 
 /// The checks of `rebalance apply`, with EMQX's default strategy.
 fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
-    let Subject { world, instance, picture, .. } = subject;
+    let Subject { world, instance, snapshot, .. } = subject;
     let (backend, refused) =
-        match endpoint::backend(BackendRequest::Auto, &world.served, instance, picture.operator_process) {
+        match endpoint::backend(BackendRequest::Auto, &world.served, instance, snapshot.operator_process) {
             Ok((backend, _)) => (backend, None),
             Err(problem) => {
                 let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
@@ -201,15 +201,15 @@ fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
         allowed: None,
         skip: &[],
     };
-    let planned = preflight::plan(world, picture, wish).map(|plan| plan.findings);
-    let mut found = planned.unwrap_or_else(|_| preflight::obstacles(world, instance, picture));
+    let planned = preflight::plan(world, snapshot, wish).map(|plan| plan.findings);
+    let mut found = planned.unwrap_or_else(|_| preflight::obstacles(world, instance, snapshot));
     found.extend(refused);
     found
 }
 
 /// The checks of `upgrade apply`, for the image that runs: the new one is not known.
 fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
-    let Subject { world, instance, picture, beside } = subject;
+    let Subject { world, instance, snapshot, beside } = subject;
     let Some(image) = instance.image.as_deref().and_then(|image| Image::parse(image).ok()) else {
         return Vec::new();
     };
@@ -233,7 +233,7 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
     let check = upgrade::UpgradeCheck {
         world,
         instance,
-        picture,
+        snapshot,
         ask: &ask,
         settled: &settled,
         owners: owners.as_deref().unwrap_or_default(),
@@ -247,21 +247,21 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
 
 /// The checks of `evacuate start` of the node with the most clients.
 fn of_evacuation(subject: Subject<'_>) -> Vec<Finding> {
-    let Subject { world, picture, .. } = subject;
-    let rows = picture.participants();
+    let Subject { world, snapshot, .. } = subject;
+    let rows = snapshot.participants();
     let fullest = rows.iter().max_by_key(|row| row.connections).and_then(|row| row.node.clone());
     let nodes: Vec<NodeName> = fullest.into_iter().collect();
     if nodes.is_empty() {
         return Vec::new();
     }
-    evacuation::checks::plan(world, picture, &nodes, &Settings::default(), &[])
+    evacuation::checks::plan(world, snapshot, &nodes, &Settings::default(), &[])
         .map(|plan| plan.findings)
         .unwrap_or_default()
 }
 
 /// The checks of a drain of each Kubernetes node with pods of this cluster, one at a time.
 fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
-    let Subject { world, instance, picture, beside } = subject;
+    let Subject { world, instance, snapshot, beside } = subject;
     let Some(placement) = &beside.placement else { return Vec::new() };
     let mut machines: Vec<&str> =
         world.pods_of(&instance.id).filter_map(|pod| placement.pod(&pod.uid)?.machine.as_deref()).collect();
@@ -276,7 +276,7 @@ fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
             settings: Settings::default(),
             skip: Vec::new(),
         };
-        let Ok(Some(plan)) = drain::plan(world, picture, placement, &request) else { continue };
+        let Ok(Some(plan)) = drain::plan(world, snapshot, placement, &request) else { continue };
         found.extend(plan.removal.findings.into_iter().map(|mut finding| {
             if !finding.message.contains(machine) {
                 finding.message = format!("drain of {machine}: {}", finding.message);

@@ -61,14 +61,14 @@ pub struct DrainPlan {
 impl DrainPlan {
     fn of(
         world: &World,
-        picture: &Snapshot,
+        snapshot: &Snapshot,
         machines: &[String],
         pods: Vec<DrainedPod>,
         settings: &Settings,
     ) -> Self {
         Self {
-            sizes: sizes(world, &picture.instance),
-            removal: RemovalPlan::of(world, picture, pods, settings),
+            sizes: sizes(world, &snapshot.instance),
+            removal: RemovalPlan::of(world, snapshot, pods, settings),
             kubernetes_nodes: machines.to_vec(),
             together: false,
             disconnections_per_client: 0.0,
@@ -76,8 +76,8 @@ impl DrainPlan {
     }
 
     /// One that was undone.
-    pub fn reverted(world: &World, picture: &Snapshot, state: &DrainState, message: String) -> Self {
-        let mut drain = Self::of(world, picture, &state.machines, state.pods.clone(), &Settings::default());
+    pub fn reverted(world: &World, snapshot: &Snapshot, state: &DrainState, message: String) -> Self {
+        let mut drain = Self::of(world, snapshot, &state.machines, state.pods.clone(), &Settings::default());
         for step in &mut drain.removal.steps {
             step.state = if step.state == "planned" { "planned" } else { "done" };
         }
@@ -121,11 +121,11 @@ fn targets<'w>(
 /// The plan for one instance; `None` when none of its pods runs on these Kubernetes nodes and no drain of them is unfinished.
 pub fn plan(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     placement: &Placement,
     request: &DrainRequest,
 ) -> Result<Option<DrainPlan>, Problem> {
-    let id = &picture.instance;
+    let id = &snapshot.instance;
     let state =
         stored(world, id).filter(|state| state.machines.iter().any(|it| request.machines.contains(it)));
     let mut pods: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
@@ -136,7 +136,7 @@ pub fn plan(
         if pods.iter().any(|it| it.uid == pod.uid) {
             continue;
         }
-        let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+        let row = snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
         pods.push(DrainedPod {
             pod: pod.name.clone(),
             uid: pod.uid.clone(),
@@ -149,10 +149,10 @@ pub fn plan(
     if pods.is_empty() {
         return Ok(None);
     }
-    let mut drain = DrainPlan::of(world, picture, &request.machines, pods, &request.settings);
+    let mut drain = DrainPlan::of(world, snapshot, &request.machines, pods, &request.settings);
     drain.removal.resumed = resumed;
-    forecast(&mut drain, world, picture, placement, request)?;
-    drain.removal.findings.extend(checks::findings(&drain, world, picture, placement, request));
+    forecast(&mut drain, world, snapshot, placement, request)?;
+    drain.removal.findings.extend(checks::findings(&drain, world, snapshot, placement, request));
     super::finding::skip(&mut drain.removal.findings, &request.skip);
     drain.removal.decide();
     Ok(Some(drain))
@@ -162,7 +162,7 @@ pub fn plan(
 fn forecast(
     drain: &mut DrainPlan,
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     placement: &Placement,
     request: &DrainRequest,
 ) -> Result<(), Problem> {
@@ -171,7 +171,7 @@ fn forecast(
         let evacuated = evacuations.iter().any(|it| Some(&it.node) == step.node.as_ref());
         step.state == "planned" && step.connections.is_some() && !evacuated
     };
-    let serving = picture.participants();
+    let serving = snapshot.participants();
     let role = serving.first().map_or(Role::Core, |row| row.role);
     let with_clients: Vec<usize> = (0..drain.removal.steps.len())
         .filter(|place| waits(&&drain.removal.steps[*place]) && drain.removal.steps[*place].role == role)
@@ -212,7 +212,7 @@ fn forecast(
         let nodes: Vec<NodeName> =
             group.iter().filter_map(|at| drain.removal.steps[*at].node.clone()).collect();
         let planned =
-            evacuation::checks::plan(world, picture, &nodes, &drain.removal.settings, &request.skip)?;
+            evacuation::checks::plan(world, snapshot, &nodes, &drain.removal.settings, &request.skip)?;
         for at in group {
             let step = &mut drain.removal.steps[*at];
             let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
@@ -239,15 +239,15 @@ fn forecast(
         new
     });
     drain.removal.findings = found;
-    disconnections(drain, picture, &groups, role);
+    disconnections(drain, snapshot, &groups, role);
     drain.removal.message = message(drain, remain);
     Ok(())
 }
 
 /// Clients of a group go evenly to the nodes that are not in it; those that go to a node whose turn comes later are
 /// disconnected again.
-fn disconnections(drain: &mut DrainPlan, picture: &Snapshot, groups: &[Vec<usize>], role: Role) {
-    let mut held: BTreeMap<&NodeName, f64> = picture
+fn disconnections(drain: &mut DrainPlan, snapshot: &Snapshot, groups: &[Vec<usize>], role: Role) {
+    let mut held: BTreeMap<&NodeName, f64> = snapshot
         .participants()
         .into_iter()
         .filter_map(|row| Some((row.node.as_ref()?, row.connections? as f64)))

@@ -23,11 +23,11 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
         .collect();
     // In an upgrade the old pods go away: new ones come first, as soon as EMQX lists them as running.
-    let sides = UpgradeRevisions::of(world, &instance.id).filter(UpgradeRevisions::two);
+    let revisions = UpgradeRevisions::of(world, &instance.id).filter(UpgradeRevisions::two);
     let stays = |pod: &Pod| {
-        let new = sides
-            .as_ref()
-            .is_none_or(|sides| sides.new.iter().any(|member| member.running && member.pod.uid == pod.uid));
+        let new = revisions.as_ref().is_none_or(|revisions| {
+            revisions.new.iter().any(|member| member.running && member.pod.uid == pod.uid)
+        });
         new && pod.containers_ready
     };
     pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));
@@ -64,8 +64,8 @@ pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
 
 /// Whether an upgrade removes the pod that is asked, and not the better one.
 fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -> bool {
-    let Some(sides) = UpgradeRevisions::of(world, id).filter(UpgradeRevisions::two) else { return false };
-    let old = |name: &PodName| sides.old.iter().any(|member| member.pod.name == *name);
+    let Some(revisions) = UpgradeRevisions::of(world, id).filter(UpgradeRevisions::two) else { return false };
+    let old = |name: &PodName| revisions.old.iter().any(|member| member.pod.name == *name);
     old(asked) && !old(better)
 }
 

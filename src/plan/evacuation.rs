@@ -218,7 +218,7 @@ pub fn forecast(
 
 /// Who would take what these nodes hold: clients go where the Service leads them (replicants, where there are any),
 /// sessions to the nodes of `migrate_to`, else to all that run. Neither donors nor evacuated nodes take any.
-pub fn recipients(world: &World, picture: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
+pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
     let load = world.load.as_ref().map(|seen| &seen.value);
     let busy = |node: &NodeName| {
         nodes.contains(node)
@@ -228,10 +228,10 @@ pub fn recipients(world: &World, picture: &Snapshot, nodes: &[NodeName], setting
                     || load.rebalances.iter().any(|it| it.donors.contains(node))
             })
     };
-    let clients = picture
+    let clients = snapshot
         .participants()
         .into_iter()
-        .filter_map(|row| counted(world, picture, row.node.as_ref()?))
+        .filter_map(|row| counted(world, snapshot, row.node.as_ref()?))
         .filter(|it| !busy(&it.node))
         .collect();
     let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
@@ -239,18 +239,18 @@ pub fn recipients(world: &World, picture: &Snapshot, nodes: &[NodeName], setting
         .iter()
         .filter(|node| node.running && !busy(&node.name))
         .filter(|node| settings.migrate_to.is_empty() || settings.migrate_to.contains(&node.name))
-        .filter_map(|node| counted(world, picture, &node.name))
+        .filter_map(|node| counted(world, snapshot, &node.name))
         .collect();
     Recipients { clients, sessions }
 }
 
 /// A running node with its counts; `None` when it does not run or EMQX does not report its live clients.
-pub fn counted(world: &World, picture: &Snapshot, node: &NodeName) -> Option<NodeCounts> {
+pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<NodeCounts> {
     let found = world.nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
     let connections = found.connections.filter(|_| found.running)?;
     Some(NodeCounts {
         node: node.clone(),
-        pod: picture.node(node).and_then(|row| row.pod.clone()),
+        pod: snapshot.node(node).and_then(|row| row.pod.clone()),
         connections,
         sessions: found.sessions.unwrap_or(connections).max(connections),
     })

@@ -17,8 +17,8 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 /// A fact at a moment.
-pub(crate) fn fact(seconds: i64, news: Update) -> Fact {
-    Fact { at: at(seconds), news }
+pub(crate) fn fact(seconds: i64, update: Update) -> Fact {
+    Fact { at: at(seconds), update }
 }
 
 /// The id of the instance that all these are about.

@@ -10,7 +10,7 @@ use super::evacuation::{Settings, counted};
 use super::finding::{Decision, Finding, Severity};
 use super::membership::Membership;
 use super::rebalance::messages::short;
-use super::snapshot::{NodeRow, Snapshot, picture};
+use super::snapshot::{NodeRow, Snapshot, snapshot};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, Verdict, World};
@@ -135,8 +135,8 @@ pub struct RemovalPlan {
 
 impl RemovalPlan {
     /// These pods, before anything is forecast or checked.
-    pub(super) fn of(world: &World, picture: &Snapshot, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
-        let id = &picture.instance;
+    pub(super) fn of(world: &World, snapshot: &Snapshot, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
+        let id = &snapshot.instance;
         let waits =
             world.instance(id).is_some_and(|it| super::evacuation::checks::waits_for_health_check(world, it));
         Self {
@@ -147,7 +147,7 @@ impl RemovalPlan {
             disconnections: 0,
             reconnects_per_second: 0,
             total_seconds: 0,
-            steps: steps(world, picture, id, &pods),
+            steps: steps(world, snapshot, id, &pods),
             findings: Vec::new(),
             settings: settings.clone(),
             pods,
@@ -172,8 +172,8 @@ impl RemovalPlan {
 }
 
 /// Without EMQX's answer it is unknown which clients a pod holds, and nothing could be evacuated.
-pub(super) fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
-    let found = super::rebalance::preflight::cluster::not_asked(world, picture)?;
+pub(super) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
+    let found = super::rebalance::preflight::cluster::not_asked(world, snapshot)?;
     Some(Finding::new("emqx-not-asked", Severity::Blocked, found.message).hint(
         "let EMQX be asked: get secrets and get,create pods/portforward, or --emqx-url and --api-key-file",
     ))
@@ -229,7 +229,7 @@ impl PodProgress {
 /// The world as the next step is decided from it.
 pub(super) struct RemovalView<'a> {
     pub(super) run: RemovalRun<'a>,
-    pub(super) picture: Snapshot,
+    pub(super) snapshot: Snapshot,
     load: Option<&'a Load>,
     /// The uids of the pods that are still to be removed.
     pub(super) present: BTreeSet<&'a str>,
@@ -258,7 +258,7 @@ impl<'a> RemovalView<'a> {
             }
         }
         Self {
-            picture: picture(world, run.id, now),
+            snapshot: snapshot(world, run.id, now),
             load: world.load.as_ref().map(|load| &load.value),
             present,
             up,
@@ -274,7 +274,7 @@ impl<'a> RemovalView<'a> {
 
     /// The rows of a set, without the pods that are still to be moved.
     pub(super) fn others<'s>(&'s self, set: &'s str) -> impl Iterator<Item = &'s NodeRow> {
-        self.picture.nodes.iter().filter(move |row| {
+        self.snapshot.nodes.iter().filter(move |row| {
             row.set.as_deref() == Some(set)
                 && !self
                     .run
@@ -285,7 +285,7 @@ impl<'a> RemovalView<'a> {
     }
 
     pub(super) fn serves(&self, row: &NodeRow) -> bool {
-        let takes_clients = self.picture.participants().first().is_none_or(|first| first.role == row.role);
+        let takes_clients = self.snapshot.participants().first().is_none_or(|first| first.role == row.role);
         row.running
             && row.ready == Some(true)
             && row.pod.as_ref().is_some_and(|pod| self.up.contains(pod.as_str()))
@@ -295,7 +295,7 @@ impl<'a> RemovalView<'a> {
 
     /// The rows of a set.
     pub(super) fn rows<'s>(&'s self, set: &'s str) -> impl Iterator<Item = &'s NodeRow> {
-        self.picture.nodes.iter().filter(move |row| row.set.as_deref() == Some(set))
+        self.snapshot.nodes.iter().filter(move |row| row.set.as_deref() == Some(set))
     }
 
     /// Whether EMQX evacuates a node.
@@ -322,12 +322,12 @@ impl<'a> RemovalView<'a> {
     }
 
     pub(super) fn role(&self, set: &str) -> Role {
-        let row = self.picture.nodes.iter().find(|row| row.set.as_deref() == Some(set));
+        let row = self.snapshot.nodes.iter().find(|row| row.set.as_deref() == Some(set));
         row.map_or(Role::Core, |row| row.role)
     }
 
     pub(super) fn row(&self, pod: &DrainedPod) -> Option<&NodeRow> {
-        self.picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.pod))
+        self.snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.pod))
     }
 }
 
@@ -360,15 +360,15 @@ pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
 /// A step per pod, as it is now.
 pub(super) fn steps(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     id: &InstanceId,
     pods: &[DrainedPod],
 ) -> Vec<RemovalStep> {
     let step = |it: &DrainedPod| {
         let pod = world.pods_of(id).find(|pod| pod.uid == it.uid && pod.deleting.is_none());
-        let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, picture, node));
+        let held = pod.and(it.node.as_ref()).and_then(|node| counted(world, snapshot, node));
         let role = pod.and_then(|pod| pod.role).or_else(|| {
-            let row = picture.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
+            let row = snapshot.nodes.iter().find(|row| row.set.as_ref() == Some(&it.set));
             row.map(|row| row.role)
         });
         RemovalStep {
@@ -439,7 +439,7 @@ pub(super) fn start(view: &RemovalView<'_>, node: &NodeName, uid: &str) -> Optio
             .iter()
             .any(|it| row.pod.as_ref() == Some(&it.pod) && view.present.contains(it.uid.as_str()))
     };
-    let participants = view.picture.participants();
+    let participants = view.snapshot.participants();
     let takes = participants
         .iter()
         .any(|row| row.node.as_ref() != Some(node) && view.serves(row) && !(view.run.together && moved(row)));

@@ -169,7 +169,7 @@ impl RebalanceItem {
 
 /// The items of `rebalance list` for one instance.
 pub fn items(assessment: &Assessment) -> Vec<RebalanceItem> {
-    let id = &assessment.picture.instance;
+    let id = &assessment.snapshot.instance;
     let item = |is: &RebalanceStatus| match &is.object {
         Some(object) => {
             RebalanceItem::of_object(id, object, is.verdict, is.message.clone(), is.duration_seconds)

@@ -113,16 +113,16 @@ pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
 /// with the fewest clients.
 fn removed<'w>(
     world: &'w World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     request: &ScaleRequest,
     kept: &[DrainedPod],
 ) -> Vec<&'w Pod> {
-    let id = &picture.instance;
+    let id = &snapshot.instance;
     let Some(instance) = world.instance(id) else { return Vec::new() };
     let mut pods: Vec<&Pod> = living(world, &instance.id, request.field).collect();
     let clients = |pod: &Pod| {
-        let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
-        row.and_then(|row| counted(world, picture, row.node.as_ref()?)).map(|it| it.connections)
+        let row = snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+        row.and_then(|row| counted(world, snapshot, row.node.as_ref()?)).map(|it| it.connections)
     };
     if request.field == ScaledField::Replicants {
         pods.sort_by_cached_key(|pod| {
@@ -142,11 +142,11 @@ fn removed<'w>(
 /// The plan.
 pub fn plan(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     request: &ScaleRequest,
     outside: &Outside,
 ) -> Result<ScalePlan, Problem> {
-    let id = &picture.instance;
+    let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
     let state = unfinished(world, id).filter(|state| state.field == request.field && state.to == request.to);
     let from = state.map_or_else(|| wanted(world, instance, request.field), |state| state.from);
@@ -154,8 +154,8 @@ pub fn plan(
     let kept: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
     let mut pods: Vec<DrainedPod> = Vec::new();
     if request.to < from && !(by_operator && request.field == ScaledField::Replicants) {
-        for pod in removed(world, picture, request, &kept) {
-            let row = picture.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
+        for pod in removed(world, snapshot, request, &kept) {
+            let row = snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.name));
             let before = kept.iter().find(|it| it.uid == pod.uid);
             pods.push(before.cloned().unwrap_or_else(|| DrainedPod {
                 pod: pod.name.clone(),
@@ -169,7 +169,7 @@ pub fn plan(
         // Pods of the stored state that are removed already stay in the result.
         pods.extend(kept.iter().filter(|it| world.pods_of(id).all(|pod| pod.uid != it.uid)).cloned());
     }
-    let mut removal = RemovalPlan::of(world, picture, pods, &request.settings);
+    let mut removal = RemovalPlan::of(world, snapshot, pods, &request.settings);
     removal.resumed = state.is_some();
     let mut scale = ScalePlan { removal, field: request.field, from, to: request.to, by_operator };
     for step in scale.removal.steps.iter_mut().filter(|step| step.state == "replacing") {
@@ -180,9 +180,9 @@ pub fn plan(
         scale.removal.message = format!("{id} has {} already", amount(request.field, request.to));
         return Ok(scale);
     }
-    let remain = forecast(&mut scale, world, picture, request)?;
+    let remain = forecast(&mut scale, world, snapshot, request)?;
     scale.removal.message = message(&scale, remain);
-    let found = checks::findings(&scale, world, picture, instance, outside);
+    let found = checks::findings(&scale, world, snapshot, instance, outside);
     scale.removal.findings.splice(0..0, found);
     super::finding::skip(&mut scale.removal.findings, &request.skip);
     scale.removal.decide();
@@ -199,14 +199,14 @@ pub fn amount(field: ScaledField, number: u64) -> String {
 fn forecast(
     scale: &mut ScalePlan,
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     request: &ScaleRequest,
 ) -> Result<usize, Problem> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let gone = |row: &&&super::snapshot::NodeRow| {
         scale.removal.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
     };
-    let remain = picture.participants().len() - picture.participants().iter().filter(gone).count();
+    let remain = snapshot.participants().len() - snapshot.participants().iter().filter(gone).count();
     let nodes: Vec<NodeName> = scale
         .removal
         .steps
@@ -231,7 +231,7 @@ fn forecast(
     let number = nodes.len() as u64;
     scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
     scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
-    let planned = evacuation::checks::plan(world, picture, &nodes, &scale.removal.settings, &request.skip)?;
+    let planned = evacuation::checks::plan(world, snapshot, &nodes, &scale.removal.settings, &request.skip)?;
     for step in &mut scale.removal.steps {
         let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
         step.seconds = own.map(|own| own.seconds);
@@ -275,8 +275,8 @@ const RECONNECTS_PER_SECOND: u64 = 50;
 
 /// The rebalance that evens a scale-up out to within 5 % of the mean: rates by the nodes that take clients, thresholds by the
 /// clients of a node.
-pub fn evening_out(picture: &Snapshot) -> Strategy {
-    let counts: Vec<u64> = picture.participants().iter().filter_map(|row| row.connections).collect();
+pub fn evening_out(snapshot: &Snapshot) -> Strategy {
+    let counts: Vec<u64> = snapshot.participants().iter().filter_map(|row| row.connections).collect();
     let all: u64 = counts.iter().sum();
     let mean = all / (counts.len() as u64).max(1);
     let donors = counts.iter().filter(|own| **own * counts.len() as u64 >= all).count() as u64;

@@ -195,7 +195,7 @@ impl Snapshot {
 const STALE_SECONDS: u64 = 20;
 
 /// Joins the facts of one cluster.
-pub fn picture(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
+pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     let instance = world.instance(id);
     let pods = Pods::of(world, id);
     let serving = Serving::of(world, id);

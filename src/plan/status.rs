@@ -23,17 +23,17 @@ pub fn status_with(world: &World, id: &InstanceId, operations: &OperationTracker
 
 impl From<Assessment> for Status {
     fn from(of: Assessment) -> Self {
-        let picture = of.picture;
-        let source = |source| picture.sources.get(&source).cloned();
+        let snapshot = of.snapshot;
+        let source = |source| snapshot.sources.get(&source).cloned();
         let absent = || SourceAge { state: SourceState::Absent, age_seconds: None, why: None };
         let first = of.operations.first();
         Self {
-            api: picture.api,
+            api: snapshot.api,
             operator: OperatorStatus {
-                line: picture.operator,
-                silent_seconds: picture.operator_silent,
-                process: picture.operator_process.map(|it| it.process),
-                lease_seconds: picture.operator_process.map(|it| it.lease_seconds),
+                line: snapshot.operator,
+                silent_seconds: snapshot.operator_silent,
+                process: snapshot.operator_process.map(|it| it.process),
+                lease_seconds: snapshot.operator_process.map(|it| it.lease_seconds),
             },
             operation: first.map_or(Operation::None, |first| first.operation),
             phase: first.and_then(|first| first.phase.clone()),
@@ -53,11 +53,11 @@ impl From<Assessment> for Status {
             quiet: of.quiet,
             next: of.next,
             operations: of.operations,
-            instance: picture.instance,
-            edition: picture.edition,
-            versions: picture.versions,
-            totals: picture.totals,
-            nodes: picture.nodes,
+            instance: snapshot.instance,
+            edition: snapshot.edition,
+            versions: snapshot.versions,
+            totals: snapshot.totals,
+            nodes: snapshot.nodes,
         }
     }
 }

@@ -117,7 +117,7 @@ impl Recording {
                     }
                     Err(problem) => {
                         let at = paced.now();
-                        (at, vec![Fact { at, news: crate::model::Update::Unreadable(problem.to_string()) }])
+                        (at, vec![Fact { at, update: crate::model::Update::Unreadable(problem.to_string()) }])
                     }
                 };
                 paced.set(t);

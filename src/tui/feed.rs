@@ -57,7 +57,7 @@ impl Feed {
         async move {
             let served = kubernetes.served().await?;
             let facts = kubernetes.read(&scope).await?;
-            let first = Fact { at: clock.now(), news: Update::Served(served) };
+            let first = Fact { at: clock.now(), update: Update::Served(served) };
             Ok(std::iter::once(first).chain(facts).map(|fact| (None, fact)).collect())
         }
     }

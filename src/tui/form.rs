@@ -384,15 +384,15 @@ impl PlanForm {
     pub fn plan(
         &mut self,
         world: &World,
-        picture: &Snapshot,
+        snapshot: &Snapshot,
         allowed: Option<bool>,
     ) -> Result<(RebalancePlan, Backend, String), Problem> {
-        let id = &picture.instance;
+        let id = &snapshot.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
         let (backend, why) =
-            endpoint::backend(self.backend, &world.served, instance, picture.operator_process)?;
+            endpoint::backend(self.backend, &world.served, instance, snapshot.operator_process)?;
         if !self.all
-            && let Ok(nodes) = preflight::participants(picture)
+            && let Ok(nodes) = preflight::participants(snapshot)
         {
             self.strategy = strategy_for(&nodes, self.required, self.back).map_err(|why| {
                 Problem::new("no settings do what is required", why).hint("m shows every setting")
@@ -407,7 +407,7 @@ impl PlanForm {
             allowed,
             skip: &[],
         };
-        let plan = preflight::plan(world, picture, wish)?;
+        let plan = preflight::plan(world, snapshot, wish)?;
         Ok((plan, backend, why))
     }
 }

@@ -170,11 +170,11 @@ fn standing(row: &NodeRow) -> (String, Tone) {
 }
 
 /// Old or new, and the order in which the old ones go.
-pub(super) fn group(rows: &mut [Row], sides: Option<&UpgradeRevisions<'_>>) {
-    let Some(sides) = sides else { return };
-    let members = sides.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
+pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) {
+    let Some(revisions) = revisions else { return };
+    let members = revisions.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
     let members: BTreeMap<&str, (&Pod, Option<usize>)> = members
-        .chain(sides.new.iter().map(|member| (member, None)))
+        .chain(revisions.new.iter().map(|member| (member, None)))
         .map(|(member, order)| (member.pod.name.as_str(), (member.pod, order)))
         .collect();
     for row in rows {

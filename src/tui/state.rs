@@ -26,7 +26,7 @@ use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::{OperationTracker, Tape};
 use crate::plan::rebalance::tracker::RunKey;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 
 /// EMQX's answers of one cluster, while those of another are in the world.
 #[derive(Clone, Debug, Default)]
@@ -442,8 +442,8 @@ impl State {
         }
         let Some(id) = self.open.clone() else { return };
         self.enter(&id);
-        let picture = picture(&self.world, &id, self.now);
-        self.forecast = Some(self.form.plan(&self.world, &picture, self.allowed));
+        let snapshot = snapshot(&self.world, &id, self.now);
+        self.forecast = Some(self.form.plan(&self.world, &snapshot, self.allowed));
     }
 
     /// Puts the rows in order again.

@@ -113,10 +113,10 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
             }
             state.enter(id);
         }
-        events |= matches!(&fact.news, Update::Is(Object::Event(_)));
+        events |= matches!(&fact.update, Update::Is(Object::Event(_)));
         let at = fact.at;
         let line = heard(&state.world, &fact);
-        let links = matches!(&fact.news, Update::Link(..));
+        let links = matches!(&fact.update, Update::Link(..));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
         // `heard` reports each change of a source's health; other notices are reported once.
@@ -149,7 +149,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
 
 /// The message when a source becomes unreachable, or responds again.
 fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
-    let (source, resource, link) = match &fact.news {
+    let (source, resource, link) = match &fact.update {
         Update::Link(source, resource, link) => (*source, *resource, link),
         Update::Nodes(_) => (Source::Emqx, "nodes", &Link::Up),
         Update::Load(_) => (Source::Emqx, "load_rebalance", &Link::Up),
@@ -287,7 +287,7 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
 /// A line of a recording.
 fn listen(state: &mut State, told: Told) {
     state.now = state.now.max(told.at);
-    let is_event = told.facts.iter().any(|fact| matches!(&fact.news, Update::Is(Object::Event(_))));
+    let is_event = told.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
     let (events, notices) = {
         let State { world, clusters, tape, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {

@@ -141,11 +141,12 @@ impl ViewModel {
         let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
         let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
-        let sides = UpgradeRevisions::of(world, id).filter(|sides| sides.two() && !sides.old.is_empty());
-        let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || sides.is_some();
+        let revisions =
+            UpgradeRevisions::of(world, id).filter(|revisions| revisions.two() && !revisions.old.is_empty());
+        let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || revisions.is_some();
         let evacuations = evacuations(world, instance).to_vec();
         let mut rows = rows(&sources, &status, instance);
-        group(&mut rows, sides.as_ref());
+        group(&mut rows, revisions.as_ref());
         let waits = active.and_then(|run| {
             let (spent, length) = wait_left(run, now)?;
             Some((length - spent, run.entry.as_ref()?.stage == Stage::WaitHealthCheck))

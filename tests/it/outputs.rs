@@ -17,7 +17,7 @@ use kubectl_emqx::plan::playback::{OperationTracker, Tape, Told};
 use kubectl_emqx::plan::rebalance::forecast::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, RebalanceRequest};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
-use kubectl_emqx::plan::snapshot::picture;
+use kubectl_emqx::plan::snapshot::snapshot;
 use kubectl_emqx::plan::status::{status, status_with};
 use kubectl_emqx::ports::Moment;
 use kubectl_emqx::tui::{Msg, Playback, State, ViewSetup, update, view};
@@ -119,7 +119,7 @@ impl Outputs {
 
     /// What a plan with EMQX's defaults decides, and what the checks find, against `status`.
     fn plan(&self, of: &Status, id: &InstanceId, now: Timestamp, found: &mut Vec<String>) {
-        let shown = picture(&self.world, id, now);
+        let shown = snapshot(&self.world, id, now);
         let wish = RebalanceRequest {
             strategy: &Strategy::default(),
             back: Return::default(),

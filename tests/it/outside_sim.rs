@@ -105,8 +105,8 @@ async fn an_idle_operator_and_a_dead_one_differ_where_the_lease_may_be_read() {
     let poorer = Cluster::connect(&connect).await.expect("it connects");
     let shown = async |cluster: &Cluster| {
         let facts = cluster.read(&scope(cluster, "emqx")).await.expect("it is read");
-        let notices = facts.iter().filter(|fact| !matches!(fact.news, Update::Link(_, _, Link::Up)));
-        assert!(!notices.clone().any(|fact| matches!(fact.news, Update::Link(..))), "nothing is missed");
+        let notices = facts.iter().filter(|fact| !matches!(fact.update, Update::Link(_, _, Link::Up)));
+        assert!(!notices.clone().any(|fact| matches!(fact.update, Update::Link(..))), "nothing is missed");
         let world = World::of(facts);
         let id = world.ids().remove(0);
         let operator = status(&world, &id, cluster.clock().now()).operator;
@@ -432,7 +432,7 @@ async fn what_cannot_be_reached_is_said_with_a_hint() {
 async fn an_absent_instance_is_no_problem_of_reading() {
     let (running, cluster) = demo("documented-v2beta1", 1.0).await;
     let facts = cluster.read(&scope(&cluster, "nobody")).await.expect("it is read");
-    assert!(!facts.iter().any(|fact| matches!(fact.news, Update::Unreadable(_))));
+    assert!(!facts.iter().any(|fact| matches!(fact.update, Update::Unreadable(_))));
     let world = World::of(facts);
     assert!(world.instances.is_empty() && world.pods.is_empty());
     running.shutdown().await;

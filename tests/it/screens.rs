@@ -4,9 +4,9 @@
 mod make;
 mod pages;
 mod panics;
-mod picture;
 mod recording;
 mod sections;
+mod svg;
 
 use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, Link, Source, Update};
@@ -138,7 +138,7 @@ fn old_and_lost_sources_say_so() {
         "nodes",
         Link::Unreachable("pod emqx-core-0 does not answer: reset".into()),
     );
-    bench.learn(76, vec![Fact { at: at(76), news: lost }]);
+    bench.learn(76, vec![Fact { at: at(76), update: lost }]);
     assert!(
         bench.screen(80, 24).contains("NOT SURE  EMQX has not answered"),
         "an old answer is no answer now"
@@ -155,9 +155,9 @@ fn without_permissions_it_is_poorer_and_says_which() {
     let mut facts = kubernetes(0, "LISTED", &instance("mq", "emqx", "one"));
     let deny = |source, resource, text: &str| Fact {
         at: at(0),
-        news: Update::Link(source, resource, Link::Forbidden(text.to_owned())),
+        update: Update::Link(source, resource, Link::Forbidden(text.to_owned())),
     };
-    facts.push(Fact { at: at(0), news: Update::Link(Source::Kubernetes, "emqxes", Link::Up) });
+    facts.push(Fact { at: at(0), update: Update::Link(Source::Kubernetes, "emqxes", Link::Up) });
     facts.push(deny(Source::Pods, "pods", "you may not list pods in namespace mq"));
     facts.push(deny(
         Source::Endpoints,
@@ -609,7 +609,7 @@ fn a_lost_server_is_told_once_and_not_for_each_resource() {
     {
         let second = 10 + i64::try_from(place).expect("a few");
         let lost = Update::Link(Source::Kubernetes, resource, Link::Unreachable(why.into()));
-        bench.learn(second, vec![Fact { at: at(second), news: lost }]);
+        bench.learn(second, vec![Fact { at: at(second), update: lost }]);
     }
     let screen = bench.screen(120, 40);
     assert_eq!(screen.matches(why).count(), 1, "{screen}");
@@ -642,7 +642,7 @@ fn live() -> Bench {
 )]
 fn the_picture_in_the_readme_is_of_this_view() {
     let says = "kubectl emqx watch, 55 seconds into a rebalance: operator reports Failed, EMQX continues";
-    let drawn = picture::svg(&live().buffer(110, 34), says);
+    let drawn = svg::svg(&live().buffer(110, 34), says);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/view.svg");
     if std::env::var_os("UPDATE_PICTURE").is_some() {
         std::fs::write(path, &drawn).expect("it is written");

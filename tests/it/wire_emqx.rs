@@ -166,13 +166,13 @@ fn broker(ports: &[(&str, u16)]) -> (Rc<dyn Broker>, Rc<Pods>) {
     patient(ports, Duration::from_millis(500))
 }
 
-fn patient(ports: &[(&str, u16)], patience: Duration) -> (Rc<dyn Broker>, Rc<Pods>) {
+fn patient(ports: &[(&str, u16)], time_limit: Duration) -> (Rc<dyn Broker>, Rc<Pods>) {
     let pods: Vec<&str> = ports.iter().map(|(pod, _)| *pod).collect();
     let open =
         ports.iter().filter(|(_, port)| *port != 0).map(|(pod, port)| ((*pod).to_owned(), *port)).collect();
     let tunnel = Rc::new(Pods { ports: open, opened: RefCell::default() });
     let brokers = EmqxBrokers::through(tunnel.clone(), Rc::new(Key(Ok(()))), Rc::new(Local), None, false)
-        .with_patience(patience);
+        .with_patience(time_limit);
     (brokers.broker(target(&pods, false)), tunnel)
 }
 
@@ -182,7 +182,7 @@ async fn read(port: u16) -> Vec<Fact> {
 }
 
 fn said(facts: &[Fact]) -> String {
-    let texts = facts.iter().filter_map(|fact| match &fact.news {
+    let texts = facts.iter().filter_map(|fact| match &fact.update {
         Update::Link(Source::Emqx, _, Link::Unreachable(why) | Link::Forbidden(why) | Link::Absent(why)) => {
             Some(why.clone())
         }
@@ -312,16 +312,16 @@ async fn a_follow_tells_a_loss_and_heals() {
     let next = async |stream: &mut kubectl_emqx::ports::FactStream| {
         tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("soon").expect("it goes on")
     };
-    assert!(matches!(next(&mut stream).await.news, Update::Nodes(_)));
+    assert!(matches!(next(&mut stream).await.update, Update::Nodes(_)));
     down.store(true, Ordering::SeqCst);
     loop {
-        if let Update::Link(Source::Emqx, "nodes", Link::Unreachable(_)) = next(&mut stream).await.news {
+        if let Update::Link(Source::Emqx, "nodes", Link::Unreachable(_)) = next(&mut stream).await.update {
             break;
         }
     }
     down.store(false, Ordering::SeqCst);
     loop {
-        if let Update::Nodes(_) = next(&mut stream).await.news {
+        if let Update::Nodes(_) = next(&mut stream).await.update {
             break;
         }
     }
@@ -349,7 +349,7 @@ async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_conn
     let mut listed = Vec::new();
     while listed.len() < 6 {
         let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
-        if let Update::Load(load) = next.expect("soon").expect("it continues").news {
+        if let Update::Load(load) = next.expect("soon").expect("it continues").update {
             listed.push(load.rebalances.len());
         }
     }
@@ -515,7 +515,7 @@ async fn without_a_key_emqx_is_forbidden_not_lost() {
         EmqxBrokers::through(tunnel.clone(), Rc::new(Key(Err(problem))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&["a"], false)).read().await.expect("never fails");
     assert!(
-        matches!(&facts[0].news, Update::Link(Source::Emqx, "nodes", Link::Forbidden(why)) if why.contains("Secret"))
+        matches!(&facts[0].update, Update::Link(Source::Emqx, "nodes", Link::Forbidden(why)) if why.contains("Secret"))
     );
     assert!(tunnel.opened.borrow().is_empty());
 }
@@ -571,8 +571,8 @@ async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
     let begun = std::time::Instant::now();
     let facts = broker.read().await.expect("facts");
     assert!(begun.elapsed() >= Duration::from_millis(400), "twice the usual time: {:?}", begun.elapsed());
-    assert!(matches!(&facts[0].news, Update::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
-    let Update::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].news else {
+    assert!(matches!(&facts[0].update, Update::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
+    let Update::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].update else {
         panic!("{facts:?}")
     };
     assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");

@@ -218,7 +218,7 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
     })
     .await;
     let facts = cluster.read(&everything()).await.expect("it is read");
-    let unreadable = facts.iter().filter(|fact| matches!(fact.news, Update::Unreadable(_))).count();
+    let unreadable = facts.iter().filter(|fact| matches!(fact.update, Update::Unreadable(_))).count();
     let world = World::of(facts);
     assert_eq!((world.pods.len(), unreadable), (2, 1));
 }
@@ -336,7 +336,7 @@ async fn an_expired_watch_lists_again_and_says_what_is_gone() {
             .await
             .expect("soon")
             .expect("it goes on");
-        if let Update::Only(kind, uids) = &fact.news {
+        if let Update::Only(kind, uids) = &fact.update {
             onlys.push((*kind, uids.clone()));
         }
         world.apply(fact);

@@ -75,7 +75,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
             assert_eq!(moment.facts.len(), 1, "{name} line {}", moment.line);
             for fact in moment.facts {
                 told += 1;
-                match fact.news {
+                match fact.update {
                     Update::Unreadable(text) => panic!("{name}: {text}"),
                     Update::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
                     Update::Is(Object::Rebalance(rebalance)) => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::bench::{Cluster, Going, Ran, folder};
 use crate::completion::tool;
-use crate::gateway::{Gateway, door};
+use crate::gateway::{Gateway, transport};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -36,7 +36,7 @@ impl Bench {
         let demo = Cluster::faulty("documented", 40.0);
         let target = demo.url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
         let gateway = Gateway::before(&target);
-        let port = door(&gateway.address, &data("tls/own-ca.crt"), &data("tls/own-ca.key"));
+        let port = transport(&gateway.address, &data("tls/own-ca.crt"), &data("tls/own-ca.key"));
         let ca = base64(&std::fs::read(data("tls/own-ca.crt")).expect("a certificate"));
         let server = format!("https://127.0.0.1:{port}/as/admin");
         Self { demo, gateway, server, kubectl: tool("kubectl"), ca }

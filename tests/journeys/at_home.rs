@@ -128,7 +128,7 @@ pub(crate) fn data(name: &str) -> String {
 /// An address with TLS in front of another one, by a certificate of the test data.
 pub(crate) fn secure(target: &str, certificate: &str) -> String {
     let path = |kind: &str| std::path::PathBuf::from(data(&format!("tls/{certificate}.{kind}")));
-    format!("https://127.0.0.1:{}", crate::gateway::door(target, &path("crt"), &path("key")))
+    format!("https://127.0.0.1:{}", crate::gateway::transport(target, &path("crt"), &path("key")))
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn in_a_pod_the_service_account_is_enough() {
         .output()
         .expect("openssl runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let port = crate::gateway::door(&target(&demo), &certificate, &key);
+    let port = crate::gateway::transport(&target(&demo), &certificate, &key);
     let pod = |token: &str, arguments: &str| -> Ran {
         let account = "/var/run/secrets/kubernetes.io/serviceaccount";
         let script = format!(

@@ -61,7 +61,7 @@ fn pass(mut from: TcpStream, target: &str, kept: &Mutex<Vec<u8>>) -> Option<()> 
 }
 
 /// A door with TLS in front of an address, by a certificate and its key; gives the port.
-pub(crate) fn door(target: &str, certificate: &Path, key: &Path) -> u16 {
+pub(crate) fn transport(target: &str, certificate: &Path, key: &Path) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");

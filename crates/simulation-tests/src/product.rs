@@ -97,7 +97,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
     let clock = Rc::new(cluster.clock());
     let brokers =
         EmqxBrokers::through(Rc::new(cluster.clone()), Rc::new(cluster.clone()), clock.clone(), None, false);
-    let hands = CommandContext {
+    let context = CommandContext {
         context: None,
         server: None,
         namespace: "mq".to_owned(),
@@ -110,16 +110,16 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         interrupt: Rc::new(|| Box::pin(std::future::pending())),
     };
     let outcome = match intent.verb {
-        Verb::Apply(apply) => commands::apply::run(&hands, &apply, None).await,
-        Verb::Watch(watch) => commands::watch::run(&hands, &watch).await,
-        Verb::Stop(stop) => commands::stop::run(&hands, &stop).await,
-        Verb::Status(read) => commands::read::show(&hands, &read).await,
-        Verb::View(view) => commands::watch_plain::run(&hands, &view.selection, &view.follow).await,
-        Verb::List(list) => commands::list::run(&hands, &list).await,
-        Verb::Evacuate(evacuate) => commands::evacuate::run(&hands, &evacuate).await,
-        Verb::Drain(drain) => commands::drain::run(&hands, &drain).await,
-        Verb::Scale(scale) => commands::scale::run(&hands, &scale).await,
-        Verb::Upgrade(upgrade) => commands::upgrade::run(&hands, upgrade).await,
+        Verb::Apply(apply) => commands::apply::run(&context, &apply, None).await,
+        Verb::Watch(watch) => commands::watch::run(&context, &watch).await,
+        Verb::Stop(stop) => commands::stop::run(&context, &stop).await,
+        Verb::Status(read) => commands::read::show(&context, &read).await,
+        Verb::View(view) => commands::watch_plain::run(&context, &view.selection, &view.follow).await,
+        Verb::List(list) => commands::list::run(&context, &list).await,
+        Verb::Evacuate(evacuate) => commands::evacuate::run(&context, &evacuate).await,
+        Verb::Drain(drain) => commands::drain::run(&context, &drain).await,
+        Verb::Scale(scale) => commands::scale::run(&context, &scale).await,
+        Verb::Upgrade(upgrade) => commands::upgrade::run(&context, upgrade).await,
         other => panic!("{other:?} is not simulated"),
     };
     let exit = match outcome {

@@ -25,16 +25,16 @@ pub(super) struct Draining<'a> {
 
 impl<'a> Draining<'a> {
     pub(super) fn of(
-        hands: &CommandContext,
+        context: &CommandContext,
         intent: &'a Intent,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         drain: &'a mut DrainPlan,
     ) -> Self {
-        let before = stored(&gathered.world, &gathered.id).filter(|_| drain.removal.resumed);
-        let began = before.map_or_else(|| hands.clock.now(), |before| before.time);
+        let before = stored(&cluster.world, &cluster.id).filter(|_| drain.removal.resumed);
+        let began = before.map_or_else(|| context.clock.now(), |before| before.time);
         Self {
             intent,
-            by: hands.kubernetes.holder(),
+            by: context.kubernetes.holder(),
             connections: before.and_then(|before| before.connections),
             began,
             drain,

@@ -12,7 +12,7 @@ use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
 use crate::model::{NodeName, Verdict};
 use crate::plan::drain::{DrainPlan, stored};
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::ports;
 
 /// For so long EMQX may take to let nodes serve again, without `--timeout`.
@@ -20,12 +20,12 @@ const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// `drain --undo`.
 pub(super) async fn run(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
     mut all: Vec<ClusterView>,
     placement: &Placement,
 ) -> Outcome {
-    all.retain(|gathered| state(gathered, intent).is_some());
+    all.retain(|cluster| state(cluster, intent).is_some());
     let cordoned: Vec<&String> = intent
         .machines
         .iter()
@@ -35,50 +35,50 @@ pub(super) async fn run(
         .collect();
     for name in &intent.machines {
         if placement.machine(name).is_some_and(|machine| machine.cordoned && !machine.cordoned_by_us) {
-            hands.printer.talk(&format!("node/{name} was cordoned by another client and stays cordoned"));
+            context.printer.talk(&format!("node/{name} was cordoned by another client and stays cordoned"));
         }
     }
     if all.is_empty() && cordoned.is_empty() {
-        hands
+        context
             .printer
             .talk(&format!("nothing to undo: no drain of {} is unfinished", intent.machines.join(", ")));
         return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     let nodes: Vec<NodeName> = all.iter().flat_map(|it| running(it, intent)).collect();
     for node in &nodes {
-        hands.printer.talk(&format!("the evacuation of {node} is to be stopped"));
+        context.printer.talk(&format!("the evacuation of {node} is to be stopped"));
     }
     for name in &cordoned {
-        hands.printer.talk(&format!("node/{name} is to be uncordoned"));
+        context.printer.talk(&format!("node/{name} is to be uncordoned"));
     }
     if intent.removal.write.dry_run != DryRun::None {
         for machine in &intent.machines {
-            hands.printer.line(&format!("node/{machine} (dry run)"));
+            context.printer.line(&format!("node/{machine} (dry run)"));
         }
         return Ok(Exit::Reached);
     }
     let question = format!("Undo the drain of {}?", intent.machines.join(", "));
-    confirmation::confirm(hands, &intent.removal.write, &question).await?;
-    for (place, gathered) in all.iter().enumerate() {
-        if let Err(problem) = lease(hands, gathered, "put back").await {
-            release(hands, &all[..place]).await;
+    confirmation::confirm(context, &intent.removal.write, &question).await?;
+    for (place, cluster) in all.iter().enumerate() {
+        if let Err(problem) = lease(context, cluster, "put back").await {
+            release(context, &all[..place]).await;
             return Err(problem);
         }
     }
-    let outcome = undo(hands, intent, &mut all, &cordoned).await;
-    release(hands, &all).await;
+    let outcome = undo(context, intent, &mut all, &cordoned).await;
+    release(context, &all).await;
     outcome
 }
 
-fn state<'g>(gathered: &'g ClusterView, intent: &Intent) -> Option<&'g DrainState> {
-    stored(&gathered.world, &gathered.id)
+fn state<'g>(cluster: &'g ClusterView, intent: &Intent) -> Option<&'g DrainState> {
+    stored(&cluster.world, &cluster.id)
         .filter(|state| state.machines.iter().any(|machine| intent.machines.contains(machine)))
 }
 
 /// The evacuations that the drain started and that EMQX still lists.
-fn running(gathered: &ClusterView, intent: &Intent) -> Vec<NodeName> {
-    let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let ours = state(gathered, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
+fn running(cluster: &ClusterView, intent: &Intent) -> Vec<NodeName> {
+    let load = cluster.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let ours = state(cluster, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
     load.iter()
         .map(|entry| &entry.node)
         .filter(|node| ours.iter().any(|it| it.started && it.node.as_ref() == Some(*node)))
@@ -87,28 +87,28 @@ fn running(gathered: &ClusterView, intent: &Intent) -> Vec<NodeName> {
 }
 
 async fn undo(
-    hands: &CommandContext,
+    context: &CommandContext,
     intent: &Intent,
     all: &mut [ClusterView],
     cordoned: &[&String],
 ) -> Outcome {
     let limit = Instant::now() + intent.removal.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
-    for gathered in all.iter_mut() {
-        cluster_view::relist(hands, gathered, WANT).await?;
-        cluster_view::refresh(hands, gathered).await?;
-        if gathered.world.load.is_none() {
+    for cluster in all.iter_mut() {
+        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::refresh(context, cluster).await?;
+        if cluster.world.load.is_none() {
             return Err(Problem::new(
-                format!("cannot put the nodes of {} back", gathered.id),
+                format!("cannot put the nodes of {} back", cluster.id),
                 "EMQX does not answer, so that it is not known which evacuations run",
             )
             .hint(super::super::watch::REACH_EMQX));
         }
-        let nodes = running(gathered, intent);
+        let nodes = running(cluster, intent);
         for node in &nodes {
-            gathered.broker.stop_evacuation(node).await?;
+            cluster.broker.stop_evacuation(node).await?;
         }
-        while !running(gathered, intent).is_empty() {
+        while !running(cluster, intent).is_empty() {
             if Instant::now() >= limit {
                 return Err(Problem::new(
                     "timed out",
@@ -117,24 +117,24 @@ async fn undo(
                 .hint("kubectl emqx evacuate list; then the same command again")
                 .exit(Exit::TimedOut));
             }
-            sleep(beat(hands)).await;
-            cluster_view::refresh(hands, gathered).await?;
+            sleep(beat(context)).await;
+            cluster_view::refresh(context, cluster).await?;
         }
-        if let Some(state) = state(gathered, intent) {
-            results.push(result(hands, gathered, state, &nodes));
+        if let Some(state) = state(cluster, intent) {
+            results.push(result(context, cluster, state, &nodes));
         }
-        let instance = gathered.instance()?;
-        hands.kubernetes.store_state(instance, DRAIN_KEY, "", ports::ServerDryRun::No).await?;
+        let instance = cluster.instance()?;
+        context.kubernetes.store_state(instance, DRAIN_KEY, "", ports::ServerDryRun::No).await?;
     }
     let mut lines = Vec::new();
     for machine in cordoned {
-        if hands.kubernetes.uncordon(machine).await? == Cordon::Changed {
+        if context.kubernetes.uncordon(machine).await? == Cordon::Changed {
             lines.push(format!("node/{machine} uncordoned"));
         }
     }
     if intent.removal.stream == Stream::Jsonl {
         for drain in &results {
-            let now = hands.clock.now();
+            let now = context.clock.now();
             let name = format!("drain/{}", drain.removal.instance.name);
             let message =
                 crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.removal.message);
@@ -146,31 +146,31 @@ async fn undo(
                 message,
             );
             event.verdict = Some(Verdict::Reverted);
-            hands.printer.jsonl(&event);
+            context.printer.jsonl(&event);
         }
     } else if intent.removal.output == Output::Text {
         for drain in &results {
-            hands.printer.talk(&drain.removal.message);
+            context.printer.talk(&drain.removal.message);
         }
         for line in lines {
-            hands.printer.line(&line);
+            context.printer.line(&line);
         }
     } else {
-        hands.printer.drains(&results, intent.removal.output);
+        context.printer.drains(&results, intent.removal.output);
     }
     Ok(Exit::Reached)
 }
 
 fn result(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     state: &DrainState,
     stopped: &[NodeName],
 ) -> DrainPlan {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let names: Vec<&str> = stopped.iter().map(NodeName::as_str).collect();
     let message = if names.is_empty() {
-        format!("no evacuation of {} had to be stopped", gathered.id)
+        format!("no evacuation of {} had to be stopped", cluster.id)
     } else {
         format!(
             "{} no longer evacuated: {}",
@@ -178,5 +178,5 @@ fn result(
             names.join(", ")
         )
     };
-    DrainPlan::reverted(&gathered.world, &picture, state, message)
+    DrainPlan::reverted(&cluster.world, &snapshot, state, message)
 }

@@ -12,7 +12,7 @@ use crate::plan::snapshot::Snapshot;
 
 /// What it shows of this run: the evacuated node first, then every other node.
 pub fn view(
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     run: &EvacuationRun,
     deltas: &[(NodeName, i64)],
     now: Timestamp,
@@ -29,7 +29,7 @@ pub fn view(
         Some(clock(end, zone))
     };
     let (evacuated, others): (Vec<_>, Vec<_>) =
-        picture.nodes.iter().partition(|row| row.node.as_ref() == Some(&run.entry.node));
+        snapshot.nodes.iter().partition(|row| row.node.as_ref() == Some(&run.entry.node));
     let rows = evacuated.into_iter().chain(others).map(|row| {
         let delta = deltas.iter().find(|(node, _)| Some(node) == row.node.as_ref());
         InlineRow {
@@ -40,7 +40,7 @@ pub fn view(
             delta: delta.map(|(_, delta)| *delta),
         }
     });
-    let label = picture
+    let label = snapshot
         .node(&run.entry.node)
         .map_or_else(|| run.entry.node.to_string(), |row| row.label().to_owned());
     InlineView {
@@ -52,7 +52,7 @@ pub fn view(
         timeline: steps(
             &run.entry.stage,
             over,
-            run.pace.as_ref().map(|pace| [pace.wait_health_check, pace.wait_takeover]),
+            run.timing.as_ref().map(|timing| [timing.wait_health_check, timing.wait_takeover]),
         ),
         facts: run
             .holds
@@ -63,6 +63,6 @@ pub fn view(
             .into_iter()
             .collect(),
         rows: rows.collect(),
-        ..about(picture)
+        ..about(snapshot)
     }
 }

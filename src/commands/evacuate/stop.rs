@@ -13,52 +13,52 @@ use crate::error::{Exit, Problem};
 use crate::model::human::plural;
 use crate::model::{NodeName, PodName, Source, Verdict};
 use crate::plan::results::{Backend, Stopped};
-use crate::plan::snapshot::{SourceState, picture};
+use crate::plan::snapshot::{SourceState, snapshot};
 use crate::ports::RefreshScope;
 
 /// Between two requests of the verification.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// `evacuate stop`.
-pub(super) async fn run(hands: &CommandContext, intent: &EvacuateStop) -> Outcome {
-    let (mut gathered, nodes) = if intent.targets.is_empty() {
-        let (gathered, nodes) = running(hands).await?;
+pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outcome {
+    let (mut cluster, nodes) = if intent.targets.is_empty() {
+        let (cluster, nodes) = running(context).await?;
         if nodes.len() > 1 {
             return Err(Problem::usage(
-                format!("{} of {} are evacuated", plural(nodes.len() as u64, "node"), gathered.id),
+                format!("{} of {} are evacuated", plural(nodes.len() as u64, "node"), cluster.id),
                 nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", "),
             )
             .hint(format!("name one of them: kubectl emqx evacuate stop {}", nodes[0])));
         }
-        (gathered, nodes)
+        (cluster, nodes)
     } else {
-        find(hands, &intent.targets).await?
+        find(context, &intent.targets).await?
     };
-    heard(&gathered, hands)?;
+    heard(&cluster, context)?;
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) =
-        nodes.into_iter().partition(|node| entry(&gathered, node).is_some());
+        nodes.into_iter().partition(|node| entry(&cluster, node).is_some());
     for node in &idle {
-        hands.printer.talk(&format!("{node} is not being evacuated"));
+        context.printer.talk(&format!("{node} is not being evacuated"));
     }
     if here.is_empty() {
-        hands.printer.talk("there is nothing to stop");
+        context.printer.talk("there is nothing to stop");
         return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     let label = here.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
     if intent.write.dry_run != DryRun::None {
         for node in &here {
-            hands.printer.line(&format!("{} (dry run)", name(node)));
+            context.printer.line(&format!("{} (dry run)", name(node)));
         }
         return Ok(Exit::Reached);
     }
-    let question = format!("Stop the evacuation of {label} of {}?", gathered.id);
-    confirmation::confirm(hands, &intent.write, &question).await?;
-    let mut interrupt: Interrupt = (hands.interrupt)();
+    let question = format!("Stop the evacuation of {label} of {}?", cluster.id);
+    confirmation::confirm(context, &intent.write, &question).await?;
+    let mut interrupt: Interrupt = (context.interrupt)();
     tokio::select! {
         biased;
-        stopped = all(hands, &intent.write, intent.timeout, &mut gathered, &here) => {
+        stopped = all(context, &intent.write, intent.timeout, &mut cluster, &here) => {
             for one in stopped? {
-                hands.printer.stopped(&one, intent.output);
+                context.printer.stopped(&one, intent.output);
             }
             Ok(Exit::Reached)
         }
@@ -68,31 +68,31 @@ pub(super) async fn run(hands: &CommandContext, intent: &EvacuateStop) -> Outcom
     }
 }
 
-fn entry(gathered: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {
-    let load = &gathered.world.load.as_ref()?.value;
+fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {
+    let load = &cluster.world.load.as_ref()?.value;
     let entry = load.evacuations.iter().find(|it| it.node == *node)?;
-    let counts = gathered.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    let counts = cluster.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
     Some((entry.state.clone(), counts.and_then(|it| it.connections)))
 }
 
 /// Stops these evacuations and verifies it.
 pub(super) async fn all(
-    hands: &CommandContext,
+    context: &CommandContext,
     write: &WriteOptions,
     timeout: Duration,
-    gathered: &mut ClusterView,
+    cluster: &mut ClusterView,
     nodes: &[NodeName],
 ) -> Result<Vec<Stopped>, Problem> {
     let began = Instant::now();
     let mut stopped = Vec::new();
     for node in nodes {
-        let (state, clients) = entry(gathered, node).unwrap_or_default();
-        let ours = gathered.broker.stop_evacuation(node).await?;
+        let (state, clients) = entry(cluster, node).unwrap_or_default();
+        let ours = cluster.broker.stop_evacuation(node).await?;
         let mut proof = Vec::new();
-        gone(hands, gathered, node, began, timeout).await?;
+        gone(context, cluster, node, began, timeout).await?;
         proof.push("EMQX's global_status does not list the evacuation".to_owned());
-        accepts(hands, gathered, node, began, timeout, &mut proof).await?;
-        serves(hands, gathered, node, began, timeout, &mut proof).await?;
+        accepts(context, cluster, node, began, timeout, &mut proof).await?;
+        serves(context, cluster, node, began, timeout, &mut proof).await?;
         let who = if ours { "you stopped it" } else { "another client stopped it meanwhile" };
         let remained = clients.map(|clients| format!("; {} remained on the node", plural(clients, "client")));
         let reason = write.reason.as_ref().map(|reason| format!(" (reason: {reason})"));
@@ -100,7 +100,7 @@ pub(super) async fn all(
             format!("{who} in {state}{}{}", remained.unwrap_or_default(), reason.unwrap_or_default());
         stopped.push(Stopped {
             name: name(node),
-            instance: gathered.id.clone(),
+            instance: cluster.id.clone(),
             backend: Backend::Emqx,
             verdict: Verdict::Stopped,
             message,
@@ -112,17 +112,17 @@ pub(super) async fn all(
 
 /// EMQX's own list is the first proof.
 async fn gone(
-    hands: &CommandContext,
-    gathered: &mut ClusterView,
+    context: &CommandContext,
+    cluster: &mut ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
 ) -> Result<(), Problem> {
     loop {
-        cluster_view::refresh(hands, gathered).await?;
-        let up =
-            picture(&gathered.world, &gathered.id, hands.clock.now()).source(Source::Emqx) == SourceState::Ok;
-        if up && entry(gathered, node).is_none() {
+        cluster_view::refresh(context, cluster).await?;
+        let up = snapshot(&cluster.world, &cluster.id, context.clock.now()).source(Source::Emqx)
+            == SourceState::Ok;
+        if up && entry(cluster, node).is_none() {
             return Ok(());
         }
         if began.elapsed() >= limit {
@@ -141,22 +141,22 @@ fn still(node: &NodeName, why: &str, limit: Duration) -> Problem {
     .exit(Exit::TimedOut)
 }
 
-fn pod(hands: &CommandContext, gathered: &ClusterView, node: &NodeName) -> Option<PodName> {
-    picture(&gathered.world, &gathered.id, hands.clock.now()).node(node).and_then(|row| row.pod.clone())
+fn pod(context: &CommandContext, cluster: &ClusterView, node: &NodeName) -> Option<PodName> {
+    snapshot(&cluster.world, &cluster.id, context.clock.now()).node(node).and_then(|row| row.pod.clone())
 }
 
 /// The node's own availability check.
 async fn accepts(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
     proof: &mut Vec<String>,
 ) -> Result<(), Problem> {
-    let pod = pod(hands, gathered, node);
+    let pod = pod(context, cluster, node);
     loop {
-        match gathered.broker.accepts_clients(node, pod.as_ref()).await {
+        match cluster.broker.accepts_clients(node, pod.as_ref()).await {
             Ok(true) => {
                 proof.push("the node's availability check passes".to_owned());
                 return Ok(());
@@ -175,16 +175,16 @@ async fn accepts(
 
 /// The Service's endpoints, where there are any.
 async fn serves(
-    hands: &CommandContext,
-    gathered: &mut ClusterView,
+    context: &CommandContext,
+    cluster: &mut ClusterView,
     node: &NodeName,
     began: Instant,
     limit: Duration,
     proof: &mut Vec<String>,
 ) -> Result<(), Problem> {
     loop {
-        let now = hands.clock.now();
-        let serving = picture(&gathered.world, &gathered.id, now).node(node).and_then(|row| row.serving);
+        let now = context.clock.now();
+        let serving = snapshot(&cluster.world, &cluster.id, now).node(node).and_then(|row| row.serving);
         match serving {
             None => return Ok(()),
             Some(true) => {
@@ -197,6 +197,6 @@ async fn serves(
             Some(false) => {}
         }
         sleep(LOOK).await;
-        cluster_view::relist(hands, gathered, RefreshScope::REBALANCE).await?;
+        cluster_view::relist(context, cluster, RefreshScope::REBALANCE).await?;
     }
 }

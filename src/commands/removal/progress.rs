@@ -18,11 +18,11 @@ use crate::plan::removal::PodProgress;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
-    pub(super) fn observe(&mut self, gathered: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn observe(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         let ours: Vec<String> =
             self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(evacuation).collect();
         let mut end = None;
-        for event in self.operations.observe(&gathered.world, now) {
+        for event in self.operations.observe(&cluster.world, now) {
             if event.operation != Operation::Evacuation || !ours.contains(&event.name) {
                 continue;
             }
@@ -41,7 +41,7 @@ impl<T: Task> Runner<'_, T> {
                 None if event.kind == EventType::Progress && self.manner.watch
                     || event.kind == EventType::Phase =>
                 {
-                    self.tell(gathered, event.kind, event.message.clone(), None);
+                    self.tell(cluster, event.kind, event.message.clone(), None);
                 }
                 Some(_) | None => {}
             }
@@ -50,7 +50,7 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Prints which pods stand differently.
-    pub(super) fn stand(&mut self, gathered: &ClusterView, standings: &[PodProgress], now: Timestamp) {
+    pub(super) fn stand(&mut self, cluster: &ClusterView, standings: &[PodProgress], now: Timestamp) {
         let mut done = 0.0;
         for (place, stands) in standings.iter().enumerate() {
             let (began, ended) = &mut self.turns[place];
@@ -76,7 +76,7 @@ impl<T: Task> Runner<'_, T> {
                 let message = self.task.standing(&self.state.pods[place], *stands);
                 self.standings[place] = *stands;
                 if let Some(message) = message {
-                    self.tell(gathered, EventType::Phase, message, None);
+                    self.tell(cluster, EventType::Phase, message, None);
                 }
             }
         }
@@ -85,15 +85,15 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Every pod was moved: whether every client came back.
-    pub(super) fn complete(&mut self, gathered: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn complete(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         if let Some(lost) = &self.lost {
             return Some((Verdict::NodesLost, lost.clone()));
         }
         let since = *self.complete.get_or_insert(now);
         let counts =
-            gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+            cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let (before, left) = self.state.connections.zip(counts)?;
-        let (verdict, reached) = self.task.reached(&gathered.world, &self.state.pods);
+        let (verdict, reached) = self.task.reached(&cluster.world, &self.state.pods);
         if verdict.exit() != Exit::Reached {
             return Some((verdict, reached));
         }
@@ -148,10 +148,10 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// Compares the run with its limits; why it has to be stopped, if it has.
-    pub(super) fn limit(&mut self, gathered: &ClusterView) -> Option<String> {
-        let now = self.hands.clock.now();
+    pub(super) fn limit(&mut self, cluster: &ClusterView) -> Option<String> {
+        let now = self.context.clock.now();
         let known = OperationFacts { start: self.state.connections, eta_seconds: None };
-        let outcomes = self.limits.as_mut()?.observe(&gathered.world, known, now);
+        let outcomes = self.limits.as_mut()?.observe(&cluster.world, known, now);
         let mut stop = None;
         for outcome in outcomes {
             let message = match outcome {
@@ -162,14 +162,14 @@ impl<T: Task> Runner<'_, T> {
                     message
                 }
             };
-            self.tell(gathered, EventType::Notice, message, None);
+            self.tell(cluster, EventType::Notice, message, None);
         }
         stop
     }
 
     /// The nodes of this run that EMQX evacuates.
-    pub(super) fn evacuated(&self, gathered: &ClusterView) -> Vec<NodeName> {
-        let load = gathered.world.load.as_ref().map(|load| load.value.evacuations.as_slice());
+    pub(super) fn evacuated(&self, cluster: &ClusterView) -> Vec<NodeName> {
+        let load = cluster.world.load.as_ref().map(|load| load.value.evacuations.as_slice());
         let listed = |node: &NodeName| load.unwrap_or_default().iter().any(|entry| entry.node == *node);
         let ours = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
         ours.filter(listed).collect()
@@ -178,14 +178,14 @@ impl<T: Task> Runner<'_, T> {
     /// The last event of a run that reached a limit, and the problem with which it ends.
     pub(super) fn stopped(
         &mut self,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         why: &str,
         stopped: Result<limits::LimitStop, Problem>,
     ) -> Problem {
         let stopping = match stopped {
             Err(problem) => {
                 let problem = limits::not_stopped(&self.name, why, problem);
-                self.tell(gathered, EventType::Notice, problem.to_string(), None);
+                self.tell(cluster, EventType::Notice, problem.to_string(), None);
                 return problem;
             }
             Ok(limits::LimitStop::Done(stopping)) => stopping,
@@ -203,20 +203,20 @@ impl<T: Task> Runner<'_, T> {
         let reason = format!("{why}; {}", stopping.sentence());
         self.task.report(Verdict::Stopped, &reason);
         let message = messages::verdict(Verdict::Stopped, &reason);
-        self.tell(gathered, EventType::Verdict, message, Some(Verdict::Stopped));
+        self.tell(cluster, EventType::Verdict, message, Some(Verdict::Stopped));
         limits::reached(&self.name, why, hint)
     }
 
     pub(super) fn tell(
         &mut self,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         kind: EventType,
         message: String,
         verdict: Option<Verdict>,
     ) {
-        let now = self.hands.clock.now();
-        let listed = gathered.world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
-        let load = gathered.world.load.as_ref().map(|load| &load.value);
+        let now = self.context.clock.now();
+        let listed = cluster.world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
+        let load = cluster.world.load.as_ref().map(|load| &load.value);
         let nodes = self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(|node| {
             let counts = listed.iter().find(|it| it.name == *node);
             let entry = load.and_then(|load| load.evacuations.iter().find(|it| it.node == *node));
@@ -242,9 +242,9 @@ impl<T: Task> Runner<'_, T> {
             notifier.take(&event);
         }
         if self.manner.stream == Stream::Jsonl {
-            self.hands.printer.jsonl(&event);
+            self.context.printer.jsonl(&event);
         } else if self.filtering.tells(&event) {
-            self.hands.printer.talk_event(&event);
+            self.context.printer.talk_event(&event);
         }
     }
 }

@@ -112,8 +112,8 @@ pub(in crate::commands) trait Task {
     /// Writes the deletion cost of a pod, or the number of pods; `Some` is why it has to wait.
     async fn change(
         &mut self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         pods: &[DrainedPod],
         act: &RemovalAction,
     ) -> Result<Option<String>, Problem>;
@@ -133,24 +133,24 @@ pub(in crate::commands) trait Task {
 
 /// Follows the task of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
 pub(in crate::commands) async fn follow<T: Task>(
-    hands: &CommandContext,
+    context: &CommandContext,
     task: &mut T,
     pods: Vec<DrainedPod>,
-    gathered: &mut ClusterView,
+    cluster: &mut ClusterView,
     waiting: &[&ClusterView],
     limit: Option<Instant>,
 ) -> Result<Verdict, Problem> {
-    let mut runner = Runner::new(hands, task, pods, gathered);
-    let ended = runner.run(gathered, waiting, limit).await;
+    let mut runner = Runner::new(context, task, pods, cluster);
+    let ended = runner.run(cluster, waiting, limit).await;
     if let Some(notifier) = &mut runner.notifier {
-        notifier.collect(hands, true).await;
+        notifier.collect(context, true).await;
     }
     runner.report();
     ended
 }
 
 pub(super) struct Runner<'a, T> {
-    pub(super) hands: &'a CommandContext,
+    pub(super) context: &'a CommandContext,
     pub(super) task: &'a mut T,
     pub(super) manner: RemovalSettings,
     pub(super) name: String,
@@ -175,18 +175,18 @@ pub(super) struct Runner<'a, T> {
 
 impl<'a, T: Task> Runner<'a, T> {
     fn new(
-        hands: &'a CommandContext,
+        context: &'a CommandContext,
         task: &'a mut T,
         pods: Vec<DrainedPod>,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
     ) -> Self {
-        let now = hands.clock.now();
+        let now = context.clock.now();
         let counts =
-            gathered.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+            cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let manner = task.manner();
         Self {
             name: task.name(),
-            operations: OperationTracker::of(&gathered.id),
+            operations: OperationTracker::of(&cluster.id),
             filtering: Filtering::default(),
             leased: now,
             standings: vec![PodProgress::Planned; pods.len()],
@@ -200,9 +200,9 @@ impl<'a, T: Task> Runner<'a, T> {
             lost: None,
             complete: None,
             percent: 0,
-            limits: limits::tracker(hands, &manner.limits),
+            limits: limits::tracker(context, &manner.limits),
             notifier: manner.notify.clone().map(Notifier::new),
-            hands,
+            context,
             task,
             manner,
         }
@@ -210,29 +210,29 @@ impl<'a, T: Task> Runner<'a, T> {
 
     async fn run(
         &mut self,
-        gathered: &mut ClusterView,
+        cluster: &mut ClusterView,
         waiting: &[&ClusterView],
         limit: Option<Instant>,
     ) -> Result<Verdict, Problem> {
-        self.store(gathered).await?;
+        self.store(cluster).await?;
         let message = self.task.begins();
-        self.tell(gathered, EventType::Created, message, None);
-        let scope = cluster_view::exact(self.hands, &gathered.id, WANT);
-        let mut objects = self.hands.kubernetes.follow(&scope).fuse();
-        let mut emqx = gathered.broker.follow(POLL).fuse();
-        let mut interrupt: Interrupt = (self.hands.interrupt)();
+        self.tell(cluster, EventType::Created, message, None);
+        let scope = cluster_view::exact(self.context, &cluster.id, WANT);
+        let mut objects = self.context.kubernetes.follow(&scope).fuse();
+        let mut emqx = cluster.broker.follow(POLL).fuse();
+        let mut interrupt: Interrupt = (self.context.interrupt)();
         let mut out_of_time = std::pin::pin!(async move {
             match limit {
                 Some(limit) => tokio::time::sleep_until(limit).await,
                 None => std::future::pending().await,
             }
         });
-        let mut beat = tokio::time::interval(beat(self.hands));
+        let mut beat = tokio::time::interval(beat(self.context));
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard: Vec<Fact> = Vec::new();
         loop {
             let turn = {
-                let mut turn = std::pin::pin!(self.turn(gathered, waiting));
+                let mut turn = std::pin::pin!(self.turn(cluster, waiting));
                 // EMQX is reached over one connection, which the stream may hold: both streams are read during the turn.
                 loop {
                     tokio::select! {
@@ -249,19 +249,19 @@ impl<'a, T: Task> Runner<'a, T> {
                 None => return Err(self.left("interrupted", Exit::Interrupted)),
                 Some(Err(exit)) => return Err(self.left("timed out", exit)),
                 Some(Ok(Some((verdict, why)))) => {
-                    self.ended(gathered, verdict, why).await?;
+                    self.ended(cluster, verdict, why).await?;
                     return Ok(verdict);
                 }
                 Some(Ok(None)) => {}
             }
             if let Some(notifier) = &mut self.notifier {
-                notifier.collect(self.hands, false).await;
+                notifier.collect(self.context, false).await;
             }
-            if let Some(why) = self.limit(gathered) {
-                let nodes = self.evacuated(gathered);
+            if let Some(why) = self.limit(cluster) {
+                let nodes = self.evacuated(cluster);
                 let stopped = {
                     let mut stop =
-                        std::pin::pin!(limits::evacuations(self.hands, gathered, &nodes, &[], &why));
+                        std::pin::pin!(limits::evacuations(self.context, cluster, &nodes, &[], &why));
                     loop {
                         tokio::select! {
                             biased;
@@ -274,7 +274,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 };
                 return Err(match stopped {
                     None => self.left("interrupted", Exit::Interrupted),
-                    Some(stopped) => self.stopped(gathered, &why, stopped),
+                    Some(stopped) => self.stopped(cluster, &why, stopped),
                 });
             }
             let first: Option<Fact> = tokio::select! {
@@ -291,12 +291,12 @@ impl<'a, T: Task> Runner<'a, T> {
             cluster_view::burst(&mut facts, &mut objects);
             cluster_view::burst(&mut facts, &mut emqx);
             for fact in facts {
-                if let Some(notice) = gathered.world.apply(fact).notice {
-                    self.hands.printer.notice(&notice);
+                if let Some(notice) = cluster.world.apply(fact).notice {
+                    self.context.printer.notice(&notice);
                 }
             }
-            if gathered.move_along(self.hands) {
-                emqx = gathered.broker.follow(POLL).fuse();
+            if cluster.move_along(self.context) {
+                emqx = cluster.broker.follow(POLL).fuse();
             }
         }
     }
@@ -304,22 +304,22 @@ impl<'a, T: Task> Runner<'a, T> {
     /// One turn: what is new is printed, what is to be done is done; the verdict at the end.
     async fn turn(
         &mut self,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         waiting: &[&ClusterView],
     ) -> Result<Option<(Verdict, String)>, Problem> {
-        let now = self.hands.clock.now();
-        self.renew(gathered, waiting, now).await?;
-        if let Some(end) = self.observe(gathered, now) {
+        let now = self.context.clock.now();
+        self.renew(cluster, waiting, now).await?;
+        if let Some(end) = self.observe(cluster, now) {
             return Ok(Some(end));
         }
-        if let Some(end) = self.task.superseded(&gathered.world) {
+        if let Some(end) = self.task.superseded(&cluster.world) {
             return Ok(Some(end));
         }
-        let fresh_seconds = (FRESH_SECONDS as f64 * self.hands.clock.speed().max(1.0)) as u64;
-        let (acts, standings) = self.task.next(&gathered.world, &self.state.pods, fresh_seconds, now);
-        self.stand(gathered, &standings, now);
+        let fresh_seconds = (FRESH_SECONDS as f64 * self.context.clock.speed().max(1.0)) as u64;
+        let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, fresh_seconds, now);
+        self.stand(cluster, &standings, now);
         if acts.contains(&RemovalAction::Done) {
-            return Ok(self.complete(gathered, now));
+            return Ok(self.complete(cluster, now));
         }
         self.complete = None;
         // What is started is stored first: after a kill it is known whose evacuations these are.
@@ -329,7 +329,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 if let RemovalAction::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None }
             })
             .collect();
-        let mut new = self.task.prepare(&gathered.world, &acts);
+        let mut new = self.task.prepare(&cluster.world, &acts);
         for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
             let node = acts.iter().find_map(|act| match act {
                 RemovalAction::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
@@ -338,7 +338,7 @@ impl<'a, T: Task> Runner<'a, T> {
             new |= !pod.started || pod.node != node;
             (pod.started, pod.node) = (true, node);
         }
-        if new && let Err(problem) = self.store(gathered).await {
+        if new && let Err(problem) = self.store(cluster).await {
             self.failed(problem)?;
             return Ok(None);
         }
@@ -360,8 +360,8 @@ impl<'a, T: Task> Runner<'a, T> {
                         return Ok(Some(end));
                     }
                 }
-                RemovalAction::Needs(what) => self.notice(gathered, what),
-                act => self.act(gathered, act, now).await?,
+                RemovalAction::Needs(what) => self.notice(cluster, what),
+                act => self.act(cluster, act, now).await?,
             }
         }
         Ok(None)
@@ -369,7 +369,7 @@ impl<'a, T: Task> Runner<'a, T> {
 
     async fn act(
         &mut self,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         act: RemovalAction,
         now: Timestamp,
     ) -> Result<(), Problem> {
@@ -384,24 +384,24 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         self.done.insert(key, Instant::now());
         let outcome = match &act {
-            RemovalAction::StartEvacuation { node, .. } => self.evacuate(gathered, node).await,
+            RemovalAction::StartEvacuation { node, .. } => self.evacuate(cluster, node).await,
             RemovalAction::StopEvacuation { node } => {
                 self.operations.upgrades.evacuations.we_stopped(node.clone());
-                let stopped = gathered.broker.stop_evacuation(node).await;
+                let stopped = cluster.broker.stop_evacuation(node).await;
                 if stopped.is_ok() {
                     let message = format!(
                         "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
                         messages::short(node)
                     );
-                    self.tell(gathered, EventType::Phase, message, None);
+                    self.tell(cluster, EventType::Phase, message, None);
                 }
                 stopped.map(drop)
             }
             RemovalAction::Evict { pod, uid } => {
-                match self.hands.kubernetes.evict(&gathered.id.namespace, pod, uid).await {
+                match self.context.kubernetes.evict(&cluster.id.namespace, pod, uid).await {
                     Ok(Eviction::Accepted) => {
                         self.refused.remove(uid);
-                        self.tell(gathered, EventType::Phase, format!("{pod} is evicted"), None);
+                        self.tell(cluster, EventType::Phase, format!("{pod} is evicted"), None);
                         Ok(())
                     }
                     Ok(Eviction::Gone) => Ok(()),
@@ -412,23 +412,23 @@ impl<'a, T: Task> Runner<'a, T> {
                         let until = now + SignedDuration::from_secs(pause.cast_signed());
                         self.refused.insert(uid.clone(), (until, pause));
                         let message = format!("{pod} is not evicted yet: {why} Retrying in {pause}s.");
-                        self.tell(gathered, EventType::Notice, message, None);
+                        self.tell(cluster, EventType::Notice, message, None);
                         Ok(())
                     }
                     Err(problem) => Err(problem),
                 }
             }
             RemovalAction::SetCost { .. } | RemovalAction::ClearCost { .. } | RemovalAction::Change => {
-                match self.task.change(self.hands, gathered, &self.state.pods, &act).await {
+                match self.task.change(self.context, cluster, &self.state.pods, &act).await {
                     Ok(None) => {
                         if act == RemovalAction::Change {
-                            let message = format!("{}: the number is changed", gathered.id);
-                            self.tell(gathered, EventType::Phase, message, None);
+                            let message = format!("{}: the number is changed", cluster.id);
+                            self.tell(cluster, EventType::Phase, message, None);
                         }
                         Ok(())
                     }
                     Ok(Some(why)) => {
-                        self.notice(gathered, why);
+                        self.notice(cluster, why);
                         Ok(())
                     }
                     Err(problem) => Err(problem),
@@ -449,7 +449,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    async fn evacuate(&mut self, gathered: &ClusterView, node: &NodeName) -> Result<(), Problem> {
+    async fn evacuate(&mut self, cluster: &ClusterView, node: &NodeName) -> Result<(), Problem> {
         let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
         let waits = self.manner.waits_for_load_balancers;
@@ -461,7 +461,7 @@ impl<'a, T: Task> Runner<'a, T> {
             migrate_to,
             redirect_to: settings.redirect_to.clone(),
         };
-        gathered.broker.evacuate(node, &order).await.map(drop)
+        cluster.broker.evacuate(node, &order).await.map(drop)
     }
 
     /// What does not work is tried again for a while, unless a permission is missing.
@@ -475,7 +475,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         let text = format!("{problem}; it is tried again");
         if self.said.as_ref() != Some(&text) {
-            self.hands.printer.notice(&text);
+            self.context.printer.notice(&text);
             self.said = Some(text);
         }
         Ok(())
@@ -495,9 +495,9 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    fn notice(&mut self, gathered: &ClusterView, text: String) {
+    fn notice(&mut self, cluster: &ClusterView, text: String) {
         if self.said.as_ref() != Some(&text) {
-            self.tell(gathered, EventType::Notice, text.clone(), None);
+            self.tell(cluster, EventType::Notice, text.clone(), None);
             self.said = Some(text);
         }
     }
@@ -505,7 +505,7 @@ impl<'a, T: Task> Runner<'a, T> {
     /// Renews the leases; a process that lost one must not continue.
     async fn renew(
         &mut self,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         waiting: &[&ClusterView],
         now: Timestamp,
     ) -> Result<(), Problem> {
@@ -513,8 +513,8 @@ impl<'a, T: Task> Runner<'a, T> {
             return Ok(());
         }
         self.leased = now;
-        for it in std::iter::once(&gathered).chain(waiting) {
-            match self.hands.kubernetes.take_lease(it.instance()?).await {
+        for it in std::iter::once(&cluster).chain(waiting) {
+            match self.context.kubernetes.take_lease(it.instance()?).await {
                 Ok(None) => {}
                 Ok(Some(other)) => return Err(taken(it, &format!("continue to {}", T::WHAT), &other)),
                 Err(problem) => self.failed(problem)?,
@@ -523,21 +523,21 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    async fn ended(&mut self, gathered: &ClusterView, verdict: Verdict, why: String) -> Result<(), Problem> {
+    async fn ended(&mut self, cluster: &ClusterView, verdict: Verdict, why: String) -> Result<(), Problem> {
         if matches!(verdict, Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing)
         {
             let (key, _) = self.task.state(&self.state);
             let text = self.task.state_at_end(&self.state);
-            self.hands.kubernetes.store_state(gathered.instance()?, key, &text, ServerDryRun::No).await?;
+            self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await?;
         }
         self.percent = 100;
         self.task.report(verdict, &why);
-        self.tell(gathered, EventType::Verdict, messages::verdict(verdict, &why), Some(verdict));
+        self.tell(cluster, EventType::Verdict, messages::verdict(verdict, &why), Some(verdict));
         Ok(())
     }
 
-    async fn store(&self, gathered: &ClusterView) -> Result<(), Problem> {
+    async fn store(&self, cluster: &ClusterView) -> Result<(), Problem> {
         let (key, text) = self.task.state(&self.state);
-        self.hands.kubernetes.store_state(gathered.instance()?, key, &text, ServerDryRun::No).await
+        self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await
     }
 }

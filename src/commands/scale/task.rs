@@ -36,19 +36,19 @@ pub(super) struct Scaling<'a> {
 
 impl<'a> Scaling<'a> {
     pub(super) fn of(
-        hands: &CommandContext,
+        context: &CommandContext,
         intent: &'a Intent,
-        gathered: &ClusterView,
+        cluster: &ClusterView,
         scale: &'a mut ScalePlan,
     ) -> Self {
-        let before = stored(&gathered.world, &gathered.id);
+        let before = stored(&cluster.world, &cluster.id);
         let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
         let ours = ours.filter_map(|pod| pod.node.clone()).collect();
         let resumed = before.filter(|_| scale.removal.resumed);
         Self {
             intent,
-            by: hands.kubernetes.holder(),
-            began: resumed.map_or_else(|| hands.clock.now(), |state| state.time),
+            by: context.kubernetes.holder(),
+            began: resumed.map_or_else(|| context.clock.now(), |state| state.time),
             connections: resumed.and_then(|state| state.connections),
             costs: before.map(|state| state.costs.clone()).unwrap_or_default(),
             ours,
@@ -87,17 +87,17 @@ impl<'a> Scaling<'a> {
     /// Changes the number, if everything is still as it has to be: `Some` is what it waits for.
     async fn apply(
         &self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         pods: &[DrainedPod],
     ) -> Result<Option<String>, Problem> {
-        let scope = cluster_view::exact(hands, &gathered.id, WANT);
-        let served = Fact { at: hands.clock.now(), news: Update::Served(gathered.world.served.clone()) };
+        let scope = cluster_view::exact(context, &cluster.id, WANT);
+        let served = Fact { at: context.clock.now(), update: Update::Served(cluster.world.served.clone()) };
         let mut facts = vec![served];
-        facts.extend(hands.kubernetes.read(&scope).await?);
-        facts.extend(gathered.broker.read().await?);
+        facts.extend(context.kubernetes.read(&scope).await?);
+        facts.extend(cluster.broker.read().await?);
         let world = World::of(facts);
-        let (acts, _) = Task::next(self, &world, pods, u64::MAX, hands.clock.now());
+        let (acts, _) = Task::next(self, &world, pods, u64::MAX, context.clock.now());
         if acts != [RemovalAction::Change] {
             let why = acts.into_iter().find_map(|act| match act {
                 RemovalAction::Wait(why)
@@ -109,20 +109,20 @@ impl<'a> Scaling<'a> {
             return Ok(Some(why.unwrap_or_else(|| "the pods changed meanwhile".to_owned())));
         }
         let instance = world
-            .instance(&gathered.id)
-            .ok_or_else(|| Problem::new(format!("{} is deleted", gathered.id), "it was deleted meanwhile"))?;
+            .instance(&cluster.id)
+            .ok_or_else(|| Problem::new(format!("{} is deleted", cluster.id), "it was deleted meanwhile"))?;
         let body = self.scale.field.body(instance, self.scale.to);
-        let object = hands.kubernetes.object(&gathered.id).await.ok().flatten().unwrap_or_default();
+        let object = context.kubernetes.object(&cluster.id).await.ok().flatten().unwrap_or_default();
         let owners = owners(&object, &body, &self.intent.removal.write.field_manager);
         if let Some(tool) = owners.iter().find(|owner| !owner.is_person()) {
             return Err(Problem::refused(
-                format!("will not scale {}", gathered.id),
+                format!("will not scale {}", cluster.id),
                 format!("{} belongs to {}", self.scale.field.path(), tool.manager),
             ));
         }
         // What people wrote with kubectl is taken over.
-        let applied = hands.kubernetes.apply_instance(&body, !owners.is_empty(), ServerDryRun::No).await?;
-        applied.warnings.iter().for_each(|warning| hands.printer.notice(warning));
+        let applied = context.kubernetes.apply_instance(&body, !owners.is_empty(), ServerDryRun::No).await?;
+        applied.warnings.iter().for_each(|warning| context.printer.notice(warning));
         Ok(None)
     }
 }
@@ -232,23 +232,23 @@ impl Task for Scaling<'_> {
 
     async fn change(
         &mut self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         pods: &[DrainedPod],
         act: &RemovalAction,
     ) -> Result<Option<String>, Problem> {
-        let namespace = &gathered.id.namespace;
+        let namespace = &cluster.id.namespace;
         match act {
             RemovalAction::SetCost { pod, uid } => {
-                hands.kubernetes.set_deletion_cost(namespace, pod, uid, Some(FIRST_COST)).await?;
+                context.kubernetes.set_deletion_cost(namespace, pod, uid, Some(FIRST_COST)).await?;
                 Ok(None)
             }
             RemovalAction::ClearCost { pod, uid } => {
                 let before = self.costs.get(uid).copied().flatten();
-                hands.kubernetes.set_deletion_cost(namespace, pod, uid, before).await?;
+                context.kubernetes.set_deletion_cost(namespace, pod, uid, before).await?;
                 Ok(None)
             }
-            _ => self.apply(hands, gathered, pods).await,
+            _ => self.apply(context, cluster, pods).await,
         }
     }
 

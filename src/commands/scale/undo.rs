@@ -16,12 +16,12 @@ use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, plan, unfinished, wanted};
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 
 /// `scale --undo`.
-pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: ClusterView) -> Outcome {
-    let Some(scale) = undone(hands, &gathered)? else {
-        hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
+pub(super) async fn run(context: &CommandContext, intent: &Intent, mut cluster: ClusterView) -> Outcome {
+    let Some(scale) = undone(context, &cluster)? else {
+        context.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", cluster.id));
         return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     };
     let text = format!(
@@ -30,33 +30,33 @@ pub(super) async fn run(hands: &CommandContext, intent: &Intent, mut gathered: C
         scale.from,
         amount(scale.field, scale.to)
     );
-    hands.printer.talk(&text);
-    if let Some(exit) = decided(hands, intent, &scale)? {
+    context.printer.talk(&text);
+    if let Some(exit) = decided(context, intent, &scale)? {
         return Ok(exit);
     }
     if intent.removal.write.dry_run != DryRun::None {
-        super::dry_run(hands, intent, &scale);
+        super::dry_run(context, intent, &scale);
         return Ok(Exit::Reached);
     }
-    confirmation::confirm(hands, &intent.removal.write, &format!("Undo the scale of {}?", gathered.id))
+    confirmation::confirm(context, &intent.removal.write, &format!("Undo the scale of {}?", cluster.id))
         .await?;
-    lease(hands, &gathered, "put back").await?;
-    let outcome = undo(hands, intent, &mut gathered).await;
-    release(hands, std::slice::from_ref(&gathered)).await;
+    lease(context, &cluster, "put back").await?;
+    let outcome = undo(context, intent, &mut cluster).await;
+    release(context, std::slice::from_ref(&cluster)).await;
     outcome
 }
 
 /// The way back as a scale of its own, without pods that are removed.
-fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<ScalePlan>, Problem> {
-    let Some(state) = unfinished(&gathered.world, &gathered.id) else { return Ok(None) };
-    let instance = gathered.instance()?;
+fn undone(context: &CommandContext, cluster: &ClusterView) -> Result<Option<ScalePlan>, Problem> {
+    let Some(state) = unfinished(&cluster.world, &cluster.id) else { return Ok(None) };
+    let instance = cluster.instance()?;
     fits(instance, state.field)?;
-    let now = wanted(&gathered.world, instance, state.field);
+    let now = wanted(&cluster.world, instance, state.field);
     // A number that another client wrote meanwhile stays.
     let to = if now == state.to { state.from } else { now };
     let request = ScaleRequest { field: state.field, to, settings: Settings::default(), skip: Vec::new() };
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let planned = plan(&gathered.world, &picture, &request, &Outside::default())?;
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let planned = plan(&cluster.world, &snapshot, &request, &Outside::default())?;
     if to < now {
         // Pods that were added may hold clients by now: they are evacuated as in every scale-down.
         let mut scale = planned;
@@ -77,22 +77,22 @@ fn undone(hands: &CommandContext, gathered: &ClusterView) -> Result<Option<Scale
     Ok(Some(ScalePlan { removal, from: state.to, to, ..planned }))
 }
 
-async fn undo(hands: &CommandContext, intent: &Intent, gathered: &mut ClusterView) -> Outcome {
+async fn undo(context: &CommandContext, intent: &Intent, cluster: &mut ClusterView) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
-    cluster_view::relist(hands, gathered, WANT).await?;
-    cluster_view::refresh(hands, gathered).await?;
-    let Some(mut scale) = undone(hands, gathered)? else {
-        hands.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", gathered.id));
+    cluster_view::relist(context, cluster, WANT).await?;
+    cluster_view::refresh(context, cluster).await?;
+    let Some(mut scale) = undone(context, cluster)? else {
+        context.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", cluster.id));
         return Ok(Exit::Reached);
     };
-    if let Some(exit) = decided(hands, intent, &scale)? {
+    if let Some(exit) = decided(context, intent, &scale)? {
         return Ok(exit);
     }
     let pods = scale.removal.pods.clone();
-    let mut task = Scaling::of(hands, intent, gathered, &mut scale);
-    let ended = run::follow(hands, &mut task, pods, gathered, &[], limit).await;
+    let mut task = Scaling::of(context, intent, cluster, &mut scale);
+    let ended = run::follow(context, &mut task, pods, cluster, &[], limit).await;
     let reached = ended.as_ref().is_ok_and(|verdict| *verdict == Verdict::Reverted);
-    report(hands, intent, &scale, reached);
+    report(context, intent, &scale, reached);
     let verdict = ended?;
     Ok(if reached { Exit::Reached } else { verdict.exit() })
 }

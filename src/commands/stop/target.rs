@@ -8,7 +8,7 @@ use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 
 /// What was found.
 pub(super) enum StopTarget {
@@ -19,8 +19,8 @@ pub(super) enum StopTarget {
 }
 
 /// Finds what is to be stopped. Two that can be meant are a usage error.
-pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
-    let WatchTarget { gathered, name } = meant(hands, intent.operation.as_ref()).await?;
+pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
+    let WatchTarget { cluster, name } = meant(context, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {
         (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
         (Some(OperationName::Coordinator(_)), Some(_)) => true,
@@ -29,16 +29,16 @@ pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<Sto
     let of_instance = !matches!(intent.operation, Some(OperationName::Coordinator(_)));
     let candidates = match name {
         Some(name) if named => vec![name],
-        _ if of_instance => candidates(hands, &gathered),
+        _ if of_instance => candidates(context, &cluster),
         _ => Vec::new(),
     };
     let candidates: Vec<String> =
-        candidates.into_iter().filter(|name| watch::driven(&gathered, name, intent.backend)).collect();
+        candidates.into_iter().filter(|name| watch::driven(&cluster, name, intent.backend)).collect();
     match candidates.as_slice() {
-        [] => Ok(StopTarget::Nothing(nothing(hands, &gathered, intent.backend)?)),
-        [one] => Ok(StopTarget::One(Box::new(gathered), one.clone())),
+        [] => Ok(StopTarget::Nothing(nothing(context, &cluster, intent.backend)?)),
+        [one] => Ok(StopTarget::One(Box::new(cluster), one.clone())),
         [one, ..] => Err(Problem::usage(
-            format!("{} has {} rebalances that can be stopped", gathered.id, candidates.len()),
+            format!("{} has {} rebalances that can be stopped", cluster.id, candidates.len()),
             candidates.join(", "),
         )
         .hint(format!("name one of them: kubectl emqx rebalance stop {one}"))),
@@ -47,14 +47,14 @@ pub(super) async fn resolve(hands: &CommandContext, intent: &Stop) -> Result<Sto
 
 /// What can be stopped in an instance: what runs, what an operator would start as soon as it works again, else what an
 /// earlier stop has left.
-fn candidates(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
-    let (world, id) = (&gathered.world, &gathered.id);
+fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
+    let (world, id) = (&cluster.world, &cluster.id);
     let mut found: Vec<String> = if world.load.is_some() {
         ownership::running(world, id).into_iter().map(|(name, _)| name).collect()
     } else {
-        apply::runs(hands, gathered).into_iter().collect()
+        apply::runs(context, cluster).into_iter().collect()
     };
-    let waiting = ownership::waiting(world, id, hands.clock.now());
+    let waiting = ownership::waiting(world, id, context.clock.now());
     found.extend(waiting.into_iter().map(|object| object.name.clone()));
     if found.is_empty() {
         let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
@@ -67,23 +67,23 @@ fn candidates(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
 
 /// In which sense nothing can be stopped, with what runs instead and the command that stops it.
 fn nothing(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     backend: BackendChoice,
 ) -> Result<String, Problem> {
-    let others = others(hands, gathered);
+    let others = others(context, cluster);
     if others.is_empty() {
-        return Ok(format!("{}: there is nothing to stop", watch::nothing(hands, gathered, backend)?));
+        return Ok(format!("{}: there is nothing to stop", watch::nothing(context, cluster, backend)?));
     }
-    Ok(format!("no rebalance runs in {}, but {}", gathered.id, others.join("; ")))
+    Ok(format!("no rebalance runs in {}, but {}", cluster.id, others.join("; ")))
 }
 
 /// Other operations of an instance, each with the command that stops it.
-fn others(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
-    let picture = picture(&gathered.world, &gathered.id, hands.clock.now());
-    let instance = gathered.instance().ok();
-    let load = gathered.world.load.as_ref().map(|load| &load.value);
-    let name = &gathered.id.name;
+fn others(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let instance = cluster.instance().ok();
+    let load = cluster.world.load.as_ref().map(|load| &load.value);
+    let name = &cluster.id.name;
     let mut found = Vec::new();
     if instance.is_some_and(Instance::upgrading) {
         found.push(format!("an upgrade does; kubectl emqx upgrade undo {name} rolls it back"));
@@ -103,11 +103,11 @@ fn others(hands: &CommandContext, gathered: &ClusterView) -> Vec<String> {
         }));
     }
     for node in load.into_iter().flat_map(|load| &load.purges) {
-        let pod = picture.node(node).and_then(|row| row.pod.as_ref()).map_or("POD", PodName::as_str);
+        let pod = snapshot.node(node).and_then(|row| row.pod.as_ref()).map_or("POD", PodName::as_str);
         found.push(format!(
             "a purge of {} does; kubectl exec -n {} {pod} -c emqx -- emqx ctl rebalance stop stops it",
             short(node),
-            gathered.id.namespace
+            cluster.id.namespace
         ));
     }
     found

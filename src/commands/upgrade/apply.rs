@@ -24,7 +24,7 @@ use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{self, AppliedObject, RefreshScope};
 
 /// `upgrade apply`.
-pub(super) async fn run(hands: &CommandContext, intent: &UpgradeApply) -> Outcome {
+pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outcome {
     let wish = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
@@ -33,61 +33,61 @@ pub(super) async fn run(hands: &CommandContext, intent: &UpgradeApply) -> Outcom
         reason: intent.write.reason.as_deref(),
         back: None,
     };
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    carry_out(hands, gathered, wish, &intent.limits, &intent.write, &intent.then).await
+    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
+    carry_out(context, cluster, wish, &intent.limits, &intent.write, &intent.then).await
 }
 
 /// Checks, plans, asks, looks again, changes, and stays if that was asked.
 pub(super) async fn carry_out(
-    hands: &CommandContext,
-    mut gathered: ClusterView,
+    context: &CommandContext,
+    mut cluster: ClusterView,
     wish: UpgradeInput<'_>,
     limits: &Limits,
     write: &WriteOptions,
     then: &Then,
 ) -> Outcome {
     let verb = if wish.back.is_some() { "roll back" } else { "upgrade" };
-    let refused = format!("will not {verb} {}", gathered.id);
-    let mut prepared = prepare(hands, &gathered, wish).await?;
-    prepared.plan.judge(limits::before(hands, limits, expected(&gathered, &prepared)));
+    let refused = format!("will not {verb} {}", cluster.id);
+    let mut prepared = prepare(context, &cluster, wish).await?;
+    prepared.plan.judge(limits::before(context, limits, expected(&cluster, &prepared)));
     let planned = counts(&prepared);
-    prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));
-    if let Some(exit) = prepared.decided(hands, write, refused.clone())? {
+    prepared.unread.iter().for_each(|notice| context.printer.notice(notice));
+    if let Some(exit) = prepared.decided(context, write, refused.clone())? {
         return Ok(exit);
     }
     if write.dry_run == DryRun::Client {
-        done(hands, then, &gathered, prepared.plan, " (dry run)");
+        done(context, then, &cluster, prepared.plan, " (dry run)");
         return Ok(Exit::Reached);
     }
     if write.dry_run == DryRun::None {
-        confirmation::confirm(hands, write, &question(&gathered, &prepared, verb)).await?;
-        again(hands, &mut gathered).await?;
-        prepared = prepare(hands, &gathered, wish).await?;
-        prepared.plan.judge(limits::before(hands, limits, expected(&gathered, &prepared)));
+        confirmation::confirm(context, write, &question(&cluster, &prepared, verb)).await?;
+        again(context, &mut cluster).await?;
+        prepared = prepare(context, &cluster, wish).await?;
+        prepared.plan.judge(limits::before(context, limits, expected(&cluster, &prepared)));
         prepared.plan.judge(limits::drift(limits, planned, counts(&prepared)).into_iter().collect());
         if prepared.plan.decision != Decision::Go
-            && let Some(exit) = prepared.decided(hands, write, refused)?
+            && let Some(exit) = prepared.decided(context, write, refused)?
         {
             return Ok(exit);
         }
     }
     // Whoever sees the beginning knows what there was.
-    let mut operations = OperationTracker::of(&gathered.id);
-    operations.observe(&gathered.world, hands.clock.now());
-    let edit = edit(gathered.instance()?, &prepared.settled);
+    let mut operations = OperationTracker::of(&cluster.id);
+    operations.observe(&cluster.world, context.clock.now());
+    let edit = edit(cluster.instance()?, &prepared.settled);
     let dry = write.dry_run == DryRun::Server;
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
-    let applied = change(hands, &gathered, &prepared, how).await?;
+    let applied = change(context, &cluster, &prepared, how).await?;
     for warning in &applied.warnings {
-        hands.printer.notice(warning);
+        context.printer.notice(warning);
     }
-    done(hands, then, &gathered, prepared.plan, if dry { " (server dry run)" } else { "" });
+    done(context, then, &cluster, prepared.plan, if dry { " (server dry run)" } else { "" });
     if dry {
         return Ok(Exit::Reached);
     }
     cluster_view::relist(
-        hands,
-        &mut gathered,
+        context,
+        &mut cluster,
         RefreshScope { instances: true, states: true, ..RefreshScope::default() },
     )
     .await?;
@@ -95,16 +95,16 @@ pub(super) async fn carry_out(
     match then {
         Then::Leave(_) => {
             if guarded {
-                hands.printer.talk(
+                context.printer.talk(
                     "the operator is held: nothing is removed until the old pods are empty, which this does:",
                 );
             }
-            hands.printer.next(&format!("kubectl emqx upgrade watch {}", gathered.id.name));
+            context.printer.next(&format!("kubectl emqx upgrade watch {}", cluster.id.name));
             Ok(Exit::Reached)
         }
         Then::Follow(follow) => {
             let guarded = guarded.then_some(write.field_manager.as_str());
-            let verdict = stay(hands, gathered, operations, follow, guarded, &edit).await?;
+            let verdict = stay(context, cluster, operations, follow, guarded, &edit).await?;
             Ok(match verdict {
                 // Our own way back led where it should.
                 Verdict::Reverted if wish.back.is_some() => Exit::Reached,
@@ -121,16 +121,16 @@ fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
 }
 
 /// What the limits are compared with.
-fn expected(gathered: &ClusterView, prepared: &Prepared) -> LimitForecast {
+fn expected(cluster: &ClusterView, prepared: &Prepared) -> LimitForecast {
     let steps = &prepared.plan.steps;
     let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
     let emptied = prepared.settled.guarded
         || (prepared.settled.way == Way::BlueGreen
-            && gathered.instance().is_ok_and(|instance| instance.api != ApiVersion::V1beta4));
+            && cluster.instance().is_ok_and(|instance| instance.api != ApiVersion::V1beta4));
     let nodes = steps.len() as u64;
     let reconnects = if emptied {
-        let pace = gathered.instance().ok().map(|instance| prepared.settled.pace(instance));
-        pace.and_then(|pace| pace.conn_evict_rate).map(|rate| rate.div_ceil(nodes.max(1)))
+        let timing = cluster.instance().ok().map(|instance| prepared.settled.timing(instance));
+        timing.and_then(|timing| timing.conn_evict_rate).map(|rate| rate.div_ceil(nodes.max(1)))
     } else {
         // A pod that is restarted disconnects all of its clients at once.
         let most = steps.iter().map(|step| step.connections).max().flatten();
@@ -141,31 +141,31 @@ fn expected(gathered: &ClusterView, prepared: &Prepared) -> LimitForecast {
 
 /// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
 async fn change(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     prepared: &Prepared,
     how: ports::ServerDryRun,
 ) -> Result<AppliedObject, Problem> {
-    let instance = gathered.instance()?;
-    let stored = hands.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
+    let instance = cluster.instance()?;
+    let stored = context.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
     match stored {
         // Whoever watches later does not know the start; nothing else depends on it.
         Err(problem) if !prepared.settled.guarded => {
-            hands.printer.notice(&format!("{problem}; a later watch does not know how it began"));
+            context.printer.notice(&format!("{problem}; a later watch does not know how it began"));
         }
         other => other?,
     }
     if let Some(claim) = prepared.claim.as_ref().filter(|_| how == ports::ServerDryRun::No) {
-        hands.kubernetes.apply_instance(claim, true, how).await?;
+        context.kubernetes.apply_instance(claim, true, how).await?;
     }
-    let applied = match hands.kubernetes.apply_instance(&prepared.change, prepared.force, how).await {
+    let applied = match context.kubernetes.apply_instance(&prepared.change, prepared.force, how).await {
         Ok(applied) => applied,
         Err(problem) => {
             if how == ports::ServerDryRun::No {
                 let before =
                     instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
                 // The change's own failure is what counts.
-                let _ = hands.kubernetes.store_state(instance, GUARD_KEY, &before.text(), how).await;
+                let _ = context.kubernetes.store_state(instance, GUARD_KEY, &before.text(), how).await;
             }
             return Err(problem);
         }
@@ -173,14 +173,14 @@ async fn change(
     let left = leftover_notes(&applied.object);
     if how == ports::ServerDryRun::No && !left.is_empty() {
         if instance.api == ApiVersion::V1beta4 {
-            hands.printer.notice(&format!(
+            context.printer.notice(&format!(
                 "{} on {} were left by an earlier version and belong to another manager too: they are part of the pod \
                  template, so take them out of your manifest together with the next upgrade",
                 left.join(", "),
-                gathered.id
+                cluster.id
             ));
         } else {
-            hands.kubernetes.remove_fields(&applied.object, &left).await?;
+            context.kubernetes.remove_fields(&applied.object, &left).await?;
         }
     }
     Ok(applied)
@@ -188,23 +188,23 @@ async fn change(
 
 /// Follows it to its verdict; `guarded` is as whom a guard writes.
 async fn stay(
-    hands: &CommandContext,
-    gathered: ClusterView,
+    context: &CommandContext,
+    cluster: ClusterView,
     operations: OperationTracker,
     follow: &Follow,
     guarded: Option<&str>,
     edit: &[String],
 ) -> Result<Verdict, Problem> {
     let guard = match guarded.filter(|_| !follow.read_only) {
-        Some(manager) => Some(guard(hands, &gathered, manager).await),
+        Some(manager) => Some(guard(context, &cluster, manager).await),
         None => None,
     };
-    let face = FollowOutput::of(hands, follow, false);
-    let following = following(hands, gathered, operations, face, follow, guard);
-    Ok(ended(hands, following, edit).await?.unwrap_or(Verdict::Upgraded))
+    let output = FollowOutput::of(context, follow, false);
+    let following = following(context, cluster, operations, output, follow, guard);
+    Ok(ended(context, following, edit).await?.unwrap_or(Verdict::Upgraded))
 }
 
-fn question(gathered: &ClusterView, prepared: &Prepared, verb: &str) -> String {
+fn question(cluster: &ClusterView, prepared: &Prepared, verb: &str) -> String {
     let plan = &prepared.plan;
     let cost = match plan.steps.len() as u64 {
         0 => String::new(),
@@ -212,12 +212,12 @@ fn question(gathered: &ClusterView, prepared: &Prepared, verb: &str) -> String {
     };
     let mut verb = verb.to_owned();
     verb[..1].make_ascii_uppercase();
-    format!("{verb} {} to {}{cost}{}?", gathered.id, plan.to, prepared.takes_over())
+    format!("{verb} {} to {}{cost}{}?", cluster.id, plan.to, prepared.takes_over())
 }
 
 /// Says on stdout what was changed.
-fn done(hands: &CommandContext, then: &Then, gathered: &ClusterView, plan: UpgradePlan, note: &str) {
-    let name = crate::output::text::resource(&gathered.id);
-    let applied = Applied { name, instance: gathered.id.clone(), backend: None, plan };
-    confirmation::done(hands, then, &applied, note);
+fn done(context: &CommandContext, then: &Then, cluster: &ClusterView, plan: UpgradePlan, note: &str) {
+    let name = crate::output::text::resource(&cluster.id);
+    let applied = Applied { name, instance: cluster.id.clone(), backend: None, plan };
+    confirmation::done(context, then, &applied, note);
 }

@@ -9,39 +9,39 @@ use crate::plan::upgrade::target::{UpgradeTarget, raised_waits};
 use crate::ports::RefreshScope;
 
 /// `upgrade generate`.
-pub(super) async fn run(hands: &CommandContext, intent: &UpgradeGenerate) -> Outcome {
+pub(super) async fn run(context: &CommandContext, intent: &UpgradeGenerate) -> Outcome {
     let want = RefreshScope { instances: true, states: true, ..RefreshScope::default() };
-    let (world, id) = cluster_view::chosen(hands, intent.instance.as_ref(), want).await?;
+    let (world, id) = cluster_view::chosen(context, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let settled = UpgradeTarget::of(instance, &intent.ask)?;
     if let Some(message) = raised_waits(instance, &intent.ask) {
-        hands.printer.notice(&message);
+        context.printer.notice(&message);
     }
     let change = body(instance, &settled, OperatorHold::Held);
     let manifest = match intent.form {
         ChangeForm::Patch => change,
         ChangeForm::Kustomize => kustomize(&change),
         ChangeForm::Full => {
-            let Some(object) = hands.kubernetes.object(&id).await? else {
+            let Some(object) = context.kubernetes.object(&id).await? else {
                 return Err(Problem::new(format!("{id} is gone"), ""));
             };
             full(&object, &change)
         }
     };
-    hands.printer.manifest(&manifest, Manifest::Yaml);
+    context.printer.manifest(&manifest, Manifest::Yaml);
     if settled.guarded {
-        hands.printer.talk(
+        context.printer.talk(
             "with this change the operator removes nothing: after it is applied, evacuate the old pods and continue with the command \
              below; the edit that it prints at its end belongs in the repository",
         );
         if let Some(own) = settled.update.initial_delay {
-            hands.printer.talk(&format!(
+            context.printer.talk(&format!(
                 "the object's own spec.blueGreenUpdate.initialDelaySeconds ({own}) is not in this change: write it back afterwards"
             ));
         }
-        hands.printer.next(&format!("kubectl emqx upgrade watch {}", id.name));
+        context.printer.next(&format!("kubectl emqx upgrade watch {}", id.name));
     }
     Ok(Exit::Reached)
 }

@@ -58,22 +58,22 @@ impl Guard {
     /// Executes the next step; `true` when none remains.
     pub async fn turn(
         &mut self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
-        face: &mut FollowOutput,
+        context: &CommandContext,
+        cluster: &ClusterView,
+        output: &mut FollowOutput,
     ) -> Result<bool, Problem> {
-        let now = hands.clock.now();
-        self.means.fresh_seconds = (FRESH_SECONDS as f64 * hands.clock.speed().max(1.0)) as u64;
-        let acts = next(&gathered.world, &gathered.id, self.means, now);
+        let now = context.clock.now();
+        self.means.fresh_seconds = (FRESH_SECONDS as f64 * context.clock.speed().max(1.0)) as u64;
+        let acts = next(&cluster.world, &cluster.id, self.means, now);
         for act in acts {
             match act {
                 GuardAction::Done => return Ok(true),
-                GuardAction::Wait(why) => self.wait(hands, face, why, now),
+                GuardAction::Wait(why) => self.wait(context, output, why, now),
                 GuardAction::Needs(what) => {
                     // Another client took over: the rest is the user's decision.
-                    let left = gathered.instance().is_ok_and(deserted);
+                    let left = cluster.instance().is_ok_and(deserted);
                     if self.needs.as_ref() != Some(&what) {
-                        face.notice(hands, &what);
+                        output.notice(context, &what);
                         self.needs = Some(what);
                     }
                     if left {
@@ -86,10 +86,10 @@ impl Guard {
                         continue;
                     }
                     self.done.insert(key, Instant::now());
-                    match self.act(hands, gathered, &act).await {
+                    match self.act(context, cluster, &act).await {
                         // The follow observes the effect.
                         Ok(()) => (self.failing, self.waiting) = (None, None),
-                        Err(problem) => self.failed(hands, face, &act, problem)?,
+                        Err(problem) => self.failed(context, output, &act, problem)?,
                     }
                 }
             }
@@ -97,13 +97,13 @@ impl Guard {
         Ok(false)
     }
 
-    fn wait(&mut self, hands: &CommandContext, face: &mut FollowOutput, why: String, now: Timestamp) {
+    fn wait(&mut self, context: &CommandContext, output: &mut FollowOutput, why: String, now: Timestamp) {
         match &mut self.waiting {
             Some((reason, since, announced)) if *reason == why => {
                 if seconds_between(*announced, now) >= ANNOUNCE_SECONDS {
                     *announced = now;
-                    face.notice(
-                        hands,
+                    output.notice(
+                        context,
                         &format!("waiting for {}: {why}", duration(seconds_between(*since, now))),
                     );
                 }
@@ -115,8 +115,8 @@ impl Guard {
     /// What does not work is tried again for a while, unless a right is missing.
     fn failed(
         &mut self,
-        hands: &CommandContext,
-        face: &mut FollowOutput,
+        context: &CommandContext,
+        output: &mut FollowOutput,
         act: &GuardAction,
         problem: Problem,
     ) -> Result<(), Problem> {
@@ -125,15 +125,15 @@ impl Guard {
                 "{problem}; the set that was given up is empty: kubectl scale statefulset {set} --replicas=0 removes it"
             );
             if self.needs.as_ref() != Some(&text) {
-                face.notice(hands, &text);
+                output.notice(context, &text);
                 self.needs = Some(text);
             }
             return Ok(());
         }
         if let (GuardAction::SetGate { .. }, Cause::Forbidden) = (act, problem.cause) {
             self.means.gates = false;
-            face.notice(
-                hands,
+            output.notice(
+                context,
                 &format!("{problem}; old pods stay in the Service while they are emptied, and refuse some reconnects"),
             );
             return Ok(());
@@ -142,19 +142,19 @@ impl Guard {
         if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
             return Err(problem);
         }
-        face.notice(hands, &format!("{problem}; it is tried again"));
+        output.notice(context, &format!("{problem}; it is tried again"));
         Ok(())
     }
 
     async fn act(
         &self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         act: &GuardAction,
     ) -> Result<(), Problem> {
         match act {
             GuardAction::SetGate { pod, serving } => {
-                hands.kubernetes.set_gate(&gathered.id.namespace, pod, *serving).await.map(|_| ())
+                context.kubernetes.set_gate(&cluster.id.namespace, pod, *serving).await.map(|_| ())
             }
             GuardAction::StartEvacuation {
                 node,
@@ -172,55 +172,56 @@ impl Guard {
                     migrate_to: migrate_to.clone(),
                     redirect_to: None,
                 };
-                gathered.broker.evacuate(node, &order).await.map(|_| ())
+                cluster.broker.evacuate(node, &order).await.map(|_| ())
             }
-            GuardAction::StopEvacuation { node } => gathered.broker.stop_evacuation(node).await.map(|_| ()),
+            GuardAction::StopEvacuation { node } => cluster.broker.stop_evacuation(node).await.map(|_| ()),
             GuardAction::RemoveSet(set) => {
-                hands.kubernetes.scale_set(&gathered.id.namespace, set, 0).await.map(|_| ())
+                context.kubernetes.scale_set(&cluster.id.namespace, set, 0).await.map(|_| ())
             }
             GuardAction::Forget => {
                 // Why it was begun stays on record, as after an upgrade that ends by itself.
-                let reason = gathered.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
-                self.store(hands, gathered, &GuardState { version: 1, reason, ..GuardState::default() }).await
+                let reason = cluster.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
+                self.store(context, cluster, &GuardState { version: 1, reason, ..GuardState::default() })
+                    .await
             }
-            GuardAction::ReleaseDelay(_) => self.apply(hands, gathered, OperatorHold::Released).await,
-            GuardAction::RestoreDelay(_) => self.apply(hands, gathered, OperatorHold::Own).await,
+            GuardAction::ReleaseDelay(_) => self.apply(context, cluster, OperatorHold::Released).await,
+            GuardAction::RestoreDelay(_) => self.apply(context, cluster, OperatorHold::Own).await,
             GuardAction::Wait(_) | GuardAction::Needs(_) | GuardAction::Done => Ok(()),
         }
     }
 
     async fn store(
         &self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         state: &GuardState,
     ) -> Result<(), Problem> {
-        let instance = gathered.instance()?;
-        hands.kubernetes.store_state(instance, GUARD_KEY, &state.text(), ServerDryRun::No).await
+        let instance = cluster.instance()?;
+        context.kubernetes.store_state(instance, GUARD_KEY, &state.text(), ServerDryRun::No).await
     }
 
     /// Changes the delay: an apply by the same manager, with all that it owns.
     async fn apply(
         &self,
-        hands: &CommandContext,
-        gathered: &ClusterView,
+        context: &CommandContext,
+        cluster: &ClusterView,
         hold: OperatorHold,
     ) -> Result<(), Problem> {
-        let instance = gathered.instance()?;
+        let instance = cluster.instance()?;
         let Some(settled) = UpgradeTarget::resumed(instance) else { return Ok(()) };
         let change = body(instance, &settled, hold);
-        let object = hands.kubernetes.object(&gathered.id).await?.unwrap_or_default();
+        let object = context.kubernetes.object(&cluster.id).await?.unwrap_or_default();
         // Fields that a person wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
-        let applied = hands.kubernetes.apply_instance(&change, force, ServerDryRun::No).await?;
+        let applied = context.kubernetes.apply_instance(&change, force, ServerDryRun::No).await?;
         if hold == OperatorHold::Own {
             let reason = instance.guard.as_ref().and_then(|guard| guard.reason.clone());
-            self.store(hands, gathered, &state(instance, &settled, hold, None, reason)).await?;
+            self.store(context, cluster, &state(instance, &settled, hold, None, reason)).await?;
         }
         let left = left_behind(&applied.object, &change);
         if hold == OperatorHold::Own && !left.is_empty() {
-            hands.kubernetes.remove_fields(&applied.object, &left).await?;
+            context.kubernetes.remove_fields(&applied.object, &left).await?;
         }
         Ok(())
     }

@@ -19,17 +19,17 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{Upgrade, UpgradeUndo};
 
 /// Rolls an upgrade back and follows it: `upgrade undo`.
-pub async fn rolled_back(hands: &CommandContext, intent: &UpgradeUndo) -> Outcome {
-    undo::run(hands, intent).await
+pub async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outcome {
+    undo::run(context, intent).await
 }
 
 /// One of the verbs.
-pub async fn run(hands: &CommandContext, upgrade: Upgrade) -> Outcome {
+pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
-        Upgrade::Plan(intent) => plan::run(hands, &intent).await,
-        Upgrade::Generate(intent) => generate::run(hands, &intent).await,
-        Upgrade::Apply(intent) => apply::run(hands, &intent).await,
-        Upgrade::Watch(intent) => watch::run(hands, &intent).await,
-        Upgrade::Undo(intent) => undo::run(hands, &intent).await,
+        Upgrade::Plan(intent) => plan::run(context, &intent).await,
+        Upgrade::Generate(intent) => generate::run(context, &intent).await,
+        Upgrade::Apply(intent) => apply::run(context, &intent).await,
+        Upgrade::Watch(intent) => watch::run(context, &intent).await,
+        Upgrade::Undo(intent) => undo::run(context, &intent).await,
     }
 }

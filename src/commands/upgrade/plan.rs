@@ -8,8 +8,8 @@ use crate::model::FIELD_MANAGER;
 use crate::ports::RefreshScope;
 
 /// `upgrade plan`.
-pub(super) async fn run(hands: &CommandContext, intent: &UpgradePlanArguments) -> Outcome {
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
+pub(super) async fn run(context: &CommandContext, intent: &UpgradePlanArguments) -> Outcome {
+    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let wish = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
@@ -18,8 +18,8 @@ pub(super) async fn run(hands: &CommandContext, intent: &UpgradePlanArguments) -
         reason: None,
         back: None,
     };
-    let prepared = prepare(hands, &gathered, wish).await?;
-    prepared.unread.iter().for_each(|notice| hands.printer.notice(notice));
-    hands.printer.upgrade_plan(&prepared.plan, intent.output, hands.clock.now());
+    let prepared = prepare(context, &cluster, wish).await?;
+    prepared.unread.iter().for_each(|notice| context.printer.notice(notice));
+    context.printer.upgrade_plan(&prepared.plan, intent.output, context.clock.now());
     Ok(exit(prepared.plan.decision))
 }

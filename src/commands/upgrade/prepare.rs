@@ -11,7 +11,7 @@ use crate::model::upgrade::UpgradeRequest;
 use crate::model::{GuardState, Instance, World};
 use crate::plan::finding::skip;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, edit, state};
 use crate::plan::upgrade::field_owners::{claim, owners};
 use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
@@ -63,27 +63,27 @@ const BACK: [&str; 6] =
 
 /// Prepares the change from the gathered facts.
 pub(super) async fn prepare(
-    hands: &CommandContext,
-    gathered: &ClusterView,
+    context: &CommandContext,
+    cluster: &ClusterView,
     wish: UpgradeInput<'_>,
 ) -> Result<Prepared, Problem> {
-    let instance = gathered.instance()?;
-    let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
+    let instance = cluster.instance()?;
+    let rights = context.kubernetes.may(&Right::of_upgrade(&cluster.id)).await.unwrap_or_default();
     let right = |place: usize| rights.get(place).copied().flatten();
     let ask = UpgradeRequest { gates: right(1), ..wish.ask.clone() };
     let mut settled = UpgradeTarget::of(instance, &ask)?;
     settled.undo = wish.back == Some(&Undo::Keep);
-    let now = hands.clock.now();
-    let world = &gathered.world;
-    let picture = picture(world, &gathered.id, now);
-    let Some(mut plan) = forecast(world, &gathered.id, &settled) else {
-        return Err(Problem::new(format!("{} is gone", gathered.id), ""));
+    let now = context.clock.now();
+    let world = &cluster.world;
+    let snapshot = snapshot(world, &cluster.id, now);
+    let Some(mut plan) = forecast(world, &cluster.id, &settled) else {
+        return Err(Problem::new(format!("{} is gone", cluster.id), ""));
     };
     let record = record(world, instance, &settled, wish.back, now);
     let state = state(instance, &settled, OperatorHold::Held, Some(record), wish.reason.map(str::to_owned));
     let change = body(instance, &settled, OperatorHold::Held);
     // Only the object has the owners of fields; without it the apply reports conflicts.
-    let object = hands.kubernetes.object(&gathered.id).await;
+    let object = context.kubernetes.object(&cluster.id).await;
     let unread =
         object.as_ref().err().map(|problem| format!("{problem}: who else keeps its fields is not known"));
     let object = object.ok().flatten().unwrap_or_default();
@@ -92,7 +92,7 @@ pub(super) async fn prepare(
     let check = UpgradeCheck {
         world,
         instance,
-        picture: &picture,
+        snapshot: &snapshot,
         ask: &ask,
         settled: &settled,
         owners: &owners,
@@ -155,18 +155,18 @@ impl Prepared {
     /// Prints the plan; returns an exit when there is nothing to do, or when it is refused.
     pub(super) fn decided(
         &self,
-        hands: &CommandContext,
+        context: &CommandContext,
         write: &WriteOptions,
         refused: String,
     ) -> Result<Option<Exit>, Problem> {
         let plan = &self.plan;
-        hands.printer.talk_upgrade_plan(plan, hands.clock.now());
-        confirmation::decided(hands, write, plan.decision, &plan.message, &plan.findings, refused)
+        context.printer.talk_upgrade_plan(plan, context.clock.now());
+        confirmation::decided(context, write, plan.decision, &plan.message, &plan.findings, refused)
     }
 }
 
 /// Reads all sources again, because the prompt took time.
-pub(super) async fn again(hands: &CommandContext, gathered: &mut ClusterView) -> Result<(), Problem> {
-    cluster_view::relist(hands, gathered, RefreshScope::ALL).await?;
-    cluster_view::refresh(hands, gathered).await
+pub(super) async fn again(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
+    cluster_view::relist(context, cluster, RefreshScope::ALL).await?;
+    cluster_view::refresh(context, cluster).await
 }

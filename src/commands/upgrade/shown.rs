@@ -15,7 +15,7 @@ use crate::plan::upgrade::run::UpgradeRun;
 /// What it shows of this run.
 pub fn view(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     run: &UpgradeRun,
     deltas: &[(NodeName, i64)],
     now: Timestamp,
@@ -43,20 +43,22 @@ pub fn view(
         Some(clock(end, zone))
     };
     InlineView {
-        title: format!("UPGRADING {}", picture.instance.name),
+        title: format!("UPGRADING {}", snapshot.instance.name),
         headline,
         tone,
         percent: Some(run.percent),
         ends: run.seconds.filter(|_| run.verdict.is_none()).and_then(end),
         timeline: names.iter().enumerate().map(step).collect(),
         facts: messages::facts(run),
-        rows: UpgradeRevisions::of(world, &run.id).map(|sides| rows(run, &sides, deltas)).unwrap_or_default(),
-        ..about(picture)
+        rows: UpgradeRevisions::of(world, &run.id)
+            .map(|revisions| rows(run, &revisions, deltas))
+            .unwrap_or_default(),
+        ..about(snapshot)
     }
 }
 
 /// Old pods in the order in which they go, then the new ones.
-fn rows(run: &UpgradeRun, sides: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
+fn rows(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
     let row = |member: &Member<'_>, side: &str| {
         let emptied = run.known.get(&member.pod.uid).is_some_and(|known| known.stage.is_some());
         let delta = deltas.iter().find(|(node, _)| Some(node) == member.node.as_ref());
@@ -68,6 +70,6 @@ fn rows(run: &UpgradeRun, sides: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64
             delta: delta.map(|(_, delta)| *delta),
         }
     };
-    let old = sides.old.iter().map(|member| row(member, "old"));
-    old.chain(sides.new.iter().map(|member| row(member, "new"))).collect()
+    let old = revisions.old.iter().map(|member| row(member, "old"));
+    old.chain(revisions.new.iter().map(|member| row(member, "new"))).collect()
 }

@@ -13,17 +13,17 @@ use crate::plan::upgrade::undo::{target, undo};
 use crate::ports::RefreshScope;
 
 /// `upgrade undo`.
-pub(super) async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
-    let gathered = cluster_view::one(hands, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    let id = &gathered.id;
+pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
+    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
+    let id = &cluster.id;
     let image = match &intent.to {
         Some(image) => image.clone(),
-        None => match target(&gathered.world, id) {
+        None => match target(&cluster.world, id) {
             Some(image) => Image::parse(&image)?,
-            None => return Err(no_image(&gathered.world, id)),
+            None => return Err(no_image(&cluster.world, id)),
         },
     };
-    let Some(back) = undo(&gathered.world, id) else {
+    let Some(back) = undo(&cluster.world, id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let ask = UpgradeRequest::new(Wanted::Image(image));
@@ -35,7 +35,7 @@ pub(super) async fn run(hands: &CommandContext, intent: &Intent) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: Some(&back),
     };
-    carry_out(hands, gathered, wish, &Limits::default(), &intent.write, &intent.then).await
+    carry_out(context, cluster, wish, &Limits::default(), &intent.write, &intent.then).await
 }
 
 /// Why the image before is not known. What may not be listed is not reported as none.

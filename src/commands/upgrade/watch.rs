@@ -17,7 +17,7 @@ use crate::ports::{RefreshScope, Right};
 /// The running upgrade.
 pub struct UpgradeWatchTarget {
     /// The cluster.
-    pub gathered: ClusterView,
+    pub cluster: ClusterView,
     /// Whether the guard has to continue it.
     pub held: bool,
     /// The edit that the user's own manifest needs, where it was written down.
@@ -26,101 +26,101 @@ pub struct UpgradeWatchTarget {
 
 /// Resolves the upgrade; `None` when none is running.
 pub async fn meant(
-    hands: &CommandContext,
+    context: &CommandContext,
     name: Option<&InstanceName>,
 ) -> Result<Option<UpgradeWatchTarget>, Problem> {
-    let gathered = cluster_view::one(hands, name, RefreshScope::ALL).await?;
-    let instance = gathered.instance()?;
+    let cluster = cluster_view::one(context, name, RefreshScope::ALL).await?;
+    let instance = cluster.instance()?;
     let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
     let held = UpgradeTarget::resumed(instance).is_some();
-    let mut operations = OperationTracker::of(&gathered.id);
-    operations.observe(&gathered.world, hands.clock.now());
-    if operations.upgrades.running(&gathered.id).is_none() && !held {
+    let mut operations = OperationTracker::of(&cluster.id);
+    operations.observe(&cluster.world, context.clock.now());
+    if operations.upgrades.running(&cluster.id).is_none() && !held {
         // Without the pods it cannot be determined: "none" would be a guess.
-        let pods = gathered.world.hearings.get(&(Source::Pods, "pods"));
+        let pods = cluster.world.hearings.get(&(Source::Pods, "pods"));
         if let Some(why) = pods.and_then(|pods| pods.link.why()) {
-            let what = format!("cannot determine whether an upgrade is running in {}", gathered.id);
+            let what = format!("cannot determine whether an upgrade is running in {}", cluster.id);
             return Err(Problem::new(what, why).hint("kubectl auth can-i --list shows your permissions"));
         }
-        hands.printer.talk(&format!("no upgrade is under way in {}", gathered.id));
+        context.printer.talk(&format!("no upgrade is under way in {}", cluster.id));
         return Ok(None);
     }
-    Ok(Some(UpgradeWatchTarget { gathered, held, edit }))
+    Ok(Some(UpgradeWatchTarget { cluster, held, edit }))
 }
 
 /// `upgrade watch`.
-pub(super) async fn run(hands: &CommandContext, intent: &UpgradeWatch) -> Outcome {
-    let Some(UpgradeWatchTarget { gathered, held, edit }) = meant(hands, intent.instance.as_ref()).await?
+pub(super) async fn run(context: &CommandContext, intent: &UpgradeWatch) -> Outcome {
+    let Some(UpgradeWatchTarget { cluster, held, edit }) = meant(context, intent.instance.as_ref()).await?
     else {
         return Ok(Exit::Reached);
     };
     let guarded = if held && !intent.follow.read_only {
-        Some(guard(hands, &gathered, &intent.field_manager).await)
+        Some(guard(context, &cluster, &intent.field_manager).await)
     } else {
         None
     };
-    let operations = OperationTracker::of(&gathered.id);
-    let face = FollowOutput::of(hands, &intent.follow, true);
-    let id = gathered.id.clone();
-    let following = following(hands, gathered, operations, face, &intent.follow, guarded);
-    if let Some(verdict) = ended(hands, following, &edit).await? {
+    let operations = OperationTracker::of(&cluster.id);
+    let output = FollowOutput::of(context, &intent.follow, true);
+    let id = cluster.id.clone();
+    let following = following(context, cluster, operations, output, &intent.follow, guarded);
+    if let Some(verdict) = ended(context, following, &edit).await? {
         return Ok(verdict.exit());
     }
-    hands.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
+    context.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
     Ok(Exit::Reached)
 }
 
 /// Continues a guarded upgrade without output: the full screen shows the progress.
-pub async fn keep(hands: &CommandContext, gathered: ClusterView, manager: &str) -> Result<(), Problem> {
-    let guard = guard(hands, &gathered, manager).await;
-    let operations = OperationTracker::of(&gathered.id);
+pub async fn keep(context: &CommandContext, cluster: ClusterView, manager: &str) -> Result<(), Problem> {
+    let guard = guard(context, &cluster, manager).await;
+    let operations = OperationTracker::of(&cluster.id);
     let follow = Follow::default();
-    let face = FollowOutput::lines(follow.stream);
-    following(hands, gathered, operations, face, &follow, Some(guard)).ended(hands).await.map(|_| ())
+    let output = FollowOutput::lines(follow.stream);
+    following(context, cluster, operations, output, &follow, Some(guard)).ended(context).await.map(|_| ())
 }
 
 /// Prints the edit that the user's own manifest needs.
-pub fn tell(hands: &CommandContext, edit: &[String]) {
+pub fn tell(context: &CommandContext, edit: &[String]) {
     if edit.is_empty() {
         return;
     }
-    hands.printer.talk("");
-    hands.printer.talk("the next apply of your own manifest would undo it, unless it contains:");
+    context.printer.talk("");
+    context.printer.talk("the next apply of your own manifest would undo it, unless it contains:");
     for line in edit {
-        hands.printer.talk(&format!("  {line}"));
+        context.printer.talk(&format!("  {line}"));
     }
 }
 
 /// A guard with the rights that we have.
-pub(super) async fn guard(hands: &CommandContext, gathered: &ClusterView, manager: &str) -> Guard {
-    let rights = hands.kubernetes.may(&Right::of_upgrade(&gathered.id)).await.unwrap_or_default();
+pub(super) async fn guard(context: &CommandContext, cluster: &ClusterView, manager: &str) -> Guard {
+    let rights = context.kubernetes.may(&Right::of_upgrade(&cluster.id)).await.unwrap_or_default();
     Guard::new(manager, rights.get(1).copied().flatten() != Some(false))
 }
 
 /// A follow of the gathered upgrade.
 pub(super) fn following(
-    hands: &CommandContext,
-    gathered: ClusterView,
+    context: &CommandContext,
+    cluster: ClusterView,
     operations: OperationTracker,
-    face: FollowOutput,
+    output: FollowOutput,
     follow: &Follow,
     guard: Option<Guard>,
 ) -> FollowRequest {
-    let name = format!("upgrade/{}", gathered.id.name);
-    let following = FollowRequest::new(gathered, operations, name, face).limited(hands, follow);
+    let name = format!("upgrade/{}", cluster.id.name);
+    let following = FollowRequest::new(cluster, operations, name, output).limited(context, follow);
     FollowRequest { guard, ..following }
 }
 
 /// Follows it to its end, then prints the edit that the user's own manifest needs.
 pub(super) async fn ended(
-    hands: &CommandContext,
+    context: &CommandContext,
     mut following: FollowRequest,
     edit: &[String],
 ) -> Result<Option<Verdict>, Problem> {
-    let verdict = following.ended(hands).await?;
+    let verdict = following.ended(context).await?;
     let well = matches!(verdict, None | Some(Verdict::Upgraded | Verdict::ClientsMissing));
     if well {
-        tell(hands, edit);
+        tell(context, edit);
     }
     Ok(verdict)
 }

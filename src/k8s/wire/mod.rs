@@ -75,13 +75,13 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
 
 /// The facts that an object brings, with the event (LISTED, ADDED, MODIFIED, DELETED) that brought it.
 pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
-    let news = match object(value) {
+    let update = match object(value) {
         Ok(Some(object)) if event == "DELETED" => Update::Gone(object),
         Ok(Some(object)) => Update::Is(object),
         Ok(None) => return Vec::new(),
         Err(text) => Update::Unreadable(text),
     };
-    vec![Fact { at, news }]
+    vec![Fact { at, update }]
 }
 
 /// The uid by which [`Update::Only`] knows an object; the readers use the same.

@@ -68,10 +68,10 @@ pub(super) fn running(
     operations: &OperationTracker,
     rebalances: &[RebalanceStatus],
 ) -> Vec<OperationStatus> {
-    let Current { instance, picture, load, .. } = *current;
+    let Current { instance, snapshot, load, .. } = *current;
     let open = || rebalances.iter().filter(|it| it.open);
     let mut found: Vec<OperationStatus> = open().filter(|it| it.listed).map(OperationStatus::from).collect();
-    let upgrade = operations.upgrades.running(&picture.instance);
+    let upgrade = operations.upgrades.running(&snapshot.instance);
     found.extend(upgrade.map(|run| upgrading(run, current)));
     if upgrade.is_none() {
         // During an upgrade the operator evacuates: that is a part of it.
@@ -82,7 +82,7 @@ pub(super) fn running(
         };
         // An old node that EMQX still lists although its pod is removed is not evacuated any more.
         let removed = |entry: &&Evacuation| {
-            let row = picture.node(&entry.node);
+            let row = snapshot.node(&entry.node);
             row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over())
         };
         let entries = entries.iter().filter(|entry| !removed(entry));
@@ -106,7 +106,7 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
     is.eta_seconds = run.seconds;
     // Pods that cannot start are the cause of what stands still.
     let stuck: Vec<&NodeRow> = current
-        .picture
+        .snapshot
         .nodes
         .iter()
         .filter(|row| matches!(row.membership, Some(Membership::Starting | Membership::Unschedulable)))
@@ -138,7 +138,7 @@ fn hinders(reason: &str) -> bool {
 
 /// A node as the rows of the status name it.
 fn label<'a>(node: &'a NodeName, current: &Current<'a>) -> &'a str {
-    current.picture.node(node).map_or_else(|| short(node), NodeRow::label)
+    current.snapshot.node(node).map_or_else(|| short(node), NodeRow::label)
 }
 
 fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationTracker) -> OperationStatus {

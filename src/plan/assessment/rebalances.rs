@@ -75,7 +75,7 @@ pub(super) fn all(
             .is_none_or(|object| object.instance_name == id.name && object.namespace == id.namespace)
     };
     // What another EMQX runs is none of this instance's.
-    let runs: Vec<&RebalanceRun> = match current.picture.wrong_emqx {
+    let runs: Vec<&RebalanceRun> = match current.snapshot.wrong_emqx {
         None => operations.rebalances.runs.iter().filter(of).collect(),
         Some(_) => Vec::new(),
     };
@@ -162,7 +162,7 @@ fn without_entry(
     match (&object.phase, current.load) {
         _ if ended.is_some() || object.recorded.is_some() => {}
         (Phase::Processing, None) => {
-            let why = match (&current.picture.wrong_emqx, current.world.load.is_some()) {
+            let why = match (&current.snapshot.wrong_emqx, current.world.load.is_some()) {
                 (None, false) => "EMQX was not asked".to_owned(),
                 _ => current.unknown().unwrap_or_default(),
             };
@@ -184,7 +184,7 @@ fn without_entry(
             // EMQX cannot be asked, and an object that failed had donors that are still out of the Service.
             let name = current
                 .instance
-                .and_then(|instance| preflight::running_name(current.world, instance, current.picture));
+                .and_then(|instance| preflight::running_name(current.world, instance, current.snapshot));
             if name.as_deref() == Some(object.name.as_str()) {
                 let why = current.unknown().unwrap_or_default();
                 let message = format!(

@@ -63,9 +63,9 @@ fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
         Node { name: fixtures::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
     world.apply(fixtures::fact(1, Update::Nodes(nodes)));
     let is = of(&world);
-    assert_eq!((is.verdict, is.picture.totals.connections), (Verdict::Unknown, Some(3000)));
+    assert_eq!((is.verdict, is.snapshot.totals.connections), (Verdict::Unknown, Some(3000)));
     assert!(is.message.starts_with("emqx-core-3 is stopped in EMQX"), "{}", is.message);
-    assert_eq!(is.picture.versions, ["5.8.6"]);
+    assert_eq!(is.snapshot.versions, ["5.8.6"]);
 }
 
 #[test]
@@ -76,12 +76,12 @@ fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
     nodes.push(Node { name: left, stopped: true, version: Some("5.8.5".into()), ..Node::default() });
     world.apply(fixtures::fact(1, Update::Nodes(nodes)));
     let is = of(&world);
-    assert_eq!((is.verdict, is.uneven, is.picture.totals.nodes), (Verdict::Idle, true, 4));
+    assert_eq!((is.verdict, is.uneven, is.snapshot.totals.nodes), (Verdict::Idle, true, 4));
     assert_eq!(is.membership.discrepancies, Vec::<String>::new());
     let (what, way) = left_over(&is.membership).expect("a warning");
     assert!(what.contains("emqx-core-old-1") && way.contains("force-leave"), "{what}; {way}");
     assert_eq!(is.next.as_deref(), Some("kubectl emqx rebalance plan emqx"));
-    assert_eq!(is.picture.versions, ["5.8.6"]);
+    assert_eq!(is.snapshot.versions, ["5.8.6"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_answer_of_another_emqx_is_not_used() {
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
-    assert_eq!(is.picture.totals.connections, None);
+    assert_eq!(is.snapshot.totals.connections, None);
 }
 
 #[test]

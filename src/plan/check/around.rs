@@ -62,12 +62,12 @@ fn named(names: &[&str]) -> String {
 
 /// A Rebalance whose deletion waits for an operator.
 fn stuck(subject: Subject<'_>) -> Option<Finding> {
-    let Subject { world, instance, picture, .. } = subject;
+    let Subject { world, instance, snapshot, .. } = subject;
     let (object, since) = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
         let since = seen.value.deleting?;
-        (seconds_between(since, picture.now) >= STUCK_SECONDS).then_some((&seen.value, since))
+        (seconds_between(since, snapshot.now) >= STUCK_SECONDS).then_some((&seen.value, since))
     })?;
-    let age = duration(seconds_between(since, picture.now));
+    let age = duration(seconds_between(since, snapshot.now));
     let message = format!(
         "Rebalance {} has been in deletion for {age}: its finalizer waits for the operator",
         object.name
@@ -77,10 +77,10 @@ fn stuck(subject: Subject<'_>) -> Option<Finding> {
 
 /// An object that no operator picked up, or failures that the operator reports of this instance.
 fn operator_silent(subject: Subject<'_>) -> Option<Finding> {
-    let Subject { world, instance, picture, .. } = subject;
+    let Subject { world, instance, snapshot, .. } = subject;
     let pods = "kubectl get pods -A | grep emqx-operator; kubectl get events";
     let waits = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
-        let seconds = waiting::seconds(&seen.value, picture.now).filter(|it| *it >= WAITING_SECONDS)?;
+        let seconds = waiting::seconds(&seen.value, snapshot.now).filter(|it| *it >= WAITING_SECONDS)?;
         Some((seen.value.name.clone(), seconds))
     });
     if let Some((name, seconds)) = waits {
@@ -93,9 +93,9 @@ fn operator_silent(subject: Subject<'_>) -> Option<Finding> {
         .map(|seen| &seen.value)
         .filter(|event| event.namespace == instance.id.namespace && event.about == instance.id.name)
         .filter(|event| event.warning && event.reason.contains("Fail"))
-        .filter(|event| event.last.is_some_and(|last| seconds_between(last, picture.now) <= FAILURE_SECONDS))
+        .filter(|event| event.last.is_some_and(|last| seconds_between(last, snapshot.now) <= FAILURE_SECONDS))
         .max_by_key(|event| event.last)?;
-    let age = event.last.map(|last| duration(seconds_between(last, picture.now))).unwrap_or_default();
+    let age = event.last.map(|last| duration(seconds_between(last, snapshot.now))).unwrap_or_default();
     let message = format!(
         "the operator reported {} {age} ago ({}): {}; it backs off, and its status is old meanwhile",
         event.reason,

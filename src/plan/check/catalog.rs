@@ -42,23 +42,23 @@ const PERMISSIONS: &str =
 impl Need {
     /// Why this source is missing, and what to do; `None` when it was read.
     pub(super) fn missing(self, subject: Subject<'_>) -> Option<(String, String)> {
-        let Subject { world, picture, beside, instance } = subject;
+        let Subject { world, snapshot, beside, instance } = subject;
         let of = |why: &str| Some((why.to_owned(), PERMISSIONS.to_owned()));
         let unread = |name: &str| {
             let found = beside.surroundings.unread.iter().find(|it| it.contains(name));
             of(&format!("not readable: {}", found.map_or(name, String::as_str)))
         };
         let source = |source: Source, name: &str| {
-            if picture.source(source) == SourceState::Ok {
+            if snapshot.source(source) == SourceState::Ok {
                 return None;
             }
-            let why = picture.sources.get(&source).and_then(|age| age.why.clone());
+            let why = snapshot.sources.get(&source).and_then(|age| age.why.clone());
             let why = why.unwrap_or_else(|| format!("{name} was not read"));
             let hint = format!("kubectl emqx status {} shows which source is missing", instance.id.name);
             Some((why, hint))
         };
         match self {
-            Self::Emqx if picture.wrong_emqx.is_some() => of("another EMQX answers"),
+            Self::Emqx if snapshot.wrong_emqx.is_some() => of("another EMQX answers"),
             Self::Emqx => source(Source::Emqx, "EMQX"),
             Self::Pods => source(Source::Pods, "the list of pods"),
             Self::Serving => source(Source::Endpoints, "the list of endpoints")

@@ -11,7 +11,7 @@ use crate::model::{
     Phase, Pod, PodName, Served, Set, SetKind, Source, Stage, Update,
 };
 use crate::plan::fixtures;
-use crate::plan::snapshot::picture;
+use crate::plan::snapshot::snapshot;
 use serde_json::json;
 
 const SET: &str = "emqx-core";
@@ -156,9 +156,9 @@ impl Case {
         facts.extend(self.more.iter().cloned());
         let world = World::of(facts);
         let id = world.ids().remove(0);
-        let picture = picture(&world, &id, fixtures::at(1));
+        let snapshot = snapshot(&world, &id, fixtures::at(1));
         let instance = world.instance(&id).expect("an instance");
-        check(Subject { world: &world, instance, picture: &picture, beside: &self.beside }, purpose)
+        check(Subject { world: &world, instance, snapshot: &snapshot, beside: &self.beside }, purpose)
     }
 
     fn status(&self, id: &str) -> CheckStatus {

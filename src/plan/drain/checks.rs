@@ -26,19 +26,19 @@ fn present(drain: &DrainPlan) -> impl Iterator<Item = &RemovalStep> {
 pub(super) fn findings(
     drain: &DrainPlan,
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     placement: &Placement,
     request: &DrainRequest,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(super::super::removal::not_asked(world, picture));
+    found.extend(super::super::removal::not_asked(world, snapshot));
     found.extend(unfinished(drain, world, request));
     found.extend(scale_unfinished(drain, world));
     found.extend(volumes(drain, placement, request));
     found.extend(room(drain, placement, request));
     found.extend(single(drain));
-    found.extend(not_ready(drain, world, picture));
-    found.extend(too_parallel(drain, picture, request));
+    found.extend(not_ready(drain, world, snapshot));
+    found.extend(too_parallel(drain, snapshot, request));
     found.extend(budgets(drain, placement, request));
     found.extend(sequential(drain));
     if !placement.unread.is_empty() {
@@ -106,13 +106,13 @@ fn single(drain: &DrainPlan) -> Option<Finding> {
 }
 
 /// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
-fn not_ready(drain: &DrainPlan, world: &World, picture: &Snapshot) -> Option<Finding> {
+fn not_ready(drain: &DrainPlan, world: &World, snapshot: &Snapshot) -> Option<Finding> {
     if drain.removal.resumed {
         return None;
     }
     let sets: BTreeSet<&str> = drain.removal.steps.iter().map(|step| step.set.as_str()).collect();
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
-    let row = picture.nodes.iter().find(|row| {
+    let row = snapshot.nodes.iter().find(|row| {
         let moved = drain.removal.steps.iter().any(|step| row.pod.as_ref() == Some(&step.pod));
         let evacuated = evacuations.iter().any(|entry| Some(&entry.node) == row.node.as_ref());
         row.set.as_deref().is_some_and(|set| sets.contains(set))
@@ -128,9 +128,9 @@ fn not_ready(drain: &DrainPlan, world: &World, picture: &Snapshot) -> Option<Fin
     )
 }
 
-fn too_parallel(drain: &DrainPlan, picture: &Snapshot, request: &DrainRequest) -> Option<Finding> {
-    let all = picture.participants().len() as u64;
-    let role = picture.participants().first()?.role;
+fn too_parallel(drain: &DrainPlan, snapshot: &Snapshot, request: &DrainRequest) -> Option<Finding> {
+    let all = snapshot.participants().len() as u64;
+    let role = snapshot.participants().first()?.role;
     let moved = present(drain).filter(|step| step.role == role).count() as u64;
     let at_once = request.parallel.min(moved);
     if drain.together || role == Role::Core || at_once <= 1 || all.saturating_sub(at_once) * 2 >= all {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::finding::Decision;
 use super::super::fixtures;
-use super::super::snapshot::picture;
+use super::super::snapshot::snapshot;
 use super::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
@@ -86,8 +86,8 @@ fn request(machines: &[usize]) -> DrainRequest {
 }
 
 fn planned(world: &World, placement: &Placement, request: &DrainRequest) -> DrainPlan {
-    let picture = picture(world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
-    plan(world, &picture, placement, request).expect("a plan").expect("pods are there")
+    let snapshot = snapshot(world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
+    plan(world, &snapshot, placement, request).expect("a plan").expect("pods are there")
 }
 
 fn blocked(drain: &DrainPlan) -> Option<&'static str> {
@@ -130,8 +130,8 @@ fn a_node_without_pods_of_an_instance_has_no_plan() {
     let world = world(&[1, 1, 1], Load::default());
     let mut placement = placement(3);
     placement.machines.push(Machine { name: "worker-9".into(), ready: true, ..Machine::default() });
-    let picture = picture(&world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
-    assert_eq!(plan(&world, &picture, &placement, &request(&[9])), Ok(None));
+    let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
+    assert_eq!(plan(&world, &snapshot, &placement, &request(&[9])), Ok(None));
 }
 
 #[test]

@@ -13,17 +13,17 @@ use crate::plan::rebalance::messages::short;
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
 ) -> Result<EvacuationPlan, Problem> {
-    let id = &picture.instance;
+    let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
     let heard =
-        picture.source(Source::Emqx) == SourceState::Ok && world.load.is_some() && world.nodes.is_some();
+        snapshot.source(Source::Emqx) == SourceState::Ok && world.load.is_some() && world.nodes.is_some();
     if !heard {
-        let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+        let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
         return Err(Problem::new(
             format!("cannot plan an evacuation of {id}"),
             why.unwrap_or_else(|| "EMQX does not answer".to_owned()),
@@ -31,10 +31,10 @@ pub fn plan(
         .hint("let EMQX be reached: --emqx-url and --api-key-file, or the permissions that `kubectl emqx status` names"));
     }
     known_targets(world, settings, nodes)?;
-    let running: Vec<_> = nodes.iter().filter_map(|node| counted(world, picture, node)).collect();
-    let to = recipients(world, picture, nodes, settings);
+    let running: Vec<_> = nodes.iter().filter_map(|node| counted(world, snapshot, node)).collect();
+    let to = recipients(world, snapshot, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
-    let mut found = findings(world, picture, instance, nodes, settings, &to);
+    let mut found = findings(world, snapshot, instance, nodes, settings, &to);
     finding::skip(&mut found, skip);
     plan.judge(found);
     Ok(plan)
@@ -73,20 +73,20 @@ fn known_targets(world: &World, settings: &Settings, nodes: &[NodeName]) -> Resu
 
 fn findings(
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     instance: &Instance,
     nodes: &[NodeName],
     settings: &Settings,
     to: &Recipients,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(no_rebalance_api(world, picture));
+    found.extend(no_rebalance_api(world, snapshot));
     found.extend(not_running(world, nodes));
     found.extend(already_running(world, nodes));
     found.extend(stopped_targets(world, settings));
-    found.extend(too_few(picture, to, nodes));
-    found.extend(others_evacuated(world, picture, to));
-    found.extend(nowhere_to_go(instance, picture, nodes));
+    found.extend(too_few(snapshot, to, nodes));
+    found.extend(others_evacuated(world, snapshot, to));
+    found.extend(nowhere_to_go(instance, snapshot, nodes));
     found.extend(few_recipients(to, nodes));
     found.extend(not_ready(instance));
     found.extend(operator_ends_it(world, instance));
@@ -139,11 +139,11 @@ fn already_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
     )
 }
 
-fn too_few(picture: &Snapshot, to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
+fn too_few(snapshot: &Snapshot, to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
     if !to.clients.is_empty() && !to.sessions.is_empty() {
         return None;
     }
-    let running = picture.participants().len();
+    let running = snapshot.participants().len();
     let message = if to.clients.is_empty() && nodes.len() >= running {
         format!(
             "no EMQX node would remain: {} of {running} that serve clients would be evacuated",
@@ -165,10 +165,10 @@ fn stopped_targets(world: &World, settings: &Settings) -> Option<Finding> {
 }
 
 /// Other nodes that are evacuated: fewer than half of the nodes would serve clients.
-fn others_evacuated(world: &World, picture: &Snapshot, to: &Recipients) -> Option<Finding> {
+fn others_evacuated(world: &World, snapshot: &Snapshot, to: &Recipients) -> Option<Finding> {
     let load = &world.load.as_ref()?.value;
     let first = load.evacuations.first()?;
-    let running = picture.participants().len();
+    let running = snapshot.participants().len();
     let remain = to.clients.len();
     let message = format!(
         "{} being evacuated already ({}): {remain} of {} would take clients",
@@ -261,7 +261,7 @@ fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::super::fixtures;
-    use super::super::super::snapshot::picture;
+    use super::super::super::snapshot::snapshot;
     use super::*;
     use crate::model::{Condition, Evacuation, Load, Object, Stage, Update};
     use crate::plan::finding::Decision;
@@ -302,7 +302,7 @@ mod tests {
     ) -> EvacuationPlan {
         let nodes: Vec<NodeName> = nodes.iter().map(|number| node(*number)).collect();
         let skip: Vec<String> = skip.iter().map(|id| (*id).to_owned()).collect();
-        plan(world, &picture(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip)
+        plan(world, &snapshot(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip)
             .expect("a plan")
     }
 
@@ -391,13 +391,13 @@ mod tests {
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
         world.apply(fixtures::fact(1, Update::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
-        let picture = picture(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
-        let of = |settings: &Settings| plan(&world, &picture, &[node(0)], settings, &[]);
+        let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
+        let of = |settings: &Settings| plan(&world, &snapshot, &[node(0)], settings, &[]);
         assert_eq!(of(&to(node(0))).expect_err("itself").exit, crate::error::Exit::Usage);
         assert_eq!(of(&to("emqx@nowhere".into())).expect_err("unknown").exit, crate::error::Exit::Error);
         assert_eq!(refused(&of(&to(node(2))).expect("a plan")), Some("migrate-to"));
         assert_eq!(refused(&of(&to(node(1))).expect("a plan")), None);
-        let down = plan(&world, &picture, &[node(2)], &Settings::default(), &[]).expect("a plan");
+        let down = plan(&world, &snapshot, &[node(2)], &Settings::default(), &[]).expect("a plan");
         assert_eq!(refused(&down), Some("node-not-running"));
     }
 

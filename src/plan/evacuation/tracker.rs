@@ -50,7 +50,7 @@ pub struct EvacuationRun {
     /// What was on it at the start.
     pub start: Option<NodeContent>,
     /// How it was requested, where we did.
-    pub pace: Option<DrainTiming>,
+    pub timing: Option<DrainTiming>,
     /// Whether EMQX restored it from disk when its node started again.
     pub restored: bool,
     /// How far.
@@ -87,9 +87,9 @@ pub struct EvacuationTracker {
 
 impl EvacuationTracker {
     /// Remembers how we requested one, before its entry is seen.
-    pub fn asked(&mut self, node: NodeName, pace: DrainTiming, now: Timestamp) {
+    pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
         let name = format!("evacuation/{node}");
-        self.requested.push(Requested { name, node, pace, quiet: Quiet::new(now) });
+        self.requested.push(Requested { name, node, timing, quiet: Quiet::new(now) });
     }
 
     /// Remembers that we stopped one: its end is not asked for twice.
@@ -163,11 +163,11 @@ impl EvacuationTracker {
             let open = self.runs.iter().position(|run| run.verdict.is_none() && same(run));
             let place = open.unwrap_or_else(|| {
                 let asked = self.requested.iter().position(|request| request.node == entry.node);
-                let pace = asked.map(|place| self.requested.remove(place).pace);
+                let timing = asked.map(|place| self.requested.remove(place).timing);
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
                 });
-                let run = EvacuationRun::begin(entry, pace, lost, world, now);
+                let run = EvacuationRun::begin(entry, timing, lost, world, now);
                 let restored = if run.restored {
                     ", which EMQX restored from disk after the node restarted"
                 } else {
@@ -225,7 +225,7 @@ impl EvacuationRun {
 
     fn begin(
         entry: &Evacuation,
-        pace: Option<DrainTiming>,
+        timing: Option<DrainTiming>,
         again: bool,
         world: &World,
         now: Timestamp,
@@ -242,7 +242,7 @@ impl EvacuationRun {
             began: now,
             holds: start,
             start,
-            pace,
+            timing,
             restored: again || restored(entry, uptime),
             percent: 0,
             seconds: None,
@@ -419,8 +419,8 @@ impl EvacuationRun {
         let spent = seconds_between(self.moved, now);
         let limit = match self.entry.stage {
             Stage::EvictingConns | Stage::EvictingSessions => STALLED_SECONDS,
-            Stage::WaitHealthCheck => (self.pace.as_ref()?.wait_health_check * 3).max(STALLED_SECONDS),
-            Stage::WaitTakeover => (self.pace.as_ref()?.wait_takeover * 3).max(STALLED_SECONDS),
+            Stage::WaitHealthCheck => (self.timing.as_ref()?.wait_health_check * 3).max(STALLED_SECONDS),
+            Stage::WaitTakeover => (self.timing.as_ref()?.wait_takeover * 3).max(STALLED_SECONDS),
             Stage::Prohibiting | Stage::Unknown(_) => return None,
         };
         if spent < limit {
@@ -454,7 +454,7 @@ impl EvacuationRun {
         };
         let (conn, sess) = (self.entry.conn_evict_rate, self.entry.sess_evict_rate);
         let (check, takeover) =
-            self.pace.as_ref().map_or((0, 0), |pace| (pace.wait_health_check, pace.wait_takeover));
+            self.timing.as_ref().map_or((0, 0), |timing| (timing.wait_health_check, timing.wait_takeover));
         let order = self.entry.stage.order().unwrap_or(0);
         let spent = seconds_between(self.since, now);
         let wait = |length: u64, at: u8| match order.cmp(&at) {
@@ -472,7 +472,7 @@ impl EvacuationRun {
         self.percent = (done.min(99) as u8).max(self.percent);
         // EMQX does not report how long it waits: without that the end is not known before the last wait is over.
         // Nor is it where nothing remains and EMQX is not through yet.
-        self.seconds = (self.pace.is_some() || order >= 3).then_some(left).filter(|left| *left > 0);
+        self.seconds = (self.timing.is_some() || order >= 3).then_some(left).filter(|left| *left > 0);
     }
 
     fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {

@@ -145,9 +145,9 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
     if load.rebalances.iter().any(|entry| owns(failed, entry, now)) {
         return None;
     }
-    let picture = crate::plan::snapshot::picture(world, id, now);
+    let snapshot = crate::plan::snapshot::snapshot(world, id, now);
     let outside =
-        |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false) && row.running);
+        |node: &NodeName| snapshot.node(node).is_some_and(|row| row.serving == Some(false) && row.running);
     failed.states.iter().flat_map(|state| &state.donors).any(outside).then_some(failed)
 }
 
@@ -188,7 +188,7 @@ mod tests {
     use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
-        match fixtures::rebalance("golden", phase, change).news {
+        match fixtures::rebalance("golden", phase, change).update {
             Update::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }

@@ -29,7 +29,7 @@ pub struct RebalanceCheck<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Its picture.
-    pub picture: &'a Snapshot,
+    pub snapshot: &'a Snapshot,
     /// Who will drive it.
     pub backend: Backend,
     /// The name it is to have; `None` while that does not matter.
@@ -39,19 +39,19 @@ pub struct RebalanceCheck<'a> {
 }
 
 /// The nodes that would take part, with their counts; a problem when a count is not known.
-pub fn participants(picture: &Snapshot) -> Result<Vec<Participant>, Problem> {
-    let name = &picture.instance.name;
+pub fn participants(snapshot: &Snapshot) -> Result<Vec<Participant>, Problem> {
+    let name = &snapshot.instance.name;
     // EMQX and load balancers list nodes bytewise by name: this order decides who gets a remainder.
-    let mut rows = picture.participants();
+    let mut rows = snapshot.participants();
     rows.sort_by(|one, other| one.node.cmp(&other.node));
     rows.into_iter()
         .map(|row| {
             let (Some(node), Some(connections)) = (&row.node, row.connections) else {
                 return Err(Problem::new(
-                    format!("cannot plan a rebalance of {}", picture.instance),
+                    format!("cannot plan a rebalance of {}", snapshot.instance),
                     format!("the live connections of {} are not known", row.label()),
                 )
-                .hint(match picture.source(Source::Emqx) {
+                .hint(match snapshot.source(Source::Emqx) {
                     SourceState::Forbidden => {
                         "allow `get secrets` and `get,create pods/portforward`, or pass --emqx-url and --api-key-file"
                             .to_owned()
@@ -87,12 +87,16 @@ pub struct RebalanceRequest<'a> {
 }
 
 /// The forecast for a cluster as it is now, with what the checks find.
-pub fn plan(world: &World, picture: &Snapshot, wish: RebalanceRequest<'_>) -> Result<RebalancePlan, Problem> {
-    let id = &picture.instance;
+pub fn plan(
+    world: &World,
+    snapshot: &Snapshot,
+    wish: RebalanceRequest<'_>,
+) -> Result<RebalancePlan, Problem> {
+    let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
     let RebalanceRequest { strategy, back, backend, name, allowed, skip } = wish;
-    let check = RebalanceCheck { world, instance, picture, backend, name, allowed };
-    let participants = match participants(picture) {
+    let check = RebalanceCheck { world, instance, snapshot, backend, name, allowed };
+    let participants = match participants(snapshot) {
         Ok(participants) => participants,
         // A running one explains better than a missing count why there is nothing to plan.
         // So does a cluster that is another one, or that is not whole.
@@ -115,7 +119,7 @@ pub fn plan(world: &World, picture: &Snapshot, wish: RebalanceRequest<'_>) -> Re
 pub fn findings(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(of_cluster(check));
-    found.extend(cluster::few_recipients(check.picture, &plan.findings));
+    found.extend(cluster::few_recipients(check.snapshot, &plan.findings));
     found.extend(cluster::old_node_list(check));
     found.extend(name_taken(check));
     found.extend(no_permission(check));
@@ -131,36 +135,36 @@ pub fn findings(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Vec<Finding
 
 /// Whether the cluster itself explains why counts are missing.
 fn explained(check: &RebalanceCheck<'_>) -> bool {
-    let found = cluster::membership_findings(check.world, check.instance, check.picture);
-    check.picture.wrong_emqx.is_some() || found.iter().any(|finding| finding.severity == Severity::Blocked)
+    let found = cluster::membership_findings(check.world, check.instance, check.snapshot);
+    check.snapshot.wrong_emqx.is_some() || found.iter().any(|finding| finding.severity == Severity::Blocked)
 }
 
 /// What the checks find that does not depend on what is planned.
 fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
-    let RebalanceCheck { world, instance, picture, .. } = *check;
+    let RebalanceCheck { world, instance, snapshot, .. } = *check;
     let mut found = Vec::new();
-    found.extend(cluster::wrong_emqx(picture));
-    found.extend(too_few_nodes(check).filter(|_| picture.wrong_emqx.is_none()));
+    found.extend(cluster::wrong_emqx(snapshot));
+    found.extend(too_few_nodes(check).filter(|_| snapshot.wrong_emqx.is_none()));
     found.extend(chosen_down(check));
     found.extend(already_running(check));
     found.extend(evacuation_running(check));
     found.extend(purge_running(check));
-    found.extend(cluster::membership_findings(world, instance, picture));
+    found.extend(cluster::membership_findings(world, instance, snapshot));
     found.extend(not_ready(check));
-    found.extend(cluster::recipients_not_serving(instance, picture));
-    found.extend(cluster::no_rebalance_api(world, picture));
-    found.extend(cluster::not_asked(world, picture));
+    found.extend(cluster::recipients_not_serving(instance, snapshot));
+    found.extend(cluster::no_rebalance_api(world, snapshot));
+    found.extend(cluster::not_asked(world, snapshot));
     found
 }
 
 /// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
-pub fn obstacles(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<Finding> {
+pub fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let Ok((backend, _)) =
-        endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, picture.operator_process)
+        endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, snapshot.operator_process)
     else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
-    let check = RebalanceCheck { world, instance, picture, backend, name: None, allowed: None };
+    let check = RebalanceCheck { world, instance, snapshot, backend, name: None, allowed: None };
     let mut found = of_cluster(&check);
     found.retain(|finding| finding.severity == Severity::Blocked);
     found
@@ -168,8 +172,8 @@ pub fn obstacles(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<
 
 /// Of the nodes that were chosen: one that EMQX could not use.
 fn chosen_down(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    let runs = |node: &NodeName| check.picture.node(node).is_some_and(|row| row.running);
-    let down = check.picture.chosen.iter().find(|node| !runs(node))?;
+    let runs = |node: &NodeName| check.snapshot.node(node).is_some_and(|row| row.running);
+    let down = check.snapshot.chosen.iter().find(|node| !runs(node))?;
     Some(
         Finding::new(
             "node-not-running",
@@ -181,8 +185,8 @@ fn chosen_down(check: &RebalanceCheck<'_>) -> Option<Finding> {
 }
 
 fn too_few_nodes(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    check.picture.participants().is_empty().then(|| {
-        let known = check.picture.nodes.len();
+    check.snapshot.participants().is_empty().then(|| {
+        let known = check.snapshot.nodes.len();
         let what =
             if known == 0 { "no EMQX node is known".to_owned() } else { format!("none of {known} runs") };
         Finding::new("too-few-nodes", Severity::Blocked, format!("{what}: there is nothing to rebalance"))
@@ -203,7 +207,7 @@ fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
         return Some(blocked(format!("{} is being upgraded: two revisions run", instance.id)));
     }
     if check.backend == Backend::Rebalance && !instance.ready() && running(check).is_none() {
-        let health = assessment::health(instance, check.picture.now);
+        let health = assessment::health(instance, check.snapshot.now);
         let why = health.problem.unwrap_or_default();
         let why = why.strip_prefix("not ready: ").unwrap_or(&why);
         return Some(blocked(format!(
@@ -216,17 +220,17 @@ fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
 
 /// What runs already: the name of the object, or of the coordinator.
 pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
-    running_name(check.world, check.instance, check.picture)
+    running_name(check.world, check.instance, check.snapshot)
 }
 
 /// The same, for whoever has no plan.
-pub fn running_name(world: &World, instance: &Instance, picture: &Snapshot) -> Option<String> {
-    if assessment::current_load(world, picture, picture.now).is_some() {
+pub fn running_name(world: &World, instance: &Instance, snapshot: &Snapshot) -> Option<String> {
+    if assessment::current_load(world, snapshot, snapshot.now).is_some() {
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
     }
     // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
-    let outside = |node: &NodeName| picture.node(node).is_some_and(|row| row.serving == Some(false));
+    let outside = |node: &NodeName| snapshot.node(node).is_some_and(|row| row.serving == Some(false));
     world
         .rebalances_of(&instance.id)
         .iter()
@@ -341,7 +345,7 @@ fn will_report_failed(check: &RebalanceCheck<'_>, seconds: u64) -> Option<Findin
 /// Safety rule S6: the wait must cover how long a load balancer needs to notice and drop a donor; on 2.2 and 2.3 that
 /// is the operator's loop of 30 s and then the endpoints, on 3.x a probe of 5 s.
 fn short_health_check(check: &RebalanceCheck<'_>, strategy: &Strategy) -> Option<Finding> {
-    let least = match check.picture.operator {
+    let least = match check.snapshot.operator {
         OperatorLine::Two2 | OperatorLine::Two3 => 60,
         OperatorLine::Three => 10,
         OperatorLine::None | OperatorLine::Unknown => return None,
@@ -364,7 +368,7 @@ fn short_health_check(check: &RebalanceCheck<'_>, strategy: &Strategy) -> Option
 /// Safety rule S18: versions with known defects in what this plan does; and two versions at once.
 fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Finding> {
     let versions: BTreeSet<&str> =
-        check.picture.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
+        check.snapshot.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
     if versions.len() > 1 {
         let all: Vec<&str> = versions.into_iter().collect();
         return Some(Finding::new(
@@ -399,7 +403,7 @@ fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Fi
 
 /// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.
 fn newest_version(check: &RebalanceCheck<'_>) -> Option<(u64, u64)> {
-    let versions = check.picture.nodes.iter().filter_map(|row| parse_version(row.version.as_deref()?));
+    let versions = check.snapshot.nodes.iter().filter_map(|row| parse_version(row.version.as_deref()?));
     versions.map(|(major, minor, _)| (major, minor)).max()
 }
 
@@ -409,8 +413,8 @@ fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
 }
 
 fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    let from_status = check.picture.nodes.iter().any(|row| row.source == Source::Kubernetes);
-    let silent = check.picture.operator_silent.filter(|silent| from_status && *silent > OLD_SECONDS)?;
+    let from_status = check.snapshot.nodes.iter().any(|row| row.source == Source::Kubernetes);
+    let silent = check.snapshot.operator_silent.filter(|silent| from_status && *silent > OLD_SECONDS)?;
     Some(Finding::new("status-old", Severity::Warning, old_word(silent)).hint(
         "let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file",
     ))
@@ -423,7 +427,7 @@ mod tests {
     use crate::model::{Load, Object, Update};
     use crate::plan::finding::Decision;
     use crate::plan::fixtures;
-    use crate::plan::snapshot::picture;
+    use crate::plan::snapshot::snapshot;
 
     fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
         World::of([
@@ -435,11 +439,11 @@ mod tests {
 
     fn planned(world: &World, api: ApiVersion, backend: Backend, name: Option<&str>) -> RebalancePlan {
         let instance = world.instance(&fixtures::id(api)).expect("the instance");
-        let mut picture = picture(world, &instance.id, fixtures::at(1));
-        picture.operator = OperatorLine::Two2;
-        let nodes = participants(&picture).expect("counts");
+        let mut snapshot = snapshot(world, &instance.id, fixtures::at(1));
+        snapshot.operator = OperatorLine::Two2;
+        let nodes = participants(&snapshot).expect("counts");
         let mut plan = forecast(Some(instance.id.clone()), &nodes, &fixtures::strategy(), Return::default());
-        let check = RebalanceCheck { world, instance, picture: &picture, backend, name, allowed: None };
+        let check = RebalanceCheck { world, instance, snapshot: &snapshot, backend, name, allowed: None };
         let found = findings(&check, &plan);
         plan.judge(found);
         plan
@@ -460,7 +464,7 @@ mod tests {
             fixtures::fact(0, Update::Nodes(nodes.to_vec())),
         ]);
         let participants =
-            participants(&picture(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
+            participants(&snapshot(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
         let names: Vec<&NodeName> = participants.iter().map(|node| &node.node).collect();
         assert_eq!(names, [&fixtures::core(0), &fixtures::core(10), &fixtures::core(2)]);
         let strategy = Strategy { conn_evict_rate: 1, abs_conn_threshold: 1, ..fixtures::strategy() };

@@ -782,7 +782,7 @@ mod tests {
             it.processed = true;
             it.failed = Some(fixtures::at(30));
         })
-        .news
+        .update
         else {
             panic!("a Rebalance")
         };
@@ -813,7 +813,7 @@ mod tests {
             it.plan = Some(record);
             it.failed = Some(fixtures::at(30));
         })
-        .news
+        .update
         else {
             panic!("a Rebalance")
         };
@@ -866,7 +866,7 @@ mod tests {
             it.plan = Some(record);
             it.completed = Some(fixtures::at(100));
         })
-        .news
+        .update
         else {
             panic!("a Rebalance")
         };

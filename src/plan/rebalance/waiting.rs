@@ -37,7 +37,7 @@ mod tests {
     use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
-        match fixtures::rebalance("golden", phase, change).news {
+        match fixtures::rebalance("golden", phase, change).update {
             Update::Is(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }

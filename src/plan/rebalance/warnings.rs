@@ -40,7 +40,7 @@ pub(super) fn warnings(
     shifting: &Outcome,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    let (donors, recipients) = plan.sides();
+    let (donors, recipients) = plan.revisions();
     if recipients * 3 < donors + recipients {
         let one = recipients == 1;
         found.push(

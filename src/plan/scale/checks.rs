@@ -19,12 +19,12 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 pub(super) fn findings(
     scale: &ScalePlan,
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     instance: &Instance,
     outside: &Outside,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    found.extend(super::super::removal::not_asked(world, picture));
+    found.extend(super::super::removal::not_asked(world, snapshot));
     found.extend(deleting_or_upgrading(world, instance));
     found.extend(other_unfinished(scale, world));
     found.extend(changing(scale, world, instance));
@@ -36,7 +36,7 @@ pub(super) fn findings(
     if scale.to < scale.from {
         found.extend(not_ready(scale, world));
         found.extend(cost_taken(scale, world));
-        found.extend(durable_storage(scale, world, picture, instance, outside));
+        found.extend(durable_storage(scale, world, snapshot, instance, outside));
     }
     if !outside.autoscalers.unread.is_empty() {
         let message = format!(
@@ -62,7 +62,7 @@ fn evacuate(scale: &ScalePlan) -> String {
 
 fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> {
     let id = &instance.id;
-    let two = UpgradeRevisions::of(world, id).is_some_and(|sides| sides.two());
+    let two = UpgradeRevisions::of(world, id).is_some_and(|revisions| revisions.two());
     let message = if instance.deleting.is_some() {
         format!("{id} is being deleted")
     } else if two || instance.upgrading() {
@@ -194,7 +194,7 @@ fn cost_taken(scale: &ScalePlan, world: &World) -> Option<Finding> {
 fn durable_storage(
     scale: &ScalePlan,
     world: &World,
-    picture: &Snapshot,
+    snapshot: &Snapshot,
     instance: &Instance,
     outside: &Outside,
 ) -> Option<Finding> {
@@ -212,7 +212,7 @@ fn durable_storage(
         (condition || configured || step.node.as_ref().is_some_and(holds)).then_some((&step.pod, &step.node))
     })?;
     let node = node.as_ref().map_or_else(|| pod.as_str().to_owned(), NodeName::to_string);
-    let another = picture.nodes.iter().find(|row| row.running && row.pod.as_ref() != Some(pod));
+    let another = snapshot.nodes.iter().find(|row| row.running && row.pod.as_ref() != Some(pod));
     let other = another.and_then(|row| row.pod.as_ref()).map_or("POD", |pod| pod.as_str());
     let message = format!(
         "{node} holds replicas of durable storage, which are lost with the core: move them to other cores first"

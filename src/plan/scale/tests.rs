@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::super::fixtures;
-use super::super::snapshot::picture;
+use super::super::snapshot::snapshot;
 use super::next::{Change, RemovalAction, RemovalRun, next};
 use super::*;
 use crate::model::drain::DrainState;
@@ -94,9 +94,9 @@ fn evacuation(number: usize, stage: Stage, connections: u64) -> Evacuation {
 
 fn planned(world: &World, field: ScaledField, to: u64, outside: &Outside) -> ScalePlan {
     let api = world.ids().remove(0);
-    let picture = picture(world, &api, fixtures::at(1));
+    let snapshot = snapshot(world, &api, fixtures::at(1));
     let request = ScaleRequest { field, to, settings: Settings::default(), skip: Vec::new() };
-    plan(world, &picture, &request, outside).expect("a plan")
+    plan(world, &snapshot, &request, outside).expect("a plan")
 }
 
 fn names(scale: &ScalePlan) -> Vec<&str> {
@@ -361,8 +361,8 @@ fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([300, 300, 0].iter().enumerate().map(|(at, own)| node_of(at, *own)));
     world.apply(fixtures::fact(0, Update::Nodes(nodes)));
-    let picture = picture(&world, &world.ids().remove(0), fixtures::at(1));
-    let strategy = evening_out(&picture);
+    let snapshot = snapshot(&world, &world.ids().remove(0), fixtures::at(1));
+    let strategy = evening_out(&snapshot);
     assert_eq!((strategy.conn_evict_rate, strategy.abs_conn_threshold), (25, 10));
     assert!(
         flags(&strategy).starts_with("--conn-evict-rate 25 --sess-evict-rate 25 --abs-conn-threshold 10 ")

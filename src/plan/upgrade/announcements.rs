@@ -10,11 +10,11 @@ use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 /// Tells the step, if it is another one; and what happens once.
 pub(super) fn tell(
     run: &mut UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    let busy = run.at_work(sides);
+    let busy = run.at_work(revisions);
     let key = match run.step {
         UpgradeStep::Emptying => {
             let slowest = busy.iter().map(|(_, stage)| *stage).min();
@@ -23,7 +23,7 @@ pub(super) fn tell(
             format!("emptying {} {slowest:?}", if who.len() == 1 { who[0] } else { "several" })
         }
         UpgradeStep::Removing => {
-            let going = sides.old.iter().filter(|member| member.pod.deleting.is_some());
+            let going = revisions.old.iter().filter(|member| member.pod.deleting.is_some());
             let names: Vec<&str> = going.map(|member| member.pod.name.as_str()).collect();
             format!("removing {}", names.join(" "))
         }
@@ -39,28 +39,28 @@ pub(super) fn tell(
         run.key = key;
         if again {
             // Said already.
-        } else if let Some(message) = messages::entered(run, sides) {
+        } else if let Some(message) = messages::entered(run, revisions) {
             events.push(run.event(now, EventType::Phase, message));
         }
     }
-    for member in &sides.old {
+    for member in &revisions.old {
         if member.pod.ready {
             run.told.insert("served");
         }
     }
     let standing: Vec<&Member<'_>> =
-        sides.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
+        revisions.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
     let out = run.told.contains("served")
         && run.places().0 == 0
         && run.ready.0 > 0
         && !standing.is_empty()
-        && standing.len() == sides.old.len()
+        && standing.len() == revisions.old.len()
         && standing.iter().all(|member| !member.pod.ready);
     if out && run.told.insert("out") {
         events.push(run.event(now, EventType::Notice, messages::left_the_service(standing.len())));
     }
     for kind in [SetKind::StatefulSet, SetKind::ReplicaSet] {
-        let sets = sides.groups.iter().filter(|group| group.kind == kind).count();
+        let sets = revisions.groups.iter().filter(|group| group.kind == kind).count();
         if sets > 2
             && run.told.insert(if kind == SetKind::StatefulSet { "third" } else { "third replicants" })
         {

@@ -1,7 +1,7 @@
 //! The checks, table by table.
 
 use super::super::fixtures;
-use super::super::snapshot::picture;
+use super::super::snapshot::snapshot;
 use super::preflight::{FieldOwner, UpgradeCheck, findings};
 use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
@@ -58,12 +58,12 @@ fn check(
     owners: &[FieldOwner],
     force: bool,
 ) -> Vec<Finding> {
-    let picture = picture(world, &instance.id, fixtures::at(1));
+    let snapshot = snapshot(world, &instance.id, fixtures::at(1));
     let settled = UpgradeTarget::of(instance, ask).expect("it can be settled");
     findings(&UpgradeCheck {
         world,
         instance,
-        picture: &picture,
+        snapshot: &snapshot,
         ask,
         settled: &settled,
         owners,

@@ -29,7 +29,7 @@ struct Scene {
     image: &'static str,
     revisions: (&'static str, &'static str),
     conditions: Vec<(&'static str, i64)>,
-    sides: Vec<Side>,
+    sets: Vec<Side>,
     evacuations: Vec<(NodeName, &'static str)>,
     pods: BTreeMap<String, fn(&mut Pod)>,
     events: Vec<ClusterEvent>,
@@ -57,7 +57,7 @@ impl Scene {
             image: OLD,
             revisions: ("a", "a"),
             conditions: vec![("Ready", -600), ("Available", -601)],
-            sides: vec![Side("a", OLD, vec![100, 100, 100])],
+            sets: vec![Side("a", OLD, vec![100, 100, 100])],
             evacuations: Vec::new(),
             pods: BTreeMap::new(),
             events: Vec::new(),
@@ -79,7 +79,7 @@ impl Scene {
         let mut scene = Self::asked();
         scene.revisions = ("a", "b");
         scene.conditions = vec![("Available", at)];
-        scene.sides.push(Side("b", NEW, vec![0, 0, 0]));
+        scene.sets.push(Side("b", NEW, vec![0, 0, 0]));
         scene
     }
 
@@ -135,7 +135,7 @@ impl Scene {
         }));
         facts.push(is(Object::Instance(Box::new(instance))));
         let mut nodes = Vec::new();
-        for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sides) {
+        for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sets) {
             let set = format!("emqx-core-{revision}");
             let created = Some(fixtures::at(if place == 0 { -3600 } else { 2 * place }));
             facts.push(is(Object::Set(Box::new(Set {
@@ -383,7 +383,7 @@ fn an_evacuation_that_does_not_go_on_is_named() {
     assert!(!reason.contains("is being evacuated") && reason.contains("no answer of EMQX since"), "{reason}");
     let reason = stalls(foreign, 120);
     assert!(reason.contains("emqx-core-b-0 is being evacuated (prohibiting) and is no old pod"), "{reason}");
-    let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sides[0].2[2] = 0);
+    let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sets[0].2[2] = 0);
     let reason = stalls(stuck, 120);
     assert!(
         reason.contains("10 sessions on emqx-core-a-2 do not go") && reason.contains("emqx#14353"),
@@ -428,7 +428,7 @@ fn back_before_anything_was_removed_is_reverted() {
             20,
             Scene::rest().with(|scene| {
                 scene.conditions = vec![("Ready", 20), ("Available", 20)];
-                scene.sides.push(Side("b", NEW, vec![0]));
+                scene.sets.push(Side("b", NEW, vec![0]));
                 scene.revisions = ("b", "a");
             }),
         ),
@@ -458,7 +458,7 @@ fn done() -> Scene {
     let mut scene = Scene::rest();
     scene.image = NEW;
     scene.revisions = ("b", "b");
-    scene.sides = vec![Side("b", NEW, vec![100, 100, 100])];
+    scene.sets = vec![Side("b", NEW, vec![100, 100, 100])];
     scene
 }
 
@@ -504,7 +504,7 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
     // The image was changed back before anybody looked; only what is stored changes then.
     let back = |record: UpgradeRecord| {
         Scene::rest().with(|it| {
-            it.sides.push(Side("b", NEW, vec![0]));
+            it.sets.push(Side("b", NEW, vec![0]));
             it.revisions = ("b", "a");
             it.record = Some(record);
         })
@@ -576,7 +576,7 @@ fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operat
 
 #[test]
 fn an_old_node_that_emqx_still_lists_is_not_the_end() {
-    let still = done().with(|it| it.sides.insert(0, Side("a", OLD, vec![])));
+    let still = done().with(|it| it.sets.insert(0, Side("a", OLD, vec![])));
     let mut follower = UpgradeTracker::new(None);
     let mut events = Vec::new();
     for (now, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))] {
@@ -607,8 +607,8 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
     let scenes = [
         (0, Scene::rest()),
         (1, at("waiting_health_check")),
-        (5, at("evicting_conns").with(|it| it.sides[0].2 = vec![125, 50, 125])),
-        (9, at("prohibiting").with(|it| it.sides[0].2 = vec![150, 0, 150])),
+        (5, at("evicting_conns").with(|it| it.sets[0].2 = vec![125, 50, 125])),
+        (9, at("prohibiting").with(|it| it.sets[0].2 = vec![150, 0, 150])),
         (20, Scene::rest()),
     ];
     let events = told(&scenes, 25);
@@ -629,7 +629,7 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
     let lost = [
         (0, Scene::rest()),
         (1, at("evicting_conns")),
-        (5, Scene::rest().with(|it| it.sides[0].2 = vec![150])),
+        (5, Scene::rest().with(|it| it.sets[0].2 = vec![150])),
     ];
     assert_eq!(last(&told(&lost, 9)).0, Verdict::NodesLost);
 }

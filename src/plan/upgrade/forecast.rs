@@ -79,11 +79,11 @@ impl UpgradePlan {
 
 /// The plan for one cluster as it is now; `None` when it is not known.
 pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Option<UpgradePlan> {
-    let sides = UpgradeRevisions::of(world, id)?;
+    let revisions = UpgradeRevisions::of(world, id)?;
     // One that is under way to this very image is no nothing: the checks name it. Where the pods are through it is, although the
     // operator's status does not say so yet.
-    let under_way = (sides.two() || sides.instance.upgrading()) && !sides.through();
-    let UpgradeRevisions { instance, groups, old, new, .. } = sides;
+    let under_way = (revisions.two() || revisions.instance.upgrading()) && !revisions.through();
+    let UpgradeRevisions { instance, groups, old, new, .. } = revisions;
     let mut plan = UpgradePlan {
         instance: id.clone(),
         from: settled.from.clone(),
@@ -105,13 +105,13 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Opti
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));
-    let pace = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..settled.pace(instance) };
+    let timing = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..settled.timing(instance) };
     let (seconds, total, mut reason) = match (instance.api, settled.way) {
-        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &pace, settled),
-        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &pace),
-        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &pace),
-        (ApiVersion::V3beta1, _) => rolling(&members, &pace, settled),
-        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &pace),
+        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &timing, settled),
+        (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &timing),
+        (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &timing),
+        (ApiVersion::V3beta1, _) => rolling(&members, &timing, settled),
+        (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &timing),
     };
     // Elsewhere the old pods go while the new ones run already.
     if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
@@ -153,34 +153,34 @@ fn holds(member: &Member<'_>) -> NodeContent {
 }
 
 /// v2beta1, v2: the operator takes one after another.
-fn one_by_one(members: &[Member<'_>], pace: &DrainTiming) -> Times {
-    let seconds: Vec<u64> = members.iter().map(|member| pace.turn(holds(member))).collect();
-    let total = pace.first() + seconds.iter().sum::<u64>();
+fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
+    let seconds: Vec<u64> = members.iter().map(|member| timing.turn(holds(member))).collect();
+    let total = timing.first() + seconds.iter().sum::<u64>();
     let reason = format!(
         "{} emptied one after another, {} of waiting for load balancers each",
         plural(members.len() as u64, "old pod"),
-        plural(pace.wait_health_check, "second")
+        plural(timing.wait_health_check, "second")
     );
     (seconds, total, reason)
 }
 
 /// v1beta4, guarded: we empty them, in groups or one by one; then the operator removes one a look.
-fn guarded(members: &[Member<'_>], pace: &DrainTiming, settled: &UpgradeTarget) -> Times {
-    let sizes = if settled.one_by_one { vec![1; members.len()] } else { pace.groups(members.len()) };
+fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget) -> Times {
+    let sizes = if settled.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
     let mut seconds = Vec::with_capacity(members.len());
     let mut emptying = 0;
     let mut rest = members;
     for size in &sizes {
         let (group, later) = rest.split_at(*size);
         rest = later;
-        let shared = pace.shared(*size as u64);
+        let shared = timing.shared(*size as u64);
         let drains: Vec<u64> = group.iter().map(|member| shared.drain(holds(member))).collect();
         emptying += drains.iter().copied().max().unwrap_or(0);
-        seconds.extend(drains.iter().map(|drain| drain + pace.removal()));
+        seconds.extend(drains.iter().map(|drain| drain + timing.removal()));
     }
     let removing = timing::removals(members.len() as u64, None);
     let all = plural(members.len() as u64, "old pod");
-    let rate = count(pace.conn_evict_rate.unwrap_or(0));
+    let rate = count(timing.conn_evict_rate.unwrap_or(0));
     let how = match sizes.len() {
         _ if settled.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
         0 | 1 => format!("{all} emptied together at {rate} clients a second in sum"),
@@ -193,37 +193,37 @@ fn guarded(members: &[Member<'_>], pace: &DrainTiming, settled: &UpgradeTarget) 
 }
 
 /// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
-fn unguarded(members: &[Member<'_>], pace: &DrainTiming) -> Times {
+fn unguarded(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     let pods = members.len() as u64;
-    let total = pace.delay + timing::removals(pods, Some(pace.delay));
+    let total = timing.delay + timing::removals(pods, Some(timing.delay));
     let clients: u64 =
         cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
     let reason = format!(
         "{} deleted with their clients still connected, one every {} to {} s: {} disconnections at once in all",
         plural(pods, "old pod"),
         timing::LOOP_SECONDS,
-        timing::LOOP_SECONDS + pace.delay,
+        timing::LOOP_SECONDS + timing.delay,
         count(clients)
     );
     (vec![timing::LOOP_SECONDS; members.len()], total, reason)
 }
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.
-fn restarts(members: &[Member<'_>], pace: &DrainTiming) -> Times {
-    let seconds = vec![pace.boot; members.len()];
+fn restarts(members: &[Member<'_>], timing: &DrainTiming) -> Times {
+    let seconds = vec![timing.boot; members.len()];
     let reason = format!(
         "{} replaced one after another, each cutting its clients",
         plural(members.len() as u64, "pod")
     );
-    (seconds, pace.boot * members.len() as u64, reason)
+    (seconds, timing.boot * members.len() as u64, reason)
 }
 
 /// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
-fn rolling(members: &[Member<'_>], pace: &DrainTiming, settled: &UpgradeTarget) -> Times {
+fn rolling(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget) -> Times {
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
         let empty = settled.update.disabled || alone || holds(member).sessions == 0;
-        if empty { pace.boot } else { pace.drain(holds(member)) + pace.boot }
+        if empty { timing.boot } else { timing.drain(holds(member)) + timing.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let (replicants, cores): (Vec<_>, Vec<_>) =
@@ -303,30 +303,30 @@ pub struct RollbackComparison {
 /// the Service and gains clients until its turn ([OP-21], [OP-22]). `None` where nothing is half-way, or it is not known
 /// to converge (v1beta4: [OP-74]).
 pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
-    let sides = UpgradeRevisions::of(world, id)?;
-    if !matches!(sides.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || sides.old.is_empty() {
+    let revisions = UpgradeRevisions::of(world, id)?;
+    if !matches!(revisions.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || revisions.old.is_empty() {
         return None;
     }
-    let pace = DrainTiming::of(sides.instance);
-    let forward: u64 = sides.old.iter().map(|member| pace.turn(holds(member))).sum();
+    let timing = DrainTiming::of(revisions.instance);
+    let forward: u64 = revisions.old.iter().map(|member| timing.turn(holds(member))).sum();
     // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large. Where there
     // are replicants, the Service leads no client to a core ([OP-14]).
-    let replicants = sides.old.iter().chain(&sides.new).any(replicant);
+    let replicants = revisions.old.iter().chain(&revisions.new).any(replicant);
     let serves = |member: &&Member<'_>| replicant(member) == replicants;
-    let middle = sides.new.iter().filter(serves).count() as u64;
+    let middle = revisions.new.iter().filter(serves).count() as u64;
     let coming = |of: fn(NodeContent) -> u64| -> u64 {
-        sides.old.iter().map(|member| of(holds(member))).sum::<u64>() / (2 * middle).max(1)
+        revisions.old.iter().map(|member| of(holds(member))).sum::<u64>() / (2 * middle).max(1)
     };
     let (connections, sessions) = (coming(|it| it.connections), coming(|it| it.sessions));
-    let later: u64 = sides
+    let later: u64 = revisions
         .new
         .iter()
         .map(|member| {
             let now = holds(member);
             if !serves(&member) {
-                return pace.turn(now);
+                return timing.turn(now);
             }
-            pace.turn(NodeContent {
+            timing.turn(NodeContent {
                 connections: now.connections + connections,
                 sessions: now.sessions + sessions,
             })

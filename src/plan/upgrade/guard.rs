@@ -90,8 +90,8 @@ fn wait(why: impl Into<String>) -> Vec<GuardAction> {
 
 /// What to do now.
 pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timestamp) -> Vec<GuardAction> {
-    let Some(sides) = UpgradeRevisions::of(world, id) else { return wait(format!("{id} is not known")) };
-    let instance = sides.instance;
+    let Some(revisions) = UpgradeRevisions::of(world, id) else { return wait(format!("{id} is not known")) };
+    let instance = revisions.instance;
     if instance.api != ApiVersion::V1beta4 {
         return vec![GuardAction::Done];
     }
@@ -99,58 +99,58 @@ pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timest
         return wait(format!("{id} is being deleted: nothing is emptied any more"));
     }
     let kept = hold(instance);
-    let pace = DrainTiming::of(instance);
-    let over = sides.answered && sides.old.is_empty() && ready(&sides);
-    if over && EndsWith(&sides).proved(world) {
+    let timing = DrainTiming::of(instance);
+    let over = revisions.answered && revisions.old.is_empty() && ready(&revisions);
+    if over && EndsWith(&revisions).proved(world) {
         return match kept {
-            Some(_) if deserted(instance) && !pace.held() => vec![GuardAction::Forget],
+            Some(_) if deserted(instance) && !timing.held() => vec![GuardAction::Forget],
             Some(hold) => vec![GuardAction::RestoreDelay(hold.own_delay_seconds)],
-            None if pace.held() => vec![GuardAction::RestoreDelay(None)],
+            None if timing.held() => vec![GuardAction::RestoreDelay(None)],
             None => vec![GuardAction::Done],
         };
     }
     if deserted(instance) {
-        return abandon(world, &sides, &pace);
+        return abandon(world, &revisions, &timing);
     }
     if undoing(instance) {
-        return back(world, &sides, means, &pace, now);
+        return back(world, &revisions, means, &timing, now);
     }
-    if kept.is_none() && !pace.held() {
+    if kept.is_none() && !timing.held() {
         return wait("the operator is not held: it removes old pods by itself");
     }
-    if !pace.held() {
-        let left = sides.old.len() as u64;
+    if !timing.held() {
+        let left = revisions.old.len() as u64;
         return wait(format!(
             "the operator removes {} that {} empty",
             plural(left, "old pod"),
             if left == 1 { "is" } else { "are" }
         ));
     }
-    let gates = reopened(world, &sides);
+    let gates = reopened(world, &revisions);
     if !gates.is_empty() {
-        return if means.gates { gates } else { vec![GuardAction::Needs(closed(&sides, &gates))] };
+        return if means.gates { gates } else { vec![GuardAction::Needs(closed(&revisions, &gates))] };
     }
-    if sides.took_over().is_none() {
-        let (up, wanted) = sides.ready();
+    if revisions.took_over().is_none() {
+        let (up, wanted) = revisions.ready();
         return wait(format!("{up} of {} up; the operator reconciles every 20 s", plural(wanted, "new pod")));
     }
-    leave(world, &sides, means, &pace, now)
+    leave(world, &revisions, means, &timing, now)
 }
 
 /// Takes the pods that go out of the Service, and empties them.
 fn leave(
     world: &World,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     means: GuardPermissions,
-    pace: &DrainTiming,
+    timing: &DrainTiming,
     now: Timestamp,
 ) -> Vec<GuardAction> {
     if means.gates {
-        let shut = gates(sides);
+        let shut = gates(revisions);
         if !shut.is_empty() {
             return shut;
         }
-        if let Some(why) = settling(sides, now) {
+        if let Some(why) = settling(revisions, now) {
             return wait(why);
         }
     }
@@ -169,7 +169,7 @@ fn leave(
             entry.coordinator
         ))];
     }
-    empty(sides, &load.evacuations, pace)
+    empty(revisions, &load.evacuations, timing)
 }
 
 /// What is left to do of a guarded upgrade that nobody continues, for the status of an instance.
@@ -191,16 +191,16 @@ pub fn deserted(instance: &Instance) -> bool {
 
 /// The image was changed by someone else: the pods of the revision that is wanted now serve again, because it was this guard
 /// that took them out of the Service, and nothing else is touched.
-fn abandon(world: &World, sides: &UpgradeRevisions<'_>, pace: &DrainTiming) -> Vec<GuardAction> {
-    let acts = reopen(world, sides);
+fn abandon(world: &World, revisions: &UpgradeRevisions<'_>, timing: &DrainTiming) -> Vec<GuardAction> {
+    let acts = reopen(world, revisions);
     if !acts.is_empty() {
         return acts;
     }
-    if !pace.held() {
+    if !timing.held() {
         return vec![GuardAction::Forget];
     }
-    let to = UpgradeRecord::read(sides.instance).map_or_else(String::new, |record| record.to);
-    vec![GuardAction::Needs(way_out(sides.instance, &to))]
+    let to = UpgradeRecord::read(revisions.instance).map_or_else(String::new, |record| record.to);
+    vec![GuardAction::Needs(way_out(revisions.instance, &to))]
 }
 
 /// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
@@ -221,13 +221,13 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
 
 /// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again
 /// after the new set was up.
-fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
-    if sides.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
+fn reopened(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
+    if revisions.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
         return Vec::new();
     }
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let evacuated = |member: &Member<'_>| evacuations.iter().any(|it| Some(&it.node) == member.node.as_ref());
-    sides
+    revisions
         .new
         .iter()
         .filter(|member| member.running && member.pod.containers_ready && member.pod.deleting.is_none())
@@ -237,7 +237,7 @@ fn reopened(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
 }
 
 /// The same where gates may not be written.
-fn closed(sides: &UpgradeRevisions<'_>, gates: &[GuardAction]) -> String {
+fn closed(revisions: &UpgradeRevisions<'_>, gates: &[GuardAction]) -> String {
     let pod = gates.iter().find_map(|act| match act {
         GuardAction::SetGate { pod, .. } => Some(pod.as_str()),
         _ => None,
@@ -246,12 +246,12 @@ fn closed(sides: &UpgradeRevisions<'_>, gates: &[GuardAction]) -> String {
         "{} runs, but its gate apps.emqx.io/on-serving is closed and the operator, whose delay is held, does not open it: \
          allow patch on pods/status in namespace {}",
         pod.unwrap_or("a new pod"),
-        sides.instance.id.namespace
+        revisions.instance.id.namespace
     )
 }
 
-fn ready(sides: &UpgradeRevisions<'_>) -> bool {
-    let (ready, wanted) = sides.ready();
+fn ready(revisions: &UpgradeRevisions<'_>) -> bool {
+    let (ready, wanted) = revisions.ready();
     wanted > 0 && ready >= wanted
 }
 
@@ -277,8 +277,8 @@ fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
 
 /// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
 /// again.
-fn gates(sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
-    sides
+fn gates(revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
+    revisions
         .old
         .iter()
         .filter(|member| {
@@ -289,8 +289,8 @@ fn gates(sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
 }
 
 /// Whether load balancers had no time to notice.
-fn settling(sides: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> {
-    let gated = || sides.old.iter().filter(|member| member.pod.gated);
+fn settling(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> {
+    let gated = || revisions.old.iter().filter(|member| member.pod.gated);
     if gated().any(|member| member.pod.ready) {
         return Some("old pods are leaving the Service".to_owned());
     }
@@ -351,34 +351,43 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
 }
 
 /// Empties old nodes, group by group; releases the operator when every one of them is proved empty.
-fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainTiming) -> Vec<GuardAction> {
+fn empty(
+    revisions: &UpgradeRevisions<'_>,
+    evacuations: &[Evacuation],
+    timing: &DrainTiming,
+) -> Vec<GuardAction> {
     // Somebody else's evacuation of a new node keeps clients away from it, and the operator waiting.
     let foreign = evacuations
         .iter()
-        .find(|entry| sides.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
+        .find(|entry| revisions.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
     if let Some(entry) = foreign {
         return vec![GuardAction::Needs(format!(
             "{} is new and is being evacuated by another client ({}): {} ends it",
             short(&entry.node),
             entry.state,
-            messages::ends(&sides.instance.id.namespace, &entry.node, sides.pod(&entry.node))
+            messages::ends(&revisions.instance.id.namespace, &entry.node, revisions.pod(&entry.node))
         ))];
     }
-    let recipients: Vec<NodeName> =
-        sides.new.iter().filter(|member| member.running).filter_map(|member| member.node.clone()).collect();
-    let stands: Vec<Node<'_>> = sides.old.iter().map(|member| stand(member, evacuations)).collect();
+    let recipients: Vec<NodeName> = revisions
+        .new
+        .iter()
+        .filter(|member| member.running)
+        .filter_map(|member| member.node.clone())
+        .collect();
+    let stands: Vec<Node<'_>> = revisions.old.iter().map(|member| stand(member, evacuations)).collect();
     if stands.iter().all(|stand| matches!(stand, Node::Proved)) {
         // A new node that just died is no place to go to: its clients would come back to nobody.
-        return if ready(sides) {
+        return if ready(revisions) {
             vec![GuardAction::ReleaseDelay(0)]
         } else {
             wait("all old nodes are empty; a new pod is not ready")
         };
     }
-    if recipients.len() < sides.new.len() || recipients.is_empty() {
+    if recipients.len() < revisions.new.len() || recipients.is_empty() {
         return wait("not every new node runs: sessions have nowhere to go");
     }
-    let sizes = if one_by_one(sides.instance) { vec![1; stands.len()] } else { pace.groups(stands.len()) };
+    let sizes =
+        if one_by_one(revisions.instance) { vec![1; stands.len()] } else { timing.groups(stands.len()) };
     let mut rest = stands.as_slice();
     for size in sizes {
         let (group, later) = rest.split_at(size);
@@ -386,7 +395,7 @@ fn empty(sides: &UpgradeRevisions<'_>, evacuations: &[Evacuation], pace: &DrainT
         if group.iter().all(|stand| matches!(stand, Node::Proved)) {
             continue;
         }
-        return work(group, &stands, size as u64, pace, &recipients);
+        return work(group, &stands, size as u64, timing, &recipients);
     }
     wait("old nodes are being emptied")
 }
@@ -395,10 +404,10 @@ fn work(
     group: &[Node<'_>],
     all: &[Node<'_>],
     size: u64,
-    pace: &DrainTiming,
+    timing: &DrainTiming,
     recipients: &[NodeName],
 ) -> Vec<GuardAction> {
-    let (Some(conn), Some(sess)) = (pace.conn_evict_rate, pace.sess_evict_rate) else {
+    let (Some(conn), Some(sess)) = (timing.conn_evict_rate, timing.sess_evict_rate) else {
         return wait("spec.blueGreenUpdate has no rates: nothing can be emptied");
     };
     if let Some(why) = group.iter().find_map(|stand| match stand {
@@ -431,7 +440,7 @@ fn work(
             node: (*node).clone(),
             conn_evict_rate: share.0,
             sess_evict_rate: share.1,
-            wait_takeover: pace.wait_takeover,
+            wait_takeover: timing.wait_takeover,
             migrate_to: recipients.to_vec(),
         });
     }
@@ -453,24 +462,24 @@ fn work(
 /// ([OP-74]). So it stays held until the second is empty, and is scaled to 0 by us.
 fn back(
     world: &World,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     means: GuardPermissions,
-    pace: &DrainTiming,
+    timing: &DrainTiming,
     now: Timestamp,
 ) -> Vec<GuardAction> {
-    let acts = reopen(world, sides);
+    let acts = reopen(world, revisions);
     if !acts.is_empty() {
         return acts;
     }
-    let given_up = |name: &&str| !sides.new_sets.iter().any(|new| new == name);
-    let sets: Vec<&str> = sides.groups.iter().map(|group| group.name.as_str()).filter(given_up).collect();
+    let given_up = |name: &&str| !revisions.new_sets.iter().any(|new| new == name);
+    let sets: Vec<&str> = revisions.groups.iter().map(|group| group.name.as_str()).filter(given_up).collect();
     if sets.is_empty() {
         return wait("the pods that stay are not all ready, or EMQX does not list them as running");
     }
-    let acts = leave(world, sides, means, pace, now);
+    let acts = leave(world, revisions, means, timing, now);
     if acts.iter().any(|act| matches!(act, GuardAction::ReleaseDelay(_))) {
         let left = |set: &&str| {
-            sides
+            revisions
                 .groups
                 .iter()
                 .any(|group| group.name == **set && group.wanted.is_none_or(|wanted| wanted > 0))
@@ -483,10 +492,10 @@ fn back(
 }
 
 /// Stops every evacuation of a pod that stays, and opens its gate.
-fn reopen(world: &World, sides: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
+fn reopen(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
     let mut acts = Vec::new();
-    for member in sides.new.iter().filter(|member| member.pod.deleting.is_none()) {
+    for member in revisions.new.iter().filter(|member| member.pod.deleting.is_none()) {
         if let Some(node) = &member.node
             && evacuations.iter().any(|entry| entry.node == *node)
         {

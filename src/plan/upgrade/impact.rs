@@ -25,16 +25,20 @@ pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
 /// Open source cannot evacuate.
 fn no_evacuation(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let open = check.instance.id.kind == InstanceKind::EmqxBroker
-        || check.picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
+        || check
+            .snapshot
+            .edition
+            .as_deref()
+            .is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
     let three = check.instance.api == ApiVersion::V3beta1;
     let rolled = three && check.instance.update.disabled;
     let alone = three
-        && check.picture.nodes.len() == 1
-        && check.picture.nodes.iter().all(|row| row.role != Role::Replicant);
+        && check.snapshot.nodes.len() == 1
+        && check.snapshot.nodes.iter().all(|row| row.role != Role::Replicant);
     if !open && !rolled && !alone {
         return None;
     }
-    let clients = check.picture.totals.connections.map_or("all".to_owned(), count);
+    let clients = check.snapshot.totals.connections.map_or("all".to_owned(), count);
     let what = if open {
         "open-source EMQX has no evacuation"
     } else if rolled {
@@ -75,10 +79,10 @@ fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
         && check.settled.way == Way::BlueGreen
         && !check.settled.guarded;
     bites.then(|| {
-        let counts: Vec<u64> = check.picture.nodes.iter().filter_map(|row| row.connections).collect();
+        let counts: Vec<u64> = check.snapshot.nodes.iter().filter_map(|row| row.connections).collect();
         let clients: u64 = cuts(&counts, counts.len() as u64).iter().sum();
         let offline: u64 = check
-            .picture
+            .snapshot
             .nodes
             .iter()
             .filter_map(|row| Some(row.sessions?.saturating_sub(row.connections?)))
@@ -129,7 +133,7 @@ fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
     }
     let instance = check.instance;
     let requests = &instance.requests;
-    let of = |role| check.picture.nodes.iter().filter(|row| row.role == role).count() as u64;
+    let of = |role| check.snapshot.nodes.iter().filter(|row| row.role == role).count() as u64;
     let cores = instance.cores.unwrap_or_else(|| of(Role::Core));
     let replicants = instance.replicants.unwrap_or(0);
     let each = |cpu: &Option<String>, memory: &Option<String>| match (cpu, memory) {
@@ -177,7 +181,7 @@ fn durable(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 /// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped ([OP-75]).
 fn domain(check: &UpgradeCheck<'_>) -> Option<Finding> {
-    let cores = check.picture.nodes.iter().filter(|row| row.role == Role::Core);
+    let cores = check.snapshot.nodes.iter().filter(|row| row.role == Role::Core);
     let elsewhere = cores
         .filter_map(|row| row.node.as_ref())
         .find(|node| node.host().contains(".svc.") && !node.host().ends_with(".svc.cluster.local"))?;

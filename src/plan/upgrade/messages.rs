@@ -80,11 +80,11 @@ fn seconds(run: &UpgradeRun) -> String {
 }
 
 /// A step was entered. `None` where there is nothing to say.
-pub fn entered(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<String> {
+pub fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));
-    if undoing(sides.instance) && !sides.old.is_empty() {
-        let (stay, go) = (sides.new.len() as u64, sides.old.len() as u64);
+    if undoing(revisions.instance) && !revisions.old.is_empty() {
+        let (stay, go) = (revisions.new.len() as u64, revisions.old.len() as u64);
         return Some(format!(
             "{} held and kept; {} of the set that was given up",
             plural(stay, "pod"),
@@ -96,12 +96,12 @@ pub fn entered(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<String>
             let (ready, wanted) = run.ready;
             Some(format!("new pods are coming up: {ready} of {wanted} ready"))
         }
-        UpgradeStep::Moved => Some(moved(run, sides)),
+        UpgradeStep::Moved => Some(moved(run, revisions)),
         UpgradeStep::Emptying => {
-            let busy = run.at_work(sides);
+            let busy = run.at_work(revisions);
             let (member, stage) = busy.first()?;
             let slowest = busy.iter().map(|(_, stage)| *stage).min().unwrap_or(stage);
-            let waiting = run.evacuating(sides).len() - busy.len();
+            let waiting = run.evacuating(revisions).len() - busy.len();
             let place = (place + waiting).min(total);
             let who = if busy.len() == 1 {
                 format!("old pod {place} of {total}, {}", member.pod.name)
@@ -116,7 +116,7 @@ pub fn entered(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<String>
             })
         }
         UpgradeStep::Removing => {
-            let going: Vec<&str> = sides
+            let going: Vec<&str> = revisions
                 .old
                 .iter()
                 .filter(|member| member.pod.deleting.is_some())
@@ -141,9 +141,9 @@ pub fn doing(stage: &Stage) -> String {
     }
 }
 
-fn moved(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> String {
+fn moved(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
     let (ready, _) = run.ready;
-    let old = sides.old.len() as u64;
+    let old = revisions.old.len() as u64;
     let up = format!("{} up", plural(ready, "new pod"));
     match run.api {
         _ if run.rolling => {
@@ -202,17 +202,17 @@ pub fn turned(run: &UpgradeRun, back: bool) -> String {
 }
 
 /// Another client changed the image before the upgrade was over.
-pub fn superseded(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> String {
+pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
     let (gone, total) = run.places();
     let to = run.to.as_deref().unwrap_or("the new template");
-    let image = sides.instance.image.as_deref().unwrap_or("another image");
+    let image = revisions.instance.image.as_deref().unwrap_or("another image");
     let mut text = format!(
         "the image was changed from {to} to {image} by another client after {gone} of {} had been removed",
         plural(total as u64, "old pod")
     );
     if run.api == ApiVersion::V1beta4 && run.held {
         text.push_str("; ");
-        text.push_str(&super::guard::way_out(sides.instance, to));
+        text.push_str(&super::guard::way_out(revisions.instance, to));
     }
     text
 }

@@ -37,7 +37,7 @@ pub struct UpgradeCheck<'a> {
     /// The cluster.
     pub instance: &'a Instance,
     /// Its picture.
-    pub picture: &'a Snapshot,
+    pub snapshot: &'a Snapshot,
     /// What was asked for.
     pub ask: &'a UpgradeRequest,
     /// What follows from it.
@@ -61,8 +61,8 @@ pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     found.extend(versions::findings(check));
     let under_way = under_way(check);
     if under_way.is_none() {
-        found.extend(cluster::wrong_emqx(check.picture));
-        found.extend(cluster::nowhere_to_go(check.instance, check.picture, &[]));
+        found.extend(cluster::wrong_emqx(check.snapshot));
+        found.extend(cluster::nowhere_to_go(check.instance, check.snapshot, &[]));
     }
     // What is under way explains better why it is not ready.
     found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
@@ -99,7 +99,7 @@ fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
                 .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
         ),
         (ApiVersion::V2beta1 | ApiVersion::V2, Some(Way::Rolling), _) => Some(
-            blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.picture.operator.as_str()))
+            blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.snapshot.operator.as_str()))
                 .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", settled.to)),
         ),
         (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
@@ -165,9 +165,9 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
 /// An upgrade is under way already.
 fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
-    let sides = UpgradeRevisions::of(check.world, &instance.id);
-    let two = sides.as_ref().is_some_and(UpgradeRevisions::two);
-    let through = sides.as_ref().is_some_and(UpgradeRevisions::through);
+    let revisions = UpgradeRevisions::of(check.world, &instance.id);
+    let two = revisions.as_ref().is_some_and(UpgradeRevisions::two);
+    let through = revisions.as_ref().is_some_and(UpgradeRevisions::through);
     if through && instance.image.as_deref() == Some(check.settled.to.as_str()) {
         return None;
     }
@@ -179,9 +179,9 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
             return blocked("upgrade-running", text.to_owned())
                 .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
         }
-        let again = sides.as_ref().is_some_and(|sides| {
+        let again = revisions.as_ref().is_some_and(|revisions| {
             let fits = |group: &&RevisionSet| group.image.as_deref() == Some(check.settled.to.as_str());
-            sides.groups.iter().filter(fits).any(|group| group.wanted.is_some_and(|wanted| wanted > 0))
+            revisions.groups.iter().filter(fits).any(|group| group.wanted.is_some_and(|wanted| wanted > 0))
         });
         if again && instance.api == ApiVersion::V1beta4 && check.settled.guarded {
             let text = format!(
@@ -207,9 +207,9 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let wanted = instance.cores?;
-    let sides = UpgradeRevisions::of(check.world, &instance.id)?;
-    let there: u64 = sides.groups.iter().filter_map(|group| group.wanted).sum();
-    (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !sides.two()).then(|| {
+    let revisions = UpgradeRevisions::of(check.world, &instance.id)?;
+    let there: u64 = revisions.groups.iter().filter_map(|group| group.wanted).sum();
+    (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !revisions.two()).then(|| {
         blocked(
             "replicas-changing",
             format!(
@@ -223,7 +223,7 @@ fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    if let Some(name) = running_name(check.world, check.instance, check.picture) {
+    if let Some(name) = running_name(check.world, check.instance, check.snapshot) {
         found
             .push(blocked("rebalance-running", format!("a rebalance is running: {name}")).hint(format!(
                 "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
@@ -245,7 +245,7 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
             .hint(messages::ends(
                 &check.instance.id.namespace,
                 &evacuation.node,
-                check.picture.node(&evacuation.node).and_then(|row| row.pod.as_ref()),
+                check.snapshot.node(&evacuation.node).and_then(|row| row.pod.as_ref()),
             )),
         );
     }

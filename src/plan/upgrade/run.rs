@@ -248,10 +248,10 @@ impl UpgradeRun {
     /// Old pods that are being evacuated: those of which EMQX (or the operator's copy) has an entry.
     pub(super) fn evacuating<'s, 'a>(
         &self,
-        sides: &'s UpgradeRevisions<'a>,
+        revisions: &'s UpgradeRevisions<'a>,
     ) -> Vec<(&'s Member<'a>, &Stage)> {
         let stage = |uid: &str| self.known.get(uid)?.stage.as_ref().map(|(stage, _, _)| stage);
-        sides
+        revisions
             .old
             .iter()
             .filter(|member| member.pod.deleting.is_none())
@@ -260,17 +260,20 @@ impl UpgradeRun {
     }
 
     /// The same without those that are empty and wait for the others, where a guard takes one after another.
-    pub(super) fn at_work<'s, 'a>(&self, sides: &'s UpgradeRevisions<'a>) -> Vec<(&'s Member<'a>, &Stage)> {
-        let mut busy = self.evacuating(sides);
+    pub(super) fn at_work<'s, 'a>(
+        &self,
+        revisions: &'s UpgradeRevisions<'a>,
+    ) -> Vec<(&'s Member<'a>, &Stage)> {
+        let mut busy = self.evacuating(revisions);
         let empty = |stage: &Stage| *stage == Stage::Prohibiting;
-        if one_by_one(sides.instance) && busy.iter().any(|(_, stage)| !empty(stage)) {
+        if one_by_one(revisions.instance) && busy.iter().any(|(_, stage)| !empty(stage)) {
             busy.retain(|(_, stage)| !empty(stage));
         }
         busy
     }
 
     /// Takes in the counts of EMQX's nodes.
-    pub(super) fn count(&mut self, world: &World, sides: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
+    pub(super) fn count(&mut self, world: &World, revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
         let Some(nodes) = &world.nodes else {
             return false;
         };
@@ -279,7 +282,7 @@ impl UpgradeRun {
         let only = world.instances.len() == 1;
         let mine = |name: &NodeName| {
             only || self.known.values().any(|known| known.node.as_ref() == Some(name))
-                || sides.new.iter().any(|member| member.node.as_ref() == Some(name))
+                || revisions.new.iter().any(|member| member.node.as_ref() == Some(name))
         };
         let counts = Counts::of(nodes.value.iter().filter(|node| mine(&node.name)));
         let changed = counts != self.counts;
@@ -295,12 +298,12 @@ impl UpgradeRun {
             };
         }
         let on_new = |member: &Member<'_>| member.holds.map_or(0, |holds| holds.connections);
-        self.arrived = sides.new.iter().map(on_new).sum();
+        self.arrived = revisions.new.iter().map(on_new).sum();
         changed && nodes.at <= now
     }
 
     /// The nodes of an event: old ones and new ones.
-    pub(super) fn rows(&mut self, sides: &UpgradeRevisions<'_>) {
+    pub(super) fn rows(&mut self, revisions: &UpgradeRevisions<'_>) {
         let row = |member: &Member<'_>, old: bool| {
             let known = self.known.get(&member.pod.uid).filter(|_| old);
             let state = known.and_then(|known| known.stage.as_ref()).map(|(_, state, _)| state.clone());
@@ -312,21 +315,21 @@ impl UpgradeRun {
                 state,
             })
         };
-        let mut nodes: Vec<EventNode> = sides
+        let mut nodes: Vec<EventNode> = revisions
             .old
             .iter()
             .filter_map(|member| row(member, true))
-            .chain(sides.new.iter().filter_map(|member| row(member, false)))
+            .chain(revisions.new.iter().filter_map(|member| row(member, false)))
             .collect();
         nodes.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
         self.nodes = nodes;
     }
 
     /// Whether anything went further than ever before.
-    pub(super) fn advance(&mut self, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
+    pub(super) fn advance(&mut self, revisions: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let mut best = self.best.clone();
-        best.new = best.new.max(sides.new.len());
-        best.up = best.up.max(sides.new.iter().filter(|member| member.pod.containers_ready).count());
+        best.new = best.new.max(revisions.new.len());
+        best.up = best.up.max(revisions.new.iter().filter(|member| member.pod.containers_ready).count());
         best.ready = best.ready.max(self.ready.0);
         best.gone = best.gone.max(self.places().0);
         best.removing =
@@ -342,8 +345,8 @@ impl UpgradeRun {
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }
         // After an undo an evacuation may continue in a pod that stays: its clients still move.
-        let evacuated = evacuations(world, sides);
-        for member in &sides.new {
+        let evacuated = evacuations(world, revisions);
+        for member in &revisions.new {
             let evacuation =
                 member.node.as_ref().and_then(|node| evacuated.iter().find(|it| it.node == *node));
             let Some((evacuation, holds)) = evacuation.zip(member.holds) else { continue };
@@ -361,9 +364,9 @@ impl UpgradeRun {
 }
 
 /// What is being evacuated: EMQX's word, else the operator's copy of it.
-pub(super) fn evacuations<'w>(world: &'w World, sides: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
+pub(super) fn evacuations<'w>(world: &'w World, revisions: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
     match world.load.as_ref().filter(|_| load_heard(world)) {
         Some(load) => &load.value.evacuations,
-        None => &sides.instance.evacuations,
+        None => &revisions.instance.evacuations,
     }
 }

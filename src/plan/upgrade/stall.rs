@@ -26,7 +26,7 @@ const GRACE_SECONDS: u64 = 30;
 /// Why it stalls, if it does.
 pub(super) fn find(
     run: &UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
 ) -> Option<String> {
@@ -36,60 +36,65 @@ pub(super) fn find(
     // What a flipping step makes look new is no progress either.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
     // Where pods cannot be listed, nobody knows how far it is.
-    if still < LEAST_SECONDS || (sides.old.is_empty() && sides.new.is_empty() && sides.answered) {
+    if still < LEAST_SECONDS || (revisions.old.is_empty() && revisions.new.is_empty() && revisions.answered) {
         return None;
     }
-    let (limit, cause) = expected(run, sides, world, now)?;
+    let (limit, cause) = expected(run, revisions, world, now)?;
     (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
 }
 
 fn expected(
     run: &UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
 ) -> Option<(u64, String)> {
-    if run.holding && undoing(sides.instance) {
+    if run.holding && undoing(revisions.instance) {
         return None;
     }
-    let pace = DrainTiming::of(sides.instance);
+    let timing = DrainTiming::of(revisions.instance);
     let three = |step: u64| (3 * step).max(LEAST_SECONDS);
     match run.step {
         UpgradeStep::NewPods => {
-            if !run.evacuating(sides).is_empty() && run.rolling {
-                return emptying(run, sides, world, now, &pace);
+            if !run.evacuating(revisions).is_empty() && run.rolling {
+                return emptying(run, revisions, world, now, &timing);
             }
-            if !sides.answered && sides.new.is_empty() {
-                return Some((LEAST_SECONDS, silent(run, sides, world, now, "it has not made a new set")));
+            if !revisions.answered && revisions.new.is_empty() {
+                return Some((
+                    LEAST_SECONDS,
+                    silent(run, revisions, world, now, "it has not made a new set"),
+                ));
             }
-            if let Some(cause) = not_ready(sides, world) {
+            if let Some(cause) = not_ready(revisions, world) {
                 return Some((LEAST_SECONDS, cause));
             }
             let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
             Some((PULL_SECONDS, format!("new pods are not ready{unknown}")))
         }
         // Held by us or by somebody: nothing is expected to happen.
-        _ if run.holding && run.evacuating(sides).iter().all(|(_, stage)| **stage == Stage::Prohibiting) => {
+        _ if run.holding
+            && run.evacuating(revisions).iter().all(|(_, stage)| **stage == Stage::Prohibiting) =>
+        {
             None
         }
         UpgradeStep::Moved | UpgradeStep::Waiting => {
-            if let Some(cause) = foreign(sides, world) {
+            if let Some(cause) = foreign(revisions, world) {
                 return Some((LEAST_SECONDS, cause));
             }
-            let step = match sides.instance.api {
-                ApiVersion::V1beta4 => LOOP_SECONDS + pace.delay,
-                _ => pace.delay.max(LOOP_SECONDS),
+            let step = match revisions.instance.api {
+                ApiVersion::V1beta4 => LOOP_SECONDS + timing.delay,
+                _ => timing.delay.max(LOOP_SECONDS),
             };
-            Some((three(step), silent(run, sides, world, now, "the next old pod is not touched")))
+            Some((three(step), silent(run, revisions, world, now, "the next old pod is not touched")))
         }
-        UpgradeStep::Emptying => emptying(run, sides, world, now, &pace),
+        UpgradeStep::Emptying => emptying(run, revisions, world, now, &timing),
         UpgradeStep::Removing => {
-            let going = sides.old.iter().find(|member| member.pod.deleting.is_some())?;
+            let going = revisions.old.iter().find(|member| member.pod.deleting.is_some())?;
             Some((three(GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
         }
         UpgradeStep::Settling => {
             let (ready, wanted) = run.ready;
-            let cause = not_ready(sides, world).unwrap_or_else(|| {
+            let cause = not_ready(revisions, world).unwrap_or_else(|| {
                 if ready < wanted {
                     format!("{} of {} ready", ready, plural(wanted, "new pod"))
                 } else {
@@ -103,23 +108,24 @@ fn expected(
 
 fn emptying(
     run: &UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
-    pace: &DrainTiming,
+    timing: &DrainTiming,
 ) -> Option<(u64, String)> {
     if let Some(why) = &run.blind {
         let text = format!("no old pod was removed; {why}, so that what is left on the old pods is unknown");
         return Some((PULL_SECONDS, text));
     }
-    let busy = run.evacuating(sides);
+    let busy = run.evacuating(revisions);
     let (member, stage) = busy.iter().min_by_key(|(_, stage)| *stage)?;
     let name = &member.pod.name;
     let holds = member.holds.unwrap_or_default();
     Some(match stage {
-        Stage::WaitHealthCheck => {
-            ((3 * pace.wait_health_check).max(LEAST_SECONDS), format!("{name} stays in waiting_health_check"))
-        }
+        Stage::WaitHealthCheck => (
+            (3 * timing.wait_health_check).max(LEAST_SECONDS),
+            format!("{name} stays in waiting_health_check"),
+        ),
         Stage::EvictingConns if holds.connections == 0 => {
             (LEAST_SECONDS, format!("{name} stays in evicting_conns although no client is on it"))
         }
@@ -128,7 +134,7 @@ fn emptying(
             format!("{} on {name} come back to it or do not go", plural(holds.connections, "client")),
         ),
         Stage::WaitTakeover => {
-            ((3 * pace.wait_takeover).max(LEAST_SECONDS), format!("{name} stays in waiting_takeover"))
+            ((3 * timing.wait_takeover).max(LEAST_SECONDS), format!("{name} stays in waiting_takeover"))
         }
         Stage::EvictingSessions if holds.sessions == 0 => {
             (LEAST_SECONDS, format!("{name} stays in evicting_sessions although no session is on it"))
@@ -142,10 +148,10 @@ fn emptying(
             ),
         ),
         Stage::Prohibiting => {
-            if let Some(cause) = foreign(sides, world) {
+            if let Some(cause) = foreign(revisions, world) {
                 return Some((LEAST_SECONDS, cause));
             }
-            let limit = (pace.wait_takeover + GRACE_SECONDS).max(LEAST_SECONDS);
+            let limit = (timing.wait_takeover + GRACE_SECONDS).max(LEAST_SECONDS);
             let again = world
                 .events
                 .values()
@@ -162,7 +168,10 @@ fn emptying(
                         count(event.count)
                     ),
                 ),
-                _ => (limit, silent(run, sides, world, now, &format!("{name} is empty and is not removed"))),
+                _ => (
+                    limit,
+                    silent(run, revisions, world, now, &format!("{name} is empty and is not removed")),
+                ),
             }
         }
         Stage::Unknown(text) => (LEAST_SECONDS, format!("{name} stays in {text}")),
@@ -170,18 +179,18 @@ fn emptying(
 }
 
 /// Why new pods are not ready: what Kubernetes reports of them; an evacuation of one of them; a gate that stays closed.
-fn not_ready(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
-    pod_problem(sides).or_else(|| foreign(sides, world)).or_else(|| closed_gate(sides))
+fn not_ready(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
+    pod_problem(revisions).or_else(|| foreign(revisions, world)).or_else(|| closed_gate(revisions))
 }
 
 /// What is wrong with a new pod.
-pub(super) fn trouble(sides: &UpgradeRevisions<'_>) -> Option<String> {
-    pod_problem(sides).or_else(|| closed_gate(sides))
+pub(super) fn trouble(revisions: &UpgradeRevisions<'_>) -> Option<String> {
+    pod_problem(revisions).or_else(|| closed_gate(revisions))
 }
 
-fn pod_problem(sides: &UpgradeRevisions<'_>) -> Option<String> {
+fn pod_problem(revisions: &UpgradeRevisions<'_>) -> Option<String> {
     let image = |pod: &Pod| pod.image.clone().unwrap_or_else(|| "its image".to_owned());
-    for pod in pods_not_ready(sides) {
+    for pod in pods_not_ready(revisions) {
         match pod.waiting.as_deref() {
             Some(why @ ("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull")) => {
                 return Some(format!("{} cannot pull {} ({why})", pod.name, image(pod)));
@@ -202,12 +211,12 @@ fn pod_problem(sides: &UpgradeRevisions<'_>) -> Option<String> {
     None
 }
 
-fn pods_not_ready<'a>(sides: &UpgradeRevisions<'a>) -> impl Iterator<Item = &'a Pod> {
-    sides.new.iter().map(|member| member.pod).filter(|pod| !pod.ready)
+fn pods_not_ready<'a>(revisions: &UpgradeRevisions<'a>) -> impl Iterator<Item = &'a Pod> {
+    revisions.new.iter().map(|member| member.pod).filter(|pod| !pod.ready)
 }
 
-fn closed_gate(sides: &UpgradeRevisions<'_>) -> Option<String> {
-    let gate = pods_not_ready(sides)
+fn closed_gate(revisions: &UpgradeRevisions<'_>) -> Option<String> {
+    let gate = pods_not_ready(revisions)
         .find(|pod| pod.containers_ready && pod.gated && pod.on_serving != Some(true))?;
     Some(format!(
         "{} runs, but the operator does not open its gate apps.emqx.io/on-serving: EMQX in it is not in the cluster, or its API \
@@ -217,19 +226,19 @@ fn closed_gate(sides: &UpgradeRevisions<'_>) -> Option<String> {
 }
 
 /// Somebody else's evacuation: the operators look at the first of the list only ([OP-64]).
-fn foreign(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
+fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
     if world.load.is_some() && !load_heard(world) {
         return None;
     }
-    let first = evacuations(world, sides).first()?;
-    let ours = sides.old.iter().any(|member| member.node.as_ref() == Some(&first.node));
+    let first = evacuations(world, revisions).first()?;
+    let ours = revisions.old.iter().any(|member| member.node.as_ref() == Some(&first.node));
     (!ours).then(|| {
         format!(
             "{} is being evacuated ({}) and is no old pod: the operator waits for it; {} ends it",
             short(&first.node),
             first.state,
-            messages::ends(&sides.instance.id.namespace, &first.node, sides.pod(&first.node))
+            messages::ends(&revisions.instance.id.namespace, &first.node, revisions.pod(&first.node))
         )
     })
 }
@@ -237,12 +246,12 @@ fn foreign(sides: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
 /// The operator does nothing; with its last complaint, if it made one.
 fn silent(
     run: &UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
     what: &str,
 ) -> String {
-    let id = &sides.instance.id;
+    let id = &revisions.instance.id;
     let complaint = world
         .events
         .values()

@@ -121,7 +121,7 @@ impl UpgradeTarget {
     }
 
     /// The pace at which the operator, or a guard, will empty pods.
-    pub fn pace(&self, instance: &Instance) -> DrainTiming {
+    pub fn timing(&self, instance: &Instance) -> DrainTiming {
         let mut changed = instance.clone();
         changed.update = self.update.clone();
         DrainTiming::of(&changed)

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::model::UpdateSpec;
 
-    fn pace(api: ApiVersion, update: UpdateSpec) -> DrainTiming {
+    fn timing(api: ApiVersion, update: UpdateSpec) -> DrainTiming {
         let mut instance = fixtures::instance(api);
         instance.update = update;
         DrainTiming::of(&instance)
@@ -237,14 +237,14 @@ mod tests {
     #[test]
     fn what_is_not_written_has_its_own_default_in_every_version() {
         let nothing = |api| {
-            let pace = pace(api, UpdateSpec::default());
-            (pace.delay, pace.wait_health_check, pace.conn_evict_rate, pace.wait_takeover)
+            let timing = timing(api, UpdateSpec::default());
+            (timing.delay, timing.wait_health_check, timing.conn_evict_rate, timing.wait_takeover)
         };
         assert_eq!(nothing(ApiVersion::V1beta4), (0, 0, None, 60));
         assert_eq!(nothing(ApiVersion::V2beta1), (10, 60, Some(1000), 10));
         assert_eq!(nothing(ApiVersion::V2), (10, 60, Some(1000), 10));
         assert_eq!(nothing(ApiVersion::V3beta1), (0, 60, Some(1000), 10));
-        let part = pace(ApiVersion::V2beta1, UpdateSpec { present: true, ..UpdateSpec::default() });
+        let part = timing(ApiVersion::V2beta1, UpdateSpec { present: true, ..UpdateSpec::default() });
         assert_eq!((part.delay, part.wait_takeover), (0, 60), "a block in part loses its defaults");
     }
 
@@ -260,10 +260,10 @@ mod tests {
             wait_health_check: health,
             ..UpdateSpec::default()
         };
-        assert_eq!(pace(ApiVersion::V2beta1, update(None)).turn(FULL), 72, "71 to 72 s were seen");
-        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(FULL), 26, "24 to 28 s were seen");
-        assert_eq!(pace(ApiVersion::V2, update(Some(15))).turn(NodeContent::default()), 1);
-        assert_eq!(pace(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
+        assert_eq!(timing(ApiVersion::V2beta1, update(None)).turn(FULL), 72, "71 to 72 s were seen");
+        assert_eq!(timing(ApiVersion::V2, update(Some(15))).turn(FULL), 26, "24 to 28 s were seen");
+        assert_eq!(timing(ApiVersion::V2, update(Some(15))).turn(NodeContent::default()), 1);
+        assert_eq!(timing(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
         assert_eq!(removals(4, None), 61);
         assert_eq!(removals(4, Some(5)), 71);
     }
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(boots(&[Some(22), Some(52), Some(25), None]), Some(15), "the median");
         // Started anew a day later, at once, not yet.
         assert_eq!(boots(&[Some(90_000), Some(10), None]), None);
-        let slow = DrainTiming { boot: 45, ..pace(ApiVersion::V3beta1, UpdateSpec::default()) };
+        let slow = DrainTiming { boot: 45, ..timing(ApiVersion::V3beta1, UpdateSpec::default()) };
         assert_eq!(slow.turn(NodeContent::default()), 45);
     }
 
@@ -297,7 +297,7 @@ mod tests {
     fn a_small_rate_is_shared_in_groups() {
         let of = |rate| DrainTiming {
             conn_evict_rate: Some(rate),
-            ..pace(ApiVersion::V1beta4, UpdateSpec::default())
+            ..timing(ApiVersion::V1beta4, UpdateSpec::default())
         };
         assert_eq!(of(200).groups(4), [4]);
         assert_eq!(of(3).groups(7), [3, 3, 1]);
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_left_shrinks_with_the_stage() {
-        let pace = DrainTiming {
+        let timing = DrainTiming {
             api: ApiVersion::V2beta1,
             delay: 5,
             wait_health_check: 60,
@@ -317,12 +317,12 @@ mod tests {
             sess_evict_rate: Some(200),
             boot: BOOT_SECONDS,
         };
-        assert_eq!(pace.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
+        assert_eq!(timing.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
         assert_eq!(
-            pace.left(&Stage::EvictingConns, 9, NodeContent { connections: 200, sessions: 260 }),
+            timing.left(&Stage::EvictingConns, 9, NodeContent { connections: 200, sessions: 260 }),
             1 + 5 + 1
         );
-        assert_eq!(pace.left(&Stage::WaitTakeover, 3, NodeContent { connections: 0, sessions: 60 }), 2 + 1);
-        assert_eq!(pace.left(&Stage::Prohibiting, 3, NodeContent::default()), 0);
+        assert_eq!(timing.left(&Stage::WaitTakeover, 3, NodeContent { connections: 0, sessions: 60 }), 2 + 1);
+        assert_eq!(timing.left(&Stage::Prohibiting, 3, NodeContent::default()), 0);
     }
 }

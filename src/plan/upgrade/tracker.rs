@@ -119,22 +119,22 @@ impl UpgradeTracker {
             if !open && self.images.get(id) == known && quiet {
                 continue;
             }
-            let Some(mut sides) = UpgradeRevisions::of(world, id) else { continue };
+            let Some(mut revisions) = UpgradeRevisions::of(world, id) else { continue };
             if verdict::blind(world, now) {
-                sides.forget_counts();
+                revisions.forget_counts();
             }
-            let image = sides.instance.image.clone();
+            let image = revisions.instance.image.clone();
             let before = self.images.insert(id.clone(), image.clone());
             let changed = before.as_ref().is_some_and(|before| before.is_some() && *before != image);
             let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
             let place = match open {
                 Some(place) => place,
                 None if changed
-                    || ((sides.two() || sides.requested() || awaited(&sides, now))
-                        && !self.judged(id, &sides)) =>
+                    || ((revisions.two() || revisions.requested() || awaited(&revisions, now))
+                        && !self.judged(id, &revisions)) =>
                 {
                     let before = before.filter(|_| changed).flatten();
-                    let run = begin(&sides, world, before, changed || (calm && !quiet), now);
+                    let run = begin(&revisions, world, before, changed || (calm && !quiet), now);
                     self.calm.remove(id);
                     events.push(run.event(now, EventType::Created, messages::created(&run)));
                     self.runs.push(run);
@@ -143,13 +143,13 @@ impl UpgradeTracker {
                 None => {
                     let last = self.runs.iter_mut().rfind(|run| &run.id == id);
                     if let Some(run) = last.filter(|run| stalled(run)) {
-                        resume(run, &sides, world, counted, now, &mut events);
+                        resume(run, &revisions, world, counted, now, &mut events);
                     }
                     continue;
                 }
             };
             if let Some(run) = self.runs.get_mut(place) {
-                absorb(run, &sides, world, counted, now, &mut events);
+                absorb(run, &revisions, world, counted, now, &mut events);
             }
         }
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -174,8 +174,10 @@ impl UpgradeTracker {
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            let sides = UpgradeRevisions::of(world, &run.id);
-            if run.ended.is_none() && sides.is_some_and(|sides| verdict::reported_over(run, &sides)) {
+            let revisions = UpgradeRevisions::of(world, &run.id);
+            if run.ended.is_none()
+                && revisions.is_some_and(|revisions| verdict::reported_over(run, &revisions))
+            {
                 // The pod that was asked went away with the old set, and the source ended before another one was.
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
@@ -195,36 +197,36 @@ impl UpgradeTracker {
     }
 
     /// Whether what is seen was judged already: a stalled upgrade does not begin anew.
-    fn judged(&self, id: &InstanceId, sides: &UpgradeRevisions<'_>) -> bool {
+    fn judged(&self, id: &InstanceId, revisions: &UpgradeRevisions<'_>) -> bool {
         let last = self.runs.iter().rfind(|run| &run.id == id);
         last.is_some_and(|run| {
-            run.to == sides.instance.image
-                && sides.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
+            run.to == revisions.instance.image
+                && revisions.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
         })
     }
 }
 
 /// Whether the operator has not answered what was written down lately: nothing but the record tells of it then.
-fn awaited(sides: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
-    let record = UpgradeRecord::read(sides.instance);
-    !sides.answered
-        && !sides.old.is_empty()
+fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
+    let record = UpgradeRecord::read(revisions.instance);
+    !revisions.answered
+        && !revisions.old.is_empty()
         && record.is_some_and(|record| {
-            Some(&record.to) == sides.instance.image.as_ref()
+            Some(&record.to) == revisions.instance.image.as_ref()
                 && seconds_between(record.time, now) <= ANSWER_SECONDS
         })
 }
 
 /// An upgrade that is seen for the first time; `fresh` when its beginning was seen.
 fn begin(
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     from: Option<String>,
     fresh: bool,
     now: Timestamp,
 ) -> UpgradeRun {
-    let instance = sides.instance;
-    let images = sides.old_images();
+    let instance = revisions.instance;
+    let images = revisions.old_images();
     let oldest = images.first().map(|image| (*image).to_owned());
     let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another between them: somebody went back before we came.
@@ -232,7 +234,7 @@ fn begin(
     // Or it was written down so: where there is no third set, the sets do not tell.
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
-    let began = if fresh { now } else { birth(sides).filter(|birth| *birth <= now).unwrap_or(now) };
+    let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
     let mut told = BTreeSet::new();
     if fresh {
         told.insert("fresh");
@@ -269,7 +271,7 @@ fn begin(
         turned,
         ended: None,
         verdict: None,
-        asked: (fresh || sides.requested()).then_some(now),
+        asked: (fresh || revisions.requested()).then_some(now),
         nodes: Vec::new(),
         best: FurthestProgress::default(),
         moved: now,
@@ -287,50 +289,50 @@ fn begin(
 }
 
 /// When the newest of the new sets was created.
-fn birth(sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
-    let new = |name: &String| sides.new_sets.contains(name);
-    sides.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
+fn birth(revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+    let new = |name: &String| revisions.new_sets.contains(name);
+    revisions.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
 }
 
 fn absorb(
     run: &mut UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    match turn(run, sides, now, events) {
+    match turn(run, revisions, now, events) {
         Turn::On => {}
         Turn::Unsure => return,
         Turn::Superseded(reason) => return settle(run, (Verdict::Superseded, reason), now, events),
     }
     run.blind = verdict::blind(world, now).then(|| verdict::unheard(world));
-    run.trouble = stall::trouble(sides);
-    know(run, sides, world, now, events);
-    run.ready = sides.ready();
-    let holding = DrainTiming::of(sides.instance).held();
+    run.trouble = stall::trouble(revisions);
+    know(run, revisions, world, now, events);
+    run.ready = revisions.ready();
+    let holding = DrainTiming::of(revisions.instance).held();
     if holding != run.holding {
         // Only now is there something to wait for.
         run.moved = now;
     }
     run.holding = holding;
     run.held |= run.holding;
-    let changed = run.count(world, sides, now);
+    let changed = run.count(world, revisions, now);
     if run.started.is_none() {
-        run.started = if run.rolling { sides.answered.then_some(now) } else { took_over(run, sides) };
+        run.started = if run.rolling { revisions.answered.then_some(now) } else { took_over(run, revisions) };
     }
-    contradict(run, sides, now);
-    step(run, sides, now);
-    run.advance(sides, world, now);
-    run.forecast(sides, world, now);
-    run.rows(sides);
-    tell(run, sides, now, events);
+    contradict(run, revisions, now);
+    step(run, revisions, now);
+    run.advance(revisions, world, now);
+    run.forecast(revisions, world, now);
+    run.rows(revisions);
+    tell(run, revisions, now, events);
     if counted && changed {
         let message = messages::progress(run);
         events.push(run.event(now, EventType::Progress, message));
     }
-    if let Some(verdict) = judge(run, sides, world, now) {
+    if let Some(verdict) = judge(run, revisions, world, now) {
         settle(run, verdict, now, events);
     }
 }
@@ -342,7 +344,7 @@ fn stalled(run: &UpgradeRun) -> bool {
 /// Looks at one that was judged to stand still: it may move again.
 fn resume(
     run: &mut UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     counted: bool,
     now: Timestamp,
@@ -350,7 +352,7 @@ fn resume(
 ) {
     let (verdict, moved) = (run.verdict.take(), run.moved);
     let mut steps = Vec::new();
-    absorb(run, sides, world, counted, now, &mut steps);
+    absorb(run, revisions, world, counted, now, &mut steps);
     if run.moved > moved || !stalled(run) {
         events.push(run.event(now, EventType::Notice, RESUMED.to_owned()));
         events.extend(steps);
@@ -372,15 +374,20 @@ enum Turn {
 
 /// The image was changed again. The undo of ours continues this run, and so does a change back where the operator itself
 /// drains the newer set; any other change ends it.
-fn turn(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp, events: &mut Vec<Event>) -> Turn {
-    let image = &sides.instance.image;
+fn turn(
+    run: &mut UpgradeRun,
+    revisions: &UpgradeRevisions<'_>,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) -> Turn {
+    let image = &revisions.instance.image;
     if *image == run.to || image.is_none() {
         run.changed = None;
-        finish_back(run, sides);
+        finish_back(run, revisions);
         return Turn::On;
     }
     let back = *image == run.from;
-    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == image.as_ref());
+    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == image.as_ref());
     let undo = record.is_some_and(|record| record.is_undo());
     let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
     if !undo && (!back || guarded) {
@@ -388,7 +395,7 @@ fn turn(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp, even
         if back && seconds_between(since, now) < STORED_SECONDS {
             return Turn::Unsure;
         }
-        return Turn::Superseded(messages::superseded(run, sides));
+        return Turn::Superseded(messages::superseded(run, revisions));
     }
     run.changed = None;
     run.to.clone_from(image);
@@ -404,11 +411,11 @@ fn turn(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp, even
 
 /// Another client had changed the image back before anybody looked, and now an undo of ours is stored to finish that: the
 /// image does not change any more.
-fn finish_back(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
+fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     if run.turned || run.told.contains("fresh") {
         return;
     }
-    let record = UpgradeRecord::read(sides.instance).filter(|record| Some(&record.to) == run.to.as_ref());
+    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());
     let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
     run.turned = true;
     run.from = record.from;
@@ -419,14 +426,14 @@ fn finish_back(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
 /// What is known of old pods.
 fn know(
     run: &mut UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    let evacuations = evacuations(world, sides);
+    let evacuations = evacuations(world, revisions);
     let mut going: Vec<String> = Vec::new();
-    for member in &sides.old {
+    for member in &revisions.old {
         let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| PreviousPod {
             pod: member.pod.name.as_str().to_owned(),
             node: None,
@@ -454,9 +461,9 @@ fn know(
             (None, _) => known.stage = None,
         }
     }
-    restarted(run, sides);
+    restarted(run, revisions);
     let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
-    let new: BTreeSet<&str> = sides.new.iter().map(|member| member.pod.uid.as_str()).collect();
+    let new: BTreeSet<&str> = revisions.new.iter().map(|member| member.pod.uid.as_str()).collect();
     // Pods that are wanted again are not old.
     run.known.retain(|uid, _| !new.contains(uid.as_str()));
     for (uid, known) in &mut run.known {
@@ -470,12 +477,12 @@ fn know(
     }
     for uid in going {
         run.removed = Some(now);
-        loaded(run, &uid, sides, now, events);
+        loaded(run, &uid, revisions, now, events);
     }
 }
 
 /// Old pods that were deleted, or vanished, and that their sets make again: they are not removed, and the operator did nothing.
-fn restarted(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
+fn restarted(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     if run.rolling {
         return;
     }
@@ -483,14 +490,16 @@ fn restarted(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
     // One that was made again has another uid, and takes the place of the first.
     run.known.retain(|uid, known| {
         !known.again
-            || !sides.old.iter().filter(stays).any(|member| {
+            || !revisions.old.iter().filter(stays).any(|member| {
                 member.pod.name.as_str() == known.pod && member.set == known.set && member.pod.uid != *uid
             })
     });
     for (uid, known) in run.known.iter_mut().filter(|(_, known)| known.gone.is_none()) {
-        let there = sides.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
-        let others = sides.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
-        let wanted = sides.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
+        let there = revisions.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
+        let others =
+            revisions.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
+        let wanted =
+            revisions.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
         known.again = !there && wanted.is_some_and(|wanted| wanted > others);
     }
 }
@@ -499,7 +508,7 @@ fn restarted(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>) {
 fn loaded(
     run: &mut UpgradeRun,
     uid: &str,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
@@ -507,7 +516,7 @@ fn loaded(
     let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
     // EMQX is asked once a second, and a node may have been emptied since; the operator's copy may be newer.
     let empty = |stage: &Stage| *stage == Stage::Prohibiting;
-    let copied = sides.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
+    let copied = revisions.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
     if known.stage.as_ref().is_some_and(|(stage, _, _)| empty(stage))
         || copied.is_some_and(|copy| empty(&copy.stage))
     {
@@ -519,19 +528,19 @@ fn loaded(
 }
 
 /// When the new pods took over, if that was after the present target was asked for.
-fn took_over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> Option<Timestamp> {
-    let at = sides.took_over()?;
+fn took_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+    let at = revisions.took_over()?;
     // Times in objects are whole seconds.
     run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
 }
 
 /// The object says that all is well, and old pods are left.
-fn contradict(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp) {
-    let instance = sides.instance;
+fn contradict(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>, now: Timestamp) {
+    let instance = revisions.instance;
     let quiet = matches!(instance.api, ApiVersion::V2beta1 | ApiVersion::V2)
         && instance.ready()
         && !instance.upgrading()
-        && !sides.old.is_empty()
+        && !revisions.old.is_empty()
         && run.asked.is_none_or(|asked| seconds_between(asked, now) > STALE_WORD_SECONDS);
     if !quiet {
         run.contradicted = None;
@@ -540,18 +549,19 @@ fn contradict(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp
     }
 }
 
-fn step(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp) {
+fn step(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>, now: Timestamp) {
     let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
-    let removing = sides.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
+    let removing =
+        revisions.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
     // Where pods are replaced in place, the first old pod is emptied before there is any new one.
     let begun = run.started.is_some() || run.turned || run.rolling || run.step > UpgradeStep::NewPods;
-    let evacuating = begun && !run.evacuating(sides).is_empty();
+    let evacuating = begun && !run.evacuating(revisions).is_empty();
     let gone = run.places().0;
     let next = if removing {
         UpgradeStep::Removing
     } else if evacuating {
         UpgradeStep::Emptying
-    } else if sides.answered && sides.old.is_empty() {
+    } else if revisions.answered && revisions.old.is_empty() {
         UpgradeStep::Settling
     } else if run.started.is_none() && (gone == 0 || run.turned) {
         UpgradeStep::NewPods
@@ -569,18 +579,18 @@ fn step(run: &mut UpgradeRun, sides: &UpgradeRevisions<'_>, now: Timestamp) {
 /// The verdict, if there is one by now.
 fn judge(
     run: &mut UpgradeRun,
-    sides: &UpgradeRevisions<'_>,
+    revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
 ) -> Option<(Verdict, String)> {
-    if verdict::over(run, sides, world, now) {
+    if verdict::over(run, revisions, world, now) {
         run.ended.get_or_insert(now);
     } else {
         run.ended = None;
     }
     match run.ended {
         Some(_) => verdict::word(run, world, now),
-        None => stall::find(run, sides, world, now).map(|reason| (Verdict::Stalled, reason)),
+        None => stall::find(run, revisions, world, now).map(|reason| (Verdict::Stalled, reason)),
     }
 }
 

@@ -46,8 +46,8 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
         world.sets_of(id).filter_map(|set| Some((set.created, set.image.clone().filter(other)?))).collect();
     sets.sort();
     let pods = || {
-        let sides = UpgradeRevisions::of(world, id)?;
-        sides.old_images().into_iter().map(str::to_owned).rfind(other)
+        let revisions = UpgradeRevisions::of(world, id)?;
+        revisions.old_images().into_iter().map(str::to_owned).rfind(other)
     };
     let written = || UpgradeRecord::read(instance)?.from.filter(other);
     sets.pop().map(|(_, image)| image).or_else(pods).or_else(written)
@@ -55,10 +55,11 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
 
 /// What it comes to now.
 pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
-    let sides = UpgradeRevisions::of(world, id)?;
-    let instance = sides.instance;
+    let revisions = UpgradeRevisions::of(world, id)?;
+    let instance = revisions.instance;
     let held = UpgradeTarget::resumed(instance).is_some();
-    let half_way = sides.two() || instance.upgrading() || held || (!sides.answered && !sides.old.is_empty());
+    let half_way =
+        revisions.two() || instance.upgrading() || held || (!revisions.answered && !revisions.old.is_empty());
     if !half_way {
         return Some(Undo::Upgrade);
     }
@@ -69,7 +70,7 @@ pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
             Some(turn) => Undo::Third { back: turn.back, forward: turn.forward },
             None => Undo::Upgrade,
         },
-        ApiVersion::V1beta4 => match touched(world, &sides) {
+        ApiVersion::V1beta4 => match touched(world, &revisions) {
             _ if undoing(instance) => Undo::Keep,
             None => Undo::Keep,
             Some(why) => Undo::Never(why),
@@ -78,15 +79,15 @@ pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
 }
 
 /// What of the first set is emptied or gone.
-fn touched(world: &World, sides: &UpgradeRevisions<'_>) -> Option<String> {
-    let wanted = sides.instance.cores.unwrap_or(0);
-    let here = sides.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
+fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
+    let wanted = revisions.instance.cores.unwrap_or(0);
+    let here = revisions.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
     if here < wanted {
         return Some(format!("{} of {} gone", wanted - here, plural(wanted, "old pod")));
     }
     let evacuations = match &world.load {
         Some(load) => &load.value.evacuations,
-        None => &sides.instance.evacuations,
+        None => &revisions.instance.evacuations,
     };
     let empty = |member: &&Member<'_>| {
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == member.node.as_ref());
@@ -94,7 +95,7 @@ fn touched(world: &World, sides: &UpgradeRevisions<'_>) -> Option<String> {
             entry.stage == Stage::Prohibiting || member.holds.is_some_and(NodeContent::nothing)
         })
     };
-    let empty = sides.old.iter().filter(empty).count();
+    let empty = revisions.old.iter().filter(empty).count();
     (empty > 0).then(|| format!("{empty} of {} empty", plural(wanted, "old pod")))
 }
 

@@ -65,35 +65,40 @@ pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
-pub(super) fn over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>, world: &World, now: Timestamp) -> bool {
+pub(super) fn over(
+    run: &UpgradeRun,
+    revisions: &UpgradeRevisions<'_>,
+    world: &World,
+    now: Timestamp,
+) -> bool {
     let (ready, wanted) = run.ready;
-    if !sides.answered || !sides.old.is_empty() || wanted == 0 || ready < wanted {
+    if !revisions.answered || !revisions.old.is_empty() || wanted == 0 || ready < wanted {
         return false;
     }
     if !heard(world) {
-        return !may_answer(world, now) && sides.instance.ready() && !sides.instance.upgrading();
+        return !may_answer(world, now) && revisions.instance.ready() && !revisions.instance.upgrading();
     }
     let Some(nodes) = &world.nodes else { return false };
     // EMQX is asked once a second: an answer from before the last pod was ready proves nothing.
     if run.removed.is_some_and(|removed| nodes.at < removed) {
         return false;
     }
-    let again = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));
+    let again = |name| revisions.new.iter().any(|member| member.node.as_ref() == Some(name));
     let old_runs = nodes.value.iter().any(|node| {
         node.running
             && !again(&node.name)
             && run.known.values().any(|known| known.node.as_ref() == Some(&node.name))
     });
-    !old_runs && sides.new.iter().all(|member| member.running)
+    !old_runs && revisions.new.iter().all(|member| member.running)
 }
 
 /// Whether pods, sets and the operator report the end: only new pods, all ready, the object is ready and lists new nodes only.
-pub(super) fn reported_over(run: &UpgradeRun, sides: &UpgradeRevisions<'_>) -> bool {
-    let instance = sides.instance;
-    let (ready, wanted) = sides.ready();
-    let new = |name| sides.new.iter().any(|member| member.node.as_ref() == Some(name));
+pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> bool {
+    let instance = revisions.instance;
+    let (ready, wanted) = revisions.ready();
+    let new = |name| revisions.new.iter().any(|member| member.node.as_ref() == Some(name));
     run.started.is_some()
-        && sides.through()
+        && revisions.through()
         && ready >= wanted
         && instance.ready()
         && !instance.upgrading()

@@ -51,7 +51,7 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 /// The version that runs, by EMQX, else by the image.
 fn current(check: &UpgradeCheck<'_>) -> Option<EmqxVersion> {
-    let told = check.picture.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
+    let told = check.snapshot.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
     let image = check.settled.from.as_deref();
     // The image says what was asked for; EMQX what came of it.
     let by_image = image.and_then(|image| Image::parse(image).ok()?.version());
@@ -102,10 +102,10 @@ fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
             ));
         }
     }
-    if check.picture.versions.len() > 1 {
+    if check.snapshot.versions.len() > 1 {
         found.push(warning(
             "mixed-versions",
-            format!("several versions run already: {}", check.picture.versions.join(", ")),
+            format!("several versions run already: {}", check.snapshot.versions.join(", ")),
         ));
     }
     found

@@ -154,14 +154,14 @@ pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
         kinds: vec![("emqxes".into(), "v2beta1".into()), ("rebalances".into(), "v2beta1".into())],
         instance_kind: Some(true),
     };
-    let mut facts = vec![Fact { at, news: Update::Served(served) }];
+    let mut facts = vec![Fact { at, update: Update::Served(served) }];
     for (source, resource) in [
         (Source::Kubernetes, "emqxes"),
         (Source::Kubernetes, "rebalances"),
         (Source::Pods, "pods"),
         (Source::Endpoints, "endpointslices"),
     ] {
-        facts.push(Fact { at, news: Update::Link(source, resource, Link::Up) });
+        facts.push(Fact { at, update: Update::Link(source, resource, Link::Up) });
     }
     facts
 }
@@ -212,7 +212,7 @@ impl Bench {
 
     pub(crate) fn learn_at(&mut self, at: Timestamp, facts: Vec<Fact>) {
         let emqx = |fact: &Fact| {
-            matches!(&fact.news, Update::Nodes(_) | Update::Load(_) | Update::Link(Source::Emqx, ..))
+            matches!(&fact.update, Update::Nodes(_) | Update::Load(_) | Update::Link(Source::Emqx, ..))
         };
         // The clusters are known before EMQX of one is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);

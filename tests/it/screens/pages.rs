@@ -372,7 +372,7 @@ fn an_emqx_that_may_not_be_asked_leaves_the_pages_poorer_and_says_so() {
     let mut bench = layered();
     let forbidden = |resource| {
         let link = Link::Forbidden("you may not get secrets".to_owned());
-        Fact { at: at(100), news: Update::Link(Source::Emqx, resource, link) }
+        Fact { at: at(100), update: Update::Link(Source::Emqx, resource, link) }
     };
     bench.learn(100, vec![forbidden("nodes"), forbidden("load_rebalance")]);
     bench.learn(100, heard(at(100)));

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::screens::make::{
     Bench, at, core, documented, emqx, heard, id, node, nothing, setup, slice, strategy,
 };
-use crate::screens::picture;
+use crate::screens::svg;
 
 /// The screen.
 const SIZE: (u16, u16) = (100, 30);
@@ -94,7 +94,7 @@ impl Recorder {
     fn new() -> Self {
         let theme = Theme { color: true, ascii: false };
         let mut facts = documented(0, &[3333, 3333, 3334, 0], &nothing());
-        facts.retain(|fact| !matches!(fact.news, kubectl_emqx::model::Update::Nodes(_)));
+        facts.retain(|fact| !matches!(fact.update, kubectl_emqx::model::Update::Nodes(_)));
         let bench = Bench::of(ViewSetup { theme, strategy: Strategy::default(), ..setup() }, facts);
         let header = json!({"version": 2, "width": SIZE.0, "height": SIZE.1,
             "title": "kubectl emqx watch: a rebalance on a simulated cluster", "env": {"TERM": "xterm-256color"}});
@@ -265,14 +265,14 @@ fn animated(frames: &[Buffer], says: &str) -> String {
     let mut shown: Vec<Vec<(u16, usize)>> = Vec::new();
     for frame in frames {
         let lines = (0..frame.area.height).filter_map(|y| {
-            let drawn = picture::row(frame, y);
+            let drawn = svg::row(frame, y);
             let next = rows.len();
             (!drawn.is_empty()).then(|| (y, *rows.entry(drawn).or_insert(next)))
         });
         shown.push(lines.collect());
     }
     let (count, seconds) = (frames.len(), frames.len() as f64 * FRAME);
-    let mut text = picture::begin(SIZE, says);
+    let mut text = svg::begin(SIZE, says);
     let _ = writeln!(
         text,
         "<style>.f{{visibility:hidden;animation:s {seconds}s step-end infinite}}@keyframes s{{0%{{visibility:visible}}\
@@ -290,7 +290,7 @@ fn animated(frames: &[Buffer], says: &str) -> String {
     for (place, lines) in shown.iter().enumerate() {
         let _ = write!(text, "<g class=\"f\" style=\"animation-delay:{}s\">", place as f64 * FRAME);
         for (y, number) in lines {
-            let _ = write!(text, "<use href=\"#r{number}\" y=\"{}\"/>", picture::top(*y));
+            let _ = write!(text, "<use href=\"#r{number}\" y=\"{}\"/>", svg::top(*y));
         }
         text.push_str("</g>\n");
     }

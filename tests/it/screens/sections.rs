@@ -19,7 +19,7 @@ use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
 
 fn lost(seconds: i64, link: &Link) -> Vec<Fact> {
     ["nodes", "load_rebalance"]
-        .map(|resource| Fact { at: at(seconds), news: Update::Link(Source::Emqx, resource, link.clone()) })
+        .map(|resource| Fact { at: at(seconds), update: Update::Link(Source::Emqx, resource, link.clone()) })
         .to_vec()
 }
 
@@ -113,7 +113,7 @@ fn joined(recorded_start: bool) -> Bench {
     let mut facts: Vec<Fact> =
         lines.into_iter().filter(|told| told.t <= 55.0).flat_map(|told| told.facts).collect();
     for fact in &mut facts {
-        if let Update::Is(Object::Rebalance(object)) = &mut fact.news
+        if let Update::Is(Object::Rebalance(object)) = &mut fact.update
             && let Some(time) = object.created.filter(|_| recorded_start)
         {
             let starts = [3333, 3333, 3334, 0].into_iter().enumerate();
@@ -240,14 +240,15 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
             second += SignedDuration::from_secs(1);
         }
         for fact in &told.facts {
-            if matches!(fact.news, Update::Nodes(_) | Update::Load(_)) {
-                let same =
-                    |other: &Fact| std::mem::discriminant(&other.news) == std::mem::discriminant(&fact.news);
+            if matches!(fact.update, Update::Nodes(_) | Update::Load(_)) {
+                let same = |other: &Fact| {
+                    std::mem::discriminant(&other.update) == std::mem::discriminant(&fact.update)
+                };
                 answers.retain(|other| !same(other));
                 answers.push(fact.clone());
             }
         }
-        let emqx = told.facts.iter().any(|fact| matches!(fact.news, Update::Nodes(_) | Update::Load(_)));
+        let emqx = told.facts.iter().any(|fact| matches!(fact.update, Update::Nodes(_) | Update::Load(_)));
         // The live view asks EMQX of a cluster once it knows the cluster; the recording may have the answers before it.
         let known = live.state.world.instance(&crate::screens::make::id()).is_some();
         if emqx && !known {
@@ -292,7 +293,7 @@ fn the_chart_shows_the_recorded_counts() {
     // EMQX's last answer before that second in the recording.
     let (_, lines) = recorded(REBALANCE, false);
     let mut counts = lines.iter().filter(|told| told.t <= 55.5).flat_map(|told| &told.facts).filter_map(
-        |fact| match &fact.news {
+        |fact| match &fact.update {
             Update::Nodes(nodes) => {
                 Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
             }

@@ -49,7 +49,7 @@ impl Followed for EvacuationRun {
 pub(super) struct Requested {
     pub(super) name: String,
     pub(super) node: NodeName,
-    pub(super) pace: DrainTiming,
+    pub(super) timing: DrainTiming,
     pub(super) quiet: Quiet,
 }
 

@@ -16,8 +16,8 @@ use emqx_rebalance::rules::donors;
 const NAMED: usize = 3;
 
 /// The EMQX that answered is another one: its counts and its answers must not be used.
-pub fn wrong_emqx(picture: &Snapshot) -> Option<Finding> {
-    let why = picture.wrong_emqx.as_ref()?;
+pub fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
+    let why = snapshot.wrong_emqx.as_ref()?;
     Some(
         Finding::new("wrong-emqx", Severity::Blocked, why.clone())
             .hint("check --emqx-url, or leave it away: then EMQX is asked through the pods of the instance"),
@@ -26,10 +26,10 @@ pub fn wrong_emqx(picture: &Snapshot) -> Option<Finding> {
 
 /// What does not fit between the nodes that are wanted, the pods and EMQX's list; a node that a scale-down left in the list
 /// is a warning.
-pub fn membership_findings(world: &World, instance: &Instance, picture: &Snapshot) -> Vec<Finding> {
-    let summary = membership(world, Some(instance), picture, picture.now);
+pub fn membership_findings(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
+    let summary = membership(world, Some(instance), snapshot, snapshot.now);
     let mut found = Vec::new();
-    if picture.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
+    if snapshot.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
         let mut text = summary.discrepancies.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
         if summary.discrepancies.len() > NAMED {
             text = format!("{text}; and {} more", summary.discrepancies.len() - NAMED);
@@ -51,16 +51,16 @@ fn serves(row: &NodeRow) -> Option<bool> {
 }
 
 /// The nodes that would receive clients in a rebalance, by EMQX's own split.
-fn recipients(picture: &Snapshot) -> Vec<&NodeRow> {
+fn recipients(snapshot: &Snapshot) -> Vec<&NodeRow> {
     let rows: Vec<(&NodeRow, u64)> =
-        picture.participants().into_iter().filter_map(|row| Some((row, row.connections?))).collect();
+        snapshot.participants().into_iter().filter_map(|row| Some((row, row.connections?))).collect();
     let counts: Vec<u64> = rows.iter().map(|(_, count)| *count).collect();
     rows.into_iter().zip(donors(&counts)).filter(|(_, gives)| !gives).map(|((row, _), _)| row).collect()
 }
 
 /// Recipients that no client is led to: what donors disconnect would have nowhere to go.
-pub fn recipients_not_serving(instance: &Instance, picture: &Snapshot) -> Option<Finding> {
-    let recipients = recipients(picture);
+pub fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -> Option<Finding> {
+    let recipients = recipients(snapshot);
     let closed: Vec<&NodeRow> = recipients.iter().copied().filter(|row| serves(row) == Some(false)).collect();
     let name = &instance.id.name;
     if let Some(first) = closed.first() {
@@ -84,7 +84,7 @@ pub fn recipients_not_serving(instance: &Instance, picture: &Snapshot) -> Option
     }
     let blind = [Source::Endpoints, Source::Pods]
         .iter()
-        .all(|source| !matches!(picture.source(*source), SourceState::Ok | SourceState::Absent));
+        .all(|source| !matches!(snapshot.source(*source), SourceState::Ok | SourceState::Absent));
     let unknown = recipients.iter().any(|row| serves(row).is_none());
     (blind && unknown).then(|| {
         Finding::new(
@@ -97,10 +97,10 @@ pub fn recipients_not_serving(instance: &Instance, picture: &Snapshot) -> Option
 }
 
 /// Fewer than a third of all participants receive and serve.
-pub fn few_recipients(picture: &Snapshot, found: &[Finding]) -> Option<Finding> {
-    let recipients = recipients(picture);
+pub fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<Finding> {
+    let recipients = recipients(snapshot);
     let serving = recipients.iter().filter(|row| serves(row) != Some(false)).count();
-    let all = picture.participants().len();
+    let all = snapshot.participants().len();
     let already = found.iter().any(|finding| finding.id == "few-recipients");
     (!recipients.is_empty() && !already && serving * 3 < all).then(|| {
         Finding::new(
@@ -117,9 +117,9 @@ pub fn few_recipients(picture: &Snapshot, found: &[Finding]) -> Option<Finding> 
 
 /// Nobody can go anywhere when these nodes are emptied: none of the others serves. For upgrades (with no node named, all
 /// that serve now) and evacuations.
-pub fn nowhere_to_go(instance: &Instance, picture: &Snapshot, leaving: &[NodeName]) -> Option<Finding> {
+pub fn nowhere_to_go(instance: &Instance, snapshot: &Snapshot, leaving: &[NodeName]) -> Option<Finding> {
     let stays = |row: &&NodeRow| row.running && row.node.as_ref().is_some_and(|node| !leaving.contains(node));
-    let others: Vec<&NodeRow> = picture.nodes.iter().filter(stays).collect();
+    let others: Vec<&NodeRow> = snapshot.nodes.iter().filter(stays).collect();
     let closed = !others.is_empty() && others.iter().all(|row| serves(row) == Some(false));
     closed.then(|| {
         let which = if leaving.is_empty() { "no node" } else { "no other node" };
@@ -139,9 +139,9 @@ pub fn nowhere_to_go(instance: &Instance, picture: &Snapshot, leaving: &[NodeNam
 }
 
 /// Why this EMQX cannot rebalance, as far as its version and its answer say so.
-pub fn lacks_api(world: &World, picture: &Snapshot) -> Option<String> {
-    let open = picture.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
-    let versions = picture.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
+pub fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
+    let open = snapshot.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
+    let versions = snapshot.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
     for (text, version) in versions {
         if open && version < (5, 9, 0) {
             return Some(format!("EMQX open source {text} cannot rebalance: it can from 5.9 on"));
@@ -152,14 +152,14 @@ pub fn lacks_api(world: &World, picture: &Snapshot) -> Option<String> {
     }
     let answer = world.hearings.get(&(Source::Emqx, "load_rebalance"))?;
     match &answer.link {
-        Link::Absent(why) if !why.is_empty() && picture.wrong_emqx.is_none() => Some(why.clone()),
+        Link::Absent(why) if !why.is_empty() && snapshot.wrong_emqx.is_none() => Some(why.clone()),
         _ => None,
     }
 }
 
 /// EMQX has no rebalance API.
-pub fn no_rebalance_api(world: &World, picture: &Snapshot) -> Option<Finding> {
-    let why = lacks_api(world, picture)?;
+pub fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Finding> {
+    let why = lacks_api(world, snapshot)?;
     Some(
         Finding::new("no-rebalance-api", Severity::Blocked, why)
             .hint("upgrade EMQX first: kubectl emqx upgrade plan"),
@@ -167,14 +167,14 @@ pub fn no_rebalance_api(world: &World, picture: &Snapshot) -> Option<Finding> {
 }
 
 /// What EMQX runs could not be asked.
-pub fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
-    if current_load(world, picture, picture.now).is_some()
-        || picture.wrong_emqx.is_some()
-        || lacks_api(world, picture).is_some()
+pub fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
+    if current_load(world, snapshot, snapshot.now).is_some()
+        || snapshot.wrong_emqx.is_some()
+        || lacks_api(world, snapshot).is_some()
     {
         return None;
     }
-    let why = picture.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
+    let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     Some(
         Finding::new(
@@ -189,7 +189,7 @@ pub fn not_asked(world: &World, picture: &Snapshot) -> Option<Finding> {
 /// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
 /// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
 pub fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    if check.backend != Backend::Rebalance || check.picture.wrong_emqx.is_some() {
+    if check.backend != Backend::Rebalance || check.snapshot.wrong_emqx.is_some() {
         return None;
     }
     check.world.nodes.as_ref()?;
@@ -200,7 +200,7 @@ pub fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
     }
     let runs = |row: &&NodeRow| row.running && row.membership != Some(Membership::Foreign);
     let running: Vec<&NodeName> =
-        check.picture.nodes.iter().filter(runs).filter_map(|row| row.node.as_ref()).collect();
+        check.snapshot.nodes.iter().filter(runs).filter_map(|row| row.node.as_ref()).collect();
     let gone = listed.iter().find(|node| !running.contains(node));
     let new = running.iter().find(|node| !listed.contains(node));
     let text = match (gone, new) {

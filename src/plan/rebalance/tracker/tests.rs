@@ -636,7 +636,8 @@ fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
 #[test]
 fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     let mut tale = Tale::of(&START);
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).news else {
+    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).update
+    else {
         panic!("a Rebalance")
     };
     tale.follower.created(*object);
