@@ -18,6 +18,9 @@ const AT_ONCE: usize = 12;
 /// So many completions at a time.
 const COMPLETING_AT_ONCE: usize = 4;
 
+/// What a notice says of an EMQX that a busy machine keeps waiting.
+const SLOW: &str = "answers for itself, but not for the cluster";
+
 /// The name of the user who tries a verb: with all its rights, or short of one.
 fn name(verb: usize, short_of: Option<usize>) -> String {
     format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
@@ -55,7 +58,7 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
                 let program = user(plane, &name(index, short_of), when.namespace(), &rights(verb, short_of));
                 let args = verb.args_for(running);
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
-                ((index, short_of), program.run(&args).await)
+                ((index, short_of), promptly(&program, &args).await)
             })
             .buffer_unordered(at_once)
             .collect()
@@ -88,6 +91,18 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
     wrong
 }
 
+/// The answer of a run in which EMQX answered in time: it shares the machine with all these processes.
+pub async fn promptly(program: &Program<'_>, args: &[&str]) -> Output {
+    let mut output = program.run(args).await;
+    for _ in 0..2 {
+        if !output.stderr.contains(SLOW) {
+            break;
+        }
+        output = program.run(args).await;
+    }
+    output
+}
+
 /// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
 pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
     let held = together(table, verbs);
@@ -95,7 +110,8 @@ pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[
     let out = program.run(args).await;
     // A follow writes its verdict down where it may, and says so where it may not.
     let unrecorded = args.contains(&"--watch") && !held.contains("patch rebalances");
-    let notices = notices(&out);
+    let mut notices = notices(&out);
+    notices.retain(|notice| !notice.contains(SLOW));
     assert_eq!((out.code, notices.len()), (Some(0), usize::from(unrecorded)), "{}", told(&out));
     let names_the_right =
         |notice: &String| notice.contains("not recorded") && notice.contains("verb patch on rebalances");

@@ -83,7 +83,7 @@ pub async fn enough(plane: &ControlPlane, pod: &str) -> Vec<String> {
         let asks = verb.needs.iter().any(|need| need.layer == Layer::Ask);
         let args = verb.args_for(pod);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let (out, poor) = futures::join!(whole.run(&args), looks.run(&args));
+        let (out, poor) = futures::join!(cases::promptly(&whole, &args), cases::promptly(&looks, &args));
         if (out.code, notices(&out).len()) != (Some(verb.exit), 0) {
             wrong.push(format!("{} with every role: {}", verb.name, cases::told(&out)));
         }
