@@ -83,6 +83,14 @@ pub struct OperationFacts {
     pub eta_seconds: Option<u64>,
 }
 
+/// The clients of the nodes that take no part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    before: u64,
+    now: u64,
+    drift: u64,
+}
+
 /// Compares one operation with its limits.
 #[derive(Clone, Debug)]
 pub struct LimitTracker {
@@ -97,6 +105,8 @@ pub struct LimitTracker {
     listed: BTreeMap<NodeName, (u64, Timestamp)>,
     /// The clients of each node in the last [`RATE_SECONDS`].
     answers: VecDeque<(Timestamp, BTreeMap<NodeName, u64>)>,
+    /// The clients of each node in the first answer.
+    first: BTreeMap<NodeName, u64>,
     stopped: bool,
 }
 
@@ -113,6 +123,7 @@ impl LimitTracker {
             unknown_reported: false,
             listed: BTreeMap::new(),
             answers: VecDeque::new(),
+            first: BTreeMap::new(),
             stopped: false,
         }
     }
@@ -190,6 +201,10 @@ impl LimitTracker {
         let start = known.start.or(self.start).unwrap_or(all);
         self.start = Some(start);
         let flight = flight(world);
+        if self.first.is_empty() {
+            self.first.clone_from(&counts);
+        }
+        let beside = self.beside(world, &counts);
         self.answers.push_back((nodes.at, counts));
         let at = nodes.at;
         let too_old = |(time, _): &(Timestamp, _)| seconds_between(*time, at) > RATE_SECONDS * 2;
@@ -197,7 +212,7 @@ impl LimitTracker {
             self.answers.pop_front();
         }
         self.lost(start, all, flight, at, outcomes)
-            .or_else(|| self.drifted(start, all, flight, at, outcomes))
+            .or_else(|| self.drifted((start, all), beside, flight, at, outcomes))
             .or_else(|| self.reconnects(at, outcomes))
     }
 
@@ -275,19 +290,51 @@ impl LimitTracker {
         ))
     }
 
+    /// The clients of the nodes that take no part in the rebalances that run, in the first answer and now, and by how much
+    /// each of these nodes differs. During an evacuation every other node takes part.
+    fn beside(&self, world: &World, counts: &BTreeMap<NodeName, u64>) -> Beside {
+        let mut beside = Beside::default();
+        let Some(load) = world.load.as_ref().map(|load| &load.value) else { return beside };
+        if load.rebalances.is_empty() || !load.evacuations.is_empty() {
+            return beside;
+        }
+        let takes_part = |node: &NodeName| {
+            load.rebalances.iter().any(|it| it.donors.contains(node) || it.recipients.contains(node))
+        };
+        for (node, before) in self.first.iter().filter(|(node, _)| !takes_part(node)) {
+            let now = counts.get(node).copied().unwrap_or(0);
+            beside.before += before;
+            beside.now += now;
+            beside.drift += before.abs_diff(now);
+        }
+        beside
+    }
+
     fn drifted(
         &mut self,
-        start: u64,
-        all: u64,
+        (start, all): (u64, u64),
+        beside: Beside,
         flight: Option<u64>,
         at: Timestamp,
         outcomes: &mut Vec<LimitOutcome>,
     ) -> Option<String> {
         let limit = self.limits.max_drift?;
         let most = limit.of(start);
-        let drift = if all > start { all - start } else { (start - all).saturating_sub(flight?) };
+        let (before, now) = (start.saturating_sub(beside.before), all.saturating_sub(beside.now));
+        let moved = if now > before { now - before } else { (before - now).saturating_sub(flight?) };
+        let drift = moved + beside.drift;
         let sentence = || {
-            format!("{} connected, {} at the start (--max-drift {})", count(all), count(start), limit.text())
+            let others = if beside.drift > 0 {
+                format!(", {} came or left on nodes that take no part", plural(beside.drift, "client"))
+            } else {
+                String::new()
+            };
+            format!(
+                "{} connected, {} at the start{others} (--max-drift {})",
+                count(all),
+                count(start),
+                limit.text()
+            )
         };
         self.exceeded(Limit::Drift, (drift, most), at, sentence, outcomes)?;
         Some(sentence())

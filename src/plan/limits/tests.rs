@@ -163,6 +163,15 @@ fn clients_of_other_origin_are_a_drift_in_either_direction() {
 }
 
 #[test]
+fn clients_that_move_to_a_node_that_takes_no_part_are_a_drift_although_the_total_stays() {
+    let mut it = Answers::of(limits(|it| it.max_drift = Some(Percent(500))));
+    it.counts(1, &[3333, 3333, 3334, 0, 1000]);
+    let stop = (2..9).find_map(|at| stops(&it.counts(at, &[2933, 3333, 3334, 0, 1400])).map(str::to_owned));
+    let stop = stop.expect("400 of 11,000 left the participants, and 400 came to another node");
+    assert!(stop.contains("400 clients came or left on nodes that take no part"), "{stop}");
+}
+
+#[test]
 fn reconnects_beyond_the_limit_stop_and_a_rate_at_the_limit_does_not() {
     for (per_second, expected) in [(50, false), (100, true)] {
         let mut it = Answers::of(limits(|it| it.max_reconnect_rate = Some(50)));
