@@ -1,5 +1,6 @@
 //! `--notify`: a command of the user's is run with each event that matters; it never delays or ends what is followed.
 
+use std::collections::VecDeque;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,10 +18,14 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Commands that run at the same time; further events wait for the first of them.
 const MOST: usize = 8;
 
+/// Events that wait; beyond, the oldest is dropped. The verdict is the last event: it is never dropped.
+const MOST_WAITING: usize = 64;
+
 /// Runs the command of `--notify`.
 pub struct Notifier {
     command: CommandLine,
     began: bool,
+    waiting: VecDeque<String>,
     running: Vec<JoinHandle<Result<(), String>>>,
     failed: bool,
 }
@@ -28,7 +33,7 @@ pub struct Notifier {
 impl Notifier {
     /// A notifier that has run nothing so far.
     pub fn new(command: CommandLine) -> Self {
-        Self { command, began: false, running: Vec::new(), failed: false }
+        Self { command, began: false, waiting: VecDeque::new(), running: Vec::new(), failed: false }
     }
 
     /// Whether the command learns of this event: the first one, warnings, and the verdict.
@@ -37,17 +42,38 @@ impl Notifier {
         first || matches!(event.kind, EventType::Created | EventType::Notice | EventType::Verdict)
     }
 
-    /// Starts the command for an event that matters.
+    /// Starts the command for an event that matters, or has the event wait for a command that still runs.
     pub fn take(&mut self, event: &Event) {
-        if !self.matters(event) || self.running.len() >= MOST {
+        if !self.matters(event) {
             return;
         }
-        let text = document::one("Event", event, Format::Line);
-        self.running.push(tokio::spawn(run(self.command.clone(), text)));
+        if self.waiting.len() >= MOST_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(document::one("Event", event, Format::Line));
+        self.start();
     }
 
-    /// Reports a command that failed, once; `all` waits for those that still run.
+    fn start(&mut self) {
+        while self.running.len() < MOST
+            && let Some(text) = self.waiting.pop_front()
+        {
+            self.running.push(tokio::spawn(run(self.command.clone(), text)));
+        }
+    }
+
+    /// Reports a command that failed, once; `all` waits for those that still run and for the events that wait.
     pub async fn collect(&mut self, context: &CommandContext, all: bool) {
+        loop {
+            self.ended(context, all).await;
+            self.start();
+            if !all || self.running.is_empty() {
+                return;
+            }
+        }
+    }
+
+    async fn ended(&mut self, context: &CommandContext, all: bool) {
         for handle in std::mem::take(&mut self.running) {
             if !all && !handle.is_finished() {
                 self.running.push(handle);
@@ -116,6 +142,18 @@ mod tests {
             !notifier.matters(&event(EventType::Phase)) && !notifier.matters(&event(EventType::Progress))
         );
         assert!(notifier.matters(&event(EventType::Notice)) && notifier.matters(&event(EventType::Verdict)));
+    }
+
+    #[tokio::test]
+    async fn the_verdict_is_not_lost_behind_many_warnings() {
+        let mut notifier = Notifier::new(line("true", &[]));
+        for _ in 0..200 {
+            notifier.take(&event(EventType::Notice));
+        }
+        assert_eq!((notifier.running.len(), notifier.waiting.len()), (MOST, MOST_WAITING));
+        notifier.take(&event(EventType::Verdict));
+        assert!(notifier.waiting.back().is_some_and(|text| text.contains("\"type\":\"verdict\"")));
+        assert_eq!(notifier.waiting.len(), MOST_WAITING);
     }
 
     #[tokio::test]
