@@ -46,6 +46,7 @@ const BUILT_IN: &[Resource] = &[
     built_in("", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", &["pvc"]),
     cluster_wide(built_in("", "persistentvolumes", "persistentvolume", "PersistentVolume", &["pv"])),
     built_in("", "events", "event", "Event", &["ev"]),
+    with_status(built_in("", "resourcequotas", "resourcequota", "ResourceQuota", &["quota"])),
     with_status(built_in("apps", "statefulsets", "statefulset", "StatefulSet", &["sts"])),
     with_status(built_in("apps", "replicasets", "replicaset", "ReplicaSet", &["rs"])),
     with_status(built_in("apps", "deployments", "deployment", "Deployment", &["deploy"])),

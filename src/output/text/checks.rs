@@ -3,14 +3,27 @@
 use super::Layout;
 use crate::model::human::plural;
 use crate::output::theme::Tone;
-use crate::plan::check::{CheckStatus, Checks};
+use crate::plan::check::{CheckResult, CheckStatus, Checks};
 
-/// All checks, each with its way out, and how many there are of each result.
+/// What is unknown may be as bad as a warning, and is shown below it.
+fn order(status: CheckStatus) -> u8 {
+    match status {
+        CheckStatus::Ok => 0,
+        CheckStatus::Unknown => 1,
+        CheckStatus::Warning => 2,
+        CheckStatus::Blocked => 3,
+    }
+}
+
+/// All checks, the worst first, each with its way out, and how many there are of each result.
 pub fn checks(checks: &Checks, layout: Layout) -> String {
     let theme = layout.theme;
     let width = checks.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for check in &checks.checks {
+    // Those that matter first; of equal ones in the order of the catalog.
+    let mut shown: Vec<&CheckResult> = checks.checks.iter().collect();
+    shown.sort_by_key(|check| std::cmp::Reverse(order(check.status)));
+    for check in shown {
         let tone = match check.status {
             CheckStatus::Ok => Tone::Good,
             CheckStatus::Unknown => Tone::Faint,
@@ -32,7 +45,10 @@ pub fn checks(checks: &Checks, layout: Layout) -> String {
     let numbers: Vec<String> = all
         .into_iter()
         .filter(|status| checks.number(*status) > 0)
-        .map(|status| format!("{} {}", checks.number(status), status.as_str()))
+        .map(|status| match status {
+            CheckStatus::Warning => plural(checks.number(status) as u64, "warning"),
+            other => format!("{} {}", checks.number(other), other.as_str()),
+        })
         .collect();
     put!(
         text,

@@ -11,6 +11,7 @@ use crate::model::surroundings::ServiceView;
 use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName};
 use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
+use crate::plan::operator::OperatorProcess;
 use crate::plan::rebalance::waiting;
 
 /// Seconds after which an object that is being deleted counts as stuck.
@@ -41,7 +42,7 @@ fn info(id: &'static str, message: impl Into<String>) -> Finding {
 pub(super) fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(stuck(subject));
-    found.extend(operator_silent(subject));
+    found.extend(operator_silent(subject, purpose));
     found.extend(webhook(subject));
     found.extend(operator_lines(subject));
     found.extend(services(subject));
@@ -76,7 +77,7 @@ fn stuck(subject: Subject<'_>) -> Option<Finding> {
 }
 
 /// An object that no operator picked up, or failures that the operator reports of this instance.
-fn operator_silent(subject: Subject<'_>) -> Option<Finding> {
+fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
     let pods = "kubectl get pods -A | grep emqx-operator; kubectl get events";
     let waits = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
@@ -86,6 +87,11 @@ fn operator_silent(subject: Subject<'_>) -> Option<Finding> {
     if let Some((name, seconds)) = waits {
         let message = format!("no operator has picked up Rebalance {name} for {}", duration(seconds));
         return Some(blocked("operator-silent", message).hint(pods));
+    }
+    if let Some(evidence) = snapshot.operator_process.filter(|it| it.process == OperatorProcess::Gone) {
+        // Only an upgrade is the operator's work; for the others EMQX and the controllers of Kubernetes suffice.
+        let finding = if purpose == Purpose::Upgrade { blocked } else { warning };
+        return Some(finding("operator-silent", evidence.cause()).hint(pods));
     }
     let event = world
         .events

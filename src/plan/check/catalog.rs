@@ -192,8 +192,8 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "a Rebalance has been in deletion for a minute or more: its finalizer waits for the operator",
         "`kubectl emqx rebalance stop NAME` stops EMQX and releases the object";
     "operator-silent" [] ALL [Events]
-        "the operator has picked up every Rebalance and reports no failures",
-        "a Rebalance has no status after 30 s, or the operator reported failures of the instance in the last 10 minutes",
+        "the operator's process is not known to be gone, and it reports no failures",
+        "the operator's Lease has run out, a Rebalance has no status after 30 s, or the operator reported failures of the instance in the last 10 minutes",
         "`kubectl get pods -A | grep emqx-operator`, and its logs";
     "conversion-webhook" [] ALL [Crd]
         "the CRD needs no webhook, or the webhook has ready addresses",
@@ -278,7 +278,7 @@ pub const CATALOG: &[CatalogEntry] = checks! {
     "threshold-blind" [] REBALANCE [Emqx]
         "the default thresholds see how uneven the nodes are",
         "the nodes are uneven, and within EMQX's default thresholds: a rebalance would do nothing",
-        "`--abs-conn-threshold`";
+        "leave `--conn-evict-rate` out, so that thresholds are worked out, or `--abs-conn-threshold`";
     "publish-not-ready" [] ALL [Services]
         "no Service leads clients to pods that are not ready",
         "a Service publishes addresses of pods that are not ready: disconnected clients return to donors and are refused",
