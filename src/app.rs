@@ -2,6 +2,7 @@
 //! code.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use crate::model::form::Output;
 use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
+use crate::plan::rebalance::calibration::{Calibration, Measurement};
 use crate::ports::{Brokers, Clock, Credentials, Kubernetes, RecordingSink, Translate, Tunnel};
 use crate::replay::{Recorder, Recording};
 use emqx_sim as sim;
@@ -91,19 +93,18 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
     let Intent { global, verb } = intent;
     match verb {
         Verb::Plan(plan) => {
-            if let Some(numbers) = commands::plan::numbers(&plan) {
+            let calibration = calibration(&plan.calibrate, &printer)?;
+            if let Some(numbers) = commands::plan::numbers(&plan, calibration) {
                 printer.plan(&numbers, None, plan.output, None);
                 return Ok(commands::plan::exit(numbers.decision));
             }
-            commands::plan::run(&context(&global, printer, None).await?, &plan).await
+            commands::plan::run(&context(&global, printer, None).await?, &plan, calibration).await
         }
         Verb::Generate(generate) => {
             let namespace = global.connect.namespace.as_deref();
             if let Some(manifest) = commands::generate::offline(&generate, namespace, now()) {
                 let manifest = manifest?;
-                if let Some(line) = generate.line {
-                    commands::generate::report_kept(&printer, &generate, line);
-                }
+                commands::generate::report_offline(&printer, &generate);
                 printer.manifest(&manifest, generate.output);
                 return Ok(Exit::Reached);
             }
@@ -270,6 +271,32 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             Ok(Exit::Reached)
         }
     }
+}
+
+/// What recordings of past rebalances measure; `None` without a recording.
+fn calibration(files: &[PathBuf], printer: &Printer) -> Result<Option<Calibration>, Problem> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut measurement = Measurement::default();
+    for file in files {
+        for moment in Recording::open(file, Rc::new(Wire))? {
+            match moment {
+                Ok(moment) => measurement.take(moment.at, moment.facts),
+                Err(problem) => printer.notice(&problem.to_string()),
+            }
+        }
+        measurement.finish();
+    }
+    let Some(calibration) = measurement.calibration() else {
+        return Err(Problem::new(
+            "cannot calibrate the plan",
+            "no rebalance in these recordings evicts clients for 5 rounds or more",
+        )
+        .hint("kubectl emqx rebalance watch --record FILE records a rebalance"));
+    };
+    printer.talk(&calibration.text());
+    Ok(Some(calibration))
 }
 
 /// The default speed of a recording on the full screen.

@@ -21,7 +21,7 @@ use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
-use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
+use crate::model::{InstanceId, NodeName, PodName, Strategy, StrategyRequest, Target};
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
@@ -384,7 +384,7 @@ impl ClusterActions for Doing {
             let (context, out, err) = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
-                source: ApplySource::Instance(Some(name), strategy.clone()),
+                source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy.clone())),
                 session_move_ms: emqx_rebalance::rules::SESSION_MOVE_MS,
                 nodes: Vec::new(),
                 backend: match backend {
@@ -395,6 +395,7 @@ impl ClusterActions for Doing {
                 write: commands::demo::write(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
+                show_command: false,
                 then: Then::Leave(Output::Name),
             };
             commands::apply::run(&context, &apply, None).await?;
@@ -546,8 +547,9 @@ pub(super) async fn applied(
         ApplySource::File(_) => None,
     };
     let ours = match (&apply.source, apply.backend) {
-        (ApplySource::Instance(_, strategy), _) => Some(strategy.clone()),
-        (ApplySource::File(_), _) => None,
+        (ApplySource::Instance(_, StrategyRequest::Given(strategy)), _) => Some(strategy.clone()),
+        // Worked out from counts, or in the file.
+        (ApplySource::Instance(..) | ApplySource::File(_), _) => None,
     };
     let found = followed(context, name.as_ref()).await?;
     Ok(found.map(|looked| {

@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
             None => None,
         };
         let context = hands_in_kubernetes(global, printer, record, &manager).await?;
-        return commands::upgrade::run(&context, upgrade).await;
+        return Box::pin(commands::upgrade::run(&context, upgrade)).await;
     };
     let recordings = Recordings::of(&follow)?;
     let context = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
@@ -47,7 +47,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
     };
     let changes = !matches!(upgrade, Upgrade::Watch(_));
     if changes {
-        let exit = commands::upgrade::run(&context, upgrade).await?;
+        let exit = Box::pin(commands::upgrade::run(&context, upgrade)).await?;
         if exit != Exit::Reached {
             return Ok(exit);
         }

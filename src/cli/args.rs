@@ -14,8 +14,8 @@ use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
 use super::global::GlobalArgs;
 use super::groups::{
-    ApplyForm, BackendArgs, FollowArgs, LimitArgs, NodesArgs, OutputArgs, SelectArgs, SkipArgs, StrategyArgs,
-    StreamForm, WriteArgs,
+    ApplyForm, BackendArgs, FollowArgs, LimitArgs, NodesArgs, OutputArgs, ReconnectArgs, RequirementArgs,
+    SelectArgs, SkipArgs, StrategyArgs, StreamForm, WriteArgs,
 };
 use super::help;
 use super::intent::{InstanceName, LoadBalancer, Manifest, OperationName, Shell};
@@ -227,9 +227,9 @@ pub(super) struct PlanArgs {
     /// Seconds until an evicted client reconnects [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) reconnect_delay: Option<u64>,
-    /// Where evicted clients reconnect
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(super) lb: LoadBalancer,
+    /// Where evicted clients reconnect [default: even, and all three are compared]
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(super) lb: Option<LoadBalancer>,
     /// Milliseconds that EMQX takes to move one session
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=60_000), default_value_t = SESSION_MOVE_MS)]
     pub(super) session_move_ms: u64,
@@ -239,6 +239,16 @@ pub(super) struct PlanArgs {
     pub(super) nodes: NodesArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    /// Show what would be written, beside what is there
+    #[arg(long)]
+    pub(super) diff: bool,
+    /// Take the reconnect delay and the length of a round from recordings of past rebalances
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) calibrate: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) required: RequirementArgs,
+    #[command(flatten)]
+    pub(super) reconnects: ReconnectArgs,
     #[command(flatten)]
     pub(super) strategy: StrategyArgs,
 }
@@ -261,6 +271,10 @@ pub(super) struct GenerateArgs {
     #[command(flatten)]
     pub(super) backend: BackendArgs,
     #[command(flatten)]
+    pub(super) required: RequirementArgs,
+    #[command(flatten)]
+    pub(super) reconnects: ReconnectArgs,
+    #[command(flatten)]
     pub(super) strategy: StrategyArgs,
 }
 
@@ -270,7 +284,7 @@ pub(super) struct ApplyArgs {
     /// The EMQX or EmqxEnterprise; may be left out when the namespace holds one
     #[arg(value_parser = value::instance)]
     pub(super) name: Option<InstanceName>,
-    /// A Rebalance manifest; `-` is stdin
+    /// A Rebalance manifest, or a plan saved with `plan -o json`; `-` is stdin
     #[arg(short, long, value_name = "FILE")]
     pub(super) filename: Option<PathBuf>,
     /// Follow it to its verdict
@@ -286,6 +300,8 @@ pub(super) struct ApplyArgs {
     pub(super) backend: BackendArgs,
     #[command(flatten)]
     pub(super) nodes: NodesArgs,
+    #[command(flatten)]
+    pub(super) required: RequirementArgs,
     #[command(flatten)]
     pub(super) strategy: StrategyArgs,
     #[command(flatten)]

@@ -291,6 +291,8 @@ mod tests {
         assert_eq!(values("rebalance apply -yojson --ye"), [] as [&str; 0], "it is there");
         assert_eq!(values("rebalance apply --skip-check overshoot --skip-c"), ["--skip-check"]);
         assert_eq!(values("upgrade apply --skip-check too"), ["too-many-pods"]);
+        assert_eq!(values("check --for "), ["rebalance", "upgrade", "evacuate", "drain"]);
+        assert_eq!(values("rebalance plan --preset "), ["careful", "normal", "fast"]);
         assert_eq!(values("status --no-such-flag em"), [] as [&str; 0]);
         assert_eq!(values("rebalance apply a pla"), [] as [&str; 0], "no verb behind a name");
         assert_eq!(values("rebalance watch --wat"), [] as [&str; 0], "it is hidden");

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::forms::{FormParser, JSONPATH};
 use super::intent::{BackendChoice, DryRun, Output};
 use super::value;
+use crate::model::Preset;
 use crate::model::limits::{CommandLine, LostLimit, NotAfter, Percent};
 
 /// Which of several instances.
@@ -174,12 +175,39 @@ pub(super) struct LimitArgs {
     /// Stop it when the number of clients changes by more
     #[arg(long, value_name = "P%", value_parser = value::percent, allow_hyphen_values = true)]
     pub(super) max_drift: Option<Percent>,
-    /// Stop it when more clients per second connect to one node
+    /// Stop it when more clients per second connect to one node; where rates are worked out, they stay below it
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) max_reconnect_rate: Option<u64>,
     /// Run a command at the start, warnings and the verdict; stdin: the event as JSON
     #[arg(long, value_name = "COMMAND", value_parser = value::command)]
     pub(super) notify: Option<CommandLine>,
+}
+
+/// What is required of a rebalance: rates and thresholds follow from it.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[command(next_help_heading = "Requirements (without --conn-evict-rate)")]
+pub(super) struct RequirementArgs {
+    /// The three requirements below at once: careful 5 %, 2 h, 20/s; normal 5 %, 30 m, 50/s; fast 10 %, 10 m, 200/s
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub(super) preset: Option<Preset>,
+    /// The largest deviation of a node from the mean at the end [default: 5%]
+    #[arg(long, value_name = "P%", value_parser = value::spread, allow_hyphen_values = true)]
+    pub(super) target_spread: Option<Percent>,
+    /// The longest duration [default: 30m]
+    #[arg(long, value_name = "DURATION", value_parser = value::limit)]
+    pub(super) deadline: Option<Duration>,
+    /// Print the command with every setting written out
+    #[arg(long)]
+    pub(super) show_command: bool,
+}
+
+/// How many clients reconnect; on what follows an operation it is one of the limits.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Requirements (without --conn-evict-rate)")]
+pub(super) struct ReconnectArgs {
+    /// The most clients that reconnect to one recipient in a second [default: 50]
+    #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
+    pub(super) max_reconnect_rate: Option<u64>,
 }
 
 /// By which way.
@@ -202,7 +230,7 @@ pub(super) struct NodesArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Strategy")]
 pub(super) struct StrategyArgs {
-    /// Clients that a donor loses per second [default: 500]
+    /// Clients that a donor loses per second [default: worked out]; with it thresholds default to EMQX's
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) conn_evict_rate: Option<u64>,
     /// Sessions that a donor gives per second [default: 500]
@@ -214,16 +242,16 @@ pub(super) struct StrategyArgs {
     /// Wait for clients to take over their sessions [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) wait_takeover: Option<u64>,
-    /// Connections that donors may have more than recipients [default: 1000]
+    /// Connections that donors may have more than recipients [default: worked out, or 1000]
     #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
     pub(super) abs_conn_threshold: Option<u64>,
-    /// Factor that donors may be above recipients [default: 1.1]
+    /// Factor that donors may be above recipients [default: worked out, or 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_conn_threshold: Option<f64>,
-    /// Sessions that donors may have more than recipients [default: 1000]
+    /// Sessions that donors may have more than recipients [default: worked out, or 1000]
     #[arg(long, value_name = "N", value_parser = value::absolute, allow_negative_numbers = true)]
     pub(super) abs_sess_threshold: Option<u64>,
-    /// Factor that donors' sessions may be above recipients' [default: 1.1]
+    /// Factor that donors' sessions may be above recipients' [default: worked out, or 1.1]
     #[arg(long, value_name = "FACTOR", value_parser = value::relative, allow_negative_numbers = true)]
     pub(super) rel_sess_threshold: Option<f64>,
 }

@@ -108,10 +108,12 @@ Examples:
 /// Of `rebalance plan`.
 pub(super) const PLAN: &str = "\
 Examples:
-  kubectl emqx rebalance plan emqx --conn-evict-rate 10
-  kubectl emqx rebalance plan emqx --abs-conn-threshold 100 -o json
+  kubectl emqx rebalance plan emqx
+  kubectl emqx rebalance plan emqx --preset careful --deadline 1h --show-command
+  kubectl emqx rebalance plan emqx --conn-evict-rate 10 --abs-conn-threshold 100 -o json > plan.json
+  kubectl emqx rebalance plan emqx --calibrate last-week.jsonl --diff
   kubectl emqx rebalance plan emqx --nodes emqx-core-0,emqx-core-3
-  kubectl emqx rebalance plan --counts 3333,3333,3334,0 --abs-conn-threshold 100";
+  kubectl emqx rebalance plan --counts 3333,3333,3334,0 --target-spread 2%";
 
 /// Of `rebalance generate`.
 pub(super) const GENERATE: &str = "\
@@ -123,9 +125,10 @@ Examples:
 /// Of `rebalance apply`.
 pub(super) const APPLY: &str = "\
 Examples:
+  kubectl emqx rebalance apply emqx --watch
   kubectl emqx rebalance apply emqx --conn-evict-rate 10 --watch
-  kubectl emqx rebalance apply -f rebalance.yaml --yes
-  kubectl emqx rebalance apply emqx --dry-run=server -o json";
+  kubectl emqx rebalance apply -f plan.json --max-drift 3% --yes
+  kubectl emqx rebalance apply emqx --dry-run=server -o yaml";
 
 /// Of `watch`.
 pub(super) const VIEW: &str = "\

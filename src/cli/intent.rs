@@ -13,7 +13,7 @@ use super::complete::Candidate;
 use crate::model::check::Purpose;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
-use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, Strategy};
+use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, StrategyRequest};
 
 /// One call of the program.
 #[derive(Clone, Debug, PartialEq)]
@@ -346,11 +346,19 @@ pub struct Plan {
     /// The numbers.
     pub source: PlanSource,
     /// The strategy for EMQX.
-    pub strategy: Strategy,
-    /// Seconds for which an evicted client stays away.
-    pub reconnect_delay: u64,
-    /// Where it comes back.
-    pub lb: LoadBalancer,
+    pub strategy: StrategyRequest,
+    /// Reconnects per second and recipient that are not to be exceeded by a strategy that is given.
+    pub limits: Limits,
+    /// Whether the command with every setting is printed.
+    pub show_command: bool,
+    /// Whether what would be written is shown beside what is there.
+    pub diff: bool,
+    /// Recordings of past rebalances.
+    pub calibrate: Vec<PathBuf>,
+    /// Seconds for which an evicted client stays away; `None`: as calibrated, or 0.
+    pub reconnect_delay: Option<u64>,
+    /// Where it comes back; `None`: not known.
+    pub lb: Option<LoadBalancer>,
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
     /// By which way.
@@ -371,7 +379,9 @@ pub struct Generate {
     /// A fixed name; else one with the time in it.
     pub name: Option<String>,
     /// The strategy for EMQX.
-    pub strategy: Strategy,
+    pub strategy: StrategyRequest,
+    /// Whether the command with every setting is printed.
+    pub show_command: bool,
     /// The form.
     pub output: Manifest,
 }
@@ -389,7 +399,7 @@ pub enum ManifestFile {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApplySource {
     /// A rebalance of an instance (`None`: the only one of the namespace).
-    Instance(Option<InstanceName>, Strategy),
+    Instance(Option<InstanceName>, StrategyRequest),
     /// The request of a manifest.
     File(ManifestFile),
 }
@@ -480,6 +490,8 @@ pub struct Apply {
     pub skip: Vec<String>,
     /// The limits that refuse it.
     pub limits: Limits,
+    /// Whether the command with every setting is printed.
+    pub show_command: bool,
     /// What comes next.
     pub then: Then,
 }

@@ -6,7 +6,7 @@ use super::args::{
     ApplyArgs, GenerateArgs, ListArgs, PlanArgs, PruneArgs, RebalanceArgs, RebalanceVerbArgs, StopArgs,
     WatchArgs,
 };
-use super::groups::{NodesArgs, StrategyArgs};
+use super::groups::{NodesArgs, RequirementArgs, StrategyArgs};
 use super::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output,
     Plan, PlanSource, Prune, Stop, Verb, Watch,
@@ -14,11 +14,14 @@ use super::intent::{
 use super::rules::{filter, usage};
 use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
-use crate::model::{InstanceKind, OperatorLine, Strategy};
+use crate::model::limits::Limits;
+use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
 /// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
-pub const APPLY_CHECKS: [&str; 17] = [
+pub const APPLY_CHECKS: [&str; 19] = [
+    "deadline-missed",
+    "spread-missed",
     "emqx-not-asked",
     "evacuation-running",
     "instance-not-ready",
@@ -88,11 +91,49 @@ fn list(args: ListArgs, bare: bool) -> List {
     }
 }
 
-/// EMQX's own defaults, overlaid with what was typed.
-fn strategy(args: &StrategyArgs) -> Strategy {
+/// With a rate: EMQX's own defaults, overlaid with what was typed. Without one: what is required.
+fn strategy(
+    args: &StrategyArgs,
+    required: &RequirementArgs,
+    reconnects: Option<u64>,
+) -> Result<StrategyRequest, Problem> {
+    let Some(rate) = args.conn_evict_rate else {
+        let preset = required.preset.unwrap_or_default().requirement();
+        let given = GivenSettings {
+            sess_evict_rate: args.sess_evict_rate,
+            wait_health_check_seconds: args.wait_health_check,
+            wait_takeover_seconds: args.wait_takeover,
+            abs_conn_threshold: args.abs_conn_threshold,
+            rel_conn_threshold: args.rel_conn_threshold,
+            abs_sess_threshold: args.abs_sess_threshold,
+            rel_sess_threshold: args.rel_sess_threshold,
+        };
+        let required = Requirement {
+            spread_percent: required
+                .target_spread
+                .map_or(preset.spread_percent, |spread| spread.fraction() * 100.0),
+            deadline_seconds: required
+                .deadline
+                .map_or(preset.deadline_seconds, |deadline| deadline.as_secs().max(1)),
+            reconnects_per_second: reconnects.unwrap_or(preset.reconnects_per_second),
+        };
+        return Ok(StrategyRequest::Required(required, given));
+    };
+    let flags = [
+        ("--preset", required.preset.is_some()),
+        ("--target-spread", required.target_spread.is_some()),
+        ("--deadline", required.deadline.is_some()),
+    ];
+    if let Some((flag, _)) = flags.iter().find(|(_, typed)| *typed) {
+        return Err(usage(
+            &format!("{flag} cannot be combined with --conn-evict-rate"),
+            "with a rate nothing is worked out",
+            format!("leave out either {flag} or --conn-evict-rate"),
+        ));
+    }
     let default = Strategy::default();
-    Strategy {
-        conn_evict_rate: args.conn_evict_rate.unwrap_or(default.conn_evict_rate),
+    Ok(StrategyRequest::Given(Strategy {
+        conn_evict_rate: rate,
         sess_evict_rate: args.sess_evict_rate.unwrap_or(default.sess_evict_rate),
         wait_health_check_seconds: args.wait_health_check.unwrap_or(default.wait_health_check_seconds),
         wait_takeover_seconds: args.wait_takeover.unwrap_or(default.wait_takeover_seconds),
@@ -100,7 +141,7 @@ fn strategy(args: &StrategyArgs) -> Strategy {
         rel_conn_threshold: args.rel_conn_threshold.unwrap_or(default.rel_conn_threshold),
         abs_sess_threshold: args.abs_sess_threshold.unwrap_or(default.abs_sess_threshold),
         rel_sess_threshold: args.rel_sess_threshold.unwrap_or(default.rel_sess_threshold),
-    }
+    }))
 }
 
 fn plan(args: PlanArgs) -> Result<Plan, Problem> {
@@ -128,6 +169,13 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
                 "leave --backend out",
             ));
         }
+        (Some(_), _) if args.diff => {
+            return Err(usage(
+                "--diff cannot be combined with --counts",
+                "plain numbers are no object",
+                "kubectl emqx rebalance plan NAME --diff",
+            ));
+        }
         (Some(_), _) if !args.nodes.nodes.is_empty() => {
             return Err(usage(
                 "--nodes cannot be combined with --counts",
@@ -148,8 +196,12 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
     Ok(Plan {
         nodes,
         source,
-        strategy: strategy(&args.strategy),
-        reconnect_delay: args.reconnect_delay.unwrap_or(0),
+        strategy: strategy(&args.strategy, &args.required, args.reconnects.max_reconnect_rate)?,
+        limits: Limits { max_reconnect_rate: args.reconnects.max_reconnect_rate, ..Limits::default() },
+        show_command: args.required.show_command,
+        diff: args.diff,
+        calibrate: args.calibrate,
+        reconnect_delay: args.reconnect_delay,
         lb: args.lb,
         session_move_ms: args.session_move_ms,
         backend: args.backend.backend,
@@ -215,11 +267,40 @@ fn generate(args: GenerateArgs) -> Result<Generate, Problem> {
         _ => {}
     }
     broker_has_none(args.name.as_ref())?;
+    let requirements = [
+        ("--preset", args.required.preset.is_some()),
+        ("--target-spread", args.required.target_spread.is_some()),
+        ("--deadline", args.required.deadline.is_some()),
+        ("--max-reconnect-rate", args.reconnects.max_reconnect_rate.is_some()),
+    ];
+    if let Some((flag, _)) = requirements.iter().find(|(_, typed)| *typed && line.is_some()) {
+        return Err(usage(
+            &format!("{flag} cannot be combined with --for-operator"),
+            "without a cluster there are no counts to work rates out from",
+            "kubectl emqx rebalance plan --counts N,N,… --show-command works them out",
+        ));
+    }
+    if args.strategy.conn_evict_rate.is_some() && args.reconnects.max_reconnect_rate.is_some() {
+        return Err(usage(
+            "--max-reconnect-rate cannot be combined with --conn-evict-rate",
+            "with a rate nothing is worked out, and a manifest has no limit",
+            "leave one of them out",
+        ));
+    }
+    let mut request = strategy(&args.strategy, &args.required, args.reconnects.max_reconnect_rate)?;
+    if line.is_some()
+        && let StrategyRequest::Required(..) = request
+    {
+        let usual =
+            StrategyArgs { conn_evict_rate: Some(Strategy::default().conn_evict_rate), ..args.strategy };
+        request = strategy(&usual, &args.required, None)?;
+    }
     Ok(Generate {
         instance: args.name,
         line,
         name: args.rebalance_name,
-        strategy: strategy(&args.strategy),
+        strategy: request,
+        show_command: args.required.show_command,
         output: args.output,
     })
 }
@@ -278,6 +359,13 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
                 format!("leave out either -f or {}", name.name),
             ));
         }
+        (Some(_), None) if args.required != RequirementArgs::default() => {
+            return Err(usage(
+                "-f cannot be combined with requirements and --show-command",
+                "the file holds the rates and thresholds itself",
+                "change the file, or apply by name with the flags",
+            ));
+        }
         (Some(_), None) if typed_strategy => {
             return Err(usage(
                 "-f cannot be combined with rates, waits and thresholds",
@@ -295,7 +383,8 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
         (Some(file), None) => ApplySource::File(manifest_file(file)?),
         (None, name) => {
             broker_has_none(name.as_ref())?;
-            ApplySource::Instance(name, strategy(&args.strategy))
+            let request = strategy(&args.strategy, &args.required, args.limits.max_reconnect_rate)?;
+            ApplySource::Instance(name, request)
         }
     };
     let nodes = chosen(args.nodes, args.backend.backend)?;
@@ -306,7 +395,9 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let limits = limits(&args.limits);
     let then = then(args.watch, args.output, args.follow, args.limits, write.dry_run, global)?;
     let session_move_ms = args.session_move_ms;
-    Ok(Apply { source, session_move_ms, backend: args.backend.backend, nodes, write, skip, limits, then })
+    let show_command = args.required.show_command;
+    let backend = args.backend.backend;
+    Ok(Apply { source, session_move_ms, backend, nodes, write, skip, limits, show_command, then })
 }
 
 fn manifest_file(file: PathBuf) -> Result<ManifestFile, Problem> {

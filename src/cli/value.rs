@@ -313,6 +313,15 @@ pub(super) fn percent(text: &str) -> Result<Percent, Bad> {
     if percent > 100.0 { Err(bad()) } else { Ok(Percent((percent * 100.0).round() as u32)) }
 }
 
+/// A spread in percent: `5%`, `0.5`; above 0.
+pub(super) fn spread(text: &str) -> Result<Percent, Bad> {
+    let spread = percent(text)?;
+    if spread.0 < 10 {
+        return Err(Bad::new("a spread is a share of the mean, from 0.1% to 100%").hint("for instance 5%"));
+    }
+    Ok(spread)
+}
+
 /// Missing clients: a number, or a share in percent.
 pub(super) fn lost_limit(text: &str) -> Result<LostLimit, Bad> {
     let text = text.trim();

@@ -3,48 +3,74 @@
 use super::cluster_view::{self, ClusterView};
 use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
+use super::manifest::AppliedFile;
 use super::plan::{CheckedPlan, Planning, WANT, live};
 use super::{CommandContext, Outcome, confirmation, limits};
-use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Then};
+use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Exit, Problem};
-use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, Strategy};
+use crate::model::limits::Percent;
+use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, StrategyRequest};
 use crate::plan::endpoint;
 use crate::plan::finding::Decision;
-use crate::plan::limits::LimitForecast;
+use crate::plan::limits::{LimitForecast, drifted};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, ManifestRequest};
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight::{RebalanceCheck, running};
 use crate::plan::rebalance::record::PlanRecord;
+use crate::plan::rebalance::requirement;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::snapshot;
 use crate::ports;
 
 /// The Rebalance to create, without its name.
 struct Wanted {
-    strategy: Strategy,
+    strategy: StrategyRequest,
     written: Option<ManifestRequest>,
+    /// Live clients per node when a saved plan was made.
+    counts: Option<Vec<(NodeName, u64)>>,
 }
+
+/// By how much the clients of the nodes may differ from those of a saved plan, unless `--max-drift` is given.
+const MAX_DRIFT: Percent = Percent(500);
 
 /// `rebalance apply`. `file` is the text of the manifest, with where it came from.
 pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String, String)>) -> Outcome {
+    let mut as_saved = intent.clone();
+    let mut namespace = None;
     let (wanted, name) = match (&intent.source, file) {
         (ApplySource::Instance(name, strategy), _) => {
-            (Wanted { strategy: strategy.clone(), written: None }, name.clone())
+            (Wanted { strategy: strategy.clone(), written: None, counts: None }, name.clone())
         }
-        (ApplySource::File(_), Some((from, text))) => {
-            let written = super::manifest::read(&from, &text)?;
-            let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
-            let strategy = written.strategy.clone();
-            let name = InstanceName { kind: None, name: written.instance_name.clone() };
-            let _ = kind;
-            (Wanted { strategy, written: Some(written) }, Some(name))
-        }
+        (ApplySource::File(_), Some((from, text))) => match super::manifest::read(&from, &text)? {
+            AppliedFile::Manifest(written) => {
+                let strategy = StrategyRequest::Given(written.strategy.clone());
+                let name = InstanceName { kind: None, name: written.instance_name.clone() };
+                (Wanted { strategy, written: Some(*written), counts: None }, Some(name))
+            }
+            AppliedFile::Plan(saved) => {
+                namespace = Some(saved.instance.namespace.clone());
+                if intent.backend == BackendChoice::Auto {
+                    as_saved.backend = match saved.backend {
+                        Backend::Rebalance => BackendChoice::Rebalance,
+                        Backend::Emqx => BackendChoice::Emqx,
+                    };
+                }
+                if as_saved.backend == BackendChoice::Emqx {
+                    as_saved.nodes = saved.counts.iter().map(|(node, _)| node.to_string()).collect();
+                }
+                let name = InstanceName { kind: Some(saved.instance.kind), name: saved.instance.name };
+                let strategy = StrategyRequest::Given(saved.strategy);
+                (Wanted { strategy, written: None, counts: Some(saved.counts) }, Some(name))
+            }
+        },
         (ApplySource::File(_), None) => return Err(Problem::usage("no manifest was given", "")),
     };
+    let intent = &as_saved;
     let mut context = context.clone();
-    if let Some(namespace) = wanted.written.as_ref().and_then(|written| written.namespace.clone()) {
+    let namespace = namespace.or_else(|| wanted.written.as_ref()?.namespace.clone());
+    if let Some(namespace) = namespace {
         context.namespace = namespace;
     }
     let context = &context;
@@ -74,7 +100,11 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
     let counts = |live: &CheckedPlan| -> Vec<(NodeName, u64)> {
         live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
-    fresh.plan.judge(limits::drift(&intent.limits, counts(&planned), counts(&fresh)).into_iter().collect());
+    // A saved plan was compared with the counts already.
+    if wanted.counts.is_none() {
+        let drift = limits::drift(&intent.limits, counts(&planned), counts(&fresh));
+        fresh.plan.judge(drift.into_iter().collect());
+    }
     if fresh.plan.decision != Decision::Go
         && let Some(exit) = settled(context, intent, &cluster, &fresh, says)?
     {
@@ -135,6 +165,7 @@ async fn again(
     let generated = wanted.written.as_ref().is_some_and(|written| written.generate_name.is_some());
     let planning = Planning {
         strategy: &wanted.strategy,
+        lb_unknown: true,
         back,
         choice: intent.backend,
         nodes: &intent.nodes,
@@ -148,11 +179,22 @@ async fn again(
         let (_, found) = manifest::mended(written, &cluster.id, name, cluster.world.served.operator)?;
         live.plan.judge(found);
     }
+    if let Some(saved) = &wanted.counts {
+        let limit = intent.limits.max_drift.unwrap_or(MAX_DRIFT);
+        let now = live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect();
+        live.plan.judge(drifted(limit, &saved.iter().cloned().collect(), &now).into_iter().collect());
+    }
     let forecast = LimitForecast {
         seconds: Some(live.plan.total_seconds),
-        reconnects: Some(live.plan.moves.peak_reconnects_per_second),
+        // A rate that was worked out is held against this limit already.
+        reconnects: Some(live.plan.moves.peak_reconnects_per_second)
+            .filter(|_| live.plan.requirement.is_none()),
     };
     live.plan.judge(limits::before(context, &intent.limits, forecast));
+    if intent.show_command {
+        let command = requirement::command("apply", &cluster.id.name, &live.plan.strategy);
+        live.plan.command = Some(command);
+    }
     Ok((live, name.to_owned()))
 }
 
@@ -238,7 +280,7 @@ async fn create(
     let operator = cluster.world.served.operator;
     let object = match &wanted.written {
         Some(written) => manifest::mended(written, &cluster.id, name, operator)?.0,
-        None => manifest::manifest(&cluster.id, name, &wanted.strategy, operator)?,
+        None => manifest::manifest(&cluster.id, name, &live.plan.strategy, operator)?,
     };
     let mut object = manifest::served_as(object, &cluster.world.served);
     let record = PlanRecord::of(&live.plan, context.clock.now());
@@ -255,6 +297,10 @@ async fn create(
     let label = format!("rebalance.apps.emqx.io/{}", created.rebalance.name);
     let note = if dry { " (server dry run)" } else { "" };
     let plan = live.plan.clone();
+    if let (true, Then::Leave(Output::Yaml)) = (dry, &intent.then) {
+        context.printer.manifest(&created.object, Manifest::Yaml);
+        return Ok(Exit::Reached);
+    }
     done(context, intent, &cluster, live.backend, &label, live.plan, note);
     if dry {
         return Ok(Exit::Reached);

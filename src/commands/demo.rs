@@ -6,10 +6,10 @@ use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, ReadOptions, Then,
     WriteOptions,
 };
-use crate::model::Strategy;
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
+use crate::model::{Strategy, StrategyRequest};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
@@ -67,9 +67,9 @@ pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
         skip: Vec::new(),
         output: Output::Text,
     };
-    super::upgrade::run(context, Upgrade::Plan(plan)).await?;
+    Box::pin(super::upgrade::run(context, Upgrade::Plan(plan))).await?;
     says(context, &format!("upgrade apply --image {image} --watch --yes"));
-    let exit = super::upgrade::run(context, Upgrade::Apply(apply)).await?;
+    let exit = Box::pin(super::upgrade::run(context, Upgrade::Apply(apply))).await?;
     says(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
@@ -85,23 +85,28 @@ pub async fn run(context: &CommandContext) -> Outcome {
     let plan = Plan {
         nodes: Vec::new(),
         source: PlanSource::Cluster(None),
-        strategy: documented(),
-        reconnect_delay: 0,
-        lb: crate::cli::intent::LoadBalancer::Even,
+        strategy: StrategyRequest::Given(documented()),
+        limits: Limits::default(),
+        show_command: false,
+        diff: false,
+        calibrate: Vec::new(),
+        reconnect_delay: None,
+        lb: Some(crate::cli::intent::LoadBalancer::Even),
         session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
         output: Output::Text,
     };
-    super::plan::run(context, &plan).await?;
+    super::plan::run(context, &plan, None).await?;
     says(context, &format!("rebalance apply {flags} --watch --yes"));
     let apply = Apply {
-        source: ApplySource::Instance(None, documented()),
+        source: ApplySource::Instance(None, StrategyRequest::Given(documented())),
         session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
         nodes: Vec::new(),
         write: write(),
         skip: Vec::new(),
         limits: Limits::default(),
+        show_command: false,
         then: Then::Follow(Follow::default()),
     };
     let exit = super::apply::run(context, &apply, None).await?;

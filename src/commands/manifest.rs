@@ -5,14 +5,23 @@ use serde_json::Value;
 
 use crate::error::Problem;
 use crate::plan::rebalance::manifest::{ManifestRequest, written};
+use crate::plan::rebalance::saved::{self, SavedPlan};
 
 /// Far beyond any Rebalance; a file that is larger is not one.
 const LARGEST: usize = 1 << 20;
 
 const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
 
-/// Reads the manifest in `text`, which came from `from`.
-pub(super) fn read(from: &str, text: &str) -> Result<ManifestRequest, Problem> {
+/// What a file for `apply -f` holds.
+pub(super) enum AppliedFile {
+    /// A Rebalance manifest.
+    Manifest(Box<ManifestRequest>),
+    /// A saved plan.
+    Plan(SavedPlan),
+}
+
+/// Reads the manifest or the saved plan in `text`, which came from `from`.
+pub(super) fn read(from: &str, text: &str) -> Result<AppliedFile, Problem> {
     let bad = |why: String| Problem::new(format!("cannot use {from}"), why).hint(HINT);
     if text.len() > LARGEST {
         return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));
@@ -26,7 +35,10 @@ pub(super) fn read(from: &str, text: &str) -> Result<ManifestRequest, Problem> {
         }
     }
     match (documents.len(), documents.pop()) {
-        (1, Some(object)) => written(object, from).map_err(|problem| problem.hint(HINT)),
+        (1, Some(object)) if saved::is_plan(&object) => saved::read(&object, from).map(AppliedFile::Plan),
+        (1, Some(object)) => written(object, from)
+            .map(|written| AppliedFile::Manifest(Box::new(written)))
+            .map_err(|problem| problem.hint(HINT)),
         (0, _) => Err(bad("it is empty".to_owned())),
         (more, _) => Err(bad(format!("it holds {more} documents; apply one Rebalance at a time"))),
     }
@@ -41,7 +53,8 @@ mod tests {
 
     #[test]
     fn one_document_is_read_also_with_markers_around_it() {
-        assert_eq!(read("f", GOOD).expect("read").instance_name, "emqx");
+        let AppliedFile::Manifest(written) = read("f", GOOD).expect("read") else { panic!("a manifest") };
+        assert_eq!(written.instance_name, "emqx");
         assert!(read("f", &format!("---\n{GOOD}\n---\n")).is_ok());
     }
 
@@ -58,7 +71,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_in_words() {
-        let why = |text: &str| read("f.yaml", text).expect_err("refused").why;
+        let why = |text: &str| read("f.yaml", text).err().expect("refused").why;
         assert!(why("").contains("empty"));
         assert!(why("{").contains("not YAML"));
         assert!(why(&format!("{GOOD}---\n{GOOD}")).contains("2 documents"));

@@ -1,15 +1,21 @@
 //! `rebalance plan`: what would happen, and why. Writes nothing.
 
+use jiff::Timestamp;
+
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
-use crate::model::{NodeName, Strategy};
+use crate::model::{NodeName, Strategy, StrategyRequest};
 use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::finding::Decision;
-use crate::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
+use crate::plan::limits::{LimitForecast, findings};
+use crate::plan::rebalance::calibration::Calibration;
+use crate::plan::rebalance::difference::Difference;
+use crate::plan::rebalance::forecast::{Participant, RebalancePlan, Return, forecast, numbered};
 use crate::plan::rebalance::manifest;
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
+use crate::plan::rebalance::requirement::{self, strategy_for};
 use crate::plan::results::Backend;
 use crate::plan::snapshot::snapshot;
 use crate::ports::{RefreshScope, Right};
@@ -19,20 +25,82 @@ use emqx_rebalance::eviction::Landing;
 pub const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
 
 /// Plain numbers: nothing is contacted.
-pub fn numbers(plan: &Plan) -> Option<RebalancePlan> {
+pub fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
     let PlanSource::Numbers { connections, sessions } = &plan.source else { return None };
-    let mut forecast = forecast(None, &numbered(connections, Some(sessions)), &plan.strategy, back(plan));
+    let (nodes, back) = (numbered(connections, Some(sessions)), back(plan, calibration));
+    let mut forecast = forecast(None, &nodes, &strategy(&plan.strategy, &nodes, back), back);
     forecast.judge(Vec::new());
+    complete(&mut forecast, &plan.strategy, back, &[], plan.lb.is_none());
+    within_limits(plan, &mut forecast);
+    shows(plan.show_command, &mut forecast, plan);
     Some(forecast)
 }
 
-fn back(plan: &Plan) -> Return {
+fn back(plan: &Plan, calibration: Option<Calibration>) -> Return {
     let landing = match plan.lb {
-        LoadBalancer::Even => Landing::Even,
-        LoadBalancer::Least => Landing::Least,
-        LoadBalancer::One => Landing::One,
+        None | Some(LoadBalancer::Even) => Landing::Even,
+        Some(LoadBalancer::Least) => Landing::Least,
+        Some(LoadBalancer::One) => Landing::One,
     };
-    Return { delay: plan.reconnect_delay, landing, session_move_ms: plan.session_move_ms }
+    let delay = plan.reconnect_delay;
+    let back = Return {
+        delay: delay.unwrap_or(0),
+        landing,
+        session_move_ms: plan.session_move_ms,
+        ..Return::default()
+    };
+    calibration.map_or(back, |calibration| calibration.of(back, delay))
+}
+
+/// The strategy: as given, or worked out for these nodes.
+pub fn strategy(request: &StrategyRequest, nodes: &[Participant], back: Return) -> Strategy {
+    match request {
+        StrategyRequest::Given(strategy) => strategy.clone(),
+        StrategyRequest::Required(required, given) => strategy_for(nodes, *required, *given, back),
+    }
+}
+
+/// Adds what was required, and the end with each load balancer where it is not known which one is in use.
+fn complete(
+    plan: &mut RebalancePlan,
+    request: &StrategyRequest,
+    back: Return,
+    skip: &[String],
+    lb_unknown: bool,
+) {
+    if let StrategyRequest::Required(required, given) = request {
+        requirement::judge(plan, *required, *given, back, skip);
+    }
+    if lb_unknown {
+        plan.load_balancers = requirement::landings(plan, back);
+    }
+}
+
+/// A rate that was given is held against `--max-reconnect-rate`; one that is worked out is already.
+fn within_limits(plan: &Plan, forecast: &mut RebalancePlan) {
+    if forecast.requirement.is_none() {
+        let reconnects = Some(forecast.moves.peak_reconnects_per_second);
+        let found =
+            findings(&plan.limits, None, LimitForecast { seconds: None, reconnects }, Timestamp::UNIX_EPOCH);
+        forecast.judge(found);
+    }
+}
+
+/// The command with every setting, where it was requested.
+fn shows(show: bool, forecast: &mut RebalancePlan, plan: &Plan) {
+    if !show {
+        return;
+    }
+    let instance = forecast.instance.as_ref().map(|id| id.name.clone()).unwrap_or_default();
+    let mut text = requirement::command("plan", &instance, &forecast.strategy);
+    if let PlanSource::Numbers { connections, sessions } = &plan.source {
+        let list = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        text.extend([" --counts ", &list(connections)]);
+        if sessions != connections {
+            text.extend([" --sessions ", &list(sessions)]);
+        }
+    }
+    forecast.command = Some(text);
 }
 
 /// The choice on the command line, in the words of `plan`.
@@ -65,7 +133,9 @@ pub struct CheckedPlan {
 /// What is planned for a cluster.
 pub struct Planning<'a> {
     /// What is asked of EMQX.
-    pub strategy: &'a Strategy,
+    pub strategy: &'a StrategyRequest,
+    /// Whether it is not known where evicted clients reconnect.
+    pub lb_unknown: bool,
     /// When and where evicted clients come back.
     pub back: Return,
     /// By which way.
@@ -84,7 +154,7 @@ pub async fn live(
     cluster: &ClusterView,
     planning: Planning<'_>,
 ) -> Result<CheckedPlan, Problem> {
-    let Planning { strategy, back, choice, nodes, name, skip } = planning;
+    let Planning { strategy: request, lb_unknown, back, choice, nodes, name, skip } = planning;
     let instance = cluster.instance()?;
     let process = snapshot(&cluster.world, &cluster.id, context.clock.now()).operator_process;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
@@ -103,13 +173,16 @@ pub async fn live(
         }
         Backend::Emqx => None,
     };
+    let counted = preflight::participants(&snapshot).unwrap_or_default();
+    let strategy = strategy(request, &counted, back);
     let (strategy, dropped) = match backend {
-        Backend::Rebalance => manifest::kept(strategy, cluster.world.served.operator),
-        Backend::Emqx => (strategy.clone(), None),
+        Backend::Rebalance => manifest::kept(&strategy, cluster.world.served.operator),
+        Backend::Emqx => (strategy, None),
     };
     let wish = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
     let mut plan = preflight::plan(&cluster.world, &snapshot, wish)?;
     plan.judge(dropped.into_iter().collect());
+    complete(&mut plan, request, back, skip, lb_unknown);
     Ok(CheckedPlan { plan, backend, why })
 }
 
@@ -141,7 +214,7 @@ fn participants(
 }
 
 /// `rebalance plan` of a cluster.
-pub async fn run(context: &CommandContext, plan: &Plan) -> Outcome {
+pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Calibration>) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
@@ -149,13 +222,43 @@ pub async fn run(context: &CommandContext, plan: &Plan) -> Outcome {
     cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster)).await?;
     let planning = Planning {
         strategy: &plan.strategy,
-        back: back(plan),
+        lb_unknown: plan.lb.is_none(),
+        back: back(plan, calibration),
         choice: plan.backend,
         nodes: &plan.nodes,
         name: None,
         skip: &[],
     };
-    let live = live(context, &cluster, planning).await?;
+    let mut live = live(context, &cluster, planning).await?;
+    within_limits(plan, &mut live.plan);
+    shows(plan.show_command, &mut live.plan, plan);
+    if plan.diff {
+        live.plan.diff = Some(diff(&cluster, &live, context.clock.now())?);
+    }
     context.printer.plan(&live.plan, Some((live.backend, &live.why)), plan.output, Some(context.clock.now()));
     Ok(exit(live.plan.decision))
+}
+
+/// What would be written, beside the latest object of this instance.
+fn diff(cluster: &ClusterView, live: &CheckedPlan, now: Timestamp) -> Result<Difference, Problem> {
+    let id = &cluster.id;
+    let served = &cluster.world.served;
+    let written = match live.backend {
+        Backend::Rebalance => {
+            let made =
+                manifest::manifest(id, &manifest::name(&id.name, now), &live.plan.strategy, served.operator)?;
+            manifest::served_as(made, served)
+        }
+        Backend::Emqx => manifest::without_object(&live.plan.strategy, &live.plan.nodes),
+    };
+    let latest =
+        cluster.world.rebalances_of(id).into_iter().map(|seen| &seen.value).max_by_key(|it| it.created);
+    let before = latest.filter(|_| live.backend == Backend::Rebalance);
+    let before = before
+        .map(|it| {
+            let made = manifest::manifest(id, &it.name, &it.strategy, served.operator)?;
+            Ok::<_, Problem>(manifest::served_as(made, served))
+        })
+        .transpose()?;
+    Ok(Difference { before, written })
 }

@@ -17,7 +17,7 @@ use crate::cli::intent::{
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
-use crate::model::{ApiVersion, Instance, NodeName, Verdict};
+use crate::model::{ApiVersion, Instance, NodeName, StrategyRequest, Verdict};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
@@ -256,7 +256,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
     let strategy = evening_out(&snapshot(&cluster.world, &cluster.id, context.clock.now()));
     if intent.rebalance {
         let apply = Apply {
-            source: ApplySource::Instance(Some(name), strategy),
+            source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy)),
             session_move_ms: SESSION_MOVE_MS,
             backend: BackendChoice::Auto,
             nodes: Vec::new(),
@@ -264,6 +264,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
             write: WriteOptions { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
             skip: Vec::new(),
             limits: crate::model::limits::Limits::default(),
+            show_command: false,
             then: Then::Follow(Follow {
                 timeout: intent.removal.timeout,
                 stream: intent.removal.stream,
@@ -273,7 +274,8 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
         return Box::pin(super::apply::run(context, &apply, None)).await;
     }
     let planning = Planning {
-        strategy: &strategy,
+        strategy: &StrategyRequest::Given(strategy.clone()),
+        lb_unknown: true,
         back: Return::default(),
         choice: BackendChoice::Auto,
         nodes: &[],

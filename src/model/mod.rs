@@ -19,6 +19,7 @@ pub mod operation_state;
 pub mod pod;
 pub mod rebalance;
 pub mod refusal;
+pub mod requirement;
 pub mod scale;
 pub mod surroundings;
 pub mod upgrade;
@@ -39,6 +40,7 @@ pub use rebalance::{
     StopMark, Strategy, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
 };
 pub use refusal::Refusal;
+pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};
 pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
 pub use world::{Changes, SourceHealth, World};

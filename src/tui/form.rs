@@ -2,11 +2,11 @@
 //! setting of EMQX, one by one.
 
 use crate::error::Problem;
-use crate::model::{Strategy, World};
+use crate::model::{GivenSettings, Strategy, World};
 use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
-use crate::plan::rebalance::requirement::{Requirement, strategy_for};
+use crate::plan::rebalance::requirement::{self, Requirement, strategy_for};
 use crate::plan::rebalance::spread::Spread;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::Snapshot;
@@ -349,28 +349,9 @@ impl PlanForm {
         }
     }
 
-    /// The same on the command line, with what differs from EMQX's defaults.
+    /// The same on the command line, with every setting that differs from EMQX's defaults.
     pub fn command(&self, verb: &str, instance: &str) -> String {
-        let (own, usual) = (&self.strategy, Strategy::default());
-        let mut text = format!("kubectl emqx rebalance {verb} {instance}");
-        let numbers = [
-            ("conn-evict-rate", own.conn_evict_rate, usual.conn_evict_rate),
-            ("sess-evict-rate", own.sess_evict_rate, usual.sess_evict_rate),
-            ("wait-health-check", own.wait_health_check_seconds, usual.wait_health_check_seconds),
-            ("wait-takeover", own.wait_takeover_seconds, usual.wait_takeover_seconds),
-            ("abs-conn-threshold", own.abs_conn_threshold, usual.abs_conn_threshold),
-            ("abs-sess-threshold", own.abs_sess_threshold, usual.abs_sess_threshold),
-        ];
-        for (flag, value, _) in numbers.into_iter().filter(|(_, value, usual)| value != usual) {
-            text.extend([" --", flag, " ", &value.to_string()]);
-        }
-        let factors = [
-            ("rel-conn-threshold", own.rel_conn_threshold, usual.rel_conn_threshold),
-            ("rel-sess-threshold", own.rel_sess_threshold, usual.rel_sess_threshold),
-        ];
-        for (flag, value, _) in factors.into_iter().filter(|(_, value, usual)| (value - usual).abs() > 1e-9) {
-            text.extend([" --", flag, " ", &value.to_string()]);
-        }
+        let mut text = requirement::command(verb, instance, &self.strategy);
         if self.backend != BackendRequest::Auto {
             text.extend([" --backend ", &self.value(Field::Backend)]);
         }
@@ -394,9 +375,7 @@ impl PlanForm {
         if !self.all
             && let Ok(nodes) = preflight::participants(snapshot)
         {
-            self.strategy = strategy_for(&nodes, self.required, self.back).map_err(|why| {
-                Problem::new("no settings do what is required", why).hint("m shows every setting")
-            })?;
+            self.strategy = strategy_for(&nodes, self.required, GivenSettings::default(), self.back);
         }
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
         let wish = RebalanceRequest {
@@ -407,7 +386,10 @@ impl PlanForm {
             allowed,
             skip: &[],
         };
-        let plan = preflight::plan(world, snapshot, wish)?;
+        let mut plan = preflight::plan(world, snapshot, wish)?;
+        if !self.all {
+            requirement::judge(&mut plan, self.required, GivenSettings::default(), self.back, &[]);
+        }
         Ok((plan, backend, why))
     }
 }

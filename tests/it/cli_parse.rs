@@ -11,7 +11,7 @@ use kubectl_emqx::cli::intent::{
 };
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
-use kubectl_emqx::model::{EmqxUrl, InstanceKind, OperatorLine, Strategy};
+use kubectl_emqx::model::{EmqxUrl, GivenSettings, InstanceKind, OperatorLine, Requirement, StrategyRequest};
 
 mod upgrade;
 
@@ -492,7 +492,7 @@ fn emqx_can_be_reached_by_url() {
 fn plans_come_from_a_cluster_or_from_numbers() {
     let Verb::Plan(plan) = meant("rebalance plan").verb else { panic!() };
     assert_eq!(plan.source, PlanSource::Cluster(None));
-    assert_eq!(plan.strategy, Strategy::default());
+    assert_eq!(plan.strategy, StrategyRequest::Required(Requirement::default(), GivenSettings::default()));
     let Verb::Plan(plan) = meant(
         "rebalance plan --counts 3333,3333,3334,0 --conn-evict-rate 10 --sess-evict-rate 10 --wait-health-check 10s \
          --wait-takeover 10 --abs-conn-threshold 100 --rel-conn-threshold 1.2 --lb one --reconnect-delay 3",
@@ -503,8 +503,41 @@ fn plans_come_from_a_cluster_or_from_numbers() {
     };
     let counts = vec![3333, 3333, 3334, 0];
     assert_eq!(plan.source, PlanSource::Numbers { connections: counts.clone(), sessions: counts });
-    assert_eq!((plan.strategy.conn_evict_rate, plan.strategy.wait_health_check_seconds), (10, 10));
-    assert_eq!((plan.strategy.rel_conn_threshold, plan.reconnect_delay), (1.2, 3));
+    let StrategyRequest::Given(strategy) = plan.strategy else { panic!("with a rate nothing is worked out") };
+    assert_eq!((strategy.conn_evict_rate, strategy.wait_health_check_seconds), (10, 10));
+    assert_eq!((strategy.rel_conn_threshold, plan.reconnect_delay), (1.2, Some(3)));
+    assert_eq!(strategy.abs_sess_threshold, 1000, "thresholds that are not given are EMQX's");
+}
+
+#[test]
+fn requirements_come_from_a_preset_and_what_is_typed_wins() {
+    let required = |flags: &str| {
+        let Verb::Plan(plan) = meant(&format!("rebalance plan --counts 9,1 {flags}")).verb else { panic!() };
+        let StrategyRequest::Required(required, given) = plan.strategy else { panic!("{flags}") };
+        (required.spread_percent, required.deadline_seconds, required.reconnects_per_second, given)
+    };
+    let none = GivenSettings::default();
+    assert_eq!(required(""), (5.0, 1800, 50, none));
+    assert_eq!(required("--preset careful"), (5.0, 7200, 20, none));
+    assert_eq!(required("--preset fast --deadline 1h"), (10.0, 3600, 200, none));
+    let given = GivenSettings { abs_conn_threshold: Some(7), ..none };
+    let typed = "--target-spread 2.5% --max-reconnect-rate 9 --abs-conn-threshold 7";
+    assert_eq!(required(typed), (2.5, 1800, 9, given));
+    let Verb::Apply(apply) = meant("rebalance apply --max-reconnect-rate 9").verb else { panic!() };
+    let ApplySource::Instance(_, StrategyRequest::Required(required, _)) = apply.source else { panic!() };
+    assert_eq!((required.reconnects_per_second, apply.limits.max_reconnect_rate), (9, Some(9)));
+    for wrong in [
+        "rebalance plan --conn-evict-rate 5 --deadline 1h",
+        "rebalance apply --conn-evict-rate 5 --preset fast",
+        "rebalance apply -f plan.json --target-spread 3%",
+        "rebalance apply -f plan.json --show-command",
+        "rebalance generate emqx --for-operator 2.3 --deadline 1h",
+        "rebalance generate --conn-evict-rate 5 --max-reconnect-rate 9",
+        "rebalance plan --target-spread 0%",
+        "rebalance plan --counts 1,2 --diff",
+    ] {
+        assert_eq!(self::wrong(wrong).exit, Exit::Usage, "{wrong}");
+    }
 }
 
 #[test]
@@ -523,7 +556,7 @@ fn manifests_are_made_with_or_without_a_cluster() {
 fn apply_leaves_or_follows() {
     let plain =
         apply("rebalance apply emqx --conn-evict-rate 10 -y --reason evening --skip-check few-recipients");
-    let ApplySource::Instance(Some(name), strategy) = plain.source else { panic!() };
+    let ApplySource::Instance(Some(name), StrategyRequest::Given(strategy)) = plain.source else { panic!() };
     assert_eq!((name, strategy.conn_evict_rate), (named(None, "emqx"), 10));
     assert!(
         plain.write.yes && plain.write.dry_run == DryRun::None && plain.write.field_manager == "kubectl-emqx"

@@ -256,7 +256,7 @@ fn a_login_command_gives_the_credentials() {
         );
         kubeconfig(&demo, &format!("{mode}.yaml"), &server, &trusted(), &exec)
     };
-    let manifest = demo.run("rebalance generate").exits(0).out;
+    let manifest = demo.run("rebalance generate --conn-evict-rate 500").exits(0).out;
     let apply = |config: &str| {
         demo.run_with(&format!("rebalance apply -f - --yes --kubeconfig {config}"), &manifest).exits(1)
     };

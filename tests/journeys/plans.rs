@@ -68,11 +68,55 @@ fn the_documented_plan_is_exact_with_and_without_a_cluster() {
 }
 
 #[test]
+fn a_saved_plan_is_applied_unless_the_counts_have_drifted() {
+    let demo = Cluster::demo("documented", 40);
+    let saved = demo.run("rebalance plan -o json --show-command").exits(0).json();
+    assert_eq!(saved["requirement"]["maxReconnectRate"], 50, "{saved:#}");
+    assert_eq!(saved["strategy"]["connEvictRate"], 1, "{saved:#}");
+    let command =
+        saved["command"].as_str().expect("a command").trim_start_matches("kubectl emqx ").to_owned();
+    let explicit = demo.run(&format!("{command} -o json")).exits(0).json();
+    assert_eq!((&explicit["strategy"], &explicit["moves"]), (&saved["strategy"], &saved["moves"]));
+    let file = demo.file("plan.json", &saved.to_string());
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).exits(0);
+    let mut drifted = saved.clone();
+    drifted["nodes"][0]["connections"] = json!(2000);
+    let file = demo.file("drifted.json", &drifted.to_string());
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).exits(6).says("--max-drift 5%");
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client --max-drift 50%")).exits(0);
+    let numbers = alone("rebalance plan --counts 9,1 -o json").exits(0).out;
+    let file = demo.file("numbers.json", &numbers);
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).fails(1).says("plain numbers");
+    demo.run("rebalance plan --diff").exits(0).shows("+ kind: Rebalance").shows("- nothing, + what would be");
+    demo.run("rebalance apply --dry-run=server -o yaml")
+        .exits(0)
+        .shows("kind: Rebalance\n")
+        .shows("connEvictRate: 1\n");
+    demo.run("rebalance generate")
+        .exits(0)
+        .shows("connEvictRate: 1\n")
+        .says("worked out for a spread of 5% in 30m");
+    assert_eq!(demo.rebalances(), [], "nothing was written");
+}
+
+#[test]
+fn recordings_calibrate_a_plan_and_load_balancers_are_compared() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recorded");
+    let recording = format!("{folder}/v1beta4-rebalance-operator-2.2.jsonl");
+    let ran = alone(&format!("rebalance plan --counts 9000,9000,0,500 --calibrate {recording}")).exits(0);
+    ran.says("calibrated by").shows("LOAD BALANCER").shows("\nleast ").shows("\none ");
+    alone("rebalance plan --counts 9000,9000,0,500 --lb least").exits(0).never_says("LOAD BALANCER");
+    let none = format!("rebalance plan --counts 9,1 --calibrate {folder}/v2-bluegreen-operator-2.3.jsonl");
+    alone(&none).fails(1).says("5 rounds or more");
+}
+
+#[test]
 fn a_plan_of_numbers_contacts_nothing() {
     let ran = alone("rebalance plan --counts 1200,1000,1000 --abs-conn-threshold 100 --conn-evict-rate 20 --kubeconfig /nowhere")
         .exits(0);
     assert!(ran.out.contains("\ngo: "), "{ran}");
-    alone("rebalance plan --counts 900,100,0").exits(0).shows("nothing to do");
+    alone("rebalance plan --counts 900,100,0 --conn-evict-rate 500").exits(0).shows("nothing to do");
+    alone("rebalance plan --counts 900,100,0").exits(0).shows("worked out for a spread of 5% in 30m");
     alone("rebalance plan --counts 5000,5000 --sessions 1,2 -o json").exits(2);
     let delayed = alone(
         "rebalance plan --counts 0,45,45 --conn-evict-rate 1 --abs-conn-threshold 3 --rel-conn-threshold 1.05 \

@@ -61,7 +61,7 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         "{status}"
     );
 
-    let own = program.run(&["rebalance", "generate"]).await.ok();
+    let own = program.run(&["rebalance", "generate", "--conn-evict-rate=500"]).await.ok();
     let offline = ["rebalance", "generate", "emqx", "--for-operator", "2.3", "--rel-conn-threshold=2"];
     let offline = program.run(&offline).await.ok();
     let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
@@ -70,7 +70,8 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await.ok();
     }
     // Where a wait is absent, as the operator writes a 0, the API server sets 60: so 1 is written.
-    let zero = ["rebalance", "generate", "--wait-health-check=0", "--wait-takeover=0"];
+    let zero =
+        ["rebalance", "generate", "--conn-evict-rate=500", "--wait-health-check=0", "--wait-takeover=0"];
     let zero = program.run(&zero).await.ok();
     assert!(zero.contains("waitHealthCheck: 1\n") && zero.contains("waitTakeover: 1\n"), "{zero}");
     let absent: String = zero.lines().filter(|it| !it.contains("wait")).flat_map(|it| [it, "\n"]).collect();

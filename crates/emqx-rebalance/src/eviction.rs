@@ -275,6 +275,11 @@ fn fill(start: &[u64], clients: u128) -> Vec<u64> {
 
 /// Runs the loop to its end.
 pub fn run(what: &Loop<'_>) -> Outcome {
+    run_within(what, u64::MAX)
+}
+
+/// Runs the loop to its end, or for this number of evicting rounds if the end is later.
+pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
     let rate = what.rate.max(1);
     let mut donors = Donors::new(what.donors);
     let mut recipients = Recipients::new(what.recipients, what.landing);
@@ -288,7 +293,9 @@ pub fn run(what: &Loop<'_>) -> Outcome {
         let donors_mean = mean_of(donors.sum, number);
         outcome.donors_mean = donors_mean;
         outcome.recipients_mean = recipients_mean;
-        if number == 0 || what.recipients.is_empty() || what.threshold.holds(donors_mean, recipients_mean) {
+        let left = most_rounds - outcome.rounds;
+        let nothing = number == 0 || what.recipients.is_empty();
+        if nothing || left == 0 || what.threshold.holds(donors_mean, recipients_mean) {
             recipients.land(pool, 1);
             flight.pop(1);
             break;
@@ -330,7 +337,8 @@ pub fn run(what: &Loop<'_>) -> Outcome {
                     && evicted(least - gone as u64, recipients_mean, rate) == rate
             };
             // Everything in it is monotone, so the last such round is found by halving.
-            let (mut good, mut bad) = (0, if steady { least / rate } else { same.min(least / rate) });
+            let most = left.min(least / rate);
+            let (mut good, mut bad) = (0, if steady { most } else { same.min(most) });
             while good + 1 < bad {
                 let middle = good + (bad - good) / 2;
                 if same_in(middle) { good = middle } else { bad = middle }
@@ -509,6 +517,35 @@ mod tests {
                 threshold: Threshold { abs: abs as f64, rel }, delay, landing, donors_open_after_ms,
             };
             prop_assert_eq!(run(&what), stepped(&what));
+        }
+
+        #[test]
+        fn a_limit_of_rounds_ends_the_loop_where_stepping_would_be(
+            counts in prop::collection::vec(0_u64..400, 2..9),
+            rate in 1_u64..60,
+            rounds in 0_u64..40,
+        ) {
+            let gives = crate::rules::donors(&counts);
+            let side = |wanted: bool| -> Vec<u64> {
+                counts.iter().zip(&gives).filter(|(_, gives)| **gives == wanted).map(|(count, _)| *count).collect()
+            };
+            let (donors, recipients) = (side(true), side(false));
+            let what = Loop {
+                donors: &donors, recipients: &recipients, rate, threshold: Threshold { abs: 1.0, rel: 1.01 },
+                delay: 0, landing: Landing::Even, donors_open_after_ms: 0,
+            };
+            let (limited, whole) = (run_within(&what, rounds), run(&what));
+            prop_assert_eq!(limited.rounds, whole.rounds.min(rounds));
+            if rounds >= whole.rounds {
+                prop_assert_eq!(limited, whole);
+            } else {
+                let one_more = run_within(&what, rounds + 1);
+                prop_assert!(one_more.moved > limited.moved);
+                prop_assert_eq!(
+                    limited.donors.iter().chain(&limited.recipients).sum::<u64>(),
+                    donors.iter().chain(&recipients).sum::<u64>()
+                );
+            }
         }
 
         #[test]

@@ -119,7 +119,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         Verb::Evacuate(evacuate) => commands::evacuate::run(&context, &evacuate).await,
         Verb::Drain(drain) => commands::drain::run(&context, &drain).await,
         Verb::Scale(scale) => commands::scale::run(&context, &scale).await,
-        Verb::Upgrade(upgrade) => commands::upgrade::run(&context, upgrade).await,
+        Verb::Upgrade(upgrade) => Box::pin(commands::upgrade::run(&context, upgrade)).await,
         other => panic!("{other:?} is not simulated"),
     };
     let exit = match outcome {

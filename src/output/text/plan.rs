@@ -9,7 +9,9 @@ use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Finding, Severity};
+use crate::plan::rebalance::difference::{Change, Difference};
 use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
+use crate::plan::rebalance::requirement::{LandingForecast, percent};
 use crate::plan::results::Backend;
 
 /// So many columns a bar has at most.
@@ -34,6 +36,9 @@ pub fn plan(
         text.push('\n');
     };
     line(Tone::Strong, &format!("plan for {of}"));
+    if let Some(requirement) = &plan.requirement {
+        line(Tone::Plain, &requirement.message);
+    }
     line(Tone::Plain, &asked(&plan.strategy));
     if let Some((backend, why)) = through {
         let by = match backend {
@@ -48,6 +53,17 @@ pub fn plan(
     if !plan.phases.is_empty() {
         text.push_str(&theme.clean_lines(&price(plan, now)));
     }
+    if let Some(forecasts) = &plan.load_balancers {
+        text.push('\n');
+        text.push_str(&load_balancers(forecasts, theme));
+    }
+    if let Some(command) = &plan.command {
+        put!(text, "\nthe same with every setting: {}\n", theme.clean(command));
+    }
+    if let Some(difference) = &plan.diff {
+        text.push('\n');
+        text.push_str(&diff(difference, theme));
+    }
     // The decision said it already; what it hints at stands below it.
     let (said, others): (Vec<&Finding>, Vec<&Finding>) =
         plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
@@ -55,6 +71,47 @@ pub fn plan(
         put!(text, "  hint: {}\n", theme.clean(hint));
     }
     text.push_str(&findings(others, theme));
+    text
+}
+
+/// The end with each load balancer.
+fn load_balancers(forecasts: &[LandingForecast], theme: Theme) -> String {
+    let mut table = Table::new()
+        .words("LOAD BALANCER")
+        .numbers("FULLEST")
+        .numbers("EMPTIEST")
+        .numbers("SPREAD")
+        .numbers("DISCONNECTED")
+        .numbers("RECONNECTS/S")
+        .numbers("TIME");
+    for it in forecasts {
+        let spread = it.spread_percent.map_or_else(|| "?".to_owned(), percent);
+        table.row(vec![
+            it.lb.into(),
+            count(it.fullest).into(),
+            count(it.emptiest).into(),
+            spread.into(),
+            count(it.disconnections).into(),
+            count(it.peak_reconnects_per_second).into(),
+            duration(it.total_seconds).into(),
+        ]);
+    }
+    let hint = "where clients reconnect is decided by the load balancer; --lb even|least|one plans for one of them\n";
+    format!("{}{}", table.render(theme, None), theme.paint(Tone::Faint, hint))
+}
+
+/// What would be written, beside what is there.
+fn diff(difference: &Difference, theme: Theme) -> String {
+    let before = if difference.before.is_some() { "the latest Rebalance" } else { "nothing" };
+    let mut text = format!("{}\n", theme.paint(Tone::Faint, &format!("- {before}, + what would be written")));
+    for (change, line) in difference.lines() {
+        let (mark, tone) = match change {
+            Change::Same => (' ', Tone::Plain),
+            Change::Removed => ('-', Tone::Bad),
+            Change::Added => ('+', Tone::Good),
+        };
+        put!(text, "{}\n", theme.paint(tone, &theme.clean(&format!("{mark} {line}"))));
+    }
     text
 }
 

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::difference::Difference;
+use super::requirement::{LandingForecast, PlannedRequirement};
 use super::warnings::{blind, warnings};
 
 use crate::model::human::{average, plural};
@@ -43,11 +45,16 @@ pub struct Return {
     pub landing: Landing,
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
+    /// Milliseconds that a round of evicted connections lasts.
+    pub round_ms: u64,
 }
+
+/// EMQX evicts once a second.
+pub const ROUND_MS: u64 = 1000;
 
 impl Default for Return {
     fn default() -> Self {
-        Self { delay: 0, landing: Landing::default(), session_move_ms: SESSION_MOVE_MS }
+        Self { delay: 0, landing: Landing::default(), session_move_ms: SESSION_MOVE_MS, round_ms: ROUND_MS }
     }
 }
 
@@ -140,6 +147,18 @@ pub struct RebalancePlan {
     pub total_seconds: u64,
     /// What the checks found.
     pub findings: Vec<Finding>,
+    /// What was required, where rates and thresholds were worked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirement: Option<PlannedRequirement>,
+    /// The end with each load balancer, where it is not known which one is in use and where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancers: Option<Vec<LandingForecast>>,
+    /// The command with every setting written out, where it was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// What would be written beside what is there, where it was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Difference>,
     /// The session rounds, for the checks that need to know the version of EMQX.
     #[serde(skip)]
     pub session_rounds: SessionRounds,
@@ -245,6 +264,10 @@ pub fn forecast(
         phases: Vec::new(),
         total_seconds: 0,
         findings: Vec::new(),
+        requirement: None,
+        load_balancers: None,
+        command: None,
+        diff: None,
         session_rounds: SessionRounds::default(),
     };
 
@@ -297,7 +320,8 @@ pub fn forecast(
         longest_ms: shifting.longest_session_round_ms(back.session_move_ms),
         move_ms: back.session_move_ms,
     };
-    settle(&mut plan, nodes, &gives, &moving, &shifting, seconds(session_ms));
+    let conn_ms = u128::from(moving.rounds) * u128::from(back.round_ms);
+    settle(&mut plan, nodes, &gives, &moving, &shifting, (seconds(conn_ms), seconds(session_ms)));
     plan.message = why_go(means, conn, session_means, &moving, takers.len());
     let found = warnings(&plan, means, &moving, &shifting);
     plan.findings.extend(found);
@@ -320,7 +344,7 @@ fn settle(
     gives: &[bool],
     moving: &Outcome,
     shifting: &Outcome,
-    session_seconds: u64,
+    lasting_seconds: (u64, u64),
 ) {
     let mut after = [
         (moving.recipients.iter(), shifting.recipients.iter()),
@@ -347,15 +371,15 @@ fn settle(
         sessions: shifting.moved,
         peak_reconnects_per_second: moving.peak.max(moving.late_peak.div_ceil(nodes.len().max(1) as u64)),
     };
-    plan.phases = phases(&plan.strategy, moving.rounds, session_seconds);
+    plan.phases = phases(&plan.strategy, lasting_seconds);
     plan.total_seconds = plan.phases.iter().fold(0, |total: u64, phase| total.saturating_add(phase.seconds));
 }
 
-/// The phases of a rebalance with this number of connection rounds and seconds of session rounds.
-fn phases(strategy: &Strategy, rounds: u64, session_seconds: u64) -> Vec<PlannedPhase> {
+/// The phases of a rebalance with these seconds of connection rounds and of session rounds.
+fn phases(strategy: &Strategy, (conn_seconds, session_seconds): (u64, u64)) -> Vec<PlannedPhase> {
     vec![
         PlannedPhase { name: "waitHealthCheck", seconds: strategy.wait_health_check_seconds },
-        PlannedPhase { name: "evictConnections", seconds: rounds },
+        PlannedPhase { name: "evictConnections", seconds: conn_seconds },
         PlannedPhase { name: "waitTakeover", seconds: strategy.wait_takeover_seconds },
         PlannedPhase { name: "evictSessions", seconds: session_seconds },
     ]

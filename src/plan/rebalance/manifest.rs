@@ -132,6 +132,25 @@ pub fn manifest(
     }))
 }
 
+/// The request to EMQX's own API in the names of the manifest, for a comparison: there is no object.
+pub fn without_object(strategy: &Strategy, nodes: &[super::forecast::PlannedNode]) -> Value {
+    let nodes: Vec<&str> = nodes.iter().map(|node| node.node.as_str()).collect();
+    json!({
+        "backend": "emqx",
+        "nodes": nodes,
+        "rebalanceStrategy": {
+            "connEvictRate": strategy.conn_evict_rate,
+            "sessEvictRate": strategy.sess_evict_rate,
+            "waitHealthCheck": strategy.wait_health_check_seconds,
+            "waitTakeover": strategy.wait_takeover_seconds,
+            "absConnThreshold": strategy.abs_conn_threshold,
+            "relConnThreshold": decimal(strategy.rel_conn_threshold),
+            "absSessThreshold": strategy.abs_sess_threshold,
+            "relSessThreshold": decimal(strategy.rel_sess_threshold),
+        },
+    })
+}
+
 /// The manifest in the version that is served: v1beta4 where there is no other (operator 2.1), which has no `instanceKind`.
 pub fn served_as(mut manifest: Value, served: &Served) -> Value {
     if let Some(version @ "v1beta4") = served.version_of("rebalances") {

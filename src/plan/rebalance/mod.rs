@@ -1,4 +1,6 @@
 //! Rebalances: forecast and checks before, tracking and verdict after.
+pub mod calibration;
+pub mod difference;
 pub mod forecast;
 pub mod goal;
 pub mod manifest;
@@ -8,6 +10,7 @@ pub mod preflight;
 pub mod progress;
 pub mod record;
 pub mod requirement;
+pub mod saved;
 pub mod spread;
 pub mod tracker;
 pub mod verdict;

@@ -409,7 +409,12 @@ fn planning() -> Vec<Verb> {
                 each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
             ],
         ),
-        verb("rebalance generate", When::Idle, &["rebalance", "generate", "-o", "json"], [kinds(REFUSED)]),
+        verb(
+            "rebalance generate",
+            When::Idle,
+            &["rebalance", "generate", "--conn-evict-rate=500", "-o", "json"],
+            [kinds(REFUSED)],
+        ),
         verb(
             "rebalance apply",
             When::Idle,
