@@ -2,7 +2,7 @@
 //! EMQX, an instance without any Kubernetes behind it stands for it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use futures::StreamExt;
@@ -67,6 +67,7 @@ impl Standalone {
         let target = Target {
             instance: id(UNNAMED),
             pods: Vec::new(),
+            addressed: BTreeMap::new(),
             hidden: None,
             port: ApiPort { port: 18_083, tls: false },
             v4: false,

@@ -1,6 +1,8 @@
 //! What the donors of a rebalance held when it began. EMQX's list of what runs does not carry it; each donor reports it of
 //! itself ([EMQX-55]). It is asked once for each rebalance that was under way when it was first seen.
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use hyper::Method;
 
 use super::client::{AT_A_NODE, Shared};
@@ -11,9 +13,20 @@ use crate::model::{Fact, NodeName, RunningRebalance, Stage, Update};
 /// Donors that are asked of one rebalance: all of them lose equally many in a round, so that one is enough.
 const DONORS: usize = 3;
 
+/// Given addresses that are asked which node they are.
+const ADDRESSES: usize = 16;
+
 impl Shared {
+    /// Adds the starts of what this round lists, before its list: one that is joined is then seen with its start.
+    pub(super) async fn add_starts(&self, round: &mut Vec<Fact>) {
+        let starts = self.starts(round).await;
+        let list = round.iter().position(|fact| matches!(fact.update, Update::Load(_)));
+        let place = list.unwrap_or(round.len());
+        round.splice(place..place, starts);
+    }
+
     /// The starts of rebalances of this round that are past their first wait.
-    pub(super) async fn starts(&self, round: &[Fact]) -> Vec<Fact> {
+    async fn starts(&self, round: &[Fact]) -> Vec<Fact> {
         let lists = round.iter().find_map(|fact| match &fact.update {
             Update::Load(load) => Some(load.rebalances.as_slice()),
             _ => None,
@@ -30,30 +43,49 @@ impl Shared {
             if !self.begun.borrow_mut().insert(entry.coordinator.clone()) {
                 continue;
             }
-            for donor in entry.donors.iter().take(DONORS) {
-                let found = self.start_of(donor).await;
-                if !found.is_empty() {
-                    facts.extend(found);
-                    break;
-                }
-            }
+            facts.extend(self.start_of_any(&entry.donors).await);
         }
         facts
     }
 
-    /// What a donor reports of its start; nothing where it cannot be asked itself.
-    async fn start_of(&self, donor: &NodeName) -> Vec<Fact> {
-        let answer = async {
-            let transport = match &self.way {
-                EmqxEndpoint::Pods { .. } => {
-                    let own = |pod: &&crate::model::PodName| pod.as_str() == donor.first_label();
-                    Transport::Pod(self.target.pods.iter().find(own)?.clone())
-                }
-                // Only a given address gets the key.
-                EmqxEndpoint::Url { .. } => {
-                    Transport::Address(self.door_of(donor).await.filter(|address| self.way.gives(address))?)
-                }
+    /// What the first of these donors to answer reports of its start. They are asked at the same time, so that pods that
+    /// do not answer cost one time limit.
+    async fn start_of_any(&self, donors: &[NodeName]) -> Vec<Fact> {
+        let mut asked: FuturesUnordered<_> = self
+            .transports_to(donors)
+            .await
+            .into_iter()
+            .map(|(donor, transport)| self.start_of(donor, transport))
+            .collect();
+        while let Some(found) = asked.next().await {
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The donors that can be asked themselves. A pod is known by the name or the address of its node; of given addresses each
+    /// is asked which node it is, because only a given address gets the key.
+    async fn transports_to(&self, donors: &[NodeName]) -> Vec<(NodeName, Transport)> {
+        let EmqxEndpoint::Url { addresses, .. } = &self.way else {
+            let pod = |donor: &NodeName| {
+                let named = self.target.pods.iter().find(|pod| pod.as_str() == donor.first_label());
+                named.or_else(|| self.target.addressed.get(&donor.ip()?)).cloned()
             };
+            let found = donors.iter().filter_map(|donor| Some((donor.clone(), Transport::Pod(pod(donor)?))));
+            return found.take(DONORS).collect();
+        };
+        let named = addresses.iter().take(ADDRESSES).map(|address| async move {
+            Some((self.node_at(address).await?, Transport::Address(address.clone())))
+        });
+        let named = futures::future::join_all(named).await;
+        named.into_iter().flatten().filter(|(node, _)| donors.contains(node)).take(DONORS).collect()
+    }
+
+    /// What a donor reports of its start; nothing where it does not answer.
+    async fn start_of(&self, donor: NodeName, transport: Transport) -> Vec<Fact> {
+        let answer = async {
             let key = self.key().await.ok()?;
             let path = self.rooted(OWN_STATUS).await.ok()?;
             let mut connection = self.way.open(&self.target, &transport, AT_A_NODE).await.ok()?;

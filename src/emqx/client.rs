@@ -262,6 +262,7 @@ impl Shared {
         let waits_for_status = |shared: &Self| shared.nodes_answered.get();
         let beside = &others;
         let mut others = others.iter();
+        let mut silent_left = SILENT - 1;
         let give_up = tokio::time::sleep(self.time_limit);
         let mut silent = std::pin::pin!(tokio::time::sleep(self.time_limit / SILENT));
         let mut give_up = std::pin::pin!(give_up);
@@ -289,16 +290,16 @@ impl Shared {
                     Err((fact, Failed::Keyless(_) | Failed::Lost(Lost::Forbidden(_)))) => {
                         return Err(fact);
                     }
-                    Err((fact, Failed::Lost(_))) => match others.next() {
-                        Some(other) => asked.push(ask(other)),
-                        None if asked.is_empty() => return error.ok_or(fact),
-                        None => {}
-                    },
+                    Err((fact, Failed::Lost(lost))) => {
+                        // A pod that did not answer has used up the time; the next one is asked in the next round.
+                        let late = matches!(lost, Lost::Unanswered(_)) && silent_left == 0;
+                        match others.next().filter(|_| !late) {
+                            Some(other) => asked.push(ask(other)),
+                            None if asked.is_empty() => return error.ok_or(fact),
+                            None => {}
+                        }
+                    }
                 },
-                () = &mut silent, if others.len() > 0 => {
-                    asked.extend(others.next().map(ask));
-                    silent.as_mut().reset(tokio::time::Instant::now() + self.time_limit / SILENT);
-                }
                 () = &mut give_up => {
                     if waits_for_status(self) || beside.iter().any(waits_for_status) {
                         let later = tokio::time::Instant::now() + self.time_limit * STATUS_TIME_LIMITS;
@@ -311,6 +312,11 @@ impl Shared {
                     }
                     let failed = Failed::Lost(Lost::Unanswered(no_answer(self.time_limit)));
                     return Err(self.lost(&failed, &name));
+                }
+                () = &mut silent, if others.len() > 0 && silent_left > 0 => {
+                    silent_left -= 1;
+                    asked.extend(others.next().map(ask));
+                    silent.as_mut().reset(tokio::time::Instant::now() + self.time_limit / SILENT);
                 }
             }
         }
@@ -330,10 +336,11 @@ impl Shared {
         let timed_out = matches!(&lost.update, Update::Link(_, _, Link::Unreachable(why))
             if why.ends_with(&no_answer(self.time_limit)));
         let alive = if timed_out { self.answers_for_itself().await } else { None };
-        let Some(name) = alive else {
+        let Some((pod, name)) = alive else {
             self.hangs.set(None);
             return Err(lost);
         };
+        self.pod.set(pod);
         // The obstacle may be removed by now: if the node responds again, the cluster may respond, too.
         let again = tokio::time::timeout(self.time_limit.min(AT_A_NODE), self.first_round());
         if let Ok(Ok(facts)) = again.await {
@@ -350,22 +357,23 @@ impl Shared {
         Err(Fact { at: lost.at, update: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
     }
 
-    /// The name of a door behind which EMQX answers a question that concerns one node alone, and needs no key.
-    async fn answers_for_itself(&self) -> Option<String> {
-        let transports = (0..self.tries())
-            .map(|later| self.way.transport(&self.target, self.pod.get().wrapping_add(later)));
-        let asked = transports.map(|transport| async move {
+    /// The number and the name of a transport through which EMQX answers a question that concerns one node alone, and needs
+    /// no key.
+    async fn answers_for_itself(&self) -> Option<(usize, String)> {
+        let places = (0..self.tries().min(ALONE)).map(|later| self.pod.get().wrapping_add(later));
+        let asked = places.map(|place| async move {
+            let transport = self.way.transport(&self.target, place);
             let time_limit = self.time_limit.min(AT_A_NODE);
             let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
             let answer = connection.ask(&Method::GET, "/status", None, None).await;
             let alive = matches!(&answer, Ok(answer) if answer.status == 200)
                 || matches!(&answer, Err(Lost::Useless(_)));
-            alive.then(|| EmqxEndpoint::name(&self.target, &transport))
+            alive.then(|| (place, EmqxEndpoint::name(&self.target, &transport)))
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
-        while let Some(name) = asked.next().await {
-            if name.is_some() {
-                return name;
+        while let Some(found) = asked.next().await {
+            if found.is_some() {
+                return found;
             }
         }
         None
@@ -397,19 +405,20 @@ impl Shared {
     /// needs no key, decides.
     pub(super) async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
-            let transport = Transport::Address(address.clone());
-            let time_limit = self.time_limit.min(AT_A_NODE);
-            let Ok(mut connection) = self.way.open(&self.target, &transport, time_limit).await else {
-                continue;
-            };
-            let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await;
-            let name =
-                answer.ok().and_then(|answer| Some(answer.body.get("node_name")?.as_str()?.to_owned()));
-            if name.as_deref() == Some(node.as_str()) {
+            if self.node_at(&address).await.as_ref() == Some(node) {
                 return Some(address);
             }
         }
         None
+    }
+
+    /// The name of the node at this address, which it reports without a key.
+    pub(super) async fn node_at(&self, address: &EmqxUrl) -> Option<NodeName> {
+        let time_limit = self.time_limit.min(AT_A_NODE);
+        let transport = Transport::Address(address.clone());
+        let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
+        let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await.ok()?;
+        Some(answer.body.get("node_name")?.as_str()?.into())
     }
 
     /// Through how many pods or addresses a single question is tried.
@@ -476,8 +485,7 @@ impl Shared {
     async fn round_with_starts(&self) -> Vec<Fact> {
         match self.round_or_reason().await {
             Ok(mut round) => {
-                let starts = self.starts(&round).await;
-                round.extend(starts);
+                self.add_starts(&mut round).await;
                 round
             }
             Err(lost) => vec![lost],
@@ -497,8 +505,7 @@ impl Shared {
         loop {
             let pause = match self.round_or_reason().await {
                 Ok(mut round) => {
-                    let starts = self.starts(&round).await;
-                    round.extend(starts);
+                    self.add_starts(&mut round).await;
                     if let Some(now) = rebalances(&round) {
                         let doubtful = |(node, stage): &(NodeName, Option<u8>)| {
                             let same = now.iter().find(|(other, _)| other == node);
@@ -550,8 +557,11 @@ fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     })
 }
 
-/// Pods that a single question is tried through.
-const TRIES: usize = 3;
+/// Pods that a single question is tried through, where each one fails at once.
+const TRIES: usize = 8;
+
+/// Pods that are asked at the same time for what each answers for itself.
+const ALONE: usize = 3;
 
 /// Limit of the request for the node name of one address.
 pub(super) const AT_A_NODE: Duration = Duration::from_secs(3);

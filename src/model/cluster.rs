@@ -1,5 +1,8 @@
 //! One EMQX cluster and its nodes, as reported by the custom resource and by EMQX.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -182,6 +185,9 @@ pub struct Target {
     pub instance: InstanceId,
     /// Pods to go through, best first: ready cores, oldest first.
     pub pods: Vec<PodName>,
+    /// Running pods by their addresses: nodes that are named by an address, as replicants are. A replicant is asked only for
+    /// what it alone reports.
+    pub addressed: BTreeMap<IpAddr, PodName>,
     /// Why they are not known, where they may not be listed.
     pub hidden: Option<String>,
     /// The port of EMQX's API within them.

@@ -41,8 +41,10 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         Some(Link::Forbidden(why)) => Some(why.clone()),
         _ => None,
     };
+    let running = world.pods_of(&instance.id).filter(|pod| pod.deleting.is_none() && pod.phase == "Running");
     Target {
         instance: instance.id.clone(),
+        addressed: running.flat_map(|pod| pod.ips.iter().map(|ip| (*ip, pod.name.clone()))).collect(),
         pods: pods.into_iter().map(|pod| pod.name.clone()).collect(),
         hidden,
         port: port.unwrap_or(default),

@@ -251,6 +251,10 @@ impl Outputs {
         if let (Some(one), Some(other)) = (of.percent, once.percent)
             && of.operation == Operation::Rebalance
             && one.abs_diff(other) > 2
+            // Only a history shows whose entry it is where the object does not report it yet.
+            && of.message.starts_with("coordinator/") == once.message.starts_with("coordinator/")
+            // Without the start the work that was done is only bounded, and the message reads so.
+            && !(other > one && once.message.contains(&format!("at most {other} % is done")))
         {
             found.push(format!("{:?} {:?} {one} %, a single look {other} %", of.operation, of.phase));
         }

@@ -48,7 +48,9 @@ fn target(world: &World, name: &str) -> Target {
     pods.sort();
     let v4 = instance.api == kubectl_emqx::model::ApiVersion::V1beta4;
     let port = instance.api_port.unwrap_or(ApiPort { port: 18083, tls: false });
-    Target { instance: id.clone(), pods, hidden: None, port, v4 }
+    let addressed =
+        world.pods_of(&id).flat_map(|pod| pod.ips.iter().map(|ip| (*ip, pod.name.clone()))).collect();
+    Target { instance: id.clone(), pods, addressed, hidden: None, port, v4 }
 }
 
 fn broker(cluster: &Cluster, target: Target) -> Rc<dyn Broker> {
@@ -154,6 +156,35 @@ async fn the_start_of_a_rebalance_that_is_joined_is_asked_of_a_donor() {
     assert!(status.percent.is_some_and(|percent| (40..60).contains(&percent)), "{:?}", status.percent);
     assert!(status.eta_seconds.is_some(), "{}", status.message);
     assert!(status.message.contains("goal at most"), "{}", status.message);
+    running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_start_is_asked_of_a_replicant_where_replicants_are_the_donors() {
+    let (running, cluster) = demo("documented-v2", 0.0).await;
+    let order = RebalanceOrder {
+        conn_rate: 10,
+        wait_health_check: Duration::from_secs(10),
+        wait_takeover: Duration::from_mins(10),
+        conn: Threshold { abs: 100.0, rel: 1.1 },
+        ..RebalanceOrder::default()
+    };
+    running.emqx().with(|broker| {
+        let first = broker.members().next().map(|(_, node)| node.name.clone()).expect("a node");
+        broker.start_rebalance(&first, order).expect("it starts");
+    });
+    running.clock().advance(Duration::from_secs(49)).await;
+    let mut world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
+    for fact in broker(&cluster, target(&world, "emqx")).read().await.expect("never fails") {
+        world.apply(fact);
+    }
+    let load = world.load.as_ref().expect("EMQX answered");
+    let donors = &load.value.rebalances.first().expect("it runs").donors;
+    let cores: Vec<_> = target(&world, "emqx").pods;
+    assert!(donors.iter().all(|node| cores.iter().all(|pod| pod.as_str() != node.first_label())));
+    let starts: Vec<u64> = world.begun.values().map(|start| start.connections).collect();
+    assert!(matches!(starts.as_slice(), [3333 | 3334]), "{starts:?}");
+    assert!(world.begun.keys().all(|node| donors.contains(node)));
     running.shutdown().await;
 }
 

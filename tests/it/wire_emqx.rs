@@ -155,6 +155,7 @@ fn target(pods: &[&str], v4: bool) -> Target {
             name: "emqx".to_owned(),
         },
         pods: pods.iter().map(|pod| PodName::from(*pod)).collect(),
+        addressed: BTreeMap::new(),
         hidden: None,
         port: ApiPort { port: 18083, tls: false },
         v4,
@@ -298,6 +299,46 @@ async fn an_idle_connection_that_was_closed_is_replaced_without_a_word() {
         assert!(World::of(facts.clone()).load.is_some(), "{}", said(&facts));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 6);
+}
+
+/// One of several addresses: the node of this name, in the middle of a rebalance whose only donor is `emqx@b`.
+async fn address_of(name: &'static str) -> EmqxUrl {
+    let (port, _) = serve(move |head| {
+        let running = r#"{"evacuations":[],"purges":[],"rebalances":[{"node":"emqx@a","coordinator_node":"emqx@a",
+            "state":"evicting_conns","donors":["emqx@b"],"recipients":["emqx@a"],"connection_eviction_rate":10,
+            "session_eviction_rate":10}]}"#;
+        let begun = r#"{"status":"enabled","process":"rebalance","coordinator_node":"emqx@a","state":"evicting_conns",
+            "stats":{"initial_connected":700,"initial_sessions":700,"current_connected":500,"current_sessions":500}}"#;
+        let body = match head {
+            head if head.contains("global_status") => running.to_owned(),
+            head if head.contains("load_rebalance/status") && name == "emqx@b" => begun.to_owned(),
+            head if head.contains("load_rebalance/status") => r#"{"status":"disabled"}"#.to_owned(),
+            head if head.contains("/status?format=json") => format!(r#"{{"node_name":"{name}"}}"#),
+            _ => NODES.to_owned(),
+        };
+        Reply::Send(http("200 OK", &body))
+    })
+    .await;
+    EmqxUrl { tls: false, host: "127.0.0.1".to_owned(), port }
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
+    let addresses = vec![address_of("emqx@a").await, address_of("emqx@b").await];
+    let brokers = EmqxBrokers::at(addresses, Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+    let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
+    let place = |of: fn(&Update) -> bool| facts.iter().position(|fact| of(&fact.update));
+    let (began, listed) =
+        (place(|it| matches!(it, Update::Began(_))), place(|it| matches!(it, Update::Load(_))));
+    assert!(began.is_some() && began < listed, "it comes before the list: {facts:?}");
+    let world = World::of(facts);
+    let starts: Vec<_> = world.begun.values().map(|it| (it.donor.as_str(), it.connections)).collect();
+    assert_eq!(starts, [("emqx@b", 700)]);
+    // No address is the donor's: what runs is reported all the same.
+    let brokers =
+        EmqxBrokers::at(vec![address_of("emqx@a").await], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
+    let world = World::of(brokers.broker(target(&[], false)).read().await.expect("never fails"));
+    assert!(world.begun.is_empty() && world.load.is_some());
 }
 
 #[tokio::test]
@@ -561,6 +602,20 @@ async fn silent_pods_cost_together_what_one_costs() {
     assert!(said(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", said(&facts));
     assert_eq!(*pods.opened.borrow(), ["a", "b", "c", "b", "c", "d"]);
     assert_eq!(connections.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn a_fourth_pod_is_asked_when_three_do_not_answer() {
+    let (silent, _) = serve(|_| Reply::Silence).await;
+    let (port, _) = serve(good).await;
+    let silent_ones = [("a", silent), ("b", silent), ("c", silent), ("d", port)];
+    let gone_ones = [("a", 0), ("b", 0), ("c", 0), ("d", port)];
+    for pods in [silent_ones, gone_ones] {
+        let (broker, opened) = self::broker(&pods);
+        let facts = broker.read().await.expect("never fails");
+        assert!(World::of(facts.clone()).load.is_some(), "{}", said(&facts));
+        assert_eq!(opened.opened.borrow().last().map(String::as_str), Some("d"));
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,26 @@ fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
 }
 
 #[test]
+fn a_rebalance_that_another_machine_started_has_percent_end_and_goal_from_its_first_wait_on() {
+    let rate = "--conn-evict-rate 1 --wait-takeover 10h --abs-conn-threshold 100";
+    // The first wait of one, and the eviction of the other, do not end before the journey does.
+    for (speed, wait) in [(1.0, "10h"), (20.0, "1")] {
+        let emqx = Emqx::of("documented", speed);
+        emqx.run(&format!("rebalance apply --yes {rate} --wait-health-check {wait}")).exits(0);
+        let phase = if wait == "1" { "evictConnections" } else { "waitHealthCheck" };
+        until("it is in that phase", || emqx.run("status -o json").json()["phase"] == phase);
+        let status = emqx.run("status -o json").exits(0).json();
+        let message = status["message"].as_str().expect("a message");
+        assert!(status["percent"].is_number() && status["etaSeconds"].is_number(), "{status:#}");
+        assert!(message.contains("goal at most 2,50"), "{message}");
+        let one_shot = emqx.run("rebalance watch -o jsonl --timeout 2s").exits(5);
+        let events = one_shot.events();
+        let last = events.iter().rfind(|event| event["verdict"].is_null()).expect("an event");
+        assert!(last["percent"].is_number() && last["etaSeconds"].is_number(), "{one_shot}");
+    }
+}
+
+#[test]
 fn a_rebalance_is_followed_to_balanced_and_the_next_address_is_used_when_one_is_dead() {
     let emqx = Emqx::of("documented", 1.0);
     let urls = format!("http://127.0.0.1:9 {}", emqx.url());

@@ -213,6 +213,7 @@ fn broker(plane: &ControlPlane, cluster: &Cluster, pods: &[&str]) -> Rc<dyn Brok
             name: "emqx".to_owned(),
         },
         pods: pods.iter().map(|pod| PodName::from(*pod)).collect(),
+        addressed: std::collections::BTreeMap::new(),
         hidden: None,
         port: ApiPort { port: 18083, tls: false },
         v4: false,

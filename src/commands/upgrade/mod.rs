@@ -20,7 +20,7 @@ use crate::cli::intent::upgrade::{Upgrade, UpgradeUndo};
 
 /// Rolls an upgrade back and follows it: `upgrade undo`.
 pub async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outcome {
-    undo::run(context, intent).await
+    Box::pin(undo::run(context, intent)).await
 }
 
 /// One of the verbs.
@@ -28,8 +28,8 @@ pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
         Upgrade::Plan(intent) => plan::run(context, &intent).await,
         Upgrade::Generate(intent) => generate::run(context, &intent).await,
-        Upgrade::Apply(intent) => apply::run(context, &intent).await,
-        Upgrade::Watch(intent) => watch::run(context, &intent).await,
-        Upgrade::Undo(intent) => undo::run(context, &intent).await,
+        Upgrade::Apply(intent) => Box::pin(apply::run(context, &intent)).await,
+        Upgrade::Watch(intent) => Box::pin(watch::run(context, &intent)).await,
+        Upgrade::Undo(intent) => Box::pin(undo::run(context, &intent)).await,
     }
 }

@@ -162,9 +162,10 @@ pub fn progress(run: &RebalanceRun) -> String {
         parts.push(format!("{} of the evicted arrived", share(ratio)));
     }
     let parts = parts.join(", ");
+    let most = if run.percent_is_bound() { "at most " } else { "" };
     match run.work_percent() {
-        Some(percent) if parts.is_empty() => format!("{percent} %"),
-        Some(percent) => format!("{percent} %: {parts}"),
+        Some(percent) if parts.is_empty() => format!("{most}{percent} %"),
+        Some(percent) => format!("{most}{percent} %: {parts}"),
         None if parts.is_empty() => "still running".to_owned(),
         None => parts,
     }
@@ -175,14 +176,21 @@ fn latest(run: &RebalanceRun) -> &'static str {
     if run.strategy.is_none() { "at most " } else { "" }
 }
 
-/// What is worked out for a rebalance whose thresholds and waits nothing reports: `at most to 2,500 clients on a recipient`.
+/// What is worked out for a rebalance whose thresholds and waits, or whose start, nothing reports: `goal at most 2,500
+/// clients on a recipient: …`, `at most 48 % is done: …`.
 pub fn assumption(run: &RebalanceRun) -> Option<String> {
-    run.left.filter(|_| run.strategy.is_none())?;
-    let goals = super::goal::goals(run)?;
-    Some(format!(
-        "goal at most {} clients on a recipient: its thresholds and waits are unknown, this is the latest end",
-        average(goals.recipients)
-    ))
+    run.left?;
+    let goals = || super::goal::goals(run).filter(|_| run.strategy.is_none());
+    let goal = goals().map(|goals| {
+        format!(
+            "goal at most {} clients on a recipient: its thresholds and waits are unknown, this is the latest end",
+            average(goals.recipients)
+        )
+    });
+    let percent = run.work_percent().filter(|_| run.percent_is_bound());
+    let done = percent.map(|percent| format!("at most {percent} % is done: its start is unknown"));
+    let parts: Vec<String> = goal.into_iter().chain(done).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.

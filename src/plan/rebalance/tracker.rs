@@ -50,6 +50,9 @@ const PENDING_SECONDS: u64 = 10;
 /// Seconds within which an operator's status of an object says what EMQX runs for it: the operators look every 30 s.
 const STATUS_SECONDS: u64 = 60;
 
+/// An entry that EMQX lists is new where EMQX did not list it at most so many seconds before: idle, it is asked every ten.
+const NEW_SECONDS: u64 = 30;
+
 /// Seconds after which a list that does not have the object that we created is believed.
 const UNLISTED_SECONDS: u64 = 30;
 
@@ -151,7 +154,9 @@ impl RebalanceTracker {
             alarm::observe(run, world, now, &mut events);
         }
         for run in self.runs.iter_mut().filter(|run| run.ended.is_none()) {
-            run.take_starts(world);
+            if let Some(entry) = run.entry.clone() {
+                run.take_starts(world, &entry);
+            }
         }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
@@ -479,9 +484,13 @@ impl RebalanceTracker {
             if let Some(object) = &object {
                 self.past.retain(|uid| *uid != object.uid);
             }
-            let mut run = begin(object.as_ref(), Some(entry), world, now, self.began);
+            // What EMQX lists in its first answer, or in the first one after an outage, may have run for long.
+            let fresh = self.began
+                && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_SECONDS);
+            let mut run = begin(object.as_ref(), Some(entry), world, now, fresh);
             run.close_baseline(entry, now);
-            if self.began {
+            run.take_starts(world, entry);
+            if fresh {
                 let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
             }

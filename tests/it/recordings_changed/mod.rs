@@ -9,6 +9,7 @@
 )]
 
 mod every_line;
+mod late_and_deaf;
 mod laws;
 mod one_answer;
 mod order;

@@ -51,7 +51,7 @@ fn why(events: &[Event]) -> Vec<&str> {
 }
 
 /// What may be said at the end of each, of its rebalances in order.
-fn right(name: &str) -> Vec<&'static [Verdict]> {
+pub(crate) fn right(name: &str) -> Vec<&'static [Verdict]> {
     use Verdict::{Balanced, ClientsMissing, NodesLost, Running, Unknown};
     match name {
         "emqx-5.4-coordinator-killed" | "emqx-5.4-recipient-killed" => vec![&[NodesLost]],

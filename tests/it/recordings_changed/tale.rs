@@ -69,6 +69,10 @@ impl Tale {
     pub(crate) fn from(&self, begin: f64) -> Self {
         let mut here: Vec<(String, Value)> = Vec::new();
         for line in self.0.iter().filter(|line| second(line) <= begin) {
+            if line["from"] == "clock" {
+                here.push(("clock".to_owned(), line.clone()));
+                continue;
+            }
             let object = &line["object"];
             let key = match line["get"].as_str() {
                 Some(get) => get.to_owned(),

@@ -66,6 +66,8 @@ pub struct RebalanceRun {
     pub percent: u8,
     /// The forecast of the whole, in seconds, by what was known at its first sight.
     total: Option<u64>,
+    /// Whether that is only bounded by the counts, so that the percentage is an upper bound.
+    total_is_bound: bool,
     /// When EMQX's entry vanished.
     pub ended: Option<Timestamp>,
     /// When EMQX first reported an earlier stage than before: another rebalance, or one odd answer.
@@ -242,9 +244,8 @@ impl RebalanceRun {
         })
     }
 
-    /// Takes in what donors report of its start.
-    pub(super) fn take_starts(&mut self, world: &World) {
-        let Some(entry) = &self.entry else { return };
+    /// Takes in what donors of this entry report of its start.
+    pub(super) fn take_starts(&mut self, world: &World, entry: &RunningRebalance) {
         let own = |node: &NodeName| {
             let start = world.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
             Some((node.clone(), (start.connections, start.sessions)))
@@ -252,15 +253,21 @@ impl RebalanceRun {
         self.begun = entry.donors.iter().filter_map(own).collect();
     }
 
-    /// The counts at the start of one that was joined, by what a donor reports of its own start ([EMQX-55]): every donor
-    /// loses equally many in a round, and recipients hold what donors lost. For the amount of work alone: it cannot tell
-    /// whether clients are missing. `None` where no donor reports, or counts are not known.
-    fn start_of_donors(&self, strategy: &Strategy) -> Option<Counts> {
+    /// The counts at the start of one that was joined. Every donor loses equally many in a round, and recipients hold what
+    /// donors lost: what one donor reports of its own start ([EMQX-55]) gives the start of all. Where none reports, the
+    /// start with the most work that fits the counts is taken, at which recipients held nothing. For the amount of work
+    /// alone: it cannot tell whether clients are missing. `None` where counts are not known.
+    fn start_of_joined(&self, strategy: &Strategy, reported: bool) -> Option<Counts> {
         let (donors, recipients) = (self.donors(), self.recipients());
+        let rate = strategy.conn_evict_rate.max(1);
         let known =
             donors.iter().filter_map(|node| Some((self.begun.get(node)?.0, self.counts.connections(node)?)));
-        let rate = strategy.conn_evict_rate.max(1);
-        let lost = known.map(|(then, now)| then.saturating_sub(now).div_ceil(rate) * rate).max()?;
+        let lost = known.map(|(then, now)| then.saturating_sub(now).div_ceil(rate) * rate).max();
+        let most = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+            let held: u64 = self.counts.each(recipients, of)?.iter().sum();
+            Some(held / donors.len().max(1) as u64)
+        };
+        let lost = if reported { lost? } else { most(Counts::connections)? };
         let mut start = self.counts.clone();
         let (mut connections, mut sessions) = (0, 0);
         for node in donors {
@@ -282,6 +289,11 @@ impl RebalanceRun {
             less(&mut counts.1, sessions);
         }
         Some(start)
+    }
+
+    /// Whether the work that was done before the first look is only bounded: then the percentage is an upper bound.
+    pub fn percent_is_bound(&self) -> bool {
+        self.total_is_bound && self.percent < 100
     }
 
     /// When it began, where that is known.
@@ -502,6 +514,7 @@ pub(super) fn begin(
         left_at: now,
         percent: 0,
         total: None,
+        total_is_bound: false,
         ended: None,
         backwards: None,
         confirmed: false,
@@ -618,30 +631,40 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     let (Some(entry), Some(strategy)) = (&run.entry, &run.assumed()) else { return };
     let (donors, recipients) = (&entry.donors, &entry.recipients);
     let in_stage = seconds_between(run.stage_since, now);
-    // Since when it waits for takeovers only a history shows; and since when it waits at all, where no object says it.
-    let shown = match entry.stage {
-        Stage::WaitTakeover => run.stage_seen,
-        Stage::WaitHealthCheck => run.strategy.is_some() || run.begin_known,
-        _ => true,
-    };
+    // Since when it waits for takeovers only a history shows. Where thresholds and waits are not known, the end is the latest
+    // one in any case.
+    let shown = entry.stage != Stage::WaitTakeover || run.stage_seen || run.strategy.is_none();
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
     run.left_at = run.counted.map_or(now, |counted| counted.min(now));
     let Some(left) = run.left else { return };
     let begin = match run.counted_since {
         None => run.start.clone(),
-        Some(_) => run.start_of_donors(strategy),
+        Some(_) => run.start_of_joined(strategy, true),
     };
-    if let Some(begin) = begin.filter(|_| run.total.is_none() || !matches!(run.baseline, Baseline::Closed)) {
-        let whole = remaining(&Stage::WaitHealthCheck, 0, strategy, &begin, donors, recipients);
-        run.total = whole.map(|whole| whole.seconds);
+    let whole = |begin: &Counts| {
+        remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients).map(|whole| whole.seconds)
+    };
+    let open = run.total.is_none() || run.total_is_bound || !matches!(run.baseline, Baseline::Closed);
+    if let Some(begin) = begin.filter(|_| open) {
+        (run.total, run.total_is_bound) = (whole(&begin), false);
     }
     // How much was evicted before the first look is not known: elapsed time is no work, and would rise while nothing moves.
     let known = run.stage_seen || matches!(entry.stage, Stage::WaitHealthCheck | Stage::WaitTakeover);
     if run.total.is_none() && run.begin_known && known {
         run.total = Some(seconds_between(run.began, now).saturating_add(left.seconds));
     }
+    if run.total.is_none() && run.counted_since.is_some() {
+        run.total = run.start_of_joined(strategy, false).as_ref().and_then(whole);
+        run.total_is_bound = run.total.is_some();
+    }
+    // A wait of unknown length counts when it is over: which part of it has passed is not known, even where its begin was seen.
+    let rest = match run.strategy {
+        Some(_) => left.seconds,
+        None => remaining(&entry.stage, 0, strategy, &run.counts, donors, recipients)
+            .map_or(left.seconds, |whole| whole.seconds),
+    };
     if let Some(total) = run.total {
-        run.percent = work_done(total, left.seconds, run.percent);
+        run.percent = work_done(total, rest, run.percent);
     }
 }
 

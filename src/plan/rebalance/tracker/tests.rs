@@ -1,7 +1,7 @@
 //! Tales of rebalances, told to a follower fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, DonorStart, Load, Object, Update};
+use crate::model::{ApiVersion, DonorStart, Load, Object, StopMark, Update};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -341,6 +341,54 @@ fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
     assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
     let last = tale.events.last().map(|event| event.message.as_str()).unwrap_or_default();
     assert!(last.contains("1,070 of 9,970") && last.contains("counted since 10:00:50"), "{last}");
+}
+
+#[test]
+fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that_joins_late() {
+    let record = record();
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
+    let add = |tale: &mut Tale, at: i64, counts: &[u64], load: Load| {
+        let mut nodes = fixtures::nodes(counts);
+        for (place, node) in nodes.iter_mut().enumerate() {
+            let since = if place == 4 { 40 } else { -3600 };
+            node.uptime_millis = Some((at - since).unsigned_abs() * 1000);
+        }
+        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
+        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.look(at);
+    };
+    add(&mut tale, 50, &[2953, 2953, 2954, 705, 435], fixtures::load("evicting_conns"));
+    let run = &tale.follower.runs[0];
+    assert_eq!(run.start.as_ref().and_then(Counts::all_connections), Some(10_000));
+    add(&mut tale, 91, &[2433, 2433, 2433, 2261, 440], fixtures::load("wait_takeover"));
+    for at in [101, 112, 145] {
+        add(&mut tale, at, &[2433, 2433, 2433, 2261, 440], Load::default());
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
+}
+
+#[test]
+fn another_watcher_of_a_rebalance_that_was_stopped_by_our_stop_sees_a_stop_and_no_lost_coordinator() {
+    let mut tale = until_evicting();
+    tale.object(20, Phase::Failed, |it| {
+        it.processed = true;
+        it.stopped_by = Some(StopMark { by: "kubectl-emqx".into(), time: fixtures::at(19) });
+    });
+    tale.asked(21, &[3253, 3253, 3254, 240], Load::default());
+    tale.asked(33, &[3253, 3253, 3254, 240], Load::default());
+    tale.look(60);
+    assert_eq!(tale.verdict(), Some(Verdict::Stopped), "{:?}", tale.events.last());
+    // A mark from long before is of another stop.
+    let mut tale = until_evicting();
+    tale.object(20, Phase::Failed, |it| {
+        it.processed = true;
+        it.stopped_by = Some(StopMark { by: "kubectl-emqx".into(), time: fixtures::at(-300) });
+    });
+    tale.asked(21, &[3253, 3253, 3254, 240], Load::default());
+    tale.asked(33, &[3253, 3253, 3254, 240], Load::default());
+    tale.look(60);
+    assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost), "{:?}", tale.events.last());
 }
 
 #[test]
@@ -799,8 +847,85 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
     tale.asked(81, &END, Load::default());
     tale.look(120);
     assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
-    // Where no donor reports its start, how much there was to do is not known.
-    let tale = joined(None);
+}
+
+/// One that another client started in EMQX and no donor reports its start of, seen for the first time now.
+fn foreign(counts: &[u64; 4], state: &str) -> Tale {
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
+    tale.world.apply(fixtures::fact(0, Update::Is(instance)));
+    tale.asked(50, counts, fixtures::load(state));
+    tale
+}
+
+#[test]
+fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_recipients_hold() {
+    let mut tale = foreign(&[2953, 2953, 2954, 1140], "evicting_conns");
     let run = tale.follower.runs.first().expect("it runs");
-    assert_eq!((run.left.map(|left| left.seconds), run.work_percent()), (Some(106), None));
+    assert_eq!((run.left.map(|left| left.seconds), run.work_percent()), (Some(106), Some(48)));
+    assert!(run.percent_is_bound());
+    let told = messages::assumption(run).expect("it is an assumption");
+    assert!(told.contains("goal at most 2,520 clients") && told.contains("at most 48 % is done"), "{told}");
+    // It stands still while nothing moves, and follows the work when it does.
+    tale.asked(60, &[2953, 2953, 2954, 1140], fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].work_percent(), Some(48));
+    tale.asked(80, &[2653, 2653, 2654, 2040], fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].work_percent(), Some(62));
+    let progress = tale.messages(EventType::Progress);
+    assert!(progress.last().is_some_and(|it| it.starts_with("at most 62 %")), "{progress:?}");
+}
+
+#[test]
+fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
+    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    // The list of nodes comes first, and is looked at before it is known what runs.
+    tale.world.apply(fixtures::fact(50, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+    tale.look(50);
+    tale.asked(51, &[2943, 2943, 2944, 1170], fixtures::load("evicting_conns"));
+    assert!(tale.follower.runs[0].counted_since.is_some(), "{:?}", tale.events);
+    assert!(tale.messages(EventType::Created).is_empty(), "{:?}", tale.events);
+    // What it held then is not its start: that it has not moved since is no evidence.
+    tale.asked(52, &[2943, 2943, 2944, 1170], Load::default());
+    tale.asked(64, &[2943, 2943, 2944, 1170], Load::default());
+    tale.look(100);
+    assert_eq!(tale.verdict(), Some(Verdict::Unknown), "{:?}", tale.events.last());
+}
+
+#[test]
+fn what_emqx_lists_after_an_outage_may_have_begun_in_it() {
+    let mut tale = Tale::of(&START);
+    tale.asked(10, &START, Load::default());
+    tale.world.apply(fixtures::fact(
+        20,
+        Update::Link(Source::Emqx, "nodes", Link::Unreachable("no answer".to_owned())),
+    ));
+    tale.look(20);
+    tale.asked(300, &[2943, 2943, 2944, 1170], fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].counted_since, Some(fixtures::at(300)));
+}
+
+#[test]
+fn a_joined_rebalance_has_percent_end_and_goal_in_every_stage() {
+    for (state, counts) in [
+        ("wait_health_check", [3333, 3333, 3334, 0]),
+        ("evicting_conns", [2953, 2953, 2954, 1140]),
+        ("wait_takeover", [2553, 2553, 2554, 2340]),
+        ("evicting_sessions", [2553, 2553, 2554, 2340]),
+    ] {
+        let tale = foreign(&counts, state);
+        let run = tale.follower.runs.first().expect("it runs");
+        assert!(run.left.is_some(), "{state}");
+        assert!(run.work_percent().is_some_and(|percent| percent < 100), "{state}");
+        assert!(crate::plan::rebalance::goal::goals(run).is_some(), "{state}");
+        assert_eq!(run.percent_is_bound(), state != "wait_health_check", "{state}");
+    }
+    // Nothing was evicted in the first wait: its start is what is seen.
+    let mut tale = foreign(&[3333, 3333, 3334, 0], "wait_health_check");
+    assert_eq!(tale.follower.runs[0].work_percent(), Some(0));
+    tale.asked(80, &[3333, 3333, 3334, 0], fixtures::load("wait_health_check"));
+    // 30 of at most 60 s have passed, and of a wait of unknown length nothing is done before it is over.
+    assert_eq!(tale.follower.runs[0].left.map(|left| left.seconds), Some(30 + 84 + 60));
+    assert_eq!(tale.follower.runs[0].work_percent(), Some(0));
+    tale.asked(81, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].work_percent(), Some(29));
 }
