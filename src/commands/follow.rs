@@ -13,7 +13,7 @@ use super::upgrade::guard::Guard;
 use super::{CommandContext, Interrupt, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
-use crate::model::{Event, EventType, Fact, Operation, VERDICT_ANNOTATION, Verdict};
+use crate::model::{Event, EventType, Fact, InstanceId, Operation, VERDICT_ANNOTATION, Verdict};
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
@@ -126,7 +126,7 @@ impl FollowRequest {
                 self.record(context).await;
                 Ok(Some(verdict))
             }
-            FollowEnd::Held(verdict, problem) => Err(held(&self.cluster, verdict, problem)),
+            FollowEnd::Held(verdict, problem) => Err(held(&self.cluster.id, verdict, problem)),
             FollowEnd::Tidied => Ok(None),
             FollowEnd::TimedOut => {
                 let name = &self.name;
@@ -430,8 +430,8 @@ pub fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
 
 /// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod template would wait a
 /// year.
-fn held(cluster: &ClusterView, verdict: Verdict, problem: Option<Problem>) -> Problem {
-    let name = &cluster.id.name;
+fn held(id: &InstanceId, verdict: Verdict, problem: Option<Problem>) -> Problem {
+    let name = &id.name;
     let what = format!("{}, but the operator's delay is still held by kubectl emqx", verdict.words());
     let why = problem.map_or_else(
         || "the operator's own delay could not be restored in time".to_owned(),
@@ -440,4 +440,26 @@ fn held(cluster: &ClusterView, verdict: Verdict, problem: Option<Problem>) -> Pr
     Problem::new(what, why)
         .hint(format!("kubectl emqx upgrade watch {name} finishes it"))
         .exit(Exit::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ApiVersion;
+    use crate::plan::fixtures;
+
+    #[test]
+    fn an_upgrade_whose_delay_is_still_held_exits_5_and_names_the_command_that_finishes_it() {
+        let id = fixtures::id(ApiVersion::V1beta4);
+        for (why, problem) in [
+            ("could not be restored in time", None),
+            ("patch emqxenterprises", Some(Problem::new("user u may not patch emqxenterprises", ""))),
+        ] {
+            let held = held(&id, Verdict::Upgraded, problem);
+            assert_eq!(held.exit, Exit::TimedOut);
+            assert!(held.what.contains("the operator's delay is still held"), "{held:?}");
+            assert!(held.why.contains(why), "{held:?}");
+            assert_eq!(held.hint.as_deref(), Some("kubectl emqx upgrade watch emqx finishes it"));
+        }
+    }
 }

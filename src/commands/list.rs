@@ -88,7 +88,8 @@ fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> 
         (None, None) => format!("there is no {id}"),
     };
     if let Some(seconds) = waiting::seconds(object, now) {
-        return (waiting::verdict(seconds), format!("{}; {missing}", waiting::message(seconds)));
+        let waits = waiting::explained(seconds, world, now);
+        return (waiting::verdict(seconds), format!("{waits}; {missing}"));
     }
     match object.phase {
         Phase::Failed if !object.processed => {

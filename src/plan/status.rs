@@ -176,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn while_emqx_answers_errors_the_nodes_are_those_of_the_pods_and_of_the_custom_resource() {
+        let mut instance = fixtures::instance(ApiVersion::V2beta1);
+        instance.nodes = fixtures::nodes(&[100, 200, 300]);
+        let error = Link::Unreachable("EMQX answered 500".to_owned());
+        let mut world = World::of([
+            fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))),
+            fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)),
+            fixtures::fact(0, Update::Link(Source::Emqx, "nodes", error)),
+        ]);
+        for number in 0..4 {
+            world.apply(fixtures::is_pod(fixtures::pod(&format!("emqx-core-{number}"), |_| ())));
+        }
+        let status = of(&world);
+        assert_eq!(status.nodes.len(), 4, "{:?}", status.nodes);
+        assert_ne!(status.totals.nodes, 0);
+        let counts: Vec<_> = status.nodes.iter().map(|row| row.connections).collect();
+        assert_eq!(counts, [Some(100), Some(200), Some(300), None]);
+        assert_eq!(status.verdict, Verdict::Unknown, "{}", status.message);
+    }
+
+    #[test]
     fn without_emqx_it_is_unknown_and_says_why() {
         let mut world = World::of([fixtures::fact(
             0,

@@ -56,3 +56,37 @@ fn no_image(world: &World, id: &InstanceId) -> Problem {
             .hint(hint),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+    use crate::model::{ApiVersion, Object, Source, Update};
+    use crate::plan::fixtures;
+
+    #[test]
+    fn an_undo_that_may_not_list_names_the_missing_permission_and_does_not_report_none() {
+        let instance = fixtures::instance(ApiVersion::V2beta1);
+        let id = instance.id.clone();
+        let mut world = World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))]);
+        assert_eq!(target(&world, &id), None);
+        let none = no_image(&world, &id);
+        assert_eq!(none.exit, Exit::Refused);
+        assert!(none.why.contains("no other set is left"), "{none:?}");
+        for resource in ["statefulsets", "replicasets", "configmaps", "pods"] {
+            let why = format!("user u may not list {resource}");
+            let link = Update::Link(Source::Kubernetes, resource, Link::Forbidden(why.clone()));
+            let mut world = world.clone();
+            world.apply(fixtures::fact(1, link));
+            let problem = no_image(&world, &id);
+            assert_eq!((problem.cause, problem.exit), (Cause::Forbidden, Exit::Error), "{resource}");
+            assert!(problem.why.contains(&why), "{resource}: {problem:?}");
+            assert_eq!(problem.hint.as_deref(), Some("kubectl emqx upgrade undo emqx --to IMAGE"));
+        }
+        // A list that failed for another reason is not reported as none either.
+        let link = Update::Link(Source::Kubernetes, "replicasets", Link::Unreachable("timed out".to_owned()));
+        world.apply(fixtures::fact(1, link));
+        let problem = no_image(&world, &id);
+        assert!(problem.why.contains("timed out") && problem.exit == Exit::Error, "{problem:?}");
+    }
+}

@@ -156,7 +156,8 @@ fn without_entry(
         RebalanceStatus { duration_seconds, ..is }
     };
     if let Some(seconds) = waiting::seconds(object, current.now) {
-        return of(waiting::verdict(seconds), waiting::message(seconds)).open();
+        let message = waiting::explained(seconds, current.world, current.now);
+        return of(waiting::verdict(seconds), message).open();
     }
     let ended = run.and_then(|run| Some((run, run.verdict.clone()?)));
     match (&object.phase, current.load) {

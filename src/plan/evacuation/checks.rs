@@ -263,7 +263,7 @@ mod tests {
     use super::super::super::fixtures;
     use super::super::super::snapshot::snapshot;
     use super::*;
-    use crate::model::{Condition, Evacuation, Load, Object, Stage, Update};
+    use crate::model::{Condition, Evacuation, Link, Load, Object, Source, Stage, Update};
     use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
@@ -310,6 +310,45 @@ mod tests {
         let blocked = |it: &&Finding| it.severity == Severity::Blocked;
         (plan.decision == Decision::Refused)
             .then(|| plan.findings.iter().find(blocked).map_or("", |it| it.id))
+    }
+
+    /// Three nodes with their pods; `ready` of the second and third. Endpoints may not be read.
+    fn with_pods(ready: [bool; 2]) -> World {
+        let mut world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        world.apply(fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)));
+        let forbidden = Link::Forbidden("user u may not list endpointslices".into());
+        world.apply(fixtures::fact(0, Update::Link(Source::Endpoints, "endpointslices", forbidden)));
+        for (number, ready) in [true, ready[0], ready[1]].into_iter().enumerate() {
+            let pod = fixtures::pod(&format!("emqx-core-{number}"), |pod| {
+                pod.ready = ready;
+                pod.ips = vec![[10, 0, 0, 1 + number as u8].into()];
+            });
+            world.apply(fixtures::is_pod(pod));
+        }
+        world
+    }
+
+    #[test]
+    fn an_evacuation_whose_recipients_are_not_in_the_service_is_refused() {
+        let of = |ready| planned(&with_pods(ready), ApiVersion::V2, &[0], &Settings::default(), &[]);
+        assert_eq!(refused(&of([false, false])), Some("recipients-not-serving"));
+        assert_eq!(refused(&of([true, false])), None, "one serves");
+        let skip = ["recipients-not-serving"];
+        let skipped = planned(&with_pods([false, false]), ApiVersion::V2, &[0], &Settings::default(), &skip);
+        assert_eq!(refused(&skipped), None);
+    }
+
+    #[test]
+    fn where_neither_endpoints_nor_pods_may_be_listed_an_evacuation_is_not_refused_and_that_is_reported() {
+        let mut world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        for (source, resource) in [(Source::Pods, "pods"), (Source::Endpoints, "endpointslices")] {
+            let forbidden = Link::Forbidden(format!("user u may not list {resource}"));
+            world.apply(fixtures::fact(0, Update::Link(source, resource, forbidden)));
+        }
+        let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
+        assert_eq!(refused(&plan), None);
+        let told = plan.findings.iter().find(|it| it.id == "recipients-not-serving").expect("it is reported");
+        assert!(told.severity == Severity::Info && told.message.contains("is not known"), "{told:?}");
     }
 
     #[test]

@@ -122,6 +122,8 @@ struct Balance {
     within: bool,
     /// The same for sessions without a client alone; they are what the last phase moves.
     sessions_within: bool,
+    /// The means of sessions without a client, of donors and recipients, where they are known.
+    sessions: Option<(f64, f64)>,
     /// Whether recipients hold more than the thresholds allow, of what was moved.
     reversed: Option<&'static str>,
     /// How the rule for connections reads.
@@ -148,7 +150,7 @@ fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Bala
     };
     let sessions_within = sessions.map(|(donors, recipients)| sess.holds(donors, recipients));
     let within = rule.is_some() && sessions_within != Some(false);
-    Some(Balance { within, sessions_within: sessions_within == Some(true), reversed, rule })
+    Some(Balance { within, sessions_within: sessions_within == Some(true), sessions, reversed, rule })
 }
 
 /// Whether one that came to its end is within its thresholds, both ways; `None` where that cannot be known.
@@ -246,6 +248,15 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         Some(Stage::WaitTakeover) => ending.waited,
         Some(Stage::EvictingSessions) => balance.sessions_within,
         _ => false,
+    };
+    let standing = match balance.sessions {
+        Some((donors, recipients)) if !balance.sessions_within => format!(
+            "{standing}, sessions without a client on donors {}, on {} {}",
+            average(donors),
+            if ending.recipients.len() == 1 { "the recipient" } else { "recipients" },
+            average(recipients)
+        ),
+        _ => standing,
     };
     if through {
         let reason = format!("it came to its end, but {standing} is not within the thresholds{tail}");
@@ -681,6 +692,27 @@ mod tests {
     }
 
     #[test]
+    fn sessions_that_stay_on_donors_are_not_balanced_and_are_named() {
+        let strategy = Strategy { abs_sess_threshold: 100, ..strategy() };
+        let start = holding_sessions(&[(3333, 2000), (3333, 2000), (3334, 2000), (0, 0)]);
+        let left = holding_sessions(&[(2553, 2000), (2553, 2000), (2554, 2000), (2340, 0)]);
+        let some = holding_sessions(&[(2553, 1500), (2553, 1500), (2554, 1500), (2340, 1500)]);
+        let of = |end: &Counts, stage: Stage| judged_in(Some(&strategy), &start, end, &stage, None);
+        let (verdict, reason) = of(&left, Stage::WaitTakeover);
+        assert_eq!(verdict, Verdict::Uneven, "{reason}");
+        assert!(reason.contains("sessions without a client on donors 2,000, on the recipient 0"), "{reason}");
+        // It was last seen while it moved them: it did not come to its end.
+        let (verdict, reason) = of(&left, Stage::EvictingSessions);
+        assert_eq!(verdict, Verdict::CoordinatorLost, "{reason}");
+        assert!(reason.contains("sessions without a client on donors 2,000"), "{reason}");
+        let (verdict, reason) = of(&some, Stage::EvictingSessions);
+        assert_eq!(verdict, Verdict::Balanced, "{reason}");
+        // Without its thresholds nobody knows what EMQX wanted: never balanced while they stay.
+        let (verdict, reason) = judged_in(None, &start, &left, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+    }
+
+    #[test]
     fn a_run_that_moved_only_sessions_says_so() {
         let start = holding_sessions(&[(100, 1000), (100, 1000), (100, 1000), (100, 0)]);
         let end = holding_sessions(&[(100, 667), (100, 667), (100, 666), (100, 1000)]);
@@ -759,6 +791,24 @@ mod tests {
         assert_eq!(judged(bare, false), Verdict::NothingToDo);
         assert_eq!(judged(bare, true), Verdict::Failed);
         assert_eq!(judged("EMQX emqx-ee is not found", false), Verdict::Failed);
+    }
+
+    #[test]
+    fn the_reason_of_a_failed_start_is_kept_as_each_operator_writes_it() {
+        for (failure, explained) in [
+            ("Failed to start rebalance: Nodes unavailable: ['emqx@a']", "Nodes unavailable: ['emqx@a']"),
+            (
+                "Failed to start rebalance: error accessing emqx-core-0 API http://10.0.0.1:18083: HTTP 400, response: \
+                 {\"code\": \"BAD_REQUEST\", \"message\": \"error on node 'emqx@a': already_started\"}",
+                "already_started",
+            ),
+            ("Failed to start rebalance: eviction_agent_busy", "eviction_agent_busy"),
+            ("EMQX emqx-ee is not found", "EMQX emqx-ee is not found"),
+        ] {
+            let (verdict, reason) = never_started(Some(failure), &Strategy::default(), None, false);
+            assert_eq!(verdict, Verdict::Failed, "{failure}");
+            assert!(reason.contains(explained), "{reason}");
+        }
     }
 
     #[test]

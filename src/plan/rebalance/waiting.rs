@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::model::human::{duration, seconds_between};
-use crate::model::{Phase, Rebalance, Verdict};
+use crate::model::{Phase, Rebalance, Verdict, World};
+use crate::plan::operator::{OperatorProcess, evidence};
 
 /// Seconds after its creation from which an object without a status is reported as waiting. A running operator writes the
 /// first status within a second (operators 2.2 and 2.3).
@@ -30,9 +31,19 @@ pub fn message(seconds: u64) -> String {
     format!("waiting for the operator ({age})")
 }
 
+/// The same, and that the operator's process is gone where its Lease shows that.
+pub fn explained(seconds: u64, world: &World, now: Timestamp) -> String {
+    let gone = evidence(world, None, now).filter(|it| it.process == OperatorProcess::Gone);
+    match gone.filter(|_| seconds >= REPORTED_AFTER_SECONDS) {
+        Some(gone) => format!("{}; {}", message(seconds), gone.cause()),
+        None => message(seconds),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
     use crate::model::{Object, Update};
     use crate::plan::fixtures;
 
@@ -54,5 +65,29 @@ mod tests {
         assert_eq!((verdict(29), verdict(30)), (Verdict::Running, Verdict::Waiting));
         assert_eq!(message(150), "waiting for the operator (150s)");
         assert_eq!(message(5400), "waiting for the operator (90m)");
+    }
+
+    #[test]
+    fn a_dead_process_of_the_operator_is_named_by_its_lease() {
+        let lease = |renewed| OperatorLease {
+            namespace: "emqx-operator-system".to_owned(),
+            name: OPERATOR_LEASE.to_owned(),
+            uid: "u".to_owned(),
+            holder: Some("pod".to_owned()),
+            renewed: Some(fixtures::at(renewed)),
+            seconds: 15,
+        };
+        let with =
+            |renewed| World::of([fixtures::fact(150, Update::Is(Object::Lease(Box::new(lease(renewed)))))]);
+        let told = explained(150, &with(30), fixtures::at(150));
+        assert!(
+            told.starts_with("waiting for the operator (150s); the operator's process is gone"),
+            "{told}"
+        );
+        assert!(told.contains("last renewed 2m ago"), "{told}");
+        // A living process, an object that may be picked up in a moment, and no Lease add nothing.
+        assert_eq!(explained(150, &with(149), fixtures::at(150)), message(150));
+        assert_eq!(explained(29, &with(30), fixtures::at(150)), message(29));
+        assert_eq!(explained(150, &World::new(), fixtures::at(150)), message(150));
     }
 }

@@ -7,8 +7,8 @@ use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
-    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Load, Node, Object, Owner,
-    Requests, Stage, Update, UpdateSpec, World,
+    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Link, Load, Node, Object,
+    Owner, Requests, Source, Stage, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
 
@@ -117,6 +117,26 @@ fn a_paused_instance_of_3x_is_not_upgraded() {
         blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.10.2"), pause)),
         [""; 0]
     );
+}
+
+#[test]
+fn an_upgrade_of_which_no_node_is_in_the_service_is_refused_and_pods_decide_where_endpoints_may_not_be_listed()
+ {
+    let of = |ready: bool| {
+        let (mut world, instance) = world(ApiVersion::V2, "5.10.1", |_| {});
+        world.apply(fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)));
+        let forbidden = Link::Forbidden("user u may not list endpointslices".into());
+        world.apply(fixtures::fact(0, Update::Link(Source::Endpoints, "endpointslices", forbidden)));
+        for number in 0..4 {
+            let pod = fixtures::pod(&format!("emqx-core-{number}"), |pod| pod.ready = ready);
+            world.apply(fixtures::is_pod(pod));
+        }
+        let ask = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2"));
+        let findings = check(&world, &instance, &ask, &[], false);
+        blocked(&findings).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of(true), [""; 0]);
+    assert!(of(false).contains(&"recipients-not-serving".to_owned()), "{:?}", of(false));
 }
 
 #[test]

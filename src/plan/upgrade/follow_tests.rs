@@ -268,7 +268,10 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
         last: Some(fixtures::at(5)),
         ..ClusterEvent::default()
     });
-    assert!(stalls(scene, 90).contains("it reports: no site for node"));
+    assert!(stalls(scene.clone(), 90).contains("it reports: no site for node"));
+    // An event from before the upgrade explains nothing of it.
+    scene.events.iter_mut().for_each(|event| event.last = Some(fixtures::at(-600)));
+    assert!(!stalls(scene, 90).contains("no site for node"));
 }
 
 #[test]

@@ -82,10 +82,15 @@ pub fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -> Optio
             .hint(format!("kubectl emqx nodes {name}; kubectl describe pod {}", first.label())),
         );
     }
+    unknown_serving(snapshot, &recipients)
+}
+
+/// That it is not known whether these nodes serve, where nothing can be listed that shows it. This refuses nothing.
+fn unknown_serving(snapshot: &Snapshot, rows: &[&NodeRow]) -> Option<Finding> {
     let blind = [Source::Endpoints, Source::Pods]
         .iter()
         .all(|source| !matches!(snapshot.source(*source), SourceState::Ok | SourceState::Absent));
-    let unknown = recipients.iter().any(|row| serves(row).is_none());
+    let unknown = rows.iter().any(|row| serves(row).is_none());
     (blind && unknown).then(|| {
         Finding::new(
             "recipients-not-serving",
@@ -121,21 +126,16 @@ pub fn nowhere_to_go(instance: &Instance, snapshot: &Snapshot, leaving: &[NodeNa
     let stays = |row: &&NodeRow| row.running && row.node.as_ref().is_some_and(|node| !leaving.contains(node));
     let others: Vec<&NodeRow> = snapshot.nodes.iter().filter(stays).collect();
     let closed = !others.is_empty() && others.iter().all(|row| serves(row) == Some(false));
-    closed.then(|| {
-        let which = if leaving.is_empty() { "no node" } else { "no other node" };
-        Finding::new(
-            "recipients-not-serving",
-            Severity::Blocked,
-            format!(
-                "{which} of {} serves clients: evicted clients could not reconnect anywhere",
-                instance.id
-            ),
-        )
-        .hint(format!(
-            "kubectl get endpointslices -n {}; kubectl emqx nodes {}",
-            instance.id.namespace, instance.id.name
-        ))
-    })
+    if !closed {
+        return unknown_serving(snapshot, &others);
+    }
+    let which = if leaving.is_empty() { "no node" } else { "no other node" };
+    let message =
+        format!("{which} of {} serves clients: evicted clients could not reconnect anywhere", instance.id);
+    Some(Finding::new("recipients-not-serving", Severity::Blocked, message).hint(format!(
+        "kubectl get endpointslices -n {}; kubectl emqx nodes {}",
+        instance.id.namespace, instance.id.name
+    )))
 }
 
 /// Why this EMQX cannot rebalance, as far as its version and its answer say so.

@@ -46,7 +46,7 @@ impl Followed for RebalanceRun {
             return messages::progress(self);
         }
         if let Some(seconds) = self.waits() {
-            return waiting::message(seconds);
+            return waiting::explained(seconds, world, now);
         }
         match &world.load {
             Some(load) if seconds_between(load.at, now) < SILENT_SECONDS => {
