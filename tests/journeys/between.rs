@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -22,6 +22,10 @@ pub(crate) struct Rule {
     pub(crate) headers: String,
     /// The body.
     pub(crate) body: String,
+    /// Whether it holds only after something was created: a POST that is not a dry run was passed on.
+    pub(crate) after_post: bool,
+    /// The number of requests that it fitted.
+    pub(crate) used: Arc<AtomicUsize>,
 }
 
 impl Rule {
@@ -34,6 +38,8 @@ impl Rule {
             status,
             headers: String::new(),
             body: body.to_owned(),
+            after_post: false,
+            used: Arc::default(),
         }
     }
 
@@ -56,6 +62,8 @@ impl Rule {
                         Value::String(text) => text.clone(),
                         other => other.to_string(),
                     },
+                    after_post: false,
+                    used: Arc::default(),
                 }
             })
             .collect()
@@ -98,26 +106,31 @@ fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
 pub(crate) fn proxy(target: &str, rules: Vec<Rule>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let rules: Arc<Vec<(Rule, AtomicUsize)>> =
-        Arc::new(rules.into_iter().map(|rule| (rule, AtomicUsize::new(0))).collect());
+    let (rules, posted) = (Arc::new(rules), Arc::new(AtomicBool::new(false)));
     let target = target.to_owned();
     std::thread::spawn(move || {
         for stream in listener.incoming().filter_map(Result::ok) {
-            let (rules, target) = (Arc::clone(&rules), target.clone());
-            std::thread::spawn(move || serve(stream, &rules, &target));
+            let (rules, posted, target) = (Arc::clone(&rules), Arc::clone(&posted), target.clone());
+            std::thread::spawn(move || serve(stream, &rules, &posted, &target));
         }
     });
     address
 }
 
-fn serve(mut stream: TcpStream, rules: &[(Rule, AtomicUsize)], target: &str) -> Option<()> {
+fn serve(mut stream: TcpStream, rules: &[Rule], posted: &AtomicBool, target: &str) -> Option<()> {
     let (head, body) = request(&mut stream)?;
     let mut words = head.split(' ');
     let (method, path) = (words.next()?, words.next()?);
-    let fits = |(rule, count): &&(Rule, AtomicUsize)| {
-        rule.fits(method, path) && count.fetch_add(1, Ordering::Relaxed) < rule.times
+    let fits = |rule: &&Rule| {
+        rule.fits(method, path)
+            && (!rule.after_post || posted.load(Ordering::SeqCst))
+            && rule.used.fetch_add(1, Ordering::SeqCst) < rule.times
     };
-    if let Some((rule, _)) = rules.iter().find(fits) {
+    let rule = rules.iter().find(fits);
+    if method == "POST" && !path.contains("dryRun") && !path.contains("reviews") {
+        posted.store(true, Ordering::SeqCst);
+    }
+    if let Some(rule) = rule {
         let Rule { status, headers, body, .. } = rule;
         let length = body.len();
         return write!(

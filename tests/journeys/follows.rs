@@ -1,10 +1,13 @@
 //! Following to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
 
+use std::sync::atomic::Ordering;
+
 use emqx_sim::Scenario;
 use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
 use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};
+use crate::between::{Rule, proxy};
 
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds \
                      lostClients lostSessions landingRatio message verdict";
@@ -96,6 +99,54 @@ fn balanced_although_the_operator_says_failed() {
     // Nothing is left to do, and nothing is made.
     demo.run(&format!("rebalance apply --yes {DOCUMENTED}")).exits(0).says("nothing to do");
     assert_eq!(demo.rebalances().len(), 1);
+}
+
+/// `apply --watch` is followed to its verdict although lists of Rebalances are answered so after the object was created.
+#[track_caller]
+fn followed_although(status: u16, body: &str, times: usize) {
+    let demo = Cluster::faulty("documented", 20.0);
+    let target = demo.url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
+    let rule = Rule {
+        method: "GET".to_owned(),
+        times,
+        after_post: true,
+        // Watches are answered by the API server itself, unless nothing may be read.
+        ..Rule::on(if status == 403 { "/rebalances" } else { "/rebalances?limit=" }, status, body)
+    };
+    let used = rule.used.clone();
+    let address = proxy(&target, vec![rule]);
+    let strategy = "--conn-evict-rate 100 --abs-conn-threshold 100 --wait-health-check 5 --wait-takeover 5";
+    let ran = demo.run(&format!(
+        "rebalance apply --yes --watch -o jsonl --timeout 60s {strategy} -n mq --server http://{address}/as/admin"
+    ));
+    let ran = ran.exits(0).verdict("balanced");
+    assert!(used.load(Ordering::SeqCst) > 0, "no list was made after the object was created");
+    let events = are_events(&ran);
+    assert_eq!(events[0]["type"], "created");
+    let name = &events[0]["name"];
+    assert!(events.iter().all(|event| event["name"] == *name), "one operation, one name\n{ran}");
+    assert!(events.iter().any(|event| event["type"] == "progress"), "{ran}");
+}
+
+#[test]
+fn apply_follows_to_the_verdict_although_the_list_after_create_is_refused_with_429() {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "TooManyRequests",
+        "message": "too many requests", "code": 429});
+    followed_although(429, &body.to_string(), 3);
+}
+
+#[test]
+fn apply_follows_to_the_verdict_although_rebalances_may_not_be_listed_after_create() {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
+        "message": "rebalances.apps.emqx.io is forbidden", "code": 403});
+    followed_although(403, &body.to_string(), usize::MAX);
+}
+
+#[test]
+fn apply_follows_to_the_verdict_although_the_list_after_create_is_from_before() {
+    let body = json!({"kind": "RebalanceList", "apiVersion": "apps.emqx.io/v2beta1", "items": [],
+        "metadata": {"resourceVersion": "1"}});
+    followed_although(200, &body.to_string(), 3);
 }
 
 #[test]

@@ -65,6 +65,37 @@ fn counts_of_a_silent_operator_have_the_age_of_its_status() {
     assert!(screen.contains("operator status is 7m13s old"), "{screen}");
 }
 
+#[test]
+fn clients_that_leave_after_the_end_are_missing_from_2_percent_on() {
+    let runs = |state: &str| {
+        let donors: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+        json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0], "coordinator_node": donors[0],
+            "state": state, "donors": donors, "recipients": [node(&core(3))], "connection_eviction_rate": 10,
+            "session_eviction_rate": 10}]})
+    };
+    let end = [2553, 2553, 2554, 2340];
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    bench.learn(3, documented(3, &UNEVEN, &runs("wait_health_check")));
+    bench.learn(40, documented(40, &[3033, 3033, 3034, 900], &runs("evicting_conns")));
+    bench.learn(91, documented(91, &end, &runs("wait_takeover")));
+    for second in [101, 112, 140] {
+        bench.learn(second, documented(second, &end, &nothing()));
+        bench.tick(second);
+    }
+    let shown = |bench: &mut Bench, second: i64, counts: &[u64]| {
+        bench.learn(second, documented(second, counts, &nothing()));
+        bench.tick(second);
+        bench.screen(120, 40)
+    };
+    let few = shown(&mut bench, 145, &[2503, 2503, 2504, 2300]);
+    assert!(few.contains("BALANCED") && !few.contains("CLIENTS MISSING"), "{few}");
+    let many = shown(&mut bench, 150, &[2500, 2500, 2500, 2290]);
+    assert!(many.contains("CLIENTS MISSING  9,790 of 10,000 clients"), "{many}");
+    // They come back.
+    let back = shown(&mut bench, 155, &end);
+    assert!(back.contains("BALANCED") && !back.contains("CLIENTS MISSING"), "{back}");
+}
+
 /// A Rebalance that ended before the view was opened, with an annotation or without.
 fn ended(recorded: Option<&str>) -> Bench {
     let mut object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
