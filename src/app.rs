@@ -22,12 +22,16 @@ use crate::model::image::Image;
 use crate::model::{Fact, Strategy};
 use crate::output::Printer;
 use crate::plan::rebalance::calibration::{Calibration, Measurement};
+use crate::ports::history::StateFolder;
 use crate::ports::{Brokers, Clock, Credentials, Kubernetes, RecordingSink, Translate, Tunnel};
 use crate::replay::{Recorder, Recording};
+use crate::state_folder::{self, Folder};
 use emqx_sim as sim;
 use user_files as files;
 
 mod evacuate;
+mod history;
+mod report;
 mod screen;
 mod shell;
 mod standalone;
@@ -90,7 +94,10 @@ fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
 }
 
 async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
-    let Intent { global, verb } = intent;
+    let Intent { mut global, verb } = intent;
+    let keeps = verb.keeps();
+    global.folder = if keeps.history { state_folder::path(environment) } else { None };
+    global.records = keeps.recording;
     match verb {
         Verb::Plan(plan) => {
             let calibration = calibration(&plan.calibrate, &printer)?;
@@ -117,6 +124,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         Verb::Status(read) => commands::read::show(&context(&global, printer, None).await?, &read).await,
         Verb::Nodes(read) => commands::read::nodes(&context(&global, printer, None).await?, &read).await,
         Verb::Check(check) => commands::check::run(&context(&global, printer, None).await?, &check).await,
+        Verb::Report(report) => Box::pin(report::run(&global, printer, &report)).await,
+        Verb::History(history) => Box::pin(history::run(&global, printer, &history)).await,
         Verb::Version(version) => {
             commands::version::run(&context(&global, printer, None).await?, &version).await
         }
@@ -344,6 +353,7 @@ async fn connected(
     standalone: bool,
 ) -> Result<CommandContext, Problem> {
     let EmqxAccess { urls, ca, insecure, key_file } = &global.emqx;
+    let (tap, own) = history::recorded(global, tap);
     for warning in check_access(urls, key_file.as_deref(), ca.as_deref())? {
         printer.notice(&warning);
     }
@@ -397,6 +407,7 @@ async fn connected(
     let context = cluster.as_ref().and_then(|cluster| cluster.context().map(str::to_owned));
     let namespace = cluster.as_ref().map(|cluster| cluster.namespace().to_owned()).unwrap_or_default();
     let server = cluster.as_ref().map(|cluster| cluster.server().to_owned());
+    let folder = history::folder(global, server.as_deref(), own);
     let kubernetes: Rc<dyn Kubernetes> = match cluster {
         Some(cluster) if !standalone => Rc::new(cluster),
         cluster => Rc::new(standalone::Standalone::new(cluster, brokers.clone(), clock.clone())),
@@ -411,6 +422,7 @@ async fn connected(
         answers: std::io::stdin().is_terminal(),
         printer,
         tap,
+        folder,
         interrupt: Rc::new(interrupted),
     })
 }

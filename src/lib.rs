@@ -6,6 +6,7 @@
 //! floor 3   cli   output     arguments in, text and JSON out; output also draws the inline progress
 //! floor 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
 //! floor 3   replay           recordings
+//! floor 3   state_folder     the user's own history of operations
 //! floor 2   plan             forecasts, checks, tracking, verdicts, messages
 //! floor 2   ports            the traits through which clusters are read and changed
 //! floor 2   tls              which certificates are trusted
@@ -25,5 +26,6 @@ pub mod output;
 pub mod plan;
 pub mod ports;
 pub mod replay;
+pub mod state_folder;
 pub mod tls;
 pub mod tui;

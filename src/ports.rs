@@ -29,6 +29,7 @@ use crate::model::{
     Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
 };
 
+pub mod history;
 pub mod host;
 
 /// Something that is known later, or a [`Problem`].
@@ -218,6 +219,11 @@ impl Right {
             rights.push(right("patch", "", "nodes", "", None));
         }
         rights
+    }
+
+    /// What the verdict of an operation without an object of its own is recorded with: our ConfigMap.
+    pub fn of_history(id: &InstanceId) -> Vec<Self> {
+        Self::of_state(id).into_iter().filter(|right| right.resource == "configmaps").collect()
     }
 
     /// What a scale writes: the instance, our ConfigMap and our Lease, and the deletion costs of pods of a ReplicaSet.

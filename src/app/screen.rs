@@ -21,7 +21,7 @@ use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
-use crate::model::{InstanceId, NodeName, PodName, Strategy, StrategyRequest, Target};
+use crate::model::{InstanceId, NodeName, Operation, PodName, Strategy, StrategyRequest, Target};
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
@@ -146,12 +146,23 @@ pub(super) async fn live(
         records: recording,
     };
     let interrupt = (context.interrupt)();
+    if let (Some(id), true) = (&looked.id, looked.judged) {
+        let upgrade = setup.wanted.iter().any(|name| name.starts_with("upgrade/"));
+        let evacuation = setup.wanted.iter().any(|name| name.starts_with("evacuation/"));
+        let operation = match (upgrade, evacuation) {
+            (true, _) => Operation::Upgrade,
+            (_, true) => Operation::Evacuation,
+            _ => Operation::Rebalance,
+        };
+        commands::history::begins(context, id, operation);
+    }
     let from = tui::context::FactSource::Live(live);
     let closed = {
         let _quiet = Quiet::begin();
         tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged })
             .await?
     };
+    commands::history::followed(context, closed.ended).await;
     // One line stays in the scrollback.
     if let Some(line) = &closed.line {
         printer.talk(line);

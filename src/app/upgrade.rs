@@ -16,7 +16,7 @@ use crate::output::Printer;
 
 pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgrade) -> Outcome {
     let manager = match &upgrade {
-        Upgrade::Plan(_) | Upgrade::Generate(_) => FIELD_MANAGER,
+        Upgrade::Plan(_) | Upgrade::Generate(_) | Upgrade::List(_) => FIELD_MANAGER,
         Upgrade::Apply(apply) => &apply.write.field_manager,
         Upgrade::Watch(watch) => &watch.field_manager,
         Upgrade::Undo(undo) => &undo.write.field_manager,
@@ -34,7 +34,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
     let recordings = Recordings::of(&follow)?;
     let context = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
     let name = match &mut upgrade {
-        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
+        Upgrade::Plan(_) | Upgrade::Generate(_) | Upgrade::List(_) => None,
         Upgrade::Watch(watch) => watch.instance.clone(),
         Upgrade::Apply(apply) => {
             apply.then = Then::Leave(Output::Text);
@@ -61,7 +61,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
 /// How it is followed, where it is.
 fn follow(upgrade: &Upgrade) -> Option<&Follow> {
     match upgrade {
-        Upgrade::Plan(_) | Upgrade::Generate(_) => None,
+        Upgrade::Plan(_) | Upgrade::Generate(_) | Upgrade::List(_) => None,
         Upgrade::Watch(watch) => Some(&watch.follow),
         Upgrade::Apply(apply) => followed(&apply.then),
         Upgrade::Undo(undo) => followed(&undo.then),

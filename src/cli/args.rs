@@ -9,6 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use super::args_check::CheckArgs;
 use super::args_drain::DrainArgs;
 use super::args_evacuate::EvacuateArgs;
+use super::args_history::HistoryArgs;
+use super::args_report::ReportArgs;
 use super::args_scale::ScaleArgs;
 use super::args_upgrade::UpgradeArgs;
 use super::forms::FormParser;
@@ -107,6 +109,18 @@ pub(super) enum VerbArgs {
     /// check would refuse an operation. Changes nothing.
     #[command(verbatim_doc_comment, after_help = help::CHECK)]
     Check(CheckArgs),
+    /// Past operations of every kind, with recorded verdicts
+    ///
+    /// Joins your own history ($XDG_STATE_HOME/kubectl-emqx), the verdicts on Rebalances, and those in the ConfigMap of each
+    /// instance. An operation that no client followed to its end is `unknown`. Without a cluster your own history is shown.
+    #[command(verbatim_doc_comment, after_help = help::HISTORY)]
+    History(HistoryArgs),
+    /// What was planned and what happened: Markdown, JSON, or one HTML page
+    ///
+    /// Per phase and per node, with the verdict, missing clients, the most reconnects and the error of the forecast. Made from the
+    /// recording of an operation that was started here, or from --from RECORDING; without one from what `history` knows.
+    #[command(verbatim_doc_comment, after_help = help::REPORT)]
+    Report(ReportArgs),
     /// The versions of the plugin, Kubernetes, the operator and EMQX
     ///
     /// `kubectl emqx --version` prints only the plugin's version and contacts nothing.

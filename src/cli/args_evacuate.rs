@@ -42,9 +42,10 @@ pub(super) enum EvacuateVerbArgs {
     /// change. Ctrl-C leaves the evacuations running.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_WATCH)]
     Watch(EvacuateWatchArgs),
-    /// List every running evacuation
+    /// List running and past evacuations
     ///
-    /// Also those that another client started, and those that EMQX restored from disk after a restart.
+    /// Also those that another client started, and those that EMQX restored from disk after a restart. Past ones are those of your
+    /// own history; `history` lists those of other users too.
     #[command(verbatim_doc_comment, after_help = help::EVACUATE_LIST)]
     List(EvacuateListArgs),
 }

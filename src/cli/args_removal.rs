@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args_evacuate::EvacuateSettingsArgs;
 use super::forms::FormParser;
-use super::groups::{ApplyForm, LimitArgs, SkipArgs, WriteArgs};
+use super::groups::{ApplyForm, KeepArgs, LimitArgs, SkipArgs, WriteArgs};
 use super::value;
 
 /// The flags of a command that removes pods.
@@ -29,4 +29,6 @@ pub(super) struct RemovalArgs {
     pub(super) skip: SkipArgs,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
 }

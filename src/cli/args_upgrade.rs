@@ -4,7 +4,9 @@ use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::forms::FormParser;
-use super::groups::{ApplyForm, FollowArgs, LimitArgs, OutputArgs, SkipArgs, StreamForm, WriteArgs};
+use super::groups::{
+    ApplyForm, FollowArgs, LimitArgs, OutputArgs, SelectArgs, SkipArgs, StreamForm, WriteArgs,
+};
 use super::help;
 use super::intent::InstanceName;
 use super::intent::upgrade::ChangeForm;
@@ -53,6 +55,20 @@ pub(super) enum UpgradeVerbArgs {
     /// work.
     #[command(verbatim_doc_comment, after_help = help::UPGRADE_UNDO)]
     Undo(UpgradeUndoArgs),
+    /// List running and past upgrades, with recorded verdicts
+    ///
+    /// A past upgrade has the verdict that its follower recorded, in the ConfigMap of the instance or in your own history.
+    #[command(verbatim_doc_comment, after_help = help::UPGRADE_LIST)]
+    List(UpgradeListArgs),
+}
+
+/// `upgrade list`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct UpgradeListArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
 }
 
 /// What is wanted.

@@ -160,6 +160,20 @@ pub(super) struct FollowArgs {
     /// Record everything that is received, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) keep: KeepArgs,
+}
+
+/// What is not written into the user's own state folder.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Following")]
+pub(super) struct KeepArgs {
+    /// Do not write the verdict into your own history ($XDG_STATE_HOME/kubectl-emqx)
+    #[arg(long)]
+    pub(super) no_history: bool,
+    /// Do not record a started operation in $XDG_STATE_HOME/kubectl-emqx
+    #[arg(long)]
+    pub(super) no_record: bool,
 }
 
 /// At which limits an operation is stopped, and which command learns of it.

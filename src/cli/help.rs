@@ -209,6 +209,22 @@ Examples:
   kubectl emqx check -o json
   kubectl emqx check -o json | jq -r '.checks[] | select(.status == \"blocked\") | .id'";
 
+/// Of `history`.
+pub(super) const HISTORY: &str = "\
+Examples:
+  kubectl emqx history
+  kubectl emqx history emqx -o wide
+  kubectl emqx history -A -o json
+  kubectl emqx history -o json | jq -r '.items[] | select(.verdict == \"clientsMissing\") | .name'";
+
+/// Of `report`.
+pub(super) const REPORT: &str = "\
+Examples:
+  kubectl emqx report
+  kubectl emqx report emqx -o html > report.html
+  kubectl emqx report --from evening.jsonl -o json
+  kubectl emqx report --from evening.jsonl --redact -o html > report.html";
+
 /// Of `upgrade`.
 pub(super) const UPGRADE: &str = "\
 Examples:
@@ -250,6 +266,12 @@ Examples:
   kubectl emqx upgrade undo emqx
   kubectl emqx upgrade undo emqx --to emqx/emqx-enterprise:5.8.6
   kubectl emqx upgrade undo emqx --dry-run=client";
+
+/// Of `upgrade list`.
+pub(super) const UPGRADE_LIST: &str = "\
+Examples:
+  kubectl emqx upgrade list
+  kubectl emqx upgrade list -A -o json";
 
 /// Of `completion`.
 pub(super) const COMPLETION: &str = "\

@@ -2,6 +2,7 @@
 
 pub mod drain;
 pub mod evacuate;
+pub mod history;
 pub mod removal;
 pub mod scale;
 pub mod upgrade;
@@ -11,6 +12,8 @@ use std::time::Duration;
 
 use super::complete::Candidate;
 use crate::model::check::Purpose;
+pub use history::{History, Keeps, Report, ReportForm};
+
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, StrategyRequest};
@@ -35,6 +38,10 @@ pub struct Global {
     pub look: Look,
     /// What is logged.
     pub log: Log,
+    /// The user's own state folder; `None` where it is neither written nor read.
+    pub folder: Option<PathBuf>,
+    /// Whether what is started is recorded there.
+    pub records: bool,
 }
 
 /// kubectl's own flags, as given. Absent values come from the kubeconfig.
@@ -172,6 +179,10 @@ pub enum Verb {
     DemoServe(DemoServe),
     /// `check`.
     Check(Check),
+    /// `history`.
+    History(History),
+    /// `report`.
+    Report(Report),
     /// `version`.
     Version(Version),
     /// `completion SHELL`.
@@ -449,6 +460,10 @@ pub struct Follow {
     pub no_mouse: bool,
     /// Where everything that comes in is kept.
     pub record: Option<PathBuf>,
+    /// Whether its end is not written into the user's own history.
+    pub no_history: bool,
+    /// Whether what is started is not recorded in the user's own state folder.
+    pub no_record: bool,
     /// At which limits it is stopped.
     pub limits: Limits,
     /// The command that is run with events.

@@ -8,9 +8,9 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, InstanceName, Intent,
-    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, Scenario, Secret, Selection, Verb, Version,
-    View,
+    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, History, InstanceName, Intent,
+    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, Report, Scenario, Secret, Selection, Verb,
+    Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -43,6 +43,8 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
             purpose: args.purpose,
             output: args.output.output.unwrap_or_default(),
         }),
+        VerbArgs::History(args) => Verb::History(history(args)?),
+        VerbArgs::Report(args) => Verb::Report(report(args)?),
         VerbArgs::Version(args) => Verb::Version(version(args)),
         VerbArgs::Completion(args) => completion(args)?,
     };
@@ -60,6 +62,8 @@ fn global(args: GlobalArgs) -> Result<Global, Problem> {
         emqx: emqx(args.emqx)?,
         look: Look { color: args.look.color, plain: args.look.plain, ascii: args.look.ascii },
         log: Log { level: args.look.level, file: args.look.log_file },
+        folder: None,
+        records: false,
     })
 }
 
@@ -165,6 +169,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         | Verb::CompletionInstall(_) => true,
         Verb::Plan(plan) => matches!(plan.source, PlanSource::Numbers { .. }),
         Verb::Generate(generate) => generate.line.is_some(),
+        Verb::Report(report) => report.from.is_some(),
         _ => false,
     };
     if asks_nobody && *emqx != EmqxAccess::default() {
@@ -181,6 +186,8 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         Verb::Evacuate(super::intent::evacuate::Evacuate::Show(show)) => show.filter.all_namespaces,
         Verb::Drain(drain) => drain.filter.all_namespaces,
         Verb::Version(version) => version.filter.all_namespaces,
+        Verb::History(history) => history.all_namespaces,
+        Verb::Upgrade(super::intent::upgrade::Upgrade::List(list)) => list.filter.all_namespaces,
         _ => false,
     };
     if several && !emqx.urls.is_empty() {
@@ -237,6 +244,29 @@ pub(super) fn filter(args: SelectArgs) -> Filter {
 
 fn version(args: VersionArgs) -> Version {
     Version { filter: filter(args.select), output: args.output.output.unwrap_or_default() }
+}
+
+fn report(args: super::args_report::ReportArgs) -> Result<Report, Problem> {
+    if let (Some(name), Some(_)) = (&args.name, &args.from) {
+        return Err(usage(
+            "--from cannot be combined with a name",
+            "a recording is reported on as a whole",
+            format!("leave out either --from or {}", crate::model::human::harmless(name)),
+        ));
+    }
+    Ok(Report { name: args.name, from: args.from, form: args.output, redact: args.redact })
+}
+
+fn history(args: super::args_history::HistoryArgs) -> Result<History, Problem> {
+    if args.all_namespaces && args.name.is_some() {
+        return Err(usage(
+            "-A cannot be combined with a name",
+            "a name is one instance in one namespace",
+            "leave one of them out",
+        ));
+    }
+    let output = args.output.output.unwrap_or_default();
+    Ok(History { instance: args.name, all_namespaces: args.all_namespaces, output })
 }
 
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {

@@ -25,11 +25,13 @@ pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, 
         EvacuateVerbArgs::Status(args) => Evacuate::Show(Show {
             targets: args.targets,
             filter: Filter::default(),
+            past: false,
             output: args.output.output.unwrap_or_default(),
         }),
         EvacuateVerbArgs::List(args) => Evacuate::Show(Show {
             targets: Vec::new(),
             filter: filter(args.select),
+            past: true,
             output: args.output.output.unwrap_or_default(),
         }),
         EvacuateVerbArgs::Watch(args) => {

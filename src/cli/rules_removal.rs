@@ -26,6 +26,8 @@ pub(super) fn removal(
         watch: args.watch,
         limits: limits(&args.limits),
         notify: args.limits.notify,
+        no_history: args.keep.no_history,
+        no_record: args.keep.no_record,
         timeout: args.timeout,
         stream,
         output,

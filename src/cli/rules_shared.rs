@@ -1,6 +1,6 @@
 //! The rules that the verbs of `rebalance` and of `upgrade` share.
 
-use super::groups::{ApplyForm, FollowArgs, LimitArgs, StreamForm, WriteArgs};
+use super::groups::{ApplyForm, FollowArgs, KeepArgs, LimitArgs, StreamForm, WriteArgs};
 use super::intent::{DryRun, Follow, Global, Output, Stream, Then, WriteOptions};
 use super::rules::usage;
 use crate::error::Problem;
@@ -114,6 +114,8 @@ pub(super) fn then(
             ("--read-only", args.read_only),
             ("--no-mouse", args.no_mouse),
             ("--record", args.record.is_some()),
+            ("--no-history", args.keep.no_history),
+            ("--no-record", args.keep.no_record),
             ("--abort-if-lost", limits.abort_if_lost.is_some()),
             ("--not-after", limits.not_after.is_some()),
             ("--notify", limits.notify.is_some()),
@@ -202,11 +204,24 @@ pub(super) fn follow(
             "leave one of them out",
         ));
     }
-    let FollowArgs { timeout, inline, full, read_only, no_mouse, record } = args;
+    let FollowArgs { timeout, inline, full, read_only, no_mouse, record, keep } = args;
+    let KeepArgs { no_history, no_record } = keep;
     // The full screen does not watch limits.
     let inline = inline || guarded;
     let notify = limited.notify;
-    Ok(Follow { timeout, stream, inline, full, read_only, no_mouse, record, limits, notify })
+    Ok(Follow {
+        timeout,
+        stream,
+        inline,
+        full,
+        read_only,
+        no_mouse,
+        record,
+        no_history,
+        no_record,
+        limits,
+        notify,
+    })
 }
 
 /// Whether `typed` may have been meant as `known`: half the letters wrong is another word, not a slip.

@@ -6,10 +6,10 @@ use super::args_upgrade::{
 };
 use super::groups::LimitArgs;
 use super::intent::upgrade::{
-    Upgrade, UpgradeApply, UpgradeGenerate, UpgradePlanArguments, UpgradeUndo, UpgradeWatch,
+    Upgrade, UpgradeApply, UpgradeGenerate, UpgradeList, UpgradePlanArguments, UpgradeUndo, UpgradeWatch,
 };
 use super::intent::{DryRun, Global, Output, Then};
-use super::rules::usage;
+use super::rules::{filter, usage};
 use super::rules_shared::{follow, limits, skippable, stream, then, write};
 use crate::error::Problem;
 use crate::model::upgrade::{DrainMethod, SKIPPABLE, UpgradeRequest, Wanted, Way};
@@ -46,6 +46,10 @@ pub(super) fn upgrade(args: UpgradeArgs, global: &Global) -> Result<Upgrade, Pro
         UpgradeVerbArgs::Apply(args) => Upgrade::Apply(apply(*args, global)?),
         UpgradeVerbArgs::Watch(args) => Upgrade::Watch(watch(args, global)?),
         UpgradeVerbArgs::Undo(args) => Upgrade::Undo(undo(args, global)?),
+        UpgradeVerbArgs::List(args) => Upgrade::List(UpgradeList {
+            filter: filter(args.select),
+            output: args.output.output.unwrap_or_default(),
+        }),
     })
 }
 

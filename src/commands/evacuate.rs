@@ -6,19 +6,23 @@ use futures::StreamExt;
 
 use super::cluster_view::{self, ClusterView};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Interrupt, Outcome, confirmation, limits};
+use super::{CommandContext, Interrupt, Outcome, confirmation, history, limits};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
-use crate::model::{ApiVersion, Event, EventType, Fact, NodeName, Operation, Verdict};
+use crate::model::{
+    ApiVersion, Event, EventType, Fact, HistoryEntry, InstanceId, NodeName, Operation, Verdict,
+};
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
+use crate::plan::history as past;
 use crate::plan::limits::{LimitForecast, LimitOutcome as Limit, LimitTracker, OperationFacts};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
+use crate::plan::rebalance::progress::Counts;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::timing::DrainTiming;
@@ -310,8 +314,36 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
             items.extend(nodes.iter().map(listed));
         }
     }
-    context.printer.evacuations(&items, intent.output);
+    let mut past = Vec::new();
+    if intent.past {
+        let clusters: Vec<ClusterView> = found.into_iter().map(|(cluster, _)| cluster).collect();
+        let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
+        let all = history::past(context, &clusters, seen);
+        let entries = all.iter().map(|past| &past.entry);
+        past = entries.filter(|entry| entry.operation == Operation::Evacuation).filter_map(over).collect();
+    }
+    context.printer.evacuations(&items, &past, intent.output);
     Ok(Exit::Reached)
+}
+
+/// One that is over.
+fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
+    let node = NodeName::from(entry.name.strip_prefix("evacuation/")?);
+    Some(EvacuationItem {
+        instance: entry.instance.clone(),
+        node,
+        pod: None,
+        state: None,
+        initial_connections: None,
+        connections: None,
+        initial_sessions: None,
+        sessions: None,
+        recipients: Vec::new(),
+        percent: None,
+        eta_seconds: None,
+        verdict: entry.verdict,
+        message: format!("{} (ended {})", entry.message, entry.ended.strftime("%Y-%m-%d %H:%M:%S UTC")),
+    })
 }
 
 /// That nothing runs is only concluded from EMQX's own answer.
@@ -471,6 +503,11 @@ fn limited(
     stop
 }
 
+/// All live clients, where every node reports them.
+fn clients(cluster: &ClusterView) -> Option<u64> {
+    cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).known_connections())
+}
+
 fn report(context: &CommandContext, kind: EventType, name: String, message: String) -> Event {
     Event::of(context.clock.now(), kind, Operation::Evacuation, name, message)
 }
@@ -485,6 +522,9 @@ async fn follow(
     data: bool,
 ) -> Outcome {
     let names: Vec<String> = nodes.iter().map(name).collect();
+    history::begins(context, &cluster.id, Operation::Evacuation);
+    // One that was joined began with other counts.
+    let start = if data { None } else { clients(&cluster) };
     let want = if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE };
     let scope = cluster_view::exact(context, &cluster.id, want);
     let mut output = FollowOutput::of(context, follow, data);
@@ -504,6 +544,7 @@ async fn follow(
     let mut tracker = limits::tracker(context, &follow.limits);
     let mut heard: Vec<Fact> = Vec::new();
     let mut verdicts: std::collections::BTreeMap<String, Verdict> = std::collections::BTreeMap::new();
+    let mut ended: Vec<HistoryEntry> = Vec::new();
     let left = |what: &str, verdicts: &std::collections::BTreeMap<String, Verdict>| {
         let open: Vec<&str> =
             nodes.iter().filter(|node| !verdicts.contains_key(&name(node))).map(NodeName::as_str).collect();
@@ -522,6 +563,12 @@ async fn follow(
                 && let Some(verdict) = event.verdict
             {
                 verdicts.insert(event.name.clone(), verdict);
+                if let Some(run) = operations.evacuation(&event.name) {
+                    let message = || event.reason.clone().unwrap_or_else(|| event.message.clone());
+                    let judged = run.verdict.clone().unwrap_or_else(|| (verdict, message()));
+                    let counts = (start, clients(&cluster));
+                    ended.push(past::of_evacuation(run, &cluster.id, judged, counts, now));
+                }
             }
             output.event(context, &event);
         }
@@ -569,6 +616,12 @@ async fn follow(
                     output.event(context, &event);
                     output.finish();
                     output.notified(context, true).await;
+                    let (counts, now) = ((start, clients(&cluster)), context.clock.now());
+                    for run in open.iter().filter_map(|node| operations.evacuation(&name(node))) {
+                        let judged = (Verdict::Stopped, reason.clone());
+                        let entry = past::of_evacuation(run, &cluster.id, judged, counts, now);
+                        Box::pin(history::record(context, entry, false)).await;
+                    }
                     let hint = format!("kubectl emqx status {}", cluster.id.name);
                     return Err(limits::reached(&what, &why, hint));
                 }
@@ -581,6 +634,10 @@ async fn follow(
                     return Err(problem);
                 }
             }
+        }
+        // The stream may hold the only connection to EMQX; the record needs none.
+        for entry in ended.drain(..) {
+            Box::pin(history::record(context, entry, false)).await;
         }
         if verdicts.len() == names.len() {
             output.finish();

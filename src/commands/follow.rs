@@ -10,10 +10,14 @@ use super::cluster_view::{self, ClusterView};
 use super::deletion;
 use super::follow_output::FollowOutput;
 use super::upgrade::guard::Guard;
-use super::{CommandContext, Interrupt, limits};
+use super::{CommandContext, Interrupt, history, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
-use crate::model::{Event, EventType, Fact, InstanceId, Operation, VERDICT_ANNOTATION, Verdict};
+use crate::model::{
+    Event, EventType, Fact, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict,
+    VERDICT_ANNOTATION, Verdict,
+};
+use crate::plan::history as past;
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
 use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
@@ -70,6 +74,8 @@ pub struct FollowRequest {
     pub followed: Option<RunKey>,
     /// At which limits it is stopped.
     pub limits: Option<LimitTracker>,
+    /// The verdict of an operation that was stopped at a limit.
+    pub stopped: Option<(Verdict, String)>,
 }
 
 impl FollowRequest {
@@ -90,6 +96,7 @@ impl FollowRequest {
             want: RefreshScope::ALL,
             followed: None,
             limits: None,
+            stopped: None,
         }
     }
 
@@ -115,17 +122,26 @@ impl FollowRequest {
 
     /// The verdict; `None` when there was only a clean-up.
     pub async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
+        history::begins(context, &self.cluster.id, operation(&self.name));
         let ended = self.look(context).await;
         self.output.finish();
         if let Some(tap) = &context.tap {
             tap.ends(context.clock.now());
         }
         self.output.notified(context, true).await;
-        match ended? {
-            FollowEnd::Verdict(verdict) => {
-                self.record(context).await;
-                Ok(Some(verdict))
+        let verdict = match &ended {
+            Ok(FollowEnd::Verdict(_) | FollowEnd::Held(..)) => self.judged(),
+            Err(_) => self.stopped.take(),
+            Ok(_) => None,
+        };
+        if let Some(verdict) = verdict {
+            let object = Box::pin(self.record(context)).await;
+            if let Some(entry) = self.entry(context, verdict) {
+                Box::pin(history::record(context, entry, object)).await;
             }
+        }
+        match ended? {
+            FollowEnd::Verdict(verdict) => Ok(Some(verdict)),
             FollowEnd::Held(verdict, problem) => Err(held(&self.cluster.id, verdict, problem)),
             FollowEnd::Tidied => Ok(None),
             FollowEnd::TimedOut => {
@@ -147,31 +163,34 @@ impl FollowRequest {
         }
     }
 
-    /// Records the verdict of a rebalance on its object, for later commands of any user. A failure to record it does not
-    /// change the verdict.
-    async fn record(&mut self, context: &CommandContext) {
-        let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
-        let Some((object, record)) = run.and_then(|run| run.to_record(context.clock.now())) else { return };
-        let text = record.text();
-        let write = async {
-            if !deletion::may_touch(context, object).await {
-                return Err(format!("you may not patch it (needs {})", deletion::PATCH));
-            }
-            let written =
-                context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
-            written.map_err(|problem| problem.to_string())
-        };
-        let written = tokio::time::timeout(RECORDED_WITHIN, write).await;
-        let written = written.unwrap_or_else(|_| {
-            Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
-        });
-        // `Ok(false)`: the object is gone, so that nothing is left to record on.
-        if let Err(why) = written {
-            let name = &self.name;
-            context.printer.notice(&format!(
-                "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
-            ));
+    /// How the followed operation ended.
+    fn judged(&self) -> Option<(Verdict, String)> {
+        match operation(&self.name) {
+            Operation::Upgrade => self.operations.upgrade(&self.name)?.verdict.clone(),
+            _ => self.operations.rebalances.keyed(self.followed.as_ref()?)?.verdict.clone(),
         }
+    }
+
+    /// The entry of the history.
+    fn entry(&self, context: &CommandContext, verdict: (Verdict, String)) -> Option<HistoryEntry> {
+        let (id, now) = (&self.cluster.id, context.clock.now());
+        if operation(&self.name) == Operation::Upgrade {
+            return Some(past::of_upgrade(self.operations.upgrade(&self.name)?, verdict, now));
+        }
+        let run = self.operations.rebalances.keyed(self.followed.as_ref()?)?;
+        Some(past::of_rebalance(run, id, verdict, now))
+    }
+
+    /// Records the verdict of a rebalance on its object, for later commands of any user; whether there is an object. A failure
+    /// to record it does not change the verdict.
+    async fn record(&mut self, context: &CommandContext) -> bool {
+        let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
+        let Some(run) = run else { return false };
+        let Some((object, record)) = run.to_record(context.clock.now()) else {
+            return run.object.as_ref().is_some_and(|object| object.recorded.is_some() && !run.is_deleted());
+        };
+        annotate(context, object, &record).await;
+        true
     }
 
     async fn look(&mut self, context: &CommandContext) -> Result<FollowEnd, Problem> {
@@ -364,8 +383,9 @@ impl FollowRequest {
         let reason = format!("{why}; {}", stopping.sentence());
         let mut event = self.event(context, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
         event.verdict = Some(Verdict::Stopped);
-        event.reason = Some(reason);
+        event.reason = Some(reason.clone());
         self.output.event(context, &event);
+        self.stopped = Some((Verdict::Stopped, reason));
         let hint = format!("kubectl emqx status {}", self.cluster.id.name);
         limits::reached(&self.name, why, hint)
     }
@@ -398,6 +418,29 @@ impl FollowRequest {
         }
         self.output.draw(context, &self.cluster, &self.operations, &self.name, now);
         last
+    }
+}
+
+/// Records a verdict on its object. A failure is a notice.
+pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, record: &RecordedVerdict) {
+    let text = record.text();
+    let write = async {
+        if !deletion::may_touch(context, object).await {
+            return Err(format!("you may not patch it (needs {})", deletion::PATCH));
+        }
+        let written = context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
+        written.map_err(|problem| problem.to_string())
+    };
+    let written = tokio::time::timeout(RECORDED_WITHIN, write).await;
+    let written = written.unwrap_or_else(|_| {
+        Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
+    });
+    // `Ok(false)`: the object is gone, so that nothing is left to record on.
+    if let Err(why) = written {
+        let name = &object.name;
+        context.printer.notice(&format!(
+            "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
+        ));
     }
 }
 

@@ -7,7 +7,9 @@ use super::deletion::instance_of;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
-use crate::model::{InstanceId, InstanceKind, Link, Phase, Rebalance, Verdict, World};
+use crate::model::{
+    HistoryEntry, InstanceId, InstanceKind, Link, Operation, Phase, Rebalance, Verdict, World,
+};
 use crate::plan::assessment::assess;
 use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::plan::rebalance::verdict;
@@ -28,6 +30,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     if intent.filter.labels.is_none() && intent.filter.fields.is_none() {
         items.extend(strays(&listed, now).into_iter().map(|(_, item)| item));
     }
+    recorded(context, &cluster, &mut items);
     items.retain(|item| match intent.backend {
         BackendChoice::Auto => true,
         BackendChoice::Rebalance => item.backend == Backend::Rebalance,
@@ -43,6 +46,48 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
         hint(context, &items);
     }
     Ok(Exit::Reached)
+}
+
+/// Takes in what the user's own history knows: verdicts of objects that nobody else recorded, and rebalances without an object.
+fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<RebalanceItem>) {
+    let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
+    let uid = |entry: &HistoryEntry| {
+        let key = (entry.instance.namespace.clone(), entry.name.clone());
+        clusters.iter().find_map(|cluster| Some(cluster.world.rebalances.get(&key)?.value.uid.clone()))
+    };
+    for past in super::history::past(context, clusters, seen) {
+        let entry = &past.entry;
+        if entry.operation != Operation::Rebalance {
+            continue;
+        }
+        let is = |item: &&mut RebalanceItem| item.name == entry.name && item.instance == entry.instance;
+        match items.iter_mut().find(is) {
+            // A name can be used again: the entry has to be about this very object.
+            Some(item)
+                if item.verdict == Verdict::Unknown
+                    && entry.verdict != Verdict::Unknown
+                    && entry.uid.is_some()
+                    && uid(entry) == entry.uid =>
+            {
+                item.verdict = entry.verdict;
+                item.message.clone_from(&entry.message);
+                item.duration_seconds = entry.seconds();
+            }
+            None if entry.name.starts_with("coordinator/") => items.push(RebalanceItem {
+                name: entry.name.clone(),
+                instance: entry.instance.clone(),
+                phase: None,
+                verdict: entry.verdict,
+                message: entry.message.clone(),
+                started_time: entry.started,
+                duration_seconds: entry.seconds(),
+                backend: Backend::Emqx,
+                terminating: false,
+                alarm: false,
+            }),
+            _ => {}
+        }
+    }
 }
 
 fn hint(context: &CommandContext, items: &[RebalanceItem]) {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::error::{Exit, Problem};
 use crate::output::Printer;
+use crate::ports::history::StateFolder;
 use crate::ports::{Brokers, Clock, Kubernetes, RecordingSink};
 
 pub mod apply;
@@ -20,6 +21,7 @@ pub mod evacuate;
 pub mod follow;
 pub mod follow_output;
 pub mod generate;
+pub mod history;
 pub mod limits;
 pub mod list;
 mod manifest;
@@ -30,6 +32,7 @@ pub mod prune;
 pub mod read;
 mod removal;
 pub mod replay;
+pub mod report;
 pub mod scale;
 pub mod stop;
 pub mod upgrade;
@@ -58,6 +61,8 @@ pub struct CommandContext {
     pub answers: bool,
     /// Where what is read is recorded, with `--record`.
     pub tap: Option<Rc<dyn RecordingSink>>,
+    /// The user's own state folder; `None` where nothing is written to it.
+    pub folder: Option<Rc<dyn StateFolder>>,
     /// Makes something that is over when the user interrupts.
     pub interrupt: Rc<dyn Fn() -> Interrupt>,
 }

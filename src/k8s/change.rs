@@ -197,7 +197,7 @@ pub(super) async fn store_state(
 ) -> Result<(), Problem> {
     let id = &instance.id;
     let (namespace, name) = (&id.namespace, state_name(id));
-    let what = format!("cannot store the state of the upgrade in ConfigMap {namespace}/{name}");
+    let what = format!("cannot store {key} in ConfigMap {namespace}/{name}");
     let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
     let query = format!("fieldManager={}{dry}", encode(&cluster.field_manager));
     let collection = format!("/api/v1/namespaces/{}/configmaps", encode(namespace));

@@ -58,3 +58,15 @@ pub struct Look {
     /// ASCII only.
     pub ascii: bool,
 }
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReportForm {
+    /// Markdown.
+    #[default]
+    Markdown,
+    /// One JSON document.
+    Json,
+    /// One HTML page.
+    Html,
+}

@@ -8,6 +8,7 @@ pub mod drain;
 pub mod evacuation;
 pub mod fact;
 pub mod form;
+pub mod history;
 pub mod human;
 pub mod image;
 pub mod jsonpath;
@@ -31,6 +32,7 @@ pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
 pub use fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
+pub use history::{HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};

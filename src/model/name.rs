@@ -67,7 +67,7 @@ impl NodeName {
 }
 
 /// The three kinds of the operator that run EMQX.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum InstanceKind {
     /// `EMQX`: v2beta1, v2, v3beta1.
     #[serde(rename = "EMQX")]
@@ -126,11 +126,11 @@ impl fmt::Display for InstanceKind {
 }
 
 /// One EMQX cluster: kind, namespace and name of its custom resource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId {
     pub kind: InstanceKind,
     /// The namespace; empty (in JSON `null`) where no Kubernetes is behind it.
-    #[serde(serialize_with = "empty_as_null")]
+    #[serde(default, serialize_with = "empty_as_null", deserialize_with = "null_as_empty")]
     pub namespace: String,
     pub name: String,
 }
@@ -142,6 +142,10 @@ impl fmt::Display for InstanceId {
         }
         write!(out, "{} {}/{}", self.kind, self.namespace, self.name)
     }
+}
+
+fn null_as_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn empty_as_null<S: serde::Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::Instance;
 use super::drain::DrainState;
+use super::history::HistoryEntry;
 use super::name::InstanceId;
 use super::scale::ScaleState;
 
@@ -158,4 +159,6 @@ pub struct OperationState {
     pub drain: Option<DrainState>,
     /// The state of a scale.
     pub scale: Option<ScaleState>,
+    /// Past operations with their recorded verdicts, oldest first.
+    pub history: Vec<HistoryEntry>,
 }

@@ -23,6 +23,7 @@ pub mod inline_view;
 pub mod jsonpath;
 pub mod names;
 pub mod printer;
+pub mod report;
 pub mod table;
 pub mod text;
 pub mod theme;

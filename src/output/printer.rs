@@ -10,17 +10,20 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::document::{self, Format};
 use super::jsonpath;
+use super::report;
 use super::text::{self, Layout, resource};
 use super::theme::{Theme, Tone};
 use crate::error::{Exit, Problem};
-use crate::model::form::{Color, Look, Manifest, Output, Stream};
+use crate::model::form::{Color, Look, Manifest, Output, ReportForm, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
-use crate::model::{Event, EventType};
+use crate::model::{Event, EventType, Operation};
 use crate::plan::check::Checks;
 use crate::plan::drain::DrainPlan;
 use crate::plan::evacuation::EvacuationPlan;
+use crate::plan::history::{HistoryItem, UpgradeItem};
 use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::report::Report;
 use crate::plan::results::{
     Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, VersionReport,
 };
@@ -437,6 +440,52 @@ impl Printer {
         self.push(false, &text);
     }
 
+    /// Running and past upgrades.
+    pub fn upgrades(&self, items: &[UpgradeItem], output: Output, now: Timestamp) {
+        let text = match output {
+            Output::Text | Output::Wide if items.is_empty() => return self.talk("no upgrades found"),
+            Output::Text | Output::Wide => text::lists::upgrades(items, now, self.layout(output)),
+            Output::Json => document::items("UpgradeList", items, Format::Json),
+            Output::Yaml => document::items("UpgradeList", items, Format::Yaml),
+            Output::Name => items.iter().map(|item| self.theme().clean(&item.name) + "\n").collect(),
+            Output::JsonPath(template) => {
+                return self.pick(template, &document::items("UpgradeList", items, Format::Line));
+            }
+        };
+        self.push(false, &text);
+    }
+
+    /// A report.
+    pub fn report(&self, report: &Report, form: ReportForm) {
+        let text = match form {
+            ReportForm::Markdown => report::markdown(report),
+            ReportForm::Json => document::one("Report", report, Format::Json),
+            ReportForm::Html => report::html::page(report),
+        };
+        self.push(false, &text);
+    }
+
+    /// Past operations of every kind.
+    pub fn history(&self, items: &[HistoryItem], output: Output, now: Timestamp) {
+        let text = match output {
+            Output::Text | Output::Wide if items.is_empty() => return self.talk("no past operations found"),
+            Output::Text | Output::Wide => text::lists::history(items, now, self.layout(output)),
+            Output::Json => document::items("History", items, Format::Json),
+            Output::Yaml => document::items("History", items, Format::Yaml),
+            Output::Name => {
+                let name = |item: &HistoryItem| match item.operation {
+                    Operation::Rebalance => rebalance_name(&item.name),
+                    _ => item.name.clone(),
+                };
+                items.iter().map(|item| self.theme().clean(&name(item)) + "\n").collect()
+            }
+            Output::JsonPath(template) => {
+                return self.pick(template, &document::items("History", items, Format::Line));
+            }
+        };
+        self.push(false, &text);
+    }
+
     /// What would happen. `through` is who would drive it, and why.
     pub fn plan(
         &self,
@@ -489,10 +538,14 @@ impl Printer {
         self.push(true, &text::evacuation::plan(plan, layout));
     }
 
-    /// Evacuations: one document for one node, a list for several.
-    pub fn evacuations(&self, items: &[EvacuationItem], output: Output) {
+    /// Evacuations, running and past: one document for one node, a list for several.
+    pub fn evacuations(&self, running: &[EvacuationItem], past: &[EvacuationItem], output: Output) {
+        if running.is_empty() && !past.is_empty() && matches!(output, Output::Text | Output::Wide) {
+            self.talk("no EMQX node is being evacuated");
+        }
+        let items = &[running, past].concat();
         let name = |item: &EvacuationItem| format!("evacuation/{}", item.node);
-        match (items, &output) {
+        match (items.as_slice(), &output) {
             ([], Output::Text | Output::Wide) => self.talk("no EMQX node is being evacuated"),
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
                 self.result("Evacuation", one, output, || name(one), |_| String::new());

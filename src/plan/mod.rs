@@ -8,6 +8,7 @@ pub mod evacuation;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod history;
 pub mod limits;
 pub mod membership;
 pub mod next_step;
@@ -17,6 +18,7 @@ pub mod purges;
 mod quiet;
 pub mod rebalance;
 pub mod removal;
+pub mod report;
 pub mod results;
 mod retention;
 pub mod scale;

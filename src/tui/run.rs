@@ -22,6 +22,7 @@ use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::output::theme::Tone;
+use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
 
 /// Between two frames that no key asked for.
@@ -65,6 +66,8 @@ pub struct Closed {
     pub line: Option<String>,
     /// The exit.
     pub exit: Result<Exit, Problem>,
+    /// The operations that ended while it was open.
+    pub ended: Vec<FollowedOperation>,
 }
 
 /// Opens the view; comes back when it is left, with the terminal as it was.
@@ -93,9 +96,10 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
         run.turn(&mut screen, timeout, interrupt).await?
     };
     let line = matches!(left, Left::Quit).then(|| super::farewell::line(&run.state)).flatten();
+    let ended = run.ended();
     let exit = run.close(left, judged);
     // An error names what is still running by itself.
-    Ok(Closed { line: line.filter(|_| exit.is_ok()), exit })
+    Ok(Closed { line: line.filter(|_| exit.is_ok()), exit, ended })
 }
 
 struct Loop {
@@ -388,6 +392,16 @@ impl Loop {
             _ => return,
         };
         self.late.push(soon);
+    }
+
+    /// The operations of live clusters that ended while the view was open.
+    fn ended(&self) -> Vec<FollowedOperation> {
+        if matches!(self.source, Source::Tape(_)) {
+            return Vec::new();
+        }
+        let (since, now) = (self.state.setup.now, self.state.now);
+        let clusters = self.state.clusters.iter();
+        clusters.flat_map(|(id, cluster)| followed(&cluster.operations, id, since, now)).collect()
     }
 
     /// What the view comes to.

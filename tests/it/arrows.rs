@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The rooms and their floors.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("app", 5),
     ("commands", 4),
     ("tui", 4),
@@ -14,6 +14,7 @@ const FLOORS: [(&str, u8); 14] = [
     ("k8s", 3),
     ("emqx", 3),
     ("replay", 3),
+    ("state_folder", 3),
     ("plan", 2),
     ("ports", 2),
     ("tls", 2),
@@ -23,7 +24,7 @@ const FLOORS: [(&str, u8); 14] = [
 ];
 
 /// What a room may name of the floors below it, where that is less than all of them.
-const LESS: [(&str, &[&str]); 10] = [
+const LESS: [(&str, &[&str]); 11] = [
     ("commands", &["cli", "output", "plan", "ports", "model", "error"]),
     ("tui", &["output", "plan", "ports", "model", "error"]),
     ("cli", &["model", "error"]),
@@ -31,6 +32,7 @@ const LESS: [(&str, &[&str]); 10] = [
     ("k8s", &["ports", "tls", "model", "error"]),
     ("emqx", &["ports", "tls", "model", "error"]),
     ("replay", &["ports", "model", "error"]),
+    ("state_folder", &["ports", "model", "error"]),
     ("tls", &[]),
     ("plan", &["model", "error"]),
     ("ports", &["model", "error"]),

@@ -61,6 +61,8 @@ impl Session {
         command.args(arguments);
         command.env("KUBECONFIG", kubeconfig);
         command.env("TERM", "xterm-256color");
+        // Nothing is written to the home folder of the user who runs the tests.
+        command.env("KUBECTL_EMQX_NO_HISTORY", "true");
         command.env_remove("NO_COLOR");
         let child = pty.slave.spawn_command(command).expect("the program starts");
         drop(pty.slave);

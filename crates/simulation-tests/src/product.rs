@@ -107,6 +107,8 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         answers: false,
         printer: printer.clone(),
         tap: None,
+        // The simulation writes nothing outside itself.
+        folder: None,
         interrupt: Rc::new(|| Box::pin(std::future::pending())),
     };
     let outcome = match intent.verb {

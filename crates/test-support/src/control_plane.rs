@@ -781,7 +781,8 @@ impl ControlPlane {
             // kubectl remembers what an address serves, and the next run may get the same port.
             .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
             .env("KUBERC", "off")
-            .env("HOME", self.dir.join("home"));
+            .env("HOME", self.dir.join("home"))
+            .env_remove("XDG_STATE_HOME");
         for proxy in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"] {
             command.env_remove(proxy);
         }

@@ -59,6 +59,8 @@ pub struct Show {
     pub targets: Vec<NodeArgument>,
     /// In which namespaces and clusters, without targets.
     pub filter: Filter,
+    /// Whether past ones are listed too.
+    pub past: bool,
     /// The form.
     pub output: Output,
 }

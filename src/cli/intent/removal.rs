@@ -21,6 +21,10 @@ pub struct RemovalFlags {
     pub limits: Limits,
     /// The command that is run with events.
     pub notify: Option<CommandLine>,
+    /// Whether its end is not written into the user's own history.
+    pub no_history: bool,
+    /// Whether it is not recorded in the user's own state folder.
+    pub no_record: bool,
     /// For how long at most.
     pub timeout: Option<Duration>,
     /// The form of the events.

@@ -1,6 +1,6 @@
 //! What is meant by `upgrade` and its verbs.
 
-use super::{Follow, InstanceName, Output, Then, WriteOptions};
+use super::{Filter, Follow, InstanceName, Output, Then, WriteOptions};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::UpgradeRequest;
@@ -18,6 +18,17 @@ pub enum Upgrade {
     Watch(UpgradeWatch),
     /// `upgrade undo`.
     Undo(UpgradeUndo),
+    /// `upgrade list`.
+    List(UpgradeList),
+}
+
+/// `upgrade list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpgradeList {
+    /// Of which clusters.
+    pub filter: Filter,
+    /// The form.
+    pub output: Output,
 }
 
 /// `upgrade plan`.

@@ -5,13 +5,14 @@ use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::{WANT, beat, lease, release};
-use super::super::{CommandContext, Outcome, confirmation};
+use super::super::{CommandContext, Outcome, confirmation, history};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
-use crate::model::{NodeName, Verdict};
+use crate::model::{NodeName, Operation, Verdict};
 use crate::plan::drain::{DrainPlan, stored};
+use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
 use crate::ports;
 
@@ -94,6 +95,7 @@ async fn undo(
 ) -> Outcome {
     let limit = Instant::now() + intent.removal.timeout.unwrap_or(LIMIT);
     let mut results = Vec::new();
+    let began = context.clock.now();
     for cluster in all.iter_mut() {
         cluster_view::relist(context, cluster, WANT).await?;
         cluster_view::refresh(context, cluster).await?;
@@ -125,6 +127,14 @@ async fn undo(
         }
         let instance = cluster.instance()?;
         context.kubernetes.store_state(instance, DRAIN_KEY, "", ports::ServerDryRun::No).await?;
+        let undone = results.iter().find(|drain| drain.removal.instance == cluster.id);
+        if let Some(message) = undone.map(|drain| drain.removal.message.clone()) {
+            let (name, now) = (format!("drain/{}", cluster.id.name), context.clock.now());
+            let verdict = (Verdict::Reverted, message);
+            let (counts, times) = ((None, None), (began, now));
+            let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, times);
+            Box::pin(history::record(context, entry, false)).await;
+        }
     }
     let mut lines = Vec::new();
     for machine in cordoned {
@@ -141,7 +151,7 @@ async fn undo(
             let mut event = crate::model::Event::of(
                 now,
                 crate::model::EventType::Verdict,
-                crate::model::Operation::Drain,
+                Operation::Drain,
                 name,
                 message,
             );

@@ -201,6 +201,7 @@ impl<T: Task> Runner<'_, T> {
         let stopping =
             Stopping { kept: stopping.kept.into_iter().chain([stays]).collect(), undone: stopping.undone };
         let reason = format!("{why}; {}", stopping.sentence());
+        self.judged = Some((Verdict::Stopped, reason.clone()));
         self.task.report(Verdict::Stopped, &reason);
         let message = messages::verdict(Verdict::Stopped, &reason);
         self.tell(cluster, EventType::Verdict, message, Some(Verdict::Stopped));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::super::cluster_view::{self, ClusterView};
 use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
-use super::super::{CommandContext, Interrupt, limits};
+use super::super::{CommandContext, Interrupt, history, limits};
 use super::{WANT, beat, taken};
 use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
@@ -19,6 +19,7 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
+use crate::plan::history as past;
 use crate::plan::limits::LimitTracker;
 use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::messages;
@@ -141,7 +142,15 @@ pub(in crate::commands) async fn follow<T: Task>(
     limit: Option<Instant>,
 ) -> Result<Verdict, Problem> {
     let mut runner = Runner::new(context, task, pods, cluster);
+    history::begins(context, &cluster.id, T::OPERATION);
     let ended = runner.run(cluster, waiting, limit).await;
+    if let Some(verdict) = runner.judged.take() {
+        let counts = cluster.world.nodes.as_ref();
+        let left = counts.and_then(|nodes| Counts::of(&nodes.value).known_connections());
+        let (counts, times) = ((runner.state.connections, left), (runner.began, context.clock.now()));
+        let entry = past::of_removal(T::OPERATION, &cluster.id, &runner.name, verdict, counts, times);
+        Box::pin(history::record(context, entry, false)).await;
+    }
     if let Some(notifier) = &mut runner.notifier {
         notifier.collect(context, true).await;
     }
@@ -171,6 +180,9 @@ pub(super) struct Runner<'a, T> {
     pub(super) percent: u8,
     pub(super) limits: Option<LimitTracker>,
     pub(super) notifier: Option<Notifier>,
+    began: Timestamp,
+    /// How it ended.
+    pub(super) judged: Option<(Verdict, String)>,
 }
 
 impl<'a, T: Task> Runner<'a, T> {
@@ -189,6 +201,8 @@ impl<'a, T: Task> Runner<'a, T> {
             operations: OperationTracker::of(&cluster.id),
             filtering: Filtering::default(),
             leased: now,
+            began: now,
+            judged: None,
             standings: vec![PodProgress::Planned; pods.len()],
             turns: vec![(None, None); pods.len()],
             state: Progress { pods, connections: manner.connections.or(counts) },
@@ -531,6 +545,7 @@ impl<'a, T: Task> Runner<'a, T> {
             self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await?;
         }
         self.percent = 100;
+        self.judged = Some((verdict, why.clone()));
         self.task.report(verdict, &why);
         self.tell(cluster, EventType::Verdict, messages::verdict(verdict, &why), Some(verdict));
         Ok(())

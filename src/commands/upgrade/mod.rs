@@ -1,4 +1,4 @@
-//! `upgrade` and its verbs: plan, generate, apply, watch, undo.
+//! `upgrade` and its verbs: plan, generate, apply, watch, undo, list.
 //!
 //! ```text
 //!   plan ──► apply ──► one server-side apply ──► follow ──────────────► verdict, and the edit for the user's manifest
@@ -9,6 +9,7 @@
 mod apply;
 mod generate;
 pub mod guard;
+mod list;
 mod plan;
 mod prepare;
 pub mod shown;
@@ -30,6 +31,7 @@ pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
         Upgrade::Generate(intent) => generate::run(context, &intent).await,
         Upgrade::Apply(intent) => Box::pin(apply::run(context, &intent)).await,
         Upgrade::Watch(intent) => Box::pin(watch::run(context, &intent)).await,
+        Upgrade::List(intent) => list::run(context, &intent).await,
         Upgrade::Undo(intent) => Box::pin(undo::run(context, &intent)).await,
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::field::{Head, list, text};
 use crate::model::drain::{DRAIN_KEY, DrainState};
+use crate::model::history::{HISTORY_KEY, stored};
 use crate::model::operation_state::{GUARD_KEY, STATE_LABEL, state_name};
 use crate::model::scale::{SCALE_KEY, ScaleState};
 use crate::model::{GuardState, InstanceId, InstanceKind, OperationState};
@@ -25,7 +26,11 @@ pub(super) fn read(object: &Value) -> Option<OperationState> {
     let guard = text(object, &["data", GUARD_KEY]).and_then(|text| GuardState::parse(&text));
     let drain = text(object, &["data", DRAIN_KEY]).and_then(|text| DrainState::parse(&text));
     let scale = text(object, &["data", SCALE_KEY]).and_then(|text| ScaleState::parse(&text));
-    Some(OperationState { instance, owner: text(owner, &["uid"])?, uid: head.uid, guard, drain, scale })
+    let history = text(object, &["data", HISTORY_KEY]).map(|text| stored(&text)).unwrap_or_default();
+    // The ConfigMap of an instance holds the entries of that instance only.
+    let history = history.into_iter().filter(|entry| entry.instance == instance).collect();
+    let owner = text(owner, &["uid"])?;
+    Some(OperationState { instance, owner, uid: head.uid, guard, drain, scale, history })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! `rebalance list`, `version`, and what `stop` did.
+//! `rebalance list`, `history`, `version`, and what `stop` did.
 
 use jiff::Timestamp;
 
-use super::{Layout, word};
+use super::{Layout, number, word};
 use crate::model::OperatorLine;
 use crate::model::human::{duration, seconds_between};
 use crate::output::table::{Cell, Table};
 use crate::output::theme::Tone;
+use crate::plan::history::{HistoryItem, UpgradeItem};
 use crate::plan::results::{RebalanceItem, Stopped, VersionReport};
 
 /// Running and past rebalances.
@@ -41,6 +42,80 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
             started,
             item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
             item.backend.as_str().into(),
+            item.message.as_str().into(),
+        ]);
+        table.row(cells);
+    }
+    table.render(layout.theme, if layout.wide { None } else { layout.width })
+}
+
+/// Past operations of every kind.
+pub fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String {
+    let first = items.first().map(|item| item.instance.namespace.as_str());
+    let spaces = layout.wide || items.iter().any(|item| Some(item.instance.namespace.as_str()) != first);
+    let mut table = Table::new();
+    if spaces {
+        table = table.words("NAMESPACE");
+    }
+    table = table.words("OPERATION").words("NAME").words("INSTANCE").words("VERDICT");
+    table = table.words("STARTED").words("DURATION").numbers("MOVED").numbers("MISSING");
+    if layout.wide {
+        table = table.words("BY");
+    }
+    table = table.sentence("REASON");
+    let unknown = || Cell::toned("?", Tone::Faint);
+    for item in items {
+        let mut cells: Vec<Cell> = Vec::new();
+        if spaces {
+            cells.push(word(Some(&item.instance.namespace)));
+        }
+        let started = item
+            .started_time
+            .map_or_else(unknown, |at| format!("{} ago", duration(seconds_between(at, now))).into());
+        cells.extend([
+            item.operation.as_str().into(),
+            item.name.as_str().into(),
+            item.instance.name.as_str().into(),
+            Cell::toned(item.verdict.words(), Tone::of(item.verdict)),
+            started,
+            item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
+            number(item.moved_connections),
+            number(item.lost_clients),
+        ]);
+        if layout.wide {
+            cells.push(word(item.by.as_deref()));
+        }
+        cells.push(item.message.as_str().into());
+        table.row(cells);
+    }
+    table.render(layout.theme, if layout.wide { None } else { layout.width })
+}
+
+/// Running and past upgrades.
+pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String {
+    let first = items.first().map(|item| item.instance.namespace.as_str());
+    let spaces = layout.wide || items.iter().any(|item| Some(item.instance.namespace.as_str()) != first);
+    let mut table = Table::new();
+    if spaces {
+        table = table.words("NAMESPACE");
+    }
+    table = table.words("NAME").words("PHASE").words("VERDICT").words("STARTED").words("DURATION");
+    table = table.sentence("REASON");
+    let unknown = || Cell::toned("?", Tone::Faint);
+    for item in items {
+        let mut cells: Vec<Cell> = Vec::new();
+        if spaces {
+            cells.push(item.instance.namespace.as_str().into());
+        }
+        let started = item
+            .started_time
+            .map_or_else(unknown, |at| format!("{} ago", duration(seconds_between(at, now))).into());
+        cells.extend([
+            item.name.as_str().into(),
+            word(item.phase.as_deref()),
+            Cell::toned(item.verdict.words(), Tone::of(item.verdict)),
+            started,
+            item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
             item.message.as_str().into(),
         ]);
         table.row(cells);

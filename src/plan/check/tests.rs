@@ -123,6 +123,7 @@ impl Case {
             guard: None,
             drain,
             scale,
+            history: Vec::new(),
         };
         self.more.push(fixtures::fact(0, Update::Is(Object::State(Box::new(state)))));
     }

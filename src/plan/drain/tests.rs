@@ -425,6 +425,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         guard: None,
         drain: Some(state.clone()),
         scale: None,
+        history: Vec::new(),
     };
     world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));

@@ -209,7 +209,15 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
 fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainState>) -> Fact {
     let id = world.ids().remove(0);
     let owner = world.instance(&id).expect("an instance").uid.clone();
-    let state = OperationState { instance: id, owner, uid: "state".into(), guard: None, drain, scale };
+    let state = OperationState {
+        instance: id,
+        owner,
+        uid: "state".into(),
+        guard: None,
+        drain,
+        scale,
+        history: Vec::new(),
+    };
     fixtures::fact(0, Update::Is(Object::State(Box::new(state))))
 }
 

@@ -389,6 +389,12 @@ fn looking() -> Vec<Verb> {
                 ask(Poorer(&["/items/0/verdict"]), words::RUNS),
             ],
         ),
+        verb(
+            "history",
+            When::Over,
+            &["history", "-o", "json"],
+            [kinds(REFUSED), rebalances(), pods(POORER, words::PODS), states(), ask(POORER, words::RUNS)],
+        ),
     ]
 }
 

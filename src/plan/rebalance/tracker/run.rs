@@ -166,6 +166,11 @@ impl RebalanceRun {
         Some((object, record))
     }
 
+    /// Whether its object is deleted, or its deletion was requested.
+    pub fn is_deleted(&self) -> bool {
+        self.object_gone || self.object.as_ref().is_some_and(|object| object.deleting.is_some())
+    }
+
     /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {

@@ -1,0 +1,45 @@
+//! `report`: opens the recording, from a file or from the state folder.
+
+use std::rc::Rc;
+
+use super::{Recording, Wire, context, history};
+use crate::cli::Global;
+use crate::cli::intent::Report as Intent;
+use crate::commands::Outcome;
+use crate::commands::report::{alone, of_recording, print, target};
+use crate::output::Printer;
+use crate::plan::report::{Names, Report};
+use crate::state_folder::recording_path;
+
+/// `report`.
+pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) -> Outcome {
+    if let Some(file) = &intent.from {
+        let recording = Recording::open(file, Rc::new(Wire))?;
+        let source = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (report, names) = of_recording(&printer, recording, &source)?;
+        return print(&printer, report, &names, intent.redact, intent.form);
+    }
+    let name = intent.name.as_deref();
+    let found = match context(global, printer.clone(), None).await {
+        Ok(context) => target(&context, name).await?,
+        Err(problem) => {
+            let folder = history::folder(global, None, None);
+            alone(&printer, folder.as_deref(), name, problem)?
+        }
+    };
+    let entry = &found.entry;
+    let kept = entry.recording.as_deref().zip(global.folder.as_deref());
+    let path = kept.and_then(|(name, folder)| recording_path(folder, name)).filter(|path| path.is_file());
+    let (mut report, names) = if let Some(path) = path {
+        let recording = Recording::open(&path, Rc::new(Wire))?;
+        of_recording(&printer, recording, entry.recording.as_deref().unwrap_or_default())?
+    } else {
+        printer.notice(&format!(
+            "there is no recording of {} on this machine: the report holds what the history knows",
+            entry.name
+        ));
+        (Report::of_entry(entry, found.plan.as_ref()), Names::default())
+    };
+    report.with_entry(entry);
+    print(&printer, report, &names, intent.redact, intent.form)
+}

@@ -1,0 +1,203 @@
+//! `history`, and the record of an operation that was followed to its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, Outcome};
+use crate::cli::intent::{Filter, History};
+use crate::error::{Exit, Problem};
+use crate::model::history::to_store;
+use crate::model::{HISTORY_KEY, HistoryEntry, InstanceId, Operation, Verdict, World};
+use crate::output::Printer;
+use crate::plan::assessment::assess;
+use crate::plan::history::{
+    FollowedOperation, HistoryItem, PastEntry, Recorded, in_config_map, merged, of_cluster, with_entry,
+};
+use crate::plan::playback::{OperationTracker, Tracker as _};
+use crate::ports::history::StateFolder;
+use crate::ports::{RefreshScope, Right, ServerDryRun};
+
+/// What is read of Kubernetes.
+pub(super) const WANT: RefreshScope = RefreshScope {
+    instances: true,
+    rebalances: true,
+    pods: true,
+    sets: false,
+    endpoints: false,
+    events: false,
+    states: true,
+    lease: false,
+};
+
+/// How long the record in the cluster may take, by the clock on the wall.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// An operation is followed from here: its recording, where there is one, is kept.
+pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
+    let Some(folder) = &context.folder else { return };
+    let time = context.clock.now().strftime("%Y%m%d-%H%M%S");
+    let name = format!("{}-{}-{time}", id.name, operation.as_str());
+    if let Err(problem) = folder.keep_recording(&name) {
+        context.printer.notice(&format!("the operation is not recorded: {problem}"));
+    }
+}
+
+/// Records how an operation ended: in the user's own history, and, without an object of its own, in the ConfigMap of the
+/// instance. A failure to record it is a notice and changes nothing else.
+pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: bool) {
+    let entry = HistoryEntry { by: client(context), ..entry };
+    if let Some(folder) = &context.folder {
+        let entry =
+            HistoryEntry { cluster: folder.cluster(), recording: folder.recording(), ..entry.clone() };
+        if let Err(problem) = folder.append(&entry) {
+            context.printer.notice(&format!("{} is not in your history: {problem}", entry.name));
+        }
+    }
+    // `unknown` and `stalled` are no ends that others should read.
+    let decided = !matches!(entry.verdict, Verdict::Unknown | Verdict::Stalled);
+    if has_object || !decided {
+        return;
+    }
+    let stored = tokio::time::timeout(RECORDED_WITHIN, store(context, &entry)).await;
+    let stored = stored.unwrap_or_else(|_| {
+        Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
+    });
+    if let Err(why) = stored {
+        context
+            .printer
+            .notice(&format!("the verdict of {} is not recorded in the cluster: {why}", entry.name));
+    }
+}
+
+/// Records operations that the full-screen view followed to their end.
+pub async fn followed(context: &CommandContext, all: Vec<FollowedOperation>) {
+    for FollowedOperation { entry, object, verdict } in all {
+        if let (Some(object), Some(verdict)) = (&object, &verdict) {
+            super::follow::annotate(context, object, verdict).await;
+        }
+        record(context, entry, object.is_some()).await;
+    }
+}
+
+/// Adds the entry to the ConfigMap of the instance.
+async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), String> {
+    let id = &entry.instance;
+    let rights = Right::of_history(id);
+    let answers = context.kubernetes.may(&rights).await.unwrap_or_default();
+    if let Some((right, _)) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false)) {
+        return Err(format!("you may not {}", right.sentence()));
+    }
+    let want = RefreshScope { states: true, instances: true, ..RefreshScope::default() };
+    let scope = cluster_view::exact(context, id, want);
+    let facts = context.kubernetes.read(&scope).await.map_err(|problem| problem.to_string())?;
+    let world = World::of(facts);
+    if let Some(why) = cluster_view::unlisted(&world, "configmaps").and_then(|link| link.why()) {
+        return Err(why.to_owned());
+    }
+    // An instance that was deleted meanwhile has no place for it.
+    let Some(instance) = world.instance(id).filter(|instance| !instance.standalone) else { return Ok(()) };
+    let Some(all) = with_entry(in_config_map(&world, id), entry) else { return Ok(()) };
+    let written =
+        context.kubernetes.store_state(instance, HISTORY_KEY, &to_store(&all), ServerDryRun::No).await;
+    written.map_err(|problem| problem.to_string())
+}
+
+/// Who runs this process, as entries name it.
+fn client(context: &CommandContext) -> String {
+    let holder = context.kubernetes.holder();
+    let client = holder.split(" (process ").next().unwrap_or_default();
+    if client.is_empty() { crate::model::FIELD_MANAGER.to_owned() } else { client.to_owned() }
+}
+
+/// The entries of the user's own history about the cluster of this process. What cannot be read is a notice.
+pub(super) fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
+    let Some(folder) = folder else { return Vec::new() };
+    let history = match folder.history() {
+        Ok(history) => history,
+        Err(problem) => {
+            printer.notice(&problem.to_string());
+            return Vec::new();
+        }
+    };
+    if history.unreadable > 0 {
+        let lines = crate::model::human::plural(history.unreadable as u64, "line");
+        printer.notice(&format!("{lines} of your history cannot be read and are left out"));
+    }
+    let cluster = folder.cluster();
+    let here = |entry: &HistoryEntry| cluster.is_none() || entry.cluster == cluster;
+    let entries = history.entries.into_iter().filter(here);
+    entries.map(|entry| PastEntry { entry, recorded: Recorded::Folder }).collect()
+}
+
+/// The past operations of these clusters, oldest first: of one of them, or of all in a namespace or everywhere.
+pub fn past(
+    context: &CommandContext,
+    clusters: &[ClusterView],
+    fits: impl Fn(&InstanceId) -> bool,
+) -> Vec<PastEntry> {
+    let now = context.clock.now();
+    let mut all = own(&context.printer, context.folder.as_deref());
+    for cluster in clusters {
+        let mut operations = OperationTracker::of(&cluster.id);
+        operations.observe(&cluster.world, now);
+        let assessed = assess(&cluster.world, &cluster.id, &operations, now);
+        all.extend(of_cluster(&cluster.world, &cluster.id, &assessed.rebalances, now));
+    }
+    all.retain(|past| fits(&past.entry.instance));
+    merged(all)
+}
+
+/// Whether an instance is asked for.
+fn fits(intent: &History, namespace: &str, id: &InstanceId) -> bool {
+    let name = intent.instance.as_ref();
+    (intent.all_namespaces || namespace.is_empty() || id.namespace == namespace)
+        && name.is_none_or(|name| id.name == name.name && name.kind.is_none_or(|kind| kind == id.kind))
+}
+
+/// `history`.
+pub async fn run(context: &CommandContext, intent: &History) -> Outcome {
+    let filter = Filter { all_namespaces: intent.all_namespaces, ..Filter::default() };
+    let mut clusters = match cluster_view::several(context, &filter, WANT).await {
+        Ok(clusters) => clusters,
+        Err(problem) => {
+            let namespace = context.namespace.as_str();
+            let now = context.clock.now();
+            return alone(&context.printer, context.folder.as_deref(), intent, namespace, (problem, now));
+        }
+    };
+    let of = |id: &InstanceId| fits(intent, &context.namespace, id);
+    clusters.retain(|cluster| of(&cluster.id));
+    cluster_view::ask_twice(context, &mut clusters).await?;
+    let items: Vec<HistoryItem> = past(context, &clusters, of).iter().map(HistoryItem::from).collect();
+    if items.is_empty() && clusters.is_empty() && intent.instance.is_some() {
+        let name = intent.instance.as_ref().map(|name| name.name.clone()).unwrap_or_default();
+        let what = format!(
+            "there is no EMQX cluster {name} in namespace {}, and no history of it",
+            context.namespace
+        );
+        return Err(Problem::new(what, "").hint("kubectl emqx history -A lists every past operation"));
+    }
+    context.printer.history(&items, intent.output, context.clock.now());
+    Ok(Exit::Reached)
+}
+
+/// `history` without a cluster: what the user's own history holds, and why there is no more.
+pub fn alone(
+    printer: &Printer,
+    folder: Option<&dyn StateFolder>,
+    intent: &History,
+    namespace: &str,
+    (problem, now): (Problem, Timestamp),
+) -> Outcome {
+    let mut all = own(printer, folder);
+    all.retain(|past| fits(intent, namespace, &past.entry.instance));
+    if all.is_empty() {
+        return Err(problem);
+    }
+    printer.notice(&format!("only your own history is shown: {problem}"));
+    let items: Vec<HistoryItem> = merged(all).iter().map(HistoryItem::from).collect();
+    printer.history(&items, intent.output, now);
+    Ok(Exit::Reached)
+}

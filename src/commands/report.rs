@@ -1,0 +1,123 @@
+//! `report`: what was planned and what happened, from a recording or from what the history knows.
+
+use super::cluster_view;
+use super::history::{WANT, own, past};
+use super::{CommandContext, Outcome};
+use crate::cli::intent::{Filter, ReportForm};
+use crate::error::{Exit, Problem};
+use crate::model::{HistoryEntry, World};
+use crate::output::Printer;
+use crate::plan::history::{PastEntry, merged};
+use crate::plan::playback::{OperationTracker, Tape, Told};
+use crate::plan::rebalance::record::PlanRecord;
+use crate::plan::report::{Names, Report, ReportBuilder};
+use crate::ports::Moment;
+use crate::ports::history::StateFolder;
+
+/// The operation that a report is about.
+#[derive(Clone, Debug)]
+pub struct ReportTarget {
+    /// What the history knows of it.
+    pub entry: HistoryEntry,
+    /// The plan on its object, where there is one.
+    pub plan: Option<PlanRecord>,
+}
+
+/// The newest past operation of this name, or of the instance of this name; without a name the newest of all.
+fn newest(all: Vec<PastEntry>, name: Option<&str>) -> Option<HistoryEntry> {
+    let bare = name.map(|name| name.split_once('/').map_or(name, |(_, bare)| bare));
+    let fits = |entry: &HistoryEntry| {
+        name.is_none_or(|name| entry.name == name) || bare.is_some_and(|bare| entry.instance.name == bare)
+    };
+    all.into_iter().map(|past| past.entry).filter(fits).max_by_key(|entry| entry.ended)
+}
+
+fn none(name: Option<&str>) -> Problem {
+    let what = match name {
+        Some(name) => format!("there is no past operation or EMQX cluster {name}"),
+        None => "there is no past operation".to_owned(),
+    };
+    Problem::new(what, "")
+        .hint("kubectl emqx history lists past operations; --from RECORDING reports on a file")
+}
+
+/// Finds the operation, in the cluster and in the user's own history.
+pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<ReportTarget, Problem> {
+    let clusters = match cluster_view::several(context, &Filter::default(), WANT).await {
+        Ok(clusters) => clusters,
+        Err(problem) => return alone(&context.printer, context.folder.as_deref(), name, problem),
+    };
+    let here = |namespace: &str| context.namespace.is_empty() || namespace == context.namespace;
+    let all = past(context, &clusters, |id| here(&id.namespace));
+    let entry = newest(all, name).ok_or_else(|| none(name))?;
+    let object = clusters.iter().find_map(|cluster| {
+        let key = (entry.instance.namespace.clone(), entry.name.clone());
+        let object = &cluster.world.rebalances.get(&key)?.value;
+        (Some(&object.uid) == entry.uid.as_ref()).then_some(object)
+    });
+    let plan = object.and_then(|object| PlanRecord::read(object.plan.as_deref()?));
+    Ok(ReportTarget { entry, plan })
+}
+
+/// Finds the operation in the user's own history; the problem is why there is no cluster.
+pub fn alone(
+    printer: &Printer,
+    folder: Option<&dyn StateFolder>,
+    name: Option<&str>,
+    problem: Problem,
+) -> Result<ReportTarget, Problem> {
+    match newest(merged(own(printer, folder)), name) {
+        Some(entry) => Ok(ReportTarget { entry, plan: None }),
+        None => Err(problem),
+    }
+}
+
+/// Makes the report of a recording: its lines pass through the same trackers as in `replay`.
+pub fn of_recording(
+    printer: &Printer,
+    recording: impl Iterator<Item = Result<Moment, Problem>>,
+    source: &str,
+) -> Result<(Report, Names), Problem> {
+    let (mut world, mut operations) = (World::new(), OperationTracker::all());
+    let (mut tape, mut builder, mut names) = (Tape::default(), ReportBuilder::default(), Names::default());
+    let (mut read, mut unread, mut last) = (0_usize, None, None);
+    for moment in recording {
+        let Moment { t, at, change, facts, .. } = match moment {
+            Ok(moment) => moment,
+            Err(problem) => {
+                printer.notice(&problem.to_string());
+                unread = unread.or(Some(problem));
+                continue;
+            }
+        };
+        read += 1;
+        last = Some(at);
+        let told = Told { t, at, change, facts };
+        let (events, notices) = tape.take(&mut world, &mut operations, told);
+        names.observe(&world);
+        builder.observe(&world, &operations, (&events, &notices), at);
+    }
+    if let Some(last) = last {
+        let events = tape.finish(&world, &mut operations);
+        builder.observe(&world, &operations, (&events, &[]), last);
+    }
+    match unread {
+        Some(problem) if read == 0 => Err(problem),
+        _ => Ok((builder.finish(source.to_owned()), names)),
+    }
+}
+
+/// Prints a report.
+pub fn print(
+    printer: &Printer,
+    mut report: Report,
+    names: &Names,
+    redact: bool,
+    form: ReportForm,
+) -> Outcome {
+    if redact {
+        report.redact(names);
+    }
+    printer.report(&report, form);
+    Ok(Exit::Reached)
+}

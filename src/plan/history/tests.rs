@@ -1,0 +1,84 @@
+use super::*;
+use crate::model::ApiVersion;
+use crate::plan::fixtures;
+
+fn entry(name: &str, verdict: Verdict, started: Option<i64>, end: i64) -> HistoryEntry {
+    let id = fixtures::id(ApiVersion::V2beta1);
+    HistoryEntry {
+        started: started.map(fixtures::at),
+        by: "ann@laptop".to_owned(),
+        ..ended(Operation::Evacuation, &id, name, (verdict, "why".to_owned()), fixtures::at(end))
+    }
+}
+
+fn past(entry: HistoryEntry, recorded: Recorded) -> PastEntry {
+    PastEntry { entry, recorded }
+}
+
+#[test]
+fn two_followers_of_one_operation_make_one_entry_and_the_first_verdict_counts() {
+    let one = HistoryEntry {
+        connections: (Some(10_000), Some(9_990)),
+        ..entry("evacuation/a", Verdict::Evacuated, Some(0), 100)
+    };
+    let joined = entry("evacuation/a", Verdict::NodesLost, None, 104);
+    let all = merged([past(joined, Recorded::Folder), past(one.clone(), Recorded::Folder)]);
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].entry.verdict, Verdict::Evacuated);
+    assert_eq!(all[0].entry.lost_clients(), Some(10));
+    // The same line twice is one operation too.
+    assert_eq!(merged([past(one.clone(), Recorded::Folder), past(one, Recorded::Folder)]).len(), 1);
+}
+
+#[test]
+fn unknown_never_replaces_a_verdict_whatever_its_place_is() {
+    let known = past(entry("evacuation/a", Verdict::Evacuated, Some(0), 100), Recorded::Folder);
+    let unknown = past(entry("evacuation/a", Verdict::Unknown, Some(0), 90), Recorded::Object);
+    let stalled = past(entry("evacuation/a", Verdict::Stalled, Some(0), 80), Recorded::ConfigMap);
+    for order in [
+        [known.clone(), unknown.clone(), stalled.clone()],
+        [unknown.clone(), stalled.clone(), known.clone()],
+        [stalled, known, unknown],
+    ] {
+        let all = merged(order);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].entry.verdict, Verdict::Evacuated);
+    }
+}
+
+#[test]
+fn a_name_that_is_used_again_is_another_operation() {
+    let first = entry("evacuation/a", Verdict::Evacuated, Some(0), 100);
+    let again = entry("evacuation/a", Verdict::Stopped, Some(105), 110);
+    let other = entry("evacuation/b", Verdict::Evacuated, Some(0), 100);
+    let all = merged([again, other, first].map(|it| past(it, Recorded::Folder)));
+    let ends: Vec<(&str, Verdict)> =
+        all.iter().map(|past| (past.entry.name.as_str(), past.entry.verdict)).collect();
+    assert_eq!(
+        ends,
+        [
+            ("evacuation/a", Verdict::Evacuated),
+            ("evacuation/b", Verdict::Evacuated),
+            ("evacuation/a", Verdict::Stopped)
+        ],
+        "oldest first"
+    );
+    // Of a Rebalance the uid decides, and of another cluster nothing is the same.
+    let with = |uid: &str, cluster: &str| HistoryEntry {
+        uid: Some(uid.to_owned()),
+        cluster: Some(cluster.to_owned()),
+        ..entry("evening", Verdict::Stopped, Some(0), 100)
+    };
+    let many = [with("u1", "one"), with("u2", "one"), with("u1", "two"), with("u1", "one")];
+    assert_eq!(merged(many.map(|it| past(it, Recorded::Folder))).len(), 3);
+}
+
+#[test]
+fn a_verdict_is_stored_once_and_a_better_one_replaces_unknown() {
+    let known = entry("evacuation/a", Verdict::Evacuated, Some(0), 100);
+    let unknown = entry("evacuation/a", Verdict::Unknown, Some(0), 90);
+    assert_eq!(with_entry(&[known.clone()], &unknown), None);
+    assert_eq!(with_entry(&[known.clone()], &known), None);
+    let stored = with_entry(&[unknown], &known).expect("it is new");
+    assert_eq!(stored.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Evacuated]);
+}

@@ -1,0 +1,412 @@
+//! A report of what was planned and what happened, made while a recording passes through the same trackers that judge a live
+//! cluster: the report itself judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::playback::OperationTracker;
+use super::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
+use super::rebalance::record::PlanRecord;
+use super::rebalance::tracker::RebalanceRun;
+use crate::model::human::seconds_between;
+use crate::model::{Event, EventType, InstanceId, Link, NodeName, Operation, Source, Verdict, World};
+
+mod curves;
+mod parts;
+mod redact;
+
+use curves::Samples;
+pub use curves::{Curve, Curves};
+pub use parts::{
+    Report, ReportedEvent, ReportedFinding, ReportedInstance, ReportedNode, ReportedOperation, ReportedPhase,
+};
+pub use redact::Names;
+
+/// The most events of one operation in a report.
+const MOST_EVENTS: usize = 500;
+
+/// The most notices of a recording in a report.
+const MOST_NOTICES: usize = 100;
+
+/// Seconds between two answers of EMQX beyond which a change of counts is no rate.
+const RATE_GAP_SECONDS: u64 = 30;
+
+type NodeCounts = BTreeMap<NodeName, (Option<u64>, Option<u64>)>;
+
+/// One operation while the recording is read.
+struct Draft {
+    report: ReportedOperation,
+    /// Which of the runs of its name it is.
+    began: Timestamp,
+    over: bool,
+    before: NodeCounts,
+    after: NodeCounts,
+    parts: BTreeMap<NodeName, Option<String>>,
+    pods: BTreeMap<NodeName, String>,
+    peaks: BTreeMap<NodeName, u64>,
+    plan: Option<RebalancePlan>,
+}
+
+/// What a tracker knows of one run.
+struct Seen<'a> {
+    operation: Operation,
+    name: &'a str,
+    began: Timestamp,
+    /// Whether its beginning was seen, or is known.
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    verdict: Option<&'a (Verdict, String)>,
+    standing: Verdict,
+    left: Option<u64>,
+}
+
+/// Makes a report while a recording is read.
+#[derive(Default)]
+pub struct ReportBuilder {
+    drafts: Vec<Draft>,
+    samples: Samples,
+    notices: Vec<String>,
+    versions: BTreeSet<String>,
+    instances: BTreeSet<InstanceId>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    /// The counts of the last answer, when it came, and whether EMQX has answered since.
+    counts: Option<(Timestamp, NodeCounts)>,
+    answered: bool,
+}
+
+impl ReportBuilder {
+    /// Takes in one line of a recording, after the trackers did.
+    pub fn observe(
+        &mut self,
+        world: &World,
+        operations: &OperationTracker,
+        (events, notices): (&[Event], &[String]),
+        now: Timestamp,
+    ) {
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+        for notice in notices {
+            if self.notices.len() < MOST_NOTICES && !self.notices.contains(notice) {
+                self.notices.push(notice.clone());
+            }
+        }
+        self.instances.extend(world.instances.keys().cloned());
+        let counts = self.count(world, now);
+        for seen in runs(operations) {
+            self.draft(world, operations, &seen, now);
+        }
+        for event in events {
+            self.event(event);
+        }
+        if let Some(rates) = counts {
+            for draft in self.drafts.iter_mut().filter(|draft| !draft.over) {
+                for (node, rate) in &rates {
+                    let peak = draft.peaks.entry(node.clone()).or_default();
+                    *peak = (*peak).max(*rate);
+                }
+            }
+        }
+        let known = self.counts.as_ref().map(|(_, counts)| counts);
+        for draft in &mut self.drafts {
+            if let Some(counts) = known.filter(|_| !draft.over) {
+                draft.after.clone_from(counts);
+            }
+            draft.over = draft.report.ended_time.is_some() && draft.report.verdict.final_word();
+        }
+    }
+
+    /// Takes in the counts of an answer; clients that connected to each node per second since the one before.
+    fn count(&mut self, world: &World, now: Timestamp) -> Option<BTreeMap<NodeName, u64>> {
+        let up = world.hearings.get(&(Source::Emqx, "nodes")).is_some_and(|it| it.link == Link::Up);
+        let nodes = world.nodes.as_ref()?;
+        self.versions.extend(nodes.value.iter().filter_map(|node| node.version.clone()));
+        let running = nodes.value.iter().filter(|node| !node.stopped);
+        let counts: NodeCounts =
+            running.map(|node| (node.name.clone(), (node.connections, node.sessions))).collect();
+        let answered = std::mem::replace(&mut self.answered, up);
+        let before = self.counts.as_ref();
+        if before.is_some_and(|(_, before)| *before == counts) {
+            return None;
+        }
+        let rates = before.map(|(at, before)| {
+            // Equal answers leave no line: while EMQX answers, a change is that of the last second.
+            let gap = if answered { 1 } else { seconds_between(*at, now).max(1) };
+            let rate = |(node, (now, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
+                let more = now.as_ref()?.saturating_sub((before.get(node)?).0?);
+                (gap <= RATE_GAP_SECONDS).then(|| (node.clone(), more.div_ceil(gap)))
+            };
+            counts.iter().filter_map(rate).collect()
+        });
+        self.samples.push(now, &counts);
+        self.counts = Some((now, counts));
+        rates
+    }
+
+    /// Takes in how a run stands.
+    fn draft(&mut self, world: &World, operations: &OperationTracker, seen: &Seen<'_>, now: Timestamp) {
+        let is = |draft: &Draft| {
+            draft.began == seen.began
+                && draft.report.name == seen.name
+                && draft.report.operation == seen.operation
+        };
+        let place = self.drafts.iter().position(is).unwrap_or(self.drafts.len());
+        if place == self.drafts.len() {
+            let before = self.counts.as_ref().map(|(_, counts)| counts.clone()).unwrap_or_default();
+            self.drafts.push(Draft::new(seen, before));
+        }
+        let draft = &mut self.drafts[place];
+        let report = &mut draft.report;
+        report.started_time = seen.started.or(report.started_time);
+        let before = report.ended_time;
+        report.ended_time = seen.ended;
+        report.verdict = seen.standing;
+        if let Some((verdict, message)) = seen.verdict {
+            report.verdict = *verdict;
+            report.message.clone_from(message);
+            report.ended_time = seen.ended.or(before).or(Some(now));
+        }
+        if report.planned_seconds.is_none()
+            && let Some(left) = seen.left
+        {
+            report.planned_seconds = Some(seconds_between(seen.began, now).saturating_add(left));
+        }
+        if seen.operation == Operation::Rebalance
+            && let Some(run) = operations.rebalances.runs.iter().find(|run| is_run(run, seen))
+        {
+            draft.rebalance(run);
+        }
+        for (node, pod) in pods(world) {
+            draft.pods.entry(node).or_insert(pod);
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let is =
+            |draft: &&mut Draft| draft.report.name == event.name && draft.report.operation == event.operation;
+        let Some(draft) = self.drafts.iter_mut().rev().find(is) else { return };
+        for node in &event.nodes {
+            let part = draft.parts.entry(node.node.clone()).or_default();
+            if let Some(now) = node.part {
+                *part = Some(now.as_str().to_owned());
+            }
+        }
+        let report = &mut draft.report;
+        if let Some(phase) = &event.phase
+            && report.phases.last().is_none_or(|last| last.name != *phase)
+        {
+            end(&mut report.phases, event.time);
+            report.phases.push(ReportedPhase {
+                name: phase.clone(),
+                started_time: Some(event.time),
+                seconds: None,
+                planned_seconds: None,
+            });
+        }
+        report.moved_connections = event.moved_connections.or(report.moved_connections);
+        if event.kind != EventType::Progress && report.events.len() < MOST_EVENTS {
+            report.events.push(ReportedEvent {
+                time: event.time,
+                kind: event.kind,
+                phase: event.phase.clone(),
+                message: event.message.clone(),
+            });
+        }
+        if event.kind == EventType::Verdict {
+            report.lost_clients = event.lost_clients;
+            report.lost_sessions = event.lost_sessions;
+        }
+    }
+
+    /// The report. `source` is the name of the recording.
+    pub fn finish(mut self, source: String) -> Report {
+        let last = self.last;
+        let operations = std::mem::take(&mut self.drafts).into_iter().map(|draft| draft.finish(last));
+        let mut operations: Vec<ReportedOperation> = operations.collect();
+        operations.sort_by_key(|it| it.started_time.or_else(|| it.events.first().map(|event| event.time)));
+        let only = (self.instances.len() == 1).then(|| self.instances.first()).flatten();
+        Report {
+            instance: only.map(ReportedInstance::from),
+            source,
+            started_time: self.first,
+            ended_time: last,
+            versions: self.versions.into_iter().collect(),
+            operations,
+            curves: self.samples.curves(),
+            notices: self.notices,
+            redacted: false,
+        }
+    }
+}
+
+fn is_run(run: &RebalanceRun, seen: &Seen<'_>) -> bool {
+    run.name == seen.name && run.key().1 == seen.began
+}
+
+/// Every run that the trackers know.
+fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
+    let rebalances = operations.rebalances.runs.iter().map(|run| Seen {
+        operation: Operation::Rebalance,
+        name: &run.name,
+        began: run.key().1,
+        started: run.began_at(),
+        ended: run.ended,
+        verdict: run.verdict.as_ref(),
+        standing: run.standing(),
+        left: None,
+    });
+    let upgrades = operations.upgrades.runs.iter().map(|run| Seen {
+        operation: Operation::Upgrade,
+        name: &run.name,
+        began: run.began,
+        started: Some(run.began),
+        ended: run.ended.filter(|_| run.verdict.is_some()),
+        verdict: run.verdict.as_ref(),
+        standing: run.standing(),
+        left: run.seconds,
+    });
+    let evacuations = operations.upgrades.evacuations.runs.iter().map(|run| Seen {
+        operation: Operation::Evacuation,
+        name: &run.name,
+        began: run.began,
+        started: Some(run.began),
+        ended: run.ended,
+        verdict: run.verdict.as_ref(),
+        standing: run.verdict.as_ref().map_or(Verdict::Running, |(verdict, _)| *verdict),
+        left: run.seconds,
+    });
+    rebalances.chain(upgrades).chain(evacuations).collect()
+}
+
+/// The pod of each node whose name holds an address or a host name of one.
+fn pods(world: &World) -> Vec<(NodeName, String)> {
+    let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value);
+    let pod = |node: &NodeName| {
+        let mut pods = world.pods.values().map(|seen| &seen.value);
+        let ip = node.ip();
+        pods.find(|pod| match ip {
+            Some(ip) => pod.ips.contains(&ip),
+            None => pod.name.as_str() == node.first_label(),
+        })
+    };
+    nodes.filter_map(|node| Some((node.name.clone(), pod(&node.name)?.name.as_str().to_owned()))).collect()
+}
+
+/// Ends the last phase, if it has not ended.
+fn end(phases: &mut [ReportedPhase], at: Timestamp) {
+    if let Some(last) = phases.last_mut()
+        && last.seconds.is_none()
+    {
+        last.seconds = last.started_time.map(|started| seconds_between(started, at));
+    }
+}
+
+impl Draft {
+    fn new(seen: &Seen<'_>, before: NodeCounts) -> Self {
+        Self {
+            report: ReportedOperation::new(seen.operation, seen.name.to_owned(), seen.standing),
+            began: seen.began,
+            over: false,
+            after: before.clone(),
+            before,
+            parts: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            peaks: BTreeMap::new(),
+            plan: None,
+        }
+    }
+
+    /// Takes in what only a rebalance has: its counts at the start, and its plan.
+    fn rebalance(&mut self, run: &RebalanceRun) {
+        // Counts since a follower joined are not those of the start.
+        if let Some(start) = run.start.as_ref().filter(|_| run.counted_since.is_none()) {
+            self.before.clone_from(&start.0);
+        }
+        if self.plan.is_some() || run.entry.is_none() {
+            return;
+        }
+        let record = run.object.as_ref().and_then(|object| PlanRecord::read(object.plan.as_deref()?));
+        let planned = record.map(|record| (record.participants(), record.strategy));
+        let nodes: Vec<&NodeName> = run.donors().iter().chain(run.recipients()).collect();
+        let participant = |node: &&NodeName| {
+            let (connections, sessions) = *run.start.as_ref()?.0.get(*node)?;
+            let connections = connections?;
+            Some(Participant {
+                node: (*node).clone(),
+                pod: None,
+                connections,
+                sessions: sessions.unwrap_or(connections),
+            })
+        };
+        let observed = || {
+            let strategy = run.strategy.clone().filter(|_| run.counted_since.is_none())?;
+            let mut participants = nodes.iter().map(participant).collect::<Option<Vec<_>>>()?;
+            participants.sort_by(|one, other| one.node.cmp(&other.node));
+            Some((participants, strategy))
+        };
+        self.plan = planned
+            .or_else(observed)
+            .map(|(participants, strategy)| forecast(None, &participants, &strategy, Return::default()));
+    }
+
+    fn finish(mut self, last: Option<Timestamp>) -> ReportedOperation {
+        let report = &mut self.report;
+        if let Some(end_time) = report.ended_time.or(last) {
+            end(&mut report.phases, end_time);
+        }
+        if let Some(plan) = &self.plan {
+            report.planned_seconds = Some(plan.total_seconds);
+            report.planned_peak_reconnects_per_second = Some(plan.moves.peak_reconnects_per_second);
+            report.findings = plan.findings.iter().map(ReportedFinding::from).collect();
+            for planned in &plan.phases {
+                match report.phases.iter_mut().find(|phase| phase.name == planned.name) {
+                    Some(phase) => phase.planned_seconds = Some(planned.seconds),
+                    None if planned.seconds > 0 => report.phases.push(ReportedPhase {
+                        name: planned.name.to_owned(),
+                        started_time: None,
+                        seconds: None,
+                        planned_seconds: Some(planned.seconds),
+                    }),
+                    None => {}
+                }
+            }
+        }
+        report.duration_seconds = report
+            .started_time
+            .zip(report.ended_time.filter(|_| report.verdict.final_word()))
+            .map(|(started, ended)| seconds_between(started, ended));
+        report.compare();
+        let sum = |counts: &NodeCounts| -> Option<u64> {
+            if counts.is_empty() { None } else { counts.values().map(|counts| counts.0).sum() }
+        };
+        report.connections_before = sum(&self.before);
+        report.connections_after = sum(&self.after);
+        let mut names: BTreeSet<&NodeName> = self.parts.keys().collect();
+        names.extend(self.plan.iter().flat_map(|plan| &plan.nodes).map(|node| &node.node));
+        let node = |node: &NodeName| {
+            let planned = self.plan.iter().flat_map(|plan| &plan.nodes).find(|it| it.node == *node);
+            let before = self.before.get(node).copied().unwrap_or_default();
+            let after = self.after.get(node).copied().unwrap_or_default();
+            ReportedNode {
+                node: node.to_string(),
+                pod: self.pods.get(node).cloned(),
+                part: self.parts.get(node).cloned().flatten(),
+                connections_before: before.0,
+                connections_after: after.0,
+                planned_connections_after: planned.map(|planned| planned.connections_after),
+                sessions_before: before.1,
+                sessions_after: after.1,
+                peak_reconnects_per_second: self.peaks.get(node).copied(),
+            }
+        };
+        let nodes: Vec<ReportedNode> = names.into_iter().map(node).collect();
+        let peaks = nodes.iter().filter_map(|node| node.peak_reconnects_per_second);
+        self.report.peak_reconnects_per_second = peaks.max();
+        self.report.nodes = nodes;
+        self.report
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! The parts of a report, as JSON names them.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::curves::Curves;
+use crate::model::verdict::two_decimals_or_null;
+use crate::model::{EventType, HistoryEntry, InstanceId, Operation, Verdict};
+use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::record::PlanRecord;
+
+/// A report: `report`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The cluster, where one is known.
+    pub instance: Option<ReportedInstance>,
+    /// What it was made from: the name of a recording, or `history`.
+    pub source: String,
+    /// When the recording began.
+    pub started_time: Option<Timestamp>,
+    /// When it ended.
+    pub ended_time: Option<Timestamp>,
+    /// EMQX versions that ran.
+    pub versions: Vec<String>,
+    /// The operations, in the order in which they began.
+    pub operations: Vec<ReportedOperation>,
+    /// Connections and sessions of each node.
+    pub curves: Curves,
+    /// What could not be read, and which sources were missing.
+    pub notices: Vec<String>,
+    /// Whether names are replaced.
+    pub redacted: bool,
+}
+
+/// The cluster of a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedInstance {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&InstanceId> for ReportedInstance {
+    fn from(id: &InstanceId) -> Self {
+        Self {
+            kind: id.kind.as_str().to_owned(),
+            namespace: Some(id.namespace.clone()).filter(|it| !it.is_empty()),
+            name: id.name.clone(),
+        }
+    }
+}
+
+/// One operation of a report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedOperation {
+    /// What was done.
+    pub operation: Operation,
+    /// Its name.
+    pub name: String,
+    /// How it ended, or how it stood at the end of the recording.
+    pub verdict: Verdict,
+    /// Why.
+    pub message: String,
+    /// When it began.
+    pub started_time: Option<Timestamp>,
+    /// When it ended; `None` where the recording does not hold its end.
+    pub ended_time: Option<Timestamp>,
+    /// How long it took.
+    pub duration_seconds: Option<u64>,
+    /// How long it should have taken, by the first forecast.
+    pub planned_seconds: Option<u64>,
+    /// How much longer it took than planned; negative is shorter.
+    pub forecast_error_seconds: Option<i64>,
+    /// The same as a share of the planned time, in percent.
+    #[serde(serialize_with = "two_decimals_or_null")]
+    pub forecast_error_percent: Option<f64>,
+    /// Clients that were moved.
+    pub moved_connections: Option<u64>,
+    /// Live clients at the start.
+    pub connections_before: Option<u64>,
+    /// Live clients after the end.
+    pub connections_after: Option<u64>,
+    /// Clients that were connected at the start and not after the end.
+    pub lost_clients: Option<u64>,
+    /// Sessions fewer than at the start.
+    pub lost_sessions: Option<u64>,
+    /// Most clients that connected to one node in one second.
+    pub peak_reconnects_per_second: Option<u64>,
+    /// The same by the forecast.
+    pub planned_peak_reconnects_per_second: Option<u64>,
+    /// Its phases.
+    pub phases: Vec<ReportedPhase>,
+    /// Its nodes.
+    pub nodes: Vec<ReportedNode>,
+    /// What the forecast warned of.
+    pub findings: Vec<ReportedFinding>,
+    /// What happened, in order.
+    pub events: Vec<ReportedEvent>,
+}
+
+/// A phase of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedPhase {
+    /// Its name.
+    pub name: String,
+    /// When it was entered.
+    pub started_time: Option<Timestamp>,
+    /// How long it took.
+    pub seconds: Option<u64>,
+    /// How long it should have taken.
+    pub planned_seconds: Option<u64>,
+}
+
+/// A node of an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedNode {
+    /// EMQX's name of it.
+    pub node: String,
+    /// Its pod.
+    pub pod: Option<String>,
+    /// Its part.
+    pub part: Option<String>,
+    /// Live clients at the start.
+    pub connections_before: Option<u64>,
+    /// Live clients after the end.
+    pub connections_after: Option<u64>,
+    /// Live clients after the end by the forecast.
+    pub planned_connections_after: Option<u64>,
+    /// Sessions at the start.
+    pub sessions_before: Option<u64>,
+    /// Sessions after the end.
+    pub sessions_after: Option<u64>,
+    /// Most clients that connected to it in one second.
+    pub peak_reconnects_per_second: Option<u64>,
+}
+
+/// What a forecast warned of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedFinding {
+    /// The id of the check.
+    pub id: String,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// What was found.
+    pub message: String,
+}
+
+impl From<&Finding> for ReportedFinding {
+    fn from(finding: &Finding) -> Self {
+        let Finding { id, severity, message, .. } = finding;
+        Self { id: (*id).to_owned(), severity: *severity, message: message.clone() }
+    }
+}
+
+/// An event of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportedEvent {
+    /// When.
+    pub time: Timestamp,
+    /// What kind of event.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// As a sentence.
+    pub message: String,
+}
+
+impl ReportedOperation {
+    /// One of which nothing but its standing is known.
+    pub fn new(operation: Operation, name: String, verdict: Verdict) -> Self {
+        Self {
+            operation,
+            name,
+            verdict,
+            message: String::new(),
+            started_time: None,
+            ended_time: None,
+            duration_seconds: None,
+            planned_seconds: None,
+            forecast_error_seconds: None,
+            forecast_error_percent: None,
+            moved_connections: None,
+            connections_before: None,
+            connections_after: None,
+            lost_clients: None,
+            lost_sessions: None,
+            peak_reconnects_per_second: None,
+            planned_peak_reconnects_per_second: None,
+            phases: Vec::new(),
+            nodes: Vec::new(),
+            findings: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// How far the forecast was off.
+    pub(super) fn compare(&mut self) {
+        let Some((planned, took)) = self.planned_seconds.zip(self.duration_seconds) else { return };
+        let error = i64::try_from(took).unwrap_or(i64::MAX) - i64::try_from(planned).unwrap_or(i64::MAX);
+        self.forecast_error_seconds = Some(error);
+        self.forecast_error_percent = (planned > 0).then(|| error as f64 * 100.0 / planned as f64);
+    }
+
+    /// What a history knows of an operation.
+    fn of_entry(entry: &HistoryEntry) -> Self {
+        Self {
+            message: entry.message.clone(),
+            started_time: entry.started,
+            ended_time: Some(entry.ended),
+            duration_seconds: entry.seconds(),
+            moved_connections: entry.moved_connections,
+            connections_before: entry.connections.0,
+            connections_after: entry.connections.1,
+            lost_clients: entry.lost_clients(),
+            lost_sessions: entry.sessions.0.zip(entry.sessions.1).map(|(one, two)| one.saturating_sub(two)),
+            ..Self::new(entry.operation, entry.name.clone(), entry.verdict)
+        }
+    }
+}
+
+impl Report {
+    /// A report of an operation without a recording: what its entry in the history holds, and the plan on its object.
+    pub fn of_entry(entry: &HistoryEntry, plan: Option<&PlanRecord>) -> Self {
+        let mut operation = ReportedOperation::of_entry(entry);
+        if let Some(record) = plan {
+            let planned = forecast(None, &record.participants(), &record.strategy, Return::default());
+            operation.planned_seconds = Some(planned.total_seconds);
+            operation.planned_peak_reconnects_per_second = Some(planned.moves.peak_reconnects_per_second);
+            operation.findings = planned.findings.iter().map(ReportedFinding::from).collect();
+            operation.phases = planned
+                .phases
+                .iter()
+                .map(|phase| ReportedPhase {
+                    name: phase.name.to_owned(),
+                    started_time: None,
+                    seconds: None,
+                    planned_seconds: Some(phase.seconds),
+                })
+                .collect();
+            operation.nodes = planned
+                .nodes
+                .iter()
+                .map(|node| ReportedNode {
+                    node: node.node.to_string(),
+                    part: node.part.map(|part| part.as_str().to_owned()),
+                    connections_before: Some(node.connections),
+                    planned_connections_after: Some(node.connections_after),
+                    sessions_before: Some(node.sessions),
+                    ..ReportedNode::default()
+                })
+                .collect();
+            operation.compare();
+        }
+        Self {
+            instance: Some(ReportedInstance::from(&entry.instance)),
+            source: "history".to_owned(),
+            started_time: entry.started,
+            ended_time: Some(entry.ended),
+            operations: vec![operation],
+            ..Self::default()
+        }
+    }
+
+    /// Takes in the recorded verdict of the operation that the recording was made of: a drain and a scale are more than the
+    /// evacuations that a recording shows.
+    pub fn with_entry(&mut self, entry: &HistoryEntry) {
+        let known = self
+            .operations
+            .iter()
+            .any(|operation| operation.operation == entry.operation && operation.name == entry.name);
+        if !known {
+            self.operations.insert(0, ReportedOperation::of_entry(entry));
+        }
+    }
+}
