@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::run::RebalanceRun;
 use crate::model::human::{count, seconds_between};
-use crate::model::{Event, EventType, NodeName, Pod, Stage, World};
+use crate::model::{Event, EventType, Pod, Stage, World};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::verdict;
@@ -117,7 +117,7 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
         let detail = "the load balancer routes them elsewhere, or they stay away".to_owned();
         return Some(Alarm { reason: format!("only {}", reached?), detail: Some(detail) });
     }
-    let pod = run.recipients().iter().find_map(|node| unready(run, node, world))?;
+    let pod = unready(run, world)?;
     let reason = format!("{}, which receives the evicted clients, is not ready", pod.name);
     Some(Alarm { reason, detail: reached })
 }
@@ -166,15 +166,24 @@ fn recipients(run: &RebalanceRun) -> String {
     }
 }
 
-/// The pod of a node that stopped being ready while the rebalance ran.
-fn unready<'w>(run: &RebalanceRun, node: &NodeName, world: &'w World) -> Option<&'w Pod> {
-    let of = |pod: &&Pod| {
-        pod.name.as_str() == node.first_label() || node.ip().is_some_and(|ip| pod.ips.contains(&ip))
+/// The pod of a recipient that stopped being ready while the rebalance ran. Few pods are not ready, so that they are found
+/// first: clusters have hundreds of recipients, and as many pods.
+fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
+    let fell = |pod: &&Pod| {
+        let ready = pod.conditions.iter().find(|condition| condition.kind == "Ready");
+        let since = ready.filter(|ready| !ready.holds() && !pod.ready).and_then(|ready| ready.since);
+        pod.deleting.is_none() && since.is_some_and(|since| since > run.began)
     };
-    let pod = world.pods.values().map(|seen| &seen.value).filter(|pod| pod.deleting.is_none()).find(of)?;
-    let ready = pod.conditions.iter().find(|condition| condition.kind == "Ready")?;
-    let since = ready.since.filter(|_| !ready.holds() && !pod.ready)?;
-    (since > run.began).then_some(pod)
+    let unready: Vec<&Pod> = world.pods.values().map(|seen| &seen.value).filter(fell).collect();
+    if unready.is_empty() {
+        return None;
+    }
+    run.recipients().iter().find_map(|node| {
+        let of = |pod: &&&Pod| {
+            pod.name.as_str() == node.first_label() || node.ip().is_some_and(|ip| pod.ips.contains(&ip))
+        };
+        unready.iter().find(of).copied()
+    })
 }
 
 #[cfg(test)]
