@@ -1,13 +1,15 @@
 //! What is left of an upgrade that is followed, and so how far it is: the forecast again, from this moment's counts.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{UpgradeRun, UpgradeStep, evacuations};
+use super::run::{PodTurn, UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
-use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, LOOP_SECONDS, boot};
+use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, LOOP_SECONDS, NodeContent, boot};
 use crate::model::human::seconds_between;
-use crate::model::{ApiVersion, NodeName, World};
+use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
 
 /// Seconds that new pods are taken to need until they are up, for a percent that begins somewhere. How long an image is
 /// pulled nobody knows: no ETA is told meanwhile.
@@ -41,6 +43,47 @@ impl UpgradeRun {
             _ => {}
         }
         self.seconds = left.filter(|_| self.step != UpgradeStep::NewPods);
+        self.turns = if self.seconds.is_some() { self.turns(revisions, world, now) } else { BTreeMap::new() };
+    }
+
+    /// Seconds until each old pod that is not being emptied yet has its turn, by its name, and seconds of the present wait of
+    /// those that are. Where a guard empties all of them together, and where nothing empties them, no pod has a turn.
+    fn turns(
+        &self,
+        revisions: &UpgradeRevisions<'_>,
+        world: &World,
+        now: Timestamp,
+    ) -> BTreeMap<String, PodTurn> {
+        if self.api == ApiVersion::V1beta4 {
+            return BTreeMap::new();
+        }
+        let timing = Self::timing(revisions);
+        let standing: Vec<&Member<'_>> = standing(revisions);
+        let draining = evacuations(world, revisions);
+        let mut turns = BTreeMap::new();
+        let first = self.first_turn(revisions, &standing, draining, &timing, now);
+        let mut seconds = first;
+        for member in &standing {
+            let name = member.pod.name.as_str().to_owned();
+            if let Some(left) = self.drain_left(member, draining, &timing, now) {
+                let nothing = NodeContent::default();
+                let stage = self.known.get(&member.pod.uid).and_then(|known| known.stage.as_ref());
+                if let Some((stage @ (Stage::WaitHealthCheck | Stage::WaitTakeover), _, since)) = stage {
+                    // Without clients and sessions only the waits take time.
+                    let spent = seconds_between(*since, now);
+                    let rest = match stage {
+                        Stage::WaitHealthCheck => timing.left(&Stage::EvictingConns, 0, nothing),
+                        _ => 0,
+                    };
+                    turns.insert(name, PodTurn::Waits(timing.left(stage, spent, nothing) - rest));
+                }
+                seconds += left + timing.removal();
+            } else {
+                turns.insert(name, PodTurn::Starts(seconds));
+                seconds += timing.turn(member.holds.unwrap_or_default());
+            }
+        }
+        turns
     }
 
     /// Seconds of work that were done before this run was first seen, by the pods that are gone already.
@@ -57,28 +100,14 @@ impl UpgradeRun {
         if revisions.old.is_empty() {
             return (self.step != UpgradeStep::NewPods).then_some(1);
         }
-        // New pods have just started: what they took is what the next ones will take.
-        let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
-        let known = pods(&revisions.new).or_else(|| pods(&revisions.old));
-        let timing =
-            DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(revisions.instance) };
-        let standing: Vec<&Member<'_>> =
-            revisions.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
+        let timing = Self::timing(revisions);
+        let standing: Vec<&Member<'_>> = standing(revisions);
         if standing.iter().any(|member| member.holds.is_none()) {
             return None;
         }
         let evacuations = evacuations(world, revisions);
-        let drain = |member: &Member<'_>, timing: &DrainTiming| {
-            let holds = member.holds.unwrap_or_default();
-            let entry = evacuations.iter().find(|it| Some(&it.node) == member.node.as_ref())?;
-            let (stage, _, since) = self.known.get(&member.pod.uid)?.stage.as_ref()?;
-            let own = DrainTiming {
-                conn_evict_rate: entry.conn_evict_rate.or(timing.conn_evict_rate),
-                sess_evict_rate: entry.sess_evict_rate.or(timing.sess_evict_rate),
-                ..*timing
-            };
-            Some(own.left(stage, seconds_between(*since, now), holds))
-        };
+        let drain =
+            |member: &Member<'_>, timing: &DrainTiming| self.drain_left(member, evacuations, timing, now);
         let count = standing.len() as u64;
         if self.api == ApiVersion::V1beta4 {
             let guarded =
@@ -88,25 +117,62 @@ impl UpgradeRun {
             }
             return Some(self.unguarded_left(count, &timing, now));
         }
-        let mut seconds = 0;
-        let mut begun = false;
+        let mut seconds = self.first_turn(revisions, &standing, evacuations, &timing, now);
         for member in &standing {
             let holds = member.holds.unwrap_or_default();
             seconds += match drain(member, &timing) {
-                Some(left) => {
-                    begun = true;
-                    left + timing.removal()
-                }
+                Some(left) => left + timing.removal(),
                 None => timing.turn(holds),
             };
         }
-        if revisions.old.len() > standing.len() {
-            seconds += 1;
-        } else if !begun && self.places().0 == 0 {
-            let since = self.started.map_or(0, |started| seconds_between(started, now));
-            seconds += timing.first().saturating_sub(since);
-        }
         Some(seconds)
+    }
+
+    /// The timing of the instance, with the seconds that its pods took to start.
+    fn timing(revisions: &UpgradeRevisions<'_>) -> DrainTiming {
+        // New pods have just started: what they took is what the next ones will take.
+        let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
+        let known = pods(&revisions.new).or_else(|| pods(&revisions.old));
+        DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(revisions.instance) }
+    }
+
+    /// Seconds before the first old pod that still stands is emptied, or continues to be.
+    fn first_turn(
+        &self,
+        revisions: &UpgradeRevisions<'_>,
+        standing: &[&Member<'_>],
+        evacuations: &[Evacuation],
+        timing: &DrainTiming,
+        now: Timestamp,
+    ) -> u64 {
+        let begun = || standing.iter().any(|it| self.drain_left(it, evacuations, timing, now).is_some());
+        if revisions.old.len() > standing.len() {
+            1
+        } else if self.places().0 == 0 && !begun() {
+            let since = self.started.map_or(0, |started| seconds_between(started, now));
+            timing.first().saturating_sub(since)
+        } else {
+            0
+        }
+    }
+
+    /// Seconds that are left of the evacuation of an old pod; `None` before it begins.
+    fn drain_left(
+        &self,
+        member: &Member<'_>,
+        evacuations: &[Evacuation],
+        timing: &DrainTiming,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let holds = member.holds.unwrap_or_default();
+        let entry = evacuations.iter().find(|it| Some(&it.node) == member.node.as_ref())?;
+        let (stage, _, since) = self.known.get(&member.pod.uid)?.stage.as_ref()?;
+        let own = DrainTiming {
+            conn_evict_rate: entry.conn_evict_rate.or(timing.conn_evict_rate),
+            sess_evict_rate: entry.sess_evict_rate.or(timing.sess_evict_rate),
+            ..*timing
+        };
+        Some(own.left(stage, seconds_between(*since, now), holds))
     }
 
     /// A guard empties all old nodes together, then the operator removes them one by one.
@@ -151,6 +217,11 @@ impl UpgradeRun {
         let first = gap(gone).saturating_sub(seconds_between(removed, now));
         if count == 0 { 1 } else { first + (gone + 1..gone + count).map(gap).sum::<u64>() + 1 }
     }
+}
+
+/// The old pods whose deletion was not requested.
+fn standing<'a, 'b>(revisions: &'b UpgradeRevisions<'a>) -> Vec<&'b Member<'a>> {
+    revisions.old.iter().filter(|member| member.pod.deleting.is_none()).collect()
 }
 
 /// Percent of the work that is done; it never falls, and is 100 only with a verdict.

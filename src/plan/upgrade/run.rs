@@ -87,6 +87,15 @@ pub(super) struct FurthestProgress {
     nodes: BTreeMap<String, (u8, u64, u64)>,
 }
 
+/// When an old pod is emptied, by the forecast of this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodTurn {
+    /// Seconds until its evacuation begins.
+    Starts(u64),
+    /// Seconds for which EMQX still waits: for load balancers to notice, or for sessions to be taken over.
+    Waits(u64),
+}
+
 /// One upgrade.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen once")]
 #[derive(Clone, Debug)]
@@ -127,6 +136,8 @@ pub struct UpgradeRun {
     pub percent: u8,
     /// Seconds to the end, once that can be known.
     pub seconds: Option<u64>,
+    /// When each old pod has its turn, by the name of the pod.
+    pub turns: BTreeMap<String, PodTurn>,
     /// Clients that were cut at once because a loaded pod was deleted.
     pub cut: u64,
     /// Whether the image was changed again on the way.

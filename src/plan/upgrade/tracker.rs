@@ -267,6 +267,7 @@ fn begin(
         holding: false,
         percent: 0,
         seconds: None,
+        turns: BTreeMap::new(),
         cut: 0,
         turned,
         ended: None,
