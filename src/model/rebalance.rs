@@ -207,6 +207,8 @@ pub struct Rebalance {
     pub failed: Option<Timestamp>,
     /// What `apply` left in [`PLAN_ANNOTATION`], unread.
     pub plan: Option<String>,
+    /// The field manager of the client that created it, where Kubernetes reports it.
+    pub created_by: Option<String>,
     /// Who stopped it with our `stop`.
     pub stopped_by: Option<StopMark>,
     /// What the one who followed it to its end recorded.

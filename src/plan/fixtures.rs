@@ -157,6 +157,7 @@ pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebal
         completed: None,
         failed: None,
         plan: None,
+        created_by: None,
         stopped_by: None,
         recorded: None,
     };

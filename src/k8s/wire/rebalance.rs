@@ -28,6 +28,7 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
         started: time(object, &["status", "startedTime"]),
         completed: time(object, &["status", "completedTime"]),
         plan: text(object, &["metadata", "annotations", PLAN_ANNOTATION]),
+        created_by: creator(object),
         stopped_by: text(object, &["metadata", "annotations", STOPPED_BY_ANNOTATION])
             .and_then(|text| StopMark::parse(&text)),
         recorded: text(object, &["metadata", "annotations", VERDICT_ANNOTATION])
@@ -41,6 +42,15 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
         deleting: head.deleting,
         phase,
     })
+}
+
+/// The manager of the oldest fields outside the status: the API server writes it when the object is created.
+fn creator(object: &Value) -> Option<String> {
+    list(object, &["metadata", "managedFields"])
+        .filter(|fields| text(fields, &["subresource"]).is_none_or(|name| name.is_empty()))
+        .filter_map(|fields| Some((time(fields, &["time"])?, text(fields, &["manager"])?)))
+        .min_by_key(|(at, _)| *at)
+        .map(|(_, manager)| manager)
 }
 
 /// What the operator makes of `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX. Objects are
@@ -100,6 +110,20 @@ mod tests {
         let object = json!({"metadata": {"name": "r1", "namespace": "mq", "uid": "u",
             "annotations": {"cli.emqx.io/plan": "{}"}}, "spec": spec, "status": status});
         read(&object, version).expect("it can be read")
+    }
+
+    #[test]
+    fn the_creator_is_the_first_manager_that_wrote_more_than_the_status() {
+        let fields = |manager: &str, time: &str, subresource: &str| json!({"manager": manager, "operation": "Update", "time": time, "subresource": subresource});
+        let mut object = json!({"metadata": {"name": "r1", "namespace": "mq", "uid": "u", "managedFields": [
+            fields("manager", "2026-11-27T09:59:00Z", "status"),
+            fields("kubectl-annotate", "2026-11-27T10:05:00Z", ""),
+            {"manager": "argocd-controller", "operation": "Apply", "time": "2026-11-27T10:00:00Z"},
+        ]}, "spec": {}});
+        let created_by = |object: &Value| read(object, "v2beta1").expect("it can be read").created_by;
+        assert_eq!(created_by(&object).as_deref(), Some("argocd-controller"));
+        object["metadata"]["managedFields"] = json!(null);
+        assert_eq!(created_by(&object), None);
     }
 
     #[test]
