@@ -144,41 +144,46 @@ pub fn curves(
         let values: Vec<Option<f64>> = values.into_iter().map(|value| value.map(|it| it as f64)).collect();
         if quantity == Quantity::Change { changes(&values, &moments, apart) } else { values }
     };
-    let all: Vec<(&Row, Vec<Option<f64>>)> = rows.iter().map(|row| (*row, held(row))).collect();
-    let of = |fits: &dyn Fn(&Row) -> bool| -> Vec<&Vec<Option<f64>>> {
-        all.iter().filter(|(row, _)| fits(row)).map(|(_, values)| values).collect()
-    };
-    let everything = of(&|_| true);
-    let total = sum(&everything, moments.len());
+    let mut total = Sums::new(moments.len());
     let curve = |label: &str, tone: Tone, values| Curve { label: label.to_owned(), tone, values };
-    let curves = if board.upgrading {
-        let revision = |group: Group| sum(&of(&|row| row.group == group), moments.len());
-        vec![
-            curve("all", Tone::Plain, total.clone()),
-            curve("previous", Tone::Warning, revision(Group::Old)),
-            curve("target", Tone::Busy, revision(Group::New)),
-        ]
-    } else if all.len() <= NODES {
+    let curves = if !board.upgrading && rows.len() <= NODES {
         let labels = labels(&rows);
-        all.iter()
-            .zip(labels)
-            .map(|((row, values), label)| Curve { label, tone: tone(row.part), values: values.clone() })
-            .collect()
+        let each = rows.iter().zip(labels).map(|(row, label)| {
+            let values = held(row);
+            total.add(&values);
+            Curve { label, tone: tone(row.part), values }
+        });
+        each.collect()
     } else {
-        let parts: &[(&str, Option<Part>)] = if rows.iter().any(|row| row.part.is_some()) {
-            &[
-                ("donors", Some(Part::Donor)),
-                ("evacuating", Some(Part::Evacuating)),
-                ("recipients", Some(Part::Recipient)),
+        // A thousand nodes: the values of one node at a time are in memory.
+        let parts = [None, Some(Part::Donor), Some(Part::Evacuating), Some(Part::Recipient)];
+        let mut sums: [Sums; 4] = std::array::from_fn(|_| Sums::new(moments.len()));
+        for row in &rows {
+            let values = held(row);
+            total.add(&values);
+            let place = if board.upgrading {
+                usize::from(row.group == Group::New)
+            } else {
+                parts.iter().position(|part| *part == row.part).unwrap_or(0)
+            };
+            sums[place].add(&values);
+        }
+        let [others, donors, evacuating, recipients] = &sums;
+        if board.upgrading {
+            vec![
+                curve("all", Tone::Plain, total.sum()),
+                curve("previous", Tone::Warning, others.sum()),
+                curve("target", Tone::Busy, donors.sum()),
             ]
+        } else if rows.iter().any(|row| row.part.is_some()) {
+            let named = [("donors", donors), ("evacuating", evacuating), ("recipients", recipients)];
+            let named = named.into_iter().zip(&parts[1..]);
+            named.flat_map(|((name, sums), part)| sums.spread(name, *part)).collect()
         } else {
-            &[("", None)]
-        };
-        parts
-            .iter()
-            .flat_map(|(name, part)| spread(name, *part, &of(&|row| row.part == *part), moments.len()))
-            .collect()
+            others.spread("", None)
+        }
     };
+    let total = total.sum();
     let total = total.into_iter().map(|value| value.map(|value| value.max(0.0) as u64)).collect();
     Curves { curves, total }
 }
@@ -201,33 +206,61 @@ fn labels(rows: &[&Row]) -> Vec<String> {
     if different.len() == rows.len() { short } else { rows.iter().map(|row| row.name.clone()).collect() }
 }
 
-/// The sum at each step: of those of which something is known.
-fn sum(curves: &[&Vec<Option<f64>>], steps: usize) -> Vec<Option<f64>> {
-    (0..steps)
-        .map(|step| curves.iter().filter_map(|curve| curve.get(step).copied().flatten()).reduce(|a, b| a + b))
-        .collect()
+/// What several nodes held together at each step: of those of which something is known.
+struct Sums {
+    steps: Vec<Option<StepSum>>,
 }
 
-/// The largest, the mean and the smallest of a part.
-fn spread(name: &str, part: Option<Part>, curves: &[&Vec<Option<f64>>], steps: usize) -> Vec<Curve> {
-    if curves.is_empty() {
-        return Vec::new();
+#[derive(Clone, Copy)]
+struct StepSum {
+    count: f64,
+    sum: f64,
+    most: f64,
+    least: f64,
+}
+
+impl Sums {
+    fn new(steps: usize) -> Self {
+        Self { steps: vec![None; steps] }
     }
-    let at = |step: usize| curves.iter().filter_map(move |curve| curve.get(step).copied().flatten());
-    let mean = |step: usize| {
-        let (count, sum) = at(step).fold((0.0, 0.0), |(count, sum), value| (count + 1.0, sum + value));
-        (count > 0.0).then(|| sum / count)
-    };
-    let curve = |word: &str, values: Vec<Option<f64>>| Curve {
-        label: if name.is_empty() { word.to_owned() } else { format!("{name} {word}") },
-        tone: tone(part),
-        values,
-    };
-    vec![
-        curve("max", (0..steps).map(|step| at(step).reduce(f64::max)).collect()),
-        curve("mean", (0..steps).map(mean).collect()),
-        curve("min", (0..steps).map(|step| at(step).reduce(f64::min)).collect()),
-    ]
+
+    fn add(&mut self, values: &[Option<f64>]) {
+        for (step, value) in self.steps.iter_mut().zip(values) {
+            let Some(value) = *value else { continue };
+            let before = step.unwrap_or(StepSum { count: 0.0, sum: 0.0, most: value, least: value });
+            *step = Some(StepSum {
+                count: before.count + 1.0,
+                sum: before.sum + value,
+                most: before.most.max(value),
+                least: before.least.min(value),
+            });
+        }
+    }
+
+    fn each(&self, of: impl Fn(StepSum) -> f64) -> Vec<Option<f64>> {
+        self.steps.iter().map(|step| step.map(&of)).collect()
+    }
+
+    fn sum(&self) -> Vec<Option<f64>> {
+        self.each(|step| step.sum)
+    }
+
+    /// The largest, the mean and the smallest of a part; nothing for a part without nodes.
+    fn spread(&self, name: &str, part: Option<Part>) -> Vec<Curve> {
+        if self.steps.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        let curve = |word: &str, values: Vec<Option<f64>>| Curve {
+            label: if name.is_empty() { word.to_owned() } else { format!("{name} {word}") },
+            tone: tone(part),
+            values,
+        };
+        vec![
+            curve("max", self.each(|step| step.most)),
+            curve("mean", self.each(|step| step.sum / step.count)),
+            curve("min", self.each(|step| step.least)),
+        ]
+    }
 }
 
 /// Changes per second, each over the last seconds.
@@ -271,8 +304,16 @@ mod tests {
 
     #[test]
     fn a_sum_leaves_out_what_is_not_known_and_is_unknown_where_nothing_is() {
-        let (one, other) = (vec![Some(1.0), None, None], vec![Some(2.0), Some(5.0), None]);
-        assert_eq!(sum(&[&one, &other], 3), [Some(3.0), Some(5.0), None]);
+        let mut sums = Sums::new(3);
+        sums.add(&[Some(1.0), None, None]);
+        sums.add(&[Some(2.0), Some(5.0), None]);
+        assert_eq!(sums.sum(), [Some(3.0), Some(5.0), None]);
+        let spread = sums.spread("donors", None);
+        let values: Vec<_> = spread.iter().map(|curve| (curve.label.as_str(), curve.values[0])).collect();
+        assert_eq!(
+            values,
+            [("donors max", Some(2.0)), ("donors mean", Some(1.5)), ("donors min", Some(1.0))]
+        );
     }
 
     #[test]

@@ -35,12 +35,15 @@ pub(super) fn finish(state: &mut State, done: Done) {
                 for text in acted.says {
                     cluster.log.push(now, Tone::Warning, text);
                 }
-                // The entry may have been received before the result of the request: only this program has its strategy.
-                let mut runs = cluster.operations.rebalances.runs.iter_mut();
-                match runs.find(|run| run.name == bare && run.verdict.is_none()) {
-                    Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
-                    Some(_) => {}
-                    None => cluster.operations.rebalances.asked(bare, strategy),
+                // An object has its own strategy and is followed from its watch event. What EMQX itself was requested to start
+                // may be listed before the result of the request arrives: only this program has its strategy.
+                if bare.starts_with("coordinator/") {
+                    let mut runs = cluster.operations.rebalances.runs.iter_mut();
+                    match runs.find(|run| run.name == bare && run.verdict.is_none()) {
+                        Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),
+                        Some(_) => {}
+                        None => cluster.operations.rebalances.asked(bare, strategy),
+                    }
                 }
             }
             state.say(
@@ -102,7 +105,13 @@ pub(super) fn finish(state: &mut State, done: Done) {
                     state.overlay = Some(Overlay::Text(page));
                 }
                 (Ok(_), None) => {}
-                (Err(problem), _) => complain(state, &problem),
+                (Err(problem), Some(board)) => {
+                    // The reason and the way out are longer than the footer.
+                    let page = texts::no_log(state, board, pod.as_str(), &problem);
+                    complain(state, &problem);
+                    state.overlay = Some(Overlay::Text(page));
+                }
+                (Err(problem), None) => complain(state, &problem),
             }
         }
         Done::Replicants(id, result) => {

@@ -1,12 +1,13 @@
 //! The values of the plan page: what the user requires of the rebalance, from which rates and thresholds follow; or every
 //! setting of EMQX, one by one.
 
+use super::found::FoundStrategy;
 use crate::error::Problem;
 use crate::model::{GivenSettings, Strategy, World};
 use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
-use crate::plan::rebalance::requirement::{self, Requirement, strategy_for};
+use crate::plan::rebalance::requirement::{self, Requirement};
 use crate::plan::rebalance::spread::Spread;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::Snapshot;
@@ -113,6 +114,9 @@ pub struct PlanForm {
     pub refused: Option<String>,
     /// Whether each node is shown, instead of donors and recipients together.
     pub nodes: bool,
+    /// The strategy that was found last: most keys and most answers of EMQX change nothing that it depends on, and the
+    /// search forecasts the rebalance several times.
+    found: FoundStrategy,
 }
 
 /// How a plan ends.
@@ -165,6 +169,7 @@ impl PlanForm {
             all,
             refused: None,
             nodes: false,
+            found: FoundStrategy::default(),
         }
     }
 
@@ -375,7 +380,7 @@ impl PlanForm {
         if !self.all
             && let Ok(nodes) = preflight::participants(snapshot)
         {
-            self.strategy = strategy_for(&nodes, self.required, GivenSettings::default(), self.back);
+            self.strategy = self.found.find(nodes, self.required, self.back);
         }
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
         let wish = RebalanceRequest {

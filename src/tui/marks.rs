@@ -51,6 +51,8 @@ impl Marks {
                 Some("evictConnections") => "evict".to_owned(),
                 Some("waitTakeover") => "takeover".to_owned(),
                 Some("evictSessions") => "sessions".to_owned(),
+                Some("newPods") => "new pods".to_owned(),
+                Some("trafficMoved") => "traffic moved".to_owned(),
                 Some(other) => other.to_owned(),
                 None => return,
             },

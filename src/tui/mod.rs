@@ -10,6 +10,7 @@
 //! stop, record) is reached through the traits of [`context`], which `app` fills.
 
 mod actions;
+mod cluster_state;
 pub mod context;
 mod copy;
 pub mod curves;
@@ -17,6 +18,7 @@ mod done;
 mod farewell;
 mod feed;
 pub mod form;
+mod found;
 pub mod history;
 mod input;
 pub mod keys;

@@ -4,8 +4,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::keys::Command;
 use super::msg::Effect;
-use super::setup::{Overlay, TextPage};
-use super::state::{Page, State, UpgradeForm};
+use super::setup::{Overlay, TextPage, UpgradeForm};
+use super::state::{Page, State};
 use super::texts;
 use crate::output::theme::Tone;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::seconds_between;
-use crate::model::{InstanceId, Operation, Rebalance, Verdict};
+use crate::model::{FIELD_MANAGER, InstanceId, Operation, Rebalance, Verdict};
 use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::OperationTracker;
@@ -30,6 +30,8 @@ pub struct PastOperation {
     pub connections: (Option<u64>, Option<u64>),
     /// Clients that left the nodes that lose clients, where the view saw it.
     pub moved: Option<u64>,
+    /// The client that started it, where Kubernetes reports it.
+    pub started_by: Option<String>,
     /// The client that recorded the verdict.
     pub recorded_by: Option<String>,
     /// Whether it runs, or waits for an operator.
@@ -87,9 +89,15 @@ fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> Past
         ended: ended.filter(|_| !rebalance.open),
         connections: recorded.map_or(own, |it| it.connections),
         moved: run.and_then(|run| moved(run.start.as_ref()?, &run.counts)),
+        started_by: object.and_then(started_by),
         recorded_by: recorded.map(|it| it.by.clone()),
         open: rebalance.open,
     }
+}
+
+/// The client that created an object: only `apply` writes the plan annotation.
+fn started_by(object: &Rebalance) -> Option<String> {
+    object.created_by.clone().or_else(|| object.plan.as_ref().map(|_| FIELD_MANAGER.to_owned()))
 }
 
 /// One whose object is gone, or that had none.
@@ -104,6 +112,7 @@ fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
         ended: run.ended,
         connections: counts(run),
         moved: run.start.as_ref().and_then(|start| moved(start, &run.counts)),
+        started_by: run.object.as_ref().and_then(started_by),
         recorded_by: None,
         open: false,
     })
@@ -122,7 +131,11 @@ fn of_upgrade(run: &Upgrade) -> PastOperation {
         started: Some(run.began),
         ended: run.ended.filter(|_| run.verdict.is_some()),
         connections: (run.start.connections, run.counts.all_connections()),
-        moved: None,
+        moved: run.start.connections.zip(run.counts.all_connections()).map(|(before, now)| {
+            // Clients that are not on a target node are still on a previous one.
+            before.saturating_sub(now.saturating_sub(run.arrived))
+        }),
+        started_by: None,
         recorded_by: None,
         open: run.verdict.is_none(),
     }
@@ -144,6 +157,7 @@ fn of_evacuation(run: &EvacuationRun) -> PastOperation {
         ended: run.ended,
         connections: (None, None),
         moved: held.zip(now).map(|(held, now)| held.saturating_sub(now)),
+        started_by: None,
         recorded_by: None,
         open: run.verdict.is_none(),
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::history::History;
 use super::view_model::Sources;
-use crate::model::{Evacuation, Instance, NodeName, Part, Pod, PodName, Role, Stage};
+use crate::model::human::{duration, seconds_between};
+use crate::model::{Evacuation, Instance, NodeName, Part, Pod, PodName, Role, Stage, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::membership::Membership;
 use crate::plan::next_step::seconds_left;
@@ -14,6 +16,7 @@ use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::results::Status;
 use crate::plan::snapshot::NodeRow;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
+use crate::plan::upgrade::run::{PodTurn, UpgradeRun};
 
 /// The set of a node while an upgrade is under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,7 +191,7 @@ pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) 
 /// The stage of an evacuation, in words.
 pub fn stage_words(stage: &Stage, theme: Theme) -> String {
     match stage {
-        Stage::WaitHealthCheck => "leaving Service".to_owned(),
+        Stage::WaitHealthCheck => "leaves Service".to_owned(),
         Stage::EvictingConns => "disconnecting".to_owned(),
         Stage::WaitTakeover => "session takeover".to_owned(),
         Stage::EvictingSessions => "moving sessions".to_owned(),
@@ -216,7 +219,7 @@ pub(super) fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<(u6
                 row.tone = Tone::Good;
             }
             if let Some(left) = seconds_left(evacuation, row.connections) {
-                row.note = format!("{} left", crate::model::human::duration(left));
+                row.note = format!("{} left", duration(left));
             }
             row.scale = row.start.filter(|start| *start > 0);
         }
@@ -289,5 +292,42 @@ pub(super) fn draining(
             Group::All => {}
         }
         row.state = theme.clean(&row.state);
+    }
+}
+
+/// When an old pod has its turn, and for how long EMQX still waits: `starts 10:33`, `12s left`.
+pub(super) fn turns(rows: &mut [Row], run: &UpgradeRun, zone: &TimeZone, now: Timestamp) {
+    for row in rows.iter_mut().filter(|row| row.group == Group::Old && row.note.is_empty()) {
+        let turn = row.pod.as_ref().and_then(|pod| run.turns.get(pod.as_str()));
+        match turn {
+            Some(PodTurn::Starts(seconds)) => {
+                let seconds = i64::try_from(*seconds).unwrap_or(i64::MAX).min(100 * 365 * 86_400);
+                let Ok(at) = now.checked_add(SignedDuration::from_secs(seconds)) else { continue };
+                let form = if seconds < 86_400 { "starts %H:%M" } else { "starts %d %b" };
+                row.note = at.to_zoned(zone.clone()).strftime(form).to_string();
+            }
+            Some(PodTurn::Waits(seconds)) => {
+                let left = duration(*seconds);
+                if row.serving == Some(true) && row.leaving.is_some() {
+                    row.leaving = Some(format!("leaving {left}"));
+                }
+                row.note = format!("{left} left");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Pods whose deletion was requested, with the seconds until Kubernetes kills them.
+pub(super) fn deletions(rows: &mut [Row], world: &World, namespace: &str, now: Timestamp) {
+    for row in rows {
+        let Some(pod) = &row.pod else { continue };
+        let key = (namespace.to_owned(), pod.as_str().to_owned());
+        let Some(at) = world.pods.get(&key).and_then(|seen| seen.value.deleting) else { continue };
+        row.note = if at > now {
+            format!("pod deleted in {}", duration(seconds_between(now, at)))
+        } else {
+            format!("deletion {} late", duration(seconds_between(at, now)))
+        };
     }
 }

@@ -424,10 +424,7 @@ impl Loop {
             Left::Quit | Left::TimedOut if stopped => Ok(Exit::Reached),
             Left::Interrupted => Err(goes_on("interrupted".to_owned(), Exit::Interrupted)),
             Left::TimedOut => match (&running, verdict) {
-                (Some(name), _) => {
-                    let word = verdict.unwrap_or(Verdict::Running).words();
-                    Err(goes_on(format!("time ran out while {name} is {word}"), Exit::TimedOut))
-                }
+                (Some(name), _) => Err(goes_on(timed_out(&self.state, name, verdict), Exit::TimedOut)),
                 (None, verdict) => Ok(verdict.map_or(Exit::Reached, Verdict::exit)),
             },
             Left::Quit => match verdict {
@@ -436,6 +433,17 @@ impl Loop {
                 None => Ok(Exit::Reached),
             },
         }
+    }
+}
+
+/// What is printed when the time ran out: where EMQX has not answered, nobody knows whether the operation is running.
+fn timed_out(state: &State, name: &str, verdict: Option<Verdict>) -> String {
+    match state.here().and_then(|cluster| cluster.operations.silent_since(name)) {
+        Some(since) => format!(
+            "time ran out, and EMQX has not answered since {}: whether {name} is still running is not known",
+            messages::utc(since)
+        ),
+        None => format!("time ran out while {name} is {}", verdict.unwrap_or(Verdict::Running).words()),
     }
 }
 

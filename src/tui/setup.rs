@@ -3,6 +3,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::marks::Mark;
+use super::msg::UpgradePlanText;
 use crate::error::Problem;
 use crate::model::{NodeName, Strategy};
 use crate::output::theme::{Theme, Tone};
@@ -96,6 +97,21 @@ pub struct Route {
 
 /// The forecast of the plan page, or why there is none.
 pub type PlanPreview = Result<(RebalancePlan, Backend, String), Problem>;
+
+/// An upgrade that is planned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpgradeForm {
+    /// The image to run.
+    pub image: String,
+    /// Whether it is being typed.
+    pub editing: bool,
+    /// Whether its plan is being read.
+    pub planning: bool,
+    /// Its plan.
+    pub plan: Option<Result<UpgradePlanText, String>>,
+    /// The first line of the plan that is shown.
+    pub top: usize,
+}
 
 /// What the view is opened with.
 #[derive(Clone, Debug)]

@@ -7,95 +7,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use super::cluster_state::ClusterState;
+use super::cluster_state::EmqxAnswers;
 use super::curves;
 use super::form::PlanForm;
-use super::history::History;
 use super::keys::{KeyScope, Needs};
-use super::log::NoticeLog;
-use super::marks::Marks;
 use super::mouse::ClickTargets;
-use super::msg::UpgradePlanText;
 use super::order::{Order, SortBy};
-use super::setup::{Overlay, PlanPreview, Route, ViewSetup};
+use super::setup::{Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::view_model::{Sources, ViewModel};
-use crate::model::{
-    InstanceId, Load, Node, NodeName, Operation, Phase, Seen, Source, SourceHealth, Target, World,
-};
+use crate::model::{InstanceId, Operation, Phase, Source, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::{OperationTracker, Tape};
-use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::snapshot::snapshot;
 
-/// EMQX's answers of one cluster, while those of another are in the world.
-#[derive(Clone, Debug, Default)]
-struct Word {
-    nodes: Option<Seen<Vec<Node>>>,
-    load: Option<Seen<Load>>,
-    hearings: BTreeMap<(Source, &'static str), SourceHealth>,
-}
-
-/// One cluster in sight.
-#[derive(Debug)]
-pub struct ClusterState {
-    word: Word,
-    /// The trackers of its operations.
-    pub operations: OperationTracker,
-    /// What its nodes held.
-    pub history: History,
-    /// Announced messages.
-    pub log: NoticeLog,
-    /// The rows of the view; `None` before the first refresh.
-    pub board: Option<ViewModel>,
-    /// The marks of the chart: when each step began.
-    pub marks: Marks,
-    /// The uid of its object, to detect a new object with an equal name.
-    pub uid: Option<String>,
-    /// When EMQX's list of nodes was last put into the history.
-    pub sampled: Option<Timestamp>,
-    /// The newest Kubernetes event that was announced.
-    pub events_until: Option<Timestamp>,
-    /// The rebalance for which the bell was rung.
-    pub alarmed: Option<RunKey>,
-    /// The core of each replicant, or why that is not known.
-    pub replicants: Option<Result<BTreeMap<NodeName, NodeName>, String>>,
-}
-
-impl ClusterState {
-    fn new(id: &InstanceId) -> Self {
-        Self {
-            word: Word::default(),
-            operations: OperationTracker::of(id),
-            history: History::default(),
-            log: NoticeLog::default(),
-            board: None,
-            marks: Marks::default(),
-            uid: None,
-            sampled: None,
-            events_until: None,
-            alarmed: None,
-            replicants: None,
-        }
-    }
-}
-
 pub type Page = KeyScope;
-
-/// An upgrade that is planned.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UpgradeForm {
-    /// The image to run.
-    pub image: String,
-    /// Whether it is being typed.
-    pub editing: bool,
-    /// Whether its plan is being read.
-    pub planning: bool,
-    /// Its plan.
-    pub plan: Option<Result<UpgradePlanText, String>>,
-    /// The first line of the plan that is shown.
-    pub top: usize,
-}
 
 /// The state of the view.
 #[expect(
@@ -265,7 +193,7 @@ impl State {
         if self.inside.as_ref() == Some(id) {
             return;
         }
-        let left = Word {
+        let left = EmqxAnswers {
             nodes: self.world.nodes.take(),
             load: self.world.load.take(),
             hearings: self.world.hearings.extract_if(.., |(source, _), _| *source == Source::Emqx).collect(),
@@ -273,13 +201,13 @@ impl State {
         // A recording may have EMQX's first answers before its cluster: they are of the cluster that comes.
         let early = match self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
             Some(cluster) => {
-                cluster.word = left;
+                cluster.answers = left;
                 None
             }
             None => Some(left),
         };
         let cluster = self.clusters.entry(id.clone()).or_insert_with(|| ClusterState::new(id));
-        let own = std::mem::take(&mut cluster.word);
+        let own = std::mem::take(&mut cluster.answers);
         let word = early.filter(|_| own.nodes.is_none() && own.load.is_none()).unwrap_or(own);
         self.world.nodes = word.nodes;
         self.world.load = word.load;
@@ -311,7 +239,7 @@ impl State {
     /// Whether an operation runs in a cluster, or may start soon: then EMQX is queried every second.
     pub fn busy(&self, id: &InstanceId) -> bool {
         let Some(cluster) = self.clusters.get(id) else { return false };
-        let load = if self.inside.as_ref() == Some(id) { &self.world.load } else { &cluster.word.load };
+        let load = if self.inside.as_ref() == Some(id) { &self.world.load } else { &cluster.answers.load };
         let moves = load.as_ref().is_some_and(|load| {
             !load.value.rebalances.is_empty()
                 || !load.value.evacuations.is_empty()
@@ -353,7 +281,7 @@ impl State {
     pub fn hears(&self, id: &InstanceId) -> bool {
         let hearings = match (self.inside.as_ref() == Some(id), self.clusters.get(id)) {
             (true, _) => &self.world.hearings,
-            (false, Some(cluster)) => &cluster.word.hearings,
+            (false, Some(cluster)) => &cluster.answers.hearings,
             (false, None) => return false,
         };
         let mut emqx = hearings.iter().filter(|((source, _), _)| *source == Source::Emqx).peekable();
@@ -417,7 +345,7 @@ impl State {
             (Some(open), _) if self.page != Page::Clusters => vec![open.clone()],
             _ => self.clusters.keys().cloned().collect(),
         };
-        let (theme, now) = (self.theme(), self.now);
+        let (theme, now, zone) = (self.theme(), self.now, self.setup.zone.clone());
         for id in ids {
             self.enter(&id);
             let Some(cluster) = self.clusters.get_mut(&id) else { continue };
@@ -427,6 +355,7 @@ impl State {
                 operations: &cluster.operations,
                 history: &cluster.history,
                 theme,
+                zone: &zone,
                 now,
             };
             cluster.board = Some(ViewModel::of(sources, &self.order));

@@ -6,6 +6,7 @@ use super::rows::Row;
 use super::setup::TextPage;
 use super::state::State;
 use super::view_model::ViewModel;
+use crate::error::{Cause, Problem};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between};
 use crate::model::{ClusterEvent, Pod, Role};
 use crate::output::theme::Tone;
@@ -25,6 +26,7 @@ pub(super) fn operation(state: &State) -> Option<TextPage> {
         lines.push((Tone::Plain, format!("{name:<22}{}", value.unwrap_or_else(|| "not known".to_owned()))));
     };
     pair("started", it.started.map(time));
+    pair("started by", it.started_by.clone());
     pair("ended", if it.open { Some("still running".to_owned()) } else { it.ended.map(time) });
     pair("duration", it.seconds(state.now).map(duration));
     if it.operation != crate::model::Operation::Evacuation {
@@ -223,6 +225,24 @@ pub(super) fn log(state: &State, board: &ViewModel, pod: &str, text: &str) -> Te
     }
     let title = format!("LOG of pod {pod} ({} lines)", count(lines.len() as u64));
     TextPage { title, command, lines, top: 0, from_end: true }
+}
+
+/// Why the log of a pod cannot be read, and how to get the permission where it is missing.
+pub(super) fn no_log(state: &State, board: &ViewModel, pod: &str, problem: &Problem) -> TextPage {
+    let place = place(state, board);
+    let command = format!("kubectl logs {pod} -c emqx --tail {LOG_LINES}{place}");
+    let mut lines: Vec<Line> = vec![(Tone::Bad, problem.to_string())];
+    lines.extend(problem.hint.iter().map(|hint| (Tone::Plain, format!("hint: {hint}"))));
+    if problem.cause == Cause::Forbidden {
+        let text = "No role of kubectl emqx contains get pods/log: a log may contain client names and topics. An administrator grants it:";
+        lines.push((Tone::Plain, String::new()));
+        lines.push((Tone::Plain, text.to_owned()));
+        let role = format!("kubectl create role emqx-logs --verb get --resource pods/log{place}");
+        let binding = format!("kubectl create rolebinding emqx-logs --role emqx-logs --user USER{place}");
+        lines.push((Tone::Strong, role));
+        lines.push((Tone::Strong, binding));
+    }
+    TextPage { title: format!("LOG of pod {pod}"), command, lines, top: 0, from_end: false }
 }
 
 /// What EMQX calls an error or a warning.

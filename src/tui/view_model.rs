@@ -2,12 +2,13 @@
 //! faces share, a row per EMQX node and per pod without one, in order.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use super::order::{Order, SortBy};
 use super::past::PastOperation;
-use super::rows::{Group, Row, draining, group, held_at_start, label, rows, state};
+use super::rows::{Group, Row, deletions, draining, group, held_at_start, label, rows, state, turns};
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, InstanceId, Part, PodName, Role, Stage, Verdict, World};
 use crate::output::names::shorten;
@@ -107,6 +108,8 @@ pub struct Sources<'a> {
     pub history: &'a History,
     /// Colour and form.
     pub theme: Theme,
+    /// The time zone of the user's clock.
+    pub zone: &'a TimeZone,
     pub now: Timestamp,
 }
 
@@ -116,7 +119,7 @@ pub const VERDICT_SECONDS: u64 = 600;
 impl ViewModel {
     /// Computes the board of one cluster.
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
-        let Sources { world, id, operations, history, now, theme } = sources;
+        let Sources { world, id, operations, history, now, theme, zone } = sources;
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
         let past = past(&assessment.rebalances, now);
@@ -165,9 +168,13 @@ impl ViewModel {
             state(row, &evacuations, waits, theme);
         }
         if upgrading {
-            let began = upgrade.as_ref().map(|run| run.began);
-            draining(&mut rows, &evacuations, history, began, theme);
+            let upgrade = upgrade.as_ref();
+            draining(&mut rows, &evacuations, history, upgrade.map(|run| run.began), theme);
+            if let Some(run) = upgrade.filter(|run| run.verdict.is_none()) {
+                turns(&mut rows, run, zone, now);
+            }
         }
+        deletions(&mut rows, world, &id.namespace, now);
         let names = shorten(Some(&id.name), rows.iter().map(label), theme);
         for (row, name) in rows.iter_mut().zip(names) {
             row.name = theme.clean(&name);

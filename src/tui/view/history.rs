@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  HISTORY   4 operations
-//!    ENDED           OPERATION   VERDICT          TOOK   MOVED  MISSING  NAME
-//!  ▸ running         rebalance   running          1m3s   2,340        -  emqx-20261123-101358
-//!    23 Nov 09:52    rebalance   clientsMissing   1m59s      ?      120  evening
+//!    ENDED         VERDICT         OPERATION   TOOK  MOVED  MISSING  STARTED BY    NAME
+//!  ▸ running       running         rebalance   1m3s  2,340        0  kubectl-emqx  emqx-20261123-101358
+//!    23 Nov 09:52  clientsMissing  rebalance  1m59s      ?      120  ?             evening
 //! ```
 
 use jiff::Timestamp;
@@ -21,13 +21,14 @@ use crate::tui::state::State;
 type Column = (&'static str, usize, bool);
 
 /// The columns by their importance: those that do not fit are left out.
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("ENDED", 12, false),
     ("VERDICT", 15, false),
     ("OPERATION", 10, false),
     ("TOOK", 7, true),
     ("MOVED", 9, true),
     ("MISSING", 9, true),
+    ("STARTED BY", 14, false),
     ("NAME", 24, false),
 ];
 
@@ -120,6 +121,10 @@ fn cell(title: &str, it: &PastOperation, state: &State, here: bool) -> (String, 
             let tone = if it.lost().is_some_and(|lost| lost > 0) { Tone::Warning } else { Tone::Plain };
             (count_or_unknown(it.lost()), tone)
         }
+        "STARTED BY" => match &it.started_by {
+            Some(manager) => (manager.clone(), Tone::Plain),
+            None => ("?".to_owned(), Tone::Faint),
+        },
         _ => (short(&it.name), if here { Tone::Strong } else { Tone::Plain }),
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Painter<'a> {
             return x;
         }
         let clean = self.clean(text);
-        let text = if clean.width() > room { cut(&clean, room, self.theme) } else { clean };
+        let text = if clean.width() > room { shortened(&clean, room, self.theme) } else { clean };
         let style = self.style(tone);
         let (column, line) = (self.area.x + narrow(x), self.area.y + narrow(y));
         let (end, _) = self.buffer.set_stringn(column, line, &text, room, style);
@@ -104,6 +104,25 @@ impl<'a> Painter<'a> {
             line += 1;
         }
         line
+    }
+}
+
+/// The narrowest place in which a text is shortened after a word.
+const SENTENCE: usize = 24;
+
+/// The longest part of a word that is left out with it.
+const WORD: usize = 14;
+
+/// A text that is too long for its place: a sentence ends after a whole word, a name ends anywhere.
+fn shortened(text: &str, room: usize, theme: Theme) -> String {
+    let short = cut(text, room, theme);
+    let ellipsis = theme.symbols().ellipsis;
+    let body = short.strip_suffix(ellipsis).unwrap_or(&short);
+    match body.rfind(' ') {
+        Some(blank) if room >= SENTENCE && body[blank..].width() <= WORD => {
+            format!("{}{ellipsis}", &body[..=blank])
+        }
+        _ => short,
     }
 }
 
@@ -240,6 +259,14 @@ mod tests {
         assert_eq!(bar(8, 6, 8, Some(2), None, PLAIN), "██▒▒▒▒  ");
         assert_eq!(bar(8, 0, 8, Some(8), None, ASCII), "........", "an empty node is all gone");
         assert_eq!(bar(8, 4, 8, Some(4), None, ASCII), "####    ");
+    }
+
+    #[test]
+    fn a_sentence_that_is_too_long_ends_after_a_whole_word_and_a_name_anywhere() {
+        let text = "donors hold 3,333 connections on average, the recipient 0";
+        assert_eq!(shortened(text, 40, PLAIN), "donors hold 3,333 connections on …");
+        assert_eq!(shortened(text, 30, ASCII), "donors hold 3,333 ..");
+        assert_eq!(shortened("emqx-core-66c88f5c8-0 of mq", 12, PLAIN), "emqx-core-6…");
     }
 
     #[test]

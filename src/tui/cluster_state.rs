@@ -1,0 +1,66 @@
+//! One cluster in sight: its trackers, its history, and what EMQX answered about it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::history::History;
+use super::log::NoticeLog;
+use super::marks::Marks;
+use super::view_model::ViewModel;
+use crate::model::{InstanceId, Load, Node, NodeName, Seen, Source, SourceHealth};
+use crate::plan::playback::OperationTracker;
+use crate::plan::rebalance::tracker::RunKey;
+
+/// EMQX's answers of one cluster, while those of another are in the world.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EmqxAnswers {
+    pub(super) nodes: Option<Seen<Vec<Node>>>,
+    pub(super) load: Option<Seen<Load>>,
+    pub(super) hearings: BTreeMap<(Source, &'static str), SourceHealth>,
+}
+
+/// One cluster in sight.
+#[derive(Debug)]
+pub struct ClusterState {
+    /// EMQX's answers of it, while those of another cluster are in the world.
+    pub(super) answers: EmqxAnswers,
+    /// The trackers of its operations.
+    pub operations: OperationTracker,
+    /// What its nodes held.
+    pub history: History,
+    /// Announced messages.
+    pub log: NoticeLog,
+    /// The rows of the view; `None` before the first refresh.
+    pub board: Option<ViewModel>,
+    /// The marks of the chart: when each step began.
+    pub marks: Marks,
+    /// The uid of its object, to detect a new object with an equal name.
+    pub uid: Option<String>,
+    /// When EMQX's list of nodes was last put into the history.
+    pub sampled: Option<Timestamp>,
+    /// The newest Kubernetes event that was announced.
+    pub events_until: Option<Timestamp>,
+    /// The rebalance for which the bell was rung.
+    pub alarmed: Option<RunKey>,
+    /// The core of each replicant, or why that is not known.
+    pub replicants: Option<Result<BTreeMap<NodeName, NodeName>, String>>,
+}
+
+impl ClusterState {
+    pub(super) fn new(id: &InstanceId) -> Self {
+        Self {
+            answers: EmqxAnswers::default(),
+            operations: OperationTracker::of(id),
+            history: History::default(),
+            log: NoticeLog::default(),
+            board: None,
+            marks: Marks::default(),
+            uid: None,
+            sampled: None,
+            events_until: None,
+            alarmed: None,
+            replicants: None,
+        }
+    }
+}
