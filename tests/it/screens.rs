@@ -1,6 +1,7 @@
 //! Whole screens: driven by keys and facts, looked at as text. A screen that changes changes a file under
 //! `tests/snapshots`, where a reviewer sees it as a user would.
 
+mod everywhere;
 mod make;
 mod pages;
 mod panics;

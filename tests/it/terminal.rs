@@ -139,3 +139,114 @@ fn the_demo_opens_on_a_running_rebalance() {
     view.types("q");
     view.ends(0);
 }
+
+#[test]
+fn the_mouse_selects_and_scrolls_and_another_size_is_drawn_at_once() {
+    let cluster = Cluster::serve("documented", "1");
+    let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
+    let selects = |view: &mut Session, node: &str| {
+        view.until(node, |text| text.lines().any(|line| line.contains('▸') && line.contains(node)));
+    };
+    view.sees("f5c8-3");
+    view.mouse(0, "f5c8-2");
+    selects(&mut view, "f5c8-2");
+    view.mouse(64, "f5c8-2");
+    selects(&mut view, "f5c8-0");
+    view.mouse(0, "CONNECTIONS");
+    view.sees("CONNECTIONS▾");
+    view.resize(120, 40);
+    view.sees("connections per node");
+    view.resize(60, 15);
+    view.until("the narrow view", |text| !text.contains("connections per node") && text.contains("IDLE"));
+    view.types("q");
+    view.ends(0);
+    // The mouse is left to the terminal.
+    let mut view = Session::open(&cluster.kubeconfig, &["watch", "--no-mouse"]);
+    view.sees("f5c8-3");
+    view.mouse(0, "f5c8-2");
+    view.types("/f5c8\r");
+    view.sees("/f5c8");
+    selects(&mut view, "f5c8-0");
+    view.types("q");
+    view.ends(0);
+}
+
+#[test]
+fn a_view_that_is_stopped_leaves_the_terminal_to_its_shell_and_comes_back_with_fg() {
+    let cluster = Cluster::serve("documented", "1");
+    let mut shell = Session::shell(&cluster.kubeconfig);
+    shell.sees("$");
+    shell.types(&format!("{} watch\r", program().display()));
+    shell.sees("uneven");
+    assert!(shell.taken());
+    shell.types("\u{1a}");
+    shell.until("the shell", |text| text.contains("topped") && !text.contains("uneven"));
+    assert!(!shell.taken(), "the first screen is back");
+    shell.types("echo an''swers\r");
+    shell.sees("answers");
+    shell.types("fg\r");
+    shell.until("the view", |text| text.contains("uneven") && !text.contains("answers"));
+    assert!(shell.taken());
+    shell.types("/f5c8-3\r");
+    shell.until("its keys", |text| text.contains("/f5c8-3") && !text.contains("f5c8-0"));
+    shell.types("q");
+    shell.until("the shell", |text| text.contains("answers"));
+    shell.types("exit\r");
+    shell.ends(0);
+}
+
+#[test]
+fn a_node_is_evacuated_and_serves_again_from_the_view() {
+    let cluster = Cluster::serve("documented", "20");
+    let mut view = Session::sized(&cluster.kubeconfig, &["watch"], 120, 40);
+    view.sees("uneven");
+    view.types("je");
+    view.sees("EVACUATE A NODE");
+    view.sees("kubectl emqx evacuate start");
+    view.types("emqx\r");
+    view.sees("EVACUATED");
+    view.types("E");
+    view.sees("STOP THE EVACUATION");
+    view.types("\r");
+    view.sees("is stopped");
+    view.until("its end", |text| !text.contains("EVACUATED"));
+    view.types("q");
+    view.ends(0);
+}
+
+#[test]
+fn an_upgrade_is_planned_and_applied_from_the_view() {
+    let cluster = Cluster::serve("upgrade-v2beta1", "20");
+    let mut view = Session::sized(&cluster.kubeconfig, &["watch"], 120, 40);
+    view.sees("in the Service");
+    view.types("u");
+    view.sees("image: emqx/emqx-enterprise:5.8.6_");
+    view.types("\u{7f}7\r");
+    view.sees("5.8.7");
+    view.until("the plan", |text| !text.contains("reading the plan") && text.contains("capacity"));
+    view.types("a");
+    view.sees("UPGRADE THE CLUSTER");
+    view.types("emqx\r");
+    view.sees("the image of emqx is emqx/emqx-enterprise:5.8.7 now");
+    view.types("\u{1b}");
+    view.sees("UPGRADING");
+    view.types("q");
+    view.ends(0);
+}
+
+#[test]
+fn an_action_without_permission_shows_why() {
+    let cluster = Cluster::serve("documented", "1");
+    let mut view = Session::sized(&cluster.kubeconfig, &["watch", "--context", "viewer"], 120, 40);
+    view.sees("NOT SURE");
+    view.types("p");
+    view.sees("EMQX cannot be queried");
+    view.types("\u{1b}");
+    view.sees("CONNECTIONS");
+    view.types("e");
+    view.sees("EVACUATE A NODE");
+    view.types("emqx\r");
+    view.sees("you may not");
+    view.types("q");
+    view.ends(0);
+}

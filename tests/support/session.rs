@@ -43,9 +43,11 @@ impl Drop for Cluster {
 pub(crate) struct Session {
     screen: vt100::Parser,
     bytes: Receiver<Vec<u8>>,
+    /// Bytes that the program has written so far.
+    received: usize,
     keys: Box<dyn Write + Send>,
     child: Box<dyn portable_pty::Child + Send + Sync>,
-    _pty: Box<dyn portable_pty::MasterPty + Send>,
+    pty: Box<dyn portable_pty::MasterPty + Send>,
 }
 
 impl Session {
@@ -55,10 +57,23 @@ impl Session {
     }
 
     pub(crate) fn sized(kubeconfig: &str, arguments: &[&str], cols: u16, rows: u16) -> Self {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
-        let pty = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(super::program());
         command.args(arguments);
+        Self::of(command, kubeconfig, cols, rows)
+    }
+
+    /// A shell with job control, in which the program is started by typing its path.
+    pub(crate) fn shell(kubeconfig: &str) -> Self {
+        let mut command = CommandBuilder::new("/bin/sh");
+        command.arg("-i");
+        command.env("PS1", "$ ");
+        command.env_remove("ENV");
+        Self::of(command, kubeconfig, 80, 24)
+    }
+
+    fn of(mut command: CommandBuilder, kubeconfig: &str, cols: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).expect("a pty");
         command.env("KUBECONFIG", kubeconfig);
         command.env("TERM", "xterm-256color");
         // Nothing is written to the home folder of the user who runs the tests.
@@ -77,11 +92,16 @@ impl Session {
                 }
             }
         });
-        Self { screen: vt100::Parser::new(rows, cols, 0), bytes, keys, child, _pty: pty.master }
+        Self { screen: vt100::Parser::new(rows, cols, 0), bytes, received: 0, keys, child, pty: pty.master }
     }
 
     pub(crate) fn text(&self) -> String {
         self.screen.screen().contents()
+    }
+
+    /// Bytes that were read in [`Self::listen`].
+    pub(crate) fn received(&self) -> usize {
+        self.received
     }
 
     /// The number of the process.
@@ -94,6 +114,7 @@ impl Session {
         let mut first = None;
         while let Ok(bytes) = self.bytes.recv_timeout(until.saturating_duration_since(Instant::now())) {
             first.get_or_insert_with(Instant::now);
+            self.received += bytes.len();
             self.screen.process(&bytes);
         }
         first
@@ -116,6 +137,27 @@ impl Session {
 
     pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the keys are sent");
+    }
+
+    /// The window of the terminal gets another size.
+    pub(crate) fn resize(&mut self, cols: u16, rows: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.screen.screen_mut().set_size(rows, cols);
+        self.pty.resize(size).expect("a size");
+    }
+
+    /// A button of the mouse (0 is the left one, 64 and 65 are the wheel) over the first place of this text.
+    pub(crate) fn mouse(&mut self, button: u8, over: &str) {
+        let text = self.text();
+        let place = text.lines().zip(1..).find_map(|(line, y)| Some((line.split_once(over)?.0, y)));
+        let (before, y) = place.unwrap_or_else(|| panic!("{over} is not on the screen\n{text}"));
+        let x = before.chars().count() + 1;
+        self.types(&format!("\u{1b}[<{button};{x};{y}M"));
+    }
+
+    /// Whether the program has taken the screen.
+    pub(crate) fn taken(&self) -> bool {
+        self.screen.screen().alternate_screen()
     }
 
     pub(crate) fn signal(&self, name: &str) {

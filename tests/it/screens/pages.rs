@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::screens::make::{
     Bench, at, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes, nothing,
-    pod, setup, slice,
+    pod, recorded, setup, slice,
 };
 use crate::screens::{SIZES, UNEVEN, astray, idle};
 
@@ -385,4 +385,72 @@ fn an_emqx_that_may_not_be_asked_leaves_the_pages_poorer_and_says_so() {
         "{screen}"
     );
     assert!(screen.contains("~1,000"), "old counts are marked: {screen}");
+}
+
+#[test]
+fn a_log_that_may_not_be_read_says_which_permission_is_missing_and_how_to_get_it() {
+    use kubectl_emqx::error::Cause;
+    for (width, height) in SIZES {
+        let mut bench = idle();
+        bench.keys("l");
+        let problem = Problem::new("cannot read the log of pod emqx-0", "you may not get pods/log")
+            .cause(Cause::Forbidden)
+            .hint("this needs verb get on pods/log in namespace mq; see: kubectl auth can-i --list");
+        bench.send(Msg::Done(Done::Logs(PodName::from(core(0).as_str()), Err(problem))));
+        let screen = bench.screen(width, height);
+        let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in ["you may not get pods/log", "kubectl create role emqx-logs --verb get", "-n mq"] {
+            assert!(words.contains(text), "{text}\n{screen}");
+        }
+    }
+}
+
+#[test]
+fn a_rebalance_that_is_applied_is_one_operation_whichever_answer_comes_first() {
+    let object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+        "metadata": {"name": "evening", "namespace": "mq", "uid": "r9", "resourceVersion": "9",
+            "creationTimestamp": "2026-11-23T10:00:04Z"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}},
+        "status": {"phase": "Processing", "startedTime": "2026-11-23T10:00:04Z"}});
+    let donors: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    let load = json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0],
+        "coordinator_node": donors[0], "state": "wait_health_check", "donors": donors,
+        "recipients": [node(&core(3))], "connection_eviction_rate": 10, "session_eviction_rate": 10}]});
+    for result_first in [true, false] {
+        let mut bench = idle();
+        bench.keys("p");
+        let result = |bench: &mut Bench| {
+            let name = Some("rebalance.apps.emqx.io/evening".to_owned());
+            bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name, says: Vec::new() }))));
+        };
+        if result_first {
+            result(&mut bench);
+            bench.tick(4);
+        }
+        bench.learn(5, kubernetes(5, "ADDED", &object));
+        if !result_first {
+            result(&mut bench);
+        }
+        for second in 6..50 {
+            bench.learn(second, documented(second, &UNEVEN, &load));
+            bench.tick(second);
+        }
+        let screen = bench.screen(120, 40);
+        assert!(screen.contains("REBALANCING") && !screen.contains("did not list"), "{screen}");
+        assert_eq!(bench.state.here().expect("a cluster").operations.rebalances.runs.len(), 1, "{screen}");
+    }
+}
+
+#[test]
+fn rows_of_an_upgrade_name_the_start_of_each_pod_and_the_deletion_of_one() {
+    let (mut bench, lines) = recorded("v2beta1-bluegreen-operator-2.2", false);
+    let (mut starts, mut deleted, mut waits) = (false, false, false);
+    for told in lines {
+        bench.send(Msg::Told(told));
+        let screen = bench.screen(120, 40);
+        starts |= screen.lines().any(|line| line.contains("waiting") && line.contains("starts "));
+        deleted |= screen.contains("pod deleted in ");
+        waits |= screen.lines().any(|line| line.contains("leaves Service") && line.contains("s left"));
+    }
+    assert!(starts && deleted && waits, "starts {starts}, deleted {deleted}, waits {waits}");
 }
