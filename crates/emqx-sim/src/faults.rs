@@ -164,6 +164,13 @@ impl Faults {
         self.0.store.lock().get(&key).map(|object| (*object).clone())
     }
 
+    /// The names of the objects of one kind in the scenario's namespace, sorted.
+    pub fn names(&self, plural: &str) -> Vec<String> {
+        let Some(resource) = self.0.store.registry.index(plural) else { return Vec::new() };
+        let objects = self.0.store.lock().list(resource, Some(&self.0.namespace));
+        objects.into_iter().map(|(key, _)| key.name).collect()
+    }
+
     /// What has changed since a version, as watches of everything would tell it, and the version to go on from.
     pub fn changes(&self, since: u64) -> (u64, Vec<(&'static str, Value)>) {
         let locked = self.0.store.lock();

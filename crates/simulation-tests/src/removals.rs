@@ -142,7 +142,7 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
     let lines = Lines::new(clock.clone());
     let seen: Rc<RefCell<Truth>> = Rc::default();
     let exit = {
-        let mut recorder = pin!(truth::record(cluster.emqx().clone(), |_| false, seen.clone()));
+        let mut recorder = pin!(truth::record(cluster.emqx().clone(), |_| false, Vec::new, seen.clone()));
         let mut trouble = pin!(async {
             if let Some((at, seconds)) = removal.down {
                 sleep(Duration::from_secs_f64(at)).await;

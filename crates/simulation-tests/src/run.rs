@@ -159,6 +159,7 @@ async fn staged(case: &Case) -> Result<Record, String> {
         let mut recorder = pin!(truth::record(
             stage.cluster.emqx().clone(),
             |pod| stage.is_renewed(pod),
+            || stage.pods(),
             stage.truth.clone()
         ));
         let mut faults = pin!(stage.faults());
@@ -203,6 +204,12 @@ impl Stage {
 
     pub(crate) fn emqx(&self) -> &Emqx {
         self.cluster.emqx()
+    }
+
+    /// The names of the pods, where an upgrade replaces them.
+    fn pods(&self) -> Vec<String> {
+        let replaces = self.case.operation.upgrades();
+        if replaces { self.cluster.faults().names("pods") } else { Vec::new() }
     }
 
     /// Whether a pod is made from a changed template.

@@ -57,6 +57,8 @@ pub struct Moment {
     pub at: f64,
     /// The nodes; indices stay the same.
     pub nodes: Vec<Node>,
+    /// The names of the pods, of those too in which EMQX does not run; empty where no pod is replaced.
+    pub pods: Vec<String>,
     /// Clients between two nodes.
     pub in_flight: u64,
     /// Rebalances.
@@ -136,13 +138,19 @@ impl Truth {
     }
 }
 
-/// Samples EMQX until the run ends; `renewed` reports whether a pod was replaced.
-pub(crate) async fn record(emqx: Emqx, renewed: impl Fn(&str) -> bool, truth: Rc<RefCell<Truth>>) {
+/// Samples EMQX until the run ends; `renewed` reports whether a pod was replaced, `pods` names the pods.
+pub(crate) async fn record(
+    emqx: Emqx,
+    renewed: impl Fn(&str) -> bool,
+    pods: impl Fn() -> Vec<String>,
+    truth: Rc<RefCell<Truth>>,
+) {
     loop {
         let mut now = moment(&emqx);
-        let pods: Vec<String> =
+        now.pods = pods();
+        let of_nodes: Vec<String> =
             emqx.with(|broker| broker.nodes.iter().map(|node| node.pod.clone()).collect());
-        for (node, pod) in now.nodes.iter_mut().zip(pods) {
+        for (node, pod) in now.nodes.iter_mut().zip(of_nodes) {
             node.renewed = renewed(&pod);
         }
         truth.borrow_mut().moments.push(now);
@@ -169,6 +177,7 @@ fn moment(emqx: &Emqx) -> Moment {
                 renewed: false,
             })
             .collect(),
+        pods: Vec::new(),
         in_flight: broker.in_flight(),
         runs: broker
             .rebalances()

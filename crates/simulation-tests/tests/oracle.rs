@@ -27,6 +27,7 @@ fn moment(at: f64, connections: [u64; 4]) -> Moment {
     Moment {
         at,
         nodes: names.iter().zip(connections).map(|(name, connections)| node(name, connections)).collect(),
+        pods: Vec::new(),
         in_flight: 0,
         runs: Vec::new(),
         evacuations: Vec::new(),
@@ -389,6 +390,24 @@ fn percent_that_rises_while_nothing_moves_is_found() {
     };
     begun().event(56.0, "progress", 42, None, "").breaks("percent rises while nothing moves");
     let rules = begun().event(56.0, "progress", 40, None, "").rules();
+    assert!(!rules.iter().any(|rule| rule.starts_with("percent rises")), "{rules:?}");
+}
+
+#[test]
+fn percent_of_an_upgrade_may_rise_with_the_pods_that_are_removed() {
+    let undone = |pods: fn(f64) -> usize| {
+        let mut story = Story::new()
+            .typed("upgrade undo emqx --yes -o jsonl", 0.0, 350.0, 0)
+            .event(200.0, "progress", 0, None, "")
+            .event(201.0, "progress", 90, None, "");
+        story.0.case.operation = Operation::UndoneUpgrade;
+        for moment in &mut story.0.truth.moments {
+            moment.pods = (0..pods(moment.at)).map(|number| format!("emqx-core-b-{number}")).collect();
+        }
+        story
+    };
+    undone(|_| 3).breaks("percent rises while nothing moves");
+    let rules = undone(|at| if at < 200.5 { 3 } else { 0 }).rules();
     assert!(!rules.iter().any(|rule| rule.starts_with("percent rises")), "{rules:?}");
 }
 

@@ -521,6 +521,43 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
 }
 
 #[test]
+fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_in_them() {
+    let record = UpgradeRecord {
+        version: 1,
+        time: fixtures::at(0),
+        from: Some(OLD.into()),
+        to: OLD.into(),
+        version_only: false,
+        connections: Some(300),
+        sessions: Some(330),
+        edit: Vec::new(),
+    };
+    let waiting = |pods: usize| {
+        Scene::rest().with(|it| {
+            it.sets.push(Side("b", NEW, vec![0; pods]));
+            it.revisions = ("b", "a");
+            it.record = Some(record.clone());
+            for number in 0..pods {
+                it.pods.insert(name("b", number), |pod| {
+                    (pod.ready, pod.containers_ready, pod.phase) = (false, false, "Pending".into());
+                });
+            }
+        })
+    };
+    let mut tracker = UpgradeTracker::new(None);
+    let mut percent = |second: i64, scene: &Scene| {
+        tracker.observe(&scene.world(second), fixtures::at(second));
+        tracker.runs.last().expect("it is followed").percent
+    };
+    let percents = [(1, 3), (9, 3), (10, 2), (15, 1)].map(|(second, pods)| percent(second, &waiting(pods)));
+    assert_eq!(percents[..2], [0, 0], "no pod is removed");
+    assert!((30..80).contains(&percents[2]), "one of three pods is removed: {percents:?}");
+    assert!((percents[2] + 10..100).contains(&percents[3]), "two of three pods are removed: {percents:?}");
+    percent(20, &Scene::rest());
+    assert_eq!(tracker.runs[0].verdict.as_ref().map(|(verdict, _)| *verdict), Some(Verdict::Reverted));
+}
+
+#[test]
 fn without_emqx_pods_and_the_object_decide_and_it_says_so() {
     let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
     let scenes =

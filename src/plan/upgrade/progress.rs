@@ -30,9 +30,11 @@ impl UpgradeRun {
         match (left, self.work) {
             (Some(left), work) => {
                 let rest = before + left;
-                let work = *self.work.insert(
-                    work.unwrap_or(NEW_PODS_SECONDS + left + self.before_us(revisions, left)).max(rest),
-                );
+                // Pods that an undo finds running were not started for it.
+                let new_pods = if self.turned { before } else { NEW_PODS_SECONDS };
+                let work = *self
+                    .work
+                    .insert(work.unwrap_or(new_pods + left + self.before_us(revisions, left)).max(rest));
                 self.percent = done(work, rest, self.percent);
             }
             // Clients are unknown: every old pod that is removed counts the same.

@@ -42,7 +42,7 @@ pub struct Member<'a> {
     pub set: String,
     /// Its node, once EMQX or the operator lists it.
     pub node: Option<NodeName>,
-    /// What is on it; `None` where that is not told.
+    /// What is on it; `None` where that is not known.
     pub holds: Option<NodeContent>,
     /// Whether EMQX says that it runs.
     pub running: bool,
@@ -103,7 +103,7 @@ impl<'a> UpgradeRevisions<'a> {
     pub fn forget_counts(&mut self) {
         let copy = &self.instance.nodes;
         for member in self.old.iter_mut().chain(&mut self.new) {
-            member.holds = None;
+            member.holds = never_ran(member.pod).then(NodeContent::default);
             member.running = copy.iter().any(|node| node.running && Some(&node.name) == member.node.as_ref());
         }
     }
@@ -309,6 +309,11 @@ fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [RevisionSet]) -> 
     }
 }
 
+/// Whether no container of the pod was ever started (Kubernetes calls it `Pending` until then): no client was on it.
+fn never_ran(pod: &Pod) -> bool {
+    pod.phase == "Pending"
+}
+
 fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
     let pods = Pods::of(world, &instance.id);
     let reported: BTreeMap<&NodeName, &Node> = instance.nodes.iter().map(|node| (&node.name, node)).collect();
@@ -329,10 +334,13 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
                 pod,
                 set: owner.name.clone(),
                 node: node.map(|node| node.name.clone()),
-                holds: node.and_then(|node| {
-                    let connections = node.connections?;
-                    Some(NodeContent { connections, sessions: node.sessions.unwrap_or(connections) })
-                }),
+                holds: match node {
+                    Some(node) => node.connections.map(|connections| NodeContent {
+                        connections,
+                        sessions: node.sessions.unwrap_or(connections),
+                    }),
+                    None => never_ran(pod).then(NodeContent::default),
+                },
                 running: node.is_some_and(|node| node.running),
             })
         })

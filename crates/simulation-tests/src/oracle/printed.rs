@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::times::{is_hidden, moved};
+use super::times::{is_hidden, moved, pods_changed};
 use super::{Finding, find};
 use crate::case::{Fault, NewPods};
 use crate::run::Record;
@@ -136,7 +136,9 @@ pub(super) fn percent_stands_still_with_the_work(record: &Record, found: &mut Ve
         let Some((then, before)) = before.filter(|(_, before)| percent > *before + 1.0) else { continue };
         // What was not seen before an outage or a pause was over is seen then.
         let since = then - waits(record, then, at);
-        if since > 0.0 && !moved(&record.truth, since, at) && !is_hidden(record, since, at) {
+        // Removing a pod is work even where EMQX never ran in it; what is seen of it may be a moment older than a line.
+        let replaces = record.case.operation.upgrades() && pods_changed(&record.truth, since, at + 0.5);
+        if since > 0.0 && !replaces && !moved(&record.truth, since, at) && !is_hidden(record, since, at) {
             let what = format!(
                 "from {before} at {then:.1}s to {percent} at {at:.1}s, nothing moved since {since:.1}s"
             );

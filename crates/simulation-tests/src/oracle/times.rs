@@ -39,6 +39,13 @@ pub(super) fn knowable(record: &Record, end: f64) -> f64 {
     known
 }
 
+/// Whether a pod was created or removed in this span, whether EMQX ever ran in it or not.
+pub(super) fn pods_changed(truth: &Truth, from: f64, to: f64) -> bool {
+    let mut moments = truth.within(from.max(0.0), to);
+    let Some(first) = moments.next() else { return true };
+    moments.any(|moment| moment.pods != first.pods)
+}
+
 /// Whether any count or state changed in this span.
 pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
     let mut moments = truth.within(from.max(0.0), to);
