@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::case::{Breadth, Case};
+
 /// The module that the changed product gets.
 pub const MODULE: &str = r#"//! Which fault is put back.
 
@@ -26,6 +28,9 @@ pub struct PutBack {
     pub kind: String,
     /// The flags of the seeds that can meet it: none for wide ones, `--upgrades`.
     pub flags: Vec<String>,
+    /// Words of which a case has one, as operations and faults are written in its file, where only such a case can meet the
+    /// fault; none for every case.
+    pub meets: Vec<String>,
     /// Each change: the text that is there, and what takes its place.
     pub changes: Vec<(String, String)>,
 }
@@ -56,7 +61,15 @@ impl PutBack {
         if changes.is_empty() {
             return Err(format!("{name}: no change"));
         }
-        Ok(Self { name: name.to_owned(), kind: field("kind:")?, flags, changes })
+        let meets = field("meets:").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        Ok(Self { name: name.to_owned(), kind: field("kind:")?, flags, meets, changes })
+    }
+
+    /// Whether the case of a seed can meet it.
+    pub fn can_meet(&self, seed: u64) -> bool {
+        let breadth = if self.flags.is_empty() { Breadth::Wide } else { Breadth::Upgrades };
+        let case = serde_json::to_string(&Case::of(seed, breadth)).unwrap_or_default();
+        self.meets.is_empty() || self.meets.iter().any(|word| case.contains(&format!("\"{word}\"")))
     }
 
     /// Makes the changes in the files of the product.
@@ -128,8 +141,9 @@ pub fn sources(folder: &Path) -> Result<BTreeMap<PathBuf, String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::case::Operation;
 
-    const TEXT: &str = "kind: a sum is wrong\nseeds: upgrades\n--- old\n    a + b\n+++ new\n    if PUT_BACK { a } else { a + b }\n";
+    const TEXT: &str = "kind: a sum is wrong\nseeds: upgrades\nmeets: othersUpgrade\n--- old\n    a + b\n+++ new\n    if PUT_BACK { a } else { a + b }\n";
 
     #[test]
     fn a_change_is_made_where_its_text_occurs_once_and_refused_elsewhere() {
@@ -138,6 +152,9 @@ mod tests {
             (fault.kind.as_str(), fault.flags.as_slice()),
             ("a sum is wrong", &["--upgrades".to_owned()][..])
         );
+        let met: Vec<u64> = (0..40).filter(|seed| fault.can_meet(*seed)).collect();
+        let others = |seed: &u64| Case::of(*seed, Breadth::Upgrades).operation == Operation::OthersUpgrade;
+        assert_eq!(met, (0..40).filter(others).collect::<Vec<_>>());
         let file = |text: &str| BTreeMap::from([(PathBuf::from("a.rs"), text.to_owned())]);
         let mut once = file("{\n    a + b\n}");
         fault.apply(&mut once).expect("it applies");

@@ -2,7 +2,7 @@
 
 use super::{Finding, find};
 use crate::run::Record;
-use crate::truth::Moment;
+use crate::truth::{History, Moment};
 
 /// The whole number that stands before these words, with its thousands separators.
 pub(super) fn number_before(text: &str, words: &str) -> Option<u64> {
@@ -25,7 +25,11 @@ fn starts(record: &Record, process: usize) -> (u64, u64) {
     let from = histories.iter().filter(|it| it.end.is_none_or(|end| end > began - 60.0)).map(|it| it.start);
     let from = from.fold(began, f64::min).min(record.begun_by_other.unwrap_or(began));
     let counts = record.truth.within(from - 1.0, began + 6.0).map(Moment::live);
-    let counts: Vec<u64> = counts.chain(record.truth.at(from).map(Moment::live)).collect();
+    // Where an operator was away, clients that left before EMQX began are not missed by the rebalance.
+    let at_starts = histories.iter().filter(|it| it.start >= from);
+    let at_starts = at_starts.filter_map(|it| record.truth.at(it.start - 0.3).map(Moment::live));
+    let at_begin = record.truth.at(from).map(Moment::live);
+    let counts: Vec<u64> = counts.chain(at_begin).chain(at_starts).collect();
     (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
 }
 
@@ -94,28 +98,34 @@ fn moved_clients_were_moved(
     found: &mut Vec<Finding>,
 ) {
     let histories = record.truth.histories();
-    let follows = record.processes.get(process);
-    let Some(history) = follows.and_then(|follows| super::rebalance::history_of(&histories, follows, at))
-    else {
-        return;
+    let Some(process) = record.processes.get(process) else { return };
+    // A list has a line of each; a follower prints what it follows.
+    let about: Vec<&History> = if process.begins(&["rebalance", "list"]) {
+        histories.iter().filter(|history| history.start <= at).collect()
+    } else {
+        super::rebalance::history_of(&histories, process, at).into_iter().collect()
     };
-    let end = history.end.unwrap_or(at).min(at);
     let left = record.faults.iter().any(|(_, fault)| matches!(fault, crate::case::Fault::ClientsLeave(_)));
-    let hidden = super::times::is_hidden(record, history.start - 5.0, at);
-    if left || hidden || !super::rebalance::died(&record.truth, history, at).is_empty() {
-        return;
+    let mut ranges = Vec::new();
+    for history in about {
+        let hidden = super::times::is_hidden(record, history.start - 5.0, at);
+        if left || hidden || !super::rebalance::died(&record.truth, history, at).is_empty() {
+            return;
+        }
+        let end = history.end.unwrap_or(at).min(at);
+        let on = |moment: &Moment| {
+            history.run.recipients.iter().map(|&node| moment.nodes[node].connections).sum::<u64>()
+        };
+        let Some(before) = record.truth.at(history.start).map(on) else { return };
+        let after = || record.truth.within(end - 1.0, at + 0.3).map(|it| on(it).saturating_sub(before));
+        ranges.push((after().min().unwrap_or(0), after().max().unwrap_or(0), history.start));
     }
-    let on = |moment: &Moment| {
-        history.run.recipients.iter().map(|&node| moment.nodes[node].connections).sum::<u64>()
-    };
-    let Some(before) = record.truth.at(history.start).map(on) else { return };
-    let after: Vec<u64> =
-        record.truth.within(end - 1.0, at + 0.3).map(|moment| on(moment).saturating_sub(before)).collect();
-    let (least, most) = (after.iter().min().copied().unwrap_or(0), after.iter().max().copied().unwrap_or(0));
-    let all = record.truth.at(history.start).map_or(0, Moment::live);
+    let Some(start) = ranges.first().map(|(_, _, start)| *start) else { return };
+    let all = record.truth.at(start).map_or(0, Moment::live);
     let tolerance = all / 50 + 5;
-    if number + tolerance < least || number > most + tolerance {
-        let what = format!("at {at:.1}s {number} are reported, {least} to {most} were: {text}");
+    if ranges.iter().all(|(least, most, _)| number + tolerance < *least || number > most + tolerance) {
+        let were: Vec<String> = ranges.iter().map(|(least, most, _)| format!("{least} to {most}")).collect();
+        let what = format!("at {at:.1}s {number} are reported, {} were: {text}", were.join(" or "));
         find(found, "another number of clients is reported moved than was", what);
     }
 }

@@ -218,3 +218,31 @@ pub fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
             .hint("the operator refreshes its list every 30 s: try again then, or use --backend emqx"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ApiVersion, Object, Update};
+    use crate::plan::fixtures;
+    use crate::plan::snapshot::snapshot;
+
+    #[test]
+    fn few_recipients_counts_only_recipients_that_serve() {
+        let api = ApiVersion::V2beta1;
+        let world = World::of([
+            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Nodes(fixtures::nodes(&[1000, 1000, 1000, 0, 0, 0]))),
+        ]);
+        let mut snapshot = snapshot(&world, &fixtures::id(api), fixtures::at(1));
+        assert_eq!(few_recipients(&snapshot, &[]), None, "three of six receive clients");
+        for row in snapshot.nodes.iter_mut().rev().take(2) {
+            (row.serving, row.ready) = (None, Some(false));
+        }
+        let finding = few_recipients(&snapshot, &[]).expect("a finding");
+        assert!(finding.message.starts_with("only 1 of 6 nodes"), "{}", finding.message);
+        for row in &mut snapshot.nodes {
+            (row.serving, row.ready) = (Some(true), Some(false));
+        }
+        assert_eq!(few_recipients(&snapshot, &[]), None, "the Service decides, not the readiness of the pod");
+    }
+}

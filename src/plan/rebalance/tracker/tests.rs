@@ -651,6 +651,26 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
 }
 
 #[test]
+fn an_end_is_not_judged_by_counts_from_before_emqx_stopped_listing_its_nodes() {
+    let mut tale = until_evicting();
+    tale.asked(50, &[2953, 2953, 2954, 1140], fixtures::load("evicting_conns"));
+    for second in 51..140 {
+        let load = match second {
+            51..=91 => fixtures::load("evicting_conns"),
+            92..=101 => fixtures::load("wait_takeover"),
+            _ => Load::default(),
+        };
+        tale.world.apply(fixtures::fact(second, Update::Load(load)));
+        tale.look(second);
+    }
+    let verdict = tale.verdict();
+    assert!(matches!(verdict, None | Some(Verdict::Unknown)), "{verdict:?}");
+    tale.asked(140, &END, Load::default());
+    tale.asked(151, &END, Load::default());
+    assert!(matches!(tale.verdict(), Some(Verdict::Unknown | Verdict::Balanced)), "{:?}", tale.verdict());
+}
+
+#[test]
 fn who_stops_following_while_emqx_does_not_answer_is_not_told_that_it_still_runs() {
     let mut tale = until_evicting();
     let end = |tale: &Tale, at: i64| tale.follower.clone().finish(&tale.world, fixtures::at(at));
