@@ -5,7 +5,7 @@ use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
-use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Source, World};
+use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, RunningRebalance, Source, World};
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
@@ -85,7 +85,7 @@ fn findings(
     found.extend(already_running(world, nodes));
     found.extend(stopped_targets(world, settings));
     found.extend(too_few(snapshot, to, nodes));
-    found.extend(others_evacuated(world, snapshot, to));
+    found.extend(others_evacuated(world, snapshot, nodes, to));
     found.extend(nowhere_to_go(instance, snapshot, nodes));
     found.extend(few_recipients(to, nodes));
     found.extend(not_ready(instance));
@@ -93,6 +93,9 @@ fn findings(
     found.extend(durable_sessions(world, instance));
     found
 }
+
+/// How many nodes are named one by one.
+const NAMED: usize = 4;
 
 fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
@@ -121,7 +124,10 @@ fn already_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
             blocked("already-running", message).hint(format!("kubectl emqx evacuate watch {}", entry.node)),
         );
     }
-    let entry = load.rebalances.first()?;
+    let of = |entry: &&RunningRebalance| {
+        nodes.iter().any(|node| entry.donors.contains(node) || entry.recipients.contains(node))
+    };
+    let entry = load.rebalances.iter().find(of).or_else(|| load.rebalances.first())?;
     let part = nodes.iter().find_map(|node| {
         (entry.donors.contains(node).then_some((node, "a donor")))
             .or(entry.recipients.contains(node).then_some((node, "a recipient")))
@@ -165,25 +171,35 @@ fn stopped_targets(world: &World, settings: &Settings) -> Option<Finding> {
 }
 
 /// Other nodes that are evacuated: fewer than half of the nodes would serve clients.
-fn others_evacuated(world: &World, snapshot: &Snapshot, to: &Recipients) -> Option<Finding> {
+fn others_evacuated(
+    world: &World,
+    snapshot: &Snapshot,
+    nodes: &[NodeName],
+    to: &Recipients,
+) -> Option<Finding> {
     let load = &world.load.as_ref()?.value;
-    let first = load.evacuations.first()?;
+    let others: Vec<&NodeName> =
+        load.evacuations.iter().map(|entry| &entry.node).filter(|node| !nodes.contains(node)).collect();
+    let first = *others.first()?;
     let running = snapshot.participants().len();
     let remain = to.clients.len();
+    let named: Vec<&str> = others.iter().take(NAMED).map(|node| short(node)).collect();
+    let more = others.len() - named.len();
     let message = format!(
-        "{} being evacuated already ({}): {remain} of {} would take clients",
-        if load.evacuations.len() == 1 {
+        "{} being evacuated already ({}{}): {remain} of {} would take clients",
+        if others.len() == 1 {
             "another node is".to_owned()
         } else {
-            format!("{} nodes are", load.evacuations.len())
+            format!("{} other nodes are", others.len())
         },
-        short(&first.node),
+        named.join(", "),
+        if more > 0 { format!(" and {more} more") } else { String::new() },
         plural(running as u64, "node"),
     );
     let severity = if remain * 2 < running { Severity::Blocked } else { Severity::Warning };
     Some(
         Finding::new("evacuation-running", severity, message)
-            .hint(format!("kubectl emqx evacuate stop {} lets that node serve again", first.node)),
+            .hint(format!("kubectl emqx evacuate stop {first} lets that node serve again")),
     )
 }
 
@@ -319,23 +335,35 @@ mod tests {
         let forbidden = Link::Forbidden("user u may not list endpointslices".into());
         world.apply(fixtures::fact(0, Update::Link(Source::Endpoints, "endpointslices", forbidden)));
         for (number, ready) in [true, ready[0], ready[1]].into_iter().enumerate() {
-            let pod = fixtures::pod(&format!("emqx-core-{number}"), |pod| {
-                pod.ready = ready;
-                pod.ips = vec![[10, 0, 0, 1 + number as u8].into()];
-            });
+            let pod = fixtures::pod(&format!("emqx-core-{number}"), |pod| pod.ready = ready);
             world.apply(fixtures::is_pod(pod));
         }
         world
     }
 
     #[test]
+    fn other_nodes_that_are_evacuated_are_named_and_the_node_itself_is_not_counted() {
+        let load = Load { evacuations: vec![entry(0), entry(1), entry(2)], ..Load::default() };
+        let world = world(ApiVersion::V2, &[100; 6], load);
+        let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
+        let found = plan.findings.iter().find(|it| it.id == "evacuation-running").expect("it is found");
+        assert!(
+            found
+                .message
+                .starts_with("2 other nodes are being evacuated already (emqx-core-1, emqx-core-2):"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn an_evacuation_whose_recipients_are_not_in_the_service_is_refused() {
-        let of = |ready| planned(&with_pods(ready), ApiVersion::V2, &[0], &Settings::default(), &[]);
-        assert_eq!(refused(&of([false, false])), Some("recipients-not-serving"));
-        assert_eq!(refused(&of([true, false])), None, "one serves");
-        let skip = ["recipients-not-serving"];
-        let skipped = planned(&with_pods([false, false]), ApiVersion::V2, &[0], &Settings::default(), &skip);
-        assert_eq!(refused(&skipped), None);
+        let of = |ready, skip: &[&str]| {
+            let plan = planned(&with_pods(ready), ApiVersion::V2, &[0], &Settings::default(), skip);
+            refused(&plan).map(str::to_owned)
+        };
+        assert_eq!(of([false, false], &[]).as_deref(), Some("recipients-not-serving"));
+        assert_eq!(of([true, false], &[]), None, "one serves");
+        assert_eq!(of([false, false], &["recipients-not-serving"]), None);
     }
 
     #[test]
