@@ -188,7 +188,9 @@ pub fn assumption(run: &RebalanceRun) -> Option<String> {
         )
     });
     let percent = run.work_percent().filter(|_| run.percent_is_bound());
-    let done = percent.map(|percent| format!("at most {percent} % is done: its start is unknown"));
+    let done = percent.map(|percent| {
+        format!("at most {percent} % is done, unless evicted clients stayed away: its start is unknown")
+    });
     let parts: Vec<String> = goal.into_iter().chain(done).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
