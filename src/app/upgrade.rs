@@ -53,7 +53,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
         }
     }
     match watch::meant(&context, name.as_ref()).await? {
-        Some(meant) => show(&context, meant, &follow, &manager, recordings).await,
+        Some(meant) => Box::pin(show(&context, meant, &follow, &manager, recordings)).await,
         None => Ok(Exit::Reached),
     }
 }
