@@ -12,6 +12,7 @@ mod outside_sim;
 mod recordings;
 mod recordings_changed;
 mod replay_upgrades;
+mod reports;
 mod screens;
 mod sim_as_recorded;
 mod sim_faults;

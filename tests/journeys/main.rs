@@ -15,6 +15,7 @@ mod field;
 mod follows;
 mod gateway;
 mod guarded;
+mod history;
 mod hostile;
 mod inputs;
 mod limits;

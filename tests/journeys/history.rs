@@ -1,0 +1,136 @@
+//! What is recorded of operations that were followed to their end, and reports of them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Cluster, DOCUMENTED, Going, alone, until};
+use crate::ran::{Ran, harmless, keys};
+
+const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";
+
+fn state(cluster: &Cluster) -> PathBuf {
+    cluster.home.join(".local/state/kubectl-emqx")
+}
+
+/// The operation, the verdict and the name of each entry of `history`.
+#[track_caller]
+fn entries(ran: Ran) -> Vec<(String, String, String)> {
+    let list = ran.exits(0).json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let items = list["items"].as_array().expect("items").iter();
+    items.map(|it| (text(&it["operation"]), text(&it["verdict"]), text(&it["name"]))).collect()
+}
+
+fn entry(operation: &str, verdict: &str, name: &str) -> (String, String, String) {
+    (operation.to_owned(), verdict.to_owned(), name.to_owned())
+}
+
+/// The program with another home folder: another user of the same cluster.
+fn other_user(cluster: &Cluster, arguments: &str) -> Ran {
+    let mut command: Command = cluster.command(arguments);
+    command.env("XDG_STATE_HOME", cluster.home.join("other"));
+    Going::start(command, None).end()
+}
+
+/// Evacuates the first node that holds clients; its name.
+#[track_caller]
+fn evacuated(cluster: &Cluster, more: &str) -> String {
+    let nodes = cluster.run("nodes -o json").exits(0).json();
+    let rows = nodes["items"].as_array().expect("rows").clone();
+    let row = rows.iter().find(|row| row["connections"].as_u64() > Some(0)).expect("a node with clients");
+    let node = row["node"].as_str().expect("a name").to_owned();
+    cluster.run(&format!("evacuate start {node} {QUICK} --yes --watch {more}")).exits(0);
+    node
+}
+
+#[test]
+fn a_rebalance_stays_in_the_history_when_its_object_is_gone_and_is_reported_in_every_form() {
+    let demo = Cluster::demo("documented", 60);
+    demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
+    let name = demo.rebalances().remove(0).0;
+    let list = demo.run("history -o json").exits(0).json();
+    assert_eq!(list["kind"], "History");
+    keys(
+        &list["items"][0],
+        "operation instance name verdict message startedTime durationSeconds movedConnections lostClients by",
+    );
+    assert_eq!(list["items"][0]["movedConnections"], 2340, "{list:#}");
+    demo.run("rebalance prune --yes").exits(0);
+    until("the object is gone", || demo.rebalances().is_empty());
+    assert_eq!(entries(demo.run("history -o json")), [entry("rebalance", "balanced", &name)]);
+    demo.run("history").exits(0).shows("balanced").shows(&name);
+    demo.run("history emqx -o name").exits(0).shows(&name);
+    demo.run("history nobody").fails(1);
+
+    let report = demo.run("report -o json").exits(0).json();
+    let operation = &report["operations"][0];
+    assert_eq!((&report["kind"], &operation["verdict"]), (&json!("Report"), &json!("balanced")));
+    assert_eq!((&operation["movedConnections"], &operation["plannedSeconds"]), (&json!(2340), &json!(98)));
+    assert!(operation["forecastErrorSeconds"].as_i64().is_some(), "{operation:#}");
+    assert_eq!(operation["nodes"].as_array().map(Vec::len), Some(4), "{operation:#}");
+    let page = demo.run(&format!("report {name} -o html")).exits(0).out;
+    assert!(page.starts_with("<!doctype html>") && page.contains("<svg") && page.contains(&name));
+    let text = demo.run("report emqx --redact").exits(0).out;
+    assert!(text.contains("**balanced**") && !text.contains(&name) && !text.contains("emqx-core"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluster() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    let node = evacuated(&demo, "");
+    let expected = [entry("evacuation", "evacuated", &format!("evacuation/{node}"))];
+    assert_eq!(entries(demo.run("history -o json")), expected);
+    assert_eq!(entries(other_user(&demo, "history -o json")), expected, "by the ConfigMap");
+    assert!(!demo.home.join("other").exists(), "reading creates nothing");
+    let mode = |path: PathBuf| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(state(&demo)), 0o700);
+    assert_eq!(mode(state(&demo).join("history.jsonl")), 0o600);
+    let recordings = std::fs::read_dir(state(&demo).join("recordings")).expect("recordings");
+    let paths: Vec<PathBuf> = recordings.map(|file| file.expect("a file").path()).collect();
+    assert_eq!(paths.len(), 1);
+    assert_eq!(mode(paths[0].clone()), 0o600);
+    let report = demo.run(&format!("report evacuation/{node} -o json")).exits(0).json();
+    assert_eq!(report["operations"][0]["verdict"], "evacuated", "{report:#}");
+    // Without a recording there is what the history knows.
+    let report = other_user(&demo, "report -o json").exits(0).says("no recording");
+    assert_eq!(report.json()["operations"][0]["verdict"], "evacuated");
+    // What stands in the folder is data.
+    let file = state(&demo).join("history.jsonl");
+    let hostile =
+        std::fs::read_to_string(&file).expect("text").replace("evacuation/", "evacuation/\\u001b[2J");
+    std::fs::write(&file, format!("{hostile}nonsense\n")).expect("written");
+    let ran = demo.run("history").exits(0).says("1 line of your history cannot be read");
+    harmless(&ran.out);
+}
+
+#[test]
+fn nothing_is_written_with_no_history_and_a_folder_that_cannot_be_written_is_a_notice() {
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    evacuated(&demo, "--no-history");
+    assert!(!state(&demo).exists(), "nothing is written");
+    let file = demo.file("file", "");
+    let mut command = demo.command("evacuate watch --timeout 30s");
+    command.env("XDG_STATE_HOME", &file);
+    // It is evacuated, which its follower reports at once.
+    let ran = Going::start(command, None).end().exits(0);
+    ran.says("is not in your history");
+}
+
+#[test]
+fn the_own_history_is_shown_without_a_cluster() {
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    let node = evacuated(&demo, "--no-record");
+    assert!(!state(&demo).join("recordings").exists(), "nothing is recorded");
+    let mut command = demo.command("history -o json");
+    command.env("KUBECONFIG", demo.home.join("none"));
+    let ran = Going::start(command, None).end();
+    let ran = ran.says("only your own history is shown");
+    assert_eq!(entries(ran), [entry("evacuation", "evacuated", &format!("evacuation/{node}"))]);
+    alone("history").fails(1);
+    alone("report").fails(1);
+    alone("report --from nowhere.jsonl").fails(1);
+}
