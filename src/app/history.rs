@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Folder, Recorder, RecordingSink, StateFolder, connect, context};
 use crate::cli::Global;
-use crate::cli::intent::History;
+use crate::cli::intent::HistoryQuery;
 use crate::commands::{self, Outcome};
 use crate::k8s::Cluster;
 use crate::output::Printer;
@@ -88,7 +88,7 @@ fn without_secrets(server: &str) -> String {
 }
 
 /// `history`: also without a cluster.
-pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &History) -> Outcome {
+pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &HistoryQuery) -> Outcome {
     match context(global, printer.clone(), None).await {
         Ok(context) => commands::history::run(&context, intent).await,
         Err(problem) => {

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use super::{Recording, Wire, context, history};
 use crate::cli::Global;
-use crate::cli::intent::Report as Intent;
+use crate::cli::intent::ReportQuery as Intent;
 use crate::commands::Outcome;
 use crate::commands::report::{alone, of_recording, print, target};
 use crate::output::Printer;
-use crate::plan::report::{Names, Report};
+use crate::plan::report::{Report, ReportNames};
 use crate::state_folder::recording_path;
 
 /// `report`.
@@ -38,7 +38,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
             "there is no recording of {} on this machine: the report holds what the history knows",
             entry.name
         ));
-        (Report::of_entry(entry, found.plan.as_ref()), Names::default())
+        (Report::of_entry(entry, found.plan.as_ref()), ReportNames::default())
     };
     report.with_entry(entry);
     print(&printer, report, &names, intent.redact, intent.form)

@@ -111,7 +111,7 @@ pub(super) enum VerbArgs {
     Check(CheckArgs),
     /// Past operations of every kind, with recorded verdicts
     ///
-    /// Joins your own history ($XDG_STATE_HOME/kubectl-emqx), the verdicts on Rebalances, and those in the ConfigMap of each
+    /// Joins your own history (below $XDG_STATE_HOME), the verdicts on Rebalances, and those in the ConfigMap of each
     /// instance. An operation that no client followed to its end is `unknown`. Without a cluster your own history is shown.
     #[command(verbatim_doc_comment, after_help = help::HISTORY)]
     History(HistoryArgs),

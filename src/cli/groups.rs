@@ -168,10 +168,10 @@ pub(super) struct FollowArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Following")]
 pub(super) struct KeepArgs {
-    /// Do not write the verdict into your own history ($XDG_STATE_HOME/kubectl-emqx)
+    /// Do not write the verdict into your own history
     #[arg(long)]
     pub(super) no_history: bool,
-    /// Do not record a started operation in $XDG_STATE_HOME/kubectl-emqx
+    /// Do not record a started operation for a later report
     #[arg(long)]
     pub(super) no_record: bool,
 }

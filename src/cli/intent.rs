@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::complete::Candidate;
 use crate::model::check::Purpose;
-pub use history::{History, Keeps, Report, ReportForm};
+pub use history::{HistoryQuery, Keeps, ReportForm, ReportQuery};
 
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
@@ -180,9 +180,9 @@ pub enum Verb {
     /// `check`.
     Check(Check),
     /// `history`.
-    History(History),
+    History(HistoryQuery),
     /// `report`.
-    Report(Report),
+    Report(ReportQuery),
     /// `version`.
     Version(Version),
     /// `completion SHELL`.

@@ -8,9 +8,9 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, History, InstanceName, Intent,
-    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, Report, Scenario, Secret, Selection, Verb,
-    Version, View,
+    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, HistoryQuery, InstanceName,
+    Intent, KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, ReportQuery, Scenario, Secret,
+    Selection, Verb, Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -246,7 +246,7 @@ fn version(args: VersionArgs) -> Version {
     Version { filter: filter(args.select), output: args.output.output.unwrap_or_default() }
 }
 
-fn report(args: super::args_report::ReportArgs) -> Result<Report, Problem> {
+fn report(args: super::args_report::ReportArgs) -> Result<ReportQuery, Problem> {
     if let (Some(name), Some(_)) = (&args.name, &args.from) {
         return Err(usage(
             "--from cannot be combined with a name",
@@ -254,10 +254,10 @@ fn report(args: super::args_report::ReportArgs) -> Result<Report, Problem> {
             format!("leave out either --from or {}", crate::model::human::harmless(name)),
         ));
     }
-    Ok(Report { name: args.name, from: args.from, form: args.output, redact: args.redact })
+    Ok(ReportQuery { name: args.name, from: args.from, form: args.output, redact: args.redact })
 }
 
-fn history(args: super::args_history::HistoryArgs) -> Result<History, Problem> {
+fn history(args: super::args_history::HistoryArgs) -> Result<HistoryQuery, Problem> {
     if args.all_namespaces && args.name.is_some() {
         return Err(usage(
             "-A cannot be combined with a name",
@@ -266,7 +266,7 @@ fn history(args: super::args_history::HistoryArgs) -> Result<History, Problem> {
         ));
     }
     let output = args.output.output.unwrap_or_default();
-    Ok(History { instance: args.name, all_namespaces: args.all_namespaces, output })
+    Ok(HistoryQuery { instance: args.name, all_namespaces: args.all_namespaces, output })
 }
 
 fn replay(args: ReplayArgs) -> Result<Replay, Problem> {

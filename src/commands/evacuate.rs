@@ -320,7 +320,10 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
         let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
         let all = history::past(context, &clusters, seen);
         let entries = all.iter().map(|past| &past.entry);
-        past = entries.filter(|entry| entry.operation == Operation::Evacuation).filter_map(over).collect();
+        let ended = entries.filter(|entry| entry.operation == Operation::Evacuation).filter_map(over);
+        // EMQX lists an evacuated node until its evacuation is stopped.
+        let listed = |node: &NodeName| items.iter().any(|item: &EvacuationItem| item.node == *node);
+        past = ended.filter(|item| !listed(&item.node)).collect();
     }
     context.printer.evacuations(&items, &past, intent.output);
     Ok(Exit::Reached)

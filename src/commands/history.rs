@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome};
-use crate::cli::intent::{Filter, History};
+use crate::cli::intent::{Filter, HistoryQuery};
 use crate::error::{Exit, Problem};
 use crate::model::history::to_store;
 use crate::model::{HISTORY_KEY, HistoryEntry, InstanceId, Operation, Verdict, World};
@@ -150,14 +150,14 @@ pub fn past(
 }
 
 /// Whether an instance is asked for.
-fn fits(intent: &History, namespace: &str, id: &InstanceId) -> bool {
+fn fits(intent: &HistoryQuery, namespace: &str, id: &InstanceId) -> bool {
     let name = intent.instance.as_ref();
     (intent.all_namespaces || namespace.is_empty() || id.namespace == namespace)
         && name.is_none_or(|name| id.name == name.name && name.kind.is_none_or(|kind| kind == id.kind))
 }
 
 /// `history`.
-pub async fn run(context: &CommandContext, intent: &History) -> Outcome {
+pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     let filter = Filter { all_namespaces: intent.all_namespaces, ..Filter::default() };
     let mut clusters = match cluster_view::several(context, &filter, WANT).await {
         Ok(clusters) => clusters,
@@ -187,7 +187,7 @@ pub async fn run(context: &CommandContext, intent: &History) -> Outcome {
 pub fn alone(
     printer: &Printer,
     folder: Option<&dyn StateFolder>,
-    intent: &History,
+    intent: &HistoryQuery,
     namespace: &str,
     (problem, now): (Problem, Timestamp),
 ) -> Outcome {

@@ -10,7 +10,7 @@ use crate::output::Printer;
 use crate::plan::history::{PastEntry, merged};
 use crate::plan::playback::{OperationTracker, Tape, Told};
 use crate::plan::rebalance::record::PlanRecord;
-use crate::plan::report::{Names, Report, ReportBuilder};
+use crate::plan::report::{Report, ReportBuilder, ReportNames};
 use crate::ports::Moment;
 use crate::ports::history::StateFolder;
 
@@ -77,9 +77,10 @@ pub fn of_recording(
     printer: &Printer,
     recording: impl Iterator<Item = Result<Moment, Problem>>,
     source: &str,
-) -> Result<(Report, Names), Problem> {
+) -> Result<(Report, ReportNames), Problem> {
     let (mut world, mut operations) = (World::new(), OperationTracker::all());
-    let (mut tape, mut builder, mut names) = (Tape::default(), ReportBuilder::default(), Names::default());
+    let (mut tape, mut builder, mut names) =
+        (Tape::default(), ReportBuilder::default(), ReportNames::default());
     let (mut read, mut unread, mut last) = (0_usize, None, None);
     for moment in recording {
         let Moment { t, at, change, facts, .. } = match moment {
@@ -111,7 +112,7 @@ pub fn of_recording(
 pub fn print(
     printer: &Printer,
     mut report: Report,
-    names: &Names,
+    names: &ReportNames,
     redact: bool,
     form: ReportForm,
 ) -> Outcome {

@@ -17,11 +17,11 @@ mod parts;
 mod redact;
 
 use curves::Samples;
-pub use curves::{Curve, Curves};
+pub use curves::{ReportCurve, ReportCurves};
 pub use parts::{
     Report, ReportedEvent, ReportedFinding, ReportedInstance, ReportedNode, ReportedOperation, ReportedPhase,
 };
-pub use redact::Names;
+pub use redact::ReportNames;
 
 /// The most events of one operation in a report.
 const MOST_EVENTS: usize = 500;
@@ -86,14 +86,14 @@ impl ReportBuilder {
         now: Timestamp,
     ) {
         self.first.get_or_insert(now);
-        self.last = Some(now);
+        let before = self.last.replace(now).unwrap_or(now);
         for notice in notices {
             if self.notices.len() < MOST_NOTICES && !self.notices.contains(notice) {
                 self.notices.push(notice.clone());
             }
         }
         self.instances.extend(world.instances.keys().cloned());
-        let counts = self.count(world, now);
+        let counts = self.count(world, before, now);
         for seen in runs(operations) {
             self.draft(world, operations, &seen, now);
         }
@@ -117,8 +117,9 @@ impl ReportBuilder {
         }
     }
 
-    /// Takes in the counts of an answer; clients that connected to each node per second since the one before.
-    fn count(&mut self, world: &World, now: Timestamp) -> Option<BTreeMap<NodeName, u64>> {
+    /// Takes in the counts of an answer; clients that connected to each node per second since the one before. `line` is the time
+    /// of the line before.
+    fn count(&mut self, world: &World, line: Timestamp, now: Timestamp) -> Option<BTreeMap<NodeName, u64>> {
         let up = world.hearings.get(&(Source::Emqx, "nodes")).is_some_and(|it| it.link == Link::Up);
         let nodes = world.nodes.as_ref()?;
         self.versions.extend(nodes.value.iter().filter_map(|node| node.version.clone()));
@@ -131,8 +132,9 @@ impl ReportBuilder {
             return None;
         }
         let rates = before.map(|(at, before)| {
-            // Equal answers leave no line: while EMQX answers, a change is that of the last second.
-            let gap = if answered { 1 } else { seconds_between(*at, now).max(1) };
+            // An answer that is equal to the one before leaves a line with its time only.
+            let since = if answered { line.max(*at) } else { *at };
+            let gap = seconds_between(since, now).max(1);
             let rate = |(node, (now, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
                 let more = now.as_ref()?.saturating_sub((before.get(node)?).0?);
                 (gap <= RATE_GAP_SECONDS).then(|| (node.clone(), more.div_ceil(gap)))

@@ -13,7 +13,7 @@ use kubectl_emqx::model::{Operation, Verdict};
 use kubectl_emqx::output::document::{Format, one};
 use kubectl_emqx::output::printer::{Printer, Terminal};
 use kubectl_emqx::output::report::{html, markdown};
-use kubectl_emqx::plan::report::{Names, Report};
+use kubectl_emqx::plan::report::{Report, ReportNames};
 use kubectl_emqx::replay::Recording;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded")
 }
 
-fn report(path: &Path) -> (Report, Names) {
+fn report(path: &Path) -> (Report, ReportNames) {
     let recording = Recording::open(path, Rc::new(Wire)).expect("a recording");
     let (printer, _, _) = Printer::captured(Look::default(), Terminal::default());
     of_recording(&printer, recording, "test").expect("a report")
@@ -39,7 +39,10 @@ fn replayed(path: &Path) -> BTreeMap<(String, String), Verdict> {
     events
         .into_iter()
         .filter(|event| event.operation != Operation::Purge)
-        .filter_map(|event| Some(((event.operation.as_str().to_owned(), event.name), event.verdict?)))
+        .filter_map(|event| {
+            let verdict = event.verdict.filter(|verdict| verdict.final_word())?;
+            Some(((event.operation.as_str().to_owned(), event.name), verdict))
+        })
         .collect()
 }
 

@@ -9,7 +9,7 @@ pub use crate::model::form::ReportForm;
 
 /// `history`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct HistoryQuery {
     /// Of which instance; `None` for all.
     pub instance: Option<InstanceName>,
     /// In every namespace.
@@ -20,7 +20,7 @@ pub struct History {
 
 /// `report`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ReportQuery {
     /// Of a past operation or an instance of this name; `None` for the last operation.
     pub name: Option<String>,
     /// Of this recording.

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{about, figures, seconds, title};
 use crate::model::human::{count, count_or_unknown, duration, harmless};
 use crate::output::document::{Format, one};
-use crate::plan::report::{Curve, Curves, Report, ReportedOperation};
+use crate::plan::report::{Report, ReportCurve, ReportCurves, ReportedOperation};
 
 /// The style of the page.
 const STYLE: &str = include_str!("report.css");
@@ -168,12 +168,12 @@ fn table(text: &mut String, heads: &[&str], numbers: usize, rows: impl Iterator<
 }
 
 /// The curves that are drawn, those that change most first.
-fn drawn(curves: &Curves, of: impl Fn(&Curve) -> &Vec<Option<u64>>) -> Vec<&Curve> {
-    let change = |curve: &Curve| {
+fn drawn(curves: &ReportCurves, of: impl Fn(&ReportCurve) -> &Vec<Option<u64>>) -> Vec<&ReportCurve> {
+    let change = |curve: &ReportCurve| {
         let known = || of(curve).iter().flatten();
         known().max().zip(known().min()).map_or(0, |(most, least)| most - least)
     };
-    let mut all: Vec<&Curve> = curves.nodes.iter().collect();
+    let mut all: Vec<&ReportCurve> = curves.nodes.iter().collect();
     all.sort_by(|one, other| change(other).cmp(&change(one)).then_with(|| one.node.cmp(&other.node)));
     all.truncate(MOST_DRAWN);
     all.sort_by(|one, other| one.node.cmp(&other.node));
@@ -185,7 +185,7 @@ fn chart(
     report: &Report,
     of: &str,
     caption: &str,
-    pick: impl Fn(&Curve) -> &Vec<Option<u64>> + Copy,
+    pick: impl Fn(&ReportCurve) -> &Vec<Option<u64>> + Copy,
 ) {
     let curves = &report.curves;
     let all = drawn(curves, pick);

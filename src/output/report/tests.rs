@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::model::{Operation, Verdict};
-use crate::plan::report::{Curve, Curves, ReportedInstance, ReportedNode, ReportedPhase};
+use crate::plan::report::{ReportCurve, ReportCurves, ReportedInstance, ReportedNode, ReportedPhase};
 
 const HOSTILE: &str = "</script><img src=x onerror=alert(1)>\u{1b}[2J|`&\"'";
 
@@ -37,9 +37,9 @@ fn report(name: &str) -> Report {
             name: name.to_owned(),
         }),
         operations: vec![operation],
-        curves: Curves {
+        curves: ReportCurves {
             milliseconds: vec![0, 1000, 2000],
-            nodes: vec![Curve {
+            nodes: vec![ReportCurve {
                 node: name.to_owned(),
                 connections: vec![Some(3333), None, Some(2553)],
                 sessions: vec![None, None, None],

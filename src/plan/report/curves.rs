@@ -19,16 +19,16 @@ const FEWEST: usize = 60;
 
 /// The curves of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Curves {
+pub struct ReportCurves {
     /// When each point was taken, in milliseconds since the first.
     pub milliseconds: Vec<u64>,
     /// A curve for each node, by its name.
-    pub nodes: Vec<Curve>,
+    pub nodes: Vec<ReportCurve>,
 }
 
 /// The curve of one node; `null` where a count was not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Curve {
+pub struct ReportCurve {
     /// EMQX's name of the node.
     pub node: String,
     /// Live clients.
@@ -74,10 +74,10 @@ impl Samples {
         }
     }
 
-    pub(super) fn curves(mut self) -> Curves {
+    pub(super) fn curves(mut self) -> ReportCurves {
         self.all.extend(self.late.take());
         let Some(first) = self.all.first().map(|(at, _)| at.as_millisecond()) else {
-            return Curves::default();
+            return ReportCurves::default();
         };
         let names: BTreeSet<&NodeName> = self.all.iter().flat_map(|(_, counts)| counts.keys()).collect();
         let milliseconds = self
@@ -87,12 +87,12 @@ impl Samples {
             .collect();
         let curve = |node: &NodeName| {
             let counts = || self.all.iter().map(|(_, counts)| counts.get(node).copied().unwrap_or_default());
-            Curve {
+            ReportCurve {
                 node: node.to_string(),
                 connections: counts().map(|counts| counts.0).collect(),
                 sessions: counts().map(|counts| counts.1).collect(),
             }
         };
-        Curves { milliseconds, nodes: names.into_iter().map(curve).collect() }
+        ReportCurves { milliseconds, nodes: names.into_iter().map(curve).collect() }
     }
 }

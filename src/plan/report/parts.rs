@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::curves::Curves;
+use super::curves::ReportCurves;
 use crate::model::verdict::two_decimals_or_null;
 use crate::model::{EventType, HistoryEntry, InstanceId, Operation, Verdict};
 use crate::plan::finding::{Finding, Severity};
@@ -27,7 +27,7 @@ pub struct Report {
     /// The operations, in the order in which they began.
     pub operations: Vec<ReportedOperation>,
     /// Connections and sessions of each node.
-    pub curves: Curves,
+    pub curves: ReportCurves,
     /// What could not be read, and which sources were missing.
     pub notices: Vec<String>,
     /// Whether names are replaced.

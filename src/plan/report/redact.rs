@@ -1,4 +1,4 @@
-//! Names in a report, replaced by numbered ones: the same name by the same number everywhere, also within messages.
+//! ReportNames in a report, replaced by numbered ones: the same name by the same number everywhere, also within messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use crate::plan::rebalance::messages::short;
 
 /// The names of a recording, collected while it is read.
 #[derive(Clone, Debug, Default)]
-pub struct Names(BTreeMap<String, &'static str>);
+pub struct ReportNames(BTreeMap<String, &'static str>);
 
-impl Names {
+impl ReportNames {
     fn add(&mut self, name: &str, kind: &'static str) {
         if !name.is_empty() && !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), kind);
@@ -70,7 +70,7 @@ impl Names {
 struct Replacements(Vec<(String, String)>);
 
 impl Replacements {
-    fn of(names: &Names) -> Self {
+    fn of(names: &ReportNames) -> Self {
         let mut numbers: BTreeMap<&'static str, usize> = BTreeMap::new();
         let mut all = Vec::new();
         // A node and the parts of its name are one: the part has the number of the whole.
@@ -130,7 +130,7 @@ impl Replacements {
 
 impl Report {
     /// Replaces the names of namespaces, instances, pods, nodes, Rebalances, sets, addresses and image repositories.
-    pub fn redact(&mut self, names: &Names) {
+    pub fn redact(&mut self, names: &ReportNames) {
         let mut names = names.clone();
         if let Some(instance) = &self.instance {
             names.add(&instance.name, "instance");

@@ -4,9 +4,10 @@ use crate::plan::fixtures;
 use crate::plan::playback::{Tape, Told};
 
 /// A report of these answers of EMQX, by the seconds at which they came.
-fn made(answers: Vec<(i64, Vec<Update>)>) -> (Report, Names) {
+fn made(answers: Vec<(i64, Vec<Update>)>) -> (Report, ReportNames) {
     let (mut world, mut operations) = (World::new(), OperationTracker::all());
-    let (mut tape, mut builder, mut names) = (Tape::default(), ReportBuilder::default(), Names::default());
+    let (mut tape, mut builder, mut names) =
+        (Tape::default(), ReportBuilder::default(), ReportNames::default());
     let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
     world.apply(fixtures::fact(0, instance));
     for (at, updates) in answers {
