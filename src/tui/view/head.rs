@@ -145,6 +145,13 @@ fn percent(board: &ViewModel) -> Option<u8> {
     board.status.percent.or_else(other)
 }
 
+/// `41 %`, or `at most 41 %` of a rebalance whose start was not seen.
+fn percent_words(board: &ViewModel) -> Option<String> {
+    let percent = percent(board)?;
+    let joined = active(board).is_some_and(|run| run.counted_since.is_some());
+    Some(if joined { format!("at most {percent} %") } else { format!("{percent} %") })
+}
+
 /// When it ends, on the user's clock.
 fn ends(state: &State, board: &ViewModel) -> Option<String> {
     if board.unsure.is_some() {
@@ -165,7 +172,7 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
-    let mut percent = percent(board).map(|percent| format!("{percent} %"));
+    let mut percent = percent_words(board);
     if board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running) {
         // What to press counts more than how far it is.
         percent = Some("  x stop".to_owned());
@@ -309,8 +316,8 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;
     x = pen.put(x, 0, width, &word, tone) + 1;
-    if let Some(percent) = percent(board) {
-        x = pen.put(x, 0, width, &format!("{percent} %"), Tone::Strong) + 2;
+    if let Some(percent) = percent_words(board) {
+        x = pen.put(x, 0, width, &percent, Tone::Strong) + 2;
     }
     let mode = modes(state).into_iter().next();
     let room = width.saturating_sub(mode.as_ref().map_or(1, |(text, _)| text.width() + 3));

@@ -108,7 +108,7 @@ impl<'a> Painter<'a> {
 }
 
 /// The narrowest place in which a text is shortened after a word.
-const SENTENCE: usize = 24;
+const SENTENCE: usize = 16;
 
 /// The longest part of a word that is left out with it.
 const WORD: usize = 14;

@@ -42,7 +42,7 @@ pub(super) fn draw(state: &State, page: &TextPage, pen: &mut Painter<'_>) {
     let below = all.saturating_sub(first + room);
     let more = match (first, below) {
         (0, 0) => String::new(),
-        (above, below) => format!("{above} lines above, {below} below   j k scroll, "),
+        (above, below) => format!("{above} above, {below} below   j k scroll, "),
     };
     pen.put(0, height - 1, width, &rule, Tone::Faint);
     pen.right(0, height - 1, width - 2, &format!(" {more}any other key closes "), Tone::Faint);
