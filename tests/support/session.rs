@@ -150,9 +150,14 @@ impl Session {
     pub(crate) fn mouse(&mut self, button: u8, over: &str) {
         let text = self.text();
         let place = text.lines().zip(1..).find_map(|(line, y)| Some((line.split_once(over)?.0, y)));
-        let (before, y) = place.unwrap_or_else(|| panic!("{over} is not on the screen\n{text}"));
+        let (before, y) = place.expect("the text is on the screen");
         let x = before.chars().count() + 1;
         self.types(&format!("\u{1b}[<{button};{x};{y}M"));
+    }
+
+    /// Whether the program gets the events of the mouse.
+    pub(crate) fn has_mouse(&self) -> bool {
+        self.screen.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
     }
 
     /// Whether the program has taken the screen.
