@@ -4,7 +4,7 @@ use super::cluster_view::{self, ClusterView};
 use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
 use super::manifest::AppliedFile;
-use super::plan::{CheckedPlan, Planning, WANT, live};
+use super::plan::{CheckedPlan, Planning, WANT, flags, live};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Exit, Problem};
@@ -96,7 +96,10 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
     // Time went by while the user read: counts and competitors are looked at again.
     cluster_view::refresh_objects(context, &mut cluster).await?;
     cluster_view::refresh(context, &mut cluster).await?;
+    // Rates that were worked out stay those of the plan that was confirmed.
+    let wanted = Wanted { strategy: StrategyRequest::Given(planned.plan.strategy.clone()), ..wanted };
     let (mut fresh, name) = again(context, intent, &cluster, &wanted, &name).await?;
+    fresh.plan.requirement.clone_from(&planned.plan.requirement);
     let counts = |live: &CheckedPlan| -> Vec<(NodeName, u64)> {
         live.plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
@@ -193,7 +196,7 @@ async fn again(
     live.plan.judge(limits::before(context, &intent.limits, forecast));
     if intent.show_command {
         let command = requirement::command("apply", &cluster.id.name, &live.plan.strategy);
-        live.plan.command = Some(command);
+        live.plan.command = Some(command + &flags(intent.backend, &intent.nodes));
     }
     Ok((live, name.to_owned()))
 }

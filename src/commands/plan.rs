@@ -100,7 +100,17 @@ fn shows(show: bool, forecast: &mut RebalancePlan, plan: &Plan) {
             text.extend([" --sessions ", &list(sessions)]);
         }
     }
-    forecast.command = Some(text);
+    forecast.command = Some(text + &flags(plan.backend, &plan.nodes));
+}
+
+/// What belongs to an explicit command beside its settings.
+pub fn flags(backend: BackendChoice, nodes: &[String]) -> String {
+    let backend = match backend {
+        BackendChoice::Auto => "",
+        BackendChoice::Rebalance => " --backend rebalance",
+        BackendChoice::Emqx => " --backend emqx",
+    };
+    if nodes.is_empty() { backend.to_owned() } else { format!("{backend} --nodes {}", nodes.join(",")) }
 }
 
 /// The choice on the command line, in the words of `plan`.
