@@ -115,7 +115,8 @@ fn situations() -> Vec<(&'static str, Bench)> {
 /// A line that ends with an ellipsis ends after a whole word, unless a single word is too long for the line.
 fn ends_with_a_whole_word(line: &str) -> bool {
     let Some(rest) = line.trim_end().strip_suffix('…') else { return true };
-    rest.ends_with(' ') || rest.rsplit(' ').next().is_some_and(|word| word.width() > 14)
+    // Names that share a line of the chart are joined by commas.
+    rest.ends_with(' ') || rest.rsplit(' ').next().is_some_and(|word| word.width() > 14 || word.contains(','))
 }
 
 #[test]
