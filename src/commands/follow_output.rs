@@ -24,6 +24,9 @@ const MARKS: u8 = 25;
 /// Seconds after which a line comes in any case.
 const QUIET_SECONDS: i64 = 30;
 
+/// Seconds after which the counts of a line that was left out are no counts of now.
+const STALE_SECONDS: i64 = 10;
+
 /// Which progress is worth a line.
 #[derive(Clone, Debug, Default)]
 pub struct Filtering {
@@ -53,13 +56,20 @@ impl Filtering {
         tells
     }
 
-    /// The newest progress that was not worth a line, once no line was printed for 30 s: nothing has changed since.
+    /// The newest progress that was not worth a line, once no line was printed for 30 s; with its time where it is old.
     fn due(&mut self, now: Timestamp) -> Option<Event> {
         let (_, at) = self.last?;
         if self.held.is_none() || now.duration_since(at).as_secs() < QUIET_SECONDS {
             return None;
         }
-        self.held.take().map(|event| Event { time: now, ..*event })
+        let event = self.held.take()?;
+        let stale = now.duration_since(event.time).as_secs() >= STALE_SECONDS;
+        let message = if stale {
+            format!("as of {} UTC: {}", event.time.strftime("%H:%M:%S"), event.message)
+        } else {
+            event.message.clone()
+        };
+        Some(Event { time: now, message, ..*event })
     }
 }
 
@@ -374,6 +384,10 @@ mod tests {
         assert_eq!((due.message.as_str(), due.time), ("at 70", fixtures::at(71)));
         assert!(filtering.tells(&due));
         assert_eq!(filtering.due(fixtures::at(200)), None, "it is printed once");
+        // What was counted 28 s ago is not printed as the counts of now.
+        assert!(filtering.tells(&progress(101)) && !filtering.tells(&progress(103)));
+        let due = filtering.due(fixtures::at(131)).expect("30 s without a line");
+        assert_eq!(due.message, "as of 10:01:43 UTC: at 103");
     }
 
     #[test]

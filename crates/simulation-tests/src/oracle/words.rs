@@ -1,6 +1,7 @@
 //! Words in messages that can be compared with the clients and the nodes.
 
 use super::{Finding, find};
+use crate::product::Line;
 use crate::run::Record;
 use crate::truth::{History, Moment};
 
@@ -33,8 +34,18 @@ fn starts(record: &Record, process: usize) -> (u64, u64) {
     (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
 }
 
+/// The moment that a line states for its counts, as `as of 08:00:52 UTC`; runs begin at 08:00:00.
+fn stated(text: &str) -> Option<f64> {
+    let time = text.split_once("as of ")?.1.get(..8)?;
+    let parts: Option<Vec<f64>> = time.split(':').map(|part| part.parse().ok()).collect();
+    let [hours, minutes, seconds] = parts?[..] else { return None };
+    Some((hours - 8.0) * 3600.0 + minutes * 60.0 + seconds)
+}
+
 pub(super) fn are_true(record: &Record, found: &mut Vec<Finding>) {
     for line in &record.lines {
+        let at = stated(&line.text).unwrap_or(line.at);
+        let line = &Line { at, ..line.clone() };
         let (start, _) = starts(record, line.process);
         let contains = |words: &str| line.text.contains(words);
         if contains("none missing") || contains("no client is missing") {
