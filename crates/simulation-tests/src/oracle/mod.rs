@@ -78,10 +78,13 @@ fn nothing_unasked_is_written(record: &Record, found: &mut Vec<Finding>) {
         })
     };
     let allowed = |at: f64| writers.iter().any(|process| process.covers(at)) || guards(at);
-    // Who follows a rebalance to its end may record the verdict in an annotation of the object.
+    // Who follows an operation to its end may record the verdict: in an annotation of the Rebalance, or in the ConfigMap of the
+    // instance.
     let records = |at: f64, request: &str| {
-        request.starts_with("PATCH")
-            && request.contains("/rebalances/")
+        let of_rebalance = request.starts_with("PATCH") && request.contains("/rebalances/");
+        let of_instance = request.contains("/configmaps/kubectl-emqx-")
+            || (request.starts_with("POST") && request.ends_with("/configmaps"));
+        (of_rebalance || of_instance)
             && record.processes.iter().any(|process| process.covers(at) && process.follows())
     };
     for write in &record.writes {
