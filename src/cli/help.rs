@@ -108,11 +108,9 @@ Examples:
 /// Of `rebalance plan`.
 pub(super) const PLAN: &str = "\
 Examples:
-  kubectl emqx rebalance plan emqx
   kubectl emqx rebalance plan emqx --preset careful --deadline 1h --show-command
   kubectl emqx rebalance plan emqx --conn-evict-rate 10 --abs-conn-threshold 100 -o json > plan.json
   kubectl emqx rebalance plan emqx --calibrate last-week.jsonl --diff
-  kubectl emqx rebalance plan emqx --nodes emqx-core-0,emqx-core-3
   kubectl emqx rebalance plan --counts 3333,3333,3334,0 --target-spread 2%";
 
 /// Of `rebalance generate`.

@@ -234,7 +234,7 @@ pub(super) fn no_log(state: &State, board: &ViewModel, pod: &str, problem: &Prob
     let mut lines: Vec<Line> = vec![(Tone::Bad, problem.to_string())];
     lines.extend(problem.hint.iter().map(|hint| (Tone::Plain, format!("hint: {hint}"))));
     if problem.cause == Cause::Forbidden {
-        let text = "No role of kubectl emqx contains get pods/log: a log may contain client names and topics. An administrator grants it:";
+        let text = "The shipped roles do not contain get pods/log: a log may contain client names and topics. An administrator grants it:";
         lines.push((Tone::Plain, String::new()));
         lines.push((Tone::Plain, text.to_owned()));
         let role = format!("kubectl create role emqx-logs --verb get --resource pods/log{place}");

@@ -9,7 +9,7 @@ use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Finding, Severity};
-use crate::plan::rebalance::difference::{Change, Difference};
+use crate::plan::rebalance::difference::{ChangedLine, Difference};
 use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
 use crate::plan::rebalance::requirement::{LandingForecast, percent};
 use crate::plan::results::Backend;
@@ -106,9 +106,9 @@ fn diff(difference: &Difference, theme: Theme) -> String {
     let mut text = format!("{}\n", theme.paint(Tone::Faint, &format!("- {before}, + what would be written")));
     for (change, line) in difference.lines() {
         let (mark, tone) = match change {
-            Change::Same => (' ', Tone::Plain),
-            Change::Removed => ('-', Tone::Bad),
-            Change::Added => ('+', Tone::Good),
+            ChangedLine::Same => (' ', Tone::Plain),
+            ChangedLine::Removed => ('-', Tone::Bad),
+            ChangedLine::Added => ('+', Tone::Good),
         };
         put!(text, "{}\n", theme.paint(tone, &theme.clean(&format!("{mark} {line}"))));
     }

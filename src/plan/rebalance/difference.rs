@@ -14,7 +14,7 @@ pub struct Difference {
 
 /// A line of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangedLine {
     /// In both.
     Same,
     /// Only in what is there.
@@ -25,7 +25,7 @@ pub enum Change {
 
 impl Difference {
     /// The lines of both as YAML, in order.
-    pub fn lines(&self) -> Vec<(Change, String)> {
+    pub fn lines(&self) -> Vec<(ChangedLine, String)> {
         let yaml = |value: &Value| serde_yaml::to_string(value).unwrap_or_default();
         let before = self.before.as_ref().map(yaml).unwrap_or_default();
         let after = yaml(&self.written);
@@ -34,7 +34,7 @@ impl Difference {
 }
 
 /// The longest common subsequence decides which lines are the same: both texts have some ten lines.
-fn compared(before: &[&str], after: &[&str]) -> Vec<(Change, String)> {
+fn compared(before: &[&str], after: &[&str]) -> Vec<(ChangedLine, String)> {
     let mut longest = vec![vec![0_usize; after.len() + 1]; before.len() + 1];
     for (row, one) in before.iter().enumerate().rev() {
         for (column, other) in after.iter().enumerate().rev() {
@@ -49,16 +49,16 @@ fn compared(before: &[&str], after: &[&str]) -> Vec<(Change, String)> {
     let mut lines = Vec::new();
     while row < before.len() || column < after.len() {
         if row < before.len() && column < after.len() && before[row] == after[column] {
-            lines.push((Change::Same, before[row].to_owned()));
+            lines.push((ChangedLine::Same, before[row].to_owned()));
             row += 1;
             column += 1;
         } else if row < before.len()
             && (column == after.len() || longest[row + 1][column] >= longest[row][column + 1])
         {
-            lines.push((Change::Removed, before[row].to_owned()));
+            lines.push((ChangedLine::Removed, before[row].to_owned()));
             row += 1;
         } else {
-            lines.push((Change::Added, after[column].to_owned()));
+            lines.push((ChangedLine::Added, after[column].to_owned()));
             column += 1;
         }
     }
@@ -78,13 +78,13 @@ mod tests {
             written: json!({"a": 1, "b": 5, "c": 3}),
         };
         let expected = [
-            (Change::Same, "a: 1"),
-            (Change::Removed, "b: 2"),
-            (Change::Added, "b: 5"),
-            (Change::Same, "c: 3"),
+            (ChangedLine::Same, "a: 1"),
+            (ChangedLine::Removed, "b: 2"),
+            (ChangedLine::Added, "b: 5"),
+            (ChangedLine::Same, "c: 3"),
         ];
         assert_eq!(difference.lines(), expected.map(|(change, line)| (change, line.to_owned())));
         let alone = Difference { before: None, written: json!({"a": 1}) };
-        assert_eq!(alone.lines(), [(Change::Added, "a: 1".to_owned())]);
+        assert_eq!(alone.lines(), [(ChangedLine::Added, "a: 1".to_owned())]);
     }
 }
