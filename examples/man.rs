@@ -1,5 +1,5 @@
 //! The manual pages, from the command tree: `cargo run --example man -- FOLDER` writes one for the program and one for
-//! every verb. They are made when a release is packed and are not in the binary.
+//! every command. They are made when a release is packed and are not in the binary.
 
 use std::fmt::Write as _;
 use std::io;
@@ -31,14 +31,14 @@ fn page(command: &Command, name: &str, all: &mut Vec<(String, String)>) -> io::R
     let verbs: Vec<&Command> =
         command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set()).collect();
     let root = all.is_empty();
-    // The flags that every verb has are told once; and none is too special for a page.
+    // The flags that every command has are told once; and none is too special for a page.
     let mut own = command
         .clone()
         .display_name(name.to_owned())
         .mut_args(|arg| arg.hide_short_help(false))
         .mut_args(|arg| if arg.is_global_set() && !root { arg.hide(true) } else { arg });
     for verb in &verbs {
-        // The list of verbs leads to their pages.
+        // The list of commands leads to their pages.
         let title = format!("{name}-{}", verb.get_name());
         own = own.mut_subcommand(verb.get_name(), |it| it.display_name(title));
     }

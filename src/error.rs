@@ -1,4 +1,4 @@
-//! What a person is told when something cannot be done: what failed, why, and what to type next; and the
+//! An error message: what failed, why, and what to type next; and the
 //! exit class that goes with it. Knows nothing about where a problem came from.
 
 use std::fmt;
@@ -40,7 +40,7 @@ impl Exit {
 pub struct Problem {
     /// What could not be done, as the beginning of a sentence: `cannot read EMQX mq/emqx`.
     pub what: String,
-    /// The reason, in plain words; may be empty when `what` says it all.
+    /// The reason, in plain words; may be empty when `what` is sufficient.
     pub why: String,
     /// A command to type, or a thing to do; shown on a line of its own.
     pub hint: Option<String>,
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_of_the_operating_system_is_not_told() {
+    fn os_error_numbers_are_not_printed() {
         let error = std::io::Error::from_raw_os_error(2).to_string();
         assert!(error.contains("os error"), "{error}");
         let why = Problem::new("cannot read x", format!("{error}; and so on")).why;

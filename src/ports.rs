@@ -104,7 +104,7 @@ pub struct Scope {
     pub want: RefreshScope,
 }
 
-/// How much is looked at: every verb pays only for what it shows.
+/// How much is read: every command requests only what it shows.
 #[expect(clippy::struct_excessive_bools, reason = "each is one list that is made or not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshScope {
@@ -437,7 +437,7 @@ pub trait Broker {
     fn replicants(&self) -> BoxedFuture<'_, Option<BTreeMap<NodeName, NodeName>>>;
 }
 
-/// Makes a [`Broker`] for a target; what `app` hands to the verbs.
+/// Makes a [`Broker`] for a target; `app` passes it to the commands.
 pub trait Brokers {
     /// A broker for this cluster; nothing is contacted before it is used.
     fn broker(&self, target: Target) -> Rc<dyn Broker>;

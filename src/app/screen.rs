@@ -1,4 +1,4 @@
-//! Hands the full screen what it needs: where facts come from, and the verbs as acts. Here the two faces meet, and nowhere
+//! Gives the full screen what it needs: where facts come from, and the commands as actions. Only here the two outputs meet, and nowhere
 //! else.
 
 use std::cell::RefCell;

@@ -71,7 +71,7 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
     })
 }
 
-/// Writes the shim beside the program, or into a folder, and says what else kubectl needs.
+/// Writes the shim beside the program, or into a folder, and prints what else kubectl needs.
 pub(super) fn install(
     printer: &Printer,
     install: CompletionInstall,

@@ -1,4 +1,4 @@
-//! `upgrade` and its verbs: as lines, or on the full screen with the guard at work behind it.
+//! `upgrade` and its subcommands: as lines, or on the full screen while the guard works.
 
 use std::rc::Rc;
 
@@ -113,7 +113,7 @@ async fn show(
         }
     };
     if let Some(problem) = failed {
-        // It was not told while the screen was on.
+        // It was not printed while the screen was on.
         context.printer.problem(&problem);
     }
     if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {

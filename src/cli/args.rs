@@ -1,4 +1,4 @@
-//! What was typed: the verbs and their flags, and their help. No rule that looks at two flags is here
+//! The parsed arguments: the commands with their flags and help. No rule that looks at two flags is here
 //! ([`super::rules`] has them).
 
 use std::path::PathBuf;
@@ -241,7 +241,9 @@ pub(super) struct PlanArgs {
     /// Seconds until an evicted client reconnects [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = value::wait, allow_negative_numbers = true)]
     pub(super) reconnect_delay: Option<u64>,
-    /// Where evicted clients reconnect [default: even, and all three are compared]
+    /// Where evicted clients reconnect [default: even]
+    ///
+    /// Without it, the end of all three is compared.
     #[arg(long, value_name = "HOW", value_enum)]
     pub(super) lb: Option<LoadBalancer>,
     /// Milliseconds that EMQX takes to move one session

@@ -1,4 +1,4 @@
-//! The verbs of `upgrade` and their flags, as typed.
+//! The subcommands of `upgrade` and their flags, as given.
 
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};

@@ -97,12 +97,12 @@ fn completing(command: &Command, words: &[String]) -> (Completing, Vec<String>) 
 /// The words before the last one.
 struct Typed<'a> {
     verb: &'a Command,
-    /// The names of the verbs, `rebalance` and `apply`.
+    /// The names of the commands, `rebalance` and `apply`.
     path: Vec<&'a str>,
     /// The number of positional arguments.
     places: usize,
     flags: Vec<&'a str>,
-    /// Those that every verb has.
+    /// Those that every command has.
     shared: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Typed<'a> {
         None
     }
 
-    /// A verb, or what stands where no flag stands.
+    /// A command, or a positional argument.
     fn place(&self, word: &str) -> Completing {
         let here = self.verb.get_positionals().nth(self.places);
         let mut completing = here.map_or_else(Completing::default, |arg| value(arg, word, &self.path));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_before_say_what_the_last_one_is() {
+    fn the_words_before_decide_how_the_last_one_is_completed() {
         assert_eq!(values("rebalance pl"), ["plan"]);
         assert_eq!(values("rebalance list --backend em"), ["emqx"]);
         assert_eq!(values("rebalance apply -yo js"), ["json", "jsonpath=", "jsonl"]);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_every_verb_has_lead_to_the_cluster_and_logs_stay_away() {
+    fn flags_of_every_command_lead_to_the_cluster_and_logs_stay_away() {
         let flags = of("status -nmq --context a --insecure-skip-tls-verify -v debug --log-file f -o json ").1;
         assert_eq!(flags, ["--namespace=mq", "--context=a", "--insecure-skip-tls-verify"]);
     }

@@ -44,7 +44,7 @@ pub(super) struct EnvironmentDefault {
     pub(super) flags: Vec<OsString>,
 }
 
-/// The variables that are set for flags of the verb which were not typed.
+/// The variables that are set for flags of the command which were not given.
 pub(super) fn defaults(
     command: &Command,
     matches: &ArgMatches,
@@ -73,7 +73,7 @@ pub(super) fn defaults(
     Ok(all)
 }
 
-/// The verb that was typed, and what was typed for it.
+/// The command that was given, and its arguments.
 fn leaf<'a>(mut command: &'a Command, mut matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
     while let Some((name, inner)) = matches.subcommand()
         && let Some(next) = command.find_subcommand(name)

@@ -1,4 +1,4 @@
-//! Flags that every verb has: kubectl's own, how EMQX is reached, how it looks, what is logged.
+//! Flags that every command has: kubectl's own, how EMQX is reached, output, logs.
 
 use std::path::PathBuf;
 use std::time::Duration;

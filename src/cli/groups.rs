@@ -1,4 +1,4 @@
-//! Groups of flags that several verbs share.
+//! Groups of flags that several commands share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) struct OutputArgs {
     pub(super) output: Option<Output>,
 }
 
-/// The form of something that goes on.
+/// The format of a followed operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamForm {
     /// A line per step.
@@ -59,7 +59,7 @@ impl ValueEnum for StreamForm {
     }
 }
 
-/// The form of what `apply` says: a document, or a stream while it follows.
+/// The format of what `apply` prints: a document, or a stream while it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApplyForm {
     /// A document.
@@ -189,7 +189,9 @@ pub(super) struct LimitArgs {
     /// Stop it when the number of clients changes by more
     #[arg(long, value_name = "P%", value_parser = value::percent, allow_hyphen_values = true)]
     pub(super) max_drift: Option<Percent>,
-    /// Stop it when more clients per second connect to one node; where rates are worked out, they stay below it
+    /// Stop it when more clients per second connect to one node
+    ///
+    /// The rate of a rebalance that is worked out stays below it.
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) max_reconnect_rate: Option<u64>,
     /// Run a command at the start, warnings and the verdict; stdin: the event as JSON
@@ -201,7 +203,9 @@ pub(super) struct LimitArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Requirements (without --conn-evict-rate)")]
 pub(super) struct RequirementArgs {
-    /// The three requirements below at once: careful 5 %, 2 h, 20/s; normal 5 %, 30 m, 50/s; fast 10 %, 10 m, 200/s
+    /// The three requirements below at once
+    ///
+    /// careful 5 %, 2 h, 20/s; normal 5 %, 30 m, 50/s; fast 10 %, 10 m, 200/s.
     #[arg(long, value_name = "NAME", value_enum)]
     pub(super) preset: Option<Preset>,
     /// The largest deviation of a node from the mean at the end [default: 5%]
@@ -244,7 +248,9 @@ pub(super) struct NodesArgs {
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Strategy")]
 pub(super) struct StrategyArgs {
-    /// Clients that a donor loses per second [default: worked out]; with it thresholds default to EMQX's
+    /// Clients that a donor loses per second [default: worked out]
+    ///
+    /// With it, thresholds that are not given are EMQX's defaults.
     #[arg(long, value_name = "N", value_parser = value::rate, allow_negative_numbers = true)]
     pub(super) conn_evict_rate: Option<u64>,
     /// Sessions that a donor gives per second [default: 500]

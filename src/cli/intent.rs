@@ -21,13 +21,13 @@ use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, StrategyReques
 /// One call of the program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
-    /// What every verb shares.
+    /// What every command shares.
     pub global: Global,
-    /// The verb.
+    /// The command.
     pub verb: Verb,
 }
 
-/// What every verb shares.
+/// What every command shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Global {
     /// Which API server, as whom, in which namespace.
@@ -140,7 +140,7 @@ pub enum Level {
     Trace,
 }
 
-/// A verb with all it needs.
+/// A command with all that it needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verb {
     /// `status`.
@@ -161,7 +161,7 @@ pub enum Verb {
     List(List),
     /// `rebalance prune`.
     Prune(Prune),
-    /// `upgrade` and its verbs.
+    /// `upgrade` and its subcommands.
     Upgrade(upgrade::Upgrade),
     /// `evacuate` and its subcommands.
     Evacuate(evacuate::Evacuate),
@@ -264,7 +264,7 @@ pub struct InstanceName {
 /// Which instances a read is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// The only one of the namespace; two are a usage error for verbs that are about one.
+    /// The only one of the namespace; two are a usage error for commands that are about one.
     #[default]
     Only,
     /// This one.

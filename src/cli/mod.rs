@@ -111,7 +111,7 @@ fn read(
     intent.ok_or_else(|| Parsed::Print(command.clone().render_help().ansi().to_string()))
 }
 
-/// The command tree, with the flags of every verb on each of its verbs.
+/// The command tree, with the flags of every command on each of its subcommands.
 pub fn command() -> Command {
     let mut command = Root::command();
     command.build();

@@ -10,7 +10,7 @@ use super::value::Bad;
 use crate::error::Problem;
 use crate::model::human::harmless;
 
-/// The problem that clap found in what was typed for `verb`.
+/// The problem that clap found in the arguments of `verb`.
 pub(super) fn problem(error: &Error, verb: &str) -> Problem {
     let help = format!("{verb} --help");
     let argument = text(error, ContextKind::InvalidArg);

@@ -1,4 +1,4 @@
-//! What was typed → what is meant: every rule that looks at more than one flag, and every default
+//! Arguments → intent: every rule about more than one flag, and every default
 //! (those of `rebalance` and `upgrade` are in [`super::rules_rebalance`] and [`super::rules_upgrade`]).
 
 use super::args::{
@@ -23,7 +23,7 @@ use crate::error::Problem;
 /// At this speed the documented rebalance takes about twenty seconds.
 const DEMO_SPEED: f64 = 6.0;
 
-/// What is meant. `None` when no verb was typed.
+/// The intent. `None` when no command was given.
 pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
     let global = global(root.global)?;
     let Some(verb) = root.verb else { return Ok(None) };

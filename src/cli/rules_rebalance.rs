@@ -1,4 +1,4 @@
-//! The rules of `rebalance` and its verbs.
+//! The rules of `rebalance` and its subcommands.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The rules that the verbs of `rebalance` and of `upgrade` share.
+//! The rules that the subcommands of `rebalance` and of `upgrade` share.
 
 use super::groups::{ApplyForm, FollowArgs, KeepArgs, LimitArgs, StreamForm, WriteArgs};
 use super::intent::{DryRun, Follow, Global, Output, Stream, Then, WriteOptions};
@@ -224,12 +224,12 @@ pub(super) fn follow(
     })
 }
 
-/// Whether `typed` may have been meant as `known`: half the letters wrong is another word, not a slip.
+/// Whether `typed` may be a misspelt `known`: with half the letters wrong it is another word.
 pub(super) fn is_slip(known: &str, typed: &str) -> bool {
     distance(known, typed) * 2 <= typed.chars().count()
 }
 
-/// How many letters differ between two names (Levenshtein), to find the one that was meant.
+/// How many letters differ between two names (Levenshtein), to suggest the nearest one.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

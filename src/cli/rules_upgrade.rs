@@ -1,4 +1,4 @@
-//! The rules of `upgrade` and its verbs.
+//! The rules of `upgrade` and its subcommands.
 
 use super::args_upgrade::{
     ChangeArgs, UpgradeApplyArgs, UpgradeArgs, UpgradeGenerateArgs, UpgradePlanArgs, UpgradeUndoArgs,

@@ -1,4 +1,4 @@
-//! Getting a picture: discovery, lists, and EMQX, at the cost of what the verb shows.
+//! Reading a cluster: discovery, lists, and EMQX, as far as the command shows it.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What every verb that changes something does between its plan and its act: says when there is nothing to do or a check
+//! What every command that changes something does between its plan and its action: reports when there is nothing to do or a check
 //! refuses, asks, and names what was made.
 
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub fn decided(
     }
 }
 
-/// Asks, unless `--yes` was given. Without a terminal nobody can answer: refused.
+/// Prompts, unless `--yes` was given. Without a terminal it is refused.
 pub async fn confirm(context: &CommandContext, write: &WriteOptions, question: &str) -> Result<(), Problem> {
     if write.yes {
         return Ok(());

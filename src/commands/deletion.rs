@@ -27,7 +27,7 @@ pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 
 /// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
 /// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
-/// deleting will tell.
+/// the delete request shows it.
 pub(super) async fn allowed(
     context: &CommandContext,
     namespace: &str,

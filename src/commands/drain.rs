@@ -256,7 +256,7 @@ fn report(context: &CommandContext, intent: &Intent, planned: &[DrainPlan], reac
     }
 }
 
-/// Pods that are no EMQX pods are left to kubectl: the last line says how.
+/// Pods of other applications are left to kubectl: the last line has the command.
 fn others(context: &CommandContext, intent: &Intent) {
     context.printer.next(&format!(
         "kubectl drain {} --ignore-daemonsets --delete-emptydir-data",
@@ -270,7 +270,7 @@ fn again(intent: &Intent) -> String {
     format!("{}{all}", intent.machines.join(" "))
 }
 
-/// What is said when it is left unfinished.
+/// The message when it is left unfinished.
 fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
     let again = again(intent);
     Problem::new(what, why).hint(format!(

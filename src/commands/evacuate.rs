@@ -412,7 +412,7 @@ fn item(
     }
 }
 
-/// The cluster and the nodes among these that are being evacuated; what is not is told.
+/// The cluster and the nodes among these that are being evacuated; what is not is reported.
 pub async fn meant(
     context: &CommandContext,
     targets: &[String],

@@ -1,4 +1,4 @@
-//! Following an operation to its verdict: facts in, steps out, one loop for every verb that watches.
+//! Following an operation to its verdict: facts in, steps out, one loop for every command that watches.
 
 use std::time::Duration;
 

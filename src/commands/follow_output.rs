@@ -37,7 +37,7 @@ pub struct Filtering {
 
 impl Filtering {
     /// Whether this event is a line of a log for people: all but the many steps of progress, of which every quarter and
-    /// every minute is told.
+    /// every minute is reported.
     pub fn tells(&mut self, event: &Event) -> bool {
         let mark = event.percent.unwrap_or(0) / MARKS;
         if event.kind != EventType::Progress {
@@ -160,7 +160,7 @@ impl FollowOutput {
             Stream::Text if !filtering.tells(event) => {}
             Stream::Text => {
                 let mut event = event.clone();
-                // A line of another rebalance than the one before says whose it is.
+                // A line of another rebalance than the one before names it.
                 let last = std::mem::replace(&mut self.last, event.name.clone());
                 let other = !last.is_empty() && last != event.name;
                 if other && event.operation == Operation::Rebalance && !event.message.contains(&event.name) {
@@ -297,7 +297,7 @@ impl FollowOutput {
     }
 }
 
-/// What the small progress of every operation tells of its cluster: who serves, and how old everything is.
+/// What the inline progress shows of the cluster: which nodes serve, and the age of the data.
 pub fn about(snapshot: &Snapshot) -> InlineView {
     let ages = snapshot.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
     InlineView {
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_in_one_round_is_on_its_way_and_not_missing_as_on_every_other_face() {
+    fn clients_of_one_round_are_reconnecting_and_not_missing_in_every_output() {
         let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
         let mut world = World::of([fixtures::fact(0, instance)]);
         let mut follower = RebalanceTracker::new(None);

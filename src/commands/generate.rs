@@ -15,7 +15,7 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
 /// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked. Where no namespace is
-/// named the manifest names none either, as kubectl's `create --dry-run=client` does: whoever applies it decides.
+/// named the manifest names none either, as kubectl's `create --dry-run=client` does: the user who applies it decides.
 pub fn offline(
     intent: &Generate,
     namespace: Option<&str>,

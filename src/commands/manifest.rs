@@ -7,7 +7,7 @@ use crate::error::Problem;
 use crate::plan::rebalance::manifest::{ManifestRequest, written};
 use crate::plan::rebalance::saved::{self, SavedPlan};
 
-/// Far beyond any Rebalance; a file that is larger is not one.
+/// Larger than any Rebalance; a larger file is not one.
 const LARGEST: usize = 1 << 20;
 
 const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_in_words() {
+    fn anything_else_is_refused_with_a_message() {
         let why = |text: &str| read("f.yaml", text).err().expect("refused").why;
         assert!(why("").contains("empty"));
         assert!(why("{").contains("not YAML"));

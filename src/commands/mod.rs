@@ -40,7 +40,7 @@ pub mod version;
 pub mod watch;
 pub mod watch_plain;
 
-/// What a verb is handed.
+/// What a command is given.
 #[derive(Clone)]
 pub struct CommandContext {
     /// The Kubernetes API.
@@ -51,13 +51,13 @@ pub struct CommandContext {
     pub clock: Rc<dyn Clock>,
     /// The kubeconfig's context, where there is one.
     pub context: Option<String>,
-    /// The namespace that is meant when none is named.
+    /// The namespace when none is named.
     pub namespace: String,
-    /// Where everything is said.
+    /// Where everything is printed.
     pub printer: Rc<Printer>,
     /// The API server's address, for messages; `None` without Kubernetes.
     pub server: Option<String>,
-    /// Whether stdin is a terminal: without one nobody can answer a question.
+    /// Whether stdin is a terminal: without one there is no prompt.
     pub answers: bool,
     /// Where what is read is recorded, with `--record`.
     pub tap: Option<Rc<dyn RecordingSink>>,
@@ -70,5 +70,5 @@ pub struct CommandContext {
 /// Over when the user interrupts.
 pub type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What a verb comes to.
+/// The result of a command.
 pub type Outcome = Result<Exit, Problem>;

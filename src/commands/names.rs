@@ -1,4 +1,4 @@
-//! The names that complete what is typed, as the cluster knows them.
+//! The names from the cluster that complete an argument.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::ports::{RefreshScope, Scope};
 /// How the name of what runs without an object begins.
 const COORDINATOR: &str = "coordinator/";
 
-/// Looks names up and tells each as soon as it is known, because what takes too long is not waited for.
+/// Reads names and returns each as soon as it is known, because completion has a time limit.
 pub async fn find(
     context: &CommandContext,
     names: Names,
@@ -94,8 +94,8 @@ fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
     }
 }
 
-/// Rebalances, those first that may run. Who runs one without an object only EMQX knows, and EMQX is not queried while
-/// somebody types: where such a name was begun, every node is offered; where there is no other, the instances, for which
+/// Rebalances, those first that may run. Only EMQX knows one without an object, and EMQX is not queried while
+/// the user types: where such a name was begun, every node is offered; where there is no other, the instances, for which
 /// it may run.
 async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
     let served = context.kubernetes.served().await?.version_of("rebalances").is_some();

@@ -178,7 +178,7 @@ pub async fn live(
     let allowed = match backend {
         Backend::Rebalance => {
             let right = Right::of_rebalance("create", &cluster.id.namespace);
-            // A server that cannot even be asked this is not one to refuse by: creating will tell.
+            // A failed permission review refuses nothing: the create request shows the error.
             context.kubernetes.may(&[right]).await.ok().and_then(|answers| answers.first().copied().flatten())
         }
         Backend::Emqx => None,

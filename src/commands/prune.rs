@@ -175,7 +175,7 @@ fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'stat
         return Some("it is running");
     }
     match object.phase {
-        // Failed by readiness says nothing of EMQX: only EMQX can tell that it is over.
+        // A failure by readiness proves nothing about EMQX: only EMQX shows that it is over.
         Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
         Phase::Completed | Phase::Failed => None,
         // EMQX is done before the operator looks again.

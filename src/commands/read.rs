@@ -9,7 +9,7 @@ use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{operator_silence, status};
 use crate::ports::RefreshScope;
 
-/// What `status` looks at: events tell how long the operator has been silent, sets how far an upgrade is.
+/// What `status` reads: events show how long the operator has been silent, sets how far an upgrade is.
 const STATUS: RefreshScope = RefreshScope::ALL;
 
 async fn pictures(

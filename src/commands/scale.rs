@@ -32,7 +32,7 @@ use task::Scaling;
 mod task;
 mod undo;
 
-/// For so long the operator may take to report a new node as ready, by the server's clock: its loop has 30 s.
+/// How long the operator may take to report a new node as ready, by the server's clock: its loop has 30 s.
 const READY_SECONDS: u64 = 90;
 
 /// `scale`.

@@ -1,4 +1,4 @@
-//! `rebalance stop`: the object is marked, EMQX is told, it is verified, then the object is deleted; and never is anything
+//! `rebalance stop`: the object is marked, EMQX is stopped, that is verified, then the object is deleted; and never is anything
 //! waited for without a limit.
 
 use std::time::Duration;
@@ -43,14 +43,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// the object just before may start it.
 const STARTS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Seconds by the server's clock for which an object that says Processing may be in no entry of EMQX's: the operator
+/// Seconds by the server's clock for which an object that reports Processing may have no entry in EMQX: the operator
 /// writes the phase first, and one answer without the entry is not the end.
 const UNLISTED_SECONDS: f64 = 10.0;
 
 /// Seconds after which an object with the operator's finalizer and without a status is one that it left behind.
 const LEFT_BEHIND_SECONDS: u64 = 30;
 
-/// Donors are asked whether they accept clients; where they cannot be, the endpoints tell within this time: the
+/// Donors are asked whether they accept clients; where they cannot be, the endpoints show it within this time: the
 /// operators open the gates 0.4 s to 16 s after the end.
 const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
@@ -72,7 +72,7 @@ struct Stopping<'a> {
 enum Standing {
     /// EMQX runs it.
     Runs(RunningRebalance),
-    /// No operator has picked it up, for so many seconds.
+    /// No operator has picked it up for this many seconds.
     Waits(Rebalance, u64),
     /// The operator has begun, and EMQX does not list it so far, or no more.
     Unlisted(Rebalance),
@@ -101,7 +101,7 @@ pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, 
     let until = Instant::now() + intent.timeout;
     let mut stopping =
         Stopping { context, intent, cluster, name, proof: Vec::new(), until, may_patch: true, stopped: None };
-    // That it is over is only believed of one who knows: EMQX, or a phase that proves it.
+    // Only EMQX, or a phase that proves it, shows that it is over.
     let heard = stopping.cluster.world.load.is_some();
     if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
@@ -348,7 +348,7 @@ impl Stopping<'_> {
         entries.iter().map(|entry| entry.coordinator.clone()).collect()
     }
 
-    /// An object that says Processing, and no entry of EMQX's for a while. `None` while the operator has not written a
+    /// An object that reports Processing, and no entry of EMQX for a while. `None` while the operator has not written a
     /// status.
     async fn unlisted(&mut self, object: Rebalance) -> Result<Option<Exit>, Problem> {
         if object.phase != Phase::Processing {
@@ -613,7 +613,7 @@ impl Stopping<'_> {
             return Ok(());
         }
         if object.deleting.is_none() {
-            // One that is deleted while EMQX is not Ready hangs until somebody changes it, which we may not.
+            // An object that is deleted while EMQX is not Ready hangs until it is changed, for which we have no permission.
             if !object.finalizers.is_empty()
                 && !self.may_patch
                 && !deletion::ready(self.context, &object, self.until).await?
@@ -681,7 +681,7 @@ impl Stopping<'_> {
         self.stopped = Some(stopped);
     }
 
-    /// What can be stopped without EMQX's word, and why that is not heard: only an object that is `Processing` with
+    /// What can be stopped without EMQX's answer, and why there is none: only an object that is `Processing` with
     /// states, of an instance that is ready now, stops EMQX when it is deleted.
     fn blind(&self) -> Result<(Rebalance, String), Problem> {
         let why = snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now())

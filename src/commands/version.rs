@@ -8,7 +8,7 @@ use crate::plan::results::{ClusterVersion, VersionReport};
 use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
-/// Asks the API server only: the versions are what the custom resources tell.
+/// Asks the API server only: the versions are those of the custom resources.
 pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let world =

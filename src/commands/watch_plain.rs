@@ -1,4 +1,4 @@
-//! `watch` without a full screen: a line for every step of whatever goes on in one cluster, until the user interrupts or the
+//! `watch` without a full screen: a line for every step of the operations in one cluster, until the user interrupts or the
 //! time is over.
 
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::status::status;
 use crate::ports::RefreshScope;
 
-/// How often EMQX is asked while something goes on, by the server's clock.
+/// How often EMQX is polled while an operation runs, by the server's clock.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The same while nothing does.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Tells what goes on.
+/// Prints what is running.
 pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
     let mut cluster = match selection {
         Selection::Named(name) => cluster_view::one(context, Some(name), RefreshScope::ALL).await?,
@@ -83,7 +83,7 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
     }
 }
 
-/// The only one that was selected: lines tell of one.
+/// The only selected cluster: plain lines show one.
 fn alone(mut found: Vec<ClusterView>) -> Result<ClusterView, Problem> {
     match (found.pop(), found.len()) {
         (Some(one), 0) => Ok(one),
@@ -111,13 +111,13 @@ fn busy(cluster: &ClusterView, operations: &OperationTracker) -> bool {
     moves || object || upgrading || going(cluster, operations).is_some()
 }
 
-/// The name of what goes on.
+/// The name of the running operation.
 fn going<'o>(cluster: &ClusterView, operations: &'o OperationTracker) -> Option<&'o str> {
     let rebalance = operations.rebalances.running().map(|run| run.name.as_str());
     rebalance.or_else(|| Some(operations.upgrades.running(&cluster.id)?.name.as_str()))
 }
 
-/// What goes on when we leave.
+/// What is still running when the command ends.
 fn left(cluster: &ClusterView, operations: &OperationTracker, what: &str) -> Problem {
     match going(cluster, operations) {
         Some(name) => super::follow::left(cluster, name, what),

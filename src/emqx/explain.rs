@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Link, Refusal};
 
-/// What is said of an answer that is none of EMQX's.
+/// The message about an answer that is not EMQX's.
 pub(super) const NOT_EMQX: &str = "what answers there is not EMQX's API";
 
 /// The longest text of EMQX's that is shown, in characters.
@@ -38,7 +38,7 @@ pub(super) fn failure(status: u16, body: &Value) -> Option<Failure> {
             (code, message(body), false)
         }
     };
-    // v4 says 200 and means the code; v5's successes have none. A bare text is never a success of EMQX's.
+    // v4 answers 200 with an error code; v5's successes have no code. A bare text is never a success of EMQX.
     let good = (200..300).contains(&status) && (code.is_empty() || code == "0") && !body.is_string();
     (!good).then_some(Failure { status, web_page, code, message })
 }
@@ -172,13 +172,13 @@ impl Failure {
         }
         Refusal::parse(&self.message).or(match (self.status, self.code.as_str()) {
             (503, _) | (_, "RPC_ERROR") => Some(Refusal::RpcFailed),
-            // v4 says 200 and 400 in one.
+            // v4 answers with 200 and 400 in one.
             (400, "BAD_REQUEST") | (200, "400") => Some(Refusal::BadParameter),
             _ => None,
         })
     }
 
-    /// What the failure of a read says of its source.
+    /// The state of a source after a failed read.
     pub(super) fn link(&self, resource: &'static str) -> Link {
         match self.status {
             401 | 403 => Link::Forbidden(format!("cannot ask EMQX: {}", self.why())),
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn success_and_failure_are_told_apart_in_both_versions() {
+    fn success_and_failure_are_distinguished_in_both_versions() {
         assert_eq!(failure(200, &json!({})), None);
         assert_eq!(failure(200, &json!([])), None);
         assert_eq!(failure(204, &json!(null)), None);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_refused_are_told_apart() {
+    fn refused_keys_are_distinguished() {
         let said = |status, code: &str| {
             failure(status, &json!({"code": code, "message": "m"})).map(|it| (it.why(), it.problem("x").hint))
         };

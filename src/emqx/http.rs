@@ -90,12 +90,12 @@ impl EmqxConnection {
     }
 
     /// Whether it has carried an answer already: an idle connection may have been closed by the far side, so that
-    /// its failure says nothing of EMQX.
+    /// its failure proves nothing about EMQX.
     pub(super) fn was_used(&self) -> bool {
         self.used.is_some()
     }
 
-    /// Whether it was idle for so long that EMQX may have closed it. A port-forward would not tell, and a `start`
+    /// Whether it was idle for so long that EMQX may have closed it. A port-forward does not report that, and a `start`
     /// would be lost in it.
     pub(super) fn is_stale(&self) -> bool {
         self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > LONGEST_IDLE)

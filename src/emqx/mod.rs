@@ -1,4 +1,4 @@
-//! EMQX's own REST API, v4 and v5, as facts and acts: the only room that speaks with EMQX.
+//! EMQX's own REST API, v4 and v5, as facts and actions: the only module that calls EMQX.
 //!
 //! ```text
 //! reach.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
@@ -59,7 +59,7 @@ impl EmqxBrokers {
     }
 
     /// Brokers that go straight to the addresses of `--emqx-url`, to the next one when one does not answer; whether EMQX
-    /// speaks v4 or v5 is found by asking, whatever the target says.
+    /// serves v4 or v5 is found by a request, whatever the target expects.
     pub fn at(
         urls: Vec<EmqxUrl>,
         credentials: Rc<dyn Credentials>,

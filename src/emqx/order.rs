@@ -36,7 +36,7 @@ pub(super) fn rebalance(nodes: &[NodeName], strategy: &Strategy) -> Value {
     })
 }
 
-/// An evacuation. EMQX 4 knows no wait for a health check; nobody takes an empty list of nodes.
+/// An evacuation. EMQX 4 has no wait for a health check; no version accepts an empty list of nodes.
 pub(super) fn evacuation(order: &EvacuationOrder, v4: bool) -> Value {
     let mut body =
         json!({"conn_evict_rate": order.conn_evict_rate, "sess_evict_rate": order.sess_evict_rate});
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_encoded_and_only_what_a_version_knows_is_sent() {
+    fn names_are_encoded_and_only_fields_of_the_version_are_sent() {
         assert_eq!(path(&"emqx@a.b".into(), "stop"), "load_rebalance/emqx%40a.b/stop");
         let mut order =
             EvacuationOrder { conn_evict_rate: 5, sess_evict_rate: 6, ..EvacuationOrder::default() };

@@ -104,7 +104,7 @@ impl EmqxEndpoint {
                 let mut bytes = opening.map_err(|problem| match problem.cause {
                     Cause::Forbidden => Lost::Forbidden(problem.to_string()),
                     Cause::Away => Lost::Away(problem.why),
-                    // Which pod and port is told by whoever asks.
+                    // The caller adds the pod and the port.
                     Cause::Other if problem.why.is_empty() => Lost::Unsent(problem.what),
                     Cause::Other => Lost::Unsent(problem.why),
                 })?;

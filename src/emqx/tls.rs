@@ -1,7 +1,7 @@
 //! EMQX over https. Through a port-forward the name on the certificate is never the one we connected to, so it is
 //! not compared there; without a CA of the user's the certificate is not judged there either, because the way to
 //! the pod is the API server's, and a dashboard's certificate is nearly always of a private CA ([OP-78]).
-//! At a URL everything is checked, unless `--emqx-insecure` says otherwise.
+//! At a URL everything is checked, unless `--emqx-insecure` is given.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! EMQX's answers, v4 and v5, turned into our nouns ([EMQX-40], [EMQX-53]). What EMQX calls `connections` are
-//! sessions; live clients are `live_connections`, which versions before 5.1.0 and 4.4.19 do not tell.
+//! sessions; live clients are `live_connections`, which versions before 5.1.0 and 4.4.19 do not report.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::model::{
 /// Where the list of nodes is.
 pub const NODES: &str = "nodes";
 
-/// Where it is told what is being moved.
+/// Where EMQX reports what it moves.
 pub const STATUS: &str = "load_rebalance/global_status";
 
 /// Where a node reports of itself alone.
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_sessions_and_missing_live_ones_are_not_told() {
+    fn connections_are_sessions_and_missing_live_ones_are_unknown() {
         let v5 = json!([{"node": "emqx@a", "node_status": "running", "role": "core", "connections": 120, "live_connections": 0,
             "uptime": 5, "memory_used": "1.02G", "load1": "0.3"},
             {"node": "emqx@b", "node_status": "running", "connections": 7},

@@ -146,7 +146,7 @@ pub(super) async fn delete_rebalance(
     dry_run: ServerDryRun,
 ) -> Result<bool, Problem> {
     let deleted = delete(cluster, rebalance, json!({"uid": rebalance.uid}), dry_run).await?;
-    // Another uid: the object that was meant is gone.
+    // Another uid: the requested object is deleted.
     Ok(deleted == Deletion::Accepted)
 }
 

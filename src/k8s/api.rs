@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::clock::ServerClock;
 use super::explain::{self, ApiError};
 
-/// More than any page of 500 objects; an answer beyond it is a mistake, and memory is not endless.
+/// More than any page of 500 objects; a larger answer is an error, and would use too much memory.
 const LARGEST_ANSWER: usize = 128 << 20;
 
 /// Without `--request-timeout`: kubectl waits for ever, but a dead server must be noticed.

@@ -151,7 +151,7 @@ pub(super) async fn remove(
             at = &mut at[key.replace("~1", "/").replace("~0", "~")];
         }
     }
-    // Whoever wrote in between may have meant it: with another version it is a conflict.
+    // A change in between may be intended: with another version the patch is a conflict.
     change["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
     let path = format!("{}?fieldManager={}", place.path(), encode(&cluster.field_manager));
     let answer = cluster.api.patch(&path, BodyFormat::Merge, &change).await;

@@ -65,9 +65,9 @@ pub struct Connect {
     pub request_timeout: Option<Duration>,
     /// `--namespace`: instead of the context's.
     pub namespace: Option<String>,
-    /// Whether a login command must neither ask nor say anything.
+    /// Whether a login command must neither prompt nor print.
     pub silent: bool,
-    /// Whether somebody is there who can be asked: standard input is a terminal. What is piped into us is not the login
+    /// Whether the user can be prompted: standard input is a terminal. What is piped into us is not the login
     /// command's to read.
     pub terminal: bool,
     /// Where a login command's messages go.
@@ -100,7 +100,7 @@ struct Settings {
     namespace: Option<String>,
     cluster: ClusterEntry,
     user: User,
-    /// What stood before the `@` of the address.
+    /// The text before the `@` of the address.
     userinfo: Option<String>,
     proxy: Option<Proxy>,
 }

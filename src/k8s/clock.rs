@@ -44,12 +44,12 @@ const TRAVEL: f64 = 0.25;
 /// Seconds of difference from which on `Date` is distrusted: the drift of two clocks between two answers is far below it.
 const DISTRUST: f64 = 2.0;
 
-/// Seconds by which two clocks may drift apart in one second; `Date` moves the clock by no more than that, and by no more
+/// Seconds by which two clocks may drift in one second; `Date` moves the clock by no more than that, and by no more
 /// than one second at once.
 const DRIFT: f64 = 0.001;
 
 impl ServerClock {
-    /// A clock that knows nothing so far.
+    /// A clock without a time so far.
     pub fn new() -> Self {
         Self::default()
     }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn two_servers_two_minutes_apart_change_no_duration() {
+    fn servers_whose_clocks_differ_by_two_minutes_change_no_duration() {
         let at: Vec<u64> = (0..120).map(|index| index * 1000).collect();
         for first in [0.0, 120.0] {
             let given = run(&at, |index, local| {

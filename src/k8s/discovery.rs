@@ -113,7 +113,7 @@ pub(super) async fn instance_kind(api: &Api) -> Option<bool> {
 }
 
 impl ApiError {
-    /// The same as the API server being away, for those who cannot tell the difference.
+    /// The same as the API server being away, for callers that do not distinguish the two.
     pub(super) fn is_away(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Busy { .. } | Self::Refused { code: 500.., .. })
     }

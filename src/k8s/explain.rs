@@ -148,7 +148,7 @@ impl ApiError {
         }
     }
 
-    /// The problem for a person who wanted to do `what`; `needs` is the verb and the resource that allow it.
+    /// The problem of an attempt to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
         let problem = Problem::new(what, self.why()).cause(match self {
             Self::Lost(_) => Cause::Away,
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_breaks_off_is_told_without_numbers() {
+    fn a_broken_connection_is_reported_without_os_error_numbers() {
         let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert!(ApiError::of_error("s", &io).why().ends_with("does not answer: the connection was closed"));
     }
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhooks_no_is_told_in_its_own_words_and_is_no_missing_right() {
+    fn a_webhooks_refusal_is_quoted_and_is_not_a_missing_permission() {
         let refused = |code, message: &str| ApiError::Refused {
             code,
             reason: String::new(),

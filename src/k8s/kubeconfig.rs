@@ -123,7 +123,7 @@ impl ClusterEntry {
         pem("certificate authority", self.ca_data.as_deref(), self.ca_file.as_deref())
     }
 
-    /// What a login command is told of the cluster (`provideClusterInfo`).
+    /// What a login command is given of the cluster (`provideClusterInfo`).
     pub(super) fn info(&self, ca: Option<&[u8]>) -> Value {
         let mut info = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
@@ -475,7 +475,7 @@ fn invalid(place: &str, why: &str) -> Problem {
         .hint("kubectl config view reads it the same way")
 }
 
-/// What a YAML parser says, without pieces of the text: they may be a secret.
+/// The message of a YAML parser, without pieces of the text: they may be a secret.
 fn where_only(error: &str) -> String {
     match error.rsplit_once(" at line ") {
         Some((_, place)) => {

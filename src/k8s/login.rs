@@ -96,7 +96,7 @@ pub(super) struct LoginCommand {
     pub(super) cluster: Value,
     /// Whether the user can be asked: stdin is a terminal.
     pub(super) interactive: bool,
-    /// Whether it must not say anything.
+    /// Whether it must not print.
     pub(super) silent: bool,
     /// `--request-timeout`.
     pub(super) timeout: Option<Duration>,
@@ -130,7 +130,7 @@ impl Login {
         Arc::new(Self { source, known: Mutex::new(known), running: tokio::sync::Mutex::default() })
     }
 
-    /// By what a kubeconfig says of a user. A login command is run; the client certificate that it gives is handed back.
+    /// From a kubeconfig's user. A login command is run; its client certificate is returned.
     pub(super) async fn open(
         user: &User,
         exec: Option<LoginCommand>,
@@ -188,7 +188,7 @@ impl Login {
                     Err(error) => known.ok_or(error)?,
                 }
             }
-            // The view may be on the screen by now: nobody is asked.
+            // The view may be on the screen by now: no prompt.
             Source::Exec(command) => command.run(false).await?,
             Source::None | Source::Fixed(_) => return Ok(None),
         };

@@ -1,4 +1,4 @@
-//! Kubernetes as facts and acts: the only room that speaks with the API server.
+//! Kubernetes as facts and actions: the only module that calls the API server.
 //!
 //! ```text
 //! client.rs (flags, kubeconfig) ─► api.rs (one request; Date ─► clock.rs; failure ─► explain.rs)

@@ -24,7 +24,7 @@ impl Proxy {
     }
 }
 
-/// A proxy by its address; `origin` says where the address stands. The address is not repeated in an error: it may hold a
+/// A proxy by its address; `origin` is where the address is configured. The address is not repeated in an error: it may hold a
 /// password.
 pub(super) fn named(text: &str, origin: &str) -> Result<Proxy, Problem> {
     let wrong = |why: &str| {
@@ -107,7 +107,7 @@ fn spares(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     !name.is_empty() && (host == name || host.strip_suffix(name).is_some_and(|below| below.ends_with('.')))
 }
 
-/// Whether an address is in a network of so many fixed bits.
+/// Whether an address is in a network with this number of fixed bits.
 fn within(address: IpAddr, network: &str, bits: &str) -> bool {
     let number = |address: IpAddr| match address {
         IpAddr::V4(four) => (u128::from(u32::from(four)) << 96, 32),

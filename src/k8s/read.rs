@@ -26,7 +26,7 @@ pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, 
     Ok(facts(cluster, served, &resources, answers))
 }
 
-/// What a list told: facts, and the uids of what there is.
+/// The result of a list: facts, and the uids of the objects.
 type Listed = (Vec<Fact>, Vec<String>);
 
 async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, ApiError> {
@@ -125,7 +125,7 @@ fn facts(
     facts
 }
 
-/// What a failed list says of its source.
+/// The state of a source after a failed list.
 pub(super) fn link(resource: &Resource, trouble: &ApiError) -> Link {
     if trouble.is_forbidden() {
         Link::Forbidden(resource.forbidden("list", trouble))

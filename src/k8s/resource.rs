@@ -89,7 +89,7 @@ impl Resource {
         }
     }
 
-    /// Whether it is read where that is permitted and not missed where it is not: it says nothing about the health of its
+    /// Whether it is read where that is permitted and not missed where it is not: it does not affect the health of its
     /// source. It is listed repeatedly and not watched, because each renewal would be an event.
     pub(super) fn is_optional(&self) -> bool {
         self.kind == ObjectKind::Lease
@@ -124,7 +124,7 @@ impl Resource {
         if self.group.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.name, self.group) }
     }
 
-    /// What a person is told when this may not be listed, or not be watched.
+    /// The notice when this may not be listed or watched.
     pub(super) fn forbidden(&self, verb: &str, trouble: &ApiError) -> String {
         let place =
             self.namespace.as_ref().map_or("in all namespaces".to_owned(), |it| format!("in namespace {it}"));
@@ -136,7 +136,7 @@ impl Resource {
         )
     }
 
-    /// What a person is told when this is not served.
+    /// The notice when this is not served.
     pub(super) fn absent(&self) -> String {
         format!("{} is not served here", self.full_name())
     }
@@ -210,7 +210,7 @@ impl<'a> Pages<'a> {
         Ok(Some(objects.map(|object| resource.cleaned(object))))
     }
 
-    /// The one object that is meant by its name: who may not list may still `get` it, as with `kubectl get KIND NAME`.
+    /// The one object of this name: without permission to list, `get` may still be permitted, as with `kubectl get KIND NAME`.
     async fn got(&self, trouble: ApiError) -> Result<List, ApiError> {
         let resource = self.resource;
         let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));

@@ -50,8 +50,8 @@ impl Tunnel for Cluster {
     }
 }
 
-/// API servers from 1.35 on want both verbs for a port-forward over a WebSocket, and refuse without a word when only
-/// `create` is missing. So what is needed is said here, in the sentence itself: notices carry no hint.
+/// API servers from 1.35 on require both verbs for a port-forward over a WebSocket, and refuse without a message when only
+/// `create` is missing. The sentence itself names what is needed: notices carry no hint.
 fn refused(what: String, trouble: &ApiError) -> Problem {
     const NEEDS: &str = "verbs get and create on pods/portforward";
     let mut problem = trouble.problem(what, NEEDS);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_without_a_word_still_names_both_verbs() {
+    fn a_refusal_without_a_message_still_names_both_verbs() {
         let trouble = ApiError::Refused {
             code: 403,
             reason: "Forbidden".to_owned(),

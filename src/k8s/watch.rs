@@ -108,7 +108,7 @@ struct Feed {
     heard: Cell<bool>,
     /// The objects there are, by uid, each as a [`stub`]; `None` before the first list and while it can not be had.
     known: RefCell<Option<BTreeMap<String, String>>>,
-    /// Whether its absence from `known` is settled: forbidden or not served.
+    /// Whether its absence from `known` is final: forbidden or not served.
     settled: Cell<bool>,
 }
 

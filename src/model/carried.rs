@@ -8,7 +8,7 @@ const SIZES: [&str; 3] =
     ["/spec/replicas", "/spec/coreTemplate/spec/replicas", "/spec/replicantTemplate/spec/replicas"];
 
 /// The change, with what the same manager applied before and would remove now: the numbers of pods beside any change, and
-/// everything beside a change of such a number, which is meant alone.
+/// everything beside a change of such a number, which is the only change that was requested.
 pub fn carried(change: &Value, object: &Value, manager: &str) -> Value {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     let own = entries.into_iter().flatten().find(|entry| {

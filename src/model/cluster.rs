@@ -145,7 +145,7 @@ pub struct UpdateSpec {
     pub max_surge: Option<String>,
 }
 
-/// The image of an EmqxEnterprise or EmqxBroker v1beta4, which keeps its parts apart:
+/// The image of an EmqxEnterprise or EmqxBroker v1beta4, which has a field for each part:
 /// `[registry/]repository:prefix+version+suffix`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageParts {

@@ -40,21 +40,21 @@ impl Source {
     }
 }
 
-/// Whether a source can be heard.
+/// Whether a source answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     /// It answers.
     Up,
-    /// It refuses; the text names verb and resource, and what allows it.
+    /// The source refuses; the text names the verb, the resource and what allows it.
     Forbidden(String),
-    /// It does not answer; the text says why.
+    /// The source does not answer; the text gives the reason.
     Unreachable(String),
-    /// There is no such thing here (a kind that is not served, EMQX not asked for); the text says what.
+    /// The source does not exist here (a kind that is not served, EMQX not requested); the text names it.
     Absent(String),
 }
 
 impl Link {
-    /// Why it cannot be heard, if it should be.
+    /// Why the source does not answer, if it should.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Forbidden(why) | Self::Unreachable(why) => Some(why),
@@ -147,9 +147,9 @@ pub enum Update {
     Load(Load),
     /// What a donor held when its rebalance began.
     Began(DonorStart),
-    /// A source can be heard, or not; the text names the resource (`pods`, `endpointslices`).
+    /// A source answers, or not; the text names the resource (`pods`, `endpointslices`).
     Link(Source, &'static str, Link),
-    /// Something could not be read and was left out, or not as soon as it changes; the text says what.
+    /// Something could not be read and was left out, or is not updated as soon as it changes; the text names it.
     Unreadable(String),
 }
 

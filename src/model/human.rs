@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_whole_percents_as_long_as_they_tell_anything() {
+    fn shares_are_whole_percents_unless_they_are_tiny() {
         assert_eq!(share(0.3333), "33%");
         assert_eq!(share(0.0096), "1%");
         assert_eq!(share(0.001_003), "0.1%");

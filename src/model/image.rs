@@ -1,4 +1,4 @@
-//! Images: taken apart, compared, and put together again.
+//! Image references: parsed, compared and formatted.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::Problem;
 /// An image reference: `[registry/]repository[:tag][@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// The registry, as Docker tells it from a repository: it holds a dot or a colon, or is `localhost`.
+    /// The registry, as Docker distinguishes it from a repository: it holds a dot or a colon, or is `localhost`.
     pub registry: Option<String>,
     pub repository: String,
     pub tag: Option<String>,
@@ -38,7 +38,7 @@ fn bad(text: &str, why: impl Into<String>) -> Problem {
 }
 
 impl Image {
-    /// Takes a reference apart (the grammar of `distribution/reference`, as far as Kubernetes accepts it).
+    /// Parses a reference (the grammar of `distribution/reference`, as far as Kubernetes accepts it).
     pub fn parse(text: &str) -> Result<Self, Problem> {
         if text.is_empty() {
             return Err(bad(text, "it is empty"));
@@ -102,7 +102,7 @@ impl Image {
         })
     }
 
-    /// EMQX's version by the tag, where it tells one.
+    /// EMQX's version by the tag, where the tag has one.
     pub fn version(&self) -> Option<EmqxVersion> {
         EmqxVersion::find(self.tag.as_deref()?)
     }
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_taken_apart_and_put_together() {
+    fn references_are_parsed_and_formatted() {
         let image = |text: &str| Image::parse(text).expect("it can be used");
         for text in [
             "emqx",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_said_to_be_none() {
+    fn an_invalid_image_is_reported_as_such() {
         for (text, why) in [
             ("", "empty"),
             ("emqx/emqx:", "no tag"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn v1beta4_keeps_its_parts_apart() {
+    fn v1beta4_has_a_field_for_each_part_of_the_image() {
         let part = |text: &str| Some(text.to_owned());
         let now = ImageParts {
             registry: part("r.example"),

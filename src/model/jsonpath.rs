@@ -36,7 +36,7 @@ enum Action {
 impl Template {
     /// Reads a template; why it cannot be read otherwise.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The ranges that are open: where each leads, and what stood before it.
+        // The ranges that are open: the target of each, and the text before it.
         let mut open: Vec<(Vec<PathStep>, Vec<TemplatePart>)> = Vec::new();
         let mut parts = Vec::new();
         let mut rest = text;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beyond_fields_and_ranges_says_so() {
+    fn what_is_beyond_fields_and_ranges_is_a_usage_error() {
         for text in [
             "{..name}",
             "{.items[0:2]}",

@@ -1,4 +1,4 @@
-//! What EMQX itself says of rebalances and evacuations: `load_rebalance/global_status`.
+//! What EMQX itself reports about rebalances and evacuations: `load_rebalance/global_status`.
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub enum Stage {
     WaitTakeover,
     /// Sessions without a client are being moved.
     EvictingSessions,
-    /// An emptied node refuses connections until told otherwise.
+    /// An emptied node refuses connections until its evacuation is stopped.
     Prohibiting,
     /// A state of a version we do not know.
     Unknown(String),

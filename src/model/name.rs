@@ -109,7 +109,7 @@ impl InstanceKind {
         }
     }
 
-    /// The kind meant by what a person typed before the slash, or the API wrote in `instanceKind`.
+    /// The kind that the text before the slash names, or the API wrote in `instanceKind`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let bare = text.split('.').next().unwrap_or_default();

@@ -60,7 +60,7 @@ pub struct HoldState {
     pub manner: HoldManner,
 }
 
-/// What was planned, so that the end can be judged by whoever follows it.
+/// What was planned, so that every follower can judge the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpgradeRecord {
@@ -79,7 +79,7 @@ pub struct UpgradeRecord {
     pub connections: Option<u64>,
     /// Sessions at the start.
     pub sessions: Option<u64>,
-    /// The edit that the user's own manifest needs, for whoever sees the end.
+    /// The edit that the user's own manifest needs, shown at the end.
     #[serde(default)]
     pub edit: Vec<String>,
 }

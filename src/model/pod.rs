@@ -85,7 +85,7 @@ pub struct Set {
     /// The hash of its template, by label.
     pub revision: Option<String>,
     /// The revision of its template as Kubernetes names it: what the label `controller-revision-hash` of an updated pod
-    /// says ([OP-76]). StatefulSets only.
+    /// reports ([OP-76]). StatefulSets only.
     pub update_revision: Option<String>,
     /// The image of its `emqx` container.
     pub image: Option<String>,
@@ -100,7 +100,7 @@ pub struct Endpoint {
     pub pod: Option<PodName>,
     /// The addresses.
     pub ips: Vec<IpAddr>,
-    /// Whether it gets traffic: `serving` where it is told, else `ready`.
+    /// Whether it gets traffic: `serving` where it is reported, else `ready`.
     pub serving: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A rebalance as the operator's object tells it: what was asked, and what the operator believes.
+//! A rebalance as the operator's object describes it: what was requested, and the operator's status.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub enum Phase {
     /// Nothing written so far.
     #[default]
     Pending,
-    /// It told EMQX to start.
+    /// The operator asked EMQX to start.
     Processing,
     /// It saw no rebalance anywhere.
     Completed,
@@ -199,7 +199,7 @@ pub struct Rebalance {
     pub processed: bool,
     /// EMQX's entries as the operator last copied them; stale once the phase is `Failed`.
     pub states: Vec<RunningRebalance>,
-    /// When EMQX was told to start.
+    /// When the operator asked EMQX to start.
     pub started: Option<Timestamp>,
     /// When the operator saw that nothing runs.
     pub completed: Option<Timestamp>,
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reason_is_cut_so_that_it_is_read_back() {
+    fn a_long_reason_is_shortened_and_still_parsed() {
         let is = RecordedVerdict { message: "\u{1F980}\"".repeat(5000), ..recorded() };
         let back = RecordedVerdict::parse(&is.text(), "u-1", None).expect("it fits");
         assert!(is.message.starts_with(&back.message) && back.message.chars().count() == 512);

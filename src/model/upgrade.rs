@@ -57,7 +57,7 @@ pub enum DrainMethod {
     Unguarded,
 }
 
-/// What was asked for; `None` is what the object says, else the default.
+/// The requested values; `None` is the object's value, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradeRequest {
     /// What is to run.
@@ -79,7 +79,7 @@ pub struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
-    /// With everything as the object says.
+    /// With every value of the object.
     pub fn new(wanted: Wanted) -> Self {
         Self {
             wanted,

@@ -1,4 +1,4 @@
-//! The world: everything that is known at one moment, kept apart by source. Facts are the only way in.
+//! The world: everything that is known at one moment, by source. Facts are the only way in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +16,12 @@ use super::rebalance::Rebalance;
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// What a source last said of itself.
+/// The last state of a source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceHealth {
-    /// Whether it can be heard.
+    /// Whether the source answers.
     pub link: Link,
-    /// When it was last heard, by the server's clock; `None` when never.
+    /// When the source last answered, by the server's clock; `None` when never.
     pub heard: Option<Timestamp>,
 }
 
@@ -30,7 +30,7 @@ pub struct SourceHealth {
 pub struct Changes {
     /// Whether anything a person could see is different.
     pub visible: bool,
-    /// Something to be told once.
+    /// A notice that is printed once.
     pub notice: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub struct World {
     pub begun: BTreeMap<NodeName, DonorStart>,
     /// The last time in which EMQX reported in every answer that no rebalance runs: its first and its last answer.
     pub idle: Option<(Timestamp, Timestamp)>,
-    /// How each resource of each source can be heard.
+    /// The state of each resource of each source.
     pub hearings: BTreeMap<(Source, &'static str), SourceHealth>,
     notices: BTreeSet<String>,
 }

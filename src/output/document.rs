@@ -8,7 +8,7 @@ use crate::model::human::harmless;
 /// The version of every document.
 pub const API_VERSION: &str = "cli.emqx.io/v1alpha1";
 
-/// A document: what it is, and what it says.
+/// A document: its kind and its content.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a, T> {
@@ -57,7 +57,7 @@ pub fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> S
     write(&List { api_version: API_VERSION, kind: kind.to_owned(), items: items.iter().collect() }, format)
 }
 
-/// A manifest of somebody else's kind.
+/// A manifest of another API's kind.
 pub fn manifest(manifest: &Value, format: Format) -> String {
     write(manifest, format)
 }
@@ -83,7 +83,7 @@ fn write<T: Serialize>(what: &T, format: Format) -> String {
     text
 }
 
-/// What could play with a terminal is written `\u…`: the document says the same.
+/// Control characters are written as `\u…`: the document stays equal.
 pub(super) fn harmless_json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut units = [0_u16; 2];
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_of_what() {
+    fn a_list_document_names_its_kind() {
         insta::assert_snapshot!(list("Thing", &[BODY], Format::Yaml), @r#"
             apiVersion: cli.emqx.io/v1alpha1
             kind: ThingList

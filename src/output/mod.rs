@@ -1,10 +1,10 @@
-//! Words out: the only room that prints. stdout carries data, stderr talk; a broken pipe is success; every text from
+//! Output: the only module that prints. stdout carries data, stderr messages; a broken pipe is success; every text from
 //! the cluster is made harmless first.
 //!
 //! ```text
 //! plan::results ──► text (for people) ──────┐
 //!               └─► document (for machines) ─┴─► printer ──► stdout, stderr
-//! a view of what goes on ──► inline (a few lines redrawn in place) ──► stderr
+//! a view of what is running ──► inline (a few lines redrawn in place) ──► stderr
 //! ```
 //!
 //! May import `model`, `plan` and `error`.

@@ -1,13 +1,13 @@
-//! Node names shortened to what differs: the same letters in every row tell nothing.
+//! Node names shortened to what differs: letters that are the same in every row carry no information.
 
 use std::collections::BTreeSet;
 
 use super::theme::Theme;
 
-/// A hash of a pod's template has at least so many letters; shorter words are names.
+/// The least number of letters in the hash of a pod's template; shorter words are names.
 const HASH: usize = 8;
 
-/// Of a hash, so many letters stay.
+/// The number of letters that stay of a hash.
 const TAIL: usize = 4;
 
 /// The names of an instance's nodes, each shortened, in the same order. Names that would become equal all stay as
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_instance_and_the_hash_tell_nothing() {
+    fn the_instance_and_the_hash_are_left_out_of_short_names() {
         let names = ["emqx-core-669d4cf5c8-0", "emqx-core-669d4cf5c8-1", "emqx-replicant-7d8f9-abcde"];
         assert_eq!(
             shorten(Some("emqx"), names, Theme::default()),

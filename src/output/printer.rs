@@ -290,7 +290,7 @@ impl Printer {
         if let Some(hint) = &problem.hint {
             put!(text, "{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint));
         }
-        // The terminal has written `^C` where the cursor stood.
+        // The terminal has written `^C` at the cursor.
         if problem.exit == Exit::Interrupted && self.terminal.stderr {
             text.insert(0, '\n');
         }

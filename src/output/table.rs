@@ -145,7 +145,7 @@ impl Table {
     }
 }
 
-/// A text cut to so many columns of the terminal; wide letters are never halved.
+/// A text shortened to this many columns of the terminal; wide letters are never halved.
 pub fn cut(text: &str, width: usize, theme: Theme) -> String {
     use unicode_width::UnicodeWidthChar;
     if text.width() <= width {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_never_halves_a_letter() {
+    fn shortening_never_halves_a_letter() {
         assert_eq!(cut("节点节点", 5, Theme::default()), "节点…");
         assert_eq!(cut("节点节点", 4, Theme::default()), "节…");
         assert_eq!(cut("abc", 3, Theme::default()), "abc");

@@ -1,4 +1,4 @@
-//! Colours and symbols. Colour only underlines what a word already says, and every symbol has an ASCII twin.
+//! Colours and symbols. Colour only emphasises what a word states, and every symbol has an ASCII equivalent.
 
 use anstyle::{Ansi256Color, Style};
 

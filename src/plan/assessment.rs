@@ -24,7 +24,7 @@ pub use rebalances::RebalanceStatus;
 /// How many rows are named one by one in a message.
 const NAMED: usize = 3;
 
-/// For so many seconds a last answer of EMQX still counts after its link was lost: one failed request is no outage.
+/// Seconds for which EMQX's last answer still counts after a failed request: one failure is not an outage.
 const CURRENT_SECONDS: u64 = 20;
 
 /// EMQX is asked every 10 s while nothing runs: an answer that is older was the last of several that did not come.
@@ -47,7 +47,7 @@ pub struct Health {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipSummary {
-    /// Nodes that are wanted; `None` where neither the custom resource nor its sets say so.
+    /// Expected nodes; `None` where neither the custom resource nor its sets have a number.
     pub expected: Option<u64>,
     /// Nodes that EMQX lists as running and that fit a pod; `None` where EMQX's list is not known.
     pub member: Option<u64>,
@@ -110,7 +110,7 @@ impl Current<'_> {
     }
 }
 
-/// How long EMQX has not been heard, in words.
+/// How long EMQX has not answered, in words.
 fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
     let heard = world.load.as_ref().map(|load| load.at);
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
@@ -228,7 +228,7 @@ fn lists_nodes(world: &World, now: Timestamp) -> bool {
     world.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
 }
 
-/// The condition that describes an instance best: the one by which it is ready, else the one that says why not.
+/// The condition that describes an instance best: the one by which it is ready, else the one with the reason why not.
 pub fn health(instance: &Instance, now: Timestamp) -> Health {
     if instance.standalone {
         return Health::default();
@@ -245,7 +245,7 @@ pub fn health(instance: &Instance, now: Timestamp) -> Health {
     if let Some(ready) = holds(wanted) {
         return Health { condition: Some(ready.kind.clone()), since: ready.since, problem: None };
     }
-    // The conditions of 3.x are independent of each other: the one that progresses tells more than the first.
+    // The conditions of 3.x are independent of each other: the one in progress is more useful than the first.
     let progressing = instance.conditions.iter().find(|it| {
         it.holds()
             && (it.kind.ends_with("Progressing") || it.kind.ends_with("Updating") || it.kind == "Paused")
@@ -419,7 +419,7 @@ fn idle(
         return (Verdict::Idle, parts.join("; "));
     }
     if !answered {
-        // Why nothing is known of EMQX is worth more than what the pods show: both are said.
+        // The reason why EMQX is unknown precedes what the pods show: both are printed.
         let absent = snapshot.source(Source::Emqx) == SourceState::Absent || world.load.is_none();
         parts.push(if absent { not_asked(snapshot) } else { silence(world, snapshot, snapshot.now) });
         if quiet {

@@ -1,5 +1,5 @@
 //! A drain of Kubernetes nodes: which EMQX pods are evacuated and moved, in which order, how often each client is
-//! disconnected, what speaks against it ([`checks`]), where the pods can go ([`room`]), and what to do next ([`next`]).
+//! disconnected, what refuses it ([`checks`]), where the pods can go ([`room`]), and what to do next ([`next`]).
 
 use std::collections::BTreeMap;
 
@@ -221,7 +221,7 @@ fn forecast(
         drain.removal.total_seconds = drain.removal.total_seconds.saturating_add(planned.total_seconds);
         let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
         drain.removal.reconnects_per_second = drain.removal.reconnects_per_second.max(most);
-        // Later groups are planned again when their turn comes; what holds now is said once.
+        // Later groups are planned again when their turn comes; what applies now is printed once.
         if place == 0 {
             found = planned.findings;
         } else {

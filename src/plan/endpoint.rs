@@ -33,7 +33,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
     pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));
     let default = ApiPort { port: if v4 { V4_PORT } else { V5_PORT }, tls: false };
     let port = match instance.api {
-        // 3.x names the container port; what the configuration says is only where that is not told.
+        // 3.x names the container port; the configuration is used only where it does not.
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
         _ => instance.api_port,
     };
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_whose_process_is_gone_is_not_given_an_object() {
+    fn no_object_is_created_for_an_operator_whose_process_stopped() {
         let emqx = fixtures::instance(ApiVersion::V2beta1);
         let of = |asked, process| {
             let evidence = Evidence { process, lease_seconds: 600 };
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_enterprise_object_under_a_new_operator_has_nobody_behind_it() {
+    fn an_old_enterprise_object_under_a_new_operator_has_no_operator() {
         let old = fixtures::instance(ApiVersion::V1beta4);
         let (driven, _) =
             backend(BackendRequest::Auto, &served(OperatorLine::Two3, true), &old, None).expect("a backend");

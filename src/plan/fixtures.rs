@@ -10,7 +10,7 @@ use crate::model::{
     UpdateSpec,
 };
 
-/// A moment, so many seconds after ten o'clock.
+/// A moment, this many seconds after ten o'clock.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     let start: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
     start + jiff::SignedDuration::from_secs(seconds)

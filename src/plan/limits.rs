@@ -16,7 +16,7 @@ mod before;
 
 pub use before::{LimitForecast, drift, drifted, findings};
 
-/// Seconds for which every answer must be beyond a limit before the operation is stopped: one answer may be taken between
+/// Seconds for which every answer must exceed a limit before the operation is stopped: one answer may be taken between
 /// the eviction of a client and its return.
 const SUSTAINED_SECONDS: u64 = 5;
 
@@ -246,7 +246,7 @@ impl LimitTracker {
         (seconds >= SUSTAINED_SECONDS).then_some(seconds)
     }
 
-    /// For how many seconds a number of clients has exceeded its limit in every answer; warns once beyond half of it.
+    /// For how many seconds a number of clients has exceeded its limit in every answer; warns once above half of it.
     fn exceeded(
         &mut self,
         limit: Limit,
@@ -374,7 +374,7 @@ fn have_been(clients: u64) -> String {
     format!("{} {} been", plural(clients, "client"), if clients == 1 { "has" } else { "have" })
 }
 
-/// Clients that EMQX evicts in one second, of all operations: so many may be between two nodes at any moment. `None` where
+/// Clients that EMQX evicts in one second, of all operations: this many may be between two nodes at any moment. `None` where
 /// EMQX does not report a rate, or its answer is missing.
 pub fn flight(world: &World) -> Option<u64> {
     evicted_per_second(&world.load.as_ref()?.value)

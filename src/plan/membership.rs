@@ -163,7 +163,7 @@ fn trouble(pod: &Pod) -> (Option<String>, Option<Timestamp>) {
     (reason, since)
 }
 
-/// Since when the containers of the pod are not ready. `Ready` says less: its gates also take a donor out of the Service.
+/// Since when the containers of the pod are not ready. `Ready` shows less: its gates also take a donor out of the Service.
 fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
     pod.conditions.iter().find(|it| it.kind == "ContainersReady" && it.status == "False")?.since
 }

@@ -17,7 +17,7 @@ pub struct NodeContext<'a> {
     pub world: &'a World,
     /// The cluster's custom resource.
     pub instance: Option<&'a Instance>,
-    /// The rebalance that goes on.
+    /// The running rebalance.
     pub run: Option<&'a RebalanceRun>,
     /// Where it ends.
     pub goals: Option<&'a Goals>,
@@ -37,7 +37,7 @@ pub fn evacuations<'a>(world: &'a World, instance: Option<&'a Instance>) -> &'a 
 }
 
 /// Seconds that an evacuation needs for what it does now, where that follows from its counts. `connections` are those of
-/// this moment, if EMQX's list of nodes tells them.
+/// this moment, if EMQX's list of nodes has them.
 pub fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option<u64> {
     let (left, rate) = match evacuation.stage {
         Stage::EvictingConns => (connections.or(evacuation.connections), evacuation.conn_evict_rate),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_was_left_behind_does_not_call_a_working_operator_gone() {
+    fn an_old_lease_does_not_make_a_working_operator_look_stopped() {
         let mut world = World::new();
         read(&mut world, "old", 600, 0, Some("pod"));
         assert_eq!(found(&world, Some(30), 600), None, "it wrote a status 30 s ago");

@@ -113,14 +113,14 @@ impl Tracker for OperationTracker {
 /// What EMQX and the API server are asked when a recording begins comes within this many seconds.
 const BEGINNING: f64 = 1.0;
 
-/// Seconds between two lines that are passed one by one; beyond, a recording has a hole, and what is in it is not known.
+/// Seconds between two lines that are replayed one by one; beyond this the recording has a gap, and nothing is known of it.
 pub const HOLE: i64 = 900;
 
 /// Seconds for which the last answers of a recording still hold: EMQX is asked about once a second, and an answer that is the
 /// same again leaves a line only when a second has passed.
 const HELD_SECONDS: i64 = 2;
 
-/// What one line of a recording tells.
+/// The content of one line of a recording.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// Seconds since the recording began.

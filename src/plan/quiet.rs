@@ -43,7 +43,7 @@ pub(super) trait Followed {
     /// EMQX's last answer about it; `None` where EMQX's answers are not waited for.
     fn answered(&self, world: &World) -> Option<Timestamp>;
 
-    /// EMQX answers again, for the first time at this moment: what stood still meanwhile was not seen.
+    /// EMQX answers again, for the first time at this moment: what happened meanwhile was not observed.
     fn answers_again(&mut self, at: Timestamp);
 
     /// How it stands, in one sentence, where nothing new is known.

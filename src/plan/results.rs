@@ -1,4 +1,4 @@
-//! What the verbs hand to `output`: the documents of the contract, in its words. `output` adds `apiVersion` and `kind`.
+//! What the commands pass to `output`: the documents of the contract, in its terms. `output` adds `apiVersion` and `kind`.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -214,7 +214,7 @@ pub struct Stopped {
     pub backend: Backend,
     /// How it stands.
     pub verdict: Verdict,
-    /// Why it is said so.
+    /// The reason.
     pub message: String,
     /// What was seen that proves it.
     pub proof: Vec<String>,

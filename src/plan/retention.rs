@@ -3,7 +3,7 @@
 /// Operations of one kind that are over and still remembered, the newest.
 const REMEMBERED: usize = 20;
 
-/// Forgets the oldest of those that are over, beyond the newest 20; gives what is forgotten.
+/// Removes the oldest final runs beyond the newest 20; returns what was removed.
 pub(super) fn forget<T>(runs: &mut Vec<T>, over: impl Fn(&T) -> bool) -> Vec<T> {
     let mut beyond = runs.iter().filter(|run| over(run)).count().saturating_sub(REMEMBERED);
     let old = |run: &mut T| {
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_and_all_that_goes_on_are_remembered() {
+    fn the_newest_and_all_running_operations_are_retained() {
         let mut runs: Vec<(u32, bool)> =
             (0..25).map(|number| (number, number != 1 && number != 24)).collect();
         assert_eq!(forget(&mut runs, |run| run.1), [(0, true), (2, true), (3, true)]);

@@ -68,20 +68,20 @@ pub const OLD_SECONDS: u64 = 90;
 /// How old the operator's word may be, where that matters: something is under way, and the counts are the operator's.
 ///
 /// Silence alone is not staleness: nothing is written while nothing changed, counts are written without a date, and on
-/// operator 3.x a rebalance is none of its business ([OP-41]). Where EMQX tells the counts
-/// itself, the age of the operator's is nobody's concern.
+/// operator 3.x it has no part in a rebalance ([OP-41]). Where EMQX reports the counts
+/// itself, the age of the operator's copy does not matter.
 pub fn operator_silence(status: &Status) -> Option<String> {
     let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_SECONDS)?;
     let busy = status.operation != Operation::None;
     (busy && copied(status)).then(|| old_word(silent))
 }
 
-/// Whether counts are the operator's copy of what EMQX told.
+/// Whether counts are the operator's copy of EMQX's answer.
 pub fn copied(status: &Status) -> bool {
     status.nodes.iter().any(|row| row.source == Source::Kubernetes)
 }
 
-/// What is told of such counts.
+/// The text about such counts.
 pub fn old_word(silent: u64) -> String {
     format!(
         "the counts are the operator's, whose last dated status update is {} old: they may be as old",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_silence_is_told_where_its_counts_are_shown_and_something_runs() {
+    fn the_operators_silence_is_reported_where_its_counts_are_shown_and_an_operation_runs() {
         let told = |emqx: bool, version: ApiVersion| {
             let mut instance = fixtures::instance(version);
             instance.nodes = fixtures::nodes(&[2953, 2953, 2954, 1140]);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn without_emqx_it_is_unknown_and_says_why() {
+    fn without_emqx_it_is_unknown_with_the_reason() {
         let mut world = World::of([fixtures::fact(
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),

@@ -1,5 +1,5 @@
 //! Recordings: one JSON document a line, in order of time. Reading one gives the
-//! same facts as a live cluster, through the wire readers that `app` hands in; writing one keeps every secret out.
+//! same facts as a live cluster, through the wire readers that `app` passes in; writing one leaves every secret out.
 //!
 //! ```text
 //! file ─► Recording (lines, lazily) ─► Translate ─► Moment {t, at, facts}

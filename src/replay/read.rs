@@ -64,7 +64,7 @@ const PAST: [&str; 11] = [
 impl Recording {
     /// Opens a recording.
     ///
-    /// When it began is what its line `{"t":0,"from":"clock","at":…}` says, which our recorder writes. Without one:
+    /// Its start is in the line `{"t":0,"from":"clock","at":…}`, which our recorder writes. Without one:
     /// every time within an object was written before the object was seen, so that (time − t) is never later than
     /// the beginning; the latest of these over the first lines is the beginning, up to the second to which
     /// Kubernetes rounds.
@@ -102,7 +102,7 @@ impl Recording {
     }
 
     /// The facts as a stream, `speed` times as fast as they came, or at once with `None`. Lines that cannot be read
-    /// are said in facts. The clock shows the recorded time.
+    /// become facts. The clock shows the recorded time.
     pub fn stream(self, speed: Option<f64>) -> (FactStream, ReplayClock) {
         let clock = ReplayClock::new(self.begin, speed.unwrap_or(1.0));
         let paced = clock.clone();
@@ -160,7 +160,7 @@ impl Recording {
     }
 }
 
-/// What is wrong with a line, without the place in it: a line is one document, and the recording's line is told already.
+/// What is wrong with a line, without the place in it: a line is one document, and the message has the recording's line already.
 fn unreadable(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof => "it is truncated".to_owned(),
@@ -169,7 +169,7 @@ fn unreadable(error: &serde_json::Error) -> String {
     }
 }
 
-/// Facts that wait for whoever applies them: a line brings one or two.
+/// Facts that wait to be applied: a line has one or two.
 const ROOM: usize = 16;
 
 impl Iterator for Recording {

@@ -33,10 +33,10 @@ struct State {
     on_failure: Option<OnFailure>,
 }
 
-/// Is told why writing failed.
+/// Receives the reason when writing fails.
 pub(super) type OnFailure = Box<dyn Fn(&str)>;
 
-/// Seconds after the last line, from which an answer that is the same again leaves a line that says only when: without it the
+/// Seconds after the last line, from which an answer that is the same again leaves a line with only its time: without it the
 /// last half minute of a recording, in which clients may come back, would be missing.
 const AGAIN: f64 = 1.0;
 
@@ -83,7 +83,7 @@ impl Recorder {
 }
 
 impl State {
-    /// Seconds since the first line, which is written first and says when that was.
+    /// Seconds since the first line, which is written first and has its time.
     fn t(&mut self, at: Timestamp) -> f64 {
         if self.begin.is_none() {
             self.write(&json!({"t": 0, "from": "clock", "at": at.to_string()}));

@@ -54,7 +54,7 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
     Some(out)
 }
 
-/// Annotations that are kept: ours, and what tells a revision. Any other may hold a manifest, a token or a password.
+/// Annotations that are kept: ours, and what identifies a revision. Any other may hold a manifest, a token or a password.
 const KEPT: [&str; 4] = [
     "cli.emqx.io/",
     "deployment.kubernetes.io/revision",

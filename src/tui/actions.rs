@@ -28,7 +28,7 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
         }
         ConfirmedAction::Stop(name) => {
             if let Some(cluster) = state.clusters.get_mut(&id) {
-                // Its end may be seen before its stop is proved.
+                // Its end may be seen before its stop is verified.
                 cluster.operations.rebalances.we_stopped(&name);
             }
             state.doing = Some(format!("stopping {name}"));

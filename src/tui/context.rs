@@ -12,7 +12,7 @@ use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::Told;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
 
-/// What is done to a cluster; the same code as behind the verbs.
+/// What is done to a cluster; the same code as the commands run.
 pub trait ClusterActions {
     /// Creates a rebalance, after looking at the counts again.
     fn apply<'a>(
@@ -50,7 +50,7 @@ pub trait ClusterActions {
 pub trait Records {
     /// Begins; into a file of this name where one was asked for. Gives the file's name.
     fn begin(&self) -> Result<String, Problem>;
-    /// Ends; tells why writing stopped before, if it did.
+    /// Ends; returns why writing stopped before, if it did.
     fn end(&self) -> Result<(), Problem>;
 }
 

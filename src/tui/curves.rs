@@ -127,7 +127,7 @@ const NODES: usize = 8;
 /// Seconds over which a change is taken.
 const CHANGE: f64 = 8.0;
 
-/// The curves of a window of so many seconds in so many steps.
+/// The curves of a window: its seconds, and the number of steps.
 pub fn curves(
     board: &ViewModel,
     history: &History,
@@ -196,7 +196,7 @@ fn tone(part: Option<Part>) -> Tone {
     }
 }
 
-/// What follows the last hyphen, where that tells the nodes apart.
+/// What follows the last hyphen, where that distinguishes the nodes.
 fn labels(rows: &[&Row]) -> Vec<String> {
     let last = |row: &&Row| row.name.rsplit('-').next().unwrap_or(&row.name).to_owned();
     let short: Vec<String> = rows.iter().map(last).collect();

@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
-/// A fact, and about which cluster EMQX said it.
+/// A fact, and the cluster that it is about.
 pub(super) type ClusterFact = (Option<InstanceId>, Fact);
 
 /// Facts that are taken in before the next look; a flood cannot keep a key waiting.
@@ -86,7 +86,7 @@ impl Feed {
         self.objects = Some(self.live.kubernetes.follow(&self.live.scope));
     }
 
-    /// Everything is listed and asked anew, so that a recording that begins now is whole.
+    /// Everything is listed and polled again, so that a recording that begins now is whole.
     pub(super) fn restart(&mut self) {
         if self.objects.is_some() {
             self.watch();

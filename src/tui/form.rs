@@ -208,7 +208,7 @@ impl PlanForm {
         self.typing.pop().is_some()
     }
 
-    /// What was typed becomes the value; a value out of range is refused, and says so.
+    /// What was typed becomes the value; a value out of range is refused with a message.
     pub fn commit(&mut self) {
         let text = std::mem::take(&mut self.typing);
         if text.is_empty() {
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_out_of_range_is_refused_with_a_word_and_changes_nothing() {
+    fn a_value_out_of_range_is_refused_with_a_message_and_changes_nothing() {
         let mut form = PlanForm::new(Strategy::default(), BackendRequest::Auto);
         let type_in = |form: &mut PlanForm, text: &str| {
             text.chars().for_each(|letter| assert!(form.letter(letter), "{letter}"));
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_says_the_same() {
+    fn the_command_line_prints_the_same() {
         let mut form =
             PlanForm::new(Strategy { conn_evict_rate: 10, ..Strategy::default() }, BackendRequest::Emqx);
         form.strategy.rel_conn_threshold = 1.2;

@@ -89,7 +89,7 @@ pub struct HistoryStep {
     place: usize,
 }
 
-/// Milliseconds after which a sample no longer tells what a node holds: EMQX is asked every 10 s at the least.
+/// Milliseconds after which a sample no longer counts: EMQX is polled at least every 10 s.
 const OLD: i64 = 60_000;
 
 /// The history of a cluster's nodes.
@@ -137,7 +137,7 @@ impl History {
         }
     }
 
-    /// Drops nodes of which neither tier knows anything any more.
+    /// Drops nodes without samples in both tiers.
     fn forget(&mut self) {
         let silent = |row: &VecDeque<Pair>| row.iter().all(|pair| *pair == (NONE, NONE));
         let gone: Vec<bool> = (0..self.index.len())
@@ -280,7 +280,7 @@ impl History {
         steps.iter().map(|step| step.as_ref().and_then(value)).collect()
     }
 
-    /// What a node held, as points: seconds before `until` (negative), and the count. At most so many points.
+    /// What a node held, as points: seconds before `until` (negative), and the count. At most `most` points.
     pub fn points(&self, node: &NodeName, which: Which, until: Timestamp, most: usize) -> Vec<(f64, f64)> {
         let Some(place) = self.index.get(node) else { return Vec::new() };
         let until = until.as_millisecond();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_gone_nodes_are_forgotten() {
+    fn memory_is_bounded_and_deleted_nodes_are_dropped() {
         let (mut history, old, new) = (History::default(), NodeName::from("old"), NodeName::from("new"));
         history.push(at(0), [(&old, Some(1), Some(1))]);
         for minute in 1..1000 {

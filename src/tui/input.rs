@@ -1,4 +1,4 @@
-//! What a key does. The table of [`super::keys`] says which command it is; overlays and typed text come first.
+//! What a key does. The table of [`super::keys`] maps it to a command; overlays and typed text come first.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     Vec::new()
 }
 
-/// A key that would act says why it does not.
+/// A key whose action is refused shows the reason.
 fn why_not(state: &mut State, key: KeyEvent) {
     let acts = matches!(key.code, KeyCode::Char('a' | 'x' | 'e' | 'E' | 'u'));
     if acts && state.setup.playback.is_some() {

@@ -11,7 +11,7 @@ pub enum Command {
     Interrupt,
     /// Give the terminal back for a while.
     Suspend,
-    /// Draw everything anew.
+    /// Draw everything again.
     Redraw,
     /// Show or hide the help.
     Help,

@@ -1,4 +1,4 @@
-//! The notices of a cluster: what was told, in the order in which it happened.
+//! The notices of a cluster, in the order in which they happened.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ pub struct Entry {
     pub text: String,
 }
 
-/// Within so many seconds the same text is not told again.
+/// For this many seconds the same text is not repeated.
 const AGAIN: u64 = 10;
 
 /// Notices that are kept; older ones go.
@@ -34,7 +34,7 @@ impl NoticeLog {
     /// One more.
     pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
         let entry = Entry { at, tone, text: text.into() };
-        // A lost server is lost for each resource, and for each try again: it is told once.
+        // An unreachable server fails for each resource, and at each retry: it is reported once.
         let soon = |other: &Entry| seconds_between(other.at, entry.at) < AGAIN;
         if self.entries.iter().rev().take_while(|it| soon(it)).any(|it| it.text == entry.text) {
             return;

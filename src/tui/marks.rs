@@ -1,4 +1,4 @@
-//! What began when, for the chart: phases of what runs, and what the operator said of it.
+//! What began when, for the chart: phases of what runs, and the operator's phase of it.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub struct Mark {
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     marks: VecDeque<Mark>,
-    /// What the operator last said of the rebalance of this name.
+    /// The operator's last phase of the rebalance of this name.
     operator: Option<(String, String)>,
 }
 
@@ -61,7 +61,7 @@ impl Marks {
         self.push(event.time, text);
     }
 
-    /// What the operator says of a rebalance now.
+    /// The operator's current phase of a rebalance.
     pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };

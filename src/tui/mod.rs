@@ -1,4 +1,4 @@
-//! The live screen: one picture of a cluster, drawn anew only when it is another one.
+//! The live screen: the state of a cluster, drawn again only when it changed.
 //!
 //! ```text
 //!  keys ─┐                                     ┌─► view ─► terminal

@@ -40,7 +40,7 @@ pub enum Msg {
 pub struct ActionResult {
     /// What it is called now, where something was made.
     pub name: Option<String>,
-    /// What is to be told.
+    /// The notice.
     pub says: Vec<String>,
 }
 
@@ -105,9 +105,9 @@ pub enum Effect {
     Quit,
     /// The user pressed Ctrl-C.
     Interrupt,
-    /// The terminal is given back until the shell says `fg`.
+    /// The terminal is given back until the shell continues the program (`fg`).
     Suspend,
-    /// Everything is drawn anew.
+    /// Everything is drawn again.
     Redraw,
     /// A rebalance is created.
     Apply(InstanceId, Strategy, BackendRequest),

@@ -48,12 +48,12 @@ impl Player {
         Ok(Route { begin: self.begin, end, marks, steps })
     }
 
-    /// Whether time goes on by itself.
+    /// Whether time advances by itself.
     pub fn plays(&mut self) -> bool {
         !self.paused && self.lines.peek().is_some()
     }
 
-    /// The next line that can be read; what cannot be read is told and passed over.
+    /// The next line that can be read; what cannot be read is reported and skipped.
     fn peek(&mut self, state: &mut State) -> Option<&Told> {
         while let Some(Err(problem)) = self.lines.peek() {
             let text = problem.to_string();

@@ -28,10 +28,10 @@ use crate::plan::rebalance::messages;
 /// Between two frames that no key asked for.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Between two looks at the clock while something goes on.
+/// Between two refreshes of the clock while an operation runs.
 const LIVELY: Duration = Duration::from_secs(1);
 
-/// The same while nothing does: ages are drawn anew.
+/// The same while nothing runs: ages are drawn again.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Between two asks of the user's that are obeyed.
@@ -169,7 +169,7 @@ impl Loop {
                     urgent = true;
                 }
                 event = key(screen) => {
-                    // One at a time: crossterm's stream wakes only whoever asked first, so that a look in between with
+                    // One at a time: crossterm's stream wakes only the first caller, so that a poll in between with
                     // another waker would lose the next key.
                     urgent = self.heard(event)?;
                 }
@@ -385,7 +385,7 @@ impl Loop {
                 })
             }
             Effect::Allowed(id) => Box::pin(async move {
-                // A server that cannot even be asked this is not one to refuse by: creating will tell.
+                // A failed permission review refuses nothing: the create request shows the error.
                 let allowed = acts.allowed(&id).await.ok().flatten();
                 Late::Done(Done::Allowed(id, allowed))
             }),
@@ -461,7 +461,7 @@ async fn learn(source: &mut Source) -> Vec<Learned> {
     }
 }
 
-/// Over when somebody stopped us and let us go on.
+/// Over when the process was stopped and continued.
 async fn continued() {
     #[cfg(unix)]
     {

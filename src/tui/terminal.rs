@@ -82,7 +82,7 @@ impl Screen {
         whole.map_err(|error| lost(&error))
     }
 
-    /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell says `fg`.
+    /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell continues the program (`fg`).
     pub(super) fn suspend(&mut self) -> Result<(), Problem> {
         let _ = execute!(io::stdout(), DisableMouseCapture, Show);
         ratatui::try_restore().map_err(|error| lost(&error))?;
@@ -95,7 +95,7 @@ impl Screen {
         self.again()
     }
 
-    /// After a stop, ours or somebody else's: the shell has set the terminal its own way meanwhile.
+    /// After a stop by us or by another process: the shell changed the terminal's settings meanwhile.
     pub(super) fn again(&mut self) -> Result<(), Problem> {
         // What crossterm believes to be so is not: off first.
         let _ = disable_raw_mode();

@@ -55,7 +55,7 @@ pub const LOG_LINES: usize = 500;
 
 type Line = (Tone, String);
 
-/// Why the running rebalance should be stopped, with the numbers that say so.
+/// Why the running rebalance should be stopped, with numbers.
 pub(super) fn why(state: &State, board: &ViewModel) -> Option<TextPage> {
     let run = board.run.as_ref()?;
     let alarm = board.alarm()?;
@@ -110,7 +110,7 @@ pub(super) fn place(state: &State, board: &ViewModel) -> String {
     text
 }
 
-/// The pod of a row, and the page that says that it is unknown.
+/// The pod of a row, and the page for an unknown pod.
 fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
     let key = (board.status.instance.namespace.clone(), row.pod.as_ref()?.as_str().to_owned());
     state.world.pods.get(&key).map(|seen| &seen.value)

@@ -119,7 +119,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
         let links = matches!(&fact.update, Update::Link(..));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
-        // `heard` reports each change of a source's health; other notices are reported once.
+        // `Link` reports each change of a source's health; other notices are reported once.
         for (tone, text) in
             line.into_iter().chain(changes.notice.filter(|_| !links).map(|it| (Tone::Warning, it)))
         {

@@ -1,5 +1,5 @@
 //! What is written of the commands outside the program comes from the command tree, too: `docs/commands.md`, the table
-//! in README, and the manual pages. `UPDATE=1 cargo test --test docs command_pages` writes the first two anew.
+//! in README, and the manual pages. `UPDATE=1 cargo test --test docs command_pages` writes the first two again.
 
 #![expect(clippy::disallowed_methods, reason = "the documents are what is tested")]
 
@@ -11,7 +11,7 @@ use kubectl_emqx::cli;
 
 use crate::man;
 
-/// Writes a document anew.
+/// Writes a document again.
 const COMMAND: &str = "UPDATE=1 cargo test --test docs command_pages";
 
 fn root() -> PathBuf {
@@ -30,7 +30,7 @@ fn is_fresh(path: &Path, wanted: &str) {
     assert!(found == wanted, "{} is not what the command tree says: {COMMAND}\n{first:?}", path.display());
 }
 
-/// Every verb with the words that lead to it, in the order of the help.
+/// Every command with the words that lead to it, in the order of the help.
 fn verbs() -> Vec<(String, Command)> {
     fn walk(command: &Command, path: &str, all: &mut Vec<(String, Command)>) {
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
@@ -155,7 +155,7 @@ fn commands() -> String {
 }
 
 #[test]
-fn the_page_of_commands_says_what_the_program_says() {
+fn the_page_of_commands_equals_the_help() {
     is_fresh(&root().join("docs/commands.md"), &commands());
 }
 
@@ -174,7 +174,7 @@ fn the_table_of_the_readme_has_every_verb() {
 }
 
 #[test]
-fn every_verb_has_a_manual_page_with_all_its_flags_and_examples() {
+fn every_command_has_a_manual_page_with_all_its_flags_and_examples() {
     let pages = man::pages().expect("they can be made");
     let program = (String::from("kubectl emqx"), cli::command());
     let all: Vec<_> = [program].into_iter().chain(verbs()).collect();

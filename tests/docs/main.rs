@@ -80,7 +80,7 @@ fn parsed(words: &[String]) -> Result<(), Problem> {
 }
 
 #[test]
-fn every_command_on_every_page_is_one_that_the_program_knows() {
+fn every_command_on_every_page_exists() {
     let mut checked = 0;
     for (name, page) in pages() {
         let (blocks, prose) = parts(&page);
@@ -110,7 +110,7 @@ fn every_command_on_every_page_is_one_that_the_program_knows() {
 }
 
 #[test]
-fn the_program_itself_names_no_verb_that_is_not_there() {
+fn the_program_itself_names_no_unknown_command() {
     let tree = cli::command();
     let known: BTreeSet<&str> =
         tree.get_subcommands().flat_map(|verb| verb.get_all_aliases().chain([verb.get_name()])).collect();

@@ -130,7 +130,7 @@ fn roles() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn the_rights_are_for_what_the_program_asks() {
+fn the_shipped_permissions_are_those_that_the_program_needs() {
     let roles = roles();
     let readers = [
         "configmaps",
@@ -335,7 +335,7 @@ mod scripts {
 }
 
 #[test]
-fn every_shortcut_for_k9s_is_a_command_that_the_program_knows() {
+fn every_shortcut_for_k9s_is_a_command() {
     let file: Value = serde_yaml::from_str(&text("plugin-manifest/k9s-plugin.yaml")).expect("YAML");
     let mut taken = BTreeSet::new();
     for (name, plugin) in file["plugins"].as_object().expect("plugins") {

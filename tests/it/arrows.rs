@@ -175,7 +175,7 @@ fn files() -> Vec<(String, String)> {
 }
 
 #[test]
-fn rooms_name_rooms_of_lower_floors_only() {
+fn modules_use_modules_of_lower_floors_only() {
     let floors: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
     let mut wrong = Vec::new();
     for (file, code) in files() {
@@ -206,7 +206,7 @@ fn rooms_name_rooms_of_lower_floors_only() {
 }
 
 #[test]
-fn only_some_rooms_print_open_sockets_read_clocks_or_exit() {
+fn only_some_modules_print_open_sockets_read_clocks_or_exit() {
     let mut wrong = Vec::new();
     for (file, code) in files() {
         for (words, rooms, why) in WORDS {

@@ -55,7 +55,7 @@ fn named(kind: Option<InstanceKind>, name: &str) -> InstanceName {
     InstanceName { kind, name: name.to_owned() }
 }
 
-/// Every verb, as words behind `kubectl emqx`.
+/// Every command, as words behind `kubectl emqx`.
 fn verbs() -> Vec<String> {
     fn walk(command: &clap::Command, path: &str, all: &mut Vec<String>) {
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
@@ -71,7 +71,7 @@ fn verbs() -> Vec<String> {
 }
 
 #[test]
-fn the_verbs_are_those_of_this_release_and_no_others() {
+fn the_commands_are_those_of_this_release_and_no_others() {
     insta::assert_snapshot!(verbs().join("\n"), @r"
         check
         completion
@@ -112,7 +112,7 @@ fn the_verbs_are_those_of_this_release_and_no_others() {
 }
 
 #[test]
-fn every_verb_has_help_with_examples_to_copy() {
+fn every_command_has_help_with_examples_to_copy() {
     for verb in verbs() {
         for flag in ["--help", "-h"] {
             let help = anstream::adapter::strip_str(&printed(&format!("{verb} {flag}"))).to_string();
@@ -148,7 +148,7 @@ fn the_examples_of_the_help_can_be_typed() {
 }
 
 #[test]
-fn the_root_tells_exit_codes_and_environment() {
+fn the_root_help_lists_exit_codes_and_environment() {
     for line in ["", "--help", "-h", "help"] {
         let help = anstream::adapter::strip_str(&printed(line)).to_string();
         for words in

@@ -101,7 +101,7 @@ fn at_sixty_columns_nothing_is_lost_that_matters() {
 }
 
 #[test]
-fn at_forty_columns_and_eight_lines_it_still_says_how_far() {
+fn forty_columns_and_eight_lines_still_show_the_progress() {
     insta::assert_snapshot!(drawn(&view(), 40, 8, PLAIN), @r"
         REBALANCING emqx     41 %  ends 10:15:50
         operator reports Failed, EMQX continues
@@ -195,7 +195,7 @@ fn screen(captured: &Captured, before: &str) -> String {
 }
 
 #[test]
-fn it_is_redrawn_in_place_below_what_was_said() {
+fn it_is_redrawn_in_place_below_earlier_lines() {
     let (mut inline, captured, _) = emulated();
     let mut view = view();
     inline.draw(&view);

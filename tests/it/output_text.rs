@@ -164,7 +164,7 @@ fn status_of_an_idle_cluster() {
 }
 
 #[test]
-fn an_idle_operator_whose_process_is_gone_is_named_and_one_that_runs_only_while_something_runs() {
+fn an_idle_operator_whose_process_stopped_is_named_and_a_running_one_only_during_an_operation() {
     let head = |status: &Status| {
         plainly(|printer| printer.status(status, Output::Text))
             .lines()
@@ -407,7 +407,7 @@ fn a_plan_with_sessions_and_many_nodes() {
 }
 
 #[test]
-fn nothing_to_do_says_what_would_make_it_start() {
+fn nothing_to_do_names_what_would_make_it_start() {
     let plan = forecast(None, &numbered(&[900, 900, 0], None), &Strategy::default(), Return::default());
     insta::assert_snapshot!(plainly(|printer| printer.plan(&plan, None, Output::Text, Some(now()))), @r"
         plan for these numbers
@@ -474,7 +474,7 @@ fn rebalances_are_listed_with_their_verdict() {
 }
 
 #[test]
-fn what_was_made_stands_alone() {
+fn the_created_name_is_alone_on_its_line() {
     let name = "rebalance.apps.emqx.io/emqx-1".to_owned();
     let applied = Applied { name, instance: instance(), backend: Some(Backend::Rebalance), plan: plan() };
     insta::assert_snapshot!(plainly(|printer| printer.applied(&applied, Output::Text, "")), @r"
@@ -486,7 +486,7 @@ fn what_was_made_stands_alone() {
 }
 
 #[test]
-fn what_was_stopped_is_proved() {
+fn a_stop_is_verified() {
     let stopped = Stopped {
         name: "rebalance.apps.emqx.io/emqx-1".into(),
         instance: instance(),
@@ -562,7 +562,7 @@ fn steps_are_lines() {
 }
 
 #[test]
-fn talk_goes_to_stderr_and_a_notice_is_said_once() {
+fn messages_go_to_stderr_and_a_notice_is_printed_once() {
     let text = plainly(|printer| {
         printer.line("data\u{1b}[31m");
         printer.notice("pods cannot be read");

@@ -1,4 +1,4 @@
-//! The real clients against the pretend cluster: everything that `app` will do, over loopback.
+//! The real clients against the simulated cluster: everything that `app` will do, over loopback.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -272,7 +272,7 @@ async fn a_rebalance_is_marked_and_deleted_as_it_was_read() {
 }
 
 #[tokio::test]
-async fn emqx_is_driven_directly_and_refuses_in_plain_words() {
+async fn emqx_is_called_directly_and_its_refusals_are_plain() {
     let (running, cluster) = demo("documented-v2beta1", 20.0).await;
     let world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
     let target = target(&world, "emqx");
@@ -419,7 +419,7 @@ async fn the_speed_of_the_servers_clock_is_noticed() {
 }
 
 #[tokio::test]
-async fn polling_emqx_goes_on_through_another_pod() {
+async fn polling_emqx_continues_through_another_pod() {
     let (running, cluster) = demo("documented-v2beta1", 20.0).await;
     let world = World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
     let mut target = target(&world, "emqx");
@@ -436,7 +436,7 @@ async fn polling_emqx_goes_on_through_another_pod() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_is_said_with_a_hint() {
+async fn what_cannot_be_reached_is_reported_with_a_hint() {
     let connect = Connect { kubeconfig: Some("/nowhere/kubeconfig".into()), ..Connect::default() };
     let problem = Cluster::connect(&connect).await.err().expect("there is no such file");
     assert!(

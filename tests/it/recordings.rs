@@ -48,7 +48,7 @@ fn v2beta1_is_balanced_while_the_phase_is_failed() {
 }
 
 #[test]
-fn v2_is_balanced_too_and_every_other_story_of_that_day_is_told() {
+fn v2_is_balanced_too_and_every_other_run_of_that_recording_has_its_verdict() {
     let events = told("v2-rebalance-operator-2.3.jsonl");
     assert_eq!(
         verdicts(&events),
@@ -71,7 +71,7 @@ fn v2_is_balanced_too_and_every_other_story_of_that_day_is_told() {
 }
 
 #[test]
-fn v1beta4_tells_the_lost_kind_the_delete_and_the_crash_apart() {
+fn v1beta4_distinguishes_the_lost_kind_the_delete_and_the_crash() {
     let events = told("v1beta4-rebalance-operator-2.2.jsonl");
     let verdicts = verdicts(&events);
     assert_eq!(
@@ -142,7 +142,7 @@ fn nothing_is_called_missing_while_it_is_on_its_way() {
 }
 
 #[test]
-fn a_line_of_another_rebalance_than_the_one_before_says_whose_it_is() {
+fn a_line_of_another_rebalance_than_the_one_before_names_it() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/recorded/v1beta4-rebalance-operator-2.2.jsonl");
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-emqx"))

@@ -114,7 +114,7 @@ fn percent_never_goes_backwards_and_a_hundred_comes_with_the_verdict() {
 }
 
 #[test]
-fn the_eta_is_right_from_the_moment_it_is_told() {
+fn the_eta_is_right_from_its_first_appearance() {
     // Against the end that came, as a share of the whole from then on: what was measured, and a little.
     for (name, worst) in [(UNGUARDED, 0.05), (GUARDED, 0.03), (V2BETA1, 0.03), (V2, 0.04)] {
         let told = told(name);
@@ -145,7 +145,7 @@ fn nothing_is_called_up_or_over_before_it_is() {
 }
 
 #[test]
-fn without_a_guard_loaded_pods_are_deleted_and_it_says_so() {
+fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
     let told = told(UNGUARDED);
     let notices = messages(&told, EventType::Notice);
     // 800, then 800 + 114, 152 and 214 that had come back to old pods, as [OP-16] counts them.
@@ -243,7 +243,7 @@ fn on_v2beta1_the_highest_goes_first_each_through_every_stage() {
 }
 
 #[test]
-fn on_v2_replicants_go_first_in_ascending_order_and_empty_cores_go_without_a_word() {
+fn on_v2_replicants_are_removed_first_in_ascending_order_and_empty_cores_silently() {
     let told = told(V2);
     let turns = turns(&told);
     let names: Vec<&str> = turns.iter().map(|(name, _)| name.as_str()).collect();
@@ -274,7 +274,7 @@ fn an_undo_that_the_plugin_recorded_ends_reverted_as_it_did_live() {
 }
 
 #[test]
-fn an_undo_half_way_goes_on_through_a_third_set() {
+fn an_undo_half_way_continues_through_a_third_set() {
     let told = told(UNDO);
     let notices = messages(&told, EventType::Notice);
     assert!(
@@ -303,7 +303,7 @@ fn an_undo_half_way_goes_on_through_a_third_set() {
 }
 
 #[test]
-fn nodes_carry_their_part_and_emqx_own_word() {
+fn nodes_have_their_part_and_emqx_own_state() {
     let told = told(GUARDED);
     let together = told
         .iter()

@@ -73,7 +73,7 @@ fn only_ascii_when_only_ascii_is_wanted() {
 }
 
 #[test]
-fn colour_only_underlines_what_a_word_says() {
+fn colour_only_repeats_what_a_word_states() {
     let plain = idle().screen(80, 24);
     let theme = Theme { color: true, ascii: false };
     let mut bench = Bench::of(ViewSetup { theme, ..setup() }, documented(0, &UNEVEN, &nothing()));
@@ -152,7 +152,7 @@ fn old_and_lost_sources_say_so() {
 }
 
 #[test]
-fn without_permissions_it_is_poorer_and_says_which() {
+fn without_permissions_it_shows_less_and_names_what_is_missing() {
     let mut facts = kubernetes(0, "LISTED", &instance("mq", "emqx", "one"));
     let deny = |source, resource, text: &str| Fact {
         at: at(0),
@@ -308,7 +308,7 @@ fn every_finding_of_a_plan_can_be_read_to_its_end() {
 }
 
 #[test]
-fn a_refusal_is_told_with_its_reason() {
+fn a_refusal_is_reported_with_its_reason() {
     let mut bench = Bench::of(setup(), documented(0, &[2500, 2500, 2500, 2500], &nothing()));
     bench.keys("p a");
     let screen = bench.screen(80, 24);
@@ -511,7 +511,7 @@ fn counters_that_go_backwards_are_only_other_numbers() {
 }
 
 #[test]
-fn the_service_is_told_apart_from_readiness() {
+fn the_service_is_distinguished_from_readiness() {
     let mut bench = idle();
     let serving: Vec<(String, bool)> = (0..4).map(|number| (core(number), number == 3)).collect();
     bench.learn(5, kubernetes(5, "MODIFIED", &slice(&serving)));
@@ -602,7 +602,7 @@ fn a_recording_is_played_back_and_forth() {
 }
 
 #[test]
-fn a_lost_server_is_told_once_and_not_for_each_resource() {
+fn an_unreachable_server_is_reported_once_and_not_for_each_resource() {
     let mut bench = idle();
     let why = "the API server at https://10.0.0.1:6443 does not answer";
     for (place, resource) in

@@ -1,4 +1,4 @@
-//! What goes wrong in the pretend cluster on purpose, and that the pretend operator lives through it.
+//! What goes wrong in the simulated cluster on purpose, and that the simulated operator lives through it.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ fn phase(running: &Running, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn emqx_answers_as_badly_as_it_is_told_to() {
+async fn emqx_answers_with_the_faults_that_are_set() {
     let running = serve(Scenario::built_in("documented").unwrap(), 0.0).await;
     let url = running.emqx_url(None).await.unwrap();
     let key = running.emqx().key().clone();
@@ -204,7 +204,7 @@ async fn faults_come_at_their_time() {
 }
 
 #[tokio::test]
-async fn a_token_nobody_knows_is_not_let_in_and_nonsense_is_answered() {
+async fn an_unknown_token_is_refused_and_a_malformed_request_is_answered() {
     let running = serve(Scenario::built_in("documented").unwrap(), 0.0).await;
     let address = running.url();
     let bearer = |token: &str, path: &str, method: &str, body: &str| {

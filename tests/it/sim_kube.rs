@@ -1,4 +1,4 @@
-//! The pretend cluster under the real `kube` client, on a clock that stands: time passes only when told to.
+//! The simulated cluster under the real `kube` client, on a clock that stands: time passes only when told to.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::Duration;
@@ -124,7 +124,7 @@ async fn emqx_answers_over_a_port_forward_with_the_key_of_the_secret() {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_and_a_watch_goes_on_from_it() {
+async fn a_list_comes_in_pages_and_a_watch_continues_from_it() {
     let running = standing("documented").await;
     let client = client(&running, "demo").await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), "mq");
@@ -426,7 +426,7 @@ async fn big_is_served_in_one_list_and_moved_by_numbers() {
 }
 
 #[tokio::test]
-async fn every_scenario_s_object_ends_in_the_phase_it_says() {
+async fn every_scenario_s_object_ends_in_its_phase() {
     for name in Scenario::names().filter(|name| *name != "big") {
         let scenario = Scenario::built_in(name).unwrap();
         let Some(phase) = scenario.expect.phase.clone() else { continue };

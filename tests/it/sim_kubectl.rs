@@ -1,4 +1,4 @@
-//! The pretend API server under kubectl itself. Skipped, loudly, where there is no kubectl.
+//! The simulated API server under kubectl itself. Skipped with a message where there is no kubectl.
 
 #![expect(clippy::disallowed_methods, reason = "where kubectl is, only the environment tells")]
 #![expect(
@@ -133,7 +133,7 @@ async fn what_is_wrong_is_refused_as_the_real_server_refuses_it() {
 }
 
 #[tokio::test]
-async fn our_jsonpath_says_what_kubectl_says() {
+async fn our_jsonpath_prints_what_kubectl_prints() {
     use kubectl_emqx::{model::jsonpath::Template, output::jsonpath::pick};
     let Some(running) = standing("documented").await else { return };
     let compare = async |what: &str, template: &str| {

@@ -1,4 +1,4 @@
-//! The built program on a terminal of its own, against the pretend cluster: opened, driven by keys, left in every way; and
+//! The built program on a terminal of its own, against the simulated cluster: opened, driven by keys, left in every way; and
 //! the terminal whole afterwards.
 #![cfg(unix)]
 

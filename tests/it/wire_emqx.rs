@@ -279,7 +279,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn another_pod_takes_over_when_one_is_gone() {
+async fn another_pod_takes_over_when_one_is_deleted() {
     let (port, _) = serve(good).await;
     let (broker, tunnel) = broker(&[("gone", 0), ("alive", port)]);
     assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
@@ -287,7 +287,7 @@ async fn another_pod_takes_over_when_one_is_gone() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_was_closed_is_replaced_without_a_word() {
+async fn an_idle_connection_that_was_closed_is_replaced_silently() {
     let (port, connections) = serve(|head| {
         let body = if head.contains("global_status") { IDLE } else { NODES };
         Reply::Last(http("200 OK", body))
@@ -342,7 +342,7 @@ async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
 }
 
 #[tokio::test]
-async fn a_follow_tells_a_loss_and_heals() {
+async fn a_follower_reports_a_lost_connection_and_recovers() {
     let down = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let is_down = down.clone();
     let (port, _) =

@@ -299,7 +299,7 @@ async fn a_list_whose_pages_expired_begins_again_in_one_piece() {
 }
 
 #[tokio::test]
-async fn an_expired_watch_lists_again_and_says_what_is_gone() {
+async fn an_expired_watch_lists_again_and_reports_deletions() {
     let lists = Arc::new(AtomicUsize::new(0));
     let counted = lists.clone();
     let cluster = serve(move |_, path| {
@@ -349,7 +349,7 @@ async fn an_expired_watch_lists_again_and_says_what_is_gone() {
 }
 
 #[tokio::test]
-async fn a_follow_that_may_not_list_says_so_and_shows_the_rest() {
+async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
     let cluster = serve(|_, path| path.contains("/pods").then(|| refusal("403", "Forbidden", "no"))).await;
     let mut stream = cluster.follow(&everything());
     let mut world = World::new();
@@ -410,7 +410,7 @@ async fn a_key_that_may_not_be_read_names_the_other_way() {
 }
 
 #[tokio::test]
-async fn a_change_waits_for_a_busy_server_and_tells_what_is_not_known() {
+async fn a_change_waits_for_a_busy_server_and_reports_what_is_unknown() {
     let change = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX",
         "metadata": {"name": "emqx", "namespace": "mq"}, "spec": {"image": "emqx:2"}});
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx";

@@ -148,7 +148,7 @@ fn nodes_map_to_their_pods_by_uid_by_name_and_by_address() {
 }
 
 #[test]
-fn on_v2_the_words_are_swapped_and_zeros_are_dropped() {
+fn on_v2_the_fields_are_swapped_and_zeros_are_dropped() {
     let world = at("v2-bluegreen-operator-2.3", 38.9);
     let instance = world.instance(&emqx_id()).expect("it is known");
     let of = |pod: &str| {
@@ -184,7 +184,7 @@ fn on_v2beta1_an_evacuation_has_its_four_counts() {
 }
 
 #[test]
-fn on_v1beta4_the_object_knows_sessions_only() {
+fn on_v1beta4_the_object_has_sessions_only() {
     let world = at("v1beta4-guarded-operator-2.2", 83.6);
     let id = InstanceId {
         kind: InstanceKind::EmqxEnterprise,
@@ -261,7 +261,7 @@ impl Translate for Copy {
 }
 
 #[test]
-fn what_is_recorded_again_tells_the_same_world() {
+fn a_recording_of_a_replay_gives_the_same_world() {
     let folder = std::env::temp_dir().join(format!("kubectl-emqx-replay-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     for name in ALL {

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bench::{Cluster, Going, Ran, folder};
 use crate::completion::tool;
 use crate::gateway::{Gateway, transport};
+use crate::harness::{Cluster, Going, Ran, folder};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     fn ours(&self, flags: &[&str]) -> Answer {
-        let mut command = Command::new(crate::bench::PROGRAM);
+        let mut command = Command::new(crate::harness::PROGRAM);
         command.args(["version", "-A", "--request-timeout", "20s"]).args(flags);
         self.answer(command)
     }
@@ -348,7 +348,7 @@ fn a_kubeconfig_is_read_in_every_encoding_as_by_kubectl() {
             command.env("KUBECONFIG", &order);
             command.output().expect("it runs").status.success()
         };
-        let mut ours = Command::new(crate::bench::PROGRAM);
+        let mut ours = Command::new(crate::harness::PROGRAM);
         ours.args(["version", "-A"]);
         assert!(both(ours), "{order}");
         if let Some(kubectl) = &bench.kubectl {
@@ -543,7 +543,7 @@ fn no_password_of_an_address_or_a_proxy_is_in_any_text() {
                 "http://joe:hunter2@127.0.0.1:port",
                 "joe:hunter2@127.0.0.1:1",
             ] {
-                let mut command = crate::bench::program(&home, &words);
+                let mut command = crate::harness::program(&home, &words);
                 command.env("HTTPS_PROXY", proxy).env("https_proxy", proxy);
                 let ran = Going::start(command, None).end();
                 ran.exits(1).never_says("hunter2");

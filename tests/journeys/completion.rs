@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use portable_pty::CommandBuilder;
 
-use crate::bench::{Cluster, Going, PROGRAM, Ran, SLOW, alone, folder, program, until};
+use crate::harness::{Cluster, Going, PROGRAM, Ran, SLOW, alone, folder, program, until};
 use crate::terminals::Terminal;
 
-/// A program of the machine, or `None`, said loudly.
+/// A program of the machine, or `None`, with a message.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
@@ -65,7 +65,7 @@ fn values(ran: &Ran) -> Vec<&str> {
 }
 
 #[test]
-fn names_come_from_the_cluster_that_the_words_mean() {
+fn names_come_from_the_cluster_that_the_arguments_select() {
     let demo = Cluster::demo("documented", 40);
     let is = |words: &[&str], expected: &[&str]| {
         let ran = asked(&demo, words);
@@ -102,7 +102,7 @@ fn names_come_from_the_cluster_that_the_words_mean() {
 }
 
 #[test]
-fn who_runs_one_without_an_object_is_one_of_the_nodes_and_nobody_asks_emqx() {
+fn completion_offers_nodes_for_a_rebalance_without_an_object_and_does_not_query_emqx() {
     let demo = Cluster::demo("documented-v3beta1", 40);
     // Who may not read the key is offered the same.
     for context in ["demo", "viewer"] {
@@ -226,7 +226,7 @@ fn completes(terminal: &mut Terminal) {
     tab(terminal, "kubectl-emqx replay conf", "replay config");
 }
 
-/// bash with kubectl's completion and ours, or `None`, said loudly.
+/// bash with kubectl's completion and ours, or `None`, with a message.
 fn bash(demo: &Cluster) -> Option<Terminal> {
     let (bash, kubectl) = (tool("bash")?, tool("kubectl")?);
     let package = Path::new("/usr/share/bash-completion/bash_completion");
@@ -310,7 +310,7 @@ fn each_script_asks_the_hidden_entry() {
 }
 
 #[test]
-fn install_says_where_it_went_and_what_is_missing() {
+fn install_prints_where_it_wrote_and_what_is_missing() {
     let home = folder();
     let into = |folder: &str| {
         let mut command = program(&home, &["completion", "install", "--dir", folder]);

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use emqx_sim::Scenario;
 
-use crate::bench::{Cluster, Going, alone, folder, harmless, program};
+use crate::harness::{Cluster, Going, alone, folder, harmless, program};
 
 #[test]
-fn the_demo_tells_the_whole_story_in_half_a_minute() {
+fn the_demo_shows_a_whole_run_in_half_a_minute() {
     let began = Instant::now();
     let ran = alone("demo --speed 20").exits(0);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -44,7 +44,7 @@ fn the_help_names_every_scenario() {
 
 #[cfg(unix)]
 #[test]
-fn demo_serve_runs_until_it_is_told_to_end_and_leaves_nothing_behind() {
+fn demo_serve_runs_until_a_signal_and_leaves_nothing_behind() {
     for signal in ["TERM", "INT"] {
         let home = folder();
         let mut server = Going::start(program(&home, &["demo", "serve"]), None);

@@ -3,7 +3,7 @@
 use emqx_sim::Scenario;
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, until};
+use crate::harness::{Cluster, until};
 
 const QUICK: &str =
     "--conn-evict-rate 4000 --sess-evict-rate 4000 --wait-health-check 1s --wait-takeover 1s --yes";
@@ -125,7 +125,7 @@ fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_trie
 }
 
 #[test]
-fn a_pod_for_which_there_is_no_room_is_refused_before_and_one_that_does_not_come_back_is_a_stall() {
+fn a_pod_without_capacity_is_refused_before_the_start_and_one_that_does_not_come_back_is_a_stall() {
     let cluster = cluster("podsPerKubernetesNode: 1");
     cluster
         .run(&format!("drain sim-3 {QUICK}"))
@@ -198,7 +198,7 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
 
 #[cfg(unix)]
 #[test]
-fn interrupted_it_says_what_goes_on_and_an_undo_puts_back_only_what_it_did() {
+fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes() {
     let cluster = cluster("");
     let other = machine(&cluster, "sim-2");
     let mut cordoned = other.clone();

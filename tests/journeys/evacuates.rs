@@ -1,6 +1,6 @@
 //! Evacuations of single nodes: beside Kubernetes of every API version, and without it.
 
-use crate::bench::{Cluster, until};
+use crate::harness::{Cluster, until};
 use crate::ran::keys;
 use crate::standalone::Emqx;
 #[cfg(unix)]
@@ -87,7 +87,7 @@ fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stop
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_leaves_the_evacuation_running_and_says_how_to_go_on() {
+fn an_interrupt_leaves_the_evacuation_running_and_prints_how_to_continue() {
     let emqx = Emqx::of("documented", 1.0);
     let node = emqx.node(0);
     let mut watch = emqx.start(&format!("evacuate start {node} {SLOW} --yes --watch"));
@@ -179,7 +179,7 @@ fn on_a_terminal_the_start_is_followed_in_place_and_the_watch_on_the_full_screen
 
 #[cfg(unix)]
 #[test]
-fn the_full_screen_that_is_left_before_the_verdict_says_what_goes_on() {
+fn leaving_the_full_screen_before_the_verdict_prints_what_is_running() {
     let demo = Cluster::demo("documented", 1);
     let (node, pod) = busy(&demo);
     let mut full = Terminal::start(&demo, &format!("evacuate start {pod} {SLOW} --yes --watch --full"), &[]);
@@ -204,7 +204,7 @@ fn a_key_that_may_only_read_cannot_evacuate() {
 
 /// A recording of the real EMQX in the form that `--record` writes: `at` is the unix second at which it began.
 fn recorded(name: &str) -> (String, std::path::PathBuf) {
-    let home = crate::bench::folder();
+    let home = crate::harness::folder();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(name);
     let text = std::fs::read_to_string(path).expect("a recording");
     let lines: Vec<serde_json::Value> =
@@ -229,9 +229,9 @@ fn recorded(name: &str) -> (String, std::path::PathBuf) {
 }
 
 #[test]
-fn the_real_emqx_5_4_empties_a_node_as_forecast_and_every_output_says_so() {
+fn the_real_emqx_5_4_empties_a_node_as_forecast_in_every_output() {
     let (file, home) = recorded("emqx-5.4-evacuation.jsonl");
-    let ran = crate::bench::alone(&format!("replay {file} -o jsonl")).exits(0);
+    let ran = crate::harness::alone(&format!("replay {file} -o jsonl")).exits(0);
     let events = ran.events();
     let of = |kind: &str| events.iter().filter(|event| event["type"] == kind).cloned().collect::<Vec<_>>();
     let phases: Vec<String> = of("phase").iter().map(|event| event["phase"].to_string()).collect();
@@ -261,7 +261,7 @@ fn the_real_emqx_5_4_empties_a_node_as_forecast_and_every_output_says_so() {
     };
     let took = time(&verdicts[0]) - time(&of("created")[0]);
     assert!((26..=30).contains(&took), "{took} s\n{ran}");
-    let text = crate::bench::alone(&format!("replay {file}")).exits(0);
+    let text = crate::harness::alone(&format!("replay {file}")).exits(0);
     assert!(text.out.contains("evacuated") && text.out.contains("500 clients"), "{text}");
     let _ = std::fs::remove_dir_all(home);
 }
@@ -269,7 +269,7 @@ fn the_real_emqx_5_4_empties_a_node_as_forecast_and_every_output_says_so() {
 #[test]
 fn the_real_emqx_5_8_restores_an_evacuation_from_disk_after_its_node_was_lost() {
     let (file, home) = recorded("emqx-5.8-evacuation-restart.jsonl");
-    let ran = crate::bench::alone(&format!("replay {file} -o jsonl")).exits(0);
+    let ran = crate::harness::alone(&format!("replay {file} -o jsonl")).exits(0);
     let verdicts: Vec<_> = ran.events().into_iter().filter(|event| event["type"] == "verdict").collect();
     let words: Vec<&str> = verdicts.iter().filter_map(|event| event["verdict"].as_str()).collect();
     assert_eq!(words, ["nodesLost", "evacuated"], "{ran}");

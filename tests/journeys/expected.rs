@@ -15,43 +15,43 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "1 -n, -A, --context, --kubeconfig everywhere",
         &[
-            "journeys/at_home.rs: every_verb_takes_kubectls_flags",
+            "journeys/plugin_conventions.rs: every_command_takes_kubectls_flags",
             "journeys/reads.rs: with_all_namespaces_or_a_selector_a_read_is_a_list",
         ],
-        Tests(&["real/at_home.rs: ways_in", "real/least_privilege/narrow.rs: one_namespace"]),
+        Tests(&["real/plugin_conventions.rs: ways_in", "real/least_privilege/narrow.rs: one_namespace"]),
     ),
     (
         "2 the other connection flags",
         &[
-            "journeys/at_home.rs: who_is_meant_reaches_the_api_server",
-            "journeys/rights.rs: a_server_that_does_not_answer_is_given_up_after_the_timeout",
+            "journeys/plugin_conventions.rs: the_selected_identity_reaches_the_api_server",
+            "journeys/partial_permissions.rs: a_server_that_does_not_answer_is_given_up_after_the_timeout",
         ],
         Tests(&[
-            "real/at_home.rs: ways_in",
-            "real/doors.rs: closed",
+            "real/plugin_conventions.rs: ways_in",
+            "real/refused_access.rs: closed",
             "real/least_privilege/identities.rs: another_name",
         ]),
     ),
     (
         "3 json and yaml with all that the text shows",
         &[
-            "journeys/reads.rs: every_read_says_the_same_as_yaml_and_as_json",
+            "journeys/reads.rs: every_read_prints_the_same_as_yaml_and_as_json",
             "it/output_json.rs: status_has_the_keys_of_the_contract_and_null_for_the_unknown",
         ],
-        Tests(&["real/at_home.rs: outputs"]),
+        Tests(&["real/plugin_conventions.rs: outputs"]),
     ),
     (
         "4 name, wide, jsonpath as in kubectl get",
         &[
-            "it/sim_kubectl.rs: our_jsonpath_says_what_kubectl_says",
+            "it/sim_kubectl.rs: our_jsonpath_prints_what_kubectl_prints",
             "journeys/reads.rs: a_template_picks_from_the_document_that_json_shows",
-            "journeys/at_home.rs: names_and_wide_tables_are_there_where_kubectl_has_them",
+            "journeys/plugin_conventions.rs: names_and_wide_tables_are_there_where_kubectl_has_them",
         ],
-        Tests(&["real/at_home.rs: outputs"]),
+        Tests(&["real/plugin_conventions.rs: outputs"]),
     ),
     (
         "5 a wait that ends by itself",
-        &["journeys/follows.rs: balanced_although_the_operator_says_failed"],
+        &["journeys/follows.rs: balanced_although_the_operator_reports_failed"],
         Tests(&["real/line22.rs: restarts", "real/upgrades.rs: by_the_operator"]),
     ),
     (
@@ -62,28 +62,36 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "7 a failure ends the wait at once",
         &[
-            "journeys/follows.rs: a_lost_coordinator_is_a_failure_although_the_operator_says_completed",
+            "journeys/follows.rs: a_lost_coordinator_is_a_failure_although_the_operator_reports_completed",
             "journeys/follows.rs: one_that_emqx_refused_is_failed_with_the_reason",
         ],
-        Tests(&["real/trap.rs: run", "real/line22.rs: to_the_end"]),
+        Tests(&["real/hanging_delete.rs: run", "real/line22.rs: to_the_end"]),
     ),
     (
         "8 exit codes that a script can branch on",
         &[
-            "it/cli_parse.rs: the_root_tells_exit_codes_and_environment",
+            "it/cli_parse.rs: the_root_help_lists_exit_codes_and_environment",
             "journeys/follows.rs: a_sticky_load_balancer_ends_uneven",
         ],
-        Tests(&["real/trap.rs: run", "real/line22.rs: one_at_a_time", "real/upgrades.rs: by_the_operator"]),
+        Tests(&[
+            "real/hanging_delete.rs: run",
+            "real/line22.rs: one_at_a_time",
+            "real/upgrades.rs: by_the_operator",
+        ]),
     ),
     (
         "9 --dry-run=client and server on every mutation",
         &[
-            "journeys/at_home.rs: every_verb_that_writes_can_be_tried",
+            "journeys/plugin_conventions.rs: every_command_that_writes_has_a_dry_run",
             "journeys/plans.rs: a_dry_run_asks_nothing_and_makes_nothing",
             "journeys/stops.rs: stop_asks_first_and_a_dry_run_changes_nothing",
-            "journeys/upgrades.rs: a_try_says_what_would_be_and_stores_nothing",
+            "journeys/upgrades.rs: a_dry_run_returns_the_result_and_stores_nothing",
         ],
-        Tests(&["real/at_home.rs: changes", "real/least_privilege/cases.rs: tried", "real/line22.rs: prune"]),
+        Tests(&[
+            "real/plugin_conventions.rs: changes",
+            "real/least_privilege/cases.rs: tried",
+            "real/line22.rs: prune",
+        ]),
     ),
     (
         "10 a diff before apply",
@@ -91,31 +99,35 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
             "journeys/terminals.rs: apply_asks_and_no_is_no",
             "journeys/upgrades.rs: the_change_is_generated_in_every_form",
         ],
-        Tests(&["real/at_home.rs: changes", "real/asked.rs: generated"]),
+        Tests(&["real/plugin_conventions.rs: changes", "real/upgrade_inputs.rs: generated"]),
     ),
     (
         "11 server-side apply with a named manager, conflicts shown",
         &[
             "real/upgrade_changes/change.rs: owners_are_those_of_the_server",
-            "journeys/at_home.rs: whose_change_it_is_reaches_the_api_server",
+            "journeys/plugin_conventions.rs: whose_change_it_is_reaches_the_api_server",
         ],
-        Tests(&["real/asked.rs: kept_by_a_tool", "real/at_home.rs: changes"]),
+        Tests(&["real/upgrade_inputs.rs: kept_by_a_tool", "real/plugin_conventions.rs: changes"]),
     ),
     (
         "12 already so is success, --error-unchanged for 3",
         &[
-            "journeys/at_home.rs: what_is_so_already_is_success_unless_asked_otherwise",
-            "journeys/upgrades.rs: the_same_image_is_nothing_to_do_and_nobody_to_ask_is_a_refusal",
+            "journeys/plugin_conventions.rs: what_is_so_already_is_success_unless_asked_otherwise",
+            "journeys/upgrades.rs: the_same_image_is_nothing_to_do_and_no_terminal_is_a_refusal",
         ],
-        Tests(&["real/line22.rs: one_at_a_time", "real/at_home.rs: changes"]),
+        Tests(&["real/line22.rs: one_at_a_time", "real/plugin_conventions.rs: changes"]),
     ),
     (
         "13 to be told what blocks",
         &[
-            "journeys/rights.rs: who_may_not_create_is_refused_before_anything_is_done",
+            "journeys/partial_permissions.rs: who_may_not_create_is_refused_before_anything_is_done",
             "journeys/inputs.rs: clusters_in_which_nothing_can_be_rebalanced_say_why",
         ],
-        Tests(&["real/asked.rs: kept_by_a_tool", "real/trap.rs: run", "real/line30.rs: through_emqx"]),
+        Tests(&[
+            "real/upgrade_inputs.rs: kept_by_a_tool",
+            "real/hanging_delete.rs: run",
+            "real/line30.rs: through_emqx",
+        ]),
     ),
     (
         "14 a prompt before harm, --yes for scripts",
@@ -129,7 +141,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
         "15 data on stdout, all else on stderr",
         &[
             "journeys/reads.rs: text_is_for_people_and_has_no_escape_sequence_in_a_pipe",
-            "journeys/follows.rs: in_text_the_name_is_the_data_and_the_story_is_talk",
+            "journeys/follows.rs: text_output_prints_names_to_stdout_and_progress_to_stderr",
         ],
         Tests(&["real/program.rs: refused", "real/line22.rs: restarts"]),
     ),
@@ -153,7 +165,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
         "18 redraw that fits the window and survives resize",
         &[
             "it/screens.rs: a_screen_of_any_size_is_drawn",
-            "it/output_inline.rs: at_forty_columns_and_eight_lines_it_still_says_how_far",
+            "it/output_inline.rs: forty_columns_and_eight_lines_still_show_the_progress",
         ],
         Nothing("a window is drawn from the same picture whoever answers"),
     ),
@@ -169,7 +181,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "20 meaning never by colour alone",
         &[
-            "it/screens.rs: colour_only_underlines_what_a_word_says",
+            "it/screens.rs: colour_only_repeats_what_a_word_states",
             "it/output_text.rs: meaning_is_never_by_colour_alone",
         ],
         Nothing("words and colours come from the same picture whoever answers"),
@@ -180,7 +192,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
             "journeys/completion.rs: kubectl_itself_asks_the_shim",
             "journeys/completion.rs: bash_completes_kubectl_emqx_and_the_program",
         ],
-        Tests(&["real/at_home.rs: completes"]),
+        Tests(&["real/plugin_conventions.rs: completes"]),
     ),
     (
         "22 krew on Linux, macOS and Windows, arm64 too",
@@ -193,14 +205,14 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "23 exec credentials, proxies, impersonation, in a pod",
         &[
-            "journeys/at_home.rs: a_login_command_gives_the_credentials",
-            "journeys/at_home.rs: a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through",
-            "journeys/at_home.rs: who_is_meant_reaches_the_api_server",
-            "journeys/at_home.rs: in_a_pod_the_service_account_is_enough",
+            "journeys/plugin_conventions.rs: a_login_command_gives_the_credentials",
+            "journeys/plugin_conventions.rs: a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through",
+            "journeys/plugin_conventions.rs: the_selected_identity_reaches_the_api_server",
+            "journeys/plugin_conventions.rs: in_a_pod_the_service_account_is_enough",
         ],
         Tests(&[
-            "real/at_home.rs: login_commands",
-            "real/at_home.rs: proxies",
+            "real/plugin_conventions.rs: login_commands",
+            "real/plugin_conventions.rs: proxies",
             "real/least_privilege/identities.rs: another_name",
             "real/least_privilege/identities.rs: in_a_pod",
         ]),
@@ -208,8 +220,8 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "24 least privilege, and the missing verb is named",
         &[
-            "journeys/rights.rs: each_missing_right_makes_a_read_poorer_and_is_named_once",
-            "docs/packaging.rs: the_rights_are_for_what_the_program_asks",
+            "journeys/partial_permissions.rs: each_missing_right_makes_a_read_poorer_and_is_named_once",
+            "docs/packaging.rs: the_shipped_permissions_are_those_that_the_program_needs",
         ],
         Tests(&["real/least_privilege/mod.rs: each", "real/least_privilege/narrow.rs: by_name"]),
     ),

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::bench::Cluster;
+use crate::harness::Cluster;
 
 /// Four pods with 3,333, 3,333, 3,334 and 0 clients, and no operator that would change anything.
 const QUIET: &str = include_str!("../data/field/serving/quiet.yaml");

@@ -6,8 +6,8 @@ use emqx_sim::Scenario;
 use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};
 use crate::between::{Rule, proxy};
+use crate::harness::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, until};
 
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds \
                      lostClients lostSessions landingRatio message verdict";
@@ -58,7 +58,7 @@ fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
     ran
 }
 
-/// A Rebalance as somebody else would write it.
+/// A Rebalance as another client would write it.
 fn foreign(demo: &Cluster, name: &str, spec: &Value) -> u16 {
     let object = json!({
         "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": {"name": name}, "spec": spec,
@@ -73,7 +73,7 @@ fn spec(kind: &str, instance: &str, rate: u64) -> Value {
 }
 
 #[test]
-fn balanced_although_the_operator_says_failed() {
+fn balanced_although_the_operator_reports_failed() {
     let demo = Cluster::demo("documented", 20);
     let ran = recorded(&demo, DOCUMENTED, 0);
     let events = are_events(&ran);
@@ -150,7 +150,7 @@ fn apply_follows_to_the_verdict_although_the_list_after_create_is_from_before() 
 }
 
 #[test]
-fn in_text_the_name_is_the_data_and_the_story_is_talk() {
+fn text_output_prints_names_to_stdout_and_progress_to_stderr() {
     let demo = Cluster::demo("documented-v1beta4", 40);
     let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
     assert_eq!(ran.out.lines().count(), 1, "{ran}");
@@ -195,7 +195,7 @@ fn where_the_kind_is_not_served_emqx_itself_is_asked() {
 }
 
 #[test]
-fn a_lost_coordinator_is_a_failure_although_the_operator_says_completed() {
+fn a_lost_coordinator_is_a_failure_although_the_operator_reports_completed() {
     let demo = Cluster::demo("coordinator-crash", 40);
     let ran = recorded(&demo, DOCUMENTED, 4).verdict("coordinatorLost");
     let name = are_events(&ran)[0]["name"].as_str().expect("a name").to_owned();
@@ -222,7 +222,7 @@ fn clients_that_stay_away_are_missing() {
 }
 
 #[test]
-fn a_verdict_is_recorded_on_the_object_and_told_to_whoever_looks_later() {
+fn a_verdict_is_recorded_on_the_object_and_shown_by_later_commands() {
     let demo = Cluster::demo("documented", 60);
     let ran = demo.run(&format!("rebalance apply --yes --watch -o jsonl {DOCUMENTED}")).exits(0);
     let name = are_events(&ran.verdict("balanced"))[0]["name"].as_str().expect("a name").to_owned();
@@ -272,7 +272,7 @@ fn without_the_permission_to_patch_a_verdict_is_not_recorded_and_a_notice_names_
 }
 
 #[test]
-fn a_delete_by_somebody_else_is_a_stop_and_not_what_was_asked() {
+fn a_delete_by_another_client_is_a_stop_and_exits_7() {
     let demo = Cluster::demo("documented-v1beta4", 10);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
@@ -322,7 +322,7 @@ fn one_that_emqx_refused_is_failed_with_the_reason() {
 }
 
 #[test]
-fn a_lost_kind_is_told_with_its_reason() {
+fn a_lost_kind_is_reported_with_its_reason() {
     let demo = Cluster::demo("documented-v1beta4", 40);
     assert_eq!(foreign(&demo, "lost", &spec("EMQX", "emqx-ee", 10)), 201);
     until("the operator tried", || demo.rebalance("lost")["status"]["phase"] == "Failed");
@@ -349,7 +349,7 @@ fn an_emqx_that_falls_silent_leaves_the_verdict_unknown() {
 }
 
 #[test]
-fn watch_finds_what_is_meant_by_every_name() {
+fn watch_resolves_every_form_of_a_name() {
     let demo = Cluster::demo("documented", 40);
     demo.run("rebalance watch").exits(0).says("nothing runs");
     demo.run("rebalance watch emqx").exits(0).says("nothing runs");
@@ -388,7 +388,7 @@ fn when_time_runs_out_it_says_how_to_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_leaves_it_running_and_says_so() {
+fn an_interrupt_leaves_it_running_and_reports_it() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     for output in ["text", "jsonl"] {
@@ -429,7 +429,7 @@ fn what_was_recorded_replays_to_the_same_verdict_and_holds_no_secret() {
 }
 
 #[test]
-fn what_was_recorded_of_a_bad_end_replays_to_the_same_word_and_figures() {
+fn a_recording_of_a_bad_end_replays_to_the_same_verdict_and_figures() {
     let gentle = "--conn-evict-rate 100 --wait-health-check 10 --wait-takeover 10";
     for (scenario, strategy, verdict, exit) in
         [("coordinator-crash", DOCUMENTED, "coordinatorLost", 4), ("sticky-balancer", gentle, "uneven", 7)]

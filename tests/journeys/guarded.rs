@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, Ran, until};
+use crate::harness::{Cluster, Ran, until};
 use crate::upgraded::are_events;
 
 const NEXT: &str = "--version 4.4.24";
@@ -87,7 +87,7 @@ fn one_by_one_keeps_every_client_too() {
 }
 
 #[test]
-fn without_the_right_to_write_gates_it_is_said_and_done_all_the_same() {
+fn without_permission_to_write_gates_it_is_reported_and_done_all_the_same() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let ran = demo.run(&format!("upgrade emqx-ee {NEXT} --yes -o jsonl --context no-gates")).exits(0);
     let ran = ran.verdict("upgraded").says("you may not patch pods/status");
@@ -96,7 +96,7 @@ fn without_the_right_to_write_gates_it_is_said_and_done_all_the_same() {
 }
 
 #[test]
-fn unguarded_the_operator_does_what_it_does_and_that_is_said_before_and_after() {
+fn the_effects_of_an_unguarded_upgrade_are_reported_before_and_after() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let ran =
         demo.run(&format!("upgrade emqx-ee {NEXT} --unguarded --yes -o jsonl")).exits(0).verdict("upgraded");
@@ -108,7 +108,7 @@ fn unguarded_the_operator_does_what_it_does_and_that_is_said_before_and_after() 
 
 #[cfg(unix)]
 #[test]
-fn killed_wherever_it_stands_it_is_picked_up_there() {
+fn killed_at_any_step_it_continues_there() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --yes"));
     first.until("new pods are coming up");
@@ -134,7 +134,7 @@ fn killed_wherever_it_stands_it_is_picked_up_there() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_leaves_old_pods_held_and_says_so() {
+fn an_interrupt_leaves_old_pods_retained_and_reports_it() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --yes"));
     first.until("disconnecting clients");

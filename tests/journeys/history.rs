@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, DOCUMENTED, Going, alone, until};
+use crate::harness::{Cluster, DOCUMENTED, Going, alone, until};
 use crate::ran::{Ran, harmless, keys};
 
 const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";

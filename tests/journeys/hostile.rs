@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::{Going, Ran, folder, harmless, program};
 use crate::between::{Answer, hostile};
+use crate::harness::{Going, Ran, folder, harmless, program};
 
 /// The longest that one command may take with `--request-timeout 1s`.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -313,7 +313,7 @@ fn a_redirect_is_not_followed_and_the_key_goes_nowhere_else() {
             format!("-n mq --server http://{address} --emqx-url http://{address} --api-key-file {key}"),
             format!("-n mq --server http://{address} --token hunter2"),
         ] {
-            let ran = crate::bench::alone(&format!("status --request-timeout 1s {flags}"));
+            let ran = crate::harness::alone(&format!("status --request-timeout 1s {flags}"));
             assert!(!ran.err.contains("panicked") && !ran.err.contains("<a href"), "{ran}");
             survived("a redirect", "status", &ran, Duration::ZERO);
         }

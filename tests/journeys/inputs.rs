@@ -3,7 +3,7 @@
 use emqx_sim::Scenario;
 use serde_json::json;
 
-use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, harmless};
+use crate::harness::{Cluster, DOCUMENTED, SLOW, alone, harmless};
 
 #[test]
 fn values_that_cannot_be_are_usage_errors() {
@@ -184,7 +184,7 @@ fn clusters_in_which_nothing_can_be_rebalanced_say_why() {
 }
 
 #[test]
-fn without_the_crds_it_says_that_no_operator_is_there() {
+fn without_the_crds_it_reports_that_there_is_no_operator() {
     // Any API server without the group: here one that answers 404 to everything but the version.
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = server.local_addr().expect("an address").port();

@@ -2,7 +2,7 @@
 
 use emqx_sim::Scenario;
 
-use crate::bench::{Cluster, Going, SLOW, until};
+use crate::harness::{Cluster, Going, SLOW, until};
 use crate::ran::Ran;
 
 /// Evicted clients do not come back.
@@ -110,7 +110,7 @@ fn an_upgrade_is_paused_or_rolled_back_and_both_are_verified() {
 }
 
 #[test]
-fn a_forecast_beyond_a_limit_is_refused_before_anything_is_written() {
+fn a_forecast_above_a_limit_is_refused_before_anything_is_written() {
     let demo = Cluster::demo("documented-v2beta1", 20);
     let rate = "--conn-evict-rate 100 --max-reconnect-rate 50";
     demo.run(&format!("rebalance apply --yes {rate}")).fails(6).says("--max-reconnect-rate 50");

@@ -1,9 +1,7 @@
-//! Journeys of the built program: every verb and every exit code as a user meets them, against the pretend cluster.
+//! Journeys of the built program: every verb and every exit code as a user meets them, against the simulated cluster.
 #![expect(clippy::disallowed_methods, reason = "a test reads and writes files, and waits with a limit")]
 
 mod as_kubectl;
-mod at_home;
-mod bench;
 mod between;
 #[cfg(unix)]
 mod completion;
@@ -15,15 +13,17 @@ mod field;
 mod follows;
 mod gateway;
 mod guarded;
+mod harness;
 mod history;
 mod hostile;
 mod inputs;
 mod limits;
 mod manners;
+mod partial_permissions;
 mod plans;
+mod plugin_conventions;
 mod ran;
 mod reads;
-mod rights;
 mod scales;
 mod standalone;
 mod stops;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use base64::Engine as _;
 
-use crate::bench::{Cluster, Going, SLOW, alone, folder, program};
+use crate::harness::{Cluster, Going, SLOW, alone, folder, program};
 
 #[test]
 fn no_log_holds_a_secret() {
@@ -59,7 +59,7 @@ fn flags_come_from_the_environment_and_the_command_line_wins() {
         command.env(variable.0, variable.1);
         Going::start(command, None).end()
     };
-    let rate = |ran: crate::bench::Ran| ran.exits(0).json()["strategy"]["connEvictRate"].clone();
+    let rate = |ran: crate::harness::Ran| ran.exits(0).json()["strategy"]["connEvictRate"].clone();
     assert_eq!(rate(plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "10"), "")), 10);
     assert_eq!(rate(plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "10"), "--conn-evict-rate 20")), 20);
     assert_eq!(rate(plan(("KUBECTL_EMQX_NO_SUCH", "10"), "")), 1, "worked out");
@@ -68,7 +68,7 @@ fn flags_come_from_the_environment_and_the_command_line_wins() {
 }
 
 #[test]
-fn nothing_is_said_twice_and_nothing_panics_on_a_bad_place_to_write() {
+fn nothing_is_printed_twice_and_nothing_panics_on_an_unwritable_stream() {
     let demo = Cluster::demo("documented", 40);
     for call in [
         "status --log-file /nowhere/log -v debug",
@@ -83,7 +83,7 @@ fn nothing_is_said_twice_and_nothing_panics_on_a_bad_place_to_write() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_says_so() {
+fn a_full_disk_is_reported() {
     let demo = Cluster::demo("documented", 40);
     if !std::path::Path::new("/dev/full").exists() {
         return;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, DOCUMENTED, SLOW, alone, keys, until};
+use crate::harness::{Cluster, DOCUMENTED, SLOW, alone, keys, until};
 
 const PLAN: &str = "apiVersion kind instance strategy decision backend message nodes averages moves phases totalSeconds findings";
 
@@ -218,7 +218,7 @@ fn without_a_terminal_and_without_yes_nothing_is_made() {
 }
 
 #[test]
-fn the_two_forms_of_the_manual_are_mended_and_said_so() {
+fn the_two_forms_of_the_manual_are_fixed_and_reported() {
     let strategy = "connEvictRate: 10, sessEvictRate: 10, waitHealthCheck: 10, waitTakeover: 10, absConnThreshold: 100, \
                     relConnThreshold: '1.1', absSessThreshold: 100, relSessThreshold: '1.1'";
     let forms = ["instanceKind: EmqxEnterprise, instanceName: emqx-ee", "instanceName: emqx-ee"];

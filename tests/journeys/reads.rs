@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bench::{Cluster, alone, harmless, keys};
+use crate::harness::{Cluster, alone, harmless, keys};
 
 pub(crate) const NODE: &str = "node pod set revision role running ready serving connections sessions share part state \
                                version membership podReason since source";
@@ -55,7 +55,7 @@ fn status_as_json_holds_what_the_contract_names_and_nothing_else() {
 }
 
 #[test]
-fn every_read_says_the_same_as_yaml_and_as_json() {
+fn every_read_prints_the_same_as_yaml_and_as_json() {
     let demo = Cluster::demo("documented", 40);
     for verb in ["status", "nodes", "version", "rebalance list", "rebalance plan", "status -A", "nodes -A"] {
         // The ages of the sources may differ by a second between two calls.
@@ -169,7 +169,7 @@ fn colour_comes_when_it_is_asked_for_and_never_else() {
     let no_color = |arguments: &str| {
         let mut command = demo.command(arguments);
         command.env("NO_COLOR", "1");
-        crate::bench::Going::start(command, None).end().exits(0)
+        crate::harness::Going::start(command, None).end().exits(0)
     };
     assert!(!no_color("status").out.contains('\u{1b}'));
     let plain = demo.run("status --color never").exits(0).out;
@@ -198,16 +198,16 @@ fn ascii_is_ascii_on_both_streams() {
         assert!(ran.out.is_ascii() && ran.err.is_ascii(), "{verb}\n{ran}");
     }
     let ran =
-        demo.run(&format!("rebalance apply --yes --watch --ascii {}", crate::bench::DOCUMENTED)).exits(0);
+        demo.run(&format!("rebalance apply --yes --watch --ascii {}", crate::harness::DOCUMENTED)).exits(0);
     assert!(ran.out.is_ascii() && ran.err.is_ascii(), "{ran}");
 }
 
 #[test]
-fn bare_rebalance_lists_and_says_what_to_type_next() {
+fn bare_rebalance_lists_and_prints_what_to_type_next() {
     let demo = Cluster::demo("documented", 40);
     let ran = demo.run("rebalance").exits(0).says("kubectl emqx rebalance plan");
     assert_eq!(ran.out, "", "there is none");
-    let name = demo.running(crate::bench::SLOW);
+    let name = demo.running(crate::harness::SLOW);
     let ran = demo.run("rebalance").exits(0).shows(&name).shows("running");
     assert!(ran.err.contains(&format!("kubectl emqx rebalance watch {name}")), "{ran}");
     let list = demo.run("rebalance list -o json").exits(0).json();
@@ -235,7 +235,7 @@ fn the_version_alone_contacts_nothing() {
 }
 
 #[test]
-fn every_verb_has_help_with_examples() {
+fn every_command_has_help_with_examples() {
     for verb in [
         "",
         "status",
@@ -269,7 +269,7 @@ fn a_template_picks_from_the_document_that_json_shows() {
         let form = format!("jsonpath={template}");
         let mut command = demo.command("");
         command.args(verb).args(["-o", &form]);
-        crate::bench::Going::start(command, None).end()
+        crate::harness::Going::start(command, None).end()
     };
     let is = |verb: &str, template: &str, expected: &str| {
         let words: Vec<&str> = verb.split(' ').collect();
@@ -296,7 +296,7 @@ fn a_template_picks_from_the_document_that_json_shows() {
         "{.instance.name} {.plan.decision}",
         "emqx go",
     );
-    let name = demo.running(crate::bench::SLOW);
+    let name = demo.running(crate::harness::SLOW);
     is("rebalance", "{.items[*].name}", &name);
     is("rebalance stop --yes", "{.verdict} {.name}", &format!("stopped rebalance.apps.emqx.io/{name}"));
     // Nothing is printed of a path that leads nowhere, and a script is told.

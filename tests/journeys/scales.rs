@@ -3,7 +3,7 @@
 use emqx_sim::Scenario;
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, until};
+use crate::harness::{Cluster, until};
 
 const QUICK: &str = "--conn-evict-rate 8000 --sess-evict-rate 4000 --wait-health-check 1s --wait-takeover 1s --yes --timeout 80s";
 
@@ -220,7 +220,7 @@ fn killed_at_any_step_a_scale_down_continues_when_it_is_run_again() {
 
 #[cfg(unix)]
 #[test]
-fn interrupted_it_says_what_goes_on_and_an_undo_goes_back() {
+fn an_interrupt_prints_what_is_running_and_an_undo_reverts_it() {
     let cluster = cluster("v2beta1", "");
     let mut going = cluster
         .start("scale --replicants 2 --conn-evict-rate 4 --wait-health-check 1s --wait-takeover 1s --yes");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bench::{Cluster, Going, Ran, program, until};
+use crate::harness::{Cluster, Going, Ran, program, until};
 
 /// A simulated EMQX of which only the REST API is used.
 pub(crate) struct Emqx {
@@ -227,9 +227,12 @@ fn certificates_of_emqx_are_accepted_as_those_of_the_api_server() {
     let emqx = Emqx::of("documented", 1.0);
     let target = emqx.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
     let status = |certificate: &str, ca: &str| {
-        let url = crate::at_home::secure(&target, certificate);
-        emqx.start_at(&format!("status --emqx-ca {}", crate::at_home::data(&format!("tls/{ca}.crt"))), &url)
-            .end()
+        let url = crate::plugin_conventions::secure(&target, certificate);
+        emqx.start_at(
+            &format!("status --emqx-ca {}", crate::plugin_conventions::data(&format!("tls/{ca}.crt"))),
+            &url,
+        )
+        .end()
     };
     // A certificate that is its own CA; a leaf given as CA; one on P-521; one signed by an authority on P-521.
     for (certificate, ca) in [("own-ca", "own-ca"), ("leaf", "leaf"), ("p521", "p521"), ("leaf", "authority")]

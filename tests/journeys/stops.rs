@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use crate::bench::{Cluster, DOCUMENTED, SLOW, keys, until};
+use crate::harness::{Cluster, DOCUMENTED, SLOW, keys, until};
 
 fn idle(demo: &Cluster) -> bool {
     demo.run("status -o json").exits(0).json()["operation"] == "none"
 }
 
 #[test]
-fn stop_tells_emqx_proves_it_and_removes_the_object() {
+fn stop_calls_emqx_verifies_it_and_deletes_the_object() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     let stopped = demo.run("rebalance stop --yes -o json").exits(0).json();
@@ -29,7 +29,7 @@ fn stop_tells_emqx_proves_it_and_removes_the_object() {
 }
 
 #[test]
-fn stop_works_after_the_operator_said_failed() {
+fn stop_works_after_the_operator_reported_failed() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
@@ -71,7 +71,7 @@ fn stop_asks_first_and_a_dry_run_changes_nothing() {
 
 #[test]
 fn without_emqx_only_a_young_processing_object_can_be_stopped() {
-    // A viewer's rights on EMQX: no Secret, so EMQX cannot be asked; the object is Processing with states.
+    // A viewer's permissions on EMQX: no Secret, so EMQX cannot be asked; the object is Processing with states.
     let demo = Cluster::demo("documented-v1beta4", 40);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
@@ -127,7 +127,7 @@ fn prune_takes_what_is_over_and_never_what_runs() {
 }
 
 #[test]
-fn prune_waits_until_what_it_deleted_is_gone() {
+fn prune_waits_until_its_objects_are_deleted() {
     let demo = Cluster::demo("documented-v1beta4", 60);
     let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
     let name = ran.out.trim().to_owned();

@@ -3,7 +3,7 @@
 use emqx_sim::Scenario;
 use serde_json::Value;
 
-use crate::bench::{Cluster, until};
+use crate::harness::{Cluster, until};
 
 const NEXT: &str = "--image emqx/emqx-enterprise:5.8.7";
 
@@ -12,7 +12,7 @@ fn cluster(text: &str, speed: f64) -> Cluster {
 }
 
 #[test]
-fn new_pods_that_do_not_start_are_named_with_their_reason_in_status_and_the_percent_stands_still() {
+fn new_pods_that_do_not_start_are_named_with_their_reason_in_status_and_the_percent_does_not_move() {
     for (text, reason) in [
         (include_str!("../data/field/stuck-upgrade/crashLoop.yaml"), "CrashLoopBackOff"),
         (include_str!("../data/field/stuck-upgrade/digest.yaml"), "ImagePullBackOff"),

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::bench::{Cluster, DOCUMENTED, PROGRAM, SLOW, until};
+use crate::harness::{Cluster, DOCUMENTED, PROGRAM, SLOW, until};
 
 /// The program on a terminal of 100 columns and 30 rows.
 pub(crate) struct Terminal {
@@ -158,7 +158,7 @@ fn apply_asks_and_no_is_no() {
 }
 
 #[test]
-fn yes_goes_on_to_the_verdict_and_the_terminal_is_left_clean() {
+fn yes_follows_to_the_verdict_and_restores_the_terminal() {
     let demo = Cluster::demo("documented", 40);
     let mut terminal = Terminal::start(&demo, &format!("rebalance apply --watch {DOCUMENTED}"), &[]);
     terminal.until("[y/N]");
@@ -187,7 +187,7 @@ fn plain_redraws_nothing() {
 }
 
 #[test]
-fn ctrl_c_leaves_it_running_and_says_so() {
+fn ctrl_c_leaves_it_running_and_reports_it() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     for flags in ["", "--plain"] {

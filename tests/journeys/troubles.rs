@@ -4,7 +4,7 @@ use emqx_sim::Scenario;
 use emqx_sim::scenario::Answer;
 use serde_json::Value;
 
-use crate::bench::{Cluster, DOCUMENTED, SLOW, harmless, until};
+use crate::harness::{Cluster, DOCUMENTED, SLOW, harmless, until};
 
 #[test]
 fn bad_answers_of_emqx_cost_a_notice_and_no_read() {
@@ -55,13 +55,13 @@ fn an_emqx_that_never_answers_is_given_up() {
 }
 
 #[test]
-fn a_follow_heals_from_dead_forwards_cut_connections_and_a_restarted_server() {
+fn a_follower_recovers_from_dead_forwards_closed_connections_and_a_restarted_server() {
     let demo = Cluster::faulty("documented", 20.0);
     let mut watch = demo.start(&format!("rebalance apply --yes --watch -o jsonl --timeout 80s {DOCUMENTED}"));
     watch.until("\"evictConnections\"");
     demo.faults().drop_port_forwards();
-    let seen = |watch: &crate::bench::Going| watch.out().matches("\"progress\"").count();
-    let more = |watch: &crate::bench::Going, what: &str| {
+    let seen = |watch: &crate::harness::Going| watch.out().matches("\"progress\"").count();
+    let more = |watch: &crate::harness::Going, what: &str| {
         let before = seen(watch);
         until(what, || seen(watch) > before + 1 || watch.out().contains("\"verdict\",\"name\""));
     };

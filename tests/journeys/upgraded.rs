@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, Ran, harmless, keys, until};
+use crate::harness::{Cluster, Ran, harmless, keys, until};
 
 const NEXT: &str = "--image emqx/emqx-enterprise:5.8.7";
 
@@ -77,7 +77,7 @@ fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
 }
 
 #[test]
-fn in_text_the_name_is_the_data_and_the_story_is_talk() {
+fn text_output_prints_names_to_stdout_and_progress_to_stderr() {
     let demo = Cluster::demo("upgrade-v2beta1", 20);
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes --reason evening")).exits(0);
     assert_eq!(ran.out, "emqx.apps.emqx.io/emqx\n", "{ran}");
@@ -114,7 +114,7 @@ fn one_that_is_under_way_is_shown_and_a_second_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn one_that_is_left_goes_on_and_is_picked_up_again() {
+fn an_operation_that_is_left_continues_and_is_followed_again() {
     let demo = two();
     let mut first = demo.start(&format!("upgrade emqx {NEXT} --yes"));
     first.until("emptying old pod 1 of 2");
@@ -147,7 +147,7 @@ fn half_way_back_leads_through_a_third_set() {
 }
 
 #[test]
-fn what_somebody_else_turns_back_is_not_as_asked() {
+fn an_upgrade_that_another_client_reverts_exits_7() {
     let demo = two();
     let mut watch = demo.start(&format!("upgrade emqx {NEXT} --yes -o jsonl"));
     watch.until("emptying old pod 1 of 2");
@@ -190,7 +190,7 @@ fn what_was_recorded_replays_to_the_same_verdict() {
     let record = demo.home.join("run.jsonl");
     let shown = record.display();
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes -o jsonl --record {shown}")).exits(0);
-    let again = crate::bench::alone(&format!("replay {shown} -o jsonl")).exits(0).verdict("upgraded");
+    let again = crate::harness::alone(&format!("replay {shown} -o jsonl")).exits(0).verdict("upgraded");
     let last = |ran: &Ran| ran.events().pop().expect("a verdict")["movedConnections"].clone();
     assert_eq!(last(&again), last(&ran));
 }

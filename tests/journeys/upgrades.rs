@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bench::{Cluster, keys};
+use crate::harness::{Cluster, keys};
 
 const PLAN: &str =
     "apiVersion kind instance from to strategy guarded decision message steps totalSeconds findings";
@@ -16,7 +16,7 @@ fn stored(demo: &Cluster) -> serde_json::Value {
 }
 
 #[test]
-fn a_plan_tells_which_pod_goes_when_and_writes_nothing() {
+fn a_plan_shows_when_each_pod_is_removed_and_writes_nothing() {
     let demo = Cluster::demo("documented", 40);
     let before = stored(&demo)["metadata"]["resourceVersion"].clone();
     let plan = demo.run(&format!("upgrade plan {NEXT} --conn-evict-rate 1000 -o json")).exits(0).json();
@@ -115,7 +115,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn the_same_image_is_nothing_to_do_and_nobody_to_ask_is_a_refusal() {
+fn the_same_image_is_nothing_to_do_and_no_terminal_is_a_refusal() {
     let demo = Cluster::demo("documented", 40);
     let same = "--image emqx/emqx-enterprise:5.8.6";
     let ran = demo.run(&format!("upgrade emqx {same}")).exits(0).says("nothing to do");
@@ -128,7 +128,7 @@ fn the_same_image_is_nothing_to_do_and_nobody_to_ask_is_a_refusal() {
 }
 
 #[test]
-fn a_try_says_what_would_be_and_stores_nothing() {
+fn a_dry_run_returns_the_result_and_stores_nothing() {
     let demo = Cluster::demo("documented", 40);
     for place in ["client", "server"] {
         let ran = demo.run(&format!("upgrade emqx {NEXT} --dry-run={place}")).exits(0);

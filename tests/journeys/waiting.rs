@@ -9,7 +9,7 @@ use emqx_sim::coordinator::RebalanceOrder;
 use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
-use crate::bench::{Cluster, SLOW, until};
+use crate::harness::{Cluster, SLOW, until};
 
 const NO_OPERATOR: &str = include_str!("../data/field/scenarios/sc_opdown.yaml");
 const OPERATOR_DIES: &str = include_str!("../data/field/scenarios/operator-lost.yaml");
@@ -155,8 +155,8 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
 }
 
 #[test]
-fn the_demo_of_an_operator_that_dies_answers_and_ends_when_it_is_told_to() {
-    let home = crate::bench::folder();
+fn the_demo_of_an_operator_that_dies_answers_and_ends_on_a_signal() {
+    let home = crate::harness::folder();
     let file = home.join("lost.yaml");
     std::fs::write(&file, OPERATOR_DIES).expect("a file");
     let demo = Cluster::serving(&["--file", &file.display().to_string(), "--speed", "20"]);

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bench::{Cluster, Going, PROGRAM, Ran, alone, folder, harmless, program, until};
 use crate::between::{Rule, proxy};
 #[cfg(target_os = "linux")]
 use crate::completion::{skipped, tool};
+use crate::harness::{Cluster, Going, PROGRAM, Ran, alone, folder, harmless, program, until};
 
 /// A recording of the real EMQX in which one rebalance ends.
 const RECORDING: &str = "recorded/v2beta1-rebalance-operator-2.2.jsonl";

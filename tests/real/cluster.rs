@@ -1,5 +1,5 @@
-//! A cluster of EMQX on a real control plane: real sets, pods, endpoints and custom resources; a pretend EMQX behind the
-//! pods' ports, and the pretend operator as one more client of the API server. Mostly at speed 1: the API server's `Date` is real.
+//! A cluster of EMQX on a real control plane: real sets, pods, endpoints and custom resources; a simulated EMQX behind the
+//! pods' ports, and the simulated operator as one more client of the API server. Mostly at speed 1: the API server's `Date` is real.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

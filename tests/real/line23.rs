@@ -115,7 +115,7 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(!proof.contains("not verified"), "{proof}");
     assert!(emqx.idle());
     assert_eq!(emqx.phase(&name).await, None);
-    // For the one who only watched, somebody else stopped it. Where the operator was quick to call it Completed before it was deleted,
+    // For the one who only watched, another client stopped it. Where the operator was quick to call it Completed before it was deleted,
     // that is but one of two things that it can have been.
     let out = watched.end().await;
     if out.code == Some(4) {

@@ -2,9 +2,9 @@
 //! every operator line; only EMQX and its operator are pretended, and the operator is an ordinary client.
 //!
 //! ```text
-//! kubectl-emqx ─► kube-apiserver ─► kwok ─► pod's port ─► pretend EMQX (loopback)
+//! kubectl-emqx ─► kube-apiserver ─► kwok ─► pod's port ─► simulated EMQX (loopback)
 //!                      ▲  ▲                                     ▲
-//!   real controllers ──┘  └── pretend operator ─────────────────┘
+//!   real controllers ──┘  └── simulated operator ─────────────────┘
 //! ```
 //!
 //! Four control planes, each with its tests in sequence, because starting one and changing its CRDs is most of the time.
@@ -23,22 +23,22 @@
 #[expect(dead_code, reason = "a door with TLS is what a real API server has")]
 mod gateway;
 
-mod asked;
-mod at_home;
 mod client;
 mod cluster;
-mod doors;
+mod hanging_delete;
 mod least_privilege;
 mod line22;
 mod line23;
 mod line30;
-mod lives;
+mod partial_permissions;
+mod plugin_conventions;
+mod pod_lifecycle;
 mod program;
+mod refused_access;
 mod removals;
-mod rights;
 mod selftest;
-mod trap;
 mod upgrade_changes;
+mod upgrade_inputs;
 mod upgrades;
 
 use std::time::Instant;
@@ -56,16 +56,16 @@ async fn part<T>(name: &str, it: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn operator_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
-    part("no way in", doors::closed(&plane)).await;
-    part("no operator", doors::without_crds(&plane)).await;
-    part("EMQX of a Helm chart", doors::emqx_without_an_operator(&plane)).await;
+    part("no way in", refused_access::closed(&plane)).await;
+    part("no operator", refused_access::without_crds(&plane)).await;
+    part("EMQX of a Helm chart", refused_access::emqx_without_an_operator(&plane)).await;
     part("the CRDs of 2.2", plane.install(Line::V22)).await;
     let (emqx, enterprise) = part("two clusters", line22::start(&plane)).await;
     part("reads", line22::reads(&plane, &emqx, &enterprise)).await;
     // Most of it is waiting for time that passes really; so the delete that hangs does its waiting beside the rest.
     let hangs = async {
-        let emqx = part("a third cluster", trap::start(&plane)).await;
-        part("a delete that hangs", trap::run(&plane, &emqx)).await;
+        let emqx = part("a third cluster", hanging_delete::start(&plane)).await;
+        part("a delete that hangs", hanging_delete::run(&plane, &emqx)).await;
     };
     let others = async {
         part("one after the other", line22::one_at_a_time(&plane, &emqx)).await;
@@ -83,14 +83,14 @@ async fn operators_2_3_and_3_0() {
     part("the CRDs of 2.3", plane.install(Line::V23)).await;
     let emqx = part("a cluster of v2", line23::start(&plane)).await;
     part("reads of v2", line23::reads(&plane, &emqx)).await;
-    part("ways in", at_home::ways_in(&plane, &emqx)).await;
+    part("ways in", plugin_conventions::ways_in(&plane, &emqx)).await;
     futures::join!(
-        part("every form", at_home::outputs(&plane, &emqx)),
-        part("login commands", at_home::login_commands(&plane)),
-        part("proxies", at_home::proxies(&plane)),
-        part("names while somebody types", at_home::completes(&plane, &emqx)),
+        part("every form", plugin_conventions::outputs(&plane, &emqx)),
+        part("login commands", plugin_conventions::login_commands(&plane)),
+        part("proxies", plugin_conventions::proxies(&plane)),
+        part("names while somebody types", plugin_conventions::completes(&plane, &emqx)),
     );
-    part("what would be stored", at_home::changes(&plane, &emqx)).await;
+    part("what would be stored", plugin_conventions::changes(&plane, &emqx)).await;
     part("stop", line23::stop(&plane, &emqx)).await;
     part("v2 to the end", line23::to_the_end(&plane, &emqx)).await;
     drop(emqx);
@@ -105,10 +105,10 @@ async fn upgrades_of_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
     part("the CRDs of 2.2, to upgrade", plane.install(Line::V22)).await;
     let (emqx, enterprise) = part("two clusters to upgrade", upgrades::start(&plane)).await;
-    part("upgrades, generated", asked::generated(&plane, &emqx, &enterprise)).await;
-    part("upgrades, kept by a tool", asked::kept_by_a_tool(&plane, &emqx)).await;
-    part("upgrades without the right", asked::without_the_right(&plane, &emqx)).await;
-    part("the operator's process", asked::the_operators_process(&plane, &emqx)).await;
+    part("upgrades, generated", upgrade_inputs::generated(&plane, &emqx, &enterprise)).await;
+    part("upgrades, kept by a tool", upgrade_inputs::kept_by_a_tool(&plane, &emqx)).await;
+    part("upgrades without the right", upgrade_inputs::without_the_right(&plane, &emqx)).await;
+    part("the operator's process", upgrade_inputs::the_operators_process(&plane, &emqx)).await;
     let by_the_operator = part("by the operator", upgrades::by_the_operator(&plane, &emqx));
     futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
 }
@@ -137,7 +137,7 @@ async fn removals_of_2_2() {
 }
 
 #[tokio::test]
-async fn each_verb_with_its_least_rights() {
+async fn each_command_with_its_least_permissions() {
     let Some(plane) = ControlPlane::start_or_skip(least_privilege::options()).await else { return };
     let (emqx, enterprise) = part("clusters for many users", least_privilege::start(&plane)).await;
     part("every right of every verb", least_privilege::each(&plane, &emqx, &enterprise)).await;

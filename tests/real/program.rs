@@ -25,7 +25,7 @@ pub const STRATEGY: [&str; 6] = [
 /// seems to be frozen, which a status says.
 static TURNS: Semaphore = Semaphore::const_new(6);
 
-/// The program in a namespace, with the rights of a kubeconfig.
+/// The program in a namespace, with the permissions of a kubeconfig.
 #[derive(Clone)]
 pub struct Program<'a> {
     plane: &'a ControlPlane,

@@ -129,7 +129,7 @@ async fn a_statefulset_becomes_ready_and_follows_its_gates(plane: &ControlPlane,
         plane.set_condition(name, ON_SERVING, "True").await;
     }
     let ready = plane.ready_pods("app=emqx", 2).await;
-    // The pretend kubelet now and then gives two pods that come at once the same address: nothing here asks by it.
+    // The simulated kubelet now and then gives two pods that come at once the same address: nothing here asks by it.
     assert!(ready.iter().all(|pod| pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some())));
     plane.serving_becomes("emqx", &names).await;
     until("the set's own count", Duration::from_secs(20), async || {
@@ -304,7 +304,7 @@ fn assert_closed(addresses: &[SocketAddr]) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------ a pretend EMQX
+// ------------------------------------------------------------------------------------------------ a simulated EMQX
 
 /// Answers `NAME N` to the N-th request of each connection, and keeps the connection.
 fn http_server(name: &'static str) -> SocketAddr {

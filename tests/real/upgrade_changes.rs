@@ -19,7 +19,7 @@ use kubectl_emqx::ports::{Kubernetes, RefreshScope, Scope};
 use serde_json::{Value, json};
 use test_support::control_plane::{ControlPlane, Line, Options};
 
-/// As the admin, or with a user's rights.
+/// As the admin, or with a user's permissions.
 async fn connect(plane: &ControlPlane, user: Option<&str>) -> Cluster {
     let kubeconfig = user.map_or_else(|| plane.admin_kubeconfig(), |user| plane.kubeconfig_for(user));
     let connect = Connect { kubeconfig: Some(kubeconfig), ..Connect::default() };

@@ -1,4 +1,4 @@
-//! Whole upgrades by the built program on a real API server, with the rights that are shipped and no others: real sets
+//! Whole upgrades by the built program on a real API server, with the permissions that are shipped and no others: real sets
 //! make and remove the pods.
 
 use std::collections::BTreeSet;
@@ -9,8 +9,8 @@ use kubectl_emqx::plan::upgrade::change::HOLD_SECONDS;
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
+use crate::partial_permissions::user;
 use crate::program::{events, verdict};
-use crate::rights::user;
 use test_support::control_plane::{ControlPlane, until};
 
 /// One old pod: EMQX's hidden minute passes for each, and that several go one after another is seen on a virtual clock.

@@ -1,4 +1,4 @@
-//! The program on a terminal of its own, and a pretend cluster for it: for tests and measurements. Which program is said by
+//! The program on a terminal of its own, and a simulated cluster for it: for tests and measurements. Which program is said by
 //! whoever uses this, in `super::program`.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 /// Every wait has a limit; the machine may be busy.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A pretend cluster of its own.
+/// A simulated cluster of its own.
 pub(crate) struct Cluster {
     pub(crate) child: Child,
     pub(crate) kubeconfig: String,

@@ -36,7 +36,7 @@ pub struct Loop<'a> {
     pub rate: u64,
     /// When the loop ends.
     pub threshold: Threshold,
-    /// Rounds for which an evicted one counts nowhere, beyond the one in which it was cut.
+    /// Rounds for which an evicted client counts nowhere, after the one in which it was evicted.
     pub delay: u64,
     /// Where they come back.
     pub landing: Landing,
@@ -375,7 +375,7 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
     outcome
 }
 
-/// The same, one round after another and one client after another: slow, and plain enough to be believed. The laws
+/// The same, one round after another and one client after another: slow, and simple enough to be checked by reading. The laws
 /// hold [`run`] against it.
 #[cfg(test)]
 pub(crate) fn stepped(what: &Loop<'_>) -> Outcome {

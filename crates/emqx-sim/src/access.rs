@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: bearer tokens with fixed rights, so that tests can be "a user who may read only
+//! Who asks, and what they may do: bearer tokens with fixed permissions, so that tests can be "a user who may read only
 //! part". The kubeconfig has a context for each.
 //!
 //! kubectl sends no token over plain HTTP, so each context's server address also names its user: `/as/<user>`. A token,

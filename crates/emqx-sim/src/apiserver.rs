@@ -44,7 +44,7 @@ use super::table;
 use super::verbs::{Call, Done, Verbs};
 use super::watching;
 
-/// The version the simulated cluster says it has.
+/// The version that the simulated cluster reports.
 const VERSION: &str = "v1.33.4";
 const BODY_LIMIT: usize = 3 << 20;
 
@@ -434,7 +434,7 @@ fn parse(bytes: &[u8]) -> Result<Value, Failure> {
         .map_err(|error| Failure::bad_request(format!("the body cannot be read: {error}")))
 }
 
-/// Who writes: as the client says, else the first word of what it calls itself.
+/// The field manager: the client's own, else the first word of its user agent.
 fn manager(named: &str, headers: &HeaderMap) -> String {
     let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
     if named.is_empty() { agent.split('/').next().unwrap_or(agent) } else { named }.to_owned()

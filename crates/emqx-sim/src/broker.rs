@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Clients are numbers, never single things: ten million on a thousand nodes cost as much as ten. Nothing runs by
-//! itself: [`Broker::advance_to`] works off what is due, in order of time, whenever somebody looks. At one instant
+//! itself: [`Broker::advance_to`] works off what is due, in order of time, at each access. At one instant
 //! the returning clients land first, then the coordinators judge; that is "what is evicted in round *t* is back before
 //! round *t+1+delay* is judged". The state machines are in [`super::coordinator`].
 
@@ -30,25 +30,25 @@ pub struct Node {
     pub name: String,
     /// The pod it runs in.
     pub pod: String,
-    /// The version it says it is.
+    /// The version that it reports.
     pub version: String,
     /// Core or replicant.
     pub role: Role,
     /// Whether it runs; a stopped core stays in the list with nothing but its name.
     pub running: bool,
-    /// When it will run again after a restart; until then nobody lists it, neither as running nor as stopped.
+    /// When it will run again after a restart; until then no node lists it, neither as running nor as stopped.
     pub back_at: Option<Duration>,
     /// When it started; `None`: long before the scenario began.
     pub started: Option<Duration>,
-    /// Whether it has left the cluster for good: nobody lists it any more. Its index stays its own.
+    /// Whether it has left the cluster for good: no node lists it any more. Its index is not used again.
     pub gone: bool,
-    /// Whether the Service leads clients here; whoever keeps the endpoints says so.
+    /// Whether the Service leads clients here; set by the part that keeps the endpoints.
     pub in_service: bool,
     /// Live clients.
     pub connections: u64,
     /// Sessions whose client is away.
     pub offline: u64,
-    /// Evicted clients that come back to nobody but this node, and wait until it accepts them again.
+    /// Evicted clients that come back to this node only, and wait until it accepts them again.
     pub away: u64,
 }
 
@@ -103,7 +103,7 @@ pub struct Broker {
     flights: Vec<Flight>,
     /// What clients have suffered.
     pub tally: Tally,
-    /// Nodes whose process is suspended: they answer nobody, and whoever asks them waits.
+    /// Nodes whose process is suspended: they answer no request, and a request to them waits.
     frozen: BTreeSet<usize>,
     /// Evacuations on the disks of nodes that do not run: they outlive a restart. A pod that is replaced loses its disk,
     /// but for the cores of 3.x.
@@ -233,7 +233,7 @@ impl Broker {
             || self.rebalances.iter().any(|rebalance| rebalance.donors.contains(&node))
     }
 
-    /// What `availability_check` says: whether a load balancer should send clients here.
+    /// The answer of `availability_check`: whether a load balancer should send clients here.
     pub fn available(&self, node: usize) -> bool {
         self.nodes.get(node).is_some_and(|node| node.running)
             && !self.agent_on(node)
@@ -362,7 +362,7 @@ impl Broker {
         }
     }
 
-    /// The next clients go to the first of the nodes that are open, whoever was last.
+    /// The next clients go to the first of the nodes that are open, whichever was last.
     pub(super) fn forget_turns(&mut self) {
         self.turns.clear();
     }

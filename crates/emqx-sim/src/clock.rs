@@ -1,4 +1,4 @@
-//! Virtual time, the only time the simulated cluster knows.
+//! Virtual time, the only time of the simulated cluster.
 //!
 //! ```text
 //! running clock   now = start + speed × (real time since start)       (`demo --speed N`)
@@ -6,9 +6,9 @@
 //! ```
 //!
 //! What happens at a time (the operator's loops, the kubelet, timed faults) is a [`Worker`]: either busy, or waiting
-//! for a time or for somebody who [raises](Raiser::raise) it. A standing clock moves from one awaited time to the next,
+//! for a time or for a call that [raises](Raiser::raise) it. A standing clock moves from one awaited time to the next,
 //! and only when every worker waits and every [gate](Clock::add_gate) is open. So a run is the same each time, however
-//! slow the machine is. The broker needs no worker: it is brought up to `now` whenever somebody looks at it.
+//! slow the machine is. The broker needs no worker: it is advanced to `now` at each access.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a standing clock waits (in real time) for workers to come to rest before it goes on regardless: a worker
+/// How long a standing clock waits (in real time) for workers to come to rest before it continues regardless: a worker
 /// that hangs must not hang the test with it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -108,7 +108,7 @@ impl Clock {
         self.0.speed
     }
 
-    /// Waits until `span` of virtual time has passed; on a standing clock somebody has to advance it.
+    /// Waits until `span` of virtual time has passed; on a standing clock a call has to advance it.
     pub async fn sleep(&self, span: Duration) {
         let until = self.elapsed() + span;
         self.worker().sleep_until(until).await;
@@ -355,7 +355,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test]
-    async fn a_standing_clock_moves_only_when_told_and_stops_at_every_awaited_time() {
+    async fn a_standing_clock_moves_only_when_advanced_and_stops_at_every_awaited_time() {
         let clock = Clock::standing_at(Timestamp::UNIX_EPOCH);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut worker = clock.worker();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_running_clock_runs_as_fast_as_told() {
+    async fn a_running_clock_runs_at_its_speed() {
         let clock = Clock::new(1000.0);
         clock.sleep(SECOND * 5).await;
         assert!(clock.elapsed() >= SECOND * 5);

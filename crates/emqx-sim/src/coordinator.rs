@@ -131,7 +131,7 @@ pub struct Rebalance {
     pub sess_means: Option<(f64, f64)>,
     /// Rounds that evicted connections.
     pub rounds: u64,
-    /// Until when the coordinator waits for its donors to move the sessions of a round: it answers nobody meanwhile.
+    /// Until when the coordinator waits for its donors to move the sessions of a round: it answers no request meanwhile.
     pub(super) busy_until: Duration,
     /// When the coordinator crashes, because a round lasts longer than it waits.
     gives_up: Option<Duration>,

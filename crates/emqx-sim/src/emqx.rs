@@ -1,5 +1,5 @@
-//! The handle by which everybody in this room reaches the simulated EMQX: the REST server, the operator, the kubelet.
-//! It brings the broker up to the clock's now before anybody looks.
+//! The handle by which every part of this module reaches the simulated EMQX: the REST server, the operator, the kubelet.
+//! It advances the broker to the clock's time before each access.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Emqx {
         look(&mut broker)
     }
 
-    /// The clock it lives by.
+    /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }

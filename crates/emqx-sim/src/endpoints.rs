@@ -10,7 +10,7 @@ use super::kubelet::is_true;
 use super::resources::Registry;
 use super::store::{Key, Locked};
 
-/// At most so many endpoints in a slice.
+/// The most endpoints in a slice.
 pub(super) const FULL: usize = 100;
 
 /// Brings the slices up to date after these pods changed.
@@ -94,7 +94,7 @@ fn selects(service: &Value, pod: &Value) -> bool {
     })
 }
 
-/// The endpoint of a pod. Headless Services of EMQX publish addresses that are not ready, so that only `serving` tells.
+/// The endpoint of a pod. Headless Services of EMQX publish addresses that are not ready, so that only `serving` shows it.
 pub(super) fn endpoint(pod: &Value, headless: bool) -> Value {
     let (serving, metadata) = (is_true(pod, "Ready"), &pod["metadata"]);
     let terminating = !metadata["deletionTimestamp"].is_null();

@@ -64,7 +64,7 @@ impl Faults {
         self.drop_port_forwards();
     }
 
-    /// The API server restarts: connections are cut, and watches from before are told 410.
+    /// The API server restarts: connections are closed, and watches from before get 410.
     pub fn restart_api_server(&self) {
         self.0.store.forget();
         self.close_connections();
@@ -171,7 +171,7 @@ impl Faults {
         objects.into_iter().map(|(key, _)| key.name).collect()
     }
 
-    /// What has changed since a version, as watches of everything would tell it, and the version to go on from.
+    /// What has changed since a version, as watches of everything would report it, and the version to continue from.
     pub fn changes(&self, since: u64) -> (u64, Vec<(&'static str, Value)>) {
         let locked = self.0.store.lock();
         let told = locked.all_since(since).map(|change| {

@@ -17,7 +17,7 @@ use super::budgets;
 use super::clock::{Woken, Worker};
 use super::emqx::Emqx;
 use super::endpoints;
-use super::lives::Lives;
+use super::pod_lifecycle::Lives;
 use super::scenario::{Api, Scenario};
 use super::store::{Key, Locked, Store};
 use super::workloads::Workloads;

@@ -16,7 +16,7 @@
 //! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
 //! as well. All of it runs on one thread: nothing here may block.
 //!
-//! It knows nothing of the program that uses it.
+//! It does not depend on the program that uses it.
 
 mod access;
 mod apiserver;
@@ -31,13 +31,13 @@ mod forward;
 mod instance;
 mod kubelet;
 mod lease;
-mod lives;
 mod managed;
 pub mod memory;
 pub mod operator;
 #[cfg(test)]
 mod outcome_tests;
 mod patch;
+mod pod_lifecycle;
 pub mod population;
 pub mod purge;
 mod refusal;

@@ -1,12 +1,12 @@
 //! Who owns which field: `managedFields`, kept as the real API server keeps them, and server-side apply by them.
 //!
 //! ```text
-//! create, update, patch   what changed belongs to the request's manager, operation `Update`; nobody else's any more
+//! create, update, patch   what changed belongs to the request's manager, operation `Update`; no other manager's any more
 //! apply                   what is sent belongs to its manager, operation `Apply`; what differs and is another's is a
-//!                         conflict, unless forced; what it owned, no longer sends and nobody else owns is removed
+//!                         conflict, unless forced; what it owned, no longer sends and no other manager owns is removed
 //! ```
 //!
-//! Lists are one field each, as in a schema that says nothing else, but for conditions, which go by their type.
+//! Lists are one field each, as in a schema without further keywords, but for conditions, which go by their type.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use super::patch;
 /// Steps down to a field, in the words of `fieldsV1`: `f:spec`, `k:{"type":"Ready"}`.
 type Path = Vec<String>;
 
-/// What is nobody's: the identity of an object and what the server writes.
+/// What has no owner: the identity of an object and what the server writes.
 const UNOWNED: [&str; 11] = [
     "name",
     "namespace",
@@ -103,7 +103,7 @@ fn collect(value: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
         }
         _ => Vec::new(),
     };
-    // A block in which nothing is said owns nothing.
+    // An empty block owns nothing.
     if steps.is_empty() && !value.is_object() {
         found.insert(path.clone());
     }
@@ -239,7 +239,7 @@ pub(super) fn created(object: &mut Value, who: &Who<'_>) {
     write(object, &entries);
 }
 
-/// A changed object: what differs is its changer's, and nobody else's any more.
+/// A changed object: what differs belongs to the manager of the change alone.
 pub(super) fn updated(old: &Value, new: &mut Value, who: &Who<'_>) {
     let mut entries = read(old);
     let changed: BTreeSet<Path> =
@@ -265,7 +265,7 @@ pub(super) fn applied(
 ) -> Result<Value, Vec<Conflict>> {
     let mut entries = read(old);
     if entries.is_empty() {
-        // Whatever was there before anybody was written down.
+        // What was there before any manager was recorded.
         let first = Who { manager: "before-first-apply", operation: "Update", ..who.clone() };
         own(&mut entries, &first, leaves(old), true);
     }
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_value_is_shared_and_a_field_no_longer_sent_goes_when_nobody_else_has_it() {
+    fn the_same_value_is_shared_and_a_field_no_longer_sent_is_removed_without_another_owner() {
         let config = json!({ "spec": { "image": "a", "mine": { "deep": 1 } } });
         let shared = applied(&object(), &config, &who("us", "Apply"), false).unwrap_or_default();
         assert_eq!(owners(&shared, &["spec", "image"]), ["kubectl-client-side-apply", "us"]);

@@ -40,7 +40,7 @@ fn order(rate: u64, abs: f64) -> RebalanceOrder {
 }
 
 #[test]
-fn every_scenario_comes_out_as_it_says() {
+fn every_scenario_has_the_result_that_it_states() {
     for name in Scenario::names() {
         let scenario = scenario(name);
         let expect = &scenario.expect;

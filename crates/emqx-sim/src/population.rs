@@ -51,7 +51,7 @@ struct Maker<'a> {
 }
 
 /// All objects, those first that others point to. On a real API server the namespace may exist already, the sets make
-/// their pods themselves, and whoever serves pods there gives them their addresses.
+/// their pods themselves, and the part that serves pods there gives them their addresses.
 pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     let now = emqx.clock().now();
     let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);

@@ -1,4 +1,4 @@
-//! Which resources the simulated API server serves, and the discovery documents that say so.
+//! Which resources the simulated API server serves, and their discovery documents.
 
 use serde_json::{Value, json};
 

@@ -140,7 +140,7 @@ struct Asked<'a> {
     authorization: Option<&'a str>,
 }
 
-/// Whether the answer has to wait: a frozen node answers nothing, and nobody who asks it does (seen on EMQX 5.10.4);
+/// Whether the answer has to wait: a frozen node answers nothing, nor does a node that waits for it (seen on EMQX 5.10.4);
 /// a coordinator in a session round answers no question about its rebalance.
 fn hangs(broker: &Broker, node: usize, method: &Method, path: &str) -> bool {
     if broker.is_frozen(node) {
@@ -229,7 +229,7 @@ pub(super) fn decode(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Which methods a path of EMQX 5 knows; `None` for an unknown path.
+/// Which methods a path of EMQX 5 accepts; `None` for an unknown path.
 fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
     const GET: &[Method] = &[Method::GET];
     const POST: &[Method] = &[Method::POST];
@@ -349,7 +349,7 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
     })
 }
 
-/// EMQX's refusal in the form of its API: v4 says 200 and puts a code into the body.
+/// EMQX's refusal in the form of its API: v4 answers 200 and puts a code into the body.
 fn refused(v4: bool, refusal: &Refusal) -> Reply {
     if v4 {
         return (200, Body::Json(json!({ "code": 400, "message": refusal.message() })));

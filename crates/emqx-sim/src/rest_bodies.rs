@@ -12,7 +12,7 @@ use super::scenario::{Api, Role};
 /// How long the simulated EMQX had been running when the clock started.
 const UPTIME: Duration = Duration::from_secs(5120);
 
-/// `GET /nodes`: v4 knows only running nodes, v5 names stopped ones too.
+/// `GET /nodes`: v4 lists only running nodes, v5 stopped ones too.
 pub(super) fn nodes(broker: &Broker) -> Value {
     let listed = |running: bool| {
         let members = broker.by_name.iter().copied().filter(|&index| !broker.nodes[index].gone);
@@ -185,7 +185,7 @@ fn evacuation_stats(evacuation: &Evacuation) -> Value {
     })
 }
 
-/// `GET /load_rebalance/status`: only donors and evacuated nodes have something to say.
+/// `GET /load_rebalance/status`: only donors and evacuated nodes report a process.
 pub(super) fn local_status(broker: &Broker, index: usize) -> Value {
     if let Some(evacuation) = broker.evacuations().iter().find(|evacuation| evacuation.node == index) {
         return json!({

@@ -145,11 +145,11 @@ pub enum Fault {
     StopNode(String),
     /// A stopped node starts again.
     StartNode(String),
-    /// A node's process is suspended: it answers nobody, and EMQX's calls to all nodes hang.
+    /// A node's process is suspended: it does not answer, and EMQX's calls to all nodes hang.
     FreezeNode(String),
     /// A frozen node continues.
     ThawNode(String),
-    /// A purge of all sessions begins, as by EMQX's command line: led by this node, so many sessions a second.
+    /// A purge of all sessions begins, as by EMQX's command line: led by this node, with this many sessions a second.
     StartPurge {
         /// The node, by its EMQX name or its pod's name.
         node: String,
@@ -191,7 +191,7 @@ pub enum FaultText {
 }
 
 impl FaultText {
-    /// The fault that is meant.
+    /// The fault of this name.
     pub fn parse(&self) -> Result<Fault, ScenarioError> {
         let value = match self {
             Self::Word(word) => Value::String(word.clone()),
@@ -412,7 +412,7 @@ pub enum NewPods {
     /// They come up, if their image is one that exists.
     #[default]
     Healthy,
-    /// There is no room for them.
+    /// There is no capacity for them.
     Pending,
     /// EMQX ends again and again.
     CrashLoop,
@@ -708,7 +708,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_plainly() {
+    fn usage_errors_are_plain() {
         let told = |text: &str| Scenario::from_yaml(text).map(|_| ()).map_err(|error| error.to_string());
         let unknown = told("name: x\napi: v2\nnodes: []\ncolour: red\n");
         assert!(

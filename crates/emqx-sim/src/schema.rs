@@ -99,7 +99,7 @@ impl Schemas {
         Ok(if mode == FieldValidation::Warn { quoted } else { Vec::new() })
     }
 
-    /// What the operator's webhooks say; only 2.2 has any.
+    /// The answers of the operator's webhooks; only 2.2 has any.
     pub(super) fn webhook(
         &self,
         resource: &Resource,

@@ -168,7 +168,7 @@ impl Parts {
             scenario,
             alive: faults.operator_alive(),
         });
-        // The operator hears of a change over a socket: time must not pass it by.
+        // The operator receives a change over a socket: time must not advance before that.
         let (rebalances, instances) = operator.seen();
         for (plural, seen) in [("rebalances", rebalances), (plural, instances)] {
             if let Some(resource) = store.registry.index(plural) {
@@ -218,7 +218,7 @@ impl Running {
         &self.url
     }
 
-    /// The clock everything lives by.
+    /// The clock of everything.
     pub fn clock(&self) -> &Clock {
         self.emqx.clock()
     }

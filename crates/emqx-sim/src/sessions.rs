@@ -21,7 +21,7 @@ pub(super) struct Moving {
 }
 
 impl Broker {
-    /// Begins to move so many sessions from each of these nodes to `targets`; how long the slowest takes.
+    /// Begins to move this many sessions from each of these nodes to `targets`; how long the slowest takes.
     pub(super) fn move_sessions(&mut self, moves: &[(usize, u64)], targets: &[usize]) -> Duration {
         let targets = self.in_name_order(targets);
         let most = moves.iter().map(|&(_, count)| count).max().unwrap_or(0);

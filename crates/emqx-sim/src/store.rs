@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::clock::{Clock, Raiser, rfc3339};
 use super::resources::Registry;
 
-/// How many changes a watch may be behind before it is told 410.
+/// How many changes a watch may be behind before it gets 410.
 const LOG_LENGTH: usize = 20_000;
 
 /// Where an object is: the resource's index, the namespace (empty for none), the name.
@@ -258,7 +258,7 @@ impl Locked<'_> {
         rfc3339(clock.at(clock.elapsed() + Duration::from_secs(seconds)))
     }
 
-    /// Stores an object that was there before everything else: no version is counted for it, and nobody is woken.
+    /// Stores an object that was there before everything else: no version is counted for it, and no watch is woken.
     pub(super) fn found(&mut self, mut object: Value) {
         let Some((resource, _)) = self.store.registry.of_object(&object) else { return };
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();

@@ -54,7 +54,7 @@ pub(super) fn present(resource: &Resource, version: &str, object: &Value) -> Val
     shown
 }
 
-/// The verbs over a store.
+/// The API's verbs over a store.
 #[derive(Clone)]
 pub(super) struct Verbs {
     pub(super) store: Store,
@@ -151,7 +151,7 @@ impl Verbs {
         if resource.group == GROUP {
             object["apiVersion"] = json!(format!("{GROUP}/{}", resource.versions[0]));
             if resource.plural == "rebalances" && call.version == "v1beta4" && object["spec"].is_object() {
-                // The conversion of 2.2 writes EMQX whatever was meant: the trap of the manuals.
+                // The conversion of 2.2 writes EMQX whatever the user wrote: the trap of the manuals.
                 object["spec"]["instanceKind"] = json!("EMQX");
             }
         }
@@ -317,7 +317,7 @@ impl Verbs {
         if stale("resourceVersion") || stale("uid") {
             return Err(Failure::conflict(&resource, &call.name));
         }
-        // An apply has said already who owns what.
+        // An apply has recorded the owners already.
         let owners = (kind == Kind::Apply).then(|| object["metadata"]["managedFields"].take());
         let mut next = (**old).clone();
         let mut warnings = Vec::new();
@@ -421,7 +421,7 @@ impl Verbs {
                 "name": call.name, "group": resource.group, "kind": resource.plural, "uid": old["metadata"]["uid"],
             },
         });
-        // A pod is given time to end; whoever keeps it removes it.
+        // A pod is given time to end; the kubelet removes it.
         let lives = resource.plural == "pods" && options["gracePeriodSeconds"] != 0;
         if lives && !dry_run {
             workloads::mark(&mut locked, &key, &old);

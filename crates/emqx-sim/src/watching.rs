@@ -1,7 +1,7 @@
 //! Watches: a stream of changes from a version on, one JSON document a line.
 //!
 //! Each watch reads the store's log at its own pace; what a selector no longer matches is `DELETED` to its watcher,
-//! what it begins to match is `ADDED`. A version older than the log is told 410 inside the stream, as the real server does.
+//! what it begins to match is `ADDED`. A version older than the log gets 410 inside the stream, as the real server does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::verbs::{Call, Verbs, present};
 
 /// Bookmarks come this often, in real time.
 const BOOKMARK: Duration = Duration::from_secs(30);
-/// A watch that did not say how long it wants to last ends after this.
+/// A watch without a time limit of its own ends after this.
 const LONGEST: Duration = Duration::from_mins(30);
 
 /// What a watcher asked for.

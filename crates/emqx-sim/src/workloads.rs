@@ -1,5 +1,5 @@
 //! The controllers of StatefulSets and ReplicaSets on the simulated cluster: as many pods as wanted, made from the template,
-//! the right ones removed, counted in the set's status, told in events.
+//! the right ones removed, counted in the set's status, reported in events.
 //!
 //! StatefulSets remove the highest number first, and replace pods of an older template one at a time (`RollingUpdate`)
 //! or when another client deletes them (`OnDelete`). ReplicaSets remove pods without a Kubernetes node first, then those that are
@@ -37,7 +37,7 @@ impl Workloads {
         }
     }
 
-    /// The set that a pod belongs to; of a pod that is gone, the one that its name tells.
+    /// The set that a pod belongs to; of a deleted pod, the one that its name shows.
     pub(super) fn set_of(&self, locked: &Locked<'_>, pod: &Key) -> Option<Key> {
         let [stateful, replica, _] = self.resources;
         let key =

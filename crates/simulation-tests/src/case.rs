@@ -252,13 +252,13 @@ pub enum Fault {
         /// Seconds.
         seconds: f64,
     },
-    /// The next so many requests are answered with 429.
+    /// The next requests, this many, are answered with 429.
     TooManyRequests(u32),
     /// Answers are late by the first number of seconds, for the second.
     ApiSlow(f64, f64),
-    /// The `Date` header jumps by so many seconds.
+    /// The `Date` header jumps by this many seconds.
     DateJump(i64),
-    /// Every other answer comes from a server whose clock is so many seconds ahead.
+    /// Every other answer comes from a server whose clock is this many seconds ahead.
     TwoServers(i64),
     /// The machine we run on sleeps for this number of seconds.
     Asleep(f64),
@@ -291,9 +291,9 @@ pub enum Fault {
     RebalanceCreated,
     /// Clients move from one node to another without any operation, as after a change of the load balancer.
     ClientsCrowd,
-    /// The operator does nothing, for so many seconds; none is for ever.
+    /// The operator does nothing, for this many seconds; none is for ever.
     OperatorDead(Option<f64>),
-    /// Our process is killed, and so many seconds later `watch` is started.
+    /// Our process is killed, and this many seconds later `watch` is started.
     Killed(f64),
 }
 
@@ -423,7 +423,7 @@ pub struct Case {
     pub nodes: Vec<CaseNode>,
     /// `even`, `least`, `one` or `sticky`.
     pub balancer: String,
-    /// Rounds after which evicted clients come back, beyond the next.
+    /// Rounds after which evicted clients come back, counted from the next.
     pub reconnect_delay: u64,
     /// How it is asked for.
     pub strategy: Strategy,

@@ -17,7 +17,7 @@ use crate::truth::RENEWED;
 /// How long faults wait for the operation to begin, in virtual seconds.
 const BEGIN: f64 = 15.0;
 
-/// What has to be undone: the operator lives again.
+/// What has to be undone: the operator runs again.
 const OPERATOR: &str = "operator";
 
 /// What has to be undone: EMQX answers again.

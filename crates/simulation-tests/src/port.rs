@@ -30,11 +30,11 @@ pub(crate) enum Trouble {
     Status(u16, Requests),
     /// Their answers are late.
     Slow(Duration),
-    /// The next so many are answered with 429.
+    /// The next requests, this many, are answered with 429.
     TooMany(u32),
-    /// `Date` is off by so many seconds.
+    /// `Date` is off by this many seconds.
     Date(i64),
-    /// Every other `Date` is off by so many seconds.
+    /// Every other `Date` is off by this many seconds.
     TwoServers(i64),
 }
 

@@ -7,7 +7,7 @@ pub(crate) struct Random(u64);
 impl Random {
     /// The numbers of one decision of a seed.
     pub(crate) fn of(seed: u64, decision: &str) -> Self {
-        // FNV-1a keeps decisions apart.
+        // FNV-1a makes decisions independent of each other.
         let name = decision.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
             (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });

@@ -108,7 +108,7 @@ pub struct Ran {
     pub steps: Vec<(f64, String)>,
 }
 
-/// Runs it, and says what is wrong.
+/// Runs it; returns what is wrong.
 pub fn findings(removal: &Removal) -> Result<Vec<String>, String> {
     run(removal).map(|ran| ran.wrong)
 }

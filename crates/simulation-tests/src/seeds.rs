@@ -239,7 +239,7 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
             _ => vec![fault(0.0, Fault::ClientsCrowd)],
         },
         _ => match choice {
-            // For so long that a second answer, 10 s later, has the same shape.
+            // Long enough for a second answer, 10 s later, with the same shape.
             0 => vec![fault(0.0, Fault::Misshapen(shape, 25))],
             // What was counted before an outage is not what is there after it.
             1 | 2 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],

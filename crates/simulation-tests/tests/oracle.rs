@@ -362,7 +362,7 @@ fn an_upgrade_that_disconnects_twice_or_loses_sessions_is_found() {
 }
 
 #[test]
-fn an_upgrade_that_nobody_changed_is_neither_superseded_nor_reverted_nor_failed() {
+fn an_unchanged_upgrade_is_neither_superseded_nor_reverted_nor_failed() {
     let story = || upgraded("4.4.24", 3000, 0);
     verdict(story(), "superseded", 7).breaks("an upgrade is superseded although no client changed the image");
     verdict(story(), "reverted", 7)
@@ -412,7 +412,7 @@ fn percent_of_an_upgrade_may_rise_with_the_pods_that_are_removed() {
 }
 
 #[test]
-fn percent_that_stands_still_while_clients_move_is_found() {
+fn a_percent_that_does_not_move_while_clients_move_is_found() {
     let begun = || Story::new().typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0);
     let story = begun().event(16.0, "progress", 20, None, "").event(36.0, "progress", 20, None, "");
     story.breaks("percent stands still while clients move");

@@ -1,4 +1,4 @@
-//! A real Kubernetes control plane for tests: etcd, kube-apiserver, kube-controller-manager and a pretend kubelet
+//! A real Kubernetes control plane for tests: etcd, kube-apiserver, kube-controller-manager and a simulated kubelet
 //! (kwok), all built from Go modules and run as plain processes on loopback. No containers, nothing to install but Go.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! * `ControlPlane::start_or_skip` is what a test calls. The first call on a machine builds for about six minutes.
 //! * Pods need `spec.nodeName` in their template: there is no scheduler.
 //! * `Ready` follows ContainersReady and the readiness gates, as on a real node (`tests/control_plane/kwok.yaml`).
-//! * `ControlPlane::forward` says where a pod's ports lead, at any time and without disturbing open forwards.
+//! * `ControlPlane::forward` sets where a pod's ports lead, at any time and without disturbing open forwards.
 //!
 //! Environment: `CI=true` turns a skip into a failure, `CONTROL_PLANE=skip` skips, `CONTROL_PLANE=keep` keeps the
 //! folder with the logs of a run (a failed test keeps it anyway, until the next run).
@@ -44,7 +44,7 @@ use crate::go_modules::{cache_dir, lock, manifest_dir, say, skipped, tail};
 
 /// The namespace that every kubeconfig names and that exists from the start.
 pub const NAMESPACE: &str = "mq";
-/// The pretend node that exists from the start; what a pod template needs as `spec.nodeName`.
+/// The simulated node that exists from the start; what a pod template needs as `spec.nodeName`.
 pub const NODE: &str = "node-0";
 /// The readiness gate of EMQX's operators 2.2 and 2.3.
 pub const ON_SERVING: &str = "apps.emqx.io/on-serving";
@@ -154,7 +154,7 @@ impl Drop for Process {
     }
 }
 
-/// What a program said and how it ended.
+/// A program's output and exit.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// `None` when a signal ended it.
@@ -223,7 +223,7 @@ pub fn run_blocking(mut command: Command, input: Option<&[u8]>, limit: Duration)
 
 // ------------------------------------------------------------------------------------------------ waiting
 
-/// Asks again and again until `check` is content, at most for `limit`; the error is what it said last.
+/// Repeats `check` until it succeeds, at most for `limit`; the error is its last one.
 async fn try_until<T>(
     what: &str,
     limit: Duration,
@@ -244,7 +244,7 @@ async fn try_until<T>(
     Err(format!("{what}: not within {limit:?}; last: {last}"))
 }
 
-/// Waits until `check` gives a value; panics with what it said last when `limit` is over.
+/// Waits until `check` gives a value; panics with its last error when `limit` is over.
 pub async fn until<T>(what: &str, limit: Duration, check: impl AsyncFnMut() -> Result<T, String>) -> T {
     try_until(what, limit, check).await.unwrap_or_else(|why| panic!("{why}"))
 }
@@ -346,12 +346,12 @@ pub struct ControlPlane {
     processes: Mutex<Vec<Process>>,
     kubelets: AtomicU32,
     witness: Witness,
-    /// Locked while this process lives: the next run removes the folders of those that died.
+    /// Locked while this process runs: the next run removes the folders of processes that ended.
     _alive: File,
 }
 
 impl ControlPlane {
-    /// The programs, built on the first call. Blocks for minutes then, and says so on standard error.
+    /// The programs, built on the first call. Blocks for minutes then, with a message on standard error.
     ///
     /// # Panics
     /// With `CI=true` a reason to skip is a failure.
@@ -565,12 +565,12 @@ impl ControlPlane {
         self.api_server_ready().await.unwrap();
     }
 
-    /// Ends the pretend kubelet: every open port-forward dies, and pods stay as they are.
+    /// Ends the simulated kubelet: every open port-forward dies, and pods stay as they are.
     pub fn stop_kubelet(&self) {
         self.stop_process("kwok");
     }
 
-    /// Starts the pretend kubelet again; where ports lead is kept. Waits until it answers.
+    /// Starts the simulated kubelet again; where ports lead is kept. Waits until it answers.
     pub async fn start_kubelet_again(&self) {
         self.start_kubelet().unwrap();
         until("kwok", LIMIT, async || {
@@ -641,7 +641,7 @@ impl ControlPlane {
         &self.dir
     }
 
-    /// Where its servers listen: the API server, etcd, the pretend kubelet.
+    /// Where its servers listen: the API server, etcd, the simulated kubelet.
     pub fn addresses(&self) -> [SocketAddr; 3] {
         [self.ports.api_server, self.ports.etcd, self.ports.kubelet].map(|p| (Ipv4Addr::LOCALHOST, p).into())
     }
@@ -661,7 +661,7 @@ impl ControlPlane {
         self.dir.join("admin.kubeconfig")
     }
 
-    /// A kubeconfig with a certificate for `user`, who may do nothing until `grant` says so.
+    /// A kubeconfig with a certificate for `user`, who may do nothing until `grant`.
     pub fn kubeconfig_for(&self, user: &str) -> PathBuf {
         self.kubeconfig_in(user, &[])
     }
@@ -685,7 +685,7 @@ impl ControlPlane {
         self.write_kubeconfig(user, &cert)
     }
 
-    /// A certificate authority that this control plane knows nothing of.
+    /// A certificate authority that this control plane does not trust.
     pub fn foreign_authority(&self) -> PathBuf {
         self.helper(&["certs", &self.path("foreign")]).expect("an authority can be made");
         self.dir.join("foreign/ca.crt")
@@ -697,7 +697,7 @@ impl ControlPlane {
     }
 
     /// Lets `user` do what `rules` (a list of RBAC rules) say, in one namespace or in the whole cluster, and waits
-    /// until the API server knows. Replaces what was granted to the user there before, which may still work for a
+    /// until the API server applies them. Replaces what was granted to the user there before, which may still work for a
     /// moment.
     pub async fn grant(&self, user: &str, namespace: Option<&str>, rules: Value) {
         let client = self.admin_client().await;
@@ -759,7 +759,7 @@ impl ControlPlane {
         self.client(&self.admin_kubeconfig()).await
     }
 
-    /// A client with the rights of a kubeconfig.
+    /// A client with the permissions of a kubeconfig.
     pub async fn client(&self, kubeconfig: &Path) -> Client {
         let config = Kubeconfig::read_from(kubeconfig).expect("our own kubeconfig can be read");
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
@@ -773,7 +773,7 @@ impl ControlPlane {
         self.command_as(program, &self.admin_kubeconfig())
     }
 
-    /// The same with the rights of a kubeconfig.
+    /// The same with the permissions of a kubeconfig.
     pub fn command_as(&self, program: impl AsRef<std::ffi::OsStr>, kubeconfig: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -802,7 +802,7 @@ impl ControlPlane {
         self.kubectl_as(&self.admin_kubeconfig(), args, None).await
     }
 
-    /// `kubectl ARGS` with the rights of a kubeconfig, and with text on standard input.
+    /// `kubectl ARGS` with the permissions of a kubeconfig, and with text on standard input.
     pub async fn kubectl_as(&self, kubeconfig: &Path, args: &[&str], input: Option<&str>) -> Output {
         let mut command = self.command_as(&self.binaries.kubectl, kubeconfig);
         command.args(args);
@@ -819,7 +819,7 @@ impl ControlPlane {
         namespaces.patch(name, &params, &Patch::Apply(&namespace)).await.expect("a namespace is accepted");
     }
 
-    /// Creates a pretend node and waits until it is ready, which means that the pretend kubelet works.
+    /// Creates a simulated node and waits until it is ready, which means that the simulated kubelet works.
     pub async fn create_node(&self, name: &str) {
         self.try_create_node(&self.admin_client().await, name).await.unwrap();
     }
@@ -998,7 +998,7 @@ impl ControlPlane {
     }
 
     /// Lets these ports of an existing pod lead to a loopback address, from the moment that this returns. Replaces
-    /// what was said before about the pod; forwards that are open stay where they lead.
+    /// what was set before for the pod; forwards that are open stay where they lead.
     pub async fn forward_ports(&self, namespace: &str, pod: &str, ports: &[u16], to: SocketAddr) {
         assert!(to.ip().is_loopback(), "{to} is not of this machine");
         let client = self.admin_client().await;
@@ -1010,7 +1010,7 @@ impl ControlPlane {
         );
         let pods = Api::<Pod>::namespaced(client, namespace);
         until(&format!("forward to {pod}"), LIMIT, async || {
-            // kwok says nothing when it has read a rule. So each version of a rule has a port of its own that leads
+            // kwok does not report when it has read a rule. So each version of a rule has a port of its own that leads
             // to us: an answer through it proves that the whole version is in force.
             // kwok may also keep an old list under the new version's number (it notes the number before it stores
             // the object); only another version gets it out of that, so each round writes one.
@@ -1057,7 +1057,7 @@ impl Drop for ControlPlane {
     }
 }
 
-/// A folder for one run, and the lock that says that it is in use.
+/// A folder for one run, and the lock while it is in use.
 fn run_folder() -> Result<(PathBuf, File), String> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let runs = cache_dir().join("runs");
@@ -1088,7 +1088,7 @@ fn read_yaml(file: &Path) -> Result<Value, String> {
     serde_yaml::from_str(&text).map_err(|e| format!("{} is not YAML: {e}", file.display()))
 }
 
-/// What discovery (the aggregated form, which kubectl asks for) says about the groups in `about`, and about EMQX's.
+/// What discovery (the aggregated form, which kubectl asks for) lists about the groups in `about`, and about EMQX's.
 async fn discovered(
     client: &Client,
     about: &BTreeSet<(String, String, String)>,
@@ -1124,7 +1124,7 @@ async fn http_get(port: u16, path: &str) -> io::Result<String> {
 
 const WITNESS: [u8; 8] = *b"witness\n";
 
-/// A listener that says one word to everyone who comes: who hears it has come through a forward of ours.
+/// A listener that sends one word on each connection: a client that reads it came through a forward of ours.
 struct Witness {
     port: u16,
     ports: AtomicU32,

@@ -76,7 +76,7 @@ pub fn cache_dir() -> PathBuf {
 }
 
 /// A line for the person who waits. Written to the stream itself, because the test harness keeps what `eprintln!`
-/// says until the test has ended.
+/// that stays until the test has ended.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "tests: {line}");
 }
@@ -197,7 +197,7 @@ impl Fnv {
     }
 }
 
-/// Takes the lock of `file`, for as long as the returned file lives. The system gives it back when a process ends.
+/// Takes the lock of `file`, until the returned file is dropped. The system gives it back when a process ends.
 pub fn lock(file: &Path, limit: Duration) -> Result<File, String> {
     let handle = File::create(file).map_err(|e| format!("cannot make {}: {e}", file.display()))?;
     let began = Instant::now();

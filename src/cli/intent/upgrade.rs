@@ -1,18 +1,18 @@
-//! What is meant by `upgrade` and its verbs.
+//! What is meant by `upgrade` and its subcommands.
 
 use super::{Filter, Follow, InstanceName, Output, Then, WriteOptions};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::UpgradeRequest;
 
-/// One of the verbs.
+/// One of the subcommands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upgrade {
     /// `upgrade plan`.
     Plan(UpgradePlanArguments),
     /// `upgrade generate`.
     Generate(UpgradeGenerate),
-    /// `upgrade apply`, and `upgrade` without a verb, which follows.
+    /// `upgrade apply`, and `upgrade` without a subcommand, which follows.
     Apply(UpgradeApply),
     /// `upgrade watch`.
     Watch(UpgradeWatch),

@@ -1,4 +1,4 @@
-//! A drain of one instance, as the run of a removal knows it.
+//! A drain of one instance, as a removal runs it.
 
 use jiff::Timestamp;
 

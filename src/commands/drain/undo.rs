@@ -16,7 +16,7 @@ use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
 use crate::ports;
 
-/// For so long EMQX may take to let nodes serve again, without `--timeout`.
+/// How long EMQX may take to let nodes serve again, without `--timeout`.
 const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// `drain --undo`.

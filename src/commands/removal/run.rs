@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// What was done is not done again within this time, by the clock on the wall: its effect has to be seen first.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// For so long something that fails is tried again, by the clock on the wall.
+/// How long a failing step is retried, in wall time.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Seconds between the first refusals of an eviction, doubled up to the last.

@@ -1,4 +1,4 @@
-//! A scale of one instance, as the run of a removal knows it.
+//! A scale of one instance, as a removal runs it.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub(super) enum StopTarget {
     Nothing(String),
 }
 
-/// Finds what is to be stopped. Two that can be meant are a usage error.
+/// Finds what is to be stopped. Two candidates are a usage error.
 pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
     let WatchTarget { cluster, name } = meant(context, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {

@@ -71,7 +71,7 @@ pub(super) async fn carry_out(
             return Ok(exit);
         }
     }
-    // Whoever sees the beginning knows what there was.
+    // A follower from the beginning has the start counts.
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
     let edit = edit(cluster.instance()?, &prepared.settled);

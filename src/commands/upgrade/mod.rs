@@ -1,4 +1,4 @@
-//! `upgrade` and its verbs: plan, generate, apply, watch, undo, list.
+//! `upgrade` and its subcommands: plan, generate, apply, watch, undo, list.
 //!
 //! ```text
 //!   plan ──► apply ──► one server-side apply ──► follow ──────────────► verdict, and the edit for the user's manifest
@@ -24,7 +24,7 @@ pub async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outc
     Box::pin(undo::run(context, intent)).await
 }
 
-/// One of the verbs.
+/// One of the subcommands.
 pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
         Upgrade::Plan(intent) => plan::run(context, &intent).await,

@@ -91,7 +91,7 @@ pub fn tell(context: &CommandContext, edit: &[String]) {
     }
 }
 
-/// A guard with the rights that we have.
+/// A guard with the permissions that we have.
 pub(super) async fn guard(context: &CommandContext, cluster: &ClusterView, manager: &str) -> Guard {
     let rights = context.kubernetes.may(&Right::of_upgrade(&cluster.id)).await.unwrap_or_default();
     Guard::new(manager, rights.get(1).copied().flatten() != Some(false))

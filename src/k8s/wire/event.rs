@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_shapes_tell_when_and_how_often() {
+    fn both_shapes_of_an_event_have_time_and_count() {
         let classic = json!({"metadata": {"name": "a", "namespace": "mq"}, "involvedObject": {"kind": "Rebalance", "name": "r"},
             "type": "Warning", "reason": "Rebalance", "message": "rebalance failed", "count": 7, "eventTime": null,
             "firstTimestamp": "2026-11-23T08:00:00Z", "lastTimestamp": "2026-11-23T08:01:00Z"});

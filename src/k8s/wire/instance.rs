@@ -3,12 +3,12 @@
 //!
 //! | version | live clients | sessions | an absent one is |
 //! | --- | --- | --- | --- |
-//! | v1beta4 | `live_connections` | `connections` | not told / 0 |
+//! | v1beta4 | `live_connections` | `connections` | absent / 0 |
 //! | v2beta1 | `live_connections` | `connections` | 0 / 0 |
 //! | v2 | `connections` | `sessions` | 0 / 0 |
-//! | v3beta1 | `connections` | `sessions` | not told |
+//! | v3beta1 | `connections` | `sessions` | absent |
 //!
-//! and of a node that does not run every absent one is not told.
+//! and of a node that does not run every absent one is unknown.
 
 use std::collections::BTreeMap;
 
@@ -373,7 +373,7 @@ fn managed_by(object: &Value) -> Vec<String> {
         .filter_map(|key| {
             let value = text(object, &["metadata", "labels", key])
                 .or_else(|| text(object, &["metadata", "annotations", key]))?;
-            // Anything may stand here; only Helm's own word says that Helm does.
+            // Any value is possible; only this one proves Helm.
             (*key != "app.kubernetes.io/managed-by" || value == "Helm").then(|| format!("{key}={value}"))
         })
         .collect()

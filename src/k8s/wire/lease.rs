@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_is_as_old_as_the_api_server_says_and_else_as_the_operator_does() {
+    fn the_age_of_a_lease_is_by_the_api_server_and_else_by_the_operator() {
         let mut object = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {
             "name": "19fd6fcc.emqx.io", "namespace": "emqx-operator-system", "uid": "u",
             "managedFields": [{"manager": "manager", "operation": "Update", "time": "2026-11-27T10:00:00Z"}]},

@@ -84,7 +84,7 @@ pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
     vec![Fact { at, update }]
 }
 
-/// The uid by which [`Update::Only`] knows an object; the readers use the same.
+/// The uid by which [`Update::Only`] identifies an object; the readers use the same.
 pub(super) fn uid(value: &Value) -> Option<String> {
     field::Head::read(value).map(|head| head.uid)
 }

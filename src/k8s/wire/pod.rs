@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_tells_its_gate_port_and_trouble() {
+    fn a_pod_has_its_gate_port_and_reason() {
         let object = json!({"metadata": {"name": "p-0", "namespace": "mq", "uid": "u",
                 "labels": {"apps.emqx.io/instance": "emqx", "apps.emqx.io/db-role": "core", "apps.emqx.io/pod-template-hash": "h"},
                 "ownerReferences": [{"kind": "StatefulSet", "name": "p", "uid": "s", "controller": true}]},

@@ -64,7 +64,7 @@ pub fn plan(
         text.push('\n');
         text.push_str(&diff(difference, theme));
     }
-    // The decision said it already; what it hints at stands below it.
+    // The decision has printed it already; its hint follows below.
     let (said, others): (Vec<&Finding>, Vec<&Finding>) =
         plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
     for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
@@ -256,7 +256,7 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
     text
 }
 
-/// The time of day, so many seconds from now.
+/// The time of day, this many seconds from now.
 pub(super) fn end(now: Option<(Timestamp, &TimeZone)>, seconds: u64) -> Option<String> {
     let (now, zone) = now?;
     let end = now.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()?;

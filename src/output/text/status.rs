@@ -17,7 +17,7 @@ pub fn status(status: &Status, layout: Layout) -> String {
     let mut text = format!("{}\n{}\n", theme.clean(&head(status)), verdict(status, theme));
     for (source, age) in status.sources.each() {
         if age.state != SourceState::Ok {
-            // Why is said by the notice. What is heard of a forbidden source comes another way.
+            // The notice gives the reason. What is known despite a forbidden source comes from another one.
             let heard = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
             let old = heard.map(|age| format!(", last seen {} ago", duration(age))).unwrap_or_default();
             let line = format!("{} {}{old}", source.as_str(), age.state.as_str());
@@ -184,7 +184,7 @@ fn all_columns<N: AsRef<[NodeRow]> + ?Sized>(
                 cells.push(word(row.node.as_ref().map(NodeName::as_str)));
                 cells.push(word(pod));
             } else {
-                // Without a pod the node's own name says at least which one it is.
+                // Without a pod the node's own name identifies it.
                 cells.push(word(pod.or(row.node.as_ref().map(NodeName::as_str))));
             }
             cells.push(word(row.set.as_deref()));

@@ -127,7 +127,7 @@ fn the_answer_of_another_emqx_is_not_used() {
 }
 
 #[test]
-fn an_instance_that_is_not_ready_says_so_first_and_suggests_no_plan_that_would_be_refused() {
+fn an_instance_that_is_not_ready_is_reported_first_and_no_plan_is_suggested_that_would_be_refused() {
     let mut world = world(&[3333, 3333, 3334, 0]);
     let mut instance = fixtures::instance(API);
     instance.conditions = vec![Condition {
@@ -163,7 +163,7 @@ fn a_recipient_that_does_not_serve_makes_the_plan_not_worth_naming() {
 }
 
 #[test]
-fn idle_is_said_only_when_emqx_answered() {
+fn idle_is_reported_only_when_emqx_answered() {
     let mut world = World::of(pods(4));
     world.apply(is(fixtures::instance(API)));
     world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));

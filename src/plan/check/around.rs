@@ -357,7 +357,7 @@ fn second_set(subject: Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// Whether every pod finds room once more, beside all that run.
+/// Whether the cluster has capacity for a second copy of every pod.
 fn capacity(placement: &Placement, pods: &[&Placed]) -> Option<Finding> {
     if !placement.all_pods || pods.is_empty() {
         return None;

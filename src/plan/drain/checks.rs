@@ -10,7 +10,7 @@ use crate::model::human::{count, plural};
 use crate::model::{Role, World};
 use crate::plan::finding::{Finding, Severity};
 
-/// Disconnections per client beyond which a warning says how they can be fewer.
+/// Disconnections per client above which a warning explains how to reduce them.
 const MOST_PER_CLIENT: f64 = 1.05;
 
 fn blocked(id: &'static str, message: impl Into<String>) -> Finding {

@@ -18,7 +18,7 @@ pub struct ClusterCapacity<'p> {
 }
 
 impl<'p> ClusterCapacity<'p> {
-    /// The room before anything is moved off these Kubernetes nodes; with `back` they are not cordoned.
+    /// The free capacity before anything is moved off these Kubernetes nodes; with `back` they are not cordoned.
     pub fn new(placement: &'p Placement, machines: &'p [String], back: bool) -> Self {
         let mut used: BTreeMap<&str, Amount> = BTreeMap::new();
         for pod in placement.pods.iter().filter(|pod| !pod.ended) {

@@ -329,7 +329,7 @@ impl EvacuationRun {
         )
     }
 
-    /// Whether its node went down, or restarted: then it is over, and how is settled.
+    /// Whether its node went down, or restarted: then it is over, and its verdict is final.
     fn lost(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) -> bool {
         let here = node(world, &self.entry.node);
         let seen = world.nodes.as_ref().map_or(now, |nodes| nodes.at);

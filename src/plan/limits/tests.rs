@@ -172,7 +172,7 @@ fn clients_that_move_to_a_node_that_takes_no_part_are_a_drift_although_the_total
 }
 
 #[test]
-fn reconnects_beyond_the_limit_stop_and_a_rate_at_the_limit_does_not() {
+fn reconnects_above_the_limit_stop_and_a_rate_at_the_limit_does_not() {
     for (per_second, expected) in [(50, false), (100, true)] {
         let mut it = Answers::of(limits(|it| it.max_reconnect_rate = Some(50)));
         let stopped = (1..40).any(|at: i64| {
@@ -184,7 +184,7 @@ fn reconnects_beyond_the_limit_stop_and_a_rate_at_the_limit_does_not() {
 }
 
 #[test]
-fn a_forecast_beyond_a_limit_is_refused() {
+fn a_forecast_above_a_limit_is_refused() {
     let ids = |limits: &Limits, end: Option<i64>, seconds, reconnects| -> Vec<&'static str> {
         let forecast = LimitForecast { seconds: Some(seconds), reconnects: Some(reconnects) };
         let found = findings(limits, end.map(fixtures::at), forecast, fixtures::at(0));

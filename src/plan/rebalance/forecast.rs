@@ -35,7 +35,7 @@ impl Participant {
     }
 }
 
-/// What neither EMQX nor its counts tell: when and where evicted clients come back, and how long a session takes to
+/// What neither EMQX nor its counts show: when and where evicted clients come back, and how long a session takes to
 /// move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Return {

@@ -68,7 +68,7 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     })
 }
 
-/// The counts once those have come back that were cut a moment ago: so many are on their way, and land evenly.
+/// The counts once the clients that were just evicted are back: this many reconnect, evenly.
 fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
     let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);
@@ -93,7 +93,7 @@ mod tests {
     use crate::plan::fixtures;
 
     #[test]
-    fn the_documented_run_ends_where_the_plan_says_at_every_moment() {
+    fn the_documented_run_ends_as_planned_at_every_moment() {
         let mut world = World::of([fixtures::fact(
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),

@@ -1,5 +1,5 @@
-//! The Rebalance manifest: every field written out, in the form that the server at hand takes; and what has to be mended in
-//! a manifest that somebody wrote.
+//! The Rebalance manifest: every field written out, in the form that this API server accepts; and what has to be fixed in
+//! a manifest of the user.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -190,7 +190,7 @@ pub struct ManifestRequest {
     pub object: Value,
 }
 
-/// Reads a manifest that somebody wrote. `from` is where it came from, for the words.
+/// Reads a manifest of the user. `from` is where it came from, for the messages.
 pub fn written(object: Value, from: &str) -> Result<ManifestRequest, Problem> {
     let bad = |why: String| Problem::new(format!("cannot use {from}"), why);
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(str::to_owned);
@@ -272,7 +272,7 @@ fn read_strategy(given: &Map<String, Value>) -> Result<Strategy, String> {
     Ok(strategy)
 }
 
-/// The manifest that was meant, for the instance that was found and the operator at hand; and what had to be changed.
+/// The manifest that is applied, for the instance that was found and its operator; and what had to be changed.
 pub fn mended(
     written: &ManifestRequest,
     instance: &InstanceId,
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manuals_two_forms_are_mended_and_it_is_said_how() {
+    fn the_manuals_two_forms_are_fixed_with_a_message() {
         let printed = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "Rebalance",
             "metadata": {"name": "rebalance-sample"},
             "spec": {"instanceKind": "EmqxEnterprise", "instanceName": "emqx",
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_rebalance_is_refused_in_words() {
+    fn what_is_not_a_rebalance_is_refused_with_a_message() {
         let why = |value: Value| written(value, "f").expect_err("refused").to_string();
         assert!(why(json!({"kind": "Pod"})).contains("it is a Pod"));
         assert!(why(json!([])).contains("no kind"));

@@ -97,7 +97,7 @@ pub fn counted_since(since: Timestamp) -> String {
     format!("already running when first seen: clients are counted from {} on, not from its start", utc(since))
 }
 
-/// What stood still, and was called stalled, moves again.
+/// An operation that was reported as stalled moves again.
 pub const RESUMED: &str = "it resumed";
 
 /// The first line. `ours`: this program started it in EMQX, without an object.

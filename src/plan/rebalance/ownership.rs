@@ -1,4 +1,4 @@
-//! Which object is behind an entry of EMQX's, and which object is behind none although it says Processing.
+//! Which object belongs to an entry of EMQX, and which object has no entry although it reports Processing.
 //!
 //! EMQX's entry does not name its object. An old object must not be taken for the one that runs now: it would be stopped,
 //! judged and deleted for a rebalance that is not its own.
@@ -16,7 +16,7 @@ use crate::model::{
 /// Seconds by which a wait may last longer than requested, for the operator's and our own delays between two requests.
 const WAIT_SLACK_SECONDS: u64 = 60;
 
-/// Whether this entry can be the rebalance that the object started: the operator has told EMQX to start it, its copy of
+/// Whether this entry can be the rebalance that the object started: the operator asked EMQX to start it, its copy of
 /// EMQX's states has the same coordinator, nodes and rates, and the entry is not in an earlier
 /// stage than the object has reached.
 pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> bool {
@@ -35,7 +35,7 @@ pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> boo
 /// later: one answer may be wrong.
 const IDLE_SECONDS: u64 = 10;
 
-/// A rebalance that lasts longer than so many times its plan, and [`OVERDUE_SECONDS`] more, is another one.
+/// A rebalance that lasts longer than its plan times this factor, and [`OVERDUE_SECONDS`] more, is another one.
 const OVERDUE_FACTOR: u64 = 3;
 
 /// See [`OVERDUE_FACTOR`]. Clients that come back to donors, and a frozen node, make a rebalance last longer.
@@ -133,8 +133,8 @@ pub fn left_by_a_stop(object: &Rebalance) -> bool {
     object.stopped_by.is_some() || object.deleting.is_some()
 }
 
-/// The rebalance that another source than EMQX suggests, while EMQX lists none that it can be: an object says Processing, or
-/// says Failed and donors of it are out of the Service.
+/// The rebalance that another source than EMQX suggests, while EMQX lists none that it can be: an object reports Processing, or
+/// reports Failed and donors of it are out of the Service.
 pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
     let load = &world.load.as_ref()?.value;
     let objects = || world.rebalances_of(id).into_iter().map(|seen| &seen.value);
@@ -151,7 +151,7 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
     failed.states.iter().flat_map(|state| &state.donors).any(outside).then_some(failed)
 }
 
-/// Whether the object says Processing while EMQX lists nothing that it can have started.
+/// Whether the object reports Processing while EMQX lists nothing that it can have started.
 pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))
 }
@@ -160,7 +160,7 @@ pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
 /// object's times are whole seconds.
 const START_SECONDS: i64 = 2;
 
-/// Whether the object says Processing and EMQX's last answer is from before its start: EMQX was not asked about it.
+/// Whether the object reports Processing and EMQX's last answer is from before its start: EMQX was not asked about it.
 pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
     let object = &seen.value;
     // The operator's clock may be ahead of ours: the object was not observed later than now.
@@ -168,7 +168,7 @@ pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
     object.phase == Phase::Processing && answered.as_second() < began.as_second() + START_SECONDS
 }
 
-/// The object of an instance that says Processing and about which EMQX was not asked since its start.
+/// The object of an instance that reports Processing while EMQX was not polled since its start.
 pub fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<&'w Rebalance> {
     let answered = world.load.as_ref()?.at;
     let found = world.rebalances_of(id).into_iter().find(|seen| starting(seen, answered));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_says_processing_and_is_in_no_entry_is_not_run() {
+    fn a_processing_object_without_an_entry_is_not_running() {
         let object = object(Phase::Processing, |_| ());
         assert!(not_run(&object, &Load::default(), fixtures::at(40)));
         assert!(!not_run(&object, &fixtures::load("evicting_conns"), fixtures::at(40)));

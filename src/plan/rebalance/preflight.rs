@@ -17,7 +17,7 @@ use crate::plan::status::{OLD_SECONDS, old_word};
 
 pub mod cluster;
 
-/// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and say Failed
+/// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and report Failed
 /// ([OP-1], [OP-2]: 20 to 35 s on 2.2).
 const FAILED_FROM_SECONDS: u64 = 20;
 
@@ -157,7 +157,7 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
     found
 }
 
-/// What would refuse any plan of a rebalance, whoever drives it: such a plan is not worth naming.
+/// What would refuse every plan of a rebalance, by object or direct: such a plan is not suggested.
 pub fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let Ok((backend, _)) =
         endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, snapshot.operator_process)
@@ -223,13 +223,13 @@ pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
     running_name(check.world, check.instance, check.snapshot)
 }
 
-/// The same, for whoever has no plan.
+/// The same without a plan.
 pub fn running_name(world: &World, instance: &Instance, snapshot: &Snapshot) -> Option<String> {
     if assessment::current_load(world, snapshot, snapshot.now).is_some() {
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
     }
-    // Without EMQX's word: an object that says so, or one that failed while its donors are still out of the Service.
+    // Without EMQX's answer: an object that reports it, or one that failed while its donors are still out of the Service.
     let outside = |node: &NodeName| snapshot.node(node).is_some_and(|row| row.serving == Some(false));
     world
         .rebalances_of(&instance.id)
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_says_failed_is_still_the_name_of_what_emqx_runs() {
+    fn a_failed_object_is_still_the_name_of_what_emqx_runs() {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], fixtures::load("evicting_conns"));
         world.apply(fixtures::rebalance("golden", Phase::Failed, |it| it.processed = true));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);

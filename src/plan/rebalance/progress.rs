@@ -35,7 +35,7 @@ impl Counts {
         Some(sessions?.saturating_sub(connections?))
     }
 
-    /// All live clients, of the nodes that tell.
+    /// All live clients of the nodes whose count is known.
     pub fn all_connections(&self) -> Option<u64> {
         self.0.values().filter_map(|counts| counts.0).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
@@ -45,7 +45,7 @@ impl Counts {
         if self.0.is_empty() { None } else { self.0.values().map(|counts| counts.0).sum() }
     }
 
-    /// All sessions, of the nodes that tell.
+    /// All sessions of the nodes whose count is known.
     pub fn all_sessions(&self) -> Option<u64> {
         self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
@@ -108,7 +108,7 @@ pub fn remaining(
     } else {
         0
     };
-    // Sessions are the lesser part of the forecast: where they are not told, they are left out.
+    // Sessions are the lesser part of the forecast: where they are unknown, they are left out.
     let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline);
     let (session_rounds, session_ms) = match (offline(donors), offline(recipients)) {
         (Some(donors), Some(recipients)) => {
@@ -147,7 +147,7 @@ pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
     now.min(99).max(before)
 }
 
-/// How far, in percent: elapsed of the whole, never below what was said before, and 100 only with a verdict.
+/// The work done, in percent of the whole; never below an earlier value, and 100 only with a verdict.
 pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
     let whole = elapsed.saturating_add(remaining).max(1);
     let now = (u128::from(elapsed) * 100 / u128::from(whole)) as u8;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_stands_still_leaves_the_percentage_where_it_is() {
+    fn work_that_does_not_move_leaves_the_percentage_unchanged() {
         assert_eq!(work_done(98, 98, 0), 0);
         assert_eq!(work_done(98, 49, 0), 50);
         assert_eq!(work_done(98, 60, 50), 50);

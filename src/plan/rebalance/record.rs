@@ -20,7 +20,7 @@ pub struct PlanRecord {
     pub time: Timestamp,
     /// When it should be over.
     pub expected_end: Timestamp,
-    /// What was asked. A verdict goes by the spec of the object instead, which nobody can forge in an annotation.
+    /// The requested strategy. Verdicts use the object's spec instead, which an annotation cannot forge.
     pub strategy: Strategy,
     /// Who takes part, with connections and sessions at the start.
     pub nodes: Vec<(NodeName, u64, u64)>,

@@ -9,7 +9,7 @@ const LARGEST: f64 = 0.25;
 /// A deviation of up to this many clients is never uneven by itself.
 const LEAST_CLIENTS: f64 = 100.0;
 
-/// How far the nodes that should serve clients are apart.
+/// The spread of the nodes that should serve clients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The mean of their live connections.
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_emqx_would_start_for_is_uneven_however_small_the_part_is() {
-        // 10 % and more than 1,000 clients apart, yet no node is a quarter from the mean.
+        // 10 % and more than 1,000 clients of difference, yet no node is a quarter from the mean.
         assert!(judged(&[60_000, 60_000, 50_000]));
         // Connections are even, sessions are not.
         assert!(uneven(&[1000, 999], &[5000, 999]));

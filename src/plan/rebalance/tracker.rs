@@ -1,12 +1,12 @@
 //! Following: the world as it changes in, the steps of every rebalance out, each to its verdict.
 //!
 //! A [`RebalanceRun`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
-//! says whether it runs; the object says what was asked and what the operator believes.
+//! reports whether it runs; the object holds what was requested and the operator's status.
 //!
 //! ```text
 //!   object appears ──► pending ──► EMQX's entry appears ──► running ──► entry vanishes ──► verdict
 //!        │                                 ▲                   │
-//!        └─ Failed, never processed        │                   └─ object says Failed: a notice, it goes on
+//!        └─ Failed, never processed        │                   └─ object reports Failed: a notice, it continues
 //!                 └──► verdict      (no object: coordinator/NODE)
 //! ```
 
@@ -44,19 +44,19 @@ use run::{
     Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
 };
 
-/// Seconds for which an entry that appears may be that of an object which does not say so yet.
+/// Seconds for which an entry that appears may belong to an object which does not report it yet.
 const PENDING_SECONDS: u64 = 10;
 
-/// Seconds within which an operator's status of an object says what EMQX runs for it: the operators look every 30 s.
+/// Seconds within which an operator's status of an object shows what EMQX runs for it: the operators reconcile every 30 s.
 const STATUS_SECONDS: u64 = 60;
 
 /// An entry that EMQX lists is new where EMQX did not list it at most so many seconds before: idle, it is asked every ten.
 const NEW_SECONDS: u64 = 30;
 
-/// Seconds after which a list that does not have the object that we created is believed.
+/// Seconds after which a list without the object that we created counts.
 const UNLISTED_SECONDS: u64 = 30;
 
-/// What passes between two looks counts for at most so many seconds without a word: a laptop that slept, or a clock that
+/// Time between two refreshes counts for at most this many seconds without an answer: a laptop that slept, or a clock that
 /// was put right, has not listened in vain.
 const LONGEST_LOOK: u64 = 10;
 
@@ -67,7 +67,7 @@ pub struct RebalanceTracker {
     pub runs: Vec<RebalanceRun>,
     /// One instance only; `None` for all that is in the world.
     focus: Option<InstanceId>,
-    /// What we asked EMQX for ourselves, by name: no source but us knows it.
+    /// What this process requested from EMQX, by name: no source reports it.
     asked: Vec<(String, Strategy)>,
     /// Objects that we created and no run has so far.
     made: Vec<Rebalance>,
@@ -81,7 +81,7 @@ pub struct RebalanceTracker {
     seen_load: Option<Timestamp>,
     seen_nodes: Option<Timestamp>,
     looked: Option<Timestamp>,
-    /// Seconds of looking in which EMQX said nothing.
+    /// Seconds of observation in which EMQX did not answer.
     silent: u64,
 }
 
@@ -98,7 +98,7 @@ impl RebalanceTracker {
         self
     }
 
-    /// The run of this name: the one that goes on, else the last.
+    /// The run of this name: the running one, else the last.
     pub fn run(&self, name: &str) -> Option<&RebalanceRun> {
         let named = || self.runs.iter().filter(|run| run.name == name);
         named().find(|run| run.verdict.is_none()).or_else(|| named().next_back())
@@ -109,7 +109,7 @@ impl RebalanceTracker {
         self.runs.iter().find(|run| run.key() == *key)
     }
 
-    /// The run that goes on, if one does.
+    /// The current run, if there is one.
     pub fn running(&self) -> Option<&RebalanceRun> {
         self.runs.iter().find(|run| run.verdict.is_none())
     }
@@ -130,7 +130,7 @@ impl RebalanceTracker {
         self.asked.push((name, strategy));
     }
 
-    /// Takes in how the world is now; tells what became different.
+    /// Takes in the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
@@ -177,7 +177,7 @@ impl RebalanceTracker {
         }
     }
 
-    /// The source is over: what is not judged goes on, as far as anybody knows.
+    /// The source ended: what has no verdict is reported as running.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -223,7 +223,7 @@ impl RebalanceTracker {
                 absorb_object(run, object, now, events);
                 continue;
             }
-            // EMQX's entry may be heard before its object is.
+            // EMQX's entry may arrive before its object does.
             let owns = |run: &RebalanceRun| {
                 run.object.is_none()
                     && run.is_open()
@@ -400,7 +400,7 @@ impl RebalanceTracker {
         }
     }
 
-    /// Whether it is settled whose each entry is; if not, the same ones are looked at again.
+    /// Whether the owner of each entry is known; if not, the same entries are examined again.
     fn absorb_load(
         &mut self,
         load: &Seen<Load>,
@@ -460,13 +460,13 @@ impl RebalanceTracker {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
                 let object =
                     run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
-                // Nothing ran when it was created, and what appeared within seconds is what its plan says.
+                // Nothing ran when it was created, and what appeared within seconds fits its plan.
                 let planned = run.expects.as_ref() == Some(&entry.coordinator)
                     && run.object.as_ref().is_some_and(|object| ownership::planned(object, entry));
                 let object = object || (planned && seconds_between(run.began, now) >= PENDING_SECONDS);
                 free && (object || (run.direct && run.name == format!("coordinator/{}", entry.coordinator)))
             };
-            // The object that was told to start last is the one whose entry appears now.
+            // The object that started last is the one whose entry appears now.
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 run.close_baseline(entry, now);
@@ -506,7 +506,7 @@ impl RebalanceTracker {
         settled
     }
 
-    /// The operator tells EMQX first and writes `Processing` after it: between the two an entry seems to be nobody's.
+    /// The operator calls EMQX first and writes `Processing` after it: between the two an entry seems to have no object.
     fn may_be_of_a_pending_one(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
         let pending = |run: &RebalanceRun| {
             run.verdict.is_none()
@@ -541,7 +541,7 @@ impl RebalanceTracker {
                 continue;
             }
             forecast(run, now);
-            // The operator tells EMQX at once, if it does at all.
+            // The operator calls EMQX at once, if at all.
             let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
             if asked.is_some_and(|asked| seconds_between(asked, now) >= verdict::STOP_SECONDS)
                 && !run.told_deleting

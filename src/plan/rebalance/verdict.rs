@@ -24,13 +24,13 @@ pub const PRESENT: f64 = 0.98;
 /// Seconds after the end in which clients may still come back.
 pub const RETURN_SECONDS: u64 = 30;
 
-/// An end within so many seconds of a delete while `Processing` is a stop: the operator tells EMQX at once.
+/// An end within this many seconds of a delete while `Processing` is a stop: the operator stops EMQX at once.
 pub const STOP_SECONDS: u64 = 6;
 
-/// Seconds after its end in which a rebalance that nobody followed can be judged by the present counts.
+/// Seconds after its end in which a rebalance without a follower can be judged by the present counts.
 pub const PAST_SECONDS: u64 = 120;
 
-/// A node that started up to so many seconds after the plan was made may have been starting when it was made; EMQX 4.4
+/// A node that started up to this many seconds after the plan was made may have been starting when it was made; EMQX 4.4
 /// reports uptimes in whole seconds.
 const STARTED_SECONDS: i64 = 2;
 
@@ -65,7 +65,7 @@ pub struct Ending<'a> {
     pub unseen: Option<(Timestamp, Timestamp)>,
     /// Nodes that stopped running meanwhile.
     pub lost: &'a [LostNode],
-    /// Who stopped it, if somebody did.
+    /// Who stopped it, if it was stopped.
     pub stopped: Option<String>,
     /// How long it ran.
     pub seconds: Option<u64>,
@@ -91,7 +91,7 @@ pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
     }
 }
 
-/// Why nobody can tell yet: clients were missing at the end, and less than [`RETURN_SECONDS`] passed.
+/// Why there is no verdict yet: clients were missing at the end, and less than [`RETURN_SECONDS`] passed.
 pub fn not_back(lost: Option<u64>, since: u64) -> String {
     let lost = plural(lost.unwrap_or(0), "client");
     format!("it ended, and {lost} had not come back {since} s later; what came then is not known")
@@ -357,7 +357,7 @@ fn no_better(ending: &Ending<'_>) -> bool {
     no_better(Counts::connections) == Some(true) && no_better(Counts::offline).unwrap_or(true)
 }
 
-/// Nobody can tell how it ended.
+/// How it ended cannot be determined.
 fn uncounted(ending: &Ending<'_>) -> String {
     let what = if ending.waited { "it came to its end" } else { "EMQX no longer runs it" };
     format!("{what}, but the counts of its nodes at its end are not known")
@@ -376,8 +376,8 @@ fn marks(rule: &str) -> String {
     words.join(" ")
 }
 
-/// Judges one that EMQX never started: `failure` is what the operator says, `start` the counts at that time as far as
-/// anybody knows them, `others` whether EMQX was running another one.
+/// Judges one that EMQX never started: `failure` is the operator's reason, `start` the counts at that time as far as
+/// they are known, `others` whether EMQX was running another one.
 pub fn never_started(
     failure: Option<&str>,
     strategy: &Strategy,
@@ -389,7 +389,7 @@ pub fn never_started(
     if refusal == Some(Refusal::NothingToBalance) {
         return (Verdict::NothingToDo, "EMQX answered nothing_to_balance: no work was needed".to_owned());
     }
-    // Operator 2.2 drops the body of the answer: what is left is `400 Bad Request`, and the counts tell the rest.
+    // Operator 2.2 drops the body of the answer: `400 Bad Request` remains, and the counts decide.
     let bare = failure.contains("400 Bad Request");
     if bare && others {
         return (
@@ -459,7 +459,7 @@ fn began_since(world: &World, object: &Rebalance) -> bool {
     later || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
 }
 
-/// When a rebalance that nobody followed ended: the earliest and the latest time that fits. The operator reports the end
+/// When a rebalance without a follower ended: the earliest and the latest time that fits. The operator reports the end
 /// only of those that it calls `Completed`; for the others there is the forecast of the one who started it.
 fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     if let Some(completed) = object.completed {
@@ -470,7 +470,7 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
     Some(if expected <= now { (expected, expected) } else { (failed, now) })
 }
 
-/// A rebalance of the past, by what the object and its annotation tell, with the counts of now. EMQX does not run it.
+/// A rebalance of the past, by its object and its annotation, with the current counts. EMQX does not run it.
 /// What its follower recorded comes first. Counts of now are those of its end for [`PAST_SECONDS`] only, and if nothing began since.
 pub fn past(
     object: &Rebalance,
@@ -713,7 +713,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_moved_only_sessions_says_so() {
+    fn a_run_that_moved_only_sessions_reports_the_sessions() {
         let start = holding_sessions(&[(100, 1000), (100, 1000), (100, 1000), (100, 0)]);
         let end = holding_sessions(&[(100, 667), (100, 667), (100, 666), (100, 1000)]);
         let (verdict, reason) =
@@ -731,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_thresholds_is_balanced_and_says_by_which_rule() {
+    fn within_the_thresholds_is_balanced_and_names_the_rule() {
         let (verdict, reason) = judged(&[2553, 2553, 2554, 2340], true, None);
         assert_eq!(verdict, Verdict::Balanced);
         assert_eq!(
@@ -748,7 +748,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_last_round_before_a_stop_cut_is_not_called_missing() {
+    fn clients_of_the_last_round_before_a_stop_are_not_called_missing() {
         let (verdict, reason) = judged(&[3263, 3263, 3264, 180], false, Some("you"));
         assert_eq!(verdict, Verdict::Stopped);
         assert!(reason.ends_with("180 clients moved, 30 on their way or missing, 98 s"), "{reason}");
@@ -770,7 +770,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_clients_come_before_every_other_word() {
+    fn missing_clients_precede_every_other_headline() {
         assert_eq!(judged(&[2553, 2553, 2554, 2000], true, Some("you")).0, Verdict::ClientsMissing);
         assert_eq!(judged(&[2480, 2480, 2480, 2361], true, None).0, Verdict::Balanced, "98.01 % are enough");
     }
@@ -854,7 +854,7 @@ mod tests {
     }
 
     #[test]
-    fn a_past_one_is_told_without_a_duration_that_nobody_saw() {
+    fn a_past_rebalance_is_listed_without_a_duration_that_was_not_observed() {
         let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
         let plan = forecast(None, &before, &strategy(), Return::default());
         let record = PlanRecord::of(&plan, fixtures::at(0)).text();

@@ -8,7 +8,7 @@ use crate::plan::rebalance::spread::Spread;
 use emqx_rebalance::eviction::Outcome;
 use emqx_rebalance::rules::{Threshold, mean};
 
-/// Uneven by eye, yet within thresholds that nobody chose: the default of 1000 hides small clusters.
+/// Visibly uneven, yet within default thresholds: the default of 1000 hides small clusters.
 pub(super) fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {
     let default = Strategy::default();
     let untouched = strategy.abs_conn_threshold == default.abs_conn_threshold
@@ -154,7 +154,7 @@ pub fn session_round_too_long(plan: &RebalancePlan, version: (u64, u64)) -> Opti
     if version < (5, 9) || longest_ms <= LONG_SESSION_ROUND_MS {
         return None;
     }
-    // A round of 5 s leaves room for a network that doubles the time of each session.
+    // A round of 5 s allows for a network that doubles the time of each session.
     let rate = (4_000 / move_ms.max(1)).max(1);
     Some(
         Finding::new(

@@ -1,4 +1,4 @@
-//! Which steps of an upgrade are told, each once.
+//! Which steps of an upgrade are reported, each once.
 
 use jiff::Timestamp;
 
@@ -30,7 +30,7 @@ pub(super) fn tell(
         UpgradeStep::Waiting | UpgradeStep::Settling => run.key.clone(),
         step => format!("{step:?} {:?} {}", run.to, run.holding),
     };
-    // A guard's empty nodes wait while the operator takes one after another: that is told once.
+    // A guard's empty nodes wait while the operator takes one after another: that is reported once.
     let waits = run.api == ApiVersion::V1beta4
         && run.step == UpgradeStep::Emptying
         && busy.iter().all(|(_, stage)| **stage == Stage::Prohibiting);

@@ -14,7 +14,7 @@ use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, Upda
 /// The delay by which the operator of v1beta4 is held: a year ([OP-16]).
 pub const HOLD_SECONDS: u64 = 31_536_000;
 
-/// How the operator of v1beta4 is kept while an upgrade goes on.
+/// How the operator of v1beta4 is paused while an upgrade runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorHold {
     /// It removes nothing.
@@ -136,7 +136,7 @@ fn blue_green(update: &UpdateSpec, hold: OperatorHold) -> Value {
     Value::Object(block)
 }
 
-/// Fields that the server writes and nobody applies.
+/// Fields that only the server writes.
 const SERVERS: [&str; 7] = [
     "managedFields",
     "resourceVersion",

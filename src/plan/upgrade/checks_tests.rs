@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::plan::finding::{Finding, Severity};
 
-/// A ready cluster of this version, changed, with so many nodes of EMQX `running`.
+/// A ready cluster of this version, changed, with this number of EMQX nodes `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {
     let mut instance = fixtures::instance(api);
     instance.update = UpdateSpec {
@@ -235,7 +235,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
 }
 
 #[test]
-fn downgrades_and_known_defects_are_told() {
+fn downgrades_and_known_defects_are_reported() {
     assert_eq!(
         blocked(&found(ApiVersion::V2, "5.10.1", image("emqx/emqx-enterprise:5.9.0"), |_| {})),
         ["downgrade"]
@@ -279,7 +279,7 @@ fn gitops_gets_a_warning_and_the_other_way() {
 }
 
 #[test]
-fn what_it_costs_is_told() {
+fn the_effects_are_listed() {
     let of = |change: fn(&mut UpgradeRequest)| {
         let (world, instance) = world(V4, "4.4.20", |it| {
             it.requests = Requests {
@@ -314,7 +314,7 @@ fn what_it_costs_is_told() {
 }
 
 #[test]
-fn an_open_source_broker_is_told_that_clients_are_cut() {
+fn an_upgrade_of_an_open_source_broker_warns_that_clients_are_disconnected() {
     let findings = found(V4, "4.4.19", image("emqx/emqx:4.4.20"), |it| {
         it.id.kind = InstanceKind::EmqxBroker;
         it.update = UpdateSpec::default();

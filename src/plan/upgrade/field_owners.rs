@@ -1,5 +1,5 @@
 //! Who owns what an apply would write, by the object's `managedFields`; and what of ours an apply left behind, because
-//! somebody else owns it too.
+//! another field manager owns it too.
 //!
 //! An entry of `managedFields` is a tree of the fields of one manager: `f:NAME` a field, `k:{…}` an item of a list by its
 //! keys, `v:…` an item by its value, `.` the thing itself; an empty tree is a leaf, a list that is owned whole, or a map that
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_owns_what_becomes_different_is_named_with_all_its_fields() {
+    fn the_owner_of_a_changed_field_is_named_with_all_its_fields() {
         let image = json!({"f:spec": {".": {}, "f:image": {}}});
         let strategy = json!({"f:metadata": {"f:annotations": {".": {}, "f:a": {}}},
             "f:spec": {"f:updateStrategy": {".": {}, "f:type": {}}}});

@@ -23,7 +23,7 @@ const NEW: &str = "emqx/emqx-enterprise:5.8.7";
 #[derive(Clone)]
 struct Side(&'static str, &'static str, Vec<u64>);
 
-/// A v2beta1 cluster that is told of, as it is at one moment.
+/// A v2beta1 cluster at one moment.
 #[derive(Clone)]
 struct Scene {
     image: &'static str,
@@ -69,7 +69,7 @@ impl Scene {
         }
     }
 
-    /// The image is another one, and nobody has noticed.
+    /// The image changed, and the operator did not react yet.
     fn asked() -> Self {
         Self { image: NEW, ..Self::rest() }
     }
@@ -238,7 +238,7 @@ fn stalls(scene: Scene, within: i64) -> String {
 }
 
 #[test]
-fn a_change_that_nobody_answers_is_no_upgrade_that_is_done() {
+fn a_change_without_a_reaction_is_not_a_finished_upgrade() {
     let events = told(&[(0, Scene::rest()), (1, Scene::asked())], 30);
     assert_eq!(
         last(&events),
@@ -275,7 +275,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
 }
 
 #[test]
-fn while_nothing_is_heard_nothing_is_called_stalled() {
+fn without_answers_nothing_is_called_stalled() {
     let mut follower = UpgradeTracker::new(None);
     let mut stalled = |world: &World, now: i64| {
         let events = follower.observe(world, fixtures::at(now));
@@ -558,7 +558,7 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
 }
 
 #[test]
-fn without_emqx_pods_and_the_object_decide_and_it_says_so() {
+fn without_emqx_pods_and_the_object_decide_and_that_is_reported() {
     let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
     let scenes =
         [(0, deaf(Scene::rest())), (1, deaf(Scene::asked())), (3, deaf(Scene::up(3))), (60, deaf(done()))];

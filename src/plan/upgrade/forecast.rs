@@ -1,5 +1,5 @@
 //! The forecast of an upgrade: which old pod goes when, how long each takes, and all of it, counted from the moment the new
-//! pods are up (`startedAt`, `Available`): how long images are pulled nobody knows.
+//! pods are up (`startedAt`, `Available`): how long images are pulled is unknown.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl UpgradePlan {
 pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Option<UpgradePlan> {
     let revisions = UpgradeRevisions::of(world, id)?;
     // One that is under way to this very image is no nothing: the checks name it. Where the pods are through it is, although the
-    // operator's status does not say so yet.
+    // operator's status does not report it yet.
     let under_way = (revisions.two() || revisions.instance.upgrading()) && !revisions.through();
     let UpgradeRevisions { instance, groups, old, new, .. } = revisions;
     let mut plan = UpgradePlan {
@@ -272,7 +272,7 @@ fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
     (missing + more).max(1)
 }
 
-/// Disconnections when old pods go one after another and stay in the Service until then: whoever is cut comes back evenly
+/// Disconnections when old pods go one after another and stay in the Service until then: disconnected clients come back evenly
 /// to all that are left, and is cut again ([OP-15], [OP-16]: 800 + 914 + 1,068 + 1,282).
 pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
     let mut left = connections.to_vec();
@@ -291,7 +291,7 @@ pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
 /// What an undo half-way comes to, and what going on would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollbackComparison {
-    /// Seconds until the end if it goes on.
+    /// Seconds until the end if it continues.
     pub forward: u64,
     /// Seconds until the end if the image is put back, from the moment the third set is up.
     pub back: u64,

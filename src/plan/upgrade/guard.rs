@@ -3,12 +3,12 @@
 //! remove them.
 //!
 //! ```text
-//!   held, new pods up ──► old pods out of the Service ──► evacuations, in groups ──► all proved empty ──► delay 0
+//!   held, new pods up ──► old pods out of the Service ──► evacuations, in groups ──► all verified empty ──► delay 0
 //!                                                                                                          │
 //!            done ◄── the user's own delay ◄── only new pods are left ◄── the operator removes one a look ◄─┘
 //! ```
 //!
-//! [`next`] looks at the world and says what to do now. It remembers nothing, so that it goes on from any point: after
+//! [`next`] returns the next actions for a world. It has no state, so that it continues from any point: after
 //! Ctrl-C, a kill, on another laptop. What it must know beside the world is stored in our ConfigMap. Until the delay
 //! is taken back, old pods are merely held: an interruption loses nothing.
 
@@ -172,7 +172,7 @@ fn leave(
     empty(revisions, &load.evacuations, timing)
 }
 
-/// What is left to do of a guarded upgrade that nobody continues, for the status of an instance.
+/// What remains to do of an unfinished guarded upgrade, for the status of an instance.
 pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
     let closed = deserted(instance);
@@ -303,13 +303,13 @@ fn settling(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> 
 
 /// How one old node stands.
 enum Node<'e> {
-    /// It holds nothing and takes nothing: EMQX says so in both its answers, or it does not run.
+    /// It holds no clients and accepts none: EMQX reports so in both answers, or it does not run.
     Proved,
-    /// It is on its way, or says why it is not.
+    /// It is in progress, or gives the reason why not.
     Busy(&'e Evacuation, String),
     /// Nobody empties it.
     Untouched(&'e NodeName),
-    /// It cannot be told.
+    /// It is unknown.
     Unknown(String),
 }
 
@@ -318,7 +318,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
         return Node::Proved;
     }
     let Some(node) = &member.node else {
-        // A pod without a node in EMQX's list: if its container is not up, there is nobody on it.
+        // A pod without a node in EMQX's list: if its container is not running, it has no clients.
         return if member.pod.containers_ready {
             Node::Unknown(format!("EMQX does not list the node of {}", member.pod.name))
         } else {

@@ -1,4 +1,4 @@
-//! What an upgrade means for clients and for the cluster: the findings to know before one says yes.
+//! What an upgrade means for clients and for the cluster: the findings to know before confirming it.
 
 use super::forecast::cuts;
 use super::preflight::{UpgradeCheck, warning};

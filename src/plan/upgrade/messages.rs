@@ -1,4 +1,4 @@
-//! The steps of an upgrade in words, the same for every face of the program.
+//! The steps of an upgrade in words, the same for every output.
 
 use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
@@ -8,7 +8,7 @@ use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
-/// An image as people say it: its tag where both have the same name, else all of it.
+/// An image as people name it: its tag where both have the same name, else the whole reference.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
     match (from, to) {
         (Some(from), Some(to)) if from != to => format!("from {from} to {to}"),
@@ -57,7 +57,7 @@ pub fn facts(run: &UpgradeRun) -> Vec<String> {
     facts
 }
 
-/// One that goes on, in one sentence.
+/// A running upgrade, in one sentence.
 pub fn standing(run: &UpgradeRun) -> String {
     if let Some((Verdict::Stalled, reason)) = &run.verdict {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
@@ -79,7 +79,7 @@ fn seconds(run: &UpgradeRun) -> String {
     run.seconds.filter(|left| *left > 0).map(|left| format!(", {left} s to go")).unwrap_or_default()
 }
 
-/// A step was entered. `None` where there is nothing to say.
+/// A step was entered. `None` where there is no message.
 pub fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));

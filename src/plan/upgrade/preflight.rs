@@ -23,7 +23,7 @@ pub struct FieldOwner {
 }
 
 impl FieldOwner {
-    /// Whether it is somebody's own kubectl: what it owns is taken over with the yes to the prompt.
+    /// Whether it is a user's kubectl: its fields are taken over with the confirmation.
     pub fn is_person(&self) -> bool {
         self.manager.starts_with("kubectl")
     }

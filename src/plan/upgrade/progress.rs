@@ -12,7 +12,7 @@ use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
 
 /// Seconds that new pods are taken to need until they are up, for a percent that begins somewhere. How long an image is
-/// pulled nobody knows: no ETA is told meanwhile.
+/// pulled is unknown: no ETA is shown meanwhile.
 const NEW_PODS_SECONDS: u64 = 30;
 
 impl UpgradeRun {

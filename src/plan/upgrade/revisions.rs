@@ -1,7 +1,7 @@
 //! The two sides of an upgrade: which pods are old, which are new, and in which order the old ones go.
 //!
 //! A pod belongs to a set. Which set is the new one: on v2beta1 and v2 the one whose revision the object calls
-//! `updateRevision`, once that can be believed (for 0.2 s after a change of the image it still names the old one, and the
+//! `updateRevision`, once that is current (for 0.2 s after a change of the image it still names the old one, and the
 //! replicants' follows 3 to 4 s later); on v1beta4 the newest with the wanted image (its `blueGreenUpdateStatus` comes and
 //! goes, and with three sets it speaks of the two oldest); within one StatefulSet that is rolled, its `updateRevision`.
 //! Sources: [OP-13] to [OP-22], [OP-71] to [OP-76].
@@ -44,7 +44,7 @@ pub struct Member<'a> {
     pub node: Option<NodeName>,
     /// What is on it; `None` where that is not known.
     pub holds: Option<NodeContent>,
-    /// Whether EMQX says that it runs.
+    /// Whether EMQX reports it as running.
     pub running: bool,
 }
 
@@ -132,7 +132,7 @@ impl<'a> UpgradeRevisions<'a> {
             && self.old.iter().all(other)
     }
 
-    /// Whether the pods are through: none is old, and all are ready. The operator's status says so a moment later
+    /// Whether the pods are through: none is old, and all are ready. The operator's status reports it a moment later
     /// ([OP-42]).
     pub fn through(&self) -> bool {
         let (ready, wanted) = self.ready();
@@ -158,7 +158,7 @@ impl<'a> UpgradeRevisions<'a> {
         (ready, if self.answered { wanted.max(self.new.len() as u64) } else { asked.max(wanted) })
     }
 
-    /// When the operator says that the new pods took over; believed only when they are there.
+    /// When the operator reports that the new pods took over; ignored until they exist.
     pub fn took_over(&self) -> Option<Timestamp> {
         let (ready, wanted) = self.ready();
         if !self.answered || wanted == 0 || ready < wanted {
@@ -197,7 +197,7 @@ impl<'a> UpgradeRevisions<'a> {
 }
 
 /// Whether there is but one set of each kind, and nothing is rolled: no upgrade can be seen. Cheap, for it is asked with every
-/// fact; `false` where it cannot be told.
+/// fact; `false` where it is unknown.
 pub fn quiet(world: &World, id: &InstanceId) -> bool {
     let Some(instance) = world.instance(id).filter(|instance| !instance.upgrading()) else { return false };
     let sets: Vec<_> = world.sets_of(id).filter(|set| set.replicas > 0 || set.present > 0).collect();
@@ -290,7 +290,7 @@ fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [RevisionSet]) -> 
     let newest = || of_kind.clone().filter(fits).rfind(|group| group.wanted != Some(0));
     match (instance.api, kind) {
         (ApiVersion::V1beta4, _) => newest(),
-        // One StatefulSet: its pods tell, once its template is the wanted one.
+        // One StatefulSet: its pods show it, once its template is the target.
         (ApiVersion::V3beta1, SetKind::StatefulSet) => of_kind.clone().rfind(fits),
         (_, _) => {
             let revisions = match kind {
@@ -318,7 +318,7 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
     let pods = Pods::of(world, &instance.id);
     let reported: BTreeMap<&NodeName, &Node> = instance.nodes.iter().map(|node| (&node.name, node)).collect();
     let mut nodes: BTreeMap<&str, &Node> = BTreeMap::new();
-    // Where EMQX is asked, only its own list tells counts: the operator's copy may be half a minute old.
+    // Where EMQX is polled, only its own list counts: the operator's copy may be half a minute old.
     let listed: &[Node] = world.nodes.as_ref().map_or(&instance.nodes, |seen| &seen.value);
     for node in listed {
         if let Some(pod) = pods.find(node, reported.get(&node.name).copied()) {

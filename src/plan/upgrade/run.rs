@@ -288,7 +288,7 @@ impl UpgradeRun {
         let Some(nodes) = &world.nodes else {
             return false;
         };
-        // A recording may tell of several clusters, and EMQX's list is that of one: nodes of nobody's pod count for
+        // A recording may hold several clusters, and EMQX's list is that of one: nodes without a pod count for
         // the only one there is.
         let only = world.instances.len() == 1;
         let mine = |name: &NodeName| {
@@ -298,7 +298,7 @@ impl UpgradeRun {
         let counts = Counts::of(nodes.value.iter().filter(|node| mine(&node.name)));
         let changed = counts != self.counts;
         self.counts = counts;
-        // Whoever saw the beginning knows what there was: until the new pods take over nothing is moved.
+        // A follower from the beginning has the counts: until the new pods take over nothing is moved.
         if self.told.contains("fresh")
             && self.step == UpgradeStep::NewPods
             && self.start.connections.is_none()

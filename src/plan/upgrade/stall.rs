@@ -1,5 +1,5 @@
 //! An upgrade that does not go on: no progress for three times the expected step, and at least 60 s; with the cause, as far
-//! as it can be told.
+//! as it is known.
 
 use jiff::Timestamp;
 
@@ -30,12 +30,12 @@ pub(super) fn find(
     world: &World,
     now: Timestamp,
 ) -> Option<String> {
-    // While nothing is heard, nobody knows whether it stands still.
+    // Without answers it is unknown whether it stalls.
     let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
     // What a flipping step makes look new is no progress either.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
-    // Where pods cannot be listed, nobody knows how far it is.
+    // Where pods cannot be listed, the progress is unknown.
     if still < LEAST_SECONDS || (revisions.old.is_empty() && revisions.new.is_empty() && revisions.answered) {
         return None;
     }
@@ -71,7 +71,7 @@ fn expected(
             let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
             Some((PULL_SECONDS, format!("new pods are not ready{unknown}")))
         }
-        // Held by us or by somebody: nothing is expected to happen.
+        // Paused by us or by another client: nothing is expected to happen.
         _ if run.holding
             && run.evacuating(revisions).iter().all(|(_, stage)| **stage == Stage::Prohibiting) =>
         {

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::plan::rebalance::manifest::SHORTEST_WAIT_SECONDS;
 
-/// EMQX's own rates, for a block that says none (`emqx_node_rebalance.hrl`).
+/// EMQX's own rates, for a block without rates (`emqx_node_rebalance.hrl`).
 const EMQX_RATE: u64 = 500;
 /// The operators' rates ([OP-72]).
 const OPERATOR_RATE: u64 = 1000;
@@ -25,7 +25,7 @@ pub struct UpgradeTarget {
     pub to: String,
     /// v1beta4: its parts.
     pub parts: Option<ImageParts>,
-    /// v1beta4: whether of the parts only the version is meant.
+    /// v1beta4: whether only the version part changes.
     pub version_only: bool,
     /// How pods change places.
     pub way: Way,
@@ -127,7 +127,7 @@ impl UpgradeTarget {
         DrainTiming::of(&changed)
     }
 
-    /// EMQX's version that is wanted, where the tag tells one.
+    /// EMQX's target version, where the tag has one.
     pub fn version(&self) -> Option<EmqxVersion> {
         match &self.parts {
             Some(parts) => EmqxVersion::find(parts.version.as_deref()?),
@@ -195,7 +195,7 @@ pub fn own_delay(instance: &Instance) -> Option<u64> {
     }
 }
 
-/// A flag that would do nothing is refused: whoever typed it counts on it.
+/// A flag without effect is refused: its user relies on it.
 fn fits(instance: &Instance, ask: &UpgradeRequest) -> Result<(), Problem> {
     let refuse = |flag: &str, why: String| {
         Err(Problem::usage(format!("{flag} does not fit to {}", instance.id), why).hint("leave it out"))

@@ -328,7 +328,7 @@ impl Pretend {
     }
 }
 
-/// Lets it run; the guard is awake where `awake` says so. Gives what the follower told.
+/// Runs it; the guard works where `awake` is true. Returns what the tracker reported.
 fn run(
     pretend: &mut Pretend,
     means: GuardPermissions,
@@ -360,7 +360,7 @@ fn verdicts(events: &[Event]) -> Vec<Verdict> {
 }
 
 #[test]
-fn a_guarded_upgrade_cuts_every_client_once_and_loses_nothing() {
+fn a_guarded_upgrade_disconnects_every_client_once_and_loses_nothing() {
     let mut pretend = Pretend::new(4, 800, 60, 200);
     let events = run(&mut pretend, MEANS, 200, |_| true);
     assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (3200, 0, 0));
@@ -395,7 +395,7 @@ fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgr
 }
 
 #[test]
-fn it_goes_on_from_wherever_it_was_killed() {
+fn it_continues_from_wherever_it_was_killed() {
     for killed in (1..120).step_by(5) {
         let mut pretend = Pretend::new(3, 90, 7, 30);
         let events = run(&mut pretend, MEANS, 380, |now| now < killed || now > killed + 130);
@@ -424,7 +424,7 @@ fn one_by_one_goes_at_the_whole_rate_each() {
 }
 
 #[test]
-fn without_the_right_to_gates_some_are_cut_again_but_nothing_is_lost() {
+fn without_permission_for_gates_some_are_disconnected_again_but_nothing_is_lost() {
     let mut pretend = Pretend::new(3, 90, 7, 30);
     pretend.manner(HoldManner::OneByOne);
     run(&mut pretend, GuardPermissions { gates: false, fresh_seconds: FRESH_SECONDS }, 400, |_| true);
@@ -433,7 +433,7 @@ fn without_the_right_to_gates_some_are_cut_again_but_nothing_is_lost() {
 }
 
 #[test]
-fn unguarded_the_follower_tells_the_cuts_and_the_lost_sessions() {
+fn unguarded_the_follower_reports_disconnections_and_lost_sessions() {
     let mut pretend = Pretend::new(4, 800, 60, 200);
     pretend.hold = None;
     pretend.delay = 0;
@@ -446,7 +446,7 @@ fn unguarded_the_follower_tells_the_cuts_and_the_lost_sessions() {
 }
 
 #[test]
-fn a_held_upgrade_without_a_guard_is_no_stall_and_says_that_it_is_held() {
+fn a_paused_upgrade_without_a_guard_is_not_stalled_and_is_reported_as_paused() {
     let mut pretend = Pretend::new(3, 90, 7, 30);
     let events = run(&mut pretend, MEANS, 2000, |_| false);
     assert_eq!(verdicts(&events), []);

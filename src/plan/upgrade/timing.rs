@@ -4,7 +4,7 @@
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
 
-/// The operator of v1beta4 looks every so many seconds, and removes one pod a look ([OP-16]).
+/// Seconds between two reconciliations of the operator of v1beta4, each of which removes one pod ([OP-16]).
 pub const LOOP_SECONDS: u64 = 20;
 
 /// Seconds from the new pods being up to the first client that a guard moves: old pods leave the Service, and load
@@ -12,7 +12,7 @@ pub const LOOP_SECONDS: u64 = 20;
 pub const GUARD_SECONDS: u64 = 6;
 
 /// An initial delay from here on is not a wait but a hold: the operator removes nothing until it is taken back. Ours is a
-/// year ([OP-16]); a day is beyond what anybody would wait.
+/// year ([OP-16]); a day is longer than any user would wait.
 pub const HELD_FROM_SECONDS: u64 = 86_400;
 
 /// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
@@ -37,11 +37,11 @@ pub struct DrainTiming {
     pub boot: u64,
 }
 
-/// What a pod is taken to need until it is ready, where none tells how long it took.
+/// The assumed time of a pod until it is ready, where no pod shows how long it took.
 pub const BOOT_SECONDS: u64 = 30;
 
 /// Seconds that these pods took to start when they last did: from their place on a machine until their containers were ready;
-/// the median of those that tell. The gate of the operators comes after it, and moves later for other reasons.
+/// the median of those that show it. The gate of the operators comes after it, and moves later for other reasons.
 pub fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
     let since = |pod: &Pod, kind: &str| {
         pod.conditions.iter().find(|it| it.kind == kind && it.holds()).and_then(|it| it.since)
@@ -81,7 +81,7 @@ impl NodeContent {
 fn rounds(count: u64, rate: Option<u64>) -> u64 {
     match rate {
         Some(rate) if rate > 0 => count.div_ceil(rate),
-        // Nothing is cut: it never ends. The forecast says so elsewhere; the number must stay a number.
+        // Nothing is evicted: it never ends. The forecast reports that elsewhere; the number must stay finite.
         _ => count,
     }
 }
@@ -133,7 +133,7 @@ impl DrainTiming {
         self.api == ApiVersion::V1beta4 && self.delay >= HELD_FROM_SECONDS
     }
 
-    /// The same with the rates of so many nodes that are emptied together, never above the asked ones in sum
+    /// The same with the rates of this many nodes that are emptied together, never above the requested ones in sum
     /// ([OP-16]: four at 50 a second instead of one at 200).
     #[must_use]
     pub fn shared(&self, nodes: u64) -> Self {
@@ -212,9 +212,9 @@ impl DrainTiming {
     }
 }
 
-/// Seconds in which the operator of v1beta4 removes so many pods when nothing stops it: the first at once, each next one
+/// Seconds in which the operator of v1beta4 removes this many pods when nothing stops it: the first at once, each next one
 /// 20 s later; where the pods are still loaded ([OP-15]) its status is lost with every other pod, and the initial
-/// delay begins anew. One more second until the last is gone.
+/// delay begins again. One more second until the last is deleted.
 pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
     let Some(gaps) = pods.checked_sub(1) else { return 0 };
     gaps * LOOP_SECONDS + delay.unwrap_or(0) * gaps.div_ceil(2) + 1
@@ -287,7 +287,7 @@ mod tests {
             boot(&pods)
         };
         assert_eq!(boots(&[Some(22), Some(52), Some(25), None]), Some(15), "the median");
-        // Started anew a day later, at once, not yet.
+        // Started again a day later, at once, not yet.
         assert_eq!(boots(&[Some(90_000), Some(10), None]), None);
         let slow = DrainTiming { boot: 45, ..timing(ApiVersion::V3beta1, UpdateSpec::default()) };
         assert_eq!(slow.turn(NodeContent::default()), 45);

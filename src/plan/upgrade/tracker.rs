@@ -83,7 +83,7 @@ impl UpgradeTracker {
         self.runs.iter().rfind(|run| &run.id == id)
     }
 
-    /// Takes in how the world is now; tells what became different.
+    /// Takes in the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let nodes = world.nodes.as_ref().map(|seen| seen.at);
@@ -170,7 +170,7 @@ impl UpgradeTracker {
         events
     }
 
-    /// The source is over: what is not judged goes on, as far as anybody knows.
+    /// The source ended: what has no verdict is reported as running.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {

@@ -27,7 +27,7 @@ pub(super) fn load_heard(world: &World) -> bool {
     heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
 }
 
-/// Seconds after which an answer says nothing about now, once EMQX stopped answering.
+/// Seconds after which an answer is not current, once EMQX stopped answering.
 const BLIND_SECONDS: u64 = 10;
 
 /// Whether EMQX cannot be asked and its last answer is too old to judge by.
@@ -116,7 +116,7 @@ pub(super) fn word(run: &UpgradeRun, world: &World, now: Timestamp) -> Option<(V
     (whole || since >= LANDING_SECONDS).then(|| conclude(run, world, now))
 }
 
-/// What is said of one that is over when nobody listens any longer, before its clients had the time to come back.
+/// The verdict of an upgrade whose follower ends before its clients had the time to reconnect.
 pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String)> {
     let early = run.missing() && since < RETURN_SECONDS;
     early.then(|| (Verdict::Unknown, not_back(run.lost_clients(), since)))

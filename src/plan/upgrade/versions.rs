@@ -53,7 +53,7 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn current(check: &UpgradeCheck<'_>) -> Option<EmqxVersion> {
     let told = check.snapshot.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
     let image = check.settled.from.as_deref();
-    // The image says what was asked for; EMQX what came of it.
+    // The image is the request; EMQX's answer is the result.
     let by_image = image.and_then(|image| Image::parse(image).ok()?.version());
     by_image.or(told)
 }

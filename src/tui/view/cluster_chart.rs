@@ -27,7 +27,7 @@ pub(super) const LINES: usize = 8;
 /// Fewer columns show no shape.
 pub(super) const COLUMNS: usize = 60;
 
-/// More lines than this tell nothing more.
+/// More lines than this are not readable.
 const MOST_LINES: usize = 26;
 
 /// With more curves a step is a cell, with fewer half a cell.

@@ -51,7 +51,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     }
 }
 
-/// Beside the table, where there is room.
+/// Beside the table, where there is space.
 pub(super) fn beside(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let Some(row) = state.selected.as_deref().and_then(|key| board.row(key)) else { return };
     let (width, height) = (pen.width(), pen.height());

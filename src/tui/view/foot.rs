@@ -18,7 +18,7 @@ use crate::tui::keys;
 use crate::tui::state::{Page, State};
 use crate::tui::view_model::ViewModel;
 
-/// Seconds for which something that was told covers the keys.
+/// Seconds for which a message covers the keys.
 const SAID: i64 = 15;
 
 /// Draws the foot at the bottom; gives back how many lines it took.
@@ -87,7 +87,7 @@ fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
     let sources = &board.status.sources;
     let all = sources.each();
     words.extend(age(Source::Emqx.as_str(), &sources.emqx, true));
-    // While all of Kubernetes is heard, one age is enough.
+    // While all of Kubernetes answers, one age is enough.
     let others: Vec<&(Source, &SourceAge)> =
         all.iter().filter(|(source, _)| *source != Source::Emqx).collect();
     if others.iter().all(|(_, age)| age.state == SourceState::Ok) {
@@ -97,7 +97,7 @@ fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
         }
     } else {
         for (source, it) in others {
-            // A recording does not tell how its sources could be heard.
+            // A recording does not hold the state of its sources.
             if !recorded || it.state != SourceState::Absent {
                 words.extend(age(source.as_str(), it, false));
             }

@@ -69,7 +69,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// What is known of the cluster in sight; before its first answer the page says what is waited for.
+/// What is known of the selected cluster; before its first answer the page shows what it waits for.
 fn board_or_waiting<'s>(state: &'s State, pen: &mut Painter<'_>, narrow: bool) -> Option<&'s ViewModel> {
     let board = state.board();
     if board.is_none() {

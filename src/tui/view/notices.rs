@@ -1,4 +1,4 @@
-//! The notices: what was told, newest first; Tab makes the pane larger, and the keys move it.
+//! The notices, newest first; Tab makes the pane larger, and the keys scroll it.
 //!
 //! ```text
 //!  10:14:19  operator reports Failed ("EMQX emqx is not ready"); EMQX continues

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_shows_what_is_gone_and_what_arrived_since_the_start() {
+    fn a_bar_shows_what_left_and_what_arrived_since_the_start() {
         assert_eq!(bar(8, 4, 8, Some(7), None, PLAIN), "████░░░ ");
         assert_eq!(bar(8, 6, 8, Some(2), None, PLAIN), "██▒▒▒▒  ");
         assert_eq!(bar(8, 0, 8, Some(8), None, ASCII), "........", "an empty node is all gone");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_longer_than_a_line_is_broken_and_not_cut() {
+    fn a_word_longer_than_a_line_is_wrapped_and_not_shortened() {
         let text = "stop coordinator/emqx@emqx-core-0.emqx-headless.mq";
         let lines = wrap(text, 20);
         assert!(lines.iter().all(|line| line.width() <= 20), "{lines:?}");

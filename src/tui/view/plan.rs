@@ -97,7 +97,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         if y >= bottom {
             break;
         }
-        // Where there is room for all, long ones are told to their end.
+        // Where there is space for all, long ones are not shortened.
         let rest = below.len() - place - 1;
         let most = (bottom - y).saturating_sub(rest).clamp(1, 3);
         let mut line = pen.part(1, y, width - 2, bottom - y);

@@ -144,7 +144,7 @@ fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
         }
         (None, _) => String::new(),
     };
-    // While nothing is rebalanced the head says it.
+    // While nothing is rebalanced the head shows it.
     let serving = board.in_service().filter(|_| board.goals.is_some());
     let right = serving.map(|(serving, all)| in_the_service(serving, all)).unwrap_or_default();
     [&left, &moved, &right].iter().any(|text| !text.is_empty()).then_some((left, moved, right))

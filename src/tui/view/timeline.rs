@@ -1,4 +1,4 @@
-//! The timeline of an operation: what is done, what goes on, what is to come.
+//! The timeline of an operation: what is done, what is running, what is to come.
 //!
 //! ```text
 //! wait 10s ✓ ── evict 78s ━━━━━━━━━━━━━━━━━╸──────────── takeover 10s ── sessions

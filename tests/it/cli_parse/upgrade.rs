@@ -1,4 +1,4 @@
-//! `upgrade` and its verbs: what is typed, what is meant, and what contradicts itself.
+//! `upgrade` and its commands: what is typed, what is meant, and what contradicts itself.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn image() -> Wanted {
 }
 
 #[test]
-fn without_a_verb_it_is_apply_that_follows() {
+fn without_a_subcommand_it_is_apply_with_watch() {
     let bare = apply(&format!("upgrade emqx {IMAGE} --blue-green --timeout 5m -y"));
     let long = apply(&format!("upgrade apply emqx --watch {IMAGE} --blue-green --timeout 5m -y"));
     assert_eq!(bare, long);
@@ -79,7 +79,7 @@ fn what_is_asked_reaches_the_plan_whole() {
 }
 
 #[test]
-fn the_environment_knows_its_flags_too() {
+fn flags_may_be_set_in_the_environment() {
     let env = [("KUBECTL_EMQX_CONN_EVICT_RATE", "7"), ("KUBECTL_EMQX_VERSION", "4.4.24")];
     let intent = parse_with("upgrade plan", &env).expect("it is meant");
     let Verb::Upgrade(Upgrade::Plan(plan)) = intent.verb else { panic!("a plan") };

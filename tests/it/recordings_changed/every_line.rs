@@ -6,7 +6,7 @@ use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, EventType, Verdict};
 use kubectl_emqx::ports::Moment;
 
-use super::tale::{REBALANCES, Tale, UPGRADES, verdicts};
+use super::changed_recording::{REBALANCES, Tale, UPGRADES, verdicts};
 
 /// An operation that begins is judged, its percent never falls, and a hundred comes with its verdict.
 fn lawful(events: &[Event], of: &str) {
@@ -35,7 +35,7 @@ fn tell(moments: &[Moment]) -> Vec<Event> {
 }
 
 #[test]
-fn wherever_a_recording_breaks_off_what_it_tells_is_lawful_and_no_final_word_is_taken_back() {
+fn wherever_a_recording_ends_its_events_are_lawful_and_no_verdict_is_withdrawn() {
     for name in REBALANCES.into_iter().chain(UPGRADES) {
         let whole: BTreeMap<String, Verdict> = Tale::read(name).verdicts().into_iter().collect();
         let mut teller = ReplayOutput::default();
@@ -78,7 +78,7 @@ fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
 }
 
 #[test]
-fn evacuations_that_an_upgrade_takes_over_are_told_so() {
+fn evacuations_that_an_upgrade_takes_over_are_reported() {
     // The new set is heard of while the old nodes are being emptied; once they are empty they are `evacuated`.
     let mut tale = Tale::read("v1beta4-guarded-operator-2.2");
     let mut set = tale.0[166].clone();
@@ -92,7 +92,7 @@ fn evacuations_that_an_upgrade_takes_over_are_told_so() {
 }
 
 #[test]
-fn what_was_not_heard_to_the_end_is_no_final_word() {
+fn a_follower_that_ended_early_records_no_verdict() {
     // The object says Processing, and EMQX was not asked since.
     let tale = Tale::read("v2beta1-rebalance-operator-2.2").until(3.02);
     assert_eq!(tale.verdicts(), [("golden".to_owned(), Verdict::Running)]);

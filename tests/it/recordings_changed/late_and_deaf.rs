@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::model::{Event, EventType, Operation, Verdict};
 
+use super::changed_recording::{NODES, REBALANCES, STATUS, Tale, answers, second, verdicts};
 use super::real_emqx::{ALL, polled, right};
-use super::tale::{NODES, REBALANCES, STATUS, Tale, answers, second, verdicts};
 
 /// The verdicts on rebalances, with their reasons.
 fn judged(events: &[Event]) -> Vec<(Verdict, &str)> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::model::{Event, Operation, Verdict};
 
-use super::tale::{NODES, REBALANCES, STATUS, Tale, UPGRADES, told, verdicts};
+use super::changed_recording::{NODES, REBALANCES, STATUS, Tale, UPGRADES, told, verdicts};
 
 /// Words that say that it came to a good end.
 fn good(verdict: Verdict) -> bool {
@@ -41,7 +41,7 @@ fn a_recording_that_breaks_off_is_never_called_done() {
 }
 
 #[test]
-fn who_comes_late_hears_the_same_word() {
+fn a_late_watcher_gets_the_same_verdict() {
     for name in
         REBALANCES.into_iter().chain(["v1beta4-bluegreen-operator-2.2", "v1beta4-guarded-operator-2.2"])
     {
@@ -76,7 +76,7 @@ fn without_emqx_nothing_is_called_balanced_or_lost() {
 }
 
 #[test]
-fn counts_that_emqx_does_not_tell_any_more_support_no_verdict() {
+fn counts_that_emqx_does_not_report_any_more_support_no_verdict() {
     for name in REBALANCES {
         let tale = Tale::read(name);
         for from in [30.0, 60.0] {
@@ -107,7 +107,7 @@ fn an_answer_that_fails_for_a_while_changes_no_verdict() {
 }
 
 #[test]
-fn an_operation_of_which_emqx_reports_nothing_any_more_is_not_said_to_be_running() {
+fn an_operation_that_emqx_does_not_report_any_more_is_not_shown_as_running() {
     for name in REBALANCES.into_iter().chain(["emqx-5.4-evacuation"]) {
         let tale = if name.starts_with("emqx") { super::real_emqx::polled(name) } else { Tale::read(name) };
         let tale = tale.until(if name.starts_with("emqx") { 8.0 } else { 60.0 });
@@ -115,8 +115,12 @@ fn an_operation_of_which_emqx_reports_nothing_any_more_is_not_said_to_be_running
         let end = tale.end();
         let mut deaf = tale.failing(STATUS, end - 2.0, end).failing(NODES, end - 2.0, end);
         for path in [STATUS, NODES] {
-            let failed =
-                deaf.0.iter().rfind(|line| super::tale::answers(line, path)).expect("a line").clone();
+            let failed = deaf
+                .0
+                .iter()
+                .rfind(|line| super::changed_recording::answers(line, path))
+                .expect("a line")
+                .clone();
             for seconds in 1..30 {
                 let mut again = failed.clone();
                 again["t"] = (end + f64::from(seconds)).into();
@@ -177,7 +181,7 @@ fn broken_lines_cost_themselves_only() {
 }
 
 #[test]
-fn other_names_and_counts_are_told_in_the_same_way() {
+fn other_names_and_counts_are_reported_in_the_same_way() {
     for name in all() {
         let text = Tale::text(name);
         let whole = Tale::parse(&text).verdicts();
@@ -190,7 +194,7 @@ fn other_names_and_counts_are_told_in_the_same_way() {
     }
     // Ten times as many on every node: what is moved grows with them.
     let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
-    for line in tale.0.iter_mut().filter(|line| super::tale::answers(line, NODES)) {
+    for line in tale.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
         for node in line["body"].as_array_mut().expect("nodes") {
             for field in ["connections", "live_connections"] {
                 let count = node[field].as_u64().expect("a count");
@@ -207,7 +211,7 @@ fn other_names_and_counts_are_told_in_the_same_way() {
 fn numbers_that_are_no_counts_are_not_known() {
     for absurd in ["1e308", "18446744073709551615", "-1", "\"many\""] {
         let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
-        for line in tale.0.iter_mut().filter(|line| super::tale::answers(line, NODES)) {
+        for line in tale.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
             for node in line["body"].as_array_mut().expect("nodes") {
                 node["connections"] = serde_json::from_str(absurd).expect("JSON");
                 node["live_connections"] = node["connections"].clone();

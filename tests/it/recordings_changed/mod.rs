@@ -8,6 +8,7 @@
     reason = "tests read and write files"
 )]
 
+mod changed_recording;
 mod every_line;
 mod late_and_deaf;
 mod laws;
@@ -15,5 +16,4 @@ mod one_answer;
 mod order;
 mod real_emqx;
 mod stories;
-mod tale;
 mod upgrades;

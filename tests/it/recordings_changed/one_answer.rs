@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use kubectl_emqx::model::{Fact, Instance, InstanceId, InstanceKind, Object, Update};
 
+use super::changed_recording::{REBALANCES, Tale, UPGRADES};
 use super::real_emqx::polled;
-use super::tale::{REBALANCES, Tale, UPGRADES};
 
 use crate::outputs;
 

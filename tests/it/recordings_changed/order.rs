@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kubectl_emqx::model::{Event, Verdict};
 use serde_json::Value;
 
+use super::changed_recording::{REBALANCES, Tale, UPGRADES, verdicts};
 use super::real_emqx::{ALL, polled};
-use super::tale::{REBALANCES, Tale, UPGRADES, verdicts};
 
 /// Every recording, by its name.
 fn recordings() -> impl Iterator<Item = (&'static str, Tale)> {

@@ -5,7 +5,7 @@ use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, Operation, Verdict};
 use serde_json::{Value, json};
 
-use super::tale::{STATUS, Tale, answers, second};
+use super::changed_recording::{STATUS, Tale, answers, second};
 
 /// The recordings in which something runs.
 pub(crate) const ALL: [&str; 11] = [

@@ -3,7 +3,7 @@
 use kubectl_emqx::model::Verdict;
 use serde_json::{Value, json};
 
-use super::tale::{STATUS, Tale, reason, second, verdicts};
+use super::changed_recording::{STATUS, Tale, reason, second, verdicts};
 
 const V2BETA1: &str = "v2beta1-rebalance-operator-2.2";
 
@@ -27,7 +27,7 @@ fn a_minute_later(tale: &mut Tale) {
 }
 
 #[test]
-fn a_coordinator_that_crashes_is_lost_although_the_object_says_completed() {
+fn a_crashed_coordinator_is_lost_although_the_object_reports_completed() {
     // At once, and after the operator had given up already.
     for at in [18.0, 50.0] {
         let mut tale = dropped(at);
@@ -44,7 +44,7 @@ fn a_coordinator_that_crashes_is_lost_although_the_object_says_completed() {
 }
 
 #[test]
-fn a_delete_that_hangs_while_emqx_goes_on_is_still_running_and_then_no_success() {
+fn a_delete_that_hangs_while_emqx_continues_is_still_running_and_then_no_success() {
     let whole = Tale::read(V2BETA1);
     let deleting = |at: f64| {
         whole.rebalance("golden", 40.0, at, |object| {
@@ -84,7 +84,7 @@ fn refused(tale: &Tale, name: &str, at: f64, message: &str) -> Value {
 }
 
 #[test]
-fn a_second_one_fails_and_the_first_goes_on() {
+fn a_second_rebalance_fails_and_the_first_continues() {
     let mut tale = Tale::read(V2BETA1);
     let second = refused(
         &tale,
@@ -123,7 +123,8 @@ fn a_second_run_on_the_same_coordinator_without_a_pause_is_another_one() {
     let first =
         tale.0.iter().find(|line| line["body"]["rebalances"][0]["state"].is_string()).expect("it runs");
     let mut first = first.clone();
-    let end = tale.0.iter().rposition(|line| super::tale::answers(line, STATUS)).expect("it ends");
+    let end =
+        tale.0.iter().rposition(|line| super::changed_recording::answers(line, STATUS)).expect("it ends");
     let at = second(&tale.0[end]);
     first["t"] = at.into();
     tale.0[end] = first;
@@ -146,7 +147,7 @@ fn standing_still(tale: &Tale) -> String {
 }
 
 #[test]
-fn an_operator_that_backs_off_for_minutes_is_stuck_and_then_goes_on() {
+fn an_operator_that_backs_off_for_minutes_is_stuck_and_then_continues() {
     let mut tale = Tale::read("v2-bluegreen-operator-2.3");
     // What it complained of before the upgrade, EMQX's durable storage, explains nothing of it.
     let before = standing_still(&tale);

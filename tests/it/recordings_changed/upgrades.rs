@@ -3,7 +3,7 @@
 use kubectl_emqx::model::{Operation, Verdict};
 use serde_json::{Value, json};
 
-use super::tale::{STATUS, Tale, answers, reason, second, verdicts};
+use super::changed_recording::{STATUS, Tale, answers, reason, second, verdicts};
 
 #[test]
 fn without_rates_loaded_pods_are_deleted_all_the_same() {

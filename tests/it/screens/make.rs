@@ -18,7 +18,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
-/// Ten o'clock, and so many seconds.
+/// Ten o'clock, and this many seconds.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     let ten: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
     ten + SignedDuration::from_secs(seconds)

@@ -324,7 +324,7 @@ fn logs_events_and_the_description_of_a_pod_lie_over_the_page_with_their_command
 }
 
 #[test]
-fn d_says_why_a_rebalance_should_be_stopped() {
+fn d_shows_why_a_rebalance_should_be_stopped() {
     let mut bench = astray();
     for (width, height) in SIZES {
         let screen = bench.screen(width, height);
@@ -365,7 +365,7 @@ fn the_pages_are_ascii_where_only_ascii_may_be_drawn_and_have_no_colour_of_their
 }
 
 #[test]
-fn an_emqx_that_may_not_be_asked_leaves_the_pages_poorer_and_says_so() {
+fn a_forbidden_emqx_leaves_the_pages_with_less_and_is_reported() {
     let mut bench = layered();
     let forbidden = |resource| {
         let link = Link::Forbidden("you may not get secrets".to_owned());

@@ -27,7 +27,7 @@ pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
     text
 }
 
-/// The beginning of a picture of so many columns and lines: its ground, and its title.
+/// The beginning of a picture of this many columns and lines: its ground, and its title.
 pub(crate) fn begin(size: (u16, u16), says: &str) -> String {
     let (width, height) = (f64::from(size.0) * CELL.0, f64::from(size.1) * CELL.1);
     let (width, height) = (width + 2.0 * EDGE, height + 2.0 * EDGE);

@@ -1,11 +1,11 @@
-//! Server-side apply on the pretend API server: owners, conflicts, dry runs; and what the operators' webhooks refuse.
+//! Server-side apply on the simulated API server: owners, conflicts, dry runs; and what the operators' webhooks refuse.
 
 use emqx_sim::Scenario;
 use kube::Error;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::sim_upgrades::tape::Stage;
+use crate::sim_upgrades::recorded_cluster::Stage;
 
 fn config(stage: &Stage, spec: &Value) -> Value {
     json!({
@@ -63,7 +63,7 @@ async fn what_is_anothers_is_a_conflict_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_scenario_says_who_owns_the_instance_and_how_it_is_marked() {
+async fn a_scenario_sets_the_owner_and_the_labels_of_the_instance() {
     let text = "name: gitops\napi: v2beta1\nowner: {manager: argocd-controller, operation: Apply}\n\
                 metadata: {labels: {argocd.argoproj.io/instance: mqtt}}\nnodes: [{count: 2}]\n";
     let stage = Stage::open(Scenario::from_yaml(text).unwrap()).await;

@@ -1,11 +1,11 @@
-//! The pretend operator's upgrades, on a clock that stands: what happens is written down as a recording, and read by the
+//! The simulated operator's upgrades, on a clock that stands: what happens is written down as a recording, and read by the
 //! same follower that reads the recordings of the real operators.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod apply;
 mod one_answer;
+mod recorded_cluster;
 mod stuck;
-mod tape;
 mod v1beta4;
 mod v2;
 mod v2beta1;

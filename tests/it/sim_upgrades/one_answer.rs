@@ -4,7 +4,7 @@ use emqx_sim::Scenario;
 use emqx_sim::scenario::{Api, Role};
 use serde_json::json;
 
-use super::tape::{Stage, Tape};
+use super::recorded_cluster::{Stage, Tape};
 
 use crate::outputs;
 

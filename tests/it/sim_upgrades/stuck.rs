@@ -4,7 +4,7 @@ use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;
 use serde_json::json;
 
-use crate::sim_upgrades::tape::{Stage, verdict};
+use crate::sim_upgrades::recorded_cluster::{Stage, verdict};
 
 async fn stalls(mut stage: Stage, image: &str, name: &str) -> (Stage, String) {
     stage.pass(2).await;
@@ -31,7 +31,7 @@ async fn an_image_that_is_not_there_stays_in_image_pull_back_off() {
 }
 
 #[tokio::test]
-async fn pods_without_room_stay_pending() {
+async fn pods_without_capacity_stay_pending() {
     let stage = Stage::built_in("upgrade-stuck").await;
     let (stage, reason) = stalls(stage, "emqx/emqx-enterprise:5.8.7", "stuck-pending").await;
     assert!(reason.contains("Insufficient memory"), "{reason}");
@@ -39,7 +39,7 @@ async fn pods_without_room_stay_pending() {
 }
 
 #[tokio::test]
-async fn pods_that_end_again_and_again_are_told_as_such() {
+async fn pods_that_end_again_and_again_are_reported_as_such() {
     let text = "name: crash\napi: v2beta1\nnewPods: crashLoop\nnodes: [{count: 2, connections: 10}]\n";
     let stage = Stage::open(Scenario::from_yaml(text).unwrap()).await;
     let (stage, reason) = stalls(stage, "emqx/emqx-enterprise:5.8.7", "stuck-crash").await;

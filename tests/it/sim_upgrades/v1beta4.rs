@@ -9,7 +9,7 @@ use kubectl_emqx::model::{EventType, Verdict};
 use kubectl_emqx::plan::upgrade::target::DrainMethod;
 use serde_json::{Value, json};
 
-use crate::sim_upgrades::tape::{Stage, messages, moved, verdict};
+use crate::sim_upgrades::recorded_cluster::{Stage, messages, moved, verdict};
 
 const NEW: &str = "emqx/emqx-ee:4.4.24";
 const SET: &str = "emqx-ee-5dd746946d";
@@ -77,7 +77,7 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
 }
 
 #[tokio::test]
-async fn held_and_emptied_from_outside_nothing_is_lost_and_each_client_is_cut_once() {
+async fn paused_and_emptied_by_us_nothing_is_lost_and_each_client_is_disconnected_once() {
     let mut stage = Stage::built_in("upgrade-v1beta4").await;
     stage.pass(8).await;
     let hold = |seconds: u64| json!({ "initialDelaySeconds": seconds });
@@ -162,7 +162,7 @@ async fn without_the_block_the_pods_of_the_one_set_are_replaced_one_by_one() {
 }
 
 #[tokio::test]
-async fn held_and_emptied_one_by_one_clients_are_cut_again_but_nothing_is_lost() {
+async fn paused_and_emptied_one_by_one_clients_are_disconnected_again_but_nothing_is_lost() {
     // Row 16, one by one: the gates are left alone, so that old pods stay in the Service.
     let mut stage = Stage::built_in("upgrade-v1beta4").await;
     stage.pass(8).await;
@@ -201,7 +201,7 @@ async fn held_and_emptied_one_by_one_clients_are_cut_again_but_nothing_is_lost()
 }
 
 #[tokio::test]
-async fn without_rates_pods_are_deleted_all_the_same_and_it_says_so() {
+async fn without_rates_pods_are_deleted_all_the_same_and_that_is_reported() {
     // Row 17: EMQX refuses a rate of 0, and the operator does not look at the answer.
     let text = "name: no-rates\napi: v1beta4\nspec: {blueGreenUpdate: {initialDelaySeconds: 5}}\n\
                 nodes: [{count: 3, connections: 100, offlineSessions: 5}]\n";

@@ -4,7 +4,7 @@ use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
 use kubectl_emqx::model::{EventType, Verdict};
 use serde_json::json;
 
-use crate::sim_upgrades::tape::{Stage, messages, moved, verdict};
+use crate::sim_upgrades::recorded_cluster::{Stage, messages, moved, verdict};
 
 const OLD: &str = "emqx/emqx-enterprise:5.10.1";
 const NEW: &str = "emqx/emqx-enterprise:5.10.2";
@@ -21,7 +21,7 @@ fn ready_with(stage: &Stage, version: &str) -> bool {
 }
 
 #[tokio::test]
-async fn replicants_go_first_in_ascending_order_then_empty_cores_a_second_apart() {
+async fn replicants_are_removed_first_in_ascending_order_then_empty_cores_one_a_second() {
     let mut stage = Stage::built_in("upgrade-v2").await;
     stage.pass(2).await;
     stage.change(json!({ "image": NEW })).await;
@@ -90,7 +90,7 @@ async fn an_undo_half_way_goes_through_a_third_set_and_is_reverted() {
 }
 
 #[tokio::test]
-async fn a_pod_that_somebody_had_emptied_before_goes_first_and_nothing_stalls() {
+async fn a_pod_that_was_emptied_before_is_removed_first_and_nothing_stalls() {
     // Row 20: a manual evacuation left in prohibiting on an old pod, then an update.
     let mut stage = Stage::built_in("upgrade-v2").await;
     stage.pass(2).await;

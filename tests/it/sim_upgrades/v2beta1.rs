@@ -3,7 +3,7 @@
 use kubectl_emqx::model::{EventType, Verdict};
 use serde_json::{Value, json};
 
-use crate::sim_upgrades::tape::{Stage, messages, moved, verdict};
+use crate::sim_upgrades::recorded_cluster::{Stage, messages, moved, verdict};
 
 const OLD: &str = "emqx/emqx-enterprise:5.8.6";
 const NEW: &str = "emqx/emqx-enterprise:5.8.7";
@@ -61,7 +61,7 @@ async fn one_old_pod_after_another_is_emptied_the_highest_first_as_recorded() {
 }
 
 /// When each old pod's turn began.
-fn starts(told: &[crate::sim_upgrades::tape::Told]) -> Vec<f64> {
+fn starts(told: &[crate::sim_upgrades::recorded_cluster::Told]) -> Vec<f64> {
     told.iter()
         .filter(|it| {
             it.event.kind == EventType::Phase && it.event.message.contains(": waiting for load balancers")
@@ -75,7 +75,7 @@ async fn the_counts_and_conditions_on_the_way_are_the_recordings() {
     let mut stage = Stage::built_in("upgrade-v2beta1").await;
     stage.change(json!({ "image": NEW })).await;
     stage.pass(1).await;
-    // The stages begin anew; the revisions differ at once.
+    // The stages begin again; the revisions differ at once.
     let status = stage.status();
     let kinds = |status: &Value| -> Vec<String> {
         let list = status["conditions"].as_array().unwrap().iter();

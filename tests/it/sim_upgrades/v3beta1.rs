@@ -4,7 +4,7 @@ use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;
 use serde_json::json;
 
-use crate::sim_upgrades::tape::{Stage, verdict};
+use crate::sim_upgrades::recorded_cluster::{Stage, verdict};
 
 const NEW: &str = "emqx/emqx-enterprise:5.10.2";
 

@@ -15,7 +15,7 @@ pub fn options() -> Options {
 }
 
 /// What one user asked for: `verb resource`, and whether that was allowed. Discovery, and questions about one's own
-/// rights, which everyone has who may log in, are left out.
+/// permissions, which everyone has who may log in, are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub allowed: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! Every line of the table, tried: each verb by a user with exactly its rights, and by users with one less.
+//! Every line of the table, tried: each command by a user with exactly its permissions, and by users with one less.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +21,12 @@ const COMPLETING_AT_ONCE: usize = 4;
 /// What a notice says of an EMQX that a busy machine keeps waiting.
 const SLOW: &str = "answers for itself, but not for the cluster";
 
-/// The name of the user who tries a verb: with all its rights, or short of one.
+/// The name of the user who tries a command: with all its permissions, or short of one.
 fn name(verb: usize, short_of: Option<usize>) -> String {
     format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
 }
 
-/// The program of a user with exactly the rights of these verbs.
+/// The program of a user with exactly the permissions of these commands.
 pub fn program<'a>(plane: &'a ControlPlane, table: &[Verb], verbs: &[&str]) -> Program<'a> {
     let held = together(table, verbs);
     user(plane, &doer(verbs), plane.namespace(), &held.iter().copied().collect::<Vec<_>>())
@@ -42,7 +42,7 @@ fn rights(verb: &Verb, short_of: Option<usize>) -> Vec<&'static str> {
     kept.map(|(_, need)| need.right).collect()
 }
 
-/// Tries all verbs of a state of the cluster; tells what was not as the table says.
+/// Tries all commands of a state of the cluster; tells what was not as the table says.
 pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &str) -> Vec<String> {
     let here = || verbs.iter().enumerate().filter(|(_, verb)| verb.when == when);
     let runs = here().flat_map(|(index, verb)| {
@@ -103,7 +103,7 @@ pub async fn promptly(program: &Program<'_>, args: &[&str]) -> Output {
     output
 }
 
-/// Does something in earnest, as one who has exactly the rights of these verbs; gives back the name that it says.
+/// Does something in earnest, as one who has exactly the permissions of these commands; gives back the name that it says.
 pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
     let held = together(table, verbs);
     let program = program(plane, table, verbs);
@@ -120,7 +120,7 @@ pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[
     name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
 }
 
-/// The rights of these verbs.
+/// The permissions of these commands.
 fn together(table: &[Verb], verbs: &[&str]) -> BTreeSet<&'static str> {
     table.iter().filter(|it| verbs.contains(&it.name)).flat_map(|it| rights(it, None)).collect()
 }
@@ -131,7 +131,7 @@ pub fn told(output: &Output) -> String {
     format!("exit {:?}\nstdout: {stdout}\nstderr: {}", output.code, output.stderr)
 }
 
-/// What is wrong with an answer that lacks a right.
+/// What is wrong with an answer that lacks a permission.
 fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut expect = |right: bool, what: &str| {
@@ -272,7 +272,7 @@ pub async fn audited(
     wrong
 }
 
-/// Whether two rights are the same to the API server: one of port-forward's is worth nothing without the other.
+/// Whether two permissions are the same to the API server: one of port-forward's is worth nothing without the other.
 fn same(one: &str, other: &str) -> bool {
     one == other || [one, other].iter().all(|it| it.ends_with(" pods/portforward"))
 }

@@ -54,7 +54,7 @@ pub async fn login_command(plane: &ControlPlane) {
     refused(&out, 1, &["the login command cat of the kubeconfig failed", "No such file", "hint: "]);
 }
 
-/// The rights are those of the other one, also for the port-forward, and so is the name in the API server's own log.
+/// The permissions are those of the other one, also for the port-forward, and so is the name in the API server's own log.
 pub async fn another_name(plane: &ControlPlane) {
     let may = ["create", "clusterrole", "impersonator", "--verb=impersonate", "--resource=users,groups"];
     plane.kubectl(&may).await.ok();

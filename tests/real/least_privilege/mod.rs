@@ -1,4 +1,4 @@
-//! Least privilege: what each verb needs, what it is worth without each right, and that it asks for nothing else.
+//! Least privilege: what each command needs, what it is worth without each permission, and that it asks for nothing else.
 
 mod audit;
 mod cases;
@@ -59,7 +59,7 @@ pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
     futures::join!(clusters, groups, crowd(plane)).0
 }
 
-/// Groups for the rights of a drain and a scale.
+/// Groups for the permissions of a drain and a scale.
 pub async fn prepare_removals(plane: &ControlPlane) {
     plane.apply_crds(&["tests/control_plane/emqxbrokers-crd.yaml"]).await;
     let verbs = table();
@@ -68,13 +68,13 @@ pub async fn prepare_removals(plane: &ControlPlane) {
     users::make_groups(plane, plane.namespace(), &rights).await;
 }
 
-/// A drain and a scale that are only tried, by users with exactly their rights and with one less.
+/// A drain and a scale that are only tried, by users with exactly their permissions and with one less.
 pub async fn removals(plane: &ControlPlane) {
     let wrong = cases::tried(plane, &table(), When::Removal, "").await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Whoever does this in earnest has exactly the rights of this verb.
+/// Whoever does this in earnest has exactly the permissions of this command.
 pub fn program_of<'a>(plane: &'a ControlPlane, verb: &str) -> Program<'a> {
     cases::program(plane, &table(), &[verb])
 }
@@ -193,7 +193,7 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Rea
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is done in earnest, each time as one who has exactly the rights of these verbs.
+/// What is done in earnest, each time as one who has exactly the permissions of these commands.
 const EARNEST: [&[&str]; 9] = [
     &["rebalance apply"],
     &["rebalance stop"],

@@ -10,7 +10,7 @@ use crate::cluster::RealCluster;
 use crate::program::{Program, notices, refused};
 use test_support::control_plane::{ControlPlane, Output, until};
 
-/// Of all namespaces nothing is said by who may look into one; the message names verb, resource and the way out.
+/// Of all namespaces nothing is said by who may look into one; the message names command, resource and the way out.
 pub async fn one_namespace(plane: &ControlPlane) {
     let program = user(plane, "local", plane.namespace(), &[Layer::View.role()]);
     let reads: [&[&str]; 5] = [

@@ -1,4 +1,4 @@
-//! `plugin-manifest/rbac.yaml` is the table in roles: no right less, and none more.
+//! `plugin-manifest/rbac.yaml` is the table in roles: no permission less, and none more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ fn kindred(right: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_shipped_roles_are_what_the_verbs_need_and_no_more() {
+fn the_shipped_roles_are_what_the_commands_need_and_no_more() {
     let verbs = table();
     let needs = || verbs.iter().flat_map(|verb| &verb.needs);
     let mut wanted: BTreeMap<String, BTreeSet<String>> = Layer::ALL

@@ -1,4 +1,4 @@
-//! The table: for each verb the rights that it needs, and what it is worth without each. `docs/permissions.md` is made from it, the shipped
+//! The table: for each command the permissions that it needs, and what it is worth without each. `docs/permissions.md` is made from it, the shipped
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
@@ -7,7 +7,7 @@ use Without::{Blocked, Foretold, Later, Poorer, Refused, Silent, Unoffered};
 use super::words::{self, Words};
 use test_support::control_plane::{NAMESPACE, NODE};
 
-/// Which of the shipped roles holds a right.
+/// Which of the shipped roles holds a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     View,
@@ -34,18 +34,18 @@ impl Layer {
     }
 }
 
-/// What a verb is worth without a right.
+/// What a command is worth without a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
-    /// The exit of the whole answer, one notice that names the right, and another answer at these places.
+    /// The exit of the whole answer, one notice that names the permission, and another answer at these places.
     Poorer(&'static [&'static str]),
     /// The same where a verdict is waited for: it is `unknown`, with exit 1.
     Unknown,
-    /// Nothing is done, and the message names the right.
+    /// Nothing is done, and the message names the permission.
     Refused(i32),
-    /// The whole answer, which says with this exit that the right will be missing when it is needed.
+    /// The whole answer, which says with this exit that the permission will be missing when it is needed.
     Foretold(i32),
-    /// The answer is a refusal with exit 6, which names the right, and so does one notice.
+    /// The answer is a refusal with exit 6, which names the permission, and so does one notice.
     Blocked,
     /// The exit of the whole answer, and no notice: it is read where it may be read, and not missed.
     Silent,
@@ -55,7 +55,7 @@ pub enum Without {
     Unoffered(bool),
 }
 
-/// One right of one verb.
+/// One permission of one command.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     /// `verb resource`
@@ -66,7 +66,7 @@ pub struct Need {
     pub lacks: Words,
 }
 
-/// In which state of the cluster a verb is tried.
+/// In which state of the cluster a command is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Uneven, and nothing runs.
@@ -100,7 +100,7 @@ pub const ENTERPRISE: &str = "ee";
 /// What is upgraded to.
 pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
 
-/// One verb.
+/// One command.
 #[derive(Clone, Debug)]
 pub struct Verb {
     /// As `docs/permissions.md` names it.
@@ -144,7 +144,7 @@ pub const EVERYWHERE: &str = "list pods";
 /// The kinds that run EMQX.
 pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
 
-/// What is tried when a right is missing that would have told more: what is named may be got where it may not be listed;
+/// What is tried when a permission is missing that would have told more: what is named may be got where it may not be listed;
 /// and a name that is no object's may be an instance's, of any kind.
 pub fn instead(right: &str) -> &'static [&'static str] {
     match right {
@@ -235,7 +235,7 @@ fn storing(without: Without, lacks: Words) -> Vec<Need> {
     each(&["create configmaps", "patch configmaps"], Upgrade, without, lacks)
 }
 
-/// EMQX's own word: all three rights, or none of it.
+/// EMQX's own word: all three permissions, or none of it.
 fn ask(without: Without, lacks: Words) -> Vec<Need> {
     each(&["get secrets", "get pods/portforward", "create pods/portforward"], Ask, without, lacks)
 }

@@ -1,4 +1,4 @@
-//! Users with exactly the rights that a test says: each right is a role of its own, bound to a group of its name, and the
+//! Users with exactly the permissions that a test says: each permission is a role of its own, bound to a group of its name, and the
 //! groups of a user are in his certificate.
 
 use std::collections::BTreeSet;
@@ -68,7 +68,7 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
 const GROUP: &str = "rbac.authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// The program in the hands of a user with these rights.
+/// The program in the hands of a user with these permissions.
 pub fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, rights: &[&str]) -> Program<'a> {
     Program::of(plane, &plane.kubeconfig_in(name, rights), namespace)
 }

@@ -75,7 +75,7 @@ pub(super) struct View {
     /// v1beta4: how many sets count as part of the cluster, and the update between them.
     pub(super) in_cluster: usize,
     pub(super) blue_green: Option<Value>,
-    /// v2: why the stages begin anew, when a set has just been made or taken back.
+    /// v2: why the stages begin again, when a set has just been made or taken back.
     pub(super) anew: Option<&'static str>,
     pub(super) now: Timestamp,
 }

@@ -81,7 +81,7 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
             let kept = was(kind).filter(|known| !is_true && known["status"] == "False");
             let reason = kept.and_then(|known| known["reason"].as_str()).unwrap_or(&reason);
             let message = if kind == "Ready" && is_true { "Cluster is ready" } else { "" };
-            // Losing readiness starts the machine anew, so all but the first get a new time.
+            // Losing readiness restarts the state machine, so all but the first get a new time.
             let anew = newly_lost && kind != "Initialized";
             let since = was(kind)
                 .filter(|known| known["status"] == status && !anew)

@@ -10,8 +10,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::deeds::Deed;
-use super::picture::{Picture, Template, another, dying, name, ready, text, wanted};
+use super::actions::Deed;
+use super::observation::{Picture, Template, another, dying, name, ready, text, wanted};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
 use crate::scenario::{Api, Role};
@@ -42,7 +42,7 @@ pub(super) fn role(picture: &Picture) -> RoleView {
     let newest = counted.first().copied().or_else(|| picture.sets_of(Role::Core).next_back());
     let update = newest.map(|set| SetView {
         revision: text(&set["status"]["currentRevision"]),
-        replicas: super::picture::present(set),
+        replicas: super::observation::present(set),
         ready: ready(set),
     });
     RoleView {
@@ -92,7 +92,7 @@ pub(super) fn change(picture: &Picture) -> Option<Deed> {
 /// What is done about the old set in this pass.
 pub(super) enum Step {
     Nothing,
-    /// The operator sleeps so many seconds, whatever happens meanwhile.
+    /// The operator sleeps this many seconds, whatever happens meanwhile.
     Sleep(u64),
     Do(Vec<Deed>),
 }

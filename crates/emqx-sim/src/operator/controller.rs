@@ -1,6 +1,6 @@
 //! The controller of Rebalance objects, step by step as the real one (`rebalance_controller.go` of 2.2 and 2.3), with
 //! its traps: the readiness gate before everything else, the `Completed` that only means "nothing runs", the delete
-//! that hangs (while the instance is not ready, until somebody changes the object; before the first states were stored,
+//! that hangs (while the instance is not ready, until the object is changed; before the first states were stored,
 //! with growing pauses), and the stop call whose failure is ignored.
 
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ pub(super) async fn run(shared: &Shared, changes: &Changes, mut worker: Worker) 
             }
         }
         if !shared.alive() {
-            // A dead operator forgets nothing: what was due is due when it lives again. A time in the past would make
+            // A stopped operator forgets nothing: what was due is due when it runs again. A time in the past would make
             // this loop run without a pause, and with it the whole simulated cluster would hang.
             for entry in entries.values_mut() {
                 entry.echo = Some(now + Duration::from_secs(1));
@@ -186,7 +186,7 @@ impl Pass<'_> {
         written.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// Being deleted and the instance is ready: EMQX is told, the finalizer goes.
+    /// Being deleted and the instance is ready: EMQX is stopped, the finalizer is removed.
     async fn stop(&self, object: Value) -> Outcome {
         if object["status"]["phase"] == "Processing" {
             let coordinator = object["status"]["rebalanceStates"][0]["coordinator_node"].as_str();
@@ -315,7 +315,7 @@ impl Pass<'_> {
         Ok(started.map_err(|refusal| self.words(api, &coordinator, instance, &refusal)))
     }
 
-    /// How each operator tells EMQX's refusal: v4's message, 2.2's bare status, 2.3's whole answer.
+    /// How each operator reports EMQX's refusal: v4's message, 2.2's bare status, 2.3's whole answer.
     fn words(&self, api: Api, coordinator: &str, instance: &Value, refusal: &Refusal) -> String {
         let (status, code) = refusal.code();
         if api == Api::V1beta4 {

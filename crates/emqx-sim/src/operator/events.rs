@@ -11,18 +11,18 @@ use crate::clock::rfc3339;
 /// client-go's recorder lets this many events of one object through, then hardly any.
 const BURST: u64 = 25;
 
-/// What is told.
+/// The message.
 #[derive(Clone, Copy)]
 pub(super) struct Told<'t> {
     /// `Normal` or `Warning`.
     pub(super) kind: &'t str,
     pub(super) reason: &'t str,
     pub(super) message: &'t str,
-    /// The controller that tells it.
+    /// The controller that reports it.
     pub(super) by: &'t str,
 }
 
-/// What has been told already.
+/// What has been reported already.
 #[derive(Default)]
 pub(super) struct Events {
     /// (object's uid, text) → (event's name, count)

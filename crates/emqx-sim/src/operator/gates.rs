@@ -3,7 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::picture::{Picture, name};
+use super::observation::{Picture, name};
 use super::{MANAGER, Shared};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, holds};
@@ -13,7 +13,7 @@ use crate::scenario::{Api, Role};
 
 /// What a gate is to be.
 enum Gate {
-    /// As EMQX's `availability_check` says.
+    /// As EMQX's `availability_check` answers.
     Asked,
     Shut,
     Left,
@@ -36,7 +36,7 @@ pub(super) async fn keep(
         let known =
             pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == GATE);
         if known.is_none() && shared.api != Api::V1beta4 {
-            // A gate that nobody has set is there at once, and says nothing.
+            // A gate that was not set exists at once, without a value.
             let empty = if shared.api == Api::V2 { "Unknown" } else { "" };
             write(&api, pod, &json!({ "type": GATE, "status": empty, "lastTransitionTime": null })).await?;
         }
@@ -93,7 +93,7 @@ fn gate(api: Api, pod: &Value, status: &Value, roles: &[(Role, &RoleView)]) -> G
     let Some((_, role)) = roles.iter().find(|(role, _)| *role == own).filter(|_| api != Api::V1beta4) else {
         return Gate::Asked;
     };
-    let hash = &pod["metadata"]["labels"][super::picture::HASH];
+    let hash = &pod["metadata"]["labels"][super::observation::HASH];
     if *hash == role.update.revision.as_str() {
         Gate::Asked
     } else if *hash == role.current.revision.as_str() && holds(status, "Available") {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use kube::api::PostParams;
 use serde_json::Value;
 
+use super::actions::{self, Deed};
 use super::blue_green::{self, Step};
-use super::deeds::{self, Deed};
 use super::events::Events;
-use super::picture::Picture;
+use super::observation::Picture;
 use super::sets::{self, SetChange};
 use super::{MANAGER, Shared, gates, rolling, to_object};
 use crate::clock::{Woken, Worker};
@@ -106,7 +106,7 @@ impl Keeper<'_> {
     }
 
     async fn act(&mut self, picture: &Picture, deeds: Vec<Deed>) -> Result<(), String> {
-        deeds::act(self.shared, &mut self.events, &picture.object, deeds).await
+        actions::act(self.shared, &mut self.events, &picture.object, deeds).await
     }
 
     /// Writes a status that differs from the one there is.
@@ -154,7 +154,7 @@ impl Keeper<'_> {
         let deeds = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
         let deeds = match deeds {
             Ok(deeds) => deeds,
-            // Nobody is told but its log.
+            // Only its log reports it.
             Err(why) => {
                 tracing::debug!(why, "the simulated operator cannot continue");
                 return Ok(UNREADY);
@@ -180,7 +180,7 @@ impl Keeper<'_> {
         })
     }
 
-    /// A set was made or taken back: the stages begin anew, and the next pass comes at once.
+    /// A set was made or taken back: the stages begin again, and the next pass comes at once.
     async fn change(&mut self, mut picture: Picture, change: SetChange) -> Pause {
         let SetChange { role, deeds, revision, collisions, why } = change;
         self.act(&picture, deeds).await?;

@@ -11,13 +11,13 @@
 //! pass is put where the recordings had it (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4), so that a run looks the
 //! same each time; on a real cluster that phase is chance.
 
+mod actions;
 mod blue_green;
 mod controller;
-mod deeds;
 mod events;
 mod gates;
 mod keeper;
-mod picture;
+mod observation;
 mod rolling;
 mod sets;
 mod watch;
@@ -42,7 +42,7 @@ const MANAGER: &str = "manager";
 pub struct OperatorOptions {
     /// The API server it works against.
     pub client: Client,
-    /// The EMQX it manages, and with it the clock it lives by.
+    /// The EMQX it manages, with its clock.
     pub emqx: Emqx,
     /// Where, which kind, which name.
     pub scenario: Scenario,
@@ -76,7 +76,7 @@ struct Shared {
     phase: Mutex<Option<Duration>>,
     /// Whether the instance's spec has changed since the keeper's last look.
     news: AtomicBool,
-    /// The newest version of a Rebalance that the controller knows of, and of an instance that the keeper does.
+    /// The newest version of a Rebalance that the controller has seen, and of an instance that the keeper has.
     seen: Arc<AtomicU64>,
     seen_instance: Arc<AtomicU64>,
 }

@@ -1,11 +1,11 @@
 //! How v3beta1 (operator 3.x) changes pods: no second core set, but one core after another, the highest number first
 //! and only while the others serve; replicants move between two ReplicaSets within `maxSurge` and `maxUnavailable`
-//! ([OP-62], [OP-76]; nobody recorded it). One old core stays until the replicants have moved.
+//! ([OP-62], [OP-76]; there is no recording of it). One old core stays until the replicants have moved.
 
 use serde_json::{Map, Value, json};
 
-use super::deeds::Deed;
-use super::picture::{
+use super::actions::Deed;
+use super::observation::{
     HASH, Picture, Template, another, dying, name, present, ready, revision, text, view, wanted,
 };
 use crate::instance::{RoleView, SetView};
@@ -184,7 +184,7 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
     }
 }
 
-/// A replicant that was told to go, and whose set is the one that is wanted again, stays: its evacuation is stopped.
+/// A replicant that was being removed, and whose set is the target again, stays: its evacuation is stopped.
 fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
     let mut deeds = Vec::new();
     let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
@@ -268,7 +268,7 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
             .collect();
     }
     let new_nodes = picture.nodes_of(new);
-    // First those that were told to go: emptied ones are removed.
+    // First those that are being removed: empty ones are deleted.
     for (set, pod) in pods.iter().filter(|(_, pod)| goes(pod)) {
         let others: Vec<&str> = if new_nodes.is_empty() {
             let stays = |(_, other): &&(&&Value, &Value)| !goes(other) && is_true(other, "Ready");

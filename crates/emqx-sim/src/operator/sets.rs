@@ -16,8 +16,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::deeds::Deed;
-use super::picture::{Picture, Template, another, dying, name, revision, text, view, wanted};
+use super::actions::Deed;
+use super::observation::{Picture, Template, another, dying, name, revision, text, view, wanted};
 use crate::instance::{RoleView, holds};
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
@@ -47,7 +47,7 @@ fn update(picture: &Picture, role: Role) -> Option<&Value> {
 /// The set that is left: the oldest other one that has or wants pods.
 fn current<'p>(picture: &'p Picture, role: Role, update: &'p Value) -> &'p Value {
     let other =
-        |set: &&Value| name(set) != name(update) && (wanted(set) > 0 || super::picture::present(set) > 0);
+        |set: &&Value| name(set) != name(update) && (wanted(set) > 0 || super::observation::present(set) > 0);
     picture.sets_of(role).find(other).unwrap_or(update)
 }
 
@@ -128,7 +128,7 @@ impl Strategy<'_> {
         self.number("waitTakeover", if self.spec.is_null() || self.api == Api::V2 { 10 } else { 0 })
     }
 
-    /// What EMQX is asked; 2.2 knows no health wait, 2.3 sends one that is not EMQX's own.
+    /// What EMQX is asked; 2.2 has no health wait, 2.3 sends one that is not EMQX's own.
     fn body(&self, recipients: &[&str]) -> Map<String, Value> {
         let mut body = Map::from_iter([
             ("conn_evict_rate".to_owned(), json!(self.number("connEvictRate", 1000))),
@@ -170,7 +170,7 @@ pub(super) fn drain(
         (name(current) != name(update) && wanted(current) > 0).then_some((role, current, update))
     });
     let Some((role, set, update)) = unsettled else { return Ok(Vec::new()) };
-    // Only the first entry is looked at, whoever started it.
+    // Only the first entry is read, whichever client started it.
     let first = picture.evacuations.first();
     if first.is_some_and(|entry| entry["state"] != "prohibiting") {
         return Ok(Vec::new());

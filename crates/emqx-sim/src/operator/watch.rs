@@ -1,4 +1,4 @@
-//! What the operator hears of the API server: changes of Rebalances, and of the instance's spec.
+//! What the operator watches on the API server: changes of Rebalances, and of the instance's spec.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

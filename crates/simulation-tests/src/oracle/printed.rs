@@ -111,7 +111,7 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
 
 /// Seconds without any change before and between two lines: longer than any wait that counts as work. In a rebalance that
 /// evicts, every round changes counts; an upgrade waits for EMQX's health check, and for the operator's next look. Before
-/// there is room for new pods, an upgrade does nothing at all.
+/// there is capacity for new pods, an upgrade does nothing at all.
 fn waits(record: &Record, from: f64, to: f64) -> f64 {
     if record.case.operation.upgrades() {
         // But where EMQX evacuates a node meanwhile, the waits of that are work.

@@ -12,7 +12,7 @@ use crate::truth::{History, Moment, Node, Truth};
 /// A follower prints at least this often, in seconds, with some seconds of tolerance for slow answers.
 const SILENCE: f64 = 45.0;
 
-/// A rebalance that ran for less, in seconds, may not have been listed to anybody.
+/// A rebalance that ran for less, in seconds, may not have been listed at all.
 const SHORT: f64 = 2.0;
 
 fn mean(moment: &Moment, group: &[usize], of: impl Fn(&Node) -> u64) -> f64 {

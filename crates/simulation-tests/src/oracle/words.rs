@@ -22,7 +22,7 @@ pub(super) fn number_before(text: &str, words: &str) -> Option<u64> {
 fn starts(record: &Record, process: usize) -> (u64, u64) {
     let began = record.processes.get(process).map_or(0.0, |process| process.started);
     let histories = record.truth.histories();
-    // What is missing is counted from the start of the operation; a watcher may have come later and say so.
+    // What is missing is counted from the start of the operation; a watcher may have joined later, which its message states.
     let from = histories.iter().filter(|it| it.end.is_none_or(|end| end > began - 60.0)).map(|it| it.start);
     let from = from.fold(began, f64::min).min(record.begun_by_other.unwrap_or(began));
     let counts = record.truth.within(from - 1.0, began + 6.0).map(Moment::live);

@@ -59,7 +59,7 @@ fn v2_three_full_nodes_and_an_empty_one() {
 }
 
 #[test]
-fn v3_the_default_threshold_hides_a_small_cluster_and_the_plan_says_so() {
+fn v3_the_default_threshold_hides_a_small_cluster_and_the_plan_reports_it() {
     let plan = plan(&[900, 100, 0], None, 1000, 1.1, 500, 0);
     assert_eq!(plan.decision, Decision::NothingToDo);
     assert!(plan.phases.is_empty());
@@ -73,7 +73,7 @@ fn v3_the_default_threshold_hides_a_small_cluster_and_the_plan_says_so() {
 }
 
 #[test]
-fn the_value_that_is_said_to_start_it_does_start_it() {
+fn the_suggested_threshold_does_start_it() {
     assert_eq!(plan(&[900, 100, 0], None, 849, 1.1, 500, 0).decision, Decision::Go);
     assert_eq!(plan(&[900, 100, 0], None, 850, 1.1, 500, 0).decision, Decision::NothingToDo);
 }

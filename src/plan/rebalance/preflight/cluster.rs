@@ -138,7 +138,7 @@ pub fn nowhere_to_go(instance: &Instance, snapshot: &Snapshot, leaving: &[NodeNa
     )))
 }
 
-/// Why this EMQX cannot rebalance, as far as its version and its answer say so.
+/// Why this EMQX cannot rebalance, as far as its version and its answer show it.
 pub fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
     let open = snapshot.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
     let versions = snapshot.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));

@@ -31,7 +31,7 @@ const ASSUMED_DELAY_SECONDS: u64 = 10;
 /// Why a running rebalance should be stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// The reason, as a sentence without its verb of command: `2,370 of 10,000 clients are offline and do not come back`.
+    /// The reason, as a sentence without a command: `2,370 of 10,000 clients are offline and do not come back`.
     pub reason: String,
     /// What supports it: `0 of 2,370 evicted clients reached core-3`.
     pub detail: Option<String>,

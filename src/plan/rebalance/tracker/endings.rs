@@ -13,10 +13,10 @@ use crate::plan::rebalance::waiting;
 /// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
 const LANDING_SECONDS: u64 = 3;
 
-/// Counts that EMQX told up to so many seconds before an end are those of the end: nothing moves in the last stages.
+/// Counts that EMQX reported up to this many seconds before an end are those of the end: nothing moves in the last phase.
 const COUNTED_SECONDS: u64 = 5;
 
-/// Seconds without a word of EMQX's, with an object that is over, after which nobody can tell.
+/// Seconds without an answer of EMQX, with a final object, after which the verdict is `unknown`.
 const DEAF_SECONDS: u64 = 30;
 
 /// A stall is no progress for three times the expected step, and at least this long.
@@ -26,14 +26,14 @@ const STALL_SECONDS: u64 = 60;
 /// a node that is frozen or cut off after 120 to 150 s, and answers again.
 const LOST_SECONDS: u64 = 600;
 
-/// A second answer without its entry confirms the end when it comes so many seconds after the first.
+/// A second answer without its entry confirms the end when it comes this many seconds after the first.
 pub(super) const CONFIRM_SECONDS: u64 = 10;
 
-/// A mark of our stop is the cause of an end that comes at most so many seconds later; later only of an object that is
+/// A mark of our stop is the cause of an end that comes at most this many seconds later; later only of an object that is
 /// being deleted.
 const MARKED_SECONDS: u64 = 60;
 
-/// EMQX was not heard at its end, when its entry was last seen so many seconds before it was first missing. A session
+/// EMQX did not answer at its end, when its entry was last seen this many seconds before it was first missing. A session
 /// round may last 15 s, in which the list of rebalances is not answered.
 const UNHEARD_SECONDS: u64 = 20;
 
@@ -56,7 +56,7 @@ pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
             return Some("another client (kubectl emqx rebalance stop)".to_owned());
         }
     }
-    // It ended at some time after it was last seen: EMQX may not have been heard meanwhile.
+    // It ended at some time after it was last seen: EMQX may not have answered meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
         seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= verdict::STOP_SECONDS
     });
@@ -130,7 +130,7 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) 
     verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
 }
 
-/// The end of the silence in which it ended, if EMQX was not heard then.
+/// The end of the outage in which it ended, if EMQX did not answer then.
 pub(super) fn unheard(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     (seconds_between(run.seen, now) > UNHEARD_SECONDS).then_some((run.seen, now))
 }
@@ -150,7 +150,7 @@ fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
 /// The last verdict when following ends before the end was confirmed.
 pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let ended = run.ended.filter(|_| !run.confirmed)?;
-    // With nothing left to do it is at its goal, whatever a second answer would say.
+    // With nothing left to do it is at its goal, whatever a second answer shows.
     let done = run.strategy.is_none() && waited(run) && conclude(run, now).0 == Verdict::Balanced;
     (!done).then(|| {
         let since = plural(seconds_between(ended, now), "second");
@@ -209,7 +209,7 @@ pub(super) fn word(
             return None;
         }
         let verdict = conclude(run, now);
-        // The last that were cut are on their way back: a bad word waits for them. And who stops one tells EMQX first and
+        // The last evicted clients are on their way back: a bad verdict waits for them. And a stop calls EMQX first and
         // deletes the object then: while the operator still calls it running, that may be about to be seen.
         let stopping = verdict.0 == Verdict::CoordinatorLost
             && run
@@ -283,7 +283,7 @@ fn conclude_unseen(
     (verdict, reason)
 }
 
-/// One that ran when EMQX was last heard, long ago.
+/// An operation that ran at EMQX's last answer, long ago.
 pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)> {
     if silent >= LOST_SECONDS { unanswered(run, silent) } else { None }
 }
@@ -304,7 +304,7 @@ fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<(Verdict, String)> {
     Some((Verdict::Unknown, why))
 }
 
-/// No progress up to when EMQX was last heard: while it is silent, or does not tell its counts, nobody knows whether it
+/// No progress up to EMQX's last answer: while it does not answer, or not with counts, it is unknown whether it
 /// stands still.
 fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;

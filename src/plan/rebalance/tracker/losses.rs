@@ -8,7 +8,7 @@ use crate::model::human::{plural, seconds_between};
 use crate::model::{Node, NodeName, RunningRebalance, Seen};
 use crate::plan::rebalance::messages::{short, utc};
 
-/// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to so many
+/// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to this many
 /// seconds after the end may have stopped before it.
 const SKEW_SECONDS: u64 = 2;
 

@@ -23,7 +23,7 @@ use crate::plan::rebalance::waiting;
 /// and entries are asked one after the other.
 const BASELINE_SECONDS: u64 = 2;
 
-/// Counts that are older than so many seconds are no counts of now: while nothing runs EMQX is asked every ten.
+/// Counts older than this many seconds are not current: while nothing runs EMQX is polled every ten.
 const FRESH_SECONDS: u64 = 30;
 
 /// EMQX lists a rebalance within this many seconds after the operator started it: it is asked once a second, and an answer
@@ -42,7 +42,7 @@ pub struct RebalanceRun {
     pub entry: Option<RunningRebalance>,
     /// What was asked, where that is known.
     pub strategy: Option<Strategy>,
-    /// When it began; when it was first seen, where nothing tells.
+    /// When it began; when it was first seen, where its start is unknown.
     pub began: Timestamp,
     /// Whether its beginning is known.
     pub(super) begin_known: bool,
@@ -50,7 +50,7 @@ pub struct RebalanceRun {
     pub start: Option<Counts>,
     /// Counts now.
     pub counts: Counts,
-    /// When EMQX told them.
+    /// When EMQX reported them.
     pub(super) counted: Option<Timestamp>,
     /// When the present stage was entered, as far as that was seen.
     pub stage_since: Timestamp,
@@ -72,7 +72,7 @@ pub struct RebalanceRun {
     pub ended: Option<Timestamp>,
     /// When EMQX first reported an earlier stage than before: another rebalance, or one odd answer.
     pub(super) backwards: Option<Timestamp>,
-    /// Whether its end is certain: a second answer says the same, or the cause is seen.
+    /// Whether its end is certain: a second answer confirms it, or the cause is seen.
     pub confirmed: bool,
     /// From when to when EMQX did not answer, where it ended meanwhile.
     pub(super) unheard: Option<(Timestamp, Timestamp)>,
@@ -88,7 +88,7 @@ pub struct RebalanceRun {
     pub counted_since: Option<Timestamp>,
     /// We created it, and no list has shown it so far: it is not deleted because a list does not have it.
     pub(super) unlisted: bool,
-    /// The coordinator of an entry that appeared while the object did not say so yet.
+    /// The coordinator of an entry that appeared before the object reported it.
     pub(super) expects: Option<NodeName>,
     /// We started it in EMQX, without an object.
     pub(super) direct: bool,
@@ -98,7 +98,7 @@ pub struct RebalanceRun {
     pub verdict: Option<(Verdict, String)>,
     /// Set by the one who stops it.
     pub stopped_by_us: bool,
-    /// When the deletion of the object was asked for while it said `Processing`.
+    /// When the deletion of the object was requested while it reported `Processing`.
     pub(super) deleted: Option<Timestamp>,
     /// Whether the object is gone.
     pub(super) object_gone: bool,
@@ -110,7 +110,7 @@ pub struct RebalanceRun {
     pub(super) observed: Timestamp,
     /// When it was first looked at.
     first_seen: Timestamp,
-    /// The pods of nodes that are named by an address, which nobody knows by heart.
+    /// The pods of nodes that are named by an address, which a reader cannot assign.
     pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
     pub(super) alarms: Alarms,
@@ -189,7 +189,7 @@ impl RebalanceRun {
         waiting::seconds(object, self.observed)
     }
 
-    /// Whether the object says that it is over, or is on its way out, while EMQX goes on.
+    /// Whether the object reports an end, or is being deleted, while EMQX continues.
     fn contradicted(&self) -> bool {
         self.object_gone
             || self.object.as_ref().is_some_and(|object| {
@@ -427,7 +427,7 @@ pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool
         && same(&old.recipients, &new.recipients)
 }
 
-/// EMQX's nodes, unless it last told them too long ago.
+/// EMQX's nodes, unless its last answer is too old.
 pub(super) fn counted(world: &World, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
     world.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= FRESH_SECONDS)
 }
@@ -557,7 +557,7 @@ fn older_than(node: &Node, time: Timestamp, now: Timestamp) -> bool {
     node.uptime_millis.is_some_and(|uptime| uptime / 1000 >= seconds_between(time, now))
 }
 
-/// Gives a run its object, which came after its entry. It keeps the name under which it was told of.
+/// Gives a run its object, which came after its entry. It keeps the name under which it was reported.
 pub(super) fn own(run: &mut RebalanceRun, object: &Rebalance) {
     run.strategy = Some(object.strategy.clone());
     if let Some(began) = object.started.or(object.created).filter(|began| *began < run.began) {
@@ -623,7 +623,7 @@ pub(super) fn enter(
     forecast(run, now);
     let message = messages::entered(run);
     events.push(run.event(now, EventType::Phase, message));
-    // An object that already said Failed when its entry was first seen.
+    // An object that already reported Failed when its entry was first seen.
     let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
     if before.is_none() && failed && !run.told_failed {
         run.told_failed = true;
@@ -673,7 +673,7 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     }
 }
 
-/// What stood still, and was judged so, moves again.
+/// An operation that was judged as stalled moves again.
 pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
     if run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Stalled).is_some() {
         run.moved = now;

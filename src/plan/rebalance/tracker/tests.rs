@@ -1,4 +1,4 @@
-//! Tales of rebalances, told to a follower fact by fact.
+//! Rebalances, given to a tracker fact by fact.
 
 use super::*;
 use crate::model::{ApiVersion, DonorStart, Load, Object, StopMark, Update};
@@ -6,7 +6,7 @@ use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
 
-/// A world that is told of things, and a follower who looks.
+/// A world that takes facts in, and a tracker that observes it.
 struct Tale {
     world: World,
     follower: RebalanceTracker,
@@ -88,7 +88,7 @@ fn until_evicting() -> Tale {
 }
 
 #[test]
-fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
+fn clients_that_are_redirected_are_reported_once_with_what_stops_it() {
     let mut tale = until_evicting();
     tale.asked(42, &[3033, 3033, 3034, 0], fixtures::load("evicting_conns"));
     assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new(), "they get thirty seconds");
@@ -107,7 +107,7 @@ fn clients_that_are_led_elsewhere_are_told_of_once_with_what_stops_it() {
 }
 
 #[test]
-fn balanced_although_the_object_says_failed() {
+fn balanced_although_the_object_reports_failed() {
     let mut tale = until_evicting();
     assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::Running));
     tale.object(25, Phase::Failed, |it| {
@@ -144,7 +144,7 @@ fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
 }
 
 #[test]
-fn coordinator_lost_although_the_object_says_completed() {
+fn coordinator_lost_although_the_object_reports_completed() {
     let mut tale = until_evicting();
     tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
     assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
@@ -165,7 +165,7 @@ fn a_delete_while_processing_is_a_stop() {
 
 #[test]
 fn a_delete_that_follows_its_end_is_a_stop_too() {
-    // EMQX is told first, and the object deleted when that is proved.
+    // EMQX is stopped first, and the object deleted when that is verified.
     let mut tale = until_evicting();
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
     tale.asked(25, &[3263, 3263, 3264, 210], Load::default());
@@ -231,7 +231,7 @@ fn a_refused_start_on_a_balanced_cluster_is_nothing_to_do() {
 }
 
 #[test]
-fn an_entry_that_is_seen_before_its_object_says_processing_is_not_a_run_of_its_own() {
+fn an_entry_that_is_seen_before_its_object_reports_processing_is_not_a_run_of_its_own() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
     tale.asked(2, &START, fixtures::load("wait_health_check"));
@@ -277,12 +277,12 @@ fn clients_that_leave_right_after_the_start_are_reported_missing() {
 }
 
 #[test]
-fn how_long_it_ran_is_said_only_where_its_beginning_is_known() {
+fn the_duration_is_printed_only_where_the_start_is_known() {
     let reason = |tale: &Tale| {
         let run = tale.follower.runs.last().expect("one ran");
         run.verdict.clone().expect("it is over").1
     };
-    // It was under way when we came, and no object tells since when.
+    // It was running when we joined, and no object has its start.
     let mut tale = Tale::of(&START);
     let mut late = Tale { follower: RebalanceTracker::new(None), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
@@ -420,7 +420,7 @@ fn counts_that_never_move_are_a_stall() {
 }
 
 #[test]
-fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
+fn an_entry_of_another_client_is_reported_after_a_while_although_an_object_waits() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
     for second in 2..20 {
@@ -430,7 +430,7 @@ fn an_entry_of_somebody_elses_is_told_after_a_while_although_an_object_waits() {
 }
 
 #[test]
-fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
+fn a_stop_is_recognised_although_emqx_did_not_answer_for_a_while() {
     let mut tale = until_evicting();
     tale.object(15, Phase::Processing, |it| it.deleting = Some(fixtures::at(15)));
     tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
@@ -439,7 +439,7 @@ fn a_stop_is_one_although_emqx_was_not_heard_for_a_while() {
 }
 
 #[test]
-fn a_gap_in_what_is_heard_is_no_stall() {
+fn a_gap_in_the_answers_is_not_a_stall() {
     let mut tale = until_evicting();
     tale.look(200);
     assert_eq!(tale.verdict(), None);
@@ -457,7 +457,7 @@ fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
 }
 
 #[test]
-fn without_emqx_nobody_can_tell_and_nothing_is_made_up() {
+fn without_emqx_the_verdict_is_unknown_and_no_numbers_are_invented() {
     let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     tale.look(0);
     tale.object(1, Phase::Processing, |_| {});
@@ -671,7 +671,7 @@ fn an_end_is_not_judged_by_counts_from_before_emqx_stopped_listing_its_nodes() {
 }
 
 #[test]
-fn who_stops_following_while_emqx_does_not_answer_is_not_told_that_it_still_runs() {
+fn a_follower_that_ends_while_emqx_does_not_answer_does_not_report_it_as_running() {
     let mut tale = until_evicting();
     let end = |tale: &Tale, at: i64| tale.follower.clone().finish(&tale.world, fixtures::at(at));
     tale.look(20);
@@ -758,7 +758,7 @@ fn a_direct_run_is_never_credited_to_an_old_object() {
 }
 
 #[test]
-fn percent_stands_still_while_no_client_moves() {
+fn percent_does_not_move_while_no_client_moves() {
     let mut tale = until_evicting();
     tale.asked(20, &[3263, 3263, 3264, 180], fixtures::load("evicting_conns"));
     let before = tale.follower.running().map(|run| run.percent);

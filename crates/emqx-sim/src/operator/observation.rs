@@ -10,7 +10,7 @@ use super::{Shared, to_value};
 use crate::instance::{self, NodeView, SetView};
 use crate::scenario::{Api, Role, hash};
 
-/// The label that tells sets of one role apart.
+/// The label that distinguishes sets of one role.
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";
 
 /// One look.
@@ -82,7 +82,7 @@ impl Picture {
         self.nodes.get(*place).filter(|node| node.running)
     }
 
-    /// What EMQX's `availability_check` says in a pod; `None` where EMQX knows no node of it.
+    /// The answer of EMQX's `availability_check` in a pod; `None` where EMQX has no node of it.
     pub(super) fn available_in(&self, pod: &str) -> Option<bool> {
         self.by_pod.get(pod).map(|(_, open)| *open)
     }
@@ -217,7 +217,7 @@ impl Template {
         image(set) == self.image && template_annotations(&set["spec"]["template"]) == self.annotations
     }
 
-    /// Its hash; `number` tells templates apart that were made before.
+    /// Its hash; `number` distinguishes templates that were made before.
     pub(super) fn hash(&self, number: Option<u64>) -> String {
         let annotations = self.annotations.as_object().filter(|map| !map.is_empty());
         let annotations = annotations.map_or_else(String::new, |_| format!(" {}", self.annotations));

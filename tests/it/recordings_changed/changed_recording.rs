@@ -120,7 +120,7 @@ impl Tale {
         self.0.insert(place, line);
     }
 
-    /// What follows a second comes so many seconds later.
+    /// What follows a second comes this many seconds later.
     pub(crate) fn paused(&self, at: f64, seconds: f64) -> Self {
         let mut tale = self.clone();
         for line in tale.0.iter_mut().filter(|line| second(line) > at) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bench::{Cluster, DOCUMENTED, Ran, SLOW, alone};
+use crate::harness::{Cluster, DOCUMENTED, Ran, SLOW, alone};
 
 /// stderr tells this exactly once.
 #[track_caller]
@@ -48,7 +48,7 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
 }
 
 #[test]
-fn nobody_sees_nothing_and_is_told_why() {
+fn a_user_without_permissions_sees_nothing_and_gets_the_reason() {
     let demo = Cluster::demo("documented", 40);
     for verb in [
         "status",
@@ -89,7 +89,7 @@ fn who_may_not_create_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn a_token_is_not_sent_over_plain_http_and_never_told() {
+fn a_token_is_not_sent_over_plain_http_and_never_printed() {
     let demo = Cluster::demo("documented", 40);
     let ran = demo.run("status --token nobody-knows").exits(0);
     assert!(ran.err.contains("no credentials are sent to http://"), "{ran}");
@@ -111,7 +111,7 @@ fn a_kubeconfig_that_is_missing_broken_or_leads_nowhere_is_explained() {
     demo.run("status --kubeconfig /nowhere/config").fails(1).says("/nowhere/config");
     for path in [&broken, &empty, &binary] {
         let ran = demo.run(&format!("status --kubeconfig {path}")).fails(1);
-        crate::bench::harmless(&ran.err);
+        crate::harness::harmless(&ran.err);
     }
     for verb in ["status", "rebalance list", "rebalance apply --yes", "rebalance stop --yes", "version"] {
         let ran = demo.run(&format!("{verb} --kubeconfig {gone}")).fails(1);
@@ -135,7 +135,7 @@ fn a_server_that_does_not_answer_is_given_up_after_the_timeout() {
 }
 
 #[test]
-fn another_namespace_is_empty_and_says_where_to_look() {
+fn an_empty_namespace_is_reported_with_where_to_look() {
     let demo = Cluster::demo("documented", 40);
     demo.run("status -n other").fails(1).says("other").says("-A");
     demo.run("status no-such").fails(1).says("no-such").says("emqx");

@@ -1,4 +1,4 @@
-//! A pretend cluster whose every change is written down in the format of the recordings.
+//! A simulated cluster whose every change is written down in the format of the recordings.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 /// As often as this the cluster is looked at; EMQX once a second, as the recordings did.
 const STEP: Duration = Duration::from_millis(250);
 
-/// A pretend cluster at work.
+/// A simulated cluster at work.
 pub(crate) struct Stage {
     pub(crate) running: Running,
     pub(crate) api: Version,

@@ -1,10 +1,10 @@
-//! What the operator does to the cluster and to EMQX: decided by the rest of this room, done here.
+//! What the operator does to the cluster and to EMQX: decided by the rest of this module, done here.
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
 
 use super::events::{Events, Told};
-use super::picture::{Template, name};
+use super::observation::{Template, name};
 use super::{MANAGER, Shared, to_object};
 use crate::rest_orders;
 

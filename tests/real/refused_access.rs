@@ -35,7 +35,7 @@ pub async fn closed(plane: &ControlPlane) {
     let late = Program::of(plane, &plane.kubeconfig_expired("late"), plane.namespace());
     let out = late.run(&["rebalance", "list"]).await;
     refused(&out, 1, &["the API server does not accept these credentials (401)"]);
-    // Known to be anonymous is known, too: refused by rights, not by identity.
+    // Known to be anonymous is known, too: refused by permissions, not by identity.
     let out = nobody.run(&["status", "--server", &url, "--insecure-skip-tls-verify"]).await;
     refused(&out, 1, &["cannot"]);
     // Nobody listens on port 1.

@@ -1,4 +1,4 @@
-//! The lives of pods on the simulated node: scheduled, started with an address, up when EMQX has joined; and ended, with
+//! The lifecycle of pods on the simulated node: scheduled, started with an address, up when EMQX has joined; and ended, with
 //! EMQX leaving the cluster. The pauses are the recordings'; what goes wrong on the way is the scenario's or the image's.
 //!
 //! ```text

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::cluster::{RealCluster, address, list_pods};
 use test_support::control_plane::{EMQX_PORTS, condition_is};
 
-/// The pretend kubelet itself takes longer to do anything.
+/// The simulated kubelet itself takes longer to do anything.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl RealCluster<'_> {

@@ -8,10 +8,10 @@ use std::sync::Mutex;
 use clap::ArgAction;
 use kubectl_emqx::cli;
 
-use crate::bench::{Cluster, DOCUMENTED, Going, PROGRAM, Ran, folder, program};
 use crate::gateway::Gateway;
+use crate::harness::{Cluster, DOCUMENTED, Going, PROGRAM, Ran, folder, program};
 
-/// Every verb that does something, as words, with its flags.
+/// Every command that does something, as words, with its flags.
 fn verbs() -> Vec<(String, clap::Command)> {
     fn walk(command: &clap::Command, path: &str, all: &mut Vec<(String, clap::Command)>) {
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
@@ -48,7 +48,7 @@ const KUBECTLS: [&str; 15] = [
 ];
 
 #[test]
-fn every_verb_takes_kubectls_flags() {
+fn every_command_takes_kubectls_flags() {
     for (path, verb) in verbs() {
         let flags = longs(&verb);
         for flag in KUBECTLS {
@@ -98,7 +98,7 @@ fn every_flag_of_our_own_has_a_variable_on_every_verb() {
     }
 }
 
-/// The host and port of a pretend cluster.
+/// The host and port of a simulated cluster.
 fn target(demo: &Cluster) -> String {
     let rest = demo.url.strip_prefix("http://").expect("plain http");
     rest.split('/').next().unwrap_or_default().to_owned()
@@ -198,7 +198,7 @@ fn kubeconfigs_from_the_field_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
-fn who_is_meant_reaches_the_api_server() {
+fn the_selected_identity_reaches_the_api_server() {
     let demo = Cluster::faulty("documented", 40.0);
     let gateway = Gateway::before(&target(&demo));
     let server = secure(&gateway.address, "own-ca");
@@ -377,7 +377,7 @@ fn names_and_wide_tables_are_there_where_kubectl_has_them() {
 }
 
 #[test]
-fn every_verb_that_writes_can_be_tried() {
+fn every_command_that_writes_has_a_dry_run() {
     for (path, verb) in verbs() {
         let flags = longs(&verb);
         if flags.contains("yes") {

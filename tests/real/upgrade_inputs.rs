@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cluster::RealCluster;
+use crate::partial_permissions::user;
 use crate::program::{Program, notices, refused};
-use crate::rights::user;
 use test_support::control_plane::ControlPlane;
 
 const IMAGE: &str = "emqx/emqx-enterprise:5.8.7";

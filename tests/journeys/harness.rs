@@ -1,4 +1,4 @@
-//! What every journey needs: the built program run with a limit, and a pretend cluster that ends in every case.
+//! What every journey needs: the built program run with a limit, and a simulated cluster that ends in every case.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
@@ -176,7 +176,7 @@ pub(crate) fn alone(arguments: &str) -> Ran {
     ran
 }
 
-/// A pretend cluster, and the program pointed at it.
+/// A simulated cluster, and the program pointed at it.
 pub(crate) struct Cluster {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) url: String,
@@ -185,7 +185,7 @@ pub(crate) struct Cluster {
     inside: Option<Inside>,
 }
 
-/// A pretend cluster within the test's own process.
+/// A simulated cluster within the test's own process.
 pub(crate) struct Inside {
     pub(crate) faults: Faults,
     pub(crate) emqx: sim::emqx::Emqx,
