@@ -163,7 +163,7 @@ fn kubectl_itself_asks_the_shim() {
         ("emqx reb", "rebalance\tEven out connections: plan, start, follow, stop\n:4\n"),
         (
             "emqx rebalance apply --conn",
-            "--conn-evict-rate\tClients that a donor loses per second [default: 500]\n:4\n",
+            "--conn-evict-rate\tClients that a donor loses per second [default: worked out]\n:4\n",
         ),
         ("emqx status --namespace=m", "mq\n:4\n"),
         ("emqx status em", "emqx\tEMQX\n:4\n"),

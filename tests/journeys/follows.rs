@@ -297,7 +297,9 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     let listed = || demo.run("rebalance list -o json").exits(0).json()["items"][0]["verdict"].clone();
     assert_eq!(listed(), "nothingToDo");
     demo.run("rebalance watch needless -o jsonl").exits(0).verdict("nothingToDo");
-    // Without the recorded verdict there are only the operator's words, which tell no reason, and no counts of that time.
+    // Without a recorded verdict, on the object or in the state folder, only the operator's phase is left, without a reason and
+    // without counts of that time.
+    std::fs::remove_dir_all(demo.home.join(".local/state/kubectl-emqx")).expect("the watch recorded it");
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/needless";
     let forgotten = json!({"metadata": {"annotations": {"cli.emqx.io/verdict": null}}});
     assert_eq!(demo.api("PATCH", path, &forgotten.to_string()).0, 200);

@@ -200,7 +200,7 @@ fn the_plan_begins_with_what_is_required_and_m_shows_every_setting() {
     assert!(bench.screen(80, 24).contains("core-…f5c8-3"), "Enter shows each node");
     bench.keys("m");
     let screen = bench.screen(80, 24);
-    assert!(screen.contains("◂ 2 ▸") && screen.contains("or within a factor of"), "{screen}");
+    assert!(screen.contains("◂ 1 ▸") && screen.contains("or within a factor of"), "{screen}");
 }
 
 #[test]
