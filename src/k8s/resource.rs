@@ -151,9 +151,10 @@ impl Resource {
     /// `managedFields`, which are often half of it.
     pub(super) fn cleaned(&self, mut object: Value) -> Value {
         if let Some(fields) = object.as_object_mut() {
-            // Those of a Lease hold the time of its renewal by the API server's clock.
+            // Those of a Lease hold the time of its renewal by the API server's clock, those of a Rebalance its creator.
+            let keeps = matches!(self.kind, ObjectKind::Lease | ObjectKind::Rebalance);
             let metadata = fields.get_mut("metadata").and_then(Value::as_object_mut);
-            if let Some(metadata) = metadata.filter(|_| self.kind != ObjectKind::Lease) {
+            if let Some(metadata) = metadata.filter(|_| !keeps) {
                 metadata.remove("managedFields");
             }
             if !fields.get("kind").is_some_and(Value::is_string) {

@@ -393,7 +393,8 @@ fn looking() -> Vec<Verb> {
             "history",
             When::Over,
             &["history", "-o", "json"],
-            [kinds(REFUSED), rebalances(), pods(POORER, words::PODS), states(), ask(POORER, words::RUNS)],
+            // Without the kinds the user's own history is shown.
+            [kinds(POORER), rebalances(), pods(POORER, words::PODS), states(), ask(POORER, words::RUNS)],
         ),
     ]
 }
