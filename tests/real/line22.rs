@@ -150,7 +150,8 @@ pub async fn one_at_a_time(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let out = program.run(&with(&["rebalance", "apply"], &STRATEGY)).await;
     refused(&out, 6, &["confirmation required", "--yes"]);
-    let out = program.run(&["rebalance", "apply", "--yes", "--conn-evict-rate=500", "--error-unchanged"]).await;
+    let out =
+        program.run(&["rebalance", "apply", "--yes", "--conn-evict-rate=500", "--error-unchanged"]).await;
     assert_eq!((out.code, out.stdout.as_str()), (Some(3), ""), "{}", out.stderr);
     assert!(out.stderr.contains("nothing to do"), "{}", out.stderr);
     assert!(emqx.idle());

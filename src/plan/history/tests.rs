@@ -77,8 +77,8 @@ fn a_name_that_is_used_again_is_another_operation() {
 fn a_verdict_is_stored_once_and_a_better_one_replaces_unknown() {
     let known = entry("evacuation/a", Verdict::Evacuated, Some(0), 100);
     let unknown = entry("evacuation/a", Verdict::Unknown, Some(0), 90);
-    assert_eq!(with_entry(&[known.clone()], &unknown), None);
-    assert_eq!(with_entry(&[known.clone()], &known), None);
+    assert_eq!(with_entry(std::slice::from_ref(&known), &unknown), None);
+    assert_eq!(with_entry(std::slice::from_ref(&known), &known), None);
     let stored = with_entry(&[unknown], &known).expect("it is new");
     assert_eq!(stored.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Evacuated]);
 }

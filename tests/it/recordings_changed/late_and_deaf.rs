@@ -60,8 +60,8 @@ fn a_client_that_joins_a_running_rebalance_of_the_real_emqx_sees_percent_and_end
         let seen: Vec<f64> = tale.0.iter().filter(running).map(second).collect();
         for at in seen.iter().step_by(7) {
             let events = tale.from(*at).until(at + 2.5).told();
-            let shown = events.iter().filter(|event| event.verdict.is_none() && event.phase.is_some());
-            let last = shown.last().unwrap_or_else(|| panic!("{name} from {at}: {events:?}"));
+            let mut shown = events.iter().filter(|event| event.verdict.is_none() && event.phase.is_some());
+            let last = shown.next_back().unwrap_or_else(|| panic!("{name} from {at}: {events:?}"));
             assert!(last.percent.is_some() && last.eta_seconds.is_some(), "{name} from {at}: {last:?}");
         }
     }

@@ -38,7 +38,7 @@ const PAGES: [(&str, &str); 18] = [
 fn cjk() -> Bench {
     let pods: Vec<String> = (0..4).map(|number| format!("emqx-消息队列核心节点-{number}")).collect();
     let mut bench = Bench::of(setup(), cluster(0, &pods, &UNEVEN, &nothing()));
-    bench.state.setup.place = "生产集群-eu".to_owned();
+    "生产集群-eu".clone_into(&mut bench.state.setup.place);
     bench.tick(3);
     bench
 }
