@@ -73,7 +73,11 @@ pub(super) fn figures(operation: &ReportedOperation) -> Vec<(&'static str, Strin
             operation.planned_seconds.map_or_else(none, duration),
             seconds(operation.duration_seconds),
         ),
-        ("moved connections", none(), count_or_unknown(operation.moved_connections)),
+        (
+            "moved connections",
+            planned(operation.planned_moved_connections),
+            count_or_unknown(operation.moved_connections),
+        ),
         (
             "most reconnects per second on one node",
             planned(operation.planned_peak_reconnects_per_second),

@@ -14,6 +14,7 @@ use crate::model::{Event, EventType, InstanceId, Link, NodeName, Operation, Sour
 
 mod curves;
 mod parts;
+mod rates;
 mod redact;
 
 use curves::Samples;
@@ -21,6 +22,7 @@ pub use curves::{ReportCurve, ReportCurves};
 pub use parts::{
     Report, ReportedEvent, ReportedFinding, ReportedInstance, ReportedNode, ReportedOperation, ReportedPhase,
 };
+use rates::RisingCounts;
 pub use redact::ReportNames;
 
 /// The most events of one operation in a report.
@@ -74,6 +76,7 @@ pub struct ReportBuilder {
     /// The counts of the last answer, when it came, and whether EMQX has answered since.
     counts: Option<(Timestamp, NodeCounts)>,
     answered: bool,
+    rising: BTreeMap<NodeName, RisingCounts>,
 }
 
 impl ReportBuilder {
@@ -93,54 +96,62 @@ impl ReportBuilder {
             }
         }
         self.instances.extend(world.instances.keys().cloned());
-        let counts = self.count(world, before, now);
+        let rates = self.count(world, before, now);
         for seen in runs(operations) {
             self.draft(world, operations, &seen, now);
         }
         for event in events {
             self.event(event);
         }
-        if let Some(rates) = counts {
-            for draft in self.drafts.iter_mut().filter(|draft| !draft.over) {
-                for (node, rate) in &rates {
-                    let peak = draft.peaks.entry(node.clone()).or_default();
-                    *peak = (*peak).max(*rate);
-                }
-            }
+        for draft in self.drafts.iter_mut().filter(|draft| !draft.over) {
+            draft.peaks(&rates);
         }
         let known = self.counts.as_ref().map(|(_, counts)| counts);
         for draft in &mut self.drafts {
             if let Some(counts) = known.filter(|_| !draft.over) {
                 draft.after.clone_from(counts);
             }
-            draft.over = draft.report.ended_time.is_some() && draft.report.verdict.final_word();
+            if !draft.over && draft.report.ended_time.is_some() && draft.report.verdict.final_word() {
+                draft.over = true;
+                draft.peaks(&latest(&self.rising));
+            }
         }
     }
 
-    /// Takes in the counts of an answer; clients that connected to each node per second since the one before. `line` is the time
-    /// of the line before.
-    fn count(&mut self, world: &World, line: Timestamp, now: Timestamp) -> Option<BTreeMap<NodeName, u64>> {
+    /// Takes in the counts of an answer; returns the clients that connect to each node per second. `line` is the time of the line
+    /// before.
+    fn count(&mut self, world: &World, line: Timestamp, now: Timestamp) -> BTreeMap<NodeName, u64> {
         let up = world.hearings.get(&(Source::Emqx, "nodes")).is_some_and(|it| it.link == Link::Up);
-        let nodes = world.nodes.as_ref()?;
+        let Some(nodes) = world.nodes.as_ref() else { return BTreeMap::new() };
         self.versions.extend(nodes.value.iter().filter_map(|node| node.version.clone()));
         let running = nodes.value.iter().filter(|node| !node.stopped);
         let counts: NodeCounts =
             running.map(|node| (node.name.clone(), (node.connections, node.sessions))).collect();
         let answered = std::mem::replace(&mut self.answered, up);
-        let before = self.counts.as_ref();
-        if before.is_some_and(|(_, before)| *before == counts) {
-            return None;
+        let rising = &mut self.rising;
+        let Some((at, before)) = self.counts.as_ref() else {
+            self.samples.push(now, &counts);
+            self.counts = Some((now, counts));
+            return BTreeMap::new();
+        };
+        if *before == counts {
+            let paused =
+                |(node, rising): (&NodeName, &mut RisingCounts)| Some((node.clone(), rising.pause(now)?));
+            return rising.iter_mut().filter_map(paused).collect();
         }
-        let rates = before.map(|(at, before)| {
-            // An answer that is equal to the one before leaves a line with its time only.
-            let since = if answered { line.max(*at) } else { *at };
-            let gap = seconds_between(since, now).max(1);
-            let rate = |(node, (now, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
-                let more = now.as_ref()?.saturating_sub((before.get(node)?).0?);
-                (gap <= RATE_GAP_SECONDS).then(|| (node.clone(), more.div_ceil(gap)))
-            };
-            counts.iter().filter_map(rate).collect()
-        });
+        // An answer that is equal to the one before leaves a line with its time only.
+        let since = if answered { line.max(*at) } else { *at };
+        let mut rates = BTreeMap::new();
+        if seconds_between(since, now) > RATE_GAP_SECONDS {
+            rising.clear();
+        } else {
+            for (node, (count, _)) in &counts {
+                let earlier = before.get(node).and_then(|(count, _)| *count);
+                let Some((earlier, count)) = earlier.zip(*count) else { continue };
+                let rising = rising.entry(node.clone()).or_default();
+                rates.extend(rising.add((since, earlier), now, count).map(|rate| (node.clone(), rate)));
+            }
+        }
         self.samples.push(now, &counts);
         self.counts = Some((now, counts));
         rates
@@ -224,6 +235,8 @@ impl ReportBuilder {
     /// The report. `source` is the name of the recording.
     pub fn finish(mut self, source: String) -> Report {
         let last = self.last;
+        let rates = latest(&self.rising);
+        self.drafts.iter_mut().filter(|draft| !draft.over).for_each(|draft| draft.peaks(&rates));
         let operations = std::mem::take(&mut self.drafts).into_iter().map(|draft| draft.finish(last));
         let mut operations: Vec<ReportedOperation> = operations.collect();
         operations.sort_by_key(|it| it.started_time.or_else(|| it.events.first().map(|event| event.time)));
@@ -319,6 +332,13 @@ impl Draft {
         }
     }
 
+    fn peaks(&mut self, rates: &BTreeMap<NodeName, u64>) {
+        for (node, rate) in rates {
+            let peak = self.peaks.entry(node.clone()).or_default();
+            *peak = (*peak).max(*rate);
+        }
+    }
+
     /// Takes in what only a rebalance has: its counts at the start, and its plan.
     fn rebalance(&mut self, run: &RebalanceRun) {
         // Counts since a follower joined are not those of the start.
@@ -359,6 +379,7 @@ impl Draft {
         }
         if let Some(plan) = &self.plan {
             report.planned_seconds = Some(plan.total_seconds);
+            report.planned_moved_connections = Some(plan.moves.connections);
             report.planned_peak_reconnects_per_second = Some(plan.moves.peak_reconnects_per_second);
             report.findings = plan.findings.iter().map(ReportedFinding::from).collect();
             for planned in &plan.phases {
@@ -408,6 +429,11 @@ impl Draft {
         self.report.nodes = nodes;
         self.report
     }
+}
+
+/// The rates of counts that still rise.
+fn latest(rising: &BTreeMap<NodeName, RisingCounts>) -> BTreeMap<NodeName, u64> {
+    rising.iter().filter_map(|(node, rising)| Some((node.clone(), rising.rate()?))).collect()
 }
 
 #[cfg(test)]

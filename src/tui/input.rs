@@ -198,8 +198,8 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Shorter => widen(state, false),
         Command::Longer => widen(state, true),
         Command::Chart => state.chart.whole = !state.chart.whole,
-        Command::More => return timing(state, true),
-        Command::Less => return timing(state, false),
+        Command::More => return change_rate(state, true),
+        Command::Less => return change_rate(state, false),
         Command::Record => return vec![Effect::Record(state.recording.is_none())],
         Command::Copy => {
             let text = copy::text(state);
@@ -366,7 +366,7 @@ const SPEEDS: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
 /// How often EMQX may be asked, in seconds.
 const PERIODS: [u64; 5] = [1, 2, 5, 10, 30];
 
-fn timing(state: &mut State, faster: bool) -> Vec<Effect> {
+fn change_rate(state: &mut State, faster: bool) -> Vec<Effect> {
     if let Some(playback) = &mut state.setup.playback {
         let speed = playback.speed;
         let next = if faster {

@@ -213,7 +213,7 @@ fn bar(node: &PlannedNode, most: u64, theme: Theme) -> String {
 }
 
 fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
-    let (donors, recipients) = plan.revisions();
+    let (donors, recipients) = plan.participant_counts();
     let averages = &plan.averages;
     let unknown = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), average);
     let mut text = format!(

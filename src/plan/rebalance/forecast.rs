@@ -175,7 +175,7 @@ pub struct SessionRounds {
 
 impl RebalancePlan {
     /// How many donors and recipients there are.
-    pub fn revisions(&self) -> (usize, usize) {
+    pub fn participant_counts(&self) -> (usize, usize) {
         let count = |part| self.nodes.iter().filter(|node| node.part == Some(part)).count();
         (count(Part::Donor), count(Part::Recipient))
     }

@@ -480,7 +480,7 @@ fn per_second(rate: u64) -> String {
 fn too_many_reconnects(plan: &RebalancePlan, required: Requirement) -> Option<Finding> {
     let peak = plan.moves.peak_reconnects_per_second;
     (peak > required.reconnects_per_second).then(|| {
-        let (donors, recipients) = plan.revisions();
+        let (donors, recipients) = plan.participant_counts();
         Finding::new(
             "reconnect-rate",
             Severity::Blocked,

@@ -40,27 +40,30 @@ pub(super) fn warnings(
     shifting: &Outcome,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    let (donors, recipients) = plan.revisions();
+    let (donors, recipients) = plan.participant_counts();
     if recipients * 3 < donors + recipients {
         let one = recipients == 1;
-        found.push(
-            Finding::new(
-                "few-recipients",
-                Severity::Warning,
-                format!(
-                    "only {} of {} serve{} new clients meanwhile: up to {} a second{}",
-                    count(recipients as u64),
-                    plural((donors + recipients) as u64, "node"),
-                    if one { "s" } else { "" },
-                    count(moving.peak),
-                    if one { "" } else { " each" }
-                ),
-            )
-            .hint(format!(
+        let finding = Finding::new(
+            "few-recipients",
+            Severity::Warning,
+            format!(
+                "only {} of {} serve{} new clients meanwhile: up to {} a second{}",
+                count(recipients as u64),
+                plural((donors + recipients) as u64, "node"),
+                if one { "s" } else { "" },
+                count(moving.peak),
+                if one { "" } else { " each" }
+            ),
+        );
+        // No rate is lower than 1.
+        found.push(if plan.strategy.conn_evict_rate > 1 {
+            finding.hint(format!(
                 "a lower --conn-evict-rate spreads it: {} clients arrive per second now",
                 count(moving.most_evicted)
-            )),
-        );
+            ))
+        } else {
+            finding
+        });
     }
     let (conn, sess) = thresholds(&plan.strategy);
     let rise = donors as f64 / recipients as f64;

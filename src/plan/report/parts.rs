@@ -82,6 +82,8 @@ pub struct ReportedOperation {
     pub forecast_error_percent: Option<f64>,
     /// Clients that were moved.
     pub moved_connections: Option<u64>,
+    /// The same by the forecast.
+    pub planned_moved_connections: Option<u64>,
     /// Live clients at the start.
     pub connections_before: Option<u64>,
     /// Live clients after the end.
@@ -189,6 +191,7 @@ impl ReportedOperation {
             forecast_error_seconds: None,
             forecast_error_percent: None,
             moved_connections: None,
+            planned_moved_connections: None,
             connections_before: None,
             connections_after: None,
             lost_clients: None,
@@ -234,6 +237,7 @@ impl Report {
         if let Some(record) = plan {
             let planned = forecast(None, &record.participants(), &record.strategy, Return::default());
             operation.planned_seconds = Some(planned.total_seconds);
+            operation.planned_moved_connections = Some(planned.moves.connections);
             operation.planned_peak_reconnects_per_second = Some(planned.moves.peak_reconnects_per_second);
             operation.findings = planned.findings.iter().map(ReportedFinding::from).collect();
             operation.phases = planned

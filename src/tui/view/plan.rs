@@ -227,7 +227,7 @@ fn fields(
 
 /// What follows from a value.
 fn note(field: Field, plan: &RebalancePlan) -> String {
-    let (donors, recipients) = plan.revisions();
+    let (donors, recipients) = plan.participant_counts();
     match field {
         Field::Rate if donors > 0 && plan.moves.rounds > 0 => {
             let peak = plan.moves.peak_reconnects_per_second;

@@ -208,7 +208,7 @@ proptest! {
     ) {
         let sessions: Vec<u64> = counts.iter().zip(&more).map(|(count, more)| count + more).collect();
         let plan = plan(&counts, Some(&sessions), abs, rel, rate, delay);
-        let (donors, recipients) = plan.revisions();
+        let (donors, recipients) = plan.participant_counts();
         prop_assert!(donors + recipients == counts.len() || plan.decision == Decision::NothingToDo);
         prop_assert_eq!(after(&plan).iter().sum::<u64>(), counts.iter().sum::<u64>());
         prop_assert_eq!(plan.nodes.iter().map(|n| n.sessions_after).sum::<u64>(), sessions.iter().sum::<u64>());
