@@ -166,7 +166,7 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     // Long enough that a slow machine still sees it go on after the operator has given up on it.
     let mut long = STRATEGY;
-    long[3] = "--wait-takeover=12";
+    long[3] = "--wait-takeover=20";
     let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &long);
     let mut applied = program.start(&args);
     applied.says("\"waitHealthCheck\"").await;

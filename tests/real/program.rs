@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use test_support::control_plane::{ControlPlane, Output, until};
 
@@ -20,10 +19,6 @@ pub const STRATEGY: [&str; 6] = [
     "--abs-conn-threshold=1",
     "--abs-sess-threshold=1",
 ];
-
-/// At most so many processes of all tests run at once: with more than these each of them is so slow on two cores that EMQX
-/// seems to be frozen, which a status says.
-static TURNS: Semaphore = Semaphore::const_new(6);
 
 /// The program in a namespace, with the permissions of a kubeconfig.
 #[derive(Clone)]
@@ -60,13 +55,7 @@ impl<'a> Program<'a> {
 
     /// The same with text on standard input.
     pub async fn run_with(&self, args: &[&str], input: Option<&str>) -> Output {
-        // A follow only waits, and what it waits for may need a turn of its own.
-        let follows =
-            args.iter().any(|arg| *arg == "watch" || *arg == "--watch" || arg.starts_with("--timeout"));
-        let turn = if follows { None } else { TURNS.acquire().await.ok() };
-        let output = self.plane.run(self.command(args), input).await;
-        drop(turn);
-        output
+        self.plane.run(self.command(args), input).await
     }
 
     /// What it writes as JSON, of a run that must succeed.
