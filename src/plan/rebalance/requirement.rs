@@ -293,30 +293,32 @@ impl Search {
             .filter(|threshold| self.at(rate, *threshold, u64::MAX).beyond <= tolerance)
     }
 
-    /// The lowest rate up to `most` that ends as required in time, and its threshold.
-    fn lowest(&self, most: u64, tolerance: f64) -> Option<(u64, u64)> {
+    /// The lowest rate up to `most` that ends as required within this number of rounds, and its threshold.
+    fn lowest(&self, most: u64, tolerance: f64, rounds: u64) -> Option<(u64, u64)> {
         let (narrowest, _) = self.thresholds();
-        let reached = |rate: u64| self.at(rate, narrowest, self.in_time).before <= tolerance;
-        // The deadline ends it, not EMQX.
+        let reached = |rate: u64| self.at(rate, narrowest, rounds).before <= tolerance;
+        // The number of rounds ends it, not EMQX.
         let late = |rate: u64| {
-            let end = self.at(rate, narrowest, self.in_time);
-            end.before > tolerance && end.rounds >= self.in_time
+            let end = self.at(rate, narrowest, rounds);
+            end.before > tolerance && end.rounds >= rounds
         };
         let first = last(1, most, late).map_or(1, |late| late + 1);
         let fullest = self.donors.iter().copied().max().unwrap_or(0) as f64;
         // No donor loses more than the rate in a round.
-        let least = ((fullest - self.mean - tolerance) / self.in_time.max(1) as f64).ceil().max(1.0) as u64;
+        let least = ((fullest - self.mean - tolerance) / rounds.max(1) as f64).ceil().max(1.0) as u64;
         let from = least.max(first.saturating_sub(TRIED_ONE_BY_ONE));
         (from..=most.min(first.saturating_add(TRIED_ONE_BY_ONE)))
             .filter(|rate| reached(*rate))
             .find_map(|rate| Some((rate, self.good(rate, tolerance)?)))
     }
 
-    /// A rate below `most` that ends as required, however late.
+    /// A rate up to `most` that ends as required, however late; no lower one that was tried ends as early.
     fn late(&self, most: u64, tolerance: f64) -> Option<(u64, u64)> {
         let near = (most.saturating_sub(TRIED_ONE_BY_ONE / 4).max(1)..=most).rev();
         let far = std::iter::successors(Some(most / 2), |rate| Some(rate / 2)).take_while(|rate| *rate > 0);
-        near.chain(far).find_map(|rate| Some((rate, self.good(rate, tolerance)?)))
+        let (rate, threshold) = near.chain(far).find_map(|rate| Some((rate, self.good(rate, tolerance)?)))?;
+        let rounds = self.at(rate, threshold, u64::MAX).rounds;
+        Some(self.lowest(rate, tolerance, rounds).unwrap_or((rate, threshold)))
     }
 
     /// The rate and the threshold.
@@ -332,7 +334,9 @@ impl Search {
             return (rate, threshold);
         }
         // One round of a high rate may move more than is left to move: then the deadline gives way.
-        let found = |tolerance: f64| self.lowest(most, tolerance).or_else(|| self.late(most, tolerance));
+        let found = |tolerance: f64| {
+            self.lowest(most, tolerance, self.in_time).or_else(|| self.late(most, tolerance))
+        };
         let (finest, threshold) = self.best(1);
         let now = self.start().before;
         let tolerance = if finest <= self.tolerance {

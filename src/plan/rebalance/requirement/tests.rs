@@ -152,6 +152,16 @@ fn a_longer_round_is_part_of_the_duration() {
 }
 
 #[test]
+fn a_plan_that_is_late_has_the_lowest_rate_that_is_no_later() {
+    let required = Requirement { spread_percent: 2.0, deadline_seconds: 130, reconnects_per_second: 47 };
+    let plan = found(&[49, 1833], required);
+    let late = Strategy { conn_evict_rate: 46, abs_conn_threshold: 46, ..plan.strategy.clone() };
+    let other = forecast(None, &numbered(&[49, 1833], None), &late, Return::default());
+    assert!(even(&other, required) && plan.total_seconds <= other.total_seconds, "{plan:?}");
+    assert!(plan.strategy.conn_evict_rate <= 46, "{:?}", plan.strategy);
+}
+
+#[test]
 fn a_thousand_nodes_and_a_billion_clients_need_few_forecasts() {
     let counts: Vec<u64> = (0..1000).map(|node| if node < 900 { 1_100_000 + node * 37 } else { 0 }).collect();
     let required = Requirement { reconnects_per_second: 5_000, ..Requirement::default() };
