@@ -31,7 +31,7 @@ fn page(command: &Command, name: &str, all: &mut Vec<(String, String)>) -> io::R
     let verbs: Vec<&Command> =
         command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set()).collect();
     let root = all.is_empty();
-    // The flags that every command has are told once; and none is too special for a page.
+    // The flags that every command has are listed once; no other flag is left out.
     let mut own = command
         .clone()
         .display_name(name.to_owned())

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{EmqxAccess, Follow, KubernetesFlags, Look, ManifestFile, Then, Verb};
 use crate::cli::{self, Global, Intent, Parsed};
+use crate::commands::replay::ReadableMoments;
 use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Exit, Problem};
@@ -289,12 +290,11 @@ fn calibration(files: &[PathBuf], printer: &Printer) -> Result<Option<Calibratio
     }
     let mut measurement = Measurement::default();
     for file in files {
-        for moment in Recording::open(file, Rc::new(Wire))? {
-            match moment {
-                Ok(moment) => measurement.take(moment.at, moment.facts),
-                Err(problem) => printer.notice(&problem.to_string()),
-            }
+        let mut moments = ReadableMoments::new(printer, Recording::open(file, Rc::new(Wire))?);
+        for moment in moments.by_ref() {
+            measurement.take(moment.at, moment.facts);
         }
+        moments.finish()?;
         measurement.finish();
     }
     let Some(calibration) = measurement.calibration() else {

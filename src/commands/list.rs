@@ -48,7 +48,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// Takes in what the user's own history knows: verdicts of objects that nobody else recorded, and rebalances without an object.
+/// Takes in what the user's own history knows: verdicts of objects without a recorded one, and rebalances without an object.
 fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<RebalanceItem>) {
     let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
     let uid = |entry: &HistoryEntry| {

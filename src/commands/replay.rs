@@ -36,6 +36,50 @@ impl ReplayOutput {
     pub fn finish(&mut self) -> Vec<Event> {
         self.tape.finish(&self.world, &mut self.operations)
     }
+
+    /// What is known at this moment.
+    pub fn known(&self) -> (&World, &OperationTracker) {
+        (&self.world, &self.operations)
+    }
+}
+
+/// The moments of a recording that can be read; a line that cannot be read is a notice.
+pub struct ReadableMoments<'a, I> {
+    printer: &'a Printer,
+    recording: I,
+    any: bool,
+    unread: Option<Problem>,
+}
+
+impl<'a, I: Iterator<Item = Result<Moment, Problem>>> ReadableMoments<'a, I> {
+    /// Of this recording.
+    pub fn new(printer: &'a Printer, recording: I) -> Self {
+        Self { printer, recording, any: false, unread: None }
+    }
+
+    /// The first problem, where no line could be read.
+    pub fn finish(self) -> Result<(), Problem> {
+        self.unread.filter(|_| !self.any).map_or(Ok(()), Err)
+    }
+}
+
+impl<I: Iterator<Item = Result<Moment, Problem>>> Iterator for ReadableMoments<'_, I> {
+    type Item = Moment;
+
+    fn next(&mut self) -> Option<Moment> {
+        loop {
+            match self.recording.next()? {
+                Ok(moment) => {
+                    self.any = true;
+                    return Some(moment);
+                }
+                Err(problem) => {
+                    self.printer.notice(&problem.to_string());
+                    self.unread.get_or_insert(problem);
+                }
+            }
+        }
+    }
 }
 
 /// `replay`: every operation of a recording, at once or at a speed.
@@ -49,18 +93,9 @@ pub async fn run(
     let mut output = FollowOutput::lines(stream);
     let mut filtering = Filtering::default();
     let mut before: Option<Timestamp> = None;
-    let (mut told, mut read) = (0_usize, 0_usize);
-    let mut unread = None;
-    for moment in recording {
-        let moment = match moment {
-            Ok(moment) => moment,
-            Err(problem) => {
-                printer.notice(&problem.to_string());
-                unread = unread.or(Some(problem));
-                continue;
-            }
-        };
-        read += 1;
+    let mut told = 0_usize;
+    let mut moments = ReadableMoments::new(printer, recording);
+    for moment in moments.by_ref() {
         if let (Some(speed), Some(before)) = (speed, before) {
             let seconds = moment.at.duration_since(before).as_secs_f64() / speed;
             if seconds > 0.0 {
@@ -84,8 +119,5 @@ pub async fn run(
     if told == 0 {
         printer.talk("no rebalance, upgrade or evacuation happens in this recording");
     }
-    match unread {
-        Some(problem) if read == 0 => Err(problem),
-        _ => Ok(Exit::Reached),
-    }
+    moments.finish().map(|()| Exit::Reached)
 }

@@ -2,13 +2,13 @@
 
 use super::cluster_view;
 use super::history::{WANT, own, past};
+use super::replay::{ReadableMoments, ReplayOutput};
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{Filter, ReportForm};
 use crate::error::{Exit, Problem};
-use crate::model::{HistoryEntry, World};
+use crate::model::HistoryEntry;
 use crate::output::Printer;
 use crate::plan::history::{PastEntry, merged};
-use crate::plan::playback::{OperationTracker, Tape, Told};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::report::{Report, ReportBuilder, ReportNames};
 use crate::ports::Moment;
@@ -78,34 +78,24 @@ pub fn of_recording(
     recording: impl Iterator<Item = Result<Moment, Problem>>,
     source: &str,
 ) -> Result<(Report, ReportNames), Problem> {
-    let (mut world, mut operations) = (World::new(), OperationTracker::all());
-    let (mut tape, mut builder, mut names) =
-        (Tape::default(), ReportBuilder::default(), ReportNames::default());
-    let (mut read, mut unread, mut last) = (0_usize, None, None);
-    for moment in recording {
-        let Moment { t, at, change, facts, .. } = match moment {
-            Ok(moment) => moment,
-            Err(problem) => {
-                printer.notice(&problem.to_string());
-                unread = unread.or(Some(problem));
-                continue;
-            }
-        };
-        read += 1;
+    let (mut replay, mut builder, mut names) =
+        (ReplayOutput::default(), ReportBuilder::default(), ReportNames::default());
+    let mut moments = ReadableMoments::new(printer, recording);
+    let mut last = None;
+    for moment in moments.by_ref() {
+        let at = moment.at;
         last = Some(at);
-        let told = Told { t, at, change, facts };
-        let (events, notices) = tape.take(&mut world, &mut operations, told);
-        names.observe(&world);
-        builder.observe(&world, &operations, (&events, &notices), at);
+        let (events, notices) = replay.take(moment);
+        let (world, operations) = replay.known();
+        names.observe(world);
+        builder.observe(world, operations, (&events, &notices), at);
     }
     if let Some(last) = last {
-        let events = tape.finish(&world, &mut operations);
-        builder.observe(&world, &operations, (&events, &[]), last);
+        let events = replay.finish();
+        let (world, operations) = replay.known();
+        builder.observe(world, operations, (&events, &[]), last);
     }
-    match unread {
-        Some(problem) if read == 0 => Err(problem),
-        _ => Ok((builder.finish(source.to_owned()), names)),
-    }
+    moments.finish().map(|()| (builder.finish(source.to_owned()), names))
 }
 
 /// Prints a report.

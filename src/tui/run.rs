@@ -436,7 +436,7 @@ impl Loop {
     }
 }
 
-/// What is printed when the time ran out: where EMQX has not answered, nobody knows whether the operation is running.
+/// What is printed when the time ran out: where EMQX has not answered, it is unknown whether the operation is running.
 fn timed_out(state: &State, name: &str, verdict: Option<Verdict>) -> String {
     match state.here().and_then(|cluster| cluster.operations.silent_since(name)) {
         Some(since) => format!(

@@ -62,7 +62,7 @@ fn a_rebalance_stays_in_the_history_when_its_object_is_gone_and_is_reported_in_e
     assert_eq!(entries(demo.run("history -o json")), [entry("rebalance", "balanced", &name)]);
     demo.run("history").exits(0).shows("balanced").shows(&name);
     demo.run("history emqx -o name").exits(0).shows(&name);
-    demo.run("history nobody").fails(1);
+    demo.run("history unknown").fails(1);
 
     let report = demo.run("report -o json").exits(0).json();
     let operation = &report["operations"][0];

@@ -272,16 +272,9 @@ impl Maker<'_> {
             members
                 .iter()
                 .zip(&broker.nodes)
-                .map(|(member, node)| NodeView {
-                    name: node.name.clone(),
-                    role: node.role,
-                    running: node.running,
-                    version: node.version.clone(),
-                    connections: node.connections,
-                    sessions: node.sessions(),
-                    pod: member.pod.clone(),
-                    pod_uid: self.uid("Pod", &member.pod),
-                    controller_uid: self.uid(Self::set_kind(member.role), &self.scenario.set(member.role)),
+                .map(|(member, node)| {
+                    let set = self.uid(Self::set_kind(member.role), &self.scenario.set(member.role));
+                    NodeView::of(node, member.pod.clone(), (self.uid("Pod", &member.pod), set))
                 })
                 .collect()
         });

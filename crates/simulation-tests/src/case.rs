@@ -291,7 +291,7 @@ pub enum Fault {
     RebalanceCreated,
     /// Clients move from one node to another without any operation, as after a change of the load balancer.
     ClientsCrowd,
-    /// The operator does nothing, for this many seconds; none is for ever.
+    /// The operator does nothing for this many seconds; `None` until the end.
     OperatorDead(Option<f64>),
     /// Our process is killed, and this many seconds later `watch` is started.
     Killed(f64),

@@ -75,8 +75,7 @@ pub fn cache_dir() -> PathBuf {
     target.map_or_else(|| manifest_dir().join("target"), Path::to_path_buf).join("control-plane")
 }
 
-/// A line for the person who waits. Written to the stream itself, because the test harness keeps what `eprintln!`
-/// that stays until the test has ended.
+/// Prints a line at once: the test harness holds back what `eprintln!` prints until the test has ended.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "tests: {line}");
 }

@@ -50,7 +50,7 @@ const PENDING_SECONDS: u64 = 10;
 /// Seconds within which an operator's status of an object shows what EMQX runs for it: the operators reconcile every 30 s.
 const STATUS_SECONDS: u64 = 60;
 
-/// An entry that EMQX lists is new where EMQX did not list it at most so many seconds before: idle, it is asked every ten.
+/// An entry that EMQX lists is new if an answer at most this many seconds before did not list it; idle, EMQX is polled every ten.
 const NEW_SECONDS: u64 = 30;
 
 /// Seconds after which a list without the object that we created counts.

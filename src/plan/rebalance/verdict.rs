@@ -707,7 +707,7 @@ mod tests {
         assert!(reason.contains("sessions without a client on donors 2,000"), "{reason}");
         let (verdict, reason) = of(&some, Stage::EvictingSessions);
         assert_eq!(verdict, Verdict::Balanced, "{reason}");
-        // Without its thresholds nobody knows what EMQX wanted: never balanced while they stay.
+        // Without its thresholds the goal is unknown: never balanced while the counts stay.
         let (verdict, reason) = judged_in(None, &start, &left, &Stage::EvictingSessions, None);
         assert_eq!(verdict, Verdict::Unknown, "{reason}");
     }

@@ -190,7 +190,7 @@ async fn record() -> String {
     it.shown += 1.0;
     it.key("p", 1.5);
     it.bench.send(Msg::Done(Done::Allowed(id(), Some(true))));
-    // In at most 3 minutes: nobody wants to look at a quarter of an hour.
+    // In at most 3 minutes: a recording of a quarter of an hour is too long for a README.
     it.key("j", 0.5);
     it.key("3", 0.5);
     it.key("Enter", 1.5);
@@ -204,7 +204,7 @@ async fn record() -> String {
         _ => None,
     });
     let planned = planned.expect("it is applied");
-    // The waits of the documented run: nobody wants to look at a minute of waiting.
+    // Shorter waits than those of the documented run.
     let strategy = Strategy { conn_evict_rate: planned.conn_evict_rate, ..strategy() };
     let nodes: Vec<String> = (0..4).map(|number| node(&core(number))).collect();
     let body = json!({"nodes": nodes, "wait_health_check": "10s", "wait_takeover": "10s",

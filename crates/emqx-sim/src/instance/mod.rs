@@ -9,7 +9,7 @@ mod v3beta1;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::broker::Broker;
+use super::broker::{Broker, Node};
 use super::scenario::{Api, Role};
 
 /// One EMQX node and the pod it runs in, as an operator sees them together.
@@ -24,6 +24,23 @@ pub(super) struct NodeView {
     pub(super) pod: String,
     pub(super) pod_uid: String,
     pub(super) controller_uid: String,
+}
+
+impl NodeView {
+    /// A node in this pod; `uids` are those of the pod and of its set.
+    pub(super) fn of(node: &Node, pod: String, uids: (String, String)) -> Self {
+        Self {
+            name: node.name.clone(),
+            role: node.role,
+            running: node.running,
+            version: node.version.clone(),
+            connections: node.connections,
+            sessions: node.sessions(),
+            pod,
+            pod_uid: uids.0,
+            controller_uid: uids.1,
+        }
+    }
 }
 
 /// One set of pods.

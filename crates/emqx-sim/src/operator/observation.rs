@@ -114,17 +114,9 @@ fn nodes(broker: &crate::broker::Broker, pods: &[Value]) -> Vec<NodeView> {
             let host = node.name.split_once('@').map_or(node.name.as_str(), |(_, host)| host);
             let label = host.split('.').next().unwrap_or(host);
             let pod = by_host.get(host).or_else(|| by_host.get(label)).copied().unwrap_or(&Value::Null);
-            NodeView {
-                name: node.name.clone(),
-                role: node.role,
-                running: node.running,
-                version: node.version.clone(),
-                connections: node.connections,
-                sessions: node.sessions(),
-                pod: name(pod).to_owned(),
-                pod_uid: text(&pod["metadata"]["uid"]),
-                controller_uid: text(&pod["metadata"]["ownerReferences"][0]["uid"]),
-            }
+            let metadata = &pod["metadata"];
+            let uids = (text(&metadata["uid"]), text(&metadata["ownerReferences"][0]["uid"]));
+            NodeView::of(node, name(pod).to_owned(), uids)
         })
         .collect()
 }
