@@ -327,10 +327,10 @@ async fn start(
     let name = format!("coordinator/{conductor}");
     if intent.write.dry_run == DryRun::Server {
         return Err(Problem::usage(
-            "--dry-run=server cannot be had with --backend emqx",
-            "EMQX's API has no dry run",
+            "--dry-run=server does not work with --backend emqx",
+            "EMQX's own API has no dry run on the server",
         )
-        .hint("--dry-run=client shows what would be asked"));
+        .hint("--dry-run=client shows the plan and changes nothing"));
     }
     let strategy = live.plan.strategy.clone();
     cluster.broker.start(&conductor, &nodes, &strategy).await?;

@@ -8,17 +8,21 @@ use crate::plan::results::{ClusterVersion, VersionReport};
 use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
-/// Asks the API server only: the versions are those of the custom resources.
+/// The versions are those of the custom resources; EMQX itself is asked only where there is none.
 pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let world =
         cluster_view::world(context, &cluster_view::wide_scope(context, &intent.filter, want)).await?;
     let now = context.clock.now();
-    let clusters = world
-        .ids()
+    let ids = world.ids();
+    let standalone = ids.iter().any(|id| world.instance(id).is_some_and(|instance| instance.standalone));
+    let asked =
+        if standalone { cluster_view::several(context, &intent.filter, want).await? } else { Vec::new() };
+    let clusters = ids
         .into_iter()
         .map(|id| {
-            let snapshot = snapshot(&world, &id, now);
+            let own = asked.iter().find(|cluster| cluster.id == id);
+            let snapshot = snapshot(own.map_or(&world, |cluster| &cluster.world), &id, now);
             ClusterVersion { instance: id, api: snapshot.api, versions: snapshot.versions }
         })
         .collect();

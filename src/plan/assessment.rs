@@ -292,7 +292,7 @@ pub fn membership(
     now: Timestamp,
 ) -> MembershipSummary {
     let is =
-        |membership: Membership| move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over();
+        |membership: Membership| move |row: &&NodeRow| row.membership == Some(membership) && !row.left_over;
     let rows = |membership| snapshot.nodes.iter().filter(is(membership)).collect::<Vec<_>>();
     let expected = instance.and_then(expected);
     let members = rows(Membership::Member);
@@ -334,7 +334,7 @@ pub fn membership(
         summary.discrepancies.push(format!("{} is terminating{}", row.label(), lasting(row.since, now)));
     }
     summary.discrepancies.extend(too_few(world, snapshot, expected));
-    for row in snapshot.nodes.iter().filter(|row| row.left_over()) {
+    for row in snapshot.nodes.iter().filter(|row| row.left_over) {
         let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
         summary.left_over.push(node);
     }
@@ -345,7 +345,7 @@ pub fn membership(
 fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<String> {
     let wanted = expected?;
     let counts = |row: &&NodeRow| {
-        !row.left_over() && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
+        !row.left_over && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
     };
     let there = snapshot.nodes.iter().filter(counts).count() as u64;
     // Nothing is listed at all where neither pods nor EMQX could be asked.

@@ -289,7 +289,8 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         ended: run.ended,
         verdict: run.verdict.as_ref(),
         standing: run.verdict.as_ref().map_or(Verdict::Running, |(verdict, _)| *verdict),
-        left: run.seconds,
+        // Of another client's only the latest end is known, which is no plan.
+        left: run.seconds.filter(|_| run.timing.is_some()),
     });
     rebalances.chain(upgrades).chain(evacuations).collect()
 }

@@ -55,6 +55,9 @@ pub struct NodeRow {
     pub since: Option<Timestamp>,
     /// Where the counts come from.
     pub source: Source,
+    /// Whether EMQX lists the node as stopped and the pods are known and none fits it: what a scale-down leaves in EMQX's list.
+    #[serde(skip)]
+    pub left_over: bool,
 }
 
 impl NodeRow {
@@ -65,11 +68,6 @@ impl NodeRow {
             (None, Some(node)) => super::rebalance::messages::short(node),
             (None, None) => "?",
         }
-    }
-
-    /// Whether EMQX lists the node as stopped and no pod fits it: what a scale-down leaves in EMQX's list.
-    pub fn left_over(&self) -> bool {
-        self.membership == Some(Membership::Stopped) && self.pod.is_none()
     }
 }
 
@@ -223,9 +221,11 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
         let (part, state) = parts.find(&node.name);
         let standing = standing(Some(node), pod, known, now);
+        let name = pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone()));
+        let left_over = known.pods && name.is_none() && standing.membership == Some(Membership::Stopped);
         rows.push(NodeRow {
             node: Some(node.name.clone()),
-            pod: pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone())),
+            pod: name,
             set: pod.and_then(|pod| pod.owner.as_ref()).map(|owner| owner.name.clone()),
             revision: pod.and_then(|pod| pod.revision.clone()),
             role: role.unwrap_or(Role::Core),
@@ -242,6 +242,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
             pod_reason: standing.reason,
             since: standing.since,
             source,
+            left_over,
         });
     }
     rows.sort_by(|one, other| one.node.cmp(&other.node));
@@ -304,6 +305,7 @@ fn pods_alone(
             pod_reason: standing.reason,
             since: standing.since,
             source: Source::Pods,
+            left_over: false,
         }
     };
     pods.names.values().copied().filter(alone).map(row).collect::<Vec<_>>().into_iter()
@@ -358,7 +360,7 @@ fn totals(rows: &[NodeRow]) -> Totals {
     Totals {
         connections: sum(|row| row.connections),
         sessions: sum(|row| row.sessions),
-        nodes: rows.iter().filter(|row| row.node.is_some() && !row.left_over()).count(),
+        nodes: rows.iter().filter(|row| row.node.is_some() && !row.left_over).count(),
         serving: told.then_some(serving),
     }
 }

@@ -58,6 +58,7 @@ fn row() -> NodeRow {
         pod_reason: None,
         since: None,
         source: Source::Emqx,
+        left_over: false,
     }
 }
 

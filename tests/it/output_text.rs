@@ -52,6 +52,7 @@ fn row(number: usize, connections: Option<u64>) -> NodeRow {
         pod_reason: None,
         since: None,
         source: Source::Emqx,
+        left_over: false,
     }
 }
 

@@ -76,6 +76,9 @@ fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stop
         "apiVersion kind connections etaSeconds initialConnections initialSessions instance message node percent pod \
          recipients sessions state verdict",
     );
+    // Another client does not know the waits: the end is the latest one by EMQX's defaults.
+    assert!(list["etaSeconds"].as_u64().is_some_and(|left| left > 60), "{list:#}");
+    assert!(list["message"].to_string().contains("at most"), "{list:#}");
     let stopped = emqx.run("evacuate stop --yes").exits(0);
     assert!(stopped.out.contains("the node's availability check passes"), "{stopped}");
     let ran = one.end();
@@ -112,6 +115,15 @@ fn a_node_that_restarts_with_clients_is_lost_and_its_restored_evacuation_is_name
     assert_eq!(ran.code, Some(7), "{ran}");
     let ran = ran.verdict("nodesLost");
     assert!(ran.out.contains("clients connected"), "{ran}");
+    // Without Kubernetes it is unknown whether the stopped node has a pod: nothing is idle or even, and nothing advises to
+    // remove it as one that a scale-down left.
+    let status = emqx.run("status -o json").exits(0);
+    let found = status.json();
+    assert_eq!((&found["operation"], &found["verdict"]), (&"none".into(), &"unknown".into()), "{found:#}");
+    assert!(found["message"].to_string().contains("is stopped in EMQX"), "{found:#}");
+    assert!(!status.err.contains("scale-down"), "{status}");
+    let plan = emqx.run("rebalance plan -o json");
+    assert_eq!((plan.code, &plan.json()["findings"][0]["id"]), (Some(6), &"membership".into()), "{plan}");
     emqx.up(&node);
     until("the evacuation is restored", || emqx.run(&format!("evacuate status {node}")).code == Some(0));
     let status = emqx.run(&format!("evacuate status {node} -o json")).exits(0).json();

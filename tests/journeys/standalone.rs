@@ -99,6 +99,13 @@ fn reads_show_emqx_alone_and_leave_out_what_kubernetes_would_know() {
 }
 
 #[test]
+fn the_version_of_emqx_is_its_own_answer() {
+    let emqx = Emqx::of("documented", 1.0);
+    let version = emqx.run("version -o json").exits(0).json();
+    assert_eq!(version["clusters"][0]["versions"][0], "5.8.6", "{version:#}");
+}
+
+#[test]
 fn what_needs_kubernetes_is_refused_with_the_reason() {
     let emqx = Emqx::of("documented", 1.0);
     emqx.run("rebalance apply --backend rebalance --yes").fails(1).says("no EMQX object");

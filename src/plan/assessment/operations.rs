@@ -83,7 +83,7 @@ pub(super) fn running(
         // An old node that EMQX still lists although its pod is removed is not evacuated any more.
         let removed = |entry: &&Evacuation| {
             let row = snapshot.node(&entry.node);
-            row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over())
+            row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over)
         };
         let entries = entries.iter().filter(|entry| !removed(entry));
         found.extend(entries.map(|entry| evacuating(entry, current, operations)));
@@ -163,6 +163,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
         None => {
             is.percent = run.start.is_some().then_some(run.percent);
             is.eta_seconds = run.seconds;
+            is.message.push_str(&run.to_go());
         }
         Some((_, why)) => is.message.clone_from(why),
     }

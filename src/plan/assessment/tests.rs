@@ -85,6 +85,20 @@ fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
 }
 
 #[test]
+fn without_the_pods_a_stopped_node_is_not_taken_for_one_that_was_removed() {
+    let mut world = World::new();
+    world.apply(is(Instance::without_kubernetes(fixtures::id(API))));
+    world.apply(fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Absent("no Kubernetes".into()))));
+    let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
+    nodes[3] = Node { name: fixtures::core(3), stopped: true, ..Node::default() };
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::fact(1, Update::Load(Load::default())));
+    let is = of(&world);
+    assert_eq!((is.verdict, is.membership.left_over.len()), (Verdict::Unknown, 0));
+    assert!(is.message.contains("core-3 is stopped in EMQX"), "{}", is.message);
+}
+
+#[test]
 fn pods_that_cannot_start_are_named_with_their_reason() {
     let mut world = world(&[1000, 1000, 1000]);
     change(&mut world, "emqx-core-3", |pod| {

@@ -13,6 +13,7 @@ use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::upgrade::messages::doing;
 use super::super::upgrade::timing::{DrainTiming, NodeContent};
+use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
@@ -286,8 +287,7 @@ impl EvacuationRun {
         self.holds = holds.or(self.holds);
         self.forecast(now);
         if entered {
-            let left = self.seconds.map(|left| format!(", {} to go", plural(left, "second")));
-            let message = format!("{}: {}{}", self.label, doing(&entry.stage), left.unwrap_or_default());
+            let message = format!("{}: {}{}", self.label, doing(&entry.stage), self.to_go());
             events.push(self.event(now, EventType::Phase, message));
         } else if moved {
             let holds = self.holds.unwrap_or_default();
@@ -470,9 +470,10 @@ impl EvacuationRun {
         let rest = if order == 0 { whole - check + wait(check, 0) } else { left };
         let done = u128::from(whole.saturating_sub(rest)) * 100 / u128::from(whole.max(1));
         self.percent = (done.min(99) as u8).max(self.percent);
-        // EMQX does not report how long it waits: without that the end is not known before the last wait is over.
-        // Nor is it where nothing remains and EMQX is not through yet.
-        self.seconds = (self.timing.is_some() || order >= 3).then_some(left).filter(|left| *left > 0);
+        // EMQX does not report how long it waits, nor since when: with its defaults this is the latest end.
+        let assumed = if self.timing.is_some() { 0 } else { wait(WAIT_SECONDS, 0) + wait(WAIT_SECONDS, 2) };
+        // The end is not known where nothing remains and EMQX is not through yet.
+        self.seconds = Some(left + assumed).filter(|left| *left > 0);
     }
 
     fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
@@ -490,6 +491,18 @@ impl EvacuationRun {
         events.push(event);
     }
 
+    /// `, 30 seconds to go`; where EMQX's default waits are assumed, as the latest end. Empty where the end is unknown.
+    pub fn to_go(&self) -> String {
+        let Some(left) = self.seconds else { return String::new() };
+        let left = plural(left, "second");
+        let waits = self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3);
+        if waits {
+            format!(", at most {left} to go if its waits are EMQX's defaults")
+        } else {
+            format!(", {left} to go")
+        }
+    }
+
     /// How it stands, in one sentence.
     pub fn message(&self) -> String {
         if let Some((_, why)) = &self.verdict {
@@ -502,7 +515,9 @@ impl EvacuationRun {
         });
         let restored =
             if self.restored { "; EMQX restored it from disk after the node restarted" } else { "" };
-        format!("{}{holds}{restored}", doing(&self.entry.stage))
+        // The end of a run of ours is in its plan.
+        let to_go = if self.timing.is_none() { self.to_go() } else { String::new() };
+        format!("{}{holds}{to_go}{restored}", doing(&self.entry.stage))
     }
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {

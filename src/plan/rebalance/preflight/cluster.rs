@@ -34,10 +34,16 @@ pub fn membership_findings(world: &World, instance: &Instance, snapshot: &Snapsh
         if summary.discrepancies.len() > NAMED {
             text = format!("{text}; and {} more", summary.discrepancies.len() - NAMED);
         }
-        found.push(
-            Finding::new("membership", Severity::Blocked, text)
-                .hint(format!("kubectl emqx nodes {}", instance.id.name)),
-        );
+        // Without the pods it cannot be determined whether a stopped node comes back.
+        let alone = |row: &&NodeRow| row.membership == Some(Membership::Stopped) && row.pod.is_none();
+        let stopped = snapshot.nodes.iter().find(alone).and_then(|row| row.node.as_ref());
+        let nodes = format!("kubectl emqx nodes {}", instance.id.name);
+        found.push(Finding::new("membership", Severity::Blocked, text).hint(match stopped {
+            Some(node) => format!(
+                "start it again; if it was removed for good: emqx ctl cluster force-leave {node}, on any running node"
+            ),
+            None => nodes,
+        }));
     }
     if let Some((what, way)) = left_over(&summary) {
         found.push(Finding::new("membership", Severity::Warning, what).hint(way));
