@@ -48,7 +48,11 @@ pub fn view(
         headline,
         tone,
         percent: Some(run.percent),
-        ends: run.seconds.filter(|_| !over).and_then(end),
+        ends: run
+            .seconds
+            .filter(|_| !over)
+            .and_then(end)
+            .map(|end| if run.end_is_bound() { format!("by {end}") } else { end }),
         timeline: steps(
             &run.entry.stage,
             over,

@@ -491,13 +491,17 @@ impl EvacuationRun {
         events.push(event);
     }
 
-    /// `, 30 seconds to go`; where EMQX's default waits are assumed, as the latest end. Empty where the end is unknown.
+    /// Whether the end is the latest one: the waits are unknown, and EMQX's defaults are assumed.
+    pub fn end_is_bound(&self) -> bool {
+        self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3)
+    }
+
+    /// `, 30 seconds to go`; `, at most 30 seconds to go by default waits`. Empty where the end is unknown.
     pub fn to_go(&self) -> String {
         let Some(left) = self.seconds else { return String::new() };
         let left = plural(left, "second");
-        let waits = self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3);
-        if waits {
-            format!(", at most {left} to go if its waits are EMQX's defaults")
+        if self.end_is_bound() {
+            format!(", at most {left} to go by default waits")
         } else {
             format!(", {left} to go")
         }

@@ -161,10 +161,14 @@ fn ends(state: &State, board: &ViewModel) -> Option<String> {
     let left = board.status.eta_seconds.or_else(|| other().flatten())?;
     let seconds = i64::try_from(left).ok()?.min(100 * 365 * 86_400);
     let at = board.now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
-    Some(if left > 86_400 {
-        format!("ends in {}", duration(left))
-    } else {
-        format!("ends {}", clock(at, &state.setup.zone))
+    let bound = match active(board) {
+        Some(run) => run.strategy.is_none(),
+        None => upgrade(board).is_none() && evacuation(board).is_some_and(|run| run.end_is_bound()),
+    };
+    Some(match (left > 86_400, bound) {
+        (true, _) => format!("ends in {}", duration(left)),
+        (false, true) => format!("ends by {}", clock(at, &state.setup.zone)),
+        (false, false) => format!("ends {}", clock(at, &state.setup.zone)),
     })
 }
 
