@@ -163,7 +163,7 @@ fn ends(state: &State, board: &ViewModel) -> Option<String> {
     let at = board.now.checked_add(SignedDuration::from_secs(seconds)).ok()?;
     let bound = match active(board) {
         Some(run) => run.strategy.is_none(),
-        None => upgrade(board).is_none() && evacuation(board).is_some_and(|run| run.end_is_bound()),
+        None => upgrade(board).is_none() && evacuation(board).is_some_and(EvacuationRun::end_is_bound),
     };
     Some(match (left > 86_400, bound) {
         (true, _) => format!("ends in {}", duration(left)),
